@@ -1,0 +1,1 @@
+"""plait braids streams that tick at different rates into one model."""

@@ -1,0 +1,73 @@
+"""Features: raw values -> numbers, one file a kind of signal. No torch here but in `pretrained`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.errors import DataError
+from plait.recipe import parts
+from plait.streams.clock import Clock
+from plait.streams.stream import Stream
+
+__all__ = ["Feature", "default_feature"]
+
+
+class Feature(ABC):
+    """Raw stream -> features [n, dim] float32 and the clock that says when each holds.
+
+    Options are keyword-only arguments of ``__init__``. Work goes in blocks: a two-hour stream is never in
+    memory whole (its features may be). NaN in the output means: not observed.
+    """
+
+    kinds: ClassVar[tuple[str, ...]]
+    """Kinds of stream that it takes (keys of `plait.streams.stream.KINDS`)."""
+
+    default_for: ClassVar[tuple[str, ...]] = ()
+    """Kinds of stream for which it is the default."""
+
+    causal: ClassVar[bool] = True
+    """Whether a feature at time t depends on nothing recorded after t + `reach`."""
+
+    version: ClassVar[int] = 1
+    """Raise it when the numbers change, so that caches are made anew."""
+
+    @property
+    def reach(self) -> float:
+        """Half-width of the receptive field, seconds: how much of the stream around t a feature at t sees."""
+        return 0.0
+
+    @abstractmethod
+    def dim(self, shape: tuple[int, ...]) -> int:
+        """Width of the features, given the shape of one raw observation."""
+
+    @abstractmethod
+    def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
+        """Features [n, dim] and their clock (``len(clock) == n``).
+
+        Raises:
+            DataError: the stream is of a kind, rate or size that it does not take.
+        """
+
+    def __call__(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
+        if stream.kind not in self.kinds:
+            raise DataError(
+                f"{stream.where or 'stream'}: {type(self).__name__} takes {' or '.join(self.kinds)}, "
+                f"but the stream is {stream.kind}. Choose another feature for it."
+            )
+        return self.compute(stream)
+
+
+def default_feature(kind: str) -> str:
+    """The recipe name of the feature used for a kind of stream unless the recipe names another.
+
+    Raises:
+        DataError: there is none.
+    """
+    for name, cls in parts(Feature).items():
+        if kind in cls.default_for:
+            return name
+    raise DataError(f"there is no default feature for streams of {kind}. Name one in the recipe.")

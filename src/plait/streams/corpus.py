@@ -1,0 +1,298 @@
+"""A corpus: recordings on disk, as a JSON Lines manifest with relative paths; lazy."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from plait.errors import DataError, PlaitError, raise_all
+from plait.streams.clock import Clock, Grid, Spans, Ticks
+from plait.streams.readers import open_streams
+from plait.streams.recording import Annotation, Recording
+from plait.streams.stream import Stream
+
+__all__ = ["Corpus", "CorpusWriter", "RecordingEntry", "StreamEntry", "write_manifest"]
+
+Label = str | int | float | bool
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+
+class StreamEntry(_Strict):
+    """One stream in the manifest: where it is, and how its clock becomes the recording's.
+
+    ``recording seconds = (file seconds - origin) * (1 + drift_ppm / 1e6) + offset``.
+    """
+
+    path: str | None = None
+    part: str | None = None
+    reader: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+    texts: list[str] | None = None
+    spans: list[tuple[float, float]] | None = None
+    rate: float | str | None = None
+    duration: float | None = None
+    origin: float = 0.0
+    offset: float = 0.0
+    drift_ppm: float = 0.0
+    sync: dict[str, Any] | None = None
+
+
+class AnnotationEntry(_Strict):
+    start: float
+    stop: float
+    label: Label
+    tier: str = "label"
+    annotator: str = ""
+
+
+class RecordingEntry(_Strict):
+    """One line of the manifest."""
+
+    id: str = Field(min_length=1)
+    streams: dict[str, StreamEntry] = Field(default_factory=dict)
+    labels: dict[str, Label] = Field(default_factory=dict)
+    annotations: list[AnnotationEntry] = Field(default_factory=list)
+    meta: dict[str, Any] = Field(default_factory=dict)
+    group: str = ""
+    split: str = ""
+
+
+def _plain(entry: BaseModel) -> dict[str, Any]:
+    return entry.model_dump(exclude_defaults=True, mode="json")
+
+
+def write_manifest(path: Path, entries: Iterable[RecordingEntry]) -> None:
+    """Write a manifest atomically: the file is either the old one or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with open(part, "w", encoding="utf-8") as out:
+        for entry in entries:
+            out.write(json.dumps(_plain(entry), ensure_ascii=False) + "\n")
+    os.replace(part, path)
+
+
+def read_manifest(path: Path) -> tuple[list[tuple[int, RecordingEntry]], list[str]]:
+    """Entries with their line numbers, and every problem of the lines that are not entries."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such manifest. Make one with: plait import FOLDER")
+    good: list[tuple[int, RecordingEntry]] = []
+    problems: list[str] = []
+    lines_of: dict[str, int] = {}
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                entry = RecordingEntry.model_validate_json(line)
+            except ValidationError as error:
+                for e in error.errors():
+                    place = ".".join(str(p) for p in e["loc"]) or "line"
+                    problems.append(f"{path.name}:{number} {place}: {e['msg']}.")
+                continue
+            if entry.id in lines_of:
+                problems.append(f"{path.name}:{number} id: {entry.id!r} stands on line {lines_of[entry.id]} too. Make ids unique.")
+                continue
+            lines_of[entry.id] = number
+            good.append((number, entry))
+    return good, problems
+
+
+class _Streams(Mapping[str, Stream]):
+    """The streams of one manifest line; a file is opened when one of its streams is asked for."""
+
+    def __init__(self, corpus: Corpus, number: int, entry: RecordingEntry) -> None:
+        self._corpus, self._number, self._entry = corpus, number, entry
+        self._open: dict[str, Stream] = {}
+
+    def __getitem__(self, name: str) -> Stream:
+        if name not in self._open:
+            self._open[name] = self._corpus.open_entry(self._entry.streams[name], f":{self._number} {name!r}")
+        return self._open[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entry.streams)
+
+    def __len__(self) -> int:
+        return len(self._entry.streams)
+
+
+class Corpus(Sequence[Recording]):
+    """Recordings of a manifest. Opening reads the manifest only; media are opened when asked for.
+
+    Args:
+        manifest: the JSON Lines file; paths in it are relative to its folder.
+        allow_outside: whether a path may leave that folder.
+
+    Raises:
+        DataError: no such file, or its problems, all in one go.
+    """
+
+    def __init__(self, manifest: str | Path, *, allow_outside: bool = False) -> None:
+        self.path = Path(manifest)
+        self.folder = self.path.parent
+        self.allow_outside = allow_outside
+        self._lines, problems = read_manifest(self.path)
+        raise_all(DataError, problems)
+        self._index = {entry.id: i for i, (_, entry) in enumerate(self._lines)}
+
+    @property
+    def entries(self) -> list[RecordingEntry]:
+        """The manifest's lines, as data."""
+        return [entry for _, entry in self._lines]
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self._index)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __getitem__(self, key: Any) -> Any:
+        """A recording by position or by id; a list of them by slice."""
+        if isinstance(key, slice):
+            return [self[i] for i in range(*key.indices(len(self)))]
+        if isinstance(key, str):
+            if key not in self._index:
+                raise DataError(f"{self.path.name}: there is no recording {key!r}.")
+            key = self._index[key]
+        number, entry = self._lines[key]
+        return Recording(
+            id=entry.id,
+            streams=_Streams(self, number, entry),
+            labels=entry.labels,
+            annotations=tuple(Annotation(**a.model_dump()) for a in entry.annotations),
+            meta=entry.meta,
+            group=entry.group or entry.id,
+            split=entry.split,
+        )
+
+    def __iter__(self) -> Iterator[Recording]:
+        return (self[i] for i in range(len(self)))
+
+    def resolve(self, path: str, place: str) -> Path:
+        """A manifest path as a file path, kept inside the corpus folder unless allowed otherwise."""
+        full = (self.folder / path).resolve()
+        if not self.allow_outside and not full.is_relative_to(self.folder.resolve()):
+            raise DataError(
+                f"{self.path.name}{place}: path {path!r} leaves the corpus folder. "
+                "Move the file inside, or allow it with --allow-outside."
+            )
+        return full
+
+    def open_entry(self, entry: StreamEntry, place: str) -> Stream:
+        """Open one stream of the manifest and put it on the recording's time line.
+
+        Raises:
+            DataError: naming manifest, line and stream in front of what is wrong.
+        """
+        where = f"{self.path.name}{place}"
+        try:
+            stream = self._inline(entry) if entry.path is None else self._from_file(entry, place)
+            return stream.on(_clock(entry, stream.clock))
+        except PlaitError as error:
+            raise DataError([p if p.startswith(where) else f"{where}: {p}" for p in error.problems]) from error
+
+    def _inline(self, entry: StreamEntry) -> Stream:
+        if entry.texts is None:
+            raise DataError("has neither a path nor texts. Give one of them.")
+        spans = entry.spans or [(0.0, 0.0)] * len(entry.texts)
+        starts, stops = [a for a, _ in spans], [b for _, b in spans]
+        return Stream.of(np.array(entry.texts, dtype=object), spans=(starts, stops), kind="words")
+
+    def _from_file(self, entry: StreamEntry, place: str) -> Stream:
+        path = self.resolve(entry.path or "", place)
+        found = open_streams(path, entry.reader, entry.options)
+        part = entry.part
+        if part is None and len(found) == 1:
+            (stream,) = found.values()
+            return stream
+        if part not in found:
+            raise DataError(f"{entry.path}: has no part {part!r}. It has: {', '.join(found) or 'none'}.")
+        return found[part]
+
+
+def _clock(entry: StreamEntry, clock: Clock) -> Clock:
+    if entry.duration is not None:
+        if not entry.duration > 0:
+            raise DataError(f"duration {entry.duration} s; expected above 0.")
+        clock = Grid(0, len(clock) / entry.duration, len(clock)) if len(clock) else clock
+    elif entry.rate is not None:
+        clock = Grid(0, entry.rate, len(clock))
+    if entry.offset == entry.drift_ppm == entry.origin == 0:
+        return clock
+    return clock.corrected(entry.offset, entry.drift_ppm, entry.origin)
+
+
+class CorpusWriter:
+    """Write a corpus from arrays.
+
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> with CorpusWriter(folder) as out:
+    ...     out.add("walk01", {"imu": Stream.of(np.zeros((100, 6)), rate=50)}, labels={"gait": "slow"}, group="anna")
+    >>> Corpus(f"{folder}/manifest.jsonl")["walk01"].streams["imu"].shape
+    (100, 6)
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._entries: list[RecordingEntry] = []
+
+    def add(
+        self,
+        id: str,
+        streams: Mapping[str, Stream],
+        *,
+        labels: Mapping[str, Label] | None = None,
+        annotations: Iterable[Annotation] = (),
+        meta: Mapping[str, Any] | None = None,
+        group: str = "",
+        split: str = "",
+    ) -> None:
+        """Add a recording; its arrays are written at once, the manifest at the end."""
+        entry = RecordingEntry(
+            id=id,
+            streams={name: self._save(f"{id}.{name}", stream) for name, stream in streams.items()},
+            labels=dict(labels or {}),
+            annotations=[AnnotationEntry(**vars(a)) for a in annotations],
+            meta=dict(meta or {}),
+            group=group,
+            split=split,
+        )
+        self._entries.append(entry)
+
+    def _save(self, name: str, stream: Stream) -> StreamEntry:
+        values = stream.read()
+        if stream.kind == "words":
+            times, clock = stream.clock.times, stream.clock
+            spans = zip(clock.starts, clock.stops) if isinstance(clock, Spans) else zip(times, times)
+            return StreamEntry(texts=[str(v) for v in values], spans=[(float(a), float(b)) for a, b in spans])
+        relative = f"arrays/{name.replace('/', '_')}.npy"
+        target = self.folder / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        np.save(target, values, allow_pickle=False)
+        options: dict[str, Any] = {"kind": stream.kind}
+        if isinstance(stream.clock, Grid):
+            return StreamEntry(path=relative, options=options, rate=str(stream.clock.rate), offset=stream.clock.start)
+        if not isinstance(stream.clock, Ticks):
+            raise DataError(f"{name}: numbers on spans cannot be written yet. Give rate= or times=.")
+        times_file = f"{name.replace('/', '_')}.times.npy"
+        np.save(target.with_name(times_file), stream.clock.times, allow_pickle=False)
+        return StreamEntry(path=relative, options={**options, "times": times_file})
+
+    def __enter__(self) -> CorpusWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            write_manifest(self.folder / "manifest.jsonl", self._entries)

@@ -1,0 +1,71 @@
+"""Tasks: a task states its problem; it owns heads, loss, decoding and metrics. One file a task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+__all__ = ["Task"]
+
+Target = str | int | float | bool
+
+
+class Task(nn.Module, ABC):
+    """Constructed as ``Cls(targets, *, options)`` from the training targets, which decide its classes or scale.
+
+    The model asks `head` for one head a modality and one for the joint tokens, adds their outputs, and
+    leaves everything about the problem to the task.
+    """
+
+    main_metric: ClassVar[str]
+    """The one metric by which validation selects."""
+
+    higher_is_better: ClassVar[bool] = True
+
+    width: int
+    """Numbers an item in the output (classes; 1 for a scalar)."""
+
+    @abstractmethod
+    def head(self, dim: int) -> nn.Module:
+        """A new head: Tokens [batch, time, dim] -> [batch, width]."""
+
+    @abstractmethod
+    def encode(self, targets: list[Target]) -> Tensor:
+        """Targets as the loss takes them, [batch].
+
+        Raises:
+            DataError: a target that the task does not know.
+        """
+
+    @abstractmethod
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Loss an item, [batch], of output [batch, width] and encoded targets [batch]."""
+
+    @abstractmethod
+    def decode(self, output: Tensor) -> list[dict[str, Any]]:
+        """What the output says, an item: ``{"label": ..., "confidence": ..., "probabilities": {...}}`` or ``{"value": ...}``."""
+
+    @abstractmethod
+    def scores(self, output: Tensor) -> NDArray[np.float64]:
+        """Outputs as evaluation takes them: probabilities [items, classes] or values [items, 1]."""
+
+    @abstractmethod
+    def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
+        """All metrics by name, of `scores` and encoded targets; the main one first."""
+
+    @abstractmethod
+    def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
+        """Scores of the best constant answer, learnt from the training targets, for ``count`` items."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """What was learnt from the training targets (classes, mean, scale), as JSON; kept with the run."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, state: dict[str, Any], **options: Any) -> Task:
+        """The task again, from `state` and its options."""

@@ -1,0 +1,69 @@
+"""Tokens: the only thing that passes between encoder, fusion and task."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+__all__ = ["Tokens", "cat", "masked_mean_max"]
+
+
+class Tokens(NamedTuple):
+    """A padded batch of observations that carry their time.
+
+    Attributes:
+        values: [batch, time, dim].
+        times: [batch, time], seconds from where the item begins.
+        mask: [batch, time], True where there is an observation. What stands under False means nothing,
+            and may be NaN. A missing modality is an all-False mask (its time may be 0 or more).
+    """
+
+    values: Float[Tensor, "batch time dim"]
+    times: Float[Tensor, "batch time"]
+    mask: Bool[Tensor, "batch time"]
+
+    def clean(self) -> Tokens:
+        """The same with zeros under the False mask, so that nothing there (NaN included) can leak."""
+        return Tokens(
+            torch.where(self.mask[..., None], self.values, 0.0), torch.where(self.mask, self.times, 0.0), self.mask
+        )
+
+    def with_values(self, values: Tensor) -> Tokens:
+        """Other values at the same times."""
+        return Tokens(values, self.times, self.mask)
+
+    @property
+    def present(self) -> Bool[Tensor, " batch"]:
+        """[batch], whether there is any observation."""
+        return self.mask.any(1)
+
+    @property
+    def dim(self) -> int:
+        return self.values.shape[-1]
+
+    def to(self, device: torch.device | str) -> Tokens:
+        return Tokens(*(x.to(device) for x in self))
+
+
+def cat(parts: list[Tokens]) -> Tokens:
+    """Several token sequences one after the other along time; their order in time is in ``times``."""
+    return Tokens(*(torch.cat([p[i] for p in parts], 1) for i in range(3)))
+
+
+def masked_mean_max(tokens: Tokens) -> Float[Tensor, "batch twice_dim"]:
+    """Mean and maximum over the observations, [batch, 2 * dim]; zeros where there is none.
+
+    >>> t = Tokens(torch.tensor([[[1.0], [3.0], [float("nan")]]]), torch.zeros(1, 3), torch.tensor([[True, True, False]]))
+    >>> masked_mean_max(t).tolist()
+    [[2.0, 3.0]]
+    """
+    mask = tokens.mask[..., None]
+    total = torch.where(mask, tokens.values, 0.0).sum(1)
+    mean = total / mask.sum(1).clamp(min=1)
+    if tokens.values.shape[1] == 0:
+        return torch.cat([mean, torch.zeros_like(mean)], -1)
+    top = torch.where(mask, tokens.values, torch.finfo(tokens.values.dtype).min).amax(1)
+    return torch.cat([mean, torch.where(tokens.present[:, None], top, 0.0)], -1)
