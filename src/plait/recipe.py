@@ -1,130 +1,249 @@
-"""YAML <-> constructors: parts are found by name, checked before anything runs, and written back with all defaults.
-
-A part (reader, feature, encoder, fusion, task ...) is a concrete subclass standing beside its abstract
-base. Its recipe name is its module-level class name in snake_case; its options are its keyword-only
-arguments. There is no registry: a new file is a new part.
-"""
+"""The recipe: the YAML that says what to train on what. Checked whole, written back with every default."""
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import inspect
-import pkgutil
+import os
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Literal
 
-from plait.errors import ConfigError, PlaitError
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["Spec", "build", "find", "full_spec", "options_of", "part_name", "parts", "suggest"]
+from plait.errors import ConfigError
+from plait.parts import build, find, full_spec, options_of, part_name, parts, suggest
 
-T = TypeVar("T")
-Spec = str | Mapping[str, Any]
-
-
-def part_name(cls: type) -> str:
-    """The recipe's name of a class: its name in snake_case.
-
-    >>> part_name(type("LogMel", (), {}))
-    'log_mel'
-    """
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-
-
-def parts(base: type[T]) -> dict[str, type[T]]:
-    """Every concrete subclass of ``base`` in the package that ``base`` stands in, by name, sorted."""
-    package_name = base.__module__
-    module = importlib.import_module(package_name)
-    if not hasattr(module, "__path__"):
-        package_name = package_name.rpartition(".")[0]
-        module = importlib.import_module(package_name)
-    found: dict[str, type[T]] = {}
-    for info in pkgutil.iter_modules(module.__path__):
-        for thing in vars(importlib.import_module(f"{package_name}.{info.name}")).values():
-            if inspect.isclass(thing) and issubclass(thing, base) and not inspect.isabstract(thing):
-                if thing is not base and thing.__module__.startswith(package_name) and not thing.__name__.startswith("_"):
-                    found[part_name(thing)] = thing
-    return dict(sorted(found.items()))
+__all__ = [
+    "Recipe",
+    "build",
+    "dump_recipe",
+    "find",
+    "full_spec",
+    "load_recipe",
+    "options_of",
+    "parse_recipe",
+    "part_name",
+    "parts",
+    "suggest",
+]
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """' Did you mean ...?' or the list of what there is.
-
-    >>> suggest("epocs", ["epochs", "seed"])
-    "Did you mean 'epochs'?"
-    """
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, 1)
-    return f"Did you mean {close[0]!r}?" if close else f"There is: {', '.join(names) or 'nothing'}."
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
 
 
-def split_spec(spec: Spec, where: str) -> tuple[str, dict[str, Any]]:
-    """A part's name and options, of ``name`` or ``{name: ..., option: ...}``."""
-    if isinstance(spec, str):
-        return spec, {}
-    if isinstance(spec, Mapping) and isinstance(spec.get("name"), str):
-        return spec["name"], {k: v for k, v in spec.items() if k != "name"}
-    raise ConfigError(f"{where}: got {spec!r}; expected a name, or a mapping with the key 'name' and options.")
+class Train(_Section):
+    """How a model is trained."""
+
+    epochs: int = Field(60, ge=1)
+    batch: int = Field(32, ge=1)
+    lr: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
+    clip: float = Field(1.0, gt=0)
+    stop: Literal["last", "early"] = "last"
+    patience: int = Field(10, ge=1)
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    log: Literal["csv", "tensorboard"] = "csv"
+    threads: int = Field(1, ge=1)
 
 
-def find(base: type[T], spec: Spec, where: str) -> tuple[type[T], dict[str, Any]]:
-    """The class that a spec names and the options that it gives, both checked.
+class RawNoise(_Section):
+    """Noise mixed into the raw stream before its features are taken."""
 
-    A dotted name (``mylab.fusions.Mine``) is imported, so that users' own classes need no registration.
+    kind: str
+    levels: list[float] = Field(min_length=1)
+
+
+class NoisyCopies(RawNoise):
+    """Training copies of a stream with noise at levels drawn between the lowest and the highest."""
+
+    copies: int = Field(4, ge=1)
+    share: float = Field(0.8, ge=0, le=1)
+
+
+class Rotate(_Section):
+    """Turn every triple of columns (x, y, z) by a random angle."""
+
+    axis: Literal["x", "y", "z", "any"] = "any"
+    degrees: float = Field(20.0, ge=0)
+
+
+class Augment(_Section):
+    """What is varied in training, never in evaluation."""
+
+    warp: float = Field(0.0, ge=0, lt=0.5)
+    scale: dict[str, float] = Field(default_factory=dict)
+    rotate: dict[str, Rotate] = Field(default_factory=dict)
+    jitter: float = Field(0.0, ge=0)
+    drop: float = Field(0.1, ge=0, lt=1)
+    noise: dict[str, NoisyCopies] = Field(default_factory=dict)
+
+
+class Evaluate(_Section):
+    """What is measured beside the subset table."""
+
+    noise: dict[str, RawNoise] = Field(default_factory=dict)
+    missing: list[float] = Field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3, 0.5, 0.7])
+    draws: int = Field(1000, ge=1)
+
+
+class StreamPlan(_Section):
+    """One modality: the feature and the encoder for it; None means the default for its kind."""
+
+    stream: str | None = None
+    feature: str | dict[str, Any] | None = None
+    encoder: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
+
+
+class CorpusPlan(_Section):
+    """A folder of raw recordings, and how its file names are read."""
+
+    folder: str
+    options: dict[str, Any] = Field(default_factory=dict, alias="import")
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Recipe(_Section):
+    """The whole of an experiment. Only ``corpus`` and ``task`` have no default."""
+
+    name: str = ""
+    corpus: str | CorpusPlan
+    task: str | dict[str, Any]
+    split: dict[str, Any] = Field(default_factory=dict)
+    streams: dict[str, StreamPlan | None] = Field(default_factory=dict)
+    fusion: str | dict[str, Any] = "shared"
+    model: dict[str, Any] = Field(default_factory=dict)
+    augment: Augment = Field(default_factory=Augment)
+    train: Train = Field(default_factory=Train)
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    allow_outside: bool = False
+
+
+def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe and apply overrides such as ``train.epochs=5``. Paths in it are relative to it.
 
     Raises:
-        ConfigError: no such part, or an option that it does not have.
+        ConfigError: no such file, not YAML, or keys and values that are not what they
+            should be, all at once, each with its line.
     """
-    name, options = split_spec(spec, where)
-    if "." in name:
-        cls = _dotted(base, name, where)
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}). Give the path of a YAML recipe.") from error
+    recipe = parse_recipe(text, overrides, source=str(path))
+    recipe.name = recipe.name or path.stem
+    if isinstance(recipe.corpus, CorpusPlan):
+        recipe.corpus.folder = _beside(path, recipe.corpus.folder)
     else:
-        known = parts(base)
-        if name not in known:
-            raise ConfigError(f"{where}: there is no {base.__name__.lower()} {name!r}. {suggest(name, known)}")
-        cls = known[name]
-    allowed = options_of(cls)
-    problems = [f"{where}.{key}: {name} has no such option. {suggest(key, allowed)}" for key in options if key not in allowed]
-    if problems:
-        raise ConfigError(problems)
-    return cls, options
+        recipe.corpus = _beside(path, recipe.corpus)
+    return recipe
 
 
-def _dotted(base: type[T], name: str, where: str) -> type[T]:
-    module, _, attribute = name.rpartition(".")
+def parse_recipe(text: str, overrides: list[str] | None = None, source: str = "recipe") -> Recipe:
+    """The recipe of a YAML text.
+
+    >>> parse_recipe("{corpus: manifest.jsonl, task: classify}", ["train.epochs=5"]).train.epochs
+    5
+
+    Raises:
+        ConfigError: see `load_recipe`.
+    """
     try:
-        cls = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{where}: cannot import {name!r} ({error}). Is it on the Python path?") from error
-    if not (inspect.isclass(cls) and issubclass(cls, base) and not inspect.isabstract(cls)):
-        raise ConfigError(f"{where}: {name} is not a concrete subclass of {base.__module__}.{base.__name__}.")
-    return cls
-
-
-def options_of(cls: type) -> dict[str, Any]:
-    """The options that the user decides (keyword-only arguments) and their defaults."""
-    signature = inspect.signature(cls)
-    return {
-        p.name: None if p.default is inspect.Parameter.empty else p.default
-        for p in signature.parameters.values()
-        if p.kind is inspect.Parameter.KEYWORD_ONLY
-    }
-
-
-def build(base: type[T], spec: Spec, *data: Any, where: str) -> T:
-    """Construct the part that ``spec`` names; ``data`` are the arguments that the data decide."""
-    cls, options = find(base, spec, where)
+        data = yaml.safe_load(text)
+        nodes = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: is not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{source}: holds {type(data).__name__}; expected keys such as corpus: and task:.")
+    for override in overrides or []:
+        _override(data, override)
     try:
-        return cls(*data, **options)
-    except PlaitError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {part_name(cls)} does not take {options} ({error}).") from error
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        problems = [_problem(source, nodes, dict(e)) for e in error.errors()]
+        raise ConfigError(list(dict.fromkeys(problems))) from error
 
 
-def full_spec(base: type, spec: Spec, where: str) -> dict[str, Any]:
-    """A spec with every default written out, as a saved run keeps it."""
-    cls, options = find(base, spec, where)
-    name = split_spec(spec, where)[0]
-    return {"name": name, **options_of(cls), **options}
+def dump_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML with every default written out."""
+    return yaml.safe_dump(recipe.model_dump(by_alias=True), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _beside(recipe: Path, path: str) -> str:
+    """A path of the recipe: environment variables filled in, relative to the recipe's folder."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            problem = f"{recipe}: corpus: the environment variable {found[1]} is not set."
+            raise ConfigError(f"{problem} Set it to the data's folder.")
+        return os.environ[found[1]]
+
+    return str(recipe.parent / os.path.expanduser(re.sub(r"\$\{(\w+)\}", value, path)))
+
+
+_STEPS_OF_PYDANTIC = ("str", "CorpusPlan", "dict[", "list[", "function")
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {override!r}: expected KEY=VALUE, such as train.epochs=5.")
+    place, (*path, last) = data, key.split(".")
+    for step in path:
+        if place.get(step) is None:
+            place[step] = {"name": "shared"} if step == "fusion" else {}
+        elif isinstance(place[step], str) and step in ("task", "fusion", "feature", "encoder"):
+            place[step] = {"name": place[step]}
+        place = place[step]
+        if not isinstance(place, dict):
+            raise ConfigError(f"override {override!r}: {step} is {place!r}, which has no keys.")
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r}: the value is not YAML: {error}") from error
+
+
+def _problem(source: str, nodes: yaml.Node | None, error: dict[str, Any]) -> str:
+    path = [p for p in error["loc"] if not str(p).startswith(_STEPS_OF_PYDANTIC)]
+    line = _line(nodes, path)
+    place = f"{source}:{line} {'.'.join(map(str, path))}"
+    if error["type"] == "extra_forbidden":
+        return f"{place}: there is no such key. {suggest(str(path[-1]), _keys(path[:-1]))}"
+    if error["type"] == "missing" and len(path) == 1:
+        return f"{place}: is missing. A recipe needs at least corpus: and task:."
+    return f"{place}: {error['msg']}; got {error.get('input')!r}."
+
+
+def _line(node: yaml.Node | None, path: list[Any]) -> int:
+    """Line number of a key (1 up), as deep as the file has it."""
+    line = 1
+    for step in path:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == str(step)), None)
+            if pair is None:
+                return line
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+    return line
+
+
+def _keys(path: list[Any]) -> list[str]:
+    """The keys that a section has, for suggestions."""
+    model: Any = Recipe
+    for step in path:
+        field = getattr(model, "model_fields", {}).get(step)
+        inner = _model_in(field.annotation) if field else _model_in(model)
+        if inner is None:
+            return []
+        model = inner
+    return [f.alias or name for name, f in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((m for m in map(_model_in, getattr(annotation, "__args__", ())) if m), None)

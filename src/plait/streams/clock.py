@@ -37,7 +37,9 @@ def rational(rate: float | int | str | Fraction) -> Fraction:
     try:
         value = Fraction(rate)
     except (ValueError, ZeroDivisionError) as error:
-        raise DataError(f"rate {rate!r} is not a number of observations a second. Write 25, 29.97 or 30000/1001.") from error
+        raise DataError(
+            f"rate {rate!r} is not a number of observations a second. Write 25, 29.97 or 30000/1001."
+        ) from error
     if value <= 0:
         raise DataError(f"rate {rate!r} must be above 0.")
     return value
@@ -271,11 +273,15 @@ class Spans(_Listed):
         self._starts = _as_times(starts, "starts")
         self.stops = np.array(stops, np.float64)
         if self.stops.shape != self._starts.shape:
-            raise DataError(f"{self._starts.shape} starts but {self.stops.shape} stops; expected one of each an interval.")
+            raise DataError(
+                f"{self._starts.shape} starts but {self.stops.shape} stops; expected one of each an interval."
+            )
         bad = np.flatnonzero(~(self.stops >= self._starts) | ~np.isfinite(self.stops))
         if len(bad):
             i = int(bad[0])
-            raise DataError(f"interval {i} runs from {self._starts[i]} to {self.stops[i]} s; expected stop >= start.")
+            raise DataError(
+                f"interval {i} runs from {self._starts[i]} to {self.stops[i]} s; expected stop >= start."
+            )
         self.stops.setflags(write=False)
         self.n = len(self._starts)
 

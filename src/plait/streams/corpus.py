@@ -100,7 +100,9 @@ def read_manifest(path: Path) -> tuple[list[tuple[int, RecordingEntry]], list[st
                     problems.append(f"{path.name}:{number} {place}: {e['msg']}.")
                 continue
             if entry.id in lines_of:
-                problems.append(f"{path.name}:{number} id: {entry.id!r} stands on line {lines_of[entry.id]} too. Make ids unique.")
+                problems.append(
+                    f"{path.name}:{number} id: {entry.id!r} stands on line {lines_of[entry.id]} too. Make ids unique."
+                )
                 continue
             lines_of[entry.id] = number
             good.append((number, entry))
@@ -200,7 +202,9 @@ class Corpus(Sequence[Recording]):
             stream = self._inline(entry) if entry.path is None else self._from_file(entry, place)
             return stream.on(_clock(entry, stream.clock))
         except PlaitError as error:
-            raise DataError([p if p.startswith(where) else f"{where}: {p}" for p in error.problems]) from error
+            raise DataError(
+                [p if p.startswith(where) else f"{where}: {p}" for p in error.problems]
+            ) from error
 
     def _inline(self, entry: StreamEntry) -> Stream:
         if entry.texts is None:
@@ -283,7 +287,9 @@ class CorpusWriter:
         np.save(target, values, allow_pickle=False)
         options: dict[str, Any] = {"kind": stream.kind}
         if isinstance(stream.clock, Grid):
-            return StreamEntry(path=relative, options=options, rate=str(stream.clock.rate), offset=stream.clock.start)
+            return StreamEntry(
+                path=relative, options=options, rate=str(stream.clock.rate), offset=stream.clock.start
+            )
         if not isinstance(stream.clock, Ticks):
             raise DataError(f"{name}: numbers on spans cannot be written yet. Give rate= or times=.")
         times_file = f"{name.replace('/', '_')}.times.npy"
@@ -293,6 +299,8 @@ class CorpusWriter:
     def __enter__(self) -> CorpusWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             write_manifest(self.folder / "manifest.jsonl", self._entries)

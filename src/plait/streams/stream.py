@@ -26,8 +26,9 @@ KINDS = {
 class Source(Protocol):
     """Where values come from: a run of observations at a time."""
 
-    shape: tuple[int, ...]
-    """Shape of one observation."""
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one observation."""
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:
         """Observations lo..hi, [hi - lo, *shape]. Reading on from where the last read ended must be cheap."""
@@ -138,7 +139,9 @@ class Stream:
     def on(self, clock: Clock) -> Stream:
         """The same values on another clock of the same length (a corrected one)."""
         if len(clock) != len(self.clock):
-            raise DataError(f"{self.where or 'stream'}: {len(self.clock)} values, but the clock has {len(clock)}.")
+            raise DataError(
+                f"{self.where or 'stream'}: {len(self.clock)} values, but the clock has {len(clock)}."
+            )
         return replace(self, clock=clock)
 
 
