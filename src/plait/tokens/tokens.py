@@ -28,7 +28,9 @@ class Tokens(NamedTuple):
     def clean(self) -> Tokens:
         """The same with zeros under the False mask, so that nothing there (NaN included) can leak."""
         return Tokens(
-            torch.where(self.mask[..., None], self.values, 0.0), torch.where(self.mask, self.times, 0.0), self.mask
+            torch.where(self.mask[..., None], self.values, 0.0),
+            torch.where(self.mask, self.times, 0.0),
+            self.mask,
         )
 
     def with_values(self, values: Tensor) -> Tokens:

@@ -1,0 +1,1 @@
+"""One Lightning module, its data, and checkpoints without pickle."""

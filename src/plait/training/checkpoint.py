@@ -1,0 +1,104 @@
+"""Checkpoints as safetensors: numbers as tensors, everything else as JSON, nothing pickled."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from plait.errors import DataError
+
+__all__ = ["SafeCheckpoints", "read_tree", "write_tree"]
+
+
+def write_tree(path: Path, tree: Any) -> None:
+    """Write nested dicts, lists, numbers, strings and tensors to one file, atomically.
+
+    Raises:
+        TypeError: something in the tree is none of these.
+    """
+    tensors: dict[str, Tensor] = {}
+    text = json.dumps(_pack(tree, tensors))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    save_file(tensors, part, metadata={"tree": text})
+    os.replace(part, path)
+
+
+def read_tree(path: Path) -> Any:
+    """What `write_tree` wrote.
+
+    Raises:
+        DataError: the file is missing, truncated or not such a file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tree = json.loads((file.metadata() or {})["tree"])
+            return _unpack(tree, file)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise DataError(
+            f"{path}: is not a whole plait checkpoint ({error}). Delete it to start anew."
+        ) from error
+
+
+def _pack(node: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(node, Tensor):
+        name = str(len(tensors))
+        tensors[name] = node.detach().cpu().clone().contiguous()
+        return {"tensor": name}
+    if isinstance(node, dict):
+        return {"dict": [[_pack(k, tensors), _pack(v, tensors)] for k, v in node.items()]}
+    if isinstance(node, list | tuple):
+        return {
+            type(node).__name__ if type(node) in (list, tuple) else "list": [_pack(x, tensors) for x in node]
+        }
+    if node is None or isinstance(node, bool | int | float | str):
+        return node
+    if isinstance(node, Path):
+        return str(node)
+    raise TypeError(f"a checkpoint cannot hold {type(node).__name__}: {node!r}")
+
+
+def _unpack(node: Any, file: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    ((kind, content),) = node.items()
+    if kind == "tensor":
+        return file.get_tensor(content)
+    if kind == "dict":
+        return {_unpack(k, file): _unpack(v, file) for k, v in content}
+    items = [_unpack(x, file) for x in content]
+    return tuple(items) if kind == "tuple" else items
+
+
+class SafeCheckpoints(CheckpointIO):
+    """Lightning's door to `write_tree` and `read_tree`."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        write_tree(Path(path), checkpoint)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> Any:
+        tree = read_tree(Path(path))
+        return (
+            tree
+            if map_location is None
+            else torch.utils._pytree.tree_map_only(Tensor, _to(map_location), tree)
+        )
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def _to(place: Any) -> Any:
+    return lambda tensor: place(tensor, "cpu") if callable(place) else tensor.to(place)

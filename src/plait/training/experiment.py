@@ -1,0 +1,155 @@
+"""A recipe met with its corpus: items, folds, features. Fit, evaluate and predict all start here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from plait.errors import ConfigError, DataError, raise_all
+from plait.features import Feature, default_feature
+from plait.features.prepare import Prepared, prepare
+from plait.features.store import Store
+from plait.parts import find, full_spec, options_of, split_spec, suggest
+from plait.recipe import CorpusPlan, Recipe, StreamPlan
+from plait.streams.corpus import Corpus
+from plait.streams.importing import import_folder
+from plait.streams.items import Fold, ItemSet, find_items, split_items
+from plait.tasks import Task
+
+__all__ = ["Experiment", "Features", "open_corpus", "task_and_unit"]
+
+
+def open_corpus(recipe: Recipe, folder: Path) -> Corpus:
+    """The corpus of a recipe; raw folders are imported once, into the run's own manifest.
+
+    Raises:
+        DataError: there is no such corpus, or nothing in the folder could be understood.
+    """
+    if isinstance(recipe.corpus, CorpusPlan):
+        manifest = folder / "manifest.jsonl"
+        if not manifest.exists():
+            import_folder(recipe.corpus.folder, out=manifest, options=recipe.corpus.options)
+        return Corpus(manifest, allow_outside=True)
+    return Corpus(recipe.corpus, allow_outside=recipe.allow_outside)
+
+
+def task_and_unit(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The recipe's task section as (task spec, unit spec): what the task takes, and the rest."""
+    name, options = split_spec(recipe.task, "task")
+    cls, _ = find(Task, name, "task")
+    own = options_of(cls)
+    task = {"name": name, **{k: v for k, v in options.items() if k in own}}
+    return task, {k: v for k, v in options.items() if k not in own}
+
+
+@dataclass
+class Features:
+    """Prepared features by modality, where a modality may read a stream of another name."""
+
+    prepared: dict[str, Prepared]
+    streams: dict[str, str]
+
+    def get(self, recording: str, modality: str) -> Any:
+        """(features [n, dim], clock) of one recording, or None where the stream is missing."""
+        found = self.prepared.get(modality)
+        return None if found is None else found.get(recording, self.streams[modality])
+
+
+@dataclass
+class Experiment:
+    """What a recipe says of a corpus, resolved: nothing trained yet.
+
+    Attributes:
+        modalities: in the model's order.
+        streams: the stream each modality reads.
+        features: the feature spec of each, with all defaults.
+    """
+
+    recipe: Recipe
+    corpus: Corpus
+    items: ItemSet
+    folds: list[Fold]
+    task: dict[str, Any]
+    unit: dict[str, Any]
+    streams: dict[str, str] = field(default_factory=dict)
+    features: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recipe: Recipe, corpus: Corpus, *, split: bool = True) -> Experiment:
+        """Find items, folds, modalities and features.
+
+        Raises:
+            ConfigError, DataError: what the recipe asks for is not in the corpus.
+        """
+        task, unit = task_and_unit(recipe)
+        items = find_items(corpus, unit)
+        spec = dict(recipe.split) or default_split(corpus)
+        folds = split_items(items.items, corpus, spec) if split else []
+        self = cls(recipe, corpus, items, folds, task, unit)
+        self._plan_streams()
+        return self
+
+    @property
+    def modalities(self) -> list[str]:
+        return list(self.streams)
+
+    def _plan_streams(self) -> None:
+        kinds = {name: entry for entry in self.corpus.entries for name in entry.streams}
+        plans: dict[str, StreamPlan | None] = dict(self.recipe.streams) or dict.fromkeys(kinds)
+        problems = []
+        for modality, given in plans.items():
+            plan = given or StreamPlan()
+            name = plan.stream or modality
+            if name not in kinds:
+                problems.append(
+                    f"streams.{modality}: no recording has a stream {name!r}. {suggest(name, kinds)}"
+                )
+                continue
+            self.streams[modality] = name
+            spec = plan.feature or default_feature(self._kind(name))
+            self.features[modality] = full_spec(Feature, spec, f"streams.{modality}.feature")
+        raise_all(ConfigError, problems)
+        self._check_names()
+
+    def _check_names(self) -> None:
+        plan = self.recipe.augment
+        problems = [
+            f"{where}.{m}: there is no such modality. {suggest(m, self.streams)}"
+            for where, keys in (
+                ("augment.rotate", plan.rotate),
+                ("augment.scale", plan.scale),
+                ("augment.noise", plan.noise),
+                ("evaluate.noise", self.recipe.evaluate.noise),
+            )
+            for m in keys
+            if m not in self.streams
+        ]
+        raise_all(ConfigError, problems)
+
+    def _kind(self, stream: str) -> str:
+        problem: DataError | None = None
+        for recording in self.corpus:
+            if stream in recording.streams:
+                try:
+                    return recording.streams[stream].kind
+                except DataError as error:
+                    problem = problem or error
+        raise problem or DataError(f"no recording has a stream {stream!r}.")
+
+    def prepare(self, store: Store, recordings: Iterable[str] | None = None, **options: Any) -> Features:
+        """Compute what is missing of every feature. See `plait.features.prepare.prepare`."""
+        wanted = set(recordings) if recordings is not None else {i.recording for i in self.items.items}
+        prepared = {
+            m: prepare(self.corpus, {name: self.features[m]}, store, recordings=wanted, **options)
+            for m, name in self.streams.items()
+        }
+        return Features(prepared, self.streams)
+
+
+def default_split(corpus: Corpus) -> dict[str, Any]:
+    """The corpus's own split where it has one; else a fifth of the groups, drawn by hash, is the test part."""
+    if any(entry.split for entry in corpus.entries):
+        return {"by": "manifest"}
+    return {"hash": "group", "test": 0.2}

@@ -1,0 +1,230 @@
+"""Fit a recipe: every seed and fold a member, each resumable, all in one run folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import plait
+from plait.errors import ConfigError, DataError
+from plait.features.scale import fit_scale
+from plait.features.store import Store
+from plait.model import Model, default_encoder
+from plait.parts import build
+from plait.recipe import Recipe, dump_recipe, parse_recipe
+from plait.streams.items import Fold
+from plait.tasks import Task
+from plait.training.data import ItemData
+from plait.training.experiment import Experiment, Features, open_corpus
+from plait.training.noisy import noisy_sources
+from plait.training.trainer import train_model
+
+__all__ = ["Member", "Run", "fit"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trained model of a run: a seed and a fold."""
+
+    seed: int
+    fold: str
+
+    @property
+    def name(self) -> str:
+        return f"seed{self.seed}" + (f"-{self.fold}" if self.fold else "")
+
+
+class Run:
+    """A run on disk: the recipe with all defaults, what was split how, and the trained members.
+
+    Args:
+        folder: where `fit` wrote it.
+
+    Raises:
+        DataError: there is no run, or it is not finished.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        try:
+            text = (self.folder / "recipe.yaml").read_text(encoding="utf-8")
+            self.info: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{self.folder}: is not a plait run ({error}). Make one with: plait fit RECIPE"
+            ) from error
+        self.recipe = parse_recipe(text, source=str(self.folder / "recipe.yaml"))
+        self.members = [Member(**m) for m in self.info["members"]]
+
+    @property
+    def finished(self) -> list[Member]:
+        return [m for m in self.members if (self.folder / m.name / "done.json").exists()]
+
+    def model(self, member: Member) -> Model:
+        """A trained member.
+
+        Raises:
+            DataError: it is not trained yet.
+        """
+        if member not in self.finished:
+            raise DataError(f"{self.folder}: {member.name} is not trained to its end. Go on with: plait fit")
+        return Model.load(self.folder / member.name)
+
+    def log(self, member: Member) -> dict[str, list[float]]:
+        """Columns of the member's epoch log."""
+        return json.loads((self.folder / member.name / "done.json").read_text())["log"]
+
+
+def fit(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    cache: str | Path,
+    jobs: int = 1,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Run:
+    """Train every member of a recipe and keep all that it needs in ``out``.
+
+    Called again with the same recipe it goes on where it was cut off, to the same numbers.
+
+    Args:
+        recipe: what to train.
+        out: the run's folder.
+        cache: where prepared features are kept.
+        jobs: processes; each trains one member at a time.
+        overwrite: start anew where ``out`` holds another recipe's run.
+        quiet: no progress bars.
+
+    Raises:
+        ConfigError: ``out`` holds the run of another recipe.
+        DataError: the corpus is not usable as the recipe says.
+    """
+    folder = Path(out)
+    _claim(folder, recipe, overwrite)
+    experiment = Experiment.of(recipe, open_corpus(recipe, folder))
+    members = [Member(seed, fold.name) for seed in recipe.train.seeds for fold in experiment.folds]
+    _write_info(folder, experiment, members)
+    experiment.prepare(Store(cache), jobs=jobs)
+    todo = [m for m in members if m not in Run(folder).finished]
+    if jobs > 1 and len(todo) > 1:
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            for done in [pool.submit(train_member, str(folder), m, str(cache), True) for m in todo]:
+                done.result()
+    else:
+        for member in todo:
+            train_member(str(folder), member, str(cache), quiet)
+    return Run(folder)
+
+
+def _claim(folder: Path, recipe: Recipe, overwrite: bool) -> None:
+    """Take the folder for this recipe, or find it taken by another."""
+    text, held = dump_recipe(recipe), folder / "recipe.yaml"
+    if held.exists() and held.read_text(encoding="utf-8") != text:
+        if not overwrite:
+            raise ConfigError(
+                f"{folder}: holds the run of another recipe. Choose another --out, or give --overwrite."
+            )
+        shutil.rmtree(folder)
+    elif overwrite and held.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not held.exists():
+        _write(held, text)
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+def _write_info(folder: Path, experiment: Experiment, members: Sequence[Member]) -> None:
+    info = {
+        "plait": plait.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "corpus": str(experiment.corpus.path),
+        "allow_outside": experiment.corpus.allow_outside,
+        "members": [vars(m) for m in members],
+        "modalities": experiment.streams,
+        "features": experiment.features,
+        "items": len(experiment.items.items),
+        "dropped": experiment.items.dropped,
+        "folds": [
+            {
+                "name": f.name,
+                **{p: sorted({i.recording for i in getattr(f, p)}) for p in ("train", "valid", "test")},
+            }
+            for f in experiment.folds
+        ],
+    }
+    _write(folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
+
+
+def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> None:
+    """Train one member of a claimed run to its end, from its checkpoint where it has one."""
+    run = Run(run_folder)
+    torch.set_num_threads(run.recipe.train.threads)
+    corpus = open_corpus(run.recipe, run.folder)
+    experiment = Experiment.of(run.recipe, corpus)
+    fold = next(f for f in experiment.folds if f.name == member.fold)
+    store = Store(cache)
+    features = experiment.prepare(store)
+    torch.manual_seed(member.seed)
+    model, data = build_model(experiment, fold, features)
+    noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
+    train_data = ItemData(fold.train, features, data.targets, experiment.modalities, noisy=noisy)
+    if run.recipe.train.stop == "early" and not fold.valid:
+        raise ConfigError("train.stop: early needs a validation part. Give split.valid, or stop: last.")
+    valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
+    started = time.monotonic()
+    plan = run.recipe
+    place = run.folder / member.name
+    log = train_model(
+        place, model, train_data, valid, train=plan.train, augment=plan.augment, seed=member.seed, quiet=quiet
+    )
+    model.save(place)
+    done = {"log": log, "seconds": round(time.monotonic() - started, 1), "parameters": _count(model)}
+    _write(place / "done.json", json.dumps(done))
+
+
+def _count(model: Model) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
+def _data(experiment: Experiment, items: Sequence[Any], features: Features, task: Task) -> ItemData:
+    targets = task.encode([i.target for i in items])
+    return ItemData(items, features, targets, experiment.modalities)
+
+
+def build_model(experiment: Experiment, fold: Fold, features: Features) -> tuple[Model, ItemData]:
+    """A fresh model for the training part of a fold, its scaling fitted there and nowhere else."""
+    recipe = experiment.recipe
+    task = build(Task, experiment.task, [i.target for i in fold.train], where="task")
+    data = _data(experiment, fold.train, features, task)
+    dims, encoders = {}, {}
+    for m in experiment.modalities:
+        rows = data.features(m)
+        if not rows:
+            raise DataError(
+                f"streams.{m}: no training item has it. Take it out of the recipe or change the split."
+            )
+        dims[m] = rows[0].shape[1]
+        plan = recipe.streams.get(m)
+        encoders[m] = (plan.encoder if plan else None) or default_encoder(data.typical_length(m))
+    model = Model(dims, task, encoders=encoders, fusion=recipe.fusion, **recipe.model)
+    for m in experiment.modalities:
+        model.set_scale(m, *fit_scale(data.features(m)))
+    return model, data

@@ -1,0 +1,56 @@
+"""A recipe with the defaults of its parts written out too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plait.encoders import Encoder
+from plait.errors import ConfigError, PlaitError, raise_all
+from plait.features import Feature
+from plait.fusion import Fusion
+from plait.model import Model
+from plait.parts import full_spec, options_of, suggest
+from plait.recipe import Recipe
+from plait.streams.units import full_unit
+from plait.tasks import Task
+from plait.training.experiment import task_and_unit
+
+__all__ = ["full_recipe"]
+
+
+def full_recipe(recipe: Recipe) -> Recipe:
+    """The recipe with every option of every part that it names; what the data decide stays open (null).
+
+    Raises:
+        ConfigError: every unknown part or option, in one go.
+    """
+    full = recipe.model_copy(deep=True)
+    problems: list[str] = []
+
+    def fill(base: type, spec: Any, where: str) -> Any:
+        try:
+            return full_spec(base, spec, where)
+        except PlaitError as error:
+            problems.extend(error.problems)
+            return spec
+
+    def fill_task() -> dict[str, Any]:
+        task, unit = task_and_unit(recipe)
+        return {**fill(Task, task, "task"), **full_unit(unit)}
+
+    try:
+        full.task = fill_task()
+    except PlaitError as error:
+        problems.extend(error.problems)
+    full.fusion = fill(Fusion, recipe.fusion, "fusion")
+    known = {k: v for k, v in options_of(Model).items() if k not in ("encoders", "fusion")}
+    problems += [f"model.{k}: there is no such option. {suggest(k, known)}" for k in recipe.model if k not in known]
+    full.model = {**known, **recipe.model}
+    for name, plan in full.streams.items():
+        if plan and plan.feature:
+            plan.feature = fill(Feature, plan.feature, f"streams.{name}.feature")
+        if plan and plan.encoder:
+            chain = plan.encoder if isinstance(plan.encoder, list) else [plan.encoder]
+            plan.encoder = [fill(Encoder, spec, f"streams.{name}.encoder") for spec in chain]
+    raise_all(ConfigError, problems)
+    return full

@@ -1,0 +1,79 @@
+"""The one Lightning module: loss, augmentation, rate schedule, metrics at the end of the epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from plait.model import Model
+from plait.recipe import Augment, Train
+from plait.tokens import Tokens
+from plait.tokens.augment import drop_modalities, gain, jitter, rotate, time_warp
+from plait.training.data import Batch
+
+__all__ = ["TrainingModule"]
+
+
+class TrainingModule(L.LightningModule):
+    """Trains a `Model`. An epoch is a function of (seed, epoch, weights) alone, so that a resumed run is the same run."""
+
+    def __init__(
+        self, model: Model, train: Train, augment: Augment, *, seed: int, steps: int, regular: set[str]
+    ) -> None:
+        super().__init__()
+        self.model, self.train_plan, self.augment, self.seed = model, train, augment, seed
+        self.steps, self.regular = steps, regular
+        self._seen: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed((self.seed + 1) * 1_000_003 + self.current_epoch)
+        self.trainer.train_dataloader.batch_sampler.set_epoch(self.current_epoch)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        tokens, target, _ = batch
+        tokens = self.vary(tokens)
+        loss = self.model.loss(self.model(tokens), target, tokens)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
+        return loss
+
+    def vary(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
+        """The augmentation of the recipe, on a whole batch."""
+        plan = self.augment
+        for m, turn in plan.rotate.items():
+            tokens[m] = rotate(tokens[m], turn.degrees, turn.axis)
+        for m, share in plan.scale.items():
+            tokens[m] = gain(tokens[m], share)
+        if plan.warp:
+            tokens = time_warp(tokens, plan.warp, self.regular)
+        if plan.jitter:
+            tokens = {m: jitter(t, self.model.spread(m), plan.jitter) for m, t in tokens.items()}
+        return drop_modalities(tokens, plan.drop) if plan.drop else tokens
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        tokens, target, _ = batch
+        self._seen.append((self.model(tokens)[""], target))
+
+    def on_validation_epoch_end(self) -> None:
+        output = torch.cat([o for o, _ in self._seen])
+        target = torch.cat([t for _, t in self._seen])
+        self._seen.clear()
+        task = self.model.task
+        found = task.metrics(task.scores(output), target.cpu().numpy())
+        self.log(f"valid_{task.main_metric}", found[task.main_metric], prog_bar=True)
+        self.log("valid_loss", task.loss(output, target).mean())
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        plan = self.train_plan
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=plan.lr, weight_decay=plan.weight_decay)
+        schedule: Any
+        if plan.schedule == "onecycle":
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.lr, total_steps=self.steps)
+        elif plan.schedule == "cosine":
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
+        else:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,98 @@
+"""Features of streams with noise mixed in before they are taken, kept in the same store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.features.store import Store
+from plait.recipe import NoisyCopies
+from plait.streams.clock import Clock
+from plait.streams.noise import add_noise
+from plait.streams.stream import Stream
+from plait.training.experiment import Experiment
+
+__all__ = ["NoisyFeatures", "noisy_sources"]
+
+VOICES = 5
+"""How many other recordings are mixed into one noise."""
+
+
+@dataclass(frozen=True)
+class NoisyFeatures:
+    """Features of one modality under noise; computed when asked for, and kept.
+
+    Attributes:
+        kind: of noise, see `plait.streams.noise`.
+        levels: the level in dB is drawn evenly between the lowest and the highest.
+        pool: recordings that the other voices are drawn from (never the recording itself).
+        seed: of levels, voices and noise, together with the recording's id.
+    """
+
+    experiment: Experiment
+    store: Store
+    modality: str
+    kind: str
+    levels: tuple[float, float]
+    pool: tuple[str, ...]
+    seed: int
+
+    def get(self, recording: str, modality: str) -> tuple[NDArray[np.float32], Clock] | None:
+        """(features [n, dim], clock), or None where the stream is missing."""
+        name = self.experiment.streams[self.modality]
+        if name not in self.experiment.corpus[recording].streams:
+            return None
+        voices = self._voices(recording, name)
+        return self.experiment.noisy(
+            self.store,
+            self.modality,
+            recording,
+            lambda stream: self._noise(stream, recording, voices),
+            self._tag(recording, voices),
+        )
+
+    def _rng(self, recording: str, part: str) -> np.random.Generator:
+        digest = hashlib.blake2b(f"{self.seed}/{part}/{recording}".encode(), digest_size=8).digest()
+        return np.random.default_rng(int.from_bytes(digest, "little"))
+
+    def _voices(self, recording: str, name: str) -> list[str]:
+        corpus = self.experiment.corpus
+        others = [r for r in self.pool if r != recording and name in corpus[r].streams]
+        count = min(VOICES, len(others))
+        return [others[i] for i in self._rng(recording, "voices").choice(len(others), count, replace=False)]
+
+    def _noise(self, stream: Stream, recording: str, voices: Sequence[str]) -> Stream:
+        rng = self._rng(recording, "noise")
+        name, corpus = self.experiment.streams[self.modality], self.experiment.corpus
+        level = float(rng.uniform(*self.levels))
+        others = [corpus[v].streams[name] for v in voices] if self.kind == "babble" else []
+        return add_noise(stream, self.kind, level, rng, others)
+
+    def _tag(self, recording: str, voices: Sequence[str]) -> dict[str, Any]:
+        return {
+            "noise": self.kind,
+            "levels": list(self.levels),
+            "seed": self.seed,
+            "recording": recording,
+            "voices": list(voices),
+        }
+
+
+def noisy_sources(
+    experiment: Experiment, store: Store, pool: Sequence[str]
+) -> dict[str, tuple[float, list[NoisyFeatures]]]:
+    """The training copies that the recipe asks for, by modality: how often one stands in, and the copies."""
+
+    def copies(modality: str, plan: NoisyCopies) -> list[NoisyFeatures]:
+        low, high = min(plan.levels), max(plan.levels)
+        return [
+            NoisyFeatures(experiment, store, modality, plan.kind, (low, high), tuple(pool), seed=1000 + k)
+            for k in range(plan.copies)
+        ]
+
+    return {m: (plan.share, copies(m, plan)) for m, plan in experiment.recipe.augment.noise.items()}

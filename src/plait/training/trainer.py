@@ -1,0 +1,144 @@
+"""Lightning's trainer, set up for one member of a run."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from plait.model import Model
+from plait.recipe import Augment, Train
+from plait.training.checkpoint import SafeCheckpoints, read_tree
+from plait.training.data import ItemData, loader
+from plait.training.module import TrainingModule
+
+__all__ = ["train_model"]
+
+
+class _History(Callback):
+    """The numbers of each epoch, kept in the checkpoint so that a resumed log is whole."""
+
+    def __init__(self) -> None:
+        self.log: dict[str, list[float]] = {}
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.log.setdefault("epoch", []).append(trainer.current_epoch)
+        for name, value in trainer.callback_metrics.items():
+            self.log.setdefault(name, []).append(float(value))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"log": {k: list(v) for k, v in self.log.items()}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.log = state_dict["log"]
+
+
+class _Stop(Callback):
+    """Ends in KeyboardInterrupt, where Lightning would swallow it, so that callers see that it was cut off."""
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        if isinstance(exception, KeyboardInterrupt):
+            raise exception
+
+
+def train_model(
+    folder: Path,
+    model: Model,
+    data: ItemData,
+    valid: ItemData | None,
+    *,
+    train: Train,
+    augment: Augment,
+    seed: int,
+    quiet: bool,
+) -> dict[str, list[float]]:
+    """Train ``model`` in place, with a checkpoint an epoch in ``folder``; returns the log by column.
+
+    With ``stop: early`` the model ends as its best epoch by the task's main metric on ``valid``.
+    """
+    dims = model.dims
+    batches = loader(data, dims, batch=train.batch, seed=seed)
+    checks = None if valid is None else loader(valid, dims, batch=train.batch, seed=None)
+    steps = len(batches) * train.epochs + 1
+    module = TrainingModule(model, train, augment, seed=seed, steps=steps, regular=data.regular())
+    history, early = _History(), train.stop == "early"
+    keep = _checkpoints(folder, model, early)
+    callbacks: list[Callback] = [history, keep, _Stop()]
+    if early:
+        mode = "max" if model.task.higher_is_better else "min"
+        callbacks.append(EarlyStopping(f"valid_{model.task.main_metric}", patience=train.patience, mode=mode))
+    if not quiet:
+        callbacks.append(RichProgressBar())
+    last = folder / "checkpoints/last.ckpt"
+    with _quiet_lightning():
+        trainer = L.Trainer(
+            default_root_dir=folder,
+            max_epochs=train.epochs,
+            callbacks=callbacks,
+            plugins=[SafeCheckpoints()],
+            logger=_logger(folder, train),
+            gradient_clip_val=train.clip,
+            accelerator="auto",
+            devices=1,
+            enable_progress_bar=not quiet,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10**9,
+        )
+        trainer.fit(module, batches, checks, ckpt_path=str(last) if last.exists() else None)
+    if early:
+        model.load_state_dict(
+            {
+                k.removeprefix("model."): v
+                for k, v in read_tree(Path(keep.best_model_path))["state_dict"].items()
+            }
+        )
+    return history.log
+
+
+def _checkpoints(folder: Path, model: Model, early: bool) -> ModelCheckpoint:
+    options: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    if not early:
+        return ModelCheckpoint(**options, filename="last", save_top_k=1, every_n_epochs=1)
+    mode = "max" if model.task.higher_is_better else "min"
+    monitor = f"valid_{model.task.main_metric}"
+    return ModelCheckpoint(
+        **options, filename="best", save_last=True, save_top_k=1, monitor=monitor, mode=mode
+    )
+
+
+def _logger(folder: Path, train: Train) -> CSVLogger | TensorBoardLogger:
+    kind = CSVLogger if train.log == "csv" else TensorBoardLogger
+    return kind(folder, name="log", version="")
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Lightning's advice about workers and hardware is for its own users, not for ours."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    levels = {name: logging.getLogger(name).level for name in names}
+    with warnings.catch_warnings():
+        for text in (
+            ".*num_workers.*",
+            ".*log_every_n_steps.*",
+            ".*Checkpoint directory.*",
+            ".*LeafSpec.*",
+            ".*treespec.*",
+        ):
+            warnings.filterwarnings("ignore", message=text)
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
