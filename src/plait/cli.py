@@ -17,7 +17,7 @@ CACHE = ".plait-cache"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 problems found in the data, 2 asked wrongly, 130 interrupted."""
+    """Run one command; returns 0 when done, 1 for problems in the data, 2 when asked wrongly, 130 when interrupted."""
     args = _parser().parse_args(argv)
     try:
         return int(args.run(args) or 0)

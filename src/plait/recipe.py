@@ -183,7 +183,7 @@ def _beside(recipe: Path, path: str) -> str:
     return str(recipe.parent / os.path.expanduser(re.sub(r"\$\{(\w+)\}", value, path)))
 
 
-_STEPS_OF_PYDANTIC = ("str", "CorpusPlan", "dict[", "list[", "function")
+_STEPS_OF_PYDANTIC = ("CorpusPlan", "dict[", "list[", "function")
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -206,7 +206,7 @@ def _override(data: dict[str, Any], override: str) -> None:
 
 
 def _problem(source: str, nodes: yaml.Node | None, error: dict[str, Any]) -> str:
-    path = [p for p in error["loc"] if not str(p).startswith(_STEPS_OF_PYDANTIC)]
+    path = [p for p in error["loc"] if p != "str" and not str(p).startswith(_STEPS_OF_PYDANTIC)]
     line = _line(nodes, path)
     place = f"{source}:{line} {'.'.join(map(str, path))}"
     if error["type"] == "extra_forbidden":

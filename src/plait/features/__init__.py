@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import DataError
-from plait.recipe import parts
+from plait.parts import parts
 from plait.streams.clock import Clock
 from plait.streams.stream import Stream
 
@@ -29,15 +30,18 @@ class Feature(ABC):
     default_for: ClassVar[tuple[str, ...]] = ()
     """Kinds of stream for which it is the default."""
 
-    causal: ClassVar[bool] = True
-    """Whether a feature at time t depends on nothing recorded after t + `reach`."""
+    causal: bool = True
+    """Whether a feature at time t depends on nothing recorded after t + `reach`. Options may decide it."""
 
     version: ClassVar[int] = 1
     """Raise it when the numbers change, so that caches are made anew."""
 
     @property
     def reach(self) -> float:
-        """Half-width of the receptive field, seconds: how much of the stream around t a feature at t sees."""
+        """Half-width of the receptive field, seconds: how much of the stream around t a feature at t sees.
+
+        What is learnt from the whole recording (a mean, a scale) is not counted: ``causal`` is False then.
+        """
         return 0.0
 
     @abstractmethod
@@ -51,6 +55,14 @@ class Feature(ABC):
         Raises:
             DataError: the stream is of a kind, rate or size that it does not take.
         """
+
+    def files(self) -> list[Path]:
+        """Files or folders (word vectors, a model) that the numbers depend on; caches follow their bytes."""
+        return []
+
+    def notes(self) -> dict[str, int]:
+        """What the last `compute` dropped, filled or could not match, counted by name; zeros are left out."""
+        return {}
 
     def __call__(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
         if stream.kind not in self.kinds:

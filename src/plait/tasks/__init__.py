@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from plait.parts import options_of
+
 __all__ = ["Task"]
 
 Target = str | int | float | bool
@@ -28,6 +30,11 @@ class Task(nn.Module, ABC):
 
     width: int
     """Numbers an item in the output (classes; 1 for a scalar)."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that it was made with, as a saved run keeps them: each is kept under its own name."""
+        return {name: getattr(self, name) for name in options_of(type(self))}
 
     @abstractmethod
     def head(self, dim: int) -> nn.Module:

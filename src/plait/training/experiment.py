@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plait.errors import ConfigError, DataError, raise_all
-from plait.features import Feature, default_feature
-from plait.features.prepare import Prepared, prepare
+from plait.errors import ConfigError, raise_all
+from plait.features.prepare import Prepared, prepare, resolve_features
 from plait.features.store import Store
-from plait.parts import find, full_spec, options_of, split_spec, suggest
+from plait.parts import find, options_of, split_spec, suggest
 from plait.recipe import CorpusPlan, Recipe, StreamPlan
 from plait.streams.corpus import Corpus
 from plait.streams.importing import import_folder
@@ -50,11 +49,15 @@ class Features:
 
     prepared: dict[str, Prepared]
     streams: dict[str, str]
+    _kept: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def get(self, recording: str, modality: str) -> Any:
         """(features [n, dim], clock) of one recording, or None where the stream is missing."""
-        found = self.prepared.get(modality)
-        return None if found is None else found.get(recording, self.streams[modality])
+        key = (recording, modality)
+        if key not in self._kept:
+            found = self.prepared.get(modality)
+            self._kept[key] = None if found is None else found.get(recording, self.streams[modality])
+        return self._kept[key]
 
 
 @dataclass
@@ -99,6 +102,7 @@ class Experiment:
         kinds = {name: entry for entry in self.corpus.entries for name in entry.streams}
         plans: dict[str, StreamPlan | None] = dict(self.recipe.streams) or dict.fromkeys(kinds)
         problems = []
+        specs: dict[str, Any] = {}
         for modality, given in plans.items():
             plan = given or StreamPlan()
             name = plan.stream or modality
@@ -108,9 +112,11 @@ class Experiment:
                 )
                 continue
             self.streams[modality] = name
-            spec = plan.feature or default_feature(self._kind(name))
-            self.features[modality] = full_spec(Feature, spec, f"streams.{modality}.feature")
+            specs[modality] = plan.feature
         raise_all(ConfigError, problems)
+        for modality, spec in specs.items():
+            name = self.streams[modality]
+            self.features[modality] = resolve_features(self.corpus, {name: spec})[name]
         self._check_names()
 
     def _check_names(self) -> None:
@@ -128,15 +134,15 @@ class Experiment:
         ]
         raise_all(ConfigError, problems)
 
-    def _kind(self, stream: str) -> str:
-        problem: DataError | None = None
-        for recording in self.corpus:
-            if stream in recording.streams:
-                try:
-                    return recording.streams[stream].kind
-                except DataError as error:
-                    problem = problem or error
-        raise problem or DataError(f"no recording has a stream {stream!r}.")
+    @classmethod
+    def bare(
+        cls, recipe: Recipe, corpus: Corpus, streams: dict[str, str], features: dict[str, dict[str, Any]]
+    ) -> Experiment:
+        """An experiment without targets: what a run already settled, met with new recordings."""
+        task, unit = task_and_unit(recipe)
+        return cls(
+            recipe, corpus, ItemSet([], {}), [], task, unit, streams, {m: features[m] for m in streams}
+        )
 
     def prepare(self, store: Store, recordings: Iterable[str] | None = None, **options: Any) -> Features:
         """Compute what is missing of every feature. See `plait.features.prepare.prepare`."""
@@ -149,7 +155,7 @@ class Experiment:
 
 
 def default_split(corpus: Corpus) -> dict[str, Any]:
-    """The corpus's own split where it has one; else a fifth of the groups, drawn by hash, is the test part."""
+    """The corpus's own split where it has one; else a fifth of the groups, drawn by hash, for testing."""
     if any(entry.split for entry in corpus.entries):
         return {"by": "manifest"}
     return {"hash": "group", "test": 0.2}

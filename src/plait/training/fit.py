@@ -22,6 +22,7 @@ from plait.features.scale import fit_scale
 from plait.features.store import Store
 from plait.model import Model, default_encoder
 from plait.parts import build
+from plait.progress import Progress
 from plait.recipe import Recipe, dump_recipe, parse_recipe
 from plait.streams.items import Fold
 from plait.tasks import Task
@@ -81,9 +82,12 @@ class Run:
             raise DataError(f"{self.folder}: {member.name} is not trained to its end. Go on with: plait fit")
         return Model.load(self.folder / member.name)
 
-    def log(self, member: Member) -> dict[str, list[float]]:
-        """Columns of the member's epoch log."""
-        return json.loads((self.folder / member.name / "done.json").read_text())["log"]
+    def done(self, member: Member) -> dict[str, Any]:
+        """What is known of a trained member: its epoch ``log`` by column, ``seconds``, ``parameters``, ``targets``."""
+        found: dict[str, Any] = json.loads(
+            (self.folder / member.name / "done.json").read_text(encoding="utf-8")
+        )
+        return found
 
 
 def fit(
@@ -94,6 +98,7 @@ def fit(
     jobs: int = 1,
     overwrite: bool = False,
     quiet: bool = False,
+    progress: Progress | None = None,
 ) -> Run:
     """Train every member of a recipe and keep all that it needs in ``out``.
 
@@ -105,7 +110,8 @@ def fit(
         cache: where prepared features are kept.
         jobs: processes; each trains one member at a time.
         overwrite: start anew where ``out`` holds another recipe's run.
-        quiet: no progress bars.
+        quiet: no progress bars in training.
+        progress: told of the features being prepared.
 
     Raises:
         ConfigError: ``out`` holds the run of another recipe.
@@ -116,7 +122,7 @@ def fit(
     experiment = Experiment.of(recipe, open_corpus(recipe, folder))
     members = [Member(seed, fold.name) for seed in recipe.train.seeds for fold in experiment.folds]
     _write_info(folder, experiment, members)
-    experiment.prepare(Store(cache), jobs=jobs)
+    experiment.prepare(Store(cache), jobs=jobs, progress=progress)
     todo = [m for m in members if m not in Run(folder).finished]
     if jobs > 1 and len(todo) > 1:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
@@ -196,7 +202,12 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
         place, model, train_data, valid, train=plan.train, augment=plan.augment, seed=member.seed, quiet=quiet
     )
     model.save(place)
-    done = {"log": log, "seconds": round(time.monotonic() - started, 1), "parameters": _count(model)}
+    done = {
+        "targets": data.targets.tolist(),
+        "log": log,
+        "seconds": round(time.monotonic() - started, 1),
+        "parameters": _count(model),
+    }
     _write(place / "done.json", json.dumps(done))
 
 

@@ -19,7 +19,7 @@ __all__ = ["TrainingModule"]
 
 
 class TrainingModule(L.LightningModule):
-    """Trains a `Model`. An epoch is a function of (seed, epoch, weights) alone, so that a resumed run is the same run."""
+    """Trains a `Model`. An epoch depends on seed, epoch and weights alone: a resumed run is the same run."""
 
     def __init__(
         self, model: Model, train: Train, augment: Augment, *, seed: int, steps: int, regular: set[str]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plait.features.prepare import features_of
 from plait.features.store import Store
 from plait.recipe import NoisyCopies
 from plait.streams.clock import Clock
@@ -41,20 +42,23 @@ class NoisyFeatures:
     levels: tuple[float, float]
     pool: tuple[str, ...]
     seed: int
+    _kept: dict[str, tuple[NDArray[np.float32], Clock] | None] = field(default_factory=dict)
 
     def get(self, recording: str, modality: str) -> tuple[NDArray[np.float32], Clock] | None:
         """(features [n, dim], clock), or None where the stream is missing."""
-        name = self.experiment.streams[self.modality]
-        if name not in self.experiment.corpus[recording].streams:
-            return None
-        voices = self._voices(recording, name)
-        return self.experiment.noisy(
-            self.store,
-            self.modality,
-            recording,
-            lambda stream: self._noise(stream, recording, voices),
-            self._tag(recording, voices),
-        )
+        if recording not in self._kept:
+            plan, name = self.experiment, self.experiment.streams[self.modality]
+            voices = self._voices(recording, name)
+            self._kept[recording] = features_of(
+                plan.corpus,
+                recording,
+                name,
+                plan.features[self.modality],
+                self.store,
+                change=lambda stream: self._noise(stream, recording, voices),
+                tag=self._tag(recording, voices),
+            )
+        return self._kept[recording]
 
     def _rng(self, recording: str, part: str) -> np.random.Generator:
         digest = hashlib.blake2b(f"{self.seed}/{part}/{recording}".encode(), digest_size=8).digest()

@@ -41,7 +41,7 @@ class _History(Callback):
 
 
 class _Stop(Callback):
-    """Ends in KeyboardInterrupt, where Lightning would swallow it, so that callers see that it was cut off."""
+    """Passes KeyboardInterrupt on, where Lightning would swallow it."""
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException

@@ -1,0 +1,65 @@
+"""Encoders one after the other, as a recipe's list gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from plait.encoders import Encoder
+from plait.errors import ConfigError
+from plait.parts import Spec, build, full_spec
+from plait.tokens import Tokens
+
+__all__ = ["build_encoder", "encoder_specs"]
+
+
+class _Chain(Encoder):
+    """Encoders in a row: the first takes the features, each next one the model's width."""
+
+    def __init__(self, steps: Sequence[Encoder]) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(steps)
+        self.dim_in, self.dim = steps[0].dim_in, steps[-1].dim
+        self.causal = all(step.causal for step in steps)  # type: ignore[misc]
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        for step in self.steps:
+            tokens = step(tokens)
+        return tokens
+
+
+def _listed(spec: Spec | Sequence[Spec], where: str) -> list[tuple[Spec, str]]:
+    if isinstance(spec, str | Mapping):
+        return [(spec, where)]
+    if not spec:
+        raise ConfigError(f"{where}: an empty list; expected one encoder or more.")
+    return [(one, f"{where}[{i}]") for i, one in enumerate(spec)]
+
+
+def build_encoder(spec: Spec | Sequence[Spec], dim_in: int, dim: int, where: str) -> Encoder:
+    """The encoder that a recipe names, or a chain of them if it gives a list.
+
+    Raises:
+        ConfigError: no such encoder or option; ``where`` says at which place of the recipe.
+
+    >>> build_encoder(["conv", {"name": "gru", "layers": 2}], 6, 32, "encoders.imu").dim_in
+    6
+    """
+    steps: list[Encoder] = []
+    for one, place in _listed(spec, where):
+        steps.append(build(Encoder, one, steps[-1].dim if steps else dim_in, dim, where=place))
+    return steps[0] if len(steps) == 1 else _Chain(steps)
+
+
+def encoder_specs(spec: Spec | Sequence[Spec], where: str) -> list[dict[str, Any]]:
+    """The same as a list with every default written out, as a saved run keeps it.
+
+    Raises:
+        ConfigError: no such encoder or option.
+
+    >>> encoder_specs("linear", "encoders.text")
+    [{'name': 'linear', 'norm': False, 'dropout': 0.1}]
+    """
+    return [full_spec(Encoder, one, place) for one, place in _listed(spec, where)]

@@ -1,0 +1,1 @@
+"""Evaluation: metrics, intervals, every subset of modalities, robustness, and the report."""

@@ -1,0 +1,224 @@
+"""Evaluate a run: every subset of its modalities from the same model, nothing retrained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from plait.errors import DataError
+from plait.evaluation.summary import MemberOutput, subsets_of, summarise
+from plait.features.store import Store
+from plait.model import Model
+from plait.recipe import dump_recipe
+from plait.streams.corpus import Corpus
+from plait.streams.items import Item
+from plait.training.data import FeatureSource, ItemData, loader
+from plait.training.experiment import Experiment, Features
+from plait.training.fit import Member, Run
+from plait.training.noisy import NoisyFeatures
+
+__all__ = ["evaluate", "score_subsets"]
+
+Subset = tuple[str, ...]
+Scores = NDArray[np.float64]
+
+
+def score_subsets(
+    model: Model,
+    data: ItemData,
+    subsets: Sequence[Subset],
+    *,
+    keep: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> dict[Subset, Scores]:
+    """Scores of every item for each subset of modalities, [items, width]; encoders run once.
+
+    Args:
+        keep: by modality [items], False where it is to be hidden.
+    """
+    found: dict[Subset, list[torch.Tensor]] = {s: [] for s in subsets}
+    model.eval()
+    with torch.inference_mode():
+        for tokens, _, index in loader(data, model.dims, batch=64, seed=None):
+            if keep is not None:
+                tokens = {
+                    m: t._replace(mask=t.mask & torch.from_numpy(keep[m])[index][:, None])
+                    for m, t in tokens.items()
+                }
+            encoded = model.encode(tokens)
+            for subset in subsets:
+                found[subset].append(model.combine(encoded, only=subset)[""])
+    return {s: model.task.scores(torch.cat(o)) for s, o in found.items()}
+
+
+def evaluate(
+    run: Run, *, cache: str | Path, corpus: str | Path | None = None, draws: int | None = None
+) -> dict[str, Any]:
+    """Score every finished member on its test part, or on the whole of another corpus.
+
+    Args:
+        run: see `plait.fit`.
+        cache: where prepared features are kept.
+        corpus: the manifest of another corpus; its streams may be fewer than the run's.
+        draws: of the bootstrap; the recipe's own number by default.
+
+    Returns:
+        The evaluation as JSON: subsets, intervals, baseline, confusion, calibration, robustness.
+
+    Raises:
+        DataError: the run is not finished, or the other corpus has none of its streams.
+    """
+    if run.finished != run.members:
+        missing = [m.name for m in run.members if m not in run.finished]
+        raise DataError(f"{run.folder}: {', '.join(missing)} not trained yet. Go on with: plait fit")
+    experiment = _experiment(run, corpus)
+    store = Store(cache)
+    features = experiment.prepare(store, {i.recording for i in _all_items(experiment, corpus)})
+    outputs, noise, missing = [], [], []
+    for member in run.members:
+        one = _Member(run, member, experiment, store, features, elsewhere=corpus is not None)
+        outputs.append(one.output())
+        noise += one.noise()
+        missing += one.missing()
+    first = run.model(run.members[0])
+    result = summarise(first.task, outputs, draws=draws or run.recipe.evaluate.draws)
+    result["run"], result["corpus"] = run.folder.name, experiment.corpus.path.name
+    result["robustness"] = {"noise": _mean(noise), "missing": _mean(missing)}
+    result["training"] = {"seeds": [{"member": m.name, **run.done(m)["log"]} for m in run.members]}
+    result["recipe_yaml"] = dump_recipe(run.recipe)
+    result["data"] = _data_section(experiment)
+    return result
+
+
+def _experiment(run: Run, corpus: str | Path | None) -> Experiment:
+    recipe = run.recipe.model_copy(deep=True)
+    if corpus is None:
+        return Experiment.of(recipe, Corpus(run.info["corpus"], allow_outside=run.info["allow_outside"]))
+    other = Corpus(corpus, allow_outside=recipe.allow_outside)
+    there = {name for entry in other.entries for name in entry.streams}
+    recipe.streams = {m: recipe.streams.get(m) for m, s in run.info["modalities"].items() if s in there}
+    if not recipe.streams:
+        wanted = ", ".join(run.info["modalities"].values())
+        raise DataError(
+            f"{corpus}: has none of the run's streams ({wanted}); it has {', '.join(sorted(there))}."
+        )
+    kept = set(recipe.streams)
+    recipe.evaluate.noise = {m: n for m, n in recipe.evaluate.noise.items() if m in kept}
+    for plan in (recipe.augment.noise, recipe.augment.rotate, recipe.augment.scale):
+        for m in set(plan) - kept:
+            del plan[m]  # type: ignore[attr-defined]
+    return Experiment.of(recipe, other, split=False)
+
+
+def _all_items(experiment: Experiment, corpus: Any) -> list[Item]:
+    if corpus is not None:
+        return experiment.items.items
+    return [i for fold in experiment.folds for i in fold.test]
+
+
+def _data_section(experiment: Experiment) -> dict[str, Any]:
+    recordings = {i.recording for i in experiment.items.items}
+    entries = [e for e in experiment.corpus.entries if e.id in recordings]
+    lacking = {m: sum(s not in e.streams for e in entries) for m, s in experiment.streams.items()}
+    return {"recordings": len(entries), "dropped": experiment.items.dropped, "missing_streams": lacking}
+
+
+class _Member:
+    """One member of a run and its test items."""
+
+    def __init__(
+        self,
+        run: Run,
+        member: Member,
+        experiment: Experiment,
+        store: Store,
+        features: Features,
+        *,
+        elsewhere: bool,
+    ) -> None:
+        self.experiment, self.store, self.features = experiment, store, features
+        self.member, self.model = member, run.model(member)
+        fold = None if elsewhere else next(f for f in experiment.folds if f.name == member.fold)
+        self.items = experiment.items.items if fold is None else fold.test
+        self.target = self.model.task.encode([i.target for i in self.items])
+        self.modalities = experiment.modalities
+        self.train = np.asarray(run.done(member)["targets"])
+        self.data = self._data(features)
+
+    def _data(self, source: FeatureSource) -> ItemData:
+        return ItemData(self.items, source, self.target, self.modalities)
+
+    def output(self) -> MemberOutput:
+        task, count = self.model.task, len(self.items)
+        return MemberOutput(
+            seed=self.member.seed,
+            fold=self.member.fold,
+            items=[i.id for i in self.items],
+            recordings=[i.recording for i in self.items],
+            groups=[i.group for i in self.items],
+            target=self.target.numpy(),
+            present={m: self.data.present(m) for m in self.modalities},
+            outputs=score_subsets(self.model, self.data, subsets_of(self.modalities)),
+            baseline=task.baseline(self.train, count),
+        )
+
+    def _metric(self, scores: Scores) -> float:
+        task = self.model.task
+        return task.metrics(scores, self.target.numpy())[task.main_metric]
+
+    def noise(self) -> list[dict[str, Any]]:
+        """The main metric with one modality under noise: all modalities together, and that one alone."""
+        rows = []
+        full = tuple(self.modalities)
+        pool = tuple(dict.fromkeys(i.recording for i in self.items))
+        for modality, plan in self.experiment.recipe.evaluate.noise.items():
+            subsets = list(dict.fromkeys([full, (modality,)]))
+            for level in plan.levels:
+                noisy = NoisyFeatures(
+                    self.experiment, self.store, modality, plan.kind, (level, level), pool, seed=0
+                )
+                scores = score_subsets(self.model, self._data(_Swap(self.features, modality, noisy)), subsets)
+                rows += [
+                    {
+                        "modality": modality,
+                        "kind": plan.kind,
+                        "level_db": level,
+                        "subset": list(s),
+                        "value": self._metric(x),
+                    }
+                    for s, x in scores.items()
+                ]
+        return rows
+
+    def missing(self) -> list[dict[str, Any]]:
+        """The main metric with a share of all streams hidden at random."""
+        full, rows = tuple(self.modalities), []
+        for share in self.experiment.recipe.evaluate.missing:
+            rng = np.random.default_rng((self.member.seed, round(share * 1000)))
+            keep = {m: rng.random(len(self.items)) >= share for m in self.modalities}
+            scores = score_subsets(self.model, self.data, [full], keep=keep)[full]
+            rows.append({"share": share, "value": self._metric(scores)})
+        return rows
+
+
+class _Swap:
+    """Features in which one modality comes from elsewhere."""
+
+    def __init__(self, features: Features, modality: str, other: FeatureSource) -> None:
+        self.features, self.modality, self.other = features, modality, other
+
+    def get(self, recording: str, modality: str) -> Any:
+        return (self.other if modality == self.modality else self.features).get(recording, modality)
+
+
+def _mean(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that differ in ``value`` alone become one, with mean and standard deviation."""
+    found: dict[str, tuple[dict[str, Any], list[float]]] = {}
+    for row in rows:
+        rest = {k: v for k, v in row.items() if k != "value"}
+        found.setdefault(repr(rest), (rest, []))[1].append(row["value"])
+    return [{**rest, "value": float(np.mean(v)), "sd": float(np.std(v))} for rest, v in found.values()]

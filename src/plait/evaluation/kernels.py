@@ -1,0 +1,137 @@
+"""Fast paths of the bootstrap: metrics that are functions of sums over items, or of pairs of groups.
+
+A kernel is used for a metric only when it gives the task's own numbers on all items and on several draws, so
+that a task that defines a metric in its own way is never overruled: it takes the general, slower path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.evaluation.intervals import Floats, Kernel, Units, from_indices, from_sums
+
+__all__ = ["kernel_for"]
+
+Metric = Callable[[NDArray[np.intp]], float]
+
+
+def kernel_for(metric: Metric, scores: Floats, target: NDArray[Any], units: Units) -> tuple[Kernel, bool]:
+    """A kernel of the metric, and whether it is a fast one."""
+    slow = from_indices(metric, units)
+    trials = _trials(units.n)
+    wanted = slow(trials)
+    if np.isfinite(wanted[0]):
+        for kernel in _candidates(scores, target, units):
+            if np.allclose(kernel(trials), wanted, rtol=1e-7, atol=1e-9, equal_nan=True):
+                return kernel, True
+    return slow, False
+
+
+def _trials(n: int) -> Floats:
+    """All units once, two draws, and a draw of few units in which classes may be missing."""
+    rng = np.random.default_rng(0)
+    few = np.zeros(n)
+    few[: max(n // 4, 1)] = 1
+    return np.stack([np.ones(n), *rng.multinomial(n, np.full(n, 1 / n), 2).astype(float), few])
+
+
+def _candidates(scores: Floats, target: NDArray[Any], units: Units) -> Iterator[Kernel]:
+    if scores.shape[1] > 1 and np.issubdtype(np.asarray(target).dtype, np.integer):
+        yield from _of_classes(scores, np.asarray(target), units)
+    elif scores.shape[1] == 1:
+        yield from _of_values(scores[:, 0], np.asarray(target, np.float64), units)
+
+
+def _of_classes(scores: Floats, target: NDArray[Any], units: Units) -> Iterator[Kernel]:
+    """Accuracy, F1 (macro over classes seen, over all; weighted), mean recall of classes, area under ROC."""
+    said, classes = scores.argmax(1), np.arange(scores.shape[1])
+    one = np.ones((len(target), 1))
+    yield from_sums(np.column_stack([said == target, one]).astype(float), units, lambda s: s[:, 0] / s[:, 1])
+    true, guess = target[:, None] == classes, said[:, None] == classes
+    table = np.column_stack([true & guess, true, guess]).astype(float)
+    for combine in (_f1_seen, _f1_all, _f1_weighted, _recall):
+        yield from_sums(table, units, combine)
+    if units.n <= 600 and units.n * len(target) * len(classes) <= 2e8:
+        yield _area(scores, target, units)
+
+
+def _split(sums: Floats) -> tuple[Floats, Floats, Floats]:
+    hit, true, guess = np.split(sums, 3, axis=1)
+    return hit, true, guess
+
+
+def _f1_all(sums: Floats) -> Floats:
+    hit, true, guess = _split(sums)
+    return np.where(true + guess > 0, 2 * hit / np.maximum(true + guess, 1), 0.0).mean(1)
+
+
+def _f1_seen(sums: Floats) -> Floats:
+    hit, true, guess = _split(sums)
+    seen = true + guess > 0
+    return np.where(seen, 2 * hit / np.maximum(true + guess, 1), 0.0).sum(1) / seen.sum(1)
+
+
+def _f1_weighted(sums: Floats) -> Floats:
+    hit, true, guess = _split(sums)
+    each = np.where(true + guess > 0, 2 * hit / np.maximum(true + guess, 1), 0.0)
+    return (each * true).sum(1) / true.sum(1)
+
+
+def _recall(sums: Floats) -> Floats:
+    hit, true, _ = _split(sums)
+    seen = true > 0
+    return np.where(seen, hit / np.maximum(true, 1), 0.0).sum(1) / seen.sum(1)
+
+
+def _area(scores: Floats, target: NDArray[Any], units: Units) -> Kernel:
+    """Area under ROC (Hanley & McNeil 1982: the share of pairs in order), each class against the rest.
+
+    Pairs of groups are counted once; a draw then weighs each pair of groups by how often both were drawn.
+    """
+    columns = [1] if scores.shape[1] == 2 else list(range(scores.shape[1]))
+    tables = [_pairs(scores[:, c], target == c, units) for c in columns]
+
+    def kernel(counts: Floats) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            areas = [
+                np.einsum("dg,gh,dh->d", counts, won, counts, optimize=True)
+                / ((counts @ yes) * (counts @ no))
+                for won, yes, no in tables
+            ]
+        return np.mean(areas, axis=0)
+
+    return kernel
+
+
+def _pairs(score: Floats, positive: NDArray[np.bool_], units: Units) -> tuple[Floats, Floats, Floats]:
+    """[units, units] pairs that a positive of one wins over a negative of the other (ties half); totals."""
+    yes = np.bincount(units.codes[positive], minlength=units.n).astype(float)
+    no = np.bincount(units.codes[~positive], minlength=units.n).astype(float)
+    won = np.zeros((units.n, units.n))
+    owner, value = units.codes[positive], score[positive]
+    for h in np.flatnonzero(no):
+        below = np.sort(score[~positive & (units.codes == h)])
+        beaten = (np.searchsorted(below, value) + np.searchsorted(below, value, side="right")) / 2
+        won[:, h] = np.bincount(owner, beaten, units.n)
+    return won, yes, no
+
+
+def _of_values(value: Floats, target: Floats, units: Units) -> Iterator[Kernel]:
+    """Mean absolute error, mean square error and its root, Pearson's correlation."""
+    error, one = value - target, np.ones(len(value))
+    yield from_sums(np.stack([np.abs(error), one], 1), units, lambda s: s[:, 0] / s[:, 1])
+    square = np.stack([error**2, one], 1)
+    yield from_sums(square, units, lambda s: s[:, 0] / s[:, 1])
+    yield from_sums(square, units, lambda s: np.sqrt(s[:, 0] / s[:, 1]))
+    x, y = value - value.mean(), target - target.mean()
+    yield from_sums(np.stack([one, x, y, x * x, y * y, x * y], 1), units, _pearson)
+
+
+def _pearson(sums: Floats) -> Floats:
+    n, x, y, xx, yy, xy = sums.T
+    down = np.maximum(xx - x * x / n, 0) * np.maximum(yy - y * y / n, 0)
+    return np.where(down > 0, (xy - x * y / n) / np.sqrt(down), np.nan)

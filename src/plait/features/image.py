@@ -1,0 +1,274 @@
+"""Pictures: small grey ones as they are, or their low spatial frequencies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.errors import ConfigError, DataError
+from plait.features import Feature
+from plait.features.checks import above_zero, differences, one_of, place_of, refuse_infinite
+from plait.features.mel import cosine_basis
+from plait.streams.clock import Clock, Grid, Ticks, rational
+from plait.streams.stream import Stream
+
+__all__ = ["Dct", "Frames", "Shrink", "subsample", "zigzag"]
+
+BLOCK_BYTES = 1 << 25
+"""Raw pictures held at a time."""
+
+
+def subsample(clock: Clock, rate: float | str | None) -> tuple[NDArray[np.int64], Clock]:
+    """Which observations to keep for about ``rate`` a second, and their own times; never one twice.
+
+    On a grid whose rate is a multiple of ``rate`` the result is a grid; else the nearest observations
+    to the wanted instants, at the times when they were made.
+
+    >>> subsample(Grid(0, 25, 100), 12.5)[1]
+    Grid(start_exact=Fraction(0, 1), rate=Fraction(25, 2), n=50)
+    """
+    if rate is None or len(clock) == 0:
+        return np.arange(len(clock)), clock
+    wanted = rational(rate)
+    if isinstance(clock, Grid):
+        step = clock.rate / wanted
+        if step <= 1:
+            return np.arange(len(clock)), clock
+        if step.denominator == 1:
+            kept = np.arange(0, len(clock), int(step))
+            return kept, Grid(clock.start_exact, wanted, len(kept))
+    times = clock.times
+    count = math.floor((float(times[-1]) - float(times[0])) * wanted) + 1
+    kept = np.unique(clock.nearest(Grid(float(times[0]), wanted, count).times))
+    return kept, Ticks(times[kept])
+
+
+def zigzag(height: int, width: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the first coefficients in JPEG's order (ITU-T T.81, figure A.6), lowest first.
+
+    >>> [list(map(int, i)) for i in zigzag(8, 8, 6)]
+    [[0, 0, 1, 2, 1, 0], [0, 1, 0, 0, 1, 2]]
+    """
+    cells = [(u, v) for u in range(height) for v in range(width)]
+    cells.sort(key=lambda c: (c[0] + c[1], c[0] if (c[0] + c[1]) % 2 else c[1]))
+    rows, columns = np.array(cells[:count], np.int64).reshape(-1, 2).T
+    return rows, columns
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """Crop, turn grey and resize pictures by the mean over the area, [m, height, width] or [..., 3], 0..1.
+
+    Attributes:
+        crop: left, top, width and height in 0..1 of the picture, or None for all of it.
+
+    Raises:
+        ConfigError: a size that is not above 0, or a crop that leaves the picture.
+    """
+
+    height: int
+    width: int
+    grey: bool = True
+    crop: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        above_zero("pictures", height=self.height, width=self.width)
+        if self.crop is None:
+            return
+        ok = len(self.crop) == 4 and all(0 <= c <= 1 for c in self.crop) and min(self.crop[2:]) > 0
+        if not ok or self.crop[0] + self.crop[2] > 1 + 1e-9 or self.crop[1] + self.crop[3] > 1 + 1e-9:
+            raise ConfigError(
+                f"crop: got {list(self.crop)}; expected [left, top, width, height] in 0..1 of the picture."
+            )
+
+    def depth(self, shape: tuple[int, ...]) -> int:
+        """Channels of a small picture, given the shape of a raw one."""
+        return 1 if self.grey or len(shape) < 3 or shape[2] == 1 else 3
+
+    def blocks(self, stream: Stream, kept: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
+        """Small pictures of the observations ``kept`` (sorted), in order, as many as fit a block at a time.
+
+        Raises:
+            DataError: pictures are not [height, width, 1, 3 or 4] of numbers.
+        """
+        shape = stream.source.shape
+        if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
+            raise DataError(f"{place_of(stream)}: pictures of shape {shape}; expected [h, w, 1, 3 or 4].")
+        size = max(1, BLOCK_BYTES // max(1, 4 * math.prod(shape)))
+        last = int(kept[-1]) + 1 if len(kept) else 0
+        for lo in range(0, last, size):
+            raw = stream[lo : min(lo + size, last)].read()
+            inside = kept[np.searchsorted(kept, lo) : np.searchsorted(kept, lo + size)] - lo
+            if len(inside):
+                scale = _scale(raw, stream, lo)
+                yield np.stack([self._one(raw[i]) for i in inside]).astype(np.float32) * scale
+
+    def _one(self, picture: NDArray[Any]) -> NDArray[Any]:
+        if self.crop is not None:
+            x, y, w, h = self.crop
+            high, wide = picture.shape[:2]
+            top, left = min(round(y * high), high - 1), min(round(x * wide), wide - 1)
+            bottom, right = max(round((y + h) * high), top + 1), max(round((x + w) * wide), left + 1)
+            picture = picture[top:bottom, left:right]
+        if picture.ndim == 3:
+            picture = picture[..., 0] if picture.shape[2] == 1 else picture[..., :3]
+        if picture.dtype == np.float64:
+            picture = picture.astype(np.float32)
+        picture = np.ascontiguousarray(picture)
+        if self.grey and picture.ndim == 3:
+            picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+        small: NDArray[Any] = cv2.resize(picture, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        return small
+
+
+def _scale(raw: NDArray[Any], stream: Stream, first: int) -> np.float32:
+    """What brings the pictures to 0..1; those of floating point are left as they are."""
+    if raw.dtype in (np.uint8, np.uint16):
+        return np.float32(1.0 / np.iinfo(raw.dtype).max)
+    if raw.dtype not in (np.float32, np.float64):
+        raise DataError(f"{place_of(stream)}: pictures of type {raw.dtype}; expected uint8, uint16 or float.")
+    refuse_infinite(raw, stream[first : first + len(raw)], first)
+    return np.float32(1)
+
+
+def _join(parts: list[NDArray[np.float32]], width: int) -> NDArray[np.float32]:
+    return np.concatenate([np.zeros((0, width), np.float32), *parts])
+
+
+class Frames(Feature):
+    """Pixels of small pictures, flattened row by row, [n, height * width]; the default for pictures.
+
+    Pictures are cropped, turned grey (ITU-R BT.601 weights) and resized by the mean over the area
+    (``cv2.INTER_AREA``). 24 x 32 grey pixels are 768 numbers: enough for a mouth or a gesture, small enough
+    for a recurrent encoder.
+
+    Args:
+        height, width: of the small picture, pixels.
+        grey: one channel rather than three.
+        crop: [left, top, width, height] in 0..1 of the picture.
+        normalise: ``frame``: each picture to mean 0 and standard deviation 1 (a flat one to 0);
+            ``none``: 0..1 as they are.
+        differences: append each picture less the one before it; 0 for the first, and after more than ``gap``
+            seconds.
+        rate: keep about so many pictures a second.
+        gap: longest pause, in seconds, over which differences are taken.
+
+    >>> film = Stream.of(np.zeros((50, 120, 160, 3), np.uint8), rate=25)
+    >>> values, clock = Frames(rate=12.5)(film)
+    >>> values.shape, clock.rate
+    ((25, 768), Fraction(25, 2))
+    """
+
+    kinds = ("frames",)
+    default_for: ClassVar[tuple[str, ...]] = ("frames",)
+
+    def __init__(
+        self,
+        *,
+        height: int = 24,
+        width: int = 32,
+        grey: bool = True,
+        crop: Sequence[float] | None = None,
+        normalise: str = "frame",
+        differences: bool = False,
+        rate: float | str | None = None,
+        gap: float = 0.5,
+    ) -> None:
+        one_of("frames.normalise", normalise, ("frame", "none"))
+        above_zero("frames", gap=gap)
+        self._shrink = Shrink(height, width, grey, crop)
+        self._standard, self._twice, self._rate, self._gap = normalise == "frame", differences, rate, gap
+        if rate is not None:
+            rational(rate)
+
+    @property
+    def reach(self) -> float:
+        return self._gap if self._twice else 0.0
+
+    def dim(self, shape: tuple[int, ...]) -> int:
+        pixels = self._shrink.height * self._shrink.width * self._shrink.depth(shape)
+        return pixels * (2 if self._twice else 1)
+
+    def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
+        kept, clock = subsample(stream.clock, self._rate)
+        width = self.dim(stream.source.shape) // (2 if self._twice else 1)
+        small = [b.reshape(len(b), -1) for b in self._shrink.blocks(stream, kept)]
+        values = _join([_standard(b) for b in small] if self._standard else small, width)
+        if self._twice:
+            change = differences(values, clock, self._gap, place_of(stream))
+            values = np.concatenate([values, change], 1)
+        return values, clock
+
+
+def _standard(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows to mean 0 and standard deviation 1; a flat row (deviation below 1e-4) to 0."""
+    centred = pixels - pixels.mean(1, keepdims=True)
+    spread = centred.std(1, keepdims=True)
+    out: NDArray[np.float32] = np.where(spread < 1e-4, centred * 0, centred / np.maximum(spread, 1e-4))
+    return out
+
+
+class Dct(Feature):
+    """The first two-dimensional cosine coefficients of small grey pictures, [n, k]: what lips look like.
+
+    Pictures are resized to ``height`` x ``width`` and transformed (orthonormal DCT-II along both axes); the
+    ``k`` lowest coefficients are kept in zigzag order, the mean brightness first (Potamianos et al.,
+    "Recent advances in the automatic recognition of audiovisual speech", Proc. IEEE 2003, sec. III).
+
+    Args:
+        k: number of coefficients.
+        height, width, crop, rate, gap: as for `Frames`.
+        deltas: append each row less the one before it (0 for the first, and after more than ``gap`` s).
+
+    >>> Dct(k=44, deltas=True).dim((64, 96, 3))
+    88
+    """
+
+    kinds = ("frames",)
+
+    def __init__(
+        self,
+        *,
+        k: int = 44,
+        height: int = 32,
+        width: int = 48,
+        crop: Sequence[float] | None = None,
+        deltas: bool = False,
+        rate: float | str | None = None,
+        gap: float = 0.5,
+    ) -> None:
+        above_zero("dct", k=k, gap=gap)
+        self._shrink = Shrink(height, width, True, crop)
+        if k > height * width:
+            raise ConfigError(
+                f"dct.k: {k} coefficients of {height} x {width} pixels; expected at most as many."
+            )
+        self._rows, self._columns = zigzag(height, width, k)
+        self._down = cosine_basis(height, int(self._rows.max()) + 1).astype(np.float32)
+        self._across = cosine_basis(width, int(self._columns.max()) + 1).T.astype(np.float32)
+        self._twice, self._rate, self._gap = deltas, rate, gap
+
+    @property
+    def reach(self) -> float:
+        return self._gap if self._twice else 0.0
+
+    def dim(self, shape: tuple[int, ...]) -> int:
+        return len(self._rows) * (2 if self._twice else 1)
+
+    def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
+        kept, clock = subsample(stream.clock, self._rate)
+        parts = [
+            (self._down @ (block @ self._across))[:, self._rows, self._columns]
+            for block in self._shrink.blocks(stream, kept)
+        ]
+        values = _join(parts, len(self._rows))
+        if self._twice:
+            change = differences(values, clock, self._gap, place_of(stream))
+            values = np.concatenate([values, change], 1)
+        return values, clock

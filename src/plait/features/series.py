@@ -1,0 +1,230 @@
+"""Numbers over time: as they are, or statistics over windows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.errors import ConfigError, DataError
+from plait.features import Feature
+from plait.features.checks import above_zero, as_float32, differences, flat_numbers, one_of, place_of
+from plait.streams.clock import Clock, Grid, rational, windows
+from plait.streams.stream import Stream
+
+__all__ = ["Series", "Statistics", "window_statistics"]
+
+Values = NDArray[np.float64]
+
+
+def _mean_on_grid(values: Values, clock: Clock, rate: Fraction) -> tuple[Values, Grid]:
+    """Mean of what was observed within half a step of each grid point, NaN where nothing was; [n, d]."""
+    start = clock.start_exact if isinstance(clock, Grid) else Fraction(float(clock.times[0]))
+    place = np.floor((clock.times - float(start)) * float(rate) + 0.5).astype(np.int64)
+    count = int(place[-1]) + 1
+    grid = Grid(start, rate, count)
+    out = np.full((count, values.shape[1]), np.nan)
+    for column, own in enumerate(values.T):
+        seen = ~np.isnan(own)
+        number = np.bincount(place[seen], minlength=count)
+        total = np.bincount(place[seen], own[seen], minlength=count)
+        out[number > 0, column] = total[number > 0] / number[number > 0]
+    return out, grid
+
+
+class Series(Feature):
+    """Numbers as they are, [n, channels]; the default for series. NaN stays NaN.
+
+    Args:
+        rate: None: at the stream's own times; else means over intervals of ``1 / rate`` s centred on a grid
+            of that rate (Hz) from the first observation on, NaN where an interval has none. It must not be
+            above a grid's own rate.
+        differences: append each row less the one before it, as it is, not a second; 0 for the first, and
+            after more than ``gap`` seconds.
+        scale: ``recording``: each channel to mean 0 and standard deviation 1 within the recording (constant
+            ones to 0). It uses no label, but the recording's future: ``causal`` is then False.
+        gap: longest pause over which differences are taken, seconds.
+
+    >>> values, clock = Series(rate=10)(Stream.of(np.arange(100.0), rate=100))
+    >>> values.ravel()[:3].tolist(), clock.rate
+    ([2.0, 9.5, 19.5], Fraction(10, 1))
+    """
+
+    kinds = ("series",)
+    default_for: ClassVar[tuple[str, ...]] = ("series",)
+
+    def __init__(
+        self,
+        *,
+        rate: float | str | None = None,
+        differences: bool = False,
+        scale: str = "none",
+        gap: float = 2.0,
+    ) -> None:
+        one_of("series.scale", scale, ("none", "recording"))
+        above_zero("series", gap=gap)
+        self._rate = None if rate is None else rational(rate)
+        self._differences, self._scale, self._gap = differences, scale == "recording", gap
+        self.causal = not self._scale
+        self._empty = self._constant = 0
+
+    @property
+    def reach(self) -> float:
+        half = float(1 / (2 * self._rate)) if self._rate else 0.0
+        return half + (self._gap if self._differences else 0.0)
+
+    def dim(self, shape: tuple[int, ...]) -> int:
+        return int(np.prod(shape)) * (2 if self._differences else 1)
+
+    def notes(self) -> dict[str, int]:
+        counts = {"intervals without an observation": self._empty, "constant channels": self._constant}
+        return {name: count for name, count in counts.items() if count}
+
+    def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
+        values, clock = flat_numbers(stream), stream.clock
+        self._empty = self._constant = 0
+        if self._rate and len(values):
+            if isinstance(clock, Grid) and self._rate > clock.rate:
+                raise DataError(
+                    f"{place_of(stream)}: series at {float(clock.rate):g} Hz cannot be averaged to "
+                    f"{float(self._rate):g} Hz. Leave the option rate out, or lower it."
+                )
+            values, clock = _mean_on_grid(values, clock, self._rate)
+            self._empty = int(np.isnan(values).all(1).sum())
+        if self._scale:
+            values, self._constant = _standard(values)
+        if self._differences:
+            change = differences(values, clock, self._gap, place_of(stream))
+            values = np.concatenate([values, change], 1)
+        return as_float32(values, stream), clock
+
+
+def _standard(values: Values) -> tuple[Values, int]:
+    """Columns to mean 0 and deviation 1 over what was observed; and how many had no spread."""
+    seen = ~np.isnan(values)
+    count = np.maximum(seen.sum(0), 1)
+    mean = np.where(seen, values, 0.0).sum(0) / count
+    centred = values - mean
+    spread = np.sqrt((np.where(seen, centred, 0.0) ** 2).sum(0) / count)
+    flat = spread <= 1e-9 * np.maximum(np.abs(mean), 1e-3)
+    return np.where(flat, centred * 0.0, centred / np.where(flat, 1.0, spread)), int(flat.sum())
+
+
+PLAIN = ("mean", "std", "min", "max", "slope", "change")
+CHUNK = 1 << 21
+"""Numbers gathered at a time."""
+
+
+class Statistics(Feature):
+    """Statistics of each channel in windows that overlap, [n, channels * (6 + quantiles)].
+
+    For each channel in turn: mean, standard deviation, least, greatest, slope (a second, least squares),
+    mean absolute change between successive observations, then the quantiles (linear between neighbours, as
+    ``numpy.quantile``). NaN is left out; a window with nothing in it is NaN; one with a single one has
+    deviation, slope and change 0. Each row stands in the middle of its window; windows lie wholly between
+    the first and the last observation, so a recording shorter than one gives no rows.
+
+    Args:
+        window: seconds; hop: seconds from window to window.
+        quantiles: each in 0..1.
+
+    >>> values, clock = Statistics(window=4, hop=2)(Stream.of(np.arange(40.0), rate=4))
+    >>> values[0].tolist(), clock.times.tolist()
+    ([7.5, 4.609772205352783, 0.0, 15.0, 4.0, 1.0, 3.75, 7.5, 11.25], [2.0, 4.0, 6.0, 8.0])
+    """
+
+    kinds = ("series",)
+
+    def __init__(
+        self, *, window: float = 10.0, hop: float = 1.0, quantiles: Sequence[float] = (0.25, 0.5, 0.75)
+    ) -> None:
+        above_zero("statistics", window=window, hop=hop)
+        if not all(0 <= q <= 1 for q in quantiles):
+            raise ConfigError(f"statistics.quantiles: got {list(quantiles)}; expected numbers in 0..1.")
+        self._window, self._hop, self._quantiles = window, hop, tuple(quantiles)
+        self._empty = 0
+
+    @property
+    def reach(self) -> float:
+        return self._window / 2
+
+    def dim(self, shape: tuple[int, ...]) -> int:
+        return int(np.prod(shape)) * (len(PLAIN) + len(self._quantiles))
+
+    def notes(self) -> dict[str, int]:
+        return {"windows without an observation": self._empty} if self._empty else {}
+
+    def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
+        values, clock = flat_numbers(stream), stream.clock
+        pieces = [clock.window(a, b) for a, b in windows(clock.start, clock.stop, self._window, self._hop)]
+        bounds = np.array([(p.start, p.stop) for p in pieces], np.int64).reshape(-1, 2)
+        columns = [window_statistics(own, clock.times, bounds, self._quantiles) for own in values.T]
+        out = np.concatenate([np.zeros((len(bounds), 0)), *columns], 1)
+        self._empty = int(np.isnan(out).all(1).sum())
+        start = clock.start_exact if isinstance(clock, Grid) else Fraction(clock.start)
+        hop, half = Fraction(str(self._hop)), Fraction(str(self._window)) / 2
+        return as_float32(out, stream), Grid(start + half, 1 / hop, len(out))
+
+
+def window_statistics(
+    values: Values, times: Values, bounds: NDArray[np.int64], quantiles: Sequence[float] = ()
+) -> Values:
+    """Statistics of one channel in runs of observations, [windows, 6 + quantiles]; see `Statistics`.
+
+    Each window is gathered on its own rather than taken from cumulative sums, so that one wild value
+    elsewhere costs no digits here.
+    """
+    parts = [np.zeros((0, len(PLAIN) + len(quantiles)))]
+    for rows in _chunks(bounds):
+        length = int((rows[:, 1] - rows[:, 0]).max(initial=0))
+        index = rows[:, :1] + np.arange(length)
+        inside = index < rows[:, 1:]
+        index = np.minimum(index, len(values) - 1)
+        own = np.where(inside, values[index], np.nan)
+        mean_std, slope_change = np.split(_moments(own, times[index]), 2, 1)
+        least_most, inner = np.split(_order(own, quantiles), [2], 1)
+        parts.append(np.concatenate([mean_std, least_most, slope_change, inner], 1))
+    return np.concatenate(parts)
+
+
+def _chunks(bounds: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    longest = int((bounds[:, 1] - bounds[:, 0]).max(initial=1))
+    size = max(1, CHUNK // max(longest, 1))
+    for lo in range(0, len(bounds), size):
+        yield bounds[lo : lo + size]
+
+
+def _moments(own: Values, times: Values) -> Values:
+    """Mean, deviation, slope and mean absolute change of rows that NaN pads, [windows, 4]."""
+    seen = ~np.isnan(own)
+    count = seen.sum(1)
+    divisor = np.maximum(count, 1)[:, None]
+    mean = np.where(seen, own, 0.0).sum(1, keepdims=True) / divisor
+    level = np.where(seen, own - mean, 0.0)
+    middle = np.where(seen, times, 0.0).sum(1, keepdims=True) / divisor
+    when = np.where(seen, times - middle, 0.0)
+    spread = np.sqrt((level**2).sum(1) / divisor[:, 0])
+    lever = (when**2).sum(1)
+    slope = (when * level).sum(1) / np.where(lever > 0, lever, 1.0)
+    step = np.abs(np.diff(own, axis=1))
+    both = ~np.isnan(step)
+    change = np.where(both, step, 0.0).sum(1) / np.maximum(both.sum(1), 1)
+    out = np.stack([mean[:, 0], spread, slope, change], 1)
+    return np.where(count[:, None] > 0, out, np.nan)
+
+
+def _order(own: Values, quantiles: Sequence[float]) -> Values:
+    """Least, greatest and quantiles of rows that NaN pads (NaN sorts last), [windows, 2 + quantiles]."""
+    if own.shape[1] == 0:
+        return np.full((len(own), 2 + len(quantiles)), np.nan)
+    ordered = np.sort(own, axis=1)
+    top = np.maximum((~np.isnan(own)).sum(1) - 1, 0)[:, None]
+    place = np.array([0.0, 1.0, *quantiles]) * top
+    below = np.floor(place).astype(np.int64)
+    low = np.take_along_axis(ordered, below, 1)
+    high = np.take_along_axis(ordered, np.minimum(below + 1, top), 1)
+    out: Values = low + (high - low) * (place - below)
+    return out

@@ -1,0 +1,101 @@
+"""Early fusion: all modalities side by side on one grid."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from plait.errors import ConfigError
+from plait.fusion import Fusion
+from plait.tokens import Tokens
+
+__all__ = ["Concat"]
+
+
+class Concat(Fusion):
+    """Each modality averaged within the slots of a common grid, put side by side, projected to ``dim``.
+
+    The grid of an item has ``steps`` equal slots from its first to its last observation (of any modality
+    that is there). Every observation falls into one slot; beside each modality's mean stands a flag that
+    says whether it had any there, so that an empty slot is not a magic zero. The modalities' own outputs
+    do not count (weight 0): the joint head answers alone.
+
+    Args:
+        modalities: their names.
+        dim: width of their tokens, and of the result.
+        steps: slots of the grid.
+        recurrent: whether a two-way GRU runs over the slots, added to them.
+        dropout: share set to 0 after the projection, in training.
+
+    Raises:
+        ConfigError: fewer than one slot, or a GRU with an odd width.
+
+    >>> fusion = Concat(["a", "b"], 4, steps=3)
+    >>> t = Tokens(torch.ones(1, 6, 4), torch.arange(6.0)[None], torch.ones(1, 6) > 0)
+    >>> out = fusion({"a": t})
+    >>> tuple(out.values.shape), out.mask.tolist()
+    ((1, 3, 4), [[True, True, True]])
+    """
+
+    def __init__(
+        self,
+        modalities: list[str],
+        dim: int,
+        *,
+        steps: int = 24,
+        recurrent: bool = True,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__(modalities, dim)
+        if steps < 1 or (recurrent and dim % 2):
+            raise ConfigError(
+                f"concat: steps {steps}, width {dim}; expected 1 slot or more, and an even width."
+            )
+        self.steps = steps
+        self.project = nn.Linear(len(self.modalities) * (dim + 1), dim)
+        self.norm = nn.LayerNorm(dim)
+        self.gru = nn.GRU(dim, dim // 2, batch_first=True, bidirectional=True) if recurrent else None
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: dict[str, Tokens]) -> Tokens:
+        parts = self.complete(tokens)
+        start, length = _span(list(parts.values()))
+        columns, seen = [], []
+        for part in parts.values():
+            mean, count = self._slots(part, start, length)
+            columns += [mean, (count > 0).to(mean.dtype)]
+            seen.append(count[..., 0] > 0)
+        mask = torch.stack(seen).any(0)
+        x = self.dropout(F.gelu(self.norm(self.project(torch.cat(columns, -1)))))
+        x = torch.where(mask[..., None], x, 0.0)
+        if self.gru is not None:
+            x = x + self.gru(x)[0]
+        centre = (torch.arange(self.steps, device=x.device, dtype=x.dtype) + 0.5) / self.steps
+        return Tokens(x, start[:, None] + centre * length[:, None], mask).clean()
+
+    def _slots(self, part: Tokens, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+        """Means [batch, steps, dim] and counts [batch, steps, 1] of the tokens in each slot."""
+        share = (part.times - start[:, None]) / length.clamp(min=1e-6)[:, None]
+        # a thousandth of a slot of slack: rounding of a time on a border moves it nowhere
+        slot = (share * self.steps + 1e-3).floor().clamp(0, self.steps - 1)
+        inside = (slot[..., None] == torch.arange(self.steps, device=slot.device)) & part.mask[..., None]
+        inside = inside.to(part.values.dtype).transpose(1, 2)
+        count = inside.sum(2, keepdim=True)
+        return inside @ part.values / count.clamp(min=1), count
+
+    def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
+        return {m: t.values.new_zeros(len(t.values)) for m, t in tokens.items()}
+
+
+def _span(parts: list[Tokens]) -> tuple[Tensor, Tensor]:
+    """First time of each row and the seconds from it to the last, [batch] each; 0 where nothing is there."""
+    times, mask = torch.cat([p.times for p in parts], 1), torch.cat([p.mask for p in parts], 1)
+    if times.shape[1] == 0:
+        return times.new_zeros(len(times)), times.new_zeros(len(times))
+    far = torch.finfo(times.dtype).max
+    there = mask.any(1)
+    first = torch.where(there, torch.where(mask, times, far).amin(1), 0.0)
+    last = torch.where(there, torch.where(mask, times, -far).amax(1), 0.0)
+    return first, last - first

@@ -1,0 +1,301 @@
+"""The model: standardising, encoders, fusion and the task's heads, put together; save and load."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from plait.encoders.chain import build_encoder, encoder_specs
+from plait.errors import DataError, PlaitError
+from plait.fusion import Fusion
+from plait.parts import Spec, build, find, full_spec, part_name
+from plait.tasks import Task
+from plait.tokens import Tokens
+
+__all__ = ["Model", "default_encoder"]
+
+FORMAT = "plait model 1"
+
+EncoderSpec = Spec | Sequence[Spec]
+
+
+class Model(nn.Module):
+    """Features of any of its modalities -> the task's output.
+
+    ``output = joint head(fusion) + sum over the modalities that are there of weight * own head``. Where an
+    item has no modality at all, the answer is finite: the joint head's bias (without a joint head: zeros).
+
+    Args:
+        dims: feature width by modality; their order is the model's.
+        task: what is asked.
+        encoders: a spec, or a list of specs, by modality; for one left out, `default_encoder` of 64 rows.
+        fusion: spec of the fusion.
+        dim: width of all tokens within the model.
+        unimodal: weight in the loss of the modalities' own losses, beside 1 for the output's.
+
+    Raises:
+        ConfigError: an unknown part or option.
+        DataError: no modality, or one without features.
+
+    >>> from plait.tasks.classify import Classify
+    >>> model = Model({"imu": 6, "pose": 40}, Classify(["sit", "walk"]), dim=16).eval()
+    >>> imu = Tokens(torch.ones(3, 50, 6), torch.arange(50.0).expand(3, 50) / 25, torch.ones(3, 50) > 0)
+    >>> {name: tuple(out.shape) for name, out in model({"imu": imu}).items()}
+    {'': (3, 2), 'imu': (3, 2)}
+    """
+
+    def __init__(
+        self,
+        dims: Mapping[str, int],
+        task: Task,
+        *,
+        encoders: Mapping[str, EncoderSpec] | None = None,
+        fusion: Spec = "shared",
+        dim: int = 128,
+        unimodal: float = 1.0,
+    ) -> None:
+        super().__init__()
+        _check_dims(dims)
+        self.dims, self.modalities, self.dim, self.unimodal = dict(dims), list(dims), dim, unimodal
+        given = {m: (encoders or {}).get(m) or default_encoder(64) for m in dims}
+        self.encoder_specs = {m: encoder_specs(spec, f"encoders.{m}") for m, spec in given.items()}
+        self.fusion_spec = full_spec(Fusion, fusion, "fusion")
+        self.task = task
+        # lists, not dicts by name: a modality may be called anything, "keys" or "a.b" too
+        self.encoders = nn.ModuleList(build_encoder(given[m], dims[m], dim, f"encoders.{m}") for m in dims)
+        self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
+        self.heads = nn.ModuleList(task.head(dim) for _ in dims)
+        self.joint = task.head(dim) if self.fusion.joint else None
+        for i, m in enumerate(dims):
+            self.register_buffer(f"mean_{i}", torch.zeros(dims[m]))
+            self.register_buffer(f"std_{i}", torch.ones(dims[m]))
+
+    def set_scale(self, modality: str, mean: ArrayLike, std: ArrayLike) -> None:
+        """Set by what a modality is standardised: mean and deviation of the training features, [dim] each.
+
+        A feature never observed (nan) or that does not vary (deviation 0, or below 1e-6 of its mean) is
+        shifted only.
+
+        Raises:
+            DataError: an unknown modality, or another number of features.
+        """
+        index = self._index(modality)
+        centre, spread = np.asarray(mean, np.float64), np.asarray(std, np.float64)
+        if centre.shape != (self.dims[modality],) or spread.shape != centre.shape:
+            raise DataError(
+                f"scale of {modality!r}: mean {centre.shape} and std {spread.shape}; "
+                f"expected ({self.dims[modality]},) each."
+            )
+        centre = np.where(np.isfinite(centre), centre, 0.0)
+        varies = np.isfinite(spread) & (spread > 1e-6 * np.abs(centre)) & (spread > 1e-12)
+        self.get_buffer(f"mean_{index}").copy_(torch.from_numpy(centre))
+        self.get_buffer(f"std_{index}").copy_(torch.from_numpy(np.where(varies, spread, 1.0)))
+
+    def spread(self, modality: str) -> Float[Tensor, " features"]:
+        """The standard deviations that `set_scale` set, in the features' units.
+
+        Raises:
+            DataError: an unknown modality.
+        """
+        return self.get_buffer(f"std_{self._index(modality)}")
+
+    def prepare(self, modality: str, tokens: Tokens) -> Tokens:
+        """Standardised features: a cell that is not finite becomes the mean, a row of such cells is masked.
+
+        Raises:
+            DataError: an unknown modality, or another number of features than the model was made for.
+        """
+        index = self._index(modality)
+        if tokens.dim != self.dims[modality]:
+            raise DataError(
+                f"{modality!r} has {tokens.dim} features, but the model was made for {self.dims[modality]}. "
+                "Prepare it with the features of the model's recipe."
+            )
+        seen = tokens.values.isfinite()
+        values = (tokens.values - self.get_buffer(f"mean_{index}")) / self.get_buffer(f"std_{index}")
+        return Tokens(torch.where(seen, values, 0.0), tokens.times, tokens.mask & seen.any(-1)).clean()
+
+    def encode(self, batch: Mapping[str, Tokens]) -> dict[str, Tokens]:
+        """Each modality of the batch through its own encoder: {modality: [batch, time', dim]}.
+
+        A modality without a token in the whole batch is not run through its encoder; the result is the same.
+
+        Raises:
+            DataError: an empty batch, an unknown modality, or another number of features.
+        """
+        if not batch:
+            raise DataError(
+                f"a batch without any modality; expected one of {self.modalities} at least, if all masked."
+            )
+        ready = {m: self.prepare(m, tokens) for m, tokens in batch.items()}
+        return {m: self._encode_one(m, ready[m]) for m in self.modalities if m in ready}
+
+    def _encode_one(self, modality: str, tokens: Tokens) -> Tokens:
+        # a graph cannot branch on data; there the encoder always runs
+        if not torch.compiler.is_compiling() and not bool(tokens.mask.any()):
+            values = tokens.values.new_zeros(len(tokens.values), 0, self.dim)
+            return Tokens(values, tokens.times[:, :0], tokens.mask[:, :0])
+        return self.encoders[self._index(modality)](tokens)
+
+    def combine(
+        self, encoded: Mapping[str, Tokens], only: Collection[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Outputs of what `encode` gave: "" for the whole, and each modality's own, [batch, width] each.
+
+        Args:
+            encoded: from `encode`.
+            only: answer as if no other modalities had been there; None for all.
+
+        Raises:
+            DataError: ``only`` names a modality that the model does not have.
+        """
+        for m in only or ():
+            self._index(m)
+        chosen = {m: t if only is None or m in only else _emptied(t) for m, t in encoded.items()}
+        own = {m: self.heads[self._index(m)](t) for m, t in chosen.items()}
+        weights = self.fusion.weights(chosen)
+        total = sum(weights[m][:, None] * own[m] for m in chosen)
+        if self.joint is not None:
+            total = total + self.joint(self.fusion(chosen))
+        return {"": total, **{m: out for m, out in own.items() if only is None or m in only}}
+
+    def forward(self, batch: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
+        """{modality: [batch, time, features]} -> {"": the output, modality: its own head's output}."""
+        return self.combine(self.encode(batch))
+
+    def present(self, batch: Mapping[str, Tokens]) -> dict[str, Bool[Tensor, " batch"]]:
+        """Which items have anything of each modality, after `prepare`."""
+        return {m: (t.mask & t.values.isfinite().any(-1)).any(1) for m, t in batch.items()}
+
+    def loss(self, outputs: Mapping[str, Tensor], target: Tensor, batch: Mapping[str, Tokens]) -> Tensor:
+        """Mean loss of the items: that of the output, plus ``unimodal`` times that of its modalities.
+
+        Args:
+            outputs: from `forward`.
+            target: from ``task.encode``, [batch].
+            batch: what `forward` got; a modality that an item lacks adds no loss of its own.
+        """
+        whole = self.task.loss(outputs[""], target)
+        if not self.unimodal:
+            return whole.mean()
+        names, present = [m for m in batch if m in outputs], self.present(batch)
+        there = torch.stack([present[m] for m in names]).to(whole.dtype)
+        own = torch.stack([self.task.loss(outputs[m], target) for m in names])
+        return (whole + self.unimodal * (own * there).sum(0) / there.sum(0).clamp(min=1)).mean()
+
+    def _index(self, modality: str) -> int:
+        if modality not in self.dims:
+            raise DataError(f"the model knows no modality {modality!r}; it has {self.modalities}.")
+        return self.modalities.index(modality)
+
+    def describe(self) -> dict[str, Any]:
+        """All that rebuilds it but the weights, as JSON."""
+        return {
+            "format": FORMAT,
+            "dims": self.dims,
+            "dim": self.dim,
+            "unimodal": self.unimodal,
+            "encoders": self.encoder_specs,
+            "fusion": self.fusion_spec,
+            "task": {"name": _task_name(type(self.task)), **self.task.options},
+            "task_state": self.task.state(),
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``model.safetensors`` and ``model.json`` (specs, task and its state); nothing pickled."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        # clones: safetensors refuses tensors that share memory
+        weights = {
+            name: value.detach().cpu().contiguous().clone() for name, value in self.state_dict().items()
+        }
+        save_file(weights, folder / "model.safetensors")
+        text = json.dumps(self.describe(), ensure_ascii=False, indent=1, allow_nan=False)
+        (folder / "model.json").write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Model:
+        """The model that `save` wrote, in evaluation mode.
+
+        Raises:
+            DataError: files missing, garbled, foreign, or not belonging together.
+        """
+        folder = Path(folder)
+        model = _rebuilt(folder / "model.json")
+        path = folder / "model.safetensors"
+        try:
+            model.load_state_dict(load_file(path))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(
+                f"{path}: not the weights of the model beside it ({reason}). Fit again or copy both files."
+            ) from error
+        return model.eval()
+
+
+def default_encoder(length: float) -> list[dict[str, Any]]:
+    """Specs of the encoder for a stream with typically ``length`` feature rows an item.
+
+    Strided convolutions down to some 16 to 24 tokens (stride 1 if they are no more already), then a GRU;
+    beyond 16 fold by strides of 4, so that long streams need no tower of layers. Below 2 rows: linear.
+
+    >>> default_encoder(75), default_encoder(1)
+    ([{'name': 'conv', 'strides': [2, 2]}, {'name': 'gru'}], [{'name': 'linear'}])
+    """
+    if length < 2:
+        return [{"name": "linear"}]
+    halvings = max(0, round(math.log2(length / 20)))
+    fours = max(0, halvings - 4)
+    strides = [4] * min(fours, halvings // 2) + [2] * max(0, halvings - 2 * fours)
+    return [{"name": "conv", "strides": strides or [1]}, {"name": "gru"}]
+
+
+def _check_dims(dims: Mapping[str, int]) -> None:
+    if not dims or min(dims.values()) < 1:
+        raise DataError(
+            f"modalities with features {dict(dims)}; expected one or more, each with a feature or more."
+        )
+
+
+def _emptied(tokens: Tokens) -> Tokens:
+    return Tokens(tokens.values[:, :0], tokens.times[:, :0], tokens.mask[:, :0])
+
+
+def _task_name(cls: type[Task]) -> str:
+    return (
+        part_name(cls)
+        if cls.__module__.startswith("plait.tasks.")
+        else f"{cls.__module__}.{cls.__qualname__}"
+    )
+
+
+def _rebuilt(path: Path) -> Model:
+    """The model that a ``model.json`` describes, with fresh weights."""
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+            raise DataError(f"{path}: not a model of this version of plait; expected the format {FORMAT!r}.")
+        cls, options = find(Task, saved["task"], "task")
+        options = {k: saved[k] for k in ("encoders", "fusion", "dim", "unimodal")} | {
+            "task": cls.restore(saved["task_state"], **options)
+        }
+        return Model(saved["dims"], options.pop("task"), **options)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}). Give the folder of a finished fit."
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, PlaitError) as error:
+        if isinstance(error, DataError) and str(path) in str(error):
+            raise
+        raise DataError(f"{path}: garbled or from another version ({error}). Fit again.") from error

@@ -1,0 +1,89 @@
+"""Video and sound of any container that ffmpeg reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from plait.errors import ConfigError, DataError
+from plait.streams.readers import Reader
+from plait.streams.readers._packets import Track, scan
+from plait.streams.readers._pictures import Pictures, picture_clock, rotation
+from plait.streams.readers._sound import Sound
+from plait.streams.stream import Stream
+
+__all__ = ["Media"]
+
+
+class Media(Reader):
+    """Streams ``video``, [n, h, w, 3] uint8 RGB, and ``audio``, [n, channels] float32; further tracks ``audio2`` ...
+
+    Times are the container's own presentation times: an edit list, encoder priming and different starts of
+    picture and sound are kept as they are, to the tick. Formats without a zero of their own (MPEG program and
+    transport streams, mp3) start at 0. A constant frame rate gives a `Grid` of that exact fraction, any other
+    `Ticks`. Where the sound stops and goes on, samples are NaN. AVI has no presentation times: frames go by their
+    order, and a place in the middle is reached by decoding from the start.
+
+    Opening reads the packets and decodes none. Reading decodes from the key frame before; reading on from
+    where the last read ended decodes on.
+
+    Args:
+        grey: one channel instead of three, [n, h, w, 1].
+        width, height: size to scale to while decoding, pixels; with one of them the other keeps the aspect.
+
+    Raises:
+        ConfigError: a size below 1.
+        DataError: on opening or reading, of a file that is truncated, corrupt or no media.
+
+    >>> sorted(Media(grey=True, width=64).suffixes)[:3]
+    ['.3gp', '.aac', '.aif']
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = tuple(
+        ".mp4 .m4v .mov .mkv .avi .webm .mpg .mpeg .ts .mts .m2ts .flv .wmv .3gp .ogv "
+        ".wav .flac .mp3 .m4a .ogg .oga .aac .opus .wma .aif .aiff .au".split()
+    )
+
+    def __init__(self, *, grey: bool = False, width: int | None = None, height: int | None = None) -> None:
+        for name, size in (("width", width), ("height", height)):
+            if size is not None and size < 1:
+                raise ConfigError(f"media.{name}: got {size}; expected a number of pixels above 0.")
+        self.grey, self.width, self.height = grey, width, height
+
+    def open(self, path: Path) -> dict[str, Stream]:
+        if not path.is_file():
+            raise DataError(f"{path}: no such media file. Correct the path or put the file there.")
+        found: dict[str, Stream] = {}
+        for track in scan(path):
+            names = [
+                n for n in found if n.rstrip("0123456789") == ("video" if track.type == "video" else "audio")
+            ]
+            name = f"{track.type}{len(names) + 1 if names else ''}"
+            found[name] = self._video(track) if track.type == "video" else self._audio(track)
+        if not found:
+            raise DataError(f"{path}: has neither pictures nor sound in it. Leave it out of the manifest.")
+        return found
+
+    def _video(self, track: Track) -> Stream:
+        turns = rotation(track.path) if track.path.suffix.lower() in (".mp4", ".m4v", ".mov", ".3gp") else 0
+        width, height = (track.height, track.width) if turns % 2 else (track.width, track.height)
+        if width <= 0 or height <= 0:
+            raise DataError(
+                f"{track.path}: pictures are {width} x {height}; expected a size above 0. Get a whole copy."
+            )
+        source = Pictures.of(track, self._size(width, height), self.grey, turns)
+        clock = picture_clock(source.pts, track.tick, track.rates, track.origin)
+        channels = ("grey",) if self.grey else ("red", "green", "blue")
+        return Stream(clock, source, "frames", channels, str(track.path))
+
+    def _audio(self, track: Track) -> Stream:
+        source = Sound.of(track)
+        return Stream(source.layout.grid, source, "waveform", (), str(track.path))
+
+    def _size(self, width: int, height: int) -> tuple[int, int]:
+        w, h = self.width, self.height
+        if w is None and h is None:
+            return height, width
+        if w is None:
+            w = max(1, round(width * (h or 1) / height))
+        return h if h is not None else max(1, round(height * w / width)), w

@@ -1,0 +1,264 @@
+"""Finding the streams in a folder: names by convention or patterns, files opened lazily by their readers."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from plait.errors import ConfigError, DataError, PlaitError, raise_all
+from plait.streams.cells import number
+from plait.streams.corpus import StreamEntry, _clock
+from plait.streams.import_options import ImportOptions, StreamOptions
+from plait.streams.readers import open_streams, reader_for
+from plait.streams.stream import Stream
+from plait.streams.summary import Facts, facts_of
+
+__all__ = ["Found", "Place", "Scan", "scan_folder"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a file's name says: the recording, the stream ('' if the reader is to name it), and more."""
+
+    path: str
+    id: str
+    stream: str = ""
+    group: str = ""
+    split: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def suffix(self) -> str:
+        return self.path.rpartition("/")[2].rpartition(".")[2].lower()
+
+
+@dataclass
+class Found:
+    """One stream of one file: its name in the corpus, and the one by which rules are looked up."""
+
+    place: Place
+    name: str
+    rule_name: str
+    entry: StreamEntry
+    facts: Facts
+
+
+@dataclass
+class Scan:
+    """What a folder holds; ``named`` are the streams' names before renaming."""
+
+    streams: list[Found] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+
+
+def scan_folder(
+    root: Path, base: Path, options: ImportOptions, special: Set[Path], *, check_links: bool
+) -> Scan:
+    """Every stream under ``root`` that a reader can open, named and without clashes.
+
+    Args:
+        root: the folder.
+        base: what the entries' paths are relative to.
+        options: patterns, overrides, what to skip.
+        special: files that are not streams (manifest, label tables).
+        check_links: whether links that leave the folder are left out.
+
+    Raises:
+        ConfigError: a reader does not have an option that was given for a stream.
+    """
+    scan = Scan()
+    found: list[Found] = []
+    wrong: dict[str, str] = {}
+    prefix = os.path.relpath(root.resolve(), base.resolve())
+    for path in _walk(root, options.skip, special, scan):
+        relative = "." if path == root else path.relative_to(root).as_posix()
+        if check_links and path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
+            scan.left_out[relative] = "is a link that leaves the folder. Put the file inside."
+            continue
+        place = _place(path, relative, options.match)
+        if place is None:
+            scan.left_out[relative] = "fits none of the patterns in import.match."
+            continue
+        try:
+            found += _open(path, Path(prefix, relative).as_posix(), place, options)
+        except ConfigError as error:
+            wrong.setdefault(place.stream, str(error))
+        except PlaitError as error:
+            scan.left_out[relative] = str(error).replace(str(path), relative)
+    raise_all(ConfigError, [f"import.streams.{name}: {text}" for name, text in wrong.items()])
+    scan.named = {f.rule_name for f in found}
+    _without_clashes(found, scan)
+    return scan
+
+
+def _walk(root: Path, skip: list[str], special: Set[Path], scan: Scan) -> Iterator[Path]:
+    """Files, and folders that a reader claims, in order; the rest of `scan` is told what was passed by."""
+    if reader_for(root) is not None:
+        yield root
+        return
+    hidden = 0
+    for here, folders, files in os.walk(root):
+        folders.sort()
+        keep = []
+        for name in folders:
+            path = Path(here, name)
+            if name.startswith("."):
+                hidden += 1
+            elif _skipped(path, root, skip):
+                scan.left_out[path.relative_to(root).as_posix()] = "skipped, as import.skip says."
+            elif reader_for(path) is not None:
+                yield path
+            else:
+                keep.append(name)
+        folders[:] = keep
+        for name in sorted(files):
+            path = Path(here, name)
+            if name.startswith("."):
+                hidden += 1
+            elif path.resolve() in special:
+                continue
+            elif _skipped(path, root, skip):
+                scan.left_out[path.relative_to(root).as_posix()] = "skipped, as import.skip says."
+            else:
+                yield path
+    if hidden:
+        scan.notes.append(f"{hidden} hidden files and folders were not looked at.")
+
+
+def _skipped(path: Path, root: Path, skip: list[str]) -> bool:
+    relative = path.relative_to(root).as_posix()
+    return any(fnmatch(relative, pattern) or fnmatch(path.name, pattern) for pattern in skip)
+
+
+def _place(path: Path, relative: str, patterns: list[str]) -> Place | None:
+    name = path.resolve().name if relative == "." else path.name
+    parts = [name] if path.is_dir() else name.split(".")
+    stem, middle = parts[0], ".".join(parts[1:-1])
+    if not patterns:
+        return Place(relative, stem, middle)
+    for pattern in patterns:
+        if found := re.search(pattern, relative):
+            named = {k: v for k, v in found.groupdict().items() if v is not None}
+            known = {k: named.pop(k, "") for k in ("id", "stream", "group", "split")}
+            known = {**known, "id": known["id"] or stem, "stream": known["stream"] or middle}
+            return Place(relative, **known, meta={k: number(v) for k, v in named.items()})
+    return None
+
+
+def _open(path: Path, written: str, place: Place, options: ImportOptions) -> list[Found]:
+    if not place.stream:
+        return _open_unnamed(path, written, place, options)
+    rule = options.streams.get(place.stream, StreamOptions())
+    parts = open_streams(path, rule.reader, rule.options)
+    single = len(parts) == 1
+    if rule.part is not None:
+        parts = {rule.part: _part(parts, rule.part, place)}
+    name = rule.rename or place.stream
+    return [
+        Found(
+            place,
+            f"{name}_{part}" if len(parts) > 1 else name,
+            place.stream,
+            *_entry(rule, part, stream, written, single),
+        )
+        for part, stream in parts.items()
+    ]
+
+
+def _part(parts: dict[str, Stream], part: str, place: Place) -> Stream:
+    if part not in parts:
+        known = ", ".join(parts) or "none"
+        raise DataError(f"{place.path}: has no part {part!r}. It has: {known}.")
+    return parts[part]
+
+
+def _open_unnamed(path: Path, written: str, place: Place, options: ImportOptions) -> list[Found]:
+    """A file whose streams the reader names; rules are looked up by those names."""
+    try:
+        parts = open_streams(path)
+    except PlaitError:
+        parts = _open_by_rule(path, options)
+        if not parts:
+            raise
+    by_part = {rule.part: name for name, rule in options.streams.items() if rule.part}
+    found = []
+    for part, stream in parts.items():
+        name = by_part.get(part, part)
+        rule = options.streams.get(name, StreamOptions())
+        if rule.reader or rule.options:
+            stream = open_streams(path, rule.reader, rule.options).get(part, stream)
+        made = _entry(rule, part, stream, written, len(parts) == 1)
+        found.append(Found(place, rule.rename or name, name, *made))
+    return found
+
+
+def _open_by_rule(path: Path, options: ImportOptions) -> dict[str, Stream]:
+    """The streams of a file that opens only with the options of the stream that it holds."""
+    for name, rule in options.streams.items():
+        if rule.reader or rule.options:
+            try:
+                parts = open_streams(path, rule.reader, rule.options)
+            except PlaitError:
+                continue
+            if name in parts:
+                return {name: parts[name]}
+    return {}
+
+
+def _entry(
+    rule: StreamOptions, part: str, stream: Stream, written: str, single: bool
+) -> tuple[StreamEntry, Facts]:
+    entry = StreamEntry(
+        path=written,
+        part=None if single else part,
+        reader=rule.reader,
+        options=rule.options,
+        rate=rule.rate,
+        duration=rule.duration,
+        offset=rule.offset,
+    )
+    return entry, facts_of(stream, _clock(entry, stream.clock))
+
+
+def _without_clashes(found: list[Found], scan: Scan) -> None:
+    """Give each stream of a recording a name of its own.
+
+    Where files with different endings would give a recording the same stream, the first ending keeps the
+    name and the others are named by their ending, in every recording, so that a name means the same
+    everywhere.
+    """
+    owners: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    for f in found:
+        owners[f.place.id, f.name].append(f)
+    endings: dict[str, set[str]] = defaultdict(set)
+    for (_, name), own in owners.items():
+        if len(own) > 1:
+            endings[name] |= {f.place.suffix for f in own}
+    taken: dict[tuple[str, str], Found] = {}
+    for f in found:
+        name = f.name
+        if f.place.suffix in sorted(endings[name])[1:]:
+            name = f"{name}_{f.place.suffix}" if f.place.stream or f.entry.part else f.place.suffix
+        owner = taken.setdefault((f.place.id, name), f)
+        if owner is not f:
+            scan.left_out[f.place.path] = (
+                f"recording {f.place.id!r} has a stream {name!r} from {owner.place.path} already. "
+                "Tell them apart with import.match: (?P<id>...) and (?P<stream>...)."
+            )
+            continue
+        f.name = name
+        scan.streams.append(f)
+    for name, several in endings.items():
+        if len(several) > 1:
+            kept, *others = sorted(several)
+            scan.notes.append(
+                f"several files hold {name!r}: .{kept} keeps the name; {', '.join(others)} by ending."
+            )

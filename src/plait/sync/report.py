@@ -1,0 +1,240 @@
+"""Synchronise a corpus: which devices there are, what was found for each, and the manifest that says so."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from plait.errors import DataError, PlaitError
+from plait.recipe import suggest
+from plait.streams.corpus import Corpus, RecordingEntry, StreamEntry, write_manifest
+from plait.streams.recording import Recording
+from plait.streams.stream import Stream
+from plait.sync.estimate import ClockFix, solve
+from plait.sync.link import Limits
+
+__all__ = ["SyncReport", "corrected_entry", "devices_of", "synchronise", "write_synced"]
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What was found for each device that is not the reference, in the order of the manifest.
+
+    Attributes:
+        reference: names of the streams whose clock all others are brought to.
+        fixes: one a recording and device.
+        recordings: how many were looked at.
+    """
+
+    reference: tuple[str, ...]
+    fixes: tuple[ClockFix, ...]
+    recordings: int
+
+    @property
+    def flagged(self) -> tuple[ClockFix, ...]:
+        """Devices that were left as they were, or corrected with doubt; each says why."""
+        return tuple(fix for fix in self.fixes if fix.flagged)
+
+    @property
+    def applied(self) -> tuple[ClockFix, ...]:
+        return tuple(fix for fix in self.fixes if fix.applied)
+
+    def of(self, recording: str, stream: str) -> ClockFix | None:
+        """What was found for one stream; None for the reference, and where there was nothing to compare."""
+        return next((f for f in self.fixes if f.recording == recording and stream in f.streams), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON (null for what is not known)."""
+        return {
+            "reference": list(self.reference),
+            "recordings": self.recordings,
+            "devices": len(self.fixes),
+            "applied": len(self.applied),
+            "flagged": len(self.flagged),
+            "fixes": [{k: _plain(v) for k, v in asdict(fix).items()} for fix in self.fixes],
+        }
+
+    def lines(self) -> list[str]:
+        """One line a device, for people."""
+        return [_line(fix) for fix in self.fixes]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _line(fix: ClockFix) -> str:
+    found = (
+        f"offset {fix.offset:+8.4f} s  drift {fix.drift_ppm:+7.1f} ppm  confidence {fix.confidence:.3f}"
+        if math.isfinite(fix.offset)
+        else "nothing found"
+    )
+    sure = f"  within {fix.uncertainty_s * 1e3:.1f} ms" if math.isfinite(fix.uncertainty_s) else ""
+    flag = f"  FLAGGED: {fix.reason}" if fix.flagged else ""
+    return f"{fix.recording}  {fix.device:<14} {found}{sure}{flag}"
+
+
+def devices_of(entry: RecordingEntry) -> list[tuple[str, ...]]:
+    """Streams grouped by the device that made them: those of one file or folder share its clock.
+
+    >>> film = StreamEntry(path="a.mp4", part="video"), StreamEntry(path="a.mp4", part="audio")
+    >>> devices_of(RecordingEntry(id="a", streams={"face": film[0], "imu": StreamEntry(path="a.csv"), "voice": film[1]}))
+    [('face', 'voice'), ('imu',)]
+    """
+    groups: dict[str, list[str]] = {}
+    for name, stream in entry.streams.items():
+        groups.setdefault(f"/{name}" if stream.path is None else stream.path, []).append(name)
+    return [tuple(names) for names in groups.values()]
+
+
+def _reference(entries: Sequence[RecordingEntry], wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of the reference device's streams: those wanted, else of the device that is most often there.
+
+    Streams that share a file in any recording belong to one device in all of them.
+    """
+    alike: dict[str, set[str]] = {}
+    seen: Counter[str] = Counter()
+    for entry in entries:
+        for names in devices_of(entry):
+            group = set(names).union(*(alike.get(n, {n}) for n in names))
+            for n in group:
+                alike[n] = group
+    for entry in entries:
+        seen.update({min(alike[n]) for n in entry.streams})
+    if wanted is not None:
+        if unknown := [n for n in wanted if n not in alike]:
+            raise DataError(
+                f"reference {unknown[0]!r}: no recording has such a stream. {suggest(unknown[0], alike)}"
+            )
+        group = set().union(*(alike[n] for n in wanted))
+    else:
+        order = [n for entry in entries for n in entry.streams]
+        group = alike[max(order, key=lambda n: seen[min(alike[n])])] if order else set()
+    first = dict.fromkeys(n for entry in entries for n in entry.streams if n in group)
+    return tuple([*(wanted or []), *(n for n in first if n not in (wanted or []))])
+
+
+def synchronise(
+    corpus: Corpus,
+    *,
+    reference: str | Sequence[str] | None = None,
+    max_offset: float = 10.0,
+    max_drift_ppm: float = 1000.0,
+    tolerance: float = 0.010,
+    progress: Callable[[int, int], None] | None = None,
+) -> SyncReport:
+    """Estimate from the signals by how much each device's clock is off the reference's.
+
+    Args:
+        corpus: recordings whose streams saw the same events.
+        reference: name(s) of the streams whose clock is right; labels are on it. Default: of the device that is
+            present in most recordings, the first of the manifest among equals.
+        max_offset: seconds to search either way.
+        max_drift_ppm: to search either way.
+        tolerance: seconds; what is less certain than this anywhere in its recording is flagged.
+        progress: called with (done, of all) after each recording.
+
+    Returns:
+        Offset, drift, confidence and uncertainty of each device; nothing is written (see `write_synced`).
+
+    Raises:
+        DataError: the reference is no stream of the corpus, or a limit is out of its range.
+    """
+    limits = Limits(max_offset, max_drift_ppm, tolerance)
+    wanted = (reference,) if isinstance(reference, str) else reference
+    names = _reference(corpus.entries, tuple(wanted) if wanted is not None else None)
+    fixes: list[ClockFix] = []
+    for i, (entry, recording) in enumerate(zip(corpus.entries, corpus)):
+        fixes += _of_recording(entry, recording, names, limits)
+        if progress:
+            progress(i + 1, len(corpus))
+    return SyncReport(names, tuple(fixes), len(corpus))
+
+
+def _of_recording(
+    entry: RecordingEntry, recording: Recording, reference: Sequence[str], limits: Limits
+) -> list[ClockFix]:
+    groups = devices_of(entry)
+    if len(groups) < 2:
+        return []
+    chosen = next((g for name in reference for g in groups if name in g), None)
+    if chosen is None:
+        why = f"the reference ({', '.join(reference)}) is missing in this recording"
+        return [ClockFix(entry.id, "+".join(g), g, "", reason=why) for g in groups]
+    devices: dict[str, dict[str, Stream]] = {}
+    fixes: list[ClockFix] = []
+    for group in groups:
+        try:
+            devices["+".join(group)] = {name: recording.streams[name] for name in group}
+        except PlaitError as error:
+            fixes.append(
+                ClockFix(entry.id, "+".join(group), group, "+".join(chosen), reason=error.problems[0])
+            )
+    if "+".join(chosen) in devices:
+        return solve(entry.id, devices, "+".join(chosen), limits) + fixes
+    return fixes + [
+        ClockFix(entry.id, name, tuple(streams), "+".join(chosen), reason="the reference cannot be read")
+        for name, streams in devices.items()
+    ]
+
+
+def corrected_entry(entry: StreamEntry, fix: ClockFix) -> StreamEntry:
+    """A manifest's stream with the correction put after the one that it has.
+
+    ``(t - origin) * (1 + drift) + offset`` gives the seconds that were compared; on them the fix acts, so drifts
+    multiply and the old offset is stretched. The product is rounded as `Clock` rounds it (0.001 ppm).
+    """
+    note = {
+        "reference": fix.reference,
+        "offset": _plain(fix.offset),
+        "drift_ppm": _plain(fix.drift_ppm),
+        "confidence": fix.confidence,
+        "uncertainty_s": _plain(fix.uncertainty_s),
+        "method": fix.method,
+        "applied": fix.applied,
+        "reason": fix.reason,
+    }
+    if not fix.applied:
+        return entry.model_copy(update={"sync": note})
+    scale = 1 + fix.drift_ppm * 1e-6
+    drift = ((1 + entry.drift_ppm * 1e-6) * scale - 1) * 1e6
+    return entry.model_copy(
+        update={"sync": note, "drift_ppm": round(drift, 3), "offset": entry.offset * scale + fix.offset}
+    )
+
+
+def write_synced(corpus: Corpus, report: SyncReport, out: str | Path) -> Path:
+    """Write the corpus's manifest with corrected clocks; what is not sure keeps its clock and says why.
+
+    Args:
+        corpus: the one that the report is of.
+        report: of `synchronise`.
+        out: the new manifest, in the corpus's folder (its paths are relative to it).
+
+    Raises:
+        DataError: ``out`` is in another folder, or the report is of another corpus.
+    """
+    target = Path(out)
+    if target.parent.resolve() != corpus.folder.resolve():
+        raise DataError(
+            f"{target}: the paths in {corpus.path.name} are relative to its folder. "
+            f"Write the new manifest beside it, in {corpus.folder}."
+        )
+    fixes: Mapping[tuple[str, str], ClockFix] = {(f.recording, n): f for f in report.fixes for n in f.streams}
+    if strangers := sorted({f.recording for f in report.fixes} - set(corpus.ids)):
+        raise DataError(f"{corpus.path}: has no recording {strangers[0]!r}; the report is of another corpus.")
+    entries = []
+    for entry in corpus.entries:
+        streams = {
+            name: corrected_entry(stream, fixes[entry.id, name]) if (entry.id, name) in fixes else stream
+            for name, stream in entry.streams.items()
+        }
+        entries.append(entry.model_copy(update={"streams": streams}))
+    write_manifest(target, entries)
+    return target

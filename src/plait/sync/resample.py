@@ -1,0 +1,152 @@
+"""Values of one clock on the observations of another; what is not known stays unknown."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from plait.errors import DataError
+from plait.streams.clock import Clock, Grid, Spans
+
+__all__ = ["How", "resample"]
+
+How = Literal["nearest", "linear", "hold", "mean"]
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def resample(
+    values: ArrayLike,
+    clock: Clock,
+    grid: Grid,
+    how: How = "linear",
+    *,
+    longest_gap: float | None = None,
+    causal: bool = False,
+) -> tuple[Array, Mask]:
+    """Values on the observations of ``grid``, and where they are known.
+
+    - ``nearest``: the observation nearest in time, the earlier one on a tie.
+    - ``linear``: on the straight line between the neighbours.
+    - ``hold``: the last observation at or before; spans hold until they stop.
+    - ``mean``: over the interval of one step about each instant (after it, from the last step, when causal), of
+      the straight line between observations. That is its own guard against aliasing: the box has its zeros at
+      the grid's rate and all its multiples. Use it to go to a lower rate.
+
+    Args:
+        values: [n] or [n, ...] numbers; NaN is: not observed. A vector with one is not dropped whole: each number
+            has a mask of its own.
+        clock: when each of the n was observed.
+        grid: where to.
+        how: see above.
+        longest_gap: seconds between two observations beyond which nothing between them is known; also how far
+            ``nearest`` and ``hold`` reach. Default: 4 times the median step (spans: they say it themselves).
+        causal: that no value may depend on a later observation; only ``hold`` and ``mean`` can.
+
+    Returns:
+        (values [grid.n, ...] float64 with 0 where unknown, mask of the same shape).
+
+    Raises:
+        DataError: lengths differ, the method is unknown, or it cannot be causal.
+
+    >>> seen = resample([0.0, 1.0, np.nan, 3.0], Grid(0, 1, 4), Grid(0, 2, 7), "linear")
+    >>> seen[0].tolist(), seen[1].tolist()
+    ([0.0, 0.5, 1.0, 1.6666666666666667, 2.0, 2.5, 3.0], [True, True, True, True, True, True, True])
+    >>> resample([5.0, 7.0], Grid(0, 1, 2), Grid(0, 2, 4), "hold", longest_gap=0.5)[1].tolist()
+    [True, True, True, True]
+    """
+    table = np.asarray(values, np.float64)
+    if table.ndim == 0 or len(table) != len(clock):
+        raise DataError(
+            f"{table.shape} values on a clock of {len(clock)}; expected one (row) an observation."
+        )
+    if how not in get_args(How):
+        raise DataError(f"how={how!r}; expected one of {', '.join(get_args(How))}.")
+    if causal and how in ("nearest", "linear"):
+        raise DataError(f"how={how!r} looks at later observations. Use 'hold' or 'mean' where causal=True.")
+    flat = table.reshape(len(table), -1)
+    out, mask = np.zeros((len(grid), flat.shape[1])), np.zeros((len(grid), flat.shape[1]), np.bool_)
+    for i, column in enumerate(flat.T):
+        out[:, i], mask[:, i] = _column(column, clock, grid, how, longest_gap, causal)
+    shape = (len(grid), *table.shape[1:])
+    return out.reshape(shape), mask.reshape(shape)
+
+
+def _column(
+    values: Array, clock: Clock, grid: Grid, how: How, longest_gap: float | None, causal: bool
+) -> tuple[Array, Mask]:
+    seen = np.isfinite(values)
+    spans = isinstance(clock, Spans) and how == "hold"
+    times = clock.starts[seen] if isinstance(clock, Spans) and how == "hold" else clock.times[seen]
+    values, at = values[seen], grid.times
+    if len(times) == 0 or len(at) == 0:
+        return np.zeros(len(at)), np.zeros(len(at), np.bool_)
+    gap = _gap(times, longest_gap)
+    if how == "mean":
+        return _mean(times, values, at, 1 / float(grid.rate), gap, causal)
+    if how == "linear":
+        known, _ = _between(times, at, gap)
+        return np.where(known, np.interp(at, times, values), 0.0), known
+    slack = 1e-9 * (1 + np.abs(at))
+    if how == "hold":
+        pick = np.searchsorted(times, at + slack, side="right") - 1
+        reach = clock.stops[seen][pick] if spans and isinstance(clock, Spans) else times[pick] + gap
+        known = (pick >= 0) & ((at < reach) if spans else (at <= reach + slack))
+    else:
+        right = np.clip(np.searchsorted(times, at - slack), 0, len(times) - 1)
+        left = np.maximum(right - 1, 0)
+        pick = np.where(np.abs(at - times[left]) <= np.abs(times[right] - at) + slack, left, right)
+        known = np.abs(times[pick] - at) <= gap / 2 + slack
+    return np.where(known, values[pick], 0.0), known
+
+
+def _gap(times: Array, longest_gap: float | None) -> float:
+    if longest_gap is not None:
+        if not longest_gap > 0:
+            raise DataError(f"longest_gap={longest_gap} s; expected above 0.")
+        return longest_gap
+    return 4 * float(np.median(np.diff(times))) if len(times) > 1 else np.inf
+
+
+def _between(times: Array, at: Array, gap: float) -> tuple[Mask, NDArray[np.int64]]:
+    """Where an instant lies on an observation or between two that are near enough; and the one to its right."""
+    slack = 1e-9 * (1 + np.abs(at))
+    right = np.clip(np.searchsorted(times, at - slack), 0, len(times) - 1)
+    on = np.abs(times[right] - at) <= slack
+    inside = (
+        (at > times[0]) & (at < times[-1]) & (times[right] - times[np.maximum(right - 1, 0)] <= gap + slack)
+    )
+    return on | inside, right.astype(np.int64)
+
+
+def _mean(
+    times: Array, values: Array, at: Array, step: float, gap: float, causal: bool
+) -> tuple[Array, Mask]:
+    """Integral of the line between observations over each interval, by the seconds of it that are known.
+
+    When causal, an interval ends at its instant and each observation holds until the next one.
+    """
+    lo, hi = (at - step, at) if causal else (at - step / 2, at + step / 2)
+    if len(times) == 1:
+        near = (times[0] >= lo - 1e-9) & (times[0] <= hi + 1e-9)
+        return np.where(near, values[0], 0.0), near
+    run = np.diff(times)
+    counted = np.where(run <= gap * (1 + 1e-9), run, 0.0)
+    height = values[:-1] if causal else (values[:-1] + values[1:]) / 2
+    area = np.concatenate([[0.0], np.cumsum(counted * height)])
+    length = np.concatenate([[0.0], np.cumsum(counted)])
+
+    def upto(t: Array) -> tuple[Array, Array]:
+        t = np.clip(t, times[0], times[-1])
+        i = np.clip(np.searchsorted(times, t, side="right") - 1, 0, len(run) - 1)
+        part = (t - times[i]) * (counted[i] > 0)
+        rise = 0.0 if causal else (values[i + 1] - values[i]) / np.maximum(run[i], 1e-300) / 2
+        return area[i] + part * (values[i] + rise * part), length[i] + part
+
+    (area_lo, length_lo), (area_hi, length_hi) = upto(lo), upto(hi)
+    seconds = length_hi - length_lo
+    known = seconds > 0.5 * np.minimum(step, gap)
+    return np.where(known, (area_hi - area_lo) / np.where(known, seconds, 1.0), 0.0), known

@@ -1,0 +1,34 @@
+"""The laws, public: one check for every kind of part. Each raises `LawBroken` saying which law, and how.
+
+>>> from plait.encoders.linear import Linear
+>>> check_encoder(Linear, norm=True)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plait.testing.encoder import check_encoder
+    from plait.testing.fusion import check_fusion
+    from plait.testing.laws import LawBroken
+    from plait.testing.reader import check_reader
+    from plait.testing.task import check_task
+
+__all__ = ["LawBroken", "check_encoder", "check_fusion", "check_reader", "check_task"]
+
+# looked up when asked for: the reader's laws must not import torch
+_PLACES = {
+    "LawBroken": "laws",
+    "check_encoder": "encoder",
+    "check_fusion": "fusion",
+    "check_reader": "reader",
+    "check_task": "task",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -1,0 +1,146 @@
+"""The laws of encoders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from plait.encoders import Encoder
+from plait.testing.inputs import (
+    difference,
+    exported,
+    part_of,
+    poisoned,
+    reloaded,
+    sample,
+    seeded,
+    shifted,
+    widened,
+)
+from plait.testing.laws import require
+from plait.tokens import Tokens
+
+__all__ = ["check_encoder"]
+
+DIM_IN, DIM = 5, 16
+
+
+def check_encoder(cls: type[Encoder], **options: Any) -> None:
+    """Check the laws of an encoder, on a batch with gaps, padding and an empty row, in evaluation mode.
+
+    Shape; masks (what stands where there is no observation changes nothing, NaN included, nor the
+    gradient); rows (items do not see each other); padding; emptiness; gradient (every row that is there);
+    times (a shift of 12.5 s shifts the output's times and nothing else); causality, if it says ``causal``;
+    saving; export.
+
+    Args:
+        cls: the class, constructed as ``cls(5, 16, **options)``.
+        options: its options.
+
+    Raises:
+        LawBroken: which law, and by how much.
+    """
+    encoder = _made(cls, options)
+    tokens = sample(DIM_IN)
+    with torch.no_grad():
+        out = encoder(tokens)
+        _check_shape(cls, encoder, tokens, out)
+        _check_mask(cls, encoder, tokens, out)
+        _check_rows(cls, encoder, tokens, out)
+        _check_padding(cls, encoder, tokens, out)
+        _check_nothing(cls, encoder)
+        _check_shift(cls, encoder, tokens, out)
+        if encoder.causal:
+            _check_causal(cls, encoder, tokens, out)
+        again = reloaded(encoder, _made(cls, options, seed=2))(tokens)
+        require(not difference(out, again), cls, "saving", f"loaded again, {difference(out, again)}")
+    _check_gradient(cls, encoder, tokens)
+    graph = exported(cls, encoder, tokens)(tokens)
+    require(not difference(out, graph), cls, "export", f"once exported, {difference(out, graph)}")
+
+
+def _made(cls: type[Encoder], options: dict[str, Any], seed: int = 1) -> Encoder:
+    """An encoder that has seen a batch of training, so that running statistics are not at their start."""
+    with seeded(seed):
+        encoder = cls(DIM_IN, DIM, **options).train()
+        encoder(sample(DIM_IN, seed=seed))
+    return encoder.eval()
+
+
+def _check_shape(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:
+    values, times, mask = out
+    require(isinstance(out, Tokens), cls, "shape", f"returns {type(out).__name__}; expected Tokens")
+    require(
+        encoder.dim_in == DIM_IN and encoder.dim == DIM, cls, "shape", "dim_in and dim are not those given"
+    )
+    shape = (*mask.shape, DIM)
+    require(
+        mask.dtype == torch.bool and tuple(values.shape) == shape and times.shape == mask.shape,
+        cls,
+        "shape",
+        f"values {tuple(values.shape)}, times {tuple(times.shape)}, mask {tuple(mask.shape)} {mask.dtype}",
+    )
+    require(bool(torch.equal(out.present, tokens.present)), cls, "shape", "a row appears or is lost")
+    require(not difference(out, out), cls, "shape", difference(out, out))
+
+
+def _check_mask(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:
+    for what in (float("nan"), float("inf"), 1e4):
+        gap = difference(out, encoder(poisoned(tokens, what)))
+        require(not gap, cls, "masks", f"with {what} where there is no observation, {gap}")
+
+
+def _check_rows(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:
+    for row in range(len(tokens.mask)):
+        gap = difference(part_of(out, [row]), encoder(part_of(tokens, [row])))
+        require(not gap, cls, "rows", f"row {row} alone: {gap}")
+
+
+def _check_padding(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:
+    for more in (1, 2, 7):
+        gap = difference(out, encoder(widened(tokens, more)))
+        require(not gap, cls, "padding", f"with {more} places of padding behind, {gap}")
+
+
+def _check_nothing(cls: type, encoder: Encoder) -> None:
+    for time in (0, 1):
+        out = encoder(
+            sample(DIM_IN, time=time) if time else part_of(sample(DIM_IN), (slice(None), slice(0, 0)))
+        )
+        require(
+            not difference(out, out), cls, "emptiness", f"with {time} places in time, {difference(out, out)}"
+        )
+        require(
+            out.values.shape[-1] == DIM, cls, "emptiness", f"width {out.values.shape[-1]}; expected {DIM}"
+        )
+
+
+def _check_shift(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:
+    gap = difference(out, encoder(shifted(tokens, 12.5)), shift=12.5)
+    require(not gap, cls, "times", f"12.5 s later, {gap}")
+
+
+def _check_causal(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:
+    for now in tokens.times[0, ::3].tolist():
+        later = (tokens.times > now)[..., None]
+        other = encoder(tokens._replace(values=torch.where(later, tokens.values + 3.0, tokens.values)))
+        known = out.mask & (out.times <= now)
+        gap = difference(out._replace(mask=known), other._replace(mask=known))
+        require(not gap, cls, "causality", f"with another future after {now:.2f} s, past {gap}")
+
+
+def _check_gradient(cls: type, encoder: Encoder, tokens: Tokens) -> None:
+    values = poisoned(tokens, float("nan")).values.requires_grad_()
+    out = encoder(tokens._replace(values=values))
+    with seeded(3):
+        probe = torch.randn(out.values.shape)
+    torch.where(out.mask[..., None], out.values * probe, 0.0).sum().backward()
+    size = torch.zeros(tokens.mask.shape) if values.grad is None else values.grad.abs().sum(-1)
+    require(bool(size.isfinite().all()), cls, "masks", "NaN under the mask makes the gradient NaN")
+    require(bool((size[~tokens.mask] == 0).all()), cls, "masks", "a gradient reaches what is masked")
+    reached = (size > 0).any(1) == tokens.present
+    require(bool(reached.all()), cls, "gradient", "a row that is there gets none")
+    for name, weight in encoder.named_parameters():
+        bad = weight.grad is None or not bool(weight.grad.isfinite().all())
+        require(not bad, cls, "gradient", f"parameter {name} gets none, or one that is not finite")

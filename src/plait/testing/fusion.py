@@ -1,0 +1,197 @@
+"""The laws of fusions."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from plait.fusion import Fusion
+from plait.testing.inputs import (
+    difference,
+    exported,
+    part_of,
+    poisoned,
+    reloaded,
+    sample,
+    seeded,
+    shifted,
+    widened,
+)
+from plait.testing.laws import require
+from plait.tokens import Tokens, masked_mean_max
+
+__all__ = ["check_fusion"]
+
+DIM = 16
+NAMES = ["fast", "slow", "once"]
+Batch = dict[str, Tokens]
+
+
+def check_fusion(cls: type[Fusion], **options: Any) -> None:
+    """Check the laws of a fusion of three modalities of different rates, in evaluation mode.
+
+    Shape; masks; rows; padding; subsets (any of them gives finite answers and weights, the same whether a
+    missing modality is masked or left out of the dict; weights are 0 where it is missing); order of the
+    dict; gradient (to every modality that is there, through joint or own part); times (a shift of 12.5 s
+    shifts the output's times and nothing else); saving; export.
+
+    Args:
+        cls: the class, constructed as ``cls([three names], 16, **options)``.
+        options: its options.
+
+    Raises:
+        LawBroken: which law, and by how much.
+    """
+    fusion = _made(cls, options)
+    batch = _batch()
+    with torch.no_grad():
+        out = fusion(batch)
+        _check_shape(cls, fusion, batch, out)
+        _check_mask(cls, fusion, batch)
+        _check_rows(cls, fusion, batch)
+        _check_padding(cls, fusion, batch)
+        _check_subsets(cls, fusion, batch)
+        _check_order(cls, fusion, batch)
+        gap = difference(out, fusion({m: shifted(t, 12.5) for m, t in batch.items()}), shift=12.5)
+        require(not gap, cls, "times", f"12.5 s later, {gap}")
+        gap = _apart(fusion, reloaded(fusion, _made(cls, options, seed=2)), batch)
+        require(not gap, cls, "saving", f"loaded again, {gap}")
+    _check_gradient(cls, fusion, batch)
+    graph = exported(cls, _Both(fusion), batch)(batch)
+    gap = difference(out, graph[0]) or _weights_apart(fusion.weights(batch), graph[1])
+    require(not gap, cls, "export", f"once exported, {gap}")
+
+
+class _Both(nn.Module):
+    """Tokens and weights in one forward pass."""
+
+    def __init__(self, fusion: Fusion) -> None:
+        super().__init__()
+        self.fusion = fusion
+
+    def forward(self, batch: Batch) -> tuple[Tokens, dict[str, Tensor]]:
+        return self.fusion(batch), self.fusion.weights(batch)
+
+
+def _made(cls: type[Fusion], options: dict[str, Any], seed: int = 1) -> Fusion:
+    """A fusion whose parameters are no longer at their start, where some are 0 or alike."""
+    with seeded(seed):
+        fusion = cls(list(NAMES), DIM, **options).train()
+        fusion(_batch())
+        with torch.no_grad():
+            for weight in fusion.parameters():
+                weight += 0.1 * torch.randn_like(weight)
+    return fusion.eval()
+
+
+def _batch() -> Batch:
+    """Five rows: those of `sample`, in another order a modality, so that a row lacks none, one, two or all."""
+    rows = {"fast": [0, 1, 2, 3, 3], "slow": [1, 2, 3, 0, 3], "once": [0, 3, 0, 1, 3]}
+    times = {"fast": (13, 10.0), "slow": (5, 2.0), "once": (2, 0.5)}
+    return {
+        m: part_of(sample(DIM, time=times[m][0], rate=times[m][1], seed=i), rows[m])
+        for i, m in enumerate(NAMES)
+    }
+
+
+def _apart(one: Fusion, other: Fusion, batch: Batch, changed: Batch | None = None) -> str:
+    """In what two fusions (or one, on two batches) differ."""
+    changed = batch if changed is None else changed
+    gap = difference(one(batch), other(changed))
+    return gap or _weights_apart(one.weights(batch), other.weights(changed))
+
+
+def _weights_apart(a: dict[str, Tensor], b: dict[str, Tensor]) -> str:
+    for m in set(a) | set(b):
+        x, y = (w[m] if m in w else torch.zeros(5) for w in (a, b))
+        if not torch.allclose(x, y, atol=1e-5):
+            return f"the weight of {m!r} goes from {x.tolist()} to {y.tolist()}"
+    return ""
+
+
+def _check_shape(cls: type, fusion: Fusion, batch: Batch, out: Tokens) -> None:
+    shape = (*out.mask.shape, DIM)
+    fits = tuple(out.values.shape) == shape and out.times.shape == out.mask.shape and len(out.mask) == 5
+    require(
+        fits,
+        cls,
+        "shape",
+        f"values {tuple(out.values.shape)}, mask {tuple(out.mask.shape)}; expected {shape}",
+    )
+    there = torch.stack([t.present for t in batch.values()]).any(0)
+    if fusion.joint:
+        require(torch.equal(out.present, there), cls, "shape", "tokens come of nothing, or nothing of tokens")
+    weights = fusion.weights(batch)
+    fits = set(weights) == set(NAMES) and all(w.shape == (5,) for w in weights.values())
+    require(fits, cls, "shape", "weights are not one [batch] a modality of the dict")
+
+
+def _check_mask(cls: type, fusion: Fusion, batch: Batch) -> None:
+    for what in (float("nan"), float("inf"), 1e4):
+        gap = _apart(fusion, fusion, batch, {m: poisoned(t, what) for m, t in batch.items()})
+        require(not gap, cls, "masks", f"with {what} where there is no observation, {gap}")
+
+
+def _check_rows(cls: type, fusion: Fusion, batch: Batch) -> None:
+    out = fusion(batch)
+    for row in range(5):
+        alone = {m: part_of(t, [row]) for m, t in batch.items()}
+        gap = difference(part_of(out, [row]), fusion(alone))
+        require(not gap, cls, "rows", f"row {row} alone: {gap}")
+
+
+def _check_padding(cls: type, fusion: Fusion, batch: Batch) -> None:
+    before = [masked_mean_max(fusion(batch)), *fusion.weights(batch).values()]
+    for name in NAMES:
+        wider = {m: widened(t, 4) if m == name else t for m, t in batch.items()}
+        after = [masked_mean_max(fusion(wider)), *fusion.weights(wider).values()]
+        # token by token they may stand elsewhere: padding of one lies in front of the next one
+        same = all(torch.allclose(a, b, atol=1e-4) for a, b in zip(before, after))
+        count = torch.equal(fusion(batch).mask.sum(1), fusion(wider).mask.sum(1))
+        require(same and count, cls, "padding", f"padding behind {name!r} changes the answer")
+
+
+def _check_subsets(cls: type, fusion: Fusion, batch: Batch) -> None:
+    for some in (s for size in (1, 2) for s in combinations(NAMES, size)):
+        masked = {m: t if m in some else t._replace(mask=t.mask & False) for m, t in batch.items()}
+        left = {m: batch[m] for m in some}
+        out, weights = fusion(masked), fusion.weights(masked)
+        require(not difference(out, out), cls, "subsets", f"of {some}: {difference(out, out)}")
+        finite = all(bool(w.isfinite().all()) for w in weights.values())
+        require(finite, cls, "subsets", f"of {some}: weights are not finite")
+        silent = all(bool((w[~masked[m].present] == 0).all()) for m, w in weights.items())
+        require(silent, cls, "subsets", f"of {some}: a missing modality has a weight")
+        pooled = [masked_mean_max(fusion(b)) for b in (masked, left)]
+        gap = "" if torch.allclose(*pooled, atol=1e-4) else "the answers differ"
+        gap = gap or _weights_apart(weights, fusion.weights(left))
+        require(not gap, cls, "subsets", f"of {some}: masked against left out, {gap}")
+
+
+def _check_order(cls: type, fusion: Fusion, batch: Batch) -> None:
+    gap = _apart(fusion, fusion, batch, {m: batch[m] for m in reversed(NAMES)})
+    require(not gap, cls, "order", f"with the dict the other way round, {gap}")
+
+
+def _answer(fusion: Fusion, batch: Batch) -> Tensor:
+    """Some number of every part that a model's output has, [batch]."""
+    with seeded(3):
+        probe = torch.randn(2 * DIM)
+    weights = fusion.weights(batch)
+    own = sum(weights[m] * (masked_mean_max(t) @ probe) for m, t in batch.items())
+    return own + masked_mean_max(fusion(batch)) @ probe
+
+
+def _check_gradient(cls: type, fusion: Fusion, batch: Batch) -> None:
+    values = {m: poisoned(t, float("nan")).values.requires_grad_() for m, t in batch.items()}
+    _answer(fusion, {m: t._replace(values=values[m]) for m, t in batch.items()}).sum().backward()
+    for m, t in batch.items():
+        size = torch.zeros(t.mask.shape) if values[m].grad is None else values[m].grad.abs().sum(-1)
+        require(
+            bool(size.isfinite().all()), cls, "masks", f"NaN under the mask of {m!r} makes its gradient NaN"
+        )
+        require(bool((size[~t.mask] == 0).all()), cls, "masks", f"a gradient reaches what is masked of {m!r}")
+        reached = torch.equal((size > 0).any(1), t.present)
+        require(reached, cls, "gradient", f"{m!r} is there and gets none")
