@@ -24,7 +24,7 @@ def guesses(draw):
 
 @settings(max_examples=60, deadline=None)
 @given(guesses())
-@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label was found")
 def test_classification_as_scikit_learn(case):
     truth, scores = case
     guess = scores.argmax(1)

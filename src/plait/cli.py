@@ -80,9 +80,7 @@ def _cache_argument(p: argparse.ArgumentParser) -> None:
 def _import_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("folder", help="a folder of raw recordings")
     p.add_argument("--out", help="the manifest to write (default: FOLDER/manifest.jsonl)")
-    p.add_argument(
-        "--options", help="a YAML file with import options: match, group, streams, labels, rows, skip"
-    )
+    p.add_argument("--options", help="a YAML file with import options: match, group, streams, labels, rows, skip")
     p.add_argument("--overwrite", action="store_true", help="replace a manifest that is there")
 
 
@@ -125,9 +123,7 @@ def _check(args: argparse.Namespace) -> int:
 def _sync_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("manifest", help="the manifest whose clocks disagree")
     p.add_argument("--out", help="the manifest to write (default: NAME.synced.jsonl beside it)")
-    p.add_argument(
-        "--reference", nargs="*", help="stream(s) whose device keeps the time (default: the most frequent)"
-    )
+    p.add_argument("--reference", nargs="*", help="stream(s) whose device keeps the time (default: the most frequent)")
     p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
     _cache_argument(p)
 
@@ -175,9 +171,7 @@ def _prepare(args: argparse.Namespace) -> int:
 
 def _fit_arguments(p: argparse.ArgumentParser) -> None:
     _prepare_arguments(p)
-    p.add_argument(
-        "--overwrite", action="store_true", help="start anew where another recipe's run is in the way"
-    )
+    p.add_argument("--overwrite", action="store_true", help="start anew where another recipe's run is in the way")
 
 
 def _fit(args: argparse.Namespace) -> int:
@@ -213,7 +207,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     """Score every subset of modalities on the test part (or another corpus), write JSON and report.html."""
     from plait.evaluation.evaluate import evaluate
     from plait.evaluation.report import write_report
-    from plait.training.fit import Run
+    from plait.training.run import Run
 
     run = Run(args.run_folder)
     result = evaluate(run, cache=args.cache, corpus=args.corpus)
@@ -241,9 +235,7 @@ def _print_table(result: dict[str, Any]) -> None:
 
 def _predict_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("run_folder", metavar="RUN", help="a run's folder")
-    p.add_argument(
-        "files", nargs="+", help="raw files or folders of recordings, with any stream absent; or a manifest"
-    )
+    p.add_argument("files", nargs="+", help="raw files or folders of recordings, with any stream absent; or a manifest")
     p.add_argument("--segment", nargs=2, type=float, action="append", default=[], metavar=("START", "STOP"),
                    help="seconds to answer for; may be repeated")  # fmt: skip
     p.add_argument("--member", help="which of the run's models, such as seed0 (default: the first)")
@@ -253,7 +245,7 @@ def _predict_arguments(p: argparse.ArgumentParser) -> None:
 def _predict(args: argparse.Namespace) -> int:
     """Answer for raw files, prepared as in training."""
     from plait.predict import predict
-    from plait.training.fit import Run
+    from plait.training.run import Run
 
     segments = [(a, b) for a, b in args.segment]
     rows = predict(Run(args.run_folder), args.files, cache=args.cache, segments=segments, member=args.member)

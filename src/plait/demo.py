@@ -65,9 +65,7 @@ def demo(
     def step(text: str) -> None:
         console.print(f"[bold]{time.monotonic() - started:5.0f} s[/bold]  {text}")
 
-    step(
-        f"making {recordings} recordings of a minute: mp4 with sound, inertial CSV, SRT; clocks off, streams missing"
-    )
+    step(f"making {recordings} recordings of a minute: mp4 with sound, inertial CSV, SRT; clocks off, streams missing")
     with bar("make", quiet=quiet) as progress:
         truth = make_world(
             corpus_folder,

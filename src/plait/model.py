@@ -135,9 +135,7 @@ class Model(nn.Module):
             DataError: an empty batch, an unknown modality, or another number of features.
         """
         if not batch:
-            raise DataError(
-                f"a batch without any modality; expected one of {self.modalities} at least, if all masked."
-            )
+            raise DataError(f"a batch without any modality; expected one of {self.modalities} at least, if all masked.")
         ready = {m: self.prepare(m, tokens) for m, tokens in batch.items()}
         return {m: self._encode_one(m, ready[m]) for m in self.modalities if m in ready}
 
@@ -148,9 +146,7 @@ class Model(nn.Module):
             return Tokens(values, tokens.times[:, :0], tokens.mask[:, :0])
         return self.encoders[self._index(modality)](tokens)
 
-    def combine(
-        self, encoded: Mapping[str, Tokens], only: Collection[str] | None = None
-    ) -> dict[str, Tensor]:
+    def combine(self, encoded: Mapping[str, Tokens], only: Collection[str] | None = None) -> dict[str, Tensor]:
         """Outputs of what `encode` gave: "" for the whole, and each modality's own, [batch, width] each.
 
         Args:
@@ -201,7 +197,7 @@ class Model(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """All that rebuilds it but the weights, as JSON."""
-        return {
+        plain = {
             "format": FORMAT,
             "dims": self.dims,
             "dim": self.dim,
@@ -211,15 +207,14 @@ class Model(nn.Module):
             "task": {"name": _task_name(type(self.task)), **self.task.options},
             "task_state": self.task.state(),
         }
+        return json.loads(json.dumps(plain))  # tuples become lists, as they are once saved
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``model.json`` (specs, task and its state); nothing pickled."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         # clones: safetensors refuses tensors that share memory
-        weights = {
-            name: value.detach().cpu().contiguous().clone() for name, value in self.state_dict().items()
-        }
+        weights = {name: value.detach().cpu().contiguous().clone() for name, value in self.state_dict().items()}
         save_file(weights, folder / "model.safetensors")
         text = json.dumps(self.describe(), ensure_ascii=False, indent=1, allow_nan=False)
         (folder / "model.json").write_text(text, encoding="utf-8")
@@ -256,16 +251,14 @@ def default_encoder(length: float) -> list[dict[str, Any]]:
     if length < 2:
         return [{"name": "linear"}]
     halvings = max(0, round(math.log2(length / 20)))
-    fours = max(0, halvings - 4)
-    strides = [4] * min(fours, halvings // 2) + [2] * max(0, halvings - 2 * fours)
+    fours = min(max(0, halvings - 4), halvings // 2)
+    strides = [4] * fours + [2] * (halvings - 2 * fours)
     return [{"name": "conv", "strides": strides or [1]}, {"name": "gru"}]
 
 
 def _check_dims(dims: Mapping[str, int]) -> None:
     if not dims or min(dims.values()) < 1:
-        raise DataError(
-            f"modalities with features {dict(dims)}; expected one or more, each with a feature or more."
-        )
+        raise DataError(f"modalities with features {dict(dims)}; expected one or more, each with a feature or more.")
 
 
 def _emptied(tokens: Tokens) -> Tokens:
@@ -273,11 +266,7 @@ def _emptied(tokens: Tokens) -> Tokens:
 
 
 def _task_name(cls: type[Task]) -> str:
-    return (
-        part_name(cls)
-        if cls.__module__.startswith("plait.tasks.")
-        else f"{cls.__module__}.{cls.__qualname__}"
-    )
+    return part_name(cls) if cls.__module__.startswith("plait.tasks.") else f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _rebuilt(path: Path) -> Model:
@@ -292,9 +281,7 @@ def _rebuilt(path: Path) -> Model:
         }
         return Model(saved["dims"], options.pop("task"), **options)
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}). Give the folder of a finished fit."
-        ) from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Give the folder of a finished fit.") from error
     except (ValueError, KeyError, TypeError, AttributeError, PlaitError) as error:
         if isinstance(error, DataError) and str(path) in str(error):
             raise

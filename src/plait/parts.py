@@ -73,9 +73,7 @@ def split_spec(spec: Spec, where: str) -> tuple[str, dict[str, Any]]:
         return spec, {}
     if isinstance(spec, Mapping) and isinstance(spec.get("name"), str):
         return spec["name"], {k: v for k, v in spec.items() if k != "name"}
-    raise ConfigError(
-        f"{where}: got {spec!r}; expected a name, or a mapping with the key 'name' and options."
-    )
+    raise ConfigError(f"{where}: got {spec!r}; expected a name, or a mapping with the key 'name' and options.")
 
 
 def find(base: type[T], spec: Spec, where: str) -> tuple[type[T], dict[str, Any]]:
@@ -92,15 +90,11 @@ def find(base: type[T], spec: Spec, where: str) -> tuple[type[T], dict[str, Any]
     else:
         known = parts(base)
         if name not in known:
-            raise ConfigError(
-                f"{where}: there is no {base.__name__.lower()} {name!r}. {suggest(name, known)}"
-            )
+            raise ConfigError(f"{where}: there is no {base.__name__.lower()} {name!r}. {suggest(name, known)}")
         cls = known[name]
     allowed = options_of(cls)
     problems = [
-        f"{where}.{key}: {name} has no such option. {suggest(key, allowed)}"
-        for key in options
-        if key not in allowed
+        f"{where}.{key}: {name} has no such option. {suggest(key, allowed)}" for key in options if key not in allowed
     ]
     if problems:
         raise ConfigError(problems)

@@ -19,7 +19,7 @@ from plait.streams.items import Item
 from plait.streams.recording import Recording
 from plait.training.data import ItemData, loader
 from plait.training.experiment import Experiment
-from plait.training.fit import Member, Run
+from plait.training.run import Member, Run
 
 __all__ = ["predict"]
 
@@ -60,9 +60,7 @@ def predict(
         features = experiment.prepare(Store(cache), {i.recording for i in items})
         data = ItemData(items, features, torch.zeros(len(items)), experiment.modalities)
         answers = _answers(model, data)
-    return [
-        _row(item, answer, data, i, model.modalities) for i, (item, answer) in enumerate(zip(items, answers))
-    ]
+    return [_row(item, answer, data, i, model.modalities) for i, (item, answer) in enumerate(zip(items, answers))]
 
 
 def _member(run: Run, name: str | None) -> Member:
@@ -71,9 +69,7 @@ def _member(run: Run, name: str | None) -> Member:
     for member in run.finished:
         if name in (None, member.name):
             return member
-    raise ConfigError(
-        f"{run.folder}: has no member {name!r}; it has {', '.join(m.name for m in run.finished)}."
-    )
+    raise ConfigError(f"{run.folder}: has no member {name!r}; it has {', '.join(m.name for m in run.finished)}.")
 
 
 def _corpus(recipe: Recipe, paths: list[Path], folder: Path) -> Corpus:
@@ -90,9 +86,7 @@ def _experiment(run: Run, corpus: Corpus) -> Experiment:
     used = {m: s for m, s in run.info["modalities"].items() if s in there}
     if not used:
         wanted = ", ".join(run.info["modalities"].values())
-        raise DataError(
-            f"the files hold the streams {', '.join(sorted(there)) or 'none'}; the run knows {wanted}."
-        )
+        raise DataError(f"the files hold the streams {', '.join(sorted(there)) or 'none'}; the run knows {wanted}.")
     return Experiment.bare(run.recipe, corpus, used, run.info["features"])
 
 
@@ -117,7 +111,7 @@ def _answers(model: Any, data: ItemData) -> list[dict[str, Any]]:
     model.eval()
     found: list[dict[str, Any]] = []
     with torch.inference_mode():
-        for tokens, _, _ in loader(data, model.dims, batch=64, seed=None):
+        for tokens, _, _ in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64, seed=None):
             found += model.task.decode(model(tokens)[""])
     return found
 

@@ -9,8 +9,8 @@ from plait.parts import parts
 from plait.testing import check_fusion
 
 VARIANTS = [
-    ("shared", {"summary": False}),
-    ("shared", {"layers": 2, "heads": 2, "shortest": 0.02, "longest": 10.0}),
+    ("shared", {"summary": False, "own": "sum"}),
+    ("shared", {"layers": 2, "heads": 2, "periods": [0.02, 10.0]}),
     ("concat", {"steps": 5, "recurrent": False}),
 ]
 

@@ -30,9 +30,7 @@ class Leaky(Linear):
 
 class LeakyInGradient(Linear):
     def forward(self, tokens):  # right going forward; backward, the weight gets 0 * nan
-        return tokens.with_values(
-            torch.where(tokens.mask[..., None], self.linear(tokens.values), 0.0)
-        ).clean()
+        return tokens.with_values(torch.where(tokens.mask[..., None], self.linear(tokens.values), 0.0)).clean()
 
 
 class SeesTheBatch(Linear):
@@ -132,9 +130,7 @@ class SharedBatch(Shared):
 class SharedCount(Shared):
     def forward(self, tokens):
         out = super().forward(tokens)
-        return out.with_values(
-            out.values / sum(t.mask.shape[1] for t in self.complete(tokens).values())
-        ).clean()
+        return out.with_values(out.values / sum(t.mask.shape[1] for t in self.complete(tokens).values())).clean()
 
 
 class LateUnmasked(Late):
@@ -163,9 +159,7 @@ class SharedClock(Shared):
 class SharedDeaf(Shared):
     def forward(self, tokens):
         last = self.modalities[-1]
-        return super().forward(
-            {m: t.with_values(t.values.detach()) if m == last else t for m, t in tokens.items()}
-        )
+        return super().forward({m: t.with_values(t.values.detach()) if m == last else t for m, t in tokens.items()})
 
     def weights(self, tokens):
         return {m: torch.zeros(len(t.mask)) for m, t in tokens.items()}

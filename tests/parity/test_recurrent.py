@@ -32,9 +32,7 @@ def test_as_packed_sequences(ours, theirs, layers, both):
     tokens = Tokens(torch.randn(6, 11, 5), torch.arange(11.0).expand(6, 11), mask)
     packed = pack_sequence([tokens.values[b, mask[b]] for b in range(6)], enforce_sorted=False)
     with torch.no_grad():
-        want, lengths = pad_packed_sequence(
-            copied(encoder, theirs, layers, both)(packed)[0], batch_first=True
-        )
+        want, lengths = pad_packed_sequence(copied(encoder, theirs, layers, both)(packed)[0], batch_first=True)
         got = encoder(tokens)
     for b in range(6):
         torch.testing.assert_close(got.values[b, mask[b]], want[b, : lengths[b]], atol=1e-5, rtol=1e-5)

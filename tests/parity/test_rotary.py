@@ -24,7 +24,7 @@ def turned(x: np.ndarray, seconds: float, shortest: float, longest: float) -> li
 
 def test_attention_is_the_naive_loop():
     torch.manual_seed(0)
-    fusion = Shared(["a", "b"], 16, heads=2, shortest=0.1, longest=20.0, dropout=0.0).eval()
+    fusion = Shared(["a", "b"], 16, heads=2, periods=(0.1, 20.0), dropout=0.0).eval()
     layer = fusion.layers[0]
     x, times = torch.randn(1, 6, 16), torch.tensor([[0.0, 0.3, 0.31, 2.0, 5.0, 9.0]])
     keys = torch.tensor([[True, True, True, True, True, False]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -72,19 +74,19 @@ class TestRecordings:
         assert (len(streams["beats"]), len(streams["imu"])) == (4, 50)
 
     def test_a_missing_file_is_reported_with_its_place(self, make):
-        corpus = make(*({"labels": {"y": 1}, "streams": {"imu": {"path": f"{i}.npy"}}} for i in range(2)))
+        corpus = make(
+            *({"labels": {"y": 1}, "streams": {n: {"path": f"{i}.npy"} for n in ("imu", "gps")}} for i in range(2))
+        )
         with pytest.raises(DataError, match=r"manifest.jsonl:1 'imu'") as error:
             find_items(corpus, {"target": "y"})
-        assert len(error.value.problems) == 2
+        assert len(error.value.problems) == 4
 
 
 class TestSegments:
-    unit = {"unit": "segment", "tier": "t"}
+    unit: ClassVar = {"unit": "segment", "tier": "t"}
 
     def test_one_item_an_annotation(self, make):
-        corpus = make(
-            {"annotations": notes((1, 2, "a"), (3, 4, "b"), (5, 5, "a"), (11, 12, "a"), (6, 7, NAN))}, {}
-        )
+        corpus = make({"annotations": notes((1, 2, "a"), (3, 4, "b"), (5, 5, "a"), (11, 12, "a"), (6, 7, NAN))}, {})
         found = find_items(corpus, self.unit)
         assert [(i.id, i.target) for i in found] == [("r0@1.000-2.000", "a"), ("r0@3.000-4.000", "b")]
         assert found.dropped == {
@@ -119,13 +121,25 @@ class TestSegments:
         found = find_items(corpus, {**self.unit, "pad": 1.0})
         assert [(i.start, i.stop) for i in found] == [(0.0, 3.0), (8.0, 10.4)]
 
+    def test_notes_before_the_measurement_do_not_stretch_the_recording(self, tmp_path):
+        with CorpusWriter(tmp_path) as out:
+            notes = Stream.of(np.array(["x"], object), spans=([-500.0], [1.0]), kind="words")
+            out.add(
+                "a", {"imu": Stream.of(np.zeros(100), rate=10), "n": notes}, annotations=[Annotation(2, 9, "y", "t")]
+            )
+        corpus = Corpus(tmp_path / "manifest.jsonl")
+        (item,) = find_items(corpus, {**self.unit, "pad": 5.0})
+        assert (item.start, item.stop) == (0.0, 10.0)
+        windows = find_items(corpus, {"unit": "window", "tier": "t", "length": 2.0})
+        assert windows.dropped == {"windows: less than 50% of it is annotated": 1}
+
     def test_numbers_choose_as_texts_do(self, make):
         corpus = make({"annotations": notes((0, 1, 1), (1, 2, 2.0))})
         assert [i.target for i in find_items(corpus, {**self.unit, "labels": ["1", 2]})] == [1, 2.0]
 
 
 class TestWindows:
-    unit = {"unit": "window", "tier": "t", "length": 2.0}
+    unit: ClassVar = {"unit": "window", "tier": "t", "length": 2.0}
 
     def test_the_label_that_covers_most_and_too_little_coverage(self, make):
         corpus = make({"annotations": notes((0, 1.2, "a"), (1.2, 3.5, "b"), (7.5, 8, "a"))})
@@ -154,11 +168,7 @@ class TestWindows:
             find_items(corpus, {**self.unit, "average": True})
 
     @settings(max_examples=40, deadline=None)
-    @given(
-        st.lists(
-            st.tuples(st.integers(0, 40), st.integers(0, 12), st.sampled_from("abc")), min_size=1, max_size=15
-        )
-    )
+    @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12), st.sampled_from("abc")), min_size=1, max_size=15))
     def test_same_as_a_naive_count_of_instants(self, rows):
         """Overlap-weighted majority equals counting covered instants of 1/8 s, whatever overlaps what."""
         from plait.streams.items import _Tier
@@ -172,9 +182,7 @@ class TestWindows:
                 x: sum(((instants > a / 4) & (instants < (a + n) / 4)).sum() for a, n, y in rows if x == y)
                 for x in "abc"
             }
-            any_hit = np.any(
-                [(instants > a / 4) & (instants < (a + n) / 4) for a, n, _ in rows], axis=0
-            ).sum()
+            any_hit = np.any([(instants > a / 4) & (instants < (a + n) / 4) for a, n, _ in rows], axis=0).sum()
             assert covered == pytest.approx(any_hit / 8)
             assert label is None if not any_hit else hits[label] == max(hits.values())
 
@@ -216,9 +224,7 @@ class TestUnit:
 
 
 def corpus_of(make, groups, splits=None, **more):
-    return make(
-        *({"labels": {"y": 1}, "group": g, "split": (splits or {}).get(g, ""), **more} for g in groups)
-    )
+    return make(*({"labels": {"y": 1}, "group": g, "split": (splits or {}).get(g, ""), **more} for g in groups))
 
 
 class TestSplits:
@@ -237,13 +243,11 @@ class TestSplits:
         assert "'r5'" in fold.notes[0]
 
     def test_an_unknown_split_in_the_manifest(self, make):
-        with pytest.raises(DataError, match="'vald' in the manifest is not a side. Did you mean 'valid'"):
+        with pytest.raises(DataError, match=r"'vald' in the manifest is not a side. Did you mean 'valid'"):
             self.folds(corpus_of(make, "ab", {"a": "train", "b": "vald"}), {"by": "manifest"})
 
     def test_lists_of_a_meta_key(self, make):
-        corpus = make(
-            *({"labels": {"y": 1}, "meta": {"person": p}, "group": f"s{p}"} for p in [1, 2, 3, 4, 1])
-        )
+        corpus = make(*({"labels": {"y": 1}, "meta": {"person": p}, "group": f"s{p}"} for p in [1, 2, 3, 4, 1]))
         (fold,) = self.folds(corpus, {"by": "person", "train": [1, "3"], "test": [2.0]})
         assert [i.recording for i in fold.train] == ["r0", "r2", "r4"]
         assert [(i.recording, i.split) for i in fold.test] == [("r1", "test")]
@@ -251,7 +255,7 @@ class TestSplits:
         assert fold.left_out == 1
 
     def test_a_group_on_two_sides_is_named(self, make):
-        with pytest.raises(DataError, match="group 'a' stands on two sides .'r0' in train, 'r1' in test"):
+        with pytest.raises(DataError, match=r"group 'a' stands on two sides .'r0' in train, 'r1' in test"):
             self.folds(corpus_of(make, "aab"), {"by": "id", "train": ["r0"], "test": ["r1", "r2"]})
         with pytest.raises(DataError, match="group 'a'"):
             self.folds(corpus_of(make, "a" * 20), {"hash": "id", "test": 0.5})
@@ -330,7 +334,8 @@ def test_folds_test_every_item_once_and_share_no_group(numbers, k, valid, salt):
     for fold in folds:
         assert sorted(i.id for side in fold.sides.values() for i in side) == sorted(i.id for i in items)
         a, b, c = sides_of(fold).values()
-        assert not (a & b or a & c or b & c)
+        assert a.isdisjoint(b | c)
+        assert b.isdisjoint(c)
         assert fold.train
         assert fold.test
         assert all(i.split == name for name, side in fold.sides.items() for i in side)

@@ -58,9 +58,7 @@ class Conv(Encoder):
     ) -> None:
         super().__init__()
         if not strides or min(strides) < 1 or max(strides) > kernel:
-            raise ConfigError(
-                f"conv: strides {list(strides)} with kernel {kernel}; expected 1 <= stride <= kernel."
-            )
+            raise ConfigError(f"conv: strides {list(strides)} with kernel {kernel}; expected 1 <= stride <= kernel.")
         if norm not in ("layer", "batch"):
             raise ConfigError(f"conv: norm is {norm!r}; expected 'layer' or 'batch'.")
         self.dim_in, self.dim, self.causal = dim_in, dim, causal  # type: ignore[misc]
@@ -92,9 +90,7 @@ class _ConvLayer(nn.Module):
         tokens = tokens.clean()
         out = stride_windows(tokens, self.conv.stride[0], last=self.causal)
         if out.mask.shape[1] == 0:
-            return Tokens(
-                tokens.values.new_zeros(len(tokens.values), 0, self.conv.out_channels), out.times, out.mask
-            )
+            return Tokens(tokens.values.new_zeros(len(tokens.values), 0, self.conv.out_channels), out.times, out.mask)
         n, (kernel,), (stride,) = tokens.values.shape[1], self.conv.kernel_size, self.conv.stride
         right = (out.mask.shape[1] - 1) * stride + kernel - n - self.left
         x = F.pad(rearrange(tokens.values, "b t d -> b d t"), (self.left, right))

@@ -17,15 +17,11 @@ __all__ = ["calibration_error", "reliability"]
 
 def _top(scores: NDArray[np.float64], target: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     if scores.ndim != 2 or len(scores) != len(target):
-        raise DataError(
-            f"scores {scores.shape} and {len(target)} targets; expected [items, classes] and [items]."
-        )
+        raise DataError(f"scores {scores.shape} and {len(target)} targets; expected [items, classes] and [items].")
     return scores.max(1), scores.argmax(1) == target
 
 
-def reliability(
-    scores: NDArray[np.float64], target: NDArray[Any], *, bins: int = 15
-) -> list[dict[str, float]]:
+def reliability(scores: NDArray[np.float64], target: NDArray[Any], *, bins: int = 15) -> list[dict[str, float]]:
     """Bins of equal width over the confidence, those that are not empty, from the least sure to the surest.
 
     A confidence on the border of two bins is in the lower one (the paper's ((m-1)/M, m/M]).

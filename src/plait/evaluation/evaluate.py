@@ -19,8 +19,8 @@ from plait.streams.corpus import Corpus
 from plait.streams.items import Item
 from plait.training.data import FeatureSource, ItemData, loader
 from plait.training.experiment import Experiment, Features
-from plait.training.fit import Member, Run
 from plait.training.noisy import NoisyFeatures
+from plait.training.run import Member, Run
 
 __all__ = ["evaluate", "score_subsets"]
 
@@ -43,7 +43,7 @@ def score_subsets(
     found: dict[Subset, list[torch.Tensor]] = {s: [] for s in subsets}
     model.eval()
     with torch.inference_mode():
-        for tokens, _, index in loader(data, model.dims, batch=64, seed=None):
+        for tokens, _, index in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64, seed=None):
             if keep is not None:
                 tokens = {
                     m: t._replace(mask=t.mask & torch.from_numpy(keep[m])[index][:, None])

@@ -68,11 +68,7 @@ class Units:
             raise DataError("there are no items to compute an interval from.")
         if len(names) >= FEWEST_GROUPS:
             return cls(codes.ravel(), len(names), "group", len(names))
-        own = (
-            np.arange(len(codes))
-            if items is None
-            else np.unique(np.asarray(items), return_inverse=True)[1].ravel()
-        )
+        own = np.arange(len(codes)) if items is None else np.unique(np.asarray(items), return_inverse=True)[1].ravel()
         if len(own) != len(codes):
             raise DataError(f"{len(own)} items but {len(codes)} groups; expected one group an item.")
         return cls(own, int(own.max()) + 1, "item", len(names))
@@ -99,8 +95,9 @@ def from_indices(metric: Callable[[NDArray[np.intp]], float], units: Units) -> K
     every = np.arange(len(units.codes))
 
     def one(row: Floats) -> float:
+        index = np.repeat(every, row.astype(np.intp)[units.codes])
         try:
-            return float(metric(np.repeat(every, row.astype(np.intp)[units.codes])))
+            return float(metric(index)) if len(index) else float("nan")
         except (ValueError, ArithmeticError, PlaitError):
             return float("nan")  # counted as skipped by `interval_of`
 
@@ -162,9 +159,7 @@ def clustered_bootstrap(
     'group'
     """
     units = Units.of(groups, items)
-    return interval_of(
-        resample([from_indices(metric, units)], units.n, draws=draws, seed=seed)[0], units, level
-    )
+    return interval_of(resample([from_indices(metric, units)], units.n, draws=draws, seed=seed)[0], units, level)
 
 
 def mean_bootstrap(
@@ -186,9 +181,7 @@ def mean_bootstrap(
     units = Units.of(groups)
     if table.shape[1] != len(units.codes):
         raise DataError(f"{table.shape[1]} values but {len(units.codes)} groups; expected one group a value.")
-    kernel = from_sums(
-        np.stack([table.mean(0), np.ones(table.shape[1])], 1), units, lambda s: s[:, 0] / s[:, 1]
-    )
+    kernel = from_sums(np.stack([table.mean(0), np.ones(table.shape[1])], 1), units, lambda s: s[:, 0] / s[:, 1])
     return interval_of(resample([kernel], units.n, draws=draws, seed=seed)[0], units, level)
 
 
@@ -209,7 +202,5 @@ def paired_bootstrap(
     """
     one, two = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if one.shape != two.shape:
-        raise DataError(
-            f"scores of shapes {one.shape} and {two.shape}; expected two scores of the same items."
-        )
+        raise DataError(f"scores of shapes {one.shape} and {two.shape}; expected two scores of the same items.")
     return mean_bootstrap(one - two, groups, draws=draws, seed=seed, level=level)

@@ -98,8 +98,7 @@ def _area(scores: Floats, target: NDArray[Any], units: Units) -> Kernel:
     def kernel(counts: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             areas = [
-                np.einsum("dg,gh,dh->d", counts, won, counts, optimize=True)
-                / ((counts @ yes) * (counts @ no))
+                np.einsum("dg,gh,dh->d", counts, won, counts, optimize=True) / ((counts @ yes) * (counts @ no))
                 for won, yes, no in tables
             ]
         return np.mean(areas, axis=0)

@@ -13,17 +13,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
-from plait.evaluation.words import in_percent, main, title_of
+from plait.evaluation.words import in_percent, main, printable, title_of
 
 __all__ = ["confusion", "missing", "noise", "reliability", "scatter", "training", "upset"]
 
 # Stand-ins that no plot would otherwise use: they become CSS variables once matplotlib has drawn.
 INK, MUTED, RULE, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
 LINES = [f"#0d{i:02x}0f" for i in range(8)]
-_VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"} | {
-    c: f"s{i}" for i, c in enumerate(LINES)
-}
+_VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"} | {c: f"s{i}" for i, c in enumerate(LINES)}
 _MARKS = "osD^vPX*"
 _DASHES = ["-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2))]
 _STYLE: dict[str, Any] = {
@@ -58,15 +57,13 @@ def _svg(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) -
 
 def short(name: str, most: int = 18) -> str:
     """A name cut to fit beside a plot (the tables have it whole); no control characters."""
-    clean = "".join(c if c.isprintable() else "�" for c in name)
+    clean = " ".join(printable(name).split())
     return clean if len(clean) <= most else clean[: most - 1] + "…"
 
 
 def subset_name(names: Sequence[str], every: Sequence[str]) -> str:
     """'all together', or 'sound + motion'."""
-    return (
-        "all together" if len(names) == len(every) > 1 else short(" + ".join(short(n, 14) for n in names), 32)
-    )
+    return "all together" if len(names) == len(every) > 1 else short(" + ".join(short(n, 14) for n in names), 32)
 
 
 def _value_axis(axes: Axes, metric: str) -> None:
@@ -148,12 +145,8 @@ def reliability(bins: Sequence[Mapping[str, float]], name: str) -> str:
         axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (2, 2)))
         axes.vlines(x, np.minimum(x, y), np.maximum(x, y), color=LINES[1], lw=2, alpha=0.55)
         axes.plot(x, y, color=LINES[0], lw=1, alpha=0.6)
-        axes.scatter(
-            x, y, s=14 + 170 * n / max(n.max(), 1), color=LINES[0], alpha=0.85, linewidth=0, zorder=3
-        )
-        axes.set(
-            xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal"
-        )
+        axes.scatter(x, y, s=14 + 170 * n / max(n.max(), 1), color=LINES[0], alpha=0.85, linewidth=0, zorder=3)
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
 
@@ -173,9 +166,7 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], name: str
         for i, j in zip(*np.nonzero(table)):
             colour = LINES[0] if i == j else LINES[1]
             alpha = 0.08 + 0.92 * float(share[i, j])
-            axes.add_patch(
-                Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, facecolor=colour, alpha=alpha, linewidth=0)
-            )
+            axes.add_patch(Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, facecolor=colour, alpha=alpha, linewidth=0))
             if n <= 30:
                 dark = share[i, j] > 0.5
                 axes.text(
@@ -201,22 +192,21 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], name: str
 
 def training(seeds: Sequence[Mapping[str, Any]], metric: str, name: str) -> str:
     """Loss on the training part and the metric on validation, a line a member."""
-    curves = [(key, label) for key, label in (("train_loss", "training loss"), ("valid", f"validation {title_of(metric)}"))
-              if any(_numbers(s.get(key)) for s in seeds)]  # fmt: skip
+    labels = {"train_loss": "training loss", "valid": f"validation {title_of(metric)}"}
+    curves = [(key, label) for key, label in labels.items() if any(_numbers(s.get(key)) for s in seeds)]
 
     def draw(figure: Figure) -> None:
         for axes, (key, label) in zip(np.atleast_1d(figure.subplots(len(curves), 1, sharex=True)), curves):
             for i, s in enumerate(seeds):
                 pairs = [
-                    (e, v)
-                    for e, v in zip(s.get("epoch", range(len(s.get(key, [])))), s.get(key, []))
-                    if v is not None
+                    (e, v) for e, v in zip(s.get("epoch", range(len(s.get(key, [])))), s.get(key, [])) if v is not None
                 ]
                 if pairs:
                     axes.plot(*zip(*pairs), color=LINES[i % 8], lw=1.3, ls=_DASHES[i // 8 % 4], alpha=0.9)
             axes.set_title(label, loc="left", fontsize=9.5, color=MUTED)
             axes.label_outer()
             axes.set_xlabel("epoch" if key == curves[-1][0] else "")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             if key == "valid" and in_percent(metric):
                 axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
 
@@ -263,9 +253,7 @@ def upset(evaluation: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], name
             )
             inside = [names.index(m) for m in row["modalities"]]
             dots.plot([i, i], [min(inside), max(inside)], color=INK, lw=0.8, alpha=0.5)
-            dots.scatter(
-                [i] * len(inside), inside, s=9, color=LINES[1] if whole else INK, linewidth=0, zorder=3
-            )
+            dots.scatter([i] * len(inside), inside, s=9, color=LINES[1] if whole else INK, linewidth=0, zorder=3)
         _baseline(top, evaluation)
         _value_axis(top, evaluation["task"]["metric"])
         top.grid(visible=False, axis="x")

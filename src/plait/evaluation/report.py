@@ -40,11 +40,20 @@ def write_report(evaluation: Mapping[str, Any], path: str | Path) -> Path:
 def render_report(evaluation: Mapping[str, Any]) -> str:
     """The report's HTML."""
     environment = Environment(
-        loader=PackageLoader("plait.evaluation", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("plait.evaluation", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
     )
     environment.filters["short"] = plots.short
     environment.globals |= {"words": words, "is_mapping": lambda v: isinstance(v, Mapping)}
     return environment.get_template("report.html.j2").render(**_context(evaluation))
+
+
+def _printable(value: Any) -> Any:
+    """Names come from users' files; our own SVG is left as it is."""
+    return words.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _context(evaluation: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +163,7 @@ def _contribution(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
         found.append({"modality": name, "loss": loss, "alone": words.show(metric, alone)})
     largest = max((abs(f["loss"]) for f in found if f["loss"] is not None), default=0.0) or 1.0
     for f in found:
-        f["text"] = words.change(metric, None if f["loss"] is None else -f["loss"])
+        f["text"] = words.change(metric, None if f["loss"] is None else -_sign(evaluation) * f["loss"])
         f["width"] = 0.0 if f["loss"] is None else round(100 * abs(f["loss"]) / largest, 1)
     return sorted(found, key=lambda f: -(f["loss"] if f["loss"] is not None else -1e9))
 
@@ -164,18 +173,16 @@ def _figures(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = _robustness(evaluation)
     calibration = evaluation.get("calibration") or {}
     if calibration.get("bins"):
-        text = "On the dashed line the model is as sure as it is right; below it, too sure. Larger dots hold more items."
+        text = (
+            "On the dashed line the model is as sure as it is right; below it, too sure. Larger dots hold more items."
+        )
         error = words.show("accuracy", calibration.get("ece"), unit=False)
         text += f" Expected calibration error: {error} points."
-        found.append(
-            _figure("Is it as sure as it should be?", text, plots.reliability(calibration["bins"], "rel"))
-        )
+        found.append(_figure("Is it as sure as it should be?", text, plots.reliability(calibration["bins"], "rel")))
     scatter = evaluation.get("scatter")
     if scatter:
         text = "Answers against truth, all modalities together, first seed; on the dashed line they agree."
-        found.append(
-            _figure("Answers and truth", text, plots.scatter(scatter["target"], scatter["predicted"], "sca"))
-        )
+        found.append(_figure("Answers and truth", text, plots.scatter(scatter["target"], scatter["predicted"], "sca")))
     seeds = (evaluation.get("training") or {}).get("seeds")
     if seeds:
         svg = plots.training(seeds, evaluation["task"]["metric"], "tra")
@@ -188,12 +195,8 @@ def _robustness(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
     pairs = dict.fromkeys((r["modality"], r["kind"]) for r in robustness.get("noise") or [])
     for i, (modality, kind) in enumerate(pairs):
-        text = (
-            f"{kind.capitalize()} noise on {modality} alone; the band is one standard deviation over seeds."
-        )
-        found.append(
-            _figure(f"When {modality} gets noisy", text, plots.noise(evaluation, modality, kind, f"noi{i}"))
-        )
+        text = f"{kind.capitalize()} noise on {modality} alone; the band is one standard deviation over seeds."
+        found.append(_figure(f"When {modality} gets noisy", text, plots.noise(evaluation, modality, kind, f"noi{i}")))
     if robustness.get("missing"):
         text = "Streams hidden at random, nothing retrained; the band is one standard deviation over seeds."
         found.append(_figure("When streams are missing", text, plots.missing(evaluation, "mis")))
@@ -212,9 +215,7 @@ def _matrix(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
     classes, counts = confusion["classes"], confusion["counts"]
     wrong = [(n, i, j) for i, row in enumerate(counts) for j, n in enumerate(row) if n and i != j]
     worst = sorted(wrong, key=lambda w: (-w[0], w[1], w[2]))[:5]
-    mistakes = [
-        {"truth": classes[i], "answer": classes[j], "count": n, "of": sum(counts[i])} for n, i, j in worst
-    ]
+    mistakes = [{"truth": classes[i], "answer": classes[j], "count": n, "of": sum(counts[i])} for n, i, j in worst]
     svg = Markup(plots.confusion(classes, counts, "con"))
     return {"svg": svg, "mistakes": mistakes, "classes": len(classes)}
 

@@ -198,22 +198,15 @@ def _rows(
     for fast, count in ((True, draws), (False, min(slow_draws, draws))):
         chosen = [i for i, (_, quick) in enumerate(kernels) if quick == fast]
         if chosen:
-            for i, values in zip(
-                chosen, resample([kernels[i][0] for i in chosen], units.n, draws=count, seed=seed)
-            ):
+            for i, values in zip(chosen, resample([kernels[i][0] for i in chosen], units.n, draws=count, seed=seed)):
                 drawn[i] = values
     rows = [_row(pools, task, s, values, units) for s, values in zip(subsets, drawn)]
     return rows, drawn, units
 
 
-def _row(
-    pools: list[MemberOutput], task: Scored, subset: Subset, values: Floats, units: Units
-) -> dict[str, Any]:
+def _row(pools: list[MemberOutput], task: Scored, subset: Subset, values: Floats, units: Units) -> dict[str, Any]:
     answered = {
-        item
-        for p in pools
-        for item, there in zip(p.items, np.any([p.present[m] for m in subset], axis=0))
-        if there
+        item for p in pools for item, there in zip(p.items, np.any([p.present[m] for m in subset], axis=0)) if there
     }
     found = [task.metrics(p.outputs[subset], p.target) for p in pools]
     metrics = {name: _over_seeds([f[name] for f in found]) for name in found[0]}

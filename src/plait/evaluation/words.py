@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["change", "cautions", "headline", "in_percent", "interval", "listed", "main", "show", "title_of"]
+__all__ = [
+    "cautions",
+    "change",
+    "headline",
+    "in_percent",
+    "interval",
+    "listed",
+    "main",
+    "printable",
+    "show",
+    "title_of",
+]
 
 _COUNT = {
     2: "Both",
@@ -81,9 +93,19 @@ def change(metric: str, value: float | None) -> str:
     """
     if value is None:
         return "–"
-    sign = "+" if value >= 0 else MINUS
-    size = abs(value)
-    return f"{sign}{100 * size:.1f} points" if in_percent(metric) else f"{sign}{_digits(size)}"
+    size = f"{100 * abs(value):.1f} points" if in_percent(metric) else _digits(abs(value))
+    if not any(digit in size for digit in "123456789"):
+        return size
+    return ("+" if value > 0 else MINUS) + size
+
+
+def printable(name: str) -> str:
+    """A user's name without control characters and halves of pairs, which no page or terminal can show.
+
+    >>> printable("a\\x1b[31m")
+    'a\ufffd[31m'
+    """
+    return "".join(c if unicodedata.category(c) not in ("Cc", "Cs") or c in "\n\t" else "\ufffd" for c in name)
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:
@@ -107,9 +129,7 @@ def headline(evaluation: Mapping[str, Any]) -> str:
     if len(names) == 1:
         start = f"{names[0]} alone reaches {reached}"
     else:
-        start = (
-            f"{_COUNT.get(len(names), f'All {len(names)}')} together reach {reached}{_against(evaluation)}"
-        )
+        start = f"{_COUNT.get(len(names), f'All {len(names)}')} together reach {reached}{_against(evaluation)}"
     base = evaluation["baseline"]["metrics"].get(metric)
     constant = "the majority answer" if evaluation["task"].get("classes") else "the best constant answer"
     return f"{start}; {constant} gives {show(metric, base)}."
@@ -120,8 +140,6 @@ def _against(evaluation: Mapping[str, Any]) -> str:
     if gain is None or best is None:
         return ""
     size = change(metric, abs(gain)).lstrip("+")
-    if not in_percent(metric):
-        size += f" of {title_of(metric)}"
     if abs(gain) < 5e-4:
         return f", the same as the best single one, {best}"
     return f", {size} {'better than' if gain > 0 else 'worse than'} the best single one, {best}"
@@ -139,9 +157,7 @@ def cautions(evaluation: Mapping[str, Any]) -> list[str]:
     base, value = evaluation["baseline"]["metrics"].get(metric), main(evaluation, full)
     sign = 1 if evaluation["task"]["higher_is_better"] else -1
     if base is not None and value is not None and sign * value <= sign * base:
-        found.insert(
-            0, "The model is no better than always giving the same answer: it has learnt nothing useful."
-        )
+        found.insert(0, "The model is no better than always giving the same answer: it has learnt nothing useful.")
     return found
 
 
@@ -153,13 +169,11 @@ def _harm(evaluation: Mapping[str, Any]) -> list[str]:
     low, high = span.get("low"), span.get("high")
     ends = f" (95 % interval {change(metric, low)} to {change(metric, high)})" if low is not None else ""
     if gain < 0:
-        return [
-            f"Fusing does harm here: {best} alone does better than all together{ends}. Prefer {best} alone, or look at its training."
-        ]
+        start = f"Fusing does harm here: {best} alone does better than all together{ends}."
+        return [f"{start} Prefer {best} alone, or look at its training."]
     if low is not None and low <= 0:
-        return [
-            f"The gain over {best} alone may be chance: its 95 % interval goes from {change(metric, low)} to {change(metric, high)}."
-        ]
+        span_text = f"{change(metric, low)} to {change(metric, high)}"
+        return [f"The gain over {best} alone may be chance: its 95 % interval goes from {span_text}."]
     return []
 
 
@@ -167,15 +181,14 @@ def _rough(evaluation: Mapping[str, Any]) -> list[str]:
     span = evaluation["subsets"][-1].get("interval") or {}
     groups, found = span.get("groups", 0), []
     if span.get("unit") == "item":
+        few = "is only 1 group" if groups == 1 else f"are only {groups} groups"
         found.append(
-            f"There {'is' if groups == 1 else 'are'} only {groups} group{'' if groups == 1 else 's'}, so the intervals "
-            "draw single items: they say nothing about new groups, and are too narrow if items of a group are alike."
+            f"There {few}, so the intervals draw single items: they say nothing about new groups, "
+            "and are too narrow if items of a group are alike."
         )
     elif 0 < groups < 10:
         found.append(f"There are only {groups} groups: the intervals are rough, and probably too narrow.")
     if span.get("skipped"):
         total = span["skipped"] + span.get("draws", 0)
-        found.append(
-            f"On {span['skipped']} of {total} draws the metric was not defined; the interval leaves them out."
-        )
+        found.append(f"On {span['skipped']} of {total} draws the metric was not defined; the interval leaves them out.")
     return found

@@ -246,9 +246,7 @@ class Dct(Feature):
         above_zero("dct", k=k, gap=gap)
         self._shrink = Shrink(height, width, True, crop)
         if k > height * width:
-            raise ConfigError(
-                f"dct.k: {k} coefficients of {height} x {width} pixels; expected at most as many."
-            )
+            raise ConfigError(f"dct.k: {k} coefficients of {height} x {width} pixels; expected at most as many.")
         self._rows, self._columns = zigzag(height, width, k)
         self._down = cosine_basis(height, int(self._rows.max()) + 1).astype(np.float32)
         self._across = cosine_basis(width, int(self._columns.max()) + 1).T.astype(np.float32)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
@@ -23,6 +24,8 @@ __all__ = ["Change", "Job", "Progress", "compute", "job_of", "placed", "run"]
 
 Progress = Callable[[int, int, str], None]
 """Called with how many items are done, how many there are, and which was the last."""
+
+Results = Generator[tuple["Job", list[str]], None, None]
 
 Change = Callable[[Stream], Stream]
 """What is done to a raw stream before its features are taken (noise, say)."""
@@ -84,18 +87,20 @@ def _digest(corpus: Corpus, entry: StreamEntry, place: str, store: Store) -> str
 
 
 def compute(job: Job, corpus: Corpus, store: Store, change: Change | None = None) -> list[str]:
-    """Make and keep one item, of the stream as it is or changed; what is wrong with it, if anything."""
+    """Make and keep one item, of the stream as it is or changed; what is wrong with it, if anything.
+
+    Raises:
+        ConfigError, MissingExtra: the feature cannot work at all, whatever the stream.
+    """
     try:
         feature = build(Feature, job.spec, where=f"streams.{job.stream}.feature")
         stream = corpus.open_entry(neutral(job.entry), job.place)
         values, clock = feature(stream if change is None else change(stream))
         store.put(job.key, values, clock, {"spec": job.spec, "notes": feature.notes()})
-    except PlaitError as error:
+    except DataError as error:
         return placed(corpus, job.place, error)
     except OSError as error:
-        return [
-            f"{corpus.path.name}{job.place}: cannot be read or kept ({error}). Check the file and the disk."
-        ]
+        return [f"{corpus.path.name}{job.place}: cannot be read or kept ({error}). Check the file and the disk."]
     return []
 
 
@@ -118,18 +123,19 @@ def run(
 ) -> Iterator[tuple[Job, list[str]]]:
     """Each job and its problems, in order, as they are done."""
     results = _here(todo, corpus, store) if jobs <= 1 or len(todo) < 2 else _there(todo, corpus, store, jobs)
-    for done, (job, bad) in enumerate(results, 1):
-        if progress:
-            progress(done, len(todo), f"{job.recording} {job.stream}")
-        yield job, bad
+    with closing(results):  # an interrupt in here must end the processes now, not when it is collected
+        for done, (job, bad) in enumerate(results, 1):
+            if progress:
+                progress(done, len(todo), f"{job.recording} {job.stream}")
+            yield job, bad
 
 
-def _here(todo: list[Job], corpus: Corpus, store: Store) -> Iterator[tuple[Job, list[str]]]:
+def _here(todo: list[Job], corpus: Corpus, store: Store) -> Results:
     for job in todo:
         yield job, compute(job, corpus, store)
 
 
-def _there(todo: list[Job], corpus: Corpus, store: Store, jobs: int) -> Iterator[tuple[Job, list[str]]]:
+def _there(todo: list[Job], corpus: Corpus, store: Store, jobs: int) -> Results:
     where = (str(Path(corpus.path).resolve()), corpus.allow_outside, str(store.folder.resolve()))
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), _begin)
     try:

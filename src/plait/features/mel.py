@@ -114,9 +114,7 @@ class MelFront:
         above_zero("spectrum", rate=self.rate, window=self.window, hop=self.hop, mels=self.mels)
         problems = []
         if self.hop > self.window:
-            problems.append(
-                f"hop: {self.hop} s is longer than window {self.window} s; sound would be skipped."
-            )
+            problems.append(f"hop: {self.hop} s is longer than window {self.window} s; sound would be skipped.")
         if round(self.hop * self.rate) < 1:
             problems.append(f"hop: {self.hop} s is less than one sample at rate {self.rate}.")
         if not 0 <= self.low < self.top <= self.rate / 2:
@@ -163,9 +161,7 @@ class MelFront:
 
     def _rates(self, stream: Stream) -> tuple[Fraction, Fraction]:
         if not isinstance(stream.clock, Grid):
-            raise DataError(
-                f"{place_of(stream)}: sound with listed times; expected a regular rate. Give rate=."
-            )
+            raise DataError(f"{place_of(stream)}: sound with listed times; expected a regular rate. Give rate=.")
         real = stream.clock.rate
         if real < min(self.rate, SLOWEST):
             raise DataError(
@@ -205,9 +201,7 @@ def _mono(block: Stream, first: int) -> Wave:
     if values.dtype.kind == "i":
         values = values / np.float32(-float(np.iinfo(values.dtype).min))
     elif values.dtype.kind != "f":
-        raise DataError(
-            f"{place_of(block)}: sound of type {values.dtype}; expected float or signed integers."
-        )
+        raise DataError(f"{place_of(block)}: sound of type {values.dtype}; expected float or signed integers.")
     refuse_infinite(values, block, first)
     mono: Wave = values.reshape(len(values), -1).mean(1, dtype=np.float32)
     return mono

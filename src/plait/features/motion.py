@@ -55,8 +55,7 @@ class Motion(Feature):
         self._shrink = Shrink(height, width, True, crop)
         if height % rows or width % columns:
             raise ConfigError(
-                f"motion: {height} x {width} pixels do not divide into {rows} x {columns} cells. "
-                "Choose multiples."
+                f"motion: {height} x {width} pixels do not divide into {rows} x {columns} cells. Choose multiples."
             )
         self._rows, self._columns, self._rate, self._gap = rows, columns, rate, gap
         self._pauses = 0

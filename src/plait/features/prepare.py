@@ -61,8 +61,7 @@ class Prepared:
         found = self.store.get(job.key)
         if found is None:
             raise DataError(
-                f"{self.store.path_of(job.key)}: features of {recording!r} {stream!r} have gone. "
-                "Prepare again."
+                f"{self.store.path_of(job.key)}: features of {recording!r} {stream!r} have gone. Prepare again."
             )
         values, clock = found
         entry = job.entry
@@ -130,9 +129,7 @@ def _kind_of(corpus: Corpus, name: str) -> str:
             except PlaitError as error:
                 problems += error.problems
     known = sorted({s for entry in corpus.entries for s in entry.streams})
-    raise DataError(
-        problems or f"no recording has the stream {name!r}. There is: {', '.join(known) or 'nothing'}."
-    )
+    raise DataError(problems or f"no recording has the stream {name!r}. There is: {', '.join(known) or 'nothing'}.")
 
 
 def prepare(
@@ -167,9 +164,12 @@ def prepare(
         wanted, problems = _plan(corpus, prepared, recordings)
     finally:
         store.flush()
-    todo = {job.key: job for job in reversed(wanted) if not store.has(job.key)}
+    todo: dict[str, Job] = {}
+    for job in wanted:
+        if not store.has(job.key):
+            todo.setdefault(job.key, job)
     failed: set[str] = set()
-    for job, bad in run(list(reversed(todo.values())), corpus, store, jobs, progress):
+    for job, bad in run(list(todo.values()), corpus, store, jobs, progress):
         problems += bad
         failed.update([job.key] if bad else [])
         prepared.computed += not bad
@@ -182,9 +182,7 @@ def prepare(
     return prepared
 
 
-def _plan(
-    corpus: Corpus, prepared: Prepared, recordings: Collection[str] | None
-) -> tuple[list[Job], list[str]]:
+def _plan(corpus: Corpus, prepared: Prepared, recordings: Collection[str] | None) -> tuple[list[Job], list[str]]:
     """What is wanted, in order, and what cannot even be found; missing streams are counted."""
     wanted: list[Job] = []
     problems: list[str] = []
@@ -230,6 +228,7 @@ def features_of(
         return None
     full = full_spec(Feature, spec, f"streams.{stream}.feature")
     job = job_of(corpus, entry, stream, full, store, tag=tag)
+    store.flush()
     if not store.has(job.key):
         problems = compute(job, corpus, store, change)
         if problems:

@@ -75,9 +75,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"hf_text.model: {folder} cannot be loaded as a text encoder ({error}).") from error
     if not tokenizer.is_fast:
-        raise ConfigError(
-            f"hf_text.model: {folder} has no fast tokenizer, which is needed for tokens' places."
-        )
+        raise ConfigError(f"hf_text.model: {folder} has no fast tokenizer, which is needed for tokens' places.")
     return tokenizer, encoder.eval()
 
 

@@ -57,9 +57,7 @@ class Moments:
 
     def _merge(self, block: NDArray[np.float64]) -> None:
         if np.isinf(block).any():
-            raise DataError(
-                "features hold infinite values; expected finite ones, or NaN where nothing is observed."
-            )
+            raise DataError("features hold infinite values; expected finite ones, or NaN where nothing is observed.")
         seen = ~np.isnan(block)
         count = seen.sum(0)
         mean = np.where(seen, block, 0.0).sum(0) / np.maximum(count, 1)
@@ -106,9 +104,7 @@ def fit_scale(arrays: Iterable[NDArray[Any]]) -> tuple[NDArray[np.float64], NDAr
         moments.add(array)
         none = False
     if none:
-        raise DataError(
-            "there are no features to take a scale from. Is the stream in any training recording?"
-        )
+        raise DataError("there are no features to take a scale from. Is the stream in any training recording?")
     constant = int(moments.constant.sum())
     if constant:
         log.info("%d of %d feature columns are constant; they become 0", constant, len(moments.count))

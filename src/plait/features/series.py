@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,42 +16,51 @@ from plait.features.checks import above_zero, as_float32, differences, flat_numb
 from plait.streams.clock import Clock, Grid, rational, windows
 from plait.streams.stream import Stream
 
+if TYPE_CHECKING:
+    from plait.sync.resample import How
+
 __all__ = ["Series", "Statistics", "window_statistics"]
 
 Values = NDArray[np.float64]
 
+HOW = ("mean", "linear", "hold", "nearest")
 
-def _mean_on_grid(values: Values, clock: Clock, rate: Fraction) -> tuple[Values, Grid]:
-    """Mean of what was observed within half a step of each grid point, NaN where nothing was; [n, d]."""
+
+def _on_grid(values: Values, clock: Clock, rate: Fraction, how: How, gap: float) -> tuple[Values, Grid]:
+    """Values on a grid within the recording, NaN where they are not known; [n, d].
+
+    Instants begin at the first observation; for means half a step later, so that the intervals tile what is there.
+    """
+    from plait.sync.resample import resample  # brings scipy, which is slow to import
+
     start = clock.start_exact if isinstance(clock, Grid) else Fraction(float(clock.times[0]))
-    place = np.floor((clock.times - float(start)) * float(rate) + 0.5).astype(np.int64)
-    count = int(place[-1]) + 1
-    grid = Grid(start, rate, count)
-    out = np.full((count, values.shape[1]), np.nan)
-    for column, own in enumerate(values.T):
-        seen = ~np.isnan(own)
-        number = np.bincount(place[seen], minlength=count)
-        total = np.bincount(place[seen], own[seen], minlength=count)
-        out[number > 0, column] = total[number > 0] / number[number > 0]
-    return out, grid
+    end = Fraction(float(clock.times[-1]))
+    first = Fraction(0)
+    if how == "mean":
+        first = 1 / (2 * rate)
+        end = start + len(clock) / clock.rate if isinstance(clock, Grid) else end
+    count = max(math.floor((end - start - 2 * first) * rate + Fraction(1, 10**6)) + 1, 1)
+    grid = Grid(start + first, rate, count)
+    known, mask = resample(values, clock, grid, how, longest_gap=gap)
+    return np.where(mask, known, np.nan), grid
 
 
 class Series(Feature):
     """Numbers as they are, [n, channels]; the default for series. NaN stays NaN.
 
     Args:
-        rate: None: at the stream's own times; else means over intervals of ``1 / rate`` s centred on a grid
-            of that rate (Hz) from the first observation on, NaN where an interval has none. It must not be
-            above a grid's own rate.
+        rate: None: at the stream's own times; else on a grid of that rate (Hz).
+        how: ``mean`` over the grid's intervals (guards against aliasing), ``linear``, ``hold`` or ``nearest``;
+            see `plait.sync.resample.resample`.
         differences: append each row less the one before it, as it is, not a second; 0 for the first, and
             after more than ``gap`` seconds.
         scale: ``recording``: each channel to mean 0 and standard deviation 1 within the recording (constant
             ones to 0). It uses no label, but the recording's future: ``causal`` is then False.
-        gap: longest pause over which differences are taken, seconds.
+        gap: longest pause, in seconds, over which differences are taken and values are put on the grid.
 
     >>> values, clock = Series(rate=10)(Stream.of(np.arange(100.0), rate=100))
-    >>> values.ravel()[:3].tolist(), clock.rate
-    ([2.0, 9.5, 19.5], Fraction(10, 1))
+    >>> values.ravel()[:3].round(3).tolist(), clock.times[:3].round(3).tolist()
+    ([5.0, 15.0, 25.0], [0.05, 0.15, 0.25])
     """
 
     kinds = ("series",)
@@ -60,46 +70,52 @@ class Series(Feature):
         self,
         *,
         rate: float | str | None = None,
+        how: str = "mean",
         differences: bool = False,
         scale: str = "none",
         gap: float = 2.0,
     ) -> None:
         one_of("series.scale", scale, ("none", "recording"))
+        one_of("series.how", how, HOW)
         above_zero("series", gap=gap)
-        self._rate = None if rate is None else rational(rate)
+        self._rate, self._how = None if rate is None else rational(rate), cast("How", how)
         self._differences, self._scale, self._gap = differences, scale == "recording", gap
         self.causal = not self._scale
         self._empty = self._constant = 0
 
     @property
     def reach(self) -> float:
-        half = float(1 / (2 * self._rate)) if self._rate else 0.0
-        return half + (self._gap if self._differences else 0.0)
+        grid = float(1 / (2 * self._rate)) + self._gap if self._rate else 0.0
+        return grid + (self._gap if self._differences else 0.0)
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape)) * (2 if self._differences else 1)
 
     def notes(self) -> dict[str, int]:
-        counts = {"intervals without an observation": self._empty, "constant channels": self._constant}
+        counts = {"instants that nothing is known of": self._empty, "constant channels": self._constant}
         return {name: count for name, count in counts.items() if count}
 
     def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
         values, clock = flat_numbers(stream), stream.clock
         self._empty = self._constant = 0
         if self._rate and len(values):
-            if isinstance(clock, Grid) and self._rate > clock.rate:
-                raise DataError(
-                    f"{place_of(stream)}: series at {float(clock.rate):g} Hz cannot be averaged to "
-                    f"{float(self._rate):g} Hz. Leave the option rate out, or lower it."
-                )
-            values, clock = _mean_on_grid(values, clock, self._rate)
-            self._empty = int(np.isnan(values).all(1).sum())
+            values, clock = self._gridded(values, stream, self._rate)
         if self._scale:
             values, self._constant = _standard(values)
         if self._differences:
             change = differences(values, clock, self._gap, place_of(stream))
             values = np.concatenate([values, change], 1)
         return as_float32(values, stream), clock
+
+    def _gridded(self, values: Values, stream: Stream, rate: Fraction) -> tuple[Values, Grid]:
+        out, grid = _on_grid(values, stream.clock, rate, self._how, self._gap)
+        self._empty = int(np.isnan(out).all(1).sum())
+        if self._empty == len(out) and not np.isnan(values).all():
+            raise DataError(
+                f"{place_of(stream)}: observations are so far apart that nothing is known on a grid of "
+                f"{float(rate):g} Hz with gap {self._gap:g} s. Raise the option gap, or leave rate out."
+            )
+        return out, grid
 
 
 def _standard(values: Values) -> tuple[Values, int]:

@@ -77,7 +77,7 @@ class Pose(Feature):
         points = points - self._middle(points, stream)
         if self._scale:
             points = points / self._size(points, stream)
-        flat = points.reshape(len(points), -1)
+        flat = points.reshape(len(points), shape[0] * shape[1])
         if self._velocities:
             change = differences(flat, stream.clock, self._gap, place_of(stream), per_second=True)
             flat = np.concatenate([flat, change], 1)
@@ -110,9 +110,7 @@ class Pose(Feature):
         seen = squares[~np.isnan(squares)]
         size = float(np.sqrt(seen.mean())) if len(seen) else 1.0
         if size < 1e-9:
-            raise DataError(
-                f"{place_of(stream)}: all joints stand in one point, so there is no size to divide by."
-            )
+            raise DataError(f"{place_of(stream)}: all joints stand in one point, so there is no size to divide by.")
         return size
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -89,15 +90,11 @@ class Store:
         return self._header(key) is not None
 
     def get(self, key: str) -> tuple[NDArray[np.float32], Clock] | None:
-        """Values [n, d], read-only and mapped to the file, and their clock; None where there are none.
-
-        A mapped array keeps its file open: copy what is to be kept rather than holding thousands.
-        """
+        """Values [n, d], read-only and mapped to the file, and their clock; None where there are none."""
         header = self._header(key)
         if header is None:
             return None
-        values = self._tensor(key, header, "values").view(np.ndarray)
-        return values, self._clock(key, header)
+        return self._tensor(key, header, "values"), self._clock(key, header)
 
     def meta(self, key: str) -> dict[str, Any]:
         """What was noted with `put`; empty where there is no such item."""
@@ -105,18 +102,14 @@ class Store:
         found: dict[str, Any] = json.loads(header["__metadata__"]["meta"]) if header else {}
         return found
 
-    def put(
-        self, key: str, values: NDArray[np.float32], clock: Clock, meta: Mapping[str, Any] | None = None
-    ) -> None:
+    def put(self, key: str, values: NDArray[np.float32], clock: Clock, meta: Mapping[str, Any] | None = None) -> None:
         """Write features [n, d] and their clock; atomic, and the last of several writers wins.
 
         Raises:
             DataError: values are not [n, d], or the clock has another length.
         """
         if values.ndim != 2 or len(clock) != len(values):
-            raise DataError(
-                f"features of shape {values.shape} with {len(clock)} times; expected [n, d] and n."
-            )
+            raise DataError(f"features of shape {values.shape} with {len(clock)} times; expected [n, d] and n.")
         described, tensors = _pack(clock)
         tensors["values"] = np.ascontiguousarray(values, np.float32)
         notes = {
@@ -160,7 +153,8 @@ class Store:
             empty.setflags(write=False)
             return empty
         offset = header["__start__"] + about["data_offsets"][0]
-        return np.memmap(self.path_of(key), kind, "r", offset, shape)
+        tensor: NDArray[Any] = np.frombuffer(_mapped(self.path_of(key)), kind, math.prod(shape), offset)
+        return tensor.reshape(shape)
 
     def _clock(self, key: str, header: dict[str, Any]) -> Clock:
         about = json.loads(header["__metadata__"]["clock"])
@@ -186,13 +180,9 @@ class Store:
                 return blake2b(json.dumps(names).encode(), digest_size=20).hexdigest()
             return self._file_digest(path)
         except FileNotFoundError as error:
-            raise DataError(
-                f"{path}: no such file. Correct the path in the manifest or put the file there."
-            ) from error
+            raise DataError(f"{path}: no such file. Correct the path in the manifest or put the file there.") from error
         except OSError as error:
-            raise DataError(
-                f"{path}: cannot be read ({error.strerror}). Check the file and its rights."
-            ) from error
+            raise DataError(f"{path}: cannot be read ({error.strerror}). Check the file and its rights.") from error
 
     def _file_digest(self, path: Path) -> str:
         status = path.stat()
@@ -231,6 +221,18 @@ class Store:
         part.write_text(json.dumps(self._index), encoding="utf-8")
         os.replace(part, self._index_path)
         self._changed = False
+
+
+def _mapped(path: Path) -> Any:
+    """A whole file as a read-only buffer on a memory map that keeps no file open.
+
+    ``numpy.memmap`` holds a file handle for each array, and a trainer holds thousands of them; Arrow's map
+    outlives its file's closing.
+    """
+    import pyarrow as pa  # slow to import; only who reads features needs it
+
+    with pa.memory_map(str(path), "r") as file:
+        return file.read_buffer()
 
 
 def _pack(clock: Clock) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

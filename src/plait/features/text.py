@@ -100,9 +100,7 @@ class HashedText(Feature):
                 yield from (edged[i : i + self._letters] for i in range(len(edged) - self._letters + 1))
 
     def _hash(self, token: str) -> tuple[int, float]:
-        number = int.from_bytes(
-            blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little"
-        )
+        number = int.from_bytes(blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
         return (number >> 1) % self._dim, 1.0 if number & 1 else -1.0
 
 

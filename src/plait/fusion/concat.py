@@ -50,9 +50,7 @@ class Concat(Fusion):
     ) -> None:
         super().__init__(modalities, dim)
         if steps < 1 or (recurrent and dim % 2):
-            raise ConfigError(
-                f"concat: steps {steps}, width {dim}; expected 1 slot or more, and an even width."
-            )
+            raise ConfigError(f"concat: steps {steps}, width {dim}; expected 1 slot or more, and an even width.")
         self.steps = steps
         self.project = nn.Linear(len(self.modalities) * (dim + 1), dim)
         self.norm = nn.LayerNorm(dim)

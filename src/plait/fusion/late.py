@@ -47,7 +47,5 @@ class Late(Fusion):
         parts = self.complete(tokens)
         there = torch.stack([parts[m].present for m in self.modalities], 1)
         low = torch.finfo(self.trust.dtype).min
-        share = (
-            torch.where(there, self.trust, low).softmax(1) * there
-        )  # the product: a row with nothing has no weights
+        share = torch.where(there, self.trust, low).softmax(1) * there  # the product: a row with nothing has no weights
         return {m: share[:, i] for i, m in enumerate(self.modalities) if m in tokens}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -20,8 +22,8 @@ class Shared(Fusion):
 
     Each modality has its own layer norm and embedding on the way in, and its own norm on the way out. Then
     ``layers`` pre-norm transformer layers with rotary positions (Su et al. 2021, equation 34) on real
-    seconds: the angle is ``2 pi * seconds / period``, with periods spaced geometrically between ``shortest``
-    and ``longest`` (departure from the paper: it counts positions, with a base of 10000). Only differences
+    seconds: the angle is ``2 pi * seconds / period``, with periods spaced geometrically between the two of
+    ``periods`` (departure from the paper: it counts positions, with a base of 10000). Only differences
     of times matter, whatever the modalities' rates.
 
     With ``summary`` the result is one token an item: the sum over the modalities that are there of a linear
@@ -34,14 +36,16 @@ class Shared(Fusion):
         dim: width of the tokens, a multiple of ``2 * heads``.
         layers: transformer layers.
         heads: attention heads a layer.
-        ff: width of the feed-forward part, in multiples of ``dim``.
         dropout: share set to 0 in training.
-        shortest: shortest period, seconds: finer differences of time are blurred.
-        longest: longest period, seconds: items longer than it wrap in the slowest pair only.
+        periods: shortest and longest, seconds: differences of time finer than the one are blurred, and
+            beyond the other all angles repeat.
         summary: one token an item, or all of them.
+        own: how the modalities' own outputs add to the joint one: their ``mean`` over those that are there
+            (so it stays one answer's size, for numbers in units as for logits), or their ``sum``.
 
     Raises:
-        ConfigError: ``dim`` is no multiple of ``2 * heads``, or the periods are not 0 < shortest < longest.
+        ConfigError: ``dim`` is no multiple of ``2 * heads``, the periods are not two rising numbers above 0,
+            or ``own`` is something else.
 
     >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
     >>> tuple(Shared(["a", "b"], 16)({"a": t}).values.shape)
@@ -55,23 +59,24 @@ class Shared(Fusion):
         *,
         layers: int = 1,
         heads: int = 4,
-        ff: int = 2,
         dropout: float = 0.2,
-        shortest: float = 0.05,
-        longest: float = 100.0,
+        periods: Sequence[float] = (0.05, 100.0),
         summary: bool = True,
+        own: str = "mean",
     ) -> None:
         super().__init__(modalities, dim)
-        if dim % (2 * heads) or not 0 < shortest < longest:
+        if dim % (2 * heads) or len(periods) != 2 or not 0 < periods[0] < periods[1]:
             raise ConfigError(
-                f"shared: width {dim} with {heads} heads, periods {shortest} to {longest} s; "
-                "expected a width that 2 * heads divides, and 0 < shortest < longest."
+                f"shared: width {dim} with {heads} heads, periods {list(periods)} s; expected a width that "
+                "2 * heads divides, and two periods, the shortest above 0 and the longest above it."
             )
-        count = len(self.modalities)
-        self.shortest, self.longest, self.heads, self.summary = shortest, longest, heads, summary
+        if own not in ("mean", "sum"):
+            raise ConfigError(f"shared: own is {own!r}; expected 'mean' or 'sum'.")
+        self.own, count = own, len(self.modalities)
+        self.periods, self.heads, self.summary = (float(periods[0]), float(periods[1])), heads, summary
         self.enter = nn.ModuleList(nn.LayerNorm(dim) for _ in range(count))
         self.kind = nn.Parameter(torch.randn(count, dim) * 0.02)
-        self.layers = nn.ModuleList(_Layer(dim, heads, ff * dim, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(_Layer(dim, heads, 2 * dim, dropout) for _ in range(layers))
         self.leave = nn.ModuleList(nn.LayerNorm(dim) for _ in range(count))
         self.pool = nn.ModuleList(nn.Linear(2 * dim, dim) for _ in range(count if summary else 0))
 
@@ -80,16 +85,21 @@ class Shared(Fusion):
         met = [t.with_values(norm(t.values) + kind) for t, norm, kind in zip(parts, self.enter, self.kind)]
         out = self._attend(cat(met).clean())
         sizes = [t.mask.shape[1] for t in parts]
-        pieces = [
-            t.with_values(norm(x)).clean() for t, norm, x in zip(parts, self.leave, out.split(sizes, 1))
-        ]
+        pieces = [t.with_values(norm(x)).clean() for t, norm, x in zip(parts, self.leave, out.split(sizes, 1))]
         return self._sum(pieces) if self.summary else cat(pieces)
+
+    def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
+        there = super().weights(tokens)
+        if self.own == "sum":
+            return there
+        count = torch.stack(list(there.values())).sum(0).clamp(min=1)
+        return {m: one / count for m, one in there.items()}
 
     def _attend(self, tokens: Tokens) -> Float[Tensor, "batch time dim"]:
         x = tokens.values
         if x.shape[1] == 0:
             return x
-        turn = rotation(_relative(tokens), self.dim // self.heads, self.shortest, self.longest)
+        turn = rotation(_relative(tokens), self.dim // self.heads, *self.periods)
         # a row without any token attends to its zeros: finite, and masked on the way out
         keys = tokens.mask | ~tokens.present[:, None]
         for layer in self.layers:

@@ -99,9 +99,7 @@ def _delimited(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         try:
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
         except csv.Error as error:
-            raise DataError(
-                f"{path.name}:{reader.line_num}: not a table ({error}). Save it as CSV."
-            ) from error
+            raise DataError(f"{path.name}:{reader.line_num}: not a table ({error}). Save it as CSV.") from error
     return rows[0][1], rows[1:]
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from plait.errors import PlaitError
-from plait.recipe import suggest
+from plait.parts import suggest
 from plait.streams.corpus import Corpus, RecordingEntry, read_manifest
 from plait.streams.deep import deep_check
 from plait.streams.items import find_items, full_unit, split_items, unit_of
+from plait.streams.scan import lacks_rate
 from plait.streams.splits import SIDES
 from plait.streams.stream import Stream
 from plait.streams.summary import (
@@ -29,6 +30,9 @@ __all__ = ["CheckReport", "check_corpus"]
 
 SLACK = 0.5
 """Seconds by which a label may stick out of its recording."""
+
+SHARE = 0.01
+"""Share of a label's own length by which it may do so, with a warning."""
 
 
 @dataclass
@@ -53,9 +57,7 @@ class CheckReport:
         lines = [f"{self.summary['manifest']}: {count} recordings"]
         lines += stream_lines(self.summary["streams"], count) + label_lines(self.summary, count)
         for name, fold in self.summary.get("folds", {}).items():
-            lines.append(
-                f"  items {name}: ".replace(" :", ":") + ", ".join(f"{k} {n}" for k, n in fold.items())
-            )
+            lines.append(f"  items {name}: ".replace(" :", ":") + ", ".join(f"{k} {n}" for k, n in fold.items()))
         lines += [f"warning: {w}" for w in self.warnings] + [f"problem: {p}" for p in self.problems]
         return [*lines, "no problems" if self.ok else f"{len(self.problems)} problems"]
 
@@ -118,9 +120,7 @@ def check_corpus(
     _check_labels(corpus, report)
     entries = corpus.entries
     for stream, ids in missing_streams({e.id: e.streams for e in entries}).items():
-        report.warnings.append(
-            f"{len(ids)} of {len(entries)} recordings have no {stream!r}, such as {ids[0]!r}."
-        )
+        report.warnings.append(f"{len(ids)} of {len(entries)} recordings have no {stream!r}, such as {ids[0]!r}.")
     report.summary = {
         "manifest": str(corpus.path),
         "recordings": len(entries),
@@ -143,9 +143,12 @@ def _check_streams(
         try:
             stream = corpus.open_entry(given, place)
             found[name] = facts_of(stream)
+            without_rate = lacks_rate(given) and len(stream) > 1
         except PlaitError as error:
             report.problems += error.problems
             continue
+        if without_rate:
+            report.warnings.append(f"{where}: an array without rate or times; taken as 1 observation a second.")
         if not len(stream):
             report.warnings.append(f"{where}: has no observations.")
         elif deep:
@@ -182,20 +185,21 @@ def _check_overlap(where: str, found: Mapping[str, Facts], report: CheckReport) 
         )
 
 
-def _check_annotations(
-    where: str, entry: RecordingEntry, found: Mapping[str, Facts], report: CheckReport
-) -> None:
+def _check_annotations(where: str, entry: RecordingEntry, found: Mapping[str, Facts], report: CheckReport) -> None:
     # What a transcript says cannot prove where the recording ends, so measured streams decide if there are any.
     measured = [f for f in found.values() if f.n and f.kind != "words"] or [f for f in found.values() if f.n]
     low, high = min((f.start for f in measured), default=0.0), max((f.stop for f in measured), default=0.0)
     bad: dict[str, list[str]] = defaultdict(list)
+    slight: list[str] = []
     for a in entry.annotations:
         place = f"{a.label!r} ({a.start:.3f} to {a.stop:.3f} s)"
         if not a.stop >= a.start:
             bad[f"ends before it starts. Expected stop >= start.|{a.tier}"].append(place)
         elif measured:
-            out = max(0.0, low - a.start) + max(0.0, a.stop - high)
-            if out > SLACK or out > (a.stop - a.start) / 2:
+            before, after = max(0.0, low - a.start), max(0.0, a.stop - high)
+            if SLACK < max(before, after) <= SHARE * (a.stop - a.start):
+                slight.append(place)
+            elif max(before, after) > SLACK or before + after > (a.stop - a.start) / 2:
                 wrong = f"lies outside the recording, {low:.3f} to {high:.3f} s. Correct its times."
                 bad[f"{wrong}|{a.tier}"].append(place)
         if isinstance(a.label, float) and a.label != a.label:
@@ -204,11 +208,17 @@ def _check_annotations(
         what, _, tier = key.rpartition("|")
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
         report.problems.append(f"{where} tier {tier!r}: {places[0]}{more}: {what}")
+    if slight:
+        report.warnings.append(
+            f"{where}: {len(slight)} labels stick out of the recording a little, such as {slight[0]}."
+        )
     for name, f in found.items():
+        if f.kind == "words" and f.n and measured and f.start < low - SLACK:
+            begins = f"begins at {f.start:.3f} s, but the recording at {low:.3f} s."
+            report.warnings.append(f"{where} {name!r}: {begins}")
         if f.kind == "words" and f.n and measured and f.stop > high + SLACK:
-            report.warnings.append(
-                f"{where} {name!r}: ends at {f.stop:.3f} s, but the recording at {high:.3f} s."
-            )
+            ends = f"ends at {f.stop:.3f} s, but the recording at {high:.3f} s."
+            report.warnings.append(f"{where} {name!r}: {ends}")
 
 
 def _check_splits(corpus: _Lenient, report: CheckReport) -> None:
@@ -219,19 +229,18 @@ def _check_splits(corpus: _Lenient, report: CheckReport) -> None:
                 f"{corpus.path.name}:{number} split: got {entry.split!r}; expected train, valid or test. "
                 f"{suggest(entry.split, SIDES)}"
             )
-        sides[entry.group or entry.id].setdefault(entry.split, number)
+        if entry.split:
+            sides[entry.group or entry.id].setdefault(entry.split, number)
     for group, own in sides.items():
         if len(own) > 1:
-            places = ", ".join(f"{side or '(none)'} on line {number}" for side, number in own.items())
+            places = ", ".join(f"{side} on line {number}" for side, number in own.items())
             report.problems.append(
                 f"{corpus.path.name}: group {group!r} stands on several sides ({places}). "
                 "Put all of it on one, or divide by group in the recipe."
             )
     without = [e.id for e in corpus.entries if not e.split]
     if without and len(without) < len(corpus.entries):
-        report.warnings.append(
-            f"{len(without)} recordings have no split, though others do, such as {without[0]!r}."
-        )
+        report.warnings.append(f"{len(without)} recordings have no split, though others do, such as {without[0]!r}.")
 
 
 def _check_labels(corpus: _Lenient, report: CheckReport) -> None:
@@ -248,9 +257,7 @@ def _check_labels(corpus: _Lenient, report: CheckReport) -> None:
             places = " and ".join(f"a {kind} on line {number}" for kind, number in own.items())
             report.warnings.append(f"label {name!r} is {places}. Write it the same way everywhere.")
         if count[name] < len(corpus):
-            report.warnings.append(
-                f"{len(corpus) - count[name]} of {len(corpus)} recordings have no label {name!r}."
-            )
+            report.warnings.append(f"{len(corpus) - count[name]} of {len(corpus)} recordings have no label {name!r}.")
 
 
 def _check_recipe(corpus: Corpus, recipe: Mapping[str, Any], report: CheckReport) -> None:
@@ -272,9 +279,7 @@ def _check_recipe(corpus: Corpus, recipe: Mapping[str, Any], report: CheckReport
     report.summary["items"] = len(found)
     report.summary["dropped"] = found.dropped
     report.warnings += [f"items: dropped {n}: {why}." for why, n in found.dropped.items()]
-    folds = (
-        attempt(lambda: split_items(found.items, corpus, recipe["split"])) if recipe.get("split") else None
-    )
+    folds = attempt(lambda: split_items(found.items, corpus, recipe["split"])) if recipe.get("split") else None
     if folds:
         report.summary["folds"] = {f.name: {s: len(own) for s, own in f.sides.items()} for f in folds}
         report.warnings += list(dict.fromkeys(f"split: {note}" for f in folds for note in f.notes))

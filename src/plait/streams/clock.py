@@ -155,7 +155,9 @@ class Grid(Clock):
 
     @property
     def times(self) -> Times:
-        return self.start + np.arange(self.n) * self.rate.denominator / self.rate.numerator
+        if self.n * self.rate.denominator < 2**53:
+            return self.start + np.arange(self.n) * self.rate.denominator / float(self.rate.numerator)
+        return self.start + np.arange(self.n) / float(self.rate)  # the product would leave int64
 
     def first_at(self, seconds: float) -> int:
         """Index of the first observation at or after ``seconds``; may lie outside 0..n.

@@ -55,9 +55,7 @@ def deep_check(stream: Stream) -> tuple[list[str], list[str]]:
         for block in stream.blocks(size):
             values = block.read()
             if len(values) != len(block):
-                return [
-                    f"only {read + len(values)} of {len(stream)} observations can be read. Copy the file anew."
-                ], []
+                return [f"only {read + len(values)} of {len(stream)} observations can be read. Copy the file anew."], []
             seen.add(values)
             read += len(values)
     except PlaitError as error:
@@ -80,8 +78,7 @@ def _verdict(seen: _Seen, stream: Stream) -> tuple[list[str], list[str]]:
         return ["every value is NaN: nothing was observed. Remove the stream."], []
     if seen.inf:
         problems.append(
-            f"{seen.inf} of {seen.values} values are infinite. "
-            "Correct them, or write NaN for what was not observed."
+            f"{seen.inf} of {seen.values} values are infinite. Correct them, or write NaN for what was not observed."
         )
     if seen.nan:
         warnings.append(f"{seen.nan} of {seen.values} values are NaN: not observed.")

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from plait.errors import ConfigError, raise_all
-from plait.recipe import find, suggest
+from plait.parts import find, suggest
 from plait.streams.readers import Reader
 
 __all__ = ["ImportOptions", "LabelOptions", "RowOptions", "StreamOptions", "import_options"]
@@ -136,9 +136,7 @@ def _explain(error: Any) -> str:
     place = ".".join(str(p) for p in ("import", *error["loc"]))
     if error["type"] != "extra_forbidden":
         return f"{place}: got {error['input']!r}. {error['msg']}."
-    model: type[_Options] = (
-        _PLACES.get(str(error["loc"][0]), ImportOptions) if len(error["loc"]) > 1 else ImportOptions
-    )
+    model: type[_Options] = _PLACES.get(str(error["loc"][0]), ImportOptions) if len(error["loc"]) > 1 else ImportOptions
     return f"{place}: there is no such option. {suggest(str(error['loc'][-1]), model.model_fields)}"
 
 
@@ -164,16 +162,12 @@ def _templates(options: ImportOptions) -> list[str]:
         try:
             list(string.Formatter().parse(template or ""))
         except ValueError as error:
-            problems.append(
-                f"import.{place}: {template!r} is not a template ({error}). Write like S{{:02d}}."
-            )
+            problems.append(f"import.{place}: {template!r} is not a template ({error}). Write like S{{:02d}}.")
     for table in options.labels or []:
         if (table.start is None) != (table.stop is None) or (table.time and table.start):
             problems.append("import.labels: give start and stop together, or time alone.")
         if table.tier and table.label and len(table.label) > 1:
-            problems.append(
-                "import.labels.tier: several label columns make a tier each, named by the column."
-            )
+            problems.append("import.labels.tier: several label columns make a tier each, named by the column.")
     return problems
 
 

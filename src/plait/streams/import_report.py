@@ -66,6 +66,4 @@ def some_of(ids: list[str], most: int) -> str:
 
 def first_of(lines: list[str], most: int) -> list[str]:
     """The first few lines, and a line that says how many more there are."""
-    return lines[:most] + (
-        [f"  and {len(lines) - most} more (all of them with --json)"] if len(lines) > most else []
-    )
+    return lines[:most] + ([f"  and {len(lines) - most} more (all of them with --json)"] if len(lines) > most else [])

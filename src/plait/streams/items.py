@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from plait.errors import ConfigError, DataError, PlaitError, raise_all
-from plait.recipe import suggest
+from plait.parts import suggest
 from plait.streams.clock import Grid, windows
 from plait.streams.corpus import Corpus
 from plait.streams.recording import Annotation, Recording
 from plait.streams.splits import Fold, as_text, split_items
+from plait.streams.stream import Stream
 from plait.streams.units import UNITS, full_unit, unit_of
 
 __all__ = ["UNITS", "Fold", "Item", "ItemSet", "find_items", "full_unit", "split_items", "unit_of"]
@@ -128,13 +129,9 @@ def _nothing(corpus: Corpus, unit: Mapping[str, Any], dropped: Counter[str]) -> 
         else:
             known |= {*(a.tier for a in entry.annotations), *entry.streams}
     if unit[key] not in known and entries:
-        return ConfigError(
-            f"task.{key}: no recording of {where} has {unit[key]!r}. {suggest(unit[key], known)}"
-        )
+        return ConfigError(f"task.{key}: no recording of {where} has {unit[key]!r}. {suggest(unit[key], known)}")
     reasons = "; ".join(f"{n} {why}" for why, n in dropped.items()) or "the corpus has no recordings"
-    return DataError(
-        f"{where}: no items are left ({reasons}). Loosen the task's unit or label the recordings."
-    )
+    return DataError(f"{where}: no items are left ({reasons}). Loosen the task's unit or label the recordings.")
 
 
 def _usable(label: Any, dropped: Counter[str], what: str) -> bool:
@@ -155,7 +152,7 @@ def _whole(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str])
         return []
     if not _usable(target, dropped, "recordings"):
         return []
-    clocks = [s.clock for s in recording.streams.values() if len(s)]
+    clocks = [s.clock for s in _streams(recording)]
     if not clocks:
         dropped["recordings: no stream has any observation"] += 1
         return []
@@ -171,11 +168,24 @@ def _item(recording: Recording, start: float, stop: float, target: Any, whole: b
 
 
 def _span(recording: Recording, tier: str) -> tuple[float, float] | None:
-    """Span of the streams other than the tier itself; None where there is nothing else to compare with."""
-    spans = [
-        (s.clock.start, s.clock.stop) for name, s in recording.streams.items() if name != tier and len(s)
-    ]
-    return (min(a for a, _ in spans), max(b for _, b in spans)) if spans else None
+    """Span of what was measured, or else of words other than the tier itself; None where there is neither."""
+    streams = _streams(recording, tier)
+    clocks = [s.clock for s in streams if s.kind != "words"] or [s.clock for s in streams]
+    return (min(c.start for c in clocks), max(c.stop for c in clocks)) if clocks else None
+
+
+def _streams(recording: Recording, but: str = "") -> list[Stream]:
+    """Streams that hold anything; those that do not open are all told of in one error."""
+    streams: list[Stream] = []
+    problems: list[str] = []
+    for name in recording.streams:
+        try:
+            if name != but:
+                streams.append(recording.streams[name])
+        except PlaitError as error:
+            problems += error.problems
+    raise_all(DataError, problems)
+    return [s for s in streams if len(s)]
 
 
 def _tier(recording: Recording, tier: str, dropped: Counter[str]) -> list[Annotation]:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from plait.errors import ConfigError, DataError, raise_all
-from plait.recipe import suggest
+from plait.parts import suggest
 from plait.streams.cells import normal_split, read_table, seconds_of, typed
 from plait.streams.corpus import AnnotationEntry, StreamEntry
 from plait.streams.import_options import LabelOptions
@@ -59,9 +59,7 @@ def read_labels(path: Path, options: LabelOptions, known: Container[str]) -> Lab
     table = _Table(path.name, columns, lines, _columns(path.name, options, columns), options)
     table.found.notes += problems[:20]
     if len(problems) > 20:
-        table.found.notes.append(
-            f"{path.name}: {len(problems) - 20} more rows with too few or too many cells."
-        )
+        table.found.notes.append(f"{path.name}: {len(problems) - 20} more rows with too few or too many cells.")
     rows = table.rows_by_id(known)
     table.constants(rows)
     if table.at.time:
@@ -91,9 +89,7 @@ def _columns(file: str, options: LabelOptions, columns: dict[str, list[str]]) ->
     named = [options.id, options.start, options.stop, options.time, options.split, options.group]
     wanted = [name for name in [*named, *(options.label or []), *options.text] if name is not None]
     absent = [name for name in dict.fromkeys(wanted) if name not in columns]
-    raise_all(
-        ConfigError, [f"{file}: import.labels names column {x!r}. {suggest(x, columns)}" for x in absent]
-    )
+    raise_all(ConfigError, [f"{file}: import.labels names column {x!r}. {suggest(x, columns)}" for x in absent])
     lower = {name.lower(): name for name in columns}
     taken = set(wanted)
 
@@ -197,9 +193,7 @@ class _Table:
                 self.found.texts[name][column] = StreamEntry(texts=[self.columns[column][own[0]]])
             if any(cells[i] != cells[own[0]] for cells in values.values() for i in own[1:]):
                 at = ", ".join(str(self.lines[i]) for i in own[:5])
-                self.found.notes.append(
-                    f"{self.file}:{at}: {name!r} has several rows that differ; the first is kept."
-                )
+                self.found.notes.append(f"{self.file}:{at}: {name!r} has several rows that differ; the first is kept.")
         for column, n in absent.items():
             self.found.notes.append(f"{self.file}: {n} recordings have no {column!r} (empty or not finite).")
 
@@ -214,9 +208,7 @@ class _Table:
         bad: list[int] = []
         for name, own in rows.items():
             spans: list[tuple[int, float, float]] = []
-            for i, start, stop in zip(
-                own, self._seconds(self.at.start, own), self._seconds(self.at.stop, own)
-            ):
+            for i, start, stop in zip(own, self._seconds(self.at.start, own), self._seconds(self.at.stop, own)):
                 if start is None or stop is None or stop < start:
                     bad.append(self.lines[i])
                 else:
@@ -266,9 +258,7 @@ def merge_ticks(times: Sequence[float], labels: Sequence[Label | None]) -> list[
     """
     steps = np.diff(np.asarray(times, np.float64))
     period = float(np.median(steps)) if len(steps) else 1.0
-    lasts = [
-        float(t) + (float(d) if d <= 1.5 * period else period) for t, d in zip(times, [*steps, math.inf])
-    ]
+    lasts = [float(t) + (float(d) if d <= 1.5 * period else period) for t, d in zip(times, [*steps, math.inf])]
     runs: list[tuple[float, float, Label]] = []
     for start, stop, label in zip(times, lasts, labels):
         if label is None or (isinstance(label, float) and not math.isfinite(label)):

@@ -153,9 +153,7 @@ class _Babble(_Noise):
         """The voices that sound, and the gain that brings each to power 1."""
         loud = [(v, p) for v in self._voices if (p := v.power) > 0]
         if not loud:
-            raise DataError(
-                f"{self.where}: all {len(self._voices)} voices of the babble are silent. Give others."
-            )
+            raise DataError(f"{self.where}: all {len(self._voices)} voices of the babble are silent. Give others.")
         return [(v, float(p**-0.5)) for v, p in loud]
 
     def at(self, lo: int, hi: int) -> Floats:
@@ -179,9 +177,7 @@ class _Voice:
 
     @cached_property
     def power(self) -> float:
-        return float(
-            sum((mono**2).sum() for mono in map(_mono, self.stream.blocks(16 * BLOCK))) / len(self.stream)
-        )
+        return float(sum((mono**2).sum() for mono in map(_mono, self.stream.blocks(16 * BLOCK))) / len(self.stream))
 
     @cached_property
     def held(self) -> Floats | None:
@@ -204,9 +200,7 @@ class _Voice:
             return np.asarray(self.held[index], np.float64)
         breaks = np.flatnonzero(np.diff(index) < 0) + 1
         runs = np.split(index, breaks)
-        return np.concatenate(
-            [_mono(self.stream[int(r[0]) : int(r[-1]) + 1])[r - r[0]] for r in runs if len(r)]
-        )
+        return np.concatenate([_mono(self.stream[int(r[0]) : int(r[-1]) + 1])[r - r[0]] for r in runs if len(r)])
 
 
 def _mono(stream: Stream) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import ConfigError, DataError, raise_all
-from plait.recipe import suggest
+from plait.parts import suggest
 from plait.streams.cells import normal_split, typed
 from plait.streams.corpus import StreamEntry, _clock
 from plait.streams.import_options import ImportOptions, RowOptions, StreamOptions
@@ -43,9 +43,7 @@ def read_rows(
     table = _variables(path, texts, rows.streams.values())
     ids = [str(x) for x in table[rows.id].tolist()]
     repeated = [name for name, n in Counter(ids).items() if n > 1 or not name]
-    raise_all(
-        DataError, [f"{path.name} {rows.id!r}: id {name!r} is empty or repeated." for name in repeated[:10]]
-    )
+    raise_all(DataError, [f"{path.name} {rows.id!r}: id {name!r} is empty or repeated." for name in repeated[:10]])
     streams, facts = _streams(path, os.path.relpath(path.resolve(), base.resolve()), ids, rows, options)
     return streams, facts, _labels(path.name, ids, table, rows)
 
@@ -62,9 +60,7 @@ def _variables(path: Path, texts: set[str], streams: Iterable[str]) -> dict[str,
             raise_all(ConfigError, problems)
             found = {name: file[name] for name in sorted(texts)}
     except (ValueError, OSError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise DataError(
-            f"{path.name}: not an .npz of plain arrays ({error}). Save it again with numpy."
-        ) from error
+        raise DataError(f"{path.name}: not an .npz of plain arrays ({error}). Save it again with numpy.") from error
     lengths = {name: array.shape for name, array in found.items()}
     if any(len(shape) != 1 for shape in lengths.values()) or len(set(lengths.values())) > 1:
         raise DataError(f"{path.name}: expected one value a recording, but the shapes are {lengths}.")

@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from plait.errors import ConfigError, DataError, PlaitError, raise_all
+from plait.parts import find, options_of
 from plait.streams.cells import number
 from plait.streams.corpus import StreamEntry, _clock
 from plait.streams.import_options import ImportOptions, StreamOptions
-from plait.streams.readers import open_streams, reader_for
+from plait.streams.readers import Reader, open_streams, reader_for
 from plait.streams.stream import Stream
 from plait.streams.summary import Facts, facts_of
 
-__all__ = ["Found", "Place", "Scan", "scan_folder"]
+__all__ = ["Found", "Place", "Scan", "lacks_rate", "scan_files", "scan_folder"]
+
+_TIMES = ".times.npy"
+"""Ending of the file with the times of the array of the same name."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,7 @@ class Scan:
     named: set[str] = field(default_factory=set)
 
 
-def scan_folder(
-    root: Path, base: Path, options: ImportOptions, special: Set[Path], *, check_links: bool
-) -> Scan:
+def scan_folder(root: Path, base: Path, options: ImportOptions, special: Set[Path], *, check_links: bool) -> Scan:
     """Every stream under ``root`` that a reader can open, named and without clashes.
 
     Args:
@@ -75,25 +78,56 @@ def scan_folder(
         ConfigError: a reader does not have an option that was given for a stream.
     """
     scan = Scan()
-    found: list[Found] = []
-    wrong: dict[str, str] = {}
+    inside: list[tuple[Path, str, str]] = []
     prefix = os.path.relpath(root.resolve(), base.resolve())
     for path in _walk(root, options.skip, special, scan):
         relative = "." if path == root else path.relative_to(root).as_posix()
         if check_links and path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
             scan.left_out[relative] = "is a link that leaves the folder. Put the file inside."
-            continue
+        else:
+            inside.append((path, relative, Path(prefix, relative).as_posix()))
+    return _scan(inside, options, scan)
+
+
+def scan_files(paths: Iterable[Path], base: Path, options: ImportOptions) -> Scan:
+    """Every stream of the files, and of the files in the folders, that are named; as `scan_folder`.
+
+    Raises:
+        ConfigError: a reader does not have an option that was given for a stream.
+    """
+    scan = Scan()
+    files: list[Path] = []
+    for path in paths:
+        tables = {path.resolve() / f"labels{ending}" for ending in (".csv", ".tsv", ".parquet")}
+        files += _walk(path, options.skip, tables, scan) if path.is_dir() else [path]
+    there = base.resolve()
+    return _scan(
+        [(p, p.as_posix(), Path(os.path.relpath(p.resolve(), there)).as_posix()) for p in files], options, scan
+    )
+
+
+def _scan(files: Iterable[tuple[Path, str, str]], options: ImportOptions, scan: Scan) -> Scan:
+    """Open files, given each with its name for messages and patterns and its path in the manifest."""
+    found: list[Found] = []
+    wrong: dict[str, str] = {}
+    for path, relative, written in files:
         place = _place(path, relative, options.match)
         if place is None:
             scan.left_out[relative] = "fits none of the patterns in import.match."
             continue
         try:
-            found += _open(path, Path(prefix, relative).as_posix(), place, options)
+            found += _open(path, written, place, options)
         except ConfigError as error:
             wrong.setdefault(place.stream, str(error))
         except PlaitError as error:
-            scan.left_out[relative] = str(error).replace(str(path), relative)
+            scan.left_out[relative] = str(error).replace(str(path), relative).removeprefix(f"{relative}: ")
     raise_all(ConfigError, [f"import.streams.{name}: {text}" for name, text in wrong.items()])
+    unclocked = sorted({f.rule_name for f in found if lacks_rate(f.entry) and f.facts.n > 1})
+    scan.notes += [
+        f"{name!r}: arrays without rate or times are taken as 1 observation a second. "
+        f"Give import.streams.{name}.rate, or times in {_TIMES[1:]} beside them."
+        for name in unclocked
+    ]
     scan.named = {f.rule_name for f in found}
     _without_clashes(found, scan)
     return scan
@@ -123,7 +157,7 @@ def _walk(root: Path, skip: list[str], special: Set[Path], scan: Scan) -> Iterat
             path = Path(here, name)
             if name.startswith("."):
                 hidden += 1
-            elif path.resolve() in special:
+            elif path.resolve() in special or _are_times(path):
                 continue
             elif _skipped(path, root, skip):
                 scan.left_out[path.relative_to(root).as_posix()] = "skipped, as import.skip says."
@@ -138,8 +172,19 @@ def _skipped(path: Path, root: Path, skip: list[str]) -> bool:
     return any(fnmatch(relative, pattern) or fnmatch(path.name, pattern) for pattern in skip)
 
 
+def _are_times(path: Path) -> bool:
+    return path.name.endswith(_TIMES) and path.with_name(path.name.replace(_TIMES, ".npy")).is_file()
+
+
+def lacks_rate(entry: StreamEntry) -> bool:
+    """Whether a stream is an array of which nothing says how fast it ticks."""
+    told = entry.rate is not None or entry.duration is not None or {"rate", "times", "row"} & set(entry.options)
+    is_array = entry.reader == "array" or Path(entry.path or "").suffix.lower() in (".npy", ".npz", ".mat")
+    return is_array and not told
+
+
 def _place(path: Path, relative: str, patterns: list[str]) -> Place | None:
-    name = path.resolve().name if relative == "." else path.name
+    name = path.absolute().name
     parts = [name] if path.is_dir() else name.split(".")
     stem, middle = parts[0], ".".join(parts[1:-1])
     if not patterns:
@@ -156,7 +201,7 @@ def _place(path: Path, relative: str, patterns: list[str]) -> Place | None:
 def _open(path: Path, written: str, place: Place, options: ImportOptions) -> list[Found]:
     if not place.stream:
         return _open_unnamed(path, written, place, options)
-    rule = options.streams.get(place.stream, StreamOptions())
+    rule = _for_file(path, options.streams.get(place.stream, StreamOptions()))
     parts = open_streams(path, rule.reader, rule.options)
     single = len(parts) == 1
     if rule.part is not None:
@@ -171,6 +216,24 @@ def _open(path: Path, written: str, place: Place, options: ImportOptions) -> lis
         )
         for part, stream in parts.items()
     ]
+
+
+def _for_file(path: Path, rule: StreamOptions) -> StreamOptions:
+    """The rule for this file: the rate where the reader asks for it, and the file of times beside an array."""
+    options = dict(rule.options)
+    given = rule.rate is not None and not {"rate", "times", "time"} & set(options)
+    if given and _takes_rate(rule.reader or reader_for(path)):
+        return rule.model_copy(update={"options": {**options, "rate": rule.rate}, "rate": None})
+    beside = path.with_name(path.stem + _TIMES)
+    told = rule.rate is not None or rule.duration is not None or {"rate", "times"} & set(options)
+    if path.suffix.lower() == ".npy" and not told and beside.is_file():
+        options["times"] = beside.name
+    return rule.model_copy(update={"options": options})
+
+
+@cache
+def _takes_rate(reader: str | None) -> bool:
+    return reader is not None and "rate" in options_of(find(Reader, reader, "reader")[0])
 
 
 def _part(parts: dict[str, Stream], part: str, place: Place) -> Stream:
@@ -192,7 +255,7 @@ def _open_unnamed(path: Path, written: str, place: Place, options: ImportOptions
     found = []
     for part, stream in parts.items():
         name = by_part.get(part, part)
-        rule = options.streams.get(name, StreamOptions())
+        rule = _for_file(path, options.streams.get(name, StreamOptions()))
         if rule.reader or rule.options:
             stream = open_streams(path, rule.reader, rule.options).get(part, stream)
         made = _entry(rule, part, stream, written, len(parts) == 1)
@@ -202,7 +265,8 @@ def _open_unnamed(path: Path, written: str, place: Place, options: ImportOptions
 
 def _open_by_rule(path: Path, options: ImportOptions) -> dict[str, Stream]:
     """The streams of a file that opens only with the options of the stream that it holds."""
-    for name, rule in options.streams.items():
+    for name, given in options.streams.items():
+        rule = _for_file(path, given)
         if rule.reader or rule.options:
             try:
                 parts = open_streams(path, rule.reader, rule.options)
@@ -213,9 +277,7 @@ def _open_by_rule(path: Path, options: ImportOptions) -> dict[str, Stream]:
     return {}
 
 
-def _entry(
-    rule: StreamOptions, part: str, stream: Stream, written: str, single: bool
-) -> tuple[StreamEntry, Facts]:
+def _entry(rule: StreamOptions, part: str, stream: Stream, written: str, single: bool) -> tuple[StreamEntry, Facts]:
     entry = StreamEntry(
         path=written,
         part=None if single else part,
@@ -259,6 +321,4 @@ def _without_clashes(found: list[Found], scan: Scan) -> None:
     for name, several in endings.items():
         if len(several) > 1:
             kept, *others = sorted(several)
-            scan.notes.append(
-                f"several files hold {name!r}: .{kept} keeps the name; {', '.join(others)} by ending."
-            )
+            scan.notes.append(f"several files hold {name!r}: .{kept} keeps the name; {', '.join(others)} by ending.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from plait.errors import ConfigError, DataError, raise_all
-from plait.recipe import suggest
+from plait.parts import suggest
 
 if TYPE_CHECKING:
     from plait.streams.corpus import Corpus
@@ -22,7 +22,7 @@ SIDES = ("train", "valid", "test")
 _FORMS: dict[str, dict[str, Any]] = {
     "manifest": {"by": "manifest"},
     "lists": {"by": None, "train": None, "valid": (), "test": ()},
-    "hash": {"hash": "group", "test": 0.2, "valid": 0.1, "salt": ""},
+    "hash": {"hash": "group", "test": 0.2, "valid": 0.0, "salt": ""},
     "folds": {"folds": 5, "by": "group", "valid": 0.0, "salt": ""},
 }
 
@@ -61,11 +61,7 @@ def full_split(spec: Mapping[str, Any]) -> dict[str, Any]:
     """
     form = _form(spec)
     known = _FORMS[form]
-    problems = [
-        f"split.{k}: a split by {form} has no such option. {suggest(k, known)}"
-        for k in spec
-        if k not in known
-    ]
+    problems = [f"split.{k}: a split by {form} has no such option. {suggest(k, known)}" for k in spec if k not in known]
     full = {**known, **{k: v for k, v in spec.items() if k in known}}
     problems += _list_problems(full) if form == "lists" else _share_problems(full)
     if form == "folds" and not (type(full["folds"]) is int and full["folds"] >= 2):
@@ -115,9 +111,7 @@ def _share_problems(full: Mapping[str, Any]) -> list[str]:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1
     ]
     if not problems and sum(shares.values()) >= 1:
-        problems.append(
-            f"split: test and valid take {sum(shares.values()):g} of all; leave some to train on."
-        )
+        problems.append(f"split: test and valid take {sum(shares.values()):g} of all; leave some to train on.")
     return problems
 
 
@@ -128,7 +122,7 @@ def split_items(items: list[Item], corpus: Corpus, spec: Mapping[str, Any]) -> l
 
     - ``{by: manifest}``: the recordings' own ``split``.
     - ``{by: KEY, train: [...], valid: [...], test: [...]}``: explicit values of the key.
-    - ``{hash: KEY, test: 0.2, valid: 0.1, salt: ""}``: by a stable hash (SHA-256 of salt and value), so that
+    - ``{hash: KEY, test: 0.2, valid: 0.0, salt: ""}``: by a stable hash (SHA-256 of salt and value), so that
       a recording lands on the same side however the corpus grows.
     - ``{folds: K, by: KEY, valid: 0.0, salt: ""}``: K folds of whole groups, balanced in number of items;
       each item is tested exactly once. ``valid``: the share of a fold's training groups taken to validate.
@@ -163,9 +157,7 @@ def _values(items: list[Item], corpus: Corpus, key: str, form: str) -> dict[str,
         return {e.id: e.id for e in entries}
     if key == "group":
         return {e.id: e.group or e.id for e in entries}
-    found = {
-        e.id: as_text(e.labels.get(key, e.meta.get(key))) for e in entries if key in e.labels or key in e.meta
-    }
+    found = {e.id: as_text(e.labels.get(key, e.meta.get(key))) for e in entries if key in e.labels or key in e.meta}
     if not found:
         known = {"group", "id"}.union(*({*e.labels, *e.meta} for e in entries))
         place = "split.hash" if form == "hash" else "split.by"
@@ -173,9 +165,7 @@ def _values(items: list[Item], corpus: Corpus, key: str, form: str) -> dict[str,
     return found
 
 
-def _fold(
-    items: list[Item], side_of: Mapping[str, str], name: str = "", notes: list[str] | None = None
-) -> Fold:
+def _fold(items: list[Item], side_of: Mapping[str, str], name: str = "", notes: list[str] | None = None) -> Fold:
     """A fold, given the side of each recording; recordings without one are left out and counted."""
     sides: dict[str, list[Item]] = {side: [] for side in SIDES}
     without: Counter[str] = Counter()
@@ -187,9 +177,7 @@ def _fold(
             sides[side].append(replace(item, split=side))
     notes = list(notes or [])
     if without:
-        notes.append(
-            f"{without.total()} items of {len(without)} recordings are on no side, such as {min(without)!r}."
-        )
+        notes.append(f"{without.total()} items of {len(without)} recordings are on no side, such as {min(without)!r}.")
     return Fold(sides["train"], sides["valid"], sides["test"], name, notes, without.total())
 
 
@@ -199,9 +187,7 @@ def _of_manifest(items: list[Item]) -> Fold:
     return _fold(items, {i.recording: i.split for i in items if i.split})
 
 
-def _of_lists(
-    items: list[Item], values: dict[str, str], full: Mapping[str, Any], corpus: Corpus
-) -> list[Fold]:
+def _of_lists(items: list[Item], values: dict[str, str], full: Mapping[str, Any], corpus: Corpus) -> list[Fold]:
     listed = {as_text(v): side for side in SIDES for v in full[side]}
     known = set(values.values())
     raise_all(
@@ -214,9 +200,7 @@ def _of_lists(
     )
     notes = []
     if unlisted := sorted(known - set(listed)):
-        notes.append(
-            f"{full['by']} {', '.join(map(repr, unlisted[:10]))}{' ...' * (len(unlisted) > 10)}: in no list."
-        )
+        notes.append(f"{full['by']} {', '.join(map(repr, unlisted[:10]))}{' ...' * (len(unlisted) > 10)}: in no list.")
     have = {values[i.recording] for i in items if i.recording in values}
     if idle := sorted(set(listed) - have):
         notes.append(f"{full['by']} {', '.join(map(repr, idle))}: listed, but without items.")
@@ -228,9 +212,7 @@ def _number(salt: str, value: str) -> float:
     return int.from_bytes(hashlib.sha256((salt + value).encode()).digest()[:7], "big") / 2**56
 
 
-def _of_hash(
-    items: list[Item], values: dict[str, str], full: Mapping[str, Any], corpus: Corpus
-) -> list[Fold]:
+def _of_hash(items: list[Item], values: dict[str, str], full: Mapping[str, Any], corpus: Corpus) -> list[Fold]:
     side_of = {}
     for recording, value in values.items():
         place = _number(full["salt"], value)
@@ -243,9 +225,7 @@ def _of_hash(
     return [fold]
 
 
-def _of_folds(
-    items: list[Item], values: dict[str, str], full: Mapping[str, Any], corpus: Corpus
-) -> list[Fold]:
+def _of_folds(items: list[Item], values: dict[str, str], full: Mapping[str, Any], corpus: Corpus) -> list[Fold]:
     count = Counter(values[i.recording] for i in items if i.recording in values)
     if len(count) < full["folds"]:
         raise ConfigError(
@@ -263,9 +243,7 @@ def _of_folds(
 def _one_fold(
     items: list[Item], values: dict[str, str], home: Mapping[str, int], k: int, full: Mapping[str, Any]
 ) -> Fold:
-    training = sorted(
-        (v for v, at in home.items() if at != k), key=lambda v: (_number(f"{full['salt']}valid", v), v)
-    )
+    training = sorted((v for v, at in home.items() if at != k), key=lambda v: (_number(f"{full['salt']}valid", v), v))
     wanted = max(1, round(full["valid"] * len(training))) if full["valid"] else 0
     valid = set(training[: min(wanted, len(training) - 1)])
     notes = ["one training group only; validation is empty."] if wanted and not valid else []

@@ -83,13 +83,7 @@ def stream_lines(summary: Mapping[str, Mapping[str, Any]], recordings: int) -> l
 
 
 def _long(hours: float) -> str:
-    return (
-        f"{hours:.1f} h"
-        if hours >= 1
-        else f"{hours * 60:.1f} min"
-        if hours >= 1 / 60
-        else f"{hours * 3600:.1f} s"
-    )
+    return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.1f} min" if hours >= 1 / 60 else f"{hours * 3600:.1f} s"
 
 
 def _values(values: Sequence[Any]) -> dict[str, Any]:
@@ -123,22 +117,15 @@ def label_summary(entries: Iterable[RecordingEntry]) -> dict[str, Any]:
         "groups": len(groups),
         "splits": {k: v for k, v in sorted(splits.items()) if k or len(splits) > 1},
         "labels": {name: _values(values) for name, values in sorted(labels.items())},
-        "tiers": {
-            t: {**_values(values), "hours": round(seconds[t] / 3600, 4)}
-            for t, values in sorted(tiers.items())
-        },
+        "tiers": {t: {**_values(values), "hours": round(seconds[t] / 3600, 4)} for t, values in sorted(tiers.items())},
     }
 
 
 def label_lines(summary: Mapping[str, Any], recordings: int) -> list[str]:
     """What `label_summary` found, a line each."""
-    lines = [
-        f"  label {name}: {_say(v)}; {v['n']} of {recordings} recordings"
-        for name, v in summary["labels"].items()
-    ]
+    lines = [f"  label {name}: {_say(v)}; {v['n']} of {recordings} recordings" for name, v in summary["labels"].items()]
     lines += [
-        f"  tier {name}: {v['n']} annotations, {_say(v)}, {_long(v['hours'])}"
-        for name, v in summary["tiers"].items()
+        f"  tier {name}: {v['n']} annotations, {_say(v)}, {_long(v['hours'])}" for name, v in summary["tiers"].items()
     ]
     if summary["groups"] < recordings:
         lines.append(f"  groups: {summary['groups']}")

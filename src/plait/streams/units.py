@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from plait.errors import ConfigError, raise_all
-from plait.recipe import suggest
+from plait.parts import suggest
 
 __all__ = ["UNITS", "full_unit", "unit_of"]
 

@@ -26,7 +26,7 @@ class Line:
         pivot: seconds.
         covariance: of (offset, drift), [2, 2].
         spread: robust deviation of the lags about the line, seconds.
-        inliers: share of the weight that lies near the line, 0..1.
+        inliers: share of the weight within 12 ms of the line, 0..1.
         n: number of lags.
     """
 
@@ -58,7 +58,7 @@ def fit_line(
     pivot: float,
     typical: float = TYPICAL_DRIFT,
 ) -> Line:
-    """A line through lags by Theil and Sen's medians, then iteratively reweighted least squares (Tukey's biweight).
+    """A line by Theil and Sen's medians, then iteratively reweighted least squares (Tukey's biweight).
 
     Args:
         times: [n] seconds.
@@ -70,8 +70,8 @@ def fit_line(
 
     >>> t = np.linspace(0, 60, 15); lag = 1.5 + 1e-4 * (t - 30); lag[3] += 0.03
     >>> line = fit_line(t, lag, np.ones(15), np.zeros(15, int), pivot=30.0)
-    >>> round(line.offset, 4), round(line.drift * 1e6)
-    (1.5, 100)
+    >>> round(line.offset, 4), round(line.drift * 1e6, -1)
+    (1.5, 100.0)
     """
     x = times - pivot
     slope = _theil_sen(x, lags, typical)
@@ -92,8 +92,8 @@ def fit_line(
             break
     residual = np.abs(lags - line[0] - line[1] * x)
     spread = 1.4826 * _weighted_median(residual, weights)
-    share = weights / scale.clip(1e-9) ** 0  # the windows' own weights
-    inliers = float(share[residual < max(0.012, 2 * spread)].sum() / max(share.sum(), 1e-12))
+    share = np.minimum(weights, 3 * np.median(weights))
+    inliers = float(share[residual < 0.012].sum() / max(share.sum(), 1e-12))
     return Line(float(line[0]), float(line[1]), pivot, covariance, float(spread), inliers, len(x))
 
 

@@ -31,8 +31,8 @@ class ClockFix:
         offset: seconds (nan: nothing was found).
         drift_ppm: parts per million.
         confidence: that the right peak was found at all, 0..1.
-        uncertainty_s: the clock is right within so many seconds everywhere in the recording (two standard
-            errors at the worse end, and what the measure itself may be biased by).
+        uncertainty_s: the clock is right within so many seconds everywhere in the recording: two standard
+            errors at the worse end, with what the measure itself may be biased by.
         method: which pairs of streams told it, and through which device.
         applied: whether the clock is to be corrected.
         reason: why it is flagged; '' when it is not.
@@ -90,9 +90,7 @@ def _towards(reference: str, one: Link) -> Link:
     line = one.line
     pivot = line.pivot + line.offset
     scale = 1 / (1 + line.drift)
-    turned = Line(
-        -line.offset, -line.drift * scale, pivot, line.covariance, line.spread, line.inliers, line.n
-    )
+    turned = Line(-line.offset, -line.drift * scale, pivot, line.covariance, line.spread, line.inliers, line.n)
     return Link(one.b, one.a, turned, one.confidence, one.bias, one.pairs)
 
 
@@ -112,10 +110,10 @@ class _Solved:
 
 
 def _least_squares(reference: str, names: list[str], links: Sequence[Link]) -> dict[str, _Solved]:
-    """Offset and drift of each device, [2 per name], from two equations for each link (at its pivot and away).
+    """Offset and drift of each device, from two equations for each link (at its pivot and away).
 
-    A device's seconds t become ``t + offset + drift * (t - pivot)``; a link says that its lag takes b's seconds
-    to a's, so both must become the same.
+    A device's seconds t become ``t + offset + drift * (t - pivot)``. A link's lag takes b's seconds to a's, so
+    both must become the same.
     """
     if not names:
         return {}
@@ -130,22 +128,18 @@ def _least_squares(reference: str, names: list[str], links: Sequence[Link]) -> d
                 design[:, 2 * names.index(device)] += sign
                 design[:, 2 * names.index(device) + 1] += sign * (when - pivot)
         spread = np.column_stack([np.ones(2), [0.0, 20.0]])
-        whiten = np.linalg.inv(
-            np.linalg.cholesky(spread @ one.line.covariance @ spread.T + 1e-14 * np.eye(2))
-        )
+        whiten = np.linalg.inv(np.linalg.cholesky(spread @ one.covariance @ spread.T + 1e-14 * np.eye(2)))
         rows.append(whiten @ design)
         values.append(whiten @ lag)
     design, target = np.concatenate(rows), np.concatenate(values)
-    covariance = np.linalg.inv(design.T @ design)
+    covariance: Array = np.linalg.inv(design.T @ design).astype(np.float64)
     found = covariance @ design.T @ target
     off = np.abs(target - design @ found).reshape(-1, 2).max(axis=1)
     solved = {}
     for i, name in enumerate(names):
         own = slice(2 * i, 2 * i + 2)
         touching = [o for o, one in zip(off, links) if name in (one.a, one.b)]
-        line = Line(
-            float(found[2 * i]), float(found[2 * i + 1]), pivot, covariance[own, own], 0.0, 1.0, len(touching)
-        )
+        line = Line(float(found[2 * i]), float(found[2 * i + 1]), pivot, covariance[own, own], 0.0, 1.0, len(touching))
         solved[name] = _Solved(line, float(max(touching)))
     return solved
 
@@ -155,8 +149,7 @@ def _accepted(
 ) -> ClockFix:
     confidence, way = _best_way(start.device, start.reference, good)
     line = clock.line
-    bias = max(one.bias for one in way)
-    uncertainty = 2 * float(line.error_at(np.array(span)).max()) + bias
+    uncertainty = 2 * float(line.error_at(np.array(span)).max())
     reason = ""
     if clock.worst_residual > 6:
         reason = f"the devices contradict each other by {clock.worst_residual:.0f} standard errors"
@@ -181,14 +174,16 @@ def _accepted(
 
 
 def _best_way(device: str, reference: str, good: Sequence[Link]) -> tuple[float, list[Link]]:
-    """The chain of links from the reference whose confidences multiply to the most."""
-    best: dict[str, tuple[float, list[Link]]] = {reference: (1.0, [])}
+    """The surest chain of links from the reference, and the product of their confidences."""
+    best: dict[str, tuple[float, list[Link]]] = {reference: (0.0, [])}
     for _ in good:
         for one in good:
             for here, there in ((one.a, one.b), (one.b, one.a)):
-                if here in best and best[here][0] * one.confidence > best.get(there, (0.0, []))[0]:
-                    best[there] = (best[here][0] * one.confidence, [*best[here][1], one])
-    return best[device]
+                cost = best[here][0] + float(one.covariance[0, 0]) if here in best else np.inf
+                if cost < best.get(there, (np.inf, []))[0]:
+                    best[there] = (cost, [*best[here][1], one])
+    way = best[device][1]
+    return float(np.prod([one.confidence for one in way])), way
 
 
 def _method(device: str, reference: str, way: Sequence[Link], good: Sequence[Link]) -> str:
@@ -201,9 +196,7 @@ def _method(device: str, reference: str, way: Sequence[Link], good: Sequence[Lin
 
 def _refused(start: ClockFix, direct: Link | None, problems: Sequence[str]) -> ClockFix:
     if direct is None:
-        return replace(
-            start, reason="; ".join(problems) or "nothing in it can be compared with another device"
-        )
+        return replace(start, reason="; ".join(problems) or "nothing in it can be compared with another device")
     line, drift = direct.line, round(direct.line.drift * 1e6, 3)
     return replace(
         start,

@@ -1,8 +1,8 @@
-"""By how much two signals are displaced: normalised cross-correlation, coarse and wide, then fine in windows.
+"""By how much two signals are displaced: normalised cross-correlation, wide and coarse, then fine in windows.
 
-A lag is *seconds of x minus seconds of y at the same event*: ``x(t + lag) ~ y(t)``. With clocks that drift the
+A lag is *seconds of x minus seconds of y at the same event*: ``x(t + lag) ~ y(t)``. With clocks that drift, the
 lag changes along the recording, so windows are correlated one by one and their correlations summed along
-straight lines ``lag = offset + drift * (t - pivot)``; the best line wins (a matched filter over offset and drift).
+straight lines ``lag = offset + drift * (t - pivot)``; the best line wins (a filter matched to both at once).
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class Correlations:
 
     @property
     def reach(self) -> int:
-        return self.product.shape[1] // 2
+        return int(self.product.shape[1] // 2)
 
 
 @dataclass(frozen=True)
 class Peak:
     """The best line: lag ``offset + drift * (t - pivot)`` at second t of y, and how far it stands out.
 
-    ``height`` is in deviations of the scores at all other offsets. ``confidence`` is 1 - p, p being the chance that
-    the highest of unrelated peaks exceeds the next one by so much (their upper tail taken as exponential, its
-    scale measured on the runners-up).
+    ``height`` is in deviations of the scores at all other offsets. ``confidence`` is 1 - p, p being the chance
+    that the highest of unrelated peaks exceeds the next one by so much (their upper tail taken as exponential,
+    its scale measured on the runners-up). ``likeness`` is the correlation there, of the pair that is most alike.
     """
 
     offset: float
@@ -61,6 +61,7 @@ class Peak:
     pivot: float
     height: float
     confidence: float
+    likeness: float
 
     def at(self, t: Array) -> Array:
         return np.asarray(self.offset + self.drift * (t - self.pivot))
@@ -68,7 +69,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class Lags:
-    """Lags of windows: at ``times`` [n] s of y, ``lags`` [n] s, ``weights`` [n] (inverse variance up to a factor)."""
+    """Lags of windows: at ``times`` [n] s of y, ``lags`` [n] s, ``weights`` [n] (inverse variance, scaled)."""
 
     times: Array
     lags: Array
@@ -139,14 +140,17 @@ def best_line(pairs: Sequence[Correlations], max_offset: float, max_drift: float
     n = int(np.ceil(max_drift * half / 0.008)) if half > 0 else 0
     drifts = np.linspace(-max_drift, max_drift, 2 * n + 1) if n else np.zeros(1)
     reach = round(max_offset * RATE)
-    total = np.zeros((len(drifts), 2 * reach + 1))
+    total, likeness = np.zeros((len(drifts), 2 * reach + 1)), np.zeros((len(drifts), 2 * reach + 1))
     for pair in pairs:
         scores = np.stack([_along(pair, d, pivot, reach) for d in drifts])
         spread = max(float(scores[scores != 0].std()) if (scores != 0).any() else 0.0, 1e-9)
+        likeness = np.maximum(likeness, scores)
         total += scores * (max(float(scores.max()) / spread - 2, 0.2) / spread)
     row, column = np.unravel_index(int(np.argmax(total)), total.shape)
     height, confidence = _standing_out(total.max(axis=0), int(column))
-    return Peak((int(column) - reach) / RATE, float(drifts[row]), pivot, height, confidence)
+    near = likeness[row, max(int(column) - 2, 0) : int(column) + 3]
+    offset, drift = (int(column) - reach) / RATE, float(drifts[row])
+    return Peak(offset, drift, pivot, height, confidence, float(near.max()))
 
 
 def _along(pair: Correlations, drift: float, pivot: float, reach: int) -> Array:
@@ -183,11 +187,11 @@ def _standing_out(scores: Array, best: int, rank: int = 12) -> tuple[float, floa
 
 
 def local_lags(x: Activity, y: Activity, guess: Peak, length: float, reach: float) -> Lags:
-    """The lag of each window of ``length`` seconds within ``reach`` seconds of the guess, to a fraction of a step.
+    """The lag of each window of ``length`` seconds within ``reach`` seconds of the guess.
 
-    The peak is placed by a parabola through the best lag and its neighbours. A window weighs by its energy,
-    how well it fits, and how sharp its peak is (the Cramér-Rao bound of a delay). Windows whose best lag lies at
-    the edge of the search say nothing and are left out.
+    The peak is placed to a fraction of a step by a parabola through the best lag and its neighbours. A window
+    weighs by its energy, how well it fits and how sharp its peak is (the Cramér-Rao bound of a delay). Windows
+    whose best lag lies at the edge of the search say nothing and are left out.
     """
     found: list[tuple[float, float, float]] = []
     span = round(reach * RATE)

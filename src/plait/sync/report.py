@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from plait.recipe import suggest
 from plait.streams.corpus import Corpus, RecordingEntry, StreamEntry, write_manifest
 from plait.streams.recording import Recording
 from plait.streams.stream import Stream
+from plait.streams.workers import in_order
 from plait.sync.estimate import ClockFix, solve
 from plait.sync.link import Limits
 
@@ -83,8 +85,8 @@ def _line(fix: ClockFix) -> str:
 def devices_of(entry: RecordingEntry) -> list[tuple[str, ...]]:
     """Streams grouped by the device that made them: those of one file or folder share its clock.
 
-    >>> film = StreamEntry(path="a.mp4", part="video"), StreamEntry(path="a.mp4", part="audio")
-    >>> devices_of(RecordingEntry(id="a", streams={"face": film[0], "imu": StreamEntry(path="a.csv"), "voice": film[1]}))
+    >>> film, sensor = StreamEntry(path="a.mp4"), StreamEntry(path="a.csv")
+    >>> devices_of(RecordingEntry(id="a", streams={"face": film, "imu": sensor, "voice": film}))
     [('face', 'voice'), ('imu',)]
     """
     groups: dict[str, list[str]] = {}
@@ -109,15 +111,13 @@ def _reference(entries: Sequence[RecordingEntry], wanted: Sequence[str] | None) 
         seen.update({min(alike[n]) for n in entry.streams})
     if wanted is not None:
         if unknown := [n for n in wanted if n not in alike]:
-            raise DataError(
-                f"reference {unknown[0]!r}: no recording has such a stream. {suggest(unknown[0], alike)}"
-            )
+            raise DataError(f"reference {unknown[0]!r}: no recording has such a stream. {suggest(unknown[0], alike)}")
         group = set().union(*(alike[n] for n in wanted))
     else:
         order = [n for entry in entries for n in entry.streams]
         group = alike[max(order, key=lambda n: seen[min(alike[n])])] if order else set()
     first = dict.fromkeys(n for entry in entries for n in entry.streams if n in group)
-    return tuple([*(wanted or []), *(n for n in first if n not in (wanted or []))])
+    return (*(wanted or ()), *(n for n in first if n not in (wanted or ())))
 
 
 def synchronise(
@@ -127,17 +127,19 @@ def synchronise(
     max_offset: float = 10.0,
     max_drift_ppm: float = 1000.0,
     tolerance: float = 0.010,
+    workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> SyncReport:
     """Estimate from the signals by how much each device's clock is off the reference's.
 
     Args:
         corpus: recordings whose streams saw the same events.
-        reference: name(s) of the streams whose clock is right; labels are on it. Default: of the device that is
-            present in most recordings, the first of the manifest among equals.
+        reference: name(s) of the streams whose clock is right; labels are on it. Default: of the device that
+            is present in most recordings, the first of the manifest among equals.
         max_offset: seconds to search either way.
         max_drift_ppm: to search either way.
         tolerance: seconds; what is less certain than this anywhere in its recording is flagged.
+        workers: processes that read and compare (see `plait.streams.workers`).
         progress: called with (done, of all) after each recording.
 
     Returns:
@@ -150,11 +152,16 @@ def synchronise(
     wanted = (reference,) if isinstance(reference, str) else reference
     names = _reference(corpus.entries, tuple(wanted) if wanted is not None else None)
     fixes: list[ClockFix] = []
-    for i, (entry, recording) in enumerate(zip(corpus.entries, corpus)):
-        fixes += _of_recording(entry, recording, names, limits)
+    work = partial(_one, corpus, names, limits)
+    for i, found in enumerate(in_order(work, range(len(corpus)), workers)):
+        fixes += found
         if progress:
             progress(i + 1, len(corpus))
     return SyncReport(names, tuple(fixes), len(corpus))
+
+
+def _one(corpus: Corpus, names: Sequence[str], limits: Limits, index: int) -> list[ClockFix]:
+    return _of_recording(corpus.entries[index], corpus[index], names, limits)
 
 
 def _of_recording(
@@ -173,9 +180,7 @@ def _of_recording(
         try:
             devices["+".join(group)] = {name: recording.streams[name] for name in group}
         except PlaitError as error:
-            fixes.append(
-                ClockFix(entry.id, "+".join(group), group, "+".join(chosen), reason=error.problems[0])
-            )
+            fixes.append(ClockFix(entry.id, "+".join(group), group, "+".join(chosen), reason=error.problems[0]))
     if "+".join(chosen) in devices:
         return solve(entry.id, devices, "+".join(chosen), limits) + fixes
     return fixes + [
@@ -187,8 +192,8 @@ def _of_recording(
 def corrected_entry(entry: StreamEntry, fix: ClockFix) -> StreamEntry:
     """A manifest's stream with the correction put after the one that it has.
 
-    ``(t - origin) * (1 + drift) + offset`` gives the seconds that were compared; on them the fix acts, so drifts
-    multiply and the old offset is stretched. The product is rounded as `Clock` rounds it (0.001 ppm).
+    ``(t - origin) * (1 + drift) + offset`` gives the seconds that were compared; on them the fix acts, so
+    drifts multiply and the old offset is stretched. The product is rounded as `Clock` rounds it (0.001 ppm).
     """
     note = {
         "reference": fix.reference,

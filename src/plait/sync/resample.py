@@ -43,7 +43,8 @@ def resample(
         grid: where to.
         how: see above.
         longest_gap: seconds between two observations beyond which nothing between them is known; also how far
-            ``nearest`` and ``hold`` reach. Default: 4 times the median step (spans: they say it themselves).
+            ``hold`` reaches, and twice as far as ``nearest`` does. Default: 4 (median) steps of the clock, and no
+            limit for a clock without a rate when causal. Spans say by themselves how far they hold.
         causal: that no value may depend on a later observation; only ``hold`` and ``mean`` can.
 
     Returns:
@@ -52,17 +53,15 @@ def resample(
     Raises:
         DataError: lengths differ, the method is unknown, or it cannot be causal.
 
-    >>> seen = resample([0.0, 1.0, np.nan, 3.0], Grid(0, 1, 4), Grid(0, 2, 7), "linear")
-    >>> seen[0].tolist(), seen[1].tolist()
-    ([0.0, 0.5, 1.0, 1.6666666666666667, 2.0, 2.5, 3.0], [True, True, True, True, True, True, True])
-    >>> resample([5.0, 7.0], Grid(0, 1, 2), Grid(0, 2, 4), "hold", longest_gap=0.5)[1].tolist()
-    [True, True, True, True]
+    >>> resample([0.0, 1.0, np.nan, 3.0], Grid(0, 1, 4), Grid(0, 2, 7))[0].tolist()
+    [0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+    >>> resample([5.0, 7.0], Grid(0, 1, 2), Grid(0, 4, 5), "hold", longest_gap=0.5)[1].tolist()
+    [True, True, True, False, True]
     """
     table = np.asarray(values, np.float64)
+    gap = _gap(clock, longest_gap, causal)
     if table.ndim == 0 or len(table) != len(clock):
-        raise DataError(
-            f"{table.shape} values on a clock of {len(clock)}; expected one (row) an observation."
-        )
+        raise DataError(f"{table.shape} values on a clock of {len(clock)}; expected one (row) an observation.")
     if how not in get_args(How):
         raise DataError(f"how={how!r}; expected one of {', '.join(get_args(How))}.")
     if causal and how in ("nearest", "linear"):
@@ -70,25 +69,22 @@ def resample(
     flat = table.reshape(len(table), -1)
     out, mask = np.zeros((len(grid), flat.shape[1])), np.zeros((len(grid), flat.shape[1]), np.bool_)
     for i, column in enumerate(flat.T):
-        out[:, i], mask[:, i] = _column(column, clock, grid, how, longest_gap, causal)
+        out[:, i], mask[:, i] = _column(column, clock, grid, how, gap, causal)
     shape = (len(grid), *table.shape[1:])
     return out.reshape(shape), mask.reshape(shape)
 
 
-def _column(
-    values: Array, clock: Clock, grid: Grid, how: How, longest_gap: float | None, causal: bool
-) -> tuple[Array, Mask]:
+def _column(values: Array, clock: Clock, grid: Grid, how: How, gap: float, causal: bool) -> tuple[Array, Mask]:
     seen = np.isfinite(values)
     spans = isinstance(clock, Spans) and how == "hold"
     times = clock.starts[seen] if isinstance(clock, Spans) and how == "hold" else clock.times[seen]
     values, at = values[seen], grid.times
     if len(times) == 0 or len(at) == 0:
         return np.zeros(len(at)), np.zeros(len(at), np.bool_)
-    gap = _gap(times, longest_gap)
     if how == "mean":
-        return _mean(times, values, at, 1 / float(grid.rate), gap, causal)
+        return (_mean_so_far if causal else _mean)(times, values, at, 1 / float(grid.rate), gap)
     if how == "linear":
-        known, _ = _between(times, at, gap)
+        known = _between(times, at, gap)
         return np.where(known, np.interp(at, times, values), 0.0), known
     slack = 1e-9 * (1 + np.abs(at))
     if how == "hold":
@@ -103,50 +99,62 @@ def _column(
     return np.where(known, values[pick], 0.0), known
 
 
-def _gap(times: Array, longest_gap: float | None) -> float:
+def _gap(clock: Clock, longest_gap: float | None, causal: bool) -> float:
     if longest_gap is not None:
         if not longest_gap > 0:
             raise DataError(f"longest_gap={longest_gap} s; expected above 0.")
         return longest_gap
-    return 4 * float(np.median(np.diff(times))) if len(times) > 1 else np.inf
+    if isinstance(clock, Grid):
+        return 4 / float(clock.rate)
+    return 4 * float(np.median(np.diff(clock.times))) if len(clock) > 1 and not causal else np.inf
 
 
-def _between(times: Array, at: Array, gap: float) -> tuple[Mask, NDArray[np.int64]]:
-    """Where an instant lies on an observation or between two that are near enough; and the one to its right."""
+def _between(times: Array, at: Array, gap: float) -> Mask:
+    """Where an instant lies on an observation, or between two that are near enough."""
     slack = 1e-9 * (1 + np.abs(at))
     right = np.clip(np.searchsorted(times, at - slack), 0, len(times) - 1)
     on = np.abs(times[right] - at) <= slack
-    inside = (
-        (at > times[0]) & (at < times[-1]) & (times[right] - times[np.maximum(right - 1, 0)] <= gap + slack)
-    )
-    return on | inside, right.astype(np.int64)
+    inside = (at > times[0]) & (at < times[-1]) & (times[right] - times[np.maximum(right - 1, 0)] <= gap + slack)
+    return np.asarray(on | inside)
 
 
-def _mean(
-    times: Array, values: Array, at: Array, step: float, gap: float, causal: bool
-) -> tuple[Array, Mask]:
-    """Integral of the line between observations over each interval, by the seconds of it that are known.
-
-    When causal, an interval ends at its instant and each observation holds until the next one.
-    """
-    lo, hi = (at - step, at) if causal else (at - step / 2, at + step / 2)
+def _mean(times: Array, values: Array, at: Array, step: float, gap: float) -> tuple[Array, Mask]:
+    """Integral of the line between observations over the step about each instant, by its seconds that are known."""
     if len(times) == 1:
-        near = (times[0] >= lo - 1e-9) & (times[0] <= hi + 1e-9)
+        near = np.abs(times[0] - at) <= step / 2
         return np.where(near, values[0], 0.0), near
     run = np.diff(times)
     counted = np.where(run <= gap * (1 + 1e-9), run, 0.0)
-    height = values[:-1] if causal else (values[:-1] + values[1:]) / 2
-    area = np.concatenate([[0.0], np.cumsum(counted * height)])
+    area = np.concatenate([[0.0], np.cumsum(counted * (values[:-1] + values[1:]) / 2)])
     length = np.concatenate([[0.0], np.cumsum(counted)])
 
     def upto(t: Array) -> tuple[Array, Array]:
         t = np.clip(t, times[0], times[-1])
         i = np.clip(np.searchsorted(times, t, side="right") - 1, 0, len(run) - 1)
         part = (t - times[i]) * (counted[i] > 0)
-        rise = 0.0 if causal else (values[i + 1] - values[i]) / np.maximum(run[i], 1e-300) / 2
-        return area[i] + part * (values[i] + rise * part), length[i] + part
+        slope = (values[i + 1] - values[i]) / np.maximum(run[i], 1e-300)
+        return area[i] + part * (values[i] + slope * part / 2), length[i] + part
 
-    (area_lo, length_lo), (area_hi, length_hi) = upto(lo), upto(hi)
-    seconds = length_hi - length_lo
-    known = seconds > 0.5 * np.minimum(step, gap)
-    return np.where(known, (area_hi - area_lo) / np.where(known, seconds, 1.0), 0.0), known
+    return _share(upto(at + step / 2), upto(at - step / 2), step)
+
+
+def _mean_so_far(times: Array, values: Array, at: Array, step: float, gap: float) -> tuple[Array, Mask]:
+    """Mean over the step before each instant, every observation holding until the next one (or for a gap)."""
+    counted = np.minimum(np.diff(times, append=np.inf), gap)
+    bounded = np.minimum(counted, max(float(at[-1] - times[0]), 0.0) + step)
+    area = np.concatenate([[0.0], np.cumsum(bounded * values)])
+    length = np.concatenate([[0.0], np.cumsum(bounded)])
+
+    def upto(t: Array) -> tuple[Array, Array]:
+        i = np.clip(np.searchsorted(times, t, side="right") - 1, 0, None)
+        part = np.clip(t - times[i], 0, bounded[i])
+        return area[i] + part * values[i], length[i] + part
+
+    return _share(upto(at), upto(at - step), step)
+
+
+def _share(upper: tuple[Array, Array], lower: tuple[Array, Array], step: float) -> tuple[Array, Mask]:
+    """The mean over intervals of which at least half is known."""
+    seconds = upper[1] - lower[1]
+    known = np.asarray(seconds >= 0.5 * step * (1 - 1e-6))
+    return np.where(known, (upper[0] - lower[0]) / np.where(known, seconds, 1.0), 0.0), known

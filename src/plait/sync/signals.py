@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -66,7 +67,7 @@ def activity(stream: Stream) -> Activity:
 
     >>> clap = np.zeros((3000, 1)); clap[1500] = 1
     >>> act = activity(Stream.of(clap, rate=1000))
-    >>> float(act.clock.times[np.argmax(act.values)])
+    >>> round(float(act.clock.times[np.argmax(act.values)]), 1)
     1.5
     """
     if stream.kind == "words":
@@ -105,9 +106,7 @@ def _grid(start: float, stop: float) -> Grid:
 def _levelled(stream: Stream, clock: Grid, values: Array, known: NDArray[np.bool_], step: float) -> Activity:
     """Smooth, count from the local mean, bound what is rare and huge, and bring to deviation 1."""
     if not known.any() or np.ptp(values[known]) <= 1e-12 * (1 + np.abs(values[known]).max()):
-        raise DataError(
-            f"{stream.where or 'stream'}: nothing ever changes in it, so it cannot be placed in time."
-        )
+        raise DataError(f"{stream.where or 'stream'}: nothing ever changes in it, so it cannot be placed in time.")
     smooth = gaussian_filter1d(np.where(known, values, 0.0), SMOOTH * RATE, mode="constant")
     size = round(SLOW * RATE) | 1
     weight = np.maximum(uniform_filter1d(known.astype(float), size, mode="constant"), 1e-9)
@@ -117,9 +116,7 @@ def _levelled(stream: Stream, clock: Grid, values: Array, known: NDArray[np.bool
     level = np.clip(level, -bound, bound)
     deviation = level[known].std()
     if not deviation > 0:
-        raise DataError(
-            f"{stream.where or 'stream'}: nothing ever changes in it, so it cannot be placed in time."
-        )
+        raise DataError(f"{stream.where or 'stream'}: nothing ever changes in it, so it cannot be placed in time.")
     return Activity(clock, level / deviation, known, step)
 
 
@@ -177,7 +174,7 @@ def _bands(size: int, n: int = 8) -> NDArray[np.float32]:
     bins = size // 2 + 1
     edges = np.unique(np.round(np.geomspace(1, bins, n + 1)).astype(int))
     out = np.zeros((bins, len(edges) - 1), np.float32)
-    for i, (lo, hi) in enumerate(zip(edges[:-1], edges[1:])):
+    for i, (lo, hi) in enumerate(pairwise(edges)):
         out[lo:hi, i] = 1
     return out
 
@@ -190,7 +187,10 @@ def _pictures(stream: Stream) -> Iterator[Part]:
 
 
 def _small(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-    grey = frame.mean(axis=2, dtype=np.float32) if frame.ndim == 3 else frame.astype(np.float32)
+    if frame.shape[2] == 3:
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    else:
+        grey = frame[:, :, 0].astype(np.float32) if frame.shape[2] == 1 else frame.mean(2, dtype=np.float32)
     scale = max(frame.shape[:2]) / 96
     if scale > 1:
         size = (max(round(frame.shape[1] / scale), 1), max(round(frame.shape[0] / scale), 1))

@@ -54,7 +54,7 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, output: Tensor) -> list[dict[str, Any]]:
-        """What the output says, an item: ``{"label": ..., "confidence": ..., "probabilities": {...}}`` or ``{"value": ...}``."""
+        """What the output says, an item: ``{"label", "confidence", "probabilities": {class: p}}`` or ``{"value"}``."""
 
     @abstractmethod
     def scores(self, output: Tensor) -> NDArray[np.float64]:

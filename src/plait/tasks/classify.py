@@ -79,13 +79,10 @@ class Classify(Task):
         )
         if metric not in known:
             raise ConfigError(
-                f"classify.metric: got {metric!r}; "
-                f"with {self.width} classes there is: {', '.join(sorted(known))}."
+                f"classify.metric: got {metric!r}; with {self.width} classes there is: {', '.join(sorted(known))}."
             )
         if self.class_weight not in (None, "balanced"):
-            raise ConfigError(
-                f"classify.class_weight: got {self.class_weight!r}; expected null or 'balanced'."
-            )
+            raise ConfigError(f"classify.class_weight: got {self.class_weight!r}; expected null or 'balanced'.")
         if not 0 <= self.smoothing < 1:
             raise ConfigError(f"classify.smoothing: got {self.smoothing}; expected 0 or more, below 1.")
         self.metric = self.main_metric = metric  # type: ignore[misc]
@@ -175,9 +172,7 @@ def class_key(label: Target) -> str:
     if isinstance(label, str):
         return label
     if not isinstance(label, int | float) or not math.isfinite(label):
-        raise DataError(
-            f"label {label!r} cannot name a class; expected a text or a finite number. Leave the item out."
-        )
+        raise DataError(f"label {label!r} cannot name a class; expected a text or a finite number. Leave the item out.")
     return str(int(label)) if label == int(label) else repr(label)
 
 

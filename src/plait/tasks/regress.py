@@ -156,8 +156,6 @@ def _numbers(targets: list[Target]) -> NDArray[np.float64]:
             value = math.nan
         values.append(value)
         if not math.isfinite(value):
-            problems.append(
-                f"target {target!r} is not a finite number. Correct it, leave it out, or classify instead."
-            )
+            problems.append(f"target {target!r} is not a finite number. Correct it, leave it out, or classify instead.")
     raise_all(DataError, sorted(set(problems)))
     return np.array(values, np.float64)

@@ -1,6 +1,7 @@
 """The laws, public: one check for every kind of part. Each raises `LawBroken` saying which law, and how.
 
 >>> from plait.encoders.linear import Linear
+>>> from plait.testing import check_encoder
 >>> check_encoder(Linear, norm=True)
 """
 

@@ -71,9 +71,7 @@ def _made(cls: type[Encoder], options: dict[str, Any], seed: int = 1) -> Encoder
 def _check_shape(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:
     values, times, mask = out
     require(isinstance(out, Tokens), cls, "shape", f"returns {type(out).__name__}; expected Tokens")
-    require(
-        encoder.dim_in == DIM_IN and encoder.dim == DIM, cls, "shape", "dim_in and dim are not those given"
-    )
+    require(encoder.dim_in == DIM_IN and encoder.dim == DIM, cls, "shape", "dim_in and dim are not those given")
     shape = (*mask.shape, DIM)
     require(
         mask.dtype == torch.bool and tuple(values.shape) == shape and times.shape == mask.shape,
@@ -105,15 +103,9 @@ def _check_padding(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> 
 
 def _check_nothing(cls: type, encoder: Encoder) -> None:
     for time in (0, 1):
-        out = encoder(
-            sample(DIM_IN, time=time) if time else part_of(sample(DIM_IN), (slice(None), slice(0, 0)))
-        )
-        require(
-            not difference(out, out), cls, "emptiness", f"with {time} places in time, {difference(out, out)}"
-        )
-        require(
-            out.values.shape[-1] == DIM, cls, "emptiness", f"width {out.values.shape[-1]}; expected {DIM}"
-        )
+        out = encoder(sample(DIM_IN, time=time) if time else part_of(sample(DIM_IN), (slice(None), slice(0, 0))))
+        require(not difference(out, out), cls, "emptiness", f"with {time} places in time, {difference(out, out)}")
+        require(out.values.shape[-1] == DIM, cls, "emptiness", f"width {out.values.shape[-1]}; expected {DIM}")
 
 
 def _check_shift(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:

@@ -88,13 +88,10 @@ def _made(cls: type[Fusion], options: dict[str, Any], seed: int = 1) -> Fusion:
 
 
 def _batch() -> Batch:
-    """Five rows: those of `sample`, in another order a modality, so that a row lacks none, one, two or all."""
+    """Five rows: those of `sample`, in another order a modality: a row lacks none, one, two or all."""
     rows = {"fast": [0, 1, 2, 3, 3], "slow": [1, 2, 3, 0, 3], "once": [0, 3, 0, 1, 3]}
     times = {"fast": (13, 10.0), "slow": (5, 2.0), "once": (2, 0.5)}
-    return {
-        m: part_of(sample(DIM, time=times[m][0], rate=times[m][1], seed=i), rows[m])
-        for i, m in enumerate(NAMES)
-    }
+    return {m: part_of(sample(DIM, time=times[m][0], rate=times[m][1], seed=i), rows[m]) for i, m in enumerate(NAMES)}
 
 
 def _apart(one: Fusion, other: Fusion, batch: Batch, changed: Batch | None = None) -> str:
@@ -189,9 +186,7 @@ def _check_gradient(cls: type, fusion: Fusion, batch: Batch) -> None:
     _answer(fusion, {m: t._replace(values=values[m]) for m, t in batch.items()}).sum().backward()
     for m, t in batch.items():
         size = torch.zeros(t.mask.shape) if values[m].grad is None else values[m].grad.abs().sum(-1)
-        require(
-            bool(size.isfinite().all()), cls, "masks", f"NaN under the mask of {m!r} makes its gradient NaN"
-        )
+        require(bool(size.isfinite().all()), cls, "masks", f"NaN under the mask of {m!r} makes its gradient NaN")
         require(bool((size[~t.mask] == 0).all()), cls, "masks", f"a gradient reaches what is masked of {m!r}")
         reached = torch.equal((size > 0).any(1), t.present)
         require(reached, cls, "gradient", f"{m!r} is there and gets none")

@@ -54,9 +54,7 @@ def _check_shape(cls: type, task: Task, targets: list[Any]) -> None:
     with seeded(1):
         output = torch.randn(len(targets), task.width)
     loss = task.loss(output, target)
-    require(
-        tuple(loss.shape) == (len(targets),), cls, "shape", f"loss {tuple(loss.shape)}; expected one an item"
-    )
+    require(tuple(loss.shape) == (len(targets),), cls, "shape", f"loss {tuple(loss.shape)}; expected one an item")
     require(bool(loss.isfinite().all()), cls, "loss", "it is not finite")
     alone = torch.cat([task.loss(output[i : i + 1], target[i : i + 1]) for i in range(len(targets))])
     require(torch.allclose(loss, alone, atol=1e-5), cls, "loss", "an item's loss depends on the other items")
@@ -117,9 +115,7 @@ def _check_agreement(cls: type, task: Task, targets: list[Any], output: torch.Te
     require(same, cls, "agreement", f"fitted to {targets[:4]}, it answers {answers[:4]}")
     found = task.metrics(task.scores(output), task.encode(targets).numpy())
     first = next(iter(found))
-    require(
-        first == task.main_metric, cls, "agreement", f"metrics begin with {first!r}, not {task.main_metric!r}"
-    )
+    require(first == task.main_metric, cls, "agreement", f"metrics begin with {first!r}, not {task.main_metric!r}")
     odd = [k for k, v in found.items() if not isinstance(v, float)]
     require(not odd, cls, "agreement", f"metrics {odd} are no floats")
 
@@ -131,12 +127,8 @@ def _check_state(cls: type[Task], task: Task, targets: list[Any], output: torch.
     except (TypeError, ValueError, AttributeError) as error:
         raise LawBroken(cls, "state", f"state or options are not JSON ({error})") from error
     again = cls.restore(state, **options)
-    require(
-        again.state() == task.state() and again.options == task.options, cls, "state", "it changes on the way"
-    )
-    same = np.array_equal(task.scores(output), again.scores(output)) and task.decode(output) == again.decode(
-        output
-    )
+    require(again.state() == task.state() and again.options == task.options, cls, "state", "it changes on the way")
+    same = np.array_equal(task.scores(output), again.scores(output)) and task.decode(output) == again.decode(output)
     target = task.encode(targets)
     same = same and torch.equal(target, again.encode(targets))
     same = same and torch.equal(task.loss(output, target), again.loss(output, target))
@@ -169,6 +161,4 @@ def _check_baseline(cls: type, task: Task, targets: list[Any], output: torch.Ten
     require(bool((scores == scores[0]).all()), cls, "baseline", "it is not constant")
     ours, constant = (task.metrics(s, target)[task.main_metric] for s in (task.scores(output), scores))
     better = ours > constant if task.higher_is_better else ours < constant
-    require(
-        better, cls, "baseline", f"{task.main_metric}: fitted outputs give {ours}, the baseline {constant}"
-    )
+    require(better, cls, "baseline", f"{task.main_metric}: fitted outputs give {ours}, the baseline {constant}")

@@ -43,9 +43,7 @@ def read_tree(path: Path) -> Any:
             tree = json.loads((file.metadata() or {})["tree"])
             return _unpack(tree, file)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise DataError(
-            f"{path}: is not a whole plait checkpoint ({error}). Delete it to start anew."
-        ) from error
+        raise DataError(f"{path}: is not a whole plait checkpoint ({error}). Delete it to start anew.") from error
 
 
 def _pack(node: Any, tensors: dict[str, Tensor]) -> Any:
@@ -56,9 +54,7 @@ def _pack(node: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(node, dict):
         return {"dict": [[_pack(k, tensors), _pack(v, tensors)] for k, v in node.items()]}
     if isinstance(node, list | tuple):
-        return {
-            type(node).__name__ if type(node) in (list, tuple) else "list": [_pack(x, tensors) for x in node]
-        }
+        return {type(node).__name__ if type(node) in (list, tuple) else "list": [_pack(x, tensors) for x in node]}
     if node is None or isinstance(node, bool | int | float | str):
         return node
     if isinstance(node, Path):
@@ -81,20 +77,12 @@ def _unpack(node: Any, file: Any) -> Any:
 class SafeCheckpoints(CheckpointIO):
     """Lightning's door to `write_tree` and `read_tree`."""
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         write_tree(Path(path), checkpoint)
 
-    def load_checkpoint(
-        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
-    ) -> Any:
+    def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> Any:
         tree = read_tree(Path(path))
-        return (
-            tree
-            if map_location is None
-            else torch.utils._pytree.tree_map_only(Tensor, _to(map_location), tree)
-        )
+        return tree if map_location is None else torch.utils._pytree.tree_map_only(Tensor, _to(map_location), tree)
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)

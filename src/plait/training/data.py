@@ -90,9 +90,7 @@ class ItemData(Dataset[dict[str, Any]]):
 
     def present(self, modality: str) -> NDArray[np.bool_]:
         """[items], whether the item has the modality (any row that is not all NaN)."""
-        return np.array(
-            [r[modality] is not None and bool(np.isfinite(r[modality][0]).any()) for r in self._rows]
-        )  # type: ignore[index]
+        return np.array([r[modality] is not None and bool(np.isfinite(r[modality][0]).any()) for r in self._rows])  # type: ignore[index]
 
     def regular(self) -> set[str]:
         """The modalities whose features stand on a grid."""
@@ -113,6 +111,4 @@ def loader(data: ItemData, dims: Mapping[str, int], *, batch: int, seed: int | N
 
     if seed is None:
         return DataLoader(data, batch_size=batch, collate_fn=join)  # type: ignore[arg-type]
-    return DataLoader(
-        data, batch_sampler=LengthBatches(data.lengths, batch=batch, seed=seed), collate_fn=join
-    )  # type: ignore[arg-type]
+    return DataLoader(data, batch_sampler=LengthBatches(data.lengths, batch=batch, seed=seed), collate_fn=join)  # type: ignore[arg-type]

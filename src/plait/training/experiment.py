@@ -107,9 +107,7 @@ class Experiment:
             plan = given or StreamPlan()
             name = plan.stream or modality
             if name not in kinds:
-                problems.append(
-                    f"streams.{modality}: no recording has a stream {name!r}. {suggest(name, kinds)}"
-                )
+                problems.append(f"streams.{modality}: no recording has a stream {name!r}. {suggest(name, kinds)}")
                 continue
             self.streams[modality] = name
             specs[modality] = plan.feature
@@ -140,9 +138,7 @@ class Experiment:
     ) -> Experiment:
         """An experiment without targets: what a run already settled, met with new recordings."""
         task, unit = task_and_unit(recipe)
-        return cls(
-            recipe, corpus, ItemSet([], {}), [], task, unit, streams, {m: features[m] for m in streams}
-        )
+        return cls(recipe, corpus, ItemSet([], {}), [], task, unit, streams, {m: features[m] for m in streams})
 
     def prepare(self, store: Store, recordings: Iterable[str] | None = None, **options: Any) -> Features:
         """Compute what is missing of every feature. See `plait.features.prepare.prepare`."""

@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -23,71 +22,15 @@ from plait.features.store import Store
 from plait.model import Model, default_encoder
 from plait.parts import build
 from plait.progress import Progress
-from plait.recipe import Recipe, dump_recipe, parse_recipe
+from plait.recipe import Recipe, dump_recipe
 from plait.streams.items import Fold
 from plait.tasks import Task
 from plait.training.data import ItemData
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.noisy import noisy_sources
-from plait.training.trainer import train_model
+from plait.training.run import Member, Run
 
-__all__ = ["Member", "Run", "fit"]
-
-
-@dataclass(frozen=True)
-class Member:
-    """One trained model of a run: a seed and a fold."""
-
-    seed: int
-    fold: str
-
-    @property
-    def name(self) -> str:
-        return f"seed{self.seed}" + (f"-{self.fold}" if self.fold else "")
-
-
-class Run:
-    """A run on disk: the recipe with all defaults, what was split how, and the trained members.
-
-    Args:
-        folder: where `fit` wrote it.
-
-    Raises:
-        DataError: there is no run, or it is not finished.
-    """
-
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        try:
-            text = (self.folder / "recipe.yaml").read_text(encoding="utf-8")
-            self.info: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{self.folder}: is not a plait run ({error}). Make one with: plait fit RECIPE"
-            ) from error
-        self.recipe = parse_recipe(text, source=str(self.folder / "recipe.yaml"))
-        self.members = [Member(**m) for m in self.info["members"]]
-
-    @property
-    def finished(self) -> list[Member]:
-        return [m for m in self.members if (self.folder / m.name / "done.json").exists()]
-
-    def model(self, member: Member) -> Model:
-        """A trained member.
-
-        Raises:
-            DataError: it is not trained yet.
-        """
-        if member not in self.finished:
-            raise DataError(f"{self.folder}: {member.name} is not trained to its end. Go on with: plait fit")
-        return Model.load(self.folder / member.name)
-
-    def done(self, member: Member) -> dict[str, Any]:
-        """What is known of a trained member: its epoch ``log`` by column, ``seconds``, ``parameters``, ``targets``."""
-        found: dict[str, Any] = json.loads(
-            (self.folder / member.name / "done.json").read_text(encoding="utf-8")
-        )
-        return found
+__all__ = ["fit", "train_member"]
 
 
 def fit(
@@ -139,9 +82,7 @@ def _claim(folder: Path, recipe: Recipe, overwrite: bool) -> None:
     text, held = dump_recipe(recipe), folder / "recipe.yaml"
     if held.exists() and held.read_text(encoding="utf-8") != text:
         if not overwrite:
-            raise ConfigError(
-                f"{folder}: holds the run of another recipe. Choose another --out, or give --overwrite."
-            )
+            raise ConfigError(f"{folder}: holds the run of another recipe. Choose another --out, or give --overwrite.")
         shutil.rmtree(folder)
     elif overwrite and held.exists():
         shutil.rmtree(folder)
@@ -181,6 +122,8 @@ def _write_info(folder: Path, experiment: Experiment, members: Sequence[Member])
 
 def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> None:
     """Train one member of a claimed run to its end, from its checkpoint where it has one."""
+    from plait.training.trainer import train_model  # Lightning takes seconds to import: only where it trains
+
     run = Run(run_folder)
     torch.set_num_threads(run.recipe.train.threads)
     corpus = open_corpus(run.recipe, run.folder)
@@ -229,9 +172,7 @@ def build_model(experiment: Experiment, fold: Fold, features: Features) -> tuple
     for m in experiment.modalities:
         rows = data.features(m)
         if not rows:
-            raise DataError(
-                f"streams.{m}: no training item has it. Take it out of the recipe or change the split."
-            )
+            raise DataError(f"streams.{m}: no training item has it. Take it out of the recipe or change the split.")
         dims[m] = rows[0].shape[1]
         plan = recipe.streams.get(m)
         encoders[m] = (plan.encoder if plan else None) or default_encoder(data.typical_length(m))

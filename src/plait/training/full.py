@@ -44,9 +44,7 @@ def full_recipe(recipe: Recipe) -> Recipe:
         problems.extend(error.problems)
     full.fusion = fill(Fusion, recipe.fusion, "fusion")
     known = {k: v for k, v in options_of(Model).items() if k not in ("encoders", "fusion")}
-    problems += [
-        f"model.{k}: there is no such option. {suggest(k, known)}" for k in recipe.model if k not in known
-    ]
+    problems += [f"model.{k}: there is no such option. {suggest(k, known)}" for k in recipe.model if k not in known]
     full.model = {**known, **recipe.model}
     for name, plan in full.streams.items():
         if plan and plan.feature:

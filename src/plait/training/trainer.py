@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import warnings
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from plait.model import Model
 from plait.recipe import Augment, Train
@@ -23,29 +24,31 @@ __all__ = ["train_model"]
 
 
 class _History(Callback):
-    """The numbers of each epoch, kept in the checkpoint so that a resumed log is whole."""
+    """The numbers of each epoch in ``log.csv``, and in the checkpoint, so that a resumed log is whole."""
 
-    def __init__(self) -> None:
-        self.log: dict[str, list[float]] = {}
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[str, list[float]] = {}
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.log.setdefault("epoch", []).append(trainer.current_epoch)
+        self.rows.setdefault("epoch", []).append(trainer.current_epoch)
         for name, value in trainer.callback_metrics.items():
-            self.log.setdefault(name, []).append(float(value))
+            self.rows.setdefault(name, []).append(float(value))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "w", newline="", encoding="utf-8") as out:
+            csv.writer(out).writerows([self.rows.keys(), *zip(*self.rows.values())])
 
     def state_dict(self) -> dict[str, Any]:
-        return {"log": {k: list(v) for k, v in self.log.items()}}
+        return {"log": {k: list(v) for k, v in self.rows.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.log = state_dict["log"]
+        self.rows = state_dict["log"]
 
 
 class _Stop(Callback):
     """Passes KeyboardInterrupt on, where Lightning would swallow it."""
 
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if isinstance(exception, KeyboardInterrupt):
             raise exception
 
@@ -70,7 +73,7 @@ def train_model(
     checks = None if valid is None else loader(valid, dims, batch=train.batch, seed=None)
     steps = len(batches) * train.epochs + 1
     module = TrainingModule(model, train, augment, seed=seed, steps=steps, regular=data.regular())
-    history, early = _History(), train.stop == "early"
+    history, early = _History(folder / "log.csv"), train.stop == "early"
     keep = _checkpoints(folder, model, early)
     callbacks: list[Callback] = [history, keep, _Stop()]
     if early:
@@ -85,7 +88,7 @@ def train_model(
             max_epochs=train.epochs,
             callbacks=callbacks,
             plugins=[SafeCheckpoints()],
-            logger=_logger(folder, train),
+            logger=TensorBoardLogger(folder, name="tensorboard", version="") if train.log == "tensorboard" else False,
             gradient_clip_val=train.clip,
             accelerator="auto",
             devices=1,
@@ -97,12 +100,9 @@ def train_model(
         trainer.fit(module, batches, checks, ckpt_path=str(last) if last.exists() else None)
     if early:
         model.load_state_dict(
-            {
-                k.removeprefix("model."): v
-                for k, v in read_tree(Path(keep.best_model_path))["state_dict"].items()
-            }
+            {k.removeprefix("model."): v for k, v in read_tree(Path(keep.best_model_path))["state_dict"].items()}
         )
-    return history.log
+    return history.rows
 
 
 def _checkpoints(folder: Path, model: Model, early: bool) -> ModelCheckpoint:
@@ -111,14 +111,7 @@ def _checkpoints(folder: Path, model: Model, early: bool) -> ModelCheckpoint:
         return ModelCheckpoint(**options, filename="last", save_top_k=1, every_n_epochs=1)
     mode = "max" if model.task.higher_is_better else "min"
     monitor = f"valid_{model.task.main_metric}"
-    return ModelCheckpoint(
-        **options, filename="best", save_last=True, save_top_k=1, monitor=monitor, mode=mode
-    )
-
-
-def _logger(folder: Path, train: Train) -> CSVLogger | TensorBoardLogger:
-    kind = CSVLogger if train.log == "csv" else TensorBoardLogger
-    return kind(folder, name="log", version="")
+    return ModelCheckpoint(**options, filename="best", save_last=True, save_top_k=1, monitor=monitor, mode=mode)
 
 
 @contextmanager
@@ -129,6 +122,7 @@ def _quiet_lightning() -> Iterator[None]:
     with warnings.catch_warnings():
         for text in (
             ".*num_workers.*",
+            ".*no `val_dataloader`.*",
             ".*log_every_n_steps.*",
             ".*Checkpoint directory.*",
             ".*LeafSpec.*",

@@ -50,9 +50,7 @@ def reader_for(path: Path) -> str | None:
     return None
 
 
-def open_streams(
-    path: Path, reader: str | None = None, options: dict[str, Any] | None = None
-) -> dict[str, Stream]:
+def open_streams(path: Path, reader: str | None = None, options: dict[str, Any] | None = None) -> dict[str, Stream]:
     """Open a file or folder with the reader that claims it (or the one named).
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +14,15 @@ from plait.errors import DataError
 __all__ = ["Cursor", "av_errors", "remedy"]
 
 _LIMIT = 16
-_open: OrderedDict[int, Cursor] = OrderedDict()
+_open: OrderedDict[int, weakref.ref[Cursor]] = OrderedDict()
 _inherited: list[Any] = []
 
 
-def av_errors() -> tuple[type[BaseException], ...]:
+def av_errors() -> tuple[type[Exception], ...]:
     """What PyAV raises for bad bytes."""
     import av
 
-    return (av.error.FFmpegError, OSError, ValueError, ArithmeticError, MemoryError)
+    return (av.error.FFmpegError, OSError, ValueError, ArithmeticError, MemoryError, IndexError)
 
 
 def remedy(path: Path) -> str:
@@ -106,14 +107,16 @@ class Cursor:
         import av
 
         while len(_open) >= _LIMIT:
-            next(iter(_open.values())).close()
+            _, oldest = _open.popitem(last=False)
+            if (cursor := oldest()) is not None:
+                cursor.close()
         try:
             self._container = av.open(str(self.path), metadata_errors="ignore")
             self._container.streams[self.track].thread_type = "AUTO" if self.threads else "NONE"
-        except (*av_errors(), IndexError) as error:
+        except av_errors() as error:
             raise self._broken(error) from error
         self._pid = os.getpid()
-        _open[id(self)] = self
+        _open[id(self)] = weakref.ref(self)
 
     def _broken(self, error: BaseException) -> DataError:
         return DataError(f"{self.path}: track {self.track} does not decode ({error}). {remedy(self.path)}")

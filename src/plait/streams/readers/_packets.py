@@ -19,6 +19,9 @@ __all__ = ["Track", "scan"]
 _INDEXED = ("mov", "avi", "wav", "w64", "flac", "aiff")
 """Formats whose header states how long each track is; of others it is a guess of the demuxer."""
 
+_SEEKABLE = ("mov", "matroska", "wav", "w64", "flac", "aiff")
+"""Formats that give the same times after a seek; others (MPEG streams, mp3) guess them from bytes passed over."""
+
 _TS_DISCONT, _ATTACHED_PICTURE = 0x0200, 0x0400
 
 
@@ -37,6 +40,8 @@ class Track:
     origin: Fraction
     ordered: bool
     """Whether packets bear no presentation times of their own (AVI), so that frames go by their order."""
+    seekable: bool
+    """Whether reading may start in the middle."""
     pts: NDArray[np.int64]
     duration: NDArray[np.int64]
     key: NDArray[np.bool_]
@@ -119,9 +124,7 @@ def _shortfalls(path: Path, container: Any, notes: dict[int, _Notes]) -> list[st
                 f"{path}: {stream.type} ends at {note.end * tick:.3f} s ({len(note.pts)} packets), but its index "
                 f"promises {stream.duration * tick:.3f} s. The file is cut short. {remedy(path)}"
             )
-    ends = [
-        float(n.end * s.time_base) for s in container.streams if (n := notes[s.index]).pts and s.time_base
-    ]
+    ends = [float(n.end * s.time_base) for s in container.streams if (n := notes[s.index]).pts and s.time_base]
     if kind.startswith("matroska") and container.duration and ends:
         promised = container.duration / 1e6
         if promised - max(ends) > max(0.25, 0.02 * promised):
@@ -135,18 +138,19 @@ def _shortfalls(path: Path, container: Any, notes: dict[int, _Notes]) -> list[st
 def _is_short(stream: Any, note: _Notes) -> bool:
     if not stream.duration:
         return False
-    missing = (stream.start_time or 0) + stream.duration - note.end
+    missing = int((stream.start_time or 0) + stream.duration - note.end)
     step = int(np.median(note.duration)) if note.duration else 1
     if missing <= 1.5 * step:
         return False
     fewer = stream.type == "video" and len(note.pts) < stream.frames
-    return fewer or missing > 0.05 * stream.duration
+    return bool(fewer or missing > 0.05 * stream.duration)
 
 
 def _first(container: Any) -> Fraction:
     """Where the first track of a format without a zero begins, seconds."""
     starts = [s.start_time * Fraction(s.time_base) for s in container.streams if s.start_time is not None]
-    return min(starts, default=Fraction(0))
+    first: Fraction = min(starts, default=Fraction(0))
+    return first
 
 
 def _track(path: Path, container: Any, stream: Any, note: _Notes) -> Track:
@@ -157,20 +161,23 @@ def _track(path: Path, container: Any, stream: Any, note: _Notes) -> Track:
             f"Put them into a container with times: ffmpeg -i {path.name} -c copy {path.stem}.mkv"
         )
     kind, context = container.format.name, stream.codec_context
+    if context is None:
+        raise DataError(f"{path}: the {stream.type} is in a format that is not known. {remedy(path)}")
     floating = bool(int(container.format.flags) & _TS_DISCONT) or kind == "mp3"
     flags = np.array(note.flags, bool)
-    pairs = zip(note.pts, note.dts)
+    pairs = list(zip(note.pts, note.dts))
+    times = [d if p is None else p for p, d in pairs]
     if kind == "avi":  # its frames stand in the order of decoding; the demuxer's guess at pts is a frame late
         times = [p if d is None else d for p, d in pairs]
-    else:
-        times = [d if p is None else p for p, d in pairs]
+    ordered = kind == "avi" or None in note.pts or len(set(times)) < len(times)
     common = {
         "path": path,
         "index": stream.index,
         "type": stream.type,
         "tick": Fraction(stream.time_base),
         "origin": _first(container) if floating else Fraction(0),
-        "ordered": kind == "avi" or None in note.pts or len(set(times)) < len(times),
+        "ordered": ordered,
+        "seekable": kind.startswith(_SEEKABLE) and not ordered,
         "pts": np.array(times, np.int64),
         "duration": np.array(note.duration, np.int64),
         "key": flags[:, 0],

@@ -24,7 +24,7 @@ _LONG = 200_000_000
 
 
 def shown(track: Track) -> NDArray[np.int64]:
-    """Packets that become pictures, in order of showing: those that the edit list keeps, from the first key frame on."""
+    """Packets that become pictures, in order of showing: what the edit list keeps, from the first key frame on."""
     keep = ~track.discard
     if track.key.any():
         first = int(np.argmax(track.key))
@@ -40,9 +40,7 @@ def shown(track: Track) -> NDArray[np.int64]:
     return kept[np.argsort(track.pts[kept], kind="stable")]
 
 
-def picture_clock(
-    pts: NDArray[np.int64], tick: Fraction, rates: tuple[Fraction, ...], origin: Fraction
-) -> Clock:
+def picture_clock(pts: NDArray[np.int64], tick: Fraction, rates: tuple[Fraction, ...], origin: Fraction) -> Clock:
     """A Grid if one rate explains all times to half a tick, else Ticks.
 
     >>> picture_clock(np.array([0, 33, 67, 100]), Fraction(1, 1000), (Fraction(30),), Fraction(0)).describe()["rate"]
@@ -57,12 +55,10 @@ def picture_clock(
         rates = (*rates, rational(float(mean)), mean.limit_denominator(1001), mean)
     for rate in rates or (Fraction(25),):
         step = 1 / (rate * tick)
-        residue = from_start - np.arange(n) * step.numerator / step.denominator
+        residue = from_start - np.arange(n) * float(step)
         low, high = float(residue.min()), float(residue.max())
         if high - low <= min(1, 0.25 * float(step)) + 1e-6:
-            middle = (
-                0 if max(high, -low) <= 0.5 + 1e-6 else Fraction((low + high) / 2).limit_denominator(1000)
-            )
+            middle = 0 if max(high, -low) <= 0.5 + 1e-6 else Fraction((low + high) / 2).limit_denominator(1000)
             return Grid((int(pts[0]) + middle) * tick - origin, rate, n)
     return Ticks(pts * float(tick) - float(origin))
 
@@ -107,7 +103,7 @@ class Pictures:
     """Frames [n, h, w, 3 or 1] uint8 of one track; `plait.streams.stream.Source`.
 
     Frames find their place by their presentation time, so one that the decoder drops is noticed; in a container
-    without such times they go by their order, always from the start.
+    without such times they go by their order. Where a seek is not to be trusted, decoding goes from the start.
     """
 
     path: Path
@@ -116,11 +112,14 @@ class Pictures:
     keys: NDArray[np.int64]
     tick: Fraction
     ordered: bool
+    seekable: bool
     size: tuple[int, int]
     grey: bool
     turns: int
     shape: tuple[int, ...] = ()
     _next: int = 0
+    _from: int | None = None
+    """The key frame just sought, until a picture shows that the demuxer landed no later."""
     _scaler: Any = field(default=None, repr=False)
 
     @classmethod
@@ -138,6 +137,7 @@ class Pictures:
             np.flatnonzero(key),
             track.tick,
             track.ordered,
+            track.seekable,
             size[::-1] if turns % 2 else size,
             grey,
             turns,
@@ -169,18 +169,18 @@ class Pictures:
 
     def _rewind(self) -> None:
         self.cursor.start()
-        self._next = 0
+        self._next, self._from = 0, None
 
     def _move(self, lo: int) -> bool:
         """Make sure that decoding on reaches frame ``lo``; says whether it had to seek."""
-        key = 0 if self.ordered else int(self.keys[np.searchsorted(self.keys, lo, "right") - 1])
+        key = int(self.keys[np.searchsorted(self.keys, lo, "right") - 1]) if self.seekable else 0
         if self.cursor.is_open and key <= self._next <= lo:
             return False
         if key == 0:
             self._rewind()
             return False
         self.cursor.start(int(self.pts[key]))
-        self._next = key
+        self._next = self._from = key
         return True
 
     def _fill(self, out: NDArray[Any], lo: int, hi: int) -> NDArray[np.int64]:
@@ -189,6 +189,9 @@ class Pictures:
             i = self._place(frame)
             if i is None:
                 continue
+            if self._from is not None and i > self._from:
+                break  # landed behind the key frame: what follows leans on pictures that were not decoded
+            self._from = None
             self._next = i + 1
             if lo <= i < hi and not frame.is_corrupt:
                 out[i - lo] = self._picture(frame)

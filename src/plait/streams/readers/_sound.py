@@ -38,8 +38,8 @@ class Layout:
     """Grid index of the first sample that the packet yields."""
     size: NDArray[np.int64]
     grid: Grid
-    exact: bool
-    """Whether places are known to the sample, so that reading may seek."""
+    seekable: bool
+    """Whether reading may start in the middle: places are known to the sample, and the format seeks exactly."""
 
 
 def sound_layout(track: Track) -> Layout:
@@ -58,10 +58,9 @@ def sound_layout(track: Track) -> Layout:
     size, exact = _sizes(track, tick)
     counted = np.concatenate([[0], np.cumsum(size[:-1])])
     slack = max(1.5 * tick, _SLACK * rate)
+    place = np.rint(ideal).astype(np.int64)
     if exact:
         place = counted + _offsets(track, ideal - counted, slack, tick)
-    else:
-        place = np.rint(ideal).astype(np.int64)
     front, back = _trimmed(track, size)
     kept = np.flatnonzero(size - front > 0)
     if not len(kept):
@@ -72,7 +71,7 @@ def sound_layout(track: Track) -> Layout:
     seconds = track.pts[0] * track.tick - track.origin + Fraction(round(shift * 1000), 1000 * rate)
     end = int(place[-1] + size[-1] - back[-1])
     grid = Grid(seconds + Fraction(zero, rate), rate, max(end - zero, 0))
-    return Layout(track.pts, place + front - zero, size - front - back, grid, exact)
+    return Layout(track.pts, place + front - zero, size - front - back, grid, exact and track.seekable)
 
 
 def _sizes(track: Track, tick: float) -> tuple[NDArray[np.int64], bool]:
@@ -116,7 +115,7 @@ def _check_jump(track: Track, i: int, seconds: float) -> None:
         what = "go backwards" if seconds < 0 else "jump"
         raise DataError(
             f"{track.path}: times of the sound {what} by {abs(seconds):.3f} s at packet {i} ({at:.3f} s). Expected "
-            f"times that go on. Split the file there, or re-encode it: ffmpeg -i {track.path.name} {track.path.stem}.mkv"
+            f"times that go on. Split the file there, or re-encode: ffmpeg -i {track.path.name} {track.path.stem}.mkv"
         )
 
 
@@ -166,9 +165,7 @@ class Sound:
                 f"{track.path}: the sound has {track.channels} channels at {track.sample_rate} Hz; expected both "
                 f"above 0. {remedy(track.path)}"
             )
-        return cls(
-            track.path, Cursor(track.path, track.index), sound_layout(track), track.tick, track.channels
-        )
+        return cls(track.path, Cursor(track.path, track.index), sound_layout(track), track.tick, track.channels)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -204,7 +201,7 @@ class Sound:
         """Make sure that decoding on reaches sample ``lo``."""
         rate = float(self.layout.grid.rate)
         here = self._block[0] if self._block else self._at
-        near = (_NEAR if self.layout.exact else np.inf) * rate
+        near = (_NEAR if self.layout.seekable else np.inf) * rate
         if here is not None and self.cursor.is_open and 0 <= lo - here <= near:
             return
         if lo <= near:
@@ -294,12 +291,9 @@ class Sound:
 def _floats(frame: Any) -> NDArray[np.float32]:
     """[samples, channels] in -1..1."""
     values = frame.to_ndarray()
-    if frame.format.is_planar:
-        values = values.T
-    else:
-        values = values.reshape(-1, frame.layout.nb_channels)
+    values = values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels)
     if values.dtype.kind == "u":
-        return ((values.astype(np.float32) - 128) / 128).astype(np.float32)
+        return np.asarray((values.astype(np.float32) - 128) / 128, np.float32)
     if values.dtype.kind == "i":
-        return (values / np.float32(-float(np.iinfo(values.dtype).min))).astype(np.float32)
+        return np.asarray(values * (-1 / float(np.iinfo(values.dtype).min)), np.float32)
     return np.ascontiguousarray(values, np.float32)

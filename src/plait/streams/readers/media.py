@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from plait.errors import ConfigError, DataError
 from plait.streams.readers import Reader
+from plait.streams.readers._cursor import remedy
 from plait.streams.readers._packets import Track, scan
 from plait.streams.readers._pictures import Pictures, picture_clock, rotation
 from plait.streams.readers._sound import Sound
@@ -21,8 +22,8 @@ class Media(Reader):
     Times are the container's own presentation times: an edit list, encoder priming and different starts of
     picture and sound are kept as they are, to the tick. Formats without a zero of their own (MPEG program and
     transport streams, mp3) start at 0. A constant frame rate gives a `Grid` of that exact fraction, any other
-    `Ticks`. Where the sound stops and goes on, samples are NaN. AVI has no presentation times: frames go by their
-    order, and a place in the middle is reached by decoding from the start.
+    `Ticks`. Where the sound stops and goes on, samples are NaN. AVI has no presentation times: frames go by
+    their order. In AVI and in formats without a zero, a place in the middle is reached by decoding from the start.
 
     Opening reads the packets and decodes none. Reading decodes from the key frame before; reading on from
     where the last read ended decodes on.
@@ -39,9 +40,10 @@ class Media(Reader):
     ['.3gp', '.aac', '.aif']
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = tuple(
-        ".mp4 .m4v .mov .mkv .avi .webm .mpg .mpeg .ts .mts .m2ts .flv .wmv .3gp .ogv "
-        ".wav .flac .mp3 .m4a .ogg .oga .aac .opus .wma .aif .aiff .au".split()
+    suffixes: ClassVar[tuple[str, ...]] = (
+        *(".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv"),
+        *(".wmv", ".3gp", ".ogv", ".wav", ".flac", ".mp3", ".m4a", ".ogg", ".oga", ".aac", ".opus", ".wma"),
+        *(".aif", ".aiff", ".au"),
     )
 
     def __init__(self, *, grey: bool = False, width: int | None = None, height: int | None = None) -> None:
@@ -55,11 +57,12 @@ class Media(Reader):
             raise DataError(f"{path}: no such media file. Correct the path or put the file there.")
         found: dict[str, Stream] = {}
         for track in scan(path):
-            names = [
-                n for n in found if n.rstrip("0123456789") == ("video" if track.type == "video" else "audio")
-            ]
+            names = [n for n in found if n.rstrip("0123456789") == ("video" if track.type == "video" else "audio")]
             name = f"{track.type}{len(names) + 1 if names else ''}"
-            found[name] = self._video(track) if track.type == "video" else self._audio(track)
+            try:
+                found[name] = self._video(track) if track.type == "video" else self._audio(track)
+            except (ArithmeticError, ValueError) as error:  # numbers in a broken header that no clock can hold
+                raise DataError(f"{path}: times of the {track.type} make no sense ({error}). {remedy(path)}") from error
         if not found:
             raise DataError(f"{path}: has neither pictures nor sound in it. Leave it out of the manifest.")
         return found

@@ -1,0 +1,234 @@
+"""Arrays in files: NumPy (without pickle) and MATLAB."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.errors import ConfigError, DataError
+from plait.parts import suggest
+from plait.streams.clock import Clock, Grid, Ticks
+from plait.streams.readers import Reader
+from plait.streams.readers._words import Later, read_bytes
+from plait.streams.stream import KINDS, Stream
+
+__all__ = ["Array"]
+
+_MAT_NUMBERS = ["double", "single", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "logical"]
+
+
+@dataclass(frozen=True)
+class _Variable:
+    """An array in a file: known by its header, loaded later."""
+
+    shape: tuple[int, ...]
+    kind: str
+    """NumPy's letter for the type."""
+    load: Callable[[], NDArray[Any]]
+
+
+class Array(Reader):
+    """Streams of ``.npy`` (``values``, memory-mapped), ``.npz`` and ``.mat`` (by the variables' names).
+
+    Without ``rate`` or ``times``, observation i stands at i seconds; a ``rate`` or ``duration`` in the
+    manifest's entry then says what the clock really is.
+
+    Args:
+        variable: the array to take where the file has several; without it every numeric one becomes a stream.
+        rate: observations a second.
+        times: a ``.npy`` file beside this one, or a variable in it, with one time in seconds an observation.
+        time_axis: the axis along which time runs; it is moved to the front.
+        kind: of stream (`KINDS`); without it text is words, [n, h, w, c] frames, [n, j, 2 or 3] pose, else series.
+        row: take ``values[row]`` as a single observation (tables with one row a recording).
+
+    Raises:
+        ConfigError: both a rate and times, or an unknown kind.
+        DataError: not such a file, MATLAB 7.3, objects in it, no such variable or row, a clock of another length.
+
+    >>> sorted(Array(rate=50).suffixes)
+    ['.mat', '.npy', '.npz']
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".npy", ".npz", ".mat")
+
+    def __init__(
+        self,
+        *,
+        variable: str | None = None,
+        rate: float | str | None = None,
+        times: str | None = None,
+        time_axis: int = 0,
+        kind: str | None = None,
+        row: int | None = None,
+    ) -> None:
+        if rate is not None and times is not None:
+            raise ConfigError("array: got both a rate and times; expected one of them.")
+        if kind is not None and kind not in KINDS:
+            raise ConfigError(f"array.kind: {kind!r} is unknown. {suggest(kind, KINDS)}")
+        self.variable, self.rate, self.times = variable, rate, times
+        self.time_axis, self.kind, self.row = time_axis, kind, row
+
+    def open(self, path: Path) -> dict[str, Stream]:
+        found = _variables(path)
+        if self.variable is not None:
+            if self.variable not in found:
+                raise DataError(f"{path}: has no array {self.variable!r}. {suggest(self.variable, found)}")
+            chosen = {self.variable: found[self.variable]}
+        else:
+            chosen = {k: v for k, v in found.items() if v.kind in "biuf" and v.shape and k != self.times}
+        if not chosen:
+            raise DataError(
+                f"{path}: has no numeric array. Expected one of numbers; it has: {', '.join(found) or 'none'}."
+            )
+        return {name: self._stream(path, name, v, found) for name, v in chosen.items()}
+
+    def _stream(self, path: Path, name: str, variable: _Variable, found: dict[str, _Variable]) -> Stream:
+        where = str(path) if path.suffix == ".npy" else f"{path}:{name}"
+        if variable.kind not in "biufU":
+            raise DataError(
+                f"{where}: is an array of objects or complex numbers; expected real numbers or text. Save it so."
+            )
+        n, *rest = self._shape(where, variable)
+        kind = self.kind or _kind(variable.kind, n, rest)
+        if kind in ("series", "waveform") and not rest:
+            rest = [1]
+        load = partial(self._values, variable, (n, *rest))
+        clock = self._clock(path, where, n, found)
+        return Stream(clock, Later(load, n, tuple(rest), where, keep=path.suffix != ".npy"), kind, (), where)
+
+    def _shape(self, where: str, variable: _Variable) -> tuple[int, ...]:
+        shape = variable.shape
+        if self.row is not None:
+            if not shape or not -shape[0] <= self.row < shape[0]:
+                raise DataError(f"{where}: has shape {shape}, so no row {self.row}. Correct the row.")
+            return (1, *shape[1:])
+        if not shape or not -len(shape) <= self.time_axis < len(shape):
+            raise DataError(
+                f"{where}: has shape {shape}, so no time axis {self.time_axis}. Set time_axis to one it has."
+            )
+        rest = list(shape)
+        return (rest.pop(self.time_axis), *rest)
+
+    def _values(self, variable: _Variable, shape: tuple[int, ...]) -> NDArray[Any]:
+        values = variable.load()
+        values = np.asarray(values[self.row])[None] if self.row is not None else np.moveaxis(values, self.time_axis, 0)
+        values = values.reshape(shape) if values.size == np.prod(shape, dtype=np.int64) else values
+        return values.astype(object) if values.dtype.kind == "U" else values
+
+    def _clock(self, path: Path, where: str, n: int, found: dict[str, _Variable]) -> Clock:
+        if self.times is None:
+            return Grid(0, self.rate if self.rate is not None else 1, n)
+        beside = path.with_name(self.times)
+        if self.times in found:
+            times = found[self.times].load()
+        elif beside.is_file():
+            times = _npy(beside).load()
+        else:
+            raise DataError(
+                f"{where}: there is neither a variable nor a file {self.times!r} with its times. Correct the name."
+            )
+        try:
+            clock = Ticks(np.asarray(times).reshape(-1))
+        except (DataError, ValueError, TypeError) as error:
+            raise DataError(f"{where}: {self.times}: {error}") from error
+        if len(clock) != n:
+            raise DataError(
+                f"{where}: {n} observations, but {self.times!r} has {len(clock)} times. "
+                "Expected one each; correct the times."
+            )
+        return clock
+
+
+def _kind(letter: str, n: int, rest: list[int]) -> str:
+    if letter == "U":
+        return "words"
+    if len(rest) == 3 and letter in "bu":
+        return "frames"
+    return "pose" if len(rest) == 2 and rest[1] in (2, 3) else "series"
+
+
+def _variables(path: Path) -> dict[str, _Variable]:
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Correct the path or put the file there.")
+    if suffix == ".npy":
+        return {"values": _npy(path)}
+    return _npz(path) if suffix == ".npz" else _mat(path)
+
+
+def _broken(path: Path, what: str, error: Exception) -> DataError:
+    return DataError(f"{path}: cannot be read as {what} ({error}). Get a whole copy, or save the arrays anew.")
+
+
+def _npy(path: Path) -> _Variable:
+    values = _mapped(path)
+    return _Variable(tuple(values.shape), values.dtype.kind, partial(_mapped, path))
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (ValueError, OSError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError) as error:
+        raise _broken(path, "an array without objects (.npy)", error) from error
+
+
+def _npz(path: Path) -> dict[str, _Variable]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [n for n in archive.namelist() if n.endswith(".npy")]
+            return {n[:-4]: _Variable(*_header(archive, n), partial(_member, path, n)) for n in names}
+    except DataError:
+        raise
+    except Exception as error:  # zipfile and NumPy's header parser raise whatever broken bytes lead to
+        raise _broken(path, "an archive of arrays (.npz)", error) from error
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], str]:
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = reader(file)
+    return tuple(shape), dtype.kind
+
+
+def _member(path: Path, name: str) -> NDArray[Any]:
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    except Exception as error:  # as above
+        raise _broken(path, f"an archive of arrays; {name}", error) from error
+
+
+def _mat(path: Path) -> dict[str, _Variable]:
+    if read_bytes(path)[:20].startswith(b"MATLAB 7.3") or read_bytes(path)[:4] == b"\x89HDF":
+        raise DataError(
+            f"{path}: is a MATLAB 7.3 (HDF5) file, which is not read. In MATLAB: load it, then save(..., '-v7'); "
+            "in Python: read it with h5py and save it with np.save."
+        )
+    import scipy.io
+
+    try:
+        listed = scipy.io.whosmat(path)
+    except Exception as error:  # its parser raises whatever broken bytes lead to
+        raise _broken(path, "a MATLAB file", error) from error
+    letter = {**dict.fromkeys(_MAT_NUMBERS, "f"), "char": "U"}
+    return {
+        name: _Variable(tuple(shape), letter.get(kind, "O"), partial(_mat_values, path, name))
+        for name, shape, kind in listed
+    }
+
+
+def _mat_values(path: Path, name: str) -> NDArray[Any]:
+    import scipy.io
+
+    try:
+        return np.asarray(scipy.io.loadmat(path, variable_names=[name])[name])
+    except Exception as error:  # as above
+        raise _broken(path, f"a MATLAB file; {name}", error) from error

@@ -1,0 +1,164 @@
+"""Tables with one row an observation: CSV, TSV, Parquet."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.errors import ConfigError, DataError, raise_all
+from plait.parts import suggest
+from plait.streams.clock import Clock, Grid, Spans, Ticks
+from plait.streams.readers import Reader
+from plait.streams.readers._columns import find_time, load, numbers, seconds
+from plait.streams.readers._words import refuse_infinite
+from plait.streams.stream import KINDS, ArraySource, Stream
+
+__all__ = ["Table"]
+
+_UNITS = ("auto", "s", "ms", "us", "ns")
+_DISORDER = ("error", "sort", "drop")
+
+
+class Table(Reader):
+    """A stream ``series`` with the table's numeric columns as channels; a text column that is named is one of words.
+
+    The clock is a column of times, or a ``rate``. Times are seconds, or counted in ``unit``; Unix times and
+    ISO 8601 (without a zone: UTC) give Unix seconds. Without ``unit`` the name of the column says it (``t_ms``), or
+    the magnitude (Unix times in ms, us or ns are told apart so; small numbers are seconds). Empty cells are NaN.
+    The table is parsed whole when opened, since its clock stands between its values.
+
+    Args:
+        time: the column of times; without it the first named time, timestamp, t, seconds, datetime, date ...
+        rate: observations a second, in place of a column.
+        columns: which columns to take; without it all numeric ones but the time.
+        kind: of the stream (`KINDS`).
+        unit: of numeric times: auto, s, ms, us, ns.
+        on_disorder: what to do with times that repeat or go backwards: ``error``, ``sort`` (stably; repeated ones
+            stay), ``drop`` (keep the first, and what moves on). How many is logged.
+        header: whether the first line names the columns; without it they are ``c0``, ``c1`` ...
+
+    Raises:
+        ConfigError: an unknown kind, unit or way, or both a time and a rate.
+        DataError: no rows, no times, a cell that is no number, infinite values, times that repeat or go backwards;
+            with row and column.
+
+    >>> Table(rate=50).suffixes
+    ('.csv', '.tsv', '.parquet', '.pq')
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet", ".pq")
+
+    def __init__(
+        self,
+        *,
+        time: str | None = None,
+        rate: float | str | None = None,
+        columns: list[str] | None = None,
+        kind: str = "series",
+        unit: str = "auto",
+        on_disorder: str = "error",
+        header: bool = True,
+    ) -> None:
+        for name, value, known in (
+            ("kind", kind, KINDS),
+            ("unit", unit, _UNITS),
+            ("on_disorder", on_disorder, _DISORDER),
+        ):
+            if value not in known:
+                raise ConfigError(f"table.{name}: {value!r} is unknown. {suggest(value, known)}")
+        if time is not None and rate is not None:
+            raise ConfigError("table: got both a time column and a rate; expected one of them.")
+        self.time, self.rate, self.columns, self.kind = time, rate, columns, kind
+        self.unit, self.on_disorder, self.header = unit, on_disorder, header
+
+    def open(self, path: Path) -> dict[str, Stream]:
+        table = load(path, self.header)
+        if not table.num_rows:
+            raise DataError(f"{path}: has no rows of values. Expected a header and a row an observation; get it anew.")
+        name = find_time(table.column_names, self.time, path, needed=self.rate is None)
+        channels, texts = self._columns(path, table, name)
+        if self.rate is not None:
+            clock: Clock = Grid(0, self.rate, table.num_rows)
+            keep = np.arange(table.num_rows)
+        else:
+            clock, keep = self._clock(path, seconds(path, table, name or "", self.unit))
+        return self._streams(
+            path, clock, {k: v[keep] for k, v in channels.items()}, {k: v[keep] for k, v in texts.items()}
+        )
+
+    def _columns(
+        self, path: Path, table: Any, time: str | None
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+        unknown = [c for c in self.columns or () if c not in table.column_names]
+        raise_all(DataError, [f"{path}: has no column {c!r}. {suggest(c, table.column_names)}" for c in unknown])
+        chosen = self.columns or [c for c in table.column_names if c != time]
+        channels: dict[str, NDArray[Any]] = {}
+        texts: dict[str, NDArray[Any]] = {}
+        problems: list[str] = []
+        left: list[str] = []
+        for name in chosen:
+            try:
+                values = numbers(path, table, name)
+                if values is not None:
+                    channels[name] = refuse_infinite(values, f"{path} column {name!r}")
+                elif self.columns:
+                    texts[name] = np.array(["" if v is None else str(v) for v in table[name].to_pylist()], object)
+                else:
+                    left.append(name)
+            except DataError as error:
+                problems += error.problems
+        raise_all(DataError, problems)
+        if left:
+            logging.getLogger("plait").info(
+                "%s: text columns left out (name them to read them): %s", path, ", ".join(left)
+            )
+        if not channels and not texts:
+            raise DataError(f"{path}: has no numeric column beside its time. It has: {', '.join(table.column_names)}.")
+        return channels, texts
+
+    def _clock(self, path: Path, times: NDArray[np.float64]) -> tuple[Clock, NDArray[np.int64]]:
+        """The clock and the rows that it keeps, in their order."""
+        steps = np.diff(times)
+        again, back = np.flatnonzero(steps == 0), np.flatnonzero(steps < 0)
+        keep = np.arange(len(times))
+        if len(again) or len(back):
+            if self.on_disorder == "error":
+                raise DataError(_disorder(path, times, again, back))
+            if self.on_disorder == "sort":
+                keep = np.argsort(times, kind="stable")
+            else:
+                before = np.concatenate([[-np.inf], np.maximum.accumulate(times)[:-1]])
+                keep = np.flatnonzero(times > before)
+            logging.getLogger("plait").warning(
+                "%s: %d times repeat and %d go backwards; on_disorder=%s kept %d of %d rows",
+                path, len(again), len(back), self.on_disorder, len(keep), len(times),
+            )  # fmt: skip
+        return Ticks(times[keep]), keep
+
+    def _streams(
+        self, path: Path, clock: Clock, channels: dict[str, NDArray[Any]], texts: dict[str, NDArray[Any]]
+    ) -> dict[str, Stream]:
+        found = {}
+        if channels:
+            values = np.stack(list(channels.values()), 1)
+            found["series"] = Stream(clock, ArraySource(values), self.kind, tuple(channels), str(path))
+        for name, column in texts.items():
+            span = Spans(clock.times, clock.times)
+            found[name] = Stream(span, ArraySource(column), "words", (), f"{path}:{name}")
+        return found
+
+
+def _disorder(path: Path, times: NDArray[np.float64], again: NDArray[np.int64], back: NDArray[np.int64]) -> list[str]:
+    problems = []
+    for what, rows in (("repeat", again), ("go backwards", back)):
+        if len(rows):
+            i = int(rows[0])
+            problems.append(
+                f"{path}: times {what} in {len(rows)} places, first at row {i + 2}: {times[i]:.6f} s, then "
+                f"{times[i + 1]:.6f} s. Correct them, or set on_disorder to sort or drop."
+            )
+    return problems

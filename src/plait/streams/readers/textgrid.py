@@ -1,0 +1,112 @@
+"""Praat TextGrids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from plait.errors import DataError
+from plait.streams.readers import Reader
+from plait.streams.readers._words import read_text, words
+from plait.streams.stream import Stream
+
+__all__ = ["TextGrid"]
+
+T = TypeVar("T")
+
+_TOKEN = re.compile(
+    r'"(?P<text>(?:[^"]|"")*)"|(?<!\S)(?P<number>[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)(?!\S)|(?P<flag><\w+>)'
+)
+
+
+class TextGrid(Reader):
+    """One stream of words a tier, by the tier's name: intervals with their span, points with a span of length 0.
+
+    Both text forms of the format are read as Praat reads them: only numbers, quoted texts and flags that stand
+    free count. Intervals without text are left out. Tiers of one name become ``name``, ``name2`` ...
+
+    Source: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
+
+    Raises:
+        DataError: on opening, with the line at which the file is not a TextGrid.
+
+    >>> TextGrid().suffixes
+    ('.textgrid',)
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".textgrid",)
+
+    def open(self, path: Path) -> dict[str, Stream]:
+        tokens = _Tokens(path, read_text(path))
+        kind, content = tokens.text("the file type"), tokens.text("the object class")
+        if (kind, content) != ("ooTextFile", "TextGrid"):
+            raise tokens.error(f"got {kind!r}, {content!r}; expected 'ooTextFile', 'TextGrid'")
+        tokens.number("the start"), tokens.number("the end")
+        if tokens.flag() != "<exists>":
+            return {}
+        found: dict[str, Stream] = {}
+        for number in range(1, tokens.count("the number of tiers") + 1):
+            tier, rows = _tier(tokens)
+            name = base = tier or f"tier{number}"
+            twin = 2
+            while name in found:
+                name, twin = f"{base}{twin}", twin + 1
+            found[name] = words(path, rows)
+        return found
+
+
+def _tier(tokens: _Tokens) -> tuple[str, list[tuple[float, float, str]]]:
+    kind, name = tokens.text("a tier's class"), tokens.text("a tier's name")
+    if kind not in ("IntervalTier", "TextTier"):
+        raise tokens.error(f"got the tier class {kind!r}; expected 'IntervalTier' or 'TextTier'")
+    tokens.number("a tier's start"), tokens.number("a tier's end")
+    rows = []
+    for _ in range(tokens.count("the number of intervals")):
+        start = tokens.number("a time")
+        stop = tokens.number("an interval's end") if kind == "IntervalTier" else start
+        if stop < start:
+            raise tokens.error(f"an interval runs from {start} to {stop} s; expected an end after its start")
+        text = tokens.text("a label").strip()
+        if text or kind == "TextTier":
+            rows.append((start, stop, text))
+    return name, rows
+
+
+class _Tokens:
+    """The free-standing tokens of the file, one after the other."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self._path, self._text = path, text
+        self._matches = _TOKEN.finditer(text)
+        self._at = 0
+
+    def text(self, what: str) -> str:
+        return self._take("text", what, lambda s: s.replace('""', '"'))
+
+    def number(self, what: str) -> float:
+        return self._take("number", what, float)
+
+    def flag(self) -> str:
+        return self._take("flag", "<exists> or <absent>", str)
+
+    def count(self, what: str) -> int:
+        value = self.number(what)
+        if value < 0 or value != int(value) or value > len(self._text):
+            raise self.error(f"{what} is {value}")
+        return int(value)
+
+    def error(self, what: str) -> DataError:
+        line = self._text.count("\n", 0, self._at) + 1
+        return DataError(f"{self._path}:{line}: {what}. Open the TextGrid in Praat and save it anew as text.")
+
+    def _take(self, group: str, what: str, make: Callable[[str], T]) -> T:
+        match = next(self._matches, None)
+        if match is None:
+            self._at = len(self._text)
+            raise self.error(f"the file ends where {what} should stand; it is cut short")
+        self._at = match.start()
+        if match.lastgroup != group:
+            raise self.error(f"got {match.group()[:40]!r}; expected {what}")
+        return make(match.group(group))

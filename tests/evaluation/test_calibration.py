@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plait.errors import DataError
+from plait.evaluation.calibration import calibration_error, reliability
+
+
+def naive(scores, target, bins):
+    """Equations 1 to 3 of Guo et al. 2017, word for word."""
+    total = 0.0
+    for m in range(1, bins + 1):
+        inside = [i for i in range(len(target)) if (m - 1) / bins < max(scores[i]) <= m / bins]
+        if inside:
+            accuracy = sum(int(np.argmax(scores[i])) == target[i] for i in inside) / len(inside)
+            confidence = sum(max(scores[i]) for i in inside) / len(inside)
+            total += len(inside) / len(target) * abs(accuracy - confidence)
+    return total
+
+
+@given(st.integers(0, 1000), st.integers(2, 6), st.integers(1, 20))
+@settings(max_examples=50, deadline=None)
+def test_error_is_the_papers(seed, classes, bins):
+    rng = np.random.default_rng(seed)
+    scores = rng.dirichlet(np.ones(classes), 40)
+    target = rng.integers(0, classes, 40)
+    assert calibration_error(scores, target, bins=bins) == pytest.approx(naive(scores, target, bins), abs=1e-12)
+
+
+def test_bins_hold_every_item_once():
+    rng = np.random.default_rng(0)
+    scores, target = rng.dirichlet(np.ones(3), 500), rng.integers(0, 3, 500)
+    rows = reliability(scores, target)
+    assert sum(r["count"] for r in rows) == 500
+    assert all(r["low"] < r["confidence"] <= r["high"] for r in rows)
+
+
+def test_a_model_that_means_what_it_says_has_no_error():
+    scores = np.tile([0.75, 0.25], (4, 1))
+    assert calibration_error(scores, np.array([0, 0, 0, 1])) == 0
+    assert calibration_error(scores, np.array([1, 1, 1, 1])) == 0.75
+    assert calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0
+
+
+def test_shapes_that_do_not_fit_are_said():
+    with pytest.raises(DataError, match="expected"):
+        reliability(np.zeros((3, 2)), np.zeros(4))

@@ -1,0 +1,36 @@
+"""Random streams of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from plait.streams.stream import Stream
+
+Maker = Callable[[np.random.Generator], Stream]
+
+
+def _ticks(rng: np.random.Generator) -> Stream:
+    return Stream.of(rng.normal(size=(60, 2)), times=np.cumsum(rng.uniform(0.2, 1.2, 60)))
+
+
+@pytest.fixture
+def random_stream() -> Callable[[str, int], Stream]:
+    """A stream of a kind, long enough to lie beyond any default reach, from a seed."""
+    makers: dict[str, Maker] = {
+        "waveform": lambda rng: Stream.of(
+            0.1 * rng.normal(size=(16000, 2)).astype(np.float32), rate=16000, kind="waveform"
+        ),
+        "cd": lambda rng: Stream.of(0.1 * rng.normal(size=44100).astype(np.float32), rate=44100, kind="waveform"),
+        "frames": lambda rng: Stream.of(rng.integers(0, 256, (60, 12, 16, 3), np.uint8), rate=25),
+        "pose": lambda rng: Stream.of(rng.normal(size=(90, 5, 3)), rate=30),
+        "words": lambda rng: Stream.of(
+            [" ".join(rng.choice(["bin", "blue", "at", "f", "two", "now"], 3)) for _ in range(20)],
+            spans=(np.arange(20.0), np.arange(20.0) + 0.8),
+        ),
+        "series": lambda rng: Stream.of(rng.normal(size=(400, 2)), rate=10),
+        "beats": _ticks,
+    }
+    return lambda kind, seed: makers[kind](np.random.default_rng(seed))

