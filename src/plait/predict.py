@@ -111,7 +111,7 @@ def _answers(model: Any, data: ItemData) -> list[dict[str, Any]]:
     model.eval()
     found: list[dict[str, Any]] = []
     with torch.inference_mode():
-        for tokens, _, _ in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64, seed=None):
+        for tokens, _, _ in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
             found += model.task.decode(model(tokens)[""])
     return found
 

@@ -29,7 +29,8 @@ def test_the_import_finds_every_stream_that_there_is_and_no_other(world: Path) -
     assert corpus.ids == list(truth)
     for recording in corpus:
         assert sorted(recording.streams) == truth[recording.id]["streams"]
-        assert recording.group and recording.annotations
+        assert recording.group
+        assert recording.annotations
 
 
 def test_streams_last_as_long_as_asked(world: Path) -> None:

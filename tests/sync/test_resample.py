@@ -58,10 +58,7 @@ def test_mean_equals_the_integral_on_a_fine_grid(seed: int, causal: bool) -> Non
     for t, value in zip(grid.times, got):
         lo = t - 0.2 if causal else t - 0.1
         inside = lo + 0.2 * (fine + 1 / 4000)
-        if causal:
-            line = values[np.floor(inside * 50 + 1e-9).astype(int)]
-        else:
-            line = np.interp(inside, clock.times, values)
+        line = values[np.floor(inside * 50 + 1e-09).astype(int)] if causal else np.interp(inside, clock.times, values)
         assert abs(value - line.mean()) < 2e-3
     assert known.all()
 

@@ -43,11 +43,10 @@ def score_subsets(
     found: dict[Subset, list[torch.Tensor]] = {s: [] for s in subsets}
     model.eval()
     with torch.inference_mode():
-        for tokens, _, index in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64, seed=None):
+        for tokens, _, index in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
             if keep is not None:
                 tokens = {
-                    m: t._replace(mask=t.mask & torch.from_numpy(keep[m])[index][:, None])
-                    for m, t in tokens.items()
+                    m: t._replace(mask=t.mask & torch.from_numpy(keep[m])[index][:, None]) for m, t in tokens.items()
                 }
             encoded = model.encode(tokens)
             for subset in subsets:
@@ -103,9 +102,7 @@ def _experiment(run: Run, corpus: str | Path | None) -> Experiment:
     recipe.streams = {m: recipe.streams.get(m) for m, s in run.info["modalities"].items() if s in there}
     if not recipe.streams:
         wanted = ", ".join(run.info["modalities"].values())
-        raise DataError(
-            f"{corpus}: has none of the run's streams ({wanted}); it has {', '.join(sorted(there))}."
-        )
+        raise DataError(f"{corpus}: has none of the run's streams ({wanted}); it has {', '.join(sorted(there))}.")
     kept = set(recipe.streams)
     recipe.evaluate.noise = {m: n for m, n in recipe.evaluate.noise.items() if m in kept}
     for plan in (recipe.augment.noise, recipe.augment.rotate, recipe.augment.scale):
@@ -178,9 +175,7 @@ class _Member:
         for modality, plan in self.experiment.recipe.evaluate.noise.items():
             subsets = list(dict.fromkeys([full, (modality,)]))
             for level in plan.levels:
-                noisy = NoisyFeatures(
-                    self.experiment, self.store, modality, plan.kind, (level, level), pool, seed=0
-                )
+                noisy = NoisyFeatures(self.experiment, self.store, modality, plan.kind, (level, level), pool, seed=0)
                 scores = score_subsets(self.model, self._data(_Swap(self.features, modality, noisy)), subsets)
                 rows += [
                     {

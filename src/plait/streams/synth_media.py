@@ -46,7 +46,7 @@ class Device:
     def onto(self, other: Device) -> dict[str, float]:
         """``other's seconds = seconds * (1 + drift_ppm / 1e6) + offset``."""
         scale = (1 + other.drift * 1e-6) / (1 + self.drift * 1e-6)
-        return {"offset": float(other.reads(np.array(self.offset))), "drift_ppm": (scale - 1) * 1e6}
+        return {"offset": float(other.reads(np.array(self.offset))), "drift_ppm": float((scale - 1) * 1e6)}
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,8 @@ def devices_of(entry: RecordingEntry) -> list[tuple[str, ...]]:
 
 
 def _reference(entries: Sequence[RecordingEntry], wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """Names of the reference device's streams: those wanted, else of the device that is most often there.
+    """Names of the reference device's streams: those wanted, else of the device that is most often there (among
+    equals, with the most streams; then the first).
 
     Streams that share a file in any recording belong to one device in all of them.
     """
@@ -115,7 +116,8 @@ def _reference(entries: Sequence[RecordingEntry], wanted: Sequence[str] | None) 
         group = set().union(*(alike[n] for n in wanted))
     else:
         order = [n for entry in entries for n in entry.streams]
-        group = alike[max(order, key=lambda n: seen[min(alike[n])])] if order else set()
+        often = Counter(min(alike[n]) for n in order)
+        group = alike[max(order, key=lambda n: (seen[min(alike[n])], often[min(alike[n])]))] if order else set()
     first = dict.fromkeys(n for entry in entries for n in entry.streams if n in group)
     return (*(wanted or ()), *(n for n in first if n not in (wanted or ())))
 
@@ -135,7 +137,7 @@ def synchronise(
     Args:
         corpus: recordings whose streams saw the same events.
         reference: name(s) of the streams whose clock is right; labels are on it. Default: of the device that
-            is present in most recordings, the first of the manifest among equals.
+            is present in most recordings; among equals, the one with the most streams, then the first.
         max_offset: seconds to search either way.
         max_drift_ppm: to search either way.
         tolerance: seconds; what is less certain than this anywhere in its recording is flagged.

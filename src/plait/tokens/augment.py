@@ -102,6 +102,4 @@ def drop_modalities(batch: Mapping[str, Tokens], share: float) -> dict[str, Toke
     keep = (draw >= share) & present
     best = torch.where(present, draw, -1.0).argmax(1)
     keep[torch.arange(len(keep)), best] |= present[torch.arange(len(keep)), best]
-    return {
-        m: Tokens(t.values, t.times, t.mask & keep[:, i : i + 1]) for i, (m, t) in enumerate(batch.items())
-    }
+    return {m: Tokens(t.values, t.times, t.mask & keep[:, i : i + 1]) for i, (m, t) in enumerate(batch.items())}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -19,6 +19,7 @@ class LengthBatches(Sampler[list[int]]):
         lengths: length of each item (any unit).
         batch: items a batch; the last may be smaller.
         seed: of the order.
+        epoch: asked for the number of the epoch whenever one begins.
         pool: batches a pool; a larger one pads less and shuffles less.
 
     >>> sampler = LengthBatches([5, 1, 4, 2], batch=2, seed=0)
@@ -26,18 +27,23 @@ class LengthBatches(Sampler[list[int]]):
     [0, 1, 2, 3]
     """
 
-    def __init__(self, lengths: Sequence[float], *, batch: int, seed: int, pool: int = 8) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[float],
+        *,
+        batch: int,
+        seed: int,
+        epoch: Callable[[], int] = lambda: 0,
+        pool: int = 8,
+    ) -> None:
         self.lengths = np.asarray(lengths, float)
-        self.batch, self.seed, self.pool, self.epoch = batch, seed, pool, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+        self.batch, self.seed, self.pool, self.epoch = batch, seed, pool, epoch
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch)
 
     def __iter__(self) -> Iterator[list[int]]:
-        rng = np.random.default_rng((self.seed, self.epoch))
+        rng = np.random.default_rng((self.seed, self.epoch()))
         order = rng.permutation(len(self.lengths))
         size = self.batch * self.pool
         pools = [order[i : i + size] for i in range(0, len(order), size)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,6 +51,7 @@ class ItemData(Dataset[dict[str, Any]]):
     ) -> None:
         self.items, self.source, self.targets = list(items), source, targets
         self.modalities, self.noisy = list(modalities), dict(noisy or {})
+        self.seed, self.epoch = 0, _never
         self._rows = [{m: self._cut(item, m, source) for m in self.modalities} for item in self.items]
 
     def _cut(self, item: Item, modality: str, source: FeatureSource) -> Rows | None:
@@ -68,10 +69,10 @@ class ItemData(Dataset[dict[str, Any]]):
 
     def __getitem__(self, i: int) -> dict[str, Any]:
         rows = dict(self._rows[i])
+        rng = np.random.default_rng((self.seed, self.epoch(), i)) if self.noisy else None
         for modality, (share, sources) in self.noisy.items():
-            if rows[modality] is not None and sources and torch.rand(()) < share:
-                pick = sources[int(torch.randint(len(sources), ()))]
-                rows[modality] = self._cut(self.items[i], modality, pick)
+            if rng is not None and rows[modality] is not None and sources and rng.random() < share:
+                rows[modality] = self._cut(self.items[i], modality, sources[rng.integers(len(sources))])
         return {"rows": rows, "target": self.targets[i], "index": i}
 
     @property
@@ -102,8 +103,19 @@ class ItemData(Dataset[dict[str, Any]]):
         return found is None or isinstance(found[1], Grid)
 
 
-def loader(data: ItemData, dims: Mapping[str, int], *, batch: int, seed: int | None) -> DataLoader[Batch]:
-    """Batches of like length in an order drawn from ``seed``; in the items' order without one."""
+def _never() -> int:
+    return 0
+
+
+def loader(
+    data: ItemData,
+    dims: Mapping[str, int],
+    *,
+    batch: int,
+    seed: int | None = None,
+    epoch: Callable[[], int] = _never,
+) -> DataLoader[Batch]:
+    """Batches of like length in an order drawn from ``seed`` and ``epoch()``; in the items' order without a seed."""
 
     def join(rows: Sequence[dict[str, Any]]) -> Batch:
         tokens = collate([r["rows"] for r in rows], dims)
@@ -111,4 +123,6 @@ def loader(data: ItemData, dims: Mapping[str, int], *, batch: int, seed: int | N
 
     if seed is None:
         return DataLoader(data, batch_size=batch, collate_fn=join)  # type: ignore[arg-type]
-    return DataLoader(data, batch_sampler=LengthBatches(data.lengths, batch=batch, seed=seed), collate_fn=join)  # type: ignore[arg-type]
+    data.seed, data.epoch = seed, epoch
+    order = LengthBatches(data.lengths, batch=batch, seed=seed, epoch=epoch)
+    return DataLoader(data, batch_sampler=order, collate_fn=join)  # type: ignore[arg-type]

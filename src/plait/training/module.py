@@ -29,12 +29,13 @@ class TrainingModule(L.LightningModule):
         self.steps, self.regular = steps, regular
         self._seen: list[tuple[Tensor, Tensor]] = []
 
-    def on_train_epoch_start(self) -> None:
-        torch.manual_seed((self.seed + 1) * 1_000_003 + self.current_epoch)
-        self.trainer.train_dataloader.batch_sampler.set_epoch(self.current_epoch)
+    def epoch_now(self) -> int:
+        """The epoch that a data loader begins; right on resuming too, where `current_epoch` lags until it has begun."""
+        return int(self.trainer.fit_loop.epoch_progress.current.processed)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         tokens, target, _ = batch
+        torch.manual_seed(((self.seed + 1) * 100_003 + self.current_epoch) * 100_003 + index)
         tokens = self.vary(tokens)
         loss = self.model.loss(self.model(tokens), target, tokens)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))

@@ -69,10 +69,10 @@ def train_model(
     With ``stop: early`` the model ends as its best epoch by the task's main metric on ``valid``.
     """
     dims = model.dims
-    batches = loader(data, dims, batch=train.batch, seed=seed)
-    checks = None if valid is None else loader(valid, dims, batch=train.batch, seed=None)
-    steps = len(batches) * train.epochs + 1
+    steps = -(-len(data) // train.batch) * train.epochs + 1
     module = TrainingModule(model, train, augment, seed=seed, steps=steps, regular=data.regular())
+    batches = loader(data, dims, batch=train.batch, seed=seed, epoch=module.epoch_now)
+    checks = None if valid is None else loader(valid, dims, batch=train.batch)
     history, early = _History(folder / "log.csv"), train.stop == "early"
     keep = _checkpoints(folder, model, early)
     callbacks: list[Callback] = [history, keep, _Stop()]

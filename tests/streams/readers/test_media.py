@@ -236,7 +236,7 @@ def test_a_place_far_into_the_sound_is_found_by_seeking(name, sound, tmp_path, e
     for a, b in ((50, 51), (51, 51.5), (30, 31), (1, 2)):
         part = stream.cut(a, b)
         want = whole[part.first : part.first + len(part)]
-        assert np.abs(part.read() - want).max() < 2e-3  # AAC fills in noise of its own
+        assert np.abs(part.read() - want).max() < 5e-3  # the AAC decoder fills in noise of its own
     assert places[-1] is None
     if name != "a.mp3":  # times after a seek in mp3 are guesses
         assert len([p for p in places if p]) == 2

@@ -108,7 +108,8 @@ def scan(path: Path) -> list[Track]:
 
 
 def _is_cover(stream: Any) -> bool:
-    return bool(int(stream.disposition) & _ATTACHED_PICTURE)
+    flags = stream.disposition  # an enum, of int or not, by the version of PyAV
+    return bool(int(getattr(flags, "value", flags)) & _ATTACHED_PICTURE)
 
 
 def _shortfalls(path: Path, container: Any, notes: dict[int, _Notes]) -> list[str]:
