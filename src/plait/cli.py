@@ -113,9 +113,19 @@ def _check_arguments(p: argparse.ArgumentParser) -> None:
 
 def _check(args: argparse.Namespace) -> int:
     """Validate manifest, files, clocks, labels and splits, without torch; exit code 1 if anything is wrong."""
+    from plait.errors import ConfigError
+    from plait.recipe import load_recipe
     from plait.streams.check import check_corpus
 
-    report = check_corpus(args.manifest, allow_outside=args.allow_outside, deep=args.deep)
+    manifest, recipe, outside = args.manifest, None, args.allow_outside
+    if Path(manifest).suffix in (".yaml", ".yml"):
+        loaded = load_recipe(manifest)
+        if not isinstance(loaded.corpus, str):
+            raise ConfigError(f"{manifest}: its corpus is a raw folder. Check what `plait import` makes of it.")
+        task = loaded.task if isinstance(loaded.task, dict) else {"name": loaded.task}
+        recipe = {"task": task, "split": loaded.split} if loaded.split else {"task": task}
+        manifest, outside = loaded.corpus, outside or loaded.allow_outside
+    report = check_corpus(manifest, allow_outside=outside, deep=args.deep, recipe=recipe)
     _say(args, report.to_json(), report.lines())
     return 1 if report.problems else 0
 
@@ -135,7 +145,7 @@ def _sync(args: argparse.Namespace) -> int:
 
     corpus = Corpus(args.manifest, allow_outside=args.allow_outside)
     with _progress(args, "sync") as progress:
-        report = synchronise(corpus, reference=args.reference, progress=progress, jobs=args.jobs)
+        report = synchronise(corpus, reference=args.reference, progress=progress, workers=args.jobs)
     out = Path(args.out) if args.out else corpus.path.with_suffix(".synced.jsonl")
     write_synced(corpus, report, out)
     _say(args, {"manifest": str(out), **report.to_json()}, [*report.lines(), f"wrote {out}"])
@@ -164,8 +174,10 @@ def _prepare(args: argparse.Namespace) -> int:
     experiment = Experiment.of(recipe, open_corpus(recipe, out))
     with _progress(args, "prepare") as progress:
         features = experiment.prepare(Store(args.cache), jobs=args.jobs, progress=progress)
-    counts = {m: p.summary() for m, p in features.prepared.items()}
-    _say(args, {"features": counts}, [f"{m}: {text}" for m, text in counts.items()])
+    counts = {m: p.report() for m, p in features.prepared.items()}
+    lines = [f"{m}: {c['computed']} computed, {c['cached']} already there" for m, c in counts.items()]
+    notes = [f"  {m}: {n} {what}" for m, c in counts.items() for ones in c["notes"].values() for what, n in ones.items()]
+    _say(args, {"features": counts}, lines + notes)
     return 0
 
 

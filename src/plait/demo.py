@@ -71,7 +71,7 @@ def demo(
             corpus_folder,
             recordings=recordings,
             seed=seed,
-            progress=progress and (lambda n, of: progress(n, of, "")),
+            progress=progress,
         )
     step("plait import")
     manifest = corpus_folder / "manifest.jsonl"
@@ -84,7 +84,7 @@ def demo(
     step("plait sync")
     corpus = Corpus(manifest)
     with bar("sync", quiet=quiet) as progress:
-        found = synchronise(corpus, progress=progress, jobs=jobs)
+        found = synchronise(corpus, progress=progress, workers=jobs)
     write_synced(corpus, found, corpus_folder / "synced.jsonl")
     clocks = clock_errors(Corpus(corpus_folder / "synced.jsonl"), truth)
     console.print(_clock_table(clocks))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plait.errors import ConfigError, raise_all
+from plait.errors import ConfigError, DataError, raise_all
 from plait.features.prepare import Prepared, prepare, resolve_features
 from plait.features.store import Store
 from plait.parts import find, options_of, split_spec, suggest
@@ -144,9 +144,13 @@ class Experiment:
         """Compute what is missing of every feature. See `plait.features.prepare.prepare`."""
         wanted = set(recordings) if recordings is not None else {i.recording for i in self.items.items}
         prepared = {
-            m: prepare(self.corpus, {name: self.features[m]}, store, recordings=wanted, **options)
+            m: prepare(self.corpus, {name: self.features[m]}, store, recordings=wanted, keep_going=True, **options)
             for m, name in self.streams.items()
         }
+        problems = [problem for p in prepared.values() for problem in p.problems]
+        if problems:
+            kept = "What could be prepared is kept. Mend these files, or take their streams out of the manifest."
+            raise DataError([*dict.fromkeys(problems), kept])
         return Features(prepared, self.streams)
 
 
