@@ -176,7 +176,9 @@ def _prepare(args: argparse.Namespace) -> int:
         features = experiment.prepare(Store(args.cache), jobs=args.jobs, progress=progress)
     counts = {m: p.report() for m, p in features.prepared.items()}
     lines = [f"{m}: {c['computed']} computed, {c['cached']} already there" for m, c in counts.items()]
-    notes = [f"  {m}: {n} {what}" for m, c in counts.items() for ones in c["notes"].values() for what, n in ones.items()]
+    notes = [
+        f"  {m}: {n} {what}" for m, c in counts.items() for ones in c["notes"].values() for what, n in ones.items()
+    ]
     _say(args, {"features": counts}, lines + notes)
     return 0
 

@@ -17,13 +17,14 @@ from plait.evaluation.table import subset_table
 from plait.progress import bar
 from plait.recipe import load_recipe
 from plait.streams.check import check_corpus
-from plait.streams.corpus import Corpus, StreamEntry
+from plait.streams.corpus import Corpus
 from plait.streams.importing import import_folder
 from plait.streams.synth import make_world
-from plait.sync import synchronise, write_synced
+from plait.sync import SyncReport, synchronise, write_synced
+from plait.sync.truth import against_truth, recovery
 from plait.training.fit import fit
 
-__all__ = ["clock_errors", "demo"]
+__all__ = ["demo"]
 
 LIMIT_MS = 10.0
 RECIPE = """\
@@ -54,7 +55,7 @@ def demo(
         quiet: print nothing.
 
     Returns:
-        ``clocks``, ``clocks_within_10_ms`` (a share), ``wrong_unflagged`` (a count), ``evaluation``, ``report``.
+        ``sync`` (shares and counts of clocks recovered), ``clocks``, ``evaluation`` and the path of the ``report``.
 
     Raises:
         DataError: the made corpus does not pass its check.
@@ -84,10 +85,11 @@ def demo(
     step("plait sync")
     corpus = Corpus(manifest)
     with bar("sync", quiet=quiet) as progress:
-        found = synchronise(corpus, progress=progress, workers=jobs)
+        found = synchronise(corpus, reference=("video", "audio"), progress=progress, workers=jobs)
     write_synced(corpus, found, corpus_folder / "synced.jsonl")
-    clocks = clock_errors(Corpus(corpus_folder / "synced.jsonl"), truth)
-    console.print(_clock_table(clocks))
+    clocks = _clock_rows(corpus, found, truth)
+    summary = recovery(against_truth(corpus, found, truth), len(corpus), LIMIT_MS)
+    console.print(_clock_table(clocks, summary))
     step("plait fit")
     recipe_file = folder / "recipe.yaml"
     recipe_file.write_text(RECIPE, encoding="utf-8")
@@ -109,50 +111,33 @@ def demo(
     }
 
 
-def clock_errors(corpus: Corpus, truth: dict[str, Any]) -> list[dict[str, Any]]:
-    """Planted against recovered clocks, and the largest error anywhere in the recording, a row a device."""
-    rows = []
-    for entry in corpus.entries:
-        planted = truth["recordings"][entry.id]
-        for device, clock in planted["devices"].items():
-            if device in entry.streams:
-                rows.append(_clock_row(entry.id, device, entry.streams[device], clock, planted["seconds"]))
-    return rows
+def _clock_rows(corpus: Corpus, report: SyncReport, truth: dict[str, Any]) -> list[dict[str, Any]]:
+    """Planted against recovered clocks, as the report shows them."""
+    found = []
+    for row in against_truth(corpus, report, truth):
+        fix = next(
+            (f for f in report.fixes if f.recording == row.recording and row.device in f.device.split("+")), None
+        )
+        found.append(
+            {
+                "recording": row.recording,
+                "device": row.device,
+                "planted_offset": row.planted_offset,
+                "planted_ppm": row.planted_drift_ppm,
+                "offset": row.offset,
+                "drift_ppm": row.drift_ppm,
+                "max_error_ms": row.worst_ms,
+                "confidence": fix.confidence if fix else None,
+                "flagged": row.flagged,
+                "reason": row.reason,
+            }
+        )
+    return found
 
 
-def _clock_row(
-    recording: str, device: str, entry: StreamEntry, clock: dict[str, float], seconds: float
-) -> dict[str, Any]:
-    shift, slope = entry.offset - clock["offset"], (entry.drift_ppm - clock["drift_ppm"]) * 1e-6
-    sync = entry.sync or {}
-    return {
-        "recording": recording,
-        "device": device,
-        "planted_offset": clock["offset"],
-        "planted_ppm": clock["drift_ppm"],
-        "offset": entry.offset,
-        "drift_ppm": entry.drift_ppm,
-        "max_error_ms": 1000 * max(abs(shift), abs(shift + slope * seconds)),
-        "confidence": sync.get("confidence", 0.0),
-        "flagged": not sync.get("applied", False),
-        "reason": sync.get("reason", ""),
-    }
-
-
-def clock_summary(clocks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Share of recordings whose every stream is within 10 ms, and how many wrong ones were not flagged."""
-    by_recording: dict[str, list[dict[str, Any]]] = {}
-    for row in clocks:
-        by_recording.setdefault(row["recording"], []).append(row)
-    good = [all(r["max_error_ms"] <= LIMIT_MS for r in rows) for rows in by_recording.values()]
-    wrong = [r for r in clocks if r["max_error_ms"] > LIMIT_MS and not r["flagged"]]
-    return {"clocks_within_10_ms": sum(good) / max(len(good), 1), "wrong_unflagged": len(wrong)}
-
-
-def _clock_table(clocks: list[dict[str, Any]], most: int = 12) -> Table:
-    summary = clock_summary(clocks)
+def _clock_table(clocks: list[dict[str, Any]], summary: dict[str, Any], most: int = 12) -> Table:
     title = (
-        f"clocks: {summary['clocks_within_10_ms']:.1%} of recordings within {LIMIT_MS:g} ms everywhere, "
+        f"clocks: {summary['share_within']:.1%} of recordings within {LIMIT_MS:g} ms everywhere, "
         f"{summary['wrong_unflagged']} wrong and not flagged"
     )
     table = Table(title=title)
@@ -172,7 +157,7 @@ def _clock_table(clocks: list[dict[str, Any]], most: int = 12) -> Table:
         table.add_row(
             r["recording"], r["device"], f"{r['planted_offset']:+.4f}", f"{r['offset']:+.4f}",
             f"{r['planted_ppm']:+.1f}", f"{r['drift_ppm']:+.1f}", f"{r['max_error_ms']:.2f}",
-            "flagged, left as it was" if r["flagged"] else "",
+            "flagged" if r["flagged"] else "",
         )  # fmt: skip
     if len(clocks) > most:
         table.caption = f"the worst {most} of {len(clocks)}; the others are better"

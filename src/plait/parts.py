@@ -13,6 +13,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 from plait.errors import ConfigError, PlaitError
@@ -34,12 +35,17 @@ def part_name(cls: type) -> str:
 
 def parts(base: type[T]) -> dict[str, type[T]]:
     """Every concrete subclass of ``base`` in the package that ``base`` stands in, by name, sorted."""
+    return dict(_scan(base))  # type: ignore[arg-type]  # mypy: a type variable's type is hashable too
+
+
+@cache
+def _scan(base: type[Any]) -> dict[str, type[Any]]:
     package_name = base.__module__
     module = importlib.import_module(package_name)
     if not hasattr(module, "__path__"):
         package_name = package_name.rpartition(".")[0]
         module = importlib.import_module(package_name)
-    found: dict[str, type[T]] = {}
+    found: dict[str, type[Any]] = {}
     for info in pkgutil.iter_modules(module.__path__):
         for thing in vars(importlib.import_module(f"{package_name}.{info.name}")).values():
             if _is_part(thing, base) and thing.__module__.startswith(package_name):
@@ -135,6 +141,7 @@ def build(base: type[T], spec: Spec, *data: Any, where: str) -> T:
 
 def full_spec(base: type, spec: Spec, where: str) -> dict[str, Any]:
     """A spec with every default written out, as a saved run keeps it."""
+    cls: type
     cls, options = find(base, spec, where)
     name = split_spec(spec, where)[0]
     return {"name": name, **options_of(cls), **options}

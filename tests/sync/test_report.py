@@ -42,7 +42,7 @@ def test_planted_clocks_are_recovered_or_flagged(world: tuple[Path, dict[str, An
     assert {f.recording for f in report.fixes if not f.applied} == idle
     assert result["within"] == 5
     assert result["wrong_unflagged"] == 0
-    assert json.loads(json.dumps(report.as_dict(), allow_nan=False))["flagged"] == len(report.flagged)
+    assert json.loads(json.dumps(report.to_json(), allow_nan=False))["flagged"] == len(report.flagged)
     assert sum("FLAGGED" in line for line in report.lines()) == len(report.flagged)
 
     synced = Corpus(write_synced(corpus, report, folder / "synced.jsonl"))
@@ -62,12 +62,12 @@ def test_planted_clocks_are_recovered_or_flagged(world: tuple[Path, dict[str, An
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [101, 102])
+@pytest.mark.parametrize("seed", [101])
 def test_a_whole_world_is_recovered(tmp_path: Path, seed: int) -> None:
-    truth = make_world(tmp_path, seed=seed)
+    truth = make_world(tmp_path, seed=seed, workers=2)
     import_folder(tmp_path)
     corpus = Corpus(tmp_path / "manifest.jsonl")
-    result = recovery(against_truth(corpus, synchronise(corpus), truth), len(corpus))
+    result = recovery(against_truth(corpus, synchronise(corpus, workers=2), truth), len(corpus))
     assert result["share_within"] >= 0.95
     assert result["wrong_unflagged"] == 0
 

@@ -62,11 +62,15 @@ def test_an_interrupted_fit_resumes_to_the_same_numbers(
             raise KeyboardInterrupt
         return step(self, batch, index)
 
+    def watched(self: TrainingModule, batch: Any, index: int) -> torch.Tensor:
+        calls.append(self.current_epoch)
+        return step(self, batch, index)
+
     monkeypatch.setattr(TrainingModule, "training_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(recipe, tmp_path / "cut", cache=cache, quiet=True)
     assert Run(tmp_path / "cut").finished == []
-    monkeypatch.setattr(TrainingModule, "training_step", lambda s, b, i: (calls.append(s.current_epoch), step(s, b, i))[1])
+    monkeypatch.setattr(TrainingModule, "training_step", watched)
     calls.clear()
     resumed = fit(recipe, tmp_path / "cut", cache=cache, quiet=True)
     assert calls[0] == 2, "the finished epochs are not trained again"

@@ -69,12 +69,15 @@ class Conv(Encoder):
         )
 
     def forward(self, tokens: Tokens) -> Tokens:
+        tokens = tokens.clean()
         for layer in self.layers:
             tokens = layer(tokens)
         return tokens
 
 
 class _ConvLayer(nn.Module):
+    """One of them: takes clean tokens, gives clean tokens."""
+
     def __init__(
         self, dim_in: int, dim: int, stride: int, *, kernel: int, dropout: float, norm: str, causal: bool
     ) -> None:
@@ -87,7 +90,6 @@ class _ConvLayer(nn.Module):
         self.left = kernel - stride if causal else (kernel - stride + 1) // 2
 
     def forward(self, tokens: Tokens) -> Tokens:
-        tokens = tokens.clean()
         out = stride_windows(tokens, self.conv.stride[0], last=self.causal)
         if out.mask.shape[1] == 0:
             return Tokens(tokens.values.new_zeros(len(tokens.values), 0, self.conv.out_channels), out.times, out.mask)
@@ -133,7 +135,8 @@ class MaskedBatchNorm(nn.Module):
 
     Ioffe and Szegedy 2015, algorithm 1, over the tokens under a True mask: so padding does not pull the mean
     towards zero. As `torch.nn.BatchNorm1d` in all else (biased variance to normalise, unbiased in the
-    running average); a batch with fewer than two tokens does not move the running averages.
+    running average); a batch with fewer than two tokens does not move the running averages. What stands
+    under the mask must be finite.
 
     >>> norm = MaskedBatchNorm(1)
     >>> x = torch.tensor([[[1.0], [3.0], [99.0]]])
@@ -154,16 +157,19 @@ class MaskedBatchNorm(nn.Module):
     def forward(
         self, values: Float[Tensor, "batch time dim"], mask: Bool[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time dim"]:
-        mean, var = self._statistics(values, mask) if self.training else (self.running_mean, self.running_var)
-        return (values - mean) * (torch.rsqrt(var + self.eps) * self.weight) + self.bias
+        if not self.training:
+            scale = torch.rsqrt(self.running_var + self.eps) * self.weight
+            return values * scale + (self.bias - self.running_mean * scale)
+        # weighted sums as products of matrices: several times faster than `where` and `sum`
+        flat, seen = values.flatten(0, 1), mask.flatten().to(values.dtype)
+        count = seen.sum().clamp(min=1)
+        mean = seen @ flat / count
+        centred = flat - mean
+        var = seen @ centred.square() / count
+        self._move(mean.detach(), var.detach(), count)
+        return (centred * (torch.rsqrt(var + self.eps) * self.weight) + self.bias).unflatten(0, mask.shape)
 
-    def _statistics(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        seen = mask[..., None]
-        count = mask.sum().clamp(min=1)
-        mean = torch.where(seen, values, 0.0).sum((0, 1)) / count
-        var = torch.where(seen, values - mean, 0.0).square().sum((0, 1)) / count
-        with torch.no_grad():
-            move = self.momentum * (count > 1)
-            self.running_mean += move * (mean - self.running_mean)
-            self.running_var += move * (var * count / (count - 1).clamp(min=1) - self.running_var)
-        return mean, var
+    def _move(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
+        move = self.momentum * (count > 1)
+        self.running_mean += move * (mean - self.running_mean)
+        self.running_var += move * (var * count / (count - 1).clamp(min=1) - self.running_var)

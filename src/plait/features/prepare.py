@@ -223,8 +223,8 @@ def features_of(
     """
     if change is not None and not tag:
         raise ConfigError("features_of: a change needs a tag that tells it from others in the store.")
-    entry = next((e for e in corpus.entries if e.id == recording), None)
-    if entry is None or stream not in entry.streams:
+    entry = corpus.entry(recording)
+    if stream not in entry.streams:
         return None
     full = full_spec(Feature, spec, f"streams.{stream}.feature")
     job = job_of(corpus, entry, stream, full, store, tag=tag)

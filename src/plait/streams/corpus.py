@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -121,6 +122,9 @@ class _Streams(Mapping[str, Stream]):
             self._open[name] = self._corpus.open_entry(self._entry.streams[name], f":{self._number} {name!r}")
         return self._open[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._entry.streams  # without it, Mapping would open the file to find out
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entry.streams)
 
@@ -147,10 +151,20 @@ class Corpus(Sequence[Recording]):
         raise_all(DataError, problems)
         self._index = {entry.id: i for i, (_, entry) in enumerate(self._lines)}
 
-    @property
+    @cached_property
     def entries(self) -> list[RecordingEntry]:
         """The manifest's lines, as data."""
         return [entry for _, entry in self._lines]
+
+    def entry(self, id: str) -> RecordingEntry:
+        """The manifest's line of one recording.
+
+        Raises:
+            DataError: there is no such recording.
+        """
+        if id not in self._index:
+            raise DataError(f"{self.path.name}: there is no recording {id!r}.")
+        return self._lines[self._index[id]][1]
 
     @property
     def ids(self) -> list[str]:
@@ -202,9 +216,7 @@ class Corpus(Sequence[Recording]):
             stream = self._inline(entry) if entry.path is None else self._from_file(entry, place)
             return stream.on(_clock(entry, stream.clock))
         except PlaitError as error:
-            raise DataError(
-                [p if p.startswith(where) else f"{where}: {p}" for p in error.problems]
-            ) from error
+            raise DataError([p if p.startswith(where) else f"{where}: {p}" for p in error.problems]) from error
 
     def _inline(self, entry: StreamEntry) -> Stream:
         if entry.texts is None:
@@ -287,9 +299,7 @@ class CorpusWriter:
         np.save(target, values, allow_pickle=False)
         options: dict[str, Any] = {"kind": stream.kind}
         if isinstance(stream.clock, Grid):
-            return StreamEntry(
-                path=relative, options=options, rate=str(stream.clock.rate), offset=stream.clock.start
-            )
+            return StreamEntry(path=relative, options=options, rate=str(stream.clock.rate), offset=stream.clock.start)
         if not isinstance(stream.clock, Ticks):
             raise DataError(f"{name}: numbers on spans cannot be written yet. Give rate= or times=.")
         times_file = f"{name.replace('/', '_')}.times.npy"

@@ -35,6 +35,9 @@ class _Cut(Mapping[str, Stream]):
     def __getitem__(self, name: str) -> Stream:
         return self._streams[name].cut(self._start, self._stop)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._streams  # without it, Mapping would open the stream to find out
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._streams)
 

@@ -49,7 +49,7 @@ class SyncReport:
         """What was found for one stream; None for the reference, and where there was nothing to compare."""
         return next((f for f in self.fixes if f.recording == recording and stream in f.streams), None)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Everything, ready for JSON (null for what is not known)."""
         return {
             "reference": list(self.reference),

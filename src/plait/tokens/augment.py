@@ -39,7 +39,7 @@ def _last_time(tokens: Tokens) -> Tensor:
 
 
 def _stretch(tokens: Tokens, left: Tensor, right: Tensor) -> Tokens:
-    rows, steps = tokens.mask.shape
+    steps = tokens.mask.shape[1]
     if steps < 2:
         return tokens
     index = torch.arange(steps)

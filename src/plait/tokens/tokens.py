@@ -58,8 +58,8 @@ def cat(parts: list[Tokens]) -> Tokens:
 def masked_mean_max(tokens: Tokens) -> Float[Tensor, "batch twice_dim"]:
     """Mean and maximum over the observations, [batch, 2 * dim]; zeros where there is none.
 
-    >>> t = Tokens(torch.tensor([[[1.0], [3.0], [float("nan")]]]), torch.zeros(1, 3), torch.tensor([[True, True, False]]))
-    >>> masked_mean_max(t).tolist()
+    >>> values = torch.tensor([[[1.0], [3.0], [float("nan")]]])
+    >>> masked_mean_max(Tokens(values, torch.zeros(1, 3), torch.tensor([[True, True, False]]))).tolist()
     [[2.0, 3.0]]
     """
     mask = tokens.mask[..., None]

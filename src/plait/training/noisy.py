@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,18 @@ from plait.features.prepare import features_of
 from plait.features.store import Store
 from plait.recipe import NoisyCopies
 from plait.streams.clock import Clock
+from plait.streams.corpus import Corpus
 from plait.streams.noise import add_noise
-from plait.streams.stream import Stream
+from plait.streams.stream import ArraySource, Stream
 from plait.training.experiment import Experiment
 
 __all__ = ["NoisyFeatures", "noisy_sources"]
 
 VOICES = 5
 """How many other recordings are mixed into one noise."""
+
+SHORT = 200_000
+"""Observations up to which a voice is kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class NoisyFeatures:
 
     def _voices(self, recording: str, name: str) -> list[str]:
         corpus = self.experiment.corpus
-        others = [r for r in self.pool if r != recording and name in corpus[r].streams]
+        others = [r for r in self.pool if r != recording and name in corpus.entry(r).streams]
         count = min(VOICES, len(others))
         return [others[i] for i in self._rng(recording, "voices").choice(len(others), count, replace=False)]
 
@@ -74,7 +79,7 @@ class NoisyFeatures:
         rng = self._rng(recording, "noise")
         name, corpus = self.experiment.streams[self.modality], self.experiment.corpus
         level = float(rng.uniform(*self.levels))
-        others = [corpus[v].streams[name] for v in voices] if self.kind == "babble" else []
+        others = [_voice(corpus, v, name) for v in voices] if self.kind == "babble" else []
         return add_noise(stream, self.kind, level, rng, others)
 
     def _tag(self, recording: str, voices: Sequence[str]) -> dict[str, Any]:
@@ -85,6 +90,15 @@ class NoisyFeatures:
             "recording": recording,
             "voices": list(voices),
         }
+
+
+@lru_cache(maxsize=512)
+def _voice(corpus: Corpus, recording: str, name: str) -> Stream:
+    """Another recording's stream; a short one is decoded once for all the noises that it goes into."""
+    stream = corpus[recording].streams[name]
+    if len(stream) > SHORT:
+        return stream
+    return replace(stream, source=ArraySource(stream.read()), first=0)
 
 
 def noisy_sources(
