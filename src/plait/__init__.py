@@ -1,3 +1,79 @@
-"""plait braids streams that tick at different rates into one model."""
+"""plait braids streams that tick at different rates into one model.
+
+The public names, by what they are for:
+
+- what was recorded: `Grid`, `Ticks`, `Spans`, `Stream`, `Recording`, `Annotation`, `Corpus`, `CorpusWriter`
+- from files to a corpus on one clock: `import_folder`, `check_corpus`, `synchronise`, `write_synced`
+- experiments: `Recipe`, `load_recipe`, `parse_recipe`, `fit`, `Run`, `evaluate`, `write_report`, `predict`
+- parts to build on: `Reader`, `Feature`, `Tokens`, `Encoder`, `Fusion`, `Task`, `Model`
+- errors: `PlaitError`, `DataError`, `ConfigError`, `MissingExtra`
+
+Each is imported when it is first asked for, so that what needs no torch does not load it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "plait.errors": ("ConfigError", "DataError", "MissingExtra", "PlaitError"),
+    "plait.streams.clock": ("Grid", "Spans", "Ticks"),
+    "plait.streams.stream": ("Stream",),
+    "plait.streams.recording": ("Annotation", "Recording"),
+    "plait.streams.corpus": ("Corpus", "CorpusWriter"),
+    "plait.streams.readers": ("Reader",),
+    "plait.streams.importing": ("import_folder",),
+    "plait.streams.check": ("check_corpus",),
+    "plait.sync": ("synchronise", "write_synced"),
+    "plait.recipe": ("Recipe", "load_recipe", "parse_recipe"),
+    "plait.features": ("Feature",),
+    "plait.tokens": ("Tokens",),
+    "plait.encoders": ("Encoder",),
+    "plait.fusion": ("Fusion",),
+    "plait.tasks": ("Task",),
+    "plait.model": ("Model",),
+    "plait.training.fit": ("fit",),
+    "plait.training.run": ("Run",),
+    "plait.evaluation.evaluate": ("evaluate",),
+    "plait.evaluation.report": ("write_report",),
+    "plait.evaluation.predict": ("predict",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+
+if TYPE_CHECKING:
+    from plait.encoders import Encoder
+    from plait.errors import ConfigError, DataError, MissingExtra, PlaitError
+    from plait.evaluation.evaluate import evaluate
+    from plait.evaluation.report import write_report
+    from plait.features import Feature
+    from plait.fusion import Fusion
+    from plait.model import Model
+    from plait.evaluation.predict import predict
+    from plait.recipe import Recipe, load_recipe, parse_recipe
+    from plait.streams.check import check_corpus
+    from plait.streams.clock import Grid, Spans, Ticks
+    from plait.streams.corpus import Corpus, CorpusWriter
+    from plait.streams.importing import import_folder
+    from plait.streams.readers import Reader
+    from plait.streams.recording import Annotation, Recording
+    from plait.streams.stream import Stream
+    from plait.sync import synchronise, write_synced
+    from plait.tasks import Task
+    from plait.tokens import Tokens
+    from plait.training.fit import fit
+    from plait.training.run import Run
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'plait' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

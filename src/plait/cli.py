@@ -258,7 +258,7 @@ def _predict_arguments(p: argparse.ArgumentParser) -> None:
 
 def _predict(args: argparse.Namespace) -> int:
     """Answer for raw files, prepared as in training."""
-    from plait.predict import predict
+    from plait.evaluation.predict import predict
     from plait.training.run import Run
 
     segments = [(a, b) for a, b in args.segment]

@@ -175,7 +175,10 @@ class Model(nn.Module):
         return {m: (t.mask & t.values.isfinite().any(-1)).any(1) for m, t in batch.items()}
 
     def loss(self, outputs: Mapping[str, Tensor], target: Tensor, batch: Mapping[str, Tokens]) -> Tensor:
-        """Mean loss of the items: that of the output, plus ``unimodal`` times that of its modalities.
+        """Mean loss of the items: that of the output, plus ``unimodal`` times that of each modality that is there.
+
+        A sum over the modalities and not a mean: so each encoder learns as much from its own head as from
+        the whole, however many others there are.
 
         Args:
             outputs: from `forward`.
@@ -188,7 +191,7 @@ class Model(nn.Module):
         names, present = [m for m in batch if m in outputs], self.present(batch)
         there = torch.stack([present[m] for m in names]).to(whole.dtype)
         own = torch.stack([self.task.loss(outputs[m], target) for m in names])
-        return (whole + self.unimodal * (own * there).sum(0) / there.sum(0).clamp(min=1)).mean()
+        return (whole + self.unimodal * (own * there).sum(0)).mean()
 
     def _index(self, modality: str) -> int:
         if modality not in self.dims:

@@ -89,11 +89,16 @@ class Evaluate(_Section):
 
 
 class StreamPlan(_Section):
-    """One modality: the feature and the encoder for it; None means the default for its kind."""
+    """One modality: the feature and the encoder for it; None means the default for its kind.
+
+    ``level`` takes out what is constant within a recording: ``centre`` subtracts the recording's own mean from each
+    column, ``standardise`` divides by its deviation too. Both see the whole recording, so they are not causal.
+    """
 
     stream: str | None = None
     feature: str | dict[str, Any] | None = None
     encoder: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
+    level: Literal["none", "centre", "standardise"] = "none"
 
 
 class CorpusPlan(_Section):

@@ -357,5 +357,7 @@ def test_a_hash_puts_a_group_on_the_same_side_however_the_corpus_grows(first, mo
             (fold,) = split_items(*some_items(numbers), spec)
         except DataError:  # too few groups for every side
             return
+        if fold.notes:  # so few that a side had to be filled by hand
+            return
         found.append({i.group: i.split for side in fold.sides.values() for i in side})
     assert found[0].items() <= found[1].items()

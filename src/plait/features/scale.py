@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from plait.errors import DataError
 
-__all__ = ["Moments", "fit_scale"]
+__all__ = ["Moments", "fit_scale", "level"]
 
 log = logging.getLogger("plait")
 
@@ -83,6 +83,23 @@ class Moments:
     def std(self) -> NDArray[np.float64]:
         """Standard deviation to divide by, [d]: 1 for constant columns, which centring brings to 0."""
         return np.where(self.constant, 1.0, self.spread)
+
+
+def level(values: NDArray[np.float32], how: str) -> NDArray[np.float32]:
+    """Features [n, dim] of one recording less their own mean, and divided by their deviation if asked for.
+
+    Args:
+        how: 'none', 'centre' or 'standardise'. A column that does not vary is only centred; NaN stays NaN.
+
+    >>> level(np.array([[1.0, 5.0], [3.0, 5.0]], np.float32), "standardise").tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    if how == "none" or not len(values):
+        return values
+    moments = Moments()
+    moments.add(values)
+    spread = moments.std if how == "standardise" else 1.0
+    return ((values - np.nan_to_num(moments.mean)) / spread).astype(np.float32)
 
 
 def fit_scale(arrays: Iterable[NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

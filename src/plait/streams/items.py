@@ -23,7 +23,7 @@ from plait.streams.splits import Fold, as_text, split_items
 from plait.streams.stream import Stream
 from plait.streams.units import UNITS, full_unit, unit_of
 
-__all__ = ["UNITS", "Fold", "Item", "ItemSet", "find_items", "full_unit", "split_items", "unit_of"]
+__all__ = ["UNITS", "Fold", "Item", "ItemSet", "find_items", "full_unit", "measured_span", "split_items", "unit_of"]
 
 Label = str | int | float | bool
 
@@ -87,8 +87,8 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
       (a list) and ``match`` (a regular expression for the whole label) choose; of those chosen, ``index``
       keeps the i-th of each recording (-1: the last); ``pad`` adds seconds of context on both sides,
       within the recording.
-    - ``{unit: window, tier, length, hop, average, coverage}``: windows of ``length`` seconds every ``hop``
-      (default: length). The target is the label that covers most of the window (the earlier on a tie), or
+    - ``{unit: window, tier, length, hop, average, coverage, pad}``: windows of ``length`` seconds every ``hop``
+      (default: length), seen with ``pad`` seconds of context on both sides, within the recording. The target is the label that covers most of the window (the earlier on a tie), or
       with ``average`` the time-weighted mean of numbers. Windows of which less than ``coverage`` is
       annotated are dropped.
 
@@ -167,7 +167,7 @@ def _item(recording: Recording, start: float, stop: float, target: Any, whole: b
     return Item(recording.id, start, stop, target, recording.group or recording.id, recording.split, whole)
 
 
-def _span(recording: Recording, tier: str) -> tuple[float, float] | None:
+def measured_span(recording: Recording, tier: str = "") -> tuple[float, float] | None:
     """Span of what was measured, or else of words other than the tier itself; None where there is neither."""
     streams = _streams(recording, tier)
     clocks = [s.clock for s in streams if s.kind != "words"] or [s.clock for s in streams]
@@ -197,7 +197,7 @@ def _tier(recording: Recording, tier: str, dropped: Counter[str]) -> list[Annota
 
 def _segments(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str]) -> list[Item]:
     chosen = _chosen(_tier(recording, unit["tier"], dropped), unit, dropped)
-    span = _span(recording, unit["tier"]) if chosen else None
+    span = measured_span(recording, unit["tier"]) if chosen else None
     items = []
     for a in chosen:
         start, stop = a.start - unit["pad"], a.stop + unit["pad"]
@@ -246,7 +246,7 @@ def _windows(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str
             f"{recording.id}: tier {unit['tier']!r} holds texts such as {found[0].label!r}, "
             "which have no mean. Leave out task.average."
         )
-    span = _span(recording, unit["tier"]) or (found[0].start, max(a.stop for a in found))
+    span = measured_span(recording, unit["tier"]) or (found[0].start, max(a.stop for a in found))
     tier = _Tier(found)
     items = []
     for start, stop in windows(*span, unit["length"], unit["hop"]):
@@ -254,7 +254,8 @@ def _windows(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str
         if target is None or covered < unit["coverage"] * (stop - start) - 1e-9:
             dropped[f"windows: less than {unit['coverage']:.0%} of it is annotated"] += 1
         else:
-            items.append(_item(recording, start, stop, target))
+            pad = unit["pad"]
+            items.append(_item(recording, max(start - pad, span[0]), min(stop + pad, span[1]), target))
     if not items and span[1] - span[0] < unit["length"]:
         dropped["recordings: shorter than a window"] += 1
     return items

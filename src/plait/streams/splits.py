@@ -213,16 +213,28 @@ def _number(salt: str, value: str) -> float:
 
 
 def _of_hash(items: list[Item], values: dict[str, str], full: Mapping[str, Any], corpus: Corpus) -> list[Fold]:
-    side_of = {}
-    for recording, value in values.items():
-        place = _number(full["salt"], value)
-        side_of[recording] = (
-            "test" if place < full["test"] else "valid" if place < full["test"] + full["valid"] else "train"
-        )
-    fold = _fold(items, side_of)
+    used = {values[i.recording] for i in items if i.recording in values}
+    place = {v: _number(full["salt"], v) for v in values.values()}
+    side = {v: "test" if p < full["test"] else "valid" if p < full["test"] + full["valid"] else "train"
+            for v, p in place.items()}  # fmt: skip
+    notes = _fill(side, sorted(used, key=place.__getitem__), full)
+    fold = _fold(items, {r: side[v] for r, v in values.items()}, "", notes)
     if full["valid"] and not fold.valid:
-        fold.notes.append("no group landed in validation; it is empty.")
+        fold.notes.append("too few groups for validation; it is empty.")
     return [fold]
+
+
+def _fill(side: dict[str, str], ranked: list[str], full: Mapping[str, Any]) -> list[str]:
+    """Few groups may all miss a side: give it the one nearest to it, as long as another is left to train on."""
+    notes = []
+    for name, wanted in (("test", full["test"]), ("valid", full["valid"]), ("train", 1.0)):
+        there = {side[v] for v in ranked}
+        spare = [v for v in ranked if side[v] != name and sum(side[w] == side[v] for w in ranked) > 1]
+        if wanted and name not in there and spare:
+            taken = spare[-1] if name == "train" else spare[0]
+            side[taken] = name
+            notes.append(f"no group's hash fell into {name}: {taken!r}, the nearest, was put there.")
+    return notes
 
 
 def _of_folds(items: list[Item], values: dict[str, str], full: Mapping[str, Any], corpus: Corpus) -> list[Fold]:

@@ -14,7 +14,7 @@ __all__ = ["UNITS", "full_unit", "unit_of"]
 UNITS: dict[str, dict[str, Any]] = {
     "recording": {"target": None},
     "segment": {"tier": None, "labels": None, "match": None, "index": None, "pad": 0.0},
-    "window": {"tier": None, "length": None, "hop": None, "average": False, "coverage": 0.5},
+    "window": {"tier": None, "length": None, "hop": None, "average": False, "coverage": 0.5, "pad": 0.0},
 }
 """The options of each unit and their defaults; None under target, tier and length: must be given."""
 

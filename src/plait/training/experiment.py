@@ -9,6 +9,7 @@ from typing import Any
 
 from plait.errors import ConfigError, DataError, raise_all
 from plait.features.prepare import Prepared, prepare, resolve_features
+from plait.features.scale import level
 from plait.features.store import Store
 from plait.parts import find, options_of, split_spec, suggest
 from plait.recipe import CorpusPlan, Recipe, StreamPlan
@@ -49,14 +50,15 @@ class Features:
 
     prepared: dict[str, Prepared]
     streams: dict[str, str]
+    levels: dict[str, str]
     _kept: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def get(self, recording: str, modality: str) -> Any:
         """(features [n, dim], clock) of one recording, or None where the stream is missing."""
         key = (recording, modality)
         if key not in self._kept:
-            found = self.prepared.get(modality)
-            self._kept[key] = None if found is None else found.get(recording, self.streams[modality])
+            found = self.prepared[modality].get(recording, self.streams[modality])
+            self._kept[key] = found and (level(found[0], self.levels[modality]), found[1])
         return self._kept[key]
 
 
@@ -151,7 +153,12 @@ class Experiment:
         if problems:
             kept = "What could be prepared is kept. Mend these files, or take their streams out of the manifest."
             raise DataError([*dict.fromkeys(problems), kept])
-        return Features(prepared, self.streams)
+        return Features(prepared, self.streams, {m: self.level(m) for m in self.streams})
+
+    def level(self, modality: str) -> str:
+        """What the recipe takes out of each recording of a modality; see `plait.features.scale.level`."""
+        plan = self.recipe.streams.get(modality)
+        return plan.level if plan else "none"
 
 
 def default_split(corpus: Corpus) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.features.prepare import features_of
+from plait.features.scale import level
 from plait.features.store import Store
 from plait.recipe import NoisyCopies
 from plait.streams.clock import Clock
@@ -54,7 +55,7 @@ class NoisyFeatures:
         if recording not in self._kept:
             plan, name = self.experiment, self.experiment.streams[self.modality]
             voices = self._voices(recording, name)
-            self._kept[recording] = features_of(
+            found = features_of(
                 plan.corpus,
                 recording,
                 name,
@@ -63,6 +64,7 @@ class NoisyFeatures:
                 change=lambda stream: self._noise(stream, recording, voices),
                 tag=self._tag(recording, voices),
             )
+            self._kept[recording] = found and (level(found[0], plan.level(self.modality)), found[1])
         return self._kept[recording]
 
     def _rng(self, recording: str, part: str) -> np.random.Generator:

@@ -15,7 +15,7 @@ from plait.recipe import CorpusPlan, Recipe
 from plait.streams.clock import windows
 from plait.streams.corpus import Corpus
 from plait.streams.importing import import_files
-from plait.streams.items import Item
+from plait.streams.items import Item, measured_span
 from plait.streams.recording import Recording
 from plait.training.data import ItemData, loader
 from plait.training.experiment import Experiment
@@ -98,9 +98,11 @@ def _items(recording: Recording, unit: dict[str, Any], segments: Sequence[tuple[
     if segments:
         return [Item(recording.id, a - pad, b + pad, "", recording.group) for a, b in segments]
     if kind == "window":
+        start, stop = measured_span(recording) or (start, stop)
         length = float(unit["length"])
         found = list(windows(start, stop, length, float(unit.get("hop") or length)))
-        return [Item(recording.id, a, b, "", recording.group) for a, b in found] or [whole]
+        padded = [(max(a - pad, start), min(b + pad, stop)) for a, b in found]
+        return [Item(recording.id, a, b, "", recording.group) for a, b in padded] or [whole]
     if kind == "segment":
         tier = [(a.start - pad, a.stop + pad) for a in recording.tier(unit.get("tier", "label"))]
         return [Item(recording.id, a, b, "", recording.group) for a, b in tier] or [whole]
@@ -117,7 +119,7 @@ def _answers(model: Any, data: ItemData) -> list[dict[str, Any]]:
 
 
 def _row(item: Item, answer: dict[str, Any], data: ItemData, i: int, modalities: list[str]) -> dict[str, Any]:
-    used = [m for m in data.modalities if data.present(m)[i]]
+    used = [m for m in modalities if m in data.modalities and data.present(m)[i]]
     return {
         "recording": item.recording,
         "start": item.start,
