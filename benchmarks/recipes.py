@@ -1,4 +1,4 @@
-"""Fit and evaluate the recipes on real data: `PLAIT_DATA=... python benchmarks/recipes.py [utd_mhad grid_letter stress mosi]`.
+"""Fit and evaluate the recipes on real data: PLAIT_DATA=... python benchmarks/recipes.py [utd_mhad grid_letter ...]
 
 Every seed of the recipe, last epoch or validation as it says; the test part is scored once.
 """

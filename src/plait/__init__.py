@@ -43,17 +43,49 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+__all__ = [
+    "Annotation",
+    "ConfigError",
+    "Corpus",
+    "CorpusWriter",
+    "DataError",
+    "Encoder",
+    "Feature",
+    "Fusion",
+    "Grid",
+    "MissingExtra",
+    "Model",
+    "PlaitError",
+    "Reader",
+    "Recipe",
+    "Recording",
+    "Run",
+    "Spans",
+    "Stream",
+    "Task",
+    "Ticks",
+    "Tokens",
+    "check_corpus",
+    "evaluate",
+    "fit",
+    "import_folder",
+    "load_recipe",
+    "parse_recipe",
+    "predict",
+    "synchronise",
+    "write_report",
+    "write_synced",
+]
 
 if TYPE_CHECKING:
     from plait.encoders import Encoder
     from plait.errors import ConfigError, DataError, MissingExtra, PlaitError
     from plait.evaluation.evaluate import evaluate
+    from plait.evaluation.predict import predict
     from plait.evaluation.report import write_report
     from plait.features import Feature
     from plait.fusion import Fusion
     from plait.model import Model
-    from plait.evaluation.predict import predict
     from plait.recipe import Recipe, load_recipe, parse_recipe
     from plait.streams.check import check_corpus
     from plait.streams.clock import Grid, Spans, Ticks

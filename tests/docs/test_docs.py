@@ -53,7 +53,10 @@ def test_every_recipe_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     full_recipe(load_recipe(path))
 
 
-@pytest.mark.parametrize("command", ["import", "check", "sync", "prepare", "fit", "evaluate", "predict", "show", "list"])
+COMMANDS = ["import", "check", "sync", "prepare", "fit", "evaluate", "predict", "show", "list", "demo"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_stands_in_the_docs(command: str) -> None:
     assert any(f"plait {command}" in page.read_text(encoding="utf-8") for page in PAGES)
 

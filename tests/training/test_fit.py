@@ -79,7 +79,9 @@ def test_an_interrupted_fit_resumes_to_the_same_numbers(
         assert whole.done(member)["log"]["train_loss"] == resumed.done(member)["log"]["train_loss"]
 
 
-def test_a_finished_run_is_not_trained_again(tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_is_not_trained_again(
+    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = load_recipe(tiny_recipe)
     fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     monkeypatch.setattr(TrainingModule, "training_step", lambda *a: pytest.fail("trained again"))

@@ -281,9 +281,7 @@ class Spans(_Listed):
         bad = np.flatnonzero(~(self.stops >= self._starts) | ~np.isfinite(self.stops))
         if len(bad):
             i = int(bad[0])
-            raise DataError(
-                f"interval {i} runs from {self._starts[i]} to {self.stops[i]} s; expected stop >= start."
-            )
+            raise DataError(f"interval {i} runs from {self._starts[i]} to {self.stops[i]} s; expected stop >= start.")
         self.stops.setflags(write=False)
         self.n = len(self._starts)
 

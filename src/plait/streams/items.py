@@ -88,9 +88,9 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
       keeps the i-th of each recording (-1: the last); ``pad`` adds seconds of context on both sides,
       within the recording.
     - ``{unit: window, tier, length, hop, average, coverage, pad}``: windows of ``length`` seconds every ``hop``
-      (default: length), seen with ``pad`` seconds of context on both sides, within the recording. The target is the label that covers most of the window (the earlier on a tie), or
-      with ``average`` the time-weighted mean of numbers. Windows of which less than ``coverage`` is
-      annotated are dropped.
+      (default: length), seen with ``pad`` seconds of context on both sides, within the recording. The target
+      is the label that covers most of the window (the earlier on a tie), or with ``average`` the time-weighted
+      mean of numbers. Windows of which less than ``coverage`` is annotated are dropped.
 
     Args:
         corpus: its manifest is read; files are opened only to learn their clocks and words.

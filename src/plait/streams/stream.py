@@ -139,9 +139,7 @@ class Stream:
     def on(self, clock: Clock) -> Stream:
         """The same values on another clock of the same length (a corrected one)."""
         if len(clock) != len(self.clock):
-            raise DataError(
-                f"{self.where or 'stream'}: {len(self.clock)} values, but the clock has {len(clock)}."
-            )
+            raise DataError(f"{self.where or 'stream'}: {len(self.clock)} values, but the clock has {len(clock)}.")
         return replace(self, clock=clock)
 
 
