@@ -33,7 +33,8 @@ EncoderSpec = Spec | Sequence[Spec]
 class Model(nn.Module):
     """Features of any of its modalities -> the task's output.
 
-    ``output = joint head(fusion) + sum over the modalities that are there of weight * own head``. Where an
+    ``output = joint head(fusion) + sum over the modalities that are there of weight * own head``, each addend times
+    its ``balance`` (1, unless `plait.training.balance` found better on held-out items). Where an
     item has no modality at all, the answer is finite: the joint head's bias (without a joint head: zeros).
 
     Args:
@@ -77,6 +78,7 @@ class Model(nn.Module):
         self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
         self.heads = nn.ModuleList(task.head(dim) for _ in dims)
         self.joint = task.head(dim) if self.fusion.joint else None
+        self.register_buffer("balance", torch.ones(len(dims) + 1))
         for i, m in enumerate(dims):
             self.register_buffer(f"mean_{i}", torch.zeros(dims[m]))
             self.register_buffer(f"std_{i}", torch.ones(dims[m]))
@@ -160,11 +162,22 @@ class Model(nn.Module):
             self._index(m)
         chosen = {m: t if only is None or m in only else _emptied(t) for m, t in encoded.items()}
         own = {m: self.heads[self._index(m)](t) for m, t in chosen.items()}
-        weights = self.fusion.weights(chosen)
-        total = sum(weights[m][:, None] * own[m] for m in chosen)
+        scaled = [self.balance[i] * one for i, one in self.addends(chosen, own).items()]
+        return {"": torch.stack(scaled).sum(0), **{m: out for m, out in own.items() if only is None or m in only}}
+
+    def addends(self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor]) -> dict[int, Tensor]:
+        """What the output is the sum of, once each is multiplied by its ``balance``: {place there: [batch, width]}.
+
+        Args:
+            encoded: from `encode`.
+            own: the modalities' own outputs.
+        """
+        weights = self.fusion.weights(dict(encoded))
+        found = {self._index(m): weights[m][:, None] * own[m] for m in encoded}
         if self.joint is not None:
-            total = total + self.joint(self.fusion(chosen))
-        return {"": total, **{m: out for m, out in own.items() if only is None or m in only}}
+            joint = self.joint(self.fusion(dict(encoded)))
+            found[len(self.modalities)] = self.fusion.joint_weight(dict(encoded))[:, None] * joint
+        return found
 
     def forward(self, batch: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
         """{modality: [batch, time, features]} -> {"": the output, modality: its own head's output}."""

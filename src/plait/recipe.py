@@ -33,7 +33,10 @@ class _Section(BaseModel):
 
 
 class Train(_Section):
-    """How a model is trained."""
+    """How a model is trained.
+
+    ``balance``: where the split has a validation part, how far each head is to be trusted is fitted on it in the end.
+    """
 
     epochs: int = Field(60, ge=1)
     batch: int = Field(32, ge=1)
@@ -44,6 +47,7 @@ class Train(_Section):
     stop: Literal["last", "early"] = "last"
     patience: int = Field(10, ge=1)
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    balance: bool = True
     log: Literal["csv", "tensorboard"] = "csv"
     threads: int = Field(1, ge=1)
 
@@ -93,11 +97,14 @@ class StreamPlan(_Section):
 
     ``level`` takes out what is constant within a recording: ``centre`` subtracts the recording's own mean from each
     column, ``standardise`` divides by its deviation too. Both see the whole recording, so they are not causal.
+    ``scale`` says which columns are divided by one deviation: each by its ``own``, ``all``, runs of so many, or, by
+    default, as the feature says.
     """
 
     stream: str | None = None
     feature: str | dict[str, Any] | None = None
     encoder: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
+    scale: Literal["own", "all"] | int | None = None
     level: Literal["none", "centre", "standardise"] = "none"
 
 

@@ -17,7 +17,7 @@ from plait.model import Model
 from plait.recipe import dump_recipe
 from plait.streams.corpus import Corpus
 from plait.streams.items import Item
-from plait.training.data import FeatureSource, ItemData, loader
+from plait.training.data import FeatureSource, ItemData, Swapped, loader
 from plait.training.experiment import Experiment, Features
 from plait.training.noisy import NoisyFeatures
 from plait.training.run import Member, Run
@@ -176,7 +176,7 @@ class _Member:
             subsets = list(dict.fromkeys([full, (modality,)]))
             for level in plan.levels:
                 noisy = NoisyFeatures(self.experiment, self.store, modality, plan.kind, (level, level), pool, seed=0)
-                scores = score_subsets(self.model, self._data(_Swap(self.features, modality, noisy)), subsets)
+                scores = score_subsets(self.model, self._data(Swapped(self.features, modality, noisy)), subsets)
                 rows += [
                     {
                         "modality": modality,
@@ -198,16 +198,6 @@ class _Member:
             scores = score_subsets(self.model, self.data, [full], keep=keep)[full]
             rows.append({"share": share, "value": self._metric(scores)})
         return rows
-
-
-class _Swap:
-    """Features in which one modality comes from elsewhere."""
-
-    def __init__(self, features: Features, modality: str, other: FeatureSource) -> None:
-        self.features, self.modality, self.other = features, modality, other
-
-    def get(self, recording: str, modality: str) -> Any:
-        return (self.other if modality == self.modality else self.features).get(recording, modality)
 
 
 def _mean(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

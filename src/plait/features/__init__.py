@@ -56,6 +56,13 @@ class Feature(ABC):
             DataError: the stream is of a kind, rate or size that it does not take.
         """
 
+    def groups(self, dim: int) -> list[int]:
+        """For each column the number of its group; columns of a group are divided by one deviation. Default: none share.
+
+        Coordinates of one body or sensor belong together: divided each by its own, still ones would be blown up.
+        """
+        return list(range(dim))
+
     def files(self) -> list[Path]:
         """Files or folders (word vectors, a model) that the numbers depend on; caches follow their bytes."""
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,10 +102,13 @@ def level(values: NDArray[np.float32], how: str) -> NDArray[np.float32]:
     return ((values - np.nan_to_num(moments.mean)) / spread).astype(np.float32)
 
 
-def fit_scale(arrays: Iterable[NDArray[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def fit_scale(
+    arrays: Iterable[NDArray[Any]], groups: Sequence[int] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of the columns of all arrays [n, d]; each [d], double precision.
 
-    NaN cells are left out. A constant column has deviation 1, so that it becomes 0 rather than noise blown
+    Columns of one group (a number for each column, [d]) get the root mean square of their deviations; without
+    ``groups`` each has its own. NaN cells are left out. A constant column has deviation 1, so that it becomes 0 rather than noise blown
     up; how many there are is logged (and `Moments.constant` tells which).
 
     Raises:
@@ -114,6 +117,8 @@ def fit_scale(arrays: Iterable[NDArray[Any]]) -> tuple[NDArray[np.float64], NDAr
     >>> mean, std = fit_scale([np.array([[1.0, 5.0], [3.0, 5.0]])])
     >>> mean.tolist(), std.tolist()
     ([2.0, 5.0], [1.0, 1.0])
+    >>> fit_scale([np.array([[0.0, 0.0], [2.0, 14.0]])], groups=[0, 0])[1].tolist()
+    [5.0, 5.0]
     """
     moments = Moments()
     none = True
@@ -125,4 +130,14 @@ def fit_scale(arrays: Iterable[NDArray[Any]]) -> tuple[NDArray[np.float64], NDAr
     constant = int(moments.constant.sum())
     if constant:
         log.info("%d of %d feature columns are constant; they become 0", constant, len(moments.count))
-    return moments.mean, moments.std
+    return moments.mean, _shared(moments, groups) if groups is not None else moments.std
+
+
+def _shared(moments: Moments, groups: Sequence[int]) -> NDArray[np.float64]:
+    """One deviation a group: the root of the mean variance of its columns; 1 where they are all constant."""
+    if len(groups) != len(moments.count):
+        raise DataError(f"{len(groups)} groups for {len(moments.count)} feature columns; expected one a column.")
+    index = np.unique(np.asarray(groups), return_inverse=True)[1]
+    variance = np.bincount(index, np.nan_to_num(moments.spread) ** 2) / np.bincount(index)
+    shared = np.sqrt(variance)[index]
+    return np.where(shared > 1e-12, shared, 1.0)

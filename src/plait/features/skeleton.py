@@ -69,6 +69,10 @@ class Pose(Feature):
     def dim(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape)) * (2 if self._velocities else 1)
 
+    def groups(self, dim: int) -> list[int]:
+        half = dim // 2 if self._velocities else dim
+        return [0] * half + [1] * (dim - half)
+
     def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
         shape = stream.source.shape
         if len(shape) != 2:

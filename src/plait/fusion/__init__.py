@@ -17,7 +17,7 @@ __all__ = ["Fusion"]
 class Fusion(nn.Module, ABC):
     """Constructed as ``Cls(modalities, dim, *, options)``; every modality comes in width ``dim``.
 
-    A model's logits are ``joint_weight * head(fused) + sum of weights()[m] * head_m(m)`` over the
+    A model's logits are ``joint_weight() * head(fused) + sum of weights()[m] * head_m(m)`` over the
     modalities that are there. So early fusion gives its own modalities no weight of their own, late
     fusion has no joint part, and intermediate fusion has both.
 
@@ -40,6 +40,10 @@ class Fusion(nn.Module, ABC):
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
         """How much each modality's own logits count; 0 where it is missing. Default: 1 where it is there."""
         return {m: t.present.to(t.values.dtype) for m, t in tokens.items()}
+
+    def joint_weight(self, tokens: dict[str, Tokens]) -> Float[Tensor, " batch"]:
+        """How much the joint head's logits count, [batch]. Default: 1."""
+        return torch.ones_like(next(iter(tokens.values())).present, dtype=next(iter(tokens.values())).values.dtype)
 
     def complete(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
         """All modalities in the model's own order, cleaned; one left out becomes an empty sequence.

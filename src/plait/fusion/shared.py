@@ -28,7 +28,8 @@ class Shared(Fusion):
 
     With ``summary`` the result is one token an item: the sum over the modalities that are there of a linear
     map, of each modality's own, of the mean and the maximum of its tokens. So a modality with many tokens
-    does not drown one with few, and an absent one adds nothing. Without it: all tokens, modality after
+    does not drown one with few, and an absent one adds nothing. A modality that is alone answers by its own
+    head, as if the model had been made for it. Without it: all tokens, modality after
     modality, for tasks that answer in time.
 
     Args:
@@ -94,6 +95,11 @@ class Shared(Fusion):
             return there
         count = torch.stack(list(there.values())).sum(0).clamp(min=1)
         return {m: one / count for m, one in there.items()}
+
+    def joint_weight(self, tokens: dict[str, Tokens]) -> Float[Tensor, " batch"]:
+        """0 where one modality is alone: there is nothing to fuse, and its own head knows it best."""
+        count = torch.stack([t.present for t in tokens.values()]).sum(0)
+        return (count != 1).to(next(iter(tokens.values())).values.dtype)
 
     def _attend(self, tokens: Tokens) -> Float[Tensor, "batch time dim"]:
         x = tokens.values

@@ -17,7 +17,7 @@ from plait.tokens import Tokens
 from plait.tokens.collate import Rows, collate
 from plait.tokens.sampler import LengthBatches
 
-__all__ = ["Batch", "FeatureSource", "ItemData", "loader"]
+__all__ = ["Batch", "FeatureSource", "ItemData", "Swapped", "loader"]
 
 Batch = tuple[dict[str, Tokens], Tensor, Tensor]
 """Tokens by modality, encoded targets [batch], positions of the items in the data [batch]."""
@@ -27,6 +27,16 @@ class FeatureSource(Protocol):
     """Where an item's features come from: prepared features of a corpus, clean or with noise."""
 
     def get(self, recording: str, modality: str) -> tuple[NDArray[np.float32], Clock] | None: ...
+
+
+class Swapped:
+    """Features in which one modality comes from elsewhere."""
+
+    def __init__(self, source: FeatureSource, modality: str, other: FeatureSource) -> None:
+        self.source, self.modality, self.other = source, modality, other
+
+    def get(self, recording: str, modality: str) -> tuple[NDArray[np.float32], Clock] | None:
+        return (self.other if modality == self.modality else self.source).get(recording, modality)
 
 
 class ItemData(Dataset[dict[str, Any]]):

@@ -162,7 +162,9 @@ class Experiment:
 
 
 def default_split(corpus: Corpus) -> dict[str, Any]:
-    """The corpus's own split where it has one; else a fifth of the groups, drawn by hash, for testing."""
+    """The corpus's own split where it has one; else by hash: a fifth of the groups to test, of ten or more a tenth
+    to validate."""
     if any(entry.split for entry in corpus.entries):
         return {"by": "manifest"}
-    return {"hash": "group", "test": 0.2}
+    groups = {entry.group or entry.id for entry in corpus.entries}
+    return {"hash": "group", "test": 0.2, "valid": 0.1 if len(groups) >= 10 else 0.0}

@@ -17,6 +17,7 @@ import torch
 
 import plait
 from plait.errors import ConfigError, DataError
+from plait.features import Feature
 from plait.features.scale import fit_scale
 from plait.features.store import Store
 from plait.model import Model, default_encoder
@@ -25,7 +26,8 @@ from plait.progress import Progress
 from plait.recipe import Recipe, dump_recipe
 from plait.streams.items import Fold
 from plait.tasks import Task
-from plait.training.data import ItemData
+from plait.training.balance import fit_balance
+from plait.training.data import FeatureSource, ItemData, Swapped
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.noisy import noisy_sources
 from plait.training.run import Member, Run
@@ -144,6 +146,10 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
     log = train_model(
         place, model, train_data, valid, train=plan.train, augment=plan.augment, seed=member.seed, quiet=quiet
     )
+    if valid is not None and plan.train.balance:
+        swaps = [(m, source) for m, (_, copies) in noisy.items() for source in copies]
+        views = [valid, *(_data(experiment, fold.valid, Swapped(features, m, s), model.task) for m, s in swaps)]
+        fit_balance(model, views)
     model.save(place)
     done = {
         "targets": data.targets.tolist(),
@@ -158,9 +164,20 @@ def _count(model: Model) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def _data(experiment: Experiment, items: Sequence[Any], features: Features, task: Task) -> ItemData:
+def _data(experiment: Experiment, items: Sequence[Any], features: FeatureSource, task: Task) -> ItemData:
     targets = task.encode([i.target for i in items])
     return ItemData(items, features, targets, experiment.modalities)
+
+
+def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
+    """Which columns of a modality share a deviation."""
+    plan = experiment.recipe.streams.get(modality)
+    scale = plan.scale if plan else None
+    if scale is None:
+        return build(Feature, experiment.features[modality], where=f"streams.{modality}.feature").groups(dim)
+    if isinstance(scale, int):
+        return [i // scale for i in range(dim)]
+    return [0] * dim if scale == "all" else list(range(dim))
 
 
 def build_model(experiment: Experiment, fold: Fold, features: Features) -> tuple[Model, ItemData]:
@@ -178,5 +195,5 @@ def build_model(experiment: Experiment, fold: Fold, features: Features) -> tuple
         encoders[m] = (plan.encoder if plan else None) or default_encoder(data.typical_length(m))
     model = Model(dims, task, encoders=encoders, fusion=recipe.fusion, **recipe.model)
     for m in experiment.modalities:
-        model.set_scale(m, *fit_scale(data.features(m)))
+        model.set_scale(m, *fit_scale(data.features(m), _groups(experiment, m, dims[m])))
     return model, data

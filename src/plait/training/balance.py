@@ -1,0 +1,57 @@
+"""Balance: how far each head of a trained model is to be trusted, told by items that it was not trained on.
+
+A head that has learnt its training items by heart is surer than it should be, and drowns the others in the sum.
+So each addend of the output gets one factor, fitted on the validation part: temperature scaling (Guo et al. 2017,
+"On calibration of modern neural networks") with a temperature for every head instead of one for the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from plait.model import Model
+from plait.training.data import ItemData, loader
+
+__all__ = ["fit_balance"]
+
+ROUNDS = 200
+"""Steps of Adam on a handful of numbers; more change nothing."""
+
+
+def fit_balance(model: Model, views: Sequence[ItemData]) -> list[float]:
+    """Set ``model.balance`` to the factors of least loss over all views; returns them.
+
+    Args:
+        model: trained; nothing but the factors changes.
+        views: the validation items as they are, and with whatever noise training knew, so that the factors
+            suit both.
+    """
+    model.eval()
+    tables = [_addends(model, view) for view in views]
+    target = torch.cat([view.targets for view in views])
+    addends = torch.cat(tables, 1)
+    free = torch.zeros(len(addends), requires_grad=True)
+    optimizer = torch.optim.Adam([free], lr=0.05)
+    for _ in range(ROUNDS):
+        optimizer.zero_grad()
+        output = (free.exp()[:, None, None] * addends).sum(0)
+        # a pull towards 1 that one item in a hundred would outweigh: heads that hardly matter stay as they are
+        loss = model.task.loss(output, target).mean() + 0.01 * free.square().mean()
+        loss.backward()
+        optimizer.step()
+    model.balance[: len(free)] = free.detach().exp()
+    return model.balance.tolist()
+
+
+def _addends(model: Model, view: ItemData) -> Tensor:
+    """The addends of the output for every item, [modalities (and joint), items, width]."""
+    rows = []
+    with torch.inference_mode():
+        for tokens, _, _ in loader(view, model.dims, batch=64):
+            encoded = model.encode(tokens)
+            found = model.addends(encoded, model.combine(encoded))
+            rows.append(torch.stack([found[i] for i in sorted(found)]))
+    return torch.cat(rows, 1).clone()
