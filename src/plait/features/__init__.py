@@ -57,7 +57,7 @@ class Feature(ABC):
         """
 
     def groups(self, dim: int) -> list[int]:
-        """For each column the number of its group; columns of a group are divided by one deviation. Default: none share.
+        """For each column the number of its group: those of a group are divided by one deviation. Default: none share.
 
         Coordinates of one body or sensor belong together: divided each by its own, still ones would be blown up.
         """

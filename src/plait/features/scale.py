@@ -108,8 +108,8 @@ def fit_scale(
     """Mean and standard deviation of the columns of all arrays [n, d]; each [d], double precision.
 
     Columns of one group (a number for each column, [d]) get the root mean square of their deviations; without
-    ``groups`` each has its own. NaN cells are left out. A constant column has deviation 1, so that it becomes 0 rather than noise blown
-    up; how many there are is logged (and `Moments.constant` tells which).
+    ``groups`` each has its own. NaN cells are left out. A constant column has deviation 1, so that it becomes 0
+    rather than noise blown up; how many there are is logged (and `Moments.constant` tells which).
 
     Raises:
         DataError: no array at all, different widths, or infinite values.

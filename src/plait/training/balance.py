@@ -21,17 +21,20 @@ ROUNDS = 200
 """Steps of Adam on a handful of numbers; more change nothing."""
 
 
-def fit_balance(model: Model, views: Sequence[ItemData]) -> list[float]:
+def fit_balance(model: Model, views: Sequence[ItemData], shares: Sequence[float] | None = None) -> list[float]:
     """Set ``model.balance`` to the factors of least loss over all views; returns them.
 
     Args:
         model: trained; nothing but the factors changes.
         views: the validation items as they are, and with whatever noise training knew, so that the factors
             suit both.
+        shares: how much each view counts; all alike by default.
     """
     model.eval()
     tables = [_addends(model, view) for view in views]
     target = torch.cat([view.targets for view in views])
+    counts = torch.tensor([len(view) for view in views])
+    weight = torch.tensor(list(shares or [1.0] * len(views))).repeat_interleave(counts)
     addends = torch.cat(tables, 1)
     free = torch.zeros(len(addends), requires_grad=True)
     optimizer = torch.optim.Adam([free], lr=0.05)
@@ -39,7 +42,7 @@ def fit_balance(model: Model, views: Sequence[ItemData]) -> list[float]:
         optimizer.zero_grad()
         output = (free.exp()[:, None, None] * addends).sum(0)
         # a pull towards 1 that one item in a hundred would outweigh: heads that hardly matter stay as they are
-        loss = model.task.loss(output, target).mean() + 0.01 * free.square().mean()
+        loss = (weight * model.task.loss(output, target)).sum() / weight.sum() + 0.01 * free.square().mean()
         loss.backward()
         optimizer.step()
     model.balance[: len(free)] = free.detach().exp()

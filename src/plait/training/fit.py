@@ -7,12 +7,13 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import plait
@@ -147,9 +148,7 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
         place, model, train_data, valid, train=plan.train, augment=plan.augment, seed=member.seed, quiet=quiet
     )
     if valid is not None and plan.train.balance:
-        swaps = [(m, source) for m, (_, copies) in noisy.items() for source in copies]
-        views = [valid, *(_data(experiment, fold.valid, Swapped(features, m, s), model.task) for m, s in swaps)]
-        fit_balance(model, views)
+        fit_balance(model, *_views(experiment, fold, features, model.task, noisy, valid))
     model.save(place)
     done = {
         "targets": data.targets.tolist(),
@@ -158,6 +157,22 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
         "parameters": _count(model),
     }
     _write(place / "done.json", json.dumps(done))
+
+
+def _views(
+    experiment: Experiment,
+    fold: Fold,
+    features: Features,
+    task: Task,
+    noisy: Mapping[str, tuple[float, Sequence[FeatureSource]]],
+    valid: ItemData,
+) -> tuple[list[ItemData], list[float]]:
+    """The validation items clean and under every noise of the training, and how often training saw each."""
+    views, shares = [valid], [float(np.prod([1 - share for share, _ in noisy.values()]))]
+    for m, (share, copies) in noisy.items():
+        views += [_data(experiment, fold.valid, Swapped(features, m, source), task) for source in copies]
+        shares += [share / len(copies)] * len(copies)
+    return views, shares
 
 
 def _count(model: Model) -> int:
