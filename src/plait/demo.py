@@ -115,9 +115,7 @@ def _clock_rows(corpus: Corpus, report: SyncReport, truth: dict[str, Any]) -> li
     """Planted against recovered clocks, as the report shows them."""
     found = []
     for row in against_truth(corpus, report, truth):
-        fix = next(
-            (f for f in report.fixes if f.recording == row.recording and row.device in f.device.split("+")), None
-        )
+        fix = report.of(row.recording, row.device)
         found.append(
             {
                 "recording": row.recording,
