@@ -72,6 +72,7 @@ def demo(
             corpus_folder,
             recordings=recordings,
             seed=seed,
+            workers=jobs,
             progress=progress,
         )
     step("plait import")
@@ -104,7 +105,7 @@ def demo(
     console.print(subset_table(evaluation))
     step(f"done; the report: {run.folder / 'report.html'}")
     return {
-        **clock_summary(clocks),
+        "sync": summary,
         "clocks": clocks,
         "evaluation": evaluation,
         "report": str(run.folder / "report.html"),

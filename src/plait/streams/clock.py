@@ -128,7 +128,7 @@ class Grid(Clock):
         DataError: the rate is not above 0, or n is negative.
 
     >>> film = Grid(0, 29.97, 900)
-    >>> film.rate, film.cut(10, 20).n, round(film.times[-1], 4)
+    >>> film.rate, film.cut(10, 20).n, round(float(film.times[-1]), 4)
     (Fraction(30000, 1001), 300, 29.9966)
     """
 
