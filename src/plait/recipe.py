@@ -97,6 +97,8 @@ class StreamPlan(_Section):
 
     ``level`` takes out what is constant within a recording: ``centre`` subtracts the recording's own mean from each
     column, ``standardise`` divides by its deviation too. Both see the whole recording, so they are not causal.
+    ``rate`` lays the features on a grid of so many a second, on straight lines between them; on normalised time
+    (``duration: 1``) that gives every recording the same number, however fast the movement was.
     ``scale`` says which columns are divided by one deviation: each by its ``own``, ``all``, runs of so many, or, by
     default, as the feature says.
     """
@@ -104,6 +106,7 @@ class StreamPlan(_Section):
     stream: str | None = None
     feature: str | dict[str, Any] | None = None
     encoder: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
+    rate: float | None = Field(None, gt=0)
     scale: Literal["own", "all"] | int | None = None
     level: Literal["none", "centre", "standardise"] = "none"
 

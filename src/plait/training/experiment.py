@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from plait.errors import ConfigError, DataError, raise_all
 from plait.features.prepare import Prepared, prepare, resolve_features
@@ -13,10 +16,15 @@ from plait.features.scale import level
 from plait.features.store import Store
 from plait.parts import find, options_of, split_spec, suggest
 from plait.recipe import CorpusPlan, Recipe, StreamPlan
+from plait.streams.clock import Clock, Grid
 from plait.streams.corpus import Corpus
 from plait.streams.importing import import_folder
 from plait.streams.items import Fold, ItemSet, find_items, split_items
+from plait.sync.resample import resample
 from plait.tasks import Task
+
+Found = tuple[NDArray[np.float32], Clock]
+"""Features [n, dim] of a recording and their clock."""
 
 __all__ = ["Experiment", "Features", "open_corpus", "task_and_unit"]
 
@@ -50,7 +58,7 @@ class Features:
 
     prepared: dict[str, Prepared]
     streams: dict[str, str]
-    levels: dict[str, str]
+    shape: Callable[[str, Found], Found]
     _kept: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def get(self, recording: str, modality: str) -> Any:
@@ -58,7 +66,7 @@ class Features:
         key = (recording, modality)
         if key not in self._kept:
             found = self.prepared[modality].get(recording, self.streams[modality])
-            self._kept[key] = found and (level(found[0], self.levels[modality]), found[1])
+            self._kept[key] = found and self.shape(modality, found)
         return self._kept[key]
 
 
@@ -153,12 +161,17 @@ class Experiment:
         if problems:
             kept = "What could be prepared is kept. Mend these files, or take their streams out of the manifest."
             raise DataError([*dict.fromkeys(problems), kept])
-        return Features(prepared, self.streams, {m: self.level(m) for m in self.streams})
+        return Features(prepared, self.streams, self.shape)
 
-    def level(self, modality: str) -> str:
-        """What the recipe takes out of each recording of a modality; see `plait.features.scale.level`."""
-        plan = self.recipe.streams.get(modality)
-        return plan.level if plan else "none"
+    def shape(self, modality: str, found: Found) -> Found:
+        """Features as the recipe wants them: levelled within the recording, laid on a grid. Nothing by default."""
+        plan = self.recipe.streams.get(modality) or StreamPlan()
+        values, clock = level(found[0], plan.level), found[1]
+        if plan.rate is None or len(clock) < 2:
+            return values, clock
+        grid = Grid(clock.start, plan.rate, round((clock.stop - clock.start) * plan.rate))
+        laid, known = resample(values, clock, grid, "linear")
+        return np.where(known, laid, np.nan).astype(np.float32), grid
 
 
 def default_split(corpus: Corpus) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.features.prepare import features_of
-from plait.features.scale import level
 from plait.features.store import Store
 from plait.recipe import NoisyCopies
 from plait.streams.clock import Clock
@@ -64,7 +63,7 @@ class NoisyFeatures:
                 change=lambda stream: self._noise(stream, recording, voices),
                 tag=self._tag(recording, voices),
             )
-            self._kept[recording] = found and (level(found[0], plan.level(self.modality)), found[1])
+            self._kept[recording] = found and plan.shape(self.modality, found)
         return self._kept[recording]
 
     def _rng(self, recording: str, part: str) -> np.random.Generator:

@@ -1,0 +1,63 @@
+"""Every recipe on its real data, cut short: it runs from raw files, and learns. In full: benchmarks/recipes.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plait import evaluate, fit, load_recipe
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+SHORT = ["train.seeds=[0]", "evaluate.missing=[0.0]", "evaluate.draws=50"]
+
+
+def run(name: str, folder: Path, *overrides: str) -> dict[str, Any]:
+    recipe = load_recipe(RECIPES / f"{name}.yaml", [*SHORT, *overrides])
+    return evaluate(fit(recipe, folder / name, cache=folder / "cache", quiet=True), cache=folder / "cache")
+
+
+def scores(result: dict[str, Any], metric: str) -> dict[str, float]:
+    return {"+".join(sorted(s["modalities"])): s["metrics"][metric]["mean"] for s in result["subsets"]}
+
+
+@pytest.fixture(autouse=True)
+def _data(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAIT_DATA", str(real_data))
+
+
+@pytest.mark.slow
+def test_utd_mhad(tmp_path: Path) -> None:
+    result = run("utd_mhad", tmp_path, "train.epochs=8")
+    found = scores(result, "accuracy")
+    assert (result["items"], result["groups"]) == (430, 4)
+    assert found["inertial+skeleton"] > 0.75
+    assert min(found.values()) > 0.4
+
+
+@pytest.mark.slow
+def test_grid_letter(tmp_path: Path) -> None:
+    result = run("grid_letter", tmp_path, "train.epochs=10", "augment.noise={}", "evaluate.noise.audio.levels=[-5]")
+    found = scores(result, "accuracy")
+    assert found["audio"] > 0.6
+    assert found["video"] > 0.15
+    noise = {tuple(r["subset"]): r["value"] for r in result["robustness"]["noise"]}
+    assert noise["audio",] < found["audio"] - 0.2, "babble at -5 dB must hurt"
+
+
+@pytest.mark.slow
+def test_stress(tmp_path: Path) -> None:
+    result = run("stress", tmp_path, "train.epochs=2", "split.folds=2")
+    assert len(result["subsets"]) == 63
+    assert result["groups"] == 28
+    assert scores(result, "roc_auc")["+".join(sorted(("acc", "bvp", "eda", "hr", "temp", "ibi")))] > 0.6
+
+
+@pytest.mark.slow
+def test_mosi(tmp_path: Path) -> None:
+    result = run("mosi", tmp_path, "train.epochs=5")
+    found = result["subsets"][-1]["metrics"]
+    assert result["items"] == 685
+    assert {"mae", "corr", "acc7", "acc2_nonzero", "acc2_nonneg"} <= set(found)
+    assert found["mae"]["mean"] < result["baseline"]["metrics"]["mae"]
