@@ -72,12 +72,13 @@ def main() -> None:
     parser.add_argument("--out", default="runs")
     parser.add_argument("--cache", default=".plait-cache")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--fresh", action="store_true", help="train anew what an earlier call has trained")
     args = parser.parse_args()
     targets = []
     for name in args.recipes or CHECKS:
         recipe = load_recipe(RECIPES / f"{name}.yaml")
         quiet = not sys.stderr.isatty()
-        run = fit(recipe, Path(args.out) / name, cache=args.cache, jobs=args.jobs, quiet=quiet, overwrite=True)
+        run = fit(recipe, Path(args.out) / name, cache=args.cache, jobs=args.jobs, quiet=quiet, overwrite=args.fresh)
         result = evaluate(run, cache=args.cache)
         write_report(result, run.folder / "report.html")
         Console().print(subset_table(result))

@@ -285,32 +285,16 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _list_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("what", nargs="?", choices=sorted(_BASES), help="one sort of part (default: all)")
+    from plait.catalogue import SORTS
 
-
-_BASES = {
-    "readers": "plait.streams.readers:Reader",
-    "features": "plait.features:Feature",
-    "encoders": "plait.encoders:Encoder",
-    "fusions": "plait.fusion:Fusion",
-    "tasks": "plait.tasks:Task",
-}
+    p.add_argument("what", nargs="?", choices=sorted(SORTS), help="one sort of part (default: all)")
 
 
 def _list(args: argparse.Namespace) -> int:
     """List the parts that a recipe can name, and their options."""
-    import importlib
+    from plait.catalogue import catalogue
 
-    from plait.parts import options_of, parts
-
-    found: dict[str, dict[str, Any]] = {}
-    for what in [args.what] if args.what else sorted(_BASES):
-        module, _, name = _BASES[what].partition(":")
-        base = getattr(importlib.import_module(module), name)
-        found[what] = {
-            n: {"what": (cls.__doc__ or "").strip().split("\n")[0], "options": options_of(cls)}
-            for n, cls in parts(base).items()
-        }
+    found = catalogue(args.what)
     lines = []
     for what, ones in found.items():
         lines.append(f"{what}:")

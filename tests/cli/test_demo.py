@@ -10,7 +10,7 @@ from plait.cli import main
 
 @pytest.mark.slow
 def test_the_demo_runs_from_files_to_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Small, but whole: eight recordings, a few epochs. What the full demo reaches is measured by benchmarks/demo.py."""
+    """Small, but whole: eight recordings, a few epochs. The full demo is measured by benchmarks/demo.py."""
     code = main(["demo", "--out", str(tmp_path), "--recordings", "8", "--epochs", "4", "--jobs", "1", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert code == 0

@@ -69,11 +69,17 @@ def _width(folder: Path) -> int:
 def _load(folder: Path) -> tuple[Any, Any]:
     """Tokenizer and encoder, on the CPU, for inference."""
     transformers = need("transformers", "text", "hf_text")
+    bars = need("transformers.utils.logging", "text", "hf_text")
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()  # ours counts items; one of weights in between would break it
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         encoder = transformers.AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise ConfigError(f"hf_text.model: {folder} cannot be loaded as a text encoder ({error}).") from error
+    finally:
+        if shown:
+            bars.enable_progress_bar()
     if not tokenizer.is_fast:
         raise ConfigError(f"hf_text.model: {folder} has no fast tokenizer, which is needed for tokens' places.")
     return tokenizer, encoder.eval()

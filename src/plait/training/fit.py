@@ -24,7 +24,7 @@ from plait.features.store import Store
 from plait.model import Model, default_encoder
 from plait.parts import build
 from plait.progress import Progress
-from plait.recipe import Recipe, dump_recipe
+from plait.recipe import Recipe, dump_recipe, parse_recipe
 from plait.streams.items import Fold
 from plait.tasks import Task
 from plait.training.balance import fit_balance
@@ -83,7 +83,8 @@ def fit(
 def _claim(folder: Path, recipe: Recipe, overwrite: bool) -> None:
     """Take the folder for this recipe, or find it taken by another."""
     text, held = dump_recipe(recipe), folder / "recipe.yaml"
-    if held.exists() and held.read_text(encoding="utf-8") != text:
+    # compared as recipes, not as texts: a default that is new since then makes no other recipe
+    if held.exists() and parse_recipe(held.read_text(encoding="utf-8"), source=str(held)) != recipe:
         if not overwrite:
             raise ConfigError(f"{folder}: holds the run of another recipe. Choose another --out, or give --overwrite.")
         shutil.rmtree(folder)

@@ -1,0 +1,39 @@
+"""What a recipe can name: every part with its options."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from plait.parts import options_of, parts
+
+__all__ = ["SORTS", "catalogue"]
+
+SORTS = {
+    "readers": "plait.streams.readers:Reader",
+    "features": "plait.features:Feature",
+    "encoders": "plait.encoders:Encoder",
+    "fusions": "plait.fusion:Fusion",
+    "tasks": "plait.tasks:Task",
+}
+"""Sorts of parts, and where the base of each stands."""
+
+
+def catalogue(sort: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
+    """By sort and name: the first line of each part's documentation, and its options with their defaults.
+
+    Args:
+        sort: a key of `SORTS`; None for all.
+
+    >>> catalogue("readers")["readers"]["align"]["options"]
+    {'unit_hz': 25000}
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for one in [sort] if sort else sorted(SORTS):
+        module, _, name = SORTS[one].partition(":")
+        base = getattr(importlib.import_module(module), name)
+        found[one] = {
+            part: {"what": (cls.__doc__ or "").strip().split("\n")[0], "options": options_of(cls)}
+            for part, cls in parts(base).items()
+        }
+    return found
