@@ -37,9 +37,13 @@ def test_arrays_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_when_the_block_fails(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), CorpusWriter(tmp_path) as out:
-        out.add("a", {"x": Stream.of(np.zeros((3, 1)), rate=1)})
-        raise RuntimeError
+    def failing() -> None:
+        with CorpusWriter(tmp_path) as out:
+            out.add("a", {"x": Stream.of(np.zeros((3, 1)), rate=1)})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        failing()
     assert not (tmp_path / "manifest.jsonl").exists()
 
 
