@@ -57,11 +57,3 @@ class Fusion(nn.Module, ABC):
         some = next(iter(tokens.values()))
         empty = Tokens(some.values[:, :0], some.times[:, :0], some.mask[:, :0])
         return {m: tokens[m].clean() if m in tokens else empty for m in self.modalities}
-
-
-def sinusoid(times: Tensor, dim: int, shortest: float = 0.02, longest: float = 200.0) -> Tensor:
-    """Sines and cosines of real time, [..., dim], periods from ``shortest`` to ``longest`` seconds."""
-    half = dim // 2
-    period = shortest * (longest / shortest) ** (torch.arange(half, device=times.device) / max(half - 1, 1))
-    angle = 2 * torch.pi * times[..., None] / period
-    return torch.cat([angle.sin(), angle.cos(), angle.new_zeros(*times.shape, dim - 2 * half)], -1)
