@@ -1,0 +1,55 @@
+"""A real process, a real signal: what is finished stays, and the same command ends in the same numbers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from plait.recipe import load_recipe
+from plait.training.fit import fit
+from plait.training.run import Run
+
+
+def start(recipe: Path, folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "plait.cli", "fit", str(recipe), "train.epochs=60", "--json"]
+    command += ["--out", str(folder / "run"), "--cache", str(folder / "cache")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+
+
+def wait_for_epochs(log: Path, count: int) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        if log.exists() and len(log.read_text().splitlines()) > count:
+            return
+        time.sleep(0.02)
+    pytest.fail("the fit never got so far")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_a_fit_cut_off_ends_in_the_same_numbers(how: signal.Signals, tiny_recipe: Path, tmp_path: Path) -> None:
+    process = start(tiny_recipe, tmp_path)
+    wait_for_epochs(tmp_path / "run/seed0/log.csv", 5)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    assert Run(tmp_path / "run").finished == []
+    if how is signal.SIGINT:
+        assert process.returncode == 130
+        assert "Traceback" not in said
+        assert "goes on from there" in said
+    again = start(tiny_recipe, tmp_path)
+    _out, said = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    whole = fit(load_recipe(tiny_recipe, ["train.epochs=60"]), tmp_path / "whole", cache=tmp_path / "cache", quiet=True)
+    resumed = Run(tmp_path / "run")
+    member = whole.members[0]
+    assert resumed.done(member)["log"] == whole.done(member)["log"]
+    theirs, ours = resumed.model(member).state_dict(), whole.model(member).state_dict()
+    assert all((theirs[k] == ours[k]).all() for k in ours)
