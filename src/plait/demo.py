@@ -10,12 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from plait.errors import DataError
+from plait.errors import DataError, raise_all
 from plait.evaluation.evaluate import evaluate
 from plait.evaluation.report import write_report
 from plait.evaluation.table import subset_table
 from plait.progress import bar
-from plait.recipe import load_recipe
+from plait.recipe import Recipe, load_recipe
 from plait.streams.check import check_corpus
 from plait.streams.corpus import Corpus
 from plait.streams.importing import import_folder
@@ -60,56 +60,71 @@ def demo(
     Raises:
         DataError: the made corpus does not pass its check.
     """
-    folder, console = Path(out), Console(quiet=quiet)
-    corpus_folder, started = folder / "corpus", time.monotonic()
-
-    def step(text: str) -> None:
-        console.print(f"[bold]{time.monotonic() - started:5.0f} s[/bold]  {text}")
-
-    step(f"making {recordings} recordings of a minute: mp4 with sound, inertial CSV, SRT; clocks off, streams missing")
+    folder, say = Path(out), _Teller(quiet)
+    say.step(f"making {recordings} recordings of a minute (mp4, CSV, SRT): clocks off, streams missing")
     with bar("make", quiet=quiet) as progress:
-        truth = make_world(
-            corpus_folder,
-            recordings=recordings,
-            seed=seed,
-            workers=jobs,
-            progress=progress,
-        )
-    step("plait import")
-    manifest = corpus_folder / "manifest.jsonl"
-    for line in import_folder(corpus_folder, options={"skip": ["truth.json"]}, overwrite=True).lines():
-        console.print(f"         {line}", highlight=False)
-    step("plait check")
-    report = check_corpus(manifest)
-    if report.problems:
-        raise DataError(report.problems)
-    step("plait sync")
-    corpus = Corpus(manifest)
+        truth = make_world(folder / "corpus", recordings=recordings, seed=seed, workers=jobs, progress=progress)
+    corpus = _import_and_check(folder / "corpus", say)
+    say.step("plait sync")
     with bar("sync", quiet=quiet) as progress:
         found = synchronise(corpus, reference=("video", "audio"), progress=progress, workers=jobs)
-    write_synced(corpus, found, corpus_folder / "synced.jsonl")
+    write_synced(corpus, found, folder / "corpus/synced.jsonl")
     clocks = _clock_rows(corpus, found, truth)
     summary = recovery(against_truth(corpus, found, truth), len(corpus), LIMIT_MS)
-    console.print(_clock_table(clocks, summary))
-    step("plait fit")
-    recipe_file = folder / "recipe.yaml"
-    recipe_file.write_text(RECIPE, encoding="utf-8")
+    say.show(_clock_table(clocks, summary))
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     overrides = [f"train.seeds=[{seed}]"] + ([f"train.epochs={epochs}"] if epochs else [])
-    recipe = load_recipe(recipe_file, overrides)
-    run = fit(recipe, folder / "run", cache=folder / "cache", jobs=jobs, overwrite=True, quiet=quiet)
-    step("plait evaluate")
-    evaluation = evaluate(run, cache=folder / "cache")
-    evaluation["sync"] = clocks
-    (run.folder / "evaluation.json").write_text(json.dumps(evaluation, ensure_ascii=False), encoding="utf-8")
+    evaluation = _fit_and_evaluate(load_recipe(folder / "recipe.yaml", overrides), folder, jobs, clocks, say)
+    report = folder / "run/report.html"
+    say.step(f"done; the report: {report}")
+    return {"sync": summary, "clocks": clocks, "evaluation": evaluation, "report": str(report)}
+
+
+class _Teller:
+    """Prints what is being done, and how many seconds after the start; nothing when quiet."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet, self.console, self.started = quiet, Console(quiet=quiet), time.monotonic()
+
+    def step(self, text: str) -> None:
+        self.console.print(f"[bold]{time.monotonic() - self.started:5.0f} s[/bold]  {text}")
+
+    def show(self, thing: Table | str) -> None:
+        self.console.print(thing, highlight=False)
+
+
+def _import_and_check(folder: Path, say: _Teller) -> Corpus:
+    say.step("plait import")
+    imported = import_folder(folder, options={"skip": ["truth.json"]}, overwrite=True)
+    for line in imported.lines():
+        say.show(f"         {line}")
+    say.step("plait check")
+    report = check_corpus(folder / "manifest.jsonl")
+    raise_all(DataError, report.problems)
+    return Corpus(folder / "manifest.jsonl")
+
+
+def _fit_and_evaluate(
+    recipe: Recipe, folder: Path, jobs: int, clocks: list[dict[str, Any]], say: _Teller
+) -> dict[str, Any]:
+    say.step("plait fit")
+    with bar("prepare", quiet=say.quiet) as progress:
+        run = fit(
+            recipe,
+            folder / "run",
+            cache=folder / "cache",
+            jobs=jobs,
+            overwrite=True,
+            quiet=say.quiet,
+            progress=progress,
+        )
+    say.step("plait evaluate")
+    evaluation = {**evaluate(run, cache=folder / "cache"), "sync": clocks}
+    text = json.dumps(evaluation, ensure_ascii=False)
+    (run.folder / "evaluation.json").write_text(text, encoding="utf-8")
     write_report(evaluation, run.folder / "report.html")
-    console.print(subset_table(evaluation))
-    step(f"done; the report: {run.folder / 'report.html'}")
-    return {
-        "sync": summary,
-        "clocks": clocks,
-        "evaluation": evaluation,
-        "report": str(run.folder / "report.html"),
-    }
+    say.show(subset_table(evaluation))
+    return evaluation
 
 
 def _clock_rows(corpus: Corpus, report: SyncReport, truth: dict[str, Any]) -> list[dict[str, Any]]:

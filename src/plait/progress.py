@@ -26,10 +26,18 @@ def bar(title: str, *, quiet: bool = False) -> Iterator[Progress | None]:
     from rich.progress import Progress as RichProgress
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with RichProgress(*columns, console=Console(stderr=True), transient=True) as rich:
-        task = rich.add_task(title, total=None)
+    rich = RichProgress(*columns, console=Console(stderr=True), transient=True)
+    task = rich.add_task(title, total=None)
 
-        def report(done: int, total: int, what: str = "") -> None:
-            rich.update(task, completed=done, total=total, description=f"{title} {what}".rstrip())
+    def report(done: int, total: int, what: str = "") -> None:
+        # shown only while there is something left to do: another bar may follow before this block ends
+        if done < total:
+            rich.start()
+        rich.update(task, completed=done, total=total, description=f"{title} {what}".rstrip())
+        if done >= total:
+            rich.stop()
 
+    try:
         yield report
+    finally:
+        rich.stop()
