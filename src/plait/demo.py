@@ -32,6 +32,7 @@ RECIPE = """\
 corpus: corpus/synced.jsonl
 task: {name: classify, unit: segment, tier: label}
 split: {hash: group, test: 0.25}
+train: {epochs: 20}
 """
 
 
