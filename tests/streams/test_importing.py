@@ -6,7 +6,6 @@ import json
 import os
 import time
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -352,18 +351,11 @@ class TestFiles:
         assert len(error.value.problems) == 2
 
 
-@pytest.fixture
-def data():
-    if "PLAIT_DATA" not in os.environ:
-        pytest.skip("PLAIT_DATA is not set")
-    return Path(os.environ["PLAIT_DATA"])
-
-
 class TestRealData:
     @pytest.mark.slow
-    def test_grid(self, data, tmp_path):
+    def test_grid(self, real_data, tmp_path):
         began = time.monotonic()
-        report = import_folder(data / "grid_s1", out=tmp_path)
+        report = import_folder(real_data / "grid_s1", out=tmp_path)
         assert time.monotonic() - began < 20
         assert report.recordings == 745
         assert {n: s["recordings"] for n, s in report.streams.items()} == {"audio": 745, "video": 745, "words": 745}
@@ -375,10 +367,10 @@ class TestRealData:
         assert len(letters) == len(found) == 745
 
     @pytest.mark.slow
-    def test_stress(self, data, tmp_path):
+    def test_stress(self, real_data, tmp_path):
         labels = {"file": "Processed_data/Improved_All_Combined_hr_rsp_binary.csv", "id": "Participant",
                   "id_format": "S{:02d}", "time": "Time(sec)", "label": "Label"}  # fmt: skip
-        report = import_folder(data / "stress_predict", out=tmp_path, options={"labels": labels})
+        report = import_folder(real_data / "stress_predict", out=tmp_path, options={"labels": labels})
         assert report.recordings == 29
         assert report.streams["acc"]["hours"] == pytest.approx(26.6, abs=0.1)
         seconds = report.labels["tiers"]["Label"]["hours"] * 3600
@@ -391,26 +383,26 @@ class TestRealData:
         assert 0.25 < np.mean([i.target for i in items]) < 0.4
 
     @pytest.mark.slow
-    def test_utd_mhad(self, data, tmp_path):
+    def test_utd_mhad(self, real_data, tmp_path):
         options = {
             "match": r"(?P<id>a(?P<action>\d+)_s(?P<subject>\d+)_t(?P<trial>\d+))_(?P<stream>skeleton|inertial)\.mat",
             "streams": {"skeleton": {"options": {"time_axis": 2}, "duration": 1.0}, "inertial": {"duration": 1.0}},
             "group": "{subject}",
             "labels_from_meta": ["action"],
         }
-        report = import_folder(data / "utd_mhad", out=tmp_path, options=options)
+        report = import_folder(real_data / "utd_mhad", out=tmp_path, options=options)
         assert report.recordings == 861
         assert report.labels["groups"] == 8
         assert len(report.left_out) == 861
         assert report.streams["skeleton"]["kinds"] == ["pose"]
 
     @pytest.mark.slow
-    def test_mosi(self, data, tmp_path):
+    def test_mosi(self, real_data, tmp_path):
         options = {
             "rows": {"file": "features.npz", "id": "utt_id", "group": "video_id", "streams": {"audio": "audio73"}},
             "labels": {"file": "label.csv", "text": "text"},
         }
-        report = import_folder(data / "mosi", out=tmp_path, options=options)
+        report = import_folder(real_data / "mosi", out=tmp_path, options=options)
         assert (report.recordings, report.labels["groups"]) == (2199, 93)
         assert report.labels["splits"] == {"": 4, "test": 685, "train": 1281, "valid": 229}
         assert len(report.missing["text"]) == 4
