@@ -224,7 +224,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     from plait.training.run import Run
 
     run = Run(args.run_folder)
-    result = evaluate(run, cache=args.cache, corpus=args.corpus)
+    with _progress(args, "evaluate") as progress:
+        result = evaluate(run, cache=args.cache, corpus=args.corpus, progress=progress)
     out = Path(args.out) if args.out else run.folder
     if args.corpus and not args.out:
         out = run.folder / f"on-{Path(args.corpus).resolve().parent.name}"

@@ -31,7 +31,7 @@ RECIPE = """\
 # What the demo trains: eight kinds of gesture, from whatever was recorded of them.
 corpus: corpus/synced.jsonl
 task: {name: classify, unit: segment, tier: label}
-split: {hash: group, test: 0.25}
+split: {hash: group, test: 0.25, salt: plait}
 train: {epochs: 20}
 """
 
@@ -76,7 +76,7 @@ def demo(
     (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     overrides = [f"train.seeds=[{seed}]"] + ([f"train.epochs={epochs}"] if epochs else [])
     evaluation = _fit_and_evaluate(load_recipe(folder / "recipe.yaml", overrides), folder, jobs, clocks, say)
-    report = folder / "run/report.html"
+    report = folder / "gestures/report.html"
     say.step(f"done; the report: {report}")
     return {"sync": summary, "clocks": clocks, "evaluation": evaluation, "report": str(report)}
 
@@ -112,7 +112,7 @@ def _fit_and_evaluate(
     with bar("prepare", quiet=say.quiet) as progress:
         run = fit(
             recipe,
-            folder / "run",
+            folder / "gestures",
             cache=folder / "cache",
             jobs=jobs,
             overwrite=True,

@@ -122,6 +122,16 @@ def test_folds_test_every_item_once(tiny_recipe: Path, tmp_path: Path) -> None:
     assert sorted(tested) == sorted(set(tested))
 
 
+def test_on_another_corpus_every_fold_answers_for_every_item(
+    tiny_recipe: Path, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    recipe = load_recipe(tiny_recipe, ["split={folds: 2, by: group}", "train.epochs=1"])
+    run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+    found = evaluate(run, cache=tmp_path / "cache", corpus=tiny_corpus)
+    assert found["items"] == 48
+    assert len(found["subsets"][-1]["metrics"]["accuracy"]["per_seed"]) == 2
+
+
 def test_normalisation_is_fitted_on_train_only(tiny_recipe: Path, tmp_path: Path) -> None:
     run = fit(load_recipe(tiny_recipe, ["train.epochs=1"]), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     from plait.streams.corpus import Corpus

@@ -14,6 +14,7 @@ from plait.errors import DataError
 from plait.evaluation.summary import MemberOutput, subsets_of, summarise
 from plait.features.store import Store
 from plait.model import Model
+from plait.progress import Progress
 from plait.recipe import dump_recipe
 from plait.streams.corpus import Corpus
 from plait.streams.items import Item
@@ -55,7 +56,12 @@ def score_subsets(
 
 
 def evaluate(
-    run: Run, *, cache: str | Path, corpus: str | Path | None = None, draws: int | None = None
+    run: Run,
+    *,
+    cache: str | Path,
+    corpus: str | Path | None = None,
+    draws: int | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score every finished member on its test part, or on the whole of another corpus.
 
@@ -64,6 +70,7 @@ def evaluate(
         cache: where prepared features are kept.
         corpus: the manifest of another corpus; its streams may be fewer than the run's.
         draws: of the bootstrap; the recipe's own number by default.
+        progress: told of features being prepared, and of members scored.
 
     Returns:
         The evaluation as JSON: subsets, intervals, baseline, confusion, calibration, robustness.
@@ -76,21 +83,31 @@ def evaluate(
         raise DataError(f"{run.folder}: {', '.join(missing)} not trained yet. Go on with: plait fit")
     experiment = _experiment(run, corpus)
     store = Store(cache)
-    features = experiment.prepare(store, {i.recording for i in _all_items(experiment, corpus)})
+    features = experiment.prepare(store, {i.recording for i in _all_items(experiment, corpus)}, progress=progress)
     outputs, noise, missing = [], [], []
-    for member in run.members:
+    for i, member in enumerate(run.members):
+        if progress:
+            progress(i, len(run.members), member.name)
         one = _Member(run, member, experiment, store, features, elsewhere=corpus is not None)
         outputs.append(one.output())
         noise += one.noise()
         missing += one.missing()
+    if progress:
+        progress(len(run.members), len(run.members), "")
     first = run.model(run.members[0])
     result = summarise(first.task, outputs, draws=draws or run.recipe.evaluate.draws)
     result["run"], result["corpus"] = run.folder.name, experiment.corpus.path.name
     result["robustness"] = {"noise": _mean(noise), "missing": _mean(missing)}
-    result["training"] = {"seeds": [{"member": m.name, **run.done(m)["log"]} for m in run.members]}
+    result["training"] = {"seeds": [_curve(run, m, first.task.main_metric) for m in run.members]}
     result["recipe_yaml"] = dump_recipe(run.recipe)
     result["data"] = _data_section(experiment)
     return result
+
+
+def _curve(run: Run, member: Member, metric: str) -> dict[str, Any]:
+    """A member's epochs, as the report draws them."""
+    log = run.done(member)["log"]
+    return {"member": member.name, **log, "valid": log.get(f"valid_{metric}")}
 
 
 def _experiment(run: Run, corpus: str | Path | None) -> Experiment:
@@ -143,6 +160,7 @@ class _Member:
         self.items = experiment.items.items if fold is None else fold.test
         self.target = self.model.task.encode([i.target for i in self.items])
         self.modalities = experiment.modalities
+        self.elsewhere, self.number = elsewhere, run.members.index(member)
         self.train = np.asarray(run.done(member)["targets"])
         self.data = self._data(features)
 
@@ -152,8 +170,9 @@ class _Member:
     def output(self) -> MemberOutput:
         task, count = self.model.task, len(self.items)
         return MemberOutput(
-            seed=self.member.seed,
-            fold=self.member.fold,
+            # on another corpus the folds' models all answer for all items: each counts as a seed
+            seed=self.number if self.elsewhere else self.member.seed,
+            fold="" if self.elsewhere else self.member.fold,
             items=[i.id for i in self.items],
             recordings=[i.recording for i in self.items],
             groups=[i.group for i in self.items],
@@ -206,4 +225,7 @@ def _mean(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         rest = {k: v for k, v in row.items() if k != "value"}
         found.setdefault(repr(rest), (rest, []))[1].append(row["value"])
-    return [{**rest, "value": float(np.mean(v)), "sd": float(np.std(v))} for rest, v in found.values()]
+    return [
+        {**rest, "value": float(np.mean(v)), "sd": float(np.std(v, ddof=1)) if len(v) > 1 else None}
+        for rest, v in found.values()
+    ]

@@ -106,7 +106,7 @@ def _write_info(folder: Path, experiment: Experiment, members: Sequence[Member])
         "plait": plait.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "corpus": str(experiment.corpus.path),
+        "corpus": str(experiment.corpus.path.resolve()),
         "allow_outside": experiment.corpus.allow_outside,
         "members": [vars(m) for m in members],
         "modalities": experiment.streams,
