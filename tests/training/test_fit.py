@@ -106,6 +106,12 @@ def test_early_stopping_keeps_the_best_epoch(tiny_recipe: Path, tmp_path: Path) 
     assert len(log["epoch"]) == best + 1 + 2
 
 
+def test_tensorboard_is_written_when_asked_for(tiny_recipe: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(tiny_recipe, ["train.log=tensorboard", "train.epochs=1"])
+    fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+    assert list((tmp_path / "run/seed0").rglob("events.out.tfevents.*"))
+
+
 def test_early_stopping_without_a_validation_part_is_refused(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["train.stop=early", "split={hash: group, test: 0.25}"])
     with pytest.raises(ConfigError, match="validation"):
