@@ -63,3 +63,13 @@ def test_every_command_stands_in_the_docs(command: str) -> None:
 
 def test_the_shortest_recipe_is_enough() -> None:
     full_recipe(parse_recipe(blocks(ROOT / "docs/recipes.md", "yaml")[0]))
+
+
+@pytest.mark.slow
+def test_the_python_of_the_docs_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for code in blocks(ROOT / "docs/your-data.md", "python"):
+        exec(compile(code, "docs/your-data.md", "exec"), {})
+    assert "['imu', 'mic']" in capsys.readouterr().out
