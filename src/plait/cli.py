@@ -220,7 +220,7 @@ def _evaluate_arguments(p: argparse.ArgumentParser) -> None:
 def _evaluate(args: argparse.Namespace) -> int:
     """Score every subset of modalities on the test part (or another corpus), write JSON and report.html."""
     from plait.evaluation.evaluate import evaluate
-    from plait.evaluation.report import write_report
+    from plait.evaluation.report import save_evaluation
     from plait.training.run import Run
 
     run = Run(args.run_folder)
@@ -229,14 +229,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     out = Path(args.out) if args.out else run.folder
     if args.corpus and not args.out:
         out = run.folder / f"on-{Path(args.corpus).resolve().parent.name}"
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "evaluation.json").write_text(json.dumps(result, ensure_ascii=False, indent=1), encoding="utf-8")
-    write_report(result, out / "report.html")
+    report = save_evaluation(result, out)
     if args.json:
-        _json({**result, "report": str(out / "report.html")})
+        _json({**result, "report": str(report)})
     else:
         _print_table(result)
-        print(f"report: {out / 'report.html'}")
+        print(f"report: {report}")
     return 0
 
 

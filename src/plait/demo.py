@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from plait.errors import DataError, raise_all
 from plait.evaluation.evaluate import evaluate
-from plait.evaluation.report import write_report
+from plait.evaluation.report import save_evaluation
 from plait.evaluation.table import subset_table
 from plait.progress import bar
 from plait.recipe import Recipe, load_recipe
@@ -121,9 +120,7 @@ def _fit_and_evaluate(
         )
     say.step("plait evaluate")
     evaluation = {**evaluate(run, cache=folder / "cache"), "sync": clocks}
-    text = json.dumps(evaluation, ensure_ascii=False)
-    (run.folder / "evaluation.json").write_text(text, encoding="utf-8")
-    write_report(evaluation, run.folder / "report.html")
+    save_evaluation(evaluation, run.folder)
     say.show(subset_table(evaluation))
     return evaluation
 

@@ -60,7 +60,9 @@ def predict(
         features = experiment.prepare(Store(cache), {i.recording for i in items})
         data = ItemData(items, features, torch.zeros(len(items)), experiment.modalities)
         answers = _answers(model, data)
-    return [_row(item, answer, data, i, model.modalities) for i, (item, answer) in enumerate(zip(items, answers))]
+    there = {m: data.present(m) for m in model.modalities if m in data.modalities}
+    used = [[m for m in there if there[m][i]] for i in range(len(items))]
+    return [_row(item, answer, ms, model.modalities) for item, answer, ms in zip(items, answers, used)]
 
 
 def _member(run: Run, name: str | None) -> Member:
@@ -118,8 +120,7 @@ def _answers(model: Any, data: ItemData) -> list[dict[str, Any]]:
     return found
 
 
-def _row(item: Item, answer: dict[str, Any], data: ItemData, i: int, modalities: list[str]) -> dict[str, Any]:
-    used = [m for m in modalities if m in data.modalities and data.present(m)[i]]
+def _row(item: Item, answer: dict[str, Any], used: list[str], modalities: list[str]) -> dict[str, Any]:
     return {
         "recording": item.recording,
         "start": item.start,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from markupsafe import Markup
 
 from plait.evaluation import plots, words
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_report", "save_evaluation", "write_report"]
 
 FEW_MODALITIES, SHOWN_ROWS, SHOWN_CLOCKS = 4, 12, 12
 
@@ -35,6 +36,18 @@ def write_report(evaluation: Mapping[str, Any], path: str | Path) -> Path:
     part.write_bytes(render_report(evaluation).encode("utf-8", errors="replace"))
     os.replace(part, target)
     return target
+
+
+def save_evaluation(evaluation: Mapping[str, Any], folder: str | Path) -> Path:
+    """Write evaluation.json and report.html into ``folder``, made if need be; returns the report's path.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "evaluation.json").write_text(json.dumps(evaluation, ensure_ascii=False, indent=1), encoding="utf-8")
+    return write_report(evaluation, place / "report.html")
 
 
 def render_report(evaluation: Mapping[str, Any]) -> str:
