@@ -11,6 +11,7 @@ __all__ = ["SORTS", "catalogue"]
 
 SORTS = {
     "readers": "plait.streams.readers:Reader",
+    "steps": "plait.steps:Step",
     "features": "plait.features:Feature",
     "encoders": "plait.encoders:Encoder",
     "fusions": "plait.fusion:Fusion",

@@ -95,6 +95,7 @@ class Evaluate(_Section):
 class StreamPlan(_Section):
     """One modality: the feature and the encoder for it; None means the default for its kind.
 
+    ``steps`` change the raw stream before the feature is taken (see `plait.steps`), in this order.
     ``level`` takes out what is constant within a recording: ``centre`` subtracts the recording's own mean from each
     column, ``standardise`` divides by its deviation too. Both see the whole recording, so they are not causal.
     ``rate`` lays the features on a grid of so many a second, on straight lines between them; on normalised time
@@ -104,6 +105,7 @@ class StreamPlan(_Section):
     """
 
     stream: str | None = None
+    steps: list[str | dict[str, Any]] = Field(default_factory=list)
     feature: str | dict[str, Any] | None = None
     encoder: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
     rate: float | None = Field(None, gt=0)

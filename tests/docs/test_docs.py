@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from plait.cli import commands
 from plait.parts import build
 from plait.recipe import load_recipe, parse_recipe
 from plait.training.full import full_recipe
@@ -53,10 +54,7 @@ def test_every_recipe_is_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     full_recipe(load_recipe(path))
 
 
-COMMANDS = ["import", "check", "sync", "prepare", "fit", "evaluate", "predict", "show", "list", "demo"]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", commands())
 def test_every_command_stands_in_the_docs(command: str) -> None:
     assert any(f"plait {command}" in page.read_text(encoding="utf-8") for page in PAGES)
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from plait.errors import DataError, PlaitError
-from plait.features import Feature
+from plait.features.stepped import build_feature, identity
 from plait.features.store import Store, key_of
-from plait.parts import build
 from plait.streams.corpus import Corpus, RecordingEntry, StreamEntry
 from plait.streams.stream import Stream
 
@@ -69,9 +68,9 @@ def job_of(
         DataError: a file is not there, or leaves the corpus folder.
     """
     place, own = f" {entry.id!r} {stream!r}", entry.streams[stream]
-    feature = build(Feature, spec, where=f"streams.{stream}.feature")
+    feature = build_feature(spec, f"streams.{stream}.feature")
     digests = [_digest(corpus, own, place, store), *(store.digest_of(p) for p in feature.files())]
-    full = {**spec, "class": f"{type(feature).__module__}.{type(feature).__qualname__}"}
+    full = {**spec, **identity(feature)}
     if tag:
         full["changed"] = dict(tag)
     return Job(entry.id, stream, own, spec, place, key_of(own, "".join(digests), full, feature.version))
@@ -93,7 +92,7 @@ def compute(job: Job, corpus: Corpus, store: Store, change: Change | None = None
         ConfigError, MissingExtra: the feature cannot work at all, whatever the stream.
     """
     try:
-        feature = build(Feature, job.spec, where=f"streams.{job.stream}.feature")
+        feature = build_feature(job.spec, f"streams.{job.stream}.feature")
         stream = corpus.open_entry(neutral(job.entry), job.place)
         values, clock = feature(stream if change is None else change(stream))
         store.put(job.key, values, clock, {"spec": job.spec, "notes": feature.notes()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import ConfigError, DataError, PlaitError
-from plait.features import Feature, default_feature
+from plait.features import default_feature
 from plait.features.jobs import Change, Job, Progress, compute, job_of, placed, run
+from plait.features.stepped import build_feature, full_feature
 from plait.features.store import Store
-from plait.parts import Spec, build, full_spec
+from plait.parts import Spec
+from plait.steps import apply_steps
 from plait.streams.clock import Clock
 from plait.streams.corpus import Corpus
 
@@ -110,9 +112,9 @@ def resolve_features(corpus: Corpus, streams: Mapping[str, Spec | None]) -> dict
     out: dict[str, dict[str, Any]] = {}
     for name, spec in streams.items():
         try:
-            chosen = spec if spec is not None else default_feature(_kind_of(corpus, name))
-            out[name] = full_spec(Feature, chosen, f"streams.{name}.feature")
-            build(Feature, out[name], where=f"streams.{name}.feature")
+            where = f"streams.{name}.feature"
+            out[name] = full_feature(_named(corpus, name, spec, where), where)
+            build_feature(out[name], where)
         except DataError as error:
             problems += error.problems
     if problems:
@@ -120,12 +122,21 @@ def resolve_features(corpus: Corpus, streams: Mapping[str, Spec | None]) -> dict
     return out
 
 
-def _kind_of(corpus: Corpus, name: str) -> str:
+def _named(corpus: Corpus, name: str, spec: Spec | None, where: str) -> Spec:
+    """The spec, with the default feature for what the steps give where it names none."""
+    if isinstance(spec, str) or (spec is not None and "name" in spec):
+        return spec
+    own = dict(spec or {})
+    steps = own.get("steps") or []
+    return {"name": default_feature(_kind_of(corpus, name, steps, where)), **own}
+
+
+def _kind_of(corpus: Corpus, name: str, steps: Sequence[Spec], where: str) -> str:
     problems: list[str] = []
     for recording in corpus:
         if name in recording.streams:
             try:
-                return recording.streams[name].kind
+                return apply_steps(recording.streams[name], steps, f"{where}.steps").kind
             except PlaitError as error:
                 problems += error.problems
     known = sorted({s for entry in corpus.entries for s in entry.streams})
@@ -226,7 +237,7 @@ def features_of(
     entry = corpus.entry(recording)
     if stream not in entry.streams:
         return None
-    full = full_spec(Feature, spec, f"streams.{stream}.feature")
+    full = full_feature(spec, f"streams.{stream}.feature")
     job = job_of(corpus, entry, stream, full, store, tag=tag)
     store.flush()
     if not store.has(job.key):

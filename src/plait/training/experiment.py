@@ -120,7 +120,7 @@ class Experiment:
                 problems.append(f"streams.{modality}: no recording has a stream {name!r}. {suggest(name, kinds)}")
                 continue
             self.streams[modality] = name
-            specs[modality] = plan.feature
+            specs[modality] = _spec_of(plan)
         raise_all(ConfigError, problems)
         for modality, spec in specs.items():
             name = self.streams[modality]
@@ -181,3 +181,11 @@ def default_split(corpus: Corpus) -> dict[str, Any]:
         return {"by": "manifest"}
     groups = {entry.group or entry.id for entry in corpus.entries}
     return {"hash": "group", "test": 0.2, "valid": 0.1 if len(groups) >= 10 else 0.0}
+
+
+def _spec_of(plan: StreamPlan) -> Any:
+    """The feature's spec with the plan's steps in it; None: the default feature, and no steps."""
+    if not plan.steps:
+        return plan.feature
+    own = {"name": plan.feature} if isinstance(plan.feature, str) else dict(plan.feature or {})
+    return {**own, "steps": plan.steps}

@@ -18,8 +18,8 @@ import torch
 
 import plait
 from plait.errors import ConfigError, DataError
-from plait.features import Feature
 from plait.features.scale import fit_scale
+from plait.features.stepped import build_feature
 from plait.features.store import Store
 from plait.model import Model, default_encoder
 from plait.parts import build
@@ -190,7 +190,7 @@ def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
     plan = experiment.recipe.streams.get(modality)
     scale = plan.scale if plan else None
     if scale is None:
-        return build(Feature, experiment.features[modality], where=f"streams.{modality}.feature").groups(dim)
+        return build_feature(experiment.features[modality], f"streams.{modality}.feature").groups(dim)
     if isinstance(scale, int):
         return [i // scale for i in range(dim)]
     return [0] * dim if scale == "all" else list(range(dim))

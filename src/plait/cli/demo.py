@@ -1,0 +1,42 @@
+"""`plait demo`."""
+
+from __future__ import annotations
+
+import argparse
+
+from plait.cli.shared import print_json, progress_bar, say
+
+HELP = "the whole way on a small made-up corpus of real media files"
+ORDER = 10
+
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--out", default="demo", help="folder for corpus, run and report (default: demo)")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--jobs", type=int, default=2, help="processes to use (default: 2)")
+    p.add_argument("--recordings", type=int, default=60)
+    p.add_argument("--raw", action="store_true", help="make the recordings only, in OUT itself, and stop")
+    p.add_argument("--epochs", type=int, help="of training (default: the recipe's)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make a small corpus of real media whose device clocks disagree; import, check, sync, fit and evaluate it."""
+    from plait.demo import demo
+    from plait.streams.synth import make_world
+
+    if args.raw:
+        with progress_bar(args, "make") as progress:
+            make_world(args.out, recordings=args.recordings, seed=args.seed, workers=args.jobs, progress=progress)
+        say(args, {"folder": args.out}, [f"wrote {args.out}", f"next: plait import {args.out}"])
+        return 0
+    result = demo(
+        args.out,
+        seed=args.seed,
+        jobs=args.jobs,
+        recordings=args.recordings,
+        epochs=args.epochs,
+        quiet=args.json,
+    )
+    if args.json:
+        print_json(result)
+    return 0

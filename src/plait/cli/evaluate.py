@@ -1,0 +1,48 @@
+"""`plait evaluate`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from plait.cli.shared import cache_argument, print_json, progress_bar
+
+HELP = "score a run for every subset of its modalities"
+ORDER = 70
+
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("run_folder", metavar="RUN", help="a run's folder")
+    p.add_argument("--corpus", help="the manifest of another corpus, whose streams may be fewer")
+    p.add_argument("--out", help="folder for evaluation.json and report.html (default: the run's)")
+    cache_argument(p)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score every subset of modalities on the test part (or another corpus), write JSON and report.html."""
+    from plait.evaluation.evaluate import evaluate
+    from plait.evaluation.report import save_evaluation
+    from plait.training.run import Run
+
+    run = Run(args.run_folder)
+    with progress_bar(args, "evaluate") as progress:
+        result = evaluate(run, cache=args.cache, corpus=args.corpus, progress=progress)
+    out = Path(args.out) if args.out else run.folder
+    if args.corpus and not args.out:
+        out = run.folder / f"on-{Path(args.corpus).resolve().parent.name}"
+    report = save_evaluation(result, out)
+    if args.json:
+        print_json({**result, "report": str(report)})
+    else:
+        _print_table(result)
+        print(f"report: {report}")
+    return 0
+
+
+def _print_table(result: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from plait.evaluation.table import subset_table
+
+    Console().print(subset_table(result))

@@ -1,0 +1,37 @@
+"""`plait fit`."""
+
+from __future__ import annotations
+
+import argparse
+
+from plait.cli.shared import load, progress_bar, run_arguments, say
+
+HELP = "train a recipe"
+ORDER = 60
+
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    run_arguments(p)
+    p.add_argument("--overwrite", action="store_true", help="start anew where another recipe's run is in the way")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train a recipe: every seed and fold. The same command resumes a run that was cut off."""
+    from plait.training.fit import fit
+
+    recipe, out = load(args)
+    with progress_bar(args, "prepare") as progress:
+        run = fit(
+            recipe,
+            out,
+            cache=args.cache,
+            jobs=args.jobs,
+            overwrite=args.overwrite,
+            quiet=args.json,
+            progress=progress,
+        )
+    members = {m.name: run.done(m) for m in run.members}
+    facts = {name: {k: d[k] for k in ("seconds", "parameters")} for name, d in members.items()}
+    lines = [f"{name}: {f['parameters']:,} parameters, {f['seconds']:.0f} s" for name, f in facts.items()]
+    say(args, {"run": str(out), "members": facts}, [*lines, f"wrote {out}", f"next: plait evaluate {out}"])
+    return 0

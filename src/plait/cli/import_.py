@@ -1,0 +1,27 @@
+"""`plait import`."""
+
+from __future__ import annotations
+
+import argparse
+
+from plait.cli.shared import read_yaml, say
+
+HELP = "make a manifest from a folder of raw recordings"
+ORDER = 20
+
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("folder", help="a folder of raw recordings")
+    p.add_argument("--out", help="the manifest to write (default: FOLDER/manifest.jsonl)")
+    p.add_argument("--options", help="a YAML file with import options: match, group, streams, labels, rows, skip")
+    p.add_argument("--overwrite", action="store_true", help="replace a manifest that is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make a manifest from files by naming convention, and say what was understood and what was left out."""
+    from plait.streams.importing import import_folder
+
+    options = read_yaml(args.options) if args.options else None
+    report = import_folder(args.folder, out=args.out, options=options, overwrite=args.overwrite)
+    say(args, report.to_json(), report.lines())
+    return 0

@@ -1,0 +1,31 @@
+"""`plait list`."""
+
+from __future__ import annotations
+
+import argparse
+
+from plait.cli.shared import say
+
+HELP = "list the parts that a recipe can name"
+ORDER = 95
+
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    from plait.catalogue import SORTS
+
+    p.add_argument("what", nargs="?", choices=sorted(SORTS), help="one sort of part (default: all)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the parts that a recipe can name, and their options."""
+    from plait.catalogue import catalogue
+
+    found = catalogue(args.what)
+    lines = []
+    for what, ones in found.items():
+        lines.append(f"{what}:")
+        for n, one in ones.items():
+            options = ", ".join(f"{k}={v!r}" for k, v in one["options"].items())
+            lines += [f"  {n}: {one['what']}"] + ([f"      {options}"] if options else [])
+    say(args, found, lines)
+    return 0

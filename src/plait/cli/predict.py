@@ -1,0 +1,37 @@
+"""`plait predict`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from plait.cli.shared import cache_argument, say
+
+HELP = "answer for raw files"
+ORDER = 80
+
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("run_folder", metavar="RUN", help="a run's folder")
+    p.add_argument("files", nargs="+", help="raw files or folders of recordings, with any stream absent; or a manifest")
+    p.add_argument("--segment", nargs=2, type=float, action="append", default=[], metavar=("START", "STOP"),
+                   help="seconds to answer for; may be repeated")  # fmt: skip
+    p.add_argument("--member", help="which of the run's models, such as seed0 (default: the first)")
+    cache_argument(p)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer for raw files, prepared as in training."""
+    from plait.evaluation.predict import predict
+    from plait.training.run import Run
+
+    segments = [(a, b) for a, b in args.segment]
+    rows = predict(Run(args.run_folder), args.files, cache=args.cache, segments=segments, member=args.member)
+    say(args, {"predictions": rows}, [_prediction_line(r) for r in rows])
+    return 0
+
+
+def _prediction_line(row: dict[str, Any]) -> str:
+    answer = f"{row['label']} ({row['confidence']:.0%})" if "label" in row else f"{row['value']:.3f}"
+    missing = f"; without {', '.join(row['missing'])}" if row["missing"] else ""
+    return f"{row['recording']} {row['start']:.2f}-{row['stop']:.2f} s: {answer} from {', '.join(row['used'])}{missing}"

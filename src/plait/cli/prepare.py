@@ -1,0 +1,31 @@
+"""`plait prepare`."""
+
+from __future__ import annotations
+
+import argparse
+
+from plait.cli.shared import load, progress_bar, run_arguments, say
+
+HELP = "compute the features of a recipe"
+ORDER = 50
+
+
+arguments = run_arguments
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compute the features of a recipe into the cache; interrupt it when you like, what is done stays."""
+    from plait.features.store import Store
+    from plait.training.experiment import Experiment, open_corpus
+
+    recipe, out = load(args)
+    experiment = Experiment.of(recipe, open_corpus(recipe, out))
+    with progress_bar(args, "prepare") as progress:
+        features = experiment.prepare(Store(args.cache), jobs=args.jobs, progress=progress)
+    counts = {m: p.report() for m, p in features.prepared.items()}
+    lines = [f"{m}: {c['computed']} computed, {c['cached']} already there" for m, c in counts.items()]
+    notes = [
+        f"  {m}: {n} {what}" for m, c in counts.items() for ones in c["notes"].values() for what, n in ones.items()
+    ]
+    say(args, {"features": counts}, lines + notes)
+    return 0

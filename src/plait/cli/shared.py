@@ -1,0 +1,83 @@
+"""What the commands share: arguments, printing, progress."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "cache_argument",
+    "fail",
+    "load",
+    "print_json",
+    "progress_bar",
+    "read_yaml",
+    "recipe_arguments",
+    "run_arguments",
+    "say",
+]
+
+CACHE = ".plait-cache"
+
+
+def fail(args: argparse.Namespace, problems: list[str], kind: str) -> None:
+    if args.json:
+        print_json({"error": kind, "problems": problems})
+    for problem in problems:
+        print(f"{kind}: {problem}", file=sys.stderr)
+
+
+def print_json(thing: Any) -> None:
+    print(json.dumps(thing, ensure_ascii=False, default=str))
+
+
+def say(args: argparse.Namespace, thing: Any, lines: Sequence[str]) -> None:
+    if args.json:
+        print_json(thing)
+    else:
+        for line in lines:
+            print(line)
+
+
+def recipe_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("recipe", help="a YAML recipe")
+    p.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as train.epochs=5")
+
+
+def cache_argument(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--cache", default=CACHE, help=f"folder of prepared features (default: {CACHE})")
+    p.add_argument("--jobs", type=int, default=1, help="processes to use (default: 1)")
+
+
+def run_arguments(p: argparse.ArgumentParser) -> None:
+    recipe_arguments(p)
+    p.add_argument("--out", help="the run's folder (default: runs/NAME)")
+    cache_argument(p)
+
+
+def load(args: argparse.Namespace) -> tuple[Any, Path]:
+    from plait.recipe import load_recipe
+
+    recipe = load_recipe(args.recipe, args.overrides)
+    return recipe, Path(args.out) if getattr(args, "out", None) else Path("runs") / recipe.name
+
+
+def read_yaml(path: str) -> Any:
+    import yaml
+
+    from plait.errors import ConfigError
+
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as YAML ({error}).") from error
+
+
+def progress_bar(args: argparse.Namespace, what: str) -> Any:
+    from plait.progress import bar
+
+    return bar(what, quiet=args.json)

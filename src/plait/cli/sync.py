@@ -1,0 +1,33 @@
+"""`plait sync`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from plait.cli.shared import cache_argument, progress_bar, say
+
+HELP = "estimate and correct clocks that disagree"
+ORDER = 40
+
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("manifest", help="the manifest whose clocks disagree")
+    p.add_argument("--out", help="the manifest to write (default: NAME.synced.jsonl beside it)")
+    p.add_argument("--reference", nargs="*", help="stream(s) whose device keeps the time (default: the most frequent)")
+    p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
+    cache_argument(p)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Estimate offset and drift between devices from their signals; write corrected clocks to a new manifest."""
+    from plait.streams.corpus import Corpus
+    from plait.sync import synchronise, write_synced
+
+    corpus = Corpus(args.manifest, allow_outside=args.allow_outside)
+    with progress_bar(args, "sync") as progress:
+        report = synchronise(corpus, reference=args.reference, progress=progress, workers=args.jobs)
+    out = Path(args.out) if args.out else corpus.path.with_suffix(".synced.jsonl")
+    write_synced(corpus, report, out)
+    say(args, {"manifest": str(out), **report.to_json()}, [*report.lines(), f"wrote {out}"])
+    return 0
