@@ -12,7 +12,15 @@ import pytest
 from plait.cli import main
 
 DOCS = Path(__file__).parents[2] / "docs"
-THEMES = "synchronise align missing-and-noise space-and-segments features store-and-scale interchange".split()
+THEMES = [
+    "synchronise",
+    "align",
+    "missing-and-noise",
+    "space-and-segments",
+    "features",
+    "store-and-scale",
+    "interchange",
+]
 BLOCK = re.compile(r"```(console|python)\n(.*?)```", re.S)
 
 
