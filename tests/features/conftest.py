@@ -16,6 +16,22 @@ def _ticks(rng: np.random.Generator) -> Stream:
     return Stream.of(rng.normal(size=(60, 2)), times=np.cumsum(rng.uniform(0.2, 1.2, 60)))
 
 
+def _pulse(rng: np.random.Generator) -> Stream:
+    """A pulse wave of 90 s whose beats come a little unevenly."""
+    phase = np.cumsum(2 * np.pi * (1.2 + 0.2 * np.repeat(rng.normal(size=90), 64)) / 64)
+    return Stream.of(np.exp(4 * np.cos(phase)) + 0.5 * rng.normal(size=len(phase)), rate=64)
+
+
+def _intervals(rng: np.random.Generator) -> Stream:
+    """Times that are the same for every seed, since they are no values."""
+    return Stream.of(0.8 + 0.05 * rng.normal(size=(100, 1)), times=np.arange(100) * 0.8)
+
+
+def _odd(n: int) -> np.ndarray:
+    """Unevenness of a clock, the same each time."""
+    return np.sin(np.arange(n) * 2.4)
+
+
 @pytest.fixture
 def random_stream() -> Callable[[str, int], Stream]:
     """A stream of a kind, long enough to lie beyond any default reach, from a seed."""
@@ -32,5 +48,9 @@ def random_stream() -> Callable[[str, int], Stream]:
         ),
         "series": lambda rng: Stream.of(rng.normal(size=(400, 2)), rate=10),
         "beats": _ticks,
+        "pulse": _pulse,
+        "intervals": _intervals,
+        "imu": lambda rng: Stream.of(rng.normal(size=(900, 6)), rate=50),
+        "loose imu": lambda rng: Stream.of(rng.normal(size=(900, 3)), times=np.arange(900) / 50 + 0.003 * _odd(900)),
     }
     return lambda kind, seed: makers[kind](np.random.default_rng(seed))

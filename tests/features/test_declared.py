@@ -1,4 +1,4 @@
-"""What each feature says of itself (dim, reach, causal) is tried on random streams."""
+"""What each feature says of itself (dim, rate, reach, causal) is tried on random streams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plait.errors import DataError
 from plait.features import Feature, default_feature
 from plait.features.pretrained import HfText
 from plait.parts import build, parts
-from plait.streams.clock import Spans
+from plait.streams.clock import Grid, Spans
 from plait.streams.stream import KINDS, ArraySource, Stream
 
 Make = Callable[[str, int], Stream]
@@ -43,6 +43,15 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("beats", {"name": "series", "rate": 1, "differences": True}),
     ("series", {"name": "statistics", "window": 3, "hop": 0.7}),
     ("beats", {"name": "statistics", "window": 4}),
+    ("imu", {"name": "inertial", "cutoff": 1.0, "gap": 0.5}),
+    ("imu", {"name": "inertial", "cutoff": 1.0, "past": True, "gyroscope": None, "rate": 20}),
+    ("loose imu", {"name": "inertial", "cutoff": 1.0, "rate": 50}),
+    ("imu", {"name": "band_power", "window": 3}),
+    ("loose imu", {"name": "band_power", "window": 2, "rate": 40}),
+    ("pulse", {"name": "heart", "window": 12, "hop": 2}),
+    ("intervals", {"name": "heart", "of": "intervals", "window": 20}),
+    ("series", {"name": "skin_conductance", "cutoff": 0.2, "window": 4}),
+    ("series", {"name": "skin_conductance", "cutoff": 0.5, "window": 4, "rate": 4}),
 ]
 
 
@@ -99,6 +108,23 @@ def test_shape_clock_and_type(case: tuple[str, dict[str, Any]], made: Any, rando
     assert clock.times[-1] <= stream.clock.stop + 1e-9
     again, _ = feature(stream)
     np.testing.assert_array_equal(values, again)
+
+
+@pytest.mark.parametrize("case", CASES, ids=label)
+def test_rate(case: tuple[str, dict[str, Any]], made: Any, random_stream: Make) -> None:
+    """The clock runs at the declared rate; a feature that declares none is on the stream's own observations."""
+    kind, spec = case
+    feature, stream = made(spec), random_stream(kind, 0)
+    _, clock = feature(stream)
+    if feature.rate is None:
+        own = instants(stream)
+        assert (own[0, 0] - 1e-9 <= clock.times).all()
+        assert (clock.times <= own[-1, 1] + 1e-9).all()
+        assert abs(len(clock) - len(stream)) <= 1
+    elif isinstance(clock, Grid):
+        assert clock.rate == feature.rate
+    else:  # the nearest observations to instants at that rate
+        assert (len(clock) - 1) / (clock.times[-1] - clock.times[0]) == pytest.approx(float(feature.rate), rel=0.05)
 
 
 @pytest.mark.parametrize("case", CASES, ids=label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from plait.errors import DataError
 from plait.parts import parts
 from plait.streams.clock import Clock
 from plait.streams.stream import Stream
+from plait.streams.warp import Warped, warped
 
 __all__ = ["Feature", "default_feature"]
 
@@ -43,6 +45,15 @@ class Feature(ABC):
         What is learnt from the whole recording (a mean, a scale) is not counted: ``causal`` is False then.
         """
         return 0.0
+
+    @property
+    def rate(self) -> Fraction | None:
+        """Observations a second of the features; None: those of the stream itself, whatever they are.
+
+        It is nominal: a device whose clock is corrected by 50 ppm has features at a rate that is as much off, and
+        a stream with fewer observations than asked for keeps its own.
+        """
+        return None
 
     @abstractmethod
     def dim(self, shape: tuple[int, ...]) -> int:
@@ -77,6 +88,10 @@ class Feature(ABC):
                 f"{stream.where or 'stream'}: {type(self).__name__} takes {' or '.join(self.kinds)}, "
                 f"but the stream is {stream.kind}. Choose another feature for it."
             )
+        own = stream.clock
+        if isinstance(own, Warped):  # computed on the regular clock, bent afterwards
+            values, clock = self.compute(stream.on(own.base))
+            return values, warped(clock, own.warp)
         return self.compute(stream)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import cv2
@@ -191,6 +192,10 @@ class Frames(Feature):
     def reach(self) -> float:
         return self._gap if self._twice else 0.0
 
+    @property
+    def rate(self) -> Fraction | None:
+        return None if self._rate is None else rational(self._rate)
+
     def dim(self, shape: tuple[int, ...]) -> int:
         pixels = self._shrink.height * self._shrink.width * self._shrink.depth(shape)
         return pixels * (2 if self._twice else 1)
@@ -255,6 +260,10 @@ class Dct(Feature):
     @property
     def reach(self) -> float:
         return self._gap if self._twice else 0.0
+
+    @property
+    def rate(self) -> Fraction | None:
+        return None if self._rate is None else rational(self._rate)
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return len(self._rows) * (2 if self._twice else 1)

@@ -44,7 +44,7 @@ class Job:
 
 def neutral(entry: StreamEntry) -> StreamEntry:
     """The stream on its file's own clock."""
-    return entry.model_copy(update={"offset": 0.0, "drift_ppm": 0.0, "origin": 0.0})
+    return entry.model_copy(update={"offset": 0.0, "drift_ppm": 0.0, "origin": 0.0, "warp": None})
 
 
 def placed(corpus: Corpus, place: str, error: PlaitError) -> list[str]:

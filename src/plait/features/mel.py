@@ -143,6 +143,11 @@ class MelFront:
     def reach(self) -> float:
         return self.size / self.rate / 2 + RINGING / min(self.rate, SLOWEST)
 
+    @property
+    def rate_out(self) -> Fraction:
+        """Windows a second."""
+        return Fraction(self.rate, self.step)
+
     @cached_property
     def taper(self) -> Wave:
         return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(self.size) / self.size)).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from plait.errors import ConfigError, DataError
 from plait.features import Feature
 from plait.features.checks import above_zero, place_of
 from plait.features.image import Shrink, subsample
-from plait.streams.clock import Clock, Grid, Ticks
+from plait.streams.clock import Clock, Grid, Ticks, rational
 from plait.streams.stream import Stream
 
 __all__ = ["Motion"]
@@ -63,6 +64,10 @@ class Motion(Feature):
     @property
     def reach(self) -> float:
         return self._gap / 2
+
+    @property
+    def rate(self) -> Fraction | None:
+        return None if self._rate is None else rational(self._rate)
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return self._rows * self._columns

@@ -66,10 +66,7 @@ class Prepared:
                 f"{self.store.path_of(job.key)}: features of {recording!r} {stream!r} have gone. Prepare again."
             )
         values, clock = found
-        entry = job.entry
-        if entry.offset == entry.drift_ppm == entry.origin == 0:
-            return values, clock
-        return values, clock.corrected(entry.offset, entry.drift_ppm, entry.origin)
+        return values, job.entry.correct(clock)
 
     def dim(self, stream: str) -> int | None:
         """Width of a stream's features; None where no recording has it.

@@ -19,14 +19,14 @@ from plait.streams.stream import Stream
 if TYPE_CHECKING:
     from plait.sync.resample import How
 
-__all__ = ["Series", "Statistics", "window_statistics"]
+__all__ = ["Series", "Statistics", "on_grid", "window_statistics"]
 
 Values = NDArray[np.float64]
 
 HOW = ("mean", "linear", "hold", "nearest")
 
 
-def _on_grid(values: Values, clock: Clock, rate: Fraction, how: How, gap: float) -> tuple[Values, Grid]:
+def on_grid(values: Values, clock: Clock, rate: Fraction, how: How, gap: float) -> tuple[Values, Grid]:
     """Values on a grid within the recording, NaN where they are not known; [n, d].
 
     Instants begin at the first observation; for means half a step later, so that the intervals tile what is there.
@@ -88,6 +88,10 @@ class Series(Feature):
         grid = float(1 / (2 * self._rate)) + self._gap if self._rate else 0.0
         return grid + (self._gap if self._differences else 0.0)
 
+    @property
+    def rate(self) -> Fraction | None:
+        return self._rate
+
     def dim(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape)) * (2 if self._differences else 1)
 
@@ -108,7 +112,7 @@ class Series(Feature):
         return as_float32(values, stream), clock
 
     def _gridded(self, values: Values, stream: Stream, rate: Fraction) -> tuple[Values, Grid]:
-        out, grid = _on_grid(values, stream.clock, rate, self._how, self._gap)
+        out, grid = on_grid(values, stream.clock, rate, self._how, self._gap)
         self._empty = int(np.isnan(out).all(1).sum())
         if self._empty == len(out) and not np.isnan(values).all():
             raise DataError(
@@ -166,6 +170,10 @@ class Statistics(Feature):
     @property
     def reach(self) -> float:
         return self._window / 2
+
+    @property
+    def rate(self) -> Fraction | None:
+        return 1 / Fraction(str(self._hop))
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return int(np.prod(shape)) * (len(PLAIN) + len(self._quantiles))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
@@ -61,6 +62,10 @@ class LogMel(Feature):
     @property
     def reach(self) -> float:
         return self._front.reach
+
+    @property
+    def rate(self) -> Fraction | None:
+        return self._front.rate_out
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return self._front.mels
@@ -128,6 +133,10 @@ class Mfcc(Feature):
     @property
     def reach(self) -> float:
         return self._front.reach + (WIDTH * self._front.step / self._front.rate if self._twice else 0.0)
+
+    @property
+    def rate(self) -> Fraction | None:
+        return self._front.rate_out
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return int(self._basis.shape[1]) * (2 if self._twice else 1)

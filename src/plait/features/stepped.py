@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ class _Stepped(Feature):
     @property
     def reach(self) -> float:
         return self.feature.reach + sum(step.reach for step in self.steps)
+
+    @property
+    def rate(self) -> Fraction | None:
+        return self.feature.rate
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return self.feature.dim(shape)

@@ -34,7 +34,7 @@ NAMES = {"F32": np.float32, "F64": np.float64}
 def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, Any], version: int) -> str:
     """The name of prepared features in a store: 40 letters that follow the input's bytes and every option.
 
-    The correction of the clock (offset, drift, origin) is left out, since it moves the features' clock and
+    The correction of the clock (offset, drift, origin, warp) is left out, since it moves the features' clock and
     changes no number; ``duration`` and ``rate``, which say what the samples' rate is, are in.
 
     Args:

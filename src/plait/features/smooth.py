@@ -1,0 +1,83 @@
+"""Low-pass filters of finite length that pass over gaps, so that a feature's reach is what it says."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.features.series import on_grid
+from plait.streams.clock import Clock, Grid, rational
+
+__all__ = ["low_pass", "low_pass_reach", "regular"]
+
+Values = NDArray[np.float64]
+
+
+def low_pass_reach(cutoff: float) -> float:
+    """Half the length of `low_pass`'s kernel, seconds: one period of the cutoff."""
+    return 1 / cutoff
+
+
+def low_pass(values: Values, rate: float, cutoff: float, *, causal: bool = False) -> Values:
+    """Each column without what is quicker than ``cutoff`` Hz, [n, d]; what was not observed counts for nothing.
+
+    A Hamming-windowed sinc of two periods' length, 0 and beyond: its weights are shared anew among the
+    observations that are there (NaN, and what lies outside the recording, are left out), so that a level next to
+    a gap is not drawn towards 0. ``causal`` uses the past half of a Hann window instead, which lags by about
+    a third of its period. NaN comes back where nothing was observed.
+
+    Source: normalised convolution, Knutsson & Westin, "Normalized and differential convolution", CVPR 1993.
+
+    >>> low_pass(np.ones((5, 1)), 1.0, 0.4).ravel().tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    from scipy.signal import oaconvolve
+
+    if not len(values):
+        return values
+    half = max(int(np.floor(rate * low_pass_reach(cutoff))), 1)
+    kernel = _past(half) if causal else _both(half, cutoff / rate)
+    seen = ~np.isnan(values)
+    total = oaconvolve(np.where(seen, values, 0.0), kernel[:, None], axes=0, mode="full")
+    weight = oaconvolve(seen.astype(np.float64), kernel[:, None], axes=0, mode="full")
+    first = 0 if causal else half
+    total, weight = total[first : first + len(values)], weight[first : first + len(values)]
+    enough = weight > 0.05 * kernel.sum()
+    out: Values = np.where(seen & enough, total / np.where(enough, weight, 1.0), np.where(seen, values, np.nan))
+    return out
+
+
+def _both(half: int, cutoff: float) -> Values:
+    k = np.arange(-half, half + 1)
+    out: Values = np.maximum(np.sinc(2 * cutoff * k) * np.hamming(2 * half + 1), 0.0)
+    return out
+
+
+def _past(half: int) -> Values:
+    out: Values = np.hanning(2 * half + 3)[half + 1 : -1]
+    return out
+
+
+def regular(values: Values, clock: Clock, rate: float | str | None, gap: float) -> tuple[Values, Grid]:
+    """Values on a grid: as they are if they stand on one and no rate is asked for, else on straight lines.
+
+    Args:
+        values: [n, d], NaN where not observed.
+        clock: of the values.
+        rate: Hz; None: the clock's own, or one over the median step, to a hundredth of a Hz.
+        gap: seconds over which no line is drawn.
+    """
+    if rate is None and isinstance(clock, Grid):
+        return values, clock
+    if len(values) == 0:
+        return values, Grid(0, rational(rate or 1), 0)
+    own = rational(rate) if rate is not None else _usual(clock)
+    return on_grid(values, clock, own, "linear", gap)
+
+
+def _usual(clock: Clock) -> Fraction:
+    steps = np.diff(clock.times)
+    steps = steps[steps > 0]
+    return Fraction(round(100 / float(np.median(steps))) or 1, 100) if len(steps) else Fraction(1)
