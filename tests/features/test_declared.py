@@ -30,7 +30,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("frames", {"name": "frames", "rate": 7, "height": 4, "width": 5}),
     ("frames", {"name": "dct", "k": 10, "deltas": True, "gap": 0.1}),
     ("frames", {"name": "motion", "gap": 0.1}),
+    ("frames", {"name": "optical_flow", "gap": 0.1}),
     ("words", {"name": "hashed_text", "dim": 32}),
+    ("words", {"name": "hashed_text", "ngrams": 2, "stop": "english"}),
     ("words", {"name": "word_vectors"}),
     ("pose", {"name": "pose"}),
     ("pose", {"name": "pose", "centre": 2, "per_frame": True, "gap": 0.1}),
@@ -87,7 +89,7 @@ def instants(stream: Stream) -> np.ndarray:
 
 
 def test_every_feature_is_tried() -> None:
-    assert {spec["name"] for _, spec in CASES} | {"hf_text"} == set(parts(Feature))
+    assert {spec["name"] for _, spec in CASES} | {"efficientnet", "hf_text", "hf_vision"} == set(parts(Feature))
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plait.errors import ConfigError, DataError
-from plait.features.text import HashedText, WordVectors, words_of
+from plait.features.text import HashedText, words_of
+from plait.features.word_vectors import WordVectors
 from plait.streams.stream import Stream
 
 
@@ -109,3 +111,49 @@ def test_an_empty_file(tmp_path: Path, content: str) -> None:
 def test_no_file() -> None:
     with pytest.raises(ConfigError, match="is no file"):
         WordVectors(path="nowhere.txt")
+
+
+def test_ngrams_tell_order_and_stop_words_are_left_out(tmp_path: Path) -> None:
+    pairs = HashedText(dim=4096, letters=0, ngrams=2)
+    both, _ = pairs(words("not good but fine", "good but not fine"))
+    assert both[0] @ both[1] < 0.9
+    once, _ = HashedText(dim=4096, letters=0)(words("not good but fine", "good but not fine"))
+    assert once[0] @ once[1] == pytest.approx(1)
+    bare, _ = HashedText(dim=256, stop="english")(words("the stadium", "stadium"))
+    np.testing.assert_array_equal(bare[0], bare[1])
+    (tmp_path / "stop.txt").write_text("Stadium\n")
+    own = HashedText(stop=str(tmp_path / "stop.txt"))
+    assert float(np.abs(own(words("stadium"))[0]).sum()) == 0
+    assert own.files() == [tmp_path / "stop.txt"]
+    with pytest.raises(ConfigError, match="neither 'english' nor a file"):
+        HashedText(stop="klingon")
+
+
+def test_packed_and_binary_word_vectors_are_the_same(tmp_path: Path) -> None:
+    rows = {"bin": [1.0, 2.5], "blue": [3.0, -4.0], "straße": [0.5, 0.25]}
+    plain = "".join(f"{w} {a} {b}\n" for w, (a, b) in rows.items())
+    (tmp_path / "v.txt").write_text(plain, encoding="utf-8")
+    with gzip.open(tmp_path / "v.txt.gz", "wt", encoding="utf-8") as out:
+        out.write(plain)
+    body = b"".join(w.encode() + b" " + np.array(v, "<f4").tobytes() + b"\n" for w, v in rows.items())
+    (tmp_path / "v.bin").write_bytes(b"3 2\n" + body)
+    texts = words("bin blue", "blue the straße")
+    wanted, _ = WordVectors(path=str(tmp_path / "v.txt"), lower=False)(texts)
+    assert wanted[0].tolist() == [2.0, -0.75]
+    for name in ("v.txt.gz", "v.bin"):
+        np.testing.assert_array_equal(WordVectors(path=str(tmp_path / name), lower=False)(texts)[0], wanted)
+    stopped = WordVectors(path=str(tmp_path / "v.txt"), stop="english")
+    stopped(texts)
+    assert stopped.notes()["words without a vector"] == 1  # "strasse"; "the" is left out
+
+
+def test_a_cut_binary_file(tmp_path: Path) -> None:
+    (tmp_path / "v.bin").write_bytes(b"2 3\nbin " + b"\0" * 12 + b"blue " + b"\0" * 4)
+    with pytest.raises(DataError, match="ends in word 2 of 2"):
+        WordVectors(path=str(tmp_path / "v.bin")).dim(())
+    (tmp_path / "v.bin").write_bytes(b"bin 1 2\n")
+    with pytest.raises(DataError, match="expected word2vec's line of counts"):
+        WordVectors(path=str(tmp_path / "v.bin")).dim(())
+    (tmp_path / "v.txt.gz").write_bytes(b"\x1f\x8b\x08 not really")
+    with pytest.raises(DataError, match="cannot be read"):
+        WordVectors(path=str(tmp_path / "v.txt.gz")).dim(())

