@@ -16,6 +16,7 @@ SORTS = {
     "encoders": "plait.encoders:Encoder",
     "fusions": "plait.fusion:Fusion",
     "tasks": "plait.tasks:Task",
+    "formats": "plait.interchange:Format",
 }
 """Sorts of parts, and where the base of each stands."""
 

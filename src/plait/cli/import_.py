@@ -14,6 +14,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("folder", help="a folder of raw recordings")
     p.add_argument("--out", help="the manifest to write (default: FOLDER/manifest.jsonl)")
     p.add_argument("--options", help="a YAML file with import options: match, group, streams, labels, rows, skip")
+    p.add_argument("--from", dest="source", metavar="FORMAT",
+                   help="what another tool wrote: hf_datasets, lhotse, webdataset; needs --out")  # fmt: skip
     p.add_argument("--overwrite", action="store_true", help="replace a manifest that is there")
 
 
@@ -21,7 +23,26 @@ def run(args: argparse.Namespace) -> int:
     """Make a manifest from files by naming convention, and say what was understood and what was left out."""
     from plait.streams.importing import import_folder
 
+    if args.source:
+        return _from_another_tool(args)
     options = read_yaml(args.options) if args.options else None
     report = import_folder(args.folder, out=args.out, options=options, overwrite=args.overwrite)
     say(args, report.to_json(), report.lines())
+    return 0
+
+
+def _from_another_tool(args: argparse.Namespace) -> int:
+    import yaml
+
+    from plait.errors import ConfigError
+    from plait.interchange import import_corpus
+
+    if not args.out:
+        raise ConfigError("--from needs --out, the folder to write the corpus into.")
+    try:
+        source = yaml.safe_load(args.source)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--from: not YAML ({error}).") from error
+    moved = import_corpus(args.folder, args.out, source)
+    say(args, moved.to_json(), moved.lines())
     return 0

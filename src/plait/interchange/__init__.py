@@ -1,1 +1,167 @@
-"""Other tools' formats: write a corpus and its features as they read it, and read what they wrote."""
+"""Other tools' formats, one file each: write a corpus as they read it, and read what they wrote.
+
+Annotations and sensors in foreign files (``.eaf``, TextGrid, ``.csd``, EDF ...) are read by `plait.streams.readers`,
+like any other recording. Here are the formats that hold a whole corpus.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from plait.errors import ConfigError, DataError
+from plait.features.prepare import prepare
+from plait.features.store import Store
+from plait.interchange.sample import Sample, samples
+from plait.parts import Spec, build, part_name
+from plait.streams.corpus import Corpus
+
+__all__ = ["Format", "Moved", "export_corpus", "import_corpus"]
+
+Progress = Callable[[int, int, str], None]
+"""Called with how many recordings are done, how many there are, and which was the last."""
+
+
+@dataclass
+class Moved:
+    """What was written or read.
+
+    Attributes:
+        path: the file or folder that was made.
+        recordings, streams: how many.
+        notes: what the format cannot hold, or what was not understood, counted by what it was.
+    """
+
+    path: Path
+    recordings: int = 0
+    streams: int = 0
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def note(self, what: str, count: int = 1) -> None:
+        """Count something that was lost on the way."""
+        if count:
+            self.notes[what] = self.notes.get(what, 0) + count
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "path": str(self.path),
+            "recordings": self.recordings,
+            "streams": self.streams,
+            "notes": self.notes,
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [
+            f"wrote {self.path}: {self.recordings} recordings, {self.streams} streams",
+            *(f"  not taken over: {count} {what}" for what, count in self.notes.items()),
+        ]
+
+
+class Format(ABC):
+    """One foreign format. Options are keyword-only arguments of ``__init__``."""
+
+    features: ClassVar[bool] = True
+    """Whether streams of numbers are written as prepared features (else the format points at the raw files)."""
+
+    @abstractmethod
+    def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
+        """Write a corpus to ``out``; what the format cannot hold is counted in ``moved``.
+
+        Raises:
+            DataError: the corpus cannot be written in this format at all.
+            MissingExtra: the format's own package is needed and not installed.
+        """
+
+    def read(self, path: Path, out: Path, moved: Moved) -> None:
+        """Write what ``path`` holds as a corpus into the folder ``out``, a manifest in it.
+
+        Raises:
+            DataError: it is not of the format, or cut short. ConfigError: this format is read otherwise.
+        """
+        raise ConfigError(
+            f"{part_name(type(self))}: such files are read by their reader. Import their folder: plait import FOLDER."
+        )
+
+
+def export_corpus(
+    corpus: Corpus,
+    out: str | Path,
+    to: Spec,
+    *,
+    features: Mapping[str, Spec | None] | None = None,
+    cache: str | Path = ".plait-cache",
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Moved:
+    """Write a corpus in another tool's format.
+
+    Args:
+        corpus: the recordings; their clocks as the manifest corrects them.
+        out: the file or folder to make; it must not be there yet.
+        to: the format's name, or name and options.
+        features: for each stream its feature (None: the default of its kind); absent: all streams by default. Words
+            stay words. Formats that point at raw files take none.
+        cache: folder of prepared features.
+        jobs: processes that prepare.
+        progress: called after each recording.
+
+    Raises:
+        ConfigError: there is no such format, or something stands at ``out``.
+        DataError: what cannot be prepared or written, all in one go.
+    """
+    target, form = Path(out), build(Format, to, where="format")
+    if target.exists():
+        raise ConfigError(f"{target}: is there already. Remove it, or write to another place.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    names = list(features) if features is not None else sorted({n for e in corpus.entries for n in e.streams})
+    worded = {n for n in names if _is_words(corpus, n)}
+    prepared = None
+    if form.features:
+        wanted = {n: (features or {}).get(n) for n in names if n not in worded}
+        prepared = prepare(corpus, wanted, Store(cache), jobs=jobs)
+    moved = Moved(target)
+    form.write(corpus, _counted(samples(corpus, names, worded, prepared), len(corpus), moved, progress), target, moved)
+    return moved
+
+
+def _is_words(corpus: Corpus, name: str) -> bool:
+    """Whether the stream is of words, by the first recording that has it."""
+    for recording in corpus:
+        if name in recording.streams:
+            return recording.streams[name].kind == "words"
+    raise DataError(f"no recording has the stream {name!r}. Name one that the manifest has.")
+
+
+def _counted(found: Iterator[Sample], total: int, moved: Moved, progress: Progress | None) -> Iterator[Sample]:
+    for done, sample in enumerate(found, 1):
+        yield sample
+        moved.recordings += 1
+        moved.streams += len(sample.streams)
+        if progress:
+            progress(done, total, sample.id)
+
+
+def import_corpus(path: str | Path, out: str | Path, source: Spec) -> Moved:
+    """Read a corpus that another tool wrote into a new folder, a manifest in it.
+
+    Args:
+        path: the file or folder.
+        out: the folder to make; it must not hold a manifest yet.
+        source: the format's name, or name and options.
+
+    Raises:
+        ConfigError: there is no such format, or a manifest stands in ``out``.
+        DataError: nothing at ``path``, or not of the format.
+    """
+    target, form = Path(out), build(Format, source, where="format")
+    if not Path(path).exists():
+        raise DataError(f"{path}: no such file or folder.")
+    if (target / "manifest.jsonl").exists():
+        raise ConfigError(f"{target / 'manifest.jsonl'}: is there already. Read into another folder.")
+    moved = Moved(target / "manifest.jsonl")
+    form.read(Path(path), target, moved)
+    return moved

@@ -1,0 +1,53 @@
+"""`plait export`."""
+
+from __future__ import annotations
+
+import argparse
+
+from plait.cli.shared import cache_argument, progress_bar, say
+
+HELP = "write a corpus in another tool's format"
+ORDER = 85
+
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("manifest", help="the manifest")
+    p.add_argument("--to", required=True, metavar="FORMAT",
+                   help="csd, elan, hf_datasets, lhotse, textgrid or webdataset; options as YAML: "
+                   "'{name: webdataset, per_shard: 100}'")  # fmt: skip
+    p.add_argument("--out", required=True, help="the file or folder to make")
+    p.add_argument("--feature", action="append", default=[], metavar="STREAM=FEATURE",
+                   help="a stream and its feature; may be repeated (default: all, each with its default)")  # fmt: skip
+    p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
+    cache_argument(p)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write recordings, prepared features, labels and annotations as another tool reads them."""
+    import yaml
+
+    from plait.errors import ConfigError
+    from plait.interchange import export_corpus
+    from plait.streams.corpus import Corpus
+
+    try:
+        to, features = yaml.safe_load(args.to), [(n, yaml.safe_load(f)) for n, _, f in map(_pair, args.feature)]
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--to or --feature: not YAML ({error}).") from error
+    corpus = Corpus(args.manifest, allow_outside=args.allow_outside)
+    with progress_bar(args, "export") as progress:
+        moved = export_corpus(
+            corpus,
+            args.out,
+            to,
+            features=dict(features) or None,
+            cache=args.cache,
+            jobs=args.jobs,
+            progress=progress,
+        )
+    say(args, moved.to_json(), moved.lines())
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str, str]:
+    return text.partition("=")

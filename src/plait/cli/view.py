@@ -1,0 +1,34 @@
+"""`plait view`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from plait.cli.shared import progress_bar, say
+
+HELP = "show a recording with all its streams"
+ORDER = 86
+
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("manifest", help="the manifest")
+    p.add_argument("recording", nargs="?", help="its id (default: the first)")
+    p.add_argument("--save", metavar="FILE", help="write a .rrd file instead of opening the viewer")
+    p.add_argument("--rate", type=float, default=5.0, help="pictures a second (default: 5)")
+    p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show a recording's streams on one time line in rerun, or write them to a file for it."""
+    from plait.interchange.viewer import view
+    from plait.streams.corpus import Corpus
+
+    corpus = Corpus(args.manifest, allow_outside=args.allow_outside)
+    recording = corpus[args.recording or corpus.ids[0]]
+    with progress_bar(args, "view") as progress:
+        shown = view(recording, save=args.save, rate=args.rate, progress=progress)
+    lines = [f"  {name}: {count} entries" for name, count in shown.items()]
+    where = [f"wrote {Path(args.save)}; open it with: rerun {args.save}"] if args.save else []
+    say(args, {"recording": recording.id, "entries": shown, "saved": args.save}, [*lines, *where])
+    return 0

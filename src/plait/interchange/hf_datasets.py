@@ -1,0 +1,258 @@
+"""Hugging Face datasets, as ``save_to_disk`` lays them out: Arrow streams and two JSON files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.errors import DataError
+from plait.interchange import Format, Moved
+from plait.interchange.sample import Piece, Sample, add_sample, clock_facts, clock_of
+from plait.streams.corpus import Corpus, CorpusWriter
+from plait.streams.recording import Annotation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["HfDatasets"]
+
+MARK = "plait-dataset-1"
+PER_BATCH = 16
+"""Recordings held at a time while writing."""
+
+
+class HfDatasets(Format):
+    """A dataset of one row a recording, to be opened with ``datasets.load_from_disk``.
+
+    Columns: id, group, split; labels and meta as JSON; annotations as a list of start, stop, label (JSON), tier and
+    annotator; and for each stream NAME its values (``NAME``: a list of rows of numbers, or of texts; null where the
+    recording has none), where each begins and ends (``NAME.starts``, ``NAME.stops``, seconds) and ``NAME.clock``, JSON.
+
+    Written and read by Arrow, a few recordings at a time: the package ``datasets`` is not needed. Datasets that plait
+    did not write are read by `plait.interchange.hf_foreign`.
+
+    Args:
+        rate: observations a second of the lists of numbers in a dataset that plait did not write.
+        id: the column that names the recordings there; without it they are numbered.
+    """
+
+    def __init__(self, *, rate: float | None = None, id: str = "id") -> None:
+        self._rate, self._id = rate, id
+
+    def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
+        import pyarrow as pa
+
+        head: list[Sample] = []
+        widths: dict[str, int] = {}
+        rest = iter(found)
+        # Widths of all streams must be known before the first row is written: those of the first that has each.
+        wanted = {name for entry in corpus.entries for name in entry.streams}
+        for sample in rest:
+            head.append(sample)
+            widths.update({n: -1 if p.words else p.values.shape[1] for n, p in sample.streams.items()})
+            if wanted <= set(widths) or len(head) == len(corpus):
+                break
+        names = sorted(widths)
+        schema = pa.schema(_fields(pa, {n: widths[n] for n in names}))
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
+            folder = Path(scratch) / "whole"
+            folder.mkdir()
+            data = str(folder / "data-00000-of-00001.arrow")
+            with pa.OSFile(data, "wb") as file, pa.ipc.new_stream(file, schema) as to:
+                for rows in _batched(_chain(head, rest), widths):
+                    to.write_batch(pa.RecordBatch.from_pylist(rows, schema))
+            _describe(folder, schema, names)
+            os.replace(folder, out)
+
+    def read(self, path: Path, out: Path, moved: Moved) -> None:
+        from plait.interchange.hf_foreign import read_foreign
+
+        for folder in parts_of(path):
+            about = described(folder)
+            if about.get("mark") != MARK:
+                read_foreign(path, out, moved, rate=self._rate, id=self._id)
+                return
+        with CorpusWriter(out) as writer:
+            for folder in parts_of(path):
+                for row in rows_of(folder):
+                    sample = _sample(row, described(folder)["streams"], folder)
+                    moved.note("ends of the intervals of numbers", add_sample(writer, sample))
+                    moved.recordings += 1
+                    moved.streams += len(sample.streams)
+
+
+def _chain(head: list[Sample], rest: Iterator[Sample]) -> Iterator[Sample]:
+    while head:
+        yield head.pop(0)
+    yield from rest
+
+
+def _batched(found: Iterator[Sample], widths: dict[str, int]) -> Iterator[list[dict[str, Any]]]:
+    rows: list[dict[str, Any]] = []
+    for sample in found:
+        rows.append(_row(sample, widths))
+        if len(rows) == PER_BATCH:
+            yield rows
+            rows = []
+    if rows:
+        yield rows
+
+
+def _row(sample: Sample, widths: dict[str, int]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": sample.id,
+        "group": sample.group,
+        "split": sample.split,
+        "labels": json.dumps(sample.labels),
+        "meta": json.dumps(sample.meta, default=str),
+        "annotations": [{**vars(a), "label": json.dumps(a.label)} for a in sample.annotations],
+    }
+    for name, piece in sample.streams.items():
+        width = -1 if piece.words else piece.values.shape[1]
+        if name not in widths or width != widths[name]:
+            raise DataError(
+                f"{sample.id!r} {name!r}: {width} numbers an observation, but {widths.get(name)} in another recording. "
+                "The columns of a dataset have one width; choose the same channels everywhere."
+            )
+        starts, stops = piece.edges()
+        row[name] = list(piece.values)
+        row[f"{name}.starts"], row[f"{name}.stops"] = starts, stops
+        row[f"{name}.clock"] = json.dumps(clock_facts(piece.clock))
+    return row
+
+
+def _fields(pa: Any, widths: dict[str, int]) -> list[pa.Field]:
+    text, number = pa.string(), pa.float64()
+    annotation = {"start": number, "stop": number, "label": text, "tier": text, "annotator": text}
+    fields = [(n, text) for n in ("id", "group", "split", "labels", "meta")]
+    fields.append(("annotations", pa.list_(pa.struct(annotation))))
+    for name, width in widths.items():
+        values = pa.list_(text) if width < 0 else pa.list_(pa.list_(pa.float32(), width))
+        fields += [(name, values), (f"{name}.starts", pa.list_(number)), (f"{name}.stops", pa.list_(number))]
+        fields.append((f"{name}.clock", text))
+    return [pa.field(n, kind) for n, kind in fields]
+
+
+def _feature(kind: pa.DataType) -> Any:
+    """An Arrow type as the library's JSON says it."""
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_list(kind):
+        return {"feature": _feature(kind.value_type), "length": kind.list_size, "_type": "List"}
+    if pa.types.is_list(kind):
+        return {"feature": _feature(kind.value_type), "_type": "List"}
+    if pa.types.is_struct(kind):
+        return {field.name: _feature(field.type) for field in kind}
+    return {"dtype": {"double": "float64", "float": "float32"}.get(str(kind), str(kind)), "_type": "Value"}
+
+
+def _describe(folder: Path, schema: pa.Schema, names: list[str]) -> None:
+    state: dict[str, Any] = {
+        "_data_files": [{"filename": "data-00000-of-00001.arrow"}],
+        "_fingerprint": os.urandom(8).hex(),
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+        "_split": None,
+    }
+    info = {
+        "citation": "",
+        "description": json.dumps({"mark": MARK, "streams": names}),
+        "features": {field.name: _feature(field.type) for field in schema},
+        "homepage": "",
+        "license": "",
+    }
+    (folder / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
+    (folder / "dataset_info.json").write_text(json.dumps(info, indent=2), encoding="utf-8")
+
+
+def parts_of(path: Path) -> list[Path]:
+    """Folders of the dataset's parts: itself, or, of a dictionary of datasets, one each.
+
+    Raises:
+        DataError: it is none.
+    """
+    listed = path / "dataset_dict.json"
+    if listed.is_file():
+        names = _json(listed).get("splits", [])
+        folders = [path / str(n) for n in names if re.fullmatch(r"[\w.-]+", str(n)) and (path / str(n)).is_dir()]
+    else:
+        folders = [path] if (path / "state.json").is_file() else []
+    if not folders:
+        raise DataError(f"{path}: is no dataset of Hugging Face. Expected what `save_to_disk` writes, with state.json.")
+    return folders
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """What plait noted when it wrote the dataset; empty for those of others."""
+    about = _json(folder / "dataset_info.json").get("description")
+    try:
+        found = json.loads(about or "{}")
+    except (ValueError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}). Write the dataset anew.") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: holds {type(found).__name__}; expected an object. Write the dataset anew.")
+    return found
+
+
+def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of one part, a batch of the file in memory at a time; of numbers, arrays.
+
+    Raises:
+        DataError: a file is missing, no Arrow stream, or cut short.
+    """
+    import pyarrow as pa
+
+    for entry in _json(folder / "state.json").get("_data_files", []):
+        name = str(entry.get("filename", "")) if isinstance(entry, dict) else ""
+        path = folder / Path(name).name
+        try:
+            with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+                for batch in stream:
+                    for i in range(batch.num_rows):
+                        yield {c: batch.column(c)[i] for c in batch.schema.names}
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path}: cannot be read as Arrow ({error}). Write the dataset anew.") from error
+
+
+def _sample(row: dict[str, Any], names: list[str], folder: Path) -> Sample:
+    try:
+        plain = {c: row[c].as_py() for c in ("id", "group", "split", "labels", "meta", "annotations")}
+        streams = {n: _piece(row, n) for n in names if row[n].is_valid}
+        annotations = tuple(Annotation(**{**a, "label": json.loads(a["label"])}) for a in plain["annotations"])
+        labels, meta = json.loads(plain["labels"]), json.loads(plain["meta"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{folder}: a row is not whole ({error!r}). Write the dataset anew.") from error
+    return Sample(plain["id"], streams, labels, annotations, meta, plain["group"], plain["split"])
+
+
+def _piece(row: dict[str, Any], name: str) -> Piece:
+    values = row[name].values
+    starts, stops = (np.asarray(row[f"{name}.{which}"].values, np.float64) for which in ("starts", "stops"))
+    return Piece(numbers(values), clock_of(json.loads(row[f"{name}.clock"].as_py()), starts, stops))
+
+
+def numbers(values: Any) -> NDArray[Any]:
+    """An Arrow array of rows of numbers as [n, dim], or of texts as [n]."""
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_list(values.type):
+        return np.asarray(values.flatten()).reshape(len(values), values.type.list_size)
+    return np.array(values.to_pylist(), object)

@@ -1,0 +1,119 @@
+"""Datasets of Hugging Face that others wrote: their columns as files, labels and streams."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plait.errors import DataError
+from plait.interchange import Moved
+from plait.interchange.hf_datasets import _json, parts_of, rows_of
+from plait.streams.corpus import RecordingEntry, StreamEntry, write_manifest
+from plait.streams.readers import reader_for
+
+__all__ = ["read_foreign"]
+
+SIDES = {"train": "train", "validation": "valid", "valid": "valid", "dev": "valid", "test": "test"}
+
+
+def read_foreign(path: Path, out: Path, moved: Moved, *, rate: float | None, id: str) -> None:
+    """One recording a row: ``Audio`` and ``Image`` become files and streams; class labels, texts, numbers and truth
+    values become labels; lists of (rows of) numbers become streams at ``rate``. The part's name gives the split.
+
+    Raises:
+        DataError: no row, or two rows of one id.
+    """
+    entries: dict[str, RecordingEntry] = {}
+    for folder in parts_of(path):
+        features = _json(folder / "dataset_info.json").get("features") or {}
+        side = SIDES.get(folder.name, "") if folder != path else ""
+        for row in rows_of(folder):
+            name = str(row[id].as_py()) if id in row else f"{folder.name}-{len(entries):06d}"
+            if name in entries:
+                raise DataError(f"{folder}: two rows have the {id} {name!r}; name another column with the option id.")
+            entries[name] = _entry(name, side, row, features, out, moved, rate)
+    if not entries:
+        raise DataError(f"{path}: has no rows.")
+    write_manifest(out / "manifest.jsonl", list(entries.values()))
+    moved.recordings = len(entries)
+
+
+def _entry(
+    name: str, side: str, row: dict[str, Any], features: dict[str, Any], out: Path, moved: Moved, rate: float | None
+) -> RecordingEntry:
+    streams: dict[str, StreamEntry] = {}
+    labels: dict[str, Any] = {}
+    for column, value in row.items():
+        about = features.get(column)
+        about = about if isinstance(about, dict) else {}
+        kind = about.get("_type")
+        found = value.as_py() if kind in ("Audio", "Image", "ClassLabel", "Value") else value
+        if found is None or (hasattr(value, "is_valid") and not value.is_valid):
+            continue
+        if kind in ("Audio", "Image"):
+            stream = _file(out, name, column, found)
+        elif kind == "ClassLabel":
+            names = about.get("names") or []
+            labels[column] = names[found] if 0 <= found < len(names) else found
+            continue
+        elif isinstance(found, str | int | float | bool):
+            labels[column] = found
+            continue
+        else:
+            stream = _array(out, name, column, value, rate)
+        if stream is None:
+            moved.note(f"values of the column {column!r}")
+        else:
+            streams[column] = stream
+            moved.streams += 1
+    return RecordingEntry(id=name, streams=streams, labels=labels, split=side)
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^\w.-]", "_", text).lstrip(".") or "_"
+
+
+def _file(out: Path, name: str, column: str, found: dict[str, Any]) -> StreamEntry | None:
+    """The bytes of a sound or a picture as a file, if they are in the dataset and a reader knows the ending."""
+    data, given = found.get("bytes"), str(found.get("path") or "")
+    ending = Path(given).suffix.lower() or _ending(data or b"")
+    relative = f"files/{_safe(name)}.{_safe(column)}{ending}"
+    if not data or reader_for(Path(relative)) is None:
+        return None
+    target = out / relative
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+    return StreamEntry(path=relative)
+
+
+MAGIC = {
+    b"RIFF": ".wav",
+    b"fLaC": ".flac",
+    b"OggS": ".ogg",
+    b"ID3": ".mp3",
+    b"\x89PNG": ".png",
+    b"\xff\xd8\xff": ".jpg",
+}
+
+
+def _ending(data: bytes) -> str:
+    return next((ending for magic, ending in MAGIC.items() if data.startswith(magic)), "")
+
+
+def _array(out: Path, name: str, column: str, value: Any, rate: float | None) -> StreamEntry | None:
+    """Lists of numbers, or of rows of one length, as an array on a grid."""
+    if rate is None:
+        return None
+    try:
+        values = np.asarray(value.as_py(), np.float32)
+    except (TypeError, ValueError):
+        return None
+    if values.ndim not in (1, 2) or not len(values):
+        return None
+    relative = f"arrays/{_safe(name)}.{_safe(column)}.npy"
+    (out / "arrays").mkdir(parents=True, exist_ok=True)
+    np.save(out / relative, values, allow_pickle=False)
+    return StreamEntry(path=relative, options={"kind": "series"}, rate=rate)

@@ -1,0 +1,191 @@
+"""A recording with all its streams on one time line, in the rerun viewer (extra `view`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.errors import ConfigError, DataError, need
+from plait.features.image import subsample
+from plait.streams.clock import Spans
+from plait.streams.recording import Recording
+from plait.streams.stream import Stream
+
+__all__ = ["view"]
+
+TIMELINE = "seconds"
+
+ENVELOPE = 200
+"""Points a second that a sound is drawn with."""
+
+LONGEST = 200_000
+"""Points that one line of numbers is drawn with at most."""
+
+SIDE = 480
+"""Pixels of a picture's longer side, at most."""
+
+
+def view(
+    recording: Recording,
+    *,
+    save: str | Path | None = None,
+    rate: float = 5.0,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, int]:
+    """Show a recording: pictures as pictures, sound as its envelope, numbers as lines, bodies as points, words and
+    annotations as text, all on the time line ``seconds``.
+
+    Everything is read in blocks; a long sound or sensor is drawn by its least and greatest value in each of many
+    short intervals, so that nothing sharp is lost.
+
+    Args:
+        recording: of a corpus, or cut from one.
+        save: a ``.rrd`` file to write; else the viewer is opened.
+        rate: pictures a second that are shown.
+        progress: called after each stream.
+
+    Returns:
+        How many entries were logged, by stream and tier.
+
+    Raises:
+        MissingExtra: rerun is not installed. ConfigError: the file cannot be written. DataError: a stream is broken.
+    """
+    rr = need("rerun", "view", "showing a recording")
+    if save is not None and not Path(save).parent.is_dir():
+        raise ConfigError(f"{save}: its folder is not there. Make it first.")
+    screen = rr.RecordingStream("plait", recording_id=recording.id)
+    screen.save(str(save)) if save is not None else screen.spawn()
+    counts: dict[str, int] = {}
+    names = list(recording.streams)
+    screen.send_blueprint(_layout({name: recording.streams[name].kind for name in names}, recording.tiers))
+    for done, name in enumerate(names, 1):
+        stream = recording.streams[name]
+        if len(stream):
+            counts[name] = _SHOWN[stream.kind](rr, screen, name, stream, rate)
+        if progress:
+            progress(done, len(names), name)
+    for tier in recording.tiers:
+        rows = [(a.start, f"{a.label} ({a.stop - a.start:.2f} s)") for a in recording.tier(tier)]
+        counts[f"annotations/{tier}"] = _texts(rr, screen, f"annotations/{tier}", rows)
+    screen.flush()
+    screen.disconnect()
+    return counts
+
+
+def _layout(kinds: dict[str, str], tiers: tuple[str, ...]) -> Any:
+    """Pictures and bodies on the left, lines below one another, texts on the right."""
+    rrb = need("rerun.blueprint", "view", "showing a recording")
+    seen = [
+        rrb.Spatial3DView(origin=name, name=name) if kind == "pose" else rrb.Spatial2DView(origin=name, name=name)
+        for name, kind in kinds.items()
+        if kind in ("frames", "pose")
+    ]
+    lines = [rrb.TimeSeriesView(origin=n, name=n) for n, kind in kinds.items() if kind in ("waveform", "series")]
+    texts = [rrb.TextLogView(origin=n, name=n) for n, kind in kinds.items() if kind == "words"]
+    texts += [rrb.TextLogView(origin=f"annotations/{tier}", name=tier) for tier in tiers]
+    columns = [rrb.Vertical(*own) for own in (seen, lines, texts) if own]
+    return rrb.Blueprint(rrb.Horizontal(*columns), rrb.TimePanel(timeline=TIMELINE), collapse_panels=True)
+
+
+def _at(rr: Any, seconds: NDArray[np.float64]) -> list[Any]:
+    return [rr.TimeColumn(TIMELINE, duration=seconds)]
+
+
+def _frames(rr: Any, screen: Any, name: str, stream: Stream, rate: float) -> int:
+    kept, clock = subsample(stream.clock, rate)
+    times, count = clock.times, 0
+    for index, picture in _pictures(stream, kept):
+        screen.set_time(TIMELINE, duration=float(times[count]))
+        good, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 85])
+        if not good:
+            raise DataError(f"{stream.where or name}: picture {index} cannot be shown.")
+        screen.log(name, rr.EncodedImage(contents=data.tobytes(), media_type="image/jpeg"))
+        count += 1
+    return count
+
+
+def _pictures(stream: Stream, kept: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The kept pictures, small, in the order of colours that OpenCV writes."""
+    size = max(1, (1 << 25) // max(1, int(np.prod(stream.source.shape))))
+    for lo in range(0, len(stream), size):
+        own = kept[(kept >= lo) & (kept < lo + size)]
+        if not len(own):
+            continue
+        block = stream[lo : int(own[-1]) + 1].read()
+        for index in own:
+            picture = block[index - lo]
+            scale = SIDE / max(picture.shape[:2])
+            if scale < 1:
+                height, width = (max(round(side * scale), 1) for side in picture.shape[:2])
+                picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+            if picture.ndim == 3 and picture.shape[2] == 3:
+                picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+            yield int(index), np.asarray(picture, np.uint8)
+
+
+def _sound(rr: Any, screen: Any, name: str, stream: Stream, rate: float) -> int:
+    length = max(stream.clock.stop - stream.clock.start, 1e-9)
+    points = int(np.clip(length * ENVELOPE, 2, LONGEST))
+    times, values = _extremes(stream, points)
+    return _lines(rr, screen, name, times, values)
+
+
+def _series(rr: Any, screen: Any, name: str, stream: Stream, rate: float) -> int:
+    times, values = _extremes(stream, LONGEST // 2)
+    return _lines(rr, screen, name, times, values)
+
+
+def _extremes(stream: Stream, points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """At most about ``points`` observations: as they are, or the least and greatest of runs of them, [m, channels]."""
+    step = max(2 * len(stream) // points, 1)
+    if step <= 2:
+        return stream.clock.times, stream.read().reshape(len(stream), -1).astype(np.float64)
+    times: list[NDArray[np.float64]] = []
+    values: list[NDArray[np.float64]] = []
+    for block in stream.blocks(step * max((1 << 20) // step, 1)):
+        own = block.read().reshape(len(block), -1).astype(np.float64)
+        starts = np.arange(0, len(own), step)
+        low, high = np.fmin.reduceat(own, starts), np.fmax.reduceat(own, starts)
+        at = block.clock.times[starts]
+        times.append(np.repeat(at, 2))
+        values.append(np.stack([low, high], 1).reshape(-1, own.shape[1]))
+    return np.concatenate(times), np.concatenate(values)
+
+
+def _lines(rr: Any, screen: Any, name: str, times: NDArray[np.float64], values: NDArray[np.float64]) -> int:
+    """One line a channel; what was not observed is left out."""
+    for channel in range(values.shape[1]):
+        known = np.isfinite(values[:, channel])
+        own = name if values.shape[1] == 1 else f"{name}/{channel}"
+        screen.send_columns(own, _at(rr, times[known]), rr.Scalars.columns(scalars=values[known, channel]))
+    return int(values.size)
+
+
+def _pose(rr: Any, screen: Any, name: str, stream: Stream, rate: float) -> int:
+    points = rr.Points3D if stream.source.shape[1] == 3 else rr.Points2D
+    kept, clock = subsample(stream.clock, 6 * rate)
+    for time, place in zip(clock.times, stream.read()[kept]):
+        screen.set_time(TIMELINE, duration=float(time))
+        screen.log(name, points(place[np.isfinite(place).all(1)]))
+    return len(kept)
+
+
+def _words(rr: Any, screen: Any, name: str, stream: Stream, rate: float) -> int:
+    clock = stream.clock
+    starts = clock.starts if isinstance(clock, Spans) else clock.times
+    return _texts(rr, screen, name, [(float(t), str(text)) for t, text in zip(starts, stream.read())])
+
+
+def _texts(rr: Any, screen: Any, name: str, rows: list[tuple[float, str]]) -> int:
+    if rows:
+        times = np.array([time for time, _ in rows], np.float64)
+        screen.send_columns(name, _at(rr, times), rr.TextLog.columns(text=[text for _, text in rows]))
+    return len(rows)
+
+
+_SHOWN = {"frames": _frames, "waveform": _sound, "series": _series, "pose": _pose, "words": _words}

@@ -1,0 +1,195 @@
+"""WebDataset: tar files of samples, a file for each part of a sample."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.atomic import replacing
+from plait.errors import DataError
+from plait.features.checks import above_zero
+from plait.interchange import Format, Moved
+from plait.interchange.sample import Piece, Sample, add_sample, clock_facts, clock_of
+from plait.streams.corpus import Corpus, CorpusWriter
+from plait.streams.importing import import_folder
+from plait.streams.recording import Annotation
+
+__all__ = ["Webdataset"]
+
+LARGEST = 1 << 31
+"""Bytes of one member of a tar file, at most."""
+
+
+class Webdataset(Format):
+    """A folder of ``shard-000000.tar`` ...; each recording is one sample.
+
+    Its members: ``KEY.json`` (id, labels, annotations, clocks; for each stream of words its texts) and, for each
+    stream of numbers, ``KEY.STREAM.npy`` [n, dim] and, unless it is on a grid, ``KEY.STREAM.times.npy`` [n, 2], where
+    each observation begins and ends, seconds. No pickle: arrays are written and read without it.
+
+    Tar files that others wrote are unpacked file by file and imported as `plait import` does a folder.
+
+    Source: the WebDataset format specification (members of one sample share what stands before the first dot).
+
+    Args:
+        per_shard: recordings in a tar file.
+    """
+
+    def __init__(self, *, per_shard: int = 1000) -> None:
+        above_zero("webdataset", per_shard=per_shard)
+        self._per_shard = per_shard
+
+    def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
+        out.mkdir()
+        shard: list[Sample] = []
+        number = 0
+        for sample in found:
+            shard.append(sample)
+            if len(shard) == self._per_shard:
+                _write_shard(out / f"shard-{number:06d}.tar", shard)
+                shard, number = [], number + 1
+        if shard:
+            _write_shard(out / f"shard-{number:06d}.tar", shard)
+
+    def read(self, path: Path, out: Path, moved: Moved) -> None:
+        tars = sorted(path.glob("*.tar")) if path.is_dir() else [path]
+        if not tars:
+            raise DataError(f"{path}: holds no .tar file. Expected the shards of a WebDataset.")
+        ours = all(_is_ours(tar) for tar in tars)
+        if not ours:
+            _unpack(tars, out, moved)
+            report = import_folder(out)
+            moved.recordings = report.recordings
+            return
+        with CorpusWriter(out) as writer:
+            for sample in (s for tar in tars for s in _read_shard(tar)):
+                moved.note("ends of the intervals of numbers", add_sample(writer, sample))
+                moved.recordings += 1
+                moved.streams += len(sample.streams)
+
+
+def _key(id: str) -> str:
+    """An id as the part of a member's name before the first dot."""
+    return re.sub(r"[^\w-]", lambda m: f"%{ord(m[0]):02x}", id)
+
+
+def _write_shard(path: Path, shard: list[Sample]) -> None:
+    with replacing(path) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
+        for sample in shard:
+            key = _key(sample.id)
+            about: dict[str, Any] = {"format": "plait-sample-1", **sample.about(), "streams": {}}
+            for i, (name, piece) in enumerate(sample.streams.items()):
+                own = {**clock_facts(piece.clock), "member": f"s{i}"}
+                grid = own["clock"] == "grid"
+                if piece.words:
+                    own["texts"] = [str(t) for t in piece.values]
+                    own["edges"] = np.stack(piece.edges(), 1).tolist()
+                else:
+                    _member(tar, f"{key}.{own['member']}.npy", _npy(piece.values))
+                    if not grid:
+                        _member(tar, f"{key}.{own['member']}.times.npy", _npy(np.stack(piece.edges(), 1)))
+                about["streams"][name] = own
+            _member(tar, f"{key}.json", json.dumps(about, default=str).encode())
+
+
+def _npy(values: NDArray[Any]) -> bytes:
+    out = io.BytesIO()
+    np.save(out, np.ascontiguousarray(values), allow_pickle=False)
+    return out.getvalue()
+
+
+def _member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)  # no time and no owner: the same corpus gives the same bytes
+    info.size = len(data)
+    tar.addfile(info, io.BytesIO(data))
+
+
+def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of a tar file's plain files.
+
+    Raises:
+        DataError: it is no tar file, is cut short, or a member is too large.
+    """
+    try:
+        with tarfile.open(path, "r:*") as tar:
+            for info in tar:
+                if info.isfile():
+                    if info.size > LARGEST:
+                        raise DataError(f"{path}: {info.name} has {info.size} bytes; expected at most {LARGEST}.")
+                    handle = tar.extractfile(info)
+                    data = handle.read() if handle else b""
+                    if len(data) != info.size:
+                        raise DataError(f"{path}: ends within {info.name}; it is cut short. Fetch it anew.")
+                    yield info.name, data
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read as a tar file ({error}). Fetch it anew.") from error
+
+
+def _grouped(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Samples: members that stand together and share what is before the first dot of their names."""
+    key, parts = "", dict[str, bytes]()
+    for name, data in _members(path):
+        folder, _, last = name.rpartition("/")
+        stem, _, ending = last.partition(".")
+        own = f"{folder}/{stem}" if folder else stem
+        if parts and own != key:
+            yield key, parts
+            parts = {}
+        key = own
+        parts[ending] = data
+    if parts:
+        yield key, parts
+
+
+def _is_ours(path: Path) -> bool:
+    for _, parts in _grouped(path):
+        try:
+            return bool(json.loads(parts.get("json", b"{}")).get("format") == "plait-sample-1")
+        except (ValueError, AttributeError):
+            return False
+    return False
+
+
+def _read_shard(path: Path) -> Iterator[Sample]:
+    for key, parts in _grouped(path):
+        try:
+            about = json.loads(parts["json"])
+            streams = {name: _piece(parts, own) for name, own in about["streams"].items()}
+            annotations = tuple(Annotation(**a) for a in about["annotations"])
+            known = {k: about[k] for k in ("labels", "meta", "group", "split")}
+            yield Sample(about["id"], streams, annotations=annotations, **known)
+        except (KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
+            raise DataError(f"{path}: sample {key!r} is not whole ({error!r}). Write the shard anew.") from error
+
+
+def _piece(parts: dict[str, bytes], own: dict[str, Any]) -> Piece:
+    if "texts" in own:
+        edges = np.array(own["edges"], np.float64).reshape(-1, 2)
+        return Piece(np.array(own["texts"], object), clock_of(own, edges[:, 0], edges[:, 1]))
+    values = np.load(io.BytesIO(parts[f"{own['member']}.npy"]), allow_pickle=False)
+    if own["clock"] == "grid":
+        at = np.zeros(len(values))
+        return Piece(values, clock_of(own, at, at))
+    edges = np.load(io.BytesIO(parts[f"{own['member']}.times.npy"]), allow_pickle=False)
+    return Piece(values, clock_of(own, edges[:, 0], edges[:, 1]))
+
+
+def _unpack(tars: list[Path], out: Path, moved: Moved) -> None:
+    """Every member as a file ``KEY.ENDING``, its folders in its name, so that none leaves ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    for tar in tars:
+        for name, data in _members(tar):
+            flat = re.sub(r"[^\w.-]", "_", name.replace("/", "-")).lstrip(".")
+            if not flat or (out / flat).exists():
+                moved.note("members whose names are empty or stand there twice")
+                continue
+            (out / flat).write_bytes(data)
+            moved.streams += 1
