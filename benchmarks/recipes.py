@@ -28,7 +28,7 @@ def mean(result: dict[str, Any], *modalities: str, metric: str = "") -> float:
 
 def noisy(result: dict[str, Any], level: float, *modalities: str) -> float:
     rows = result["robustness"]["noise"]
-    return next(r["value"] for r in rows if r["level_db"] == level and set(r["subset"]) == set(modalities))
+    return next(r["value"] for r in rows if r["level"] == level and set(r["subset"]) == set(modalities))
 
 
 def utd_mhad(result: dict[str, Any], run: Run) -> list[dict[str, Any]]:

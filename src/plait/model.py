@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from plait.atomic import replacing, write_text
 from plait.encoders.chain import build_encoder, encoder_specs
 from plait.errors import DataError, PlaitError
 from plait.fusion import Fusion
@@ -231,9 +232,10 @@ class Model(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         # clones: safetensors refuses tensors that share memory
         weights = {name: value.detach().cpu().contiguous().clone() for name, value in self.state_dict().items()}
-        save_file(weights, folder / "model.safetensors")
+        with replacing(folder / "model.safetensors") as part:
+            save_file(weights, part)
         text = json.dumps(self.describe(), ensure_ascii=False, indent=1, allow_nan=False)
-        (folder / "model.json").write_text(text, encoding="utf-8")
+        write_text(folder / "model.json", text)
 
     @classmethod
     def load(cls, folder: str | Path) -> Model:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from plait.errors import ConfigError
 from plait.parts import build, find, full_spec, options_of, part_name, parts, suggest
@@ -53,9 +53,13 @@ class Train(_Section):
 
 
 class RawNoise(_Section):
-    """Noise mixed into the raw stream before its features are taken."""
+    """Noise put on the raw stream before its features are taken.
 
-    kind: str
+    ``kind`` is a noise's name, or a mapping of its name and options (see `plait.streams.noise`); ``levels`` are in the
+    unit of the kind: dB of signal over noise, pixels of blur, a share, seconds.
+    """
+
+    kind: str | dict[str, Any]
     levels: list[float] = Field(min_length=1)
 
 
@@ -66,6 +70,10 @@ class NoisyCopies(RawNoise):
     share: float = Field(0.8, ge=0, le=1)
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, dict | RawNoise) else value
+
+
 class Rotate(_Section):
     """Turn every triple of columns (x, y, z) by a random angle."""
 
@@ -74,20 +82,20 @@ class Rotate(_Section):
 
 
 class Augment(_Section):
-    """What is varied in training, never in evaluation."""
+    """What is varied in training, never in evaluation. ``noise``: one or a list for each modality."""
 
     warp: float = Field(0.0, ge=0, lt=0.5)
     scale: dict[str, float] = Field(default_factory=dict)
     rotate: dict[str, Rotate] = Field(default_factory=dict)
     jitter: float = Field(0.0, ge=0)
     drop: float = Field(0.1, ge=0, lt=1)
-    noise: dict[str, NoisyCopies] = Field(default_factory=dict)
+    noise: dict[str, Annotated[list[NoisyCopies], BeforeValidator(_listed)]] = Field(default_factory=dict)
 
 
 class Evaluate(_Section):
-    """What is measured beside the subset table."""
+    """What is measured beside the subset table. ``noise``: one or a list for each modality."""
 
-    noise: dict[str, RawNoise] = Field(default_factory=dict)
+    noise: dict[str, Annotated[list[RawNoise], BeforeValidator(_listed)]] = Field(default_factory=dict)
     missing: list[float] = Field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3, 0.5, 0.7])
     draws: int = Field(1000, ge=1)
 
@@ -239,6 +247,8 @@ def _line(node: yaml.Node | None, path: list[Any]) -> int:
     for step in path:
         if isinstance(node, yaml.MappingNode):
             pair = next(((k, v) for k, v in node.value if k.value == str(step)), None)
+            if pair is None and step == 0:
+                continue  # one thing where a list may stand
             if pair is None:
                 return line
             line, node = pair[0].start_mark.line + 1, pair[1]

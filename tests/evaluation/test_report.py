@@ -49,7 +49,16 @@ class Page(HTMLParser):
 
 def sections(modalities):
     noise = [
-        {"modality": modalities[0], "kind": "babble", "level_db": level, "subset": s, "value": 0.5, "sd": None}
+        {
+            "modality": modalities[0],
+            "kind": "babble",
+            "axis": "dB",
+            "rising": False,
+            "level": level,
+            "subset": s,
+            "value": 0.5,
+            "sd": None,
+        }
         for level in (10, 0)
         for s in (modalities, modalities[:1])
     ]

@@ -201,7 +201,7 @@ def test_only_some_recordings(corpus: Corpus, store: Store) -> None:
 def test_defaults_by_kind_and_wrong_names(corpus: Corpus) -> None:
     specs = resolve_features(corpus, {"imu": None, "said": {"name": "hashed_text", "dim": 8}})
     assert specs["imu"]["name"] == "series"
-    assert specs["said"] == {"name": "hashed_text", "dim": 8, "words": True, "letters": 3}
+    assert specs["said"] == {"name": "hashed_text", "dim": 8, "words": True, "letters": 3, "ngrams": 1, "stop": None}
     with pytest.raises(DataError, match=r"no recording has the stream 'sound'\. There is: imu, said"):
         resolve_features(corpus, {"sound": None})
     with pytest.raises(ConfigError, match=r"streams\.imu\.feature: there is no feature 'statistic'"):

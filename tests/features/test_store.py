@@ -150,7 +150,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(store: Store, monkeypat
     def broken(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("plait.features.store.os.replace", broken)
+    monkeypatch.setattr("os.replace", broken)
     with pytest.raises(KeyboardInterrupt):
         store.put(KEY, numbers() * 2, Grid(0, 1, 7))
     found = store.get(KEY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from plait.cli.shared import load, progress_bar, run_arguments, say
 
@@ -10,7 +11,13 @@ HELP = "compute the features of a recipe"
 ORDER = 50
 
 
-arguments = run_arguments
+def arguments(p: argparse.ArgumentParser) -> None:
+    run_arguments(p)
+    p.add_argument(
+        "--cluster",
+        metavar="local|auto|ADDRESS",
+        help="a Ray cluster to work on: this machine, the one it belongs to, or another (extra 'scale')",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -21,11 +28,18 @@ def run(args: argparse.Namespace) -> int:
     recipe, out = load(args)
     experiment = Experiment.of(recipe, open_corpus(recipe, out))
     with progress_bar(args, "prepare") as progress:
-        features = experiment.prepare(Store(args.cache), jobs=args.jobs, progress=progress)
+        features = experiment.prepare(
+            Store(args.cache), pack=True, jobs=args.jobs, cluster=args.cluster, progress=progress
+        )
     counts = {m: p.report() for m, p in features.prepared.items()}
-    lines = [f"{m}: {c['computed']} computed, {c['cached']} already there" for m, c in counts.items()]
+    lines = [f"{m}: {c['computed']} computed, {c['cached']} already there{_packed(c)}" for m, c in counts.items()]
     notes = [
         f"  {m}: {n} {what}" for m, c in counts.items() for ones in c["notes"].values() for what, n in ones.items()
     ]
     say(args, {"features": counts}, lines + notes)
     return 0
+
+
+def _packed(counts: dict[str, Any]) -> str:
+    size = sum(counts["packed_bytes"].values())
+    return f", packed in {size / 1e6:.1f} MB" if size else ""

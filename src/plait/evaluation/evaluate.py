@@ -18,6 +18,7 @@ from plait.progress import Progress
 from plait.recipe import dump_recipe
 from plait.streams.corpus import Corpus
 from plait.streams.items import Item
+from plait.streams.noise import noise_named, noise_of
 from plait.training.data import FeatureSource, ItemData, Swapped, loader
 from plait.training.experiment import Experiment, Features
 from plait.training.noisy import NoisyFeatures
@@ -191,19 +192,16 @@ class _Member:
         rows = []
         full = tuple(self.modalities)
         pool = tuple(dict.fromkeys(i.recording for i in self.items))
-        for modality, plan in self.experiment.recipe.evaluate.noise.items():
+        plans = [(m, plan) for m, own in self.experiment.recipe.evaluate.noise.items() for plan in own]
+        for modality, plan in plans:
             subsets = list(dict.fromkeys([full, (modality,)]))
+            noise = noise_of(plan.kind)
+            facts = {"modality": modality, "kind": noise_named(plan.kind)[0], "axis": noise.axis}
             for level in plan.levels:
                 noisy = NoisyFeatures(self.experiment, self.store, modality, plan.kind, (level, level), pool, seed=0)
                 scores = score_subsets(self.model, self._data(Swapped(self.features, modality, noisy)), subsets)
                 rows += [
-                    {
-                        "modality": modality,
-                        "kind": plan.kind,
-                        "level_db": level,
-                        "subset": list(s),
-                        "value": self._metric(x),
-                    }
+                    {**facts, "rising": noise.rising, "level": level, "subset": list(s), "value": self._metric(x)}
                     for s, x in scores.items()
                 ]
         return rows

@@ -94,9 +94,10 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def noise(evaluation: Mapping[str, Any], modality: str, kind: str, name: str) -> str:
-    """The main metric as one modality gets worse: a line a subset, from clean to the loudest noise."""
+    """The main metric as one modality gets worse: a line a subset, from clean to the worst level."""
     rows = [r for r in evaluation["robustness"]["noise"] if (r["modality"], r["kind"]) == (modality, kind)]
-    levels = sorted({r["level_db"] for r in rows}, reverse=True)
+    axis, rising = rows[0]["axis"], rows[0]["rising"]
+    levels = sorted({r["level"] for r in rows}, reverse=not rising)
     place = {level: i + 1 for i, level in enumerate(levels)}
     clean = {tuple(r["modalities"]): main(evaluation, r) for r in evaluation["subsets"]}
     full = evaluation["subsets"][-1]["modalities"]
@@ -104,13 +105,13 @@ def noise(evaluation: Mapping[str, Any], modality: str, kind: str, name: str) ->
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for i, subset in enumerate(dict.fromkeys(tuple(r["subset"]) for r in rows)):
-            own = sorted((r for r in rows if tuple(r["subset"]) == subset), key=lambda r: -r["level_db"])
+            own = sorted((r for r in rows if tuple(r["subset"]) == subset), key=lambda r: place[r["level"]])
             start = [{"value": clean[subset]}] if subset in clean else []
-            x = [0] * len(start) + [place[r["level_db"]] for r in own]
+            x = [0] * len(start) + [place[r["level"]] for r in own]
             _line(axes, i, x, [*start, *own], subset_name(subset, full))
         _baseline(axes, evaluation)
         axes.set_xticks(range(len(levels) + 1), ["clean", *(f"{v:g}".replace("-", "−") for v in levels)])
-        axes.set_xlabel("signal over noise, dB  (louder noise →)")
+        axes.set_xlabel(f"{axis}  (worse →)")
         axes.grid(visible=False, axis="x")
         _value_axis(axes, evaluation["task"]["metric"])
         _legend(figure, axes)

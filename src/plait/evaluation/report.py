@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from plait.atomic import replacing, write_text
 from plait.evaluation import plots, words
 
 __all__ = ["render_report", "save_evaluation", "write_report"]
@@ -31,10 +31,9 @@ def write_report(evaluation: Mapping[str, Any], path: str | Path) -> Path:
         OSError: it cannot be written.
     """
     target = Path(path)
-    part = target.with_name(target.name + ".part")
-    # Half of a pair (a name cut through an emoji) must not cost the report: it is shown as a question mark.
-    part.write_bytes(render_report(evaluation).encode("utf-8", errors="replace"))
-    os.replace(part, target)
+    with replacing(target) as part:
+        # Half of a pair (a name cut through an emoji) must not cost the report: it is shown as a question mark.
+        part.write_bytes(render_report(evaluation).encode("utf-8", errors="replace"))
     return target
 
 
@@ -46,7 +45,7 @@ def save_evaluation(evaluation: Mapping[str, Any], folder: str | Path) -> Path:
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    (place / "evaluation.json").write_text(json.dumps(evaluation, ensure_ascii=False, indent=1), encoding="utf-8")
+    write_text(place / "evaluation.json", json.dumps(evaluation, ensure_ascii=False, indent=1))
     return write_report(evaluation, place / "report.html")
 
 
@@ -208,7 +207,7 @@ def _robustness(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
     pairs = dict.fromkeys((r["modality"], r["kind"]) for r in robustness.get("noise") or [])
     for i, (modality, kind) in enumerate(pairs):
-        text = f"{kind.capitalize()} noise on {modality} alone; the band is one standard deviation over seeds."
+        text = f"Noise on {modality} alone: {kind.replace('_', ' ')}. The band is one standard deviation over seeds."
         found.append(_figure(f"When {modality} gets noisy", text, plots.noise(evaluation, modality, kind, f"noi{i}")))
     if robustness.get("missing"):
         text = "Streams hidden at random, nothing retrained; the band is one standard deviation over seeds."

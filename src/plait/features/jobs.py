@@ -1,16 +1,9 @@
-"""One item to prepare: its key, its computing, and the processes that share the work."""
+"""One item to prepare: its key and its computing."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 from plait.errors import DataError, PlaitError
@@ -19,12 +12,7 @@ from plait.features.store import Store, key_of
 from plait.streams.corpus import Corpus, RecordingEntry, StreamEntry
 from plait.streams.stream import Stream
 
-__all__ = ["Change", "Job", "Progress", "compute", "job_of", "placed", "run"]
-
-Progress = Callable[[int, int, str], None]
-"""Called with how many items are done, how many there are, and which was the last."""
-
-Results = Generator[tuple["Job", list[str]], None, None]
+__all__ = ["Change", "Job", "Making", "compute", "job_of", "placed"]
 
 Change = Callable[[Stream], Stream]
 """What is done to a raw stream before its features are taken (noise, say)."""
@@ -42,6 +30,38 @@ class Job:
     key: str
 
 
+@dataclass(frozen=True)
+class Making:
+    """How a stream's features are made: the same for all recordings.
+
+    Attributes:
+        stream: its name.
+        spec: the feature's name and all its options, steps included.
+        full: the spec, and the classes behind it; with ``tag``, what was done to the stream before.
+        version: of the feature.
+        files: digest of the files that the feature itself reads (word vectors, say).
+    """
+
+    stream: str
+    spec: dict[str, Any]
+    full: dict[str, Any]
+    version: int
+    files: str
+
+    @classmethod
+    def of(cls, stream: str, spec: dict[str, Any], store: Store, tag: Mapping[str, Any] | None = None) -> Making:
+        """Build the feature once, to see what it is.
+
+        Raises:
+            ConfigError: there is no such feature. DataError: a file of its own is not there.
+        """
+        feature = build_feature(spec, f"streams.{stream}.feature")
+        full = {**spec, **identity(feature)}
+        if tag:
+            full["changed"] = dict(tag)
+        return cls(stream, spec, full, feature.version, "".join(store.digest_of(p) for p in feature.files()))
+
+
 def neutral(entry: StreamEntry) -> StreamEntry:
     """The stream on its file's own clock."""
     return entry.model_copy(update={"offset": 0.0, "drift_ppm": 0.0, "origin": 0.0, "warp": None})
@@ -53,27 +73,15 @@ def placed(corpus: Corpus, place: str, error: PlaitError) -> list[str]:
     return [p if p.startswith(head) else f"{head}: {p}" for p in error.problems]
 
 
-def job_of(
-    corpus: Corpus,
-    entry: RecordingEntry,
-    stream: str,
-    spec: dict[str, Any],
-    store: Store,
-    *,
-    tag: Mapping[str, Any] | None = None,
-) -> Job:
-    """The job for a stream; its key follows the bytes of all files that it depends on, the spec and ``tag``.
+def job_of(corpus: Corpus, entry: RecordingEntry, making: Making, store: Store) -> Job:
+    """The job for a stream; its key follows the bytes of all files that it depends on, and how it is made.
 
     Raises:
         DataError: a file is not there, or leaves the corpus folder.
     """
-    place, own = f" {entry.id!r} {stream!r}", entry.streams[stream]
-    feature = build_feature(spec, f"streams.{stream}.feature")
-    digests = [_digest(corpus, own, place, store), *(store.digest_of(p) for p in feature.files())]
-    full = {**spec, **identity(feature)}
-    if tag:
-        full["changed"] = dict(tag)
-    return Job(entry.id, stream, own, spec, place, key_of(own, "".join(digests), full, feature.version))
+    place, own = f" {entry.id!r} {making.stream!r}", entry.streams[making.stream]
+    digest = _digest(corpus, own, place, store) + making.files
+    return Job(entry.id, making.stream, own, making.spec, place, key_of(own, digest, making.full, making.version))
 
 
 def _digest(corpus: Corpus, entry: StreamEntry, place: str, store: Store) -> str:
@@ -91,6 +99,7 @@ def compute(job: Job, corpus: Corpus, store: Store, change: Change | None = None
     Raises:
         ConfigError, MissingExtra: the feature cannot work at all, whatever the stream.
     """
+    where = f"{corpus.path.name}{job.place}"
     try:
         feature = build_feature(job.spec, f"streams.{job.stream}.feature")
         stream = corpus.open_entry(neutral(job.entry), job.place)
@@ -99,54 +108,9 @@ def compute(job: Job, corpus: Corpus, store: Store, change: Change | None = None
     except DataError as error:
         return placed(corpus, job.place, error)
     except OSError as error:
-        return [f"{corpus.path.name}{job.place}: cannot be read or kept ({error}). Check the file and the disk."]
+        return [f"{where}: cannot be read or kept ({error}). Check the file and the disk."]
+    except MemoryError:
+        return [
+            f"{where}: needs more memory than there is. Use fewer processes, or cut the recording into shorter ones."
+        ]
     return []
-
-
-@cache
-def _opened(manifest: str, outside: bool) -> Corpus:
-    return Corpus(manifest, allow_outside=outside)
-
-
-def _begin() -> None:
-    """A worker leaves an interrupt to its parent, which then asks for no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _worker(job: Job, manifest: str, outside: bool, folder: str) -> list[str]:
-    return compute(job, _opened(manifest, outside), Store(folder))
-
-
-def run(
-    todo: list[Job], corpus: Corpus, store: Store, jobs: int, progress: Progress | None
-) -> Iterator[tuple[Job, list[str]]]:
-    """Each job and its problems, in order, as they are done."""
-    results = _here(todo, corpus, store) if jobs <= 1 or len(todo) < 2 else _there(todo, corpus, store, jobs)
-    with closing(results):  # an interrupt in here must end the processes now, not when it is collected
-        for done, (job, bad) in enumerate(results, 1):
-            if progress:
-                progress(done, len(todo), f"{job.recording} {job.stream}")
-            yield job, bad
-
-
-def _here(todo: list[Job], corpus: Corpus, store: Store) -> Results:
-    for job in todo:
-        yield job, compute(job, corpus, store)
-
-
-def _there(todo: list[Job], corpus: Corpus, store: Store, jobs: int) -> Results:
-    where = (str(Path(corpus.path).resolve()), corpus.allow_outside, str(store.folder.resolve()))
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _begin)
-    try:
-        futures: list[Future[list[str]]] = [pool.submit(_worker, job, *where) for job in todo]
-        for job, future in zip(todo, futures):
-            try:
-                bad = future.result()
-            except BrokenProcessPool as error:
-                raise DataError(
-                    f"{corpus.path.name}{job.place}: a process died while it was prepared, perhaps for want "
-                    "of memory. What was done is kept; go on with fewer jobs."
-                ) from error
-            yield job, bad
-    finally:
-        pool.shutdown(cancel_futures=True)

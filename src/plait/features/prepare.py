@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plait.atomic import sweep
 from plait.errors import ConfigError, DataError, PlaitError
 from plait.features import default_feature
-from plait.features.jobs import Change, Job, Progress, compute, job_of, placed, run
+from plait.features.jobs import Change, Job, Making, compute, job_of, placed
+from plait.features.pack import Pack, open_pack, write_pack
 from plait.features.stepped import build_feature, full_feature
 from plait.features.store import Store
+from plait.features.threads import one_thread
+from plait.features.work import run
 from plait.parts import Spec
+from plait.progress import Progress
 from plait.steps import apply_steps
 from plait.streams.clock import Clock
 from plait.streams.corpus import Corpus
 
-__all__ = ["Prepared", "features_of", "prepare", "resolve_features"]
+__all__ = ["Prepared", "features_of", "prepare", "prepare_all", "resolve_features"]
+
+log = logging.getLogger("plait")
+
+LARGE = 1 << 20
+"""Mean bytes of an item from which a stream is not packed: a file of its own serves it as well."""
 
 
 @dataclass
@@ -34,6 +48,7 @@ class Prepared:
         absent: of each stream, how many recordings do not have it.
         problems: what could not be prepared (with ``keep_going``; the streams count as missing).
         notes: of each stream, what its feature dropped, filled or could not match, summed over recordings.
+        packs: of each stream, the pack that its features are read from, where there is one.
     """
 
     store: Store
@@ -43,7 +58,9 @@ class Prepared:
     absent: dict[str, int] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     notes: dict[str, dict[str, int]] = field(default_factory=dict)
+    packs: dict[str, Pack] = field(default_factory=dict)
     _jobs: dict[tuple[str, str], Job] = field(default_factory=dict)
+    _places: dict[str, Path] = field(default_factory=dict)
 
     def has(self, recording: str, stream: str) -> bool:
         """Whether the recording has the stream (and it could be prepared)."""
@@ -60,7 +77,8 @@ class Prepared:
         job = self._jobs.get((recording, stream))
         if job is None:
             return None
-        found = self.store.get(job.key)
+        pack = self.packs.get(stream)
+        found = self.store.get(job.key) if pack is None else pack.get(job.key)
         if found is None:
             raise DataError(
                 f"{self.store.path_of(job.key)}: features of {recording!r} {stream!r} have gone. Prepare again."
@@ -87,6 +105,40 @@ class Prepared:
             )
         return next(iter(widths), None)
 
+    def pack(self) -> Prepared:
+        """Put each stream's features into one file (`plait.features.pack`), from which they are read from now on.
+
+        A pack is a copy of what is in the store: it is made anew when items have changed, any number of processes may
+        make it at once, and it may be deleted. A stream of large items (1 MiB or more) is left as it is; so is, with a
+        warning, one whose items differ in width, or one for which the disk has no room.
+        """
+        self._open_packs()  # another plan may just have made one
+        for stream, place in self._places.items():
+            keys = self._keys(stream)
+            if keys and stream not in self.packs and self._bytes(keys) < LARGE * len(keys):
+                try:
+                    write_pack(place, keys, self.store)
+                except (DataError, OSError) as error:
+                    log.warning("stream %r is not packed, which is slower but no worse (%s)", stream, error)
+        self._open_packs()
+        return self
+
+    def _missing(self) -> list[Job]:
+        """What is neither in a pack nor in the store."""
+        return [j for (_, s), j in self._jobs.items() if s not in self.packs and not self.store.has(j.key)]
+
+    def _keys(self, stream: str) -> list[str]:
+        return list(dict.fromkeys(job.key for (_, name), job in self._jobs.items() if name == stream))
+
+    def _bytes(self, keys: Iterable[str]) -> int:
+        return sum(path.stat().st_size for path in map(self.store.path_of, keys) if path.exists())
+
+    def _open_packs(self) -> None:
+        for stream, place in self._places.items():
+            pack = self.packs.get(stream) or open_pack(place)
+            if pack is not None and pack.covers(self._keys(stream)):
+                self.packs[stream] = pack
+
     def report(self) -> dict[str, Any]:
         """What was done, for people and for JSON."""
         return {
@@ -95,6 +147,7 @@ class Prepared:
             "absent": self.absent,
             "notes": self.notes,
             "problems": list(self.problems),
+            "packed_bytes": {stream: pack.nbytes for stream, pack in self.packs.items()},
         }
 
 
@@ -148,9 +201,10 @@ def prepare(
     recordings: Collection[str] | None = None,
     progress: Progress | None = None,
     jobs: int = 1,
+    cluster: str | None = None,
     keep_going: bool = False,
 ) -> Prepared:
-    """Compute the features that are not in the store yet, in the manifest's order.
+    """Compute the features that are not in the store yet.
 
     Each is kept as soon as it is done, so that interrupting costs what is under way only. Features are
     computed on the file's own clock; `Prepared.get` puts the manifest's correction on.
@@ -161,51 +215,89 @@ def prepare(
         store: where features are kept.
         recordings: ids of those wanted (None: all).
         progress: called after each item.
-        jobs: processes; the result is the same to the byte.
+        jobs: processes; the result is the same to the byte. With more than one, a process that is killed (for want
+            of memory, say) costs its item only, and that only when it is killed a second time, alone.
+        cluster: ``local``, ``auto`` or the address of a Ray cluster that does the work (extra `scale`); the result is
+            the same to the byte.
         keep_going: put what cannot be prepared into `Prepared.problems` rather than raise.
 
     Raises:
         DataError: what could not be prepared, all in one go, after everything else was made and kept.
+        ConfigError: there is no such feature, or no such cluster. MissingExtra: a package is not installed.
     """
-    prepared = Prepared(store, resolve_features(corpus, streams))
-    try:
-        wanted, problems = _plan(corpus, prepared, recordings)
-    finally:
-        store.flush()
-    todo: dict[str, Job] = {}
-    for job in wanted:
-        if not store.has(job.key):
-            todo.setdefault(job.key, job)
-    failed: set[str] = set()
-    for job, bad in run(list(todo.values()), corpus, store, jobs, progress):
-        problems += bad
-        failed.update([job.key] if bad else [])
-        prepared.computed += not bad
-    prepared._jobs = {(job.recording, job.stream): job for job in wanted if job.key not in failed}
-    prepared.cached = len(prepared._jobs) - prepared.computed
-    prepared.problems, prepared.notes = tuple(problems), _notes(prepared)
-    if problems and not keep_going:
+    (prepared,) = prepare_all(
+        corpus, [streams], store, recordings=recordings, progress=progress, jobs=jobs, cluster=cluster
+    )
+    if prepared.problems and not keep_going:
         kept = f"The other {len(prepared._jobs)} items are prepared and kept."
-        raise DataError([*problems, f"{kept} Mend these, or let them count as missing with --keep-going."])
+        raise DataError([*prepared.problems, f"{kept} Mend these, or let them count as missing with --keep-going."])
     return prepared
 
 
-def _plan(corpus: Corpus, prepared: Prepared, recordings: Collection[str] | None) -> tuple[list[Job], list[str]]:
-    """What is wanted, in order, and what cannot even be found; missing streams are counted."""
-    wanted: list[Job] = []
+def prepare_all(
+    corpus: Corpus,
+    plans: Sequence[Mapping[str, Spec | None]],
+    store: Store,
+    *,
+    recordings: Collection[str] | None = None,
+    progress: Progress | None = None,
+    jobs: int = 1,
+    cluster: str | None = None,
+) -> list[Prepared]:
+    """`prepare` for several sets of features at once: one piece of work for all processes. Problems are not raised."""
+    found = [Prepared(store, resolve_features(corpus, streams)) for streams in plans]
+    try:
+        for prepared in found:
+            _plan(corpus, prepared, recordings)
+    finally:
+        store.flush()
+    todo = {job.key: job for prepared in found for job in prepared._missing()}
+    if todo:
+        store.folder.mkdir(parents=True, exist_ok=True)
+        sweep(store.folder)
+    bad = {job.key: problems for job, problems in run(list(todo.values()), corpus, store, jobs, cluster, progress)}
+    made = {key for key, problems in bad.items() if not problems}
+    for prepared in found:
+        _settle(prepared, made, bad)
+    return found
+
+
+def _settle(prepared: Prepared, made: set[str], bad: Mapping[str, list[str]]) -> None:
+    """Put down what became of each item, in the manifest's order; what one plan computed is there for the next."""
+    keys = dict.fromkeys(job.key for job in prepared._jobs.values())
+    prepared.problems += tuple(problem for key in keys for problem in bad.get(key, []))
+    prepared._jobs = {place: job for place, job in prepared._jobs.items() if not bad.get(job.key)}
+    prepared.computed = len(made & keys.keys())
+    prepared.cached = len(prepared._jobs) - prepared.computed
+    prepared.notes = _notes(prepared)
+    made.difference_update(keys)
+
+
+def _plan(corpus: Corpus, prepared: Prepared, recordings: Collection[str] | None) -> None:
+    """What is wanted, in order, and what cannot even be found; missing streams are counted, packs opened."""
     problems: list[str] = []
+    makings = {name: Making.of(name, spec, prepared.store) for name, spec in prepared.specs.items()}
+    folder = prepared.store.folder / "packs"
+    prepared._places = {n: folder / f"{_pack_name(corpus, making)}.safetensors" for n, making in makings.items()}
     for entry in corpus.entries:
         if recordings is not None and entry.id not in recordings:
             continue
-        for name, spec in prepared.specs.items():
+        for name, making in makings.items():
             if name not in entry.streams:
                 prepared.absent[name] = prepared.absent.get(name, 0) + 1
                 continue
             try:
-                wanted.append(job_of(corpus, entry, name, spec, prepared.store))
+                prepared._jobs[entry.id, name] = job_of(corpus, entry, making, prepared.store)
             except DataError as error:
                 problems += placed(corpus, f" {entry.id!r} {name!r}", error)
-    return wanted, problems
+    prepared.problems = tuple(problems)
+    prepared._open_packs()
+
+
+def _pack_name(corpus: Corpus, making: Making) -> str:
+    """One pack for a stream of a corpus and how it is made, so that a new one takes the place of the old."""
+    what = [str(corpus.folder.resolve()), making.stream, making.full, making.version]
+    return blake2b(json.dumps(what, sort_keys=True, default=str).encode(), digest_size=20).hexdigest()
 
 
 def features_of(
@@ -235,10 +327,11 @@ def features_of(
     if stream not in entry.streams:
         return None
     full = full_feature(spec, f"streams.{stream}.feature")
-    job = job_of(corpus, entry, stream, full, store, tag=tag)
+    job = job_of(corpus, entry, Making.of(stream, full, store, tag), store)
     store.flush()
     if not store.has(job.key):
-        problems = compute(job, corpus, store, change)
+        with one_thread():
+            problems = compute(job, corpus, store, change)
         if problems:
             raise DataError(problems)
     return Prepared(store, {stream: full}, _jobs={(recording, stream): job}).get(recording, stream)
@@ -247,5 +340,7 @@ def features_of(
 def _notes(prepared: Prepared) -> dict[str, dict[str, int]]:
     total: dict[str, Counter[str]] = {}
     for (_, stream), job in prepared._jobs.items():
-        total.setdefault(stream, Counter()).update(prepared.store.meta(job.key).get("notes", {}))
+        pack = prepared.packs.get(stream)
+        found = prepared.store.meta(job.key).get("notes", {}) if pack is None else pack.notes(job.key)
+        total.setdefault(stream, Counter()).update(found)
     return {stream: dict(counts) for stream, counts in total.items() if counts}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from hashlib import blake2b
 from pathlib import Path
@@ -16,19 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plait.atomic import write_text
 from plait.errors import DataError
+from plait.features.tensorfile import TensorFile, open_tensors, write_tensors
 from plait.streams.clock import Clock, Grid, Spans, Ticks
 from plait.streams.corpus import StreamEntry
 
-__all__ = ["Store", "key_of"]
+__all__ = ["Store", "clock_from", "clock_parts", "key_of"]
 
 log = logging.getLogger("plait")
 
 FORMAT = "plait-features-1"
 SETTLED_NS = 2_000_000_000
 """A file changed less than this ago may change again within its time stamp; its digest is not remembered."""
-
-NAMES = {"F32": np.float32, "F64": np.float64}
 
 
 def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, Any], version: int) -> str:
@@ -87,19 +85,21 @@ class Store:
 
     def has(self, key: str) -> bool:
         """Whether there is a whole file for the key (its header is read, not its values)."""
-        return self._header(key) is not None
+        return self._file(key) is not None
 
     def get(self, key: str) -> tuple[NDArray[np.float32], Clock] | None:
         """Values [n, d], read-only and mapped to the file, and their clock; None where there are none."""
-        header = self._header(key)
-        if header is None:
+        file = self._file(key)
+        if file is None:
             return None
-        return self._tensor(key, header, "values"), self._clock(key, header)
+        tensors = file.tensors()
+        values = tensors.pop("values")
+        return values, clock_from(json.loads(file.notes["clock"]), len(values), list(tensors.values()))
 
     def meta(self, key: str) -> dict[str, Any]:
         """What was noted with `put`; empty where there is no such item."""
-        header = self._header(key)
-        found: dict[str, Any] = json.loads(header["__metadata__"]["meta"]) if header else {}
+        file = self._file(key)
+        found: dict[str, Any] = json.loads(file.notes["meta"]) if file else {}
         return found
 
     def put(self, key: str, values: NDArray[np.float32], clock: Clock, meta: Mapping[str, Any] | None = None) -> None:
@@ -107,11 +107,11 @@ class Store:
 
         Raises:
             DataError: values are not [n, d], or the clock has another length.
+            OSError: the folder is not writable, or the disk is full.
         """
         if values.ndim != 2 or len(clock) != len(values):
             raise DataError(f"features of shape {values.shape} with {len(clock)} times; expected [n, d] and n.")
-        described, tensors = _pack(clock)
-        tensors["values"] = np.ascontiguousarray(values, np.float32)
+        described, marks = clock_parts(clock)
         notes = {
             "format": FORMAT,
             "key": key,
@@ -120,49 +120,14 @@ class Store:
         }
         target = self.path_of(key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{key}.{os.getpid()}.part")
-        try:
-            with open(part, "wb") as out:
-                out.write(_head(tensors, notes))
-                for tensor in tensors.values():
-                    tensor.tofile(out)
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+        write_tensors(target, {**marks, "values": np.ascontiguousarray(values, np.float32)}, notes)
 
-    def _header(self, key: str) -> dict[str, Any] | None:
-        path = self.path_of(key)
-        try:
-            with open(path, "rb") as file:
-                header = _parse(file.read(8), file, path.stat().st_size)
-        except FileNotFoundError:
+    def _file(self, key: str) -> TensorFile | None:
+        file = open_tensors(self.path_of(key), FORMAT)
+        if file is not None and file.notes.get("key") != key:
+            log.warning("%s: holds other features than its name says; it will be made anew", file.path)
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("%s: not a whole file of features (%s); it will be made anew", path, error)
-            return None
-        if header["__metadata__"].get("key") != key:
-            log.warning("%s: holds other features than its name says; it will be made anew", path)
-            return None
-        return header
-
-    def _tensor(self, key: str, header: dict[str, Any], name: str) -> NDArray[Any]:
-        about = header[name]
-        shape, kind = tuple(about["shape"]), NAMES[about["dtype"]]
-        if 0 in shape:
-            empty: NDArray[Any] = np.empty(shape, kind)
-            empty.setflags(write=False)
-            return empty
-        offset = header["__start__"] + about["data_offsets"][0]
-        tensor: NDArray[Any] = np.frombuffer(_mapped(self.path_of(key)), kind, math.prod(shape), offset)
-        return tensor.reshape(shape)
-
-    def _clock(self, key: str, header: dict[str, Any]) -> Clock:
-        about = json.loads(header["__metadata__"]["clock"])
-        if about["clock"] == "grid":
-            return Grid(Fraction(about["start"]), Fraction(about["rate"]), about["n"])
-        if about["clock"] == "ticks":
-            return Ticks(self._tensor(key, header, "times"))
-        return Spans(self._tensor(key, header, "starts"), self._tensor(key, header, "stops"))
+        return file
 
     def digest_of(self, path: Path) -> str:
         """Digest of a file's bytes, or of all files in a folder and their names.
@@ -214,28 +179,13 @@ class Store:
 
     def flush(self) -> None:
         """Keep the digests of files for the next time."""
-        if not self._changed:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self._index_path.with_name(f"digests.{os.getpid()}.part")
-        part.write_text(json.dumps(self._index), encoding="utf-8")
-        os.replace(part, self._index_path)
-        self._changed = False
+        if self._changed:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_text(self._index_path, json.dumps(self._index))
+            self._changed = False
 
 
-def _mapped(path: Path) -> Any:
-    """A whole file as a read-only buffer on a memory map that keeps no file open.
-
-    ``numpy.memmap`` holds a file handle for each array, and a trainer holds thousands of them; Arrow's map
-    outlives its file's closing.
-    """
-    import pyarrow as pa  # slow to import; only who reads features needs it
-
-    with pa.memory_map(str(path), "r") as file:
-        return file.read_buffer()
-
-
-def _pack(clock: Clock) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def clock_parts(clock: Clock) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
     """A clock as exact JSON, and the arrays that belong to it."""
     if isinstance(clock, Grid):
         return {"clock": "grid", "start": str(clock.start_exact), "rate": str(clock.rate), "n": clock.n}, {}
@@ -247,33 +197,8 @@ def _pack(clock: Clock) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     return {"clock": "ticks"}, {"times": np.ascontiguousarray(clock.times)}
 
 
-def _head(tensors: dict[str, NDArray[Any]], notes: dict[str, str]) -> bytes:
-    """The safetensors header: its length, then JSON padded so that the data begin at a multiple of 8."""
-    kinds = {np.dtype(np.float32): "F32", np.dtype(np.float64): "F64"}
-    header: dict[str, Any] = {"__metadata__": notes}
-    at = 0
-    for name, tensor in tensors.items():
-        offsets = [at, at + tensor.nbytes]
-        header[name] = {"dtype": kinds[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
-        at += tensor.nbytes
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
-
-
-def _parse(length: bytes, file: Any, size: int) -> dict[str, Any]:
-    """The header, with ``__start__``, where the data begin.
-
-    Raises:
-        ValueError, KeyError, TypeError: the file is cut short, or not of the format.
-    """
-    count = int.from_bytes(length, "little")
-    if len(length) < 8 or count > size - 8:
-        raise ValueError(f"{size} bytes are too few")
-    header: dict[str, Any] = json.loads(file.read(count))
-    if header["__metadata__"]["format"] != FORMAT:
-        raise ValueError("another format")
-    end = max(about["data_offsets"][1] for name, about in header.items() if name != "__metadata__")
-    if size != 8 + count + end:
-        raise ValueError(f"{size} bytes, but its header tells of {8 + count + end}")
-    return {**header, "__start__": 8 + count}
+def clock_from(about: Mapping[str, Any], n: int, marks: Sequence[NDArray[np.float64]]) -> Clock:
+    """The clock of ``n`` observations that `clock_parts` took apart."""
+    if about["clock"] == "grid":
+        return Grid(Fraction(about["start"]), Fraction(about["rate"]), n)
+    return Ticks(*marks) if about["clock"] == "ticks" else Spans(*marks)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,33 +11,153 @@ from numpy.typing import NDArray
 
 from plait.tokens.tokens import Tokens
 
-__all__ = ["Rows", "collate", "pad"]
+__all__ = ["Ragged", "Rows", "pad"]
 
-Rows = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Features [n, dim] and their times [n], seconds from where the item begins."""
+
+class Rows(NamedTuple):
+    """One item's features in one modality.
+
+    Attributes:
+        values: features [n, dim] float32, a view of a mapped file as a rule.
+        times: [n] float32, seconds from where the item begins.
+    """
+
+    values: NDArray[np.float32]
+    times: NDArray[np.float32]
+
+
+class Ragged:
+    """The rows of many items in one modality, remembered as places in the arrays that they lie in.
+
+    One object an item would be slow: those of ten thousand items fit no processor's cache, and finding them costs as
+    much as copying what they hold. Items cut out of one array whose row 0 is all zeros (`plait.features.pack`) are
+    gathered, padding included, by one ``take``.
+
+    Args:
+        rows: of each item; None, or no rows at all, where the modality is missing.
+
+    Attributes:
+        counts: [items], rows of each.
+
+    >>> film = np.arange(10, dtype=np.float32)[:, None]
+    >>> cuts = Ragged(Rows(film[i : i + 2], np.zeros(2, np.float32)) for i in (3, 5))
+    >>> cuts.pad([1, 0], 1).values[..., 0].tolist()
+    [[5.0, 6.0], [3.0, 4.0]]
+    """
+
+    def __init__(self, rows: Iterable[Rows | None]) -> None:
+        homes: dict[int, tuple[int, NDArray[np.float32]]] = {}
+        places, times = [], [np.zeros(1, np.float32)]
+        for row in rows:
+            if row is None or not len(row.times):
+                places.append((0, 0, 0))
+                continue
+            key, array, first = _home(row.values)
+            places.append((homes.setdefault(key, (len(homes), array))[0], first, len(row.times)))
+            times.append(row.times)
+        self._arrays = [array for _, array in homes.values()]
+        self._array, self._first, self.counts = np.array(places, np.int64).reshape(-1, 3).T.copy()
+        self._times, self._instant = np.concatenate(times), 1 + np.cumsum(self.counts) - self.counts
+        one = self._arrays[0] if len(self._arrays) == 1 else None
+        self._flat = one if one is not None and not one[0].any() else None
+        self._looked, self._holes = np.zeros(len(places), bool), dict[int, NDArray[np.bool_]]()
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, i: int) -> Rows | None:
+        n, first, instant = int(self.counts[i]), int(self._first[i]), int(self._instant[i])
+        if not n:
+            return None
+        return Rows(self._arrays[self._array[i]][first : first + n], self._times[instant : instant + n])
+
+    def seen(self, i: int) -> NDArray[np.bool_] | None:
+        """[n], False where a row of item i holds no finite number; None where there is no such row."""
+        if not self._looked[i]:
+            rows = self[i]
+            holes = None if rows is None else _holes(rows.values)
+            if holes is not None:
+                self._holes[int(i)] = holes
+            self._looked[i] = True
+        return self._holes.get(int(i))
+
+    def present(self) -> NDArray[np.bool_]:
+        """[items], whether there is a row with any finite number."""
+        holes = [self.seen(i) for i in range(len(self))]
+        return np.array([n > 0 and (h is None or bool(h.any())) for n, h in zip(self.counts, holes)], bool)
+
+    def pad(self, index: Sequence[int], dim: int, instead: Mapping[int, Rows] | None = None) -> Tokens:
+        """Items by position, padded with zeros to the longest of them; a missing one is an all-False mask.
+
+        A row whose features are all NaN is masked; single NaN cells stay for the model to fill.
+
+        Args:
+            index: positions, in the order of the batch.
+            dim: width of the features.
+            instead: other rows for some places of the batch (noisy ones, say).
+        """
+        others, at = instead or {}, np.asarray(index, np.int64)
+        counts = self.counts[at]
+        for k, rows in others.items():
+            counts[k] = len(rows.times)
+        steps = np.arange(counts.max(initial=0))
+        mask = steps < counts[:, None]
+        times = self._times.take((self._instant[at][:, None] + steps) * mask, mode="clip")  # place 0 is the padding
+        if self._flat is None or others:
+            values = self._joined(at, mask.shape[1], dim, others)
+        else:
+            values = self._flat.take((self._first[at][:, None] + steps) * mask, axis=0, mode="clip")
+        for k, rows in others.items():
+            times[k, : counts[k]] = rows.times
+        self._unsee(mask, at, others)
+        return Tokens(torch.from_numpy(values), torch.from_numpy(times), torch.from_numpy(mask))
+
+    def _joined(self, at: NDArray[np.int64], longest: int, dim: int, others: Mapping[int, Rows]) -> NDArray[np.float32]:
+        """Rows and padding in turn, from whatever arrays they lie in, copied in one go; [batch, longest, dim]."""
+        nothing = np.zeros((longest, dim), np.float32)
+        pieces = [nothing[:0]]
+        places = zip(self._array[at].tolist(), self._first[at].tolist(), self.counts[at].tolist())
+        for k, (array, first, n) in enumerate(places):
+            rows = others[k].values if k in others else self._arrays[array][first : first + n] if n else nothing[:0]
+            pieces += (rows, nothing[len(rows) :])
+        return np.concatenate(pieces).reshape(len(at), longest, dim)
+
+    def _unsee(self, mask: NDArray[np.bool_], at: NDArray[np.int64], others: Mapping[int, Rows]) -> None:
+        """Take the rows without any number out of the mask [batch, time]."""
+        if not others and not self._holes and self._looked[at].all():
+            return  # the usual case, once every item has been looked at
+        for k, i in enumerate(at):
+            holes = _holes(others[k].values) if k in others else self.seen(i)
+            if holes is not None:
+                mask[k, : len(holes)] = holes
+
+
+def _home(values: NDArray[np.float32]) -> tuple[int, NDArray[np.float32], int]:
+    """The array of rows that ``values`` [n, dim] is cut from, told by a number, and which of its rows is the first."""
+    owner, dim = values.base, values.shape[1]
+    if isinstance(owner, np.ndarray) and owner.dtype == values.dtype and dim:
+        apart = values.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+        first, rest = divmod(apart, values.itemsize * dim)
+        if owner.flags.c_contiguous and values.flags.c_contiguous and not rest and owner.size % dim == 0:
+            return id(owner), owner.reshape(-1, dim), first
+    return id(values), values, 0
+
+
+def _holes(values: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    """[n], False where a row holds no finite number; None where there is no such row."""
+    # the sum is finite unless a cell is not (or it overflows): a quick pass for the usual item
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.add.reduce(values, axis=None)):
+            return None
+    seen: NDArray[np.bool_] = np.isfinite(values).any(1)
+    return None if seen.all() else seen
 
 
 def pad(rows: Sequence[Rows | None], dim: int) -> Tokens:
-    """Pad rows of one modality to the longest; a missing one (None) is an all-False mask.
+    """Rows of one modality as a batch: see `Ragged.pad`.
 
-    A row whose features are all NaN is masked; single NaN cells stay for the model to fill.
-
-    >>> one = (np.ones((2, 3), np.float32), np.array([0, 0.1], np.float32))
+    >>> one = Rows(np.ones((2, 3), np.float32), np.array([0, 0.1], np.float32))
     >>> pad([one, None], 3).mask.tolist()
     [[True, True], [False, False]]
     """
-    longest = max((len(r[0]) for r in rows if r is not None), default=0)
-    values = np.zeros((len(rows), longest, dim), np.float32)
-    times = np.zeros((len(rows), longest), np.float32)
-    mask = np.zeros((len(rows), longest), bool)
-    for i, row in enumerate(rows):
-        if row is not None:
-            n = len(row[0])
-            values[i, :n], times[i, :n] = row
-            mask[i, :n] = np.isfinite(values[i, :n]).any(1)
-    return Tokens(torch.from_numpy(values), torch.from_numpy(times), torch.from_numpy(mask))
-
-
-def collate(items: Sequence[Mapping[str, Rows | None]], dims: Mapping[str, int]) -> dict[str, Tokens]:
-    """A batch of items, {modality: rows or None} each, as {modality: Tokens} over all of ``dims``."""
-    return {m: pad([item.get(m) for item in items], dim) for m, dim in dims.items()}
+    return Ragged(rows).pad(range(len(rows)), dim)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from plait.atomic import replacing
 from plait.errors import DataError
 
 __all__ = ["SafeCheckpoints", "read_tree", "write_tree"]
@@ -27,9 +27,8 @@ def write_tree(path: Path, tree: Any) -> None:
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_pack(tree, tensors))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    save_file(tensors, part, metadata={"tree": text})
-    os.replace(part, path)
+    with replacing(path) as part:
+        save_file(tensors, part, metadata={"tree": text})
 
 
 def read_tree(path: Path) -> Any:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from plait.streams.clock import Clock, Grid
 from plait.streams.items import Item
 from plait.tokens import Tokens
-from plait.tokens.collate import Rows, collate
+from plait.tokens.collate import Ragged, Rows, pad
 from plait.tokens.sampler import LengthBatches
 
-__all__ = ["Batch", "FeatureSource", "ItemData", "Swapped", "loader"]
+__all__ = ["Batch", "Batches", "FeatureSource", "ItemData", "Noisy", "Swapped", "loader"]
 
 Batch = tuple[dict[str, Tokens], Tensor, Tensor]
 """Tokens by modality, encoded targets [batch], positions of the items in the data [batch]."""
@@ -27,6 +26,10 @@ class FeatureSource(Protocol):
     """Where an item's features come from: prepared features of a corpus, clean or with noise."""
 
     def get(self, recording: str, modality: str) -> tuple[NDArray[np.float32], Clock] | None: ...
+
+
+Noisy = Mapping[str, Sequence[tuple[float, Sequence[FeatureSource]]]]
+"""By modality: groups of sources that stand in for the clean one, each with the share of times that it does."""
 
 
 class Swapped:
@@ -39,15 +42,15 @@ class Swapped:
         return (self.other if modality == self.modality else self.source).get(recording, modality)
 
 
-class ItemData(Dataset[dict[str, Any]]):
-    """Items cut out of prepared features. Rows are views of memory-mapped files until they are padded.
+class ItemData:
+    """Items cut out of prepared features, asked for a batch at a time (`loader`). Until then nothing is read.
 
     Args:
         items: what to cut.
         source: the features.
         targets: encoded targets [items] (zeros where there are none, in prediction).
         modalities: which, in the model's order.
-        noisy: other sources of the same shape, by modality, and how often one of them stands in.
+        noisy: other sources of the same shape, by modality, in groups, and how often one of each group stands in.
     """
 
     def __init__(
@@ -57,12 +60,12 @@ class ItemData(Dataset[dict[str, Any]]):
         targets: Tensor,
         modalities: Sequence[str],
         *,
-        noisy: Mapping[str, tuple[float, Sequence[FeatureSource]]] | None = None,
+        noisy: Noisy | None = None,
     ) -> None:
         self.items, self.source, self.targets = list(items), source, targets
         self.modalities, self.noisy = list(modalities), dict(noisy or {})
         self.seed, self.epoch = 0, _never
-        self._rows = [{m: self._cut(item, m, source) for m in self.modalities} for item in self.items]
+        self.rows = {m: Ragged(self._cut(item, m, source) for item in self.items) for m in self.modalities}
 
     def _cut(self, item: Item, modality: str, source: FeatureSource) -> Rows | None:
         found = source.get(item.recording, modality)
@@ -72,36 +75,56 @@ class ItemData(Dataset[dict[str, Any]]):
         part = slice(0, len(clock)) if item.whole else clock.window(item.start, item.stop)
         if part.start == part.stop:
             return None
-        return values[part], (clock[part].times - item.start).astype(np.float32)
+        return Rows(values[part], (clock[part].times - item.start).astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, i: int) -> dict[str, Any]:
-        rows = dict(self._rows[i])
-        rng = np.random.default_rng((self.seed, self.epoch(), i)) if self.noisy else None
-        for modality, (share, sources) in self.noisy.items():
-            if rng is not None and rows[modality] is not None and sources and rng.random() < share:
-                rows[modality] = self._cut(self.items[i], modality, sources[rng.integers(len(sources))])
-        return {"rows": rows, "target": self.targets[i], "index": i}
+    def batch(self, indices: Sequence[int], dims: Mapping[str, int]) -> Batch:
+        """Items by position, padded: {modality: Tokens} over all of ``dims``, targets, positions."""
+        instead = self._instead(indices)
+        tokens = {
+            m: self.rows[m].pad(indices, dim, instead.get(m)) if m in self.rows else pad([None] * len(indices), dim)
+            for m, dim in dims.items()
+        }
+        index = torch.from_numpy(np.array(indices, np.int64))
+        return tokens, self.targets[index], index
+
+    def _instead(self, indices: Sequence[int]) -> dict[str, dict[int, Rows]]:
+        """By modality, the places of a batch where this epoch's draw for the item puts a noisy source, and its rows."""
+        found: dict[str, dict[int, Rows]] = {m: {} for m in self.noisy}
+        for place, i in enumerate(indices if self.noisy else ()):
+            rng = np.random.default_rng((self.seed, self.epoch(), i))
+            for modality, groups in self.noisy.items():
+                clean = self.rows[modality][i]
+                if clean is None or not groups:
+                    continue
+                shares = np.cumsum([share for share, _ in groups])
+                group = int(np.searchsorted(shares, rng.random(), side="right"))
+                if group < len(groups):
+                    sources = groups[group][1]
+                    rows = self._cut(self.items[i], modality, sources[rng.integers(len(sources))])
+                    found[modality][place] = rows or Rows(clean.values[:0], clean.times[:0])
+        return found
 
     @property
     def lengths(self) -> list[int]:
         """The number of feature rows of each item, over all modalities."""
-        return [sum(len(r[0]) for r in rows.values() if r is not None) for rows in self._rows]
+        return sum((rows.counts for rows in self.rows.values()), np.zeros(len(self), np.int64)).tolist()
 
     def typical_length(self, modality: str) -> float:
         """Median number of feature rows of the items that have the modality; 0 where none has."""
-        counts = [len(rows[modality][0]) for rows in self._rows if rows[modality] is not None]  # type: ignore[index]
-        return float(np.median(counts)) if counts else 0.0
+        counts = self.rows[modality].counts
+        return float(np.median(counts[counts > 0])) if counts.any() else 0.0
 
     def features(self, modality: str) -> list[NDArray[np.float32]]:
         """The features of every item that has the modality, [n, dim] each."""
-        return [rows[modality][0] for rows in self._rows if rows[modality] is not None]  # type: ignore[index]
+        ragged = self.rows[modality]
+        return [rows.values for rows in (ragged[i] for i in range(len(self))) if rows is not None]
 
     def present(self, modality: str) -> NDArray[np.bool_]:
         """[items], whether the item has the modality (any row that is not all NaN)."""
-        return np.array([r[modality] is not None and bool(np.isfinite(r[modality][0]).any()) for r in self._rows])  # type: ignore[index]
+        return self.rows[modality].present()
 
     def regular(self) -> set[str]:
         """The modalities whose features stand on a grid."""
@@ -117,6 +140,23 @@ def _never() -> int:
     return 0
 
 
+class Batches:
+    """Batches of items; each time it is gone through is an epoch.
+
+    It needs none of what torch's loader does beside (sampling, fetching and joining items one by one, workers): a
+    batch is gathered in one go, in less time than passing it between processes would take.
+    """
+
+    def __init__(self, data: ItemData, dims: Mapping[str, int], order: Collection[Sequence[int]]) -> None:
+        self.data, self.dims, self.order = data, dims, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self.data.batch(indices, self.dims) for indices in self.order)
+
+
 def loader(
     data: ItemData,
     dims: Mapping[str, int],
@@ -124,15 +164,10 @@ def loader(
     batch: int,
     seed: int | None = None,
     epoch: Callable[[], int] = _never,
-) -> DataLoader[Batch]:
+) -> Batches:
     """Batches of like length in an order drawn from ``seed`` and ``epoch()``; in the items' order without a seed."""
-
-    def join(rows: Sequence[dict[str, Any]]) -> Batch:
-        tokens = collate([r["rows"] for r in rows], dims)
-        return tokens, torch.stack([r["target"] for r in rows]), torch.tensor([r["index"] for r in rows])
-
     if seed is None:
-        return DataLoader(data, batch_size=batch, collate_fn=join)  # type: ignore[arg-type]
+        count = len(data)
+        return Batches(data, dims, [range(i, min(i + batch, count)) for i in range(0, count, batch)])
     data.seed, data.epoch = seed, epoch
-    order = LengthBatches(data.lengths, batch=batch, seed=seed, epoch=epoch)
-    return DataLoader(data, batch_sampler=order, collate_fn=join)  # type: ignore[arg-type]
+    return Batches(data, dims, LengthBatches(data.lengths, batch=batch, seed=seed, epoch=epoch))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import ConfigError, DataError, raise_all
-from plait.features.prepare import Prepared, prepare, resolve_features
+from plait.features.prepare import Prepared, prepare_all, resolve_features
 from plait.features.scale import level
 from plait.features.store import Store
 from plait.parts import find, options_of, split_spec, suggest
@@ -20,6 +20,7 @@ from plait.streams.clock import Clock, Grid
 from plait.streams.corpus import Corpus
 from plait.streams.importing import import_folder
 from plait.streams.items import Fold, ItemSet, find_items, split_items
+from plait.streams.noise import noise_of
 from plait.sync.resample import resample
 from plait.tasks import Task
 
@@ -141,6 +142,40 @@ class Experiment:
             if m not in self.streams
         ]
         raise_all(ConfigError, problems)
+        self._check_noise()
+
+    def _check_noise(self) -> None:
+        """Refuse a noise, or a level of it, that could not be made, before anything is trained."""
+        augment, evaluate = self.recipe.augment.noise, self.recipe.evaluate.noise
+        listed = [(f"augment.noise.{m}", m, n) for m, own in augment.items() for n in own]
+        listed += [(f"evaluate.noise.{m}", m, n) for m, own in evaluate.items() for n in own]
+        problems = [
+            f"augment.noise.{m}: shares add up to {sum(n.share for n in own):g}; expected at most 1."
+            for m, own in augment.items()
+            if sum(n.share for n in own) > 1 + 1e-9
+        ]
+        for where, modality, plan in listed:
+            try:
+                noise = noise_of(plan.kind, f"{where}.kind")
+                for value in plan.levels:
+                    noise.check(value, where)
+            except ConfigError as error:
+                problems += error.problems
+                continue
+            kind = self._kind(self.streams[modality])
+            if kind is not None and kind not in noise.kinds:
+                problems.append(f"{where}.kind: is for {', '.join(noise.kinds)}, but the stream is {kind}.")
+        raise_all(ConfigError, problems)
+
+    def _kind(self, stream: str) -> str | None:
+        """The kind of the first such stream that opens."""
+        for recording in self.corpus:
+            if stream in recording.streams:
+                try:
+                    return str(recording.streams[stream].kind)
+                except DataError:
+                    continue
+        return None
 
     @classmethod
     def bare(
@@ -150,17 +185,19 @@ class Experiment:
         task, unit = task_and_unit(recipe)
         return cls(recipe, corpus, ItemSet([], {}), [], task, unit, streams, {m: features[m] for m in streams})
 
-    def prepare(self, store: Store, recordings: Iterable[str] | None = None, **options: Any) -> Features:
-        """Compute what is missing of every feature. See `plait.features.prepare.prepare`."""
+    def prepare(
+        self, store: Store, recordings: Iterable[str] | None = None, *, pack: bool = False, **options: Any
+    ) -> Features:
+        """Compute what is missing of every feature, and pack it if asked to. See `plait.features.prepare.prepare`."""
         wanted = set(recordings) if recordings is not None else {i.recording for i in self.items.items}
-        prepared = {
-            m: prepare(self.corpus, {name: self.features[m]}, store, recordings=wanted, keep_going=True, **options)
-            for m, name in self.streams.items()
-        }
+        plans = [{name: self.features[m]} for m, name in self.streams.items()]
+        prepared = dict(zip(self.streams, prepare_all(self.corpus, plans, store, recordings=wanted, **options)))
         problems = [problem for p in prepared.values() for problem in p.problems]
         if problems:
             kept = "What could be prepared is kept. Mend these files, or take their streams out of the manifest."
             raise DataError([*dict.fromkeys(problems), kept])
+        if pack:
+            prepared = {m: p.pack() for m, p in prepared.items()}
         return Features(prepared, self.streams, self.shape)
 
     def shape(self, modality: str, found: Found) -> Found:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 import plait
+from plait.atomic import write_text
 from plait.errors import ConfigError, DataError
 from plait.features.scale import fit_scale
 from plait.features.stepped import build_feature
@@ -28,7 +28,7 @@ from plait.recipe import Recipe, dump_recipe, parse_recipe
 from plait.streams.items import Fold
 from plait.tasks import Task
 from plait.training.balance import fit_balance
-from plait.training.data import FeatureSource, ItemData, Swapped
+from plait.training.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.noisy import noisy_sources
 from plait.training.run import Member, Run
@@ -68,7 +68,7 @@ def fit(
     experiment = Experiment.of(recipe, open_corpus(recipe, folder))
     members = [Member(seed, fold.name) for seed in recipe.train.seeds for fold in experiment.folds]
     _write_info(folder, experiment, members)
-    experiment.prepare(Store(cache), jobs=jobs, progress=progress)
+    experiment.prepare(Store(cache), pack=True, jobs=jobs, progress=progress)
     todo = [m for m in members if m not in Run(folder).finished]
     if jobs > 1 and len(todo) > 1:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
@@ -92,13 +92,7 @@ def _claim(folder: Path, recipe: Recipe, overwrite: bool) -> None:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if not held.exists():
-        _write(held, text)
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+        write_text(held, text)
 
 
 def _write_info(folder: Path, experiment: Experiment, members: Sequence[Member]) -> None:
@@ -121,7 +115,7 @@ def _write_info(folder: Path, experiment: Experiment, members: Sequence[Member])
             for f in experiment.folds
         ],
     }
-    _write(folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
+    write_text(folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
 
 
 def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> None:
@@ -134,7 +128,7 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
     experiment = Experiment.of(run.recipe, corpus)
     fold = next(f for f in experiment.folds if f.name == member.fold)
     store = Store(cache)
-    features = experiment.prepare(store)
+    features = experiment.prepare(store, pack=True)
     torch.manual_seed(member.seed)
     model, data = build_model(experiment, fold, features)
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
@@ -157,7 +151,7 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
         "seconds": round(time.monotonic() - started, 1),
         "parameters": _count(model),
     }
-    _write(place / "done.json", json.dumps(done))
+    write_text(place / "done.json", json.dumps(done))
 
 
 def _views(
@@ -165,12 +159,12 @@ def _views(
     fold: Fold,
     features: Features,
     task: Task,
-    noisy: Mapping[str, tuple[float, Sequence[FeatureSource]]],
+    noisy: Noisy,
     valid: ItemData,
 ) -> tuple[list[ItemData], list[float]]:
     """The validation items clean and under every noise of the training, and how often training saw each."""
-    views, shares = [valid], [float(np.prod([1 - share for share, _ in noisy.values()]))]
-    for m, (share, copies) in noisy.items():
+    views, shares = [valid], [float(np.prod([1 - sum(share for share, _ in groups) for groups in noisy.values()]))]
+    for m, share, copies in ((m, *group) for m, groups in noisy.items() for group in groups):
         views += [_data(experiment, fold.valid, Swapped(features, m, source), task) for source in copies]
         shares += [share / len(copies)] * len(copies)
     return views, shares

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 
 from plait.features.prepare import features_of
 from plait.features.store import Store
-from plait.recipe import NoisyCopies
+from plait.parts import Spec
 from plait.streams.clock import Clock
 from plait.streams.corpus import Corpus
-from plait.streams.noise import add_noise
+from plait.streams.noise import add_noise, noise_named
 from plait.streams.stream import ArraySource, Stream
 from plait.training.experiment import Experiment
 
@@ -35,7 +36,7 @@ class NoisyFeatures:
 
     Attributes:
         kind: of noise, see `plait.streams.noise`.
-        levels: the level in dB is drawn evenly between the lowest and the highest.
+        levels: the level, in the unit of the kind, is drawn evenly between the lowest and the highest.
         pool: recordings that the other voices are drawn from (never the recording itself).
         seed: of levels, voices and noise, together with the recording's id.
     """
@@ -43,7 +44,7 @@ class NoisyFeatures:
     experiment: Experiment
     store: Store
     modality: str
-    kind: str
+    kind: Spec
     levels: tuple[float, float]
     pool: tuple[str, ...]
     seed: int
@@ -73,8 +74,8 @@ class NoisyFeatures:
     def _voices(self, recording: str, name: str) -> list[str]:
         corpus = self.experiment.corpus
         others = [r for r in self.pool if r != recording and name in corpus.entry(r).streams]
-        count = min(VOICES, len(others))
-        return [others[i] for i in self._rng(recording, "voices").choice(len(others), count, replace=False)]
+        number = min(VOICES, len(others))
+        return [others[i] for i in self._rng(recording, "voices").choice(len(others), number, replace=False)]
 
     def _noise(self, stream: Stream, recording: str, voices: Sequence[str]) -> Stream:
         rng = self._rng(recording, "noise")
@@ -85,7 +86,7 @@ class NoisyFeatures:
 
     def _tag(self, recording: str, voices: Sequence[str]) -> dict[str, Any]:
         return {
-            "noise": self.kind,
+            "noise": noise_named(self.kind)[1],
             "levels": list(self.levels),
             "seed": self.seed,
             "recording": recording,
@@ -104,14 +105,16 @@ def _voice(corpus: Corpus, recording: str, name: str) -> Stream:
 
 def noisy_sources(
     experiment: Experiment, store: Store, pool: Sequence[str]
-) -> dict[str, tuple[float, list[NoisyFeatures]]]:
-    """The training copies that the recipe asks for, by modality: how often one stands in, and the copies."""
-
-    def copies(modality: str, plan: NoisyCopies) -> list[NoisyFeatures]:
-        low, high = min(plan.levels), max(plan.levels)
-        return [
-            NoisyFeatures(experiment, store, modality, plan.kind, (low, high), tuple(pool), seed=1000 + k)
-            for k in range(plan.copies)
-        ]
-
-    return {m: (plan.share, copies(m, plan)) for m, plan in experiment.recipe.augment.noise.items()}
+) -> dict[str, list[tuple[float, list[NoisyFeatures]]]]:
+    """The training copies that the recipe asks for, by modality and noise: how often one stands in, and the copies."""
+    found: dict[str, list[tuple[float, list[NoisyFeatures]]]] = {}
+    for modality, plans in experiment.recipe.augment.noise.items():
+        seeds, found[modality] = count(1000), []
+        for plan in plans:
+            span = (min(plan.levels), max(plan.levels))
+            copies = [
+                NoisyFeatures(experiment, store, modality, plan.kind, span, tuple(pool), seed=next(seeds))
+                for _ in range(plan.copies)
+            ]
+            found[modality].append((plan.share, copies))
+    return found

@@ -1,0 +1,75 @@
+"""Files that are whole or absent: written beside their place, then moved there.
+
+A process that is killed while it writes leaves the old file as it was, and beside it a ``.part`` that nobody reads;
+`sweep` takes those away. Any number of processes may write one file at once: the last to finish wins, whole.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["replacing", "sweep", "write_text"]
+
+PART = ".part"
+
+STALE_S = 3600.0
+"""A part that nobody has written to for so long belongs to a process that is gone."""
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Gives a name beside ``path`` to write to; at the end of the block that file takes the place of ``path``.
+
+    If the block raises, ``path`` stays as it was and the new file is deleted. The folder must exist.
+
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "numbers.txt"
+    >>> with replacing(target) as new:
+    ...     _ = new.write_text("1 2 3")
+    ...     target.exists()
+    False
+    >>> target.read_text()
+    '1 2 3'
+
+    Raises:
+        OSError: the folder is not there or not writable, or the disk is full.
+    """
+    target = Path(path)
+    part = target.with_name(f"{target.name}.{os.urandom(4).hex()}{PART}")
+    try:
+        yield part
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8, atomically.
+
+    Raises:
+        OSError: as `replacing`.
+    """
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def sweep(folder: str | Path, older_than: float = STALE_S) -> int:
+    """Delete the parts that killed processes left in a folder and those below it; returns how many.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> left = (folder / "features.0a1b2c3d.part").write_text("half a")
+    >>> sweep(folder), sweep(folder, older_than=-1)
+    (0, 1)
+    """
+    found = 0
+    for part in Path(folder).rglob(f"*{PART}"):
+        with suppress(FileNotFoundError):  # its writer has just finished, or another sweeps too
+            if time.time() - part.stat().st_mtime > older_than:
+                part.unlink()
+                found += 1
+    return found
