@@ -120,6 +120,18 @@ def test_the_reference_is_the_commonest_device_or_the_one_named(tmp_path: Path, 
         synchronise(corpus, reference="lefd")
 
 
+def test_jointly_every_recording_has_a_reference_of_its_own(tmp_path: Path, strokes: Any, seen_by: Any) -> None:
+    corpus = _written(tmp_path, strokes, seen_by)
+    report = synchronise(corpus, reference="joint")
+    assert report.reference == ("joint",)
+    assert [f.recording for f in report.applied] == ["r0", "r1", "r2"]
+    assert {f.reference for f in report.fixes} <= {"left", "right", "other"}
+    assert all(abs(f.offset) == pytest.approx(0.5, abs=0.005) for f in report.fixes)
+    (tmp_path / "arrays" / "r0.left.npy").unlink()
+    (lost,) = synchronise(Corpus(corpus.path), reference="joint").flagged
+    assert (lost.recording, lost.device) == ("r0", "left")
+
+
 def test_a_file_that_cannot_be_read_costs_nothing_but_itself(tmp_path: Path, strokes: Any, seen_by: Any) -> None:
     corpus = _written(tmp_path, strokes, seen_by)
     (tmp_path / "arrays" / "r0.left.npy").write_bytes(b"no array")

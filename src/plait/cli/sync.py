@@ -14,7 +14,9 @@ ORDER = 40
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("manifest", help="the manifest whose clocks disagree")
     p.add_argument("--out", help="the manifest to write (default: NAME.synced.jsonl beside it)")
-    p.add_argument("--reference", nargs="*", help="stream(s) whose device keeps the time (default: the most frequent)")
+    which = "stream(s) whose device keeps the time (default: the most frequent), or 'joint': the best one of each"
+    p.add_argument("--reference", nargs="*", help=f"{which} recording")
+    p.add_argument("--plot", metavar="DIR", help="draw lag against time and the streams before and after, a PNG each")
     p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
     cache_argument(p)
 
@@ -26,8 +28,11 @@ def run(args: argparse.Namespace) -> int:
 
     corpus = Corpus(args.manifest, allow_outside=args.allow_outside)
     with progress_bar(args, "sync") as progress:
-        report = synchronise(corpus, reference=args.reference, progress=progress, workers=args.jobs)
+        report = synchronise(
+            corpus, reference=args.reference, progress=progress, workers=args.jobs, plot=args.plot or None
+        )
     out = Path(args.out) if args.out else corpus.path.with_suffix(".synced.jsonl")
     write_synced(corpus, report, out)
-    say(args, {"manifest": str(out), **report.to_json()}, [*report.lines(), f"wrote {out}"])
+    pictures = [f"pictures in {args.plot}"] if args.plot else []
+    say(args, {"manifest": str(out), **report.to_json()}, [*report.lines(), f"wrote {out}", *pictures])
     return 0

@@ -22,6 +22,9 @@ __all__ = ["Clock", "Grid", "Spans", "Ticks", "rational", "windows"]
 
 Times = NDArray[np.float64]
 
+_FARTHEST = 1e15
+"""Seconds beyond which a number is no time (31 million years; a float has steps of 0.1 s there)."""
+
 
 def rational(rate: float | int | str | Fraction) -> Fraction:
     """A rate in Hz as an exact fraction; 29.97 and its kin become the broadcast rate that they stand for.
@@ -29,19 +32,20 @@ def rational(rate: float | int | str | Fraction) -> Fraction:
     >>> rational(29.97), rational("30000/1001"), rational(44100), rational(0.5)
     (Fraction(30000, 1001), Fraction(30000, 1001), Fraction(44100, 1), Fraction(1, 2))
     """
-    if isinstance(rate, float):
+    if isinstance(rate, float) and 1 < rate < 1e9:
         ntsc = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
         if rate != round(rate) and abs(float(ntsc) - rate) < 0.0051 and ntsc > 20:
             return ntsc
-        rate = repr(rate)
     try:
-        value = Fraction(rate)
+        value = Fraction(repr(rate) if isinstance(rate, float) else rate)
     except (ValueError, ZeroDivisionError) as error:
         raise DataError(
             f"rate {rate!r} is not a number of observations a second. Write 25, 29.97 or 30000/1001."
         ) from error
     if value <= 0:
         raise DataError(f"rate {rate!r} must be above 0.")
+    if not 1 / _FARTHEST <= value <= _FARTHEST:
+        raise DataError(f"rate {rate!r} is no rate that anything is observed at. Write observations a second.")
     return value
 
 
@@ -139,8 +143,9 @@ class Grid(Clock):
     def __init__(self, start: float | Fraction, rate: float | int | str | Fraction, n: int) -> None:
         if n < 0:
             raise DataError(f"a grid has {n} observations; expected 0 or more.")
-        if not isinstance(start, Fraction) and not math.isfinite(start):
-            raise DataError(f"a grid starts at {start}; expected a finite number of seconds.")
+        if not -_FARTHEST <= start <= _FARTHEST:
+            where = f"at {start}" if isinstance(start, float) else "too far off"
+            raise DataError(f"a grid starts {where}; expected a finite number of seconds.")
         object.__setattr__(self, "start_exact", _exact(start))
         object.__setattr__(self, "rate", rational(rate))
         object.__setattr__(self, "n", int(n))
@@ -201,7 +206,7 @@ def _as_times(values: ArrayLike, what: str) -> Times:
     times = np.array(values, np.float64)
     if times.ndim != 1:
         raise DataError(f"{what} have shape {times.shape}; expected one number an observation.")
-    bad = np.flatnonzero(~np.isfinite(times))
+    bad = np.flatnonzero(~(np.abs(times) <= _FARTHEST))
     if len(bad):
         raise DataError(f"{what}: number {bad[0]} is {times[bad[0]]}; expected finite seconds.")
     back = np.flatnonzero(np.diff(times) < 0)
@@ -278,7 +283,7 @@ class Spans(_Listed):
             raise DataError(
                 f"{self._starts.shape} starts but {self.stops.shape} stops; expected one of each an interval."
             )
-        bad = np.flatnonzero(~(self.stops >= self._starts) | ~np.isfinite(self.stops))
+        bad = np.flatnonzero(~((self.stops >= self._starts) & (self.stops <= _FARTHEST)))
         if len(bad):
             i = int(bad[0])
             raise DataError(f"interval {i} runs from {self._starts[i]} to {self.stops[i]} s; expected stop >= start.")

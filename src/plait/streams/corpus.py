@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +12,13 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from plait.atomic import replacing
 from plait.errors import DataError, PlaitError, raise_all
 from plait.streams.clock import Clock, Grid, Spans, Ticks
 from plait.streams.readers import open_streams
 from plait.streams.recording import Annotation, Recording
 from plait.streams.stream import Stream
+from plait.streams.warp import Warp, Warped, warped
 
 __all__ = ["Corpus", "CorpusWriter", "RecordingEntry", "StreamEntry", "write_manifest"]
 
@@ -31,7 +32,8 @@ class _Strict(BaseModel):
 class StreamEntry(_Strict):
     """One stream in the manifest: where it is, and how its clock becomes the recording's.
 
-    ``recording seconds = (file seconds - origin) * (1 + drift_ppm / 1e6) + offset``.
+    ``recording seconds = (file seconds - origin) * (1 + drift_ppm / 1e6) + offset``, and to these ``warp`` adds what
+    it says: pairs of (seconds, seconds to add), linear in between and held beyond (see `plait.streams.warp.Warp`).
     """
 
     path: str | None = None
@@ -45,7 +47,18 @@ class StreamEntry(_Strict):
     origin: float = 0.0
     offset: float = 0.0
     drift_ppm: float = 0.0
+    warp: list[tuple[float, float]] | None = None
     sync: dict[str, Any] | None = None
+
+    def correct(self, clock: Clock) -> Clock:
+        """The file's clock on the recording's time line.
+
+        Raises:
+            DataError: the warp lets time go backwards.
+        """
+        if not self.offset == self.drift_ppm == self.origin == 0:
+            clock = clock.corrected(self.offset, self.drift_ppm, self.origin)
+        return warped(clock, Warp(self.warp)) if self.warp else clock
 
 
 class AnnotationEntry(_Strict):
@@ -75,11 +88,9 @@ def _plain(entry: BaseModel) -> dict[str, Any]:
 def write_manifest(path: Path, entries: Iterable[RecordingEntry]) -> None:
     """Write a manifest atomically: the file is either the old one or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with open(part, "w", encoding="utf-8") as out:
+    with replacing(path) as part, open(part, "w", encoding="utf-8") as out:
         for entry in entries:
             out.write(json.dumps(_plain(entry), ensure_ascii=False) + "\n")
-    os.replace(part, path)
 
 
 def read_manifest(path: Path) -> tuple[list[tuple[int, RecordingEntry]], list[str]]:
@@ -244,9 +255,7 @@ def _clock(entry: StreamEntry, clock: Clock) -> Clock:
         clock = Grid(0, len(clock) / entry.duration, len(clock)) if len(clock) else clock
     elif entry.rate is not None:
         clock = Grid(0, entry.rate, len(clock))
-    if entry.offset == entry.drift_ppm == entry.origin == 0:
-        return clock
-    return clock.corrected(entry.offset, entry.drift_ppm, entry.origin)
+    return entry.correct(clock)
 
 
 class CorpusWriter:
@@ -290,17 +299,20 @@ class CorpusWriter:
     def _save(self, name: str, stream: Stream) -> StreamEntry:
         values = stream.read()
         if stream.kind == "words":
-            times, clock = stream.clock.times, stream.clock
-            spans = zip(clock.starts, clock.stops) if isinstance(clock, Spans) else zip(times, times)
+            times, own = stream.clock.times, stream.clock
+            spans = zip(own.starts, own.stops) if isinstance(own, Spans) else zip(times, times)
             return StreamEntry(texts=[str(v) for v in values], spans=[(float(a), float(b)) for a, b in spans])
         relative = f"arrays/{name.replace('/', '_')}.npy"
         target = self.folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         np.save(target, values, allow_pickle=False)
         options: dict[str, Any] = {"kind": stream.kind}
-        if isinstance(stream.clock, Grid):
-            return StreamEntry(path=relative, options=options, rate=str(stream.clock.rate), offset=stream.clock.start)
-        if not isinstance(stream.clock, Ticks):
+        clock: Clock = stream.clock
+        warp = list(clock.warp.points) if isinstance(clock, Warped) else None
+        clock = clock.base if isinstance(clock, Warped) else clock
+        if isinstance(clock, Grid):
+            return StreamEntry(path=relative, options=options, rate=str(clock.rate), offset=clock.start, warp=warp)
+        if not isinstance(clock, Ticks):
             raise DataError(f"{name}: numbers on spans cannot be written yet. Give rate= or times=.")
         times_file = f"{name.replace('/', '_')}.times.npy"
         np.save(target.with_name(times_file), stream.clock.times, allow_pickle=False)

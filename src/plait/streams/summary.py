@@ -10,6 +10,7 @@ from typing import Any
 from plait.streams.clock import Clock, Grid
 from plait.streams.corpus import RecordingEntry
 from plait.streams.stream import Stream
+from plait.streams.warp import Warped
 
 __all__ = [
     "Facts",
@@ -41,7 +42,7 @@ class Facts:
 def facts_of(stream: Stream, clock: Clock | None = None) -> Facts:
     """The facts of a stream, on ``clock`` instead of its own where given."""
     clock = stream.clock if clock is None else clock
-    rate = float(clock.rate) if isinstance(clock, Grid) else None
+    rate = float(clock.rate) if isinstance(clock, Grid | Warped) else None
     return Facts(stream.kind, len(clock), clock.start, clock.stop, rate, stream.shape[1:])
 
 

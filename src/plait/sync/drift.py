@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Line", "fit_line"]
+__all__ = ["Curve", "Weighed", "closeness", "fit_line", "reweighted", "weighted_median"]
 
 Array = NDArray[np.float64]
+
+FLOOR = 0.001
+"""Lags are not taken to be surer than this, seconds, unless said so."""
+
+CUT = 4.685
+"""Deviations from which Tukey's biweight counts a lag for nothing."""
 
 TYPICAL_DRIFT = 200e-6
 """How much clocks drift, seconds per second: the slope is drawn towards 0 with this deviation, which matters
@@ -17,17 +24,23 @@ only where a recording is too short to tell."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """``lag = offset + drift * (t - pivot)``.
+class Curve:
+    """The lag over time: ``offset + drift * (t - pivot)``, or straight pieces between knots.
 
     Attributes:
-        offset: seconds at the pivot.
-        drift: seconds per second.
+        offset: seconds at the pivot, of the line through all of it.
+        drift: seconds per second, of the line through all of it.
         pivot: seconds.
         covariance: of (offset, drift), [2, 2].
-        spread: robust deviation of the lags about the line, seconds.
-        inliers: share of the weight within 12 ms of the line, 0..1.
+        spread: robust deviation of the lags about the curve, seconds.
+        inliers: share of the weight within 12 ms of the curve, 0..1.
         n: number of lags.
+        knots: (t, lag), ordered by t, between which the lag is straight (and beyond which it goes on straight);
+            empty for a plain line. Two knots with the same t are a jump up. A jump down by s seconds is a
+            piece that falls by s within s seconds, so that ``t + lag`` never runs backwards.
+        jumps: (t, size in seconds) where samples were dropped: by the stream whose seconds t are if the size is
+            above 0, by the other one if it is below. The knots hold them already.
+        errors: standard error of the lag at each knot, seconds.
     """
 
     offset: float
@@ -37,16 +50,48 @@ class Line:
     spread: float
     inliers: float
     n: int
+    knots: tuple[tuple[float, float], ...] = ()
+    jumps: tuple[tuple[float, float], ...] = ()
+    errors: tuple[float, ...] = ()
 
     def at(self, t: Array | float) -> Array:
-        """The lag at seconds t."""
-        return np.asarray(self.offset + self.drift * (np.asarray(t) - self.pivot))
+        """The lag at seconds t; after the jump where t is the instant of one."""
+        when = np.asarray(t, np.float64)
+        if not self.knots:
+            return np.asarray(self.offset + self.drift * (when - self.pivot))
+        left, share = self._place(when)
+        lag = np.array([y for _, y in self.knots])
+        return np.asarray(lag[left] + share * (lag[left + 1] - lag[left]))
 
     def error_at(self, t: Array | float) -> Array:
         """Standard error of the lag at seconds t."""
-        away = np.asarray(t, np.float64) - self.pivot
+        when = np.asarray(t, np.float64)
+        if self.knots:
+            left, share = self._place(when)
+            error = np.array(self.errors)
+            return np.asarray(np.hypot((1 - share) * error[left], share * error[left + 1]))
+        away = when - self.pivot
         c = self.covariance
         return np.asarray(np.sqrt(c[0, 0] + 2 * away * c[0, 1] + away**2 * c[1, 1]))
+
+    def turned(self) -> Curve:
+        """The same seen from the other stream: minus the lag, along the other's seconds ``t + lag``."""
+        scale = 1 / (1 + self.drift)
+        return replace(
+            self,
+            offset=-self.offset,
+            drift=-self.drift * scale,
+            pivot=self.pivot + self.offset,
+            knots=tuple((t + lag, -lag) for t, lag in self.knots),
+            jumps=tuple((t + float(self.at(np.nextafter(t, -np.inf))), -size) for t, size in self.jumps),
+        )
+
+    def _place(self, t: Array) -> tuple[NDArray[np.int64], Array]:
+        """The knot in front of each t, and how far it is towards the next one (beyond 0..1 outside)."""
+        times = np.array([x for x, _ in self.knots])
+        left = np.clip(np.searchsorted(times, t, "right") - 1, 0, len(times) - 2)
+        run = times[left + 1] - times[left]
+        return left, np.where(run > 0, (t - times[left]) / np.where(run > 0, run, 1.0), 1.0)
 
 
 def fit_line(
@@ -57,7 +102,8 @@ def fit_line(
     *,
     pivot: float,
     typical: float = TYPICAL_DRIFT,
-) -> Line:
+    floors: Sequence[float] = (),
+) -> Curve:
     """A line by Theil and Sen's medians, then iteratively reweighted least squares (Tukey's biweight).
 
     Args:
@@ -67,6 +113,7 @@ def fit_line(
         groups: [n], which pair of signals a lag comes from; each group has a scale of its own.
         pivot: where the line's offset is stated, seconds.
         typical: deviation of the drifts to be expected, seconds per second.
+        floors: least deviation of a lag, seconds, for each group (default: 1 ms).
 
     >>> t = np.linspace(0, 60, 15); lag = 1.5 + 1e-4 * (t - 30); lag[3] += 0.03
     >>> line = fit_line(t, lag, np.ones(15), np.zeros(15, int), pivot=30.0)
@@ -75,37 +122,69 @@ def fit_line(
     """
     x = times - pivot
     slope = _theil_sen(x, lags, typical)
-    line = np.array([_weighted_median(lags - slope * x, weights), slope])
-    scale, root = np.ones(len(x)), np.ones(len(x))
-    covariance = np.zeros((2, 2))
+    start = np.array([weighted_median(lags - slope * x, weights), slope])
+    design = np.column_stack([np.ones(len(x)), x])
+    line, covariance = reweighted(design, lags, Weighed(weights, groups, tuple(floors)), start, typical)
+    residual = np.abs(lags - design @ line)
+    spread, inliers = closeness(residual, weights)
+    return Curve(float(line[0]), float(line[1]), pivot, covariance, spread, inliers, len(x))
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """How lags weigh: inverse variances up to a factor for each group, and each group's least deviation."""
+
+    weights: Array
+    groups: NDArray[np.int64]
+    floors: tuple[float, ...] = ()
+
+    def scales(self, residual: Array) -> Array:
+        """Deviation of each lag: its group's robust spread, by its weight within the group."""
+        out = np.empty(len(residual))
+        for g in np.unique(self.groups):
+            own = self.groups == g
+            relative = np.sqrt(self.weights[own] / np.median(self.weights[own])).clip(0.2, 3.0)
+            unit = 1.4826 * np.median(np.abs(residual[own]) * relative) * (1 + 2 / own.sum())
+            floor = self.floors[g] if self.floors else FLOOR
+            out[own] = (max(float(unit), floor) / relative).clip(floor / 2)
+        return out
+
+
+def reweighted(design: Array, lags: Array, weighed: Weighed, start: Array, typical: float) -> tuple[Array, Array]:
+    """Coefficients and their covariance: Tukey's biweight from a robust start.
+
+    The second column's coefficient is drawn towards 0 with deviation ``typical`` at the very end, when the lags'
+    own deviation is known: drawn before, it would seem the larger for it.
+    """
+    size = np.maximum(np.abs(design).max(axis=0), 1e-12)
+    found, root = start, np.ones(len(lags))
     for _ in range(30):
-        residual = lags - line[0] - line[1] * x
-        scale = _scales(residual, weights, groups)
-        root = np.clip(1 - (residual / (4.685 * scale)) ** 2, 0, None)
-        design = np.column_stack([np.ones(len(x)), x]) * (root / scale)[:, None]
-        normal = design.T @ design + np.diag([1e-6, typical**-2])
-        covariance = np.linalg.inv(normal)
-        new = covariance @ (design.T @ (lags * root / scale))
-        done = np.abs(new - line) @ [1, 1 + np.abs(x).max()] < 1e-7
-        line = new
+        residual = lags - design @ found
+        scale = weighed.scales(residual)
+        root = np.clip(1 - (residual / (CUT * scale)) ** 2, 0, None) / scale
+        new, _ = _solved(design / size, lags, root, 5 * typical * size[1])
+        done = np.abs(design @ (new / size - found)).max() < 1e-8
+        found = new / size
         if done:
             break
-    residual = np.abs(lags - line[0] - line[1] * x)
-    spread = 1.4826 * _weighted_median(residual, weights)
+    found, covariance = _solved(design / size, lags, root, typical * size[1])
+    return found / size, covariance / np.outer(size, size)
+
+
+def _solved(design: Array, lags: Array, root: Array, typical: float) -> tuple[Array, Array]:
+    """Least squares with rows weighed by ``root`` squared, and the covariance."""
+    prior = np.full(design.shape[1], 1e-6)
+    prior[1] = typical**-2
+    rows = design * root[:, None]
+    covariance = np.linalg.pinv(rows.T @ rows + np.diag(prior), hermitian=True)
+    return np.asarray(covariance @ (rows.T @ (lags * root))), np.asarray(covariance)
+
+
+def closeness(residual: Array, weights: Array) -> tuple[float, float]:
+    """Robust deviation of the residuals (not below 0), and the share of the weight within 12 ms."""
+    spread = 1.4826 * weighted_median(residual, weights)
     share = np.minimum(weights, 3 * np.median(weights))
-    inliers = float(share[residual < 0.012].sum() / max(share.sum(), 1e-12))
-    return Line(float(line[0]), float(line[1]), pivot, covariance, float(spread), inliers, len(x))
-
-
-def _scales(residual: Array, weights: Array, groups: NDArray[np.int64]) -> Array:
-    """Deviation of each lag: its group's robust spread, by its weight within the group; at least 1 ms."""
-    out = np.empty(len(residual))
-    for g in np.unique(groups):
-        own = groups == g
-        relative = np.sqrt(weights[own] / np.median(weights[own])).clip(0.2, 3.0)
-        unit = 1.4826 * np.median(np.abs(residual[own]) * relative) * (1 + 2 / own.sum())
-        out[own] = max(float(unit), 0.001) / relative
-    return out.clip(0.0005)
+    return float(spread), float(share[residual < 0.012].sum() / max(share.sum(), 1e-12))
 
 
 def _theil_sen(x: Array, lags: Array, typical: float) -> float:
@@ -122,7 +201,7 @@ def _theil_sen(x: Array, lags: Array, typical: float) -> float:
     return float(np.clip(slope, -5 * typical, 5 * typical))
 
 
-def _weighted_median(values: Array, weights: Array) -> float:
+def weighted_median(values: Array, weights: Array) -> float:
     order = np.argsort(values)
     total = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(total, total[-1] / 2)])

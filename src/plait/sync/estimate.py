@@ -4,35 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
+from functools import cached_property
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plait.streams.clock import Grid
 from plait.streams.stream import Stream
-from plait.sync.drift import Line
+from plait.streams.warp import Warp, Warped
+from plait.sync.consistency import Consistency, consistency
+from plait.sync.joint import CONTRADICTION, Joint, Placed, best_root, place_together
 from plait.sync.link import Limits, Link, activities, link, span_of
+from plait.sync.signals import Activity
 
-__all__ = ["ClockFix", "solve"]
+__all__ = ["JOINT", "ClockFix", "Solution", "solve", "solve_all"]
 
 Array = NDArray[np.float64]
 Devices = Mapping[str, Mapping[str, Stream]]
+Acts = dict[str, dict[str, Activity]]
+
+JOINT = "joint"
+"""In place of a reference: in each recording the device whose clock all others can be placed on best."""
+
+LEVEL = 2e-5
+"""A clock nearer to a straight line than this everywhere, seconds, or than a tenth of its own uncertainty, is one."""
 
 
 @dataclass(frozen=True)
 class ClockFix:
-    """One device of one recording: ``reference seconds = seconds * (1 + drift_ppm / 1e6) + offset``.
+    """One device of one recording: ``reference seconds = seconds * (1 + drift_ppm / 1e6) + offset``, or bent.
 
     Attributes:
         recording: its id.
         device: its streams' names, joined by '+'.
         streams: their names.
         reference: the reference device in this recording.
-        offset: seconds (nan: nothing was found).
+        offset: seconds (nan: nothing was found); of the line that fits best where the clock bends.
         drift_ppm: parts per million.
+        knots: (seconds, seconds to add), straight in between, where no one line is enough: instead of it.
+        jumps: (seconds, size in seconds) where samples were dropped: by the device, or by the reference where the
+            size is below 0. The knots hold them already.
+        rate: observations a second of the device's first regular stream; 0 without one.
         confidence: that the right peak was found at all, 0..1.
         uncertainty_s: the clock is right within so many seconds everywhere in the recording: two standard
-            errors at the worse end, with what the measure itself may be biased by.
+            errors at the worst place, with what the measure itself may be biased by.
         method: which pairs of streams told it, and through which device.
         applied: whether the clock is to be corrected.
         reason: why it is flagged; '' when it is not.
@@ -44,6 +60,9 @@ class ClockFix:
     reference: str
     offset: float = float("nan")
     drift_ppm: float = float("nan")
+    knots: tuple[tuple[float, float], ...] = ()
+    jumps: tuple[tuple[float, float], ...] = ()
+    rate: float = 0.0
     confidence: float = 0.0
     uncertainty_s: float = float("inf")
     method: str = "none"
@@ -54,155 +73,175 @@ class ClockFix:
     def flagged(self) -> bool:
         return bool(self.reason)
 
+    @cached_property
+    def warp(self) -> Warp:
+        """What is added to ``seconds * (1 + drift_ppm / 1e6) + offset``; nothing where the clock is straight."""
+        return Warp((float(self._line(t)), t + lag - float(self._line(t))) for t, lag in self.knots)
+
+    def seconds(self, t: Array | float) -> Array:
+        """Reference seconds of the device's seconds t."""
+        return self.warp(self._line(np.asarray(t, np.float64)))
+
+    def _line(self, t: Array | float) -> Array:
+        return np.asarray(t * (1 + self.drift_ppm * 1e-6) + self.offset)
+
+    @property
+    def bend_s(self) -> float:
+        """By how much the clock leaves its line, seconds, at most."""
+        return max((abs(add) for _, add in self.warp.points), default=0.0)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Everything about one recording: what was compared (``acts``, ``links``) and what came of it."""
+
+    recording: str
+    reference: str
+    fixes: tuple[ClockFix, ...]
+    consistency: Consistency
+    joint: Joint
+    acts: Acts
+    links: tuple[Link, ...]
+
 
 def solve(recording: str, devices: Devices, reference: str, limits: Limits) -> list[ClockFix]:
+    """The clocks of all devices but the reference; see `solve_all`."""
+    return list(solve_all(recording, devices, reference, limits).fixes)
+
+
+def solve_all(recording: str, devices: Devices, reference: str, limits: Limits) -> Solution:
     """The clocks of all devices but the reference, in least squares over every link that is sure.
 
-    A device that the reference says nothing about is placed through one that knows both.
+    A device that the reference says nothing about is placed through one that knows both. `JOINT` in place of the
+    reference takes the device that the others can be placed on best.
     """
-    acts, problems = {}, {}
+    acts: Acts = {}
+    problems: dict[str, list[str]] = {}
     for name, streams in devices.items():
         acts[name], problems[name] = activities(streams)
     links = [found for a, b in combinations(devices, 2) if (found := link(a, acts[a], b, acts[b], limits))]
-    links = [_towards(reference, one) for one in links]
     good = [one for one in links if one.confidence >= limits.sure]
-    known = _reachable(reference, good)
-    clocks = _least_squares(reference, sorted(known - {reference}), [g for g in good if g.a in known])
+    if reference == JOINT and JOINT not in devices:
+        reference = best_root(sorted(devices, key=lambda name: -len(devices[name])), good)
+    spans = {name: span_of(own) for name, own in acts.items() if own}
+    joint = place_together(reference, good, _horizon(spans, limits))
     fixes = []
     for name, streams in devices.items():
         if name == reference:
             continue
-        start = ClockFix(recording, name, tuple(streams), reference)
-        direct = next((one for one in links if {one.a, one.b} == {name, reference}), None)
-        if name in clocks:
-            (lo, hi), (first, last) = span_of(acts[name]), span_of(acts[reference])
-            span = (min(lo, first), max(hi, last))
-            fixes.append(_accepted(start, clocks[name], good, span, limits))
+        start = ClockFix(recording, name, tuple(streams), reference, rate=_rate(streams))
+        if name in joint.clocks:
+            touching = [one for one in joint.left_out if name in (one.link.a, one.link.b)]
+            spare = max((one.off for one in touching if not one.sure), default=0.0)
+            fixes.append(_accepted(start, joint.clocks[name], _both(spans, name, reference), limits, spare))
         else:
+            direct = next((one for one in links if {one.a, one.b} == {name, reference}), None)
             fixes.append(_refused(start, direct, [*problems[name], *problems[reference]]))
-    return fixes
+    return Solution(recording, reference, tuple(fixes), consistency(recording, joint), joint, acts, tuple(links))
 
 
-def _towards(reference: str, one: Link) -> Link:
-    """Links keep their direction, but one that ends in the reference is turned so that it starts there."""
-    if one.b != reference:
-        return one
-    line = one.line
-    pivot = line.pivot + line.offset
-    scale = 1 / (1 + line.drift)
-    turned = Line(-line.offset, -line.drift * scale, pivot, line.covariance, line.spread, line.inliers, line.n)
-    return Link(one.b, one.a, turned, one.confidence, one.bias, one.pairs)
+def _horizon(spans: Mapping[str, tuple[float, float]], limits: Limits) -> tuple[float, float]:
+    """From well before the first to well after the last second of any device."""
+    ends, margin = [end for span in spans.values() for end in span] or [0.0], 10.0 + 3 * limits.max_offset
+    return min(ends) - margin, max(ends) + margin
 
 
-def _reachable(start: str, links: Sequence[Link]) -> set[str]:
-    found = {start}
-    while more := {x for one in links if {one.a, one.b} & found for x in (one.a, one.b)} - found:
-        found |= more
-    return found
+def _both(spans: Mapping[str, tuple[float, float]], name: str, reference: str) -> tuple[float, float]:
+    (lo, hi), (first, last) = spans[name], spans[reference]
+    return min(lo, first), max(hi, last)
 
 
-@dataclass(frozen=True)
-class _Solved:
-    """``reference - own = line.at(own)``, and what it rests on."""
-
-    line: Line
-    worst_residual: float
+def _rate(streams: Mapping[str, Stream]) -> float:
+    rates = [s.clock.rate for s in streams.values() if isinstance(s.clock, Grid | Warped)]
+    return float(rates[0]) if rates else 0.0
 
 
-def _least_squares(reference: str, names: list[str], links: Sequence[Link]) -> dict[str, _Solved]:
-    """Offset and drift of each device, from two equations for each link (at its pivot and away).
-
-    A device's seconds t become ``t + offset + drift * (t - pivot)``. A link's lag takes b's seconds to a's, so
-    both must become the same.
-    """
-    if not names:
-        return {}
-    pivot = float(np.mean([one.line.pivot for one in links]))
-    rows, values = [], []
-    for one in links:
-        at = one.line.pivot + np.array([0.0, 20.0])
-        lag = one.line.at(at)
-        design = np.zeros((2, 2 * len(names)))
-        for device, sign, when in ((one.b, 1, at), (one.a, -1, at + lag)):
-            if device != reference:
-                design[:, 2 * names.index(device)] += sign
-                design[:, 2 * names.index(device) + 1] += sign * (when - pivot)
-        spread = np.column_stack([np.ones(2), [0.0, 20.0]])
-        whiten = np.linalg.inv(np.linalg.cholesky(spread @ one.covariance @ spread.T + 1e-14 * np.eye(2)))
-        rows.append(whiten @ design)
-        values.append(whiten @ lag)
-    design, target = np.concatenate(rows), np.concatenate(values)
-    covariance: Array = np.linalg.inv(design.T @ design).astype(np.float64)
-    found = covariance @ design.T @ target
-    off = np.abs(target - design @ found).reshape(-1, 2).max(axis=1)
-    solved = {}
-    for i, name in enumerate(names):
-        own = slice(2 * i, 2 * i + 2)
-        touching = [o for o, one in zip(off, links) if name in (one.a, one.b)]
-        line = Line(float(found[2 * i]), float(found[2 * i + 1]), pivot, covariance[own, own], 0.0, 1.0, len(touching))
-        solved[name] = _Solved(line, float(max(touching)))
-    return solved
-
-
-def _accepted(
-    start: ClockFix, clock: _Solved, good: Sequence[Link], span: tuple[float, float], limits: Limits
-) -> ClockFix:
-    confidence, way = _best_way(start.device, start.reference, good)
-    line = clock.line
-    uncertainty = 2 * float(line.error_at(np.array(span)).max())
+def _accepted(start: ClockFix, clock: Placed, span: tuple[float, float], limits: Limits, left_out: float) -> ClockFix:
+    uncertainty = 2 * float(clock.error_at(np.linspace(*span, 17)).max())
+    found = _described(start, clock, span, max(LEVEL, uncertainty / 10))
     reason = ""
-    if clock.worst_residual > 6:
-        reason = f"the devices contradict each other by {clock.worst_residual:.0f} standard errors"
-    elif abs(line.drift) * 1e6 > limits.max_drift_ppm or abs(line.offset) > 2 * limits.max_offset:
-        reason = f"drift {line.drift * 1e6:.0f} ppm or offset {line.offset:.2f} s is beyond the limits"
+    if clock.worst > CONTRADICTION:
+        reason = f"the devices contradict each other by {clock.worst:.0f} standard errors"
+    elif abs(found.drift_ppm) > limits.max_drift_ppm or abs(found.offset) > 2 * limits.max_offset:
+        reason = f"drift {found.drift_ppm:.0f} ppm or offset {found.offset:.2f} s is beyond the limits"
     elif uncertainty > 5 * limits.tolerance:
         reason = f"uncertain by {uncertainty * 1e3:.0f} ms"
     applied = not reason
-    if applied and uncertainty > limits.tolerance:
+    if applied and left_out > limits.tolerance:
+        reason = f"corrected, but a less sure comparison that was left out is {left_out * 1e3:.0f} ms off"
+    elif applied and uncertainty > limits.tolerance:
         reason = f"corrected, but uncertain by {uncertainty * 1e3:.0f} ms"
-    drift = round(line.drift * 1e6, 3)
+    return replace(found, uncertainty_s=round(uncertainty, 6), applied=applied, reason=reason)
+
+
+def _described(start: ClockFix, clock: Placed, span: tuple[float, float], level: float) -> ClockFix:
+    """Offset, drift and knots of a clock, and how it was found."""
+    t = np.linspace(*span, 201)
+    lag, middle = clock.warp(t) - t, (span[0] + span[1]) / 2
+    slope, mean = np.polyfit(t - middle, lag, 1)
+    drift = round(float(slope) * 1e6, 3)
+    straight = np.abs(lag - mean - slope * (t - middle)).max() < level
+    knots = () if straight else _knots(clock.warp, span, level)
+    confidence = float(np.prod([one.confidence for one in clock.way]))
     return replace(
         start,
-        offset=round(line.offset - drift * 1e-6 * line.pivot, 6),
+        offset=round(float(mean) - drift * 1e-6 * middle, 6),
         drift_ppm=drift,
+        knots=knots,
+        jumps=_jumps(knots),
         confidence=round(confidence, 6),
-        uncertainty_s=round(uncertainty, 6),
-        method=_method(start.device, start.reference, way, good),
-        applied=applied,
-        reason=reason,
+        method=_method(start.device, start.reference, clock),
     )
 
 
-def _best_way(device: str, reference: str, good: Sequence[Link]) -> tuple[float, list[Link]]:
-    """The surest chain of links from the reference, and the product of their confidences."""
-    best: dict[str, tuple[float, list[Link]]] = {reference: (0.0, [])}
-    for _ in good:
-        for one in good:
-            for here, there in ((one.a, one.b), (one.b, one.a)):
-                cost = best[here][0] + float(one.covariance[0, 0]) if here in best else np.inf
-                if cost < best.get(there, (np.inf, []))[0]:
-                    best[there] = (cost, [*best[here][1], one])
-    way = best[device][1]
-    return float(np.prod([one.confidence for one in way])), way
+def _knots(warp: Warp, span: tuple[float, float], level: float) -> tuple[tuple[float, float], ...]:
+    """What is added from end to end of the span, at the few points that keep it true to ``level`` seconds."""
+    lo, hi = span
+    first, last = (float(warp(end)) - end for end in span)
+    points = np.array([(lo, first), *(p for p in warp.points if lo < p[0] < hi), (hi, last)])
+    return tuple((round(float(t), 6), round(float(add), 7)) for t, add in points[_needed(points, level)])
 
 
-def _method(device: str, reference: str, way: Sequence[Link], good: Sequence[Link]) -> str:
-    between = [x for one in way for x in (one.a, one.b) if x not in (device, reference)]
-    pairs = " ".join(p for one in way for p in one.pairs)
-    others = sum(device in (one.a, one.b) for one in good) - 1
+def _needed(points: Array, level: float) -> list[int]:
+    """Points without which the others' polygon would be off by more than ``level`` (Douglas and Peucker, 1973)."""
+    kept, open_ends = [0, len(points) - 1], [(0, len(points) - 1)]
+    while open_ends:
+        i, j = open_ends.pop()
+        if j - i < 2:
+            continue
+        (a, x), (b, y), inner = points[i], points[j], points[i + 1 : j]
+        off = np.abs(inner[:, 1] - x - (y - x) * (inner[:, 0] - a) / max(b - a, 1e-9))
+        k = i + 1 + int(np.argmax(off))
+        if off.max() > level:
+            kept.append(k)
+            open_ends += [(i, k), (k, j)]
+    return sorted(kept)
+
+
+def _jumps(knots: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+    """Where a clock leaps ahead (above 0) or stands still (below)."""
+    steps = ((t, after - add, later - t) for (t, add), (later, after) in pairwise(knots))
+    return tuple((t, round(size, 6)) for t, size, run in steps if abs(size) > max(0.5 * run, 0.001))
+
+
+def _method(device: str, reference: str, clock: Placed) -> str:
+    between = [x for one in clock.way for x in (one.a, one.b) if x not in (device, reference)]
+    pairs = " ".join(p for one in clock.way for p in one.pairs)
     through = f"through {between[0]}: " if between else ""
-    return f"{through}{pairs}" + (f", and {others} more" if others > 0 else "")
+    return f"{through}{pairs}" + (f", and {clock.links - 1} more" if clock.links > 1 else "")
 
 
 def _refused(start: ClockFix, direct: Link | None, problems: Sequence[str]) -> ClockFix:
     if direct is None:
         return replace(start, reason="; ".join(problems) or "nothing in it can be compared with another device")
-    line, drift = direct.line, round(direct.line.drift * 1e6, 3)
+    line = direct.line if direct.b == start.device else direct.line.turned()
+    drift = round(line.drift * 1e6, 3)
+    why = direct.doubt or "no common events found"
     return replace(
         start,
         offset=round(line.offset - drift * 1e-6 * line.pivot, 6),
         drift_ppm=drift,
         confidence=round(direct.confidence, 6),
         method=" ".join(direct.pairs),
-        reason=f"no common events found (confidence {direct.confidence:.2f}); the clock was left as it is",
+        reason=f"{why} (confidence {direct.confidence:.2f}); the clock was left as it is",
     )

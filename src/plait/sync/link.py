@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import DataError, PlaitError
 from plait.streams.stream import Stream
-from plait.sync.drift import Line, fit_line
-from plait.sync.offset import Lags, Peak, best_line, correlations, local_lags
+from plait.sync.drift import TYPICAL_DRIFT, Curve
+from plait.sync.jumps import Path, best_path
+from plait.sync.measure import Measured, measured, place_jump
+from plait.sync.offset import Lags, Peak, correlations, edges_of
+from plait.sync.pieces import fit_curve
 from plait.sync.signals import Activity, activity
 
 __all__ = ["Limits", "Link", "activities", "link", "span_of"]
 
 Array = NDArray[np.float64]
-
-NEAR = 0.04
-"""Windows are searched for their lag within this many seconds of the coarse line."""
+Pair = tuple[Activity, Activity]
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,26 @@ class Limits:
 
 @dataclass(frozen=True)
 class Link:
-    """What one device's streams say of another's clock: ``seconds of a - seconds of b`` along b's seconds."""
+    """What one device's streams say of another's clock: ``seconds of a - seconds of b`` along b's seconds.
+
+    Attributes:
+        a, b: the devices.
+        line: the lag over b's seconds.
+        confidence: that the right peak was found at all, 0..1.
+        bias: what the measure itself may be off by, seconds (two standard errors).
+        pairs: which streams were compared, ``'x~y'``.
+        lags: what the line was fitted to, for plots: one `Lags` a pair of streams.
+        doubt: why the confidence is less than the match as a whole has, '' where it is not.
+    """
 
     a: str
     b: str
-    line: Line
+    line: Curve
     confidence: float
     bias: float
     pairs: tuple[str, ...]
+    lags: tuple[Lags, ...] = ()
+    doubt: str = ""
 
     @property
     def covariance(self) -> Array:
@@ -76,47 +89,49 @@ def link(a: str, xs: Mapping[str, Activity], b: str, ys: Mapping[str, Activity],
     """Place device b's clock against a's by every pair of their streams, or None if nothing can be compared."""
     if not xs or not ys:
         return None
+    pairs = {f"{p}~{q}": (xs[p], ys[q]) for p in xs for q in ys}
     lo, hi = span_of(ys)
-    pivot, drift = (lo + hi) / 2, limits.max_drift_ppm * 1e-6
-    reach = limits.max_offset + drift * (hi - lo) / 2 + 0.1
-    length = float(np.clip((hi - lo) / 6, 2, 30))
-    pairs = [(p, q) for p in xs for q in ys]
-    peak = best_line([correlations(xs[p], ys[q], reach, length) for p, q in pairs], limits.max_offset, drift, pivot)
-    fine = float(np.clip((hi - lo) / 15, 2, 8))
-    lags = [local_lags(xs[p], ys[q], peak, fine, NEAR) for p, q in pairs]
+    path = _path(list(pairs.values()), lo, hi, limits)
+    found = {name: measured(x, y, path, score) for (name, (x, y)), score in zip(pairs.items(), path.peak.scores)}
+    best = min(found, key=lambda name: found[name].bias)
+    confidence = path.peak.confidence * (0.5 if path.unsure else 1.0)
+    kept = {name: each for name, each in found.items() if len(each.lags.times)}
+    lags = tuple(replace(each.lags, pair=name) for name, each in kept.items())
     if sum(len(each.times) for each in lags) < 3:
-        return None
-    line = fit_line(*_stacked(lags), pivot=pivot)
-    steps = [max(xs[p].step, ys[q].step) for p, q in pairs]
-    names = tuple(f"{p}~{q}" for p, q in pairs)
-    return Link(a, b, line, _confidence(peak, line), _bias(peak, min(steps)), names)
+        line = _rough(path.peak, found[best])
+        return Link(a, b, line, confidence, found[best].bias, tuple(pairs), lags, path.unsure)
+    curve = fit_curve(
+        lags,
+        pivot=(lo + hi) / 2,
+        span=(lo, hi),
+        floors=[_floor(each, found[best]) for each in kept.values()],
+        least=limits.tolerance / 5,
+        jumps=[(early + late) / 2 for early, late, _ in path.jumps],
+        place=lambda *at: place_jump(*pairs[best], *at),
+    )
+    return Link(a, b, curve, confidence, found[best].bias, tuple(pairs), lags, path.unsure)
+
+
+def _rough(peak: Peak, found: Measured) -> Curve:
+    """The line as all windows together have it, where they say too little one by one."""
+    covariance = np.diag([found.error**2, TYPICAL_DRIFT**2])
+    return Curve(peak.offset + found.off, peak.drift, peak.pivot, covariance, found.error, 0.0, 0)
+
+
+def _path(pairs: Sequence[Pair], lo: float, hi: float, limits: Limits) -> Path:
+    """Where the two devices are alike, roughly."""
+    drift = limits.max_drift_ppm * 1e-6
+    reach = limits.max_offset + drift * (hi - lo) / 2 + 0.1
+    edges = edges_of(lo, hi, reach, sum(len(x.views) * len(y.views) for x, y in pairs))
+    return best_path(
+        [correlations(x.views, y.views, edges, reach) for x, y in pairs], limits.max_offset, drift, (lo + hi) / 2
+    )
+
+
+def _floor(each: Measured, best: Measured) -> float:
+    """What a lag may be off by. A measure that is biased more than another must not outweigh it by many windows."""
+    return float(each.floor if each is best else np.hypot(each.floor, each.bias * np.sqrt(len(each.lags.times))))
 
 
 def span_of(acts: Mapping[str, Activity]) -> tuple[float, float]:
     return min(a.clock.start for a in acts.values()), max(a.clock.stop for a in acts.values())
-
-
-def _stacked(lags: Sequence[Lags]) -> tuple[Array, Array, Array, NDArray[np.int64]]:
-    groups = np.concatenate([np.full(len(each.times), i) for i, each in enumerate(lags)])
-    times, values, weights = (np.concatenate([getattr(e, f) for e in lags]) for f in ("times", "lags", "weights"))
-    return times, values, weights, groups
-
-
-def _bias(peak: Peak, step: float) -> float:
-    """What the measure itself may be off by, seconds, however many windows agree.
-
-    Sound under noise seems to begin 1.5 ms later; pictures say little between two frames. And signals that are
-    not much alike need not peak at the same instant: by 40 to 70 ms in the GRID corpus, between where a word is
-    said to begin and where its sound rises most (correlation 0.45).
-    """
-    return 0.0015 + 0.05 * step + 0.06 * float(np.clip((0.6 - peak.likeness) / 0.2, 0, 1))
-
-
-def _confidence(peak: Peak, line: Line) -> float:
-    """The coarse peak must be no accident, stand well out of the rest, and the windows must agree with it.
-
-    Between recordings that have nothing in common the height stays below 7 or so deviations.
-    """
-    high = 1 / (1 + np.exp(-np.clip((peak.height - 9) / 0.6, -50, 50)))
-    agree = float(np.clip((line.inliers - 0.4) / 0.3, 0, 1))
-    return float(peak.confidence * high * agree)

@@ -1,227 +1,228 @@
-"""By how much two signals are displaced: normalised cross-correlation, wide and coarse, then fine in windows.
+"""By how much two devices are displaced: every view of one correlated with every view of the other, wide and coarse.
 
 A lag is *seconds of x minus seconds of y at the same event*: ``x(t + lag) ~ y(t)``. With clocks that drift, the
 lag changes along the recording, so windows are correlated one by one and their correlations summed along
-straight lines ``lag = offset + drift * (t - pivot)``; the best line wins (a filter matched to both at once).
+straight lines ``lag = offset + drift * (t - pivot)`` (a filter matched to both at once). What each pair of views
+says of a line is its Bayes factor: how much more probable the correlation is if the two have something in common
+there than if they have not. The best line's share of all lines is the confidence in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 
-from plait.sync.signals import RATE, Activity
+from plait.sync.views import COARSE, View
 
-__all__ = ["Correlations", "Lags", "Peak", "best_line", "correlations", "local_lags"]
+__all__ = ["Correlations", "Lags", "Peak", "best_line", "correlations", "edges_of"]
 
 Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-APART = 0.1
-"""Peaks nearer to one another than this many seconds count as one."""
+APART = 0.25
+"""Lags nearer to one another than this many seconds count as one."""
+
+STRENGTH = 8.0
+"""Deviation of the scores to be expected where there is something in common."""
+
+TEMPER = 0.9
+"""Evidence is counted at this share, for the views' noise is not quite as simple as assumed."""
+
+USUAL_DRIFT = 200e-6
+"""Drifts beyond so many seconds per second are rare."""
+
+MOST = 30_000_000
+"""Numbers held at once: with a wide search the windows grow longer."""
 
 
 @dataclass(frozen=True)
 class Correlations:
-    """Windows of y against x at every lag.
+    """Windows of y against x at every lag, for every pair of views.
 
     Attributes:
-        times: [w], seconds of y at the windows' middles.
-        product: [w, lags], sums of products; the middle column is lag 0, columns 1 / `RATE` apart.
-        energy: [w, lags], sums of squares of x under the window.
-        own: [w], sums of squares of y in the window.
-        common: [w, lags], seconds in which both are known.
+        edges: [windows + 1], numbers of y's observations between which the windows lie.
+        product: [pairs, windows, lags], sums of products; the middle column is lag 0, columns 1 / `COARSE` apart.
+        spread: [pairs, windows, lags], variance of the product if nothing is in common: the geometric mean of the
+            product of the energies (too small where both are lively at once by chance) and the sum of squared
+            products (too large where they are for a reason).
+        common: [windows, lags], observations known to both.
     """
 
-    times: Array
-    product: Array
-    energy: Array
-    own: Array
-    common: Array
+    edges: Ints
+    product: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    common: NDArray[np.float32]
+
+    @property
+    def times(self) -> Array:
+        """The windows' middles, seconds of y, [windows]."""
+        return np.asarray((self.edges[1:] + self.edges[:-1] - 1) / 2 / COARSE)
 
     @property
     def reach(self) -> int:
-        return int(self.product.shape[1] // 2)
+        return int(self.product.shape[2] // 2)
 
 
 @dataclass(frozen=True)
 class Peak:
-    """The best line: lag ``offset + drift * (t - pivot)`` at second t of y, and how far it stands out.
+    """The best line: lag ``offset + drift * (t - pivot)`` at second t of y.
 
-    ``height`` is in deviations of the scores at all other offsets. ``confidence`` is 1 - p, p being the chance
-    that the highest of unrelated peaks exceeds the next one by so much (their upper tail taken as exponential,
-    its scale measured on the runners-up). ``likeness`` is the correlation there, of the pair that is most alike.
+    Attributes:
+        scores: for each pair of streams [pairs of views], the correlations there in deviations of chance.
+        evidence: natural logarithm of the Bayes factor, all pairs together.
+        confidence: the line's share of all lines (and of there being none), 0..1.
     """
 
     offset: float
     drift: float
     pivot: float
-    height: float
+    scores: tuple[Array, ...]
+    evidence: float
     confidence: float
-    likeness: float
 
-    def at(self, t: Array) -> Array:
-        return np.asarray(self.offset + self.drift * (t - self.pivot))
+    def at(self, t: Array | float) -> Array:
+        return np.asarray(self.offset + self.drift * (np.asarray(t) - self.pivot))
 
 
 @dataclass(frozen=True)
 class Lags:
-    """Lags of windows: at ``times`` [n] s of y, ``lags`` [n] s, ``weights`` [n] (inverse variance, scaled)."""
+    """Lags of windows: at ``times`` [n] s of y, ``lags`` [n] s, ``weights`` [n] (inverse variance, scaled).
+
+    ``pair`` names the two streams, ``'x~y'``.
+    """
 
     times: Array
     lags: Array
     weights: Array
+    pair: str = ""
 
 
-def _run(act: Activity, lo: int, hi: int) -> tuple[Array, Array]:
-    """Values and knownness at the observations lo..hi counted from second 0; zeros outside."""
-    first = round(act.clock.start * RATE)
-    values, known = np.zeros(hi - lo), np.zeros(hi - lo)
-    a, b = max(lo, first), min(hi, first + len(act.clock))
+def edges_of(start: float, stop: float, reach: float, pairs: int) -> Ints:
+    """Windows of 2 to 5 s, or longer where there would be too many, as numbers of observations."""
+    first, last = round(start * COARSE), max(round(stop * COARSE), round(start * COARSE) + 1)
+    span = (last - first) / COARSE
+    most = max(int(MOST / (2 * pairs * (2 * reach + 10) * COARSE)), 6)
+    count = int(np.clip(span / float(np.clip(span / 12, 2, 5)), 1, min(most, 600)))
+    return np.round(np.linspace(first, last, count + 1)).astype(np.int64)
+
+
+def _windows(values: Array, first: int, edges: Ints, margin: int) -> Array:
+    """Values between each two edges and ``margin`` more on both sides, zeros outside, [windows, longest]."""
+    size = int(np.diff(edges).max()) + 2 * margin
+    lo, hi = int(edges[0]) - margin, int(edges[-1]) + margin + size
+    line = np.zeros(hi - lo, np.float32)
+    a, b = max(lo, first), min(hi, first + len(values))
     if b > a:
-        values[a - lo : b - lo] = act.values[a - first : b - first]
-        known[a - lo : b - lo] = act.known[a - first : b - first]
-    return values, known
+        line[a - lo : b - lo] = values[a - first : b - first]
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(line, size)[edges[:-1] - edges[0]])
 
 
-def _windows(act: Activity, length: float) -> list[tuple[int, int]]:
-    first = round(act.clock.start * RATE)
-    count = max(round(len(act.clock) / (length * RATE)), 1)
-    edges = np.round(np.linspace(first, first + len(act.clock), count + 1)).astype(int)
-    return list(zip(edges[:-1].tolist(), edges[1:].tolist()))
+def _spectra(view: View, values: Array, edges: Ints, margin: int, size: int) -> NDArray[np.complex64]:
+    cut = _windows(values, view.first, edges, margin)
+    if not margin:
+        cut = np.where(np.arange(cut.shape[1]) < np.diff(edges)[:, None], cut, np.float32(0))
+    return np.asarray(rfft(cut, size, axis=1))
 
 
-def _sliding(values: Array, size: int) -> Array:
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    return np.asarray(total[size:] - total[:-size])
+def correlations(xs: Sequence[View], ys: Sequence[View], edges: Ints, reach: float) -> Correlations:
+    """Correlate windows of every y with every x at every lag within ``reach`` seconds.
 
-
-def correlations(x: Activity, y: Activity, max_lag: float, length: float) -> Correlations:
-    """Correlate windows of ``length`` seconds of y with x at every lag within ``max_lag`` seconds.
-
-    >>> from plait.streams.stream import Stream
-    >>> from plait.sync.signals import activity
-    >>> rng = np.random.default_rng(0); taps = np.sort(rng.uniform(1, 19, 40))
-    >>> y = activity(Stream.of(["x"] * 40, spans=(taps, taps)))
-    >>> x = activity(Stream.of(["x"] * 40, spans=(taps + 0.5, taps + 0.5)))
-    >>> got = correlations(x, y, 2.0, 5.0)
-    >>> (int(np.argmax(got.product.sum(0))) - got.reach) / RATE
+    >>> from plait.sync.views import view
+    >>> rng = np.random.default_rng(0); t = np.arange(3000) / 50; noise = rng.standard_normal(3100)
+    >>> x, y = view("x", t, noise[:3000]), view("y", t, noise[25:3025])
+    >>> got = correlations([x], [y], edges_of(0, 60, 2.0, 1), 2.0)
+    >>> (int(np.argmax(got.product[0].sum(axis=0))) - got.reach) / COARSE
     0.5
     """
-    reach = round(max_lag * RATE)
-    parts: tuple[list[Array], ...] = ([], [], [])
-    times, own = [], []
-    for lo, hi in _windows(y, length):
-        values, known = _run(y, lo, hi)
-        other, other_known = _run(x, lo - reach, hi + reach)
-        size = next_fast_len(len(other) + len(values))
-        product = irfft(rfft(other, size) * np.conj(rfft(values, size)), size)[: 2 * reach + 1]
-        for part, row in zip(
-            parts,
-            (product, _sliding(other**2, hi - lo), _sliding(other_known, hi - lo) * known.mean() / RATE),
-        ):
-            part.append(row)
-        times.append((lo + hi - 1) / 2 / RATE)
-        own.append(float((values**2).sum()))
-    product, energy, common = (np.stack(p) for p in parts)
-    return Correlations(np.array(times), product, energy, np.array(own), common)
+    margin = round(reach * COARSE)
+    size = next_fast_len(2 * int(np.diff(edges).max()) + 2 * margin, real=True)
+
+    def against(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDArray[np.float32]:
+        return np.asarray(irfft(a * np.conj(b), size, axis=1)[:, : 2 * margin + 1], np.float32)
+
+    long = np.diff(edges)
+    wide, short = ([_spectra(v, v.white, edges, m, size) for v in vs] for vs, m in ((xs, margin), (ys, 0)))
+    wide2, short2 = ([_spectra(v, v.white**2, edges, m, size) for v in vs] for vs, m in ((xs, margin), (ys, 0)))
+    energy = [_under(_windows(v.white**2, v.first, edges, margin), long, margin) for v in xs]
+    own = [_under(_windows(v.white**2, v.first, edges, 0), long, 0) / long[:, None] for v in ys]
+    both = np.stack([np.maximum(against(a, b), 0) for a, b in product(wide2, short2)])
+    seen = [_spectra(v[0], v[0].known.astype(float), edges, m, size) for v, m in ((xs, margin), (ys, 0))]
+    return Correlations(
+        edges,
+        np.stack([against(a, b) for a, b in product(wide, short)]),
+        np.sqrt(both * np.stack([a * b for a, b in product(energy, own)])),
+        np.maximum(against(seen[0], seen[1]), 0),
+    )
 
 
-def best_line(pairs: Sequence[Correlations], max_offset: float, max_drift: float, pivot: float) -> Peak:
-    """The line that fits all pairs of signals best; ``max_drift`` in seconds per second.
+def _under(squares: Array, long: Ints, margin: int) -> NDArray[np.float32]:
+    """Sums of squares under each window at every lag, [windows, lags]."""
+    total = np.concatenate([np.zeros((len(squares), 1)), np.cumsum(squares, axis=1, dtype=np.float64)], axis=1)
+    at = np.arange(2 * margin + 1)
+    return np.asarray(np.take_along_axis(total, at + long[:, None], 1) - total[:, at], np.float32)
 
-    Each pair's scores are measured in their own deviations and weighted by how far their best stands out.
-    Offsets at which less than half of the windows' time is known to both are left out.
+
+def best_line(
+    found: Sequence[Correlations], max_offset: float, max_drift: float, pivot: float, aside: Array | None = None
+) -> Peak:
+    """The line that all pairs of streams speak for most; ``max_drift`` in seconds per second.
+
+    Offsets at which less than a quarter of the windows' time is known to both are left out. ``aside`` [windows]
+    are seconds by which each window's lag is known to lie off the line.
     """
-    half = max(float(np.abs(p.times - pivot).max()) for p in pairs)
-    n = int(np.ceil(max_drift * half / 0.008)) if half > 0 else 0
+    times = found[0].times
+    half = float(np.abs(times - pivot).max())
+    n = int(np.ceil(max_drift * half * COARSE)) if half > 0 else 0
     drifts = np.linspace(-max_drift, max_drift, 2 * n + 1) if n else np.zeros(1)
-    reach = round(max_offset * RATE)
-    total, likeness = np.zeros((len(drifts), 2 * reach + 1)), np.zeros((len(drifts), 2 * reach + 1))
-    for pair in pairs:
-        scores = np.stack([_along(pair, d, pivot, reach) for d in drifts])
-        spread = max(float(scores[scores != 0].std()) if (scores != 0).any() else 0.0, 1e-9)
-        likeness = np.maximum(likeness, scores)
-        total += scores * (max(float(scores.max()) / spread - 2, 0.2) / spread)
-    row, column = np.unravel_index(int(np.argmax(total)), total.shape)
-    height, confidence = _standing_out(total.max(axis=0), int(column))
-    near = likeness[row, max(int(column) - 2, 0) : int(column) + 3]
-    offset, drift = (int(column) - reach) / RATE, float(drifts[row])
-    return Peak(offset, drift, pivot, height, confidence, float(near.max()))
+    reach = min(round(max_offset * COARSE), found[0].reach)
+    off = np.zeros(len(times)) if aside is None else aside
+    scores = [np.stack([_along(each, d * (times - pivot) + off, reach) for d in drifts]) for each in found]
+    scores = [each / _chance(each) for each in scores]
+    total = np.sum([_evidence(each) for each in scores], axis=0) - np.log1p((drifts / USUAL_DRIFT) ** 2)[:, None]
+    row, column = (int(i) for i in np.unravel_index(int(np.argmax(total)), total.shape))
+    best = tuple(each[row, :, column] for each in scores)
+    offset = (column - reach) / COARSE
+    return Peak(offset, float(drifts[row]), pivot, best, float(total[row, column]), _share(total, column))
 
 
-def _along(pair: Correlations, drift: float, pivot: float, reach: int) -> Array:
-    """Normalised correlation summed over the windows along lines of one slope, [2 reach + 1] offsets."""
-    shift = np.round(drift * (pair.times - pivot) * RATE).astype(int)
-    product, energy, common = np.zeros(2 * reach + 1), np.zeros(2 * reach + 1), np.zeros(2 * reach + 1)
-    for i, s in enumerate(np.clip(shift, reach - pair.reach, pair.reach - reach)):
-        cut = slice(pair.reach - reach + s, pair.reach + reach + s + 1)
-        product += pair.product[i, cut]
-        energy += pair.energy[i, cut]
-        common += pair.common[i, cut]
-    score = product / np.sqrt(np.maximum(energy * pair.own.sum(), 1e-9))
-    return np.where(common >= 0.5 * common.max(), score, 0.0)
+def _along(found: Correlations, lags: Array, reach: int) -> Array:
+    """Correlations summed over the windows, each so many seconds aside, in deviations of chance, [pairs, offsets]."""
+    shift = np.round(lags * COARSE).astype(int)
+    total = np.zeros((found.product.shape[0], 2 * reach + 1))
+    spread, common = np.zeros_like(total), np.zeros(2 * reach + 1)
+    for i, s in enumerate(np.clip(shift, reach - found.reach, found.reach - reach)):
+        cut = slice(found.reach - reach + s, found.reach + reach + s + 1)
+        total += found.product[:, i, cut]
+        spread += found.spread[:, i, cut]
+        common += found.common[i, cut]
+    enough = common >= max(0.25 * float(common.max()), COARSE)
+    return np.where(enough & (spread > 0), total / np.sqrt(np.maximum(spread, 1.0)), 0.0)
 
 
-def _standing_out(scores: Array, best: int, rank: int = 12) -> tuple[float, float]:
-    """How far the best offset stands out, in deviations of the rest, and the confidence in it."""
-    inner = (scores[1:-1] >= scores[:-2]) & (scores[1:-1] > scores[2:])
-    order = [best, *(i for i in 1 + np.flatnonzero(inner)[np.argsort(-scores[1:-1][inner])] if i != best)]
-    kept: list[int] = []
-    for i in order:
-        if all(abs(i - k) > APART * RATE for k in kept):
-            kept.append(int(i))
-        if len(kept) > rank:
-            break
-    away = np.abs(np.arange(len(scores)) - best) > APART * RATE
-    away &= scores != 0
-    if len(kept) < 4 or not away.any():
-        return 0.0, 0.0
-    height = float((scores[best] - scores[away].mean()) / max(float(scores[away].std()), 1e-9))
-    tops = scores[kept]
-    tail = max(float(tops[1:-1].mean() - tops[-1]), 1e-9)
-    return height, float(1 - np.exp(-max(tops[0] - tops[1], 0) / tail))
+def _chance(scores: Array) -> Array:
+    """The deviation that each pair's scores have at most lags; at least 1, as theory has it, [pairs, 1]."""
+    some = np.abs(scores).transpose(1, 0, 2).reshape(scores.shape[1], -1)
+    typical = np.array([np.median(s[s > 0]) if (s > 0).any() else 1.0 for s in some])
+    return np.maximum(typical / 0.6745, 1.0)[:, None]
 
 
-def local_lags(x: Activity, y: Activity, guess: Peak, length: float, reach: float) -> Lags:
-    """The lag of each window of ``length`` seconds within ``reach`` seconds of the guess.
-
-    The peak is placed to a fraction of a step by a parabola through the best lag and its neighbours. A window
-    weighs by its energy, how well it fits and how sharp its peak is (the Cramér-Rao bound of a delay). Windows
-    whose best lag lies at the edge of the search say nothing and are left out.
-    """
-    found: list[tuple[float, float, float]] = []
-    span = round(reach * RATE)
-    for lo, hi in _windows(y, length):
-        values, known = _run(y, lo, hi)
-        middle = (lo + hi - 1) / 2 / RATE
-        centre = round(float(guess.at(np.array(middle))) * RATE)
-        other, other_known = _run(x, lo + centre - span, hi + centre + span)
-        own = float((values**2).sum())
-        if known.mean() < 0.5 or other_known.mean() < 0.5 or own < 0.02 * len(values):
-            continue
-        score = np.correlate(other, values, "valid")
-        score = score / np.sqrt(np.maximum(_sliding(other**2, len(values)), 0.02 * len(values)) * own)
-        place = _peak(score)
-        if place is not None:
-            at, r, bend = place
-            weight = own * bend * r**2 / (1.02 - min(r, 1.0) ** 2)
-            moment = float((np.arange(lo, hi) * values**2).sum()) / own / RATE
-            found.append((moment, (centre - span + at) / RATE, weight))
-    table = np.array(found).reshape(-1, 3)
-    return Lags(table[:, 0], table[:, 1], table[:, 2])
+def _evidence(scores: Array) -> Array:
+    """Logarithm of the Bayes factor for one of the pairs of views having something in common, [drifts, offsets]."""
+    gain = STRENGTH**2 / (1 + STRENGTH**2)
+    each = TEMPER * 0.5 * gain * scores**2
+    top = each.max(axis=1)
+    return np.asarray(top + np.log(np.exp(each - top[:, None]).mean(axis=1)) - 0.5 * np.log(1 + STRENGTH**2))
 
 
-def _peak(score: Array) -> tuple[float, float, float] | None:
-    """Place, height and curvature of the highest point, or None at an edge or where nothing correlates."""
-    i = int(np.argmax(score))
-    if i in (0, len(score) - 1) or score[i] <= 0.1:
-        return None
-    left, top, right = (float(v) for v in score[i - 1 : i + 2])
-    bend = 2 * top - left - right
-    if bend <= 0:
-        return None
-    return i + 0.5 * (right - left) / bend, top, bend
+def _share(total: Array, best: int) -> float:
+    """The share of the best line and its neighbours in all lines, and of there being none at all."""
+    top = float(total.max())
+    each = np.exp(total - top).max(axis=0)
+    near = np.abs(np.arange(len(each)) - best) <= APART * COARSE
+    rest = float(each[~near].sum()) + total.size / 3 * float(np.exp(-top))
+    return 1 / (1 + rest)

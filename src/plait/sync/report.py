@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from plait.recipe import suggest
 from plait.streams.corpus import Corpus, RecordingEntry, StreamEntry, write_manifest
 from plait.streams.recording import Recording
 from plait.streams.stream import Stream
+from plait.streams.warp import Warp
 from plait.streams.workers import in_order
-from plait.sync.estimate import ClockFix, solve
+from plait.sync.consistency import Consistency
+from plait.sync.estimate import JOINT, ClockFix, solve_all
 from plait.sync.link import Limits
 
 __all__ = ["SyncReport", "corrected_entry", "devices_of", "synchronise", "write_synced"]
@@ -30,11 +33,13 @@ class SyncReport:
         reference: names of the streams whose clock all others are brought to.
         fixes: one a recording and device.
         recordings: how many were looked at.
+        consistency: of each recording with three devices or more, whether they agree.
     """
 
     reference: tuple[str, ...]
     fixes: tuple[ClockFix, ...]
     recordings: int
+    consistency: tuple[Consistency, ...] = ()
 
     @property
     def flagged(self) -> tuple[ClockFix, ...]:
@@ -58,17 +63,22 @@ class SyncReport:
             "applied": len(self.applied),
             "flagged": len(self.flagged),
             "fixes": [{k: _plain(v) for k, v in asdict(fix).items()} for fix in self.fixes],
+            "consistency": [each.to_json() for each in self.consistency],
         }
 
     def lines(self) -> list[str]:
-        """One line a device, for people."""
-        return [_line(fix) for fix in self.fixes]
+        """For people: a line a device, one for each loss of samples, and whether a recording's devices agree."""
+        more = {each.recording: each.lines() for each in self.consistency}
+        lines: list[str] = []
+        for recording, fixes in groupby(self.fixes, key=lambda fix: fix.recording):
+            lines += [line for fix in fixes for line in (_line(fix), *_jump_lines(fix))] + more.get(recording, [])
+        return lines
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
 
 
 def _line(fix: ClockFix) -> str:
@@ -77,9 +87,20 @@ def _line(fix: ClockFix) -> str:
         if math.isfinite(fix.offset)
         else "nothing found"
     )
+    bent = f"  bent by up to {fix.bend_s * 1e3:.1f} ms" if fix.knots else ""
     sure = f"  within {fix.uncertainty_s * 1e3:.1f} ms" if math.isfinite(fix.uncertainty_s) else ""
     flag = f"  FLAGGED: {fix.reason}" if fix.flagged else ""
-    return f"{fix.recording}  {fix.device:<14} {found}{sure}{flag}"
+    return f"{fix.recording}  {fix.device:<14} {found}{bent}{sure}{flag}"
+
+
+def _jump_lines(fix: ClockFix) -> list[str]:
+    lines = []
+    for t, size in fix.jumps:
+        count = round(abs(size) * fix.rate)
+        what = f"{count} sample{'s' * (count != 1)} lost" if count else "the clock leaps ahead"
+        whose = what if size > 0 else f"samples of {fix.reference} lost"
+        lines.append(f"{fix.recording}  {fix.device:<14} {whose} at {t:.1f} s: {abs(size) * 1e3:.0f} ms")
+    return lines
 
 
 def devices_of(entry: RecordingEntry) -> list[tuple[str, ...]]:
@@ -131,71 +152,101 @@ def synchronise(
     tolerance: float = 0.010,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    plot: str | Path | None = None,
 ) -> SyncReport:
     """Estimate from the signals by how much each device's clock is off the reference's.
 
     Args:
         corpus: recordings whose streams saw the same events.
         reference: name(s) of the streams whose clock is right; labels are on it. Default: of the device that
-            is present in most recordings; among equals, the one with the most streams, then the first.
+            is present in most recordings; among equals, the one with the most streams, then the first. ``joint``:
+            in each recording the device on which all others can be placed best.
         max_offset: seconds to search either way.
         max_drift_ppm: to search either way.
         tolerance: seconds; what is less certain than this anywhere in its recording is flagged.
         workers: processes that read and compare (see `plait.streams.workers`).
         progress: called with (done, of all) after each recording.
+        plot: a folder for one picture a recording (see `plait.sync.plot.draw`).
 
     Returns:
-        Offset, drift, confidence and uncertainty of each device; nothing is written (see `write_synced`).
+        Offset, drift, confidence and uncertainty of each device; no manifest is written (see `write_synced`).
 
     Raises:
         DataError: the reference is no stream of the corpus, or a limit is out of its range.
     """
     limits = Limits(max_offset, max_drift_ppm, tolerance)
     wanted = (reference,) if isinstance(reference, str) else reference
-    names = _reference(corpus.entries, tuple(wanted) if wanted is not None else None)
+    names = _wanted(corpus.entries, tuple(wanted) if wanted is not None else None)
     fixes: list[ClockFix] = []
-    work = partial(_one, corpus, names, limits)
-    for i, found in enumerate(in_order(work, range(len(corpus)), workers)):
+    consistency: list[Consistency] = []
+    work = partial(_one, corpus, names, limits, None if plot is None else Path(plot))
+    for i, (found, agreeing) in enumerate(in_order(work, range(len(corpus)), workers)):
         fixes += found
+        consistency += agreeing
         if progress:
             progress(i + 1, len(corpus))
-    return SyncReport(names, tuple(fixes), len(corpus))
+    return SyncReport(names, tuple(fixes), len(corpus), tuple(consistency))
 
 
-def _one(corpus: Corpus, names: Sequence[str], limits: Limits, index: int) -> list[ClockFix]:
-    return _of_recording(corpus.entries[index], corpus[index], names, limits)
+def _wanted(entries: Sequence[RecordingEntry], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+    if wanted == (JOINT,) and not any(JOINT in entry.streams for entry in entries):
+        return (JOINT,)
+    return _reference(entries, wanted)
+
+
+Found = tuple[list[ClockFix], list[Consistency]]
+
+
+def _one(corpus: Corpus, names: Sequence[str], limits: Limits, plot: Path | None, index: int) -> Found:
+    return _of_recording(corpus.entries[index], corpus[index], names, limits, plot)
 
 
 def _of_recording(
-    entry: RecordingEntry, recording: Recording, reference: Sequence[str], limits: Limits
-) -> list[ClockFix]:
+    entry: RecordingEntry, recording: Recording, reference: Sequence[str], limits: Limits, plot: Path | None
+) -> Found:
     groups = devices_of(entry)
     if len(groups) < 2:
-        return []
+        return [], []
     chosen = next((g for name in reference for g in groups if name in g), None)
+    if chosen is None and tuple(reference) == (JOINT,):
+        chosen = (JOINT,)
     if chosen is None:
         why = f"the reference ({', '.join(reference)}) is missing in this recording"
-        return [ClockFix(entry.id, "+".join(g), g, "", reason=why) for g in groups]
+        return [ClockFix(entry.id, "+".join(g), g, "", reason=why) for g in groups], []
+    name = "+".join(chosen)
+    devices, fixes = _opened(entry.id, groups, recording, name)
+    if name not in devices and (name != JOINT or not devices):
+        why = "the reference cannot be read"
+        return fixes + [ClockFix(entry.id, d, tuple(s), name, reason=why) for d, s in devices.items()], []
+    solution = solve_all(entry.id, devices, name, limits)
+    if plot is not None:
+        from plait.sync.plot import draw  # matplotlib is slow to import
+
+        draw(solution, plot / f"{entry.id.replace('/', '_')}.png")
+    agreeing = [solution.consistency] if solution.consistency.loops or solution.consistency.left_out else []
+    return [*solution.fixes, *fixes], agreeing
+
+
+def _opened(
+    recording_id: str, groups: Sequence[tuple[str, ...]], recording: Recording, reference: str
+) -> tuple[dict[str, dict[str, Stream]], list[ClockFix]]:
+    """The streams of each device, and for those that cannot be read what is wrong."""
     devices: dict[str, dict[str, Stream]] = {}
     fixes: list[ClockFix] = []
     for group in groups:
         try:
             devices["+".join(group)] = {name: recording.streams[name] for name in group}
         except PlaitError as error:
-            fixes.append(ClockFix(entry.id, "+".join(group), group, "+".join(chosen), reason=error.problems[0]))
-    if "+".join(chosen) in devices:
-        return solve(entry.id, devices, "+".join(chosen), limits) + fixes
-    return fixes + [
-        ClockFix(entry.id, name, tuple(streams), "+".join(chosen), reason="the reference cannot be read")
-        for name, streams in devices.items()
-    ]
+            fixes.append(ClockFix(recording_id, "+".join(group), group, reference, reason=error.problems[0]))
+    return devices, fixes
 
 
 def corrected_entry(entry: StreamEntry, fix: ClockFix) -> StreamEntry:
     """A manifest's stream with the correction put after the one that it has.
 
-    ``(t - origin) * (1 + drift) + offset`` gives the seconds that were compared; on them the fix acts, so
-    drifts multiply and the old offset is stretched. The product is rounded as `Clock` rounds it (0.001 ppm).
+    ``(t - origin) * (1 + drift) + offset`` gives the seconds that were compared (bent by ``warp``, if there is one);
+    on them the fix acts, so drifts multiply and the old offset is stretched. The product is rounded as `Clock` rounds
+    it (0.001 ppm). What bends comes after both lines.
     """
     note = {
         "reference": fix.reference,
@@ -203,6 +254,7 @@ def corrected_entry(entry: StreamEntry, fix: ClockFix) -> StreamEntry:
         "drift_ppm": _plain(fix.drift_ppm),
         "confidence": fix.confidence,
         "uncertainty_s": _plain(fix.uncertainty_s),
+        "jumps": _plain(fix.jumps),
         "method": fix.method,
         "applied": fix.applied,
         "reason": fix.reason,
@@ -211,9 +263,10 @@ def corrected_entry(entry: StreamEntry, fix: ClockFix) -> StreamEntry:
         return entry.model_copy(update={"sync": note})
     scale = 1 + fix.drift_ppm * 1e-6
     drift = ((1 + entry.drift_ppm * 1e-6) * scale - 1) * 1e6
-    return entry.model_copy(
-        update={"sync": note, "drift_ppm": round(drift, 3), "offset": entry.offset * scale + fix.offset}
-    )
+    line = {"drift_ppm": round(drift, 3), "offset": entry.offset * scale + fix.offset}
+    bends = Warp(entry.warp or ()).moved(fix.offset, fix.drift_ppm).then(fix.warp)
+    warp = [(round(t, 6), round(add, 7)) for t, add in bends.points]
+    return entry.model_copy(update={"sync": note, **line, "warp": warp or None})
 
 
 def write_synced(corpus: Corpus, report: SyncReport, out: str | Path) -> Path:

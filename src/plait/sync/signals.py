@@ -8,8 +8,8 @@ the speed of their joints, words by where they begin. Every filter here is even 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import cv2
@@ -19,8 +19,9 @@ from scipy.fft import rfft
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from plait.errors import DataError
-from plait.streams.clock import Grid, Spans
+from plait.streams.clock import Clock, Grid, Spans
 from plait.streams.stream import Stream
+from plait.sync.views import View, longest_gap, main_shapes, view
 
 __all__ = ["RATE", "Activity", "activity"]
 
@@ -38,9 +39,6 @@ SLOW = 2.0
 EARLY = 0.17
 """Compressed energy rises as soon as the window's edge meets a sound: so many window lengths too early."""
 
-LONGEST_GAP = 1.0
-"""Values further apart than this many seconds (and four of the stream's own steps) are not joined."""
-
 
 @dataclass(frozen=True)
 class Activity:
@@ -51,12 +49,18 @@ class Activity:
         values: [n], mean 0 and deviation 1 where known, 0 elsewhere.
         known: [n], where the stream says anything.
         step: seconds between the stream's own observations (0 for instants given freely).
+        views: the same and more, coarser and whitened, to find the right lag among many.
+        kind: the stream's kind.
+        stream: the sound itself, where it is one, for what the activity is too coarse for.
     """
 
     clock: Grid
     values: Array
     known: NDArray[np.bool_]
     step: float
+    views: tuple[View, ...] = ()
+    kind: str = "series"
+    stream: Stream | None = None
 
 
 def activity(stream: Stream) -> Activity:
@@ -73,13 +77,36 @@ def activity(stream: Stream) -> Activity:
     if stream.kind == "words":
         return _of_words(stream)
     measure = {"waveform": _sound, "frames": _pictures, "pose": _bodies, "series": _numbers}[stream.kind]
-    parts = list(measure(stream))
-    times = np.concatenate([t for t, _ in parts]) if parts else np.zeros(0)
-    values = np.concatenate([v for _, v in parts]) if parts else np.zeros(0)
+    parts = list(measure(stream)) or [Part(np.zeros(0), np.zeros(0))]
+    times, values = (np.concatenate([getattr(p, name) for p in parts]) for name in ("times", "values"))
     if stream.kind == "series":
         times, values = _quick_changes(times, values)
     good = np.isfinite(values) & np.isfinite(times)
-    return _on_grid(stream, times[good], values[good])
+    act = _on_grid(stream, times[good], values[good])
+    found = [_sharp(act), *_more(stream.kind, times[good], values[good], parts)]
+    sound = stream if stream.kind == "waveform" else None
+    return replace(act, views=tuple(v for v in found if v is not None), kind=stream.kind, stream=sound)
+
+
+def _sharp(act: Activity) -> View | None:
+    return view("sharp", act.clock.times[act.known], act.values[act.known])
+
+
+def _more(kind: str, times: Array, values: Array, parts: Sequence[Part]) -> Iterator[View | None]:
+    """How loud, how lively and of what shape it is."""
+    if kind != "waveform":
+        power = values**2
+        yield view("level", times, np.log(power + max(float(np.quantile(power, 0.3)), 1e-12)))
+    if parts[0].more is None:
+        return
+    at, more = (np.concatenate([getattr(p, name) for p in parts]) for name in ("at", "more"))
+    if kind == "waveform":
+        floor = np.maximum(np.quantile(more, 0.3, axis=0), 1e-9)
+        yield view("level", at, np.log(more + floor).mean(axis=1))
+    else:
+        at, first = np.unique(at, return_index=True)
+        for i, shape in enumerate(main_shapes(more[first])):
+            yield view(f"shape{i + 1}", at, shape)
 
 
 def _on_grid(stream: Stream, times: Array, values: Array) -> Activity:
@@ -94,7 +121,7 @@ def _on_grid(stream: Stream, times: Array, values: Array) -> Activity:
     at = clock.times
     right = np.clip(np.searchsorted(times, at), 1, len(times) - 1)
     gap = times[right] - times[right - 1]
-    known = gap <= max(LONGEST_GAP, 4 * step)
+    known = gap <= longest_gap(step)
     return _levelled(stream, clock, np.interp(at, times, values), known, step)
 
 
@@ -132,7 +159,28 @@ def _of_words(stream: Stream) -> Activity:
     values = np.zeros(len(grid))
     np.add.at(values, left, 1 - (place - left))
     np.add.at(values, left + 1, place - left)
-    return _levelled(stream, grid, values, np.ones(len(grid), np.bool_), 0.0)
+    act = _levelled(stream, grid, values, np.ones(len(grid), np.bool_), 0.0)
+    views = tuple(v for v in (_sharp(act), _spoken(clock, grid)) if v is not None)
+    return replace(act, views=views, kind=stream.kind)
+
+
+def _spoken(clock: Clock, grid: Grid) -> View | None:
+    """Where there is a word, for intervals that last."""
+    if not isinstance(clock, Spans) or float(np.median(clock.stops - clock.starts)) < 0.02:
+        return None
+    at = grid.times
+    upto = np.interp(np.append(at, grid.stop), *_covered(clock))
+    return view("spoken", at + 0.5 / RATE, np.diff(upto) * RATE)
+
+
+def _covered(clock: Spans) -> tuple[Array, Array]:
+    """Instants, and for how many seconds in all there were words up to each."""
+    stops = np.maximum.accumulate(clock.stops)
+    starts = np.maximum(clock.starts, np.concatenate([[clock.starts[0]], stops[:-1]]))
+    stops = np.maximum(stops, starts)
+    return np.column_stack([starts, stops]).ravel(), np.repeat(np.cumsum(stops - starts), 2) - np.column_stack(
+        [stops - starts, np.zeros(len(starts))]
+    ).ravel()
 
 
 def _blocks(stream: Stream, seconds: float, before: int) -> Iterator[Stream]:
@@ -146,7 +194,14 @@ def _blocks(stream: Stream, seconds: float, before: int) -> Iterator[Stream]:
         lo += size
 
 
-Part = tuple[Array, Array]
+@dataclass(frozen=True)
+class Part:
+    """What a block says: ``values`` [n] at ``times`` [n], and ``more`` [m, k] at ``at`` [m]."""
+
+    times: Array
+    values: Array
+    at: Array | None = None
+    more: NDArray[np.float32] | None = None
 
 
 def _sound(stream: Stream) -> Iterator[Part]:
@@ -166,7 +221,14 @@ def _sound(stream: Stream) -> Iterator[Part]:
         loud = (power / size + 1e-9) ** 0.25
         rise = np.maximum(loud[2:] - loud[:-2], 0).sum(axis=1).astype(np.float64)
         middle = np.arange(1, len(rise) + 1) * hop + (size - 1) / 2 + EARLY * size
-        yield np.interp(middle, np.arange(len(block)), block.clock.times), rise
+        times = np.interp(middle, np.arange(len(block)), block.clock.times)
+        yield Part(times, rise, *_coarser(times, power[1:-1] / size))
+
+
+def _coarser(times: Array, power: NDArray[np.float32]) -> tuple[Array, NDArray[np.float32]]:
+    """The mean over runs of five, to hold less."""
+    n = len(times) // 5 * 5
+    return times[:n].reshape(-1, 5).mean(axis=1), power[:n].reshape(-1, 5, power.shape[1]).mean(axis=1)
 
 
 def _bands(size: int, n: int = 8) -> NDArray[np.float32]:
@@ -182,8 +244,10 @@ def _bands(size: int, n: int = 8) -> NDArray[np.float32]:
 def _pictures(stream: Stream) -> Iterator[Part]:
     """Mean change of grey between two frames, at the middle between them."""
     for block in _blocks(stream, 4.0, 1):
-        grey = np.stack([_small(frame) for frame in block.read()])
-        yield _between(block.clock.times, np.abs(np.diff(grey, axis=0)).mean(axis=(1, 2)))
+        grey, times = np.stack([_small(frame) for frame in block.read()]), block.clock.times
+        moved = np.abs(np.diff(grey, axis=0)).mean(axis=(1, 2))
+        cells = np.stack([cv2.resize(g, (8, 4), interpolation=cv2.INTER_AREA).ravel() for g in grey])
+        yield Part((times[1:] + times[:-1]) / 2, moved.astype(np.float64), times, cells)
 
 
 def _small(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -198,10 +262,6 @@ def _small(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), np.float32)
 
 
-def _between(times: Array, values: NDArray[np.floating]) -> Part:
-    return (times[1:] + times[:-1]) / 2, np.asarray(values, np.float64)
-
-
 def _bodies(stream: Stream) -> Iterator[Part]:
     """Mean speed of the joints, at the middle between two poses."""
     for block in _blocks(stream, 60.0, 1):
@@ -210,16 +270,16 @@ def _bodies(stream: Stream) -> Iterator[Part]:
         there = np.isfinite(moved)
         mean = np.where(there, moved, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
         mean[~there.any(axis=1)] = np.nan
-        yield _between(times, mean / np.maximum(np.diff(times), 1e-6))
+        yield Part((times[1:] + times[:-1]) / 2, mean / np.maximum(np.diff(times), 1e-6))
 
 
 def _numbers(stream: Stream) -> Iterator[Part]:
     """The values themselves, one column [n, channels]; `_quick_changes` makes one number of them."""
     for block in _blocks(stream, 600.0, 0):
-        yield block.clock.times, block.read().astype(np.float64)
+        yield Part(block.clock.times, block.read().astype(np.float64))
 
 
-def _quick_changes(times: Array, values: Array) -> Part:
+def _quick_changes(times: Array, values: Array) -> tuple[Array, Array]:
     """Size of what is quicker than a quarter of a second, each channel measured by its own quiet."""
     if len(times) < 8:
         return times, np.full(len(times), np.nan)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from plait.streams.corpus import Corpus
+from plait.streams.corpus import Corpus, StreamEntry
+from plait.streams.warp import Warp
+from plait.sync.estimate import ClockFix
 from plait.sync.report import SyncReport
 
 __all__ = ["Recovered", "against_truth", "recovery"]
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,9 @@ class Recovered:
 def against_truth(corpus: Corpus, report: SyncReport, truth: Mapping[str, Any]) -> list[Recovered]:
     """Compare a report with the ``truth.json`` of `plait.streams.synth.make_world`, device by device.
 
-    A planted device that the report does not speak of counts as left alone and not flagged. Devices are matched
-    by their files, whatever the import called their streams.
+    A device whose clock was bent has ``warp`` beside ``offset`` and ``drift_ppm``, as in a manifest. A planted device
+    that the report does not speak of counts as left alone and not flagged. Devices are matched by their files,
+    whatever the import called their streams.
     """
     rows = []
     for entry in corpus.entries:
@@ -50,13 +56,13 @@ def against_truth(corpus: Corpus, report: SyncReport, truth: Mapping[str, Any]) 
             if name is None:
                 continue
             fix = report.of(entry.id, name)
-            offset, drift = (fix.offset, fix.drift_ppm) if fix is not None and fix.applied else (0.0, 0.0)
-            wanted, ends = (planted["offset"], planted["drift_ppm"]), known["seconds"]
+            found = fix if fix is not None and fix.applied else ClockFix("", "", (), "", offset=0.0, drift_ppm=0.0)
+            true = _planted(planted)
             rows.append(
                 Recovered(
-                    *(entry.id, device, *wanted, offset, drift),
-                    before_ms=_worst_ms(0.0, 0.0, *wanted, ends),
-                    worst_ms=_worst_ms(offset, drift, *wanted, ends),
+                    *(entry.id, device, true.offset, true.drift_ppm, found.offset, found.drift_ppm),
+                    before_ms=_worst_ms(lambda t: t, true, known["seconds"]),
+                    worst_ms=_worst_ms(found.seconds, true, known["seconds"]),
                     flagged=fix is not None and fix.flagged,
                     reason=fix.reason if fix is not None else "",
                 )
@@ -64,10 +70,15 @@ def against_truth(corpus: Corpus, report: SyncReport, truth: Mapping[str, Any]) 
     return rows
 
 
-def _worst_ms(offset: float, drift: float, true_offset: float, true_drift: float, seconds: float) -> float:
-    """Two straight lines differ most at an end."""
-    ends = np.array([0.0, seconds])
-    return float(np.abs(offset - true_offset + (drift - true_drift) * 1e-6 * ends).max() * 1e3)
+def _planted(planted: Mapping[str, Any]) -> StreamEntry:
+    return StreamEntry(offset=planted["offset"], drift_ppm=planted["drift_ppm"], warp=planted.get("warp"))
+
+
+def _worst_ms(found: Callable[[Array], Array], true: StreamEntry, seconds: float) -> float:
+    """The largest difference ten times a second; two straight lines differ most at an end."""
+    t = np.linspace(0.0, seconds, max(round(seconds * 10), 1) + 1)
+    want = Warp(true.warp or ())(t * (1 + true.drift_ppm * 1e-6) + true.offset)
+    return float(np.abs(found(t) - want).max() * 1e3)
 
 
 def recovery(rows: Iterable[Recovered], recordings: int, tolerance_ms: float = 10.0) -> dict[str, Any]:

@@ -1,0 +1,151 @@
+"""Where a lag jumps: samples were dropped, or a recorder was stopped and started again.
+
+Each window has a score for each lag: how much more probable its correlation is at this lag than by chance. The best
+path through all windows, with a price for every jump and every step aside, is found by dynamic programming (Viterbi).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.sync.offset import TEMPER, Correlations, Peak, best_line
+from plait.sync.views import COARSE
+
+__all__ = ["Path", "best_path"]
+
+Array = NDArray[np.float64]
+
+RARE = 9.0
+"""Minus the logarithm of the probability of a jump between two windows."""
+
+STEP = 4.0
+"""The same of a step aside by one column."""
+
+DEAF = 0.5
+"""Share of windows in which nothing can be recognised, though the lag is right."""
+
+LEAST = 3
+"""Fewer columns than this are no jump but steps."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """The lag along the recording, roughly: a line, and where it is left.
+
+    Attributes:
+        peak: the line that fits best once the jumps are taken out.
+        times: [windows], seconds of y.
+        aside: [windows], seconds by which the lag lies off the line.
+        jumps: (earliest, latest, size): seconds of y between which the lag jumps, and by how much, seconds.
+        unsure: what part of the recording does not bear it out though it should; '' if none.
+    """
+
+    peak: Peak
+    times: Array
+    aside: Array
+    jumps: tuple[tuple[float, float, float], ...]
+    unsure: str = ""
+
+    def at(self, t: Array | float) -> Array:
+        """The lag at seconds t of y."""
+        when = np.asarray(t, np.float64)
+        middles = [(a + b) / 2 for a, b, _ in self.jumps]
+        sizes = np.concatenate([[0.0], np.cumsum([size for _, _, size in self.jumps])])
+        smooth = self.aside - sizes[np.searchsorted(middles, self.times)]
+        return np.asarray(
+            self.peak.at(when) + sizes[np.searchsorted(middles, when)] + np.interp(when, self.times, smooth)
+        )
+
+
+def best_path(found: Sequence[Correlations], max_offset: float, max_drift: float, pivot: float) -> Path:
+    """The best line, left where the windows say so with enough weight.
+
+    Args:
+        found: correlations of every pair of streams, over the same windows.
+        max_offset: seconds either way.
+        max_drift: seconds per second either way.
+        pivot: where the line's offset is stated, seconds of y.
+    """
+    peak = best_line(found, max_offset, max_drift, pivot)
+    times = found[0].times
+    aside = _aside(found, peak, max_offset)
+    if aside.any():
+        peak = best_line(found, max_offset, max_drift, pivot, aside)
+        aside = _aside(found, peak, max_offset)
+    return Path(peak, times, aside, tuple(_jumps(found[0], aside)), _unsure(found, peak, aside))
+
+
+def _unsure(found: Sequence[Correlations], peak: Peak, aside: Array) -> str:
+    """Names the third of the recording in which the two are not alike, though as lively as elsewhere."""
+    which = int(np.argmax([np.abs(scores).max() for scores in peak.scores]))
+    each, scores = found[which], peak.scores[which]
+    best = int(np.argmax(np.abs(scores)))
+    column = np.clip(np.round((peak.at(each.times) + aside) * COARSE).astype(int) + each.reach, 0, 2 * each.reach)
+    row = np.arange(len(column))
+    product, spread = (np.asarray(a[best, row, column], np.float64) for a in (each.product, each.spread))
+    slope = np.sign(scores[best]) * product.sum() / max(float(spread.sum()), 1e-9)
+    for part in np.array_split(row, 3):
+        own = float(np.sqrt(spread[part].sum()))
+        wanted = float(np.sign(scores[best]) * slope * own)
+        got = float(product[part].sum()) * np.sign(scores[best]) / max(own, 1e-9) if own else 0.0
+        if abs(wanted) > 3 and got < abs(wanted) / 4 and abs(wanted) - got > 3:
+            lo, hi = each.edges[part[0]] / COARSE, each.edges[part[-1] + 1] / COARSE
+            return f"nothing in common from {lo:.0f} to {hi:.0f} s"
+    return ""
+
+
+def _jumps(found: Correlations, aside: Array) -> list[tuple[float, float, float]]:
+    change = np.diff(aside)
+    at = np.flatnonzero(np.abs(change) > (LEAST - 0.5) / COARSE)
+    return [(float(found.times[i]), float(found.times[i + 1]), float(change[i])) for i in at]
+
+
+def _aside(found: Sequence[Correlations], peak: Peak, max_offset: float) -> Array:
+    """By how many seconds the best path lies off the line, [windows]."""
+    gains = np.sum([_gains(each, peak, scores, max_offset) for each, scores in zip(found, peak.scores)], axis=0)
+    columns = _viterbi(TEMPER * gains, RARE + float(np.log(gains.shape[1])))
+    reach = gains.shape[1] // 2
+    return np.asarray((columns - reach) / COARSE)
+
+
+def _gains(found: Correlations, peak: Peak, scores: Array, max_offset: float) -> Array:
+    """Logarithms of the likelihood ratio of each window at each lag aside of the line, [windows, lags]."""
+    reach = min(round(max_offset * COARSE), found.reach)
+    centre = np.round(peak.at(found.times) * COARSE).astype(int) + found.reach
+    best = int(np.argmax(np.abs(scores)))
+    product, spread = found.product[best], found.spread[best]
+    strength = scores[best] / np.sqrt(len(centre))
+    out = np.full((len(centre), 2 * reach + 1), np.log(DEAF))
+    for i, c in enumerate(centre):
+        lo, hi = max(c - reach, 0), min(c + reach + 1, product.shape[1])
+        seen = found.common[i, lo:hi] / max(float(found.common[i].max()), 1.0)
+        score = np.where(seen > 0.5, product[i, lo:hi] / np.sqrt(np.maximum(spread[i, lo:hi], 1.0)), 0.0)
+        each = strength * score - 0.5 * strength**2 + np.log(1 - DEAF)
+        out[i, lo - c + reach : hi - c + reach] = np.logaddexp(each, np.log(DEAF))
+    return out
+
+
+def _viterbi(gains: Array, price: float) -> NDArray[np.int64]:
+    """The path of most gain; one column aside costs `STEP`, any jump ``price``, [windows]."""
+    n, width = gains.shape
+    came = np.zeros((n, width), np.int64)
+    own = np.arange(width)
+    total = gains[0]
+    for i in range(1, n):
+        options = np.full((4, width), -np.inf)
+        options[0] = total
+        options[1, 1:], options[2, :-1] = total[:-1] - STEP, total[1:] - STEP
+        top = int(np.argmax(total))
+        options[3] = total[top] - price
+        choice = np.argmax(options, axis=0)
+        came[i] = np.choose(choice, [own, own - 1, own + 1, np.full(width, top)])
+        total = options[choice, own] + gains[i]
+    path = np.zeros(n, np.int64)
+    path[-1] = int(np.argmax(total))
+    for i in range(n - 1, 0, -1):
+        path[i - 1] = came[i, path[i]]
+    return path
