@@ -24,6 +24,8 @@ SORTS = {
 def catalogue(sort: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
     """By sort and name: the first line of each part's documentation, and its options with their defaults.
 
+    Features say also what they declare (`plait.features.facts.declared`).
+
     Args:
         sort: a key of `SORTS`; None for all.
 
@@ -38,4 +40,9 @@ def catalogue(sort: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
             part: {"what": (cls.__doc__ or "").strip().split("\n")[0], "options": options_of(cls)}
             for part, cls in parts(base).items()
         }
+        if one == "features":
+            from plait.features.facts import declared
+
+            for part, cls in parts(base).items():
+                found[one][part].update(declared(cls))
     return found

@@ -27,6 +27,17 @@ def _intervals(rng: np.random.Generator) -> Stream:
     return Stream.of(0.8 + 0.05 * rng.normal(size=(100, 1)), times=np.arange(100) * 0.8)
 
 
+def _voice(rng: np.random.Generator) -> Stream:
+    """A voice of 7 s at 8 kHz that rises and falls, with pauses."""
+    t = np.arange(7 * 8000) / 8000
+    pitch = 120 + rng.uniform(0, 100) + 40 * np.sin(2 * np.pi * rng.uniform(0.3, 1) * t)
+    tone = sum(np.sin(2 * np.pi * k * np.cumsum(pitch) / 8000) / k for k in range(1, 9))
+    loud = np.maximum(np.sin(2 * np.pi * rng.uniform(0.8, 1.2) * t + rng.uniform(0, 6)), 0)
+    return Stream.of(
+        (0.1 * tone * loud + 0.003 * rng.normal(size=len(t))).astype(np.float32), rate=8000, kind="waveform"
+    )
+
+
 def _odd(n: int) -> np.ndarray:
     """Unevenness of a clock, the same each time."""
     return np.sin(np.arange(n) * 2.4)
@@ -40,6 +51,7 @@ def random_stream() -> Callable[[str, int], Stream]:
             0.1 * rng.normal(size=(16000, 2)).astype(np.float32), rate=16000, kind="waveform"
         ),
         "cd": lambda rng: Stream.of(0.1 * rng.normal(size=44100).astype(np.float32), rate=44100, kind="waveform"),
+        "voice": _voice,
         "frames": lambda rng: Stream.of(rng.integers(0, 256, (60, 12, 16, 3), np.uint8), rate=25),
         "pose": lambda rng: Stream.of(rng.normal(size=(90, 5, 3)), rate=30),
         "words": lambda rng: Stream.of(

@@ -24,6 +24,15 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("cd", {"name": "log_mel", "mels": 30}),
     ("waveform", {"name": "mfcc", "deltas": True}),
     ("cd", {"name": "mfcc"}),
+    ("cd", {"name": "mfcc", "deltas": 2, "rate": 44100}),
+    ("waveform", {"name": "chroma"}),
+    ("cd", {"name": "chroma", "tones": 24, "scale": "none"}),
+    ("waveform", {"name": "spectral_shape"}),
+    ("cd", {"name": "energy", "weighting": "k", "window": 0.1, "hop": 0.05}),
+    ("waveform", {"name": "energy", "unit": "rms"}),
+    ("voice", {"name": "pitch"}),
+    ("voice", {"name": "pitch", "track": False, "hop": 0.02, "rate": 8000}),
+    ("voice", {"name": "prosody", "span": 0.5, "rate": 8000}),
     ("frames", {"name": "frames"}),
     ("frames", {"name": "frames", "differences": True, "gap": 0.1}),
     ("frames", {"name": "frames", "rate": 12.5, "grey": False, "normalise": "none"}),
@@ -89,7 +98,9 @@ def instants(stream: Stream) -> np.ndarray:
 
 
 def test_every_feature_is_tried() -> None:
-    assert {spec["name"] for _, spec in CASES} | {"efficientnet", "hf_text", "hf_vision"} == set(parts(Feature))
+    assert {spec["name"] for _, spec in CASES} | {"efficientnet", "hf_sound", "hf_text", "hf_vision"} == set(
+        parts(Feature)
+    )
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

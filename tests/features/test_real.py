@@ -9,6 +9,8 @@ import pytest
 
 from plait.features.image import Dct, Frames
 from plait.features.motion import Motion
+from plait.features.pitch import Pitch
+from plait.features.prosody import COLUMNS, Prosody
 from plait.features.series import Statistics
 from plait.features.spectral import LogMel
 from plait.streams.clock import Ticks
@@ -56,3 +58,21 @@ def test_sound_of_containers(real_data: Path, name: str) -> None:
     values, clock = LogMel()(only(open_streams(real_data / "sample_videos" / name), "waveform"))
     assert np.isfinite(values).all()
     assert 6.4 < clock.stop < 6.7
+
+
+def test_voices_of_read_sentences(real_data: Path) -> None:
+    """Voice is where words are, not where the transcript has silence; and so are the syllables."""
+    syllables, voiced = [], {True: [], False: []}
+    for clip in sorted((real_data / "grid_s1" / "s1").glob("*.mp4"))[::120]:
+        sound = only(open_streams(clip), "waveform")
+        rows = (real_data / "grid_s1" / "align" / "s1" / f"{clip.stem}.align").read_text().split("\n")
+        words = [(int(a) / 25000, int(b) / 25000, word == "sil") for a, b, word in map(str.split, filter(None, rows))]
+        values, clock = Pitch()(sound)
+        for start, stop, silent in words:
+            inside = (clock.times > start + 0.08 * silent) & (clock.times < stop - 0.08 * silent)
+            voiced[silent] += (~np.isnan(values[inside, 0])).tolist()
+        rate = Prosody(span=60)(sound)[0][0, COLUMNS.index("speaking rate")]
+        syllables.append(rate * (len(sound) / float(sound.clock.rate) - 0.07))
+    assert np.mean(voiced[True]) < 0.03
+    assert np.mean(voiced[False]) > 0.6
+    assert 5.5 < np.mean(syllables) < 8  # six words, a few of two syllables

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from plait.errors import ConfigError, DataError
-from plait.features import mel
+from plait.features import Feature
+from plait.features import sound as in_windows
+from plait.features.chroma import Chroma
+from plait.features.energy import Energy
+from plait.features.pitch import Pitch
+from plait.features.prosody import Prosody
+from plait.features.shape import SpectralShape
 from plait.features.spectral import LogMel, Mfcc
 from plait.streams.clock import Grid
 from plait.streams.stream import Stream
@@ -50,14 +56,17 @@ def test_a_corrected_clock_changes_times_and_no_number(rate: int) -> None:
 
 
 @pytest.mark.parametrize("rate", [16000, 44100])
-@pytest.mark.parametrize("block", [777, 5000])
-def test_blocks_equal_the_whole(monkeypatch: pytest.MonkeyPatch, rate: int, block: int) -> None:
-    stream = sound(rate, rate)
-    values, clock = LogMel()(stream)
-    monkeypatch.setattr(mel, "BLOCK", block)
-    pieces, same = LogMel()(stream)
-    np.testing.assert_allclose(pieces, values, atol=1e-5)
-    assert same == clock
+@pytest.mark.parametrize(
+    "feature", [LogMel(), Mfcc(deltas=2), Chroma(), SpectralShape(), Energy(weighting="a"), Pitch(), Prosody(span=0.5)]
+)
+def test_blocks_equal_the_whole_to_the_bit(monkeypatch: pytest.MonkeyPatch, rate: int, feature: Feature) -> None:
+    stream = sound(3 * rate, rate)
+    values, clock = feature(stream)
+    for block in (777, 30000):
+        monkeypatch.setattr(in_windows, "BLOCK", block)
+        pieces, same = feature(stream)
+        np.testing.assert_array_equal(pieces, values)
+        assert same == clock
 
 
 @pytest.mark.parametrize("rate", [16000, 44100])
@@ -101,9 +110,32 @@ def test_wrong_options(options: dict[str, float], message: str) -> None:
         LogMel(**options)  # type: ignore[arg-type]
 
 
-def test_more_coefficients_than_bands() -> None:
-    with pytest.raises(ConfigError, match="20 coefficients of 13 mels"):
-        Mfcc(n=20, mels=13)
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Mfcc(n=20, mels=13), "20 coefficients of 13 mels"),
+        (lambda: Mfcc(deltas=3), "expected 0, 1 .slopes. or 2"),
+        (lambda: Chroma(scale="mean"), "expected one of max, none"),
+        (lambda: Energy(weighting="c"), "expected one of none, a, k"),
+        (lambda: SpectralShape(contrast=7), "the band of 6400 to 12800 Hz|the band of 12800"),
+    ],
+)
+def test_wrong_choices(make: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()  # type: ignore[operator]
+
+
+def test_weights_are_those_of_the_standards() -> None:
+    """Levels that IEC 61672 (table 3) and ITU-R BS.1770 (annex 1, 997 Hz) name; a signal out of band is left out."""
+    t = np.arange(48000) / 48000
+    for hz, a in ((100, -19.1), (1000, 0.0), (2500, 1.3), (10000, -2.5)):
+        tone = Stream.of(np.sin(2 * np.pi * hz * t).astype(np.float32), rate=48000, kind="waveform")
+        plain, _ = Energy(rate=48000)(tone)
+        weighed, _ = Energy(rate=48000, weighting="a", window=0.1)(tone)
+        assert np.median(plain) == pytest.approx(-3.01, abs=0.1)
+        assert np.median(weighed) == pytest.approx(-3.01 + a, abs=0.1)
+    silent, _ = Energy(floor=-80)(Stream.of(np.zeros(8000, np.float32), rate=16000, kind="waveform"))
+    assert (silent == -80).all()
 
 
 def test_slow_or_irregular_sound_is_refused() -> None:

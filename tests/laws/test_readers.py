@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import wave
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -64,6 +66,17 @@ def _image(folder):
     return path, {}
 
 
+@example("keypoints")
+def _keypoints(folder):
+    import json
+
+    path = folder / "a.keypoints.json"
+    points = np.random.default_rng(0).uniform(0.4, 1, (12, 17, 3)).round(2)
+    entries = [{"image_id": f"{i}.jpg", "keypoints": p.ravel().tolist()} for i, p in enumerate(points) if i != 5]
+    path.write_text(json.dumps(entries))
+    return path, {"rate": 25}
+
+
 @example("media")
 def _media(folder):
     import av
@@ -113,6 +126,35 @@ def _textgrid(folder):
         '0\n1\n"one"\n1\n2\n"two"\n"TextTier"\n"bell"\n0\n2\n1\n0.5\n"ding"\n'
     )
     return path, {}
+
+
+@example("frame_folder")
+def _frame_folder(folder):
+    import cv2
+
+    path = folder / "a.frames"
+    path.mkdir()
+    for i in range(9, 12):
+        cv2.imwrite(str(path / f"f{i}.png"), np.full((6, 8, 3), 20 * i, np.uint8))
+    (path / "times.txt").write_text("0.5\n0.75\n1.5\n")
+    return path, {}
+
+
+def _fuzzed(reader):
+    """The first of the files that are broken in tests/fuzz."""
+
+    def build(folder):
+        place = Path(__file__).parents[1] / "fuzz/seeds.py"
+        spec = importlib.util.spec_from_file_location("fuzz_seeds", place)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        seed = module.make_seeds(reader, folder)[0]
+        return seed.path, seed.options
+
+    return build
+
+
+EXAMPLES |= {name: _fuzzed(name) for name in ("csd", "edf", "elan", "gpx", "keypoints", "mcap")}
 
 
 @pytest.mark.parametrize("name", parts(Reader))

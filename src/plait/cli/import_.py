@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from plait.cli.shared import read_yaml, say
+from plait.cli.shared import progress_bar, read_yaml, say
 
 HELP = "make a manifest from a folder of raw recordings"
 ORDER = 20
@@ -26,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
     if args.source:
         return _from_another_tool(args)
     options = read_yaml(args.options) if args.options else None
-    report = import_folder(args.folder, out=args.out, options=options, overwrite=args.overwrite)
+    with progress_bar(args, "import") as progress:
+        report = import_folder(args.folder, out=args.out, options=options, overwrite=args.overwrite, progress=progress)
     say(args, report.to_json(), report.lines())
     return 0
 

@@ -19,6 +19,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """List the parts that a recipe can name, and their options."""
     from plait.catalogue import catalogue
+    from plait.features.facts import in_words
 
     found = catalogue(args.what)
     lines = []
@@ -27,5 +28,6 @@ def run(args: argparse.Namespace) -> int:
         for n, one in ones.items():
             options = ", ".join(f"{k}={v!r}" for k, v in one["options"].items())
             lines += [f"  {n}: {one['what']}"] + ([f"      {options}"] if options else [])
+            lines += [f"      {in_words(one)}"] if "reach" in one else []
     say(args, found, lines)
     return 0

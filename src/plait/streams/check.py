@@ -13,6 +13,7 @@ from plait.parts import suggest
 from plait.streams.corpus import Corpus, RecordingEntry, read_manifest
 from plait.streams.deep import deep_check
 from plait.streams.items import find_items, full_unit, split_items, unit_of
+from plait.streams.quality.table import signal_rows, signal_table
 from plait.streams.scan import lacks_rate
 from plait.streams.splits import SIDES
 from plait.streams.stream import Stream
@@ -56,6 +57,7 @@ class CheckReport:
         count = self.summary["recordings"]
         lines = [f"{self.summary['manifest']}: {count} recordings"]
         lines += stream_lines(self.summary["streams"], count) + label_lines(self.summary, count)
+        lines += signal_table(self.summary.get("signals", []))
         for name, fold in self.summary.get("folds", {}).items():
             lines.append(f"  items {name}: ".replace(" :", ":") + ", ".join(f"{k} {n}" for k, n in fold.items()))
         lines += [f"warning: {w}" for w in self.warnings] + [f"problem: {p}" for p in self.problems]
@@ -81,6 +83,8 @@ def check_corpus(
     allow_outside: bool = False,
     recipe: Mapping[str, Any] | None = None,
     deep: bool = False,
+    signals: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
     """Validate a manifest and everything that it names; all problems in one go.
 
@@ -94,6 +98,8 @@ def check_corpus(
         allow_outside: whether paths may leave the manifest's folder.
         recipe: a mapping with ``task`` and optionally ``split``.
         deep: read the values too: NaN and infinite numbers, flat lines, media that break off.
+        signals: measure their quality too, and warn of what one should look at; see `plait.streams.quality`.
+        progress: called with (done, of all) after each recording.
 
     Returns:
         Problems, warnings and a summary. Only a manifest that is not there raises.
@@ -111,11 +117,13 @@ def check_corpus(
     corpus = _Lenient(Path(manifest), allow_outside)
     report = CheckReport(problems=list(corpus.problems))
     found: dict[str, dict[str, Facts]] = {}
-    for number, entry in corpus.numbered:
+    for done, (number, entry) in enumerate(corpus.numbered, 1):
         found[entry.id] = _check_streams(corpus, number, entry, report, deep)
         where = f"{corpus.path.name}:{number}"
         _check_overlap(where, found[entry.id], report)
         _check_annotations(where, entry, found[entry.id], report)
+        if progress:
+            progress(done, len(corpus.numbered))
     _check_splits(corpus, report)
     _check_labels(corpus, report)
     entries = corpus.entries
@@ -127,6 +135,10 @@ def check_corpus(
         "streams": stream_summary(found),
         **label_summary(entries),
     }
+    if signals:
+        report.summary["signals"] = signal_rows(corpus, corpus.numbered, progress)
+        bad = [row for row in report.summary["signals"] if row["verdict"] != "good"]
+        report.warnings += [f"{row['where']}: {row['verdict']}." for row in bad]
     if recipe is not None:
         _check_recipe(corpus, recipe, report)
     return report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,13 @@ class Importer:
     def draft(self, name: str) -> _Draft:
         return self.drafts.setdefault(name, _Draft(RecordingEntry(id=name)))
 
-    def files(self) -> None:
+    def files(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Streams from files and folders that readers claim."""
         special = {p.resolve() for p, _, _ in self.tables_wanted} | {self.manifest.resolve()}
         special |= {(self.root / r.file).resolve() for r in self.options.rows}
-        self.take(scan_folder(self.root, self.manifest.parent, self.options, special, check_links=not self.outside))
+        inside = not self.outside
+        base = self.manifest.parent
+        self.take(scan_folder(self.root, base, self.options, special, check_links=inside, progress=progress))
 
     def take(self, scan: Scan) -> None:
         """Add what a scan found."""
@@ -71,8 +73,11 @@ class Importer:
 
     def _add(self, found: Found) -> None:
         draft = self.draft(found.place.id)
-        draft.entry.streams[found.name] = found.entry
-        draft.facts[found.name] = found.facts
+        if found.annotations is not None:
+            draft.entry.annotations += found.annotations
+        else:
+            draft.entry.streams[found.name] = found.entry
+            draft.facts[found.name] = found.facts
         place = found.place
         self._set(draft.entry, place.group, normal_split(place.split), place.meta, found.place.path)
 

@@ -25,7 +25,8 @@ class StreamOptions(_Options):
 
     ``reader`` and its ``options``, which ``part`` of the file, another ``rate`` (Hz), a ``duration``
     (seconds over which the observations are spread: normalised time), an ``offset`` (seconds to add),
-    another name.
+    another name. With ``tier`` its observations (words, or numbers of one channel) become annotations on the tier
+    of its name, in place of a stream.
     """
 
     reader: str | None = None
@@ -35,6 +36,7 @@ class StreamOptions(_Options):
     duration: float | None = None
     offset: float = 0.0
     rename: str | None = None
+    tier: bool = False
 
 
 class LabelOptions(_Options):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ def import_folder(
     out: str | Path | None = None,
     options: ImportOptions | Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ImportReport:
     """Make a manifest of the files in a folder.
 
@@ -39,6 +40,7 @@ def import_folder(
             ``allow_outside=True``.
         options: how to understand the files.
         overwrite: whether to replace a manifest that is there.
+        progress: called with (done, of all) after each file.
 
     Returns:
         What was understood, and what was left out and why. A file that cannot be opened is left out.
@@ -62,7 +64,7 @@ def import_folder(
     if manifest.exists() and not overwrite:
         raise DataError(f"{manifest}: is there already. Remove it, allow overwriting, or write elsewhere.")
     importer = Importer(root, manifest, checked)
-    importer.files()
+    importer.files(progress)
     importer.rows()
     importer.tables()
     entries = importer.entries()

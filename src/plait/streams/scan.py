@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from dataclasses import replace
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -16,10 +15,12 @@ from plait.errors import ConfigError, DataError, PlaitError, raise_all
 from plait.parts import find, options_of
 from plait.streams.cells import number
 from plait.streams.corpus import StreamEntry, _clock
+from plait.streams.found import Found, Place, Scan, without_clashes
 from plait.streams.import_options import ImportOptions, StreamOptions
 from plait.streams.readers import Reader, open_streams, reader_for
 from plait.streams.stream import Stream
-from plait.streams.summary import Facts, facts_of
+from plait.streams.summary import facts_of
+from plait.streams.tiers import tier_of
 
 __all__ = ["Found", "Place", "Scan", "lacks_rate", "scan_files", "scan_folder"]
 
@@ -27,44 +28,15 @@ _TIMES = ".times.npy"
 """Ending of the file with the times of the array of the same name."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """What a file's name says: the recording, the stream ('' if the reader is to name it), and more."""
-
-    path: str
-    id: str
-    stream: str = ""
-    group: str = ""
-    split: str = ""
-    meta: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def suffix(self) -> str:
-        return self.path.rpartition("/")[2].rpartition(".")[2].lower()
-
-
-@dataclass
-class Found:
-    """One stream of one file: its name in the corpus, and the one by which rules are looked up."""
-
-    place: Place
-    name: str
-    rule_name: str
-    entry: StreamEntry
-    facts: Facts
-
-
-@dataclass
-class Scan:
-    """What a folder holds; ``named`` are the streams' names before renaming."""
-
-    streams: list[Found] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    named: set[str] = field(default_factory=set)
-
-
-def scan_folder(root: Path, base: Path, options: ImportOptions, special: Set[Path], *, check_links: bool) -> Scan:
+def scan_folder(
+    root: Path,
+    base: Path,
+    options: ImportOptions,
+    special: Set[Path],
+    *,
+    check_links: bool,
+    progress: Callable[[int, int], None] | None = None,
+) -> Scan:
     """Every stream under ``root`` that a reader can open, named and without clashes.
 
     Args:
@@ -73,6 +45,7 @@ def scan_folder(root: Path, base: Path, options: ImportOptions, special: Set[Pat
         options: patterns, overrides, what to skip.
         special: files that are not streams (manifest, label tables).
         check_links: whether links that leave the folder are left out.
+        progress: called with (done, of all) after each file.
 
     Raises:
         ConfigError: a reader does not have an option that was given for a stream.
@@ -86,7 +59,7 @@ def scan_folder(root: Path, base: Path, options: ImportOptions, special: Set[Pat
             scan.left_out[relative] = "is a link that leaves the folder. Put the file inside."
         else:
             inside.append((path, relative, Path(prefix, relative).as_posix()))
-    return _scan(inside, options, scan)
+    return _scan(inside, options, scan, progress)
 
 
 def scan_files(paths: Iterable[Path], base: Path, options: ImportOptions) -> Scan:
@@ -106,17 +79,26 @@ def scan_files(paths: Iterable[Path], base: Path, options: ImportOptions) -> Sca
     )
 
 
-def _scan(files: Iterable[tuple[Path, str, str]], options: ImportOptions, scan: Scan) -> Scan:
+def _scan(
+    files: Sequence[tuple[Path, str, str]],
+    options: ImportOptions,
+    scan: Scan,
+    progress: Callable[[int, int], None] | None = None,
+) -> Scan:
     """Open files, given each with its name for messages and patterns and its path in the manifest."""
     found: list[Found] = []
     wrong: dict[str, str] = {}
-    for path, relative, written in files:
+    for path, relative, written in _counted(files, progress):
         place = _place(path, relative, options.match)
         if place is None:
             scan.left_out[relative] = "fits none of the patterns in import.match."
             continue
         try:
-            found += _open(path, written, place, options)
+            held = _held(path, place, options)
+            if held:
+                found += _open_held(path, written, place, options, held, scan)
+            else:
+                found += _open(path, written, place, options)
         except ConfigError as error:
             wrong.setdefault(place.stream, str(error))
         except PlaitError as error:
@@ -129,8 +111,17 @@ def _scan(files: Iterable[tuple[Path, str, str]], options: ImportOptions, scan: 
         for name in unclocked
     ]
     scan.named = {f.rule_name for f in found}
-    _without_clashes(found, scan)
+    without_clashes(found, scan)
     return scan
+
+
+def _counted(
+    files: Sequence[tuple[Path, str, str]], progress: Callable[[int, int], None] | None
+) -> Iterator[tuple[Path, str, str]]:
+    for done, file in enumerate(files, 1):
+        yield file
+        if progress:
+            progress(done, len(files))
 
 
 def _walk(root: Path, skip: list[str], special: Set[Path], scan: Scan) -> Iterator[Path]:
@@ -185,7 +176,7 @@ def lacks_rate(entry: StreamEntry) -> bool:
 
 def _place(path: Path, relative: str, patterns: list[str]) -> Place | None:
     name = path.absolute().name
-    parts = [name] if path.is_dir() else name.split(".")
+    parts = [name] if path.is_dir() and path.suffix != ".frames" else name.split(".")
     stem, middle = parts[0], ".".join(parts[1:-1])
     if not patterns:
         return Place(relative, stem, middle)
@@ -208,14 +199,38 @@ def _open(path: Path, written: str, place: Place, options: ImportOptions) -> lis
         parts = {rule.part: _part(parts, rule.part, place)}
     name = rule.rename or place.stream
     return [
-        Found(
-            place,
-            f"{name}_{part}" if len(parts) > 1 else name,
-            place.stream,
-            *_entry(rule, part, stream, written, single),
-        )
+        _found(place, (f"{name}_{part}" if len(parts) > 1 else name, place.stream), rule,
+               None if single else part, stream, written)
         for part, stream in parts.items()
-    ]
+    ]  # fmt: skip
+
+
+def _held(path: Path, place: Place, options: ImportOptions) -> dict[str, dict[str, Any]]:
+    """Recordings of a file that holds several, and the options that open each."""
+    name = reader_for(path)
+    if name is None or find(Reader, name, "reader")[0].recordings is Reader.recordings:
+        return {}
+    return find(Reader, name, "reader")[0]().recordings(path)
+
+
+def _open_held(
+    path: Path, written: str, place: Place, options: ImportOptions, held: dict[str, dict[str, Any]], scan: Scan
+) -> list[Found]:
+    """The streams of a file that holds several recordings: by its own names, unless a pattern names the stream."""
+    found = []
+    for id, own in held.items():
+        try:
+            parts = open_streams(path, None, own)
+            for part in parts:
+                name = (options.match and place.stream) or part
+                rule = options.streams.get(name, StreamOptions())
+                rule = rule.model_copy(update={"options": {**rule.options, **own}})
+                stream = open_streams(path, rule.reader, rule.options)[part]
+                only = None if len(parts) == 1 else part
+                found.append(_found(replace(place, id=id), (rule.rename or name, name), rule, only, stream, written))
+        except DataError as error:
+            scan.left_out[f"{place.path}:{id}"] = str(error).replace(str(path), place.path)
+    return found
 
 
 def _for_file(path: Path, rule: StreamOptions) -> StreamOptions:
@@ -258,8 +273,8 @@ def _open_unnamed(path: Path, written: str, place: Place, options: ImportOptions
         rule = _for_file(path, options.streams.get(name, StreamOptions()))
         if rule.reader or rule.options:
             stream = open_streams(path, rule.reader, rule.options).get(part, stream)
-        made = _entry(rule, part, stream, written, len(parts) == 1)
-        found.append(Found(place, rule.rename or name, name, *made))
+        only = None if len(parts) == 1 else part
+        found.append(_found(place, (rule.rename or name, name), rule, only, stream, written))
     return found
 
 
@@ -277,48 +292,19 @@ def _open_by_rule(path: Path, options: ImportOptions) -> dict[str, Stream]:
     return {}
 
 
-def _entry(rule: StreamOptions, part: str, stream: Stream, written: str, single: bool) -> tuple[StreamEntry, Facts]:
+def _found(
+    place: Place, names: tuple[str, str], rule: StreamOptions, part: str | None, stream: Stream, written: str
+) -> Found:
+    """A stream as it stands in the corpus; ``names`` are its own and the one of its rule."""
     entry = StreamEntry(
         path=written,
-        part=None if single else part,
+        part=part,
         reader=rule.reader,
         options=rule.options,
         rate=rule.rate,
         duration=rule.duration,
         offset=rule.offset,
     )
-    return entry, facts_of(stream, _clock(entry, stream.clock))
-
-
-def _without_clashes(found: list[Found], scan: Scan) -> None:
-    """Give each stream of a recording a name of its own.
-
-    Where files with different endings would give a recording the same stream, the first ending keeps the
-    name and the others are named by their ending, in every recording, so that a name means the same
-    everywhere.
-    """
-    owners: dict[tuple[str, str], list[Found]] = defaultdict(list)
-    for f in found:
-        owners[f.place.id, f.name].append(f)
-    endings: dict[str, set[str]] = defaultdict(set)
-    for (_, name), own in owners.items():
-        if len(own) > 1:
-            endings[name] |= {f.place.suffix for f in own}
-    taken: dict[tuple[str, str], Found] = {}
-    for f in found:
-        name = f.name
-        if f.place.suffix in sorted(endings[name])[1:]:
-            name = f"{name}_{f.place.suffix}" if f.place.stream or f.entry.part else f.place.suffix
-        owner = taken.setdefault((f.place.id, name), f)
-        if owner is not f:
-            scan.left_out[f.place.path] = (
-                f"recording {f.place.id!r} has a stream {name!r} from {owner.place.path} already. "
-                "Tell them apart with import.match: (?P<id>...) and (?P<stream>...)."
-            )
-            continue
-        f.name = name
-        scan.streams.append(f)
-    for name, several in endings.items():
-        if len(several) > 1:
-            kept, *others = sorted(several)
-            scan.notes.append(f"several files hold {name!r}: .{kept} keeps the name; {', '.join(others)} by ending.")
+    clock = _clock(entry, stream.clock)
+    annotations = tier_of(stream.on(clock), names[0]) if rule.tier else None
+    return Found(place, *names, entry, facts_of(stream, clock), annotations)

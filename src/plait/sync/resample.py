@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plait.errors import DataError
-from plait.streams.clock import Clock, Grid, Spans
+from plait.streams.clock import Clock, Grid
+from plait.streams.stream import ArraySource, Stream
+from plait.sync.join import join
 
 __all__ = ["How", "resample"]
 
@@ -29,9 +31,7 @@ def resample(
 ) -> tuple[Array, Mask]:
     """Values on the observations of ``grid``, and where they are known.
 
-    - ``nearest``: the observation nearest in time, the earlier one on a tie.
-    - ``linear``: on the straight line between the neighbours.
-    - ``hold``: the last observation at or before; spans hold until they stop.
+    - ``nearest``, ``linear``, ``hold``: as `plait.sync.join.join`.
     - ``mean``: over the interval of one step about each instant (after it, from the last step, when causal), of
       the straight line between observations. That is its own guard against aliasing: the box has its zeros at
       the grid's rate and all its multiples. Use it to go to a lower rate.
@@ -66,37 +66,23 @@ def resample(
         raise DataError(f"how={how!r}; expected one of {', '.join(get_args(How))}.")
     if causal and how in ("nearest", "linear"):
         raise DataError(f"how={how!r} looks at later observations. Use 'hold' or 'mean' where causal=True.")
+    if how != "mean":
+        joined = join(grid, Stream(clock, ArraySource(table), "series"), how, max_gap=gap, causal=causal)
+        return joined.values, joined.mask
     flat = table.reshape(len(table), -1)
     out, mask = np.zeros((len(grid), flat.shape[1])), np.zeros((len(grid), flat.shape[1]), np.bool_)
     for i, column in enumerate(flat.T):
-        out[:, i], mask[:, i] = _column(column, clock, grid, how, gap, causal)
+        out[:, i], mask[:, i] = _column(column, clock, grid, gap, causal)
     shape = (len(grid), *table.shape[1:])
     return out.reshape(shape), mask.reshape(shape)
 
 
-def _column(values: Array, clock: Clock, grid: Grid, how: How, gap: float, causal: bool) -> tuple[Array, Mask]:
+def _column(values: Array, clock: Clock, grid: Grid, gap: float, causal: bool) -> tuple[Array, Mask]:
     seen = np.isfinite(values)
-    spans = isinstance(clock, Spans) and how == "hold"
-    times = clock.starts[seen] if isinstance(clock, Spans) and how == "hold" else clock.times[seen]
-    values, at = values[seen], grid.times
+    times, values, at = clock.times[seen], values[seen], grid.times
     if len(times) == 0 or len(at) == 0:
         return np.zeros(len(at)), np.zeros(len(at), np.bool_)
-    if how == "mean":
-        return (_mean_so_far if causal else _mean)(times, values, at, 1 / float(grid.rate), gap)
-    if how == "linear":
-        known = _between(times, at, gap)
-        return np.where(known, np.interp(at, times, values), 0.0), known
-    slack = 1e-9 * (1 + np.abs(at))
-    if how == "hold":
-        pick = np.searchsorted(times, at + slack, side="right") - 1
-        reach = clock.stops[seen][pick] if spans and isinstance(clock, Spans) else times[pick] + gap
-        known = (pick >= 0) & ((at < reach) if spans else (at <= reach + slack))
-    else:
-        right = np.clip(np.searchsorted(times, at - slack), 0, len(times) - 1)
-        left = np.maximum(right - 1, 0)
-        pick = np.where(np.abs(at - times[left]) <= np.abs(times[right] - at) + slack, left, right)
-        known = np.abs(times[pick] - at) <= gap / 2 + slack
-    return np.where(known, values[pick], 0.0), known
+    return (_mean_so_far if causal else _mean)(times, values, at, 1 / float(grid.rate), gap)
 
 
 def _gap(clock: Clock, longest_gap: float | None, causal: bool) -> float:
@@ -107,15 +93,6 @@ def _gap(clock: Clock, longest_gap: float | None, causal: bool) -> float:
     if isinstance(clock, Grid):
         return 4 / float(clock.rate)
     return 4 * float(np.median(np.diff(clock.times))) if len(clock) > 1 and not causal else np.inf
-
-
-def _between(times: Array, at: Array, gap: float) -> Mask:
-    """Where an instant lies on an observation, or between two that are near enough."""
-    slack = 1e-9 * (1 + np.abs(at))
-    right = np.clip(np.searchsorted(times, at - slack), 0, len(times) - 1)
-    on = np.abs(times[right] - at) <= slack
-    inside = (at > times[0]) & (at < times[-1]) & (times[right] - times[np.maximum(right - 1, 0)] <= gap + slack)
-    return np.asarray(on | inside)
 
 
 def _mean(times: Array, values: Array, at: Array, step: float, gap: float) -> tuple[Array, Mask]:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from plait.testing.encoder import check_encoder
     from plait.testing.fusion import check_fusion
+    from plait.testing.fuzz import fuzz_reader
     from plait.testing.laws import LawBroken
     from plait.testing.reader import check_reader
     from plait.testing.task import check_task
 
-__all__ = ["LawBroken", "check_encoder", "check_fusion", "check_reader", "check_task"]
+__all__ = ["LawBroken", "check_encoder", "check_fusion", "check_reader", "check_task", "fuzz_reader"]
 
 # looked up when asked for: the reader's laws must not import torch
 _PLACES = {
@@ -26,6 +27,7 @@ _PLACES = {
     "check_fusion": "fusion",
     "check_reader": "reader",
     "check_task": "task",
+    "fuzz_reader": "fuzz",
 }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.io
@@ -10,6 +13,7 @@ from plait.errors import ConfigError, DataError
 from plait.streams.clock import Grid, Ticks
 from plait.streams.corpus import Corpus, CorpusWriter
 from plait.streams.readers import open_streams
+from plait.streams.readers._mat import list_mat
 from plait.streams.readers.array import Array
 from plait.streams.stream import Stream
 
@@ -120,3 +124,55 @@ def test_real_skeletons(real_data):
     assert stream.kind == "pose"
     assert stream.read().shape == (len(stream), 20, 3)
     assert Array().open(sorted((real_data / "utd_mhad/Inertial").glob("*.mat"))[0])["d_iner"].shape[1:] == (6,)
+
+
+def test_mat_files_of_every_version_are_those_of_scipy():
+    """Files that scipy brings for its own tests: versions 4 to 7, both byte orders, packed and not."""
+    files = sorted((Path(scipy.io.__file__).parent / "matlab/tests/data").glob("test*.mat"))
+    if not files:
+        pytest.skip("scipy is installed without its test data")
+    compared = 0
+    for path in files:
+        try:
+            want = scipy.io.loadmat(path)
+        except NotImplementedError:  # version 7.3
+            continue
+        for found in list_mat(path):
+            if found.kind != "O":
+                values, other = found.load(), want[found.name]
+                if found.kind == "U":
+                    other = np.char.rstrip(other)
+                assert values.shape == other.shape, (path.name, found.name)
+                assert np.array_equal(values, other), (path.name, found.name)
+                compared += 1
+    assert compared > 40
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("version", ["4", "5"])
+def test_mat_values_are_loaded_when_they_are_asked_for(tmp_path, packed, version):
+    path = tmp_path / "a.mat"
+    values = {"x": np.arange(12, dtype=np.int16).reshape(4, 3), "y": np.array([[1.5], [np.nan]]), "z": "naïve"}
+    packing = {"do_compression": packed} if version == "5" else {}
+    scipy.io.savemat(path, values, format=version, **packing)
+    found = {a.name: a for a in list_mat(path)}
+    assert {n: (a.shape, a.kind) for n, a in found.items()} == {
+        "x": ((4, 3), "i"),
+        "y": ((2, 1), "f"),
+        "z": ((1,), "U"),
+    }
+    assert np.array_equal(found["x"].load(), values["x"])
+    assert np.array_equal(found["y"].load(), values["y"], equal_nan=True)
+    assert found["z"].load().tolist() == ["naïve"]
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(DataError, match="cannot be read as a MATLAB file"):
+        list_mat(path)
+
+
+def test_a_mat_file_that_claims_more_than_it_holds(tmp_path):
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"x": np.arange(6.0)})
+    data = path.read_bytes()
+    path.write_bytes(data.replace(struct.pack("<2i", 1, 6), struct.pack("<2i", 2**30, 2**30)))
+    with pytest.raises(DataError, match="an array has the sizes"):
+        list_mat(path)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 
 from plait.errors import ConfigError, DataError
 from plait.streams.clock import Grid, Ticks
+from plait.streams.corpus import Corpus
+from plait.streams.importing import import_folder
 from plait.streams.readers import open_streams, reader_for
+from plait.streams.readers._picture_size import picture_size
 from plait.streams.readers.e4 import E4
+from plait.streams.readers.frame_folder import FrameFolder
 from plait.streams.readers.image import Image
 
 
@@ -94,3 +100,108 @@ def test_bad_images(tmp_path):
         Image().open(tmp_path / "b.bmp")["image"].read()
     with pytest.raises(ConfigError, match="height"):
         Image(height=-1)
+
+
+def _zipped(folder, path, prefix=""):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, prefix + file.name)
+    return path
+
+
+@pytest.mark.parametrize("prefix", ["", "1644227574_A01/"])
+def test_a_zipped_e4_session_is_the_folder(session, tmp_path, prefix):
+    path = _zipped(session, tmp_path / "S01.zip", prefix)
+    assert reader_for(path) == "e4"
+    packed, whole = open_streams(path), open_streams(session)
+    assert set(packed) == set(whole)
+    for name, stream in whole.items():
+        assert packed[name].clock == stream.clock
+        assert np.array_equal(packed[name].read(), stream.read())
+
+
+def test_archives_that_would_do_harm(session, tmp_path, monkeypatch):
+    """A bomb is refused by what it claims; no name in an archive is ever a path on disk."""
+    (session / "ACC.csv").write_text("1,1,1\n32,32,32\n" + "1,1,1\n" * 100_000)
+    bomb = _zipped(session, tmp_path / "bomb.zip")
+    with monkeypatch.context() as small:
+        small.setattr("plait.streams.readers._session._LARGEST", 500_000)
+        with pytest.raises(DataError, match=r"ACC\.csv: claims 600,015 bytes; expected at most 500,000"):
+            open_streams(bomb)
+    (tmp_path / "ACC.csv").write_text("1,1,1\n2,2,2\n9,9,9\n")
+    climbing = _zipped(session, tmp_path / "climbing.zip", "../")
+    assert len(open_streams(climbing)["acc"]) == 100_000  # the archive's own
+    (tmp_path / "other.zip").write_bytes(b"PK")
+    assert reader_for(tmp_path / "other.zip") is None
+    with pytest.raises(DataError, match="is no whole archive"):
+        E4().open(tmp_path / "other.zip")
+
+
+@pytest.fixture
+def film(tmp_path):
+    import cv2
+
+    folder = tmp_path / "talk01.frames"
+    folder.mkdir()
+    for i in range(8, 12):
+        cv2.imwrite(str(folder / f"f{i}.png"), np.full((6, 8, 3), (0, 0, 20 * i), np.uint8))
+    (folder / "notes.md").write_text("not a picture")
+    return folder
+
+
+def test_a_folder_of_pictures_is_a_film(film):
+    stream = open_streams(film, options={"rate": 25})["frames"]
+    assert (stream.kind, stream.shape, stream.clock) == ("frames", (4, 6, 8, 3), Grid(0, 25, 4))
+    assert stream.read()[:, 0, 0].tolist() == [[20 * i, 0, 0] for i in range(8, 12)]  # f9 before f10
+    assert stream[2:3].read()[0, 0, 0, 0] == 200
+    small = open_streams(film, options={"rate": 25, "grey": True, "width": 4})["frames"]
+    assert small.shape == (4, 3, 4, 1)
+    (film / "times.txt").write_text("0.5\n0.6\n1.5\n1.75\n")
+    assert open_streams(film)["frames"].clock == Ticks([0.5, 0.6, 1.5, 1.75])
+
+
+def test_a_folder_of_pictures_is_imported_under_its_name(film, tmp_path):
+    (film / "times.txt").write_text("0\n1\n2\n3\n")
+    (tmp_path / "talk01.imu.csv").write_text("t,x\n0,1\n1,2\n")
+    report = import_folder(tmp_path)
+    assert report.recordings == 1
+    assert sorted(Corpus(tmp_path / "manifest.jsonl")["talk01"].streams) == ["frames", "imu"]
+
+
+def test_bad_folders_of_pictures(film, tmp_path):
+    import cv2
+
+    with pytest.raises(DataError, match="nothing says when its 4 pictures were taken"):
+        open_streams(film)
+    (film / "times.txt").write_text("0\n1\n")
+    with pytest.raises(DataError, match="2 times, but there are 4 pictures"):
+        open_streams(film)
+    (film / "times.txt").write_text("0\nsoon\n2\n3\n")
+    with pytest.raises(DataError, match=r"times\.txt: .*Expected one time in seconds a line"):
+        open_streams(film)
+    cv2.imwrite(str(film / "f10.png"), np.zeros((3, 3, 3), np.uint8))
+    with pytest.raises(DataError, match=r"f10\.png: is 3 x 3 pixels, but f8\.png is 8 x 6"):
+        open_streams(film, options={"rate": 1})["frames"].read()
+    (tmp_path / "empty.frames").mkdir()
+    with pytest.raises(DataError, match="has no pictures"):
+        open_streams(tmp_path / "empty.frames")
+    with pytest.raises(ConfigError, match="width"):
+        FrameFolder(width=0)
+
+
+def test_pictures_too_large_for_memory_are_refused_by_their_header(tmp_path):
+    head = b"BM" + bytes(12) + (40).to_bytes(4, "little") + (30_000).to_bytes(4, "little") * 2
+    (tmp_path / "a.bmp").write_bytes(head + bytes(100))
+    with pytest.raises(DataError, match="30000 x 30000 pixels; expected at most 100,000,000"):
+        Image().open(tmp_path / "a.bmp")["image"].read()
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "webp", "tif"])
+def test_sizes_are_read_from_headers(ending):
+    import cv2
+
+    data = cv2.imencode(f".{ending}", np.zeros((21, 34, 3), np.uint8))[1].tobytes()
+    assert picture_size(data) == (34, 21)
+    assert picture_size(data[:12]) is None
+    lossless = cv2.imencode(".webp", np.zeros((21, 34, 4), np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+    assert picture_size(lossless) == (34, 21)

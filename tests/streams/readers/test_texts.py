@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from plait.errors import ConfigError, DataError
 from plait.streams.clock import Spans
+from plait.streams.corpus import Corpus
+from plait.streams.importing import import_folder
 from plait.streams.readers import open_streams
 from plait.streams.readers.align import Align
 from plait.streams.readers.subtitles import Subtitles
@@ -147,3 +151,61 @@ def test_plain(tmp_path):
 def test_bad_texts_say_where_and_what_to_do(tmp_path, name, text, message):
     with pytest.raises(DataError, match=message):
         _open(tmp_path, name, text)
+
+
+def _binary(tiers):
+    """Praat's binary form, of (class, name, rows)."""
+    data = b"ooBinaryFile\x08TextGrid" + struct.pack(">2d?i", 0, 2, True, len(tiers))
+    for kind, name, rows in tiers:
+        data += struct.pack(">B", len(kind)) + kind.encode() + struct.pack(">h", len(name)) + name.encode()
+        data += struct.pack(">2di", 0, 2, len(rows))
+        for *times, text in rows:
+            data += struct.pack(f">{len(times)}d", *times)
+            wide = text.encode("utf-16-be")
+            data += (
+                struct.pack(">h", len(text)) + text.encode()
+                if text.isascii()
+                else struct.pack(">hH", -1, len(text)) + wide
+            )
+    return data
+
+
+TIERS = [("IntervalTier", "word", [(0, 0.5, ""), (0.5, 1.25, 'say "5 and 6"'), (1.25, 2, "né")]),
+         ("TextTier", "bell", [(0.75, "ding")])]  # fmt: skip
+
+
+def test_binary_textgrids(tmp_path):
+    found = _open(tmp_path, "a.TextGrid", _binary(TIERS))
+    assert found["word"].read().tolist() == ['say "5 and 6"', "né"]
+    assert found["word"].clock == Spans([0.5, 1.25], [1.25, 2])
+    assert found["bell"].clock == Spans([0.75], [0.75])
+    with pytest.raises(DataError, match=r"a\.TextGrid: byte \d+: .*Open it in Praat"):
+        _open(tmp_path, "a.TextGrid", _binary(TIERS)[:-3])
+    with pytest.raises(DataError, match="tier class 'Tier'"):
+        _open(tmp_path, "a.TextGrid", _binary([("Tier", "x", [])]))
+
+
+def test_textgrids_of_pympi_and_in_another_encoding(tmp_path):
+    praat = pytest.importorskip("pympi.Praat")
+    for mode in ("normal", "short", "binary"):
+        grid = praat.TextGrid(xmin=0, xmax=3)
+        tier = grid.add_tier("wörter")
+        tier.add_interval(0.5, 1.5, "naïve")
+        tier.add_interval(2, 2.75, "two words")
+        grid.to_file(str(tmp_path / f"{mode}.TextGrid"), codec="utf-8" if mode != "binary" else "latin-1", mode=mode)
+        stream = open_streams(tmp_path / f"{mode}.TextGrid")["wörter"]
+        assert (stream.read().tolist(), stream.clock) == (["naïve", "two words"], Spans([0.5, 2], [1.5, 2.75]))
+    latin = _open(tmp_path, "a.TextGrid", LONG.encode("latin-1"), encoding="latin-1")
+    assert latin["word"].read()[1] == "né"
+
+
+def test_a_tier_becomes_annotations_when_asked_for(tmp_path):
+    (tmp_path / "talk01.TextGrid").write_text(LONG)
+    (tmp_path / "talk01.imu.csv").write_text("t,x\n0,1\n1,2\n")
+    report = import_folder(tmp_path, options={"streams": {"bell": {"tier": True, "rename": "rings", "offset": 0.25}}})
+    assert report.labels["tiers"]["rings"]["n"] == 1
+    recording = Corpus(tmp_path / "manifest.jsonl")["talk01"]
+    assert sorted(recording.streams) == ["imu", "word"]
+    assert [(a.start, a.stop, a.label) for a in recording.annotations] == [(1.0, 1.0, "ding")]
+    refused = import_folder(tmp_path, options={"streams": {"word": {"tier": True, "part": "word"}}}, overwrite=True)
+    assert refused.recordings == 1

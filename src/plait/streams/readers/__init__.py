@@ -32,6 +32,14 @@ class Reader(ABC):
             DataError: the file is missing, truncated or not of the format.
         """
 
+    def recordings(self, path: Path) -> dict[str, dict[str, Any]]:
+        """Of a file that holds several recordings: the options that open each, by its id. Of any other: nothing.
+
+        Raises:
+            DataError: as `open`.
+        """
+        return {}
+
     def claims(self, path: Path) -> bool:
         """Whether this reader is for ``path`` (by its name; a folder format looks inside)."""
         return path.name.lower().endswith(self.suffixes)

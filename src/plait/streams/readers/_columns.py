@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,14 +14,18 @@ from numpy.typing import NDArray
 
 from plait.errors import DataError
 from plait.parts import suggest
+from plait.streams.clock import Ticks
 from plait.streams.readers._words import read_bytes
 
-__all__ = ["find_time", "load", "numbers", "seconds"]
+__all__ = ["DISORDER", "find_time", "load", "numbers", "ordered", "seconds"]
 
 _TIMES = (
     *("time", "timestamp", "t", "seconds", "sec", "secs", "datetime", "date"),
     *("times", "ts", "epoch", "unix", "unixtime", "elapsed"),
 )
+DISORDER = ("error", "sort", "drop")
+"""What may be done with times that repeat or go backwards."""
+
 _SCALE = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NAMED_UNIT = re.compile(r"[_ .(\[](s|sec|secs|seconds|ms|us|ns)[)\]]?$")
 
@@ -39,13 +44,14 @@ def load(path: Path, header: bool) -> Any:
 
             with open(path, "rb") as file:
                 table = pyarrow.parquet.read_table(file, use_threads=False)
+            table.validate(full=True)  # texts that are no UTF-8
         else:
             table = _csv(path, header)
+        names = [str(n).strip() for n in table.column_names]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path}: cannot be read as a table ({error}). Correct the row, or save the table anew."
         ) from error
-    names = [str(n).strip() for n in table.column_names]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise DataError(
@@ -208,3 +214,50 @@ def _parsed(path: Path, name: str, cells: list[str]) -> NDArray[np.float64]:
             ) from None
         times[i] = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return times
+
+
+def ordered(
+    path: Path, times: NDArray[np.float64], on_disorder: str, what: str = "row", first: int = 2
+) -> tuple[Ticks, NDArray[np.int64]]:
+    """A clock of times that may repeat or go backwards, and which of them it keeps, in their order.
+
+    Args:
+        path: for messages.
+        times: seconds.
+        on_disorder: one of `DISORDER`.
+        what: what each time is of.
+        first: the number of the first of them.
+
+    Raises:
+        DataError: they do, and ``on_disorder`` is ``error``.
+    """
+    steps = np.diff(times)
+    again, back = np.flatnonzero(steps == 0), np.flatnonzero(steps < 0)
+    keep = np.arange(len(times))
+    if len(again) or len(back):
+        if on_disorder == "error":
+            places = {"repeat": again, "go backwards": back}
+            raise DataError(
+                [_disorder(path, times, k, at, f"{what} {first + at[0]}") for k, at in places.items() if len(at)]
+            )
+        if on_disorder == "sort":
+            keep = np.argsort(times, kind="stable")
+        else:
+            before = np.concatenate([[-np.inf], np.maximum.accumulate(times)[:-1]])
+            keep = np.flatnonzero(times > before)
+        logging.getLogger("plait").warning(
+            "%s: %d times repeat and %d go backwards; on_disorder=%s kept %d of %d %ss",
+            path, len(again), len(back), on_disorder, len(keep), len(times), what,
+        )  # fmt: skip
+    try:
+        return Ticks(times[keep]), keep
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _disorder(path: Path, times: NDArray[np.float64], what: str, at: NDArray[np.int64], place: str) -> str:
+    i = int(at[0])
+    return (
+        f"{path}: times {what} in {len(at)} places, first at {place}: {times[i]:.6f} s, then {times[i + 1]:.6f} s. "
+        "Correct them, or set on_disorder to sort or drop."
+    )

@@ -88,6 +88,27 @@ class Cursor:
             self.close()
         return frame
 
+    def frames(self) -> Iterator[Any]:
+        """The frames from here on, as `take` gives them; stopping in between leaves the rest for the next call.
+
+        Nothing else may be read meanwhile: other files might be opened, and this one closed for them.
+
+        Raises:
+            DataError: a packet cannot be decoded.
+        """
+        if self.is_open:
+            _open.move_to_end(id(self))
+        while self._container is not None:
+            try:
+                frame = next(self._frames, None)
+            except av_errors() as error:
+                self.close()
+                raise self._broken(error) from error
+            if frame is None:
+                self.close()
+                return
+            yield frame
+
     def close(self) -> None:
         """Close the file; a later `start` opens it again."""
         container, self._container, self._frames = self._container, None, iter(())
@@ -113,6 +134,7 @@ class Cursor:
         try:
             self._container = av.open(str(self.path), metadata_errors="ignore")
             self._container.streams[self.track].thread_type = "AUTO" if self.threads else "NONE"
+            _skip_others(self._container, self.track)
         except av_errors() as error:
             raise self._broken(error) from error
         self._pid = os.getpid()
@@ -120,3 +142,15 @@ class Cursor:
 
     def _broken(self, error: BaseException) -> DataError:
         return DataError(f"{self.path}: track {self.track} does not decode ({error}). {remedy(self.path)}")
+
+
+def _skip_others(container: Any, track: int) -> None:
+    """Have the demuxer pass over all other tracks, so that the sound of a long video is not read through pictures."""
+    import av.stream
+
+    discard: Any = getattr(av.stream, "Discard", None)
+    if discard is None:  # PyAV before 18
+        return
+    for stream in container.streams:
+        if stream.index != track:
+            stream.discard = discard.all

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from plait.errors import DataError
 from plait.streams.clock import Clock, Grid, Ticks, rational
+from plait.streams.pictures import parts_of
 from plait.streams.readers._cursor import Cursor, remedy
+from plait.streams.readers._luma import FullRange, luma
 from plait.streams.readers._packets import Track
 
 __all__ = ["Pictures", "picture_clock", "rotation"]
@@ -98,6 +102,15 @@ def _box(file: Any, wanted: bytes) -> bytes:
     return b""
 
 
+def _scaler() -> Callable[..., Any]:
+    """swscale in one thread: sharing out a small picture takes ten times as long as converting it."""
+    import av
+    from av.video.reformatter import VideoReformatter
+
+    reformat = VideoReformatter().reformat
+    return partial(reformat, threads=1) if int(av.__version__.split(".")[0]) >= 17 else reformat  # 16 has one thread
+
+
 @dataclass(eq=False)
 class Pictures:
     """Frames [n, h, w, 3 or 1] uint8 of one track; `plait.streams.stream.Source`.
@@ -148,24 +161,55 @@ class Pictures:
         return {**self.__dict__, "_scaler": None}
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:
-        out = np.empty((hi - lo, *self.shape), np.uint8)
+        if self.grey:
+            return self.read_grey(lo, hi)[..., None]
+        out = np.empty((max(hi - lo, 0), *self.shape), np.uint8)
+
+        def put(i: int, frame: Any) -> None:
+            picture = self._scaled(frame, "rgb24", 3)
+            out[i] = np.rot90(picture, self.turns) if self.turns else picture
+
+        self._decode(lo, hi, put)
+        return out
+
+    def read_grey(self, lo: int, hi: int, box: ArrayLike | None = None) -> NDArray[Any]:
+        """Pictures lo..hi in grey, cut to a box, [hi - lo, height, width]; see `plait.streams.pictures`.
+
+        Of 8-bit video in its own size the brightness plane is cut and copied; all else goes through swscale.
+        """
+        parts, size = parts_of(box, max(hi - lo, 0), self.shape)
+        out = np.empty((len(parts), *size), np.uint8)
+        todo, (high, wide) = FullRange(out), self.size
+
+        def put(i: int, frame: Any) -> None:
+            own = luma(frame) if frame.height == high and frame.width == wide else None
+            plane, full = own if own is not None else (self._scaled(frame, "gray", 1), True)
+            out[i] = (np.rot90(plane, self.turns) if self.turns else plane)[parts[i]]
+            if not full:
+                todo.add(i)
+
+        self._decode(lo, hi, put)
+        todo.flush()
+        return out
+
+    def _decode(self, lo: int, hi: int, put: Callable[[int, Any], None]) -> None:
+        """Call ``put(i - lo, frame)`` for each picture i of lo..hi."""
         if hi <= lo:
-            return out
+            return
         sought = self._move(lo)
         try:
-            missing = self._fill(out, lo, hi)
+            missing = self._fill(put, lo, hi)
         except DataError:
             if not sought:
                 raise
             missing = np.arange(1)
         if len(missing) and sought:  # some demuxers land behind the key frame asked for
             self._rewind()
-            missing = self._fill(out, lo, hi)
+            missing = self._fill(put, lo, hi)
         if hi >= len(self.pts) or len(missing):
             self.cursor.close()
         if len(missing):
             raise self._missing(lo + missing)
-        return out
 
     def _rewind(self) -> None:
         self.cursor.start()
@@ -183,9 +227,9 @@ class Pictures:
         self._next = self._from = key
         return True
 
-    def _fill(self, out: NDArray[Any], lo: int, hi: int) -> NDArray[np.int64]:
+    def _fill(self, put: Callable[[int, Any], None], lo: int, hi: int) -> NDArray[np.int64]:
         seen = np.zeros(hi - lo, bool)
-        while (frame := self.cursor.take()) is not None:
+        for frame in self.cursor.frames():
             i = self._place(frame)
             if i is None:
                 continue
@@ -194,7 +238,7 @@ class Pictures:
             self._from = None
             self._next = i + 1
             if lo <= i < hi and not frame.is_corrupt:
-                out[i - lo] = self._picture(frame)
+                put(i - lo, frame)
                 seen[i - lo] = True
             if i >= hi - 1:
                 break
@@ -205,21 +249,20 @@ class Pictures:
             return self._next
         if frame.pts is None:
             return None
+        if self._next < len(self.pts) and self.pts[self._next] == frame.pts:
+            return self._next
         i = int(np.searchsorted(self.pts, frame.pts))
         return i if i < len(self.pts) and self.pts[i] == frame.pts else None
 
-    def _picture(self, frame: Any) -> NDArray[Any]:
-        from av.video.reformatter import Interpolation, VideoReformatter
-
+    def _scaled(self, frame: Any, layout: str, channels: int) -> NDArray[Any]:
+        """A frame in another format and in the size asked for, [h, w] or [h, w, 3]."""
         if self._scaler is None:
-            self._scaler = VideoReformatter()
+            self._scaler = _scaler()
         height, width = self.size
-        same = (frame.height, frame.width) == self.size
-        how = Interpolation.BILINEAR if same else Interpolation.AREA
-        layout = "gray" if self.grey else "rgb24"
-        picture = self._scaler.reformat(frame, width, height, format=layout, interpolation=how).to_ndarray()
-        picture = picture.reshape(height, width, self.shape[-1])
-        return np.rot90(picture, self.turns) if self.turns else picture
+        how = "BILINEAR" if (frame.height, frame.width) == self.size else "AREA"
+        plane = self._scaler(frame, width, height, format=layout, interpolation=how).planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, : width * channels]
+        return rows if channels == 1 else rows.reshape(height, width, channels)
 
     def _missing(self, which: NDArray[np.int64]) -> DataError:
         at = float(self.pts[min(int(which[0]), len(self.pts) - 1)] * self.tick)

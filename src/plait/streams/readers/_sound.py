@@ -15,6 +15,7 @@ from plait.errors import DataError
 from plait.streams.clock import Grid
 from plait.streams.readers._cursor import Cursor, remedy
 from plait.streams.readers._packets import Track
+from plait.streams.readers._words import refuse_infinite
 
 __all__ = ["Sound", "sound_layout"]
 
@@ -25,6 +26,7 @@ _LONGEST_GAP = 3600.0
 _NEAR = 20.0
 """Seconds that are decoded through rather than sought over: cheap, and the same numbers whatever was read before."""
 
+_MOST_SAMPLES = 2.0**53
 _PREROLL = 1.0
 """Seconds decoded and thrown away after a seek, for codecs whose frames lean on earlier ones."""
 
@@ -55,6 +57,8 @@ def sound_layout(track: Track) -> Layout:
     rate = track.sample_rate
     tick = float(track.tick * rate)
     ideal = (track.pts - track.pts[0]) * tick
+    if not np.abs(ideal).max() < _MOST_SAMPLES:
+        raise DataError(f"{track.path}: times of the sound make no sense. {remedy(track.path)}")
     size, exact = _sizes(track, tick)
     counted = np.concatenate([[0], np.cumsum(size[:-1])])
     slack = max(1.5 * tick, _SLACK * rate)
@@ -248,7 +252,10 @@ class Sound:
                 f"-ar {self.layout.grid.rate} -ac {self.channels} {self.path.stem}.wav"
             )
         first = self._place(frame, sought)
-        values = _floats(frame)
+        try:
+            values = refuse_infinite(_floats(frame), f"{self.path} from sample {first} on")
+        except ValueError as error:  # 64-bit integers
+            raise DataError(f"{self.path}: the sound is in a form that is not read ({error}).") from error
         self._at = first + len(values)
         return first, values
 
@@ -300,4 +307,5 @@ def _floats(frame: Any) -> NDArray[np.float32]:
         return np.asarray((values.astype(np.float32) - 128) / 128, np.float32)
     if values.dtype.kind == "i":
         return np.asarray(values * (-1 / float(np.iinfo(values.dtype).min)), np.float32)
-    return np.ascontiguousarray(values, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range is infinite, and refused as such
+        return np.ascontiguousarray(values, np.float32)

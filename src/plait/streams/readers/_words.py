@@ -14,7 +14,7 @@ from plait.errors import DataError
 from plait.streams.clock import Spans
 from plait.streams.stream import ArraySource, Stream
 
-__all__ = ["Later", "read_bytes", "read_text", "refuse_infinite", "words"]
+__all__ = ["Later", "decoded", "read_bytes", "read_text", "refuse_infinite", "words"]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -31,7 +31,11 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
     Raises:
         DataError: a byte that the encoding does not have, with its line.
     """
-    data = read_bytes(path)
+    return decoded(read_bytes(path), path, encoding)
+
+
+def decoded(data: bytes, path: Path, encoding: str) -> str:
+    """Bytes as text; see `read_text`. The path is for messages."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
     elif data.startswith(codecs.BOM_UTF8):

@@ -16,12 +16,11 @@ from plait.errors import ConfigError, DataError
 from plait.parts import suggest
 from plait.streams.clock import Clock, Grid, Ticks
 from plait.streams.readers import Reader
-from plait.streams.readers._words import Later, read_bytes
+from plait.streams.readers._mat import list_mat
+from plait.streams.readers._words import Later
 from plait.streams.stream import KINDS, Stream
 
 __all__ = ["Array"]
-
-_MAT_NUMBERS = ["double", "single", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "logical"]
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ def _npy(path: Path) -> _Variable:
 def _mapped(path: Path) -> NDArray[Any]:
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, OSError, EOFError, TypeError, SyntaxError, OverflowError, MemoryError) as error:
+    except Exception as error:  # NumPy's header parser raises whatever broken bytes lead to
         raise _broken(path, "an array without objects (.npy)", error) from error
 
 
@@ -186,7 +185,7 @@ def _npz(path: Path) -> dict[str, _Variable]:
             return {n[:-4]: _Variable(*_header(archive, n), partial(_member, path, n)) for n in names}
     except DataError:
         raise
-    except Exception as error:  # zipfile and NumPy's header parser raise whatever broken bytes lead to
+    except Exception as error:  # as above; so does zipfile
         raise _broken(path, "an archive of arrays (.npz)", error) from error
 
 
@@ -207,28 +206,11 @@ def _member(path: Path, name: str) -> NDArray[Any]:
 
 
 def _mat(path: Path) -> dict[str, _Variable]:
-    if read_bytes(path)[:20].startswith(b"MATLAB 7.3") or read_bytes(path)[:4] == b"\x89HDF":
+    with open(path, "rb") as file:
+        head = file.read(20)
+    if head.startswith((b"MATLAB 7.3", b"\x89HDF")):
         raise DataError(
             f"{path}: is a MATLAB 7.3 (HDF5) file, which is not read. In MATLAB: load it, then save(..., '-v7'); "
             "in Python: read it with h5py and save it with np.save."
         )
-    import scipy.io
-
-    try:
-        listed = scipy.io.whosmat(path)
-    except Exception as error:  # its parser raises whatever broken bytes lead to
-        raise _broken(path, "a MATLAB file", error) from error
-    letter = {**dict.fromkeys(_MAT_NUMBERS, "f"), "char": "U"}
-    return {
-        name: _Variable(tuple(shape), letter.get(kind, "O"), partial(_mat_values, path, name))
-        for name, shape, kind in listed
-    }
-
-
-def _mat_values(path: Path, name: str) -> NDArray[Any]:
-    import scipy.io
-
-    try:
-        return np.asarray(scipy.io.loadmat(path, variable_names=[name])[name])
-    except Exception as error:  # as above
-        raise _broken(path, f"a MATLAB file; {name}", error) from error
+    return {a.name: _Variable(a.shape, a.kind, a.load) for a in list_mat(path)}

@@ -1,4 +1,4 @@
-"""Folders of an Empatica E4 wristband."""
+"""Sessions of an Empatica E4 wristband: folders, or the .zip that it exports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from plait.errors import DataError, raise_all
 from plait.streams.clock import Grid, Ticks
 from plait.streams.readers import Reader
-from plait.streams.readers._words import Later, read_text, words
+from plait.streams.readers._session import File, session_files
+from plait.streams.readers._words import Later, refuse_infinite, words
 from plait.streams.stream import ArraySource, Stream
 
 __all__ = ["E4"]
@@ -31,30 +32,37 @@ class E4(Reader):
     between beats, is irregular, and is left out where the wristband found none; ``tags`` (presses of the button)
     are words ``tag`` of length 0. Values are parsed when first read.
 
+    A ``.zip`` is read where it lies; nothing is unpacked to disk.
+
     Source: Empatica, "E4 data: format of the CSV files" (support article; ACC in 1/64 g).
 
     Raises:
         DataError: on opening, with every file whose header is wrong; on reading, of a row that is no number.
 
     >>> E4().suffixes
-    ('/',)
+    ('/', '.zip')
     """
 
-    suffixes: ClassVar[tuple[str, ...]] = ("/",)
+    suffixes: ClassVar[tuple[str, ...]] = ("/", ".zip")
 
     def claims(self, path: Path) -> bool:
-        """Whether it is a folder with at least two of the sensors' files."""
-        return path.is_dir() and sum((path / f"{s}.csv").is_file() for s in _SENSORS) >= 2
+        """Whether it is a folder, or a ``.zip``, with at least two of the sensors' files."""
+        if not path.is_dir() and path.suffix.lower() != ".zip":
+            return False
+        try:
+            files = session_files(path)
+        except DataError:
+            return False
+        return sum(f"{s}.csv" in files for s in _SENSORS) >= 2
 
     def open(self, path: Path) -> dict[str, Stream]:
-        if not path.is_dir():
-            raise DataError(f"{path}: no such folder. Expected an E4 folder with ACC.csv, BVP.csv, EDA.csv ...")
+        files = session_files(path)
         found: dict[str, Stream] = {}
         problems: list[str] = []
-        openers = {s.lower(): partial(_sensor, path / f"{s}.csv", s) for s in _SENSORS if (path / f"{s}.csv").is_file()}
+        openers = {s.lower(): partial(_sensor, files[f"{s}.csv"], s) for s in _SENSORS if f"{s}.csv" in files}
         if not openers:
-            raise DataError(f"{path}: has none of {', '.join(s + '.csv' for s in _SENSORS)}. Expected an E4 folder.")
-        for name, opener in {**openers, "ibi": partial(_ibi, path / "IBI.csv"), "tags": partial(_tags, path)}.items():
+            raise DataError(f"{path}: has none of {', '.join(s + '.csv' for s in _SENSORS)}. Expected an E4 session.")
+        for name, opener in {**openers, "ibi": partial(_ibi, files), "tags": partial(_tags, files)}.items():
             try:
                 stream = opener()
             except DataError as error:
@@ -66,7 +74,7 @@ class E4(Reader):
         return found
 
 
-def _numbers(path: Path, number: int, line: str, width: int | None = None) -> list[float]:
+def _numbers(path: File, number: int, line: str, width: int | None = None) -> list[float]:
     try:
         values = [float(cell) for cell in line.split(",")]
     except ValueError:
@@ -77,8 +85,8 @@ def _numbers(path: Path, number: int, line: str, width: int | None = None) -> li
     return values
 
 
-def _sensor(path: Path, sensor: str) -> Stream | None:
-    text = read_text(path).rstrip()
+def _sensor(path: File, sensor: str) -> Stream | None:
+    text = path.text().rstrip()
     start, _, rest = text.partition("\n")
     rate, _, body = rest.partition("\n")
     width = len(_AXES.get(sensor, "x"))
@@ -94,18 +102,24 @@ def _sensor(path: Path, sensor: str) -> Stream | None:
     return Stream(Grid(begin, hz, n), source, "series", _AXES.get(sensor, (sensor.lower(),)), str(path))
 
 
-def _rows(path: Path, width: int, scale: float) -> NDArray[Any]:
-    lines = read_text(path).rstrip().split("\n")[2:]
+def _rows(path: File, width: int, scale: float) -> NDArray[Any]:
+    lines = path.text().rstrip().split("\n")[2:]
     try:
         values = np.array(",".join(lines).split(","), np.float64).reshape(len(lines), width)
     except ValueError:  # find the line that is to blame
         values = np.array([_numbers(path, i, line, width) for i, line in enumerate(lines, 3)])
-    return (values * scale).astype(np.float32)
+    return _float32(values * scale)
 
 
-def _ibi(path: Path) -> Stream | None:
-    text = read_text(path).strip().split("\n") if path.is_file() else []
-    if len(text) < 2:
+def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # what leaves the range is infinite, and refused as such
+        return values.astype(np.float32)
+
+
+def _ibi(files: dict[str, File]) -> Stream | None:
+    path = files.get("IBI.csv")
+    text = path.text().strip().split("\n") if path else []
+    if path is None or len(text) < 2:
         return None
     begin = _numbers(path, 1, text[0].split(",")[0])[0]
     rows = np.array([_numbers(path, i, line, 2) for i, line in enumerate(text[1:], 2)])
@@ -113,13 +127,14 @@ def _ibi(path: Path) -> Stream | None:
         clock = Ticks(begin + rows[:, 0])
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    return Stream(clock, ArraySource(rows[:, 1:].astype(np.float32)), "series", ("ibi",), str(path))
+    values = refuse_infinite(_float32(rows[:, 1:]), str(path))
+    return Stream(clock, ArraySource(values), "series", ("ibi",), str(path))
 
 
-def _tags(folder: Path) -> Stream | None:
-    paths = sorted(folder.glob("tags*.csv"))
-    lines = read_text(paths[0]).split() if paths else []
-    if not lines:
+def _tags(files: dict[str, File]) -> Stream | None:
+    path = next((file for name, file in sorted(files.items()) if name.startswith("tags")), None)
+    lines = path.text().split() if path else []
+    if path is None or not lines:
         return None
-    times = sorted(_numbers(paths[0], i, line, 1)[0] for i, line in enumerate(lines, 1))
-    return words(paths[0], [(t, t, "tag") for t in times])
+    times = sorted(_numbers(path, i, line, 1)[0] for i, line in enumerate(lines, 1))
+    return words(path.shown, [(t, t, "tag") for t in times])

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import ConfigError, DataError
 from plait.streams.clock import Grid
 from plait.streams.readers import Reader
+from plait.streams.readers._still import decode_still, scaled
 from plait.streams.readers._words import read_bytes
 from plait.streams.stream import Stream
 
@@ -70,30 +70,7 @@ class _Picture:
         return self._shape
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:
-        picture = self._decode()
+        picture = decode_still(read_bytes(self.path), str(self.path), self.grey)
+        picture = scaled(picture, self.width, self.height, str(self.path))
         self._shape = picture.shape
         return picture[None][lo:hi]
-
-    def _decode(self) -> NDArray[Any]:
-        import cv2
-
-        data = np.frombuffer(read_bytes(self.path), np.uint8)
-        try:
-            picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE if self.grey else cv2.IMREAD_COLOR)
-            if picture is None:
-                raise DataError(f"{self.path}: is no picture that OpenCV decodes. Save it as PNG, or leave it out.")
-            picture = picture[..., None] if self.grey else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-            return self._scaled(picture)
-        except cv2.error as error:
-            raise DataError(f"{self.path}: does not decode ({error}). Save it as PNG, or leave it out.") from error
-
-    def _scaled(self, picture: NDArray[Any]) -> NDArray[Any]:
-        import cv2
-
-        h, w = picture.shape[:2]
-        if self.width is None and self.height is None:
-            return picture
-        width = self.width or max(1, round(w * (self.height or 1) / h))
-        height = self.height or max(1, round(h * width / w))
-        small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-        return np.asarray(small).reshape(height, width, picture.shape[2])

@@ -15,6 +15,9 @@ from plait.streams.stream import Stream
 
 __all__ = ["Media"]
 
+_MOST_PIXELS = 1 << 26
+"""Of one picture: 8192 x 8192. Decoding one takes some ten bytes a pixel."""
+
 
 class Media(Reader):
     """Streams ``video``, [n, h, w, 3] uint8 RGB, and ``audio``, [n, channels] float32; further tracks ``audio2`` ...
@@ -74,7 +77,12 @@ class Media(Reader):
             raise DataError(
                 f"{track.path}: pictures are {width} x {height}; expected a size above 0. Get a whole copy."
             )
-        source = Pictures.of(track, self._size(width, height), self.grey, turns)
+        size = self._size(width, height)
+        _check_size(track.path, width * height)
+        _check_size(track.path, size[0] * size[1])
+        source = Pictures.of(track, size, self.grey, turns)
+        if not len(source.pts):
+            raise DataError(f"{track.path}: all pictures are marked not to be shown. {remedy(track.path)}")
         clock = picture_clock(source.pts, track.tick, track.rates, track.origin)
         channels = ("grey",) if self.grey else ("red", "green", "blue")
         return Stream(clock, source, "frames", channels, str(track.path))
@@ -90,3 +98,11 @@ class Media(Reader):
         if w is None:
             w = max(1, round(width * (h or 1) / height))
         return h if h is not None else max(1, round(height * w / width)), w
+
+
+def _check_size(path: Path, pixels: int) -> None:
+    if pixels > _MOST_PIXELS:
+        raise DataError(
+            f"{path}: a picture would have {pixels:,} pixels; expected at most {_MOST_PIXELS:,}. "
+            f"Scale it: ffmpeg -i {path.name} -vf scale=1920:-2 {path.stem}.mkv"
+        )

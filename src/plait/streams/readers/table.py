@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 
 from plait.errors import ConfigError, DataError, raise_all
 from plait.parts import suggest
-from plait.streams.clock import Clock, Grid, Spans, Ticks
+from plait.streams.clock import Clock, Grid, Spans
 from plait.streams.readers import Reader
-from plait.streams.readers._columns import find_time, load, numbers, seconds
+from plait.streams.readers._columns import DISORDER, find_time, load, numbers, ordered, seconds
 from plait.streams.readers._words import refuse_infinite
 from plait.streams.stream import KINDS, ArraySource, Stream
 
 __all__ = ["Table"]
 
 _UNITS = ("auto", "s", "ms", "us", "ns")
-_DISORDER = ("error", "sort", "drop")
 
 
 class Table(Reader):
@@ -66,7 +65,7 @@ class Table(Reader):
         for name, value, known in (
             ("kind", kind, KINDS),
             ("unit", unit, _UNITS),
-            ("on_disorder", on_disorder, _DISORDER),
+            ("on_disorder", on_disorder, DISORDER),
         ):
             if value not in known:
                 raise ConfigError(f"table.{name}: {value!r} is unknown. {suggest(value, known)}")
@@ -85,7 +84,7 @@ class Table(Reader):
             clock: Clock = Grid(0, self.rate, table.num_rows)
             keep = np.arange(table.num_rows)
         else:
-            clock, keep = self._clock(path, seconds(path, table, name or "", self.unit))
+            clock, keep = ordered(path, seconds(path, table, name or "", self.unit), self.on_disorder)
         return self._streams(
             path, clock, {k: v[keep] for k, v in channels.items()}, {k: v[keep] for k, v in texts.items()}
         )
@@ -120,25 +119,6 @@ class Table(Reader):
             raise DataError(f"{path}: has no numeric column beside its time. It has: {', '.join(table.column_names)}.")
         return channels, texts
 
-    def _clock(self, path: Path, times: NDArray[np.float64]) -> tuple[Clock, NDArray[np.int64]]:
-        """The clock and the rows that it keeps, in their order."""
-        steps = np.diff(times)
-        again, back = np.flatnonzero(steps == 0), np.flatnonzero(steps < 0)
-        keep = np.arange(len(times))
-        if len(again) or len(back):
-            if self.on_disorder == "error":
-                raise DataError(_disorder(path, times, again, back))
-            if self.on_disorder == "sort":
-                keep = np.argsort(times, kind="stable")
-            else:
-                before = np.concatenate([[-np.inf], np.maximum.accumulate(times)[:-1]])
-                keep = np.flatnonzero(times > before)
-            logging.getLogger("plait").warning(
-                "%s: %d times repeat and %d go backwards; on_disorder=%s kept %d of %d rows",
-                path, len(again), len(back), self.on_disorder, len(keep), len(times),
-            )  # fmt: skip
-        return Ticks(times[keep]), keep
-
     def _streams(
         self, path: Path, clock: Clock, channels: dict[str, NDArray[Any]], texts: dict[str, NDArray[Any]]
     ) -> dict[str, Stream]:
@@ -150,15 +130,3 @@ class Table(Reader):
             span = Spans(clock.times, clock.times)
             found[name] = Stream(span, ArraySource(column), "words", (), f"{path}:{name}")
         return found
-
-
-def _disorder(path: Path, times: NDArray[np.float64], again: NDArray[np.int64], back: NDArray[np.int64]) -> list[str]:
-    problems = []
-    for what, rows in (("repeat", again), ("go backwards", back)):
-        if len(rows):
-            i = int(rows[0])
-            problems.append(
-                f"{path}: times {what} in {len(rows)} places, first at row {i + 2}: {times[i]:.6f} s, then "
-                f"{times[i + 1]:.6f} s. Correct them, or set on_disorder to sort or drop."
-            )
-    return problems

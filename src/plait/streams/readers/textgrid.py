@@ -9,7 +9,8 @@ from typing import ClassVar, TypeVar
 
 from plait.errors import DataError
 from plait.streams.readers import Reader
-from plait.streams.readers._words import read_text, words
+from plait.streams.readers._textgrid_binary import MAGIC, Rows, binary_tiers
+from plait.streams.readers._words import read_bytes, read_text, words
 from plait.streams.stream import Stream
 
 __all__ = ["TextGrid"]
@@ -25,12 +26,16 @@ class TextGrid(Reader):
     """One stream of words a tier, by the tier's name: intervals with their span, points with a span of length 0.
 
     Both text forms of the format are read as Praat reads them: only numbers, quoted texts and flags that stand
-    free count. Intervals without text are left out. Tiers of one name become ``name``, ``name2`` ...
+    free count; so is the binary form. Intervals without text are left out. Tiers of one name become ``name``,
+    ``name2`` ...
 
     Source: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
 
+    Args:
+        encoding: of text without a byte order mark.
+
     Raises:
-        DataError: on opening, with the line at which the file is not a TextGrid.
+        DataError: on opening, with the line (or byte) at which the file is not a TextGrid.
 
     >>> TextGrid().suffixes
     ('.textgrid',)
@@ -38,26 +43,33 @@ class TextGrid(Reader):
 
     suffixes: ClassVar[tuple[str, ...]] = (".textgrid",)
 
+    def __init__(self, *, encoding: str = "utf-8") -> None:
+        self.encoding = encoding
+
     def open(self, path: Path) -> dict[str, Stream]:
-        tokens = _Tokens(path, read_text(path))
+        data = read_bytes(path)
+        tiers = binary_tiers(path, data) if data.startswith(MAGIC) else self._text_tiers(path)
+        found: dict[str, Stream] = {}
+        for number, (kind, tier, rows) in enumerate(tiers, 1):
+            name = base = tier or f"tier{number}"
+            twin = 2
+            while name in found:
+                name, twin = f"{base}{twin}", twin + 1
+            found[name] = words(path, [row for row in rows if row[2] or kind == "TextTier"])
+        return found
+
+    def _text_tiers(self, path: Path) -> list[tuple[str, str, Rows]]:
+        tokens = _Tokens(path, read_text(path, self.encoding))
         kind, content = tokens.text("the file type"), tokens.text("the object class")
         if (kind, content) != ("ooTextFile", "TextGrid"):
             raise tokens.error(f"got {kind!r}, {content!r}; expected 'ooTextFile', 'TextGrid'")
         tokens.number("the start"), tokens.number("the end")
         if tokens.flag() != "<exists>":
-            return {}
-        found: dict[str, Stream] = {}
-        for number in range(1, tokens.count("the number of tiers") + 1):
-            tier, rows = _tier(tokens)
-            name = base = tier or f"tier{number}"
-            twin = 2
-            while name in found:
-                name, twin = f"{base}{twin}", twin + 1
-            found[name] = words(path, rows)
-        return found
+            return []
+        return [_tier(tokens) for _ in range(tokens.count("the number of tiers"))]
 
 
-def _tier(tokens: _Tokens) -> tuple[str, list[tuple[float, float, str]]]:
+def _tier(tokens: _Tokens) -> tuple[str, str, Rows]:
     kind, name = tokens.text("a tier's class"), tokens.text("a tier's name")
     if kind not in ("IntervalTier", "TextTier"):
         raise tokens.error(f"got the tier class {kind!r}; expected 'IntervalTier' or 'TextTier'")
@@ -68,10 +80,8 @@ def _tier(tokens: _Tokens) -> tuple[str, list[tuple[float, float, str]]]:
         stop = tokens.number("an interval's end") if kind == "IntervalTier" else start
         if stop < start:
             raise tokens.error(f"an interval runs from {start} to {stop} s; expected an end after its start")
-        text = tokens.text("a label").strip()
-        if text or kind == "TextTier":
-            rows.append((start, stop, text))
-    return name, rows
+        rows.append((start, stop, tokens.text("a label").strip()))
+    return kind, name, rows
 
 
 class _Tokens:
@@ -93,7 +103,7 @@ class _Tokens:
 
     def count(self, what: str) -> int:
         value = self.number(what)
-        if value < 0 or value != int(value) or value > len(self._text):
+        if not 0 <= value <= len(self._text) or value != int(value):
             raise self.error(f"{what} is {value}")
         return int(value)
 

@@ -1,0 +1,68 @@
+"""`plait align`."""
+
+from __future__ import annotations
+
+import argparse
+
+from plait.cli.shared import cache_argument, progress_bar, say
+
+HELP = "join streams on words, ticks or a grid, and write tables"
+ORDER = 45
+
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("manifest", help="the manifest")
+    p.add_argument("--on", metavar="STREAM", help="the stream (words, a sensor ...) or the tier to join on")
+    p.add_argument("--grid", metavar="RATE", help="rather than --on: a grid of so many instants a second")
+    p.add_argument("--streams", nargs="+", default=[], metavar="STREAM", help="what to join (default: all others)")
+    p.add_argument("--feature", action="append", default=[], metavar="STREAM=FEATURE",
+                   help="the feature of a stream; may be repeated (default: numbers and poses as they are, else the "
+                   "default of its kind)")  # fmt: skip
+    p.add_argument("--how", action="append", default=[], metavar="[STREAM=]METHOD",
+                   help="mean (default), sum, max, min, first, last, count, nearest, linear, cubic or hold; of one "
+                   "stream: imu=linear; may be repeated")  # fmt: skip
+    p.add_argument("--max-gap", type=float, metavar="SECONDS",
+                   help="a pause beyond which nothing in between is known (default: 4 of its steps)")  # fmt: skip
+    p.add_argument("--causal", action="store_true", help="refuse whatever looks at the future")
+    p.add_argument("--at", choices=["start", "middle", "stop"],
+                   help="where in its word a value stands (default: middle; with --causal: stop)")  # fmt: skip
+    p.add_argument("--out", required=True, help="the folder for the tables, one a recording")
+    p.add_argument("--to", default="parquet", metavar="parquet|npz", help="the tables' format (default: parquet)")
+    p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
+    cache_argument(p)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Join streams, or their features, on the words or ticks of one of them or on a grid; write one table a recording
+    and say what could be matched. Run it again after an interruption: it goes on where it stopped."""
+    import yaml
+
+    from plait.errors import ConfigError
+    from plait.features.align import align_corpus
+    from plait.features.align_plan import AlignPlan
+    from plait.features.store import Store
+    from plait.streams.corpus import Corpus
+
+    try:
+        features = {name: yaml.safe_load(spec) for name, _, spec in (text.partition("=") for text in args.feature)}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--feature: not YAML ({error}).") from error
+    if any(not spec for spec in features.values()):
+        raise ConfigError("--feature: expected STREAM=FEATURE, such as audio=log_mel.")
+    how = dict(text.split("=", 1) if "=" in text else ("", text) for text in args.how)
+    plan = AlignPlan(
+        on=args.on,
+        rate=args.grid,
+        streams=tuple(args.streams),
+        features=features,
+        how=how,
+        max_gap=args.max_gap,
+        causal=args.causal,
+        at=args.at,
+        to=args.to,
+    )
+    corpus = Corpus(args.manifest, allow_outside=args.allow_outside)
+    with progress_bar(args, "align") as progress:
+        report = align_corpus(corpus, plan, args.out, Store(args.cache), jobs=args.jobs, progress=progress)
+    say(args, report.to_json(), report.lines())
+    return 0

@@ -1,0 +1,53 @@
+"""`plait segment`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from plait.cli.shared import progress_bar, say
+
+HELP = "find shots, speech and words, as annotations"
+ORDER = 45
+
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("manifest", help="the manifest whose recordings are segmented")
+    p.add_argument("--shots", metavar="STREAM", help="pictures in which shots are sought")
+    p.add_argument("--scenes", action="store_true", help="also put shots together to scenes")
+    p.add_argument("--least", type=float, default=0.35, help="how unlike shots are, 0 to 3 (default: 0.35)")
+    p.add_argument("--speech", metavar="STREAM", help="sound in which speech is sought")
+    p.add_argument("--method", choices=["energy", "silero"], default="energy", help="for speech (default: energy)")
+    p.add_argument("--words", nargs=2, metavar=("AUDIO", "TEXT"), help="sound, and the text that is put on it")
+    p.add_argument("--model", metavar="NAME_OR_FOLDER", help="for words: a CTC model of Hugging Face, at hand")
+    p.add_argument("--out", help="the manifest to write (default: NAME.segments.jsonl beside it)")
+    p.add_argument("--jobs", type=int, default=1, help="processes to use (default: 1)")
+    p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Find shots, scenes, speech and words in every recording; write them as annotations to a new manifest."""
+    from plait.features.segments import segment
+    from plait.streams.corpus import Corpus
+    from plait.sync.segment import write_segments
+
+    corpus = Corpus(args.manifest, allow_outside=args.allow_outside)
+    with progress_bar(args, "segment") as progress:
+        report = segment(
+            corpus,
+            shots=args.shots,
+            scenes=args.scenes,
+            least=args.least,
+            speech=args.speech,
+            method=args.method,
+            words=tuple(args.words) if args.words else None,
+            model=args.model,
+            workers=args.jobs,
+            progress=progress,
+        )
+    out = write_segments(corpus, report, args.out or corpus.path.with_suffix(".segments.jsonl"))
+    say(args, {"manifest": str(out), **report.to_json()}, [*report.lines(), f"wrote {out}"])
+    if not args.json:
+        for problem in report.problems:
+            print(problem, file=sys.stderr)
+    return 1 if report.problems else 0

@@ -1,0 +1,85 @@
+"""What a scan of a folder finds, and a name of its own for each stream of a recording."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from plait.streams.corpus import AnnotationEntry, StreamEntry
+from plait.streams.summary import Facts
+
+__all__ = ["Found", "Place", "Scan", "without_clashes"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a file's name says: the recording, the stream ('' if the reader is to name it), and more."""
+
+    path: str
+    id: str
+    stream: str = ""
+    group: str = ""
+    split: str = ""
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def suffix(self) -> str:
+        return self.path.rpartition("/")[2].rpartition(".")[2].lower()
+
+
+@dataclass
+class Found:
+    """One stream of one file: its name in the corpus, and the one by which rules are looked up."""
+
+    place: Place
+    name: str
+    rule_name: str
+    entry: StreamEntry
+    facts: Facts
+    annotations: list[AnnotationEntry] | None = None
+    """Its observations, where they are to be a tier of annotations in place of a stream."""
+
+
+@dataclass
+class Scan:
+    """What a folder holds; ``named`` are the streams' names before renaming."""
+
+    streams: list[Found] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+
+
+def without_clashes(found: list[Found], scan: Scan) -> None:
+    """Give each stream of a recording a name of its own.
+
+    Where files with different endings would give a recording the same stream, the first ending keeps the
+    name and the others are named by their ending, in every recording, so that a name means the same
+    everywhere.
+    """
+    owners: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    for f in found:
+        owners[f.place.id, f.name].append(f)
+    endings: dict[str, set[str]] = defaultdict(set)
+    for (_, name), own in owners.items():
+        if len(own) > 1:
+            endings[name] |= {f.place.suffix for f in own}
+    taken: dict[tuple[str, str], Found] = {}
+    for f in found:
+        name = f.name
+        if f.place.suffix in sorted(endings[name])[1:]:
+            name = f"{name}_{f.place.suffix}" if f.place.stream or f.entry.part else f.place.suffix
+        owner = taken.setdefault((f.place.id, name), f)
+        if owner is not f:
+            scan.left_out[f.place.path] = (
+                f"recording {f.place.id!r} has a stream {name!r} from {owner.place.path} already. "
+                "Tell them apart with import.match: (?P<id>...) and (?P<stream>...)."
+            )
+            continue
+        f.name = name
+        scan.streams.append(f)
+    for name, several in endings.items():
+        if len(several) > 1:
+            kept, *others = sorted(several)
+            scan.notes.append(f"several files hold {name!r}: .{kept} keeps the name; {', '.join(others)} by ending.")

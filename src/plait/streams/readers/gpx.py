@@ -1,0 +1,158 @@
+"""Tracks of satellite receivers."""
+
+from __future__ import annotations
+
+import logging
+import math
+from array import array
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+from xml.etree.ElementTree import Element
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.errors import ConfigError, DataError, raise_all
+from plait.parts import suggest
+from plait.streams.readers import Reader
+from plait.streams.readers._columns import DISORDER, ordered
+from plait.streams.readers._words import words
+from plait.streams.readers._xml import elements
+from plait.streams.stream import ArraySource, Stream
+
+__all__ = ["Gpx"]
+
+_LIMITS = {"lat": 90.0, "lon": 180.0}
+_MOST_PROBLEMS = 10
+_MOST_NAMES = 100
+
+
+class Gpx(Reader):
+    """Stream ``position``: latitude and longitude (degrees, WGS84) and elevation (metres; NaN where there is none).
+
+    Each number that points carry beside it (``hr``, ``cad``, ``speed`` ..., also of extensions) becomes a stream of
+    that name, NaN where a point lacks it. Waypoints with a time are words ``waypoints`` of length 0. Times are Unix
+    seconds; a time without a zone is UTC. The segments of all tracks follow one another; a gap is a gap in the times.
+
+    Source: Topografix, "GPX 1.1 Schema Documentation" (also 1.0).
+
+    Args:
+        track: which track to take, counted from 0; without it all.
+        on_disorder: what to do with times that repeat or go backwards: ``error``, ``sort`` (stably; repeated ones
+            stay), ``drop`` (keep the first, and what moves on). How many is logged.
+
+    Raises:
+        ConfigError: another word for ``on_disorder``.
+        DataError: on opening: no XML, no points, points without a time or a place on Earth (with their lines), times
+            that repeat or go backwards.
+
+    >>> Gpx().suffixes
+    ('.gpx',)
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = (".gpx",)
+
+    def __init__(self, *, track: int | None = None, on_disorder: str = "error") -> None:
+        if on_disorder not in DISORDER:
+            raise ConfigError(f"gpx.on_disorder: {on_disorder!r} is unknown. {suggest(on_disorder, DISORDER)}")
+        self.track, self.on_disorder = track, on_disorder
+
+    def open(self, path: Path) -> dict[str, Stream]:
+        points, marks = _Points(), []
+        problems: list[str] = []
+        for element in elements(path, "trkpt", "wpt", ends=("trk",)):
+            if element.tag == "wpt":
+                marks += _mark(path, element)
+            elif element.tag == "trkpt" and self.track in (None, points.tracks):
+                points.add(element, problems)
+            points.tracks += element.tag == "trk"
+        told = [f"{path}:{p}." for p in problems[:_MOST_PROBLEMS]]
+        if len(problems) > _MOST_PROBLEMS:
+            told.append(f"{path}: {len(problems) - _MOST_PROBLEMS} more points are like that.")
+        raise_all(DataError, told)
+        if not len(points) and not marks:
+            chosen = "" if self.track is None else f" {self.track}, of {points.tracks} tracks,"
+            raise DataError(f"{path}: has no track{chosen} with points. Expected <trkpt>; record or export it anew.")
+        streams = self._streams(path, points) if len(points) else {}
+        if marks:
+            streams["waypoints"] = words(path, sorted(marks))
+        return streams
+
+    def _streams(self, path: Path, points: _Points) -> dict[str, Stream]:
+        clock, keep = ordered(path, points.array("time"), self.on_disorder, "point", 1)
+        place = np.stack([points.array(name) for name in ("lat", "lon", "ele")], 1)[keep]
+        found = {"position": Stream(clock, ArraySource(place), "series", ("lat", "lon", "ele"), str(path))}
+        for name in points.names:
+            values = points.array(name)[keep]
+            found[name] = Stream(clock, ArraySource(values[:, None]), "series", (name,), str(path))
+        return found
+
+
+class _Points:
+    """Numbers of the points read so far, by name; each as long as there are points."""
+
+    def __init__(self) -> None:
+        self.tracks = 0
+        self._columns: dict[str, array[float]] = {name: array("d") for name in ("time", "lat", "lon", "ele")}
+
+    def __len__(self) -> int:
+        return len(self._columns["time"])
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name in self._columns if name not in ("time", "lat", "lon", "ele")]
+
+    def array(self, name: str) -> NDArray[np.float64]:
+        return np.array(self._columns[name], np.float64)
+
+    def add(self, point: Element, problems: list[str]) -> None:
+        own = _numbers(point, problems)
+        for name in own.keys() - self._columns.keys():
+            if len(self._columns) > _MOST_NAMES:
+                problems.append(f"{point.get('line')}: more than {_MOST_NAMES} kinds of numbers; expected a few")
+                return
+            self._columns[name] = array("d", [math.nan]) * len(self)
+        for name, column in self._columns.items():
+            column.append(own.get(name, math.nan))
+
+
+def _numbers(point: Element, problems: list[str]) -> dict[str, float]:
+    """Time (Unix seconds), place and all other numbers of a point."""
+    line = point.get("line")
+    own = {"time": _time(point.findtext("time"))}
+    own |= {name: _number(point.get(name)) for name in _LIMITS}
+    for leaf in point.iter():
+        value = _number(leaf.text) if not len(leaf) else math.nan
+        if leaf.tag not in ("time", *_LIMITS) and math.isfinite(value):
+            own[leaf.tag] = value
+    if math.isnan(own["time"]):
+        problems.append(f"{line}: a point without a time ({(point.findtext('time') or 'none')[:40]!r}); expected ISO "
+                        "8601. A route that was planned, not recorded, is no stream; leave it out")  # fmt: skip
+    for name, limit in _LIMITS.items():
+        if not abs(own[name]) <= limit:
+            problems.append(f"{line}: {name} is {str(point.get(name))[:40]!r}; expected degrees within {limit:g}")
+    return own
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return math.nan
+
+
+def _time(text: str | None) -> float:
+    try:
+        moment = datetime.fromisoformat((text or "").strip())
+    except ValueError:
+        return math.nan
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _mark(path: Path, point: Element) -> list[tuple[float, float, str]]:
+    time, text = _time(point.findtext("time")), point.findtext("name") or point.findtext("desc") or ""
+    if math.isnan(time):
+        logging.getLogger("plait").info("%s:%s: a waypoint without a time is left out", path, point.get("line"))
+        return []
+    return [(time, time, text.strip())]

@@ -1,0 +1,194 @@
+"""Two clocks met: which observations of one an interval or an instant of the other meets. Nothing is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.streams.clock import Clock, Grid, Spans, Ticks
+from plait.streams.warp import Warped
+
+__all__ = ["At", "Observations", "Wanted", "first_at", "observations", "times_at", "typical_step", "wanted"]
+
+Times = NDArray[np.float64]
+Index = NDArray[np.int64]
+At = Literal["start", "middle", "stop"]
+
+STEPS_SEEN = 100
+"""Steps of a clock without a rate from which its typical one is taken where the future may not be looked at."""
+
+
+def slack_of(seconds: Times) -> Times:
+    """How far two instants may be apart and still be one: a nanosecond, or what float64 can tell apart there."""
+    slack: Times = 1e-9 + 4 * np.spacing(np.abs(seconds))
+    return slack
+
+
+def first_at(clock: Clock, seconds: Times, after: bool = False) -> Index:
+    """For each time the first observation at or after it (``after``: after it), 0..n; [len(seconds)].
+
+    Rounding of a float second never moves an index: within 1e-6 of a grid's step, or a nanosecond of a tick, is on
+    it. Grids are computed, so that hours of them take no memory; ticks are searched.
+
+    >>> first_at(Grid(0, 100, 500), np.array([0.07, 0.071, 9.0])).tolist()
+    [7, 8, 500]
+    """
+    if isinstance(clock, Warped):  # the pieces lie one after the other
+        pieces = [first_at(piece, seconds, after) for piece in clock.pieces]
+        return np.asarray(np.sum(pieces, axis=0), np.int64)
+    if not isinstance(clock, Grid):
+        listed = clock.starts if isinstance(clock, Spans) else clock.times
+        slack = slack_of(seconds)
+        edge = seconds + slack if after else seconds - slack
+        return np.searchsorted(listed, edge, side="right" if after else "left").astype(np.int64)
+    rate, start = float(clock.rate), clock.start
+    place = (seconds - start) * rate
+    coarse = 4 * np.spacing(np.maximum(np.abs(seconds), abs(start))) * rate
+    near = np.rint(place)
+    on = np.abs(place - near) <= np.maximum(1e-6, coarse)
+    index = np.where(on, near + after, np.ceil(place))
+    return np.clip(index, 0, clock.n).astype(np.int64)
+
+
+def times_at(clock: Clock, index: Index) -> Times:
+    """Instants of some observations, of the shape of ``index``; the others' are not made."""
+    if isinstance(clock, Warped):
+        return clock.warp(times_at(clock.base, index))
+    if isinstance(clock, Grid):
+        return clock.start + index * clock.rate.denominator / float(clock.rate.numerator)
+    times: Times = clock.times[index]
+    return times
+
+
+def typical_step(clock: Clock, causal: bool = False) -> float:
+    """Median seconds between observations at different times; of the first hundred only, when causal; infinite for
+    fewer than two."""
+    if isinstance(clock, Grid | Warped):
+        return 1 / float(clock.rate)
+    times = clock.starts if isinstance(clock, Spans) else clock.times
+    steps = np.diff(times[: STEPS_SEEN + 1] if causal else times)
+    steps = steps[steps > 0]
+    return float(np.median(steps)) if len(steps) else np.inf
+
+
+@dataclass(frozen=True)
+class Observations:
+    """A stream's observations as instants in order.
+
+    Attributes:
+        clock: a `Grid`, `Ticks` or `Warped` of the instants.
+        over: when each is over and so wholly known, [n]; None: at its instant.
+        order: which observation of the stream each is, [n]; None: the same.
+        lasts: spans that hold until they stop: for each the nearest one before it that stops later, -1 for none.
+    """
+
+    clock: Clock
+    over: Times | None = None
+    order: Index | None = None
+    lasts: Index | None = None
+
+    def __len__(self) -> int:
+        return len(self.clock)
+
+    def times(self, index: Index) -> Times:
+        """The instants of some, of the shape of ``index``."""
+        return times_at(self.clock, index)
+
+    def pauses(self, gap: float) -> Index:
+        """The observations after which nothing comes for longer than ``gap`` seconds; a grid never pauses."""
+        if isinstance(self.clock, Warped):
+            edges = np.cumsum([piece.n for piece in self.clock.pieces])[:-1].astype(np.int64)
+            return edges[self.times(edges) - self.times(edges - 1) > gap] - 1
+        if isinstance(self.clock, Grid):
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(np.diff(self.clock.times) > gap)
+
+    def known(self, index: Index) -> Times:
+        """When some are wholly known, of the shape of ``index``."""
+        return self.times(index) if self.over is None else self.over[index]
+
+    def slack(self, at: Times) -> Times:
+        """How far from an observation an instant still is on it, [len(at)] seconds; see `first_at`."""
+        slack = slack_of(at)
+        return np.maximum(slack, 1e-6 * typical_step(self.clock)) if isinstance(self.clock, Grid | Warped) else slack
+
+    def holding(self, at: Times) -> Index:
+        """For each instant the span that began last and still lasts, -1 for none; only where ``lasts`` is."""
+        pick = first_at(self.clock, at, after=True) - 1
+        if self.over is None or self.lasts is None or not len(self):
+            return pick
+        slack = slack_of(at)
+        while (done := (pick >= 0) & (at >= self.over[pick] - slack)).any():
+            pick = np.where(done, self.lasts[pick], pick)
+        return pick
+
+
+def observations(clock: Clock, stand: At = "middle", *, holds: bool = False) -> Observations:
+    """Observations in the order of their instants; spans stand at their start, middle or stop.
+
+    ``holds``: spans stand from their start until they stop, whatever ``stand`` says.
+    """
+    if not isinstance(clock, Spans):
+        return Observations(clock)
+    if holds:
+        return Observations(Ticks(clock.starts), clock.stops, None, _stops_later(clock.stops))
+    times = {"start": clock.starts, "middle": clock.times, "stop": clock.stops}[stand]
+    if (np.diff(times) >= 0).all():
+        return Observations(Ticks(times), clock.stops)
+    order = np.argsort(times, kind="stable").astype(np.int64)
+    return Observations(Ticks(times[order]), clock.stops[order], order)
+
+
+def _stops_later(stops: Times) -> Index:
+    """For each span the nearest one before it that stops later, -1 for none; linear, by a stack."""
+    out = np.full(len(stops), -1, np.int64)
+    open_: list[int] = []
+    for i, stop in enumerate(stops.tolist()):
+        while open_ and stops[open_[-1]] <= stop:
+            open_.pop()
+        out[i] = open_[-1] if open_ else -1
+        open_.append(i)
+    return out
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Rows of the clock that is joined on: their intervals, and the instants at which the values stand, seconds.
+
+    ``after``: an interval is what comes after its start, up to and with its stop; else from its start to before
+    its stop.
+    """
+
+    at: Times
+    start: Times
+    stop: Times
+    after: bool = False
+
+
+def wanted(clock: Clock, lo: int, hi: int, at: At, causal: bool) -> Wanted:
+    """Rows lo..hi of a clock.
+
+    A span is its own interval. An observation of a grid has one step about it (causal: before it); a tick has the
+    time that is nearer to it than to any other (causal: since the one before it).
+    """
+    if isinstance(clock, Spans):
+        part = clock[lo:hi]
+        where = {"start": part.starts, "middle": part.times, "stop": part.stops}[at]
+        return Wanted(where, part.starts, part.stops)
+    if isinstance(clock, Grid):
+        number = np.arange(lo, hi + 1) - (1.0 if causal else 0.5)
+        edges = np.asarray(clock.start + number * clock.rate.denominator / float(clock.rate.numerator), np.float64)
+        return Wanted(clock[lo:hi].times, edges[:-1], edges[1:], causal)
+    times = times_at(clock, np.clip(np.arange(lo - 1, hi + 1), 0, len(clock) - 1))
+    before, own, after = times[:-2], times[1:-1], times[2:]
+    if causal:
+        return Wanted(own, before, own, True)
+    start, stop = (before + own) / 2, (own + after) / 2
+    if lo == 0 and len(clock) > 1:  # the outermost reach as far out as in
+        start[:1] = 2 * own[:1] - stop[:1]
+    if hi == len(clock) > 1:
+        stop[-1:] = 2 * own[-1:] - start[-1:]
+    return Wanted(own, start, stop)

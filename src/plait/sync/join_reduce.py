@@ -1,0 +1,123 @@
+"""One value an interval: sums, extremes and ends of runs of rows, in time near-linear in the rows.
+
+Sums are the product with a sparse matrix of 0 and 1, which goes through the rows once, in order. Of the ways that were
+tried (``benchmarks/align.py`` times them), cumulative sums write as much as they read and lose digits where they are
+subtracted; ``numpy.add.reduceat`` goes column by column; a slice an interval costs a call each. Extremes go through
+the intervals in layers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+__all__ = ["reduce_intervals", "reduce_segments"]
+
+Index = NDArray[np.int64]
+Values = NDArray[Any]
+
+NARROW = 4
+"""Columns up to which NumPy's reduceat is the faster."""
+
+PIECE = 64
+"""Rows that are reduced at once. Of float32 they are added in float32, and pieces in float64: a sum is off by at most
+63 * 2^-24 of the sum of the absolute values, however long it is (and by far less as a rule)."""
+
+
+def reduce_intervals(values: Values, lo: Index, hi: Index, op: np.ufunc, dtype: DTypeLike) -> Values:
+    """``op`` over rows lo..hi of ``values`` [n, d], [k, d] of ``dtype``; no interval may be empty.
+
+    Intervals may overlap in any way: then the pieces between all edges are reduced once, and put together through
+    a binary tree over them, so that no rows are gone through again and nothing is subtracted.
+
+    >>> rows = np.arange(6.0)[:, None]
+    >>> reduce_intervals(rows, np.array([0, 0, 3]), np.array([6, 3, 4]), np.add, float).ravel().tolist()
+    [15.0, 3.0, 3.0]
+    """
+    if (lo[1:] >= hi[:-1]).all():
+        return reduce_segments(values, lo, hi, op, dtype)
+    edges = np.unique(np.concatenate([lo, hi]))
+    first, last = np.searchsorted(edges, lo), np.searchsorted(edges, hi)
+    size = len(edges)
+    open_ = np.cumsum(np.bincount(first, minlength=size) - np.bincount(last, minlength=size))[:-1] > 0
+    place = np.concatenate([[0], np.cumsum(open_)])
+    pieces = reduce_segments(values, edges[:-1][open_], edges[1:][open_], op, dtype)
+    return _through_tree(pieces, place[first], place[last], op)
+
+
+def _through_tree(pieces: Values, lo: Index, hi: Index, op: np.ufunc) -> Values:
+    """``op`` over runs of pieces: at each level of a binary tree an interval takes at most its two odd ends."""
+    out = pieces[lo]
+    lo = lo + 1
+    while (rows := np.flatnonzero(lo < hi)).size:
+        left, right = rows[lo[rows] % 2 == 1], rows[hi[rows] % 2 == 1]
+        out[left] = op(out[left], pieces[lo[left]])
+        lo[left] += 1
+        right = right[lo[right] < hi[right]]
+        out[right] = op(out[right], pieces[hi[right] - 1])
+        half = len(pieces) // 2
+        pieces = op(pieces[0 : 2 * half : 2], pieces[1 : 2 * half : 2])
+        lo, hi = (lo + 1) // 2, hi // 2
+    return out
+
+
+def reduce_segments(values: Values, lo: Index, hi: Index, op: np.ufunc, dtype: DTypeLike) -> Values:
+    """As `reduce_intervals`, for intervals in order that do not overlap."""
+    if not len(lo):
+        return np.empty((0, values.shape[1]), dtype)
+    if values.shape[1] <= NARROW:
+        edges = np.stack([lo, hi], 1).ravel()
+        edges = edges[:-1] if edges[-1] == len(values) else edges
+        narrow: Values = op.reduceat(values.astype(dtype, copy=False), edges, axis=0)[::2]
+        return narrow
+    if op is np.add:
+        values = values if values.dtype in (np.float32, dtype) else values.astype(dtype)
+        if values.dtype == dtype:
+            return _by_matrix(values, lo, hi)
+        if int((hi - lo).max()) <= PIECE:
+            return _by_matrix(values, lo, hi).astype(dtype)
+        begin, end, lo, hi = _pieces(lo, hi)
+        values = _by_matrix(values, begin, end)
+    while int((hi - lo).max()) > PIECE:
+        begin, end, lo, hi = _pieces(lo, hi)
+        values = _in_layers(values, begin, end, op, dtype)
+    return _in_layers(values, lo, hi, op, dtype)
+
+
+def _pieces(lo: Index, hi: Index) -> tuple[Index, Index, Index, Index]:
+    """Pieces of intervals, and which of the pieces each interval is made of."""
+    length = hi - lo
+    count = -(-length // PIECE)
+    last = np.cumsum(count)
+    first = last - count
+    begin = np.repeat(lo - first * PIECE, count) + PIECE * np.arange(last[-1])
+    return begin, np.minimum(np.repeat(hi, count), begin + PIECE), first, last
+
+
+def _by_matrix(values: Values, lo: Index, hi: Index) -> Values:
+    """Sums in the values' own type, as the product with a sparse matrix of 0 and 1."""
+    from scipy.sparse import csr_array
+
+    length = (hi - lo).astype(np.int32)
+    begin = np.zeros(len(lo) + 1, np.int32)
+    np.cumsum(length, out=begin[1:])
+    columns = np.arange(begin[-1], dtype=np.int32) + np.repeat((lo - begin[:-1]).astype(np.int32), length)
+    ones = np.ones(len(columns), values.dtype)
+    out: Values = csr_array((ones, columns, begin), shape=(len(lo), len(values))) @ values
+    return out
+
+
+def _in_layers(values: Values, lo: Index, hi: Index, op: np.ufunc, dtype: DTypeLike) -> Values:
+    """The first row of every interval, then the second of all that have one, and so on: whole rows at a time."""
+    order = np.argsort(lo - hi, kind="stable")
+    at, long = lo[order], (lo - hi)[order]
+    total = values[at].astype(dtype)
+    rows = np.empty((len(at), values.shape[1]), values.dtype)
+    for count in np.searchsorted(long, -np.arange(1, -long[0])).tolist():
+        at += 1
+        op(total[:count], values.take(at[:count], 0, rows[:count], "clip"), out=total[:count])
+    out = np.empty_like(total)
+    out[order] = total
+    return out

@@ -1,0 +1,62 @@
+"""Where numbers are observed: the next one that is not NaN, for each channel by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["next_seen"]
+
+Index = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Values = NDArray[Any]
+
+STEPS = 32
+"""Rows that are looked through one by one; NaN that goes on for longer is looked up in a table of its column."""
+
+
+def next_seen(rows: Values, index: Index, step: int) -> Index:
+    """For places in ``rows`` [m, d] the first from there on that is seen, going by ``step`` (1 or -1); [k, d].
+
+    Args:
+        rows: numbers; NaN and infinite ones are not observed. Integers and texts all are.
+        index: [k, 1], or [k, d]; -1 and m are the ends, which stay.
+        step: 1 or -1.
+
+    Returns:
+        -1 or m where there is none.
+
+    >>> next_seen(np.array([[1.0, np.nan], [np.nan, np.nan], [3.0, 4.0]]), np.array([[1]]), -1).tolist()
+    [[0, -1]]
+    """
+    if rows.dtype.kind != "f":
+        return index
+    out = np.broadcast_to(index, (len(index), rows.shape[1])).copy()
+    places = _unseen(rows, out, np.arange(out.size))
+    for _ in range(STEPS):
+        if not len(places):
+            return out
+        out.reshape(-1)[places] += step
+        places = _unseen(rows, out, places)
+    for column in np.unique(places % rows.shape[1]):
+        own = places[places % rows.shape[1] == column]
+        out.reshape(-1)[own] = _by_table(np.isfinite(rows[:, column]), out.reshape(-1)[own], step)
+    return out
+
+
+def _unseen(rows: Values, index: Index, places: Index) -> Index:
+    """Those of some places, counted through the flat index, at which nothing is seen but rows go on."""
+    row = index.reshape(-1)[places]
+    places = places[(row >= 0) & (row < len(rows))]
+    return places[~np.isfinite(rows[index.reshape(-1)[places], places % rows.shape[1]])]
+
+
+def _by_table(seen: Mask, index: Index, step: int) -> Index:
+    """The same for one column, however far the next one is."""
+    known = np.flatnonzero(seen)
+    if step < 0:
+        place = np.searchsorted(known, index, side="right")
+        return np.concatenate([[-1], known])[place]
+    return np.concatenate([known, [len(seen)]])[np.searchsorted(known, index)]
