@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.signal import fftconvolve
 
 from plait.errors import ConfigError, DataError
 from plait.steps import _gains, apply_steps, denoise
@@ -40,30 +41,30 @@ def run(stream: Stream, **options: Any) -> Any:
     return apply_steps(stream, [{"name": "denoise", **options}]).read()[:, 0].astype(np.float64)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_steady_noise_goes_and_the_voice_stays(method: str) -> None:
+@pytest.mark.parametrize("options", [{}, {"method": "wiener"}, {"method": "gate", "noise": [0.0, 0.5]}])
+def test_steady_noise_goes_and_the_voice_stays(options: dict[str, Any]) -> None:
     clean = voice()
+    clean[: RATE // 2] = 0
     for kind, level, least in (("white", 0.0, 3.0), ("white", 5.0, 2.0), ("pink", 5.0, 0.5)):
         noisy = add_noise(sound(clean), kind, level, 1)
-        assert ratio(run(noisy, method=method), clean) > level + least
-    quiet = add_noise(sound(clean), "white", 40.0, 1)
-    assert ratio(run(quiet, method="om_lsa"), clean) > 15
+        assert ratio(run(noisy, **options), clean) > level + least
+    assert ratio(run(add_noise(sound(clean), "white", 40.0, 1)), clean) > 15
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_in_pieces_as_at_once_and_seams_are_not_heard(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    noisy = add_noise(sound(voice(9)), "white", 10.0, 1)
+    noisy = add_noise(sound(voice(7)), "white", 10.0, 1)
     monkeypatch.setattr(denoise, "CHUNK", 3.0)
     made = Denoise(method=method)(noisy)
     whole = made.read()
     assert whole.shape == (len(noisy), 1)
     assert whole.dtype == np.float32
     assert np.array_equal(np.concatenate([b.read() for b in made.blocks(10_007)]), whole)
-    assert np.array_equal(made[30_000:51_000].read(), whole[30_000:51_000])
+    assert np.array_equal(made[20_000:51_000].read(), whole[20_000:51_000])
     assert made[5:5].read().shape == (0, 1)
     monkeypatch.setattr(denoise, "CHUNK", 100.0)
     once = Denoise(method=method)(noisy).read()
-    assert 10 * np.log10(((whole - once) ** 2).mean() / (once**2).mean()) < -40
+    assert ((whole - once) ** 2).mean() < 1e-4 * (once**2).mean()
 
 
 @pytest.mark.parametrize("method", ["om_lsa", "wiener", "drifting_gate"])
@@ -72,11 +73,11 @@ def test_it_sees_no_further_than_it_declares(method: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(_gains.DriftingGate, "before", 1.0)
     monkeypatch.setattr(_gains.DriftingGate, "after", 1.0)
     step = Denoise(method=method)
-    noisy = add_noise(sound(voice(8)), "white", 10.0, 1)
-    whole, other = step(noisy).read(), np.random.default_rng(0).normal(size=(8 * RATE, 1)).astype(np.float32)
+    noisy = add_noise(sound(voice(6)), "white", 10.0, 1)
+    whole, other = step(noisy).read(), np.random.default_rng(0).normal(size=(6 * RATE, 1)).astype(np.float32)
     assert step.causal
-    for row in (1_000, 31_000, 45_001):
-        near = np.abs(np.arange(8 * RATE) - row) / RATE <= step.reach
+    for row in (1_000, 41_001):
+        near = np.abs(np.arange(6 * RATE) - row) / RATE <= step.reach
         changed = replace(noisy, source=ArraySource(np.where(near[:, None], noisy.read(), other)))
         np.testing.assert_allclose(step(changed).read()[row], whole[row], atol=1e-6)
 
@@ -89,29 +90,31 @@ def test_there_and_back_is_the_identity() -> None:
 
 
 @pytest.mark.parametrize("stationary", [True, False])
-def test_the_gates_are_those_of_noisereduce(stationary: bool) -> None:
-    """But for the borders of the spectrum, where ours smooth over what there is."""
+def test_the_gates_are_those_of_noisereduce(stationary: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the mask smoothed over zeros beyond the borders of the spectrum, as there; that is the one departure."""
     reduce_noise = pytest.importorskip("noisereduce").reduce_noise
     rate = 16000
-    clean = np.repeat(voice(3), 2)
-    noisy = add_noise(Stream.of(clean, rate=rate, kind="waveform"), "white", 8.0, 1)
+    noisy = add_noise(Stream.of(np.repeat(voice(3), 2), rate=rate, kind="waveform"), "white", 8.0, 1)
     theirs = reduce_noise(y=noisy.read()[:, 0].astype(np.float64), sr=rate, stationary=stationary)
-    ours = run(noisy, method="gate" if stationary else "drifting_gate", floor=-200)
+
+    def smooth(self: Any, mask: Any) -> Any:
+        triangles = [np.concatenate([np.arange(1, n + 1), np.arange(n + 1, 0, -1)]) / (n + 1) ** 2 for n in (3, 16)]
+        return fftconvolve(mask, np.outer(*triangles), mode="same")
+
+    monkeypatch.setattr(_gains._Gate, "smooth", smooth)
+    shifted = np.concatenate([np.zeros(30_000 % 256), noisy.read()[:, 0]])  # there the windows begin 30,000 earlier
+    stream = Stream.of(shifted.astype(np.float32), rate=rate, kind="waveform")
+    ours = run(stream, method="gate" if stationary else "drifting_gate")[30_000 % 256 :]
     inside = slice(rate // 4, -rate // 4)
-    assert np.corrcoef(ours[inside], theirs[inside])[0, 1] > 0.98
-    assert ours[inside].std() == pytest.approx(theirs[inside].std(), rel=0.1)
+    error = np.sqrt(((ours - theirs)[inside] ** 2).mean() / (theirs[inside] ** 2).mean())
+    assert error < (0.03 if stationary else 0.06), "the rest is how either begins and ends"
 
 
-def test_a_gate_may_be_told_where_noise_alone_is_heard() -> None:
-    clean = voice()
-    clean[: RATE // 2] = 0
-    noisy = add_noise(sound(clean), "pink", 5.0, 1)
-    told = run(noisy, method="gate", noise=[0.0, 0.5])
-    assert ratio(told, clean) > ratio(noisy.read()[:, 0].astype(np.float64), clean) + 1
+def test_a_gate_that_is_told_where_noise_alone_is_heard_may_be_causal() -> None:
     assert Denoise(method="gate", noise=(0.0, 0.5)).causal
     assert not Denoise(method="gate").causal
     with pytest.raises(DataError, match="outside the sound"):
-        run(noisy, method="gate", noise=[5.0, 6.0])
+        run(sound(voice()), method="gate", noise=[5.0, 6.0])
 
 
 def test_channels_gaps_and_whole_numbers() -> None:

@@ -24,7 +24,7 @@ from plait.sync.impute import Imputer, impute
 METHODS = sorted(parts(Imputer))
 
 
-def gappy(n: int = 3000, rate: float = 25, seed: int = 0) -> Stream:
+def gappy(n: int = 1500, rate: float = 25, seed: int = 0) -> Stream:
     rng = np.random.default_rng(seed)
     x = np.sin(np.arange(n) / 5)[:, None] + 0.1 * rng.normal(size=(n, 2))
     stream = Stream.of(x.astype(np.float32), rate=rate, start=7.0)
@@ -39,7 +39,7 @@ def gappy(n: int = 3000, rate: float = 25, seed: int = 0) -> Stream:
 @pytest.mark.parametrize("method", METHODS)
 def test_in_pieces_as_at_once_as_the_function(method: str) -> None:
     stream = gappy()
-    spec = method if method in ("hold", "linear") else {"name": method, "look": 3.0}
+    spec = method if method in ("hold", "linear") else {"name": method, "look": 2.0}
     made = apply_steps(stream, [{"name": "impute", "method": spec}])
     whole = made.read()
     assert whole.dtype == np.float32
@@ -55,7 +55,7 @@ def test_in_pieces_as_at_once_as_the_function(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_it_sees_no_further_than_it_declares(method: str) -> None:
     stream = gappy()
-    step = Impute(method=method if method in ("hold", "linear") else {"name": method, "look": 3.0}, max_gap=1.0)
+    step = Impute(method=method if method in ("hold", "linear") else {"name": method, "look": 2.0}, max_gap=1.0)
     whole = step(stream).read()
     values = stream.read()
     other = np.random.default_rng(9).normal(size=values.shape).astype(np.float32)
@@ -86,7 +86,7 @@ def test_the_mask_stands_beside_the_values() -> None:
     stream = replace(gappy(), channels=("x", "y"))
     step = Impute(mask=True)
     made = step(stream)
-    assert made.shape == (3000, 4)
+    assert made.shape == (1500, 4)
     assert made.channels == ("x", "y", "x observed", "y observed")
     values = made.read()
     assert np.array_equal(values[:, 2:], np.isfinite(stream.read()).astype(np.float32))
@@ -129,5 +129,5 @@ def test_it_is_named_in_a_recipe_and_its_counts_are_kept(tmp_path: Path) -> None
     found = prepare(Corpus(tmp_path / "manifest.jsonl"), {"imu": spec}, Store(tmp_path / "cache"))
     values, _ = found.get("a", "imu") or (None, None)
     assert values is not None
-    assert values.shape == (3000, 4)
+    assert values.shape == (1500, 4)
     assert found.notes["imu"]["values filled"] > 100

@@ -198,7 +198,8 @@ def why(left: Clock, right: Stream, how: str, gap: float, at: str) -> Counter[st
             if inside:
                 count["met"] += 1
                 holes = [b - a for a, b in pairwise(inside) if b - a > gap and not isinstance(right.clock, Grid)]
-                step = 1 / float(right.clock.rate) if isinstance(right.clock, Grid) else float(np.median(np.diff(t)))
+                steps = [b - a for a, b in pairwise(t) if b > a]
+                step = 1 / float(right.clock.rate) if isinstance(right.clock, Grid) else np.median(steps or [math.inf])
                 pause = not isinstance(right.clock, Grid)
                 early = not before or (pause and inside[0] - before[-1] > gap)
                 late = not after or (pause and after[0] - inside[-1] > gap)

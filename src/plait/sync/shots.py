@@ -31,9 +31,11 @@ BYTES = 1 << 25
 AROUND = 0.4
 """Seconds on either side whose own changes a cut must exceed."""
 
-FAINT, GAIN, SAME = 0.08**2, 2.0, 0.06
-"""Variance of pictures, in 0..1, below which their structure hardly counts; by how much light may change it; and how
-unlike in structure pictures are at least that light alone does not make."""
+FAINT, GAIN = 0.08**2, 2.0
+"""Variance of pictures, in 0..1, below which their structure hardly counts; and by how much light may change it."""
+
+OWN = 0.15
+"""Share of the least unlikeness that structure must have by itself in a cut."""
 
 RATIO = 1.5
 """A cut is more than so many times what changes around it."""
@@ -42,8 +44,9 @@ CROOKED, BENT, RESTLESS = 0.08, 0.25, 0.25
 """Of a gradual change, at most: how far pictures lie off the straight line, and how unevenly they run along it, and how
 much they change before and after (squared distances as shares of the whole change)."""
 
-MORE = 2.0
-"""A gradual change must be so many times as large as a cut: a slow turn of the camera nearly runs straight."""
+MORE, OWN_SLOW = 2.0, 0.6
+"""A gradual change must be so many times as large as a cut, for a slow turn of the camera nearly runs straight; and
+have so much structure of its own, for light that rises does too."""
 
 EMPTY = 1.5
 """Longest empty picture between two fades, seconds."""
@@ -83,10 +86,13 @@ class Looks:
         return Looks(self.times[part], self.colours[part], self.thumbs[part], self.fine[part])
 
     def apart(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> Array:
-        """How unlike pictures i and j are, 0..3; 0 if their structure is the same, whatever the light does."""
+        """How unlike pictures i and j are in colours and structure, 0..3."""
         colour = np.abs(self.colours[i] - self.colours[j]).sum(-1) / 2
-        structure = 1 - _likeness(self.thumbs[i], self.thumbs[j])
-        return np.asarray(np.where(structure > SAME, colour + structure, 0.0), np.float32)
+        return np.asarray(colour + self.changed(i, j), np.float32)
+
+    def changed(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> Array:
+        """How unlike pictures i and j are in structure alone, 0..2; what light does to all of a picture is none."""
+        return 1 - _likeness(self.thumbs[i], self.thumbs[j])
 
 
 def _likeness(a: Array, b: Array) -> Array:
@@ -202,7 +208,8 @@ def _cuts(looks: Looks, least: float, rate: float) -> list[Boundary]:
     for t in np.flatnonzero(across[1:] >= least) + 1:
         near = across[max(t - reach, 1) : t + reach + 1]
         own = np.concatenate([moved[max(t - reach - lag, 0) : max(t - lag, 0)], moved[t : t + reach]])
-        if across[t] >= near.max() and across[t] > RATIO * max(float(own.max(initial=0.0)), 0.0):
+        alone = float(looks.changed(np.array(t - 1), np.array(t)))
+        if across[t] >= near.max() and across[t] > RATIO * float(own.max(initial=0.0)) and alone >= OWN * least:
             found.append(Boundary(float(looks.times[t]), float(looks.times[t]), "cut", float(across[t])))
     return found
 
@@ -228,7 +235,8 @@ def _lines(looks: Looks, length: int, least: float) -> list[tuple[float, int, in
         return []
     i = np.arange(n - length)
     j = i + length
-    i, j = (x[looks.apart(i, j) >= MORE * least] for x in (i, j))
+    wide = (looks.apart(i, j) >= MORE * least) & (looks.changed(i, j) >= OWN_SLOW * least)
+    i, j = i[wide], j[wide]
     first, way = looks.fine[i], looks.fine[j] - looks.fine[i]
     size = np.maximum((way**2).sum(1), 1e-6)
     crooked, bent = np.zeros(len(i)), np.zeros(len(i))

@@ -17,7 +17,7 @@ from plait.errors import ConfigError, DataError
 from plait.parts import Spec, build
 from plait.streams.clock import Clock
 
-__all__ = ["Imputer", "gaps_of", "imputable", "impute", "imputer_of", "steady_step"]
+__all__ = ["Imputer", "gaps_of", "imputable", "impute", "imputer_of", "observations", "steady_step"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -178,6 +178,15 @@ def _together(wanted: Mask) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
             found.setdefault(gap, []).append(channel)
     for (first, last), channels in sorted(found.items()):
         yield first, last, np.array(channels)
+
+
+def observations(seconds: float, step: float) -> int:
+    """How many whole steps are in so many seconds, however either is rounded.
+
+    >>> observations(0.3, 0.1)
+    3
+    """
+    return int(seconds / step * (1 + 1e-9) + 1e-6)
 
 
 def steady_step(times: Array) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import ConfigError
-from plait.sync.impute import Array, Imputer, Mask, steady_step
+from plait.sync.impute import Array, Imputer, Mask, observations, steady_step
 from plait.sync.impute.patterns import tilted
 
 __all__ = ["Knn"]
@@ -46,7 +46,7 @@ class Knn(Imputer):
         scaled = values / _deviation(values) if self.scale else values
         if not self.around:
             return self._instants(values, scaled, first, last, channels)
-        reach = max(round(self.around / steady_step(times)), 1)
+        reach = max(observations(self.around, steady_step(times)), 1)
         lo, hi = max(first - reach, 0), min(last + reach, len(values))
         away = _distances(scaled, scaled[lo:hi])
         return np.stack([self._stretch(values[:, c], away, first, last, lo) for c in channels], 1)

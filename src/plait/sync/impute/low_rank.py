@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import ConfigError
-from plait.sync.impute import Array, Imputer, Mask, steady_step
+from plait.sync.impute import Array, Imputer, Mask, observations, steady_step
 from plait.sync.impute.simple import Linear
 
 __all__ = ["LowRank", "soft_impute"]
@@ -45,7 +45,7 @@ class LowRank(Imputer):
         if not observed[:, channels].any(0).all():
             return np.full((last - first, len(channels)), np.nan)
         step = steady_step(times)
-        lags = ROW // values.shape[1] if self.lags is None else round(self.lags / step)
+        lags = ROW // values.shape[1] if self.lags is None else observations(self.lags, step)
         length = min(max(lags, 1), max(len(values) // 3, 1))
         count = np.maximum(observed.sum(0), 1)
         centre = np.where(observed, values, 0.0).sum(0) / count

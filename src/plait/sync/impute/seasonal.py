@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import ConfigError
-from plait.sync.impute import Array, Imputer, steady_step
+from plait.sync.impute import Array, Imputer, observations, steady_step
 from plait.sync.impute.patterns import period_of, tilted
 
 __all__ = ["Seasonal"]
@@ -39,7 +39,7 @@ class Seasonal(Imputer):
         return np.stack([self._one(values[:, c], step, first, last) for c in channels], 1)
 
     def _one(self, x: Array, step: float, first: int, last: int) -> Array:
-        period = self.period / step if self.period else period_of(x, int(self.look / step / 2))
+        period = self.period / step if self.period else period_of(x, observations(self.look / 2, step))
         if period is None or period < 2:
             return np.full(last - first, np.nan)
         place = np.arange(first - 1, last + 1, dtype=np.float64)
