@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from plait.errors import ConfigError, DataError
-from plait.recipe import build, parts, suggest
+from plait.parts import build, parts, suggest
 from plait.streams.stream import Stream
 
 __all__ = ["Reader", "open_streams", "reader_for"]
