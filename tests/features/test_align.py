@@ -15,7 +15,7 @@ from plait.cli import main
 from plait.errors import ConfigError, DataError
 from plait.features import aligned
 from plait.features.align import align_corpus
-from plait.features.align_plan import AlignPlan
+from plait.features.align_plan import AlignPlan, featured
 from plait.features.store import Store
 from plait.streams.clock import Spans
 from plait.streams.corpus import Corpus, CorpusWriter
@@ -147,6 +147,8 @@ def test_what_cannot_be_is_said_all_in_one_go_and_costs_only_itself(corpus: Corp
         align_corpus(corpus, AlignPlan(on="words", how={"body": "linear"}, causal=True), out, store)
     with pytest.raises(ConfigError, match="either a stream to join on, or the rate"):
         AlignPlan()
+    with pytest.raises(ConfigError, match="align: rate 'fast' is not a number"):
+        AlignPlan(rate="fast")
     with pytest.raises(ConfigError, match=r"(?s)no format 'csv'.*no method 'meen'. Did you mean 'mean'"):
         AlignPlan(on="words", to="csv", how={"": "meen"})  # type: ignore[dict-item]
     (corpus.folder / "arrays" / "day 1_a.body.npy").write_bytes(b"not an array")
@@ -165,6 +167,9 @@ def test_the_future_that_a_feature_sees_is_counted_and_refused(corpus: Corpus, t
 
     frame_by_frame = {"name": "pose", "per_frame": True, "velocities": False}
     assert future(frame_by_frame, False) == pytest.approx(0.18)
+    first = corpus["day 0/a"].streams
+    mel, reach = featured(first["sound"], "log_mel")
+    assert join(first["words"], mel, reach=reach).coverage.future_s == pytest.approx(0.2 - 0.01 + reach, abs=0.01)
     assert future("pose", False) == np.inf
     assert future(frame_by_frame, True) == 0
     with pytest.raises(ConfigError, match="align: body: the stream depends on the whole recording"):

@@ -115,8 +115,8 @@ def test_the_gates_are_those_of_noisereduce(stationary: bool, monkeypatch: pytes
         thresholds = theirs.noise_thresh + 20 * np.log10(512)  # scipy divides by the window's sum
         assert np.abs(made.source.thresholds[0] - thresholds).mean() < 0.3  # type: ignore[attr-defined]
         made.source.thresholds = thresholds[None]  # type: ignore[attr-defined]
-    off = made.read()[:, 0] - theirs.get_traces()
-    assert np.sqrt((off**2).mean()) < (1e-6 if stationary else 0.02) * x.std()
+    off = (made.read()[:, 0] - theirs.get_traces())[2048:-2048]  # there frames of zeros stand before and after
+    assert np.sqrt((off**2).mean()) < (1e-5 if stationary else 0.02) * x.std()
 
 
 def test_a_gate_that_is_told_where_noise_alone_is_heard_may_be_causal() -> None:

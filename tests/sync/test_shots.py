@@ -91,7 +91,7 @@ def test_blocks_change_nothing_and_few_pictures_are_held(monkeypatch: pytest.Mon
     grey = film(whole.mean(3, keepdims=True).astype(np.uint8))
     want = find_boundaries(film(whole))
     assert len(want) == 7
-    for block in (1.0, 3.3):
+    for block in (4.1, 30.0):
         monkeypatch.setattr(shots_module, "BLOCK", block)
         assert [alike(b) for b in find_boundaries(film(whole))] == [alike(b) for b in want]
     monkeypatch.setattr(shots_module, "BYTES", 10 * 48 * 64 * 3)

@@ -9,17 +9,18 @@ from typing import Any, get_args
 import numpy as np
 
 from plait.errors import ConfigError, DataError, PlaitError, raise_all
+from plait.features import Feature
 from plait.features.aligned import FORMATS, Left
 from plait.features.prepare import resolve_features
 from plait.features.stepped import build_feature
 from plait.parts import Spec, suggest
-from plait.streams.clock import Clock, Grid, Spans
+from plait.streams.clock import Clock, Grid, Spans, rational
 from plait.streams.corpus import Corpus
 from plait.streams.stream import ArraySource, Stream
 from plait.sync.join import How, Joining
 from plait.sync.join_clock import At
 
-__all__ = ["AlignPlan", "features_for", "reach_of"]
+__all__ = ["AlignPlan", "featured", "features_for", "reach_of"]
 
 RAW = ("series", "pose")
 """Kinds of streams that are joined as they are unless a feature is named."""
@@ -60,6 +61,10 @@ class AlignPlan:
         problems = []
         if (self.on is None) == (self.rate is None):
             problems.append("align: give either a stream to join on, or the rate of a grid.")
+        try:
+            _ = rational(self.rate) if self.rate is not None else None
+        except DataError as error:
+            problems += [f"align: {problem}" for problem in error.problems]
         if self.to not in FORMATS:
             problems.append(f"align: no format {self.to!r}. {suggest(self.to, FORMATS)}")
         for method in self.how.values():
@@ -128,8 +133,28 @@ def _impossible(plan: AlignPlan, name: str, kind: str, spec: dict[str, Any] | No
 
 
 def reach_of(name: str, spec: Spec | None) -> float:
-    """How far ahead a feature looks, seconds; infinite for one that learns from the whole recording."""
-    if spec is None:
-        return 0.0
-    feature = build_feature(spec, f"streams.{name}.feature")
+    """How far ahead a stream's feature looks, seconds; see `featured`."""
+    return 0.0 if spec is None else _reach(build_feature(spec, f"streams.{name}.feature"))
+
+
+def _reach(feature: Feature) -> float:
     return feature.reach if feature.causal else float("inf")
+
+
+def featured(stream: Stream, feature: Spec) -> tuple[Stream, float]:
+    """A stream's features as a stream, and by how many seconds they look ahead: what `join` takes as ``reach``.
+
+    Infinite where a feature learns from the whole recording.
+
+    Raises:
+        ConfigError: there is no such feature, or it has no such option.
+        DataError: it cannot be taken of the stream.
+
+    >>> body = Stream.of(np.random.default_rng(0).normal(size=(30, 20, 3)), rate=30)
+    >>> rows, reach = featured(body, {"name": "pose", "per_frame": True, "velocities": False})
+    >>> rows.shape, reach
+    ((30, 60), 0.0)
+    """
+    built = build_feature(feature, "feature")
+    values, clock = built(stream)
+    return Stream(clock, ArraySource(values), "series", (), stream.where), _reach(built)

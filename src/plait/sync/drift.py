@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,15 @@ class Curve:
         away = when - self.pivot
         c = self.covariance
         return np.asarray(np.sqrt(c[0, 0] + 2 * away * c[0, 1] + away**2 * c[1, 1]))
+
+    @property
+    def steepest(self) -> float:
+        """The largest drift of any piece, seconds per second, jumps left out."""
+        slopes = [abs(self.drift)] if not self.knots else [0.0]
+        for (t, lag), (later, other) in pairwise(self.knots):
+            slope = abs(other - lag) / max(later - t, 1e-9)
+            slopes.append(slope if slope < 0.5 else 0.0)
+        return max(slopes)
 
     def turned(self) -> Curve:
         """The same seen from the other stream: minus the lag, along the other's seconds ``t + lag``."""

@@ -162,8 +162,8 @@ def _accepted(start: ClockFix, clock: Placed, span: tuple[float, float], limits:
     reason = ""
     if clock.worst > CONTRADICTION:
         reason = f"the devices contradict each other by {clock.worst:.0f} standard errors"
-    elif abs(found.drift_ppm) > limits.max_drift_ppm or abs(found.offset) > 2 * limits.max_offset:
-        reason = f"drift {found.drift_ppm:.0f} ppm or offset {found.offset:.2f} s is beyond the limits"
+    elif (steepest := _steepest(found)) > limits.max_drift_ppm or abs(found.offset) > 2 * limits.max_offset:
+        reason = f"drift {steepest:.0f} ppm or offset {found.offset:.2f} s is beyond the limits"
     elif uncertainty > 5 * limits.tolerance:
         reason = f"uncertain by {uncertainty * 1e3:.0f} ms"
     applied = not reason
@@ -172,6 +172,12 @@ def _accepted(start: ClockFix, clock: Placed, span: tuple[float, float], limits:
     elif applied and uncertainty > limits.tolerance:
         reason = f"corrected, but uncertain by {uncertainty * 1e3:.0f} ms"
     return replace(found, uncertainty_s=round(uncertainty, 6), applied=applied, reason=reason)
+
+
+def _steepest(fix: ClockFix) -> float:
+    """The largest drift of the clock's straight pieces, ppm; jumps, and what is shorter than a second, are none."""
+    runs = [(later - t, after - add) for (t, add), (later, after) in pairwise(fix.knots) if later - t > 1.0]
+    return max((abs(rise / run) * 1e6 for run, rise in runs), default=abs(fix.drift_ppm))
 
 
 def _described(start: ClockFix, clock: Placed, span: tuple[float, float], level: float) -> ClockFix:

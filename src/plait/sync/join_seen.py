@@ -50,13 +50,13 @@ def _unseen(rows: Values, index: Index, places: Index) -> Index:
     """Those of some places, counted through the flat index, at which nothing is seen but rows go on."""
     row = index.reshape(-1)[places]
     places = places[(row >= 0) & (row < len(rows))]
-    return places[~np.isfinite(rows[index.reshape(-1)[places], places % rows.shape[1]])]
+    numbers: NDArray[np.float64] = rows[index.reshape(-1)[places], places % rows.shape[1]]
+    return places[~np.isfinite(numbers)]
 
 
 def _by_table(seen: Mask, index: Index, step: int) -> Index:
     """The same for one column, however far the next one is."""
     known = np.flatnonzero(seen)
     if step < 0:
-        place = np.searchsorted(known, index, side="right")
-        return np.concatenate([[-1], known])[place]
-    return np.concatenate([known, [len(seen)]])[np.searchsorted(known, index)]
+        return np.asarray(np.append(-1, known)[np.searchsorted(known, index, side="right")], np.int64)
+    return np.asarray(np.append(known, len(seen))[np.searchsorted(known, index)], np.int64)

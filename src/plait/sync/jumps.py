@@ -22,11 +22,20 @@ Array = NDArray[np.float64]
 RARE = 9.0
 """Minus the logarithm of the probability of a jump between two windows."""
 
+SUSPECT = 6.0
+"""The same of a jump that is worth a warning."""
+
 STEP = 4.0
 """The same of a step aside by one column."""
 
 DEAF = 0.5
 """Share of windows in which nothing can be recognised, though the lag is right."""
+
+PARTS = (2, 3, 4, 6)
+"""Into how many parts a recording is cut to see whether each has the same lag."""
+
+ELSEWHERE = 4.8
+"""Deviations by which a part must stand out at another lag to count against the one of the whole."""
 
 LEAST = 3
 """Fewer columns than this are no jump but steps."""
@@ -41,7 +50,7 @@ class Path:
         times: [windows], seconds of y.
         aside: [windows], seconds by which the lag lies off the line.
         jumps: (earliest, latest, size): seconds of y between which the lag jumps, and by how much, seconds.
-        unsure: what part of the recording does not bear it out though it should; '' if none.
+        unsure: where there may be a jump that was not found; '' if nowhere.
     """
 
     peak: Peak
@@ -55,10 +64,14 @@ class Path:
         when = np.asarray(t, np.float64)
         middles = [(a + b) / 2 for a, b, _ in self.jumps]
         sizes = np.concatenate([[0.0], np.cumsum([size for _, _, size in self.jumps])])
-        smooth = self.aside - sizes[np.searchsorted(middles, self.times)]
-        return np.asarray(
-            self.peak.at(when) + sizes[np.searchsorted(middles, when)] + np.interp(when, self.times, smooth)
-        )
+        smooth = np.interp(when, self.times, self.aside - sizes[np.searchsorted(middles, self.times)])
+        return np.asarray(self.peak.at(when) + sizes[np.searchsorted(middles, when)] + smooth)
+
+    @property
+    def pieces(self) -> list[tuple[float, float]]:
+        """(first, last) second of y of each piece between two jumps."""
+        starts = [float(self.times[0]), *(late for _, late, _ in self.jumps)]
+        return list(zip(starts, [*(early for early, _, _ in self.jumps), float(self.times[-1])]))
 
 
 def best_path(found: Sequence[Correlations], max_offset: float, max_drift: float, pivot: float) -> Path:
@@ -71,30 +84,38 @@ def best_path(found: Sequence[Correlations], max_offset: float, max_drift: float
         pivot: where the line's offset is stated, seconds of y.
     """
     peak = best_line(found, max_offset, max_drift, pivot)
-    times = found[0].times
-    aside = _aside(found, peak, max_offset)
+    aside = _aside(_all_gains(found, peak, max_offset), RARE)
     if aside.any():
         peak = best_line(found, max_offset, max_drift, pivot, aside)
-        aside = _aside(found, peak, max_offset)
-    return Path(peak, times, aside, tuple(_jumps(found[0], aside)), _unsure(found, peak, aside))
+    gains = _all_gains(found, peak, max_offset)
+    aside = _aside(gains, RARE)
+    jumps, perhaps = _jumps(found[0], aside), _jumps(found[0], _aside(gains, SUSPECT))
+    unsure = _unsure(found, peak, aside)
+    if not unsure and len(perhaps) > len(jumps):
+        unsure = f"the lag may jump about {perhaps[0][0]:.0f} s"
+    return Path(peak, found[0].times, aside, tuple(jumps), unsure)
 
 
 def _unsure(found: Sequence[Correlations], peak: Peak, aside: Array) -> str:
-    """Names the third of the recording in which the two are not alike, though as lively as elsewhere."""
+    """Names the part of the recording in which the two are more alike at another lag."""
     which = int(np.argmax([np.abs(scores).max() for scores in peak.scores]))
-    each, scores = found[which], peak.scores[which]
-    best = int(np.argmax(np.abs(scores)))
-    column = np.clip(np.round((peak.at(each.times) + aside) * COARSE).astype(int) + each.reach, 0, 2 * each.reach)
-    row = np.arange(len(column))
-    product, spread = (np.asarray(a[best, row, column], np.float64) for a in (each.product, each.spread))
-    slope = np.sign(scores[best]) * product.sum() / max(float(spread.sum()), 1e-9)
-    for part in np.array_split(row, 3):
-        own = float(np.sqrt(spread[part].sum()))
-        wanted = float(np.sign(scores[best]) * slope * own)
-        got = float(product[part].sum()) * np.sign(scores[best]) / max(own, 1e-9) if own else 0.0
-        if abs(wanted) > 3 and got < abs(wanted) / 4 and abs(wanted) - got > 3:
-            lo, hi = each.edges[part[0]] / COARSE, each.edges[part[-1] + 1] / COARSE
-            return f"nothing in common from {lo:.0f} to {hi:.0f} s"
+    each, best = found[which], int(np.argmax(np.abs(peak.scores[which])))
+    sign = float(np.sign(peak.scores[which][best]))
+    margin = int(np.abs(aside).max() * COARSE + np.abs(peak.at(each.times) - peak.offset).max() * COARSE) + 2
+    shift = np.round((peak.at(each.times) + aside) * COARSE).astype(int)
+    lo = np.clip(shift - int(shift.mean()), -margin, margin) + margin
+    wide = each.product.shape[2] - 2 * margin
+    here = int(shift.mean()) + each.reach - margin
+    if wide < 3 or not 0 <= here < wide:
+        return ""
+    rows = np.stack([each.product[best, i, k : k + wide] for i, k in enumerate(lo)]).astype(np.float64) * sign
+    spread = np.stack([each.spread[best, i, k : k + wide] for i, k in enumerate(lo)]).astype(np.float64)
+    for parts in PARTS:
+        for part in np.array_split(np.arange(len(rows)), parts):
+            score = rows[part].sum(axis=0) / np.sqrt(np.maximum(spread[part].sum(axis=0), 1.0))
+            if score.max() > max(ELSEWHERE, float(score[max(here - 2, 0) : here + 3].max()) + 2):
+                first, last = each.edges[part[0]] / COARSE, each.edges[part[-1] + 1] / COARSE
+                return f"from {first:.0f} to {last:.0f} s another lag fits better"
     return ""
 
 
@@ -104,12 +125,15 @@ def _jumps(found: Correlations, aside: Array) -> list[tuple[float, float, float]
     return [(float(found.times[i]), float(found.times[i + 1]), float(change[i])) for i in at]
 
 
-def _aside(found: Sequence[Correlations], peak: Peak, max_offset: float) -> Array:
+def _aside(gains: Array, rare: float) -> Array:
     """By how many seconds the best path lies off the line, [windows]."""
-    gains = np.sum([_gains(each, peak, scores, max_offset) for each, scores in zip(found, peak.scores)], axis=0)
-    columns = _viterbi(TEMPER * gains, RARE + float(np.log(gains.shape[1])))
-    reach = gains.shape[1] // 2
-    return np.asarray((columns - reach) / COARSE)
+    columns = _viterbi(gains, rare + float(np.log(gains.shape[1])))
+    return np.asarray((columns - gains.shape[1] // 2) / COARSE)
+
+
+def _all_gains(found: Sequence[Correlations], peak: Peak, max_offset: float) -> Array:
+    gains = [_gains(each, peak, scores, max_offset) for each, scores in zip(found, peak.scores)]
+    return np.asarray(TEMPER * np.sum(gains, axis=0))
 
 
 def _gains(found: Correlations, peak: Peak, scores: Array, max_offset: float) -> Array:

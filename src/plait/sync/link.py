@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from plait.errors import DataError, PlaitError
 from plait.streams.stream import Stream
-from plait.sync.drift import TYPICAL_DRIFT, Curve
+from plait.sync.drift import Curve
 from plait.sync.jumps import Path, best_path
 from plait.sync.measure import Measured, measured, place_jump
-from plait.sync.offset import Lags, Peak, correlations, edges_of
+from plait.sync.offset import Lags, correlations, edges_of
 from plait.sync.pieces import fit_curve
 from plait.sync.signals import Activity, activity
 
@@ -21,6 +21,10 @@ __all__ = ["Limits", "Link", "activities", "link", "span_of"]
 
 Array = NDArray[np.float64]
 Pair = tuple[Activity, Activity]
+
+
+ROUGH = 0.015
+"""Deviation of the lag as it is found at first, seconds."""
 
 
 @dataclass(frozen=True)
@@ -94,28 +98,26 @@ def link(a: str, xs: Mapping[str, Activity], b: str, ys: Mapping[str, Activity],
     path = _path(list(pairs.values()), lo, hi, limits)
     found = {name: measured(x, y, path, score) for (name, (x, y)), score in zip(pairs.items(), path.peak.scores)}
     best = min(found, key=lambda name: found[name].bias)
-    confidence = path.peak.confidence * (0.5 if path.unsure else 1.0)
-    kept = {name: each for name, each in found.items() if len(each.lags.times)}
-    lags = tuple(replace(each.lags, pair=name) for name, each in kept.items())
-    if sum(len(each.times) for each in lags) < 3:
-        line = _rough(path.peak, found[best])
-        return Link(a, b, line, confidence, found[best].bias, tuple(pairs), lags, path.unsure)
+    lags = tuple(replace(each.lags, pair=name) for name, each in found.items())
     curve = fit_curve(
-        lags,
+        [*lags, _rough(path, lags)],
         pivot=(lo + hi) / 2,
         span=(lo, hi),
-        floors=[_floor(each, found[best]) for each in kept.values()],
+        floors=[*(_floor(each, found[best]) for each in found.values()), max(ROUGH, found[best].error)],
         least=limits.tolerance / 5,
         jumps=[(early + late) / 2 for early, late, _ in path.jumps],
         place=lambda *at: place_jump(*pairs[best], *at),
     )
+    confidence = path.peak.confidence * (0.5 if path.unsure else 1.0)
     return Link(a, b, curve, confidence, found[best].bias, tuple(pairs), lags, path.unsure)
 
 
-def _rough(peak: Peak, found: Measured) -> Curve:
-    """The line as all windows together have it, where they say too little one by one."""
-    covariance = np.diag([found.error**2, TYPICAL_DRIFT**2])
-    return Curve(peak.offset + found.off, peak.drift, peak.pivot, covariance, found.error, 0.0, 0)
+def _rough(path: Path, lags: Sequence[Lags]) -> Lags:
+    """The path itself, two lags for each of its pieces in which less than three others tell finer."""
+    times = np.concatenate([each.times for each in lags])
+    bare = [(a, b) for a, b in path.pieces if ((times >= a) & (times <= b)).sum() < 3]
+    at = np.array([a + share * (b - a) for a, b in bare for share in (0.25, 0.75)])
+    return Lags(at, path.at(at), np.ones(len(at)))
 
 
 def _path(pairs: Sequence[Pair], lo: float, hi: float, limits: Limits) -> Path:

@@ -33,11 +33,14 @@ ABOUT = 0.15
 CLEARLY_ALIKE = 0.45
 """Sharp events that correlate so much are the same events."""
 
-SPOKEN_LATE = 0.005
-"""Speech is loud so many seconds later than words are marked: 13 ms in the GRID corpus (words from a forced
-alignment), -6 ms for digits cut out by hand (FSDD)."""
+SPOKEN_LATE = 0.012
+"""Speech is loud so many seconds later than words are marked: so in the GRID corpus (words from a forced alignment);
+digits cut out by hand (FSDD) have -6 ms."""
 
-SPOKEN_ERROR = 0.02
+SPOKEN_ABOUT = 0.020
+"""How far that may be from another corpus's custom, seconds (two standard errors)."""
+
+SPOKEN_ERROR = 0.010
 """Deviation of one window's lag between speech and words, seconds."""
 
 
@@ -100,22 +103,24 @@ def _events(x: Activity, y: Activity, path: Path, score: float) -> Measured:
             (a, b), offset, together = level, SPOKEN_LATE if x.kind == "waveform" else -SPOKEN_LATE, other
     length = _length(span, score)
     lags = local_lags(a, b, lambda t: path.at(t) + together.off, length, NEAR)
-    bias = _bias(together.likeness, max(x.step, y.step), bool(offset))
+    bias = _bias(x, y, together.likeness, bool(offset))
     lags = replace(lags, lags=lags.lags - offset)
     error = SPOKEN_ERROR if offset else together.width / max(score * np.sqrt(length / span), 1.0)
     error *= min(1.0, 3 / max(len(lags.times), 1))  # many windows show by themselves how far they scatter
     return Measured(lags, max(0.001, error), bias, together.off - offset, together.width / max(score, 1.0))
 
 
-def _bias(likeness: float, step: float, spoken: bool) -> float:
+def _bias(x: Activity, y: Activity, likeness: float, spoken: bool) -> float:
     """What the measure itself may be off by, seconds, however many windows agree.
 
-    Sound under noise seems to begin 1.5 ms later; pictures say little between two frames. And signals that are
-    not much alike need not peak at the same instant.
+    Sound under noise seems to begin 1.5 ms later; pictures say little between two frames. And a mouth, or words, that
+    are not much like the sound need not be most lively at the same instant.
     """
     if spoken:
-        return 0.015
-    return 0.0015 + 0.05 * step + 0.012 * float(np.clip((0.6 - likeness) / 0.3, 0, 1))
+        return SPOKEN_ABOUT
+    loosely = "waveform" in (x.kind, y.kind) and ({x.kind, y.kind} & {"frames", "words"})
+    least = 0.0015 + 0.05 * max(x.step, y.step)
+    return least + (0.010 * float(np.clip((0.6 - likeness) / 0.3, 0, 1)) if loosely else 0.0)
 
 
 def _length(span: float, score: float) -> float:
@@ -147,17 +152,17 @@ def _view(act: Activity, name: str) -> View | None:
 
 def place_jump(x: Activity, y: Activity, early: float, late: float, before: float, after: float) -> float:
     """Where the lag jumps between two seconds of y: up to there the one fits better, from there on the other."""
-    margin = 0.5
-    start, stop = early - margin, late + margin
-    if x.stream is not None and y.stream is not None:
-        rate = 8000.0
-        n = int((stop - start) * rate)
-        own = samples(y.stream, start, n, rate)
-        one, other = (samples(x.stream, start + lag, n, rate) for lag in (before, after))
-    else:
-        a, b, rate = _sharp(x), _sharp(y), float(RATE)
-        lo, hi = round(start * RATE), round(stop * RATE)
-        own = b.between(lo, hi)[0]
-        one, other = (a.between(lo + round(lag * RATE), hi + round(lag * RATE))[0] for lag in (before, after))
-    gain = np.cumsum(own * (one / max(float(np.std(one)), 1e-9) - other / max(float(np.std(other)), 1e-9)))
+    start, stop = early - 0.5, late + 0.5
+    rate = 8000 if x.stream is not None and y.stream is not None else RATE
+    own, one, other = (_stretch(act, start + lag, stop + lag, rate) for act, lag in ((y, 0.0), (x, before), (x, after)))
+    gain = np.cumsum(own * (one / max(float(one.std()), 1e-9) - other / max(float(other.std()), 1e-9)))
     return float(np.clip(start + int(np.argmax(gain)) / rate, early, late))
+
+
+def _stretch(act: Activity, start: float, stop: float, rate: int) -> Array:
+    """Its sound, or how lively it is, between two of its seconds."""
+    n = int((stop - start) * rate + 1e-6)
+    if rate != RATE and act.stream is not None:
+        return samples(act.stream, start, n, rate).astype(np.float64)
+    lo = round(start * RATE)
+    return _sharp(act).between(lo, lo + n)[0]

@@ -78,11 +78,13 @@ class _Data:
     def fit(self, pivot: float, terms: tuple[_Term, ...]) -> _Model:
         """Least absolute residuals first, then Tukey's biweight; the cost is the deviance and a price a term."""
         design = _design(self.times, pivot, terms)
-        found = np.zeros(design.shape[1])
-        root = 1 / self.noise
+        found: Array = np.zeros(design.shape[1])
+        root: Array = np.asarray(1 / self.noise)
         for _ in range(12):
-            found = np.linalg.lstsq(design * root[:, None], self.lags * root, rcond=None)[0]
-            root = 1 / np.sqrt(self.noise * np.maximum(np.abs(self.lags - design @ found), 0.3 * self.noise))
+            found = np.asarray(np.linalg.lstsq(design * root[:, None], self.lags * root, rcond=None)[0], np.float64)
+            root = np.asarray(
+                1 / np.sqrt(self.noise * np.maximum(np.abs(self.lags - design @ found), 0.3 * self.noise))
+            )
         found, covariance = reweighted(design, self.lags, self.weighed, found, TYPICAL_DRIFT)
         price = (np.log(len(self.lags)) + PRICE / 2) * len(terms)
         return _Model(pivot, terms, found, covariance, self.deviance(self.lags - design @ found) + price)
@@ -140,7 +142,7 @@ def _nearest(cuts: Sequence[float], t: float, times: Array) -> float:
 
 
 def _gathered(lags: Sequence[Lags], floors: Sequence[float]) -> _Data:
-    groups = np.concatenate([np.full(len(each.times), i) for i, each in enumerate(lags)])
+    groups = np.concatenate([np.full(len(each.times), i, np.int64) for i, each in enumerate(lags)])
     times, values, weights = (np.concatenate([getattr(e, f) for e in lags]) for f in ("times", "lags", "weights"))
     order = np.argsort(times, kind="stable")
     weighed = Weighed(weights[order], groups[order], tuple(floors))
@@ -191,7 +193,8 @@ def _thinned(data: _Data) -> tuple[Array, Array, Array]:
         return data.times, values, weight
     edges = np.arange(0, len(values), k)
     total = np.add.reduceat(weight, edges)
-    return (*(np.add.reduceat(v * weight, edges) / total for v in (data.times, values)), total)
+    times, values = (np.asarray(np.add.reduceat(v * weight, edges) / total) for v in (data.times, values))
+    return times, values, np.asarray(total)
 
 
 @dataclass(frozen=True)

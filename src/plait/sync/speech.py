@@ -185,8 +185,8 @@ class _Statistics:
     BEGIN, END = 0.05, 0.02  # chances of a change in one step
 
     def __init__(self, first: Array) -> None:
-        self.noise, self.clean = first.copy(), np.zeros(len(first))
-        self.present, self.loud, self.speech = np.full(len(first), 0.5), 1e-12, 0.3
+        self.noise, self.clean = _levelled(first), np.zeros(len(first))
+        self.present, self.loud, self.speech = np.full(len(first), 0.5), 1e-12, 0.1
         self.seen = 0
 
     def step(self, power: Array) -> float:
@@ -205,16 +205,23 @@ class _Statistics:
         return self.speech
 
     def _follow(self, power: Array) -> None:
-        """Noise goes on where speech is unlikely; in the first eight windows it is their mean."""
+        """Noise goes on where speech is unlikely; in the first eight windows it is their mean, levelled."""
         self.seen += 1
         if self.seen <= 8:
-            self.noise += (power - self.noise) / self.seen
+            self.noise += (_levelled(power) - self.noise) / self.seen
             return
         ratio = np.minimum(power / np.maximum(self.noise, 1e-30), 1e6)
         here = 1 / (1 + (1 + self.XI) * np.exp(-np.minimum(ratio * self.XI / (1 + self.XI), 200.0)))
         self.present += 0.1 * (here - self.present)
         here = np.where(self.present > 0.99, np.minimum(here, 0.99), here)
         self.noise += 0.2 * (1 - here) * (power - self.noise)
+
+
+def _levelled(power: Array) -> Array:
+    """The mean over neighbouring frequencies: one window's power is too ragged to be taken for noise."""
+    from scipy.ndimage import uniform_filter1d
+
+    return np.asarray(uniform_filter1d(power, 15, mode="nearest"), np.float64)
 
 
 def _by_network(stream: Stream) -> tuple[Pieces, Fraction, Fraction]:

@@ -59,7 +59,7 @@ def samples(stream: Stream, start: float, n: int, rate: float) -> Sound:
         return whole[:n]
     out = soxr.resample(whole, own, rate, quality="HQ")
     at = (place - lo) * rate / own + np.arange(n)
-    return np.interp(at, np.arange(len(out)), out).astype(np.float32)
+    return np.asarray(np.interp(at, np.arange(len(out)), out), np.float32)
 
 
 def waveform_lags(x: Stream, y: Stream, guess: Guess, length: float, count: int, reach: float) -> Lags:

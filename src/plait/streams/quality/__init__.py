@@ -47,6 +47,11 @@ class Finding:
     channel: str = ""
     unit: str = ""
 
+    def __post_init__(self) -> None:
+        for name, kind in (("value", float), ("bad", bool), ("at", float), ("seconds", float)):
+            if getattr(self, name) is not None:  # numpy's own numbers are no JSON
+                object.__setattr__(self, name, kind(getattr(self, name)))
+
     @property
     def amount(self) -> str:
         """The value for people."""
