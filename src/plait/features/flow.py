@@ -129,7 +129,7 @@ class OpticalFlow(Feature):
 
 def _flow(before: Grey, after: Grey, finder: cv2.DISOpticalFlow | None) -> NDArray[np.float32]:
     if finder is not None:
-        return np.asarray(finder.calc(before, after, None), np.float32)  # type: ignore[call-overload]
+        return np.asarray(finder.calc(before, after, None), np.float32)
     # Levels, window and polynomial as in OpenCV's documentation; the flow is computed anew for each pair.
     settings = (0.5, 3, 15, 3, 5, 1.2, 0)
-    return np.asarray(cv2.calcOpticalFlowFarneback(before, after, None, *settings), np.float32)  # type: ignore[call-overload]
+    return np.asarray(cv2.calcOpticalFlowFarneback(before, after, None, *settings), np.float32)

@@ -200,12 +200,13 @@ class Heart(Feature):
 
 def _bands(times: Values, intervals: Values, window: float) -> list[float]:
     """Log power of the intervals, laid on straight lines, in the low and the high band, and the difference."""
-    from scipy.signal import periodogram
+    from scipy.signal import detrend, periodogram
 
     at = np.arange(times[0], times[-1], 1 / TACHOGRAM)
     if len(at) < window * TACHOGRAM / 2:
         return [np.nan] * 3
-    frequency, power = periodogram(np.interp(at, times, intervals), TACHOGRAM, window="hann", detrend="linear")
+    laid = detrend(np.interp(at, times, intervals))
+    frequency, power = periodogram(laid, TACHOGRAM, window="hann", detrend=False)
     inside = [(frequency >= a) & (frequency < b) for a, b in (SLOW, FAST)]
     low, high = (float(np.log(power[own].sum() * frequency[1] + 1e-12)) for own in inside)
     return [low, high, low - high]
