@@ -158,7 +158,10 @@ def align_corpus(
         rest = f"The other {report.written + report.kept} tables are whole. Mend these, and run it again."
         raise DataError([*dict.fromkeys(report.problems), rest])
     if not report.coverage:
-        raise DataError(f"{corpus.path.name}: no recording has both {plan.on!r} and something to join on it.")
+        wanted = repr(plan.on) if plan.on else "a stream"
+        raise DataError(
+            f"{corpus.path.name}: no recording has {wanted} and something to join on it. Check their names."
+        )
     return report
 
 
@@ -176,7 +179,6 @@ def _to_do(corpus: Corpus, plan: AlignPlan, features: Features, store: Store, re
         if plan.on is not None and plan.on not in entry.streams and plan.on not in recording.tiers:
             lacks.append(plan.on)
         absent.update(lacks)
-        report.absent = dict(absent)
         if not here or plan.on in lacks:
             continue
         target = report.out / f"{quote(recording.id, safe='')}.{plan.to}"
@@ -192,6 +194,7 @@ def _to_do(corpus: Corpus, plan: AlignPlan, features: Features, store: Store, re
             continue
         manifest, folder = str(corpus.path.resolve()), str(store.folder.resolve())
         yield _Work(manifest, corpus.allow_outside, folder, plan, here, recording.id, target, key)
+    report.absent = dict(absent)
 
 
 def _placed(corpus: Corpus, recording: str, problems: Iterable[str]) -> tuple[str, ...]:

@@ -121,10 +121,10 @@ class OpticalFlow(Feature):
                 f"{where}: pictures are more than {self._gap:g} s apart, so that no flow can be taken. "
                 "Raise the option gap or rate."
             )
-        values = values / np.where(pause, 1.0, steps)[:, None].astype(np.float32)
-        values[pause] = np.nan
+        speed = np.asarray(values / np.where(pause, 1.0, steps)[:, None], np.float32)
+        speed[pause] = np.nan
         self._pauses = int(pause.sum())
-        return values, between
+        return speed, between
 
 
 def _flow(before: Grey, after: Grey, finder: cv2.DISOpticalFlow | None) -> NDArray[np.float32]:

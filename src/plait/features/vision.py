@@ -189,8 +189,8 @@ def _convolved(
         lacking = max((-(-size // stride) - 1) * stride + length - size, 0)
         pads += [lacking // 2, lacking - lacking // 2]
     x = F.conv2d(F.pad(x, pads), kernel, stride=stride, groups=x.shape[1] if each else 1)
-    own = [weights[f"{norm}.{what}"] for what in ("running_mean", "running_var", "weight", "bias")]
-    x = F.batch_norm(x, *own, eps=1e-3)
+    mean, var, scale, shift = (weights[f"{norm}.{what}"] for what in ("running_mean", "running_var", "weight", "bias"))
+    x = F.batch_norm(x, mean, var, scale, shift, eps=1e-3)
     return F.relu6(x) if bent else x
 
 
@@ -262,6 +262,8 @@ def _preprocessing(folder: Path) -> tuple[int, int, Sequence[float], Sequence[fl
         known = {}
     except (OSError, ValueError) as error:
         raise ConfigError(f"hf_vision.model: {folder}/preprocessor_config.json cannot be read ({error}).") from error
+    height: Any
+    width: Any
     size = known.get("crop_size") or known.get("size") or 224
     if isinstance(size, dict):
         short = size.get("shortest_edge", 224)
