@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from plait.errors import ConfigError
 from plait.evaluation.evaluate import evaluate
@@ -126,13 +127,14 @@ def test_copies_stand_in_as_often_as_their_shares_say(corpus: Path, tmp_path: Pa
     assert [(share, len(copies)) for share, copies in noisy["film"]] == [(0.3, 1), (0.4, 2)]
     sources = [copy for _, copies in noisy["film"] for copy in copies]
     assert len({(str(s.kind), s.seed) for s in sources}) == 3
-    data = ItemData(items[:1], features, np.zeros(1), ["film"], noisy={"film": noisy["film"]})  # type: ignore[arg-type]
+    data = ItemData(items[:1], features, torch.zeros(1), ["film"], noisy={"film": noisy["film"]})
     clean = features.get(items[0].recording, "film")[0]
     variants = [clean, *(s.get(items[0].recording, "film")[0] for s in sources)]  # type: ignore[index]
     counts = np.zeros(4)
     for epoch in range(1500):
         data.epoch = lambda epoch=epoch: epoch  # type: ignore[misc]
-        rows: Any = data[0]["rows"]["film"][0]
+        tokens, _, _ = data.batch([0], {"film": clean.shape[1]})
+        rows: Any = tokens["film"].values[0].numpy()
         counts[next(i for i, v in enumerate(variants) if np.array_equal(v, rows))] += 1
     np.testing.assert_allclose(counts / 1500, [0.3, 0.3, 0.2, 0.2], atol=0.05)
 

@@ -175,9 +175,8 @@ def wanted(clock: Clock, lo: int, hi: int, at: At, causal: bool) -> Wanted:
     time that is nearer to it than to any other (causal: since the one before it).
     """
     if isinstance(clock, Spans):
-        part = clock[lo:hi]
-        where = {"start": part.starts, "middle": part.times, "stop": part.stops}[at]
-        return Wanted(where, part.starts, part.stops)
+        start, stop = clock.starts[lo:hi], clock.stops[lo:hi]
+        return Wanted({"start": start, "middle": (start + stop) / 2, "stop": stop}[at], start, stop)
     if isinstance(clock, Grid):
         number = np.arange(lo, hi + 1) - (1.0 if causal else 0.5)
         edges = np.asarray(clock.start + number * clock.rate.denominator / float(clock.rate.numerator), np.float64)

@@ -37,6 +37,7 @@ BLOCK = 1 << 23
 ROWS = 8192
 """Rows of the result that are worked on at a time, at most."""
 
+METHODS, PLACES = get_args(How), get_args(At)
 LOOK_AHEAD = ("nearest", "linear", "cubic")
 OF_TEXTS = ("nearest", "hold", "first", "last", "count")
 
@@ -238,10 +239,10 @@ def _groups(lo: Index, hi: Index, size: int) -> Iterator[tuple[int, int]]:
 def _problems(joining: Joining, right: Stream, max_gap: float | None, reach: float) -> list[str]:
     """What cannot be, all in one go."""
     how, out = joining.how, list[str]()
-    if how not in get_args(How):
-        return [f"how={how!r}: there is no such method. {suggest(str(how), get_args(How))}"]
-    if joining.at not in get_args(At):
-        out.append(f"at={joining.at!r}; expected one of {', '.join(get_args(At))}.")
+    if how not in METHODS:
+        return [f"how={how!r}: there is no such method. {suggest(str(how), METHODS)}"]
+    if joining.at not in PLACES:
+        out.append(f"at={joining.at!r}; expected one of {', '.join(PLACES)}.")
     if max_gap is not None and not max_gap > 0:
         out.append(f"max_gap={max_gap} s; expected above 0.")
     if not reach >= 0:
