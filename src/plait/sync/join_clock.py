@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -44,13 +45,16 @@ def first_at(clock: Clock, seconds: Times, after: bool = False) -> Index:
         slack = slack_of(seconds)
         edge = seconds + slack if after else seconds - slack
         return np.searchsorted(listed, edge, side="right" if after else "left").astype(np.int64)
-    rate, start = float(clock.rate), clock.start
+    return _first_on_grid(clock.start, float(clock.rate), clock.n, seconds, after)
+
+
+def _first_on_grid(start: float, rate: float, n: int, seconds: Times, after: bool) -> Index:
     place = (seconds - start) * rate
     coarse = 4 * np.spacing(np.maximum(np.abs(seconds), abs(start))) * rate
     near = np.rint(place)
     on = np.abs(place - near) <= np.maximum(1e-6, coarse)
     index = np.where(on, near + after, np.ceil(place))
-    return np.clip(index, 0, clock.n).astype(np.int64)
+    return np.clip(index, 0, n).astype(np.int64)
 
 
 def times_at(clock: Clock, index: Index) -> Times:
@@ -91,11 +95,24 @@ class Observations:
     lasts: Index | None = None
 
     def __len__(self) -> int:
-        return len(self.clock)
+        return self.clock.n
+
+    @cached_property
+    def _grid(self) -> tuple[float, float] | None:
+        """Start and rate of a grid as floats: its exact fractions are slow to turn into them."""
+        return (self.clock.start, float(self.clock.rate)) if isinstance(self.clock, Grid) else None
+
+    def first(self, seconds: Times, after: bool = False) -> Index:
+        """`first_at` of these."""
+        if self._grid is None:
+            return first_at(self.clock, seconds, after)
+        return _first_on_grid(self._grid[0], self._grid[1], self.clock.n, seconds, after)
 
     def times(self, index: Index) -> Times:
         """The instants of some, of the shape of ``index``."""
-        return times_at(self.clock, index)
+        if self._grid is None:
+            return times_at(self.clock, index)
+        return self._grid[0] + index / self._grid[1]
 
     def pauses(self, gap: float) -> Index:
         """The observations after which nothing comes for longer than ``gap`` seconds; a grid never pauses."""
@@ -117,7 +134,7 @@ class Observations:
 
     def holding(self, at: Times) -> Index:
         """For each instant the span that began last and still lasts, -1 for none; only where ``lasts`` is."""
-        pick = first_at(self.clock, at, after=True) - 1
+        pick = self.first(at, after=True) - 1
         if self.over is None or self.lasts is None or not len(self):
             return pick
         slack = slack_of(at)

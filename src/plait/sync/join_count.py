@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.sync.join_clock import Observations, Wanted, first_at, slack_of
+from plait.sync.join_clock import Observations, Wanted, slack_of
 from plait.sync.join_coverage import Coverage
 
 __all__ = ["Counter"]
@@ -41,9 +42,14 @@ class Counter:
     gap: float
     step: float
     reach: float
-    total: Coverage = field(default_factory=Coverage)
+    _total: Counts[str] = field(default_factory=Counts)
+    _future: float = 0.0
     _reached: int = 0
     _used: int = 0
+
+    def anew(self) -> Counter:
+        """The same, with nothing counted."""
+        return Counter(self.clock, self.width, self.how, self.gap, self.step, self.reach)
 
     def intervals(self, rows: Wanted, lo: Index, hi: Index, mask: Mask, latest: Times) -> None:
         """Take in intervals that hold observations lo..hi each; ``mask`` is what is known of them."""
@@ -63,21 +69,22 @@ class Counter:
     def result(self, unused: bool) -> Coverage:
         """All of it; with how many observations were in no interval, where that means something."""
         size = len(self.clock)
-        return self.total + Coverage(observations=size, unused=size - self._used if unused else None)
+        spare = size - self._used if unused else None
+        return Coverage(**self._total, future_s=self._future, observations=size, unused=spare)
 
     def _add(self, at: Times, mask: Mask, known: Mask, counts: dict[str, int], latest: Times) -> None:
         future = np.where(known, np.where(known, latest, 0.0) + self.reach - at, -np.inf)
         ahead = future > slack_of(at)
         matched, reasons = int(known.sum()), sum(counts.get(name, 0) for name in ("before", "after", "gap", "empty"))
-        self.total += Coverage(
+        self._future = max(self._future, float(future[ahead].max(initial=0.0)))
+        self._total.update(
+            counts,
             intervals=len(at),
             matched=matched,
             unknown=len(at) - matched - reasons,
             cells=matched * self.width,
             cells_unknown=0 if mask.shape[1] < self.width else int(np.count_nonzero(~mask[known])),
             ahead=int(ahead.sum()),
-            future_s=float(future[ahead].max(initial=0.0)),
-            **counts,
         )
 
     def _why_empty(self, start: Times, lo: Index, hi: Index) -> dict[str, int]:
@@ -102,8 +109,8 @@ class Counter:
         if not len(self.clock):
             return {"gap": len(at)}
         last = len(self.clock) - 1
-        left = np.clip(first_at(self.clock.clock, at, after=True) - 1, 0, last)
-        right = np.clip(first_at(self.clock.clock, at), 0, last)
+        left = np.clip(self.clock.first(at, after=True) - 1, 0, last)
+        right = np.clip(self.clock.first(at), 0, last)
         back, ahead, slack = at - self.clock.times(left), self.clock.times(right) - at, self.clock.slack(at)
         before, after = back < -slack, ahead < -slack
         near = self._near(back, ahead) | (np.abs(back) <= slack) | (np.abs(ahead) <= slack)

@@ -54,9 +54,11 @@ class _Totals:
         self.total: Values | None = None
         self.rows = np.zeros((intervals, 1))
         self.missing: Values | None = None
+        self.fine = False
 
     def add(self, rows: Index, block: Values, lo: Index, hi: Index) -> None:
         block = np.zeros(block.shape, np.float32) if block.dtype.kind == "O" else block  # texts are counted only
+        self.fine = block.dtype.itemsize > 4
         part = reduce_intervals(block, lo, hi, np.add, np.float64)
         seen = _unseen(block, part)
         if seen is not None:
@@ -76,7 +78,10 @@ class _Totals:
         if self.how == "count":
             return np.broadcast_to(count, self.shape), np.ones(self.rows.shape, np.bool_)
         if self.how == "mean":
-            np.divide(total, np.maximum(count, 1), out=total)
+            if self.fine:
+                np.divide(total, np.maximum(count, 1), out=total)
+            else:  # float32 does not show the last digit of float64, and this is faster
+                np.multiply(total, 1 / np.maximum(count, 1), out=total)
         return total, count > 0
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.sync.join_clock import Observations, first_at
+from plait.sync.join_clock import Observations
 from plait.sync.join_seen import next_seen
 from plait.sync.join_spline import KNOTS, spline_weights
 
@@ -51,8 +51,8 @@ class Window:
         They count from the window's first row; -1 is none before, m none after.
         """
         size = len(self.rows)
-        left = np.clip(first_at(self.clock.clock, at, after=True) - 1 - self.first, -1, size - 1)[:, None]
-        right = np.clip(first_at(self.clock.clock, at) - self.first, 0, size)[:, None]
+        left = np.clip(self.clock.first(at, after=True) - 1 - self.first, -1, size - 1)[:, None]
+        right = np.clip(self.clock.first(at) - self.first, 0, size)[:, None]
         if self.clean:
             return left, right
         return next_seen(self.rows, left, -1), next_seen(self.rows, right, 1)
@@ -171,7 +171,7 @@ def _spline(window: Window, times: Times, at: Times, run: Index, columns: Index,
 
 def _end_of_run(window: Window, last: float) -> float:
     """When it is known that a run ends: no later than after a gap, as there may be NaN in it."""
-    row = first_at(window.clock.clock, np.array([last + window.gap]), after=True) - 1
+    row = window.clock.first(np.array([last + window.gap]), after=True) - 1
     return float(window.clock.known(row)[0])
 
 

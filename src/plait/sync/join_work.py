@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -14,7 +13,7 @@ from plait.errors import ConfigError, raise_all
 from plait.parts import suggest
 from plait.streams.clock import Clock, Spans
 from plait.streams.stream import Stream
-from plait.sync.join_clock import At, first_at, observations, typical_step, wanted
+from plait.sync.join_clock import At, observations, typical_step, wanted
 from plait.sync.join_count import Counter
 from plait.sync.join_coverage import Coverage
 from plait.sync.join_gather import gathering
@@ -113,7 +112,7 @@ class Joining:
 
     def raw(self) -> Iterator[Piece]:
         """Pieces whose values are flat, [k, d] of any type, and whose mask may be a single column, [k, 1, ...]."""
-        self._counter = replace(self._counter, total=Coverage(), _reached=0, _used=0)
+        self._counter = self._counter.anew()
         rows, none = _Rows(self.right, self.clock.order), "" if self.dtype.kind == "O" else 0
         inner = self.right.source.shape
         for lo, values, mask in self._points(rows) if self.how in POINT else self._intervals(rows):
@@ -130,15 +129,16 @@ class Joining:
         most = min(self._rows_at_once, ROWS)
         for first in range(0, len(self.left), most):
             want = wanted(self.left, first, min(first + most, len(self.left)), self.at, self.causal)
-            lo = first_at(self.clock.clock, want.start - self.delay, want.after)
-            hi = np.maximum(first_at(self.clock.clock, want.stop - self.delay, want.after), lo)
+            lo = self.clock.first(want.start - self.delay, want.after)
+            hi = np.maximum(self.clock.first(want.stop - self.delay, want.after), lo)
             masks = []
             for a, b in _groups(lo, hi, self._rows_at_once):
                 values, mask = self._gathered(lo[a:b], hi[a:b], rows)
                 yield first + a, values, mask
                 masks.append(mask)
             width = max(mask.shape[1] for mask in masks)
-            mask = np.concatenate([np.broadcast_to(mask, (len(mask), width)) for mask in masks])
+            alike = [mask if mask.shape[1] == width else np.repeat(mask, width, 1) for mask in masks]
+            mask = alike[0] if len(alike) == 1 else np.concatenate(alike)
             self._counter.intervals(want, lo, hi, mask, self._latest(lo, hi))
 
     def _gathered(self, lo: Index, hi: Index, rows: _Rows) -> tuple[Values, Mask]:
@@ -168,7 +168,7 @@ class Joining:
         lo, size = 0, self._rows_at_once
         while lo < len(self.left):
             hi = min(lo + size, len(self.left))
-            place = first_at(self.clock.clock, wanted(self.left, lo, hi, self.at, self.causal).at)
+            place = self.clock.first(wanted(self.left, lo, hi, self.at, self.causal).at)
             spread = np.maximum.accumulate(place) - np.minimum.accumulate(place)
             hi = lo + max(int(np.searchsorted(spread, size)), 1)
             yield lo, hi
@@ -216,8 +216,8 @@ class Joining:
         """The first observation that is not before all instants, and the first after all, give or take seconds."""
         if np.isinf(around):
             return 0, len(self.clock)
-        first = first_at(self.clock.clock, at.min(keepdims=True) - around)
-        return int(first[0]), int(first_at(self.clock.clock, at.max(keepdims=True) + around, after=True)[0])
+        first = self.clock.first(at.min(keepdims=True) - around)
+        return int(first[0]), int(self.clock.first(at.max(keepdims=True) + around, after=True)[0])
 
 
 def _fewer(block: Values, than: int) -> bool:

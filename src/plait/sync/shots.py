@@ -48,8 +48,8 @@ MORE, OWN_SLOW = 2.0, 0.6
 """A gradual change must be so many times as large as a cut, for a slow turn of the camera nearly runs straight; and
 have so much structure of its own, for light that rises does too."""
 
-EMPTY = 1.5
-"""Longest empty picture between two fades, seconds."""
+EMPTY, FLAT = 1.5, 0.03
+"""Longest empty picture between two fades, seconds; and the deviation of its grey, 0..1, below which it is empty."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +248,8 @@ def _lines(looks: Looks, length: int, least: float) -> list[tuple[float, int, in
     margin = max(2, length // 2)
     before = ((looks.fine[np.maximum(i - margin, 0)] - first) * way).sum(1) / size
     after = ((looks.fine[np.minimum(j + margin, n - 1)] - looks.fine[j]) * way).sum(1) / size
+    before[looks.fine[i].std(1) < FLAT] = 0  # out of black and into black there need be no rest
+    after[looks.fine[j].std(1) < FLAT] = 0
     good = (crooked < CROOKED) & (bent < BENT) & (np.maximum(np.abs(before), np.abs(after)) < RESTLESS)
     return [(float(c + b), int(a), int(z)) for c, b, a, z in zip(crooked[good], bent[good], i[good], j[good])]
 
@@ -269,4 +271,4 @@ def _through_empty(looks: Looks, boundaries: list[Boundary], least: float) -> li
 
 def _empty(looks: Looks, start: float, stop: float) -> bool:
     between = looks.fine[(looks.times >= start - 0.1) & (looks.times <= stop + 0.1)]
-    return bool(len(between)) and bool((between.std(1) < 0.03).any())
+    return bool(len(between)) and bool((between.std(1) < FLAT).any())
