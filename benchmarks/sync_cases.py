@@ -417,3 +417,28 @@ def _held(stream: Stream) -> Stream:
     return Stream.of(values, times=stream.clock.times, kind=stream.kind) if isinstance(stream.clock, Ticks) else replace(
         Stream.of(values, rate=str(stream.clock.rate), start=stream.clock.start, kind=stream.kind)
     )
+
+
+def noise_like(rng: Generator, stream: Stream) -> Stream:
+    """A sensor that lay still: a stream's clock with nothing but noise."""
+    return Stream.of(rng.normal(0, 0.03, stream.shape), times=stream.clock.times)
+
+
+def even_beat(rng: Generator, seconds: float) -> Case:
+    """Two recordings of a metronome: any whole number of beats fits as well as any other."""
+    sound = np.zeros(round((seconds + 2 * MARGIN) * 8000), np.float32)
+    for at in np.arange(0, len(sound) - 400, 4000):
+        sound[at : at + 400] = rng.standard_normal(400) * np.exp(-np.arange(400) / 80)
+    x = two_microphones(rng, sound, 8000, seconds, planted(rng, seconds), 10.0)[0]
+    marks = np.arange(0.25, seconds, 0.5)
+    beats = Stream.of(np.array(["beat"] * len(marks), object), spans=(marks, marks))
+    return Case("words ~ sound", "an even beat", x, beats, None, 0.01)
+
+
+def little_in_common(data: Data, rng: Generator) -> Case:
+    """Of the second recording, all but two seconds were made elsewhere."""
+    case, other = (sound_to_sound(data, rng, 60.0, 0.0) for _ in range(2))
+    values = other.y.read().copy()
+    values[160000:176000] = case.y.read()[160000:176000]
+    y = Stream.of(values, rate=8000, kind="waveform")
+    return replace(case, y=y, truth=None, name="two seconds in common")

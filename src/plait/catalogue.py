@@ -12,6 +12,8 @@ __all__ = ["SORTS", "catalogue"]
 SORTS = {
     "readers": "plait.streams.readers:Reader",
     "steps": "plait.steps:Step",
+    "noises": "plait.streams.noise:Noise",
+    "imputers": "plait.sync.impute:Imputer",
     "features": "plait.features:Feature",
     "encoders": "plait.encoders:Encoder",
     "fusions": "plait.fusion:Fusion",

@@ -37,6 +37,8 @@ class Homography:
         inliers, matches: how many matches agree with it, of how many (a mean picture's, where several were looked at).
         error: median distance of those that agree, pixels of the fixed picture.
         confidence: that the pictures show one scene, 0..1.
+        uncertainty: root mean square distance over the moving picture that the matches leave open, pixels of the fixed
+            one; NaN where nothing tells.
         reason: why it is not to be trusted; '' if it is.
 
     >>> shift = Homography(np.array([[1.0, 0, 5], [0, 1, 0], [0, 0, 1]]), 9, 9, 0.0, 1.0)
@@ -50,6 +52,7 @@ class Homography:
     error: float
     confidence: float
     reason: str = ""
+    uncertainty: float = math.nan
 
     @property
     def sure(self) -> bool:
@@ -65,7 +68,8 @@ class Homography:
     def to_json(self) -> dict[str, Any]:
         """Everything, ready for JSON."""
         own = {k: v for k, v in vars(self).items() if k != "matrix"}
-        own["error"] = self.error if math.isfinite(self.error) else None
+        for name in ("error", "uncertainty"):
+            own[name] = own[name] if math.isfinite(own[name]) else None
         return {"matrix": self.matrix.tolist(), **own, "sure": self.sure}
 
 
@@ -136,7 +140,11 @@ def homography_of_pictures(
     reason = _folds(matrix, _corners(moving[0])) or _gathered(a[inside], moving[0])
     if sure < ENOUGH:
         reason = f"{inliers:.0f} of {each:.0f} matches a picture agree, as they may by chance"
-    return Homography(matrix, round(inliers), round(each), _error(matrix, a[inside], b[inside]), sure, reason)
+    left = _left_open(matrix, a[inside], b[inside], _grid(moving[0]))
+    if not reason and left > tolerance:
+        reason = f"the matches leave {left:.1f} pixels open"
+    error = _error(matrix, a[inside], b[inside])
+    return Homography(matrix, round(inliers), round(each), error, sure, reason, left)
 
 
 def find_homography(
@@ -212,6 +220,12 @@ def _fit(a: Array, b: Array, tolerance: float) -> tuple[Array, NDArray[np.bool_]
         return None
     matrix = np.asarray(matrix / matrix[2, 2], np.float64)
     inside = _off(matrix, a, b) <= tolerance if tolerance else np.ones(len(a), bool)
+    for _ in range(3 if tolerance else 0):  # all that agree decide, not the best sample alone
+        finer, _ = cv2.findHomography(a[inside], b[inside], 0) if inside.sum() >= 8 else (None, None)
+        if finer is None or (_off(finer, a, b) <= tolerance).sum() < 0.9 * inside.sum():
+            break
+        matrix = np.asarray(finer / finer[2, 2], np.float64)
+        inside = _off(matrix, a, b) <= tolerance
     return (matrix, inside) if inside.sum() >= 4 else None
 
 
@@ -220,6 +234,30 @@ def _off(matrix: Array, a: Array, b: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         off: Array = np.linalg.norm(moved[:, :2] / moved[:, 2:] - b, axis=1)
     return np.where(np.isfinite(off), off, np.inf)
+
+
+def _left_open(matrix: Array, a: Array, b: Array, grid: Array) -> float:
+    """Root mean square error over ``grid``, propagated to first order from what the agreeing pairs leave."""
+    places, wanted = _slopes(matrix, a), _slopes(matrix, grid)
+    free = 2 * len(a) - 8
+    spread = float((_off(matrix, a, b) ** 2).sum()) / free if free > 0 else math.inf
+    covariance = np.linalg.pinv(np.einsum("nci,ncj->ij", places, places)) * spread
+    return math.sqrt(max(float(np.einsum("nci,ij,ncj->n", wanted, covariance, wanted).mean()), 0.0))
+
+
+def _slopes(matrix: Array, points: Array) -> Array:
+    """Derivatives of moved points by the first eight numbers of the matrix, [n, 2, 8]."""
+    p = np.column_stack([points, np.ones(len(points))])
+    x, y, w = (p @ matrix.T).T[:, :, None]
+    zero = np.zeros_like(p)
+    rows = [np.concatenate([p, zero, -x / w * p[:, :2]], 1), np.concatenate([zero, p, -y / w * p[:, :2]], 1)]
+    return np.asarray(np.stack(rows, 1) / w[:, None])
+
+
+def _grid(picture: NDArray[Any]) -> Array:
+    high, wide = picture.shape[:2]
+    x, y = np.meshgrid(np.linspace(0, wide - 1, 7), np.linspace(0, high - 1, 7))
+    return np.column_stack([x.ravel(), y.ravel()])
 
 
 def _error(matrix: Array, a: Array, b: Array) -> float:

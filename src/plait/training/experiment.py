@@ -15,7 +15,7 @@ from plait.features.prepare import Prepared, prepare_all, resolve_features
 from plait.features.scale import level
 from plait.features.store import Store
 from plait.parts import find, options_of, split_spec, suggest
-from plait.recipe import CorpusPlan, Recipe, StreamPlan
+from plait.recipe import CorpusPlan, RawNoise, Recipe, StreamPlan
 from plait.streams.clock import Clock, Grid
 from plait.streams.corpus import Corpus
 from plait.streams.importing import import_folder
@@ -147,24 +147,15 @@ class Experiment:
     def _check_noise(self) -> None:
         """Refuse a noise, or a level of it, that could not be made, before anything is trained."""
         augment, evaluate = self.recipe.augment.noise, self.recipe.evaluate.noise
-        listed = [(f"augment.noise.{m}", m, n) for m, own in augment.items() for n in own]
-        listed += [(f"evaluate.noise.{m}", m, n) for m, own in evaluate.items() for n in own]
         problems = [
             f"augment.noise.{m}: shares add up to {sum(n.share for n in own):g}; expected at most 1."
             for m, own in augment.items()
             if sum(n.share for n in own) > 1 + 1e-9
         ]
-        for where, modality, plan in listed:
-            try:
-                noise = noise_of(plan.kind, f"{where}.kind")
-                for value in plan.levels:
-                    noise.check(value, where)
-            except ConfigError as error:
-                problems += error.problems
-                continue
-            kind = self._kind(self.streams[modality])
-            if kind is not None and kind not in noise.kinds:
-                problems.append(f"{where}.kind: is for {', '.join(noise.kinds)}, but the stream is {kind}.")
+        for section, plans in (("augment", augment), ("evaluate", evaluate)):
+            for m, own in plans.items():
+                kind = self._kind(self.streams[m])
+                problems += [p for plan in own for p in _noise_problems(f"{section}.noise.{m}", plan, kind)]
         raise_all(ConfigError, problems)
 
     def _kind(self, stream: str) -> str | None:
@@ -209,6 +200,19 @@ class Experiment:
         grid = Grid(clock.start, plan.rate, round((clock.stop - clock.start) * plan.rate))
         laid, known = resample(values, clock, grid, "linear")
         return np.where(known, laid, np.nan).astype(np.float32), grid
+
+
+def _noise_problems(where: str, plan: RawNoise, kind: str | None) -> list[str]:
+    """What is wrong with a noise for streams of a kind (None: not known)."""
+    try:
+        noise = noise_of(plan.kind, f"{where}.kind")
+        for value in plan.levels:
+            noise.check(value, where)
+    except ConfigError as error:
+        return list(error.problems)
+    if kind is None or kind in noise.kinds:
+        return []
+    return [f"{where}.kind: is for {', '.join(noise.kinds)}, but the stream is {kind}."]
 
 
 def default_split(corpus: Corpus) -> dict[str, Any]:

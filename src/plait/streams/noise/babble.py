@@ -22,8 +22,10 @@ Floats = NDArray[np.float64]
 
 
 class Babble(Added):
-    """Several other waveforms at equal power, each looped from a random place. Another rate is interpolated,
-    channels are mixed down."""
+    """Several other waveforms at equal power, each looped from a random place.
+
+    Another rate is interpolated, channels are mixed down.
+    """
 
     kinds = ("waveform",)
 

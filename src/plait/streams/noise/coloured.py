@@ -68,8 +68,11 @@ class _PowerLaw(_Gaussian):
 
 
 class White(Added):
-    """Gaussian, independent in every value. In frames on every pixel: the ratio is then each picture's own, relative
-    to the variance of its pixels, before rounding and clipping to whole numbers."""
+    """Gaussian, independent in every value.
+
+    In frames on every pixel: the ratio is then each picture's own, relative to the variance of its pixels, before
+    rounding and clipping to whole numbers.
+    """
 
     kinds = ("waveform", "series", "pose", "frames")
 
@@ -83,9 +86,10 @@ class White(Added):
 
 
 class Coloured(Added):
-    """Gaussian, power falling as 1 / f ** exponent: Kasdin 1995, "Discrete simulation of colored noise and stochastic
-    processes and 1/f^alpha power law noise generation", Proc. IEEE 83(5), eq. 104, with 4096 taps, so that it is flat
-    below a 4096th of the rate.
+    """Gaussian, power falling as 1 / f ** exponent.
+
+    Kasdin 1995, "Discrete simulation of colored noise and stochastic processes and 1/f^alpha power law noise
+    generation", Proc. IEEE 83(5), eq. 104, with 4096 taps, so that it is flat below a 4096th of the rate.
 
     Args:
         exponent: -2 to 2; 0 is white, 1 pink, 2 brown (red), -1 blue, -2 violet.

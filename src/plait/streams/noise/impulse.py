@@ -22,9 +22,10 @@ Floats = NDArray[np.float64]
 
 
 class Impulse(Noise):
-    """A share of the values replaced by extremes, half of them high: salt and pepper in pictures (whole pixels, black
-    or white), spikes in everything else. The share is the level, exact in each picture, and over the view in each
-    channel.
+    """A share of the values replaced by extremes, half of them high.
+
+    Salt and pepper in pictures (whole pixels, black or white), spikes in everything else. The share is the level,
+    exact in each picture, and over the view in each channel.
 
     Args:
         size: of a spike, in standard deviations from the channel's mean (of a waveform: all channels together).

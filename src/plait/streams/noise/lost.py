@@ -25,8 +25,9 @@ def _seconds(part: str, seconds: float) -> float:
 
 
 class Dropout(Noise):
-    """Runs of NaN, as from a loose contact; the level is the share of observations that are lost, all channels at
-    once.
+    """Runs of NaN, as from a loose contact.
+
+    The level is the share of observations that are lost, all channels at once.
 
     Args:
         seconds: length of a run; 0: single observations.
@@ -123,9 +124,10 @@ class _Picked:
 
 
 class Jitter(Noise):
-    """Times that are wrong: each moved by a Gaussian of which the level is the standard deviation in seconds. Values
-    keep their order; where times would go backwards they are put in order, so that a large jitter of a fast stream
-    moves single observations less. A regular clock becomes a listed one; words keep their lengths.
+    """Times that are wrong: each moved by a Gaussian of which the level is the standard deviation in seconds.
+
+    Values keep their order; where times would go backwards they are put in order, so that a large jitter of a fast
+    stream moves single observations less. A regular clock becomes a listed one; words keep their lengths.
     """
 
     kinds = ("frames", "series", "pose", "words")

@@ -89,8 +89,9 @@ FILLS = ("black", "mean", "noise")
 
 
 class Occlusion(Noise):
-    """A rectangle in the way that stays for a while, then stands elsewhere; the level is the share of the picture
-    that it covers, exact to the pixel (its last row may be a part of one).
+    """A rectangle in the way that stays for a while, then stands elsewhere.
+
+    The level is the share of the picture that it covers, exact to the pixel (its last row may be a part of one).
 
     Args:
         seconds: how long it stays.

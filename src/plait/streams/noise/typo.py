@@ -28,9 +28,10 @@ ACTS = ("substitute", "swap", "delete", "insert")
 
 
 class Typo(Noise):
-    """Letters and digits mistyped at exactly this share over the stream: a neighbouring key instead, two characters
-    swapped, one left out, or a neighbouring key besides, each as often as the others. Case is kept; what is not on
-    the keyboard is doubled rather than replaced.
+    """Letters and digits mistyped, exactly a share of them over the stream.
+
+    A neighbouring key instead, two characters swapped, one left out, or a neighbouring key besides, each as often as
+    the others. Case is kept; what is not on the keyboard is doubled rather than replaced.
 
     Args:
         layout: of the keys: ``qwerty``, ``qwertz`` or ``azerty``.

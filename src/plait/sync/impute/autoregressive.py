@@ -20,9 +20,11 @@ RIDGE = 1e-6
 
 
 class Autoregressive(Imputer):
-    """The values that make the squared error of an autoregressive model least (Janssen, Veldhuis & Vries 1986,
-    "Adaptive interpolation of discrete-time signals that can be modeled as autoregressive processes", IEEE Trans.
-    ASSP 34(2)), each channel by itself. The method of choice for clicks in sound and for short gaps of a pulse.
+    """The values that an autoregressive model of the surroundings is least surprised by.
+
+    Janssen, Veldhuis & Vries 1986, "Adaptive interpolation of discrete-time signals that can be modeled as
+    autoregressive processes", IEEE Trans. ASSP 34(2); each channel by itself. The method of choice for clicks in sound
+    and for short gaps of a pulse.
 
     Departures: the model is fitted by least squares with a ridge to what was observed alone, so that no second round
     is needed (where too little was observed in a row, straight lines stand in while it is fitted); its order is the

@@ -15,10 +15,12 @@ ROW = 64
 
 
 class LowRank(Imputer):
-    """Soft-impute (Mazumder, Hastie & Tibshirani 2010, "Spectral regularization algorithms for learning large
-    incomplete matrices", JMLR 11, algorithm 1) on the matrix whose rows are ``lags`` seconds of all channels (the
-    trajectory matrix of singular spectrum analysis; for gaps: Golyandina & Osipov 2007), so that one channel is enough.
-    What was observed is put back after each step; copies of one instant are averaged.
+    """Soft-impute of the matrix whose rows are lagged copies of all channels.
+
+    Mazumder, Hastie & Tibshirani 2010, "Spectral regularization algorithms for learning large incomplete matrices",
+    JMLR 11, algorithm 1. The rows are ``lags`` seconds long (the trajectory matrix of singular spectrum analysis; for
+    gaps: Golyandina & Osipov 2007), so that one channel is enough. What was observed is put back after each step;
+    copies of one instant are averaged.
 
     Departures: one shrinkage, given, rather than a path of them chosen by validation; each step goes on from a point
     ahead of the last two (Nesterov's momentum), since gaps longer than a few lags close slowly; channels are centred

@@ -15,8 +15,9 @@ __all__ = ["Seasonal"]
 
 
 class Seasonal(Imputer):
-    """The mean of the same phase in the periods before and after, the nearer ones counting more (1 / how many periods
-    away), plus the straight line that makes it meet the observations at both ends.
+    """The mean of the same phase in the periods before and after, tilted to meet the observations at both ends.
+
+    The nearer periods count more (1 / how many periods away).
 
     That is the classical "seasonally decomposed" filling (season put aside, the rest interpolated, season put back)
     with a season of its own for each gap, since a pulse does not keep its period for an hour.

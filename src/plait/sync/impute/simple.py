@@ -11,7 +11,10 @@ __all__ = ["Hold", "Linear"]
 
 
 class Hold(Imputer):
-    """The last observation carried forward; before the first one (only with ``edges``) the first carried back."""
+    """The last observation carried forward.
+
+    Before the first one (only with ``edges``) the first is carried back.
+    """
 
     causal = True
 

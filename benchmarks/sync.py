@@ -1,0 +1,252 @@
+"""Clocks recovered from signals: offset, drift, bends and dropped samples, planted on real sound and motion.
+
+    PLAIT_DATA=folder python benchmarks/sync.py [--quick] [--seed 0] [--dev] [--rows]
+
+Every case is drawn from the half of the data that nothing was tuned on (``--dev``: from the other half). An answer is
+a success if it is right within the case's tolerance everywhere in the recording (between a planted jump and the one
+found, where no event may tell them apart, the jump's own error is counted instead); all else, and every answer to
+recordings that share nothing, is a failure. The tool is told the tolerance, as a user would. `audio-offset-finder` gets
+the same sounds as buffers at the rate that it works at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sync_cases as make
+from rich.console import Console
+from rich.table import Table
+from sync_cases import Case, Data
+from targets import finish, target
+
+from plait.errors import DataError
+from plait.sync import Comparison, compare
+
+HALF_STEP = {
+    "sound ~ mouth": 0.020,
+    "words ~ sound": 0.005,
+    "inertial ~ inertial": 0.0125,
+    "inertial ~ film": 1 / 60,
+    "inertial ~ sound": 0.005,
+    "words ~ inertial": 0.005,
+    "marks ~ acceleration": 1 / 64,
+    "pulse ~ pulse": 0.010,
+}
+"""Half a sample of the slower stream, seconds (of the words: of the 10 ms in which they were marked)."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case, and what came of it: errors in seconds (nan where there is no truth), processor time in seconds."""
+
+    case: Case
+    error: float
+    drift_ppm: float
+    jump_time: float
+    confidence: float
+    uncertainty: float
+    reason: str
+    took: float
+
+    @property
+    def success(self) -> bool:
+        return bool(self.error <= self.case.tolerance)
+
+
+def plan(data: Data, quick: bool) -> Iterator[tuple[str, int, Any]]:
+    """(group, number of cases, builder of (rng)) of everything that can be recovered."""
+    few, long = (1, 120.0) if quick else (4, 600.0)
+    middle = 120.0 if quick else 300.0
+    for snr in (20.0, 10.0, 0.0):
+        yield f"speech {snr:g} dB", few, partial(make.sound_to_sound, data, seconds=long, snr_db=snr)
+    yield "digits 0 dB", few, partial(make.sound_to_sound, data, seconds=long, snr_db=0.0, digits=True)
+    yield "speech, bends", few, partial(make.sound_to_sound, data, seconds=long, snr_db=10.0, bends=2)
+    yield "speech, dropped samples", few, partial(make.sound_to_sound, data, seconds=long, snr_db=10.0, drops=2)
+    yield "mouth", 2 * few, partial(make.sound_to_film, data, seconds=middle)
+    yield "mouth, dropped frames", few, partial(make.sound_to_film, data, seconds=long, drops=1)
+    yield "words of speech", 2 * few, partial(make.words_to_sound, data, seconds=long)
+    yield "words, digits", few, partial(make.words_to_sound, data, seconds=middle, digits=True)
+    yield "two wristbands", 2 * few, partial(make.two_wristbands, data, seconds=long)
+    yield "two sensors, actions", 2 * few, partial(make.two_sensors, data, seconds=middle)
+    yield "two sensors, bends", few, partial(make.two_sensors, data, seconds=long, bends=2)
+    yield "two sensors, dropped samples", few, partial(make.two_sensors, data, seconds=long, drops=2)
+    yield "wrist, drawn body", 2 * few, partial(make.wrist_and_film, data, seconds=middle)
+    yield "presses of a button", 2 * few, partial(make.presses_to_acc, data, seconds=middle)
+    yield "two pulses", 2 * few, partial(make.two_pulses, data, seconds=middle)
+
+
+def cases(data: Data, args: argparse.Namespace) -> Iterator[tuple[str, Case]]:
+    """Every case that can be recovered, and after each group's as many that share nothing."""
+    for number, (group, count, build) in enumerate(plan(data, args.quick)):
+        found = [build(rng=np.random.default_rng([args.seed, args.dev, number, i])) for i in range(count)]
+        yield from ((group, case) for case in found)
+        yield from (("nothing in common", case) for case in strangers(found))
+    found = list(make.of_worlds(1000 * args.dev + args.seed, 2 if args.quick else 8))
+    for pair in dict.fromkeys(case.pair for case in found):
+        own = [case for case in found if case.pair == pair]
+        yield from ((f"made-up, {pair}", case) for case in own)
+        yield from (("nothing in common", case) for case in strangers(own))
+    yield from (("hopeless", case) for case in hopeless(data, args))
+
+
+def strangers(found: list[Case]) -> Iterator[Case]:
+    """The first stream of each case with the second one of the next, of which it knows nothing."""
+    for one, other in zip(found, found[1:] + found[:1]):
+        if one is not other:
+            yield replace(one, y=other.y, truth=None, name="of different recordings")
+
+
+def hopeless(data: Data, args: argparse.Namespace) -> Iterator[Case]:
+    """Noise that drowns everything, silence, an even beat, and recordings with seconds in common."""
+    for i in range(2 if args.quick else 8):
+        rng = np.random.default_rng([args.seed, args.dev, 99, i])
+        yield replace(make.sound_to_sound(data, rng, 60.0, float(rng.uniform(-40, -25))), name="drowned in noise")
+        yield replace(make.sound_to_sound(data, rng, 60.0, float(rng.uniform(-20, -5))), name="nearly drowned")
+        good = make.two_sensors(data, rng, 60.0)
+        yield replace(good, y=make.noise_like(rng, good.y), truth=None, name="the second one lay on a table")
+        yield make.even_beat(rng, 60.0)
+        yield make.little_in_common(data, rng)
+
+
+def row(case: Case) -> Row:
+    start = time.process_time()
+    try:
+        got = compare(case.x, case.y, tolerance=case.tolerance)
+    except DataError as error:
+        return Row(case, np.nan, np.nan, np.nan, 0.0, np.inf, error.problems[0], time.process_time() - start)
+    took = time.process_time() - start
+    error, drift, late = errors(case, got) if case.truth is not None else (np.nan, np.nan, np.nan)
+    return Row(case, error, drift, late, got.confidence, got.uncertainty_s, got.reason, took)
+
+
+def errors(case: Case, got: Comparison) -> tuple[float, float, float]:
+    """Worst error of the lag, of the drift (ppm, by the lag at the ends) and of the jumps' instants (s)."""
+    clock, truth = case.y.clock, case.truth
+    at = np.linspace(clock.start, clock.stop, 2000)
+    off = got.line.at(at) - truth.at(at)
+    late = 0.0
+    for t, _ in truth.jumps:
+        nearest = min((s for s, _ in got.jumps), key=lambda s: abs(s - t), default=np.inf)
+        late = max(late, abs(nearest - t))
+        if np.isfinite(nearest):
+            off[(at > min(t, nearest) - 0.1) & (at < max(t, nearest) + 0.1)] = 0
+    tilt = (off[-1] - off[0]) / max(clock.stop - clock.start, 1e-9)
+    return float(np.abs(off).max()), float(abs(tilt) * 1e6), late
+
+
+@dataclass
+class Rival:
+    """`audio-offset-finder` (BBC, Apache 2.0): by how much it is off at the best moment, and how long it takes."""
+
+    errors: list[float]
+    ours: list[float]
+    theirs: list[float]
+
+    def measure(self, case: Case, took: float) -> None:
+        from audio_offset_finder.audio_offset_finder import find_offset_between_buffers
+
+        x, y = (s.read()[:, 0] for s in (case.x, case.y))
+        start = time.process_time()
+        found = find_offset_between_buffers(x, y, 8000)["time_offset"]
+        self.theirs.append(time.process_time() - start)
+        self.ours.append(took)
+        at = np.linspace(case.y.clock.start, case.y.clock.stop, 2000)
+        self.errors.append(float(np.abs(case.truth.at(at) - found).min()))
+
+
+def show(groups: dict[str, list[Row]]) -> None:
+    table = Table(title="planted clocks; errors are the worst anywhere in the recording")
+    columns = ("group", "pair", "n", "median ms", "largest ms", "ppm", "right", "right, flagged", "wrong, not flagged", "s")
+    for name in columns:
+        table.add_column(name, justify="left" if name in ("group", "pair") else "right")
+    for group, rows in groups.items():
+        error = np.array([r.error for r in rows]) * 1e3
+        right = [r for r in rows if r.success]
+        wrong = sum(not r.reason for r in rows if not r.success)
+        truth = np.isfinite(error).any()
+        table.add_row(
+            *(group, rows[0].case.pair if group != "nothing in common" else "all", str(len(rows))),
+            *((f"{np.nanmedian(error):.3f}", f"{np.nanmax(error):.3f}") if truth else ("", "")),
+            f"{np.nanmedian([r.drift_ppm for r in rows]):.3f}" if truth else "",
+            *(str(len(right)), str(sum(bool(r.reason) for r in right)), str(wrong)),
+            f"{np.mean([r.took for r in rows]):.2f}",
+        )
+    Console(width=150).print(table)
+
+
+def targets_of(groups: dict[str, list[Row]], rival: Rival) -> list[dict[str, Any]]:
+    rows = [r for each in groups.values() for r in each]
+    known = [r for name, each in groups.items() for r in each if name not in ("nothing in common", "hopeless")]
+    plain = [r for name, each in groups.items() for r in each if name.startswith(("speech ", "digits "))]
+    cut = [r for name, each in groups.items() for r in each if name.startswith("speech,")]
+    quiet = [r for r in plain if " 0 dB" in r.case.name]
+    found = [
+        target("sound ~ sound, down to 0 dB: median error, ms", _median(plain) * 1e3, "<=", 1.0),
+        target("sound ~ sound, down to 0 dB: median drift error, ppm", np.median([r.drift_ppm for r in plain]), "<=", 1.0),
+        target("sound ~ sound, at 0 dB: median error, ms", _median(quiet) * 1e3, "<=", 1.0),
+        target("sound ~ sound, bends and dropped samples: median error, ms", _median(cut) * 1e3, "<=", 1.0),
+    ]
+    for pair, half in HALF_STEP.items():
+        own = [r for r in known if r.case.pair == pair and "digits" not in r.case.name]
+        found.append(target(f"{pair}: median error, ms", _median(own) * 1e3, "<=", round(half * 1e3, 3)))
+    right, wrong = [r for r in rows if r.success], [r for r in rows if not r.success]
+    found += [
+        target("failures flagged, share", sum(bool(r.reason) for r in wrong) / max(len(wrong), 1), ">=", 0.95),
+        target("successes flagged, share", sum(bool(r.reason) for r in right) / max(len(right), 1), "<=", 0.05),
+    ]
+    if rival.theirs:
+        ratio = float(np.median(np.array(rival.theirs) / np.array(rival.ours)))
+        found.append(target("processor time of audio-offset-finder / plait, median of pairs", ratio, ">=", 3.0))
+    return found
+
+
+def _median(rows: list[Row]) -> float:
+    return float(np.median([r.error for r in rows])) if rows else float("nan")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="a few short cases, about a minute")
+    parser.add_argument("--dev", action="store_true", help="the half of the data that the estimators were tuned on")
+    parser.add_argument("--rows", action="store_true", help="print every case")
+    args = parser.parse_args()
+    folder = Path(os.environ.get("PLAIT_DATA", ""))
+    if not os.environ.get("PLAIT_DATA") or not (folder / "grid_s1").is_dir():
+        raise SystemExit("PLAIT_DATA must name the folder that holds grid_s1, fsdd, stress_predict and utd_mhad.")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    groups, rival = defaultdict(list), Rival([], [], [])
+    for group, case in cases(Data(folder, test=not args.dev), args):
+        groups[group].append(row(case))
+        got = groups[group][-1]
+        if group.startswith(("speech ", "digits ")):
+            if not rival.theirs:
+                rival.measure(case, got.took)
+                rival, got = Rival([], [], []), row(case)
+                groups[group][-1] = got
+            rival.measure(case, got.took)
+        if args.rows:
+            print(f"{group:28s} {case.name:24s} error {got.error * 1e3:10.3f} ms, {got.reason or 'good'}", flush=True)
+    show(groups)
+    print(
+        f"audio-offset-finder on the same {len(rival.errors)} pairs of sounds: median error {np.median(rival.errors) * 1e3:.1f} ms "
+        f"at its best moment (it knows no drift), {np.median(rival.theirs):.2f} s of processor time a pair; "
+        f"plait {np.median(rival.ours):.2f} s"
+    )
+    late = [r.jump_time for rows in groups.values() for r in rows if r.case.truth is not None and r.case.truth.jumps]
+    print(f"dropped samples: {np.isfinite(late).sum()} of {len(late)} found, median {np.median(late):.2f} s from where they were")
+    finish(targets_of(groups, rival), seed=args.seed, dev=args.dev, quick=args.quick)
+
+
+if __name__ == "__main__":
+    main()
