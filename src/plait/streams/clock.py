@@ -37,7 +37,7 @@ def rational(rate: float | int | str | Fraction) -> Fraction:
         if rate != round(rate) and abs(float(ntsc) - rate) < 0.0051 and ntsc > 20:
             return ntsc
     try:
-        value = Fraction(repr(rate) if isinstance(rate, float) else rate)
+        value = Fraction(repr(float(rate)) if isinstance(rate, float) else rate)
     except (ValueError, ZeroDivisionError) as error:
         raise DataError(
             f"rate {rate!r} is not a number of observations a second. Write 25, 29.97 or 30000/1001."
