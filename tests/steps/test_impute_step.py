@@ -22,6 +22,8 @@ from plait.streams.stream import ArraySource, Stream
 from plait.sync.impute import Imputer, impute
 
 METHODS = sorted(parts(Imputer))
+SPECS: dict[str, Any] = {m: m if m in ("hold", "linear") else {"name": m, "look": 2.0} for m in METHODS}
+SPECS["low_rank"] |= {"steps": 5}
 
 
 def gappy(n: int = 1500, rate: float = 25, seed: int = 0) -> Stream:
@@ -39,7 +41,7 @@ def gappy(n: int = 1500, rate: float = 25, seed: int = 0) -> Stream:
 @pytest.mark.parametrize("method", METHODS)
 def test_in_pieces_as_at_once_as_the_function(method: str) -> None:
     stream = gappy()
-    spec = method if method in ("hold", "linear") else {"name": method, "look": 2.0}
+    spec = SPECS[method]
     made = apply_steps(stream, [{"name": "impute", "method": spec}])
     whole = made.read()
     assert whole.dtype == np.float32
@@ -55,7 +57,7 @@ def test_in_pieces_as_at_once_as_the_function(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_it_sees_no_further_than_it_declares(method: str) -> None:
     stream = gappy()
-    step = Impute(method=method if method in ("hold", "linear") else {"name": method, "look": 2.0}, max_gap=1.0)
+    step = Impute(method=SPECS[method], max_gap=1.0)
     whole = step(stream).read()
     values = stream.read()
     other = np.random.default_rng(9).normal(size=values.shape).astype(np.float32)

@@ -118,10 +118,9 @@ def look_at(stream: Stream) -> Looks:
     flat = (quarters >> 4).astype(np.int64) + np.arange(len(quarters))[:, None] * 16
     counts = np.bincount(flat.ravel(), minlength=len(quarters) * 16).reshape(-1, 16) / (12 * quarters.shape[1])
     wide = np.pad(counts, ((0, 0), (1, 1)), mode="edge")  # a level on the edge of a bin belongs to both
-    shares = (wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]).reshape(len(pixels), 192).astype(np.float32) / 4
+    shares: Array = ((wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]) / 4).reshape(len(pixels), 192).astype(np.float32)
     fine = pixels.reshape(-1, 24, 2, 32, 2 * 3).mean((2, 4), dtype=np.float32).reshape(len(pixels), -1) / 255
-    coarse = thumbs.reshape(len(pixels), -1)
-    return Looks(stream.clock.times, shares, coarse.astype(np.float32, copy=False), fine.astype(np.float32, copy=False))
+    return Looks(stream.clock.times, shares, thumbs.reshape(len(pixels), -1), fine)
 
 
 def find_boundaries(stream: Stream, *, least: float = 0.35, gradual: bool = True) -> list[Boundary]:
