@@ -195,7 +195,8 @@ def coloured(rng: Generator, n: int, kind: str, rate: float) -> Array:
     out = np.fft.irfft(spectrum, n).astype(np.float32)
     if kind == "swelling":
         size = int(rate / 4)
-        out *= np.interp(np.arange(n), np.arange(0, n + size, size), rng.gamma(2.0, 1.0, n // size + 2)[: len(np.arange(0, n + size, size))])
+        knots = np.arange(0, n + size, size)
+        out *= np.interp(np.arange(n), knots, rng.gamma(2.0, 1.0, n // size + 2)[: len(knots)])
     return np.asarray(out / out.std())
 
 
@@ -213,7 +214,9 @@ def heard(sound: Array, rate: int, world: Array) -> Array:
     return np.interp((world + MARGIN) * 4 * rate, np.arange(len(fine)), fine).astype(np.float32)
 
 
-def two_microphones(rng: Generator, sound: Array, rate: int, seconds: float, truth: Curve, snr_db: float) -> list[Stream]:
+def two_microphones(
+    rng: Generator, sound: Array, rate: int, seconds: float, truth: Curve, snr_db: float
+) -> list[Stream]:
     """What two devices hear at 8 kHz, each with its own noise and loudness."""
     t = np.arange(round(seconds * 8000)) / 8000
     streams = []
@@ -244,7 +247,8 @@ def sound_to_sound(
 
 def unrelated_sounds(data: Data, rng: Generator, seconds: float) -> Case:
     one, two = (
-        two_microphones(rng, talk(data, rng, seconds).sound, 16000, seconds, planted(rng, seconds), 20.0)[0] for _ in range(2)
+        two_microphones(rng, talk(data, rng, seconds).sound, 16000, seconds, planted(rng, seconds), 20.0)[0]
+        for _ in range(2)
     )
     return Case("sound ~ sound", "unrelated", one, two, None, 0.001)
 
@@ -414,9 +418,9 @@ def _between(x: Curve, y: Curve) -> Curve:
 def _held(stream: Stream) -> Stream:
     """The same stream with its values in memory, for the files go."""
     values = stream.read()
-    return Stream.of(values, times=stream.clock.times, kind=stream.kind) if isinstance(stream.clock, Ticks) else replace(
-        Stream.of(values, rate=str(stream.clock.rate), start=stream.clock.start, kind=stream.kind)
-    )
+    if isinstance(stream.clock, Ticks):
+        return Stream.of(values, times=stream.clock.times, kind=stream.kind)
+    return replace(Stream.of(values, rate=str(stream.clock.rate), start=stream.clock.start, kind=stream.kind))
 
 
 def noise_like(rng: Generator, stream: Stream) -> Stream:
