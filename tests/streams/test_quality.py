@@ -233,11 +233,11 @@ def test_planted_faults_in_real_signals_and_no_false_alarms(real_data: Path) -> 
             values, n = np.array(stream.read(), np.float64), len(stream)
             stuck, spiky = values.copy(), values.copy()
             stuck[n // 3 : n // 3 + int(90 / (stream.clock.times[1] - stream.clock.times[0]))] = values[n // 3]
-            spiky[:: n // 20, 0] += 8 * values[:, 0].std()
+            spiky[250::500, 0] += 8 * values[:, 0].std()
             lossy = add_noise(stream, {"name": "dropout", "seconds": 5}, 0.03, 1).read()
-            for what, made in (("flat", stuck), ("spikes", spiky[: n // 2]), ("missing", lossy)):
+            for what, made in (("flat", stuck), ("spikes", spiky), ("missing", lossy)):
                 seen = found(replace(stream[: len(made)], source=ArraySource(made)))
-                recalls.append(seen[what].bad or (what == "spikes" and n > 40_000))
+                recalls.append(seen[what].bad)
     for file in sorted((real_data / "grid_s1" / "s1").glob("*.mp4"))[5::150]:
         for stream in open_streams(file).values():
             alarms += [f.bad for f in quality_of(stream).findings]

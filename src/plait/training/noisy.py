@@ -17,7 +17,7 @@ from plait.features.store import Store
 from plait.parts import Spec
 from plait.streams.clock import Clock
 from plait.streams.corpus import Corpus
-from plait.streams.noise import add_noise, noise_named
+from plait.streams.noise import add_noise, noise_named, noise_of
 from plait.streams.stream import ArraySource, Stream
 from plait.training.experiment import Experiment
 
@@ -81,7 +81,7 @@ class NoisyFeatures:
         rng = self._rng(recording, "noise")
         name, corpus = self.experiment.streams[self.modality], self.experiment.corpus
         level = float(rng.uniform(*self.levels))
-        others = [_voice(corpus, v, name) for v in voices] if self.kind == "babble" else []
+        others = [_voice(corpus, v, name) for v in voices] if noise_of(self.kind).voices else []
         return add_noise(stream, self.kind, level, rng, others)
 
     def _tag(self, recording: str, voices: Sequence[str]) -> dict[str, Any]:

@@ -43,6 +43,9 @@ class Noise(ABC):
     rising: ClassVar[bool] = True
     """Whether a higher level is worse; not so for signal over noise."""
 
+    voices: ClassVar[bool] = False
+    """Whether it is made of other recordings' streams."""
+
     @abstractmethod
     def apply(self, stream: Stream, level: float, seed: int, others: Sequence[Stream]) -> Stream:
         """The stream at this level of noise.

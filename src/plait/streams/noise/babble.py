@@ -28,6 +28,7 @@ class Babble(Added):
     """
 
     kinds = ("waveform",)
+    voices = True
 
     def maker(self, stream: Stream, seed: int, others: Sequence[Stream]) -> Maker:
         return _Voices(stream, seed, others)

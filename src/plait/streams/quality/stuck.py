@@ -20,9 +20,9 @@ Floats = NDArray[np.float64]
 class Flat(Measure):
     """All channels keeping their values for longer than this sensor does by itself: bad from one such run.
 
-    A coarse sensor repeats values while it works (a thermometer for seconds), so a run counts only if it is longer
-    than 40 times the run that nine tenths of the time lies in runs shorter than, or than 400 times the median one,
-    whichever is less, but always from 60 s and never below 2 s. Gaps are left out.
+    A coarse sensor repeats values while it works (a thermometer for seconds), so a run counts only from 40 times the
+    0.9 quantile of the runs' lengths (weighted by time) or 400 times their median, whichever is less; but always from
+    60 s, and never below 2 s. Gaps are left out.
     """
 
     kinds = ("series", "pose")
