@@ -94,8 +94,8 @@ def draw_shots(ax: Any) -> None:
     film = np.clip(film, 0, 255).astype(np.uint8)
     found = find_boundaries(Stream.of(film, rate=25))
     end = len(film) / 25
-    for k in range(18):
-        ax.imshow(film[int((k + 0.5) / 18 * len(film))], extent=(k / 18 * end, (k + 1) / 18 * end, 0, 1), aspect="auto")
+    for k in range(42):
+        ax.imshow(film[int((k + 0.5) / 42 * len(film))], extent=(k / 42 * end, (k + 1) / 42 * end, 0, 1), aspect="auto")
     for b in found:
         if b.stop > b.start:
             ax.axvspan(b.start, b.stop, color="white", alpha=0.45, lw=0)
@@ -122,7 +122,7 @@ def draw_speech(ax: Any) -> None:
     for a, b in find_speech(stream):
         ax.axvspan(a, b, color=GREEN, alpha=0.25, lw=0)
     ax.plot(clock.times, values - 0.5, color=GREEN, lw=1.4)
-    ax.set(xlim=(0, 7), ylim=(-0.65, 0.65), yticks=[], xlabel="seconds")
+    ax.set(xlim=(0, 7), ylim=(-0.65, 0.65), yticks=[])
     ax.set_title(
         "speech in noise at 3 dB: its probability, and the intervals (blue: the voice alone)", loc="left", fontsize=10
     )
