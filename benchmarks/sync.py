@@ -34,6 +34,7 @@ from plait.sync import Comparison, compare
 
 HALF_STEP = {
     "sound ~ mouth": 0.020,
+    "words ~ speech": 0.005,
     "words ~ sound": 0.005,
     "inertial ~ inertial": 0.0125,
     "inertial ~ film": 1 / 60,
@@ -86,7 +87,7 @@ def plan(data: Data, quick: bool) -> Iterator[tuple[str, int, Any]]:
     yield "two sensors, dropped samples", few, partial(make.two_sensors, data, seconds=long, drops=2)
     yield "wrist, drawn body", 2 * few, partial(make.wrist_and_film, data, seconds=middle)
     yield "presses of a button", 2 * few, partial(make.presses_to_acc, data, seconds=middle)
-    yield "two pulses", 2 * few, partial(make.two_pulses, data, seconds=middle)
+    yield "two pulses", 2 * few, partial(make.two_pulses, data, seconds=long)
 
 
 def cases(data: Data, args: argparse.Namespace) -> Iterator[tuple[str, Case]]:

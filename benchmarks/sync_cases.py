@@ -272,7 +272,7 @@ def words_to_sound(data: Data, rng: Generator, seconds: float, *, digits: bool =
         sound, words, rate = said.sound, said.words, 16000
     t = np.arange(round(seconds * rate)) / rate
     x = Stream.of(noisy(rng, heard(sound, rate, t), 20.0, rate)[:, None], rate=rate, kind="waveform")
-    return Case("words ~ sound", "digits" if digits else "speech", x, words_stream(words, truth, seconds), truth, 0.05)
+    return Case("words ~ speech", "digits" if digits else "speech", x, words_stream(words, truth, seconds), truth, 0.05)
 
 
 def words_stream(words: list[tuple[float, float, str]], truth: Curve, seconds: float) -> Stream:
