@@ -167,7 +167,7 @@ def errors(case: Case, got: Comparison) -> tuple[float, float, float]:
 
 @dataclass
 class Rival:
-    """`audio-offset-finder` (BBC, Apache 2.0), which knows no drift: its error at the best and the worst moment, and time."""
+    """`audio-offset-finder` (BBC, Apache 2.0), which knows no drift: its error at best and at worst, and time."""
 
     best: list[float]
     worst: list[float]
@@ -209,6 +209,10 @@ def show(groups: dict[str, list[Row]]) -> None:
     Console(width=150).print(table)
 
 
+def flagged_share(results: list[Any]) -> float:
+    return sum(bool(r.reason) for r in results) / max(len(results), 1)
+
+
 def targets_of(groups: dict[str, list[Row]], rival: Rival) -> list[dict[str, Any]]:
     rows = [r for each in groups.values() for r in each]
     known = [r for name, each in groups.items() for r in each if name not in NOT_GOOD]
@@ -226,8 +230,8 @@ def targets_of(groups: dict[str, list[Row]], rival: Rival) -> list[dict[str, Any
         found.append(target(f"{pair}: median error, ms", _median(own) * 1e3, "<=", round(half * 1e3, 3)))
     right, wrong = [r for r in known if r.success], [r for r in rows if not r.success]
     found += [
-        target(f"failures flagged, share of {len(wrong)}", sum(bool(r.reason) for r in wrong) / max(len(wrong), 1), ">=", 0.95),
-        target(f"successes flagged, share of {len(right)}", sum(bool(r.reason) for r in right) / max(len(right), 1), "<=", 0.05),
+        target(f"failures flagged, share of {len(wrong)}", flagged_share(wrong), ">=", 0.95),
+        target(f"successes flagged, share of {len(right)}", flagged_share(right), "<=", 0.05),
     ]
     if rival.theirs:
         ratio = float(np.median(np.array(rival.theirs) / np.array(rival.ours)))
@@ -265,7 +269,7 @@ def main() -> None:
     show(groups)
     if rival.theirs:
         best, worst = np.median(rival.best) * 1e3, np.median(rival.worst) * 1e3
-        print(f"the same {len(rival.best)} pairs of sounds by audio-offset-finder: median error {best:.1f} ms at its best")
+        print(f"the same {len(rival.best)} pairs by audio-offset-finder: median error {best:.1f} ms at its best")
         print(f"moment, {worst:.1f} ms at its worst; processor time {np.median(rival.theirs):.2f} s a pair,", end=" ")
         print(f"plait {np.median(rival.ours):.2f} s")
     good = [r for name, rows in groups.items() if name not in NOT_GOOD for r in rows]

@@ -75,11 +75,11 @@ def test_a_moving_face_holds_still_in_its_crop(moving: Stream) -> None:
     assert size == pytest.approx(50 * 1.08, rel=0.1)
     cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_alt2.xml")
     each = []
-    for picture in moving.read():
+    for picture in moving[:35].read():
         boxes = cascade.detectMultiScale(cv2.equalizeHist(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)), 1.1, 5)
         x, y, w, _ = max(boxes, key=lambda b: b[2])
         each.append([x + w / 2, y + w / 2])
-    assert jitter(centre, PATH) < 0.4 * jitter(np.array(each), PATH)
+    assert jitter(centre, PATH) < 0.4 * jitter(np.array(each), PATH[:35])
 
 
 def test_the_mouth_is_in_the_middle_of_its_crop(moving: Stream) -> None:

@@ -86,12 +86,12 @@ def test_what_is_no_boundary_is_not_taken_for_one() -> None:
 
 
 def test_blocks_change_nothing_and_few_pictures_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    takes = [take(i, 60) for i in range(8)]
+    takes = [take(i, 45) for i in range(8)]
     whole = np.concatenate([*takes[:4], dissolve(takes[4], takes[5], 12), fade(takes[6], takes[7], 10)])
     grey = film(whole.mean(3, keepdims=True).astype(np.uint8))
     want = find_boundaries(film(whole))
     assert len(want) == 7
-    for block in (4.1, 30.0):
+    for block in (5.1, 30.0):
         monkeypatch.setattr(shots_module, "BLOCK", block)
         assert [alike(b) for b in find_boundaries(film(whole))] == [alike(b) for b in want]
     monkeypatch.setattr(shots_module, "BYTES", 10 * 48 * 64 * 3)

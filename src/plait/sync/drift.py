@@ -9,12 +9,15 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Curve", "Weighed", "closeness", "fit_line", "reweighted", "weighted_median"]
+__all__ = ["FREE", "Curve", "Weighed", "closeness", "fit_line", "reweighted", "weighted_median"]
 
 Array = NDArray[np.float64]
 
 FLOOR = 0.001
 """Lags are not taken to be surer than this, seconds, unless said so."""
+
+FREE = 1e4
+"""The usual deviation of what may be anything, seconds."""
 
 CUT = 4.685
 """Deviations from which Tukey's biweight counts a lag for nothing."""
@@ -134,7 +137,9 @@ def fit_line(
     slope = _theil_sen(x, lags, typical)
     start = np.array([weighted_median(lags - slope * x, weights), slope])
     design = np.column_stack([np.ones(len(x)), x])
-    line, covariance = reweighted(design, lags, Weighed(weights, groups, tuple(floors)), start, typical)
+    line, covariance = reweighted(
+        design, lags, Weighed(weights, groups, tuple(floors)), start, np.array([FREE, typical])
+    )
     residual = np.abs(lags - design @ line)
     spread, inliers = closeness(residual, weights)
     return Curve(float(line[0]), float(line[1]), pivot, covariance, spread, inliers, len(x))
@@ -160,11 +165,11 @@ class Weighed:
         return out
 
 
-def reweighted(design: Array, lags: Array, weighed: Weighed, start: Array, typical: float) -> tuple[Array, Array]:
+def reweighted(design: Array, lags: Array, weighed: Weighed, start: Array, usual: Array) -> tuple[Array, Array]:
     """Coefficients and their covariance: Tukey's biweight from a robust start.
 
-    The second column's coefficient is drawn towards 0 with deviation ``typical`` at the very end, when the lags'
-    own deviation is known: drawn before, it would seem the larger for it.
+    Each coefficient is drawn towards 0 with the deviation ``usual``, but only at the very end, when the lags' own
+    deviation is known: drawn before, it would seem the larger for it.
     """
     size = np.maximum(np.abs(design).max(axis=0), 1e-12)
     found, root = start, np.ones(len(lags))
@@ -172,21 +177,19 @@ def reweighted(design: Array, lags: Array, weighed: Weighed, start: Array, typic
         residual = lags - design @ found
         scale = weighed.scales(residual)
         root = np.clip(1 - (residual / (CUT * scale)) ** 2, 0, None) / scale
-        new, _ = _solved(design / size, lags, root, 5 * typical * size[1])
+        new, _ = _solved(design / size, lags, root, 5 * usual * size)
         done = np.abs(design @ (new / size - found)).max() < 1e-8
         found = new / size
         if done:
             break
-    found, covariance = _solved(design / size, lags, root, typical * size[1])
+    found, covariance = _solved(design / size, lags, root, usual * size)
     return found / size, covariance / np.outer(size, size)
 
 
-def _solved(design: Array, lags: Array, root: Array, typical: float) -> tuple[Array, Array]:
+def _solved(design: Array, lags: Array, root: Array, usual: Array) -> tuple[Array, Array]:
     """Least squares with rows weighed by ``root`` squared, and the covariance."""
-    prior = np.full(design.shape[1], 1e-6)
-    prior[1] = typical**-2
     rows = design * root[:, None]
-    covariance = np.linalg.pinv(rows.T @ rows + np.diag(prior), hermitian=True)
+    covariance = np.linalg.pinv(rows.T @ rows + np.diag(usual**-2.0), hermitian=True)
     return np.asarray(covariance @ (rows.T @ (lags * root))), np.asarray(covariance)
 
 

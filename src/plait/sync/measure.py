@@ -24,7 +24,8 @@ __all__ = ["Measured", "measured", "place_jump"]
 Array = NDArray[np.float64]
 
 NEAR = 0.04
-"""Windows are searched for their lag within this many seconds of where all of them together lie."""
+"""Windows are searched for their lag within this many seconds of where all of them together lie; speech, which swells
+slowly, within twice as many."""
 
 ABOUT = 0.15
 """All windows together are searched within this many seconds of the rough line."""
@@ -33,12 +34,12 @@ ABOUT = 0.15
 CLEARLY_ALIKE = 0.45
 """Sharp events that correlate so much are the same events."""
 
-SPOKEN_LATE = 0.012
-"""Speech is loud so many seconds later than words are marked: so in the GRID corpus (words from a forced alignment);
-digits cut out by hand (FSDD) have -6 ms."""
+SPOKEN_LATE = 0.034
+"""Speech is loud so many seconds later than words are marked, in the GRID corpus, whose words are from a forced
+alignment. It is a custom of the marks: digits cut out by hand (FSDD) have -0.008."""
 
-SPOKEN_ABOUT = 0.020
-"""How far that may be from another corpus's custom, seconds (two standard errors)."""
+SPOKEN_ABOUT = 0.044
+"""How far another corpus's custom may be from that, seconds (two standard errors)."""
 
 SPOKEN_ERROR = 0.010
 """Deviation of one window's lag between speech and words, seconds."""
@@ -101,8 +102,8 @@ def _events(x: Activity, y: Activity, path: Path, score: float) -> Measured:
         other = pooled(*level, path.at, ABOUT)
         if other.likeness > together.likeness:
             (a, b), offset, together = level, SPOKEN_LATE if x.kind == "waveform" else -SPOKEN_LATE, other
-    length = _length(span, score)
-    lags = local_lags(a, b, lambda t: path.at(t) + together.off, length, NEAR)
+    length = float(np.clip(span / 6, 8, 20)) if offset else _length(span, score)
+    lags = local_lags(a, b, lambda t: path.at(t) + together.off, length, 2 * NEAR if offset else NEAR)
     bias = _bias(x, y, together.likeness, bool(offset))
     lags = replace(lags, lags=lags.lags - offset)
     error = SPOKEN_ERROR if offset else together.width / max(score * np.sqrt(length / span), 1.0)

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
-from plait.sync.drift import TYPICAL_DRIFT, Curve, Weighed, closeness, fit_line, reweighted
+from plait.sync.drift import FREE, TYPICAL_DRIFT, Curve, Weighed, closeness, fit_line, reweighted
 from plait.sync.offset import Lags
 
 __all__ = ["fit_curve"]
@@ -22,7 +21,7 @@ __all__ = ["fit_curve"]
 Array = NDArray[np.float64]
 Place = Callable[[float, float, float, float], float]
 
-SHORTEST = 4
+SHORTEST = 3
 """A piece has so many lags at least."""
 
 PRICE = 14.0
@@ -62,6 +61,11 @@ class _Model:
         return np.asarray(np.sqrt(np.maximum(np.einsum("ti,ij,tj->t", rows, self.covariance, rows), 0)))
 
 
+def _usual(terms: Sequence[_Term]) -> Array:
+    """Deviations that the coefficients of a line with terms may be expected to have."""
+    return np.array([FREE, TYPICAL_DRIFT, *(FREE if term.jump else 2 * TYPICAL_DRIFT for term in terms)])
+
+
 def _design(t: Array, pivot: float, terms: Sequence[_Term]) -> Array:
     return np.column_stack([np.ones(len(t)), t - pivot, *(term.column(t) for term in terms)])
 
@@ -85,7 +89,7 @@ class _Data:
             root = np.asarray(
                 1 / np.sqrt(self.noise * np.maximum(np.abs(self.lags - design @ found), 0.3 * self.noise))
             )
-        found, covariance = reweighted(design, self.lags, self.weighed, found, TYPICAL_DRIFT)
+        found, covariance = reweighted(design, self.lags, self.weighed, found, _usual(terms))
         price = (np.log(len(self.lags)) + PRICE / 2) * len(terms)
         return _Model(pivot, terms, found, covariance, self.deviance(self.lags - design @ found) + price)
 
@@ -184,10 +188,10 @@ def _cuts(data: _Data) -> list[float]:
 
 
 def _thinned(data: _Data) -> tuple[Array, Array, Array]:
-    """Times, lags and weights, wild lags brought to their neighbours' middle; neighbours averaged where many."""
-    middle = median_filter(data.lags, 7, mode="nearest")
-    wild = np.abs(data.lags - middle) > 4 * data.noise
-    values, weight = np.where(wild, middle, data.lags), data.noise**-2.0
+    """Times, lags and weights, wild lags brought to their neighbours and weighed down; averaged where many."""
+    near = _foretold(data.lags)
+    wild = np.abs(data.lags - near) > 6 * data.noise
+    values, weight = np.where(wild, near, data.lags), data.noise**-2.0 * np.where(wild, 0.1, 1.0)
     k = -(-len(values) // MOST)
     if k <= 1:
         return data.times, values, weight
@@ -195,6 +199,14 @@ def _thinned(data: _Data) -> tuple[Array, Array, Array]:
     total = np.add.reduceat(weight, edges)
     times, values = (np.asarray(np.add.reduceat(v * weight, edges) / total) for v in (data.times, values))
     return times, values, np.asarray(total)
+
+
+def _foretold(values: Array) -> Array:
+    """What comes nearest to each value of its neighbours' mean and the straight ways on from the left and right."""
+    v = np.concatenate([values[[0, 0]], values, values[[-1, -1]]])
+    options = np.stack([(v[1:-3] + v[3:-1]) / 2, 2 * v[1:-3] - v[:-4], 2 * v[3:-1] - v[4:]])
+    best = np.argmin(np.abs(options - values), axis=0)
+    return np.asarray(np.take_along_axis(options, best[None], axis=0)[0])
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ COARSE = 50
 ORDER = 10
 """Length of the whitening filter, observations."""
 
-SLOW = 5.0
+SLOW = 2.0
 """A view is counted from its own mean over this many seconds."""
 
 BOUND = 5.0
