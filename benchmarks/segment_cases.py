@@ -95,8 +95,10 @@ def sentences(folder: Path, rng: np.random.Generator, step: int) -> tuple[NDArra
 
 
 def digits(folder: Path, rng: np.random.Generator, count: int) -> tuple[NDArray[np.float32], Spans, int]:
-    """FSDD digits between planted pauses; all of a (trimmed) recording counts as speech."""
-    paths = sorted((folder / "recordings").glob("*.wav"))
+    """FSDD digits of three speakers between planted pauses; all of a (trimmed) recording counts as speech."""
+    paths = sorted(
+        p for name in ("george", "theo", "yweweler") for p in (folder / "recordings").glob(f"*_{name}_*.wav")
+    )
     values, truth, at = [], Spans(), 0.0
     for path in rng.choice(np.array(paths, object), count, replace=False):
         one = open_streams(path)["audio"].read()[:, 0]

@@ -3,7 +3,8 @@
 PLAIT_DATA=... python benchmarks/segments.py [--only speech shots words homography face]
 
 Reads grid_s1, fsdd, sample_videos and, where it is there, flickr8k from the folder PLAIT_DATA. What was chosen on data
-(the offset and slope of the energy detector, the limits of shots) was chosen on other clips, pictures and seeds.
+(the offset and slope of the energy detector, the limits of shots) was chosen on other clips, speakers of digits and
+photographs; the four films are the same, joined elsewhere.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -109,7 +109,7 @@ def test_the_best_path_is_that_of_trying_all() -> None:
         gains, price = rng.normal(0, 4, (5, 4)), 5.0
 
         def value(path: tuple[int, ...], gains: np.ndarray = gains) -> float:
-            steps = [0.0 if a == b else min(4.0 if abs(a - b) == 1 else 99, 5.0) for a, b in zip(path, path[1:])]
+            steps = [0.0 if a == b else min(4.0 if abs(a - b) == 1 else 99, 5.0) for a, b in pairwise(path)]
             return float(sum(gains[i, c] for i, c in enumerate(path)) - sum(steps))
 
         best = max(product(range(4), repeat=5), key=value)
