@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from plait.errors import DataError
+from plait.streams.clock import Grid
 from plait.streams.stream import Stream
 from plait.sync import compare
 from plait.sync.waveform import samples, waveform_lags
@@ -101,3 +103,67 @@ def test_a_mouth_and_its_voice(real_data: Path) -> None:
     assert not found.flagged, found.reason
     assert np.abs(found.seconds(mouth.clock.times) - np.arange(len(film)) / 25).max() < 0.02
     assert compare(voice[1], mouth, tolerance=0.04).flagged
+
+
+def test_shifting_both_clocks_changes_nothing(strokes: Any, seen_by: Any) -> None:
+    rng = np.random.default_rng(1)
+    at = strokes(rng, 70.0)
+    x, y = seen_by("pose", at, 60.0, rng), seen_by("series", at - 0.7, 60.0, rng)
+    here = compare(x, y)
+    since = 1_644_227_574.0
+    moved = [s.on(Grid(s.clock.times[0] + since, round(1 / np.diff(s.clock.times)[0]), len(s))) for s in (x, y)]
+    there = compare(*moved)
+    assert here.lag == pytest.approx(0.7, abs=0.004)
+    assert there.lag == pytest.approx(here.lag, abs=1e-4)
+    assert there.drift_ppm == pytest.approx(here.drift_ppm, abs=2)
+    assert there.flagged is here.flagged is False
+
+
+def test_swapping_the_two_turns_the_lag(strokes: Any, seen_by: Any) -> None:
+    rng = np.random.default_rng(2)
+    at = strokes(rng, 90.0)
+    x, y = seen_by("frames", at, 80.0, rng), seen_by("words", at - 1.3, 80.0, rng)
+    one, other = compare(x, y), compare(y, x)
+    assert one.lag == pytest.approx(1.3, abs=0.006)
+    assert other.lag == pytest.approx(-one.lag, abs=0.004)
+
+
+@pytest.mark.parametrize("kind", ["waveform", "series"])
+def test_what_has_nothing_in_common_is_flagged(kind: str, strokes: Any, seen_by: Any) -> None:
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x, y = (seen_by(kind, strokes(rng, 60.0), 60.0, rng) for _ in range(2))
+        found = compare(x, y)
+        assert found.flagged
+        assert "nothing in common" in found.reason
+        assert "nothing in common" in str(found)
+
+
+def test_a_part_that_fits_elsewhere_is_told() -> None:
+    """Half of the recording is another take, too short for a jump to be sure of."""
+    rng = np.random.default_rng(0)
+    sound, t = room(rng, 80), np.arange(60 * RATE) / RATE
+    lag = np.where((t > 26) & (t < 34), 3.0, 1.0)
+    x, y = heard(sound, np.arange(75 * RATE) / RATE, rng, 0.3), heard(sound, t + lag, rng, 0.3)
+    found = compare(x, y, tolerance=0.001)
+    assert found.jumps or found.flagged
+
+
+@pytest.mark.parametrize(("one", "other"), [(8000, 8000), (16000, 8000), (44100, 8000), (11025, 22050)])
+def test_waveforms_at_any_two_rates(one: int, other: int) -> None:
+    rng = np.random.default_rng(0)
+    times = np.arange(6 * 44100) / 44100
+    sound = np.convolve(rng.standard_normal(len(times)), np.sinc(np.arange(-40, 41) / 14) * np.hanning(81), "same")
+
+    def device(rate: int, lag: float) -> Stream:
+        at = np.arange(5 * rate) / rate + lag
+        import soxr
+
+        fine = soxr.resample(sound, 44100, 176400, quality="VHQ")
+        return Stream.of(
+            np.interp(at * 176400, np.arange(len(fine)), fine)[:, None].astype(np.float32), rate=rate, kind="waveform"
+        )
+
+    lags = waveform_lags(device(one, 0.0), device(other, 0.0123456), lambda t: 0 * t, 0.5, 8, 0.03)
+    assert len(lags.times) >= 6
+    assert np.abs(lags.lags - 0.0123456).max() < 3e-5

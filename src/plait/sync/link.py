@@ -59,7 +59,7 @@ class Link:
         bias: what the measure itself may be off by, seconds (two standard errors).
         pairs: which streams were compared, ``'x~y'``.
         lags: what the line was fitted to, for plots: one `Lags` a pair of streams.
-        doubt: why the confidence is less than the match as a whole has, '' where it is not.
+        doubt: why the confidence is half of what the match as a whole has; '' where it is not.
     """
 
     a: str
@@ -108,8 +108,9 @@ def link(a: str, xs: Mapping[str, Activity], b: str, ys: Mapping[str, Activity],
         jumps=[(early + late) / 2 for early, late, _ in path.jumps],
         place=lambda *at: place_jump(*pairs[best], *at),
     )
-    confidence = path.peak.confidence * (0.5 if path.unsure else 1.0)
-    return Link(a, b, curve, confidence, found[best].bias, tuple(pairs), lags, path.unsure)
+    doubt = path.unsure if path.peak.confidence >= limits.sure else ""
+    confidence = path.peak.confidence * (0.5 if doubt else 1.0)
+    return Link(a, b, curve, confidence, found[best].bias, tuple(pairs), lags, doubt)
 
 
 def _rough(path: Path, lags: Sequence[Lags]) -> Lags:

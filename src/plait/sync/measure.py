@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.sync.jumps import Path
-from plait.sync.local import Run, local_lags, pooled
+from plait.sync.local import Run, Together, local_lags, pooled
 from plait.sync.offset import Lags
 from plait.sync.pieces import fit_curve
 from plait.sync.signals import RATE, Activity
@@ -29,7 +29,6 @@ slowly, within twice as many."""
 
 ABOUT = 0.15
 """All windows together are searched within this many seconds of the rough line."""
-
 
 CLEARLY_ALIKE = 0.45
 """Sharp events that correlate so much are the same events."""
@@ -53,14 +52,13 @@ class Measured:
         lags: of the windows.
         floor: least deviation that each may have, seconds.
         bias: what all of them may be off by, seconds (two standard errors).
-        off: by how many seconds all windows together lie off the path, with its standard ``error``.
+        error: standard error of all windows together, seconds.
     """
 
     lags: Lags
     floor: float
     bias: float
-    off: float = 0.0
-    error: float = 0.05
+    error: float = 0.001
 
 
 def measured(x: Activity, y: Activity, path: Path, scores: Array) -> Measured:
@@ -94,21 +92,25 @@ def _sounds(x: Activity, y: Activity, path: Path) -> Measured | None:
 
 def _events(x: Activity, y: Activity, path: Path, score: float) -> Measured:
     """Sharp events, or for words in speech where there is any, if that is more alike."""
+    a, b, late, together = _alike(x, y, path)
     span = y.clock.stop - y.clock.start
-    a, b, offset = _sharp(x), _sharp(y), 0.0
-    together = pooled(a, b, path.at, ABOUT)
-    level = _level(x, y)
+    length = float(np.clip(span / 6, 8, 20)) if late else _length(span, score)
+    lags = local_lags(a, b, lambda t: path.at(t) + together.off, length, 2 * NEAR if late else NEAR)
+    error = SPOKEN_ERROR if late else together.width / max(score * np.sqrt(length / span), 1.0)
+    error *= min(1.0, 3 / max(len(lags.times), 1))  # many windows show by themselves how far they scatter
+    bias = _bias(x, y, together.likeness, bool(late))
+    return Measured(replace(lags, lags=lags.lags - late), max(0.001, error), bias, together.width / max(score, 1.0))
+
+
+def _alike(x: Activity, y: Activity, path: Path) -> tuple[Run, Run, float, Together]:
+    """The signals that are most alike, by how many seconds the first's is known to be late, and how they lie."""
+    a, b = _sharp(x), _sharp(y)
+    together, level = pooled(a, b, path.at, ABOUT), _level(x, y)
     if level is not None and together.likeness < CLEARLY_ALIKE:
         other = pooled(*level, path.at, ABOUT)
         if other.likeness > together.likeness:
-            (a, b), offset, together = level, SPOKEN_LATE if x.kind == "waveform" else -SPOKEN_LATE, other
-    length = float(np.clip(span / 6, 8, 20)) if offset else _length(span, score)
-    lags = local_lags(a, b, lambda t: path.at(t) + together.off, length, 2 * NEAR if offset else NEAR)
-    bias = _bias(x, y, together.likeness, bool(offset))
-    lags = replace(lags, lags=lags.lags - offset)
-    error = SPOKEN_ERROR if offset else together.width / max(score * np.sqrt(length / span), 1.0)
-    error *= min(1.0, 3 / max(len(lags.times), 1))  # many windows show by themselves how far they scatter
-    return Measured(lags, max(0.001, error), bias, together.off - offset, together.width / max(score, 1.0))
+            return *level, SPOKEN_LATE if x.kind == "waveform" else -SPOKEN_LATE, other
+    return a, b, 0.0, together
 
 
 def _bias(x: Activity, y: Activity, likeness: float, spoken: bool) -> float:
@@ -164,6 +166,7 @@ def _stretch(act: Activity, start: float, stop: float, rate: int) -> Array:
     """Its sound, or how lively it is, between two of its seconds."""
     n = int((stop - start) * rate + 1e-6)
     if rate != RATE and act.stream is not None:
-        return samples(act.stream, start, n, rate).astype(np.float64)
+        sound = samples(act.stream, start, n + 1, rate)
+        return np.diff(sound).astype(np.float64)  # speech is mostly low: differences tell lags apart better
     lo = round(start * RATE)
     return _sharp(act).between(lo, lo + n)[0]

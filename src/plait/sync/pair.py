@@ -44,6 +44,11 @@ class Comparison:
         return bool(self.reason)
 
     @property
+    def lag(self) -> float:
+        """Seconds of x minus seconds of y in y's middle."""
+        return float(self.line.at(self.line.pivot))
+
+    @property
     def offset(self) -> float:
         """Seconds of x at y's second 0, by the one line that is nearest to the lag."""
         return self.line.offset - self.line.drift * self.line.pivot
@@ -65,10 +70,11 @@ class Comparison:
     def __str__(self) -> str:
         if self.confidence < Limits().sure:
             return f"nothing in common found (confidence {self.confidence:.2f})"
-        bends = f", {len(self.line.knots) - 2} bends and jumps" if self.line.knots else ""
+        lost = f", {len(self.jumps)} jumps" if self.jumps else ""
+        bends = f", {len(self.line.knots) - 2 - 2 * len(self.jumps)} bends{lost}" if self.line.knots else ""
         flag = f"; FLAGGED: {self.reason}" if self.flagged else ""
         return (
-            f"offset {self.offset:+.6f} s, drift {self.drift_ppm:+.3f} ppm{bends}, within "
+            f"lag {self.lag:+.6f} s in the middle, drift {self.drift_ppm:+.3f} ppm{bends}, within "
             f"{self.uncertainty_s * 1e3:.2f} ms (confidence {self.confidence:.4f}){flag}"
         )
 

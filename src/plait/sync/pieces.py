@@ -232,9 +232,10 @@ def _simplified(data: _Data, pivot: float, cuts: Sequence[float], least: float, 
     """Each cut as a bend, a jump, both or nothing, whichever costs least; twice, for they depend on each other."""
     options: list[tuple[_Term, ...]] = [(_Term(t, True), _Term(t, False)) for t in cuts]
     model = data.fit(pivot, _all(options))
+    crossings = [_crossing(data, model, i, t) for i, t in enumerate(cuts)]
     for _ in range(2):
         for i, t in enumerate(cuts):
-            for option in _options(data, t, needed=t in known):
+            for option in _options(t, crossings[i], needed=t in known):
                 trial = data.fit(pivot, _all([*options[:i], option, *options[i + 1 :]]))
                 slight = not option and np.abs(trial.at(data.times) - model.at(data.times)).max() < least
                 if trial.cost < model.cost or (slight and t not in known):
@@ -242,19 +243,22 @@ def _simplified(data: _Data, pivot: float, cuts: Sequence[float], least: float, 
     return model
 
 
+def _crossing(data: _Data, model: _Model, i: int, t: float) -> float:
+    """Where the lines before and after the i-th cut meet, if that is near."""
+    jump, bend = model.found[2 + 2 * i : 4 + 2 * i]
+    place = t - float(jump / bend) if bend else np.inf
+    near = data.times[np.clip(np.searchsorted(data.times, t) + np.array([-8, 8]), 0, len(data.times) - 1)]
+    return place if near[0] < place < near[1] else t
+
+
 def _all(options: Sequence[tuple[_Term, ...]]) -> tuple[_Term, ...]:
     return tuple(term for option in options for term in option)
 
 
-def _options(data: _Data, t: float, *, needed: bool) -> list[tuple[_Term, ...]]:
-    """What a cut at t may be: a jump, a bend there or some lags away, both, or nothing."""
-    jump = (_Term(t, True),)
-    if needed:
-        return [jump, (_Term(t, True), _Term(t, False))]
-    times = np.unique(data.times)
-    i = int(np.searchsorted(times, t))
-    near = times[max(i - 6, 1) : min(i + 6, len(times) - 1)]
-    return [(), jump, (_Term(t, False),), *((_Term(float(x), False),) for x in near)]
+def _options(t: float, crossing: float, *, needed: bool) -> list[tuple[_Term, ...]]:
+    """What a cut at t may be: a jump, a bend where the lines meet, both, or nothing."""
+    jump, bend = _Term(t, True), _Term(crossing, False)
+    return [(jump,), (jump, _Term(t, False))] if needed else [(), (jump,), (bend,)]
 
 
 def _placed(data: _Data, model: _Model, place: Place) -> _Model:

@@ -65,7 +65,7 @@ class Activity:
 
 
 def activity(stream: Stream) -> Activity:
-    """The activity of a stream of any kind. Works in blocks: only the one number is ever held in full.
+    """The activity of a stream of any kind. Works in blocks: only a few numbers an instant are held in full.
 
     Raises:
         DataError: the stream is too short, or nothing in it ever changes.

@@ -39,6 +39,8 @@ def _rate(stream: Stream) -> float:
 def samples(stream: Stream, start: float, n: int, rate: float) -> Sound:
     """n samples from ``start`` seconds on at ``rate`` Hz, all channels as one; zeros outside the recording.
 
+    At the recording's own rate they are its own samples from the one nearest to ``start``.
+
     >>> tone = Stream.of(np.arange(16.0)[:, None], rate=8, kind="waveform")
     >>> samples(tone, 1.0, 4, 8.0).tolist()
     [8.0, 9.0, 10.0, 11.0]
@@ -85,6 +87,7 @@ def waveform_lags(x: Stream, y: Stream, guess: Guess, length: float, count: int,
     taper = np.minimum(1, 10 * np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) / n).astype(np.float32)
     found = []
     for start in _starts(y, length, count):
+        start = y.clock.start + round((start - y.clock.start) * rate) / rate
         times = start + np.arange(n) / rate
         lag = guess(times[[0, -1]])
         one = _stretched(x, times, lag, rate)
@@ -110,9 +113,13 @@ def _starts(y: Stream, length: float, count: int) -> Iterator[float]:
 
 
 def _stretched(x: Stream, times: Array, lag: Array, rate: float) -> Sound | None:
-    """x at ``times`` plus the lag (that goes straight from its first to its last value); None mostly outside."""
+    """x at ``times`` plus the lag (that goes straight from its first to its last value); None mostly outside of x, and
+    where the lag jumps."""
     begin, stop = float(times[0] + lag[0]), float(times[-1] + lag[-1])
-    if begin < x.clock.start - 0.2 * (stop - begin) or stop > x.clock.stop + 0.2 * (stop - begin):
+    length = float(times[-1] - times[0])
+    if abs(stop - begin - length) > 0.05 * length:
+        return None
+    if begin < x.clock.start - 0.2 * length or stop > x.clock.stop + 0.2 * length:
         return None
     first = x.clock.start + np.floor((begin - x.clock.start) * rate) / rate
     place = np.linspace((begin - first) * rate, (stop - first) * rate, len(times))
