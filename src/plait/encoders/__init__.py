@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -22,6 +22,9 @@ class Encoder(nn.Module, ABC):
 
     causal: ClassVar[bool] = False
     """Whether no output depends on later input. An instance may override it (``self.causal = ...``)."""
+
+    trial: ClassVar[tuple[int, dict[str, Any]]] = (5, {})
+    """A width of the incoming tokens and options that make a small one: what the laws are checked on."""
 
     dim_in: int
     dim: int

@@ -23,7 +23,7 @@ from plait.tokens import Tokens
 
 __all__ = ["check_encoder"]
 
-DIM_IN, DIM = 5, 16
+DIM = 16
 
 
 def check_encoder(cls: type[Encoder], **options: Any) -> None:
@@ -35,14 +35,14 @@ def check_encoder(cls: type[Encoder], **options: Any) -> None:
     saving; export.
 
     Args:
-        cls: the class, constructed as ``cls(5, 16, **options)``.
-        options: its options.
+        cls: the class, constructed as ``cls(dim_in, 16, **options)``, with the width and the options of ``cls.trial``.
+        options: other options, beside those of the trial.
 
     Raises:
         LawBroken: which law, and by how much.
     """
     encoder = _made(cls, options)
-    tokens = sample(DIM_IN)
+    tokens = sample(cls.trial[0])
     with torch.no_grad():
         out = encoder(tokens)
         _check_shape(cls, encoder, tokens, out)
@@ -63,15 +63,15 @@ def check_encoder(cls: type[Encoder], **options: Any) -> None:
 def _made(cls: type[Encoder], options: dict[str, Any], seed: int = 1) -> Encoder:
     """An encoder that has seen a batch of training, so that running statistics are not at their start."""
     with seeded(seed):
-        encoder = cls(DIM_IN, DIM, **options).train()
-        encoder(sample(DIM_IN, seed=seed))
+        encoder = cls(cls.trial[0], DIM, **{**cls.trial[1], **options}).train()
+        encoder(sample(cls.trial[0], seed=seed))
     return encoder.eval()
 
 
 def _check_shape(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:
     values, times, mask = out
     require(isinstance(out, Tokens), cls, "shape", f"returns {type(out).__name__}; expected Tokens")
-    require(encoder.dim_in == DIM_IN and encoder.dim == DIM, cls, "shape", "dim_in and dim are not those given")
+    require(encoder.dim_in == cls.trial[0] and encoder.dim == DIM, cls, "shape", "dim_in and dim are not those given")
     shape = (*mask.shape, DIM)
     require(
         mask.dtype == torch.bool and tuple(values.shape) == shape and times.shape == mask.shape,
@@ -103,7 +103,8 @@ def _check_padding(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> 
 
 def _check_nothing(cls: type, encoder: Encoder) -> None:
     for time in (0, 1):
-        out = encoder(sample(DIM_IN, time=time) if time else part_of(sample(DIM_IN), (slice(None), slice(0, 0))))
+        tokens = sample(encoder.dim_in, time=max(time, 1))
+        out = encoder(part_of(tokens, (slice(None), slice(0, time))))
         require(not difference(out, out), cls, "emptiness", f"with {time} places in time, {difference(out, out)}")
         require(out.values.shape[-1] == DIM, cls, "emptiness", f"width {out.values.shape[-1]}; expected {DIM}")
 
