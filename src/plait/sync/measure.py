@@ -34,8 +34,11 @@ CLEARLY_ALIKE = 0.45
 """Sharp events that correlate so much are the same events."""
 
 SPOKEN_LATE = 0.034
-"""Speech is loud so many seconds later than words are marked, in the GRID corpus, whose words are from a forced
-alignment. It is a custom of the marks: digits cut out by hand (FSDD) have -0.008."""
+"""Running speech is loud so many seconds later than its words are marked, in the GRID corpus, whose words are from a
+forced alignment: they begin in the quiet of a closed mouth. It is a custom of the marks."""
+
+ALONE_LATE = -0.008
+"""The same of words with pauses between them, which are marked by where the sound begins (digits of FSDD)."""
 
 SPOKEN_ABOUT = 0.044
 """How far another corpus's custom may be from that, seconds (two standard errors)."""
@@ -109,7 +112,8 @@ def _alike(x: Activity, y: Activity, path: Path) -> tuple[Run, Run, float, Toget
     if level is not None and together.likeness < CLEARLY_ALIKE:
         other = pooled(*level, path.at, ABOUT)
         if other.likeness > together.likeness:
-            return *level, SPOKEN_LATE if x.kind == "waveform" else -SPOKEN_LATE, other
+            late = SPOKEN_LATE if max(x.apart, y.apart) < 0.5 else ALONE_LATE
+            return *level, late if x.kind == "waveform" else -late, other
     return a, b, 0.0, together
 
 

@@ -37,6 +37,9 @@ SMOOTH = 0.010
 SLOW = 2.0
 """Activity is counted from its own mean over this many seconds."""
 
+PAUSE = 0.1
+"""Words so many seconds after the one before stand alone."""
+
 EARLY = 0.17
 """Compressed energy rises as soon as the window's edge meets a sound: so many window lengths too early."""
 
@@ -53,6 +56,7 @@ class Activity:
         views: the same and more, coarser and whitened, to find the right lag among many.
         kind: the stream's kind.
         stream: the sound itself, where it is one, for what the activity is too coarse for.
+        apart: share of the words that begin after a pause; of words only.
     """
 
     clock: Grid
@@ -62,6 +66,7 @@ class Activity:
     views: tuple[View, ...] = ()
     kind: str = "series"
     stream: Stream | None = None
+    apart: float = 0.0
 
 
 def activity(stream: Stream) -> Activity:
@@ -162,7 +167,14 @@ def _of_words(stream: Stream) -> Activity:
     np.add.at(values, left + 1, place - left)
     act = _levelled(stream, grid, values, np.ones(len(grid), np.bool_), 0.0)
     views = tuple(v for v in (_sharp(act), _spoken(clock, grid)) if v is not None)
-    return replace(act, views=views, kind=stream.kind)
+    return replace(act, views=views, kind=stream.kind, apart=_apart(clock))
+
+
+def _apart(clock: Clock) -> float:
+    """The share of words before which there is a pause."""
+    if not isinstance(clock, Spans):
+        return 0.0
+    return float(np.mean(clock.starts[1:] - np.maximum.accumulate(clock.stops)[:-1] >= PAUSE))
 
 
 def _spoken(clock: Clock, grid: Grid) -> View | None:
