@@ -193,6 +193,39 @@ def test_an_occlusion_moves_and_may_be_the_mean() -> None:
     assert np.abs(first - clean.read()[0].mean((0, 1))).max() <= 0.5
 
 
+def test_lighting_is_one_line_through_all_values_of_a_film() -> None:
+    clean = Stream.of(np.random.default_rng(0).integers(100, 156, (5, 9, 12, 3)).astype(np.uint8), rate=25)
+    lit = add_noise(clean, "lighting", 0.2, 4).read().astype(float)
+    slope, start = np.polyfit(clean.read().ravel().astype(float), lit.ravel(), 1)
+    assert np.abs(np.polyval([slope, start], clean.read().astype(float)) - lit).max() < 0.6
+    assert np.exp(-0.2) <= slope <= np.exp(0.2)
+    assert slope != pytest.approx(1, abs=0.005)
+    assert add_noise(clean, "lighting", 0.0, 4).read() is not None
+    assert same(add_noise(clean, "lighting", 0.0, 4).read(), clean.read())
+
+
+def test_framing_moves_all_pictures_alike_and_mirrors() -> None:
+    clean = Stream.of(np.random.default_rng(0).random((4, 20, 30, 1), np.float32)[:1].repeat(4, 0), rate=25)
+    moved = add_noise(clean, "framing", 0.3, 4).read()
+    assert all(np.array_equal(moved[0], other) for other in moved[1:])
+    assert not np.allclose(moved, clean.read())
+    mirrored = add_noise(clean, {"name": "framing", "mirror": 1}, 0.0, 4).read()
+    np.testing.assert_allclose(mirrored, clean.read()[:, :, ::-1], atol=1e-6)
+    assert same(add_noise(clean, "framing", 0.0, 4).read(), clean.read())
+    with pytest.raises(ConfigError, match="from 0 to 1"):
+        noise_of({"name": "framing", "mirror": 2})
+
+
+def test_framing_keeps_within_what_its_level_says() -> None:
+    dot = np.zeros((1, 41, 41, 1), np.float32)
+    dot[0, 20, 20] = 1
+    clean = Stream.of(dot, rate=25)
+    for seed in range(20):
+        row, column = np.unravel_index(add_noise(clean, "framing", 0.2, seed).read()[0, ..., 0].argmax(), (41, 41))
+        assert abs(row - 20) <= 5
+        assert abs(column - 20) <= 5
+
+
 def test_blur_is_a_gaussian_that_keeps_the_mean() -> None:
     from scipy.ndimage import gaussian_filter
 

@@ -103,6 +103,8 @@ def add_noise(
     impulse                                 all but words              share of values, or pixels, that are extreme
     blur                                    frames                     standard deviation of the Gaussian, pixels
     occlusion                               frames                     share of the picture that is covered
+    lighting                                frames                     change of contrast and brightness, 0 to 1
+    framing                                 frames                     shift, turn and zoom of the camera, 0 to 1
     frame_drop                              frames, series, pose       share of observations lost
     dropout                                 series, pose, waveform     share of observations that become NaN
     jitter                                  all but waveform           standard deviation of the times, seconds
