@@ -296,6 +296,30 @@ class TestSplits:
         with pytest.raises(DataError, match="no item to train on"):
             self.folds(corpus_of(make, "a"), {"hash": "group", "test": 0.999, "valid": 0})
 
+    @pytest.mark.parametrize("parts", [2, 3])
+    def test_tuning_looks_at_the_training_part_alone(self, make, parts):
+        spec = {"hash": "group", "test": 0.3, "valid": 0.2, "salt": "x"}
+        corpus = corpus_of(make, "aabbcdefghijklmnnoo")
+        (whole,), folds = self.folds(corpus, spec), self.folds(corpus, {**spec, "tune": parts})
+        assert [f.name for f in folds] == [f"tune{i + 1}" for i in range(parts)]
+        tested = [i.recording for f in folds for i in f.test]
+        assert sorted(tested) == sorted(i.recording for i in whole.train)
+        for fold in folds:
+            assert fold.valid == whole.valid
+            assert not {i.group for i in fold.train} & {i.group for i in fold.test}
+            assert {i.split for i in fold.test} == {"test"}
+            assert fold.left_out == len(whole.test)
+
+    def test_tuning_needs_groups_to_spare(self, make):
+        spec = {"by": "group", "train": ["a", "b"], "test": ["c"]}
+        with pytest.raises(ConfigError, match="only 2 groups to train on. Ask for 2 at most"):
+            self.folds(corpus_of(make, "aabbc"), {**spec, "tune": 3})
+        with pytest.raises(ConfigError, match="there is nothing to spare"):
+            self.folds(corpus_of(make, "aabbc"), {"folds": 3, "tune": 2})
+        for wrong in (1, True, "4", 2.0):
+            with pytest.raises(ConfigError, match="split.tune"):
+                self.folds(corpus_of(make, "aabbc"), {**spec, "tune": wrong})
+
     def test_the_hash_does_not_change_between_versions(self, make):
         """Fixed sides: a change of the hash would silently move published test sets."""
         (fold,) = self.folds(

@@ -60,12 +60,13 @@ def full_split(spec: Mapping[str, Any]) -> dict[str, Any]:
     {'folds': 3, 'by': 'group', 'valid': 0.0, 'salt': ''}
     """
     form = _form(spec)
-    known = _FORMS[form]
+    known = {**_FORMS[form], "tune": 0} if "tune" in spec else _FORMS[form]
     problems = [f"split.{k}: a split by {form} has no such option. {suggest(k, known)}" for k in spec if k not in known]
     full = {**known, **{k: v for k, v in spec.items() if k in known}}
     problems += _list_problems(full) if form == "lists" else _share_problems(full)
     if form == "folds" and not (type(full["folds"]) is int and full["folds"] >= 2):
         problems.append(f"split.folds: got {full['folds']!r}; expected a whole number from 2 up.")
+    problems += _tune_problems(form, full.get("tune", 0))
     for key in ("hash", "by", "salt"):
         if key in full and not isinstance(full[key], str):
             problems.append(f"split.{key}: got {full[key]!r}; expected a text. Put a number in quotes.")
@@ -87,6 +88,16 @@ def _form(spec: Mapping[str, Any]) -> str:
         f"split: got {dict(spec)!r}; expected {{by: manifest}}, {{by: KEY, train: [...], test: [...]}}, "
         f"{{hash: group, test: 0.2}} or {{folds: 5, by: group}}.{''.join(hints)}"
     )
+
+
+def _tune_problems(form: str, parts: Any) -> list[str]:
+    if parts == 0 and type(parts) is int:
+        return []
+    if form == "folds":
+        return ["split.tune: folds hold nothing back for a test, so there is nothing to spare. Leave it out."]
+    if type(parts) is not int or parts < 2:
+        return [f"split.tune: got {parts!r}; expected a whole number from 2 up."]
+    return []
 
 
 def _list_problems(full: Mapping[str, Any]) -> list[str]:
@@ -129,6 +140,9 @@ def split_items(items: list[Item], corpus: Corpus, spec: Mapping[str, Any]) -> l
 
     KEY is ``group``, ``id``, or the name of a label or meta field of the recordings.
 
+    ``tune: K`` beside any but the last: to choose by, without a look at the test part. It becomes K folds of the
+    training part alone, each of which is tested on groups that it was not trained on.
+
     Raises:
         ConfigError: the spec is not one, or names a key or value that the corpus does not have; all at once.
         DataError: a group would stand on two sides, or the training (or a wanted test) side is empty.
@@ -142,6 +156,8 @@ def split_items(items: list[Item], corpus: Corpus, spec: Mapping[str, Any]) -> l
         folds = {"lists": _of_lists, "hash": _of_hash, "folds": _of_folds}[form](items, values, full, corpus)
     raise_all(DataError, [p for fold in folds for p in _crossing(fold)])
     raise_all(DataError, [p for fold in folds for p in _empty(fold, full)])
+    if full.get("tune"):
+        return _tuning(folds[0], full["tune"])
     return folds
 
 
@@ -244,11 +260,7 @@ def _of_folds(items: list[Item], values: dict[str, str], full: Mapping[str, Any]
             f"split.folds: {full['folds']} folds, but the items have only {len(count)} values of "
             f"{full['by']!r}. Ask for at most {len(count)} folds, or divide by another key."
         )
-    load = [0] * full["folds"]
-    home: dict[str, int] = {}
-    for value in sorted(count, key=lambda v: (-count[v], _number(full["salt"], v), v)):
-        home[value] = load.index(min(load))
-        load[home[value]] += count[value]
+    home = _homes(count, full["folds"], full["salt"])
     return [_one_fold(items, values, home, k, full) for k in range(full["folds"])]
 
 
@@ -261,6 +273,35 @@ def _one_fold(
     notes = ["one training group only; validation is empty."] if wanted and not valid else []
     side = {v: "test" if at == k else "valid" if v in valid else "train" for v, at in home.items()}
     return _fold(items, {r: side[v] for r, v in values.items() if v in side}, f"fold{k + 1}", notes)
+
+
+def _tuning(fold: Fold, parts: int) -> list[Fold]:
+    """The training part of a fold in so many parts of whole groups; each is tested on once."""
+    count = Counter(item.group for item in fold.train)
+    if len(count) < parts:
+        raise ConfigError(
+            f"split.tune: {parts} parts, but only {len(count)} groups to train on. Ask for {len(count)} at most."
+        )
+    home = _homes(count, parts, "tune")
+    notes = [f"{len(fold.test)} items of the test part are not looked at.", *fold.notes]
+    return [_without(fold, {g for g, at in home.items() if at == k}, f"tune{k + 1}", notes) for k in range(parts)]
+
+
+def _without(fold: Fold, groups: set[str], name: str, notes: list[str]) -> Fold:
+    """A fold tested on some groups of its training part."""
+    train = [item for item in fold.train if item.group not in groups]
+    test = [replace(item, split="test") for item in fold.train if item.group in groups]
+    return Fold(train, fold.valid, test, name, notes, fold.left_out + len(fold.test))
+
+
+def _homes(count: Mapping[str, int], parts: int, salt: str) -> dict[str, int]:
+    """Groups to parts of about the same number of items."""
+    load = [0] * parts
+    home: dict[str, int] = {}
+    for value in sorted(count, key=lambda v: (-count[v], _number(salt, v), v)):
+        home[value] = load.index(min(load))
+        load[home[value]] += count[value]
+    return home
 
 
 def _crossing(fold: Fold) -> list[str]:
