@@ -17,12 +17,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from plait.atomic import replacing, write_text
-from plait.encoders.chain import build_encoder, encoder_specs
+from plait.encoders.chain import build_encoder, encoder_specs, settled_specs
 from plait.errors import DataError, PlaitError
 from plait.fusion import Fusion
 from plait.parts import Spec, build, find, full_spec, part_name
 from plait.tasks import Task
 from plait.tokens import Tokens
+from plait.tokens.missing import StandIn, by_name
 
 __all__ = ["Model", "default_encoder"]
 
@@ -34,9 +35,10 @@ EncoderSpec = Spec | Sequence[Spec]
 class Model(nn.Module):
     """Features of any of its modalities -> the task's output.
 
-    ``output = joint head(fusion) + sum over the modalities that are there of weight * own head``, each addend times
-    its ``balance`` (1, unless `plait.training.balance` found better on held-out items). Where an
-    item has no modality at all, the answer is finite: the joint head's bias (without a joint head: zeros).
+    ``output = joint head(fusion) + sum over the modalities that are there of weight * own head`` (or what else the
+    fusion's `mix` makes of its heads), each head's output times its ``balance`` (1, unless `plait.training.balance`
+    found better on held-out items). Where an item has no modality at all, the answer is finite: the joint head's
+    bias (without a joint head: zeros).
 
     Args:
         dims: feature width by modality; their order is the model's.
@@ -45,6 +47,8 @@ class Model(nn.Module):
         fusion: spec of the fusion.
         dim: width of all tokens within the model.
         unimodal: weight in the loss of the modalities' own losses, beside 1 for the output's.
+        missing: what the fusion gets for a modality that an item lacks: ``none`` (a mask), ``token`` or ``reconstruct``
+            (see `plait.tokens.missing.StandIn`).
 
     Raises:
         ConfigError: an unknown part or option.
@@ -66,6 +70,7 @@ class Model(nn.Module):
         fusion: Spec = "shared",
         dim: int = 128,
         unimodal: float = 1.0,
+        missing: str = "none",
     ) -> None:
         super().__init__()
         _check_dims(dims)
@@ -77,6 +82,9 @@ class Model(nn.Module):
         # lists, not dicts by name: a modality may be called anything, "keys" or "a.b" too
         self.encoders = nn.ModuleList(build_encoder(given[m], dims[m], dim, f"encoders.{m}") for m in dims)
         self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
+        self.fusion.expect(task.width, values=task.values)
+        task.expect(self.dims, dim)
+        self.stand_in = StandIn(len(self.modalities), dim, missing)
         self.heads = nn.ModuleList(task.head(dim) for _ in dims)
         self.joint = task.head(dim) if self.fusion.joint else None
         self.register_buffer("balance", torch.ones(len(dims) + 1))
@@ -163,22 +171,33 @@ class Model(nn.Module):
             self._index(m)
         chosen = {m: t if only is None or m in only else _emptied(t) for m, t in encoded.items()}
         own = {m: self.heads[self._index(m)](t) for m, t in chosen.items()}
-        scaled = [self.balance[i] * one for i, one in self.addends(chosen, own).items()]
-        return {"": torch.stack(scaled).sum(0), **{m: out for m, out in own.items() if only is None or m in only}}
+        outputs, weights = self.answers(chosen, own)
+        whole = self.fusion.mix(self.balance[: len(outputs), None, None] * outputs, weights)
+        return {"": whole, **{m: out for m, out in own.items() if only is None or m in only}}
 
-    def addends(self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor]) -> dict[int, Tensor]:
-        """What the output is the sum of, once each is multiplied by its ``balance``: {place there: [batch, width]}.
+    def answers(self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """What the fusion mixes: its heads' outputs [heads, batch, width], and their weights [heads, batch].
+
+        The heads are the modalities', in the model's order, then the joint one if there is one. A modality left out
+        of ``encoded`` has weight 0.
 
         Args:
             encoded: from `encode`.
             own: the modalities' own outputs.
         """
-        weights = self.fusion.weights(dict(encoded))
-        found = {self._index(m): weights[m][:, None] * own[m] for m in encoded}
+        tokens, none = dict(encoded), torch.zeros_like(next(iter(own.values())))
+        outputs, by_name = [own.get(m, none) for m in self.modalities], self.fusion.weights(tokens)
+        weights = [by_name.get(m, none[:, 0]) for m in self.modalities]
         if self.joint is not None:
-            joint = self.joint(self.fusion(dict(encoded)))
-            found[len(self.modalities)] = self.fusion.joint_weight(dict(encoded))[:, None] * joint
-        return found
+            outputs.append(self.joint(self.fusion(self._filled(tokens))))
+            weights.append(self.fusion.joint_weight(tokens))
+        return torch.stack(outputs), torch.stack(weights)
+
+    def _filled(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
+        """What the fusion sees: with stand-ins, if they are wanted."""
+        if self.stand_in.kind == "none":
+            return tokens
+        return dict(zip(self.modalities, self.stand_in(by_name(self.modalities, tokens))))
 
     def forward(self, batch: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
         """{modality: [batch, time, features]} -> {"": the output, modality: its own head's output}."""
@@ -188,7 +207,13 @@ class Model(nn.Module):
         """Which items have anything of each modality, after `prepare`."""
         return {m: (t.mask & t.values.isfinite().any(-1)).any(1) for m, t in batch.items()}
 
-    def loss(self, outputs: Mapping[str, Tensor], target: Tensor, batch: Mapping[str, Tokens]) -> Tensor:
+    def loss(
+        self,
+        outputs: Mapping[str, Tensor],
+        target: Tensor,
+        batch: Mapping[str, Tokens],
+        encoded: Mapping[str, Tokens] | None = None,
+    ) -> Tensor:
         """Mean loss of the items: that of the output, plus ``unimodal`` times that of each modality that is there.
 
         A sum over the modalities and not a mean: so each encoder learns as much from its own head as from
@@ -198,7 +223,15 @@ class Model(nn.Module):
             outputs: from `forward`.
             target: from ``task.encode``, [batch].
             batch: what `forward` got; a modality that an item lacks adds no loss of its own.
+            encoded: from `encode`; with it, what fusion and stand-ins ask for themselves (`Fusion.loss`) is added.
         """
+        found = self._task_loss(outputs, target, batch)
+        if encoded is None:
+            return found
+        more = self.fusion.loss(dict(encoded)), self.stand_in.loss(by_name(self.modalities, encoded))
+        return sum((one for one in more if one is not None), start=found)
+
+    def _task_loss(self, outputs: Mapping[str, Tensor], target: Tensor, batch: Mapping[str, Tokens]) -> Tensor:
         whole = self.task.loss(outputs[""], target)
         if not self.unimodal:
             return whole.mean()
@@ -219,7 +252,8 @@ class Model(nn.Module):
             "dims": self.dims,
             "dim": self.dim,
             "unimodal": self.unimodal,
-            "encoders": self.encoder_specs,
+            "missing": self.stand_in.kind,
+            "encoders": {m: settled_specs(s, e) for (m, s), e in zip(self.encoder_specs.items(), self.encoders)},
             "fusion": self.fusion_spec,
             "task": {"name": _task_name(type(self.task)), **self.task.options},
             "task_state": self.task.state(),
@@ -294,7 +328,7 @@ def _rebuilt(path: Path) -> Model:
         if not isinstance(saved, dict) or saved.get("format") != FORMAT:
             raise DataError(f"{path}: not a model of this version of plait; expected the format {FORMAT!r}.")
         cls, options = find(Task, saved["task"], "task")
-        options = {k: saved[k] for k in ("encoders", "fusion", "dim", "unimodal")} | {
+        options = {k: saved[k] for k in ("encoders", "fusion", "dim", "unimodal", "missing")} | {
             "task": cls.restore(saved["task_state"], **options)
         }
         return Model(saved["dims"], options.pop("task"), **options)

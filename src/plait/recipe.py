@@ -36,6 +36,9 @@ class Train(_Section):
     """How a model is trained.
 
     ``balance``: where the split has a validation part, how far each head is to be trusted is fitted on it in the end.
+    ``distil``: weight in the loss by which the answer from a part of the modalities (``augment.drop``) is drawn to that
+    from all. ``modulate``: how strongly encoders that are ahead of the others are slowed down (0.1 to 1, say).
+    See `plait.training.missing`.
     """
 
     epochs: int = Field(60, ge=1)
@@ -48,6 +51,8 @@ class Train(_Section):
     patience: int = Field(10, ge=1)
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
     balance: bool = True
+    distil: float = Field(0.0, ge=0)
+    modulate: float = Field(0.0, ge=0)
     log: Literal["csv", "tensorboard"] = "csv"
     threads: int = Field(1, ge=1)
 
@@ -70,6 +75,9 @@ class NoisyCopies(RawNoise):
     share: float = Field(0.8, ge=0, le=1)
 
 
+_Share = Annotated[float, Field(ge=0, lt=1)]
+
+
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, dict | RawNoise) else value
 
@@ -82,13 +90,16 @@ class Rotate(_Section):
 
 
 class Augment(_Section):
-    """What is varied in training, never in evaluation. ``noise``: one or a list for each modality."""
+    """What is varied in training, never in evaluation. ``noise``: one or a list for each modality.
+
+    ``drop``: how often each modality of an item is hidden; two numbers go from the first epoch to the last.
+    """
 
     warp: float = Field(0.0, ge=0, lt=0.5)
     scale: dict[str, float] = Field(default_factory=dict)
     rotate: dict[str, Rotate] = Field(default_factory=dict)
     jitter: float = Field(0.0, ge=0)
-    drop: float = Field(0.1, ge=0, lt=1)
+    drop: _Share | tuple[_Share, _Share] = 0.1
     noise: dict[str, Annotated[list[NoisyCopies], BeforeValidator(_listed)]] = Field(default_factory=dict)
 
 
@@ -163,6 +174,8 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
         recipe.corpus.folder = _beside(path, recipe.corpus.folder)
     else:
         recipe.corpus = _beside(path, recipe.corpus)
+    if isinstance(recipe.model.get("from"), str):
+        recipe.model["from"] = _beside(path, recipe.model["from"], "model.from")
     return recipe
 
 
@@ -196,12 +209,12 @@ def dump_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(by_alias=True), sort_keys=False, allow_unicode=True, width=100)
 
 
-def _beside(recipe: Path, path: str) -> str:
+def _beside(recipe: Path, path: str, key: str = "corpus") -> str:
     """A path of the recipe: environment variables filled in, relative to the recipe's folder."""
 
     def value(found: re.Match[str]) -> str:
         if found[1] not in os.environ:
-            problem = f"{recipe}: corpus: the environment variable {found[1]} is not set."
+            problem = f"{recipe}: {key}: the environment variable {found[1]} is not set."
             raise ConfigError(f"{problem} Set it to the data's folder.")
         return os.environ[found[1]]
 

@@ -12,6 +12,21 @@ VARIANTS = [
     ("shared", {"summary": False, "own": "sum"}),
     ("shared", {"layers": 2, "heads": 2, "periods": [0.02, 10.0]}),
     ("concat", {"steps": 5, "recurrent": False}),
+    ("confidence", {"by": "entropy"}),
+    ("nearest", {"to": "fast", "within": 0.2}),
+    ("nearest", {"to": "fastest"}),
+    ("memory", {"to": "once", "own": "none"}),
+    ("crossmodal", {"causal": True}),
+    ("crossmodal", {"causal": True, "positions": "none", "layers": 1, "memory": 2}),
+    ("crossmodal", {"positions": "index", "own": "none"}),
+    ("bottleneck", {"tokens": 1, "layers": 1, "own": "none"}),
+    ("latents", {"latents": 3, "layers": 1, "own": "none"}),
+    ("mixture", {"top": 3, "own": "none"}),
+    ("gated", {"own": "none"}),
+    ("tensor_fusion", {"size": 4, "own": "none"}),
+    ("low_rank", {"rank": 1, "own": "none"}),
+    ("misa", {"own": "sum"}),
+    ("misa", {"own": "none"}),
 ]
 
 

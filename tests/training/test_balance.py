@@ -21,11 +21,11 @@ def test_a_head_that_is_sure_and_wrong_is_turned_down(tiny_recipe: Path, tmp_pat
     model, data = build_model(experiment, experiment.folds[0], features)
     right = torch.nn.functional.one_hot(data.targets, 4).float()
 
-    def addends(encoded: object, own: object) -> dict[int, torch.Tensor]:
+    def answers(encoded: object, own: object) -> tuple[torch.Tensor, torch.Tensor]:
         part = right[: len(next(iter(encoded.values())).mask)]  # type: ignore[attr-defined]
-        return {0: 3 * part, 1: 9 * part.roll(1, 0), 2: 0 * part}
+        return torch.stack([3 * part, 9 * part.roll(1, 0), 0 * part]), torch.ones(3, len(part))
 
-    model.addends = addends  # type: ignore[method-assign]
+    model.answers = answers  # type: ignore[method-assign]
     found = fit_balance(model, [ItemData(data.items, features, data.targets, experiment.modalities)])
     assert found[0] > 1
     assert found[1] < 0.4

@@ -9,17 +9,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from plait.errors import ConfigError
+from plait.parts import part_name
 from plait.tokens import Tokens
 
-__all__ = ["Fusion"]
+__all__ = ["Fusion", "Intermediate"]
 
 
 class Fusion(nn.Module, ABC):
     """Constructed as ``Cls(modalities, dim, *, options)``; every modality comes in width ``dim``.
 
-    A model's logits are ``joint_weight() * head(fused) + sum of weights()[m] * head_m(m)`` over the
-    modalities that are there. So early fusion gives its own modalities no weight of their own, late
-    fusion has no joint part, and intermediate fusion has both.
+    A model's output is `mix` of its heads' outputs: ``joint_weight() * head(fused) + sum of weights()[m] *
+    head_m(m)`` over the modalities that are there, unless overridden. So early fusion gives its own modalities
+    no weight of their own, late fusion has no joint part, and intermediate fusion has both.
 
     Laws (`plait.testing.check_fusion`): any subset of modalities (an all-False mask, or left out of the
     dict) gives a finite answer; the dict's order changes nothing; every present modality gets a gradient;
@@ -29,9 +31,23 @@ class Fusion(nn.Module, ABC):
     joint: ClassVar[bool] = True
     """Whether the fused tokens have a head of their own; without it `forward` may return no tokens."""
 
+    width: int = 0
+    """Numbers an item in a head's output, from `expect`."""
+
+    values: bool = False
+    """Whether those numbers are values in units, from `expect`; if not, logits of classes."""
+
     def __init__(self, modalities: list[str], dim: int) -> None:
         super().__init__()
         self.modalities, self.dim = list(modalities), dim
+
+    def expect(self, width: int, *, values: bool) -> None:
+        """Told once, by the model, before any weights are loaded: what the heads' outputs are.
+
+        Raises:
+            ConfigError: it cannot mix such outputs.
+        """
+        self.width, self.values = width, values
 
     @abstractmethod
     def forward(self, tokens: dict[str, Tokens]) -> Tokens:
@@ -45,6 +61,26 @@ class Fusion(nn.Module, ABC):
         """How much the joint head's logits count, [batch]. Default: 1."""
         return torch.ones_like(next(iter(tokens.values())).present, dtype=next(iter(tokens.values())).values.dtype)
 
+    def mix(
+        self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
+    ) -> Float[Tensor, "batch width"]:
+        """The model's output of its heads' outputs. Default: the weighted sum.
+
+        Args:
+            outputs: in the order of ``modalities``, then the joint head's if there is a joint part. What a
+                modality that is missing would say stands there too, with weight 0.
+            weights: from `weights` and `joint_weight`.
+        """
+        return (weights[..., None] * outputs).sum(0)
+
+    def loss(self, tokens: dict[str, Tokens]) -> Tensor | None:
+        """What training adds to the loss of the outputs, a scalar; None, the default, for nothing.
+
+        Args:
+            tokens: what `forward` got.
+        """
+        return None
+
     def complete(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
         """All modalities in the model's own order, cleaned; one left out becomes an empty sequence.
 
@@ -57,3 +93,39 @@ class Fusion(nn.Module, ABC):
         some = next(iter(tokens.values()))
         empty = Tokens(some.values[:, :0], some.times[:, :0], some.mask[:, :0])
         return {m: tokens[m].clean() if m in tokens else empty for m in self.modalities}
+
+
+class Intermediate(Fusion, ABC):
+    """A fusion whose joint head answers together with each modality's own.
+
+    Args:
+        modalities: their names.
+        dim: width of their tokens, and of the result.
+        own: how the modalities' own outputs add to the joint one: their ``mean`` over those that are there (so
+            it stays one answer's size, for numbers in units as for logits), or their ``sum``. A modality that is
+            alone then answers by its own head, as if the model had been made for it. ``none``: the joint head
+            answers alone, as in most papers.
+
+    Raises:
+        ConfigError: ``own`` is something else.
+    """
+
+    def __init__(self, modalities: list[str], dim: int, own: str) -> None:
+        super().__init__(modalities, dim)
+        if own not in ("mean", "sum", "none"):
+            raise ConfigError(f"{part_name(type(self))}: own is {own!r}; expected 'mean', 'sum' or 'none'.")
+        self.own = own
+
+    def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
+        there = super().weights(tokens)
+        if self.own == "sum":
+            return there
+        count = torch.stack(list(there.values())).sum(0).clamp(min=1)
+        return {m: one / count if self.own == "mean" else 0 * one for m, one in there.items()}
+
+    def joint_weight(self, tokens: dict[str, Tokens]) -> Float[Tensor, " batch"]:
+        """0 where one modality is alone and has an output of its own: there is nothing to fuse."""
+        if self.own == "none":
+            return super().joint_weight(tokens)
+        count = torch.stack([t.present for t in tokens.values()]).sum(0)
+        return (count != 1).to(next(iter(tokens.values())).values.dtype)

@@ -1,6 +1,8 @@
-"""Late fusion: each modality answers by itself; the answers are averaged."""
+"""Late fusion: each modality answers by itself; the answers are put together."""
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float
@@ -9,10 +11,28 @@ from torch import Tensor, nn
 from plait.fusion import Fusion
 from plait.tokens import Tokens
 
-__all__ = ["Late"]
+__all__ = ["Decision", "Late", "share"]
 
 
-class Late(Fusion):
+class Decision(Fusion, ABC):
+    """A fusion of the modalities' own outputs: there are no joint tokens.
+
+    `weights` says how much each output counts, from the tokens; `mix` may look at the outputs themselves.
+    """
+
+    joint = False
+
+    def forward(self, tokens: dict[str, Tokens]) -> Tokens:
+        """No tokens: there is nothing joint."""
+        some = next(iter(self.complete(tokens).values()))
+        return Tokens(some.values[:, :0], some.times[:, :0], some.mask[:, :0])
+
+    @abstractmethod
+    def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
+        """How much each modality's output counts; 0 where it is missing, above 0 where it is there."""
+
+
+class Late(Decision):
     """A weighted mean of the modalities' own outputs, with learned weights.
 
     The weights are the softmax of one learned number a modality over those that are there in the item, so
@@ -32,20 +52,22 @@ class Late(Fusion):
     {'a': [0.5, 1.0], 'b': [0.5, 0.0]}
     """
 
-    joint = False
-
     def __init__(self, modalities: list[str], dim: int) -> None:
         super().__init__(modalities, dim)
         self.trust = nn.Parameter(torch.zeros(len(self.modalities)))
 
-    def forward(self, tokens: dict[str, Tokens]) -> Tokens:
-        """No tokens: there is nothing joint."""
-        some = next(iter(self.complete(tokens).values()))
-        return Tokens(some.values[:, :0], some.times[:, :0], some.mask[:, :0])
-
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
         parts = self.complete(tokens)
         there = torch.stack([parts[m].present for m in self.modalities], 1)
-        low = torch.finfo(self.trust.dtype).min
-        share = torch.where(there, self.trust, low).softmax(1) * there  # the product: a row with nothing has no weights
-        return {m: share[:, i] for i, m in enumerate(self.modalities) if m in tokens}
+        found = share(self.trust.expand(there.shape), there)
+        return {m: found[:, i] for i, m in enumerate(self.modalities) if m in tokens}
+
+
+def share(scores: Tensor, there: Tensor, dim: int = 1) -> Tensor:
+    """Softmax of ``scores`` over what is there, 0 elsewhere; all 0 where nothing is.
+
+    >>> share(torch.zeros(1, 3), torch.tensor([[True, True, False]])).tolist()
+    [[0.5, 0.5, 0.0]]
+    """
+    low = torch.finfo(scores.dtype).min
+    return torch.where(there, scores, low).softmax(dim) * there  # the product: a row with nothing has no weights

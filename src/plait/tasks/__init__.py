@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -28,6 +30,12 @@ class Task(nn.Module, ABC):
 
     higher_is_better: ClassVar[bool] = True
 
+    values: ClassVar[bool] = False
+    """Whether outputs are values in units, so that the mean of two answers is one; if not, logits of classes."""
+
+    labelled: ClassVar[bool] = True
+    """Whether it learns from targets; if not, from the batches themselves (`plait.tasks.pretrain`)."""
+
     width: int
     """Numbers an item in the output (classes; 1 for a scalar)."""
 
@@ -35,6 +43,9 @@ class Task(nn.Module, ABC):
     def options(self) -> dict[str, Any]:
         """The options that it was made with, as a saved run keeps them: each is kept under its own name."""
         return {name: getattr(self, name) for name in options_of(type(self))}
+
+    def expect(self, dims: Mapping[str, int], dim: int) -> None:
+        """Told once, by the model, before any weights are loaded: widths of the features, and of the tokens."""
 
     @abstractmethod
     def head(self, dim: int) -> nn.Module:
@@ -51,6 +62,16 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Loss an item, [batch], of output [batch, width] and encoded targets [batch]."""
+
+    def gap(self, output: Tensor, teacher: Tensor) -> Tensor:
+        """How far an output is from another's, an item, [batch]: what distillation makes small.
+
+        Of values the mean square of the difference. Of logits the Kullback-Leibler divergence of the probabilities from
+        the teacher's (Hinton et al. 2015, "Distilling the knowledge in a neural network", at temperature 1).
+        """
+        if self.values:
+            return (output - teacher).square().mean(-1)
+        return F.kl_div(output.log_softmax(-1), teacher.log_softmax(-1), log_target=True, reduction="none").sum(-1)
 
     @abstractmethod
     def decode(self, output: Tensor) -> list[dict[str, Any]]:

@@ -46,6 +46,7 @@ class Regress(Task):
 
     main_metric = "mae"
     higher_is_better = False
+    values = True
     width = 1
 
     def __init__(

@@ -135,5 +135,7 @@ def _check_gradient(cls: type, encoder: Encoder, tokens: Tokens) -> None:
     reached = (size > 0).any(1) == tokens.present
     require(bool(reached.all()), cls, "gradient", "a row that is there gets none")
     for name, weight in encoder.named_parameters():
+        if not weight.requires_grad:
+            continue  # frozen on purpose
         bad = weight.grad is None or not bool(weight.grad.isfinite().all())
         require(not bad, cls, "gradient", f"parameter {name} gets none, or one that is not finite")

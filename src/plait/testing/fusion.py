@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from plait.errors import ConfigError
 from plait.fusion import Fusion
 from plait.testing.inputs import (
     difference,
@@ -26,6 +27,7 @@ from plait.tokens import Tokens, masked_mean_max
 __all__ = ["check_fusion"]
 
 DIM = 16
+WIDTH = 3
 NAMES = ["fast", "slow", "once"]
 Batch = dict[str, Tokens]
 
@@ -36,7 +38,8 @@ def check_fusion(cls: type[Fusion], **options: Any) -> None:
     Shape; masks; rows; padding; subsets (any of them gives finite answers and weights, the same whether a
     missing modality is masked or left out of the dict; weights are 0 where it is missing); order of the
     dict; gradient (to every modality that is there, through joint or own part); times (a shift of 12.5 s
-    shifts the output's times and nothing else); saving; export.
+    shifts the output's times and nothing else); mixing (of any subset's outputs, classes or values: finite, rows
+    by themselves, whatever a head of weight 0 says, and with a gradient to one that counts); saving; export.
 
     Args:
         cls: the class, constructed as ``cls([three names], 16, **options)``.
@@ -60,26 +63,30 @@ def check_fusion(cls: type[Fusion], **options: Any) -> None:
         gap = _apart(fusion, reloaded(fusion, _made(cls, options, seed=2)), batch)
         require(not gap, cls, "saving", f"loaded again, {gap}")
     _check_gradient(cls, fusion, batch)
+    for values in (False, True):
+        _check_mix(cls, options, batch, values)
     graph = exported(cls, _Both(fusion), batch)(batch)
     gap = difference(out, graph[0]) or _weights_apart(fusion.weights(batch), graph[1])
+    gap = gap or ("" if torch.allclose(_mixed(fusion, batch), graph[2], atol=1e-4) else "the mix of outputs differs")
     require(not gap, cls, "export", f"once exported, {gap}")
 
 
 class _Both(nn.Module):
-    """Tokens and weights in one forward pass."""
+    """Tokens, weights and a mix of outputs in one forward pass."""
 
     def __init__(self, fusion: Fusion) -> None:
         super().__init__()
         self.fusion = fusion
 
-    def forward(self, batch: Batch) -> tuple[Tokens, dict[str, Tensor]]:
-        return self.fusion(batch), self.fusion.weights(batch)
+    def forward(self, batch: Batch) -> tuple[Tokens, dict[str, Tensor], Tensor]:
+        return self.fusion(batch), self.fusion.weights(batch), _mixed(self.fusion, batch)
 
 
 def _made(cls: type[Fusion], options: dict[str, Any], seed: int = 1) -> Fusion:
     """A fusion whose parameters are no longer at their start, where some are 0 or alike."""
     with seeded(seed):
         fusion = cls(list(NAMES), DIM, **options).train()
+        fusion.expect(WIDTH, values=False)
         fusion(_batch())
         with torch.no_grad():
             for weight in fusion.parameters():
@@ -190,3 +197,43 @@ def _check_gradient(cls: type, fusion: Fusion, batch: Batch) -> None:
         require(bool((size[~t.mask] == 0).all()), cls, "masks", f"a gradient reaches what is masked of {m!r}")
         reached = torch.equal((size > 0).any(1), t.present)
         require(reached, cls, "gradient", f"{m!r} is there and gets none")
+
+
+def _heads(fusion: Fusion, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Outputs as heads would give them, [heads, batch, width], and their weights."""
+    named = fusion.weights(batch)
+    weights = [named[m] for m in NAMES] + ([fusion.joint_weight(batch)] if fusion.joint else [])
+    heads = torch.stack([masked_mean_max(batch[m])[:, : fusion.width] for m in NAMES])
+    joint = [heads.sum(0, keepdim=True)] if fusion.joint else []
+    return torch.cat([heads, *joint]), torch.stack(weights)
+
+
+def _mixed(fusion: Fusion, batch: Batch) -> Tensor:
+    return fusion.mix(*_heads(fusion, batch))
+
+
+def _check_mix(cls: type[Fusion], options: dict[str, Any], batch: Batch, values: bool) -> None:
+    with seeded(1):
+        fusion = cls(list(NAMES), DIM, **options)
+        try:
+            fusion.expect(1 if values else WIDTH, values=values)
+        except ConfigError:
+            return  # it says itself that it cannot
+    outputs, weights = (x.detach() for x in _heads(fusion.eval(), batch))
+    out = fusion.mix(outputs, weights)
+    require(tuple(out.shape) == (5, fusion.width), cls, "mixing", f"its shape is {tuple(out.shape)}")
+    require(bool(out.isfinite().all()), cls, "mixing", "it is not finite")
+    other = torch.where((weights == 0)[..., None], outputs + 3.0, outputs)
+    same = torch.allclose(out, fusion.mix(other, weights), atol=1e-4)
+    require(same, cls, "mixing", "what a head of weight 0 says changes the answer")
+    alone = torch.cat([fusion.mix(outputs[:, i : i + 1], weights[:, i : i + 1]) for i in range(5)])
+    require(torch.allclose(out, alone, atol=1e-4), cls, "mixing", "a row alone gives another answer")
+    free = outputs.clone().requires_grad_()
+    with seeded(3):
+        probe = torch.randn(out.shape)
+    (fusion.train().mix(free, weights) * probe).sum().backward()
+    size = torch.zeros(weights.shape) if free.grad is None else free.grad.abs().sum(-1)
+    require(bool(size.isfinite().all()), cls, "mixing", "its gradient is not finite")
+    # of an ordered choice (a median) not everyone is reached
+    reached = torch.equal((size > 0).any(0), (weights > 0).any(0))
+    require(reached, cls, "mixing", "no head of a row gets a gradient, or one of weight 0 does")

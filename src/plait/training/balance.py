@@ -31,16 +31,16 @@ def fit_balance(model: Model, views: Sequence[ItemData], shares: Sequence[float]
         shares: how much each view counts; all alike by default.
     """
     model.eval()
-    tables = [_addends(model, view) for view in views]
+    tables = [_answers(model, view) for view in views]
     target = torch.cat([view.targets for view in views])
     counts = torch.tensor([len(view) for view in views])
     weight = torch.tensor(list(shares or [1.0] * len(views))).repeat_interleave(counts)
-    addends = torch.cat(tables, 1)
-    free = torch.zeros(len(addends), requires_grad=True)
+    outputs, weights = (torch.cat(parts, 1) for parts in zip(*tables))
+    free = torch.zeros(len(outputs), requires_grad=True)
     optimizer = torch.optim.Adam([free], lr=0.05)
     for _ in range(ROUNDS):
         optimizer.zero_grad()
-        output = (free.exp()[:, None, None] * addends).sum(0)
+        output = model.fusion.mix(free.exp()[:, None, None] * outputs, weights)
         # a pull towards 1 that one item in a hundred would outweigh: heads that hardly matter stay as they are
         loss = (weight * model.task.loss(output, target)).sum() / weight.sum() + 0.01 * free.square().mean()
         loss.backward()
@@ -49,12 +49,12 @@ def fit_balance(model: Model, views: Sequence[ItemData], shares: Sequence[float]
     return model.balance.tolist()
 
 
-def _addends(model: Model, view: ItemData) -> Tensor:
-    """The addends of the output for every item, [modalities (and joint), items, width]."""
+def _answers(model: Model, view: ItemData) -> tuple[Tensor, Tensor]:
+    """For every item the heads' outputs [heads, items, width], and their weights [heads, items]."""
     rows = []
     with torch.inference_mode():
         for tokens, _, _ in loader(view, model.dims, batch=64):
             encoded = model.encode(tokens)
-            found = model.addends(encoded, model.combine(encoded))
-            rows.append(torch.stack([found[i] for i in sorted(found)]))
-    return torch.cat(rows, 1).clone()
+            rows.append(model.answers(encoded, model.combine(encoded)))
+    outputs, weights = (torch.cat(parts, 1).clone() for parts in zip(*rows))
+    return outputs, weights

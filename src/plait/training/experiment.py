@@ -50,7 +50,8 @@ def task_and_unit(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
     cls, _ = find(Task, name, "task")
     own = options_of(cls)
     task = {"name": name, **{k: v for k, v in options.items() if k in own}}
-    return task, {k: v for k, v in options.items() if k not in own}
+    unit = {k: v for k, v in options.items() if k not in own}
+    return task, unit if cls.labelled else {**unit, "labelled": False}
 
 
 @dataclass

@@ -32,8 +32,9 @@ from plait.training.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.noisy import noisy_sources
 from plait.training.run import Member, Run
+from plait.training.start import Start, check_unchanged
 
-__all__ = ["fit", "train_member"]
+__all__ = ["claim", "fit", "train_member"]
 
 
 def fit(
@@ -64,12 +65,10 @@ def fit(
         DataError: the corpus is not usable as the recipe says.
     """
     folder = Path(out)
-    _claim(folder, recipe, overwrite)
-    experiment = Experiment.of(recipe, open_corpus(recipe, folder))
-    members = [Member(seed, fold.name) for seed in recipe.train.seeds for fold in experiment.folds]
-    _write_info(folder, experiment, members)
+    experiment = claim(folder, recipe, overwrite=overwrite)
     experiment.prepare(Store(cache), pack=True, jobs=jobs, progress=progress)
-    todo = [m for m in members if m not in Run(folder).finished]
+    run = Run(folder)
+    todo = [m for m in run.members if m not in run.finished]
     if jobs > 1 and len(todo) > 1:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
             for done in [pool.submit(train_member, str(folder), m, str(cache), True) for m in todo]:
@@ -78,6 +77,24 @@ def fit(
         for member in todo:
             train_member(str(folder), member, str(cache), quiet)
     return Run(folder)
+
+
+def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *, overwrite: bool = False) -> Experiment:
+    """Make a folder the run of a recipe, all that is known before anything is trained; or find that it is already.
+
+    Args:
+        folder, recipe, overwrite: as for `fit`.
+        experiment: the recipe met with its corpus, where that is known already.
+
+    Raises:
+        ConfigError: it holds the run of another recipe.
+        DataError: the corpus is not usable as the recipe says.
+    """
+    _claim(folder, recipe, overwrite)
+    experiment = experiment or Experiment.of(recipe, open_corpus(recipe, folder))
+    members = [Member(seed, fold.name) for seed in recipe.train.seeds for fold in experiment.folds]
+    _write_info(folder, experiment, members)
+    return experiment
 
 
 def _claim(folder: Path, recipe: Recipe, overwrite: bool) -> None:
@@ -115,7 +132,18 @@ def _write_info(folder: Path, experiment: Experiment, members: Sequence[Member])
             for f in experiment.folds
         ],
     }
+    start = Start.of(experiment.recipe)
+    if start is not None:
+        info["from"] = start.record(members)
+        check_unchanged(folder, _held(folder).get("from"), info["from"])
     write_text(folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
+
+
+def _held(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` said before."""
+    held = folder / "run.json"
+    found: dict[str, Any] = json.loads(held.read_text(encoding="utf-8")) if held.exists() else {}
+    return found
 
 
 def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> None:
@@ -130,7 +158,9 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
     store = Store(cache)
     features = experiment.prepare(store, pack=True)
     torch.manual_seed(member.seed)
-    model, data = build_model(experiment, fold, features)
+    start = Start.of(run.recipe)
+    model, data = build_model(experiment, fold, features, start)
+    copied = None if start is None else start.begin(model, member, fold, experiment)
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.targets, experiment.modalities, noisy=noisy)
     if run.recipe.train.stop == "early" and not fold.valid:
@@ -142,7 +172,7 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
     log = train_model(
         place, model, train_data, valid, train=plan.train, augment=plan.augment, seed=member.seed, quiet=quiet
     )
-    if valid is not None and plan.train.balance:
+    if valid is not None and plan.train.balance and model.task.labelled:
         fit_balance(model, *_views(experiment, fold, features, model.task, noisy, valid))
     model.save(place)
     done = {
@@ -150,6 +180,7 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
         "log": log,
         "seconds": round(time.monotonic() - started, 1),
         "parameters": _count(model),
+        **({} if copied is None else {"copied": copied}),
     }
     write_text(place / "done.json", json.dumps(done))
 
@@ -190,8 +221,13 @@ def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
     return [0] * dim if scale == "all" else list(range(dim))
 
 
-def build_model(experiment: Experiment, fold: Fold, features: Features) -> tuple[Model, ItemData]:
-    """A fresh model for the training part of a fold, its scaling fitted there and nowhere else."""
+def build_model(
+    experiment: Experiment, fold: Fold, features: Features, start: Start | None = None
+) -> tuple[Model, ItemData]:
+    """A fresh model for the training part of a fold, its scaling fitted there and nowhere else.
+
+    What the recipe leaves open is as in ``start``, the run to be fine-tuned.
+    """
     recipe = experiment.recipe
     task = build(Task, experiment.task, [i.target for i in fold.train], where="task")
     data = _data(experiment, fold.train, features, task)
@@ -202,8 +238,10 @@ def build_model(experiment: Experiment, fold: Fold, features: Features) -> tuple
             raise DataError(f"streams.{m}: no training item has it. Take it out of the recipe or change the split.")
         dims[m] = rows[0].shape[1]
         plan = recipe.streams.get(m)
-        encoders[m] = (plan.encoder if plan else None) or default_encoder(data.typical_length(m))
-    model = Model(dims, task, encoders=encoders, fusion=recipe.fusion, **recipe.model)
+        held = start.encoder(m) if start else None
+        encoders[m] = (plan.encoder if plan else None) or held or default_encoder(data.typical_length(m))
+    options = ({"dim": start.dim} if start else {}) | {k: v for k, v in recipe.model.items() if k != "from"}
+    model = Model(dims, task, encoders=encoders, fusion=recipe.fusion, **options)
     for m in experiment.modalities:
         model.set_scale(m, *fit_scale(data.features(m), _groups(experiment, m, dims[m])))
     return model, data

@@ -14,6 +14,7 @@ from plait.recipe import Augment, Train
 from plait.tokens import Tokens
 from plait.tokens.augment import drop_modalities, gain, jitter, rotate, time_warp
 from plait.training.data import Batch
+from plait.training.missing import distilled_loss, drop_now, modulate
 
 __all__ = ["TrainingModule"]
 
@@ -28,6 +29,7 @@ class TrainingModule(L.LightningModule):
         self.model, self.train_plan, self.augment, self.seed = model, train, augment, seed
         self.steps, self.regular = steps, regular
         self._seen: list[tuple[Tensor, Tensor]] = []
+        self._step: tuple[dict[str, Tensor], Tensor, dict[str, Tokens]]
 
     def epoch_now(self) -> int:
         """The epoch that a data loader begins; right on resuming too, where `current_epoch` lags until it has begun."""
@@ -36,13 +38,36 @@ class TrainingModule(L.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         tokens, target, _ = batch
         torch.manual_seed(((self.seed + 1) * 100_003 + self.current_epoch) * 100_003 + index)
-        tokens = self.vary(tokens)
-        loss = self.model.loss(self.model(tokens), target, tokens)
+        if not self.model.task.labelled:
+            return self._learn(tokens, varied=True)
+        tokens, drop = self.vary(tokens), drop_now(self.augment.drop, self.current_epoch, self.train_plan.epochs)
+        if self.train_plan.distil:
+            loss, outputs = distilled_loss(self.model, tokens, target, drop=drop, weight=self.train_plan.distil)
+        else:
+            tokens = drop_modalities(tokens, drop) if drop else tokens
+            encoded = self.model.encode(tokens)
+            outputs = self.model.combine(encoded)
+            loss = self.model.loss(outputs, target, tokens, encoded)
+        self._step = (outputs, target, tokens)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
         return loss
 
+    def _learn(self, tokens: dict[str, Tokens], *, varied: bool) -> Tensor:
+        """The loss of a task without targets."""
+        drop = drop_now(self.augment.drop, self.current_epoch, self.train_plan.epochs)
+        views = [self.vary(dict(tokens)) if varied else tokens for _ in range(self.model.task.views)]
+        loss: Tensor = self.model.task.learn(self.model, views, drop)
+        rows = len(next(iter(tokens.values())).mask)
+        name = "train_loss" if varied else "valid_loss"
+        self.log(name, loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=rows)
+        return loss
+
+    def on_after_backward(self) -> None:
+        if self.train_plan.modulate and self.model.task.labelled:
+            modulate(self.model, *self._step, self.train_plan.modulate)
+
     def vary(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
-        """The augmentation of the recipe, on a whole batch."""
+        """The augmentation of the recipe on a whole batch, but that nothing is hidden."""
         plan = self.augment
         for m, turn in plan.rotate.items():
             tokens[m] = rotate(tokens[m], turn.degrees, turn.axis)
@@ -52,13 +77,19 @@ class TrainingModule(L.LightningModule):
             tokens = time_warp(tokens, plan.warp, self.regular)
         if plan.jitter:
             tokens = {m: jitter(t, self.model.spread(m), plan.jitter) for m, t in tokens.items()}
-        return drop_modalities(tokens, plan.drop) if plan.drop else tokens
+        return tokens
 
     def validation_step(self, batch: Batch, index: int) -> None:
         tokens, target, _ = batch
+        if not self.model.task.labelled:
+            torch.manual_seed(index)  # the same is hidden in every epoch
+            self._learn(tokens, varied=False)
+            return
         self._seen.append((self.model(tokens)[""], target))
 
     def on_validation_epoch_end(self) -> None:
+        if not self._seen:
+            return
         output = torch.cat([o for o, _ in self._seen])
         target = torch.cat([t for _, t in self._seen])
         self._seen.clear()

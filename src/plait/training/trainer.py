@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,9 +30,14 @@ class _History(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: dict[str, list[float]] = {}
+        self.started = 0.0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.started = time.process_time()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.rows.setdefault("epoch", []).append(trainer.current_epoch)
+        self.rows.setdefault("processor_seconds", []).append(time.process_time() - self.started)
         for name, value in trainer.callback_metrics.items():
             self.rows.setdefault(name, []).append(float(value))
         self.path.parent.mkdir(parents=True, exist_ok=True)

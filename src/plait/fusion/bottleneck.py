@@ -1,0 +1,104 @@
+"""Intermediate fusion: modalities speak to each other through a few tokens only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from plait.errors import ConfigError
+from plait.fusion import Intermediate
+from plait.fusion.pooling import summed
+from plait.tokens import Tokens, cat
+from plait.tokens.attention import AttentionLayer, Turn, relative, rotation
+
+__all__ = ["Bottleneck"]
+
+
+class Bottleneck(Intermediate):
+    """Attention bottlenecks, MBT (Nagrani et al. 2021, equations 6 to 9).
+
+    In each layer every modality's tokens, with layers of its own, attend to themselves and to the ``tokens``
+    bottleneck tokens; what the modalities that are there made of these is averaged and goes into the next layer.
+    So the cost is that of each modality alone. The token is the sum over the modalities that are there of a linear
+    map of the mean and maximum of its tokens, and one of the mean of the bottleneck (departure: the paper has a
+    class token a modality).
+
+    Args:
+        modalities: their names.
+        dim: width of the tokens, a multiple of ``2 * heads``.
+        tokens: bottleneck tokens.
+        layers: transformer layers of each modality.
+        heads: attention heads.
+        dropout: share set to 0 in training, but never of the attention weights.
+        periods: shortest and longest, seconds: see `Shared`. Bottleneck tokens have no time.
+        own: see `Intermediate`.
+
+    Raises:
+        ConfigError: widths, layers, tokens or periods that cannot be.
+
+    >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
+    >>> tuple(Bottleneck(["a", "b"], 16)({"a": t}).values.shape)
+    (2, 1, 16)
+    """
+
+    def __init__(
+        self,
+        modalities: list[str],
+        dim: int,
+        *,
+        tokens: int = 4,
+        layers: int = 2,
+        heads: int = 4,
+        dropout: float = 0.2,
+        periods: Sequence[float] = (0.05, 100.0),
+        own: str = "mean",
+    ) -> None:
+        super().__init__(modalities, dim, own)
+        if dim % (2 * heads) or min(tokens, layers) < 1 or len(periods) != 2 or not 0 < periods[0] < periods[1]:
+            raise ConfigError(
+                f"bottleneck: width {dim} with {heads} heads, {tokens} tokens, {layers} layers, periods "
+                f"{list(periods)} s; expected a width that 2 * heads divides, a token and a layer or more, and two "
+                "rising periods above 0."
+            )
+        self.heads, self.periods = heads, (float(periods[0]), float(periods[1]))
+        self.between = nn.Parameter(torch.randn(tokens, dim) * 0.02)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(AttentionLayer(dim, heads, 2 * dim, dropout, attention_dropout=0.0) for _ in self.modalities)
+            for _ in range(layers)
+        )
+        self.leave = nn.ModuleList(nn.LayerNorm(dim) for _ in self.modalities)
+        self.pool = nn.ModuleList(nn.Linear(2 * dim, dim) for _ in self.modalities)
+        self.last = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, dim))
+
+    def forward(self, tokens: dict[str, Tokens]) -> Tokens:
+        parts = list(self.complete(tokens).values())
+        since = relative(cat(parts)).split([t.mask.shape[1] for t in parts], 1)
+        turns = [self._turn(when) for when in since]
+        between = self.between.expand(len(parts[0].mask), -1, -1)
+        for layers in self.layers:
+            met = [self._layer(layer, t, between, turn) for layer, t, turn in zip(layers, parts, turns)]
+            parts, between = [t for t, _ in met], _averaged(between, [b for _, b in met], parts)
+        pieces = [t.with_values(norm(t.values)).clean() for t, norm in zip(parts, self.leave)]
+        out = summed(self.pool, pieces)
+        return out.with_values(out.values + self.last(between.mean(1, keepdim=True))).clean()
+
+    def _turn(self, since: Float[Tensor, "batch time"]) -> Turn:
+        """Angles of a modality's tokens, and none for the bottleneck tokens behind them."""
+        return rotation(nn.functional.pad(since, (0, len(self.between))), self.dim // self.heads, *self.periods)
+
+    @staticmethod
+    def _layer(layer: nn.Module, tokens: Tokens, between: Tensor, turn: Turn) -> tuple[Tokens, Tensor]:
+        keys = torch.cat([tokens.mask, torch.ones_like(between[..., 0], dtype=torch.bool)], 1)
+        x = layer(torch.cat([tokens.values, between], 1), turn, keys)
+        mine, shared = x.split([tokens.mask.shape[1], between.shape[1]], 1)
+        return tokens.with_values(mine).clean(), shared
+
+
+def _averaged(before: Tensor, after: list[Tensor], parts: list[Tokens]) -> Float[Tensor, "batch tokens dim"]:
+    """The mean over the modalities that are there; as before where none is."""
+    there = torch.stack([t.present for t in parts])[..., None, None]
+    mean = (torch.stack(after) * there).sum(0) / there.sum(0).clamp(min=1)
+    return torch.where(there.any(0), mean, before)

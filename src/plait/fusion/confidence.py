@@ -1,0 +1,78 @@
+"""Late fusion: in each item the surer modality counts more."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from plait.errors import ConfigError
+from plait.fusion import Fusion
+from plait.fusion.late import Decision, share
+from plait.fusion.pooling import pooled
+from plait.tokens import Tokens
+
+__all__ = ["Confidence"]
+
+
+class Confidence(Decision):
+    """A mean of the modalities' own outputs, weighted anew in every item.
+
+    By ``gate``: the weights are the softmax of one number a modality, a learned linear map of the mean and maximum
+    of its tokens (a gating network: Jacobs et al. 1991, "Adaptive mixtures of local experts"; at the start all count
+    alike). By ``entropy``: the softmax of minus the entropy of each modality's own probabilities, as a share of the
+    largest possible and times a learned sharpness: the surer counts more (as in Zhang et al. 2023, "Provable dynamic
+    fusion for low-quality multimodal data"; departure: they take the energy of the logits). No gradient goes
+    through the entropy, so that nobody is taught to be sure.
+
+    Args:
+        modalities: their names.
+        dim: width of their tokens.
+        by: ``gate`` or ``entropy``; values in units have no entropy.
+
+    Raises:
+        ConfigError: ``by`` is something else, or ``entropy`` of values in units (in `expect`).
+
+    >>> fusion = Confidence(["a", "b"], 4, by="entropy")
+    >>> fusion.expect(2, values=False)
+    >>> sure, unsure = torch.tensor([[9.0, 0.0]]), torch.tensor([[0.0, 0.1]])
+    >>> fusion.mix(torch.stack([sure, unsure]), torch.ones(2, 1)).round().tolist()
+    [[9.0, 0.0]]
+    """
+
+    def __init__(self, modalities: list[str], dim: int, *, by: str = "gate") -> None:
+        super().__init__(modalities, dim)
+        if by not in ("gate", "entropy"):
+            raise ConfigError(f"confidence: by is {by!r}; expected 'gate' or 'entropy'.")
+        self.by = by
+        if by == "entropy":
+            self.sharpness = nn.Parameter(torch.tensor(math.log(4.0)))
+        else:
+            self.gate = nn.ModuleList(nn.Linear(2 * dim, 1) for _ in self.modalities)
+            for one in self.gate:
+                nn.init.zeros_(one.weight)
+                nn.init.zeros_(one.bias)
+
+    def expect(self, width: int, *, values: bool) -> None:
+        super().expect(width, values=values)
+        if values and self.by == "entropy":
+            raise ConfigError("confidence: by is 'entropy', but values in units have none. Take by: gate, or classify.")
+
+    def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
+        if self.by == "entropy":
+            return Fusion.weights(self, tokens)
+        vectors, there = pooled(self.complete(tokens).values())
+        scores = torch.cat([gate(vectors[:, i]) for i, gate in enumerate(self.gate)], 1)
+        found = share(scores, there)
+        return {m: found[:, i] for i, m in enumerate(self.modalities) if m in tokens}
+
+    def mix(
+        self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
+    ) -> Float[Tensor, "batch width"]:
+        if self.by == "entropy":
+            logs = outputs.detach().log_softmax(-1)
+            entropy = -(logs.exp() * logs).sum(-1) / math.log(max(self.width, 2))
+            weights = share(-self.sharpness.exp() * entropy, weights > 0, dim=0)
+        return super().mix(outputs, weights)

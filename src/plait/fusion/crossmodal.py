@@ -1,0 +1,169 @@
+"""Intermediate fusion: every modality looks at every other one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from plait.errors import ConfigError
+from plait.fusion import Intermediate
+from plait.fusion.pooling import summed
+from plait.tokens import Tokens, cat
+from plait.tokens.attention import AttentionLayer, CrossLayer, Turn, causal_keys, relative, rotation
+
+__all__ = ["Crossmodal"]
+
+
+class Crossmodal(Intermediate):
+    """Multimodal transformer, MulT (Tsai et al. 2019): streams need no alignment.
+
+    For every ordered pair of modalities a transformer in which the one's tokens look at the other's, as these came
+    from their encoder; what a modality got from all the others, side by side, goes through a transformer of its own.
+    The token is the sum over the modalities that are there of a linear map of the mean and maximum of that.
+    Pairs grow with the square of the number of modalities. A pair whose source is missing leaves the tokens to the
+    feed-forward parts.
+
+    Departures from the paper: rotary positions in real seconds, and mean and maximum instead of the last token;
+    no dropout on the attention weights, so that the fused kernel is used in training too. ``positions`` of
+    ``index`` (sines of the place among the observed tokens) or ``none`` make all else as in the authors' code:
+    tokens scaled by the square root of the width and, if ``causal``, the mask by place.
+
+    Args:
+        modalities: their names.
+        dim: width of the tokens.
+        layers: of each pair's transformer.
+        memory: layers of each modality's own transformer after it.
+        heads: attention heads; ``2 * heads`` must divide the width with positions in ``seconds``, else ``heads``.
+        dropout: share set to 0 in training.
+        causal: whether no token sees a later one (by place: none more than the difference of the lengths ahead).
+        positions: ``seconds``, ``index`` or ``none``.
+        periods: shortest and longest, seconds: see `Shared`.
+        own: see `Intermediate`.
+
+    Raises:
+        ConfigError: widths, layers, periods or positions that cannot be.
+
+    >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
+    >>> tuple(Crossmodal(["a", "b"], 16)({"a": t}).values.shape)
+    (2, 1, 16)
+    """
+
+    def __init__(
+        self,
+        modalities: list[str],
+        dim: int,
+        *,
+        layers: int = 2,
+        memory: int = 1,
+        heads: int = 4,
+        dropout: float = 0.1,
+        causal: bool = False,
+        positions: str = "seconds",
+        periods: Sequence[float] = (0.05, 100.0),
+        own: str = "mean",
+    ) -> None:
+        super().__init__(modalities, dim, own)
+        _check(dim, heads, min(layers, memory), positions, periods)
+        self.heads, self.causal, self.positions = heads, causal, positions
+        self.periods = float(periods[0]), float(periods[1])
+        count = len(self.modalities)
+        # a single modality has nobody to look at: only its own transformer
+        self.sources = [[j for j in range(count) if j != i] for i in range(count)]
+        wide = max(count - 1, 1) * dim
+        self.pairs = nn.ModuleList(
+            nn.ModuleList(_stack(CrossLayer, layers, dim, heads, dropout) for _ in range(count - 1))
+            for _ in range(count)
+        )
+        self.norms = nn.ModuleList(nn.ModuleList(nn.LayerNorm(dim) for _ in range(count - 1)) for _ in range(count))
+        self.memory = nn.ModuleList(_stack(AttentionLayer, memory, wide, heads, dropout) for _ in range(count))
+        self.leave = nn.ModuleList(nn.LayerNorm(wide) for _ in range(count))
+        self.pool = nn.ModuleList(nn.Linear(2 * wide, dim) for _ in range(count))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: dict[str, Tokens]) -> Tokens:
+        return summed(self.pool, self.streams(tokens))
+
+    def streams(self, tokens: dict[str, Tokens]) -> list[Tokens]:
+        """Each modality's tokens after its last transformer, [batch, time_m, (modalities - 1) * dim] each."""
+        parts = list(self.complete(tokens).values())
+        ready = [t.with_values(self._enter(t)) for t in self._timed(parts)]
+        met = [self._meet(i, ready) for i in range(len(ready))]
+        return [t.with_values(self._remember(i, one)).clean() for i, (t, one) in enumerate(zip(parts, met))]
+
+    def _timed(self, parts: list[Tokens]) -> list[Tokens]:
+        """Times from the row's first observation of any modality on; or places among the observed."""
+        if self.positions != "seconds":
+            return [t._replace(times=(t.mask.cumsum(1) - 1).clamp(min=0).to(t.times.dtype)) for t in parts]
+        since = relative(cat(parts)).split([t.mask.shape[1] for t in parts], 1)
+        return [t._replace(times=when) for t, when in zip(parts, since)]
+
+    def _enter(self, tokens: Tokens) -> Float[Tensor, "batch time dim"]:
+        if self.positions == "seconds":
+            return self.dropout(tokens.values)
+        x = self.dim**0.5 * tokens.values
+        return self.dropout(x + _sines(tokens.times, self.dim) if self.positions == "index" else x)
+
+    def _turn(self, tokens: Tokens, dim: int) -> Turn | None:
+        return rotation(tokens.times, dim // self.heads, *self.periods) if self.positions == "seconds" else None
+
+    def _meet(self, target: int, parts: list[Tokens]) -> Tokens:
+        """What a modality gets from all the others, side by side."""
+        mine, found = parts[target], []
+        for source, layers, norm in zip(self.sources[target], self.pairs[target], self.norms[target]):
+            x, other = mine.values, parts[source]
+            turns = self._turn(mine, self.dim), self._turn(other, self.dim)
+            keys = self._keys(mine, other)
+            for layer in layers:
+                x = layer(x, other.values, keys=keys, turn=turns[0], turn_source=turns[1])
+            found.append(norm(x))
+        return mine.with_values(torch.cat(found, -1)) if found else mine
+
+    def _remember(self, target: int, tokens: Tokens) -> Float[Tensor, "batch time wide"]:
+        x = tokens.values if self.positions == "seconds" else tokens.dim**0.5 * tokens.values
+        if x.shape[1]:
+            keys = self._keys(tokens, tokens)
+            keys = keys | ~keys.any(-1, keepdim=True)  # a query that may see nothing is masked itself
+            turn = self._turn(tokens, tokens.dim)
+            for layer in self.memory[target]:
+                x = layer(x, turn, keys)
+        return self.leave[target](x)
+
+    def _keys(
+        self, mine: Tokens, other: Tokens
+    ) -> Bool[Tensor, "batch other_time"] | Bool[Tensor, "batch time other_time"]:
+        if not self.causal:
+            return other.mask
+        if self.positions == "seconds":
+            return causal_keys(mine.times, other.times, other.mask)
+        ahead = (mine.mask.sum(1, keepdim=True) - other.mask.sum(1, keepdim=True)).abs()
+        return causal_keys(mine.times + ahead, other.times, other.mask)
+
+
+def _check(dim: int, heads: int, layers: int, positions: str, periods: Sequence[float]) -> None:
+    if positions not in ("seconds", "index", "none"):
+        raise ConfigError(f"crossmodal: positions is {positions!r}; expected 'seconds', 'index' or 'none'.")
+    parts = 2 * heads if positions == "seconds" else heads
+    if dim % parts or layers < 1 or len(periods) != 2 or not 0 < periods[0] < periods[1]:
+        raise ConfigError(
+            f"crossmodal: width {dim} with {heads} heads, {layers} layers, periods {list(periods)} s; expected a "
+            f"width that {parts} divides, a layer or more, and two rising periods above 0."
+        )
+
+
+def _stack(
+    kind: type[CrossLayer] | type[AttentionLayer], layers: int, dim: int, heads: int, dropout: float
+) -> nn.ModuleList:
+    more = {"attention_dropout": 0.0} if kind is AttentionLayer else {}
+    return nn.ModuleList(kind(dim, heads, 4 * dim, dropout, activation=nn.ReLU, **more) for _ in range(layers))
+
+
+def _sines(place: Float[Tensor, "batch time"], dim: int) -> Float[Tensor, "batch time dim"]:
+    """Sines, then cosines, of the place counted from 1 (Vaswani et al. 2017, as in the authors' code)."""
+    half = dim // 2
+    rate = 10000.0 ** (-torch.arange(half, dtype=place.dtype, device=place.device) / max(half - 1, 1))
+    angle = (place[..., None] + 1) * rate
+    found = torch.cat([angle.sin(), angle.cos()], -1)
+    return torch.nn.functional.pad(found, (0, dim - 2 * half))

@@ -1,0 +1,95 @@
+"""Intermediate fusion: a few learned tokens read all modalities, however long they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from plait.errors import ConfigError
+from plait.fusion import Intermediate
+from plait.fusion.pooling import one_token
+from plait.tokens import Tokens, cat
+from plait.tokens.attention import AttentionLayer, CrossLayer, relative
+
+__all__ = ["Latents"]
+
+
+class Latents(Intermediate):
+    """Perceiver (Jaegle et al. 2021): ``latents`` learned vectors attend to all tokens, then to each other.
+
+    Each of the ``layers`` reads the tokens of all modalities once more (with weights of its own). Each token comes
+    with a learned vector of its modality and a linear map of sines and cosines of its seconds since the item's
+    first observation (departure: added, not put beside it). Time and memory are linear in the tokens, so that it
+    suits streams that were not shortened. The result is the latents, as so many tokens at the item's mean time.
+
+    Args:
+        modalities: their names.
+        dim: width of the tokens, a multiple of ``heads``.
+        latents: how many.
+        layers: times that they read and talk.
+        heads: attention heads.
+        dropout: share set to 0 in training, but never of the attention weights.
+        periods: shortest and longest of the sines, seconds.
+        waves: how many.
+        own: see `Intermediate`.
+
+    Raises:
+        ConfigError: widths, layers, latents or periods that cannot be.
+
+    >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
+    >>> tuple(Latents(["a", "b"], 16, latents=8)({"a": t}).values.shape)
+    (2, 8, 16)
+    """
+
+    def __init__(
+        self,
+        modalities: list[str],
+        dim: int,
+        *,
+        latents: int = 16,
+        layers: int = 2,
+        heads: int = 4,
+        dropout: float = 0.2,
+        periods: Sequence[float] = (0.1, 100.0),
+        waves: int = 8,
+        own: str = "mean",
+    ) -> None:
+        super().__init__(modalities, dim, own)
+        if dim % heads or min(latents, layers, waves) < 1 or len(periods) != 2 or not 0 < periods[0] < periods[1]:
+            raise ConfigError(
+                f"latents: width {dim} with {heads} heads, {latents} latents, {layers} layers, {waves} waves, periods "
+                f"{list(periods)} s; expected heads that divide the width, one or more of each, and two rising "
+                "periods above 0."
+            )
+        self.latents = nn.Parameter(torch.randn(latents, dim) * 0.02)
+        self.enter = nn.ModuleList(nn.LayerNorm(dim) for _ in self.modalities)
+        self.kind = nn.Parameter(torch.randn(len(self.modalities), dim) * 0.02)
+        self.register_buffer("period", torch.logspace(0, 1, waves, periods[1] / periods[0]) * periods[0])
+        self.place = nn.Linear(2 * waves, dim, bias=False)
+        self.read = nn.ModuleList(CrossLayer(dim, heads, 2 * dim, dropout) for _ in range(layers))
+        self.talk = nn.ModuleList(
+            AttentionLayer(dim, heads, 2 * dim, dropout, attention_dropout=0.0) for _ in range(layers)
+        )
+        self.leave = nn.LayerNorm(dim)
+
+    def forward(self, tokens: dict[str, Tokens]) -> Tokens:
+        parts = list(self.complete(tokens).values())
+        every = cat([t.with_values(norm(t.values) + kind) for t, norm, kind in zip(parts, self.enter, self.kind)])
+        source = every.values + self.place(self._waves(relative(every)))
+        x = self.latents.expand(len(source), -1, -1)
+        for read, talk in zip(self.read, self.talk):
+            x = talk(read(x, source, keys=every.mask), None, None)
+        return self._tokens(parts, self.leave(x))
+
+    def _waves(self, since: Float[Tensor, "batch time"]) -> Float[Tensor, "batch time twice_waves"]:
+        angle = 2 * torch.pi * since[..., None] / self.period
+        return torch.cat([angle.sin(), angle.cos()], -1)
+
+    @staticmethod
+    def _tokens(parts: list[Tokens], values: Float[Tensor, "batch latents dim"]) -> Tokens:
+        one = one_token(parts, values[:, 0])
+        count = values.shape[1]
+        return Tokens(values, one.times.expand(-1, count), one.mask.expand(-1, count)).clean()

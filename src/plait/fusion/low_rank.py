@@ -1,0 +1,65 @@
+"""Intermediate fusion: the products of tensor fusion without the tensor."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from plait.errors import ConfigError
+from plait.fusion import Intermediate
+from plait.fusion.pooling import one_token, pooled
+from plait.fusion.tensor_fusion import with_one
+from plait.tokens import Tokens
+
+__all__ = ["LowRank"]
+
+
+class LowRank(Intermediate):
+    """Low-rank multimodal fusion (Liu et al. 2018).
+
+    A linear map of the outer product of ``[1, z_m]`` of all modalities, whose weights are a sum of ``rank`` products
+    of one factor a modality. So it costs as much as a linear layer a modality, however many there are. ``z_m`` are
+    the mean and maximum of a modality's tokens; a missing modality is ``[1, 0 ...]``. The ranks are summed with
+    learned weights, as in the authors' code.
+
+    Args:
+        modalities: their names.
+        dim: width of their tokens, and of the result.
+        rank: terms of the sum.
+        dropout: share of the pooled numbers set to 0 in training.
+        own: see `Intermediate`.
+
+    Raises:
+        ConfigError: a rank below 1.
+
+    >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
+    >>> tuple(LowRank(["a", "b"], 16)({"a": t}).values.shape)
+    (2, 1, 16)
+    """
+
+    def __init__(
+        self, modalities: list[str], dim: int, *, rank: int = 4, dropout: float = 0.2, own: str = "mean"
+    ) -> None:
+        super().__init__(modalities, dim, own)
+        if rank < 1:
+            raise ConfigError(f"low_rank: rank {rank}; expected 1 or more.")
+        self.dropout = nn.Dropout(dropout)
+        # of such a size that every term's product has variance 1
+        self.factors = nn.ParameterList(
+            torch.randn(rank, 2 * dim + 1, dim) / (2 * dim + 1) ** 0.5 for _ in self.modalities
+        )
+        self.terms = nn.Parameter(torch.full((rank,), rank**-0.5))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, tokens: dict[str, Tokens]) -> Tokens:
+        parts = list(self.complete(tokens).values())
+        vectors, _ = pooled(parts)
+        return one_token(parts, self.product(list(self.dropout(vectors).unbind(1))))
+
+    def product(self, small: list[Float[Tensor, "batch size"]]) -> Float[Tensor, "batch dim"]:
+        """The map of the outer product of ``[1, z]`` of all."""
+        found = torch.ones_like(self.bias)
+        for one, factor in zip(small, self.factors):
+            found = found * torch.einsum("bs,rsd->brd", with_one(one), factor)
+        return torch.einsum("r,brd->bd", self.terms, found) + self.bias

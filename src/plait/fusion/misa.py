@@ -1,0 +1,162 @@
+"""Intermediate fusion: what modalities share, and what each has for itself."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from plait.errors import ConfigError
+from plait.fusion import Intermediate
+from plait.fusion.pooling import one_token, pooled
+from plait.tokens import Tokens
+from plait.tokens.attention import AttentionLayer
+
+__all__ = ["Misa", "moment_distance", "overlap"]
+
+MOMENTS = 5
+"""How many moments the distributions are compared by, as in the paper."""
+
+
+class Misa(Intermediate):
+    """Modality-invariant and -specific representations (Hazarika et al. 2020).
+
+    Each modality's mean and maximum are mapped to one vector, and that to a shared one (by a map common to all) and
+    a private one (by its own). Three losses beside the task's: the distributions of the shared vectors are alike
+    (central moment discrepancy), shared and private ones and private ones of two modalities are orthogonal over the
+    batch, and together they give the vector back. All
+    vectors attend to each other in one transformer layer, and the token is a map of them side by side. A missing
+    modality is left out of all of it: the losses compare the items that have both.
+
+    Departure from the paper: pre-norm instead of post-norm in the transformer layer, and GELU within it.
+
+    Args:
+        modalities: their names.
+        dim: width of their tokens, and of the result.
+        similarity: weight of the first loss; as the others, the paper's choice for CMU-MOSI.
+        difference: weight of the second.
+        reconstruction: weight of the third.
+        heads: attention heads.
+        dropout: share set to 0 in training.
+        own: see `Intermediate`.
+
+    Raises:
+        ConfigError: ``heads`` does not divide the width.
+
+    >>> t = Tokens(torch.randn(4, 6, 16), torch.arange(6.0).expand(4, 6), torch.ones(4, 6) > 0)
+    >>> fusion = Misa(["a", "b"], 16)
+    >>> tuple(fusion({"a": t}).values.shape), fusion.loss({"a": t, "b": t}).ndim
+    ((4, 1, 16), 0)
+    """
+
+    def __init__(
+        self,
+        modalities: list[str],
+        dim: int,
+        *,
+        similarity: float = 1.0,
+        difference: float = 0.3,
+        reconstruction: float = 1.0,
+        heads: int = 2,
+        dropout: float = 0.2,
+        own: str = "mean",
+    ) -> None:
+        super().__init__(modalities, dim, own)
+        if dim % heads:
+            raise ConfigError(f"misa: width {dim} with {heads} heads; expected heads that divide it.")
+        self.similarity, self.difference, self.reconstruction = similarity, difference, reconstruction
+        count = len(self.modalities)
+        self.enter = nn.ModuleList(
+            nn.Sequential(nn.Linear(2 * dim, dim), nn.ReLU(), nn.LayerNorm(dim)) for _ in range(count)
+        )
+        self.shared = nn.Linear(dim, dim)
+        self.private = nn.ModuleList(nn.Linear(dim, dim) for _ in range(count))
+        self.back = nn.ModuleList(nn.Linear(dim, dim) for _ in range(count))
+        self.layer = AttentionLayer(dim, heads, 2 * dim, dropout)
+        self.leave = nn.Sequential(
+            nn.Linear(2 * count * dim, 2 * dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim)
+        )
+
+    def forward(self, tokens: dict[str, Tokens]) -> Tokens:
+        parts = list(self.complete(tokens).values())
+        vectors, there = pooled(parts)
+        _, shared, private = self.spaces(vectors)
+        known = torch.cat([there, there], 1)
+        met = self.layer(torch.cat([shared, private], 1), None, known | ~known.any(1, keepdim=True))
+        return one_token(parts, self.leave(torch.where(known[..., None], met, 0.0).flatten(1)))
+
+    def spaces(self, vectors: Float[Tensor, "batch modalities wide"]) -> tuple[Tensor, Tensor, Tensor]:
+        """One vector a modality, its shared and its private one, [batch, modalities, dim] each."""
+        whole = torch.stack([enter(vectors[:, i]) for i, enter in enumerate(self.enter)], 1)
+        private = torch.stack([own(whole[:, i]) for i, own in enumerate(self.private)], 1)
+        return whole, self.shared(whole).sigmoid(), private.sigmoid()
+
+    def loss(self, tokens: dict[str, Tokens]) -> Tensor | None:
+        """The three losses, weighted."""
+        vectors, there = pooled(self.complete(tokens).values())
+        whole, shared, private = self.spaces(vectors)
+        count = range(len(self.modalities))
+        pairs = list(combinations(count, 2))
+        alike = [moment_distance(shared[:, i], shared[:, j], there[:, i], there[:, j]) for i, j in pairs]
+        apart = [overlap(shared[:, i], private[:, i], there[:, i]) for i in count]
+        apart += [overlap(private[:, i], private[:, j], there[:, i] & there[:, j]) for i, j in pairs]
+        again = torch.stack([back(shared[:, i] + private[:, i]) for i, back in enumerate(self.back)], 1)
+        lost = ((again - whole).square() * there[..., None]).sum() / (there.sum().clamp(min=1) * self.dim)
+        near = torch.stack(alike).mean() if alike else lost.new_zeros(())
+        return self.similarity * near + self.difference * torch.stack(apart).sum() + self.reconstruction * lost
+
+
+def moment_distance(
+    a: Float[Tensor, "batch dim"],
+    b: Float[Tensor, "batch dim"],
+    there_a: Bool[Tensor, " batch"],
+    there_b: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """Central moment discrepancy (Zellinger et al. 2017) of the rows that are there, of numbers from 0 to 1.
+
+    >>> x, yes = torch.rand(5, 3), torch.ones(5) > 0
+    >>> bool(moment_distance(x, x.flip(0), yes, yes) < 1e-3)
+    True
+    """
+    (mean_a, centred_a), (mean_b, centred_b) = _centred(a, there_a), _centred(b, there_b)
+    gap = _length(mean_a - mean_b)
+    for k in range(2, MOMENTS + 1):
+        gap = gap + _length(_mean(centred_a**k, there_a) - _mean(centred_b**k, there_b))
+    return gap * (there_a.any() & there_b.any())
+
+
+def overlap(
+    a: Float[Tensor, "batch dim"], b: Float[Tensor, "batch dim"], there: Bool[Tensor, " batch"]
+) -> Float[Tensor, ""]:
+    """How far two sets of vectors are from orthogonal over the batch: 0 if no direction of one follows the other.
+
+    The mean square of the products of their numbers, summed over the items that are there, after the mean is taken
+    off and each row brought to length 1 (Bousmalis et al. 2016, "Domain separation
+    networks", as in the authors' code of MISA).
+
+    >>> x = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    >>> round(float(overlap(x, x, torch.ones(2) > 0)), 3)
+    1.0
+    """
+    a, b = (_unit(_centred(x, there)[1]) for x in (a, b))
+    return (a.T @ b).square().mean()
+
+
+def _mean(x: Tensor, there: Tensor) -> Tensor:
+    return (x * there[:, None]).sum(0) / there.sum().clamp(min=1)
+
+
+def _centred(x: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    mean = _mean(x, there)
+    return mean, (x - mean) * there[:, None]
+
+
+def _length(x: Tensor) -> Tensor:
+    # the square root has no slope at 0, where two modalities with the same vectors are
+    return (x.square().sum() + 1e-12).sqrt()
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / (x.square().sum(1, keepdim=True) + 1e-12).sqrt()

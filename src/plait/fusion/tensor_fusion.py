@@ -1,0 +1,75 @@
+"""Intermediate fusion: products of every number of one modality with every number of the others."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from plait.errors import ConfigError
+from plait.fusion import Intermediate
+from plait.fusion.pooling import one_token, pooled
+from plait.tokens import Tokens
+
+__all__ = ["TensorFusion", "with_one"]
+
+LIMIT = 2**20
+"""Products an item at most: more would need a layer of some hundred million weights behind them."""
+
+
+class TensorFusion(Intermediate):
+    """Tensor fusion network (Zadeh et al. 2017): the outer product of ``[1, z_m]`` of all.
+
+    ``z_m`` are ``size`` numbers of the mean and maximum of a modality's tokens. So the tensor holds each modality's
+    numbers, all products of two, and so on up to all modalities; then two layers with ReLU, as in the paper. A
+    missing modality is ``[1, 0 ...]``: what is left is the tensor of the others.
+
+    Args:
+        modalities: their names.
+        dim: width of their tokens, and of the result.
+        size: numbers that each modality is reduced to.
+        dropout: share of the products set to 0 in training.
+        own: see `Intermediate`.
+
+    Raises:
+        ConfigError: no size, or more than a million products.
+
+    >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
+    >>> fusion = TensorFusion(["a", "b"], 16, size=4)
+    >>> tuple(fusion({"a": t}).values.shape), fusion.after[1].in_features
+    ((2, 1, 16), 25)
+    """
+
+    def __init__(
+        self, modalities: list[str], dim: int, *, size: int = 16, dropout: float = 0.3, own: str = "mean"
+    ) -> None:
+        super().__init__(modalities, dim, own)
+        products = (size + 1) ** len(self.modalities)
+        if size < 1 or products > LIMIT:
+            raise ConfigError(
+                f"tensor_fusion: {len(self.modalities)} modalities of size {size} make {products:,} products an "
+                f"item; expected at least a size of 1 and at most {LIMIT:,}. Lower the size, or take low_rank."
+            )
+        self.reduce = nn.ModuleList(nn.Sequential(nn.Linear(2 * dim, size), nn.ReLU()) for _ in self.modalities)
+        self.after = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(products, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU()
+        )
+
+    def forward(self, tokens: dict[str, Tokens]) -> Tokens:
+        parts = list(self.complete(tokens).values())
+        vectors, there = pooled(parts)
+        small = [one(vectors[:, i]) * there[:, i : i + 1] for i, one in enumerate(self.reduce)]
+        return one_token(parts, self.after(self.products(small)))
+
+    @staticmethod
+    def products(small: list[Float[Tensor, "batch size"]]) -> Float[Tensor, "batch products"]:
+        """The outer product of ``[1, z]`` of all, flattened: the last one's index runs fastest."""
+        tensor = with_one(small[0])
+        for one in small[1:]:
+            tensor = torch.einsum("bp,bz->bpz", tensor, with_one(one)).flatten(1)
+        return tensor
+
+
+def with_one(values: Float[Tensor, "batch size"]) -> Tensor:
+    """``[1, values]``."""
+    return torch.cat([torch.ones_like(values[:, :1]), values], 1)

@@ -1,0 +1,183 @@
+"""No question at all: encoders and fusion learn from the streams themselves, to be fine-tuned on a task later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from plait.errors import ConfigError
+from plait.joint.contrastive import CONTRASTS, Contrast
+from plait.joint.masked import Reconstruct, hide_spans
+from plait.tasks import Target, Task
+from plait.tokens import Tokens, cat, masked_mean_max
+from plait.tokens.augment import drop_modalities
+
+__all__ = ["Learner", "Pretrain"]
+
+
+class Learner(Protocol):
+    """What `Pretrain` needs of a `plait.model.Model`."""
+
+    fusion: Any
+
+    def prepare(self, modality: str, tokens: Tokens) -> Tokens: ...
+
+    def encode(self, batch: Mapping[str, Tokens]) -> dict[str, Tokens]: ...
+
+    def combine(self, encoded: Mapping[str, Tokens]) -> dict[str, Tensor]: ...
+
+
+class Pretrain(Task):
+    """Contrastive and masked pre-training of any set of streams, with any of them missing; no labels are read.
+
+    Each step makes ``views`` copies of a batch, each varied anew (the recipe's ``augment``), with other spans hidden.
+    Loss: ``contrastive`` times the mean over every two embeddings of an item (each modality's and the model's whole,
+    of every copy; see `plait.joint.contrastive.Contrast`), plus ``masked`` times the error of what was hidden, told
+    from the item's tokens before and after the fusion (see `plait.joint.masked.Reconstruct`). A modality that
+    ``augment.drop`` hides has to be told from the others altogether. Contrast and reconstruction together as in
+    Huang et al. 2023 ("Contrastive masked autoencoders are stronger vision learners"), over modalities as in
+    Gong et al. 2023 ("Contrastive audio-visual masked autoencoder"), without their transformers.
+
+    A run of it answers `plait predict` with embeddings, and is fine-tuned by ``model: {from: RUN}`` in another recipe.
+
+    Args:
+        targets: not looked at.
+        width: of the embeddings.
+        contrast: ``info_nce``, ``sigmoid``, ``cca`` or ``none``.
+        temperature: of the contrast, at the start.
+        contrastive: weight of the contrast.
+        masked: weight of the reconstruction; 0 leaves it out.
+        share: of the time of each modality that is hidden.
+        span: length of what is hidden in one piece, as a share of the item's length.
+        views: copies of each item in a step.
+        dropout: share of the pooled numbers that a projection sets to 0 in training.
+
+    Raises:
+        ConfigError: an option outside its range, or nothing to learn from.
+
+    >>> task = Pretrain([], width=8)
+    >>> task.decode(torch.ones(1, 8))[0]["embedding"][:2]
+    [0.3535533845424652, 0.3535533845424652]
+    """
+
+    main_metric = "loss"
+    higher_is_better = False
+    values = True
+    labelled = False
+
+    def __init__(
+        self,
+        targets: list[Target],
+        *,
+        width: int = 64,
+        contrast: str = "info_nce",
+        temperature: float = 0.1,
+        contrastive: float = 1.0,
+        masked: float = 1.0,
+        share: float = 0.5,
+        span: float = 0.1,
+        views: int = 2,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        _check(width, views, {"share": share, "span": span, "dropout": dropout}, contrastive, masked)
+        if contrast not in CONTRASTS or not (contrastive * (contrast != "none") or masked):
+            raise ConfigError(
+                f"pretrain: contrast {contrast!r} of weight {contrastive}, masked {masked}; expected one of "
+                f"{', '.join(CONTRASTS)}, and one weight above 0."
+            )
+        self.width, self.contrast, self.temperature, self.contrastive = width, contrast, temperature, contrastive
+        self.masked, self.share, self.span, self.views, self.dropout = masked, share, span, views, dropout
+        self.compare = Contrast(contrast, temperature)
+        self.ask: Reconstruct | None = None
+
+    def expect(self, dims: Mapping[str, int], dim: int) -> None:
+        self.ask = Reconstruct(dims, dim) if self.masked else None
+
+    def head(self, dim: int) -> nn.Module:
+        return _Projection(dim, self.width, self.dropout)
+
+    def learn(self, model: Learner, views: Sequence[Mapping[str, Tokens]], drop: float) -> Tensor:
+        """Loss of a batch, as the module of training asks for it.
+
+        Args:
+            model: whose encoders, fusion and projections learn.
+            views: copies of one batch, varied; its rows are the same items in each.
+            drop: how often each modality of an item is hidden altogether.
+        """
+        embeddings, there, losses = list[Tensor](), list[Tensor](), list[Tensor]()
+        for view in views:
+            shown = hide_spans(drop_modalities(view, drop) if drop else view, self.share, self.span)
+            encoded = model.encode(shown)
+            outputs = model.combine(encoded)
+            seen = {m: t.present for m, t in encoded.items()}
+            embeddings += [outputs[m] for m in seen] + [outputs[""]]
+            there += [*seen.values(), torch.stack([*seen.values()]).any(0)]
+            if self.ask is not None:
+                truth = {m: model.prepare(m, t) for m, t in view.items()}
+                losses.append(self.ask(truth, shown, cat([model.fusion(dict(encoded)), *encoded.values()])))
+        contrast = self.contrastive * self.compare(embeddings, torch.stack(there, 1))
+        return contrast + self.masked * torch.stack(losses).mean() if losses else contrast
+
+    def encode(self, targets: list[Target]) -> Tensor:
+        """Zeros: nothing is asked."""
+        return torch.zeros(len(targets))
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        _nothing()
+
+    def decode(self, output: Tensor) -> list[dict[str, Any]]:
+        """``{"embedding": [...]}``, of length 1, an item."""
+        return [{"embedding": row.tolist()} for row in self.scores(output)]
+
+    def scores(self, output: Tensor) -> NDArray[np.float64]:
+        """Embeddings of length 1, [items, width]."""
+        return nn.functional.normalize(output.detach(), dim=-1).cpu().numpy().astype(np.float64)
+
+    def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
+        _nothing()
+
+    def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
+        _nothing()
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def restore(cls, state: dict[str, Any], **options: Any) -> Pretrain:
+        return cls([], **options)
+
+
+class _Projection(nn.Module):
+    """Tokens to an embedding: mean and maximum, one hidden layer (SimCLR's projection head), thrown away afterwards."""
+
+    def __init__(self, dim: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(2 * dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, width)
+        )
+
+    def forward(self, tokens: Tokens) -> Tensor:
+        """[batch, time, dim] -> [batch, width]."""
+        return self.layers(masked_mean_max(tokens))
+
+
+def _nothing() -> NoReturn:
+    raise ConfigError(
+        "a pre-trained run has no answers that could be scored. Fine-tune it: a recipe with a task of its own "
+        "and model: {from: RUN}."
+    )
+
+
+def _check(width: int, views: int, shares: Mapping[str, float], *weights: float) -> None:
+    fits = all(0 <= v < 1 for v in shares.values()) and shares["span"] > 0
+    if width < 1 or views < 1 or not fits or min(weights) < 0:
+        raise ConfigError(
+            f"pretrain: width {width}, views {views}, {dict(shares)}, weights {list(weights)}; expected width, views "
+            "of 1 or more, shares of 0 or more and below 1 (span above 0), and weights of 0 or more."
+        )

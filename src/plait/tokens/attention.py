@@ -1,0 +1,196 @@
+"""Attention on real seconds: rotary positions, and the transformer layers that encoders and fusions are made of.
+
+All attention goes through torch's fused kernel, whose memory grows with the number of tokens and not with its
+square, as long as no dropout falls on the attention weights themselves (on a processor; see `AttentionLayer`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from plait.tokens.tokens import Tokens
+
+__all__ = ["Attend", "AttentionLayer", "CrossLayer", "Turn", "causal_keys", "relative", "rotate", "rotation"]
+
+Turn = tuple[Tensor, Tensor]
+"""Cosine and sine of the angles of each token, from `rotation`."""
+
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None, float], Tensor]
+"""Queries, keys and values [batch, heads, time, width], which may be seen, dropout -> [batch, time, dim]."""
+
+
+def relative(tokens: Tokens) -> Float[Tensor, "batch time"]:
+    """Seconds from each row's first observation, so that small numbers keep their digits.
+
+    >>> times = torch.tensor([[7.0, 7.5, 99.0]])
+    >>> relative(Tokens(torch.zeros(1, 3, 1), times, times < 9)).tolist()
+    [[0.0, 0.5, 0.0]]
+    """
+    if tokens.times.shape[1] == 0:
+        return tokens.times
+    far = torch.finfo(tokens.times.dtype).max
+    first = torch.where(tokens.mask, tokens.times, far).amin(1, keepdim=True)
+    return torch.where(tokens.mask, tokens.times - first, 0.0)
+
+
+def rotation(
+    times: Float[Tensor, "batch time"], dim: int, shortest: float, longest: float
+) -> tuple[Float[Tensor, "batch 1 time half"], Float[Tensor, "batch 1 time half"]]:
+    """Cosine and sine of the angles at ``times`` (seconds) for ``dim / 2`` periods, geometrically spaced.
+
+    Su et al. 2021 (RoFormer), equation 34; departure: real seconds and stated periods instead of positions and a
+    base of 10000.
+
+    >>> cos, sin = rotation(torch.tensor([[0.0, 1.0]]), 4, 1.0, 4.0)
+    >>> cos.round().abs().tolist(), sin.round().abs().tolist()
+    ([[[[1.0, 1.0], [1.0, 0.0]]]], [[[[0.0, 0.0], [0.0, 1.0]]]])
+    """
+    half = dim // 2
+    step = torch.arange(half, device=times.device, dtype=torch.float32) / max(half - 1, 1)
+    period = shortest * (longest / shortest) ** step
+    angle = 2 * torch.pi * times.float()[:, None, :, None] / period
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Float[Tensor, "batch heads time dim"], turn: Turn | None) -> Tensor:
+    """Turn each pair (i, i + dim / 2) of ``x`` by its angle; with None nothing is turned.
+
+    >>> rotate(torch.tensor([[[[1.0, 0.0]]]]), (torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1))).tolist()
+    [[[[0.0, 1.0]]]]
+    """
+    if turn is None:
+        return x
+    cos, sin = (t.to(x.dtype) for t in turn)
+    a, b = x.chunk(2, -1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+
+def causal_keys(
+    query: Float[Tensor, "batch query"], times: Float[Tensor, "batch key"], mask: Bool[Tensor, "batch key"]
+) -> Bool[Tensor, "batch query key"]:
+    """Which observations each query may see: those that are there, and not later than it.
+
+    >>> t = torch.tensor([[0.0, 1.0]])
+    >>> causal_keys(t, t, t >= 0).tolist()
+    [[[True, False], [True, True]]]
+    """
+    return mask[:, None, :] & (times[:, None, :] <= query[..., None])
+
+
+class AttentionLayer(nn.Module):
+    """Pre-norm transformer layer (Vaswani et al. 2017; Xiong et al. 2020) with rotary positions.
+
+    Args:
+        dim: width of the tokens, a multiple of ``heads`` (of ``2 * heads`` with rotary positions).
+        heads: attention heads.
+        hidden: width within the feed-forward part.
+        dropout: share set to 0 after attention and in the feed-forward part, in training.
+        attention_dropout: share of the attention weights set to 0 in training; as ``dropout`` by default. Above 0
+            torch's fused kernel cannot be used on a processor while training: memory is quadratic in tokens.
+        activation: of the feed-forward part.
+
+    >>> layer = AttentionLayer(8, 2, 16, 0.1)
+    >>> tuple(layer(torch.ones(1, 5, 8), None, torch.ones(1, 5) > 0).shape)
+    (1, 5, 8)
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        hidden: int,
+        dropout: float,
+        *,
+        attention_dropout: float | None = None,
+        activation: type[nn.Module] = nn.GELU,
+    ) -> None:
+        super().__init__()
+        self.heads, self.rate = heads, dropout if attention_dropout is None else attention_dropout
+        self.norm, self.qkv, self.out = nn.LayerNorm(dim), nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.feed = _feed(dim, hidden, dropout, activation)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time dim"],
+        turn: Turn | None,
+        keys: Bool[Tensor, "batch time"] | Bool[Tensor, "batch time time"] | None,
+        attend: Attend | None = None,
+    ) -> Float[Tensor, "batch time dim"]:
+        """Tokens that have seen each other.
+
+        Args:
+            x: tokens; finite under the mask too.
+            turn: angles of the tokens, from `rotation`; None for no positions.
+            keys: which tokens may be seen, by all or by each query; every query must see one at least. None: all.
+            attend: another form of attention than over all of ``keys``.
+        """
+        look = attend or _attend
+        q, k, v = rearrange(self.qkv(self.norm(x)), "b t (three h d) -> three b h t d", three=3, h=self.heads)
+        met = look(rotate(q, turn), rotate(k, turn), v, keys, self.rate if self.training else 0.0)
+        x = x + self.dropout(self.out(met))
+        return x + self.dropout(self.feed(x))
+
+
+class CrossLayer(nn.Module):
+    """The same, where the tokens look at those of another sequence instead of their own.
+
+    Args: as for `AttentionLayer`.
+
+    >>> layer = CrossLayer(8, 2, 16, 0.1)
+    >>> tuple(layer(torch.ones(1, 5, 8), torch.ones(1, 3, 8), keys=torch.ones(1, 3) > 0).shape)
+    (1, 5, 8)
+    """
+
+    def __init__(
+        self, dim: int, heads: int, hidden: int, dropout: float, *, activation: type[nn.Module] = nn.GELU
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm, self.norm_source = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.query, self.key_value, self.out = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
+        self.feed = _feed(dim, hidden, dropout, activation)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time dim"],
+        source: Float[Tensor, "batch key dim"],
+        *,
+        keys: Bool[Tensor, "batch key"] | Bool[Tensor, "batch time key"],
+        turn: Turn | None = None,
+        turn_source: Turn | None = None,
+    ) -> Float[Tensor, "batch time dim"]:
+        """Tokens that have seen ``source``; a query that may see nothing there is left to the feed-forward part."""
+        if source.shape[1]:
+            x = x + self.dropout(self._look(x, source, keys, turn, turn_source))
+        return x + self.dropout(self.feed(x))
+
+    def _look(
+        self, x: Tensor, source: Tensor, keys: Tensor, turn: Turn | None, turn_source: Turn | None
+    ) -> Float[Tensor, "batch time dim"]:
+        q = rearrange(self.query(self.norm(x)), "b t (h d) -> b h t d", h=self.heads)
+        k, v = rearrange(self.key_value(self.norm_source(source)), "b t (two h d) -> two b h t d", two=2, h=self.heads)
+        some = keys.any(-1, keepdim=True)
+        met = self.out(_attend(rotate(q, turn), rotate(k, turn_source), v, keys | ~some, 0.0))
+        return torch.where(some if keys.ndim == 3 else some[:, None], met, 0.0)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None, dropout: float) -> Float[Tensor, "batch time dim"]:
+    """Scaled dot-product attention of [batch, heads, time, width] each."""
+    if keys is not None:
+        keys = keys[:, None, None, :] if keys.ndim == 2 else keys[:, None]
+    met = F.scaled_dot_product_attention(q, k, v, attn_mask=keys, dropout_p=dropout)
+    return rearrange(met, "b h t d -> b t (h d)")
+
+
+def _feed(dim: int, hidden: int, dropout: float, activation: type[nn.Module]) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(dim), nn.Linear(dim, hidden), activation(), nn.Dropout(dropout), nn.Linear(hidden, dim)
+    )

@@ -1,0 +1,103 @@
+"""What stands for a modality that is not there: nothing, a learned token, or what the others say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from plait.errors import ConfigError
+from plait.tokens.tokens import Tokens, masked_mean_max
+
+__all__ = ["STAND_INS", "StandIn", "by_name"]
+
+STAND_INS = ("none", "token", "reconstruct")
+
+
+class StandIn(nn.Module):
+    """Gives the fusion one token for each modality that an item lacks, at the mean time of what it has.
+
+    ``token``: a learned vector a modality (as the missing-modality prompts of Lee et al. 2023, "Multimodal prompting
+    with missing modalities", one vector a modality instead of one a case). ``reconstruct``: the same plus a linear
+    map, of each modality's own, of the mean of what those that are there say (their mean and maximum in time), which
+    `loss` draws to the mean and maximum of the true tokens (in the spirit of Ma et al. 2021, SMIL, without its
+    Bayesian part). ``none``: nothing; the fusion sees a mask.
+
+    An item that has nothing gets nothing, and the modalities' own heads never see a stand-in.
+
+    Args:
+        count: number of modalities.
+        dim: width of their tokens.
+        kind: one of `STAND_INS`.
+
+    Raises:
+        ConfigError: another kind.
+
+    >>> fill = StandIn(2, 4, "token")
+    >>> there = Tokens(torch.ones(1, 3, 4), torch.tensor([[1.0, 2.0, 3.0]]), torch.ones(1, 3) > 0)
+    >>> both = fill([there, Tokens(torch.zeros(1, 0, 4), torch.zeros(1, 0), torch.zeros(1, 0) > 0)])
+    >>> both[1].times.tolist(), both[1].mask.tolist(), both[0].mask.shape[1]
+    ([[2.0]], [[True]], 4)
+    """
+
+    def __init__(self, count: int, dim: int, kind: str) -> None:
+        super().__init__()
+        if kind not in STAND_INS:
+            raise ConfigError(f"model.missing: got {kind!r}; expected one of {', '.join(STAND_INS)}.")
+        self.kind = kind
+        self.token = nn.Parameter(0.02 * torch.randn(count, dim)) if kind != "none" else None
+        self.maps = nn.ModuleList(nn.Linear(2 * dim, 2 * dim) for _ in range(count if kind == "reconstruct" else 0))
+
+    def forward(self, parts: list[Tokens]) -> list[Tokens]:
+        """The modalities' tokens [batch, time_m, dim], in order, each with one place more, for a stand-in."""
+        if self.token is None:
+            return parts
+        there = torch.stack([p.present for p in parts], 1)
+        wanted = ~there & there.any(1, keepdim=True)
+        vectors = self.token.expand(len(there), -1, -1) + self._said(parts, there)
+        count = torch.stack([p.mask.sum(1) for p in parts]).sum(0).clamp(min=1)
+        when = torch.stack([torch.where(p.mask, p.times, 0.0).sum(1) for p in parts]).sum(0) / count
+        return [_with(p, vectors[:, i], when, wanted[:, i]) for i, p in enumerate(parts)]
+
+    def loss(self, parts: list[Tokens]) -> Tensor | None:
+        """Mean square of what the others say of each modality that is there, less what is true; None for none.
+
+        The truth is not pulled towards what is said of it.
+        """
+        if not self.maps:
+            return None
+        there = torch.stack([p.present for p in parts], 1)
+        known = (there & (there.sum(1, keepdim=True) > 1)).to(parts[0].values.dtype)
+        pooled = torch.stack([masked_mean_max(p) for p in parts], 1)
+        off = (self._guessed(pooled, there) - pooled.detach()).square().mean(-1)
+        return (off * known).sum() / known.sum().clamp(min=1)
+
+    def _said(self, parts: list[Tokens], there: Tensor) -> Float[Tensor, "batch modalities dim"] | float:
+        if not self.maps:
+            return 0.0
+        mean, top = self._guessed(torch.stack([masked_mean_max(p) for p in parts], 1), there).chunk(2, -1)
+        return (mean + top) / 2
+
+    def _guessed(self, pooled: Tensor, there: Tensor) -> Float[Tensor, "batch modalities twice_dim"]:
+        """What the other modalities that are there say of each."""
+        seen = there.to(pooled.dtype)[..., None]
+        rest = (pooled * seen).sum(1, keepdim=True) - pooled * seen
+        count = (seen.sum(1, keepdim=True) - seen).clamp(min=1)
+        return torch.stack([layer(one) for layer, one in zip(self.maps, (rest / count).unbind(1))], 1)
+
+
+def _with(tokens: Tokens, vector: Tensor, when: Tensor, wanted: Tensor) -> Tokens:
+    return Tokens(
+        torch.cat([tokens.values, vector[:, None]], 1),
+        torch.cat([tokens.times, when[:, None]], 1),
+        torch.cat([tokens.mask, wanted[:, None]], 1),
+    )
+
+
+def by_name(names: list[str], tokens: Mapping[str, Tokens]) -> list[Tokens]:
+    """Tokens in the order of the names; one left out is an empty sequence."""
+    some = next(iter(tokens.values()))
+    empty = Tokens(some.values[:, :0], some.times[:, :0], some.mask[:, :0])
+    return [tokens.get(name, empty) for name in names]

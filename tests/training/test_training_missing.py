@@ -1,0 +1,85 @@
+"""Modality dropout by schedule, distillation from the full to the partial, gradient modulation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from plait.model import Model
+from plait.tasks.classify import Classify
+from plait.tasks.regress import Regress
+from plait.tokens import Tokens
+from plait.training.missing import distilled_loss, drop_now, modulate
+
+
+def batch_of(n: int = 12, seed: int = 0) -> dict[str, Tokens]:
+    torch.manual_seed(seed)
+    times, mask = torch.arange(5.0).expand(n, 5), torch.ones(n, 5) > 0
+    return {m: Tokens(torch.randn(n, 5, 3), times, mask) for m in "ab"}
+
+
+def model_of(task=None) -> Model:
+    torch.manual_seed(1)
+    return Model(
+        {"a": 3, "b": 3}, task or Classify(["x", "y"], dropout=0.0), dim=16, encoders={"a": "linear", "b": "linear"}
+    )
+
+
+def test_the_share_that_is_hidden_follows_its_line() -> None:
+    assert [drop_now((0.1, 0.5), e, 5) for e in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert drop_now(0.2, 3, 5) == 0.2
+    assert drop_now([0.4, 0.0], 0, 1) == 0.4
+
+
+def test_distillation_adds_the_partial_answer_and_its_distance() -> None:
+    model, batch, target = model_of().eval().requires_grad_(False), batch_of(), torch.arange(12) % 2
+    plain = model.loss(model(batch), target, batch)
+    for weight in (0.0, 2.0):
+        torch.manual_seed(3)
+        loss, outputs = distilled_loss(model, batch, target, drop=0.0, weight=weight)
+        # nothing hidden: the pupil is the teacher
+        assert float(loss) == pytest.approx(float(plain + model.task.loss(outputs[""], target).mean()), rel=1e-5)
+    torch.manual_seed(3)
+    near, _ = distilled_loss(model, batch, target, drop=0.6, weight=0.0)
+    torch.manual_seed(3)
+    far, _ = distilled_loss(model, batch, target, drop=0.6, weight=1.0)
+    assert far > near
+
+
+@pytest.mark.parametrize("task", [Classify(["x", "y"]), Regress([0.0, 1.0, 2.0])])
+def test_the_gap_of_equals_is_nothing(task) -> None:
+    a, b = torch.randn(2, 7, task.width)
+    assert task.gap(a, a).abs().max() < 1e-6
+    assert (task.gap(a, b) > 0).all()
+    assert task.gap(a, b).shape == (7,)
+
+
+def test_the_gap_of_logits_is_the_divergence() -> None:
+    task, a, b = Classify(["x", "y", "z"]), torch.randn(5, 3), torch.randn(5, 3)
+    p, q = b.softmax(-1), a.softmax(-1)
+    torch.testing.assert_close(task.gap(a, b), (p * (p / q).log()).sum(-1))
+
+
+def test_what_is_ahead_is_slowed_down_and_what_lags_is_not() -> None:
+    model, batch, target = model_of(), batch_of(), torch.arange(12) % 2
+    outputs = model(batch)
+    model.loss(outputs, target, batch).backward()
+    before = [[p.grad.clone() for p in e.parameters()] for e in model.encoders]
+    sure = torch.nn.functional.one_hot(target, 2) * 8.0
+    factors = modulate(model, {"": outputs[""], "a": sure, "b": torch.zeros(12, 2)}, target, batch, 0.5)
+    ratio = float(torch.exp(-model.task.loss(sure, target)).mean()) / float(
+        torch.exp(-model.task.loss(torch.zeros(12, 2), target)).mean()
+    )
+    assert factors["a"] == pytest.approx(1 - float(torch.tanh(torch.tensor(0.5 * (ratio - 1)))), rel=1e-4)
+    assert factors["b"] == 1.0
+    for factor, own, encoder in zip(factors.values(), before, model.encoders):
+        for old, weight in zip(own, encoder.parameters()):
+            torch.testing.assert_close(weight.grad, factor * old)
+
+
+def test_a_modality_is_scored_where_it_is() -> None:
+    model, batch, target = model_of(), batch_of(), torch.arange(12) % 2
+    batch["b"] = batch["b"]._replace(mask=batch["b"].mask & (torch.arange(12) < 0)[:, None])
+    outputs = model(batch)
+    model.loss(outputs, target, batch).backward()
+    assert modulate(model, outputs, target, batch, 0.5) == {"a": 1.0}
