@@ -206,6 +206,20 @@ class Corpus(Sequence[Recording]):
     def __iter__(self) -> Iterator[Recording]:
         return (self[i] for i in range(len(self)))
 
+    def beside(self, out: str | Path) -> Path:
+        """Where another manifest of the same files is to be written.
+
+        Raises:
+            DataError: it is in another folder.
+        """
+        target = Path(out)
+        if target.parent.resolve() != self.folder.resolve():
+            raise DataError(
+                f"{target}: the paths in {self.path.name} are relative to its folder. "
+                f"Write the new manifest beside it, in {self.folder}."
+            )
+        return target
+
     def resolve(self, path: str, place: str) -> Path:
         """A manifest path as a file path, kept inside the corpus folder unless allowed otherwise."""
         full = (self.folder / path).resolve()

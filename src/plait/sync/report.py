@@ -280,12 +280,7 @@ def write_synced(corpus: Corpus, report: SyncReport, out: str | Path) -> Path:
     Raises:
         DataError: ``out`` is in another folder, or the report is of another corpus.
     """
-    target = Path(out)
-    if target.parent.resolve() != corpus.folder.resolve():
-        raise DataError(
-            f"{target}: the paths in {corpus.path.name} are relative to its folder. "
-            f"Write the new manifest beside it, in {corpus.folder}."
-        )
+    target = corpus.beside(out)
     fixes: Mapping[tuple[str, str], ClockFix] = {(f.recording, n): f for f in report.fixes for n in f.streams}
     if strangers := sorted({f.recording for f in report.fixes} - set(corpus.ids)):
         raise DataError(f"{corpus.path}: has no recording {strangers[0]!r}; the report is of another corpus.")

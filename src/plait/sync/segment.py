@@ -195,12 +195,7 @@ def write_segments(corpus: Corpus, report: SegmentReport, out: str | Path) -> Pa
     Raises:
         DataError: ``out`` is in another folder, or the report is of another corpus.
     """
-    target = Path(out)
-    if target.parent.resolve() != corpus.folder.resolve():
-        raise DataError(
-            f"{target}: the paths in {corpus.path.name} are relative to its folder. "
-            f"Write the new manifest beside it, in {corpus.folder}."
-        )
+    target = corpus.beside(out)
     if strangers := sorted(set(report.found) - set(corpus.ids)):
         raise DataError(f"{corpus.path}: has no recording {strangers[0]!r}; the report is of another corpus.")
     write_manifest(target, [_with(entry, report.found.get(entry.id, [])) for entry in corpus.entries])
