@@ -122,7 +122,7 @@ def fit_curve(
     >>> t = np.arange(0.0, 600, 6); lag = 1 + 1e-4 * np.maximum(t - 200, 0) + 0.05 * (t > 400)
     >>> got = fit_curve([Lags(t, lag, np.ones(100))], pivot=300, span=(0, 600), floors=[1e-4], least=1e-3)
     >>> [round(a) for a, _ in got.knots], [round(size, 3) for _, size in got.jumps]
-    ([0, 201, 399, 399, 600], [0.05])
+    ([0, 200, 399, 399, 600], [0.05])
     """
     data = _gathered(lags, floors)
     plain = fit_line(data.times, data.lags, data.weighed.weights, data.weighed.groups, pivot=pivot, floors=floors)
