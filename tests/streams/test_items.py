@@ -312,12 +312,12 @@ class TestSplits:
 
     def test_tuning_needs_groups_to_spare(self, make):
         spec = {"by": "group", "train": ["a", "b"], "test": ["c"]}
-        with pytest.raises(ConfigError, match="only 2 groups to train on. Ask for 2 at most"):
+        with pytest.raises(ConfigError, match=r"only 2 groups to train on\. Ask for 2 at most"):
             self.folds(corpus_of(make, "aabbc"), {**spec, "tune": 3})
         with pytest.raises(ConfigError, match="there is nothing to spare"):
             self.folds(corpus_of(make, "aabbc"), {"folds": 3, "tune": 2})
         for wrong in (1, True, "4", 2.0):
-            with pytest.raises(ConfigError, match="split.tune"):
+            with pytest.raises(ConfigError, match=r"split\.tune"):
                 self.folds(corpus_of(make, "aabbc"), {**spec, "tune": wrong})
 
     def test_the_hash_does_not_change_between_versions(self, make):
