@@ -37,6 +37,13 @@ def test_utd_mhad(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_utd_skeleton_st_gcn(tmp_path: Path) -> None:
+    result = run("utd_skeleton_st_gcn", tmp_path, "train.epochs=5", "streams.skeleton.encoder.widths=[16,32,32]")
+    assert (result["items"], result["groups"]) == (430, 4)
+    assert scores(result, "accuracy")["skeleton"] > 0.4
+
+
+@pytest.mark.slow
 def test_grid_letter(tmp_path: Path) -> None:
     result = run("grid_letter", tmp_path, "train.epochs=10", "augment.noise={}", "evaluate.noise.audio.levels=[-5]")
     found = scores(result, "accuracy")

@@ -4,7 +4,7 @@ The public names, by what they are for:
 
 - what was recorded: `Grid`, `Ticks`, `Spans`, `Stream`, `Recording`, `Annotation`, `Corpus`, `CorpusWriter`
 - from files to a corpus on one clock: `import_folder`, `check_corpus`, `synchronise`, `write_synced`
-- experiments: `Recipe`, `load_recipe`, `parse_recipe`, `fit`, `Run`, `evaluate`, `write_report`, `predict`
+- experiments: `Recipe`, `load_recipe`, `parse_recipe`, `fit`, `Run`, `evaluate`, `write_report`, `predict`, `compare`
 - parts to build on: `Reader`, `Feature`, `Tokens`, `Encoder`, `Fusion`, `Task`, `Model`
 - errors: `PlaitError`, `DataError`, `ConfigError`, `MissingExtra`
 
@@ -39,6 +39,7 @@ _HOMES = {
     "plait.training.run": ("Run",),
     "plait.evaluation.evaluate": ("evaluate",),
     "plait.evaluation.report": ("write_report",),
+    "plait.evaluation.compare": ("compare",),
     "plait.evaluation.predict": ("predict",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -66,6 +67,7 @@ __all__ = [
     "Ticks",
     "Tokens",
     "check_corpus",
+    "compare",
     "evaluate",
     "fit",
     "import_folder",
@@ -80,6 +82,7 @@ __all__ = [
 if TYPE_CHECKING:
     from plait.encoders import Encoder
     from plait.errors import ConfigError, DataError, MissingExtra, PlaitError
+    from plait.evaluation.compare import compare
     from plait.evaluation.evaluate import evaluate
     from plait.evaluation.predict import predict
     from plait.evaluation.report import write_report

@@ -13,6 +13,7 @@ from plait.cli import main
 
 DOCS = Path(__file__).parents[2] / "docs"
 THEMES = [
+    "fusion",
     "synchronise",
     "align",
     "missing-and-noise",
@@ -20,6 +21,8 @@ THEMES = [
     "features",
     "store-and-scale",
     "interchange",
+    "compare",
+    "joint",
 ]
 BLOCK = re.compile(r"```(console|python)\n(.*?)```", re.S)
 

@@ -20,7 +20,7 @@ VARIANTS = [
     ("gru", {"layers": 2}),
     ("lstm", {"layers": 2, "bidirectional": False}),
     ("st_gcn", {"partition": "uniform", "importance": False, "strides": [2, 2]}),
-    ("st_gcn", {"partition": "distance", "bones": True, "causal": True}),
+    ("st_gcn", {"partition": "distance", "bones": True, "weighted": True, "causal": True}),
     ("st_gcn", {"axes": 4, "strides": [1, 1], "widths": [5, 5], "causal": True}),
     ("st_gcn_pp", {"bones": True, "causal": True, "strides": [3, 2]}),
     ("scene_graph", {"box": None, "layers": 1, "heads": 1}),

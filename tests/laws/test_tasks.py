@@ -21,8 +21,8 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("name", parts(Task))
-def test_every_task_keeps_the_laws(name):
+@pytest.mark.parametrize("name", [name for name, cls in parts(Task).items() if cls.labelled])
+def test_every_task_with_targets_keeps_the_laws(name):
     assert name in TARGETS, f"give targets for the new task {name!r} here"
     check_task(parts(Task)[name], TARGETS[name])
 

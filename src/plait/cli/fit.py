@@ -33,5 +33,7 @@ def run(args: argparse.Namespace) -> int:
     members = {m.name: run.done(m) for m in run.members}
     facts = {name: {k: d[k] for k in ("seconds", "parameters")} for name, d in members.items()}
     lines = [f"{name}: {f['parameters']:,} parameters, {f['seconds']:.0f} s" for name, f in facts.items()]
-    say(args, {"run": str(out), "members": facts}, [*lines, f"wrote {out}", f"next: plait evaluate {out}"])
+    labelled = run.model(run.members[0]).task.labelled
+    then = f"next: plait evaluate {out}" if labelled else f"next: another recipe with model: {{from: {out}}}"
+    say(args, {"run": str(out), "members": facts}, [*lines, f"wrote {out}", then])
     return 0

@@ -32,6 +32,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prediction_line(row: dict[str, Any]) -> str:
-    answer = f"{row['label']} ({row['confidence']:.0%})" if "label" in row else f"{row['value']:.3f}"
+    if "embedding" in row:
+        answer = f"{len(row['embedding'])} numbers (see --json)"
+    else:
+        answer = f"{row['label']} ({row['confidence']:.0%})" if "label" in row else f"{row['value']:.3f}"
     missing = f"; without {', '.join(row['missing'])}" if row["missing"] else ""
     return f"{row['recording']} {row['start']:.2f}-{row['stop']:.2f} s: {answer} from {', '.join(row['used'])}{missing}"

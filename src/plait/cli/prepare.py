@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from plait.cli.shared import load, progress_bar, run_arguments, say
+from plait.cli.shared import cluster_argument, load, progress_bar, run_arguments, say
 
 HELP = "compute the features of a recipe"
 ORDER = 50
@@ -13,11 +13,7 @@ ORDER = 50
 
 def arguments(p: argparse.ArgumentParser) -> None:
     run_arguments(p)
-    p.add_argument(
-        "--cluster",
-        metavar="local|auto|ADDRESS",
-        help="a Ray cluster to work on: this machine, the one it belongs to, or another (extra 'scale')",
-    )
+    cluster_argument(p)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 __all__ = [
     "cache_argument",
+    "cluster_argument",
     "fail",
     "load",
     "print_json",
@@ -51,6 +52,14 @@ def recipe_arguments(p: argparse.ArgumentParser) -> None:
 def cache_argument(p: argparse.ArgumentParser) -> None:
     p.add_argument("--cache", default=CACHE, help=f"folder of prepared features (default: {CACHE})")
     p.add_argument("--jobs", type=int, default=1, help="processes to use (default: 1)")
+
+
+def cluster_argument(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--cluster",
+        metavar="local|auto|ADDRESS",
+        help="a Ray cluster to work on: this machine, the one it belongs to, or another (extra 'scale')",
+    )
 
 
 def run_arguments(p: argparse.ArgumentParser) -> None:

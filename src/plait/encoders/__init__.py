@@ -32,3 +32,7 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, tokens: Tokens) -> Tokens:
         """[batch, time, dim_in] -> [batch, time', dim]; fewer tokens may come out, each with its seconds."""
+
+    def settled(self) -> dict[str, Any]:
+        """Options, as JSON, that make it again without the files that it was made from; none by default."""
+        return {}

@@ -12,7 +12,7 @@ from plait.errors import ConfigError
 from plait.parts import Spec, build, full_spec
 from plait.tokens import Tokens
 
-__all__ = ["build_encoder", "encoder_specs"]
+__all__ = ["build_encoder", "encoder_specs", "settled_specs"]
 
 
 class _Chain(Encoder):
@@ -63,3 +63,9 @@ def encoder_specs(spec: Spec | Sequence[Spec], where: str) -> list[dict[str, Any
     [{'name': 'linear', 'norm': False, 'dropout': 0.1}]
     """
     return [full_spec(Encoder, one, place) for one, place in _listed(spec, where)]
+
+
+def settled_specs(specs: Sequence[Mapping[str, Any]], encoder: Encoder) -> list[dict[str, Any]]:
+    """What `encoder_specs` gave, with what each encoder has `settled`, so that no file is needed to build it again."""
+    steps = encoder.steps if isinstance(encoder, _Chain) else [encoder]
+    return [{**spec, **step.settled()} for spec, step in zip(specs, steps)]

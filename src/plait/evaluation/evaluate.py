@@ -15,7 +15,7 @@ from plait.evaluation.summary import MemberOutput, subsets_of, summarise
 from plait.features.store import Store
 from plait.model import Model
 from plait.progress import Progress
-from plait.recipe import dump_recipe
+from plait.recipe import Recipe, dump_recipe
 from plait.streams.corpus import Corpus
 from plait.streams.items import Item
 from plait.streams.noise import noise_named, noise_of
@@ -24,7 +24,7 @@ from plait.training.experiment import Experiment, Features
 from plait.training.noisy import NoisyFeatures
 from plait.training.run import Member, Run
 
-__all__ = ["evaluate", "score_subsets"]
+__all__ = ["Examined", "evaluate", "restricted", "score_subsets"]
 
 Subset = tuple[str, ...]
 Scores = NDArray[np.float64]
@@ -89,7 +89,7 @@ def evaluate(
     for i, member in enumerate(run.members):
         if progress:
             progress(i, len(run.members), member.name)
-        one = _Member(run, member, experiment, store, features, elsewhere=corpus is not None)
+        one = Examined(run, member, experiment, store, features, elsewhere=corpus is not None)
         outputs.append(one.output())
         noise += one.noise()
         missing += one.missing()
@@ -112,21 +112,32 @@ def _curve(run: Run, member: Member, metric: str) -> dict[str, Any]:
 
 
 def _experiment(run: Run, corpus: str | Path | None) -> Experiment:
-    recipe = run.recipe.model_copy(deep=True)
+    recipe = run.recipe
     if corpus is None:
         return Experiment.of(recipe, Corpus(run.info["corpus"], allow_outside=run.info["allow_outside"]))
     other = Corpus(corpus, allow_outside=recipe.allow_outside)
     there = {name for entry in other.entries for name in entry.streams}
-    recipe.streams = {m: recipe.streams.get(m) for m, s in run.info["modalities"].items() if s in there}
-    if not recipe.streams:
+    kept = [m for m, s in run.info["modalities"].items() if s in there]
+    if not kept:
         wanted = ", ".join(run.info["modalities"].values())
         raise DataError(f"{corpus}: has none of the run's streams ({wanted}); it has {', '.join(sorted(there))}.")
-    kept = set(recipe.streams)
-    recipe.evaluate.noise = {m: n for m, n in recipe.evaluate.noise.items() if m in kept}
-    for plan in (recipe.augment.noise, recipe.augment.rotate, recipe.augment.scale):
-        for m in set(plan) - kept:
+    return Experiment.of(restricted(recipe, kept), other, split=False)
+
+
+def restricted(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
+    """The same recipe with some of its modalities only: what it says of the others is left out.
+
+    >>> from plait.recipe import parse_recipe
+    >>> recipe = parse_recipe("{corpus: m.jsonl, task: classify, augment: {scale: {see: 0.1, hear: 0.2}}}")
+    >>> restricted(recipe, ["hear"]).augment.scale
+    {'hear': 0.2}
+    """
+    own = recipe.model_copy(deep=True)
+    own.streams = {m: own.streams.get(m) for m in modalities}
+    for plan in (own.evaluate.noise, own.augment.noise, own.augment.rotate, own.augment.scale):
+        for m in set(plan) - set(modalities):
             del plan[m]  # type: ignore[attr-defined]
-    return Experiment.of(recipe, other, split=False)
+    return own
 
 
 def _all_items(experiment: Experiment, corpus: Any) -> list[Item]:
@@ -142,7 +153,7 @@ def _data_section(experiment: Experiment) -> dict[str, Any]:
     return {"recordings": len(entries), "dropped": experiment.items.dropped, "missing_streams": lacking}
 
 
-class _Member:
+class Examined:
     """One member of a run and its test items."""
 
     def __init__(
@@ -168,7 +179,8 @@ class _Member:
     def _data(self, source: FeatureSource) -> ItemData:
         return ItemData(self.items, source, self.target, self.modalities)
 
-    def output(self) -> MemberOutput:
+    def output(self, subsets: Sequence[Subset] | None = None) -> MemberOutput:
+        """Its answers with each of some subsets of its modalities, by default all."""
         task, count = self.model.task, len(self.items)
         return MemberOutput(
             # on another corpus the folds' models all answer for all items: each counts as a seed
@@ -179,7 +191,7 @@ class _Member:
             groups=[i.group for i in self.items],
             target=self.target.numpy(),
             present={m: self.data.present(m) for m in self.modalities},
-            outputs=score_subsets(self.model, self.data, subsets_of(self.modalities)),
+            outputs=score_subsets(self.model, self.data, subsets or subsets_of(self.modalities)),
             baseline=task.baseline(self.train, count),
         )
 

@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -15,14 +16,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from plait.atomic import replacing
 from plait.evaluation.words import in_percent, main, printable, title_of
 
-__all__ = ["confusion", "missing", "noise", "reliability", "scatter", "training", "upset"]
+__all__ = ["confusion", "missing", "noise", "png", "reliability", "scatter", "svg", "training", "upset"]
 
 # Stand-ins that no plot would otherwise use: they become CSS variables once matplotlib has drawn.
 INK, MUTED, RULE, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
 LINES = [f"#0d{i:02x}0f" for i in range(8)]
 _VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"} | {c: f"s{i}" for i, c in enumerate(LINES)}
+_LIGHT = {INK: "#1b1e22", MUTED: "#5b626b", RULE: "#dfdbd2", PAPER: "#fdfcfa"} | dict(
+    zip(LINES, ("#0072b2", "#d55e00", "#008f68", "#b3578f", "#8a6d00", "#3a9bd6", "#6b7280", "#1b1e22"))
+)
 _MARKS = "osD^vPX*"
 _DASHES = ["-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2))]
 _STYLE: dict[str, Any] = {
@@ -36,7 +41,17 @@ _STYLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _svg(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
+def png(path: str | Path, size: tuple[float, float], draw: Callable[[Figure, Mapping[str, str]], None]) -> None:
+    """Draw into a PNG file, in the colours of the light report; ``draw`` gets them by their stand-ins."""
+    style = {k: _LIGHT.get(v, v) if isinstance(v, str) else v for k, v in _STYLE.items()}
+    with matplotlib.rc_context(style), warnings.catch_warnings(), replacing(path) as part:
+        warnings.simplefilter("ignore", UserWarning)  # as below
+        figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        draw(figure, _LIGHT)
+        figure.savefig(part, format="png", dpi=150)
+
+
+def svg(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
     """Draw, and make the SVG fit to stand inside HTML: own ids, no header, the reader's colours and fonts."""
     out = io.StringIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
@@ -116,7 +131,7 @@ def noise(evaluation: Mapping[str, Any], modality: str, kind: str, name: str) ->
         _value_axis(axes, evaluation["task"]["metric"])
         _legend(figure, axes)
 
-    return _svg(name, (4.9, 3.5), draw)
+    return svg(name, (4.9, 3.5), draw)
 
 
 def missing(evaluation: Mapping[str, Any], name: str) -> str:
@@ -134,7 +149,7 @@ def missing(evaluation: Mapping[str, Any], name: str) -> str:
         _value_axis(axes, evaluation["task"]["metric"])
         _legend(figure, axes)
 
-    return _svg(name, (4.9, 3.5), draw)
+    return svg(name, (4.9, 3.5), draw)
 
 
 def reliability(bins: Sequence[Mapping[str, float]], name: str) -> str:
@@ -151,7 +166,7 @@ def reliability(bins: Sequence[Mapping[str, float]], name: str) -> str:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
 
-    return _svg(name, (4.2, 3.9), draw) if bins else ""
+    return svg(name, (4.2, 3.9), draw) if bins else ""
 
 
 def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], name: str) -> str:
@@ -188,7 +203,7 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], name: str
         axes.tick_params(length=0)
         axes.spines[["left", "bottom"]].set_visible(False)
 
-    return _svg(name, (side + 0.4, side), draw) if n <= 60 else ""
+    return svg(name, (side + 0.4, side), draw) if n <= 60 else ""
 
 
 def training(seeds: Sequence[Mapping[str, Any]], metric: str, name: str) -> str:
@@ -211,7 +226,7 @@ def training(seeds: Sequence[Mapping[str, Any]], metric: str, name: str) -> str:
             if key == "valid" and in_percent(metric):
                 axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
 
-    return _svg(name, (4.9, 0.4 + 2.0 * len(curves)), draw) if curves else ""
+    return svg(name, (4.9, 0.4 + 2.0 * len(curves)), draw) if curves else ""
 
 
 def _numbers(values: Any) -> bool:
@@ -230,7 +245,7 @@ def scatter(target: Sequence[float], predicted: Sequence[float], name: str) -> s
         axes.scatter(x, y, s=11, color=LINES[0], alpha=0.35, linewidth=0)
         axes.set(xlabel="truth", ylabel="answer", aspect="equal")
 
-    return _svg(name, (4.4, 4.1), draw) if pairs else ""
+    return svg(name, (4.4, 4.1), draw) if pairs else ""
 
 
 def upset(evaluation: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], name: str) -> str:
@@ -264,4 +279,4 @@ def upset(evaluation: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], name
         dots.spines[["left", "bottom"]].set_visible(False)
         dots.tick_params(length=0)
 
-    return _svg(name, (9.6, 2.9 + 0.24 * len(names)), draw) if known else ""
+    return svg(name, (9.6, 2.9 + 0.24 * len(names)), draw) if known else ""

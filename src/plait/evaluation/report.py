@@ -13,7 +13,7 @@ from markupsafe import Markup
 from plait.atomic import replacing, write_text
 from plait.evaluation import plots, words
 
-__all__ = ["render_report", "save_evaluation", "write_report"]
+__all__ = ["environment", "render_report", "save_evaluation", "write_report"]
 
 FEW_MODALITIES, SHOWN_ROWS, SHOWN_CLOCKS = 4, 12, 12
 
@@ -51,16 +51,21 @@ def save_evaluation(evaluation: Mapping[str, Any], folder: str | Path) -> Path:
 
 def render_report(evaluation: Mapping[str, Any]) -> str:
     """The report's HTML."""
-    environment = Environment(
+    return environment().get_template("report.html.j2").render(**_context(evaluation))
+
+
+def environment() -> Environment:
+    """Where the pages' templates are found, with what they need to write numbers and names."""
+    found = Environment(
         loader=PackageLoader("plait.evaluation", "."),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_printable,
     )
-    environment.filters["short"] = plots.short
-    environment.globals |= {"words": words, "is_mapping": lambda v: isinstance(v, Mapping)}
-    return environment.get_template("report.html.j2").render(**_context(evaluation))
+    found.filters["short"] = plots.short
+    found.globals |= {"words": words, "is_mapping": lambda v: isinstance(v, Mapping)}
+    return found
 
 
 def _printable(value: Any) -> Any:

@@ -16,7 +16,7 @@ from plait.evaluation.calibration import calibration_error, reliability
 from plait.evaluation.intervals import Floats, Kernel, Units, interval_of, resample
 from plait.evaluation.kernels import kernel_for
 
-__all__ = ["MemberOutput", "Scored", "point", "subsets_of", "summarise"]
+__all__ = ["MemberOutput", "Scored", "drawn_rows", "plain", "point", "subsets_of", "summarise", "task_facts"]
 
 Subset = tuple[str, ...]
 
@@ -108,7 +108,7 @@ def summarise(
     evaluation: dict[str, Any] = {
         "run": about.get("run", ""),
         "corpus": about.get("corpus", ""),
-        "task": _task(task, about, classes),
+        "task": task_facts(task, about, classes),
         "modalities": modalities,
         "items": len({i for p in pools for i in p.items}),
         "groups": units.groups,
@@ -136,6 +136,21 @@ def point(task: Scored, members: Sequence[MemberOutput], subset: Subset) -> dict
     """One point of a robustness curve: ``{"metric", "value" (mean over seeds), "sd"}`` of the main metric."""
     values = [task.metrics(p.outputs[subset], p.target)[task.main_metric] for p in _pools(members)]
     return plain({"metric": task.main_metric, "value": float(np.mean(values)), "sd": _sd(values)})
+
+
+def drawn_rows(
+    task: Scored, members: Sequence[MemberOutput], *, draws: int = 1000, slow_draws: int = 200, seed: int = 0
+) -> tuple[list[dict[str, Any]], list[Floats], Units]:
+    """A row for each of the members' ``outputs`` in their order, its main metric on every draw, and what was drawn.
+
+    The draws are the same for all, so that differences between any two are paired. What the outputs are keyed by need
+    not be modalities: any names will do, as long as ``present`` has them too. Arguments as `summarise`.
+
+    Raises:
+        DataError: no members, or members that do not fit together.
+    """
+    pools = _pools(members)
+    return _rows(pools, task, list(pools[0].outputs), draws, slow_draws, seed)
 
 
 def _pools(members: Sequence[MemberOutput]) -> list[MemberOutput]:
@@ -247,7 +262,8 @@ def _gain(rows: list[dict[str, Any]], drawn: list[Floats], units: Units, task: S
     }
 
 
-def _task(task: Scored, about: dict[str, Any], classes: list[Any] | None) -> dict[str, Any]:
+def task_facts(task: Scored, about: Mapping[str, Any], classes: Sequence[Any] | None) -> dict[str, Any]:
+    """What a report says of a task: its name, its unit, the metric and its direction, the classes."""
     return {
         "name": about.get("name", type(task).__name__.lower()),
         "unit": about.get("unit", ""),

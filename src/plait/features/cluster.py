@@ -15,7 +15,7 @@ import plait
 from plait.errors import ConfigError, DataError, need
 from plait.features.jobs import Job
 from plait.features.threads import environment, one_thread
-from plait.features.work import Died, Failed, Outcome, Outcomes, Place, Team, attempt
+from plait.features.work import Died, Failed, Outcome, Outcomes, Place, Task, Team, attempt
 
 __all__ = ["Cluster", "connected"]
 
@@ -37,18 +37,18 @@ class Cluster:
         """How many items are asked for at a time: more than there are processors, so that none waits."""
         return 2 * int(self._ray.cluster_resources().get("CPU", 1)) + 1
 
-    def team(self, place: Place) -> Team:
-        """Its processors, making items of a corpus that lies on a disk all machines share."""
-        return lambda todo, width: self._work(todo, width, place)
+    def team(self, place: Place, task: Task = attempt) -> Team:
+        """Its processors, making items of a corpus that lies on a disk all machines share, or doing another task."""
+        return lambda todo, width: self._work(todo, width, place, task)
 
-    def _work(self, todo: Sequence[Job], width: int, place: Place) -> Outcomes:
-        task = self._ray.remote(num_cpus=1, max_retries=0)(_task)
+    def _work(self, todo: Sequence[Job], width: int, place: Place, task: Task) -> Outcomes:
+        remote = self._ray.remote(num_cpus=1, max_retries=0)(_task)
         waiting, flying = deque(todo), dict[Any, Job]()
         try:
             while waiting or flying:
                 while waiting and len(flying) < width:
                     job = waiting.popleft()
-                    flying[task.remote(job, place, plait.__version__, sys.path)] = job
+                    flying[remote.remote(job, place, plait.__version__, sys.path, task)] = job
                 (done, *_), _ = self._ray.wait(list(flying))
                 yield flying.pop(done), self._outcome(done)
         finally:
@@ -113,7 +113,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), KNOCK_S).close()
 
 
-def _task(job: Job, place: Place, version: str, path: Sequence[str]) -> Outcome:
+def _task(job: Job, place: Place, version: str, path: Sequence[str], task: Task = attempt) -> Outcome:
     """One item, on whichever machine this is."""
     host = socket.gethostname()
     if version != plait.__version__:
@@ -125,4 +125,4 @@ def _task(job: Job, place: Place, version: str, path: Sequence[str]) -> Outcome:
             return Failed(DataError, (problem,))
     sys.path += [folder for folder in path if folder not in sys.path]  # where the user's own parts are found
     with one_thread():
-        return attempt(job, place)
+        return task(job, place)

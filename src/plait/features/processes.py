@@ -6,14 +6,15 @@ import multiprocessing
 import signal
 import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 
 from plait.errors import ConfigError
 from plait.features.jobs import Job
 from plait.features.threads import one_thread
-from plait.features.work import Died, Outcome, Outcomes, Place, Team, attempt
+from plait.features.work import Died, Outcome, Outcomes, Place, Task, Team, attempt
 
 __all__ = ["team"]
 
@@ -26,21 +27,21 @@ STARTS = 3
 """So many processes in a row that end before they begin mean that none will."""
 
 
-def team(place: Place) -> Team:
-    """Processes that make items of a corpus.
+def team(place: Place, task: Task = attempt) -> Team:
+    """Processes that make items of a corpus, or do another task of a job and a place.
 
     Raises:
         ConfigError: they cannot start.
     """
-    return lambda todo, width: _work(todo, width, place)
+    return lambda todo, width: _work(todo, width, partial(task, place=place))
 
 
-def _work(todo: Sequence[Job], width: int, place: Place) -> Outcomes:
+def _work(todo: Sequence[Job], width: int, task: Callable[[Job], Outcome]) -> Outcomes:
     waiting, workers, stillborn = deque(todo), list[_Worker](), 0
     try:
         while waiting or any(worker.job for worker in workers):
             idle = sum(worker.job is None for worker in workers)
-            workers += [_Worker(place) for _ in range(min(width - len(workers), len(waiting) - idle))]
+            workers += [_Worker(task) for _ in range(min(width - len(workers), len(waiting) - idle))]
             for worker in _heard(workers):
                 outcome, job = worker.hear(), worker.job
                 worker.job = None
@@ -75,9 +76,9 @@ def _no_start(outcome: Died) -> str:
 class _Worker:
     """One process: what it works on, and whether it ever began."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, task: Callable[[Job], Outcome]) -> None:
         self.pipe, theirs = SPAWN.Pipe()
-        self.process = SPAWN.Process(target=_serve, args=(theirs, place))
+        self.process = SPAWN.Process(target=_serve, args=(theirs, task))
         with _deaf():
             self.process.start()
         theirs.close()
@@ -131,11 +132,11 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(pipe: Connection, place: Place) -> None:
+def _serve(pipe: Connection, task: Callable[[Job], Outcome]) -> None:
     """What a process does: jobs, one after another, until there is nobody to give it any."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that a half-written part is cleared away
     with suppress(EOFError, OSError), one_thread():
         pipe.send(None)
         while True:
-            pipe.send(attempt(pipe.recv(), place))
+            pipe.send(task(pipe.recv()))

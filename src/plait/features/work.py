@@ -58,6 +58,8 @@ Outcome = list[str] | Died | Failed
 Outcomes = Generator[tuple[Job, Outcome], None, None]
 Results = Generator[tuple[Job, list[str]], None, None]
 
+Task = Callable[[Job, Place], Outcome]
+
 Team = Callable[[Sequence[Job], int], Outcomes]
 """Does jobs, so many at a time, and says what became of each as it is done."""
 

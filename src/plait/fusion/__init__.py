@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,9 @@ class Fusion(nn.Module, ABC):
 
     joint: ClassVar[bool] = True
     """Whether the fused tokens have a head of their own; without it `forward` may return no tokens."""
+
+    trial: ClassVar[dict[str, Any]] = {}
+    """Options that make a small one: what the laws are checked on."""
 
     width: int = 0
     """Numbers an item in a head's output, from `expect`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -18,7 +19,7 @@ __all__ = ["Bottleneck"]
 
 
 class Bottleneck(Intermediate):
-    """Attention bottlenecks, MBT (Nagrani et al. 2021, equations 6 to 9).
+    """Attention bottlenecks, MBT (Nagrani et al. 2021).
 
     In each layer every modality's tokens, with layers of its own, attend to themselves and to the ``tokens``
     bottleneck tokens; what the modalities that are there made of these is averaged and goes into the next layer.
@@ -43,6 +44,8 @@ class Bottleneck(Intermediate):
     >>> tuple(Bottleneck(["a", "b"], 16)({"a": t}).values.shape)
     (2, 1, 16)
     """
+
+    trial: ClassVar[dict[str, Any]] = {"layers": 1}
 
     def __init__(
         self,

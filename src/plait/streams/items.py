@@ -83,6 +83,7 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
     The unit is one of
 
     - ``{unit: recording, target}``: whole recordings; the target is a label of that name, else a meta field.
+      With ``labelled: false`` none is needed, here and of windows: every recording, or all of its windows.
     - ``{unit: segment, tier, labels, match, index, pad}``: one item an annotation of the tier. ``labels``
       (a list) and ``match`` (a regular expression for the whole label) choose; of those chosen, ``index``
       keeps the i-th of each recording (-1: the last); ``pad`` adds seconds of context on both sides,
@@ -128,7 +129,7 @@ def _nothing(corpus: Corpus, unit: Mapping[str, Any], dropped: Counter[str]) -> 
             known |= {*entry.labels, *entry.meta}
         else:
             known |= {*(a.tier for a in entry.annotations), *entry.streams}
-    if unit[key] not in known and entries:
+    if unit[key] not in known and entries and unit.get("labelled", True):
         return ConfigError(f"task.{key}: no recording of {where} has {unit[key]!r}. {suggest(unit[key], known)}")
     reasons = "; ".join(f"{n} {why}" for why, n in dropped.items()) or "the corpus has no recordings"
     return DataError(f"{where}: no items are left ({reasons}). Loosen the task's unit or label the recordings.")
@@ -146,7 +147,7 @@ def _usable(label: Any, dropped: Counter[str], what: str) -> bool:
 
 def _whole(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str]) -> list[Item]:
     key = unit["target"]
-    target = recording.labels.get(key, recording.meta.get(key))
+    target = recording.labels.get(key, recording.meta.get(key)) if unit.get("labelled", True) else ""
     if target is None:
         dropped[f"recordings: no label {key!r}"] += 1
         return []
@@ -238,6 +239,8 @@ def _count(dropped: Counter[str], why: str, n: int) -> None:
 
 
 def _windows(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str]) -> list[Item]:
+    if not unit.get("labelled", True):
+        return _bare_windows(recording, unit, dropped)
     found = _tier(recording, unit["tier"], dropped)
     if not found:
         return []
@@ -259,6 +262,16 @@ def _windows(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str
     if not items and span[1] - span[0] < unit["length"]:
         dropped["recordings: shorter than a window"] += 1
     return items
+
+
+def _bare_windows(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str]) -> list[Item]:
+    """Windows over all that was measured, whatever is said of it."""
+    span, pad = measured_span(recording), unit["pad"]
+    if span is None or span[1] - span[0] < unit["length"]:
+        dropped["recordings: shorter than a window"] += 1
+        return []
+    found = windows(*span, unit["length"], unit["hop"])
+    return [_item(recording, max(a - pad, span[0]), min(b + pad, span[1]), "") for a, b in found]
 
 
 class _Tier:

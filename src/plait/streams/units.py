@@ -16,7 +16,10 @@ UNITS: dict[str, dict[str, Any]] = {
     "segment": {"tier": None, "labels": None, "match": None, "index": None, "pad": 0.0},
     "window": {"tier": None, "length": None, "hop": None, "average": False, "coverage": 0.5, "pad": 0.0},
 }
-"""The options of each unit and their defaults; None under target, tier and length: must be given."""
+"""The options of each unit and their defaults; None under target, tier and length: must be given.
+
+With ``labelled: false``, which a task without targets says for itself, target and the windows' tier need not be.
+"""
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "target": (str,),
@@ -43,7 +46,7 @@ def unit_of(section: Mapping[str, Any]) -> dict[str, Any]:
     >>> unit_of({"name": "classify", "target": "gait", "label_smoothing": 0.1})
     {'target': 'gait'}
     """
-    known = {"unit"}.union(*UNITS.values())
+    known = {"unit", "labelled"}.union(*UNITS.values())
     return {key: value for key, value in section.items() if key in known}
 
 
@@ -60,10 +63,14 @@ def full_unit(unit: Mapping[str, Any]) -> dict[str, Any]:
     if name not in UNITS:
         raise ConfigError(f"task.unit: there is no unit {name!r}. {suggest(str(name), UNITS)}")
     known = UNITS[name]
-    problems = [_unknown(key, name) for key in unit if key not in known and key != "unit"]
+    problems = [_unknown(key, name) for key in unit if key not in known and key not in ("unit", "labelled")]
     full = {"unit": name, **known, **{k: v for k, v in unit.items() if k in known}}
+    bare = unit.get("labelled", True) is False
+    if bare:
+        full["labelled"] = False
     for key in known:
-        problems += _wrong(key, full[key], name)
+        if not (bare and full[key] is None and (key == "target" or (key, name) == ("tier", "window"))):
+            problems += _wrong(key, full[key], name)
     raise_all(ConfigError, problems)
     if name == "window" and full["hop"] is None:
         full["hop"] = full["length"]

@@ -23,8 +23,6 @@ __all__ = ["Learner", "Pretrain"]
 class Learner(Protocol):
     """What `Pretrain` needs of a `plait.model.Model`."""
 
-    fusion: Any
-
     def prepare(self, modality: str, tokens: Tokens) -> Tokens: ...
 
     def encode(self, batch: Mapping[str, Tokens]) -> dict[str, Tokens]: ...
@@ -38,10 +36,11 @@ class Pretrain(Task):
     Each step makes ``views`` copies of a batch, each varied anew (the recipe's ``augment``), with other spans hidden.
     Loss: ``contrastive`` times the mean over every two embeddings of an item (each modality's and the model's whole,
     of every copy; see `plait.joint.contrastive.Contrast`), plus ``masked`` times the error of what was hidden, told
-    from the item's tokens before and after the fusion (see `plait.joint.masked.Reconstruct`). A modality that
-    ``augment.drop`` hides has to be told from the others altogether. Contrast and reconstruction together as in
-    Huang et al. 2023 ("Contrastive masked autoencoders are stronger vision learners"), over modalities as in
-    Gong et al. 2023 ("Contrastive audio-visual masked autoencoder"), without their transformers.
+    from what the encoders made of the rest of all modalities (see `plait.joint.masked.Reconstruct`). So the fusion
+    learns by the contrast alone. A modality that ``augment.drop`` hides has to be told from the others altogether.
+    Contrast and reconstruction together as in Huang et al. 2023 ("Contrastive masked autoencoders are stronger vision
+    learners"), over modalities as in Gong et al. 2023 ("Contrastive audio-visual masked autoencoder"), with whatever
+    encoders the recipe names instead of their transformers.
 
     A run of it answers `plait predict` with embeddings, and is fine-tuned by ``model: {from: RUN}`` in another recipe.
 
@@ -120,7 +119,7 @@ class Pretrain(Task):
             there += [*seen.values(), torch.stack([*seen.values()]).any(0)]
             if self.ask is not None:
                 truth = {m: model.prepare(m, t) for m, t in view.items()}
-                losses.append(self.ask(truth, shown, cat([model.fusion(dict(encoded)), *encoded.values()])))
+                losses.append(self.ask(truth, shown, cat([*encoded.values()])))
         contrast = self.contrastive * self.compare(embeddings, torch.stack(there, 1))
         return contrast + self.masked * torch.stack(losses).mean() if losses else contrast
 

@@ -42,8 +42,8 @@ def check_fusion(cls: type[Fusion], **options: Any) -> None:
     by themselves, whatever a head of weight 0 says, and with a gradient to one that counts); saving; export.
 
     Args:
-        cls: the class, constructed as ``cls([three names], 16, **options)``.
-        options: its options.
+        cls: the class, constructed as ``cls([three names], 16, **options)`` with the options of ``cls.trial``.
+        options: other options, beside those of the trial.
 
     Raises:
         LawBroken: which law, and by how much.
@@ -85,7 +85,7 @@ class _Both(nn.Module):
 def _made(cls: type[Fusion], options: dict[str, Any], seed: int = 1) -> Fusion:
     """A fusion whose parameters are no longer at their start, where some are 0 or alike."""
     with seeded(seed):
-        fusion = cls(list(NAMES), DIM, **options).train()
+        fusion = cls(list(NAMES), DIM, **{**cls.trial, **options}).train()
         fusion.expect(WIDTH, values=False)
         fusion(_batch())
         with torch.no_grad():
@@ -214,7 +214,7 @@ def _mixed(fusion: Fusion, batch: Batch) -> Tensor:
 
 def _check_mix(cls: type[Fusion], options: dict[str, Any], batch: Batch, values: bool) -> None:
     with seeded(1):
-        fusion = cls(list(NAMES), DIM, **options)
+        fusion = cls(list(NAMES), DIM, **{**cls.trial, **options})
         try:
             fusion.expect(1 if values else WIDTH, values=values)
         except ConfigError:

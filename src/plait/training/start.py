@@ -77,7 +77,7 @@ class Start:
             mine, its = model.modalities.index(m), other.modalities.index(m)
             model.encoders[mine].load_state_dict(other.encoders[its].state_dict())
             model.set_scale(m, other.get_buffer(f"mean_{its}").numpy(), other.spread(m).numpy())
-        if (model.fusion_spec, model.modalities) != (other.fusion_spec, other.modalities):
+        if (model.describe()["fusion"], model.modalities) != (other.describe()["fusion"], other.modalities):
             return shared
         model.fusion.load_state_dict(other.fusion.state_dict())
         return [*shared, ""]
@@ -99,7 +99,7 @@ class Start:
         pairs = {
             "width of tokens (model.dim)": (model.dim, other.dim),
             "features": (model.dims[modality], other.dims[modality]),
-            "encoder": (model.encoder_specs[modality], other.encoder_specs[modality]),
+            "encoder": (model.describe()["encoders"][modality], other.describe()["encoders"][modality]),
             "feature": (experiment.features[modality], self.run.info["features"][modality]),
             "level, rate": (_shape(experiment.recipe, modality), _shape(self.run.recipe, modality)),
         }

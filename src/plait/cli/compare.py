@@ -1,0 +1,85 @@
+"""`plait compare`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from plait.cli.shared import cache_argument, cluster_argument, load, print_json, progress_bar, recipe_arguments
+
+HELP = "find out which modalities to fuse, and how"
+ORDER = 65
+
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    recipe_arguments(p)
+    p.add_argument("--out", help="folder of the comparison (default: runs/NAME-compare)")
+    cache_argument(p)
+    cluster_argument(p)
+    p.add_argument("--fusions", nargs="+", default=[], metavar="FUSION", help="more fusions: names or {name: ...}")
+    p.add_argument("--without", action="store_true", help="leave out each modality in turn, too")
+    p.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants only, such as alone-audio late")
+    p.add_argument("--tune", type=int, metavar="K", help="folds of the training part to choose by (default: 4)")
+    p.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the recipe's")
+    p.add_argument("--overwrite", action="store_true", help="train anew where another recipe's variants are in the way")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train each modality alone and fusions of all, under one budget, and say which to take and why.
+
+    The recipe's test part is not looked at. The same command resumes a comparison that was cut off.
+    """
+    from plait.evaluation.compare import Candidates, compare
+    from plait.evaluation.compare_report import save_comparison
+
+    recipe, _ = load(args)
+    out = Path(args.out) if args.out else Path("runs") / f"{recipe.name}-compare"
+    if args.seeds:
+        recipe.train.seeds = args.seeds
+    candidates = Candidates([_spec(f) for f in args.fusions], args.without, args.only, args.tune)
+    with progress_bar(args, "compare") as progress:
+        result = compare(
+            recipe,
+            out,
+            cache=args.cache,
+            candidates=candidates,
+            jobs=args.jobs,
+            cluster=args.cluster,
+            overwrite=args.overwrite,
+            progress=progress,
+        )
+    report = save_comparison(result, out)
+    if args.json:
+        print_json({**result, "report": str(report)})
+    else:
+        _print(result)
+        print(f"report: {report}")
+    return 1 if result["failed"] else 0
+
+
+def _spec(text: str) -> Any:
+    """A fusion as a recipe has it: a name, or a mapping in YAML."""
+    import yaml
+
+    from plait.errors import ConfigError
+
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--fusions {text!r}: is not YAML ({error}). Give a name or '{{name: ..., ...}}'.") from error
+    if not isinstance(found, str | dict):
+        raise ConfigError(f"--fusions {text!r}: expected a name or '{{name: ..., ...}}'.")
+    return found
+
+
+def _print(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from plait.evaluation.compare_report import advice_lines, comparison_table
+
+    console = Console()
+    console.print(comparison_table(result))
+    for line in advice_lines(result):
+        console.print(Text(line))

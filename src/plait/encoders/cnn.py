@@ -1,0 +1,90 @@
+"""A small convolutional network on each picture by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from plait.encoders.pictures import PictureEncoder, Tower, by_place, check_tower
+from plait.errors import ConfigError
+from plait.tokens import Tokens
+
+__all__ = ["Cnn", "stacked"]
+
+
+class Cnn(PictureEncoder):
+    """One token a picture; with a recurrent encoder after it, the CNN-RNN hybrid (Donahue et al. 2015, LRCN).
+
+    A 3 x 3 convolution, then residual blocks (He et al. 2016), each behind a maximum over 2 x 2 pixels; means over a
+    coarse grid, one linear layer. Departures: two to three blocks instead of eight, no strided convolutions.
+    ``stack`` lays the frames before it beside each one, as channels: with optical flow, that is the motion stream of
+    Simonyan and Zisserman 2014; a gap counts as zeros.
+
+    Args:
+        dim_in: width of the incoming tokens.
+        dim: width of the outgoing tokens.
+        shape: [height, width] or [height, width, channels] of a picture; None for [24, 32] (see `PictureEncoder`).
+        widths: channels of the first convolution and of each block.
+        block: ``residual``, or ``inception`` (Szegedy et al. 2015; twin of `plait.encoders.i3d.I3d`).
+        grid: parts each way, over which the means are taken; 1 for the whole picture.
+        stack: frames that are seen together, up to and including the token's own.
+        norm: ``batch`` (over the observed frames; in training, and only there, frames see each other through its
+            mean) or ``group`` (each frame by itself).
+        dropout: share of the outputs set to 0 in training.
+
+    Raises:
+        ConfigError: ``shape`` does not fit ``dim_in``, or an option that is not as said here.
+
+    >>> film = Tokens(torch.ones(2, 5, 24 * 32), torch.arange(5.0).expand(2, 5), torch.ones(2, 5) > 0)
+    >>> tuple(Cnn(24 * 32, 16)(film).values.shape)
+    (2, 5, 16)
+    """
+
+    causal = True
+    trial: ClassVar[tuple[int, dict[str, Any]]] = (30, {"shape": [5, 6], "widths": [4, 8]})
+
+    def __init__(
+        self,
+        dim_in: int,
+        dim: int,
+        *,
+        shape: Sequence[int] | None = None,
+        widths: Sequence[int] = (16, 32, 64),
+        block: str = "residual",
+        grid: int = 2,
+        stack: int = 1,
+        norm: str = "batch",
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(dim_in, dim, shape)
+        check_tower("cnn", widths, block=block, norm=norm, grid=grid)
+        if stack < 1:
+            raise ConfigError(f"cnn: stack {stack}; expected a frame or more.")
+        self.stack, self.grid = stack, grid
+        self.tower = Tower(self.channels * stack, widths, block=block, depth=0, norm=norm)
+        self.leave = nn.Linear(widths[-1] * grid**2, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def see(self, pictures: Float[Tensor, "batch time channels height width"], tokens: Tokens) -> Tokens:
+        maps = self.by_frame(
+            stacked(pictures, self.stack), tokens, lambda x, seen: by_place(self.tower(x, seen), self.grid)
+        )
+        return tokens.with_values(self.dropout(self.leave(maps)))
+
+
+def stacked(
+    frames: Float[Tensor, "batch time channels height width"], count: int
+) -> Float[Tensor, "batch time stacked height width"]:
+    """Each frame with those before it as more channels, the earliest first; zeros before the first.
+
+    >>> stacked(torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1, 1), 2).flatten().tolist()
+    [0.0, 1.0, 1.0, 2.0, 2.0, 3.0]
+    """
+    time = frames.shape[1]
+    wide = F.pad(frames, (0, 0, 0, 0, 0, 0, count - 1, 0))
+    return torch.cat([wide[:, i : i + time] for i in range(count)], 2)

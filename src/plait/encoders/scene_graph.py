@@ -1,0 +1,172 @@
+"""Objects seen at the same instant, as a graph: they tell each other of themselves, and one token comes out."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from plait.encoders import Encoder
+from plait.errors import ConfigError, DataError
+from plait.tokens import Tokens
+
+__all__ = ["GraphAttention", "SceneGraph"]
+
+
+class SceneGraph(Encoder):
+    """Rows that stand at one instant are the objects of one scene; each scene becomes one token.
+
+    Layers of graph attention (`GraphAttention`) pass messages among the objects of a scene, each with a residual link
+    and a layer norm; then mean and maximum over the objects go through one linear layer. An object whose row is masked
+    is not there. The token stands where the first object of its scene stood, at the time of the last; the places of the
+    others are masked. Rows must be in the order of time. Its memory grows with rows times ``objects``.
+
+    Args:
+        dim_in: width of the rows: what is known of an object, its box among it.
+        dim: width of the outgoing tokens.
+        box: the first of the four columns that hold its place and size (centre x and y, width, height), in any unit;
+            then attention also sees how two boxes differ. None: it does not.
+        objects: most rows that a scene may have, from its first to its last.
+        within: objects less than so many seconds apart are of one scene; scenes must be further apart than that.
+        layers: rounds of messages.
+        heads: of attention; a divisor of ``dim``.
+        dropout: share set to 0 after each round, in training.
+
+    Raises:
+        ConfigError: an option out of its range.
+        DataError: a scene of more rows than ``objects``.
+
+    >>> times = torch.tensor([[0.0, 0.0, 0.0, 0.5, 0.5]])  # three objects, then two
+    >>> out = SceneGraph(6, 8, box=0)(Tokens(torch.randn(1, 5, 6), times, torch.ones(1, 5) > 0))
+    >>> out.mask.tolist(), out.times.tolist()
+    ([[True, False, False, True, False]], [[0.0, 0.0, 0.0, 0.5, 0.0]])
+    """
+
+    causal = True
+    trial: ClassVar[tuple[int, dict[str, Any]]] = (5, {"box": 1, "objects": 4})
+
+    def __init__(
+        self,
+        dim_in: int,
+        dim: int,
+        *,
+        box: int | None = None,
+        objects: int = 16,
+        within: float = 1e-3,
+        layers: int = 2,
+        heads: int = 4,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if box is not None and not 0 <= box <= dim_in - 4:
+            raise ConfigError(f"scene_graph.box: got {box}; expected the first of four of {dim_in} columns, from 0.")
+        if min(objects, layers, heads) < 1 or dim % heads or within <= 0:
+            raise ConfigError(
+                f"scene_graph: {objects} objects within {within} s, {layers} layers, {heads} heads of width {dim}; "
+                "expected 1 or more of each, more than 0 s, and heads that divide the width."
+            )
+        self.dim_in, self.dim, self.box, self.objects, self.within = dim_in, dim, box, objects, within
+        self.enter = nn.Linear(dim_in, dim)
+        self.rounds = nn.ModuleList(GraphAttention(dim, dim, heads, places=box is not None) for _ in range(layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(layers))
+        self.leave = nn.Linear(2 * dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        tokens = tokens.clean()
+        if tokens.mask.shape[1] == 0:
+            return tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
+        together = self.together(tokens)
+        apart = None if self.box is None else self._apart(tokens.values[..., self.box : self.box + 4])
+        x = self.enter(tokens.values)
+        for talk, norm in zip(self.rounds, self.norms):
+            x = norm(x + self.dropout(talk(x, together, apart)))
+        return self._scenes(tokens, x, together)
+
+    def together(self, tokens: Tokens) -> Bool[Tensor, "batch time near"]:
+        """Whether each of the rows that stand near a row (see `near`) is of the same scene.
+
+        Raises:
+            DataError: a row further away is so too.
+        """
+        times, seen = (near(x[..., None], self.objects)[..., 0] for x in (tokens.times, tokens.mask))
+        same = (times - tokens.times[..., None]).abs() <= self.within
+        same = same & seen & tokens.mask[..., None]
+        if not torch.compiler.is_compiling() and bool((same[..., 0] | same[..., -1]).any()):
+            raise DataError(
+                f"scene_graph: more than {self.objects} rows at one instant. Set objects to the most that a scene has."
+            )
+        return same
+
+    def _apart(self, box: Float[Tensor, "batch time 4"]) -> Float[Tensor, "batch time near 4"]:
+        return near(box, self.objects) - box[..., None, :]
+
+    def _scenes(self, tokens: Tokens, x: Float[Tensor, "batch time dim"], together: Tensor) -> Tokens:
+        """One token a scene, in the place of its first object."""
+        others = near(x, self.objects)
+        there = together[..., None]
+        mean = torch.where(there, others, 0.0).sum(2) / there.sum(2).clamp(min=1)
+        low = torch.finfo(x.dtype).min
+        highest = torch.where(tokens.mask[..., None], torch.where(there, others, low).amax(2), 0.0)
+        times = near(tokens.times[..., None], self.objects)[..., 0]
+        last = torch.where(together, times, low).amax(2)
+        first = tokens.mask & ~together[..., : self.objects].any(2)
+        return Tokens(self.leave(torch.cat([mean, highest], -1)), torch.where(first, last, 0.0), first).clean()
+
+
+def near(x: Float[Tensor, "batch time dim"], reach: int) -> Float[Tensor, "batch time near dim"]:
+    """The ``reach`` rows before each row, itself, and the ``reach`` behind it, in this order; zeros past the ends.
+
+    >>> near(torch.tensor([[[1.0], [2.0], [3.0]]]), 1)[..., 0].tolist()
+    [[[0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [2.0, 3.0, 0.0]]]
+    """
+    padded = F.pad(x, (0, 0, reach, reach))
+    return torch.stack([padded[:, i : i + x.shape[1]] for i in range(2 * reach + 1)], 2)
+
+
+class GraphAttention(nn.Module):
+    """Graph attention: Velickovic et al., ICLR 2018, eq. 1 to 5, with several heads side by side.
+
+    ``e = leaky_relu(a . [W h_i, W h_j])`` (slope 0.2), softmax over the neighbours j of i (itself among them), and
+    ``h_i' = sum over j of attention * W h_j``. Departures: the ELU is left to what follows; and for objects with places
+    a learned function of how they differ, ``v . relu(U (place_j - place_i))``, is added to e, after Hu et al.,
+    "Relation networks for object detection", CVPR 2018 (theirs takes logarithms of ratios of the boxes, which features
+    that have been standardised do not allow).
+
+    It is given rows, which of the rows near each (see `near`) are its neighbours, and how their places differ.
+
+    Args:
+        width_in, width: of the objects before and after.
+        heads: each gives ``width / heads``.
+        places: whether the differences of places are given.
+    """
+
+    def __init__(self, width_in: int, width: int, heads: int, *, places: bool = False) -> None:
+        super().__init__()
+        self.heads = heads
+        self.linear = nn.Linear(width_in, width, bias=False)
+        bound = (width // heads) ** -0.5
+        self.own, self.theirs = (
+            nn.Parameter(torch.empty(heads, width // heads).uniform_(-bound, bound)) for _ in range(2)
+        )
+        self.places = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, heads, bias=False)) if places else None
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch time width_in"],
+        together: Bool[Tensor, "batch time near"],
+        apart: Float[Tensor, "batch time near 4"] | None = None,
+    ) -> Float[Tensor, "batch time width"]:
+        x = self.linear(x)
+        own = rearrange(x, "b t (h d) -> b t h d", h=self.heads)
+        theirs = rearrange(near(x, together.shape[2] // 2), "b t n (h d) -> b t n h d", h=self.heads)
+        e = F.leaky_relu((own * self.own).sum(-1)[:, :, None] + (theirs * self.theirs).sum(-1), 0.2)
+        if self.places is not None:
+            e = e + self.places(apart)
+        # a masked row, that nothing is together with, gets the mean of zeros
+        weight = torch.where(together[..., None], e, torch.finfo(e.dtype).min).softmax(2)
+        return rearrange((weight[..., None] * theirs).sum(2), "b t h d -> b t (h d)")

@@ -1,0 +1,164 @@
+"""ST-GCN++: the good-practice form of ST-GCN, with links that are learned and many widths of view over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from plait.encoders import Encoder
+from plait.encoders.joints import (
+    JointBlocks,
+    JointGraph,
+    JointNorm,
+    JointTokens,
+    axes_of,
+    check_blocks,
+    partitions,
+    temporal_pad,
+    zeroed,
+)
+from plait.encoders.st_gcn import Mask, Shortcut, mixed
+from plait.tokens import Tokens
+
+__all__ = ["StGcnPp"]
+
+DILATIONS = (1, 2, 3, 4)
+BRANCHES = len(DILATIONS) + 2
+KERNEL = 3
+
+
+class StGcnPp(Encoder):
+    """ST-GCN++: Duan, Wang, Chen and Lin, "PYSKL: Towards Good Practices for Skeleton Action Recognition", 2022.
+
+    Differs from `StGcn` as its section 3 says: how much each joint counts for each other is learned freely, from the
+    links of the skeleton on (``spatial`` partition), and any joint may come to count for any other; the graph
+    convolution has a residual link of its own; and the convolution over time is six branches on a sixth of the channels
+    each: kernels of 3 with dilations 1 to 4, a maximum over 3, and the token as it is. Tokens, gaps and times are as
+    in `StGcn`.
+
+    Departures from the paper: fewer and narrower blocks by default (it has ten, of 64, 128 and 256 channels).
+
+    Args:
+        dim_in: width of the rows: joints times axes, once or (positions, velocities ...) several times.
+        dim: width of the outgoing tokens.
+        layout, axes, centre, bones, weighted: as for `StGcn`.
+        widths: channels after each block; at least 6.
+        strides: of each block's convolution over time, 3 at most.
+        dropout: share set to 0 after it, in training.
+        causal: whether no token sees a later one.
+
+    Raises:
+        ConfigError: rows that are not such joints, or an option out of its range.
+
+    >>> tokens = Tokens(torch.randn(2, 16, 68), torch.arange(16.0).expand(2, 16) / 30, torch.ones(2, 16) > 0)
+    >>> tuple(StGcnPp(68, 8, layout="coco17")(tokens).values.shape)
+    (2, 4, 8)
+    """
+
+    trial: ClassVar[tuple[int, dict[str, Any]]] = (
+        16,
+        {"layout": [[0, 1], [1, 2], [1, 3]], "widths": [7, 12], "strides": [1, 2]},
+    )
+
+    def __init__(
+        self,
+        dim_in: int,
+        dim: int,
+        *,
+        layout: str | Sequence[Sequence[int]] | None = None,
+        axes: int | None = None,
+        centre: int | None = None,
+        bones: bool = False,
+        weighted: bool = False,
+        widths: Sequence[int] = (24, 48, 96),
+        strides: Sequence[int] = (2, 2, 1),
+        dropout: float = 0.2,
+        causal: bool = False,
+    ) -> None:
+        graph = JointGraph.of("st_gcn_pp", layout, centre, dim_in)
+        check_blocks("st_gcn_pp", widths, strides, most=KERNEL, least=BRANCHES)
+        axes = axes_of("st_gcn_pp", dim_in, graph.joints, axes)
+        super().__init__()
+        self.dim_in, self.dim, self.causal = dim_in, dim, causal  # type: ignore[misc]
+        weights, channels = partitions(graph, "spatial"), dim_in // graph.joints
+        sizes = [channels * (2 if bones else 1), *widths]
+        blocks = [
+            (s, _Block(a, b, weights, stride=s, dropout=dropout, causal=causal))
+            for (a, b), s in zip(pairwise(sizes), strides)
+        ]
+        self.joints = JointBlocks(
+            graph, blocks, (channels, widths[-1]), dim, axes=axes, bones=bones, weighted=weighted, causal=causal
+        )
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        return self.joints(tokens)
+
+
+class _Block(nn.Module):
+    """Adaptive graph convolution, branches over time, dropout; the residual; ReLU."""
+
+    def __init__(
+        self, width_in: int, width: int, weights: Tensor, *, stride: int, dropout: float, causal: bool
+    ) -> None:
+        super().__init__()
+        self.spatial = AdaptiveGraphConv(width_in, width, weights)
+        self.temporal = Branches(width, stride=stride, causal=causal)
+        self.dropout = nn.Dropout(dropout)
+        self.shortcut = Shortcut(width_in, width, stride=stride, causal=causal)
+
+    def forward(self, x: JointTokens, before: Mask, after: Mask) -> JointTokens:
+        y = self.dropout(self.temporal(self.spatial(x, before), before, after))
+        return F.relu(y + self.shortcut(x, after))
+
+
+class AdaptiveGraphConv(nn.Module):
+    """As `plait.encoders.st_gcn.GraphConv`, with weights that are learned themselves, a norm and a residual link."""
+
+    def __init__(self, width_in: int, width: int, weights: Tensor) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(weights.clone())
+        self.linear = nn.Linear(len(weights) * width_in, width, bias=False)
+        self.norm = JointNorm(width)
+        self.shortcut = Shortcut(width_in, width, stride=1, causal=False)
+
+    def forward(self, x: JointTokens, before: Mask) -> JointTokens:
+        y = F.relu(self.norm(mixed(x, self.weights, self.linear), before) + self.shortcut(x, before))
+        return zeroed(y, before)
+
+
+class Branches(nn.Module):
+    """Multi-branch temporal convolution: a mix of the channels, six branches, and a mix of what they give."""
+
+    def __init__(self, width: int, *, stride: int, causal: bool) -> None:
+        super().__init__()
+        part = width // BRANCHES
+        self.parts = [width - part * (BRANCHES - 1), *[part] * (BRANCHES - 1)]
+        self.enter, self.leave = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
+        self.norms = nn.ModuleList(JointNorm(width) for _ in range(3))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(n, n, (KERNEL, 1), (stride, 1), dilation=(d, 1), bias=False)
+            for n, d in zip(self.parts, DILATIONS)
+        )
+        self.stride, self.causal = stride, causal
+
+    def forward(self, x: JointTokens, before: Mask, after: Mask) -> JointTokens:
+        x = zeroed(F.relu(self.norms[0](self.enter(x), before)), before)
+        *parts, highest, plain = x.split(self.parts, -1)
+        out = [self._convolved(conv, part, after) for conv, part in zip(self.convs, parts)]
+        # nothing is below 0 after the ReLU, so the zeros of gaps and edges take no maximum from what is there
+        windows = self._padded(highest, after, KERNEL).unfold(1, KERNEL, self.stride)
+        out += [windows.amax(-1), self._padded(plain, after, 1)[:, :: self.stride]]
+        return self.norms[2](self.leave(F.relu(self.norms[1](torch.cat(out, -1), after))), after)
+
+    def _convolved(self, conv: nn.Conv2d, x: JointTokens, after: Mask) -> JointTokens:
+        x = self._padded(x, after, (KERNEL - 1) * conv.dilation[0] + 1)
+        return rearrange(conv(rearrange(x, "b t j c -> b c t j")), "b c t j -> b t j c")
+
+    def _padded(self, x: JointTokens, after: Mask, span: int) -> JointTokens:
+        return temporal_pad(x, after.shape[1], span=span, stride=self.stride, causal=self.causal)

@@ -1,0 +1,147 @@
+"""Two streams: what is seen in a single frame, and how it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from plait.encoders.cnn import stacked
+from plait.encoders.pictures import PictureEncoder, Tower, by_place, check_tower
+from plait.errors import ConfigError
+from plait.tokens import Tokens
+
+__all__ = ["TwoStream", "lucas_kanade"]
+
+
+class TwoStream(PictureEncoder):
+    """A network on each frame and one on the optical flow of the last ones; one token a frame.
+
+    Simonyan and Zisserman 2014, "Two-stream convolutional networks for action recognition in videos". Both networks
+    are those of `plait.encoders.cnn.Cnn`. The motion stream sees the flow into this frame and the ``stack - 1`` before
+    it, two channels each; no frame sees a later one. Departures: small residual networks; the streams meet as features,
+    in one linear layer, instead of as class scores; flow is in widths of the picture a second, so that it does not
+    depend on the rate.
+
+    Where the rows hold flow already, ``flow`` says in how many of their last channels. Else it is found here, by
+    `lucas_kanade` between neighbouring frames: cheap, and right for up to about a pixel a frame. For larger motions
+    give a stream of its own with the feature `optical_flow` and the encoder ``cnn`` with ``stack``: fused with the
+    pictures' stream, it is the same.
+
+    Args:
+        dim_in: width of the incoming tokens.
+        dim: width of the outgoing tokens.
+        shape: [height, width] or [height, width, channels] of a picture; None for [24, 32] (see `PictureEncoder`).
+        flow: how many channels, the last, are optical flow; 0 to compute it.
+        stack: flows that are seen together.
+        widths: channels of the first convolution and of each block, of both networks.
+        grid: parts of the picture each way, over which the means are taken; 1 for the whole.
+        norm: ``batch`` (over the observed frames) or ``group`` (each frame by itself).
+        dropout: share of the outputs set to 0 in training.
+
+    Raises:
+        ConfigError: ``shape`` does not fit ``dim_in``, or an option that is not as said here.
+
+    >>> film = Tokens(torch.ones(2, 6, 24 * 32), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
+    >>> tuple(TwoStream(24 * 32, 16)(film).values.shape)
+    (2, 6, 16)
+    """
+
+    causal = True
+    trial: ClassVar[tuple[int, dict[str, Any]]] = (30, {"shape": [5, 6], "widths": [4, 8]})
+
+    def __init__(
+        self,
+        dim_in: int,
+        dim: int,
+        *,
+        shape: Sequence[int] | None = None,
+        flow: int = 0,
+        stack: int = 5,
+        widths: Sequence[int] = (16, 32, 64),
+        grid: int = 2,
+        norm: str = "batch",
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(dim_in, dim, shape)
+        check_tower("two_stream", widths, norm=norm, grid=grid)
+        if stack < 1 or not 0 <= flow < self.channels:
+            raise ConfigError(
+                f"two_stream: stack {stack}, and flow {flow} of {self.channels} channels; expected a flow or more "
+                "stacked, and a channel or more that is no flow."
+            )
+        self.flow, self.stack, self.grid = flow, stack, grid
+        form = {"block": "residual", "depth": 0, "norm": norm}
+        self.appearance = Tower(self.channels - flow, widths, **form)
+        self.motion = Tower(stack * (flow or 2), widths, **form)
+        self.leave = nn.Linear(2 * widths[-1] * grid**2, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def see(self, pictures: Float[Tensor, "batch time channels height width"], tokens: Tokens) -> Tokens:
+        still = pictures[:, :, : self.channels - self.flow]
+        moving = pictures[:, :, self.channels - self.flow :] if self.flow else self._velocity(pictures, tokens)
+        maps = self.by_frame(torch.cat([still, stacked(moving, self.stack)], 2), tokens, self._maps)
+        return tokens.with_values(self.dropout(self.leave(maps)))
+
+    def _maps(self, both: Tensor, seen: Tensor | None) -> Float[Tensor, "n features"]:
+        still, moving = both.split([self.channels - self.flow, self.stack * (self.flow or 2)], 1)
+        return torch.cat(
+            [by_place(tower(x, seen), self.grid) for tower, x in ((self.appearance, still), (self.motion, moving))], 1
+        )
+
+    def _velocity(self, pictures: Tensor, tokens: Tokens) -> Float[Tensor, "batch time 2 height width"]:
+        """Widths of the picture a second, into each frame from the place before it; zeros where either is missing."""
+        grey, times, mask = pictures[:, :, : self.colours].mean(2), tokens.times, tokens.mask
+        # the first frame stands for the one before it, and is not known
+        last, before = (torch.cat([x[:, :1], x[:, :-1]], 1) for x in (grey, times))
+        known = mask & torch.cat([torch.zeros_like(mask[:, :1]), mask[:, :-1]], 1)
+        seconds = torch.where(known, (times - before).clamp(min=1e-3), 1.0)
+        rate = torch.where(known, 1 / (self.width * seconds), 0.0)
+        return lucas_kanade(last, grey) * rearrange(rate, "b t -> b t 1 1 1")
+
+
+def lucas_kanade(
+    before: Float[Tensor, "batch time height width"],
+    after: Float[Tensor, "batch time height width"],
+    *,
+    window: int = 5,
+    prior: float = 0.01,
+) -> Float[Tensor, "batch time 2 height width"]:
+    """Optical flow in pixels, right and down, of each pixel from one grey picture to another; differentiable.
+
+    Lucas and Kanade 1981, "An iterative image registration technique", one step: the motion that explains the change in
+    a window best, by least squares, given the slopes of the two pictures' mean. Slopes and change are taken by the
+    matched filters of three pixels of Farid and Simoncelli 2004 (plain differences overstate motion). Where there is
+    nothing to hold on to, a motion of zero is likeliest (a prior on the velocity: Simoncelli, Adelson and Heeger 1991).
+
+    Args:
+        before: brightness, of a spread of about 1.
+        after: the same a frame later.
+        window: pixels each way, odd.
+        prior: mean square slope at which the estimate is drawn half way to zero.
+
+    >>> x = torch.arange(12.0).expand(1, 1, 12, 12)
+    >>> flow = lucas_kanade(torch.sin(x / 2), torch.sin((x - 0.5) / 2))[0, 0, :, 6, 6]
+    >>> [round(v, 1) + 0.0 for v in flow.tolist()]
+    [0.5, 0.0]
+    """
+    smooth, slope = before.new_tensor([0.229879, 0.540242, 0.229879]), before.new_tensor([-0.425287, 0, 0.425287])
+    kernels = torch.stack([torch.outer(smooth, slope), torch.outer(slope, smooth), torch.outer(smooth, smooth)])
+    right, down, _ = _filtered((before + after) / 2, kernels).unbind(2)
+    change = _filtered(after - before, kernels)[:, :, 2]
+    products = torch.stack([right * right, right * down, down * down, right * change, down * change], 2)
+    means = F.avg_pool2d(products.flatten(0, 1), window, 1, window // 2).unflatten(0, products.shape[:2])
+    xx, xy, yy, xt, yt = means.unbind(2)
+    xx, yy = xx + prior, yy + prior
+    size = xx * yy - xy * xy
+    return torch.stack([xy * yt - yy * xt, xy * xt - xx * yt], 2) / size[:, :, None]
+
+
+def _filtered(pictures: Tensor, kernels: Tensor) -> Float[Tensor, "batch time kernels height width"]:
+    wide = F.pad(pictures.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
+    return F.conv2d(wide, kernels[:, None]).unflatten(0, pictures.shape[:2])

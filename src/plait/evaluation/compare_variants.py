@@ -1,0 +1,225 @@
+"""What `plait compare` compares: each modality alone, fusions of all of them, and all but one."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from plait.errors import ConfigError, PlaitError, raise_all
+from plait.evaluation.evaluate import restricted
+from plait.fusion import Fusion, Intermediate
+from plait.model import Model
+from plait.parts import Spec, build, find, full_spec, options_of, part_name, split_spec, suggest
+from plait.recipe import Recipe
+from plait.streams.corpus import Corpus
+from plait.streams.items import find_items, split_items
+from plait.training.experiment import default_split, task_and_unit
+
+__all__ = [
+    "ALONE",
+    "FUSION",
+    "FUSIONS",
+    "PARTS",
+    "WITHOUT",
+    "Variant",
+    "chosen_by",
+    "family_of",
+    "own_of",
+    "variants_of",
+]
+
+ALONE, FUSION, WITHOUT = "alone", "fusion", "without"
+
+FUSIONS: tuple[Spec, ...] = ("late", "concat", "shared")
+"""One of each family: late, early, intermediate."""
+
+PARTS = 4
+"""Folds of the training part, where the recipe holds something back."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """One way to answer the recipe's question.
+
+    Attributes:
+        name: of its run's folder; letters, digits and ``._=+-`` only.
+        title: for people.
+        kind: ``alone`` (one modality: encoder and head), ``fusion`` (all of them), ``without`` (all but one).
+        family: of its fusion: ``late``, ``early``, ``intermediate``; empty for one modality.
+        modalities: in the model's order.
+        recipe: what is trained.
+    """
+
+    name: str
+    title: str
+    kind: str
+    family: str
+    modalities: tuple[str, ...]
+    recipe: Recipe
+
+
+def chosen_by(recipe: Recipe, corpus: Corpus, parts: int | None = None) -> dict[str, Any]:
+    """The split to choose by: folds of the training part alone, so that the test part is not looked at.
+
+    A recipe whose split is folds holds nothing back; its folds are then used as they are. Without a split of its own
+    the recipe has the corpus's default.
+
+    Args:
+        parts: folds, by default the recipe's own ``tune``, else 4; fewer where there are fewer groups to train on.
+
+    Raises:
+        ConfigError: there is only one group to train on, fewer than two folds are asked for, or a number of them where
+            the recipe's split is folds.
+    """
+    spec = dict(recipe.split) or default_split(corpus)
+    if "folds" in spec:
+        if parts:
+            raise ConfigError("tune: the recipe's split is folds, which hold nothing back and are used. Leave it out.")
+        return spec
+    wanted = parts or spec.pop("tune", 0) or PARTS
+    spec.pop("tune", None)
+    if wanted < 2:
+        raise ConfigError(f"tune: got {wanted}; expected 2 folds of the training part or more.")
+    _, unit = task_and_unit(recipe)
+    groups = {item.group for item in split_items(find_items(corpus, unit).items, corpus, spec)[0].train}
+    if len(groups) < 2:
+        raise ConfigError(
+            f"split: only the group {min(groups)!r} is there to train on, and none can be held out of it to choose by. "
+            "Give the training part more groups, or compare with split={folds: 5, by: id}."
+        )
+    return {**spec, "tune": min(wanted, len(groups))}
+
+
+def variants_of(
+    recipe: Recipe,
+    modalities: Sequence[str],
+    *,
+    fusions: Sequence[Spec] = (),
+    without: bool = False,
+    only: Sequence[str] | None = None,
+) -> list[Variant]:
+    """Each modality alone, the fusions (late, early, intermediate, the recipe's own, those given), all but one.
+
+    One modality alone has its encoder and its head and no fusion. With two modalities, all but one is one alone.
+
+    Args:
+        only: names of those that are wanted; by default all.
+
+    Raises:
+        ConfigError: fewer than two modalities; unknown fusions, options or names, all at once.
+    """
+    if len(modalities) < 2:
+        raise ConfigError(
+            f"streams: there is one modality ({', '.join(modalities)}), so there is nothing to fuse. Use plait fit."
+        )
+    specs = _distinct([*FUSIONS, recipe.fusion, *fusions], modalities, recipe)
+    own = full_spec(Fusion, recipe.fusion, "fusion")
+    found = [_alone(recipe, m) for m in modalities]
+    found += [_fused(recipe, modalities, spec) for spec in specs]
+    if without and len(modalities) > 2:
+        found += [_without(recipe, modalities, m, own) for m in modalities]
+    _make_names_unique(found)
+    return _only(found, only)
+
+
+def own_of(variants: Sequence[Variant], recipe: Recipe) -> str | None:
+    """The name of the variant whose fusion is the recipe's own, if it is there."""
+    own = full_spec(Fusion, recipe.fusion, "fusion")
+    same = (v.name for v in variants if v.kind == FUSION and full_spec(Fusion, v.recipe.fusion, "fusion") == own)
+    return next(same, None)
+
+
+def family_of(cls: type[Fusion]) -> str:
+    """Which of the three families a fusion is of, by what its class says of its heads (see `Fusion`).
+
+    >>> from plait.fusion.late import Late
+    >>> family_of(Late)
+    'late'
+    """
+    if not cls.joint:
+        return "late"
+    if issubclass(cls, Intermediate) or cls.weights is Fusion.weights:
+        return "intermediate"
+    return "early"
+
+
+def _distinct(specs: Sequence[Spec], modalities: Sequence[str], recipe: Recipe) -> list[Spec]:
+    """The specs without those that say the same as one before.
+
+    Raises:
+        ConfigError: all that cannot be built, at once.
+    """
+    problems: list[str] = []
+    found: dict[str, Spec] = {}
+    dim = recipe.model.get("dim", options_of(Model)["dim"])
+    for spec in specs:
+        try:
+            full = full_spec(Fusion, spec, "fusion")
+            build(Fusion, spec, list(modalities), dim, where="fusion")
+            found.setdefault(repr(sorted(full.items())), spec)
+        except PlaitError as error:
+            problems += error.problems
+    raise_all(ConfigError, list(dict.fromkeys(problems)))
+    return list(found.values())
+
+
+def _alone(recipe: Recipe, modality: str) -> Variant:
+    own = restricted(recipe, [modality])
+    own.fusion = {"name": "late"}  # its own head answers, and nothing else has weights
+    own.model.pop("missing", None)  # there is nothing beside it that something could stand in for
+    return Variant(_file_name(f"{ALONE}-{modality}"), f"{modality} alone", ALONE, "", (modality,), own)
+
+
+def _fused(recipe: Recipe, modalities: Sequence[str], spec: Spec) -> Variant:
+    cls, options = find(Fusion, spec, "fusion")
+    own = restricted(recipe, modalities)
+    own.fusion = dict(spec) if isinstance(spec, dict) else {"name": split_spec(spec, "fusion")[0]}
+    defaults = options_of(cls)
+    changed = [f"{k}={v}" for k, v in options.items() if defaults.get(k, inspect.Parameter.empty) != v]
+    name = " ".join([part_name(cls), *changed])
+    return Variant(_file_name(name.replace(" ", "-")), name, FUSION, family_of(cls), tuple(modalities), own)
+
+
+def _without(recipe: Recipe, modalities: Sequence[str], modality: str, fusion: dict[str, Any]) -> Variant:
+    rest = [m for m in modalities if m != modality]
+    own = restricted(recipe, rest)
+    own.fusion = fusion
+    family = family_of(find(Fusion, fusion, "fusion")[0])
+    name = _file_name(f"{WITHOUT}-{modality}")
+    return Variant(name, f"without {modality}", WITHOUT, family, tuple(rest), own)
+
+
+def _file_name(name: str) -> str:
+    """A name that every file system takes.
+
+    >>> _file_name("alone-my sound/left")
+    'alone-my_sound_left'
+    """
+    return re.sub(r"[^A-Za-z0-9._=+-]", "_", name)[:100]
+
+
+def _make_names_unique(found: list[Variant]) -> None:
+    """Two names that differ in letters no file system takes get numbers."""
+    seen: dict[str, int] = {}
+    for i, v in enumerate(found):
+        key = v.name.lower()
+        seen[key] = seen.get(key, 0) + 1
+        if seen[key] > 1:
+            found[i] = Variant(f"{v.name}-{seen[key]}", v.title, v.kind, v.family, v.modalities, v.recipe)
+
+
+def _only(found: list[Variant], only: Sequence[str] | None) -> list[Variant]:
+    if only is None:
+        return found
+    asked: Callable[[Variant], bool] = lambda v: v.name in only or v.title in only  # noqa: E731
+    known = [v.name for v in found]
+    titles = {v.title for v in found}
+    problems = [f"only: there is no variant {n!r}. {suggest(n, known)}" for n in only if n not in {*known, *titles}]
+    kept = [v for v in found if asked(v)]
+    if not problems and len(kept) < 2:
+        problems = [f"only: {', '.join(only) or 'nothing'} leaves nothing to compare. Name two or more."]
+    raise_all(ConfigError, problems)
+    return kept
