@@ -24,6 +24,8 @@ LONGER = [
     ("crossmodal", {"causal": True, "layers": 2}),
     ("crossmodal", {"causal": True, "positions": "none", "layers": 1, "memory": 2}),
     ("crossmodal", {"positions": "index", "own": "none"}),
+    ("crossmodal", {"last": True, "causal": True}),
+    ("crossmodal", {"last": True, "memory": 2, "positions": "none", "own": "none"}),
     ("bottleneck", {"tokens": 1, "layers": 2, "own": "none"}),
     ("latents", {"latents": 3, "layers": 1, "own": "none"}),
 ]

@@ -82,6 +82,9 @@ def test_streams_are_those_of_the_authors_code(causal, places):
             item = {m: t.values[row, t.mask[row]] for m, t in batch.items()}
             for one, want in zip(got, naive(fusion, item, causal, places)):
                 torch.testing.assert_close(one.values[row, one.mask[row]], want, atol=1e-5, rtol=1e-4)
+        for one, end in zip(got, fusion.ends(batch)):
+            last = one.mask.shape[1] - 1 - one.mask.flip(1).int().argmax(1)
+            torch.testing.assert_close(end, one.values[torch.arange(2), last], atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()

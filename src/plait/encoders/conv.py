@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from plait.encoders import Encoder
 from plait.errors import ConfigError
 from plait.tokens import Tokens
+from plait.tokens.tokens import whole
 
 __all__ = ["Conv", "MaskedBatchNorm"]
 
@@ -160,6 +161,9 @@ class MaskedBatchNorm(nn.Module):
         if not self.training:
             scale = torch.rsqrt(self.running_var + self.eps) * self.weight
             return values * scale + (self.bias - self.running_mean * scale)
+        if mask.numel() > 1 and whole(mask):
+            moved = (self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, self.eps)
+            return F.batch_norm(values.transpose(1, 2), *moved).transpose(1, 2)
         # weighted sums as products of matrices: several times faster than `where` and `sum`
         flat, seen = values.flatten(0, 1), mask.flatten().to(values.dtype)
         count = seen.sum().clamp(min=1)

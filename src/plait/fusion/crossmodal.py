@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Intermediate
-from plait.fusion.pooling import summed
+from plait.fusion.pooling import one_token, summed
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, Turn, causal_keys, relative, rotation
+from plait.tokens.tokens import whole
 
 __all__ = ["Crossmodal"]
 
@@ -24,14 +25,15 @@ class Crossmodal(Intermediate):
 
     For every ordered pair of modalities a transformer in which the one's tokens look at the other's, as these came
     from their encoder; what a modality got from all the others, side by side, goes through a transformer of its own.
-    The token is the sum over the modalities that are there of a linear map of the mean and maximum of that.
+    The token is the sum over the modalities that are there of a linear map of the mean and maximum of that, or of the
+    last token as in the paper.
     Pairs grow with the square of the number of modalities. A pair whose source is missing leaves the tokens to the
     feed-forward parts.
 
-    Departures from the paper: rotary positions in real seconds, and mean and maximum instead of the last token;
-    no dropout on the attention weights, so that the fused kernel is used in training too. ``positions`` of
-    ``index`` (sines of the place among the observed tokens) or ``none`` make all else as in the authors' code:
-    tokens scaled by the square root of the width and, if ``causal``, the mask by place.
+    Departures from the paper: rotary positions in real seconds, and mean and maximum unless ``last``; no dropout on
+    the attention weights, so that the fused kernel is used in training too. ``positions`` of ``index`` (sines of the
+    place among the observed tokens) or ``none`` make all else as in the authors' code: tokens scaled by the square
+    root of the width and, if ``causal``, the mask by place.
 
     Args:
         modalities: their names.
@@ -43,6 +45,7 @@ class Crossmodal(Intermediate):
         causal: whether no token sees a later one (by place: none more than the difference of the lengths ahead).
         positions: ``seconds``, ``index`` or ``none``.
         periods: shortest and longest, seconds: see `Shared`.
+        last: whether the last token of each modality stands for it, instead of the mean and maximum of all.
         own: see `Intermediate`.
 
     Raises:
@@ -67,11 +70,12 @@ class Crossmodal(Intermediate):
         causal: bool = False,
         positions: str = "seconds",
         periods: Sequence[float] = (0.05, 100.0),
+        last: bool = False,
         own: str = "mean",
     ) -> None:
         super().__init__(modalities, dim, own)
         _check(dim, heads, min(layers, memory), positions, periods)
-        self.heads, self.causal, self.positions = heads, causal, positions
+        self.heads, self.causal, self.positions, self.last = heads, causal, positions, last
         self.periods = float(periods[0]), float(periods[1])
         count = len(self.modalities)
         # a single modality has nobody to look at: only its own transformer
@@ -84,18 +88,44 @@ class Crossmodal(Intermediate):
         self.norms = nn.ModuleList(nn.ModuleList(nn.LayerNorm(dim) for _ in range(count - 1)) for _ in range(count))
         self.memory = nn.ModuleList(_stack(AttentionLayer, memory, wide, heads, dropout) for _ in range(count))
         self.leave = nn.ModuleList(nn.LayerNorm(wide) for _ in range(count))
-        self.pool = nn.ModuleList(nn.Linear(2 * wide, dim) for _ in range(count))
+        self.pool = nn.ModuleList(nn.Linear(wide if last else 2 * wide, dim) for _ in range(count))
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: dict[str, Tokens]) -> Tokens:
-        return summed(self.pool, self.streams(tokens))
+        if not self.last:
+            return summed(self.pool, self.streams(tokens))
+        parts = list(self.complete(tokens).values())
+        ends = zip(parts, self.pool, self.ends(tokens))
+        each = [torch.where(t.present[:, None], pool(end), 0.0) for t, pool, end in ends]
+        return one_token(parts, torch.stack(each).sum(0))
 
     def streams(self, tokens: dict[str, Tokens]) -> list[Tokens]:
         """Each modality's tokens after its last transformer, [batch, time_m, (modalities - 1) * dim] each."""
         parts = list(self.complete(tokens).values())
+        found = [self.leave[i](self._remember(t, self.memory[i])) for i, t in enumerate(self._met(parts))]
+        return [t.with_values(x).clean() for t, x in zip(parts, found)]
+
+    def ends(self, tokens: dict[str, Tokens]) -> list[Float[Tensor, "batch wide"]]:
+        """The last token of each of the `streams`: of the last layer nothing else is computed.
+
+        Where a modality has none, the numbers are finite and mean nothing.
+        """
+        found = []
+        for i, t in enumerate(self._met(list(self.complete(tokens).values()))):
+            *layers, final = self.memory[i]
+            x = self._remember(t, layers)
+            if x.shape[1]:
+                place = torch.where(t.mask, t.times, -1.0).argmax(1)
+                keys = None if whole(t.mask) else t.mask | ~t.present[:, None]
+                x = final.one(x, place, self._turn(t, t.dim), keys)
+                found.append(self.leave[i](x)[:, 0])
+            else:
+                found.append(x.new_zeros(len(x), t.dim))
+        return found
+
+    def _met(self, parts: list[Tokens]) -> list[Tokens]:
         ready = [t.with_values(self._enter(t)) for t in self._timed(parts)]
-        met = [self._meet(i, ready) for i in range(len(ready))]
-        return [t.with_values(self._remember(i, one)).clean() for i, (t, one) in enumerate(zip(parts, met))]
+        return [self._meet(i, ready) for i in range(len(ready))]
 
     def _timed(self, parts: list[Tokens]) -> list[Tokens]:
         """Times from the row's first observation of any modality on; or places among the observed."""
@@ -125,21 +155,19 @@ class Crossmodal(Intermediate):
             found.append(norm(x))
         return mine.with_values(torch.cat(found, -1)) if found else mine
 
-    def _remember(self, target: int, tokens: Tokens) -> Float[Tensor, "batch time wide"]:
+    def _remember(self, tokens: Tokens, layers: Iterable[nn.Module]) -> Float[Tensor, "batch time wide"]:
         x = tokens.values if self.positions == "seconds" else tokens.dim**0.5 * tokens.values
-        if x.shape[1]:
-            keys = self._keys(tokens, tokens)
-            if keys is not None:
-                keys = keys | ~keys.any(-1, keepdim=True)  # a query that may see nothing is masked itself
-            turn = self._turn(tokens, tokens.dim)
-            for layer in self.memory[target]:
-                x = layer(x, turn, keys)
-        return self.leave[target](x)
+        keys, turn = self._keys(tokens, tokens), self._turn(tokens, tokens.dim)
+        if keys is not None:
+            keys = keys | ~keys.any(-1, keepdim=True)  # a query that may see nothing is masked itself
+        for layer in layers if x.shape[1] else ():
+            x = layer(x, turn, keys)
+        return x
 
     def _keys(
         self, mine: Tokens, other: Tokens
     ) -> Bool[Tensor, "batch other_time"] | Bool[Tensor, "batch time other_time"] | None:
-        if _whole(mine) and _whole(other):
+        if whole(mine.mask) and whole(other.mask):
             # the same without a mask, or with one for all rows: a third of the memory (places are alike in all rows)
             if not self.causal:
                 return None
@@ -151,11 +179,6 @@ class Crossmodal(Intermediate):
             return causal_keys(mine.times, other.times, other.mask)
         ahead = (mine.mask.sum(1, keepdim=True) - other.mask.sum(1, keepdim=True)).abs()
         return causal_keys(mine.times + ahead, other.times, other.mask)
-
-
-def _whole(tokens: Tokens) -> bool:
-    """Whether nothing is masked; never within a graph, which cannot branch on data."""
-    return not torch.compiler.is_compiling() and bool(tokens.mask.all())
 
 
 def _check(dim: int, heads: int, layers: int, positions: str, periods: Sequence[float]) -> None:
@@ -174,9 +197,7 @@ def _stack(
 ) -> nn.ModuleList:
     more = {"attention_dropout": 0.0} if kind is AttentionLayer else {}
     relu = partial(nn.ReLU, inplace=True)
-    return nn.ModuleList(
-        kind(dim, heads, 4 * dim, dropout, activation=relu, recompute=True, **more) for _ in range(layers)
-    )
+    return nn.ModuleList(kind(dim, heads, 4 * dim, dropout, activation=relu, **more) for _ in range(layers))
 
 
 def _sines(place: Float[Tensor, "batch time"], dim: int) -> Float[Tensor, "batch time dim"]:

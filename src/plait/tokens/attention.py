@@ -11,9 +11,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from plait.tokens.tokens import Tokens
 
@@ -95,8 +94,6 @@ class AttentionLayer(nn.Module):
         attention_dropout: share of the attention weights set to 0 in training; as ``dropout`` by default. Above 0
             torch's fused kernel cannot be used on a processor while training: memory is quadratic in tokens.
         activation: of the feed-forward part.
-        recompute: whether what the feed-forward part made is computed again going backward instead of kept: the
-            same numbers, a third less memory, some hundredths more time.
 
     >>> layer = AttentionLayer(8, 2, 16, 0.1)
     >>> tuple(layer(torch.ones(1, 5, 8), None, torch.ones(1, 5) > 0).shape)
@@ -112,12 +109,11 @@ class AttentionLayer(nn.Module):
         *,
         attention_dropout: float | None = None,
         activation: Callable[[], nn.Module] = nn.GELU,
-        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.heads, self.rate = heads, dropout if attention_dropout is None else attention_dropout
         self.norm, self.qkv, self.out = nn.LayerNorm(dim), nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.feed = _Feed(dim, hidden, dropout, activation, recompute)
+        self.feed = _feed(dim, hidden, dropout, activation)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -136,10 +132,36 @@ class AttentionLayer(nn.Module):
             attend: another form of attention than over all of ``keys``.
         """
         look = attend or _attend
-        q, k, v = rearrange(self.qkv(self.norm(x)), "b t (three h d) -> three b h t d", three=3, h=self.heads)
+        q, k, v = (_heads(part, self.heads) for part in self.qkv(self.norm(x)).chunk(3, -1))
         met = look(rotate(q, turn), rotate(k, turn), v, keys, self.rate if self.training else 0.0)
         x = x + self.dropout(self.out(met))
         return x + self.dropout(self.feed(x))
+
+    def one(
+        self,
+        x: Float[Tensor, "batch time dim"],
+        place: Int[Tensor, " batch"],
+        turn: Turn | None,
+        keys: Bool[Tensor, "batch time"] | None,
+    ) -> Float[Tensor, "batch 1 dim"]:
+        """What `forward` gives at one place of each row, without the work for the others.
+
+        >>> layer, x = AttentionLayer(8, 2, 16, 0.0).eval(), torch.randn(2, 5, 8)
+        >>> place = torch.tensor([4, 1])
+        >>> want = layer(x, None, None)[torch.arange(2), place]
+        >>> torch.allclose(layer.one(x, place, None, None)[:, 0], want, atol=1e-6)
+        True
+        """
+        met, dim = self.norm(x), x.shape[-1]
+        pick = place[:, None, None].expand(-1, 1, dim)
+        q = _heads(F.linear(met.gather(1, pick), self.qkv.weight[:dim], self.qkv.bias[:dim]), self.heads)
+        both = F.linear(met, self.qkv.weight[dim:], self.qkv.bias[dim:]).chunk(2, -1)
+        k, v = (_heads(part, self.heads) for part in both)
+        if turn is not None:
+            there = place[:, None, None, None].expand(-1, 1, 1, turn[0].shape[-1])
+            q, k = rotate(q, (turn[0].gather(2, there), turn[1].gather(2, there))), rotate(k, turn)
+        y = x.gather(1, pick) + self.dropout(self.out(_attend(q, k, v, keys, self.rate if self.training else 0.0)))
+        return y + self.dropout(self.feed(y))
 
 
 class CrossLayer(nn.Module):
@@ -160,13 +182,12 @@ class CrossLayer(nn.Module):
         dropout: float,
         *,
         activation: Callable[[], nn.Module] = nn.GELU,
-        recompute: bool = False,
     ) -> None:
         super().__init__()
         self.heads = heads
         self.norm, self.norm_source = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.query, self.key_value, self.out = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
-        self.feed = _Feed(dim, hidden, dropout, activation, recompute)
+        self.feed = _feed(dim, hidden, dropout, activation)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -194,13 +215,17 @@ class CrossLayer(nn.Module):
     def _look(
         self, x: Tensor, source: Tensor, keys: Tensor | None, turn: Turn | None, turn_source: Turn | None
     ) -> Float[Tensor, "batch time dim"]:
-        q = rearrange(self.query(self.norm(x)), "b t (h d) -> b h t d", h=self.heads)
-        k, v = rearrange(self.key_value(self.norm_source(source)), "b t (two h d) -> two b h t d", two=2, h=self.heads)
+        q = _heads(self.query(self.norm(x)), self.heads)
+        k, v = (_heads(part, self.heads) for part in self.key_value(self.norm_source(source)).chunk(2, -1))
         if keys is None:
             return self.out(_attend(rotate(q, turn), rotate(k, turn_source), v, None, 0.0))
         some = keys.any(-1, keepdim=True)
         met = self.out(_attend(rotate(q, turn), rotate(k, turn_source), v, keys | ~some, 0.0))
         return torch.where(some if keys.ndim == 3 else some[:, None], met, 0.0)
+
+
+def _heads(x: Float[Tensor, "batch time dim"], heads: int) -> Float[Tensor, "batch heads time width"]:
+    return rearrange(x, "b t (h d) -> b h t d", h=heads)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None, dropout: float) -> Float[Tensor, "batch time dim"]:
@@ -211,18 +236,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None, dropout: float
     return rearrange(met, "b h t d -> b t (h d)")
 
 
-class _Feed(nn.Sequential):
-    """The feed-forward part; see ``recompute`` of `AttentionLayer`."""
-
-    def __init__(
-        self, dim: int, hidden: int, dropout: float, activation: Callable[[], nn.Module], recompute: bool
-    ) -> None:
-        super().__init__(
-            nn.LayerNorm(dim), nn.Linear(dim, hidden), activation(), nn.Dropout(dropout), nn.Linear(hidden, dim)
-        )
-        self.again, self.random = recompute, dropout > 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not (self.again and torch.is_grad_enabled()) or torch.compiler.is_compiling():
-            return super().forward(x)
-        return checkpoint(super().forward, x, use_reentrant=False, preserve_rng_state=self.random)
+def _feed(dim: int, hidden: int, dropout: float, activation: Callable[[], nn.Module]) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(dim), nn.Linear(dim, hidden), activation(), nn.Dropout(dropout), nn.Linear(hidden, dim)
+    )

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["Tokens", "cat", "masked_mean_max"]
+__all__ = ["Tokens", "cat", "masked_mean_max", "whole"]
 
 
 class Tokens(NamedTuple):
@@ -27,6 +27,8 @@ class Tokens(NamedTuple):
 
     def clean(self) -> Tokens:
         """The same with zeros under the False mask, so that nothing there (NaN included) can leak."""
+        if whole(self.mask):
+            return self
         return Tokens(
             torch.where(self.mask[..., None], self.values, 0.0),
             torch.where(self.mask, self.times, 0.0),
@@ -48,6 +50,17 @@ class Tokens(NamedTuple):
 
     def to(self, device: torch.device | str) -> Tokens:
         return Tokens(*(x.to(device) for x in self))
+
+
+def whole(mask: Bool[Tensor, "batch time"]) -> bool:
+    """Whether nothing is masked, as far as that is free to know: not within a graph, nor on an accelerator.
+
+    >>> whole(torch.ones(1, 2) > 0), whole(torch.zeros(1, 2) > 0)
+    (True, False)
+    """
+    if torch.compiler.is_compiling() or mask.device.type != "cpu":
+        return False
+    return bool(mask.all())
 
 
 def cat(parts: list[Tokens]) -> Tokens:
