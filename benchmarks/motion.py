@@ -40,7 +40,7 @@ ENCODERS: dict[str, Any] = {
 WHAT = {
     "cnn": "each frame by itself, pooled",
     "cnn + gru": "each frame, then recurrent",
-    "cnn of 3 frames + gru": "two frames beside each, then recurrent",
+    "cnn of 3 frames + gru": "three at once, then recurrent",
     "two_stream": "frames and optical flow",
     "i3d": "inception in 3-D",
     "c3d": "plain 3-D",

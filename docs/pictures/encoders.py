@@ -54,7 +54,7 @@ def bars(axes: Any, found: dict[str, dict[str, Any]]) -> None:
         scores, flat = row["accuracy"], name in ("cnn", "cnn + gru")
         axes.barh(i, np.mean(scores), color=GREY if flat else BLUE, height=0.62)
         axes.plot(scores, [i] * len(scores), "o", color="black", ms=3, clip_on=False)
-        axes.text(np.mean(scores) + 2, i, f"{np.mean(scores):.1f} %", va="center", fontsize=9)
+        axes.text(max(scores) + 2.5, i, f"{np.mean(scores):.1f} %", va="center", fontsize=9)
     axes.axvline(100 / len(MOTIONS), color=ORANGE, ls="--", lw=1)
     axes.text(100 / len(MOTIONS) + 1, -0.62, "chance", color=ORANGE, fontsize=9, va="center")
     axes.set_yticks(range(len(found)), [f"{name}\n{WHAT[name]}" for name in found], fontsize=8.5)
@@ -67,8 +67,8 @@ def bars(axes: Any, found: dict[str, dict[str, Any]]) -> None:
 def main() -> None:
     found = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["motion"]
     columns = FRAMES // 2 + 1
-    figure = plt.figure(figsize=(12, 4.4))
-    left, right = figure.add_gridspec(1, 2, width_ratios=[1.5, 1], wspace=0.5)
+    figure = plt.figure(figsize=(12.6, 4.4))
+    left, right = figure.add_gridspec(1, 2, width_ratios=[1.5, 1], wspace=0.68)
     grid = left.subgridspec(len(SHOWN), columns, wspace=0.06, hspace=0.06)
     for i, motion in enumerate(SHOWN):
         axes = [figure.add_subplot(grid[i, j]) for j in range(columns)]

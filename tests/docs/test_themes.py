@@ -21,6 +21,7 @@ THEMES = [
     "features",
     "store-and-scale",
     "interchange",
+    "encoders",
     "compare",
     "joint",
 ]

@@ -155,7 +155,7 @@ def test_checkpointing_gives_the_same_gradient(folder):
             for weight in (*encoder.enter.parameters(), *encoder.leave.parameters()):
                 weight.fill_(0.1)
         runs: list[str] = []
-        encoder.model.encoder.layer[0].output.dense.register_forward_hook(lambda *_: runs.append("run"))
+        encoder.model.encoder.layer[0].output.dense.register_forward_hook(lambda *_, runs=runs: runs.append("run"))
         encoder.train()(sample(5)).values.square().sum().backward()
         assert len(runs) == (2 if checkpointing else 1)
         found.append(encoder.model.get_parameter("encoder.layer.0.output.dense.weight").grad)

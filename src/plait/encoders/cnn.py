@@ -21,7 +21,7 @@ class Cnn(PictureEncoder):
     """One token a picture; with a recurrent encoder after it, the CNN-RNN hybrid (Donahue et al. 2015, LRCN).
 
     A 3 x 3 convolution, then residual blocks (He et al. 2016), each behind a maximum over 2 x 2 pixels; means over a
-    coarse grid, one linear layer. Departures: two to three blocks instead of eight, no strided convolutions.
+    coarse grid, one linear layer. Departures: two blocks instead of eight, no strided convolutions.
     ``stack`` lays the frames before it beside each one, as channels: with optical flow, that is the motion stream of
     Simonyan and Zisserman 2014; a gap counts as zeros.
 

@@ -29,9 +29,9 @@ class TwoStream(PictureEncoder):
     depend on the rate.
 
     Where the rows hold flow already, ``flow`` says in how many of their last channels. Else it is found here, by
-    `lucas_kanade` between neighbouring frames: cheap, and right for up to about a pixel a frame. For larger motions
-    give a stream of its own with the feature `optical_flow` and the encoder ``cnn`` with ``stack``: fused with the
-    pictures' stream, it is the same.
+    `lucas_kanade` between neighbouring frames: cheap, right for up to about a pixel a frame, and too small in noise,
+    though its direction holds. For larger motions give a stream of its own with the feature `optical_flow` and the
+    encoder ``cnn`` with ``stack``, fused with the pictures' stream.
 
     Args:
         dim_in: width of the incoming tokens.

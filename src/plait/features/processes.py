@@ -33,7 +33,11 @@ def team(place: Place, task: Task = attempt) -> Team:
     Raises:
         ConfigError: they cannot start.
     """
-    return lambda todo, width: _work(todo, width, partial(task, place=place))
+    return lambda todo, width: _work(todo, width, partial(_at, place, task))
+
+
+def _at(place: Place, task: Task, job: Job) -> Outcome:
+    return task(job, place)
 
 
 def _work(todo: Sequence[Job], width: int, task: Callable[[Job], Outcome]) -> Outcomes:
