@@ -29,11 +29,11 @@ from plait.streams.importing import import_folder
 RECIPES = Path(__file__).parents[1] / "recipes"
 TRAIN, TEST, HELD_OUT = [1, 3, 5, 7], [2, 4, 6, 8], 7
 SHARE = 0.1
-BUDGET = ["train.epochs=50", "train.batch=16"]
-SCRATCH = ["train.lr=0.002"]
-TUNED = ["train.lr=0.001"]
+BUDGET = ["train.epochs=150", "train.batch=16"]
+SCRATCH = ["train.lr=0.002", "task.dropout=0.2"]
+TUNED = ["train.lr=0.004"]
 GRID = {
-    "pre-trained": [["train.lr=0.001"], ["train.lr=0.002"]],
+    "pre-trained": [["train.lr=0.002"], ["train.lr=0.004"], ["train.lr=0.002", "task.dropout=0.2"]],
     "scratch": [["train.lr=0.002"], ["train.lr=0.004"], ["train.lr=0.002", "task.dropout=0.2"]],
 }
 

@@ -79,7 +79,7 @@ def told(axes: Any, folder: Path, cache: Path) -> None:
     axes.plot(times, pose.values[0, :, HAND], ":", color=GREY, lw=1.6, label="what was there")
     axes.plot(times, np.where(inside, np.nan, pose.values[0, :, HAND]), color=BLUE, lw=1.8, label="shown")
     axes.plot(times[inside], metres[inside], color=ORANGE, lw=1.8, label="told")
-    axes.set(title="A hidden span, told from the rest and the wrist's sensor", xlabel="share of the action")
+    axes.set(title="A hidden span, told from what is left", xlabel="share of the action")
     axes.set_ylabel("height of the right hand, m")
     axes.legend(frameon=False, fontsize=8)
 
@@ -91,7 +91,7 @@ def main() -> None:
     train, test = digits_of(cache)
     joint_space(axes[0], Cca(10, ridge=0.1).fit(train[0]), train, test, "Linear CCA")
     joint_space(axes[1], DeepCca(10).fit(train[0]), train, test, "Deep CCA")
-    axes[0].set_xlabel("held-out digits: squares written, circles spoken; numbers: means of the spoken")
+    axes[0].set_xlabel("held-out digits; squares: written, circles: spoken")
     figure.savefig(DOCS / "images/joint.png", dpi=110)
 
 

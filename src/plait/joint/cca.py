@@ -174,9 +174,10 @@ def checked_views(views: Sequence[ArrayLike]) -> tuple[list[Array], Bool[np.ndar
         if x.ndim != 2 or x.shape[1] == 0 or len(x) != len(arrays[0])
     ]
     raise_all(DataError, problems)
-    there = np.stack([_rows_there(x) for x in arrays], 1)
-    for i, (x, seen) in enumerate(zip(arrays, there.T)):
-        broken = np.flatnonzero(seen & ~np.isfinite(x).all(1)) if not seen.all() or not _finite(x) else ()
+    whole = [_finite(x) for x in arrays]
+    there = np.stack([np.ones(len(x), bool) if fine else ~np.isnan(x).all(1) for x, fine in zip(arrays, whole)], 1)
+    for i, x in enumerate(arrays):
+        broken = () if whole[i] else np.flatnonzero(there[:, i] & ~np.isfinite(x).all(1))
         if len(broken):
             problems.append(
                 f"view {i}: {len(broken)} rows have cells that are not finite, the first row {broken[0]}. "
@@ -187,12 +188,9 @@ def checked_views(views: Sequence[ArrayLike]) -> tuple[list[Array], Bool[np.ndar
 
 
 def _finite(x: Array) -> bool:
+    """Whether all cells are numbers, in one quick pass; large sums count as not, and are looked at again."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(x.sum()))
-
-
-def _rows_there(x: Array) -> Bool[np.ndarray, " n"]:
-    return np.ones(len(x), bool) if _finite(x) else ~np.isnan(x).all(1)
 
 
 def _lonely(there: Bool[np.ndarray, "n views"]) -> list[str]:
