@@ -27,7 +27,8 @@ from targets import finish, target
 from plait.joint.cca import Cca
 
 ROWS, DIMS = 5000, (300, 74)
-COMPONENTS = {"linear": 10, "deep": 10}
+COMPONENTS = 10
+"""Of the joint space of the digits."""
 
 ZOO = """
 import sys, time, json, numpy as np
@@ -93,7 +94,7 @@ def against_zoo(python: str, views: list[NDArray[np.float64]]) -> list[dict[str,
         ratios.append(its["seconds"] / mine)
         targets.append(target(f"CCA of {k} components: largest difference from cca-zoo's", off, "<=", 1e-6))
     Console().print(table)
-    named = "times faster than cca-zoo, all components" if counts[-1] == min(DIMS) else ""
+    named = "times faster than cca-zoo, all components"
     return [*targets, target(named, ratios[-1], ">=", 3), target("the same, 1 component", ratios[0], ">=", 3)]
 
 
@@ -140,7 +141,7 @@ def pca(views: list[NDArray[np.float64]], count: int) -> Any:
 def deep_against_linear(data: Path, cache: Path, seeds: int) -> list[dict[str, Any]]:
     from plait.joint.deep_cca import DeepCca
 
-    sides, k = digits(data, cache), COMPONENTS["deep"]
+    sides, k = digits(data, cache), COMPONENTS
     reduce = pca(sides["train"][0], 100)  # for both: linear CCA of 784 pixels would learn its training pairs by heart
     sides = {s: (reduce(v), y) for s, (v, y) in sides.items()}
     (train, _), (valid, _), (test, _) = sides["train"], sides["valid"], sides["test"]

@@ -57,15 +57,21 @@ def _choice(view: View) -> list[str]:
     if len(view.rows) == 1:
         return ["It is the only one that could be trained."]
     if not ties:
-        return ["It is better than each of the others by more than chance."]
+        return [f"It is better than each of the others {_beyond(view)}."]
     apart = len(view.rows) - 1 - len(ties)
     start = "It cannot be told apart from " + words.listed([str(r["title"]) for r in ties])
-    found = [start + (f"; it is better than the other {apart} by more than chance." if apart else ".")]
+    found = [start + (f"; it is better than the other {apart} {_beyond(view)}." if apart else ".")]
     cheaper = [(row, saved) for row in ties if (saved := _saved(row, view.best))]
     if cheaper:
         told = "; ".join(f"{row['title']} takes {words.listed(saved)}" for row, saved in cheaper[:SHOWN])
         found.append(f"Where cost counts: {told}.")
     return found
+
+
+def _beyond(view: View) -> str:
+    """How sure that is: one seed says nothing of how a training turns out."""
+    chance = "by more than chance"
+    return chance if len(view.result["seeds"]) > 1 else f"{chance} as far as items go (there is one seed)"
 
 
 def _saved(row: Row, best: Row) -> list[str]:

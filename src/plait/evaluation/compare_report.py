@@ -206,4 +206,4 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _plain(text: str) -> str:
     """A text that a user named, on one line."""
-    return " ".join(words.printable(text).split(" ")).replace("\n", " ")
+    return words.printable(text).replace("\n", " ")
