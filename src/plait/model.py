@@ -24,6 +24,7 @@ from plait.parts import Spec, build, find, full_spec, part_name
 from plait.tasks import Task
 from plait.tokens import Tokens
 from plait.tokens.missing import StandIn, by_name
+from plait.tokens.tokens import finite
 
 __all__ = ["Model", "default_encoder"]
 
@@ -133,9 +134,14 @@ class Model(nn.Module):
                 f"{modality!r} has {tokens.dim} features, but the model was made for {self.dims[modality]}. "
                 "Prepare it with the features of the model's recipe."
             )
+        if finite(tokens.values):
+            return tokens.with_values(self._scaled(index, tokens.values)).clean()
         seen = tokens.values.isfinite()
-        values = (tokens.values - self.get_buffer(f"mean_{index}")) / self.get_buffer(f"std_{index}")
+        values = self._scaled(index, tokens.values)
         return Tokens(torch.where(seen, values, 0.0), tokens.times, tokens.mask & seen.any(-1)).clean()
+
+    def _scaled(self, index: int, values: Tensor) -> Tensor:
+        return (values - self.get_buffer(f"mean_{index}")) / self.get_buffer(f"std_{index}")
 
     def encode(self, batch: Mapping[str, Tokens]) -> dict[str, Tokens]:
         """Each modality of the batch through its own encoder: {modality: [batch, time', dim]}.
@@ -205,7 +211,10 @@ class Model(nn.Module):
 
     def present(self, batch: Mapping[str, Tokens]) -> dict[str, Bool[Tensor, " batch"]]:
         """Which items have anything of each modality, after `prepare`."""
-        return {m: (t.mask & t.values.isfinite().any(-1)).any(1) for m, t in batch.items()}
+        return {
+            m: t.present if finite(t.values) else (t.mask & t.values.isfinite().any(-1)).any(1)
+            for m, t in batch.items()
+        }
 
     def loss(
         self,

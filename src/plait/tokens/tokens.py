@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["Tokens", "cat", "masked_mean_max", "whole"]
+__all__ = ["Tokens", "cat", "finite", "masked_mean_max", "whole"]
 
 
 class Tokens(NamedTuple):
@@ -61,6 +61,19 @@ def whole(mask: Bool[Tensor, "batch time"]) -> bool:
     if torch.compiler.is_compiling() or mask.device.type != "cpu":
         return False
     return bool(mask.all())
+
+
+def finite(values: Tensor) -> bool:
+    """Whether no number is NaN or infinite, as far as one sum tells: not within a graph, nor on an accelerator.
+
+    False where the sum overflows, too: then look at each number.
+
+    >>> finite(torch.ones(2)), finite(torch.tensor([1.0, float("nan")]))
+    (True, False)
+    """
+    if torch.compiler.is_compiling() or values.device.type != "cpu":
+        return False
+    return bool(values.sum().isfinite())
 
 
 def cat(parts: list[Tokens]) -> Tokens:
