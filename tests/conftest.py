@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 
 import pytest
-
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # a shell's background job ignores it, and so would every process that a test interrupts
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

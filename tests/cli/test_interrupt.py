@@ -16,11 +16,17 @@ from plait.training.fit import fit
 from plait.training.run import Run
 
 
+def heeds_interrupts() -> None:
+    """In a new process: a shell's background job ignores them, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(recipe: Path, folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "plait.cli", "fit", str(recipe), "train.epochs=60", "--json"]
     command += ["--out", str(folder / "run"), "--cache", str(folder / "cache")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, text=True, env=environment, preexec_fn=heeds_interrupts, **pipes)
 
 
 def wait_for_epochs(log: Path, count: int) -> None:

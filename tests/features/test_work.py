@@ -179,6 +179,11 @@ def test_processes_that_cannot_start_are_told(tmp_path: Path, monkeypatch: pytes
 RECIPE = "corpus: {corpus}\ntask: {{name: classify, target: kind}}\nstreams: {{left: {{feature: {feature}}}}}\n"
 
 
+def heeds_interrupts() -> None:
+    """In a new process: a shell's background job ignores them, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def arguments(recipe: Path, cache: Path) -> list[str]:
     return ["prepare", str(recipe), "--cache", str(cache), "--json"]
 
@@ -193,7 +198,8 @@ def test_prepare_cut_off_goes_on_to_the_same_bytes(
     recipe.write_text(RECIPE.format(corpus=tiny_corpus, feature=slow))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-m", "plait.cli", *arguments(recipe, cache), "--jobs", "2"]
-    process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, text=True, env=environment, preexec_fn=heeds_interrupts, **pipes)
     deadline = time.monotonic() + 60
     while len(list(cache.rglob("*.safetensors"))) < 5 and time.monotonic() < deadline:
         time.sleep(0.01)
