@@ -74,7 +74,7 @@ class Misa(Intermediate):
         self.shared = nn.Linear(dim, dim)
         self.private = nn.ModuleList(nn.Linear(dim, dim) for _ in range(count))
         self.back = nn.ModuleList(nn.Linear(dim, dim) for _ in range(count))
-        self.layer = AttentionLayer(dim, heads, 2 * dim, dropout)
+        self.layer = AttentionLayer(dim, heads, 2 * dim, dropout, attention_dropout=0.0)
         self.leave = nn.Sequential(
             nn.Linear(2 * count * dim, 2 * dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim)
         )

@@ -74,7 +74,9 @@ class Shared(Intermediate):
         self.periods, self.heads, self.summary = (float(periods[0]), float(periods[1])), heads, summary
         self.enter = nn.ModuleList(nn.LayerNorm(dim) for _ in range(count))
         self.kind = nn.Parameter(torch.randn(count, dim) * 0.02)
-        self.layers = nn.ModuleList(AttentionLayer(dim, heads, 2 * dim, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            AttentionLayer(dim, heads, 2 * dim, dropout, attention_dropout=0.0) for _ in range(layers)
+        )
         self.leave = nn.ModuleList(nn.LayerNorm(dim) for _ in range(count))
         self.pool = nn.ModuleList(nn.Linear(2 * dim, dim) for _ in range(count if summary else 0))
 

@@ -18,6 +18,9 @@ from plait.training.missing import distilled_loss, drop_now, modulate
 
 __all__ = ["TrainingModule"]
 
+FUSED = ("cpu", "cuda")
+"""Where torch has AdamW in one kernel: the same step, in a third of the time."""
+
 
 class TrainingModule(L.LightningModule):
     """Trains a `Model`. An epoch depends on seed, epoch and weights alone: a resumed run is the same run."""
@@ -100,7 +103,9 @@ class TrainingModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         plan = self.train_plan
-        optimizer = torch.optim.AdamW(self.model.parameters(), lr=plan.lr, weight_decay=plan.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=plan.lr, weight_decay=plan.weight_decay, fused=self.device.type in FUSED
+        )
         schedule: Any
         if plan.schedule == "onecycle":
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.lr, total_steps=self.steps)
