@@ -31,7 +31,7 @@ lint: install-test
 	$(BIN)/lint-imports
 
 test-fast: lint
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n 2
 
 test: lint
 	$(BIN)/python -m pytest -q
