@@ -13,8 +13,9 @@ Each is imported when it is first asked for, so that what needs no torch does no
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from plait.lazy import lazy
 
 __version__ = "0.1.0"
 
@@ -42,7 +43,6 @@ _HOMES = {
     "plait.evaluation.compare": ("compare",),
     "plait.evaluation.predict": ("predict",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Annotation",
@@ -104,10 +104,7 @@ if TYPE_CHECKING:
     from plait.training.run import Run
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'plait' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME_OF[name]), name)
+__getattr__ = lazy(__name__, {name: home for home, names in _HOMES.items() for name in names})
 
 
 def __dir__() -> list[str]:

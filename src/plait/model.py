@@ -23,7 +23,7 @@ from plait.fusion import Fusion
 from plait.parts import Spec, build, find, full_spec, part_name
 from plait.tasks import Task
 from plait.tokens import Tokens
-from plait.tokens.missing import StandIn, by_name
+from plait.tokens.missing import StandIn
 from plait.tokens.tokens import finite
 
 __all__ = ["Model", "default_encoder"]
@@ -203,7 +203,7 @@ class Model(nn.Module):
         """What the fusion sees: with stand-ins, if they are wanted."""
         if self.stand_in.kind == "none":
             return tokens
-        return dict(zip(self.modalities, self.stand_in(by_name(self.modalities, tokens))))
+        return dict(zip(self.modalities, self.stand_in(list(self.fusion.complete(tokens).values()))))
 
     def forward(self, batch: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
         """{modality: [batch, time, features]} -> {"": the output, modality: its own head's output}."""
@@ -237,7 +237,10 @@ class Model(nn.Module):
         found = self._task_loss(outputs, target, batch)
         if encoded is None:
             return found
-        more = self.fusion.loss(dict(encoded)), self.stand_in.loss(by_name(self.modalities, encoded))
+        tokens = dict(encoded)
+        more = [self.fusion.loss(tokens)]
+        if self.stand_in.kind != "none":
+            more.append(self.stand_in.loss(list(self.fusion.complete(tokens).values())))
         return sum((one for one in more if one is not None), start=found)
 
     def _task_loss(self, outputs: Mapping[str, Tensor], target: Tensor, batch: Mapping[str, Tokens]) -> Tensor:

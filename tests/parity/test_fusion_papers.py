@@ -16,11 +16,11 @@ from plait.fusion.low_rank import LowRank
 from plait.fusion.memory import Memory
 from plait.fusion.misa import moment_distance, overlap
 from plait.fusion.mixture import Mixture
-from plait.fusion.pooling import pooled
 from plait.fusion.product_of_experts import ProductOfExperts
 from plait.fusion.tensor_fusion import TensorFusion
 from plait.testing.inputs import sample
 from plait.tokens.attention import AttentionLayer, CrossLayer
+from plait.tokens.pooling import pooled
 
 
 def close(got, want, atol=1e-5):

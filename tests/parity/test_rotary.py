@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from plait.fusion.shared import Shared, rotate, rotation
+from plait.fusion.shared import Shared
 from plait.tokens import Tokens
+from plait.tokens.attention import rotate, rotation
 
 
 def turned(x: np.ndarray, seconds: float, shortest: float, longest: float) -> list[complex]:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Intermediate
-from plait.fusion.pooling import summed
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, Turn, relative, rotation
+from plait.tokens.pooling import summed
 
 __all__ = ["Bottleneck"]
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from plait.errors import ConfigError
 from plait.fusion import Fusion
 from plait.fusion.late import Decision, share
-from plait.fusion.pooling import pooled
 from plait.tokens import Tokens
+from plait.tokens.pooling import pooled
 
 __all__ = ["Confidence"]
 

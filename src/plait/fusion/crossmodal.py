@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Intermediate
-from plait.fusion.pooling import one_token, summed
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, Turn, causal_keys, relative, rotation
+from plait.tokens.pooling import one_token, summed
 from plait.tokens.tokens import whole
 
 __all__ = ["Crossmodal"]

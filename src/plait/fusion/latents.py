@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Intermediate
-from plait.fusion.pooling import one_token
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, relative
+from plait.tokens.pooling import one_token
 
 __all__ = ["Latents"]
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from plait.fusion import Intermediate
 from plait.fusion.nearest import side_by_side, tick_source
-from plait.fusion.pooling import one_token
 from plait.tokens import Tokens
+from plait.tokens.pooling import one_token
 
 __all__ = ["Memory"]
 

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from plait.fusion.late import Decision
-from plait.fusion.pooling import pooled
 from plait.tokens import Tokens
+from plait.tokens.pooling import pooled
 
 __all__ = ["ProductOfExperts"]
 

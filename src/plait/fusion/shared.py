@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Intermediate
-from plait.fusion.pooling import summed
 from plait.tokens import Tokens, cat
-from plait.tokens.attention import AttentionLayer, relative, rotate, rotation
+from plait.tokens.attention import AttentionLayer, relative, rotation
+from plait.tokens.pooling import summed
 
-__all__ = ["Shared", "rotate", "rotation"]
+__all__ = ["Shared"]
 
 
 class Shared(Intermediate):

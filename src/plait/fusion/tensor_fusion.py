@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Intermediate
-from plait.fusion.pooling import one_token, pooled
 from plait.tokens import Tokens
+from plait.tokens.pooling import one_token, pooled
 
 __all__ = ["TensorFusion", "with_one"]
 

@@ -5,8 +5,9 @@ Each name is imported when it is first asked for, so that joining streams does n
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from plait.lazy import lazy
 
 if TYPE_CHECKING:
     from plait.sync.estimate import ClockFix
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClockFix", "Comparison", "SyncReport", "compare", "synchronise", "write_synced"]
 
-_HOME_OF = {
+_HOMES = {
     "ClockFix": "estimate",
     "Comparison": "pair",
     "SyncReport": "report",
@@ -24,8 +25,4 @@ _HOME_OF = {
     "write_synced": "report",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+__getattr__ = lazy(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})

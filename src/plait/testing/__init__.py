@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from plait.lazy import lazy
 
 if TYPE_CHECKING:
     from plait.testing.encoder import check_encoder
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["LawBroken", "check_encoder", "check_fusion", "check_reader", "check_task", "fuzz_reader"]
 
 # looked up when asked for: the reader's laws must not import torch
-_PLACES = {
+_HOMES = {
     "LawBroken": "laws",
     "check_encoder": "encoder",
     "check_fusion": "fusion",
@@ -30,8 +31,4 @@ _PLACES = {
     "fuzz_reader": "fuzz",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+__getattr__ = lazy(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from plait.errors import ConfigError
-from plait.tokens.tokens import Tokens, masked_mean_max
+from plait.tokens.pooling import mean_time, pooled
+from plait.tokens.tokens import Tokens, cat
 
-__all__ = ["STAND_INS", "StandIn", "by_name"]
+__all__ = ["STAND_INS", "StandIn"]
 
 STAND_INS = ("none", "token", "reconstruct")
 
@@ -54,12 +53,14 @@ class StandIn(nn.Module):
         """The modalities' tokens [batch, time_m, dim], in order, each with one place more, for a stand-in."""
         if self.token is None:
             return parts
+        parts = [p.clean() for p in parts]
         there = torch.stack([p.present for p in parts], 1)
         wanted = ~there & there.any(1, keepdim=True)
-        vectors = self.token.expand(len(there), -1, -1) + self._said(parts, there)
-        count = torch.stack([p.mask.sum(1) for p in parts]).sum(0).clamp(min=1)
-        when = torch.stack([torch.where(p.mask, p.times, 0.0).sum(1) for p in parts]).sum(0) / count
-        return [_with(p, vectors[:, i], when, wanted[:, i]) for i, p in enumerate(parts)]
+        vectors, when = self.token.expand(len(there), -1, -1) + self._said(parts), mean_time(cat(parts))
+        return [
+            cat([p, Tokens(v[:, None], when, w[:, None])])
+            for p, v, w in zip(parts, vectors.unbind(1), wanted.unbind(1))
+        ]
 
     def loss(self, parts: list[Tokens]) -> Tensor | None:
         """Mean square of what the others say of each modality that is there, less what is true; None for none.
@@ -68,36 +69,20 @@ class StandIn(nn.Module):
         """
         if not self.maps:
             return None
-        there = torch.stack([p.present for p in parts], 1)
-        known = (there & (there.sum(1, keepdim=True) > 1)).to(parts[0].values.dtype)
-        pooled = torch.stack([masked_mean_max(p) for p in parts], 1)
-        off = (self._guessed(pooled, there) - pooled.detach()).square().mean(-1)
+        vectors, there = pooled(parts)
+        known = (there & (there.sum(1, keepdim=True) > 1)).to(vectors.dtype)
+        off = (self._guessed(vectors, there) - vectors.detach()).square().mean(-1)
         return (off * known).sum() / known.sum().clamp(min=1)
 
-    def _said(self, parts: list[Tokens], there: Tensor) -> Float[Tensor, "batch modalities dim"] | float:
+    def _said(self, parts: list[Tokens]) -> Float[Tensor, "batch modalities dim"] | float:
         if not self.maps:
             return 0.0
-        mean, top = self._guessed(torch.stack([masked_mean_max(p) for p in parts], 1), there).chunk(2, -1)
+        mean, top = self._guessed(*pooled(parts)).chunk(2, -1)
         return (mean + top) / 2
 
-    def _guessed(self, pooled: Tensor, there: Tensor) -> Float[Tensor, "batch modalities twice_dim"]:
+    def _guessed(self, vectors: Tensor, there: Tensor) -> Float[Tensor, "batch modalities twice_dim"]:
         """What the other modalities that are there say of each."""
-        seen = there.to(pooled.dtype)[..., None]
-        rest = (pooled * seen).sum(1, keepdim=True) - pooled * seen
+        seen = there.to(vectors.dtype)[..., None]
+        rest = (vectors * seen).sum(1, keepdim=True) - vectors * seen
         count = (seen.sum(1, keepdim=True) - seen).clamp(min=1)
         return torch.stack([layer(one) for layer, one in zip(self.maps, (rest / count).unbind(1))], 1)
-
-
-def _with(tokens: Tokens, vector: Tensor, when: Tensor, wanted: Tensor) -> Tokens:
-    return Tokens(
-        torch.cat([tokens.values, vector[:, None]], 1),
-        torch.cat([tokens.times, when[:, None]], 1),
-        torch.cat([tokens.mask, wanted[:, None]], 1),
-    )
-
-
-def by_name(names: list[str], tokens: Mapping[str, Tokens]) -> list[Tokens]:
-    """Tokens in the order of the names; one left out is an empty sequence."""
-    some = next(iter(tokens.values()))
-    empty = Tokens(some.values[:, :0], some.times[:, :0], some.mask[:, :0])
-    return [tokens.get(name, empty) for name in names]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from plait.tokens import Tokens, cat, masked_mean_max
 
-__all__ = ["one_token", "pooled", "summed"]
+__all__ = ["mean_time", "one_token", "pooled", "summed"]
 
 
 def pooled(
@@ -27,6 +27,11 @@ def pooled(
     return torch.stack([masked_mean_max(t) for t in parts], 1), torch.stack([t.present for t in parts], 1)
 
 
+def mean_time(tokens: Tokens) -> Float[Tensor, "batch 1"]:
+    """Mean time of each row's observations, 0 where there is none; ``tokens`` are clean."""
+    return tokens.times.sum(1, keepdim=True) / tokens.mask.sum(1, keepdim=True).clamp(min=1)
+
+
 def one_token(parts: Sequence[Tokens], values: Float[Tensor, "batch dim"]) -> Tokens:
     """``values`` as one token an item, at the mean time of all its observations; ``parts`` are clean.
 
@@ -35,8 +40,7 @@ def one_token(parts: Sequence[Tokens], values: Float[Tensor, "batch dim"]) -> To
     [[1.5]]
     """
     every = cat(list(parts))
-    when = every.times.sum(1, keepdim=True) / every.mask.sum(1, keepdim=True).clamp(min=1)
-    return Tokens(values[:, None], when, every.present[:, None]).clean()
+    return Tokens(values[:, None], mean_time(every), every.present[:, None]).clean()
 
 
 def summed(pools: nn.ModuleList, parts: Sequence[Tokens]) -> Tokens:
