@@ -26,7 +26,7 @@ def batch() -> dict[str, Tokens]:
     return {"imu": sample(6), "a.b": sample(3, time=5, rate=2.0, seed=1), "keys": sample(4, time=1, seed=2)}
 
 
-def made(fusion="shared", **options) -> Model:
+def made(fusion="concat", **options) -> Model:
     torch.manual_seed(0)
     encoders = {"a.b": ["linear", "gru"], "keys": "linear", "imu": [{"name": "conv", "strides": [2]}, "gru"]}
     model = Model(DIMS, Classify(["x", "y", "z"]), **{"encoders": encoders, "fusion": fusion, "dim": 16, **options})
@@ -121,7 +121,7 @@ def test_it_loads_to_the_same_numbers(model, tmp_path):
 def test_a_saved_model_holds_all_defaults(tmp_path):
     made().save(tmp_path)
     saved = json.loads((tmp_path / "model.json").read_text())
-    assert saved["fusion"]["periods"] == [0.05, 100.0]
+    assert saved["fusion"]["steps"] == 24
     assert saved["encoders"]["imu"][0]["kernel"] == 5
     assert saved["task"] == {"name": "classify", **Classify(["a", "b"]).options}
     assert saved["task_state"]["classes"] == ["x", "y", "z"]
@@ -183,26 +183,49 @@ def test_standardising_fills_gaps_with_the_mean():
     assert model.spread("m").tolist() == [2.0, 1.0]
 
 
-def test_the_loss_counts_only_modalities_that_are_there():
+def test_every_head_learns_by_itself_from_what_is_there():
     model, full = made(unimodal=0.5), batch()
     target = model.task.encode(["x", "y", "z", "x"])
-    out = model(full)
-    whole, own = (model.task.loss(out[m], target) for m in ("", "imu"))
     # row 1 has no token of the last modality, row 3 none at all
     there = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [1, 0, 1, 0]])
-    each = torch.stack([model.task.loss(out[m], target) for m in DIMS])
-    want = whole + 0.5 * (each * there).sum(0)
-    assert torch.allclose(model.loss(out, target, full), want.mean(), atol=1e-6)
+    _check_learnt(model, full, target, there)
     full["a.b"] = full["a.b"].with_values(full["a.b"].values * float("nan"))
     full["keys"] = full["keys"]._replace(mask=full["keys"].mask & False)
-    out = model(full)
-    want = model.task.loss(out[""], target) + 0.5 * own * torch.tensor([1.0, 1.0, 1.0, 0.0])
-    assert torch.allclose(model.loss(out, target, full), want.mean(), atol=1e-6)
+    _check_learnt(model, full, target, torch.tensor([[1, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]))
+
+
+def _check_learnt(model: Model, full, target, there) -> None:
+    encoded = model.encode(full)
+    heads, _ = model.answers(encoded, model.combine(encoded))
+    each = torch.stack([model.task.loss(out, target) for out in heads])
+    loss, outputs = model.learn(encoded, target)
+    torch.testing.assert_close(loss, (each[-1] + 0.5 * (each[:-1] * there).sum(0)).mean())
+    torch.testing.assert_close(outputs[""], heads[-1])
+
+
+def test_what_is_hidden_from_the_fusion_is_not_hidden_from_its_own_head():
+    model, full = made(), batch()
+    target = model.task.encode(["x", "y", "z", "x"])
+    encoded = model.encode(full)
+    shown = {**encoded, "imu": encoded["imu"]._replace(mask=encoded["imu"].mask & False)}
+    whole, outputs = model.learn(encoded, target)
+    part, fewer = model.learn(encoded, target, shown)
+    torch.testing.assert_close(fewer["imu"], outputs["imu"])
+    torch.testing.assert_close(fewer[""], model.fused(shown, model.combine(encoded)))
+    apart = (model.task.loss(fewer[""], target) - model.task.loss(outputs[""], target)).mean()
+    torch.testing.assert_close(part - whole, apart)
+    assert apart.abs() > 1e-4
+
+
+def test_a_late_fusion_learns_by_its_mix():
+    model, full = made("late"), batch()
+    target = model.task.encode(["x", "y", "z", "x"])
+    torch.testing.assert_close(model.learn(model.encode(full), target)[1][""], model(full)[""])
 
 
 def test_every_parameter_learns():
     model = made().train()
-    model.loss(model(batch()), model.task.encode(["x", "y", "z", "x"]), batch()).backward()
+    model.learn(model.encode(batch()), model.task.encode(["x", "y", "z", "x"]))[0].backward()
     dead = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert dead == []
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -68,7 +68,7 @@ class Model(nn.Module):
         task: Task,
         *,
         encoders: Mapping[str, EncoderSpec] | None = None,
-        fusion: Spec = "shared",
+        fusion: Spec = "concat",
         dim: int = 128,
         unimodal: float = 1.0,
         missing: str = "none",
@@ -209,48 +209,46 @@ class Model(nn.Module):
         """{modality: [batch, time, features]} -> {"": the output, modality: its own head's output}."""
         return self.combine(self.encode(batch))
 
-    def present(self, batch: Mapping[str, Tokens]) -> dict[str, Bool[Tensor, " batch"]]:
-        """Which items have anything of each modality, after `prepare`."""
-        return {
-            m: t.present if finite(t.values) else (t.mask & t.values.isfinite().any(-1)).any(1)
-            for m, t in batch.items()
-        }
+    def learn(
+        self, encoded: Mapping[str, Tokens], target: Tensor, shown: Mapping[str, Tokens] | None = None
+    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, "batch width"]]]:
+        """Mean loss of the items, and the outputs that it is of.
 
-    def loss(
-        self,
-        outputs: Mapping[str, Tensor],
-        target: Tensor,
-        batch: Mapping[str, Tokens],
-        encoded: Mapping[str, Tokens] | None = None,
-    ) -> Tensor:
-        """Mean loss of the items: that of the output, plus ``unimodal`` times that of each modality that is there.
-
-        A sum over the modalities and not a mean: so each encoder learns as much from its own head as from
-        the whole, however many others there are.
+        Every head learns by itself: the joint one (in a late fusion the mix) with weight 1, each modality's with
+        ``unimodal`` where the modality is there. Their sum has no loss: in a sum a head that has the training items by
+        heart leaves the others nothing to learn. What fusion and stand-ins ask for themselves is added.
 
         Args:
-            outputs: from `forward`.
+            encoded: from `encode`.
             target: from ``task.encode``, [batch].
-            batch: what `forward` got; a modality that an item lacks adds no loss of its own.
-            encoded: from `encode`; with it, what fusion and stand-ins ask for themselves (`Fusion.loss`) is added.
-        """
-        found = self._task_loss(outputs, target, batch)
-        if encoded is None:
-            return found
-        tokens = dict(encoded)
-        more = [self.fusion.loss(tokens)]
-        if self.stand_in.kind != "none":
-            more.append(self.stand_in.loss(list(self.fusion.complete(tokens).values())))
-        return sum((one for one in more if one is not None), start=found)
+            shown: what the fusion gets, of the same modalities: ``encoded`` with some of it hidden; the modalities' own
+                heads learn from all that is there. None: ``encoded``.
 
-    def _task_loss(self, outputs: Mapping[str, Tensor], target: Tensor, batch: Mapping[str, Tokens]) -> Tensor:
-        whole = self.task.loss(outputs[""], target)
-        if not self.unimodal:
-            return whole.mean()
-        names, present = [m for m in batch if m in outputs], self.present(batch)
-        there = torch.stack([present[m] for m in names]).to(whole.dtype)
-        own = torch.stack([self.task.loss(outputs[m], target) for m in names])
-        return (whole + self.unimodal * (own * there).sum(0)).mean()
+        Returns:
+            The loss, and {"": the joint output, modality: its own head's output}.
+        """
+        seen = dict(encoded if shown is None else shown)
+        own = {m: self.heads[self._index(m)](t) for m, t in encoded.items()}
+        outputs = {"": self.fused(seen, own), **own}
+        there = torch.stack([t.present for t in encoded.values()]).to(outputs[""].dtype)
+        each = torch.stack([self.task.loss(out, target) for out in own.values()])
+        loss = (self.task.loss(outputs[""], target) + self.unimodal * (each * there).sum(0)).mean()
+        more = [self.fusion.loss(seen)]
+        if self.stand_in.kind != "none":
+            more.append(self.stand_in.loss(list(self.fusion.complete(dict(encoded)).values())))
+        return sum((one for one in more if one is not None), start=loss), outputs
+
+    def fused(
+        self, encoded: Mapping[str, Tokens], own: Mapping[str, Float[Tensor, "batch width"]]
+    ) -> Float[Tensor, "batch width"]:
+        """What the fusion says of the modalities together: the joint head's output, or of a late fusion the mix.
+
+        Args:
+            encoded: from `encode`.
+            own: the modalities' own outputs.
+        """
+        outputs, weights = self.answers(encoded, own)
+        return self.fusion.mix(outputs, weights) if self.joint is None else outputs[-1]
 
     def _index(self, modality: str) -> int:
         if modality not in self.dims:
@@ -303,21 +301,33 @@ class Model(nn.Module):
         return model.eval()
 
 
-def default_encoder(length: float) -> list[dict[str, Any]]:
+def default_encoder(
+    length: float, *, picture: Sequence[int] | None = None, context: tuple[float, float] | None = None
+) -> list[dict[str, Any]]:
     """Specs of the encoder for a stream with typically ``length`` feature rows an item.
 
     Strided convolutions down to some 16 to 24 tokens (stride 1 if they are no more already), then a GRU;
-    beyond 16 fold by strides of 4, so that long streams need no tower of layers. Below 2 rows: linear.
+    beyond 16 fold by strides of 4, so that long streams need no tower of layers. Below 2 rows: linear, or a
+    convolutional net for a picture.
+
+    Args:
+        length: rows.
+        picture: height, width and channels, if a row is a picture.
+        context: seconds of the window that is asked about, and of what is seen on both sides of it: then each token is
+            told its place first.
 
     >>> default_encoder(75), default_encoder(1)
     ([{'name': 'conv', 'strides': [2, 2]}, {'name': 'gru'}], [{'name': 'linear'}])
+    >>> default_encoder(1, picture=(28, 28, 1)), default_encoder(20, context=(60, 300))[0]
+    ([{'name': 'cnn', 'shape': [28, 28, 1]}], {'name': 'position', 'periods': [60, 2640]})
     """
     if length < 2:
-        return [{"name": "linear"}]
+        return [{"name": "cnn", "shape": list(picture)}] if picture else [{"name": "linear"}]
     halvings = max(0, round(math.log2(length / 20)))
     fours = min(max(0, halvings - 4), halvings // 2)
     strides = [4] * fours + [2] * (halvings - 2 * fours)
-    return [{"name": "conv", "strides": strides or [1]}, {"name": "gru"}]
+    place = [{"name": "position", "periods": [context[0], 4 * (context[0] + 2 * context[1])]}] if context else []
+    return [*place, {"name": "conv", "strides": strides or [1]}, {"name": "gru"}]
 
 
 def _check_dims(dims: Mapping[str, int]) -> None:

@@ -28,6 +28,10 @@ __all__ = [
 ]
 
 
+EPOCHS = (10, 100)
+"""The least and the most where the recipe gives steps instead."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -35,13 +39,16 @@ class _Section(BaseModel):
 class Train(_Section):
     """How a model is trained.
 
+    ``epochs``: None for as many as make ``steps`` steps of ``batch`` items, but 10 at least and 100 at most, so that
+    one recipe suits small and large corpora.
     ``balance``: where the split has a validation part, how far each head is to be trusted is fitted on it in the end.
     ``distil``: weight in the loss by which the answer from a part of the modalities (``augment.drop``) is drawn to that
     from all. ``modulate``: how strongly encoders that are ahead of the others are slowed down (0.1 to 1, say).
     See `plait.training.missing`.
     """
 
-    epochs: int = Field(60, ge=1)
+    epochs: int | None = Field(None, ge=1)
+    steps: int = Field(1000, ge=1)
     batch: int = Field(32, ge=1)
     lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
@@ -55,6 +62,14 @@ class Train(_Section):
     modulate: float = Field(0.0, ge=0)
     log: Literal["csv", "tensorboard"] = "csv"
     threads: int = Field(1, ge=1)
+
+    def epochs_for(self, items: int) -> int:
+        """Epochs over so many training items.
+
+        >>> Train().epochs_for(500), Train().epochs_for(20), Train(epochs=7).epochs_for(500)
+        (63, 100, 7)
+        """
+        return self.epochs or min(max(-(-self.steps // -(-items // self.batch)), EPOCHS[0]), EPOCHS[1])
 
 
 class RawNoise(_Section):
@@ -148,7 +163,7 @@ class Recipe(_Section):
     task: str | dict[str, Any]
     split: dict[str, Any] = Field(default_factory=dict)
     streams: dict[str, StreamPlan | None] = Field(default_factory=dict)
-    fusion: str | dict[str, Any] = "shared"
+    fusion: str | dict[str, Any] = "concat"
     model: dict[str, Any] = Field(default_factory=dict)
     augment: Augment = Field(default_factory=Augment)
     train: Train = Field(default_factory=Train)
@@ -231,7 +246,7 @@ def _override(data: dict[str, Any], override: str) -> None:
     place, (*path, last) = data, key.split(".")
     for step in path:
         if place.get(step) is None:
-            place[step] = {"name": "shared"} if step == "fusion" else {}
+            place[step] = {"name": "concat"} if step == "fusion" else {}
         elif isinstance(place[step], str) and step in ("task", "fusion", "feature", "encoder"):
             place[step] = {"name": place[step]}
         place = place[step]

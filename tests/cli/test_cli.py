@@ -78,8 +78,8 @@ def test_show_prints_every_default_and_is_itself_a_recipe(
     assert code == 0
     assert full["train"]["epochs"] == 7
     assert {"smoothing", "unit"} <= set(full["task"])
-    assert full["fusion"]["name"] == "shared"
-    assert "heads" in full["fusion"]
+    assert full["fusion"]["name"] == "concat"
+    assert "recurrent" in full["fusion"]
     assert main(["show", str(tiny_recipe)]) == 0
     again = tmp_path / "again.yaml"
     again.write_text(capsys.readouterr().out)

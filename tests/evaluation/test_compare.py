@@ -21,7 +21,7 @@ from plait.evaluation.compare import Candidates, compare
 from plait.evaluation.compare_costs import step_bytes
 from plait.evaluation.compare_scores import key_of, merged, scored, subsets_for
 from plait.evaluation.compare_train import Job
-from plait.evaluation.compare_variants import Variant, chosen_by, family_of, variants_of
+from plait.evaluation.compare_variants import Variant, chosen_by, variants_of
 from plait.evaluation.evaluate import evaluate
 from plait.evaluation.summary import MemberOutput
 from plait.features.work import Died
@@ -237,7 +237,7 @@ def test_variants_of_three_modalities() -> None:
 
 @pytest.mark.parametrize(("name", "family"), [("late", "late"), ("concat", "early"), ("shared", "intermediate")])
 def test_families(name: str, family: str) -> None:
-    assert family_of(find(Fusion, name, "fusion")[0]) == family
+    assert find(Fusion, name, "fusion")[0].family == family
 
 
 # the numbers

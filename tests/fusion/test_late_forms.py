@@ -121,9 +121,8 @@ def test_a_model_mixes_answers_of_both_kinds(fusion, task, tmp_path):
     torch.manual_seed(0)
     model = Model({"a": 4, "b": 4}, task, encoders={"a": "linear", "b": "linear"}, fusion=fusion, dim=8)
     batch = {"a": sample(4), "b": part_of(sample(4, seed=1), [0, 3, 2, 3])}
-    out = model.train()(batch)
     target = task.encode(["x", "y", "z", "x"] if isinstance(task, Classify) else [0.0, 1.0, 2.0, 3.0])
-    model.loss(out, target, batch).backward()
+    model.learn(model.train().encode(batch), target)[0].backward()
     assert all(p.grad is not None for p in model.encoders.parameters())
     model.save(tmp_path)
     torch.testing.assert_close(Model.load(tmp_path)(batch)[""], model.eval()(batch)[""])

@@ -33,16 +33,17 @@ def test_the_share_that_is_hidden_follows_its_line() -> None:
 
 def test_distillation_adds_the_partial_answer_and_its_distance() -> None:
     model, batch, target = model_of().eval().requires_grad_(False), batch_of(), torch.arange(12) % 2
-    plain = model.loss(model(batch), target, batch)
+    encoded = model.encode(batch)
+    plain, _ = model.learn(encoded, target)
     for weight in (0.0, 2.0):
         torch.manual_seed(3)
-        loss, outputs = distilled_loss(model, batch, target, drop=0.0, weight=weight)
+        loss, outputs = distilled_loss(model, encoded, target, drop=0.0, weight=weight)
         # nothing hidden: the pupil is the teacher
         assert float(loss) == pytest.approx(float(plain + model.task.loss(outputs[""], target).mean()), rel=1e-5)
     torch.manual_seed(3)
-    near, _ = distilled_loss(model, batch, target, drop=0.6, weight=0.0)
+    near, _ = distilled_loss(model, encoded, target, drop=0.6, weight=0.0)
     torch.manual_seed(3)
-    far, _ = distilled_loss(model, batch, target, drop=0.6, weight=1.0)
+    far, _ = distilled_loss(model, encoded, target, drop=0.6, weight=1.0)
     assert far > near
 
 
@@ -62,11 +63,12 @@ def test_the_gap_of_logits_is_the_divergence() -> None:
 
 def test_what_is_ahead_is_slowed_down_and_what_lags_is_not() -> None:
     model, batch, target = model_of(), batch_of(), torch.arange(12) % 2
-    outputs = model(batch)
-    model.loss(outputs, target, batch).backward()
+    encoded = model.encode(batch)
+    loss, outputs = model.learn(encoded, target)
+    loss.backward()
     before = [[p.grad.clone() for p in e.parameters()] for e in model.encoders]
     sure = torch.nn.functional.one_hot(target, 2) * 8.0
-    factors = modulate(model, {"": outputs[""], "a": sure, "b": torch.zeros(12, 2)}, target, batch, 0.5)
+    factors = modulate(model, {"": outputs[""], "a": sure, "b": torch.zeros(12, 2)}, target, encoded, 0.5)
     ratio = float(torch.exp(-model.task.loss(sure, target)).mean()) / float(
         torch.exp(-model.task.loss(torch.zeros(12, 2), target)).mean()
     )
@@ -80,6 +82,7 @@ def test_what_is_ahead_is_slowed_down_and_what_lags_is_not() -> None:
 def test_a_modality_is_scored_where_it_is() -> None:
     model, batch, target = model_of(), batch_of(), torch.arange(12) % 2
     batch["b"] = batch["b"]._replace(mask=batch["b"].mask & (torch.arange(12) < 0)[:, None])
-    outputs = model(batch)
-    model.loss(outputs, target, batch).backward()
-    assert modulate(model, outputs, target, batch, 0.5) == {"a": 1.0}
+    encoded = model.encode(batch)
+    loss, outputs = model.learn(encoded, target)
+    loss.backward()
+    assert modulate(model, outputs, target, encoded, 0.5) == {"a": 1.0}

@@ -223,7 +223,12 @@ def _about(base: Experiment, failed: Mapping[Job, str]) -> dict[str, Any]:
         "held_back": "folds" not in recipe.split,
         "not_looked_at": _held_back(base),
         "trained_on": {"items": len(fold.train), "groups": len({i.group for i in fold.train})},
-        "budget": {"epochs": recipe.train.epochs, "batch": recipe.train.batch, "stop": recipe.train.stop},
+        "budget": {
+            "epochs": recipe.train.epochs,
+            "steps": recipe.train.steps,
+            "batch": recipe.train.batch,
+            "stop": recipe.train.stop,
+        },
         "failed": [{"variant": j.variant, "member": j.member.name, "problem": why} for j, why in failed.items()],
         "recipe_yaml": dump_recipe(recipe),
         "versions": {"plait": plait.__version__, "torch": torch.__version__},

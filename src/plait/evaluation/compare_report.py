@@ -187,8 +187,9 @@ def _budget(result: Mapping[str, Any]) -> str:
     until = "at most " if budget["stop"] == "early" else ""
     how = "of the training part" if result["held_back"] else "of all items"
     numbers = ", ".join(map(str, seeds))
+    length = f"{budget['epochs']} epochs" if budget["epochs"] else f"about {budget['steps']} steps"
     return (
-        f"All alike: {until}{budget['epochs']} epochs, batches of {budget['batch']}, {len(folds)} folds {how}, "
+        f"All alike: {until}{length}, batches of {budget['batch']}, {len(folds)} folds {how}, "
         f"seed{'' if len(seeds) == 1 else 's'} {numbers}. Intervals: {result['draws']} draws of "
         f"{'items' if result['unit'] == 'item' else 'whole groups'}, the same for all."
     )

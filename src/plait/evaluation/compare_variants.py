@@ -10,7 +10,7 @@ from typing import Any
 
 from plait.errors import ConfigError, PlaitError, raise_all
 from plait.evaluation.evaluate import restricted
-from plait.fusion import Fusion, Intermediate
+from plait.fusion import Fusion
 from plait.model import Model
 from plait.parts import Spec, build, find, full_spec, options_of, part_name, split_spec, suggest
 from plait.recipe import Recipe
@@ -26,7 +26,6 @@ __all__ = [
     "WITHOUT",
     "Variant",
     "chosen_by",
-    "family_of",
     "own_of",
     "variants_of",
 ]
@@ -132,20 +131,6 @@ def own_of(variants: Sequence[Variant], recipe: Recipe) -> str | None:
     return next(same, None)
 
 
-def family_of(cls: type[Fusion]) -> str:
-    """Which of the three families a fusion is of, by what its class says of its heads (see `Fusion`).
-
-    >>> from plait.fusion.late import Late
-    >>> family_of(Late)
-    'late'
-    """
-    if not cls.joint:
-        return "late"
-    if issubclass(cls, Intermediate) or cls.weights is Fusion.weights:
-        return "intermediate"
-    return "early"
-
-
 def _distinct(specs: Sequence[Spec], modalities: Sequence[str], recipe: Recipe) -> list[Spec]:
     """The specs without those that say the same as one before.
 
@@ -180,14 +165,14 @@ def _fused(recipe: Recipe, modalities: Sequence[str], spec: Spec) -> Variant:
     defaults = options_of(cls)
     changed = [f"{k}={v}" for k, v in options.items() if defaults.get(k, inspect.Parameter.empty) != v]
     name = " ".join([part_name(cls), *changed])
-    return Variant(_file_name(name.replace(" ", "-")), name, FUSION, family_of(cls), tuple(modalities), own)
+    return Variant(_file_name(name.replace(" ", "-")), name, FUSION, cls.family, tuple(modalities), own)
 
 
 def _without(recipe: Recipe, modalities: Sequence[str], modality: str, fusion: dict[str, Any]) -> Variant:
     rest = [m for m in modalities if m != modality]
     own = restricted(recipe, rest)
     own.fusion = fusion
-    family = family_of(find(Fusion, fusion, "fusion")[0])
+    family = find(Fusion, fusion, "fusion")[0].family
     name = _file_name(f"{WITHOUT}-{modality}")
     return Variant(name, f"without {modality}", WITHOUT, family, tuple(rest), own)
 

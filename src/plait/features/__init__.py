@@ -67,6 +67,10 @@ class Feature(ABC):
             DataError: the stream is of a kind, rate or size that it does not take.
         """
 
+    def picture(self, dim: int) -> tuple[int, int, int] | None:
+        """[height, width, channels] of the picture that a row of ``dim`` numbers is, flattened; None: it is none."""
+        return None
+
     def groups(self, dim: int) -> list[int]:
         """For each column the number of its group: those of a group are divided by one deviation. Default: none share.
 

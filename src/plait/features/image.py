@@ -220,6 +220,10 @@ class Frames(Feature):
         pixels = self._shrink.height * self._shrink.width * self._shrink.depth(shape)
         return pixels * (2 if self._twice else 1)
 
+    def picture(self, dim: int) -> tuple[int, int, int] | None:
+        height, width = self._shrink.height, self._shrink.width
+        return None if self._twice else (height, width, dim // (height * width))
+
     def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
         kept, clock = subsample(stream.clock, self._rate)
         width = self.dim(stream.source.shape) // (2 if self._twice else 1)

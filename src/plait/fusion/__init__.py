@@ -13,20 +13,22 @@ from plait.errors import ConfigError
 from plait.parts import part_name
 from plait.tokens import Tokens
 
-__all__ = ["Fusion", "Intermediate"]
+__all__ = ["Fusion", "Joint"]
 
 
 class Fusion(nn.Module, ABC):
     """Constructed as ``Cls(modalities, dim, *, options)``; every modality comes in width ``dim``.
 
     A model's output is `mix` of its heads' outputs: ``joint_weight() * head(fused) + sum of weights()[m] *
-    head_m(m)`` over the modalities that are there, unless overridden. So early fusion gives its own modalities
-    no weight of their own, late fusion has no joint part, and intermediate fusion has both.
+    head_m(m)`` over the modalities that are there, unless overridden. Late fusion has no joint part.
 
     Laws (`plait.testing.check_fusion`): any subset of modalities (an all-False mask, or left out of the
     dict) gives a finite answer; the dict's order changes nothing; every present modality gets a gradient;
     shifting all times by a constant changes nothing; and all that `Encoder` promises of masks and padding.
     """
+
+    family: ClassVar[str] = "intermediate"
+    """``early``, ``intermediate`` or ``late``: where the modalities meet."""
 
     joint: ClassVar[bool] = True
     """Whether the fused tokens have a head of their own; without it `forward` may return no tokens."""
@@ -98,16 +100,16 @@ class Fusion(nn.Module, ABC):
         return {m: tokens[m].clean() if m in tokens else empty for m in self.modalities}
 
 
-class Intermediate(Fusion, ABC):
-    """A fusion whose joint head answers together with each modality's own.
+class Joint(Fusion, ABC):
+    """A fusion with a joint head beside each modality's own.
 
     Args:
         modalities: their names.
         dim: width of their tokens, and of the result.
-        own: how the modalities' own outputs add to the joint one: their ``mean`` over those that are there (so
-            it stays one answer's size, for numbers in units as for logits), or their ``sum``. A modality that is
-            alone then answers by its own head, as if the model had been made for it. ``none``: the joint head
-            answers alone, as in most papers.
+        own: when the modalities' own heads answer. ``alone``: where one modality is there alone, its head answers as
+            if the model had been made for it, and elsewhere the joint head; ``mean`` and ``sum``: the same, but the
+            mean (so that it stays one answer's size, for numbers in units as for logits) or the sum of the own
+            outputs is added to the joint one; ``none``: the joint head always answers, as in most papers.
 
     Raises:
         ConfigError: ``own`` is something else.
@@ -115,8 +117,8 @@ class Intermediate(Fusion, ABC):
 
     def __init__(self, modalities: list[str], dim: int, own: str) -> None:
         super().__init__(modalities, dim)
-        if own not in ("mean", "sum", "none"):
-            raise ConfigError(f"{part_name(type(self))}: own is {own!r}; expected 'mean', 'sum' or 'none'.")
+        if own not in ("alone", "mean", "sum", "none"):
+            raise ConfigError(f"{part_name(type(self))}: own is {own!r}; expected 'alone', 'mean', 'sum' or 'none'.")
         self.own = own
 
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
@@ -124,7 +126,8 @@ class Intermediate(Fusion, ABC):
         if self.own == "sum":
             return there
         count = torch.stack(list(there.values())).sum(0).clamp(min=1)
-        return {m: one / count if self.own == "mean" else 0 * one for m, one in there.items()}
+        share = {"alone": (count == 1).to(count.dtype), "mean": 1 / count, "none": 0 * count}[self.own]
+        return {m: one * share for m, one in there.items()}
 
     def joint_weight(self, tokens: dict[str, Tokens]) -> Float[Tensor, " batch"]:
         """0 where one modality is alone and has an output of its own: there is nothing to fuse."""

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from plait.errors import ConfigError
-from plait.fusion import Intermediate
+from plait.fusion import Joint
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, Turn, relative, rotation
 from plait.tokens.pooling import summed
@@ -18,7 +18,7 @@ from plait.tokens.pooling import summed
 __all__ = ["Bottleneck"]
 
 
-class Bottleneck(Intermediate):
+class Bottleneck(Joint):
     """Attention bottlenecks, MBT (Nagrani et al. 2021).
 
     In each layer every modality's tokens, with layers of its own, attend to themselves and to the ``tokens``
@@ -35,7 +35,7 @@ class Bottleneck(Intermediate):
         heads: attention heads.
         dropout: share set to 0 in training, but never of the attention weights.
         periods: shortest and longest, seconds: see `Shared`. Bottleneck tokens have no time.
-        own: see `Intermediate`.
+        own: see `Joint`.
 
     Raises:
         ConfigError: widths, layers, tokens or periods that cannot be.
@@ -57,7 +57,7 @@ class Bottleneck(Intermediate):
         heads: int = 4,
         dropout: float = 0.2,
         periods: Sequence[float] = (0.05, 100.0),
-        own: str = "mean",
+        own: str = "alone",
     ) -> None:
         super().__init__(modalities, dim, own)
         if dim % (2 * heads) or min(tokens, layers) < 1 or len(periods) != 2 or not 0 < periods[0] < periods[1]:

@@ -1,26 +1,24 @@
-"""Early fusion: all modalities side by side on one grid."""
+"""Early fusion, our default: all modalities side by side on one grid."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from plait.errors import ConfigError
-from plait.fusion import Fusion
+from plait.fusion import Joint
 from plait.tokens import Tokens
 
 __all__ = ["Concat"]
 
 
-class Concat(Fusion):
+class Concat(Joint):
     """Each modality averaged within the slots of a common grid, put side by side, projected to ``dim``.
 
     The grid of an item has ``steps`` equal slots from its first to its last observation (of any modality
     that is there). Every observation falls into one slot; beside each modality's mean stands a flag that
-    says whether it had any there, so that an empty slot is not a magic zero. The modalities' own outputs
-    do not count (weight 0): the joint head answers alone.
+    says whether it had any there, so that an empty slot is not a magic zero.
 
     Args:
         modalities: their names.
@@ -28,9 +26,10 @@ class Concat(Fusion):
         steps: slots of the grid.
         recurrent: whether a two-way GRU runs over the slots, added to them.
         dropout: share set to 0 after the projection, in training.
+        own: see `Joint`.
 
     Raises:
-        ConfigError: fewer than one slot, or a GRU with an odd width.
+        ConfigError: fewer than one slot, a GRU with an odd width, or ``own`` is something else.
 
     >>> fusion = Concat(["a", "b"], 4, steps=3)
     >>> t = Tokens(torch.ones(1, 6, 4), torch.arange(6.0)[None], torch.ones(1, 6) > 0)
@@ -38,6 +37,8 @@ class Concat(Fusion):
     >>> tuple(out.values.shape), out.mask.tolist()
     ((1, 3, 4), [[True, True, True]])
     """
+
+    family = "early"
 
     def __init__(
         self,
@@ -47,8 +48,9 @@ class Concat(Fusion):
         steps: int = 24,
         recurrent: bool = True,
         dropout: float = 0.2,
+        own: str = "alone",
     ) -> None:
-        super().__init__(modalities, dim)
+        super().__init__(modalities, dim, own)
         if steps < 1 or (recurrent and dim % 2):
             raise ConfigError(f"concat: steps {steps}, width {dim}; expected 1 slot or more, and an even width.")
         self.steps = steps
@@ -82,9 +84,6 @@ class Concat(Fusion):
         inside = inside.to(part.values.dtype).transpose(1, 2)
         count = inside.sum(2, keepdim=True)
         return inside @ part.values / count.clamp(min=1), count
-
-    def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
-        return {m: t.values.new_zeros(len(t.values)) for m, t in tokens.items()}
 
 
 def _span(parts: list[Tokens]) -> tuple[Tensor, Tensor]:

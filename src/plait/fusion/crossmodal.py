@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from plait.errors import ConfigError
-from plait.fusion import Intermediate
+from plait.fusion import Joint
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, Turn, causal_keys, relative, rotation
 from plait.tokens.pooling import one_token, summed
@@ -20,7 +20,7 @@ from plait.tokens.tokens import whole
 __all__ = ["Crossmodal"]
 
 
-class Crossmodal(Intermediate):
+class Crossmodal(Joint):
     """Multimodal transformer, MulT (Tsai et al. 2019): streams need no alignment.
 
     For every ordered pair of modalities a transformer in which the one's tokens look at the other's, as these came
@@ -46,7 +46,7 @@ class Crossmodal(Intermediate):
         positions: ``seconds``, ``index`` or ``none``.
         periods: shortest and longest, seconds: see `Shared`.
         last: whether the last token of each modality stands for it, instead of the mean and maximum of all.
-        own: see `Intermediate`.
+        own: see `Joint`.
 
     Raises:
         ConfigError: widths, layers, periods or positions that cannot be.
@@ -71,7 +71,7 @@ class Crossmodal(Intermediate):
         positions: str = "seconds",
         periods: Sequence[float] = (0.05, 100.0),
         last: bool = False,
-        own: str = "mean",
+        own: str = "alone",
     ) -> None:
         super().__init__(modalities, dim, own)
         _check(dim, heads, min(layers, memory), positions, periods)

@@ -20,6 +20,7 @@ class Decision(Fusion, ABC):
     `weights` says how much each output counts, from the tokens; `mix` may look at the outputs themselves.
     """
 
+    family = "late"
     joint = False
 
     def forward(self, tokens: dict[str, Tokens]) -> Tokens:

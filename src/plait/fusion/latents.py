@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from plait.errors import ConfigError
-from plait.fusion import Intermediate
+from plait.fusion import Joint
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, relative
 from plait.tokens.pooling import one_token
@@ -17,7 +17,7 @@ from plait.tokens.pooling import one_token
 __all__ = ["Latents"]
 
 
-class Latents(Intermediate):
+class Latents(Joint):
     """Perceiver (Jaegle et al. 2021): ``latents`` learned vectors attend to all tokens, then to each other.
 
     Each of the ``layers`` reads the tokens of all modalities once more (with weights of its own). Each token comes
@@ -34,7 +34,7 @@ class Latents(Intermediate):
         dropout: share set to 0 in training, but never of the attention weights.
         periods: shortest and longest of the sines, seconds.
         waves: how many.
-        own: see `Intermediate`.
+        own: see `Joint`.
 
     Raises:
         ConfigError: widths, layers, latents or periods that cannot be.
@@ -55,7 +55,7 @@ class Latents(Intermediate):
         dropout: float = 0.2,
         periods: Sequence[float] = (0.1, 100.0),
         waves: int = 8,
-        own: str = "mean",
+        own: str = "alone",
     ) -> None:
         super().__init__(modalities, dim, own)
         if dim % heads or min(latents, layers, waves) < 1 or len(periods) != 2 or not 0 < periods[0] < periods[1]:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from plait.errors import ConfigError
-from plait.fusion import Intermediate
+from plait.fusion import Joint
 from plait.fusion.tensor_fusion import with_one
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token, pooled
@@ -15,7 +15,7 @@ from plait.tokens.pooling import one_token, pooled
 __all__ = ["LowRank"]
 
 
-class LowRank(Intermediate):
+class LowRank(Joint):
     """Low-rank multimodal fusion (Liu et al. 2018).
 
     A linear map of the outer product of ``[1, z_m]`` of all modalities, whose weights are a sum of ``rank`` products
@@ -28,7 +28,7 @@ class LowRank(Intermediate):
         dim: width of their tokens, and of the result.
         rank: terms of the sum.
         dropout: share of the pooled numbers set to 0 in training.
-        own: see `Intermediate`.
+        own: see `Joint`.
 
     Raises:
         ConfigError: a rank below 1.
@@ -39,7 +39,7 @@ class LowRank(Intermediate):
     """
 
     def __init__(
-        self, modalities: list[str], dim: int, *, rank: int = 4, dropout: float = 0.2, own: str = "mean"
+        self, modalities: list[str], dim: int, *, rank: int = 4, dropout: float = 0.2, own: str = "alone"
     ) -> None:
         super().__init__(modalities, dim, own)
         if rank < 1:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from plait.errors import ConfigError
-from plait.fusion import Intermediate
+from plait.fusion import Joint
 from plait.tokens import Tokens
 from plait.tokens.attention import AttentionLayer
 from plait.tokens.pooling import one_token, pooled
@@ -20,7 +20,7 @@ MOMENTS = 5
 """How many moments the distributions are compared by, as in the paper."""
 
 
-class Misa(Intermediate):
+class Misa(Joint):
     """Modality-invariant and -specific representations (Hazarika et al. 2020).
 
     Each modality's mean and maximum are mapped to one vector, and that to a shared one (by a map common to all) and
@@ -40,7 +40,7 @@ class Misa(Intermediate):
         reconstruction: weight of the third.
         heads: attention heads.
         dropout: share set to 0 in training.
-        own: see `Intermediate`.
+        own: see `Joint`.
 
     Raises:
         ConfigError: ``heads`` does not divide the width.
@@ -61,7 +61,7 @@ class Misa(Intermediate):
         reconstruction: float = 1.0,
         heads: int = 2,
         dropout: float = 0.2,
-        own: str = "mean",
+        own: str = "alone",
     ) -> None:
         super().__init__(modalities, dim, own)
         if dim % heads:

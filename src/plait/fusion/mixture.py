@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from plait.errors import ConfigError
-from plait.fusion import Intermediate
+from plait.fusion import Joint
 from plait.fusion.late import share
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token, pooled
@@ -15,7 +15,7 @@ from plait.tokens.pooling import one_token, pooled
 __all__ = ["Mixture"]
 
 
-class Mixture(Intermediate):
+class Mixture(Joint):
     """Sparsely gated mixture of experts (Shazeer et al. 2017, equations 1 to 5).
 
     Each modality has an expert, a small network of the mean and maximum of its tokens, and one more sees all
@@ -30,7 +30,7 @@ class Mixture(Intermediate):
         top: experts asked an item.
         importance: weight in the loss of the squared coefficient of variation of the experts' importance.
         dropout: share set to 0 within the experts in training.
-        own: see `Intermediate`.
+        own: see `Joint`.
 
     Raises:
         ConfigError: fewer than two experts to ask.
@@ -49,7 +49,7 @@ class Mixture(Intermediate):
         top: int = 2,
         importance: float = 0.01,
         dropout: float = 0.2,
-        own: str = "mean",
+        own: str = "alone",
     ) -> None:
         super().__init__(modalities, dim, own)
         if top < 2:

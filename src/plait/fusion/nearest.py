@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from plait.errors import ConfigError
-from plait.fusion import Fusion
+from plait.fusion import Joint
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, relative, rotation
 
@@ -22,13 +22,13 @@ SLACK = 1e-4
 PERIODS = (0.05, 100.0)
 
 
-class Nearest(Fusion):
+class Nearest(Joint):
     """At each tick of one modality the nearest observation in time of every other, projected, then attention.
 
     The ticks are those of the modality that ``to`` names, or of the one with the fewest (``slowest``) or the most
     (``fastest``) tokens in the item; where the named one is missing, of the slowest. Beside each modality stands a
     flag that says whether it had an observation within reach. One transformer layer in real seconds then lets the
-    ticks see each other. The modalities' own outputs do not count (weight 0): the joint head answers alone.
+    ticks see each other.
 
     Args:
         modalities: their names.
@@ -37,15 +37,19 @@ class Nearest(Fusion):
         within: seconds beyond which an observation is no longer near; None for no limit.
         heads: attention heads.
         dropout: share set to 0 in training.
+        own: see `Joint`.
 
     Raises:
-        ConfigError: ``to`` names nothing, ``within`` is not above 0, or ``2 * heads`` does not divide the width.
+        ConfigError: ``to`` names nothing, ``within`` is not above 0, ``2 * heads`` does not divide the width, or
+            ``own`` is something else.
 
     >>> fusion = Nearest(["a", "b"], 8, to="a", heads=2)
     >>> t = Tokens(torch.ones(1, 6, 8), torch.arange(6.0)[None], torch.ones(1, 6) > 0)
     >>> tuple(fusion({"a": t}).values.shape)
     (1, 6, 8)
     """
+
+    family = "early"
 
     def __init__(
         self,
@@ -56,8 +60,9 @@ class Nearest(Fusion):
         within: float | None = None,
         heads: int = 4,
         dropout: float = 0.2,
+        own: str = "alone",
     ) -> None:
-        super().__init__(modalities, dim)
+        super().__init__(modalities, dim, own)
         if dim % (2 * heads) or (within is not None and not within > 0):
             raise ConfigError(
                 f"nearest: width {dim} with {heads} heads, within {within} s; expected a width that 2 * heads "
@@ -77,9 +82,6 @@ class Nearest(Fusion):
             turn = rotation(relative(ticks), self.dim // self.heads, *PERIODS)
             x = self.layer(x, turn, ticks.mask | ~ticks.present[:, None])
         return ticks.with_values(x).clean()
-
-    def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
-        return {m: t.values.new_zeros(len(t.values)) for m, t in tokens.items()}
 
 
 def tick_source(part: str, modalities: Sequence[str], to: str) -> int | str:

@@ -1,4 +1,4 @@
-"""Intermediate fusion, our default: the modalities' tokens meet in a small shared transformer."""
+"""Intermediate fusion: the modalities' tokens meet in a small shared transformer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from plait.errors import ConfigError
-from plait.fusion import Intermediate
+from plait.fusion import Joint
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, relative, rotation
 from plait.tokens.pooling import summed
@@ -17,7 +17,7 @@ from plait.tokens.pooling import summed
 __all__ = ["Shared"]
 
 
-class Shared(Intermediate):
+class Shared(Joint):
     """Tokens of all modalities attend to each other; where in time they are is told by a rotation.
 
     Each modality has its own layer norm and embedding on the way in, and its own norm on the way out. Then
@@ -28,9 +28,8 @@ class Shared(Intermediate):
 
     With ``summary`` the result is one token an item: the sum over the modalities that are there of a linear
     map, of each modality's own, of the mean and the maximum of its tokens. So a modality with many tokens
-    does not drown one with few, and an absent one adds nothing. A modality that is alone answers by its own
-    head, as if the model had been made for it. Without it: all tokens, modality after
-    modality, for tasks that answer in time.
+    does not drown one with few, and an absent one adds nothing. Without it: all tokens, modality after modality,
+    for tasks that answer in time.
 
     Args:
         modalities: their names.
@@ -41,7 +40,7 @@ class Shared(Intermediate):
         periods: shortest and longest, seconds: differences of time finer than the one are blurred, and
             beyond the other all angles repeat.
         summary: one token an item, or all of them.
-        own: how the modalities' own outputs add to the joint one: see `Intermediate`.
+        own: see `Joint`.
 
     Raises:
         ConfigError: ``dim`` is no multiple of ``2 * heads``, the periods are not two rising numbers above 0,
@@ -62,7 +61,7 @@ class Shared(Intermediate):
         dropout: float = 0.2,
         periods: Sequence[float] = (0.05, 100.0),
         summary: bool = True,
-        own: str = "mean",
+        own: str = "alone",
     ) -> None:
         super().__init__(modalities, dim, own)
         if dim % (2 * heads) or len(periods) != 2 or not 0 < periods[0] < periods[1]:

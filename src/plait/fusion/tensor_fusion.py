@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from plait.errors import ConfigError
-from plait.fusion import Intermediate
+from plait.fusion import Joint
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token, pooled
 
@@ -17,7 +17,7 @@ LIMIT = 2**20
 """Products an item at most: more would need a layer of some hundred million weights behind them."""
 
 
-class TensorFusion(Intermediate):
+class TensorFusion(Joint):
     """Tensor fusion network (Zadeh et al. 2017): the outer product of ``[1, z_m]`` of all.
 
     ``z_m`` are ``size`` numbers of the mean and maximum of a modality's tokens. So the tensor holds each modality's
@@ -29,7 +29,7 @@ class TensorFusion(Intermediate):
         dim: width of their tokens, and of the result.
         size: numbers that each modality is reduced to.
         dropout: share of the products set to 0 in training.
-        own: see `Intermediate`.
+        own: see `Joint`.
 
     Raises:
         ConfigError: no size, or more than a million products.
@@ -41,7 +41,7 @@ class TensorFusion(Intermediate):
     """
 
     def __init__(
-        self, modalities: list[str], dim: int, *, size: int = 16, dropout: float = 0.3, own: str = "mean"
+        self, modalities: list[str], dim: int, *, size: int = 16, dropout: float = 0.3, own: str = "alone"
     ) -> None:
         super().__init__(modalities, dim, own)
         products = (size + 1) ** len(self.modalities)

@@ -167,11 +167,9 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
         raise ConfigError("train.stop: early needs a validation part. Give split.valid, or stop: last.")
     valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
     started = time.monotonic()
-    plan = run.recipe
-    place = run.folder / member.name
-    log = train_model(
-        place, model, train_data, valid, train=plan.train, augment=plan.augment, seed=member.seed, quiet=quiet
-    )
+    plan, place = run.recipe, run.folder / member.name
+    train = plan.train.model_copy(update={"epochs": plan.train.epochs_for(len(train_data))})
+    log = train_model(place, model, train_data, valid, train=train, augment=plan.augment, seed=member.seed, quiet=quiet)
     if valid is not None and plan.train.balance and model.task.labelled:
         fit_balance(model, *_views(experiment, fold, features, model.task, noisy, valid))
     model.save(place)
@@ -221,6 +219,14 @@ def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
     return [0] * dim if scale == "all" else list(range(dim))
 
 
+def _default_encoder(experiment: Experiment, modality: str, data: ItemData) -> list[dict[str, Any]]:
+    feature = build_feature(experiment.features[modality], f"streams.{modality}.feature")
+    dim = data.features(modality)[0].shape[1]
+    length, pad = (float(experiment.unit.get(k) or 0) for k in ("length", "pad"))
+    context = (length, pad) if length and pad else None
+    return default_encoder(data.typical_length(modality), picture=feature.picture(dim), context=context)
+
+
 def build_model(
     experiment: Experiment, fold: Fold, features: Features, start: Start | None = None
 ) -> tuple[Model, ItemData]:
@@ -239,7 +245,7 @@ def build_model(
         dims[m] = rows[0].shape[1]
         plan = recipe.streams.get(m)
         held = start.encoder(m) if start else None
-        encoders[m] = (plan.encoder if plan else None) or held or default_encoder(data.typical_length(m))
+        encoders[m] = (plan.encoder if plan else None) or held or _default_encoder(experiment, m, data)
     options = ({"dim": start.dim} if start else {}) | {k: v for k, v in recipe.model.items() if k != "from"}
     model = Model(dims, task, encoders=encoders, fusion=recipe.fusion, **options)
     for m in experiment.modalities:

@@ -28,35 +28,32 @@ def drop_now(drop: float | Sequence[float], epoch: int, epochs: int) -> float:
 
 
 def distilled_loss(
-    model: Model, batch: Mapping[str, Tokens], target: Tensor, *, drop: float, weight: float
+    model: Model, encoded: Mapping[str, Tokens], target: Tensor, *, drop: float, weight: float
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """Loss of the answer from all modalities, of that from a part, and of how far the two are apart.
+    """Loss of the heads on all modalities, of the joint one on a part of them, and of how far its answers are apart.
 
     The teacher is the model itself with everything that the item has, and gets no gradient from the comparison
     (Hinton et al. 2015; from the full to the partial as in Garcia et al. 2018, "Modality distillation with multiple
-    stream networks for action recognition", without a network of its own). The encoders run once: hiding a modality
-    after its encoder is the same as before.
+    stream networks for action recognition", without a network of its own).
 
     Args:
         model: in training mode.
-        batch: prepared as `Model.forward` takes it, nothing hidden.
+        encoded: from `Model.encode`, nothing hidden.
         target: from ``task.encode``, [batch].
         drop: how often each modality is hidden from the pupil.
         weight: of the comparison.
 
     Returns:
-        The loss, and the outputs from everything, as `Model.forward` gives them.
+        The loss, and the outputs from everything, as `Model.learn` gives them.
     """
-    encoded = model.encode(batch)
-    outputs = model.combine(encoded)
-    whole = model.loss(outputs, target, batch, encoded)
-    partial = model.combine(drop_modalities(encoded, drop))[""]
+    whole, outputs = model.learn(encoded, target)
+    partial = model.fused(drop_modalities(encoded, drop), outputs)
     apart = model.task.gap(partial, outputs[""].detach())
     return whole + (model.task.loss(partial, target) + weight * apart).mean(), outputs
 
 
 def modulate(
-    model: Model, outputs: Mapping[str, Tensor], target: Tensor, batch: Mapping[str, Tokens], strength: float
+    model: Model, outputs: Mapping[str, Tensor], target: Tensor, encoded: Mapping[str, Tokens], strength: float
 ) -> dict[str, float]:
     """Scale the gradients of each encoder by how far its modality is ahead; returns the factors.
 
@@ -68,13 +65,13 @@ def modulate(
 
     Args:
         model: after the backward pass.
-        outputs: from `Model.forward`.
+        outputs: from `Model.learn`.
         target: from ``task.encode``, [batch].
-        batch: what the outputs are of; items that lack a modality do not count for it.
+        encoded: what the outputs are of; items that lack a modality do not count for it.
         strength: 0 changes nothing.
     """
     with torch.no_grad():
-        there = {m: seen.float() for m, seen in model.present(batch).items() if m in outputs and bool(seen.any())}
+        there = {m: t.present.float() for m, t in encoded.items() if bool(t.present.any())}
         each = {m: torch.exp(-model.task.loss(outputs[m], target)) for m in there}
         score = {m: float((each[m] * seen).sum() / seen.sum()) for m, seen in there.items()}
     factors = {}

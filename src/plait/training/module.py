@@ -44,14 +44,12 @@ class TrainingModule(L.LightningModule):
         if not self.model.task.labelled:
             return self._learn(tokens, varied=True)
         tokens, drop = self.vary(tokens), drop_now(self.augment.drop, self.current_epoch, self.train_plan.epochs)
+        encoded = self.model.encode(tokens)
         if self.train_plan.distil:
-            loss, outputs = distilled_loss(self.model, tokens, target, drop=drop, weight=self.train_plan.distil)
+            loss, outputs = distilled_loss(self.model, encoded, target, drop=drop, weight=self.train_plan.distil)
         else:
-            tokens = drop_modalities(tokens, drop) if drop else tokens
-            encoded = self.model.encode(tokens)
-            outputs = self.model.combine(encoded)
-            loss = self.model.loss(outputs, target, tokens, encoded)
-        self._step = (outputs, target, tokens)
+            loss, outputs = self.model.learn(encoded, target, drop_modalities(encoded, drop) if drop else None)
+        self._step = (outputs, target, encoded)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
         return loss
 

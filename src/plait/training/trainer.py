@@ -72,10 +72,11 @@ def train_model(
 ) -> dict[str, list[float]]:
     """Train ``model`` in place, with a checkpoint an epoch in ``folder``; returns the log by column.
 
-    With ``stop: early`` the model ends as its best epoch by the task's main metric on ``valid``.
+    With ``stop: early`` the model ends as its best epoch by the task's main metric on ``valid``. ``train.epochs`` is a
+    number (see `Train.epochs_for`).
     """
     dims = model.dims
-    steps = -(-len(data) // train.batch) * train.epochs + 1
+    steps = -(-len(data) // train.batch) * train.epochs_for(len(data)) + 1
     module = TrainingModule(model, train, augment, seed=seed, steps=steps, regular=data.regular())
     batches = loader(data, dims, batch=train.batch, seed=seed, epoch=module.epoch_now)
     checks = None if valid is None else loader(valid, dims, batch=train.batch)
