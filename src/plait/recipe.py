@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-EPOCHS = (10, 100)
+EPOCHS = (5, 100)
 """The least and the most where the recipe gives steps instead."""
 
 
@@ -39,7 +39,7 @@ class _Section(BaseModel):
 class Train(_Section):
     """How a model is trained.
 
-    ``epochs``: None for as many as make ``steps`` steps of ``batch`` items, but 10 at least and 100 at most, so that
+    ``epochs``: None for as many as make ``steps`` steps of ``batch`` items, but 5 at least and 100 at most, so that
     one recipe suits small and large corpora.
     ``balance``: where the split has a validation part, how far each head is to be trusted is fitted on it in the end.
     ``distil``: weight in the loss by which the answer from a part of the modalities (``augment.drop``) is drawn to that
@@ -48,7 +48,7 @@ class Train(_Section):
     """
 
     epochs: int | None = Field(None, ge=1)
-    steps: int = Field(1000, ge=1)
+    steps: int = Field(700, ge=1)
     batch: int = Field(32, ge=1)
     lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
@@ -67,7 +67,7 @@ class Train(_Section):
         """Epochs over so many training items.
 
         >>> Train().epochs_for(500), Train().epochs_for(20), Train(epochs=7).epochs_for(500)
-        (63, 100, 7)
+        (44, 100, 7)
         """
         return self.epochs or min(max(-(-self.steps // -(-items // self.batch)), EPOCHS[0]), EPOCHS[1])
 
@@ -110,11 +110,11 @@ class Augment(_Section):
     ``drop``: how often each modality of an item is hidden; two numbers go from the first epoch to the last.
     """
 
-    warp: float = Field(0.0, ge=0, lt=0.5)
+    warp: float = Field(0.1, ge=0, lt=0.5)
     scale: dict[str, float] = Field(default_factory=dict)
     rotate: dict[str, Rotate] = Field(default_factory=dict)
-    jitter: float = Field(0.0, ge=0)
-    drop: _Share | tuple[_Share, _Share] = 0.1
+    jitter: float = Field(0.2, ge=0)
+    drop: _Share | tuple[_Share, _Share] = 0.3
     noise: dict[str, Annotated[list[NoisyCopies], BeforeValidator(_listed)]] = Field(default_factory=dict)
 
 

@@ -142,7 +142,7 @@ def test_no_gain_is_no_gain() -> None:
     found = said(made({**VALUES, "shared": 0.81, "late": 0.79}))
     assert "Fusing and hear alone, the best single modality, cannot be told apart" in found
     assert "comes out 1.0 points above it (95 % interval −1.0 to +3.0 points); that may be chance." in found
-    assert "see adds nothing that can be told: +1.0 points for shared against hear alone" in found
+    assert "Whether see adds anything cannot be told: +1.0 points for shared against hear alone" in found
     assert "Fusing pays" not in found
 
 

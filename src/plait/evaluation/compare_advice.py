@@ -117,7 +117,7 @@ def _adds(view: View) -> list[str]:
         if gap["apart"]:
             found.append(f"{gone} {'adds to the rest' if gap['difference'] > 0 else 'does harm'}: {numbers}.")
         else:
-            found.append(f"{gone} adds nothing that can be told: {numbers}; {view.doubt(gap)}.")
+            found.append(f"Whether {gone} adds anything cannot be told: {numbers}; {view.doubt(gap)}.")
     return found
 
 
