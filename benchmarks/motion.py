@@ -101,7 +101,7 @@ def fit(encoder: Any, train: Clips, *, seed: int, epochs: int, batch: int = 32) 
     for _ in range(epochs):
         for rows in torch.randperm(len(goal)).split(batch):
             seen = {"film": train.part(rows)}
-            loss = model.loss(model(seen), goal[rows], seen)
+            loss, _ = model.learn(model.encode(seen), goal[rows])
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
