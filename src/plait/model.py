@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from plait.atomic import replacing, write_text
 from plait.encoders.chain import build_encoder, encoder_specs, settled_specs
-from plait.errors import DataError, PlaitError
-from plait.fusion import Fusion
+from plait.errors import ConfigError, DataError, PlaitError
+from plait.fusion import Fusion, Joint
 from plait.parts import Spec, build, find, full_spec, part_name
 from plait.tasks import Task
 from plait.tokens import Tokens
@@ -52,7 +52,7 @@ class Model(nn.Module):
             (see `plait.tokens.missing.StandIn`).
 
     Raises:
-        ConfigError: an unknown part or option.
+        ConfigError: an unknown part or option; own heads that answer and do not learn.
         DataError: no modality, or one without features.
 
     >>> from plait.tasks.classify import Classify
@@ -83,6 +83,11 @@ class Model(nn.Module):
         # lists, not dicts by name: a modality may be called anything, "keys" or "a.b" too
         self.encoders = nn.ModuleList(build_encoder(given[m], dims[m], dim, f"encoders.{m}") for m in dims)
         self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
+        if unimodal <= 0 and isinstance(self.fusion, Joint) and self.fusion.own != "none":
+            raise ConfigError(
+                f"model.unimodal: got {unimodal}; the modalities' own heads answer here (fusion.own: {self.fusion.own}) "
+                "and would learn nothing. Expected a weight above 0, or fusion.own: none."
+            )
         self.fusion.expect(task.width, values=task.values)
         task.expect(self.dims, dim)
         self.stand_in = StandIn(len(self.modalities), dim, missing)
