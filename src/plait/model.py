@@ -85,8 +85,8 @@ class Model(nn.Module):
         self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
         if unimodal <= 0 and isinstance(self.fusion, Joint) and self.fusion.own != "none":
             raise ConfigError(
-                f"model.unimodal: got {unimodal}; the modalities' own heads answer here (fusion.own: {self.fusion.own}) "
-                "and would learn nothing. Expected a weight above 0, or fusion.own: none."
+                f"model.unimodal: got {unimodal}, but the modalities' own heads answer here (fusion.own: "
+                f"{self.fusion.own}) and would learn nothing. Expected a weight above 0, or fusion.own: none."
             )
         self.fusion.expect(task.width, values=task.values)
         task.expect(self.dims, dim)
