@@ -50,7 +50,7 @@ def bars(axes: Any, rows: dict[str, Row]) -> None:
 
 def curves(axes: Any, rows: dict[str, dict[str, Row]]) -> None:
     """Peak memory by length, for each fusion."""
-    for (name, lengths), colour in zip(rows.items(), (BLUE, ORANGE, GREEN, GREY, "black")):
+    for (name, lengths), colour in zip(rows.items(), (BLUE, "#8a5fb0", ORANGE, GREEN, GREY, "black")):
         some = {int(n): row["peak_gib"] for n, row in lengths.items() if int(n) >= 1000}
         axes.plot(list(some), list(some.values()), "o-", color=colour, ms=4, lw=1.5, label=name)
     axes.set(xlabel="steps a stream (3 streams, 8 items)", ylabel="peak memory of a training step, GiB", ylim=(0, None))

@@ -152,7 +152,7 @@ def blockwise(left: Clock, right: Stream, how: How, block: int, **options: Any) 
     values, mask = work.empty()
     for piece in work:
         values[piece.rows], mask[piece.rows] = piece.values, piece.mask
-    return Joined(values, mask, left, work.coverage)
+    return Joined(values, mask, left, work.counter)
 
 
 @settings(max_examples=100, deadline=None)

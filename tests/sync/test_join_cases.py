@@ -161,3 +161,17 @@ def test_recordings_add_up() -> None:
     far = join(words, stream, reach=np.inf).coverage
     assert type(far).of(far.describe()) == far
     assert "whole recording" in str(far)
+
+
+def test_coverage_is_the_same_whenever_and_however_often_it_is_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    words = Spans(np.arange(0, 30, 0.5), np.arange(0, 30, 0.5) + 0.7)
+    right = Stream.of(np.where(rng.random((500, 3)) < 0.3, np.nan, 1.0), rate=20)
+    hows: tuple[How, ...] = ("mean", "linear")
+    for how in hows:
+        small, want = Joining(words, right, how, block=200), join(words, right, how).coverage
+        for _ in range(2):
+            asked = [small.coverage.intervals for _ in small]
+            assert len(asked) > 2
+            assert asked == sorted(asked)
+            assert small.coverage == small.coverage == want

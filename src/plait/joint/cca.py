@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations, combinations_with_replacement, pairwise
+from dataclasses import dataclass
+from itertools import combinations, pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -15,6 +16,9 @@ from plait.errors import ConfigError, DataError, raise_all
 __all__ = ["Cca", "checked_views"]
 
 Array = NDArray[np.float64]
+
+ROWS = 1024
+"""Rows whose products are summed at a time, so that no copy of the views is made."""
 
 
 class Cca:
@@ -76,7 +80,6 @@ class Cca:
         """
         arrays, there = checked_views(views)
         raise_all(DataError, _lonely(there))
-        self.means_ = [x.mean(0) if seen.all() else x[seen].mean(0) for x, seen in zip(arrays, there.T)]
         ridges = [self.ridge] * len(arrays) if isinstance(self.ridge, int | float) else list(self.ridge)
         if len(ridges) != len(arrays):
             raise ConfigError(f"cca.ridge: {len(ridges)} ridges for {len(arrays)} views. Give one, or one a view.")
@@ -89,17 +92,17 @@ class Cca:
     def _solve(self, arrays: list[Array], there: Bool[np.ndarray, "n views"], ridges: list[float]) -> None:
         edges = np.cumsum([0, *(x.shape[1] for x in arrays)])
         parts = [slice(a, b) for a, b in pairwise(edges)]
-        spread = _covariance(arrays, there, self.means_)
+        spread, self.means_ = _covariance(arrays, there)
         whiten = []
         for i, (part, ridge) in enumerate(zip(parts, ridges)):
             one = _cholesky(spread[part, part], ridge, i)
             if one is None:
                 one = _singular(_centred(arrays[i : i + 1], there[:, i : i + 1], self.means_[i : i + 1]), ridge)
             whiten.append(one)
-        count = min([w.shape[1] for w in whiten] + ([self.components] if self.components else []))
+        count = min([w.matrix.shape[1] for w in whiten] + ([self.components] if self.components else []))
         values, vectors = (_two if len(parts) == 2 else _top)(spread, parts, whiten, count)
         self.shared_ = values.clip(0, len(parts)) / len(parts)
-        self.weights_ = [w @ v for w, v in zip(whiten, vectors)]
+        self.weights_ = [w.back(v) for w, v in zip(whiten, vectors)]
         self._normalise(spread, parts)
 
     def _normalise(self, spread: Array, parts: list[slice]) -> None:
@@ -209,45 +212,78 @@ def _centred(arrays: list[Array], there: Bool[np.ndarray, "n views"], means: lis
     return out
 
 
-def _covariance(arrays: list[Array], there: Bool[np.ndarray, "n views"], means: list[Array]) -> Array:
-    """Of the views side by side, each block of the rows that have both of its views (over their number less 1)."""
+def _covariance(arrays: list[Array], there: Bool[np.ndarray, "n views"]) -> tuple[Array, list[Array]]:
+    """Of the views side by side, each block of the rows that have both of its views (over their number less 1); and
+    the views' means."""
     if there.all():
-        return _complete(arrays, means) / (len(there) - 1)
+        return _complete(arrays)
+    means = [x[seen].mean(0) for x, seen in zip(arrays, there.T)]
     centred = _centred(arrays, there, means)
     number = (there.T.astype(float) @ there).repeat(d := [x.shape[1] for x in arrays], 0).repeat(d, 1)
-    return np.asarray(centred.T @ centred / (number - 1))
+    return np.asarray(centred.T @ centred / (number - 1)), means
 
 
-def _complete(arrays: list[Array], means: list[Array]) -> Array:
-    """``X' X`` of the centred views side by side; without a centred copy where the means are small enough for that."""
-    mean, n = np.concatenate(means), len(arrays[0])
-    raw = np.empty((len(mean), len(mean)))
-    edges = np.cumsum([0, *(len(m) for m in means)])
-    for (i, x), (j, y) in combinations_with_replacement(enumerate(arrays), 2):
-        raw[edges[i] : edges[i + 1], edges[j] : edges[j + 1]] = x.T @ y
+def _complete(arrays: list[Array]) -> tuple[Array, list[Array]]:
+    """The same where no row is missing; the rows are gone through twice only where means are far from zero."""
+    n = len(arrays[0])
+    raw = _products(arrays)
+    mean = shift = raw[-1, :-1] / n
     around = n * mean**2
-    if (around <= 1e3 * (raw.diagonal() - around)).all():
-        raw -= n * np.outer(mean, mean)
-        return np.asarray(np.triu(raw) + np.triu(raw, 1).T)
-    centred = np.concatenate(arrays, 1) - mean
-    return np.asarray(centred.T @ centred)
+    if not (around <= 1e3 * (raw.diagonal()[:-1] - around)).all():
+        raw = _products(arrays, mean)
+        shift = raw[-1, :-1] / n
+    spread = (raw[:-1, :-1] - n * np.outer(shift, shift)) / (n - 1)
+    return spread, np.split(mean, np.cumsum([x.shape[1] for x in arrays])[:-1])
 
 
-def _cholesky(spread: Array, ridge: float, view: int) -> Array | None:
-    """W [d, d] of W' C W = 1, C with its ridge; None where it is too near to singular for that."""
+def _products(arrays: list[Array], shift: Array | None = None) -> Float[np.ndarray, "d+1 d+1"]:
+    """``Z' Z`` of the views side by side, less ``shift``, with a last column of ones that makes the sums."""
+    n, width = len(arrays[0]), sum(x.shape[1] for x in arrays) + 1
+    total, rows = np.zeros((width, width), order="F"), np.ones((min(ROWS, n), width))
+    for first in range(0, n, ROWS):
+        block = rows[: n - first]
+        np.concatenate([x[first : first + ROWS] for x in arrays], 1, out=block[:, :-1])
+        if shift is not None:
+            block[:, :-1] -= shift
+        total = linalg.blas.dsyrk(1.0, block.T, beta=1.0, c=total, overwrite_c=1)  # the upper half
+    return np.asarray(total + np.triu(total, 1).T)
+
+
+@dataclass(frozen=True)
+class _Whitener:
+    """W [d, rank] of W' C W = 1, C with its ridge: the matrix, or its inverse, which then is upper triangular."""
+
+    matrix: Shaped[np.ndarray, "d rank"]
+    inverse: bool = False
+
+    def across(self, other: Shaped[np.ndarray, "d k"]) -> Shaped[np.ndarray, "rank k"]:
+        """W' times another matrix."""
+        if self.inverse:
+            return np.asarray(linalg.blas.dtrsm(1.0, self.matrix, other, trans_a=1))
+        return np.asarray(self.matrix.T @ other)
+
+    def back(self, vectors: Shaped[np.ndarray, "rank k"]) -> Shaped[np.ndarray, "d k"]:
+        """W times vectors."""
+        return np.asarray(linalg.blas.dtrsm(1.0, self.matrix, vectors) if self.inverse else self.matrix @ vectors)
+
+
+def _between(spread: Array, left: _Whitener, right: _Whitener) -> Shaped[np.ndarray, "rank rank"]:
+    """The covariance of two views, both whitened."""
+    return right.across(left.across(spread).T).T
+
+
+def _cholesky(spread: Array, ridge: float, view: int) -> _Whitener | None:
+    """Of a view by its covariance; None where it is too near to singular for that."""
     block = spread + ridge * np.diagonal(spread).mean() * np.eye(len(spread)) if ridge else spread
     diagonal = block.diagonal()
     if not diagonal.max() > 0:
         raise DataError(f"view {view}: no column varies. Leave the view out.")
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    root, failed = linalg.lapack.dpotrf(block / scale / scale[:, None])
-    if failed or root.diagonal().min() < 1e-5:
-        return None
-    inverse, _ = linalg.lapack.dtrtri(root)
-    return np.asarray(inverse / scale[:, None])
+    root, failed = linalg.lapack.dpotrf((block / scale / scale[:, None]).T, overwrite_a=1)
+    return None if failed or root.diagonal().min() < 1e-5 else _Whitener(root * scale, inverse=True)
 
 
-def _singular(centred: Array, ridge: float) -> Shaped[np.ndarray, "d rank"]:
+def _singular(centred: Array, ridge: float) -> _Whitener:
     """The same from the singular values of the view itself [n, d], which keep twice the digits; of its rank only."""
     centred = centred[centred.any(1)] if len(centred) else centred
     size = np.sqrt((centred**2).mean(0))
@@ -256,23 +292,31 @@ def _singular(centred: Array, ridge: float) -> Shaped[np.ndarray, "d rank"]:
     kept = values > values.max() * max(centred.shape) * np.finfo(float).eps
     values = values[kept] / np.sqrt(len(centred) - 1)
     level = ridge * (values**2).sum() / len(size)
-    return np.asarray(vectors[kept].T / np.sqrt(values**2 + level) / scale[:, None])
+    return _Whitener(vectors[kept].T / np.sqrt(values**2 + level) / scale[:, None])
 
 
-def _two(spread: Array, parts: list[slice], whiten: list[Array], count: int) -> tuple[Array, list[Array]]:
+def _two(spread: Array, parts: list[slice], whiten: list[_Whitener], count: int) -> tuple[Array, list[Array]]:
     """The same as `_top` for two views, sooner."""
-    block = whiten[0].T @ spread[parts[0], parts[1]] @ whiten[1]
+    block = _between(spread[parts[0], parts[1]], *whiten)
+    if block.shape[0] < block.shape[1]:
+        values, vectors = _two(spread, parts[::-1], whiten[::-1], count)
+        return values, vectors[::-1]
+    last = block.shape[1] - 1
+    squares, right = linalg.eigh(block.T @ block, subset_by_index=[last - count + 1, last], check_finite=False)
+    if squares[0] > 1e-4 * squares[-1]:
+        values, right = np.sqrt(squares[::-1]), right[:, ::-1]
+        return 1 + values, [block @ right / values, right]
     left, values, right = linalg.svd(block, full_matrices=False, check_finite=False)
     return 1 + values[:count], [left[:, :count], right[:count].T]
 
 
-def _top(spread: Array, parts: list[slice], whiten: list[Array], count: int) -> tuple[Array, list[Array]]:
+def _top(spread: Array, parts: list[slice], whiten: list[_Whitener], count: int) -> tuple[Array, list[Array]]:
     """The largest eigenvalues, falling, of the whitened blocks, and their vectors cut by view."""
-    edges = np.cumsum([0, *(w.shape[1] for w in whiten)])
+    edges = np.cumsum([0, *(w.matrix.shape[1] for w in whiten)])
     spans = [slice(a, b) for a, b in pairwise(edges)]
     blocks = np.eye(edges[-1])
     for i, j in combinations(range(len(parts)), 2):
-        blocks[spans[j], spans[i]] = (whiten[i].T @ spread[parts[i], parts[j]] @ whiten[j]).T
+        blocks[spans[j], spans[i]] = _between(spread[parts[i], parts[j]], whiten[i], whiten[j]).T
     last = edges[-1] - 1
     # only the lower half is read
     values, vectors = linalg.eigh(blocks, subset_by_index=[last - count + 1, last], check_finite=False)

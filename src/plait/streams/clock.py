@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -150,9 +151,14 @@ class Grid(Clock):
         object.__setattr__(self, "rate", rational(rate))
         object.__setattr__(self, "n", int(n))
 
+    @cached_property
+    def floats(self) -> tuple[float, float]:
+        """Start and rate; exact fractions are slow to turn into floats."""
+        return float(self.start_exact), float(self.rate)
+
     @property
     def start(self) -> float:
-        return float(self.start_exact)
+        return self.floats[0]
 
     @property
     def stop(self) -> float:

@@ -17,6 +17,7 @@ from plait.errors import ConfigError, DataError, PlaitError, raise_all
 from plait.streams.clock import Clock
 from plait.streams.stream import ArraySource, Stream
 from plait.sync.join_clock import At
+from plait.sync.join_count import Counter
 from plait.sync.join_coverage import Coverage
 from plait.sync.join_work import How, Joining, Piece
 
@@ -34,13 +35,18 @@ class Joined:
         values: [n, ...], 0 ('' for texts) where unknown.
         mask: what is known, of the same shape.
         clock: the n rows' own clock.
-        coverage: what was matched, and what not.
+        counter: what ``coverage`` is counted by.
     """
 
     values: Values
     mask: Mask
     clock: Clock
-    coverage: Coverage
+    counter: Counter
+
+    @property
+    def coverage(self) -> Coverage:
+        """What was matched, and what not; counted when it is asked for."""
+        return self.counter.result()
 
     def stream(self, kind: str = "series") -> Stream:
         """The same as a stream, NaN where unknown."""
@@ -110,12 +116,11 @@ def join(
     3 intervals: 2 matched, 1 after it; 1 of 10 observations in no interval; looks up to 0.15 s ahead
     """
     joining = Joining(left, right, how, max_gap=max_gap, causal=causal, at=at, reach=reach)
-    values, mask = joining.empty() if out is None else out
-    _check_out(joining, values, mask)
+    values, mask = joining.empty() if out is None else _checked(joining, *out)
     for rows, own, known in joining.raw():
         values[rows] = own.reshape(-1, *values.shape[1:])
-        mask[rows] = True if known.all() else known
-    return Joined(values, mask, joining.left, joining.coverage)
+        mask[rows] = known
+    return Joined(values, mask, joining.left, joining.counter)
 
 
 def join_all(
@@ -155,7 +160,8 @@ def join_all(
     return out
 
 
-def _check_out(joining: Joining, values: Values, mask: Mask) -> None:
+def _checked(joining: Joining, values: Values, mask: Mask) -> tuple[Values, Mask]:
     expected = (len(joining.left), *joining.right.source.shape)
     if values.shape != expected or mask.shape != expected:
         raise ConfigError(f"out: arrays of shapes {values.shape} and {mask.shape}; expected {expected} for both.")
+    return values, mask

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -24,7 +24,9 @@ STEPS_SEEN = 100
 
 def slack_of(seconds: Times) -> Times:
     """How far two instants may be apart and still be one: a nanosecond, or what float64 can tell apart there."""
-    slack: Times = 1e-9 + 4 * np.spacing(np.abs(seconds))
+    slack: Times = np.spacing(np.abs(seconds))
+    slack *= 4
+    slack += 1e-9
     return slack
 
 
@@ -45,16 +47,12 @@ def first_at(clock: Clock, seconds: Times, after: bool = False) -> Index:
         slack = slack_of(seconds)
         edge = seconds + slack if after else seconds - slack
         return np.searchsorted(listed, edge, side="right" if after else "left").astype(np.int64)
-    return _first_on_grid(clock.start, float(clock.rate), clock.n, seconds, after)
-
-
-def _first_on_grid(start: float, rate: float, n: int, seconds: Times, after: bool) -> Index:
+    start, rate = clock.floats
     place = (seconds - start) * rate
-    coarse = 4 * np.spacing(np.maximum(np.abs(seconds), abs(start))) * rate
-    near = np.rint(place)
-    on = np.abs(place - near) <= np.maximum(1e-6, coarse)
-    index = np.where(on, near + after, np.ceil(place))
-    return np.clip(index, 0, n).astype(np.int64)
+    coarse = 4 * rate * math.ulp(abs(start) + clock.n / rate)  # what float64 can tell apart where the grid is
+    near = min(max(1e-6, coarse), 0.5)
+    index: Times = np.floor(place + near) + 1 if after else np.ceil(place - near)
+    return np.minimum(np.maximum(index, 0), clock.n).astype(np.int64)
 
 
 def times_at(clock: Clock, index: Index) -> Times:
@@ -62,7 +60,8 @@ def times_at(clock: Clock, index: Index) -> Times:
     if isinstance(clock, Warped):
         return clock.warp(times_at(clock.base, index))
     if isinstance(clock, Grid):
-        return clock.start + index * clock.rate.denominator / float(clock.rate.numerator)
+        start, rate = clock.floats
+        return start + index / rate
     times: Times = clock.times[index]
     return times
 
@@ -70,7 +69,9 @@ def times_at(clock: Clock, index: Index) -> Times:
 def typical_step(clock: Clock, causal: bool = False) -> float:
     """Median seconds between observations at different times; of the first hundred only, when causal; infinite for
     fewer than two."""
-    if isinstance(clock, Grid | Warped):
+    if isinstance(clock, Grid):
+        return 1 / clock.floats[1]
+    if isinstance(clock, Warped):
         return 1 / float(clock.rate)
     times = clock.starts if isinstance(clock, Spans) else clock.times
     steps = np.diff(times[: STEPS_SEEN + 1] if causal else times)
@@ -97,22 +98,13 @@ class Observations:
     def __len__(self) -> int:
         return self.clock.n
 
-    @cached_property
-    def _grid(self) -> tuple[float, float] | None:
-        """Start and rate of a grid as floats: its exact fractions are slow to turn into them."""
-        return (self.clock.start, float(self.clock.rate)) if isinstance(self.clock, Grid) else None
-
     def first(self, seconds: Times, after: bool = False) -> Index:
         """`first_at` of these."""
-        if self._grid is None:
-            return first_at(self.clock, seconds, after)
-        return _first_on_grid(self._grid[0], self._grid[1], self.clock.n, seconds, after)
+        return first_at(self.clock, seconds, after)
 
     def times(self, index: Index) -> Times:
         """The instants of some, of the shape of ``index``."""
-        if self._grid is None:
-            return times_at(self.clock, index)
-        return self._grid[0] + index / self._grid[1]
+        return times_at(self.clock, index)
 
     def pauses(self, gap: float) -> Index:
         """The observations after which nothing comes for longer than ``gap`` seconds; a grid never pauses."""

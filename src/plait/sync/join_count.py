@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter as Counts
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.sync.join_clock import Observations, Wanted, slack_of
 from plait.sync.join_coverage import Coverage
+from plait.sync.join_point import POINT
+from plait.sync.join_reduce import reduce_intervals
 
 __all__ = ["Counter"]
 
@@ -23,7 +25,7 @@ ROUNDING = 1 + 1e-9
 
 @dataclass
 class Counter:
-    """Counts of one join, a block of rows after the other.
+    """Counts of one join, a block of rows after the other; of the last one only when they are asked for.
 
     Masks are [k, d], or [k, 1] for all d.
 
@@ -42,7 +44,8 @@ class Counter:
     gap: float
     step: float
     reach: float
-    _total: Counts[str] = field(default_factory=Counts)
+    _waiting: Callable[[], None] | None = None
+    _total: dict[str, int] = field(default_factory=dict)
     _future: float = 0.0
     _reached: int = 0
     _used: int = 0
@@ -51,41 +54,64 @@ class Counter:
         """The same, with nothing counted."""
         return Counter(self.clock, self.width, self.how, self.gap, self.step, self.reach)
 
-    def intervals(self, rows: Wanted, lo: Index, hi: Index, mask: Mask, latest: Times) -> None:
+    def intervals(self, rows: Wanted, lo: Index, hi: Index, mask: Mask) -> None:
         """Take in intervals that hold observations lo..hi each; ``mask`` is what is known of them."""
-        held = hi > lo
-        known = np.asarray(mask.any(1)) & held
-        partial = np.zeros(len(held), np.bool_)
-        partial[held] = self._in_part(rows.start[held], rows.stop[held], lo[held], hi[held])
-        counts = self._why_empty(rows.start, lo, hi)
-        counts |= {"partial": int((partial & known).sum()), "repeated": self._use(lo[held], hi[held])}
-        self._add(rows.at, mask, known, counts, latest)
+        self._count()
+        self._waiting = partial(self._intervals, rows, lo, hi, mask)
 
     def points(self, rows: Wanted, at: Times, mask: Mask, latest: Times) -> None:
         """Take in instants; ``at`` is where on the stream's clock they were looked up."""
-        known = np.asarray(mask.any(1))
-        self._add(rows.at, mask, known, self._why_no_point(at[~known]), latest)
+        self._count()
+        self._waiting = partial(self._points, rows, at, mask, latest)
 
-    def result(self, unused: bool) -> Coverage:
+    def result(self) -> Coverage:
         """All of it; with how many observations were in no interval, where that means something."""
+        self._count()
         size = len(self.clock)
-        spare = size - self._used if unused else None
+        spare = None if self.how in POINT else size - self._used
         return Coverage(**self._total, future_s=self._future, observations=size, unused=spare)
 
-    def _add(self, at: Times, mask: Mask, known: Mask, counts: dict[str, int], latest: Times) -> None:
-        future = np.where(known, np.where(known, latest, 0.0) + self.reach - at, -np.inf)
-        ahead = future > slack_of(at)
-        matched, reasons = int(known.sum()), sum(counts.get(name, 0) for name in ("before", "after", "gap", "empty"))
-        self._future = max(self._future, float(future[ahead].max(initial=0.0)))
-        self._total.update(
-            counts,
-            intervals=len(at),
-            matched=matched,
-            unknown=len(at) - matched - reasons,
-            cells=matched * self.width,
-            cells_unknown=0 if mask.shape[1] < self.width else int(np.count_nonzero(~mask[known])),
-            ahead=int(ahead.sum()),
-        )
+    def _count(self) -> None:
+        if self._waiting is not None:
+            self._waiting()
+            self._waiting = None
+
+    def _intervals(self, rows: Wanted, lo: Index, hi: Index, mask: Mask) -> None:
+        counts = {"repeated": self._use(lo, hi)}
+        known, at, start, stop = _any(mask), rows.at, rows.start, rows.stop
+        if self.how == "count":  # of none it is known to be 0, which is no match
+            known = hi > lo
+        if not known.all():
+            counts |= self._why_empty(start, lo, hi)
+            at, start, stop = at[known], start[known], stop[known]
+            lo, hi, mask = lo[known], hi[known], mask[known]
+        if len(lo):
+            counts["partial"] = self._in_part(start, stop, lo, hi)
+        self._add(len(known), at, mask, self._latest(lo, hi), counts)
+
+    def _points(self, rows: Wanted, at: Times, mask: Mask, latest: Times) -> None:
+        known, stand, counts = _any(mask), rows.at, dict[str, int]()
+        if not known.all():
+            counts = self._why_no_point(at[~known])
+            stand, mask, latest = stand[known], mask[known], latest[known]
+        self._add(len(known), stand, mask, latest, counts)
+
+    def _add(self, rows: int, at: Times, mask: Mask, latest: Times, counts: dict[str, int]) -> None:
+        """Take in so many rows, of which there are ``at``, ``mask`` and ``latest`` of those that are matched."""
+        future = (latest + self.reach if self.reach else latest) - at
+        future = future[future > slack_of(at)]
+        self._future = max(self._future, float(future.max(initial=0.0)))
+        counts["unknown"] = rows - len(at) - sum(counts.get(name, 0) for name in ("before", "after", "gap", "empty"))
+        counts |= {"intervals": rows, "matched": len(at), "cells": len(at) * self.width, "ahead": len(future)}
+        counts["cells_unknown"] = 0 if mask.shape[1] < self.width else mask.size - int(np.count_nonzero(mask))
+        for name, count in counts.items():
+            self._total[name] = self._total.get(name, 0) + count
+
+    def _latest(self, lo: Index, hi: Index) -> Times:
+        """When the last observation of each interval is known, [k]."""
+        if self.clock.over is None:
+            return self.clock.times(hi - 1)
+        return reduce_intervals(self.clock.over[:, None], lo, hi, np.maximum, np.float64)[:, 0]
 
     def _why_empty(self, start: Times, lo: Index, hi: Index) -> dict[str, int]:
         """Why intervals hold nothing: they lie before, after, in a pause, or are shorter than a step."""
@@ -132,22 +158,28 @@ class Counter:
     def _pauses(self) -> Index:
         return self.clock.pauses(self.gap * ROUNDING)
 
-    def _in_part(self, start: Times, stop: Times, lo: Index, hi: Index) -> Mask:
-        """Whether more than a step of an interval lies out of the stream's range or in one of its pauses."""
-        out, limit = np.zeros(len(lo), np.bool_), self.step * ROUNDING
-        first, last = lo == 0, hi == len(self.clock)
+    def _in_part(self, start: Times, stop: Times, lo: Index, hi: Index) -> int:
+        """Of how many intervals more than a step lies out of the stream's range or in one of its pauses."""
+        size, limit = len(self.clock), self.step * ROUNDING
+        begin, end = self.clock.times(np.array([0, size - 1])).tolist()
+        if begin - start[0] <= limit and stop.max() - end <= limit and not len(self._pauses):
+            return 0
+        out: Mask = (begin - start > limit) | ((stop - end > limit) & (hi == size))
         if len(self._pauses):
-            out = np.searchsorted(self._pauses, hi - 1) > np.searchsorted(self._pauses, lo)
-            first, last = first | np.isin(lo - 1, self._pauses), last | np.isin(hi - 1, self._pauses)
-        first, last = np.flatnonzero(first), np.flatnonzero(last)
-        out[first] |= self.clock.times(lo[first]) - start[first] > limit
-        out[last] |= stop[last] - self.clock.times(hi[last] - 1) > limit
-        return out
+            out |= np.searchsorted(self._pauses, hi - 1) > np.searchsorted(self._pauses, lo)
+            out |= np.isin(lo - 1, self._pauses) & (self.clock.times(lo) - start > limit)
+            out |= np.isin(hi - 1, self._pauses) & (stop - self.clock.times(hi - 1) > limit)
+        return int(np.count_nonzero(out))
 
     def _use(self, lo: Index, hi: Index) -> int:
         """Count the observations used, and return how many of them were used before; ``lo`` in order."""
         reached = np.maximum.accumulate(np.concatenate([[self._reached], hi]))
-        new = np.maximum(hi - np.maximum(lo, reached[:-1]), 0)
+        new = int((reached[1:] - np.maximum(lo, reached[:-1])).sum())
         self._reached = int(reached[-1])
-        self._used += int(new.sum())
-        return int((hi - lo - new).sum())
+        self._used += new
+        return int((hi - lo).sum()) - new
+
+
+def _any(mask: Mask) -> Mask:
+    """Which rows of [k, d] have anything."""
+    return np.asarray(mask[:, 0] if mask.shape[1] == 1 else mask.any(1))

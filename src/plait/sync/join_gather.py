@@ -29,11 +29,11 @@ class Gathering(Protocol):
         """Values [k, d], and which are known, [k, d or 1]."""
 
 
-def gathering(how: str, intervals: int, width: int) -> Gathering:
-    """An empty gathering for a method of `INTERVAL`."""
+def gathering(how: str, sizes: Index, width: int) -> Gathering:
+    """An empty gathering for a method of `INTERVAL`, of intervals of so many observations each."""
     if how in ("max", "min"):
-        return _Extremes(how, intervals, width)
-    return _Ends(how, intervals, width) if how in ("first", "last") else _Totals(how, intervals, width)
+        return _Extremes(how, len(sizes), width)
+    return _Ends(how, len(sizes), width) if how in ("first", "last") else _Totals(how, sizes, width)
 
 
 def _unseen(block: Values, result: Values) -> Mask | None:
@@ -49,27 +49,24 @@ def _unseen(block: Values, result: Values) -> Mask | None:
 class _Totals:
     """Sums in float64, however long the interval and whatever the values' type."""
 
-    def __init__(self, how: str, intervals: int, width: int) -> None:
-        self.how, self.shape = how, (intervals, width)
+    def __init__(self, how: str, sizes: Index, width: int) -> None:
+        self.how, self.shape = how, (len(sizes), width)
         self.total: Values | None = None
-        self.rows = np.zeros((intervals, 1))
+        self.rows = sizes[:, None]
         self.missing: Values | None = None
-        self.fine = False
 
     def add(self, rows: Index, block: Values, lo: Index, hi: Index) -> None:
         block = np.zeros(block.shape, np.float32) if block.dtype.kind == "O" else block  # texts are counted only
-        self.fine = block.dtype.itemsize > 4
         part = reduce_intervals(block, lo, hi, np.add, np.float64)
         seen = _unseen(block, part)
         if seen is not None:
             part = reduce_intervals(np.where(seen, block, 0), lo, hi, np.add, np.float64)
             self.missing = np.zeros(self.shape) if self.missing is None else self.missing
             self.missing[rows] += reduce_intervals((~seen).astype(np.float32), lo, hi, np.add, np.float64)
-        self.rows[rows, 0] += hi - lo
         if self.total is None and len(rows) == self.shape[0]:
             self.total = part
             return
-        self.total = np.zeros(self.shape) if self.total is None else self.total
+        self.total = np.zeros(self.shape) if self.total is None else self.total.astype(np.float64, copy=False)
         self.total[rows] += part
 
     def result(self) -> tuple[Values, Mask]:
@@ -78,10 +75,7 @@ class _Totals:
         if self.how == "count":
             return np.broadcast_to(count, self.shape), np.ones(self.rows.shape, np.bool_)
         if self.how == "mean":
-            if self.fine:
-                np.divide(total, np.maximum(count, 1), out=total)
-            else:  # float32 does not show the last digit of float64, and this is faster
-                np.multiply(total, 1 / np.maximum(count, 1), out=total)
+            total /= np.maximum(count, 1).astype(total.dtype)
         return total, count > 0
 
 

@@ -8,6 +8,8 @@ the intervals in layers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ PIECE = 64
 
 
 def reduce_intervals(values: Values, lo: Index, hi: Index, op: np.ufunc, dtype: DTypeLike) -> Values:
-    """``op`` over rows lo..hi of ``values`` [n, d], [k, d] of ``dtype``; no interval may be empty.
+    """``op`` over rows lo..hi of ``values`` [n, d], [k, d] as exact as ``dtype``; no interval may be empty.
 
     Intervals may overlap in any way: then the pieces between all edges are reduced once, and put together through
     a binary tree over them, so that no rows are gone through again and nothing is subtracted.
@@ -43,7 +45,7 @@ def reduce_intervals(values: Values, lo: Index, hi: Index, op: np.ufunc, dtype: 
     size = len(edges)
     open_ = np.cumsum(np.bincount(first, minlength=size) - np.bincount(last, minlength=size))[:-1] > 0
     place = np.concatenate([[0], np.cumsum(open_)])
-    pieces = reduce_segments(values, edges[:-1][open_], edges[1:][open_], op, dtype)
+    pieces = reduce_segments(values, edges[:-1][open_], edges[1:][open_], op, dtype).astype(dtype, copy=False)
     return _through_tree(pieces, place[first], place[last], op)
 
 
@@ -77,7 +79,7 @@ def reduce_segments(values: Values, lo: Index, hi: Index, op: np.ufunc, dtype: D
         if values.dtype == dtype:
             return _by_matrix(values, lo, hi)
         if int((hi - lo).max()) <= PIECE:
-            return _by_matrix(values, lo, hi).astype(dtype)
+            return _by_matrix(values, lo, hi)
         begin, end, lo, hi = _pieces(lo, hi)
         values = _by_matrix(values, begin, end)
     while int((hi - lo).max()) > PIECE:
@@ -98,15 +100,24 @@ def _pieces(lo: Index, hi: Index) -> tuple[Index, Index, Index, Index]:
 
 def _by_matrix(values: Values, lo: Index, hi: Index) -> Values:
     """Sums in the values' own type, as the product with a sparse matrix of 0 and 1."""
-    from scipy.sparse import csr_array
-
-    length = (hi - lo).astype(np.int32)
+    length = hi - lo
     begin = np.zeros(len(lo) + 1, np.int32)
-    np.cumsum(length, out=begin[1:])
-    columns = np.arange(begin[-1], dtype=np.int32) + np.repeat((lo - begin[:-1]).astype(np.int32), length)
-    ones = np.ones(len(columns), values.dtype)
-    out: Values = csr_array((ones, columns, begin), shape=(len(lo), len(values))) @ values
+    length.cumsum(out=begin[1:])
+    columns = (lo - begin[:-1]).astype(np.int32).repeat(length)
+    columns += np.arange(len(columns), dtype=np.int32)
+    out = np.zeros((len(lo), values.shape[1]), values.dtype)
+    shape, ones = (len(lo), *values.shape), np.ones(len(columns), values.dtype)
+    _product()(*shape, begin, columns, ones, values.ravel(), out.ravel())
     return out
+
+
+@cache
+def _product() -> Callable[..., None]:
+    """The product of sparse and dense alone: the checks of ``csr_array`` take longer than a minute's sums."""
+    from scipy.sparse import _sparsetools
+
+    product: Callable[..., None] = _sparsetools.csr_matvecs
+    return product
 
 
 def _in_layers(values: Values, lo: Index, hi: Index, op: np.ufunc, dtype: DTypeLike) -> Values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
@@ -18,7 +19,6 @@ from plait.sync.join_count import Counter
 from plait.sync.join_coverage import Coverage
 from plait.sync.join_gather import gathering
 from plait.sync.join_point import POINT, Picked, Window
-from plait.sync.join_reduce import reduce_intervals
 from plait.sync.join_spline import KNOTS
 
 __all__ = ["How", "Joining", "Piece"]
@@ -37,6 +37,7 @@ ROWS = 8192
 """Rows of the result that are worked on at a time, at most."""
 
 METHODS, PLACES = get_args(How), get_args(At)
+ALL = np.broadcast_to(np.True_, (1, 1))
 LOOK_AHEAD = ("nearest", "linear", "cubic")
 OF_TEXTS = ("nearest", "hold", "first", "last", "count")
 
@@ -73,22 +74,17 @@ class Joining:
         block: int = BLOCK,
     ) -> None:
         self.left = left.clock if isinstance(left, Stream) else left
-        self.how, self.causal, self.block = how, causal, block
+        self.how, self.causal = how, causal
         self.at: At = at or ("stop" if causal else "middle")
         raise_all(ConfigError, _problems(self, right, max_gap, reach))
         stand: At = "stop" if causal else "middle" if how in ("nearest", "linear", "cubic") else "start"
         self.clock = observations(right.clock, stand, holds=how == "hold" and not causal)
-        self.right = right
+        self.right, self.width = right, math.prod(right.source.shape)  # numbers an observation
+        self._rows_at_once = max(block // (4 * max(self.width, 1)), 1)
         step = typical_step(right.clock, causal)
         self.gap = 4 * step if max_gap is None else max_gap
         self.delay = reach if causal else 0.0
-        self._counter = Counter(self.clock, self.width, how, self.gap, step, reach)
-        self.coverage = Coverage(observations=len(right))
-
-    @cached_property
-    def width(self) -> int:
-        """Numbers an observation."""
-        return int(np.prod(self.right.source.shape, dtype=np.int64))
+        self.counter = Counter(self.clock, self.width, how, self.gap, step, reach)
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -100,10 +96,15 @@ class Joining:
         own = self.right.source.read(self.right.first, self.right.first + 1).dtype
         return np.dtype(np.float32 if np.can_cast(own, np.float32, "safe") else np.float64)
 
+    @property
+    def coverage(self) -> Coverage:
+        """What was matched so far."""
+        return self.counter.result()
+
     def empty(self) -> tuple[Values, Mask]:
-        """Arrays for values and mask [n, ...]."""
+        """Arrays to put values and mask [n, ...] into."""
         shape = (len(self.left), *self.right.source.shape)
-        return np.zeros(shape, self.dtype), np.zeros(shape, np.bool_)
+        return np.empty(shape, self.dtype), np.empty(shape, np.bool_)
 
     def __iter__(self) -> Iterator[Piece]:
         for rows, values, mask in self.raw():
@@ -111,63 +112,63 @@ class Joining:
             yield Piece(rows, values.astype(self.dtype, copy=False).reshape(shape), np.broadcast_to(mask, shape))
 
     def raw(self) -> Iterator[Piece]:
-        """Pieces whose values are flat, [k, d] of any type, and whose mask may be a single column, [k, 1, ...]."""
-        self._counter = self._counter.anew()
+        """Pieces whose values are flat, [k, d] of any type, and whose mask is as small as it can be, [k or 1, d or 1,
+        ...]."""
+        self.counter = self.counter.anew()
         rows, none = _Rows(self.right, self.clock.order), "" if self.dtype.kind == "O" else 0
         inner = self.right.source.shape
         for lo, values, mask in self._points(rows) if self.how in POINT else self._intervals(rows):
-            values = values if mask.all() else np.where(mask, values, none)
+            if mask.all():
+                mask = ALL
+            else:
+                values = np.where(mask, values, none)
             mask = mask.reshape(-1, *(inner if mask.shape[1] == self.width else [1] * len(inner)))
             yield Piece(slice(lo, lo + len(values)), values, mask)
-        self.coverage = self._counter.result(unused=self.how not in POINT)
-
-    @cached_property
-    def _rows_at_once(self) -> int:
-        return max(self.block // (4 * max(self.width, 1)), 1)
 
     def _intervals(self, rows: _Rows) -> Iterator[tuple[int, Values, Mask]]:
         most = min(self._rows_at_once, ROWS)
         for first in range(0, len(self.left), most):
             want = wanted(self.left, first, min(first + most, len(self.left)), self.at, self.causal)
-            lo = self.clock.first(want.start - self.delay, want.after)
-            hi = np.maximum(self.clock.first(want.stop - self.delay, want.after), lo)
+            edges = np.concatenate([want.start, want.stop])
+            edges = edges - self.delay if self.delay else edges
+            lo, hi = self.clock.first(edges, want.after).reshape(2, -1)
+            hi = np.maximum(hi, lo)
             masks = []
-            for a, b in _groups(lo, hi, self._rows_at_once):
+            for a, b in self._groups(lo, hi):
                 values, mask = self._gathered(lo[a:b], hi[a:b], rows)
                 yield first + a, values, mask
                 masks.append(mask)
             width = max(mask.shape[1] for mask in masks)
             alike = [mask if mask.shape[1] == width else np.repeat(mask, width, 1) for mask in masks]
             mask = alike[0] if len(alike) == 1 else np.concatenate(alike)
-            self._counter.intervals(want, lo, hi, mask, self._latest(lo, hi))
+            self.counter.intervals(want, lo, hi, mask)
 
     def _gathered(self, lo: Index, hi: Index, rows: _Rows) -> tuple[Values, Mask]:
         """Values of intervals of observations lo..hi each, and which are known."""
-        gathered = gathering(self.how, len(lo), self.width)
-        size, held, furthest = self._rows_at_once, np.flatnonzero(hi > lo), np.maximum.accumulate(hi)
-        for p in range(int(lo[held[0]]), int(furthest[-1]), size) if len(held) else ():
-            some = np.arange(np.searchsorted(furthest, p, "right"), np.searchsorted(lo, p + size))
-            some = some[(hi[some] > p) & (hi[some] > lo[some])]
-            if len(some):
-                first, last = np.maximum(lo[some], p), np.minimum(hi[some], p + size)
-                start = int(first.min())
-                gathered.add(some, rows.read(start, int(last.max())), first - start, last - start)
+        gathered = gathering(self.how, hi - lo, self.width)
+        for some, part, first, last in _runs(lo, hi, self._rows_at_once):
+            gathered.add(some, rows.read(part.start, part.stop), first - part.start, last - part.start)
         return gathered.result()
 
-    def _latest(self, lo: Index, hi: Index) -> Times:
-        """When the last observation of each interval is known, [k]; -inf for none."""
-        latest, held = np.full(len(lo), -np.inf), hi > lo
-        if self.clock.over is None:
-            latest[held] = self.clock.times(hi[held] - 1)
-        elif held.any():
-            latest[held] = reduce_intervals(self.clock.over[:, None], lo[held], hi[held], np.maximum, float)[:, 0]
-        return latest
+    def _groups(self, lo: Index, hi: Index) -> Iterator[tuple[int, int]]:
+        """Runs of intervals that lie within a block; long or much overlapping ones stay together."""
+        size, first = self._rows_at_once, 0
+        if len(self.clock) <= size:
+            yield 0, len(lo)
+            return
+        furthest = np.maximum.accumulate(hi)
+        while first < len(lo):
+            last = int(np.searchsorted(furthest, lo[first] + size, "right"))
+            if last < len(lo) and (last <= first or lo[last] - lo[first] < size // 2):
+                last = len(lo)
+            yield first, last
+            first = last
 
     def _point_blocks(self) -> Iterator[tuple[int, int]]:
         """Runs of rows whose instants lie near together."""
         lo, size = 0, self._rows_at_once
         while lo < len(self.left):
-            hi = min(lo + size, len(self.left))
+            hi = min(lo + min(size, ROWS), len(self.left))
             place = self.clock.first(wanted(self.left, lo, hi, self.at, self.causal).at)
             spread = np.maximum.accumulate(place) - np.minimum.accumulate(place)
             hi = lo + max(int(np.searchsorted(spread, size)), 1)
@@ -181,7 +182,7 @@ class Joining:
             picked = self._picked(at, rows, clean=True)
             if picked.values.dtype.kind == "f" and not np.isfinite(picked.values).all():
                 picked = self._picked(at, rows, clean=False)
-            self._counter.points(want, at, picked.known, picked.latest)
+            self.counter.points(want, at, picked.known, picked.latest)
             yield lo, picked.values, picked.known
 
     def _picked(self, at: Times, rows: _Rows, clean: bool) -> Picked:
@@ -225,20 +226,27 @@ def _fewer(block: Values, than: int) -> bool:
     return bool((np.isfinite(block).sum(0) < than).any())
 
 
-def _groups(lo: Index, hi: Index, size: int) -> Iterator[tuple[int, int]]:
-    """Runs of intervals that lie within ``size`` observations; long or much overlapping ones stay together."""
-    furthest, first = np.maximum.accumulate(hi), 0
-    while first < len(lo):
-        last = int(np.searchsorted(furthest, lo[first] + size, "right"))
-        if last < len(lo) and (last <= first or lo[last] - lo[first] < size // 2):
-            last = len(lo)
-        yield first, last
-        first = last
+def _runs(lo: Index, hi: Index, size: int) -> Iterator[tuple[Index, slice, Index, Index]]:
+    """Runs of at most ``size`` observations: which intervals have a part in one, which observations it has, and where
+    each part begins and ends."""
+    held = (hi > lo).nonzero()[0]
+    if len(held) < len(lo):
+        lo, hi = lo[held], hi[held]
+    begin, end = (int(lo[0]), int(hi.max())) if len(held) else (0, 0)
+    if 0 < end - begin <= size:  # as a rule
+        yield held, slice(begin, end), lo, hi
+        return
+    for p in range(begin, end, size):
+        some = ((hi > p) & (lo < p + size)).nonzero()[0]
+        if len(some):
+            first, last = np.maximum(lo[some], p), np.minimum(hi[some], p + size)
+            yield held[some], slice(int(first[0]), int(last.max())), first, last
 
 
 def _problems(joining: Joining, right: Stream, max_gap: float | None, reach: float) -> list[str]:
     """What cannot be, all in one go."""
-    how, out = joining.how, list[str]()
+    how = joining.how
+    out: list[str] = []
     if how not in METHODS:
         return [f"how={how!r}: there is no such method. {suggest(str(how), METHODS)}"]
     if joining.at not in PLACES:
