@@ -25,7 +25,7 @@ from rich.table import Table
 from targets import finish, target
 
 from plait import evaluate, fit, load_recipe
-from plait.evaluation.compare_variants import FUSION, variants_of
+from plait.evaluation.compare_variants import ALONE, WITHOUT, variants_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SETS = ("utd_mhad", "grid_letter", "stress", "av_digits", "mosi")
@@ -87,8 +87,21 @@ def subset(modalities: Sequence[str]) -> Subset:
     return tuple(sorted(modalities))
 
 
-def examine(name: str, out: Path, cache: str, jobs: int, seeds: Sequence[int]) -> Scores:
-    """Train what is not trained yet of a set, and score it."""
+def examine(
+    name: str,
+    out: Path,
+    cache: str,
+    *,
+    jobs: int = 1,
+    seeds: Sequence[int] = (),
+    kinds: Sequence[str] = (ALONE, WITHOUT),
+) -> Scores:
+    """Train what is not trained yet of a set, and score it.
+
+    Args:
+        seeds: of the models of subsets; the recipe's by default.
+        kinds: of subsets.
+    """
     recipe = load_recipe(RECIPES / f"{name}.yaml")
     recipe.evaluate.missing = []
     options: dict[str, Any] = {"cache": cache, "jobs": jobs, "quiet": True}
@@ -96,7 +109,7 @@ def examine(name: str, out: Path, cache: str, jobs: int, seeds: Sequence[int]) -
     metric, one, noisy, constant = scored(evaluate(whole, cache=cache, draws=DRAWS))
     dedicated: dict[Subset, Score] = {}
     for variant in variants_of(recipe, list(whole.info["modalities"]), without=True):
-        if variant.kind != FUSION:
+        if variant.kind in kinds:
             variant.recipe.train.seeds = list(seeds or recipe.train.seeds)
             run = fit(variant.recipe, out / f"{name}-{variant.name}", **options)
             _, scores, babble, _ = scored(evaluate(run, cache=cache, draws=DRAWS))
@@ -150,14 +163,15 @@ def rows(name: str, scores: Scores) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="*", help=f"of {', '.join(SETS)} (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path, default=Path("runs/default"))
     parser.add_argument("--cache", default=".plait-cache")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--seeds", nargs="*", type=int, help="of the models of subsets (default: the recipe's)")
+    parser.add_argument("--kinds", nargs="+", default=[ALONE, WITHOUT], choices=[ALONE, WITHOUT], help="of subsets")
     args = parser.parse_args()
     console, found = Console(), []
     for name in args.sets or SETS:
-        scores = examine(name, args.out, args.cache, args.jobs, args.seeds or ())
+        scores = examine(name, args.out, args.cache, jobs=args.jobs, seeds=args.seeds or (), kinds=args.kinds)
         show(console, name, scores)
         found += rows(name, scores)
     finish(found)
