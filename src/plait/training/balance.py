@@ -2,7 +2,8 @@
 
 A head that has learnt its training items by heart is surer than it should be, and drowns the others in the sum.
 So each addend of the output gets one factor, fitted on the validation part: temperature scaling (Guo et al. 2017,
-"On calibration of modern neural networks") with a temperature for every head instead of one for the sum.
+"On calibration of modern neural networks") with a temperature for every head instead of one for the sum. A head that
+answers only where its modality is alone is fitted as if it were.
 """
 
 from __future__ import annotations
@@ -35,26 +36,31 @@ def fit_balance(model: Model, views: Sequence[ItemData], shares: Sequence[float]
     target = torch.cat([view.targets for view in views])
     counts = torch.tensor([len(view) for view in views])
     weight = torch.tensor(list(shares or [1.0] * len(views))).repeat_interleave(counts)
-    outputs, weights = (torch.cat(parts, 1) for parts in zip(*tables))
+    outputs, weights, there = (torch.cat(parts, 1) for parts in zip(*tables))
+    idle = there * (weights[: len(there)] == 0)
     free = torch.zeros(len(outputs), requires_grad=True)
     optimizer = torch.optim.Adam([free], lr=0.05)
     for _ in range(ROUNDS):
         optimizer.zero_grad()
-        output = model.fusion.mix(free.exp()[:, None, None] * outputs, weights)
+        scaled = free.exp()[:, None, None] * outputs
+        each = [model.task.loss(model.fusion.mix(scaled, weights), target)]
+        each += [seen * model.task.loss(own, target) for own, seen in zip(scaled, idle)]
         # a pull towards 1 that one item in a hundred would outweigh: heads that hardly matter stay as they are
-        loss = (weight * model.task.loss(output, target)).sum() / weight.sum() + 0.01 * free.square().mean()
+        loss = (weight * torch.stack(each)).sum() / weight.sum() + 0.01 * free.square().mean()
         loss.backward()
         optimizer.step()
     model.balance[: len(free)] = free.detach().exp()
     return model.balance.tolist()
 
 
-def _answers(model: Model, view: ItemData) -> tuple[Tensor, Tensor]:
-    """For every item the heads' outputs [heads, items, width], and their weights [heads, items]."""
+def _answers(model: Model, view: ItemData) -> tuple[Tensor, Tensor, Tensor]:
+    """For every item the heads' outputs [heads, items, width], their weights [heads, items], and which modalities are
+    there [modalities, items]."""
     rows = []
     with torch.inference_mode():
         for tokens, _, _ in loader(view, model.dims, batch=64):
             encoded = model.encode(tokens)
-            rows.append(model.answers(encoded, model.combine(encoded)))
-    outputs, weights = (torch.cat(parts, 1).clone() for parts in zip(*rows))
-    return outputs, weights
+            there = torch.stack([encoded[m].present.float() for m in model.modalities])
+            rows.append((*model.answers(encoded, model.combine(encoded)), there))
+    outputs, weights, present = (torch.cat(parts, 1).clone() for parts in zip(*rows))
+    return outputs, weights, present
