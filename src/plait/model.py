@@ -93,6 +93,7 @@ class Model(nn.Module):
         self.stand_in = StandIn(len(self.modalities), dim, missing)
         self.heads = nn.ModuleList(task.head(dim) for _ in dims)
         self.joint = task.head(dim) if self.fusion.joint else None
+        self._held: list[nn.Module] = []
         self.register_buffer("balance", torch.ones(len(dims) + 1))
         for i, m in enumerate(dims):
             self.register_buffer(f"mean_{i}", torch.zeros(dims[m]))
@@ -259,6 +260,21 @@ class Model(nn.Module):
         if modality not in self.dims:
             raise DataError(f"the model knows no modality {modality!r}; it has {self.modalities}.")
         return self.modalities.index(modality)
+
+    def hold(self, names: Collection[str]) -> None:
+        """Train all but the encoders of these modalities (and the fusion, for ""): they stay as they are.
+
+        They answer as in evaluation even while the rest is trained, norms by what they were trained on.
+        """
+        self._held = [self.encoders[self._index(m)] if m else self.fusion for m in names]
+        for part in self._held:
+            part.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Model:
+        super().train(mode)
+        for part in self._held:
+            part.eval()
+        return self
 
     def describe(self) -> dict[str, Any]:
         """All that rebuilds it but the weights, as JSON."""

@@ -41,6 +41,70 @@ def test_the_sigmoid_loss_asks_of_each_pair_by_itself():
     assert abs(float(sigmoid_loss(a, b, 5.0, -2.0)) - total) < 1e-9
 
 
+def relations(n=6):
+    """Which rows belong together and which are compared; neither symmetric."""
+    rng = torch.Generator().manual_seed(3)
+    same = torch.eye(n, dtype=torch.bool) | (torch.rand(n, n, generator=rng) < 0.2)
+    return same, same | (torch.rand(n, n, generator=rng) < 0.5)
+
+
+def test_info_nce_asks_only_what_it_is_told_to_and_takes_the_mean_of_several_answers():
+    (a, b), (same, asked) = pair(), relations()
+    total = 0.0
+    for x, y, mine, known in ((a, b, same, asked), (b, a, same.T, asked.T)):
+        for i in range(6):
+            weights = [math.exp(5 * cosine(x[i], y[j])) if known[i, j] else 0.0 for j in range(6)]
+            found = [math.log(weights[j] / sum(weights)) for j in range(6) if mine[i, j]]
+            total -= sum(found) / len(found) / 12
+    assert abs(float(info_nce(a, b, 5.0, same=same, asked=asked)) - total) < 1e-9
+
+
+def test_the_sigmoid_loss_asks_only_what_it_is_told_to():
+    (a, b), (same, asked) = pair(), relations()
+    total = 0.0
+    for i in range(6):
+        for j in range(6):
+            logit = 5 * cosine(a[i], b[j]) - 2
+            total -= math.log(1 / (1 + math.exp(-(logit if same[i, j] else -logit)))) / 6 if asked[i, j] else 0
+    assert abs(float(sigmoid_loss(a, b, 5.0, -2.0, same=same, asked=asked)) - total) < 1e-9
+
+
+@pytest.mark.parametrize("kind", ["info_nce", "sigmoid"])
+def test_within_groups_the_loss_is_that_of_the_pairs_of_a_group(kind):
+    (a, b), groups = pair(), torch.tensor([0, 1, 0, 1, 1, 0])
+    contrast = Contrast(kind, 0.2, within=True).double()
+    inside = groups[:, None] == groups[None]
+    whole = info_nce(a, b, 5.0, asked=inside) if kind == "info_nce" else sigmoid_loss(a, b, 5.0, -10.0, asked=inside)
+    assert torch.allclose(contrast([a, b], groups=groups), whole)
+    assert torch.equal(contrast([a, b], groups=7 - groups), contrast([a, b], groups=groups))
+    assert torch.equal(contrast([a, b], groups=torch.zeros(6)), contrast([a, b]))
+    assert bool(contrast([a, b], groups=torch.arange(6)) < contrast([a, b]))
+
+
+def test_what_a_group_has_in_common_helps_no_one_within_it():
+    """A number that tells groups apart, and nothing else: with the rest of the world to compare, it pays."""
+    groups = torch.arange(12) % 3
+    mark = torch.eye(3)[groups].requires_grad_()
+    for within, pays in ((False, True), (True, False)):
+        (grad,) = torch.autograd.grad(Contrast(within=within)([mark * 1.0, mark.detach() + 0.5], groups=groups), mark)
+        assert bool(grad.abs().sum() > 1e-6) is pays
+
+
+def test_items_that_belong_together_count_as_one_of_any_group():
+    places = torch.eye(4, dtype=torch.float64)
+    views = [torch.cat([places, places]), torch.cat([places, places]) + 0.01]
+    groups, same = torch.tensor([0] * 4 + [1] * 4), torch.eye(4, dtype=torch.bool).repeat(2, 2)
+    for within, asked in ((False, None), (True, groups[:, None] == groups[None])):
+        contrast = Contrast("info_nce", 0.2, within=within).double()
+        found = contrast(views, groups=groups, same=same)
+        assert torch.allclose(found, info_nce(*views, 5.0, same=same, asked=asked))
+    there = torch.ones(8, 2, dtype=torch.bool)
+    there[7] = False
+    holed = [torch.where(there[:, :1], x, float("nan")) for x in views]
+    kept = contrast([x[:7] for x in views], groups=groups[:7], same=same[:7, :7])
+    assert torch.equal(contrast(holed, there, groups, same), kept)
+
+
 @pytest.mark.parametrize("kind", CONTRASTS)
 def test_what_is_missing_changes_nothing_nor_the_gradient(kind):
     views = [*pair(n=8, dim=2), pair(n=8, dim=2, seed=1)[0]]
@@ -106,3 +170,5 @@ def test_wrong_options_are_told():
         Contrast("triplet")
     with pytest.raises(ConfigError, match="temperature 0"):
         Contrast(temperature=0.0)
+    with pytest.raises(ConfigError, match="within groups; expected info_nce or sigmoid"):
+        Contrast("cca", within=True)

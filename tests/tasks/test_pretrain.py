@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from plait.errors import ConfigError
+from plait.errors import ConfigError, DataError
 from plait.model import Model
-from plait.tasks.pretrain import Pretrain
+from plait.tasks.pretrain import Place, Pretrain
 from plait.tokens import Tokens
 
 
@@ -63,6 +63,56 @@ def test_what_is_masked_changes_nothing():
     assert found[0] == found[1]
 
 
+GROUPS = ["ada", "eve"] * 4
+
+
+@pytest.mark.parametrize(("option", "value"), [("within", True), ("neighbours", 0.0)])
+def test_groups_count_where_they_are_asked_for(option, value):
+    tokens, items, losses = batch(8), torch.arange(8), []
+    for options in ({}, {option: value}):
+        torch.manual_seed(4)
+        model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, **options), dim=16)
+        for groups, at in ((None, None), (model.task.encode(GROUPS), Place(items, tokens, 0.5))):
+            torch.manual_seed(5)
+            losses.append(model.task.learn(model, [tokens, tokens], 0.1, groups, at))
+    assert losses[0] == losses[1] == losses[2]
+    assert losses[3] != losses[2]
+    losses[3].backward()
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+
+
+def test_neighbours_count_from_a_share_of_the_training_on():
+    torch.manual_seed(4)
+    model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, neighbours=0.5), dim=16)
+    tokens, losses = batch(8), []
+    for at in (Place(torch.arange(8), tokens, 0.4), Place(torch.arange(8), tokens, 0.5), None):
+        torch.manual_seed(5)
+        losses.append(float(model.task.learn(model, [tokens, tokens], 0.1, None, at).detach()))
+    assert losses[0] == losses[2] != losses[1]
+
+
+def test_the_memory_keeps_what_the_model_answers_to_the_batch_unvaried():
+    model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, neighbours=0.0), dim=16)
+    tokens, items = batch(4), torch.tensor([5, 0, 6, 2])
+    out = model.eval().combine(model.encode({"b": tokens["b"]}))
+    model.train().task.learn(model, [tokens, tokens], 0.3, None, Place(items, {"b": tokens["b"]}, 0.0))
+    assert model.training
+    kept = model.task.memory.kept
+    for space, name in ((1, "b"), (2, "")):
+        seen = torch.tensor([True, False, True, True])  # the second item has no b
+        expected = torch.nn.functional.normalize(out[name], dim=-1) * seen[:, None]
+        assert torch.allclose(kept[space, items], expected, atol=1e-6)
+    assert not kept[0].any()
+    assert not kept[:, [1, 3, 4, 7]].any()
+
+
+def test_groups_that_tell_nothing_are_refused():
+    for groups, words in ((["a", "b", "c"], "3 training items are of 3 groups"), (["a", "a"], "of 1 group;")):
+        with pytest.raises(DataError, match=words):
+            Pretrain(list(groups), within=True)
+    Pretrain(["a", "a", "b"], neighbours=0.0)
+
+
 def test_a_modality_that_nobody_has_is_passed_over():
     model, tokens = made(), batch()
     tokens["b"] = tokens["b"]._replace(mask=torch.zeros_like(tokens["b"].mask))
@@ -94,9 +144,11 @@ def test_the_answer_is_an_embedding_of_length_1():
 
 
 def test_it_is_saved_and_restored(tmp_path):
-    model = made(span=0.2, views=3).eval()
-    model.save(tmp_path)
+    model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, views=3, within=True, neighbours=0.0), dim=16)
+    model.task.learn(model, [batch(8)] * 3, 0.0, None, Place(torch.arange(8), batch(8), 1.0))
+    model.eval().save(tmp_path)
     again = Model.load(tmp_path)
+    assert torch.equal(again.task.memory.kept, model.task.memory.kept)
     assert again.task.options == model.task.options
     tokens = batch()
     assert torch.equal(again(tokens)[""], model(tokens)[""])
@@ -105,7 +157,7 @@ def test_it_is_saved_and_restored(tmp_path):
 
 def test_there_is_nothing_to_score():
     task = Pretrain([])
-    assert task.encode(["a", None]).tolist() == [0, 0]
+    assert task.encode(["eve", "ada", "eve"]).tolist() == [0, 1, 0]
     for ask in (
         lambda: task.loss(torch.zeros(1, 64), torch.zeros(1)),
         lambda: task.metrics(np.zeros((1, 64)), np.zeros(1)),
@@ -118,7 +170,8 @@ def test_there_is_nothing_to_score():
 @pytest.mark.parametrize(
     "options",
     [{"width": 0}, {"views": 0}, {"share": 1.0}, {"span": 0.0}, {"masked": -1.0}, {"contrast": "triplet"}]
-    + [{"contrast": "none", "masked": 0.0}, {"contrastive": 0.0, "masked": 0.0}, {"temperature": 0.0}],
+    + [{"contrast": "none", "masked": 0.0}, {"contrastive": 0.0, "masked": 0.0}, {"temperature": 0.0}]
+    + [{"contrast": "cca", "within": True}, {"contrast": "none", "neighbours": 0.5}, {"neighbours": 1.5}],
 )
 def test_wrong_options_are_told(options):
     with pytest.raises(ConfigError, match="expected"):

@@ -66,12 +66,23 @@ def test_a_run_without_labels_learns_and_answers_with_embeddings(pretrained: Run
         evaluate(pretrained, cache=tmp_path / "cache")
 
 
+def test_groups_of_the_corpus_reach_the_loss(tiny_recipe: Path, tmp_path: Path) -> None:
+    logs = []
+    for name, more in (("plain", ""), ("groups", ", within: true, neighbours: 0.0")):
+        recipe = load_recipe(tiny_recipe, [f"task={{name: pretrain, width: 4{more}}}", "train.epochs=2"])
+        run = fit(recipe, tmp_path / name, cache=tmp_path / "cache", quiet=True)
+        done = run.done(run.members[0])
+        logs.append(done["log"]["train_loss"])
+        assert len(set(done["targets"])) == len({g // 4 for g in (int(r[1:]) for r in run.info["folds"][0]["train"])})
+    assert logs[0] != logs[1]
+
+
 def test_windows_need_no_annotations(tiny_recipe: Path, tmp_path: Path) -> None:
     windows = "task={name: pretrain, width: 4, unit: window, length: 0.5}"
     recipe = load_recipe(tiny_recipe, [windows])
     experiment = Experiment.of(recipe, open_corpus(recipe, tmp_path))
     assert len(experiment.items) > 96
-    assert all(abs(i.stop - i.start - 0.5) < 1e-6 for i in experiment.items)
+    assert all(abs(i.stop - i.start - 0.5) < 1e-6 and i.target == i.group for i in experiment.items)
 
 
 def test_fine_tuning_starts_with_its_encoders_scales_and_fusion(
@@ -96,6 +107,28 @@ def test_what_the_recipe_leaves_open_is_taken_from_there(tiny_recipe: Path, tmp_
     model, _, _, _ = begun(tuned(tiny_recipe, run), tmp_path / "run")
     assert model.dim == 24
     assert [s["name"] for s in model.encoder_specs["left"]] == ["linear"]
+
+
+def test_what_is_frozen_stays_as_it_was_while_the_rest_learns(
+    tiny_recipe: Path, pretrained: Run, tmp_path: Path
+) -> None:
+    run = fit(
+        tuned(tiny_recipe, pretrained, "model.freeze=true", "fusion=late"),
+        tmp_path / "run",
+        cache=tmp_path / "cache",
+        quiet=True,
+    )
+    model, source = run.model(run.members[0]), pretrained.model(pretrained.members[0])
+    for mine, its in zip(model.encoders.state_dict().values(), source.encoders.state_dict().values()):
+        assert torch.equal(mine, its)
+    log = run.done(run.members[0])["log"]
+    assert log["train_loss"][-1] < log["train_loss"][0]
+
+
+def test_freezing_nothing_is_told(tiny_recipe: Path, pretrained: Run) -> None:
+    for change in ("model={freeze: true}", f"model={{from: {pretrained.folder}, freeze: 3}}"):
+        with pytest.raises(ConfigError, match=r"model\.freeze: got"):
+            Start.of(load_recipe(tiny_recipe, [change]))
 
 
 def test_another_fusion_starts_afresh(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:

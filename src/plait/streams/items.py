@@ -83,7 +83,8 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
     The unit is one of
 
     - ``{unit: recording, target}``: whole recordings; the target is a label of that name, else a meta field.
-      With ``labelled: false`` none is needed, here and of windows: every recording, or all of its windows.
+      With ``labelled: false`` none is needed, here and of windows: every recording, or all of its windows, each with
+      its group for a target.
     - ``{unit: segment, tier, labels, match, index, pad}``: one item an annotation of the tier. ``labels``
       (a list) and ``match`` (a regular expression for the whole label) choose; of those chosen, ``index``
       keeps the i-th of each recording (-1: the last); ``pad`` adds seconds of context on both sides,
@@ -147,7 +148,7 @@ def _usable(label: Any, dropped: Counter[str], what: str) -> bool:
 
 def _whole(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str]) -> list[Item]:
     key = unit["target"]
-    target = recording.labels.get(key, recording.meta.get(key)) if unit.get("labelled", True) else ""
+    target = recording.labels.get(key, recording.meta.get(key)) if unit.get("labelled", True) else _group(recording)
     if target is None:
         dropped[f"recordings: no label {key!r}"] += 1
         return []
@@ -165,7 +166,11 @@ def _whole(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str])
 def _item(recording: Recording, start: float, stop: float, target: Any, whole: bool = False) -> Item:
     if isinstance(target, np.generic):
         target = target.item()
-    return Item(recording.id, start, stop, target, recording.group or recording.id, recording.split, whole)
+    return Item(recording.id, start, stop, target, _group(recording), recording.split, whole)
+
+
+def _group(recording: Recording) -> str:
+    return recording.group or recording.id
 
 
 def measured_span(recording: Recording, tier: str = "") -> tuple[float, float] | None:
@@ -271,7 +276,7 @@ def _bare_windows(recording: Recording, unit: Mapping[str, Any], dropped: Counte
         dropped["recordings: shorter than a window"] += 1
         return []
     found = windows(*span, unit["length"], unit["hop"])
-    return [_item(recording, max(a - pad, span[0]), min(b + pad, span[1]), "") for a, b in found]
+    return [_item(recording, max(a - pad, span[0]), min(b + pad, span[1]), _group(recording)) for a, b in found]
 
 
 class _Tier:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
-from plait.joint.contrastive import CONTRASTS, Contrast
+from plait.errors import ConfigError, DataError
+from plait.joint.contrastive import CONTRASTS, LEARNT, Contrast
 from plait.joint.masked import Reconstruct, hide_spans
+from plait.joint.memory import Memory
 from plait.tasks import Target, Task
 from plait.tokens import Tokens, cat, masked_mean_max
 from plait.tokens.augment import drop_modalities
 
-__all__ = ["Learner", "Pretrain"]
+__all__ = ["Learner", "Place", "Pretrain"]
 
 
 class Learner(Protocol):
@@ -28,6 +29,24 @@ class Learner(Protocol):
     def encode(self, batch: Mapping[str, Tokens]) -> dict[str, Tokens]: ...
 
     def combine(self, encoded: Mapping[str, Tokens]) -> dict[str, Tensor]: ...
+
+    def train(self) -> Any: ...
+
+    def eval(self) -> Any: ...
+
+
+class Place(NamedTuple):
+    """Where a batch stands in the training.
+
+    Attributes:
+        items: their places among the training items, [batch].
+        batch: as it is, not varied.
+        done: share of the training that is done.
+    """
+
+    items: Tensor
+    batch: Mapping[str, Tokens]
+    done: float
 
 
 class Pretrain(Task):
@@ -45,7 +64,8 @@ class Pretrain(Task):
     A run of it answers `plait predict` with embeddings, and is fine-tuned by ``model: {from: RUN}`` in another recipe.
 
     Args:
-        targets: not looked at.
+        targets: the items' groups (the corpus's ``group``, such as the person), which `plait.streams.items` gives in
+            place of labels; looked at by ``within`` and ``neighbours`` only.
         width: of the embeddings.
         contrast: ``info_nce``, ``sigmoid``, ``cca`` or ``none``.
         temperature: of the contrast, at the start.
@@ -55,9 +75,13 @@ class Pretrain(Task):
         span: length of what is hidden in one piece, as a share of the item's length.
         views: copies of each item in a step.
         dropout: share of the pooled numbers that a projection sets to 0 in training.
+        within: whether an item is told from items of its own group only.
+        neighbours: the share of the training from which on an item and the one nearest to it of each group count as the
+            same thing (see `plait.joint.memory.Memory`); None: never. Not of ``cca`` and ``none``.
 
     Raises:
         ConfigError: an option outside its range, or nothing to learn from.
+        DataError: ``within`` or ``neighbours``, but every item is a group of its own, or all are of one.
 
     >>> task = Pretrain([], width=8)
     >>> task.decode(torch.ones(1, 8))[0]["embedding"][:2]
@@ -82,6 +106,8 @@ class Pretrain(Task):
         span: float = 0.1,
         views: int = 2,
         dropout: float = 0.0,
+        within: bool = False,
+        neighbours: float | None = None,
     ) -> None:
         super().__init__()
         _check(width, views, {"share": share, "span": span, "dropout": dropout}, contrastive, masked)
@@ -92,23 +118,45 @@ class Pretrain(Task):
             )
         self.width, self.contrast, self.temperature, self.contrastive = width, contrast, temperature, contrastive
         self.masked, self.share, self.span, self.views, self.dropout = masked, share, span, views, dropout
-        self.compare = Contrast(contrast, temperature)
+        self.within, self.neighbours = within, neighbours
+        self.compare = Contrast(contrast, temperature, within=within)
+        self.memory: Memory | None = None
+        self._groups = self.encode(targets)
+        if neighbours is not None and (contrast not in LEARNT or not 0 <= neighbours <= 1):
+            raise ConfigError(
+                f"pretrain: neighbours from {neighbours} of the training on with contrast {contrast!r}; "
+                f"expected 0 to 1, and {' or '.join(LEARNT)}."
+            )
+        if within or neighbours is not None:
+            _check_groups(targets)
         self.ask: Reconstruct | None = None
 
     def expect(self, dims: Mapping[str, int], dim: int) -> None:
         self.ask = Reconstruct(dims, dim) if self.masked else None
+        self._spaces = [*dims, ""]
+        self.memory = Memory(self._groups, len(self._spaces), self.width) if self.neighbours is not None else None
 
     def head(self, dim: int) -> nn.Module:
         return _Projection(dim, self.width, self.dropout)
 
-    def learn(self, model: Learner, views: Sequence[Mapping[str, Tokens]], drop: float) -> Tensor:
+    def learn(
+        self,
+        model: Learner,
+        views: Sequence[Mapping[str, Tokens]],
+        drop: float,
+        groups: Tensor | None = None,
+        at: Place | None = None,
+    ) -> Tensor:
         """Loss of a batch, as the module of training asks for it.
 
         Args:
             model: whose encoders, fusion and projections learn.
             views: copies of one batch, varied; its rows are the same items in each.
             drop: how often each modality of an item is hidden altogether.
+            groups: of the items, as `encode` gives them, [batch]; None: all of one.
+            at: where they stand in the training; None: they are none of its items, and have no neighbours.
         """
+        same = None if at is None else self._neighbours(model, at)
         embeddings, there, losses = list[Tensor](), list[Tensor](), list[Tensor]()
         for view in views:
             shown = hide_spans(drop_modalities(view, drop) if drop else view, self.share, self.span)
@@ -120,12 +168,28 @@ class Pretrain(Task):
             if self.ask is not None:
                 truth = {m: model.prepare(m, t) for m, t in view.items()}
                 losses.append(self.ask(truth, shown, cat([*encoded.values()])))
-        contrast = self.contrastive * self.compare(embeddings, torch.stack(there, 1))
+        contrast = self.contrastive * self.compare(embeddings, torch.stack(there, 1), groups, same)
         return contrast + self.masked * torch.stack(losses).mean() if losses else contrast
 
+    def _neighbours(self, model: Learner, at: Place) -> Tensor | None:
+        """Which of a batch's items belong together, once it is remembered as the model sees it, unvaried."""
+        if self.memory is None or self.neighbours is None:
+            return None
+        with torch.no_grad():
+            model.eval()
+            encoded = model.encode(at.batch)
+            outputs = model.combine(encoded)
+            model.train()
+        names, there = [*encoded, ""], [t.present for t in encoded.values()]
+        spaces = [self._spaces.index(name) for name in names]
+        kept = torch.stack([outputs[name] for name in names])
+        self.memory.keep(spaces, at.items, kept, torch.stack([*there, torch.stack(there).any(0)]))
+        return self.memory.neighbours(at.items) if at.done >= self.neighbours else None
+
     def encode(self, targets: list[Target]) -> Tensor:
-        """Zeros: nothing is asked."""
-        return torch.zeros(len(targets))
+        """Numbers of the groups, from 0 up in the order in which they come, [items]."""
+        numbers: dict[Target, int] = {}
+        return torch.tensor([numbers.setdefault(t, len(numbers)) for t in targets], dtype=torch.long)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         _nothing()
@@ -145,11 +209,11 @@ class Pretrain(Task):
         _nothing()
 
     def state(self) -> dict[str, Any]:
-        return {}
+        return {"groups": self._groups.tolist()} if self.neighbours is not None else {}
 
     @classmethod
     def restore(cls, state: dict[str, Any], **options: Any) -> Pretrain:
-        return cls([], **options)
+        return cls(state.get("groups", []), **options)
 
 
 class _Projection(nn.Module):
@@ -171,6 +235,16 @@ def _nothing() -> NoReturn:
         "a pre-trained run has no answers that could be scored. Fine-tune it: a recipe with a task of its own "
         "and model: {from: RUN}."
     )
+
+
+def _check_groups(groups: Sequence[Target]) -> None:
+    count = len(set(groups))
+    if groups and not 1 < count < len(groups):
+        raise DataError(
+            f"pretrain: {len(groups)} training items are of {count} group{'' if count == 1 else 's'}; within and "
+            "neighbours expect two or more groups with several items each. Give the corpus groups (group: '{person}' "
+            "in its import), or leave them out."
+        )
 
 
 def _check(width: int, views: int, shares: Mapping[str, float], *weights: float) -> None:

@@ -161,6 +161,8 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
     start = Start.of(run.recipe)
     model, data = build_model(experiment, fold, features, start)
     copied = None if start is None else start.begin(model, member, fold, experiment)
+    if run.recipe.model.get("freeze"):
+        model.hold(copied or ())
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.targets, experiment.modalities, noisy=noisy)
     if run.recipe.train.stop == "early" and not fold.valid:
@@ -246,7 +248,9 @@ def build_model(
         plan = recipe.streams.get(m)
         held = start.encoder(m) if start else None
         encoders[m] = (plan.encoder if plan else None) or held or _default_encoder(experiment, m, data)
-    options = ({"dim": start.dim} if start else {}) | {k: v for k, v in recipe.model.items() if k != "from"}
+    options = ({"dim": start.dim} if start else {}) | {
+        k: v for k, v in recipe.model.items() if k not in ("from", "freeze")
+    }
     model = Model(dims, task, encoders=encoders, fusion=recipe.fusion, **options)
     for m in experiment.modalities:
         model.set_scale(m, *fit_scale(data.features(m), _groups(experiment, m, dims[m])))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from plait.model import Model
 from plait.recipe import Augment, Train
+from plait.tasks.pretrain import Place
 from plait.tokens import Tokens
 from plait.tokens.augment import drop_modalities, gain, jitter, rotate, time_warp
 from plait.training.data import Batch
@@ -39,10 +40,10 @@ class TrainingModule(L.LightningModule):
         return int(self.trainer.fit_loop.epoch_progress.current.processed)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        tokens, target, _ = batch
+        tokens, target, items = batch
         torch.manual_seed(((self.seed + 1) * 100_003 + self.current_epoch) * 100_003 + index)
         if not self.model.task.labelled:
-            return self._learn(tokens, varied=True)
+            return self._learn(tokens, target, items)
         tokens, drop = self.vary(tokens), drop_now(self.augment.drop, self.current_epoch, self.train_plan.epochs)
         encoded = self.model.encode(tokens)
         if self.train_plan.distil:
@@ -53,13 +54,14 @@ class TrainingModule(L.LightningModule):
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
         return loss
 
-    def _learn(self, tokens: dict[str, Tokens], *, varied: bool) -> Tensor:
-        """The loss of a task without targets."""
+    def _learn(self, tokens: dict[str, Tokens], groups: Tensor, items: Tensor | None) -> Tensor:
+        """The loss of a task without labels; of items to validate on, without variation, if ``items`` is None."""
         drop = drop_now(self.augment.drop, self.current_epoch, self.train_plan.epochs)
-        views = [self.vary(dict(tokens)) if varied else tokens for _ in range(self.model.task.views)]
-        loss: Tensor = self.model.task.learn(self.model, views, drop)
+        views = [tokens if items is None else self.vary(dict(tokens)) for _ in range(self.model.task.views)]
+        at = None if items is None else Place(items, tokens, self.current_epoch / (self.train_plan.epochs or 1))
+        loss: Tensor = self.model.task.learn(self.model, views, drop, groups, at)
         rows = len(next(iter(tokens.values())).mask)
-        name = "train_loss" if varied else "valid_loss"
+        name = "valid_loss" if items is None else "train_loss"
         self.log(name, loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=rows)
         return loss
 
@@ -84,7 +86,7 @@ class TrainingModule(L.LightningModule):
         tokens, target, _ = batch
         if not self.model.task.labelled:
             torch.manual_seed(index)  # the same is hidden in every epoch
-            self._learn(tokens, varied=False)
+            self._learn(tokens, target, None)
             return
         self._seen.append((self.model(tokens)[""], target))
 

@@ -24,6 +24,7 @@ class Start:
     same as there, part by part and option by option; so must features, levels and rates. Encoders go over by modality,
     with the standardising that they were trained on; the fusion goes over where specs and modalities are equal, and
     starts afresh where not; heads always start afresh. A modality that the other run does not know starts afresh too.
+    With ``freeze: true`` beside ``from`` what went over stays as it is, and the rest alone is trained.
 
     Args:
         folder: of the run.
@@ -40,8 +41,14 @@ class Start:
 
     @classmethod
     def of(cls, recipe: Recipe) -> Start | None:
-        """What the recipe starts from; None where it says nothing."""
-        place = recipe.model.get("from")
+        """What the recipe starts from; None where it says nothing.
+
+        Raises:
+            ConfigError: ``freeze`` is no truth value, or there is nothing to freeze.
+        """
+        place, freeze = recipe.model.get("from"), recipe.model.get("freeze", False)
+        if not isinstance(freeze, bool) or (freeze and place is None):
+            raise ConfigError(f"model.freeze: got {freeze!r}; expected true or false, and true beside from: RUN only.")
         return None if place is None else cls(place)
 
     def source(self, member: Member) -> Member:

@@ -134,6 +134,7 @@ def _quiet_lightning() -> Iterator[None]:
             ".*Checkpoint directory.*",
             ".*LeafSpec.*",
             ".*treespec.*",
+            ".*in eval mode at the start of training.*",
         ):
             warnings.filterwarnings("ignore", message=text)
         for name in names:
