@@ -32,11 +32,11 @@ TRAIN, TEST = [1, 3, 5, 7], [2, 4, 6, 8]
 SHARE = 0.1
 BATCH = ["train.batch=16"]
 LONG, SHORT = "train.epochs=150", "train.epochs=80"
-SCRATCH = [LONG, "train.lr=0.002", "task.dropout=0.2"]
+SCRATCH = [LONG, "train.lr=0.004"]
 TUNED = [SHORT, "train.lr=0.01", "task.dropout=0.2"]
 GRID = {
     "pre-trained": [TUNED, [SHORT, "train.lr=0.003", "task.dropout=0.2"], [SHORT, "train.lr=0.03", "task.dropout=0.2"]],
-    "scratch": [SCRATCH, [LONG, "train.lr=0.002"], [LONG, "train.lr=0.004"]],
+    "scratch": [SCRATCH, [LONG, "train.lr=0.002"], [LONG, "train.lr=0.002", "task.dropout=0.2"]],
 }
 
 
