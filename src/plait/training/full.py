@@ -43,7 +43,8 @@ def full_recipe(recipe: Recipe) -> Recipe:
     except PlaitError as error:
         problems.extend(error.problems)
     full.fusion = fill(Fusion, recipe.fusion, "fusion")
-    known = {k: v for k, v in options_of(Model).items() if k not in ("encoders", "fusion")} | {"from": None}
+    known = {k: v for k, v in options_of(Model).items() if k not in ("encoders", "fusion")}
+    known |= {"from": None, "freeze": False}
     problems += [f"model.{k}: there is no such option. {suggest(k, known)}" for k in recipe.model if k not in known]
     full.model = {**known, **recipe.model}
     for name, plan in full.streams.items():
