@@ -13,7 +13,8 @@ from plait.training.experiment import Experiment, open_corpus
 from plait.training.fit import build_model, fit
 
 
-def test_a_head_that_is_sure_and_wrong_is_turned_down(tiny_recipe: Path, tmp_path: Path) -> None:
+def fitted(tiny_recipe: Path, tmp_path: Path, scales: list[float], weights: list[float]) -> list[float]:
+    """Factors of two modalities' heads, one always right and one always wrong, and of the joint one, always right."""
     recipe = load_recipe(tiny_recipe)
     experiment = Experiment.of(recipe, open_corpus(recipe, tmp_path))
     features = experiment.prepare(Store(tmp_path / "cache"))
@@ -23,31 +24,22 @@ def test_a_head_that_is_sure_and_wrong_is_turned_down(tiny_recipe: Path, tmp_pat
 
     def answers(encoded: object, own: object) -> tuple[torch.Tensor, torch.Tensor]:
         part = right[: len(next(iter(encoded.values())).mask)]  # type: ignore[attr-defined]
-        return torch.stack([3 * part, 9 * part.roll(1, 0), 0 * part]), torch.ones(3, len(part))
+        outputs = [scale * out for scale, out in zip(scales, (part, part.roll(1, 0), part))]
+        return torch.stack(outputs), torch.tensor(weights)[:, None].expand(-1, len(part))
 
     model.answers = answers  # type: ignore[method-assign]
-    found = fit_balance(model, [ItemData(data.items, features, data.targets, experiment.modalities)])
+    return fit_balance(model, [ItemData(data.items, features, data.targets, experiment.modalities)])
+
+
+def test_a_head_that_is_sure_and_wrong_is_turned_down(tiny_recipe: Path, tmp_path: Path) -> None:
+    found = fitted(tiny_recipe, tmp_path, [3.0, 9.0, 0.0], [1.0, 1.0, 1.0])
     assert found[0] > 1
     assert found[1] < 0.4
     assert found[2] == pytest.approx(1, abs=1e-3), "a head that says nothing stays as it is"
 
 
 def test_a_head_that_answers_alone_only_is_fitted_alone(tiny_recipe: Path, tmp_path: Path) -> None:
-    recipe = load_recipe(tiny_recipe)
-    experiment = Experiment.of(recipe, open_corpus(recipe, tmp_path))
-    features = experiment.prepare(Store(tmp_path / "cache"))
-    torch.manual_seed(0)
-    model, data = build_model(experiment, experiment.folds[0], features)
-    right = torch.nn.functional.one_hot(data.targets, 4).float()
-
-    def answers(encoded: object, own: object) -> tuple[torch.Tensor, torch.Tensor]:
-        part = right[: len(next(iter(encoded.values())).mask)]  # type: ignore[attr-defined]
-        return torch.stack([3 * part, 9 * part.roll(1, 0), 2 * part]), torch.tensor([[0.0], [0.0], [1.0]]) + 0 * part[
-            :, 0
-        ]
-
-    model.answers = answers  # type: ignore[method-assign]
-    found = fit_balance(model, [ItemData(data.items, features, data.targets, experiment.modalities)])
+    found = fitted(tiny_recipe, tmp_path, [3.0, 9.0, 2.0], [0.0, 0.0, 1.0])
     assert found[0] > 1
     assert found[1] < 0.4, "sure and wrong, were it asked"
     assert found[2] > 1

@@ -32,7 +32,7 @@ from plait.training.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.noisy import noisy_sources
 from plait.training.run import Member, Run
-from plait.training.start import Start, check_unchanged
+from plait.training.start import OPTIONS, Start, check_unchanged
 
 __all__ = ["claim", "fit", "train_member"]
 
@@ -170,8 +170,9 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
     valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
     started = time.monotonic()
     plan, place = run.recipe, run.folder / member.name
-    train = plan.train.model_copy(update={"epochs": plan.train.epochs_for(len(train_data))})
-    log = train_model(place, model, train_data, valid, train=train, augment=plan.augment, seed=member.seed, quiet=quiet)
+    log = train_model(
+        place, model, train_data, valid, train=plan.train, augment=plan.augment, seed=member.seed, quiet=quiet
+    )
     if valid is not None and plan.train.balance and model.task.labelled:
         fit_balance(model, *_views(experiment, fold, features, model.task, noisy, valid))
     model.save(place)
@@ -221,12 +222,12 @@ def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
     return [0] * dim if scale == "all" else list(range(dim))
 
 
-def _default_encoder(experiment: Experiment, modality: str, data: ItemData) -> list[dict[str, Any]]:
+def _default_encoder(experiment: Experiment, modality: str, dim: int, length: float) -> list[dict[str, Any]]:
+    """For rows of ``dim`` numbers, typically ``length`` of them an item."""
     feature = build_feature(experiment.features[modality], f"streams.{modality}.feature")
-    dim = data.features(modality)[0].shape[1]
-    length, pad = (float(experiment.unit.get(k) or 0) for k in ("length", "pad"))
-    context = (length, pad) if length and pad else None
-    return default_encoder(data.typical_length(modality), picture=feature.picture(dim), context=context)
+    window, pad = (float(experiment.unit.get(k) or 0) for k in ("length", "pad"))
+    context = (window, pad) if window and pad else None
+    return default_encoder(length, picture=feature.picture(dim), context=context)
 
 
 def build_model(
@@ -247,10 +248,9 @@ def build_model(
         dims[m] = rows[0].shape[1]
         plan = recipe.streams.get(m)
         held = start.encoder(m) if start else None
-        encoders[m] = (plan.encoder if plan else None) or held or _default_encoder(experiment, m, data)
-    options = ({"dim": start.dim} if start else {}) | {
-        k: v for k, v in recipe.model.items() if k not in ("from", "freeze")
-    }
+        chosen = (plan.encoder if plan else None) or held
+        encoders[m] = chosen or _default_encoder(experiment, m, dims[m], data.typical_length(m))
+    options = ({"dim": start.dim} if start else {}) | {k: v for k, v in recipe.model.items() if k not in OPTIONS}
     model = Model(dims, task, encoders=encoders, fusion=recipe.fusion, **options)
     for m in experiment.modalities:
         model.set_scale(m, *fit_scale(data.features(m), _groups(experiment, m, dims[m])))

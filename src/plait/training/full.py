@@ -14,6 +14,7 @@ from plait.recipe import Recipe
 from plait.streams.units import full_unit
 from plait.tasks import Task
 from plait.training.experiment import task_and_unit
+from plait.training.start import OPTIONS
 
 __all__ = ["full_recipe"]
 
@@ -44,7 +45,7 @@ def full_recipe(recipe: Recipe) -> Recipe:
         problems.extend(error.problems)
     full.fusion = fill(Fusion, recipe.fusion, "fusion")
     known = {k: v for k, v in options_of(Model).items() if k not in ("encoders", "fusion")}
-    known |= {"from": None, "freeze": False}
+    known |= OPTIONS
     problems += [f"model.{k}: there is no such option. {suggest(k, known)}" for k in recipe.model if k not in known]
     full.model = {**known, **recipe.model}
     for name, plan in full.streams.items():

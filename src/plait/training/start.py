@@ -14,7 +14,10 @@ from plait.recipe import Recipe, StreamPlan
 from plait.streams.items import Fold
 from plait.training.run import Member, Run
 
-__all__ = ["Start", "check_unchanged"]
+OPTIONS = {"from": None, "freeze": False}
+"""What a recipe's ``model`` may say of it, beside the options of `Model`."""
+
+__all__ = ["OPTIONS", "Start", "check_unchanged"]
 
 
 class Start:

@@ -72,11 +72,11 @@ def train_model(
 ) -> dict[str, list[float]]:
     """Train ``model`` in place, with a checkpoint an epoch in ``folder``; returns the log by column.
 
-    With ``stop: early`` the model ends as its best epoch by the task's main metric on ``valid``. ``train.epochs`` is a
-    number (see `Train.epochs_for`).
+    With ``stop: early`` the model ends as its best epoch by the task's main metric on ``valid``.
     """
-    dims = model.dims
-    steps = -(-len(data) // train.batch) * train.epochs_for(len(data)) + 1
+    dims, epochs = model.dims, train.epochs_for(len(data))
+    train = train.model_copy(update={"epochs": epochs})
+    steps = -(-len(data) // train.batch) * epochs + 1
     module = TrainingModule(model, train, augment, seed=seed, steps=steps, regular=data.regular())
     batches = loader(data, dims, batch=train.batch, seed=seed, epoch=module.epoch_now)
     checks = None if valid is None else loader(valid, dims, batch=train.batch)
@@ -92,7 +92,7 @@ def train_model(
     with _quiet_lightning():
         trainer = L.Trainer(
             default_root_dir=folder,
-            max_epochs=train.epochs,
+            max_epochs=epochs,
             callbacks=callbacks,
             plugins=[SafeCheckpoints()],
             logger=TensorBoardLogger(folder, name="tensorboard", version="") if train.log == "tensorboard" else False,
