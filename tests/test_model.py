@@ -88,7 +88,7 @@ def test_an_encoder_without_tokens_in_the_batch_is_not_run(model, monkeypatch):
         model(batch())
 
 
-def test_the_output_is_joint_plus_weighted_own(model):
+def test_the_output_is_weighted_joint_plus_weighted_own(model):
     if type(model.fusion).mix is not Fusion.mix:
         pytest.skip("it mixes in another way, which its own tests check")
     encoded = model.encode(batch())
@@ -96,7 +96,7 @@ def test_the_output_is_joint_plus_weighted_own(model):
     weights = model.fusion.weights(encoded)
     total = sum(weights[m][:, None] * out[m] for m in DIMS)
     if model.joint is not None:
-        total = total + model.joint(model.fusion(encoded))
+        total = total + model.fusion.joint_weight(encoded)[:, None] * model.joint(model.fusion(encoded))
     assert torch.allclose(out[""], total, atol=1e-6)
 
 
@@ -254,7 +254,7 @@ def test_wrong_parts_are_told_with_their_place():
         Model({"m": 2}, task, encoders={"m": [{"name": "conv", "stride": 2}]})
     with pytest.raises(ConfigError, match="fusion: there is no fusion 'sharde'"):
         Model({"m": 2}, task, fusion="sharde")
-    with pytest.raises(ConfigError, match=r"model.unimodal: got 0.*fusion.own: alone"):
+    with pytest.raises(ConfigError, match=r"model.unimodal: got 0.*fusion.own: mean"):
         Model({"m": 2}, task, dim=16, unimodal=0)
     Model({"m": 2}, task, dim=16, unimodal=0, fusion={"name": "concat", "own": "none"})
     with pytest.raises(ConfigError, match="width 15"):

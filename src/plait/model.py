@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -26,7 +26,7 @@ from plait.tokens import Tokens
 from plait.tokens.missing import StandIn
 from plait.tokens.tokens import finite
 
-__all__ = ["Model", "default_encoder"]
+__all__ = ["Model", "default_encoder", "trusted"]
 
 FORMAT = "plait model 1"
 
@@ -36,10 +36,10 @@ EncoderSpec = Spec | Sequence[Spec]
 class Model(nn.Module):
     """Features of any of its modalities -> the task's output.
 
-    ``output = joint head(fusion) + sum over the modalities that are there of weight * own head`` (or what else the
-    fusion's `mix` makes of its heads), each head's output times its ``balance`` (1, unless `plait.training.balance`
-    found better on held-out items). Where an item has no modality at all, the answer is finite: the joint head's
-    bias (without a joint head: zeros).
+    ``output = weight * joint head(fusion) + sum over the modalities that are there of weight * own head`` (or what else
+    the fusion's `mix` makes of its heads). Each head's output is multiplied by its ``balance``, or where its modality
+    is there alone by its ``alone`` (both 1, unless `plait.training.balance` found better on held-out items). Where an
+    item has no modality at all, the answer is finite: the joint head's bias (without a joint head: zeros).
 
     Args:
         dims: feature width by modality; their order is the model's.
@@ -94,7 +94,8 @@ class Model(nn.Module):
         self.heads = nn.ModuleList(task.head(dim) for _ in dims)
         self.joint = task.head(dim) if self.fusion.joint else None
         self._held: list[nn.Module] = []
-        self.register_buffer("balance", torch.ones(len(dims) + 1))
+        self.register_buffer("balance", torch.ones(len(dims) + (self.joint is not None)))
+        self.register_buffer("alone", torch.ones(len(dims)))
         for i, m in enumerate(dims):
             self.register_buffer(f"mean_{i}", torch.zeros(dims[m]))
             self.register_buffer(f"std_{i}", torch.ones(dims[m]))
@@ -184,7 +185,9 @@ class Model(nn.Module):
         chosen = {m: t if only is None or m in only else _emptied(t) for m, t in encoded.items()}
         own = {m: self.heads[self._index(m)](t) for m, t in chosen.items()}
         outputs, weights = self.answers(chosen, own)
-        whole = self.fusion.mix(self.balance[: len(outputs), None, None] * outputs, weights)
+        none = torch.zeros_like(weights[0], dtype=torch.bool)
+        there = torch.stack([chosen[m].present if m in chosen else none for m in self.modalities])
+        whole = self.fusion.mix(trusted(outputs, there, self.balance, self.alone), weights)
         return {"": whole, **{m: out for m, out in own.items() if only is None or m in only}}
 
     def answers(self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -349,6 +352,23 @@ def default_encoder(
     strides = [4] * fours + [2] * (halvings - 2 * fours)
     place = [{"name": "position", "periods": [context[0], 4 * (context[0] + 2 * context[1])]}] if context else []
     return [*place, {"name": "conv", "strides": strides or [1]}, {"name": "gru"}]
+
+
+def trusted(
+    outputs: Float[Tensor, "heads batch width"],
+    there: Bool[Tensor, "modalities batch"],
+    balance: Float[Tensor, " heads"],
+    alone: Float[Tensor, " modalities"],
+) -> Float[Tensor, "heads batch width"]:
+    """The heads' outputs, each times how far it is trusted: by ``alone`` where a modality has no company.
+
+    >>> there = torch.tensor([[True, True], [True, False]])
+    >>> trusted(torch.ones(3, 2, 1), there, torch.full((3,), 0.5), torch.ones(2))[..., 0].tolist()
+    [[0.5, 1.0], [0.5, 0.5], [0.5, 0.5]]
+    """
+    own = torch.where(there & (there.sum(0) == 1), alone[:, None], balance[: len(alone), None])
+    joint = balance[len(alone) :, None].expand(-1, own.shape[1])
+    return torch.cat([own, joint])[..., None] * outputs
 
 
 def _check_dims(dims: Mapping[str, int]) -> None:

@@ -54,7 +54,7 @@ def test_the_summary_adds_a_modality_without_touching_the_share_of_others():
 def test_own_outputs_are_averaged_or_added():
     rows = {"a": sample(16), "b": part_of(sample(16), [0, 3, 3, 3])}
     mean, total = (Shared(["a", "b"], 16, own=own).weights(rows) for own in ("mean", "sum"))
-    assert [w.tolist() for w in mean.values()] == [[0.5, 1, 1, 0], [0.5, 0, 0, 0]]
+    assert [w.tolist() for w in mean.values()] == [[0.25, 1, 1, 0], [0.25, 0, 0, 0]]
     assert [w.tolist() for w in total.values()] == [[1, 1, 1, 0], [1, 0, 0, 0]]
 
 

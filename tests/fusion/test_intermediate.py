@@ -26,8 +26,8 @@ def test_one_alone_answers_by_its_own_head_unless_there_are_none(name):
     alone, mean, total, none = (cls(["a", "b"], 16, own=own).eval() for own in ("alone", "mean", "sum", "none"))
     assert alone.joint_weight(batch).tolist() == [1, 0, 0, 1]
     assert alone.weights(batch)["a"].tolist() == [0, 1, 1, 0]
-    assert mean.joint_weight(batch).tolist() == [1, 0, 0, 1]
-    assert mean.weights(batch)["a"].tolist() == [0.5, 1, 1, 0]
+    assert mean.joint_weight(batch).tolist() == [0.5, 0, 0, 1]
+    assert mean.weights(batch)["a"].tolist() == [0.25, 1, 1, 0]
     assert total.weights(batch)["a"].tolist() == [1, 1, 1, 0]
     assert none.joint_weight(batch).tolist() == [1] * 4
     assert not none.weights(batch)["a"].any()

@@ -14,7 +14,7 @@ from plait.training.fit import build_model, fit
 
 
 def fitted(tiny_recipe: Path, tmp_path: Path, scales: list[float], weights: list[float]) -> list[float]:
-    """Factors of two modalities' heads, one always right and one always wrong, and of the joint one, always right."""
+    """Factors of two heads, one always right and one always wrong, of the joint one, always right; of the two alone."""
     recipe = load_recipe(tiny_recipe)
     experiment = Experiment.of(recipe, open_corpus(recipe, tmp_path))
     features = experiment.prepare(Store(tmp_path / "cache"))
@@ -38,11 +38,12 @@ def test_a_head_that_is_sure_and_wrong_is_turned_down(tiny_recipe: Path, tmp_pat
     assert found[2] == pytest.approx(1, abs=1e-3), "a head that says nothing stays as it is"
 
 
-def test_a_head_that_answers_alone_only_is_fitted_alone(tiny_recipe: Path, tmp_path: Path) -> None:
+def test_where_a_modality_is_alone_its_head_has_a_factor_of_its_own(tiny_recipe: Path, tmp_path: Path) -> None:
     found = fitted(tiny_recipe, tmp_path, [3.0, 9.0, 2.0], [0.0, 0.0, 1.0])
-    assert found[0] > 1
-    assert found[1] < 0.4, "sure and wrong, were it asked"
+    assert found[:2] == pytest.approx([1, 1], abs=1e-3), "never asked beside others"
     assert found[2] > 1
+    assert found[3] > 1
+    assert found[4] < 0.4, "sure and wrong"
 
 
 def test_balance_needs_a_validation_part_and_is_kept_with_the_model(tiny_recipe: Path, tmp_path: Path) -> None:
@@ -54,3 +55,5 @@ def test_balance_needs_a_validation_part_and_is_kept_with_the_model(tiny_recipe:
     assert not torch.equal(balanced.model(first).balance, torch.ones(3))
     assert torch.equal(plain.model(first).balance, torch.ones(3))
     assert torch.equal(alone.model(first).balance, torch.ones(3))
+    assert not torch.equal(balanced.model(first).alone, torch.ones(2))
+    assert torch.equal(plain.model(first).alone, torch.ones(2))

@@ -106,10 +106,10 @@ class Joint(Fusion, ABC):
     Args:
         modalities: their names.
         dim: width of their tokens, and of the result.
-        own: when the modalities' own heads answer. ``alone``: where one modality is there alone, its head answers as
-            if the model had been made for it, and elsewhere the joint head; ``mean`` and ``sum``: the same, but the
-            mean (so that it stays one answer's size, for numbers in units as for logits) or the sum of the own
-            outputs is added to the joint one; ``none``: the joint head always answers, as in most papers.
+        own: how far the modalities' own heads answer. Where one modality is there alone, its head answers as if the
+            model had been made for it; elsewhere: ``mean``: the mean of the joint output and of the own ones' mean (so
+            that it stays one answer's size, for numbers in units as for logits); ``sum``: the sum of all; ``alone``:
+            the joint output only. ``none``: the joint head always answers, as in most papers.
 
     Raises:
         ConfigError: ``own`` is something else.
@@ -126,12 +126,14 @@ class Joint(Fusion, ABC):
         if self.own == "sum":
             return there
         count = torch.stack(list(there.values())).sum(0).clamp(min=1)
-        share = {"alone": (count == 1).to(count.dtype), "mean": 1 / count, "none": 0 * count}[self.own]
+        alone = (count == 1).to(count.dtype)
+        share = {"mean": (1 + alone) / (2 * count), "alone": alone, "none": 0 * count}[self.own]
         return {m: one * share for m, one in there.items()}
 
     def joint_weight(self, tokens: dict[str, Tokens]) -> Float[Tensor, " batch"]:
         """0 where one modality is alone and has an output of its own: there is nothing to fuse."""
+        whole = super().joint_weight(tokens)
         if self.own == "none":
-            return super().joint_weight(tokens)
+            return whole
         count = torch.stack([t.present for t in tokens.values()]).sum(0)
-        return (count != 1).to(next(iter(tokens.values())).values.dtype)
+        return whole * (count != 1) * (torch.where(count > 1, 0.5, 1.0) if self.own == "mean" else 1)

@@ -57,7 +57,7 @@ class Bottleneck(Joint):
         heads: int = 4,
         dropout: float = 0.2,
         periods: Sequence[float] = (0.05, 100.0),
-        own: str = "alone",
+        own: str = "mean",
     ) -> None:
         super().__init__(modalities, dim, own)
         if dim % (2 * heads) or min(tokens, layers) < 1 or len(periods) != 2 or not 0 < periods[0] < periods[1]:

@@ -48,7 +48,7 @@ class Concat(Joint):
         steps: int = 24,
         recurrent: bool = True,
         dropout: float = 0.2,
-        own: str = "alone",
+        own: str = "mean",
     ) -> None:
         super().__init__(modalities, dim, own)
         if steps < 1 or (recurrent and dim % 2):

@@ -71,7 +71,7 @@ class Crossmodal(Joint):
         positions: str = "seconds",
         periods: Sequence[float] = (0.05, 100.0),
         last: bool = False,
-        own: str = "alone",
+        own: str = "mean",
     ) -> None:
         super().__init__(modalities, dim, own)
         _check(dim, heads, min(layers, memory), positions, periods)

@@ -34,7 +34,7 @@ class Gated(Joint):
     (2, 1, 16)
     """
 
-    def __init__(self, modalities: list[str], dim: int, *, dropout: float = 0.2, own: str = "alone") -> None:
+    def __init__(self, modalities: list[str], dim: int, *, dropout: float = 0.2, own: str = "mean") -> None:
         super().__init__(modalities, dim, own)
         count = len(self.modalities)
         self.dropout = nn.Dropout(dropout)

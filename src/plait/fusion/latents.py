@@ -55,7 +55,7 @@ class Latents(Joint):
         dropout: float = 0.2,
         periods: Sequence[float] = (0.1, 100.0),
         waves: int = 8,
-        own: str = "alone",
+        own: str = "mean",
     ) -> None:
         super().__init__(modalities, dim, own)
         if dim % heads or min(latents, layers, waves) < 1 or len(periods) != 2 or not 0 < periods[0] < periods[1]:

@@ -39,7 +39,7 @@ class LowRank(Joint):
     """
 
     def __init__(
-        self, modalities: list[str], dim: int, *, rank: int = 4, dropout: float = 0.2, own: str = "alone"
+        self, modalities: list[str], dim: int, *, rank: int = 4, dropout: float = 0.2, own: str = "mean"
     ) -> None:
         super().__init__(modalities, dim, own)
         if rank < 1:

@@ -40,7 +40,7 @@ class Memory(Joint):
     """
 
     def __init__(
-        self, modalities: list[str], dim: int, *, to: str = "slowest", dropout: float = 0.2, own: str = "alone"
+        self, modalities: list[str], dim: int, *, to: str = "slowest", dropout: float = 0.2, own: str = "mean"
     ) -> None:
         super().__init__(modalities, dim, own)
         self.source, count = tick_source("memory", self.modalities, to), len(self.modalities)

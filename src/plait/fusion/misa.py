@@ -61,7 +61,7 @@ class Misa(Joint):
         reconstruction: float = 1.0,
         heads: int = 2,
         dropout: float = 0.2,
-        own: str = "alone",
+        own: str = "mean",
     ) -> None:
         super().__init__(modalities, dim, own)
         if dim % heads:

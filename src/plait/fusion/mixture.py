@@ -49,7 +49,7 @@ class Mixture(Joint):
         top: int = 2,
         importance: float = 0.01,
         dropout: float = 0.2,
-        own: str = "alone",
+        own: str = "mean",
     ) -> None:
         super().__init__(modalities, dim, own)
         if top < 2:

@@ -60,7 +60,7 @@ class Nearest(Joint):
         within: float | None = None,
         heads: int = 4,
         dropout: float = 0.2,
-        own: str = "alone",
+        own: str = "mean",
     ) -> None:
         super().__init__(modalities, dim, own)
         if dim % (2 * heads) or (within is not None and not within > 0):

@@ -61,7 +61,7 @@ class Shared(Joint):
         dropout: float = 0.2,
         periods: Sequence[float] = (0.05, 100.0),
         summary: bool = True,
-        own: str = "alone",
+        own: str = "mean",
     ) -> None:
         super().__init__(modalities, dim, own)
         if dim % (2 * heads) or len(periods) != 2 or not 0 < periods[0] < periods[1]:

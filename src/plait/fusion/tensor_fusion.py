@@ -41,7 +41,7 @@ class TensorFusion(Joint):
     """
 
     def __init__(
-        self, modalities: list[str], dim: int, *, size: int = 16, dropout: float = 0.3, own: str = "alone"
+        self, modalities: list[str], dim: int, *, size: int = 16, dropout: float = 0.3, own: str = "mean"
     ) -> None:
         super().__init__(modalities, dim, own)
         products = (size + 1) ** len(self.modalities)

@@ -2,8 +2,8 @@
 
 A head that has learnt its training items by heart is surer than it should be, and drowns the others in the sum.
 So each addend of the output gets one factor, fitted on the validation part: temperature scaling (Guo et al. 2017,
-"On calibration of modern neural networks") with a temperature for every head instead of one for the sum. A head that
-answers only where its modality is alone is fitted as if it were.
+"On calibration of modern neural networks") with a temperature for every head instead of one for the sum. A modality's
+own head gets a second one for the items that have nothing else, fitted as if no item had.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from plait.model import Model
+from plait.model import Model, trusted
 from plait.training.data import ItemData, loader
 
 __all__ = ["fit_balance"]
@@ -23,7 +23,7 @@ ROUNDS = 200
 
 
 def fit_balance(model: Model, views: Sequence[ItemData], shares: Sequence[float] | None = None) -> list[float]:
-    """Set ``model.balance`` to the factors of least loss over all views; returns them.
+    """Set ``model.balance`` and ``model.alone`` to the factors of least loss over all views; returns them, one list.
 
     Args:
         model: trained; nothing but the factors changes.
@@ -37,20 +37,19 @@ def fit_balance(model: Model, views: Sequence[ItemData], shares: Sequence[float]
     counts = torch.tensor([len(view) for view in views])
     weight = torch.tensor(list(shares or [1.0] * len(views))).repeat_interleave(counts)
     outputs, weights, there = (torch.cat(parts, 1) for parts in zip(*tables))
-    idle = there * (weights[: len(there)] == 0)
-    free = torch.zeros(len(outputs), requires_grad=True)
+    free = torch.zeros(len(outputs) + len(there), requires_grad=True)
     optimizer = torch.optim.Adam([free], lr=0.05)
     for _ in range(ROUNDS):
         optimizer.zero_grad()
-        scaled = free.exp()[:, None, None] * outputs
-        each = [model.task.loss(model.fusion.mix(scaled, weights), target)]
-        each += [seen * model.task.loss(own, target) for own, seen in zip(scaled, idle)]
+        balance, alone = free.exp().split([len(outputs), len(there)])
+        each = [model.task.loss(model.fusion.mix(trusted(outputs, there, balance, alone), weights), target)]
+        each += [seen * model.task.loss(one * own, target) for one, own, seen in zip(alone, outputs, there)]
         # a pull towards 1 that one item in a hundred would outweigh: heads that hardly matter stay as they are
         loss = (weight * torch.stack(each)).sum() / weight.sum() + 0.01 * free.square().mean()
         loss.backward()
         optimizer.step()
-    model.balance[: len(free)] = free.detach().exp()
-    return model.balance.tolist()
+    model.balance, model.alone = free.detach().exp().split([len(outputs), len(there)])
+    return [*model.balance.tolist(), *model.alone.tolist()]
 
 
 def _answers(model: Model, view: ItemData) -> tuple[Tensor, Tensor, Tensor]:
@@ -60,7 +59,7 @@ def _answers(model: Model, view: ItemData) -> tuple[Tensor, Tensor, Tensor]:
     with torch.inference_mode():
         for tokens, _, _ in loader(view, model.dims, batch=64):
             encoded = model.encode(tokens)
-            there = torch.stack([encoded[m].present.float() for m in model.modalities])
+            there = torch.stack([encoded[m].present for m in model.modalities])
             rows.append((*model.answers(encoded, model.combine(encoded)), there))
     outputs, weights, present = (torch.cat(parts, 1).clone() for parts in zip(*rows))
     return outputs, weights, present
