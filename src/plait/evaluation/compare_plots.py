@@ -58,7 +58,7 @@ def _draw(figure: Figure, view: View, colour: Callable[[str], str]) -> None:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
     if words.in_percent(view.metric):
-        left.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
+        left.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.3g} %")
         right.xaxis.set_major_formatter(lambda v, _: f"{100 * v:+.3g}".replace("-", words.MINUS).replace("+0", "0"))
         right.set_xlabel("points")
 
