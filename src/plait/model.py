@@ -183,12 +183,16 @@ class Model(nn.Module):
         for m in only or ():
             self._index(m)
         chosen = {m: t if only is None or m in only else _emptied(t) for m, t in encoded.items()}
-        own = {m: self.heads[self._index(m)](t) for m, t in chosen.items()}
+        own = self.own(chosen)
         outputs, weights = self.answers(chosen, own)
         none = torch.zeros_like(weights[0], dtype=torch.bool)
         there = torch.stack([chosen[m].present if m in chosen else none for m in self.modalities])
         whole = self.fusion.mix(trusted(outputs, there, self.balance, self.alone), weights)
         return {"": whole, **{m: out for m, out in own.items() if only is None or m in only}}
+
+    def own(self, encoded: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
+        """The modalities' own outputs, of what `encode` gave."""
+        return {m: self.heads[self._index(m)](t) for m, t in encoded.items()}
 
     def answers(self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What the fusion mixes: its heads' outputs [heads, batch, width], and their weights [heads, batch].
@@ -237,7 +241,7 @@ class Model(nn.Module):
             The loss, and {"": the joint output, modality: its own head's output}.
         """
         seen = dict(encoded if shown is None else shown)
-        own = {m: self.heads[self._index(m)](t) for m, t in encoded.items()}
+        own = self.own(encoded)
         outputs = {"": self.fused(seen, own), **own}
         there = torch.stack([t.present for t in encoded.values()]).to(outputs[""].dtype)
         each = torch.stack([self.task.loss(out, target) for out in own.values()])

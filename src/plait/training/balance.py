@@ -60,6 +60,6 @@ def _answers(model: Model, view: ItemData) -> tuple[Tensor, Tensor, Tensor]:
         for tokens, _, _ in loader(view, model.dims, batch=64):
             encoded = model.encode(tokens)
             there = torch.stack([encoded[m].present for m in model.modalities])
-            rows.append((*model.answers(encoded, model.combine(encoded)), there))
+            rows.append((*model.answers(encoded, model.own(encoded)), there))
     outputs, weights, present = (torch.cat(parts, 1).clone() for parts in zip(*rows))
     return outputs, weights, present
