@@ -194,7 +194,9 @@ class Model(nn.Module):
         """The modalities' own outputs, of what `encode` gave."""
         return {m: self.heads[self._index(m)](t) for m, t in encoded.items()}
 
-    def answers(self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    def answers(
+        self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], joint: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """What the fusion mixes: its heads' outputs [heads, batch, width], and their weights [heads, batch].
 
         The heads are the modalities', in the model's order, then the joint one if there is one. A modality left out
@@ -203,12 +205,13 @@ class Model(nn.Module):
         Args:
             encoded: from `encode`.
             own: the modalities' own outputs.
+            joint: the joint head's output, where it is known already.
         """
         tokens, none = dict(encoded), torch.zeros_like(next(iter(own.values())))
         outputs, by_name = [own.get(m, none) for m in self.modalities], self.fusion.weights(tokens)
         weights = [by_name.get(m, none[:, 0]) for m in self.modalities]
         if self.joint is not None:
-            outputs.append(self.joint(self.fusion(self._filled(tokens))))
+            outputs.append(self.joint(self.fusion(self._filled(tokens))) if joint is None else joint)
             weights.append(self.fusion.joint_weight(tokens))
         return torch.stack(outputs), torch.stack(weights)
 

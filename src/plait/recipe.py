@@ -42,6 +42,7 @@ class Train(_Section):
     ``epochs``: None for as many as make ``steps`` steps of ``batch`` items, but 5 at least and 100 at most, so that
     one recipe suits small and large corpora.
     ``balance``: where the split has a validation part, how far each head is to be trusted is fitted on it in the end.
+    ``teach``: weight in the loss by which each modality's own answer is drawn to that of the whole model.
     ``distil``: weight in the loss by which the answer from a part of the modalities (``augment.drop``) is drawn to that
     from all. ``modulate``: how strongly encoders that are ahead of the others are slowed down (0.1 to 1, say).
     See `plait.training.missing`.
@@ -58,6 +59,7 @@ class Train(_Section):
     patience: int = Field(10, ge=1)
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
     balance: bool = True
+    teach: float = Field(1.0, ge=0)
     distil: float = Field(0.0, ge=0)
     modulate: float = Field(0.0, ge=0)
     log: Literal["csv", "tensorboard"] = "csv"

@@ -1,4 +1,5 @@
-"""Modality dropout by schedule, distillation from the full to the partial, gradient modulation."""
+"""Modality dropout by schedule, own heads taught by the whole, distillation from the full to the partial, gradient
+modulation."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from plait.model import Model
 from plait.tasks.classify import Classify
 from plait.tasks.regress import Regress
 from plait.tokens import Tokens
-from plait.training.missing import distilled_loss, drop_now, modulate
+from plait.training.missing import distilled_loss, drop_now, modulate, taught_loss
 
 
 def batch_of(n: int = 12, seed: int = 0) -> dict[str, Tokens]:
@@ -45,6 +46,45 @@ def test_distillation_adds_the_partial_answer_and_its_distance() -> None:
     torch.manual_seed(3)
     far, _ = distilled_loss(model, encoded, target, drop=0.6, weight=1.0)
     assert far > near
+
+
+@pytest.mark.parametrize("task", [Classify(["x", "y", "z"]), Regress([0.0, 1.0, 2.0])])
+def test_own_heads_are_taught_by_the_mix_of_all(task) -> None:
+    model, batch = model_of(task).eval().requires_grad_(False), batch_of()
+    batch["b"] = batch["b"]._replace(mask=batch["b"].mask & (torch.arange(12) < 9)[:, None])
+    encoded = model.encode(batch)
+    own = model.own(encoded)
+    joint = model.fused(encoded, own)
+    expected = 0.0
+    for i in range(9):  # the other three have only a, whose answer is the whole one
+        whole = (joint[i] + (own["a"][i] + own["b"][i]) / 2) / 2
+        for m in "ab":
+            if isinstance(task, Regress):
+                expected += float((own[m][i] - whole).square().mean())
+            else:
+                p, q = whole.softmax(-1), own[m][i].softmax(-1)
+                expected += float((p * (p / q).log()).sum())
+    loss = taught_loss(model, encoded, {"": joint, **own})
+    assert float(loss) == pytest.approx(expected / 12, rel=1e-4)
+    model.unimodal = 0.5
+    assert float(taught_loss(model, encoded, {"": joint, **own})) == pytest.approx(expected / 24, rel=1e-4)
+
+
+def test_the_teacher_learns_nothing_from_its_pupils() -> None:
+    model, batch = model_of(), batch_of()
+    encoded = model.encode(batch)
+    outputs = {"": model.fused(encoded, own := model.own(encoded)), **own}
+    taught_loss(model, encoded, outputs).backward()
+    moved = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    assert {name.split(".")[0] for name in moved} == {"encoders", "heads"}
+
+
+@pytest.mark.parametrize("fusion", ["late", "confidence"])
+def test_without_a_joint_head_there_is_no_teacher(fusion) -> None:
+    model = Model({"a": 3, "b": 3}, Classify(["x", "y"]), dim=16, fusion=fusion)
+    encoded = model.encode(batch_of())
+    outputs = model.learn(encoded, torch.arange(12) % 2)[1]
+    assert float(taught_loss(model, encoded, outputs)) == 0.0
 
 
 @pytest.mark.parametrize("task", [Classify(["x", "y"]), Regress([0.0, 1.0, 2.0])])

@@ -12,7 +12,7 @@ from plait.model import Model
 from plait.tokens import Tokens
 from plait.tokens.augment import drop_modalities
 
-__all__ = ["distilled_loss", "drop_now", "modulate"]
+__all__ = ["distilled_loss", "drop_now", "modulate", "taught_loss"]
 
 
 def drop_now(drop: float | Sequence[float], epoch: int, epochs: int) -> float:
@@ -50,6 +50,29 @@ def distilled_loss(
     partial = model.fused(drop_modalities(encoded, drop), outputs)
     apart = model.task.gap(partial, outputs[""].detach())
     return whole + (model.task.loss(partial, target) + weight * apart).mean(), outputs
+
+
+def taught_loss(model: Model, encoded: Mapping[str, Tokens], outputs: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+    """How far the modalities' own answers are from the whole model's, which knows more than any of them.
+
+    The teacher is the mix of all heads, made in the same pass, as in Lan et al. 2018, "Knowledge distillation by
+    on-the-fly native ensemble"; it gets no gradient. Here the pupils see less than their teacher: each its own
+    modality. A model without a joint head, or of one modality, has no teacher: its mix is of the pupils alone. Its loss
+    is 0.
+
+    Args:
+        model: in training mode.
+        encoded: from `Model.encode`, nothing hidden.
+        outputs: from `Model.learn`.
+    """
+    if model.joint is None or len(model.modalities) == 1:
+        return outputs[""].new_zeros(())
+    own = {m: outputs[m] for m in encoded}
+    with torch.no_grad():
+        whole = model.fusion.mix(*model.answers(encoded, own, outputs[""]))
+    there = torch.stack([t.present for t in encoded.values()]).to(whole.dtype)
+    each = torch.stack([model.task.gap(out, whole) for out in own.values()])
+    return model.unimodal * (each * there).sum(0).mean()
 
 
 def modulate(

@@ -15,7 +15,7 @@ from plait.tasks.pretrain import Place
 from plait.tokens import Tokens
 from plait.tokens.augment import drop_modalities, gain, jitter, rotate, time_warp
 from plait.training.data import Batch
-from plait.training.missing import distilled_loss, drop_now, modulate
+from plait.training.missing import distilled_loss, drop_now, modulate, taught_loss
 
 __all__ = ["TrainingModule"]
 
@@ -50,6 +50,8 @@ class TrainingModule(L.LightningModule):
             loss, outputs = distilled_loss(self.model, encoded, target, drop=drop, weight=self.train_plan.distil)
         else:
             loss, outputs = self.model.learn(encoded, target, drop_modalities(encoded, drop) if drop else None)
+        if self.train_plan.teach:
+            loss = loss + self.train_plan.teach * taught_loss(self.model, encoded, outputs)
         self._step = (outputs, target, encoded)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
         return loss
