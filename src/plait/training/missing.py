@@ -57,15 +57,16 @@ def taught_loss(model: Model, encoded: Mapping[str, Tokens], outputs: Mapping[st
 
     The teacher is the mix of all heads, made in the same pass, as in Lan et al. 2018, "Knowledge distillation by
     on-the-fly native ensemble"; it gets no gradient. Here the pupils see less than their teacher: each its own
-    modality. A model without a joint head, or of one modality, has no teacher: its mix is of the pupils alone. Its loss
-    is 0.
+    modality. The loss is 0 where there is nothing to teach: of a model without a joint head, or of one modality, whose
+    mix is of the pupils alone; and of values, where a target says it all (a label says nothing of the other classes,
+    the teacher does).
 
     Args:
         model: in training mode.
         encoded: from `Model.encode`, nothing hidden.
         outputs: from `Model.learn`.
     """
-    if model.joint is None or len(model.modalities) == 1:
+    if model.joint is None or len(model.modalities) == 1 or model.task.values:
         return outputs[""].new_zeros(())
     own = {m: outputs[m] for m in encoded}
     with torch.no_grad():
