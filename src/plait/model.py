@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -246,13 +246,26 @@ class Model(nn.Module):
         seen = dict(encoded if shown is None else shown)
         own = self.own(encoded)
         outputs = {"": self.fused(seen, own), **own}
-        there = torch.stack([t.present for t in encoded.values()]).to(outputs[""].dtype)
-        each = torch.stack([self.task.loss(out, target) for out in own.values()])
-        loss = (self.task.loss(outputs[""], target) + self.unimodal * (each * there).sum(0)).mean()
+        each = self.own_loss(encoded, own, lambda out: self.task.loss(out, target))
+        loss = (self.task.loss(outputs[""], target) + each).mean()
         more = [self.fusion.loss(seen)]
         if self.stand_in.kind != "none":
             more.append(self.stand_in.loss(list(self.fusion.complete(dict(encoded)).values())))
         return sum((one for one in more if one is not None), start=loss), outputs
+
+    def own_loss(
+        self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], measure: Callable[[Tensor], Tensor]
+    ) -> Float[Tensor, " batch"]:
+        """What the own outputs of the modalities that are there add to each item's loss.
+
+        Args:
+            encoded: from `encode`.
+            own: the modalities' own outputs.
+            measure: an output -> the items' losses, [batch].
+        """
+        each = torch.stack([measure(own[m]) for m in encoded])
+        there = torch.stack([t.present for t in encoded.values()]).to(each.dtype)
+        return self.unimodal * (each * there).sum(0)
 
     def fused(
         self, encoded: Mapping[str, Tokens], own: Mapping[str, Float[Tensor, "batch width"]]

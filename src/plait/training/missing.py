@@ -68,12 +68,9 @@ def taught_loss(model: Model, encoded: Mapping[str, Tokens], outputs: Mapping[st
     """
     if model.joint is None or len(model.modalities) == 1 or model.task.values:
         return outputs[""].new_zeros(())
-    own = {m: outputs[m] for m in encoded}
     with torch.no_grad():
-        whole = model.fusion.mix(*model.answers(encoded, own, outputs[""]))
-    there = torch.stack([t.present for t in encoded.values()]).to(whole.dtype)
-    each = torch.stack([model.task.gap(out, whole) for out in own.values()])
-    return model.unimodal * (each * there).sum(0).mean()
+        whole = model.fusion.mix(*model.answers(encoded, outputs, outputs[""]))
+    return model.own_loss(encoded, outputs, lambda out: model.task.gap(out, whole)).mean()
 
 
 def modulate(
