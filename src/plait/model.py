@@ -26,9 +26,11 @@ from plait.tokens import Tokens
 from plait.tokens.missing import StandIn
 from plait.tokens.tokens import finite
 
-__all__ = ["Model", "default_encoder", "trusted"]
+__all__ = ["Model", "default_encoder", "tempered", "trusted"]
 
 FORMAT = "plait model 1"
+
+FACTORS = ("balance", "alone", "temperature")
 
 EncoderSpec = Spec | Sequence[Spec]
 
@@ -38,8 +40,9 @@ class Model(nn.Module):
 
     ``output = weight * joint head(fusion) + sum over the modalities that are there of weight * own head`` (or what else
     the fusion's `mix` makes of its heads). Each head's output is multiplied by its ``balance``, or where its modality
-    is there alone by its ``alone`` (both 1, unless `plait.training.balance` found better on held-out items). Where an
-    item has no modality at all, the answer is finite: the joint head's bias (without a joint head: zeros).
+    is there alone by its ``alone``; what several say together is divided by ``temperature`` (all 1, unless
+    `plait.training.balance` found better on held-out items). Where an item has no modality at all, the answer is
+    finite: the joint head's bias (without a joint head: zeros).
 
     Args:
         dims: feature width by modality; their order is the model's.
@@ -96,6 +99,7 @@ class Model(nn.Module):
         self._held: list[nn.Module] = []
         self.register_buffer("balance", torch.ones(len(dims) + (self.joint is not None)))
         self.register_buffer("alone", torch.ones(len(dims)))
+        self.register_buffer("temperature", torch.ones(()))
         for i, m in enumerate(dims):
             self.register_buffer(f"mean_{i}", torch.zeros(dims[m]))
             self.register_buffer(f"std_{i}", torch.ones(dims[m]))
@@ -120,6 +124,22 @@ class Model(nn.Module):
         varies = np.isfinite(spread) & (spread > 1e-6 * np.abs(centre)) & (spread > 1e-12)
         self.get_buffer(f"mean_{index}").copy_(torch.from_numpy(centre))
         self.get_buffer(f"std_{index}").copy_(torch.from_numpy(np.where(varies, spread, 1.0)))
+
+    def factors(self) -> dict[str, Any]:
+        """How far its heads are trusted, as JSON: ``balance``, ``alone`` and ``temperature``."""
+        return {name: self.get_buffer(name).tolist() for name in FACTORS}
+
+    def set_factors(self, factors: Mapping[str, Any]) -> None:
+        """Trust the heads as `factors` of a model with the same heads says.
+
+        Raises:
+            DataError: a factor is missing, or is for other heads.
+        """
+        for name in FACTORS:
+            found, own = torch.tensor(factors.get(name, ())), self.get_buffer(name)
+            if found.shape != own.shape or not found.isfinite().all():
+                raise DataError(f"factors: {name} is {factors.get(name)!r}; expected finite numbers {list(own.shape)}.")
+            own.copy_(found)
 
     def spread(self, modality: str) -> Float[Tensor, " features"]:
         """The standard deviations that `set_scale` set, in the features' units.
@@ -188,6 +208,7 @@ class Model(nn.Module):
         none = torch.zeros_like(weights[0], dtype=torch.bool)
         there = torch.stack([chosen[m].present if m in chosen else none for m in self.modalities])
         whole = self.fusion.mix(trusted(outputs, there, self.balance, self.alone), weights)
+        whole = tempered(whole, there, self.temperature)
         return {"": whole, **{m: out for m, out in own.items() if only is None or m in only}}
 
     def own(self, encoded: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
@@ -389,6 +410,18 @@ def trusted(
     own = torch.where(there & (there.sum(0) == 1), alone[:, None], balance[: len(alone), None])
     joint = balance[len(alone) :, None].expand(-1, own.shape[1])
     return torch.cat([own, joint])[..., None] * outputs
+
+
+def tempered(
+    output: Float[Tensor, "batch width"], there: Bool[Tensor, "modalities batch"], temperature: Float[Tensor, ""]
+) -> Float[Tensor, "batch width"]:
+    """What several heads say together, over ``temperature``; where one modality is alone `trusted` has seen to it.
+
+    >>> there = torch.tensor([[True, True], [True, False]])
+    >>> tempered(torch.ones(2, 1), there, torch.tensor(0.5))[:, 0].tolist()
+    [2.0, 1.0]
+    """
+    return output / torch.where(there.sum(0) == 1, 1.0, temperature)[:, None]
 
 
 def _check_dims(dims: Mapping[str, int]) -> None:

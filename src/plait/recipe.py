@@ -41,7 +41,9 @@ class Train(_Section):
 
     ``epochs``: None for as many as make ``steps`` steps of ``batch`` items, but 5 at least and 100 at most, so that
     one recipe suits small and large corpora.
-    ``balance``: where the split has a validation part, how far each head is to be trusted is fitted on it in the end.
+    ``balance``: how far each head is to be trusted, and how sure the answer is, is fitted on the validation part in the
+    end; where the split has none, a model of the same kind is trained once a fold without a quarter of the training
+    groups, and asked about these.
     ``teach``: weight in the loss by which each modality's own answer is drawn to that of the whole model.
     ``distil``: weight in the loss by which the answer from a part of the modalities (``augment.drop``) is drawn to that
     from all. ``modulate``: how strongly encoders that are ahead of the others are slowed down (0.1 to 1, say).

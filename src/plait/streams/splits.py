@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from plait.streams.corpus import Corpus
     from plait.streams.items import Item
 
-__all__ = ["SIDES", "Fold", "as_text", "full_split", "split_items"]
+__all__ = ["SIDES", "Fold", "as_text", "full_split", "homes", "split_items"]
 
 SIDES = ("train", "valid", "test")
 
@@ -260,7 +260,7 @@ def _of_folds(items: list[Item], values: dict[str, str], full: Mapping[str, Any]
             f"split.folds: {full['folds']} folds, but the items have only {len(count)} values of "
             f"{full['by']!r}. Ask for at most {len(count)} folds, or divide by another key."
         )
-    home = _homes(count, full["folds"], full["salt"])
+    home = homes(count, full["folds"], full["salt"])
     return [_one_fold(items, values, home, k, full) for k in range(full["folds"])]
 
 
@@ -282,7 +282,7 @@ def _tuning(fold: Fold, parts: int) -> list[Fold]:
         raise ConfigError(
             f"split.tune: {parts} parts, but only {len(count)} groups to train on. Ask for {len(count)} at most."
         )
-    home = _homes(count, parts, "tune")
+    home = homes(count, parts, "tune")
     notes = [f"{len(fold.test)} items of the test part are not looked at.", *fold.notes]
     return [_without(fold, {g for g, at in home.items() if at == k}, f"tune{k + 1}", notes) for k in range(parts)]
 
@@ -294,7 +294,7 @@ def _without(fold: Fold, groups: set[str], name: str, notes: list[str]) -> Fold:
     return Fold(train, fold.valid, test, name, notes, fold.left_out + len(fold.test))
 
 
-def _homes(count: Mapping[str, int], parts: int, salt: str) -> dict[str, int]:
+def homes(count: Mapping[str, int], parts: int, salt: str) -> dict[str, int]:
     """Groups to parts of about the same number of items."""
     load = [0] * parts
     home: dict[str, int] = {}

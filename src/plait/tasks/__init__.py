@@ -63,6 +63,21 @@ class Task(nn.Module, ABC):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Loss an item, [batch], of output [batch, width] and encoded targets [batch]."""
 
+    def nll(self, output: Tensor, target: Tensor, doubt: float = 0.0) -> Tensor:
+        """How badly an output, taken at its word, foretells the target, an item, [batch]: what calibration makes small.
+
+        Of classes the negative log-likelihood, without the weights and the smoothing that `loss` may learn by; of
+        values the `loss`.
+
+        Args:
+            output: [batch, width].
+            target: encoded targets, [batch].
+            doubt: the share of each target that goes to all classes alike.
+        """
+        if self.values:
+            return self.loss(output, target)
+        return F.cross_entropy(output, target, label_smoothing=doubt, reduction="none")
+
     def gap(self, output: Tensor, teacher: Tensor) -> Tensor:
         """How far an output is from another's, an item, [batch]: what distillation makes small.
 

@@ -6,14 +6,15 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 import plait
 from plait.atomic import write_text
@@ -22,7 +23,7 @@ from plait.features.scale import fit_scale
 from plait.features.stepped import build_feature
 from plait.features.store import Store
 from plait.model import Model, default_encoder
-from plait.parts import build
+from plait.parts import build, find
 from plait.progress import Progress
 from plait.recipe import Recipe, dump_recipe, parse_recipe
 from plait.streams.items import Fold
@@ -30,11 +31,15 @@ from plait.tasks import Task
 from plait.training.balance import fit_balance
 from plait.training.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.training.experiment import Experiment, Features, open_corpus
+from plait.training.held_out import can_hold_out, hold_out
 from plait.training.noisy import noisy_sources
 from plait.training.run import Member, Run
 from plait.training.start import OPTIONS, Start, check_unchanged
 
-__all__ = ["claim", "fit", "train_member"]
+__all__ = ["claim", "fit", "train_held_out", "train_member"]
+
+FACTORS = "factors.json"
+"""What a held-out model found of how far its heads are to be trusted."""
 
 
 def fit(
@@ -69,14 +74,28 @@ def fit(
     experiment.prepare(Store(cache), pack=True, jobs=jobs, progress=progress)
     run = Run(folder)
     todo = [m for m in run.members if m not in run.finished]
-    if jobs > 1 and len(todo) > 1:
+    without = {m.fold: m for m in reversed(todo) if _needs_held_out(experiment, _fold(experiment, m))}
+    _each(train_held_out, list(without.values()), folder, cache, jobs, quiet)
+    _each(train_member, todo, folder, cache, jobs, quiet)
+    return Run(folder)
+
+
+def _each(
+    work: Callable[[str, Member, str, bool], None],
+    members: Sequence[Member],
+    folder: Path,
+    cache: str | Path,
+    jobs: int,
+    quiet: bool,
+) -> None:
+    """Train every one of them, in processes of their own if there is more than one of both."""
+    if jobs > 1 and len(members) > 1:
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            for done in [pool.submit(train_member, str(folder), m, str(cache), True) for m in todo]:
+            for done in [pool.submit(work, str(folder), m, str(cache), True) for m in members]:
                 done.result()
     else:
-        for member in todo:
-            train_member(str(folder), member, str(cache), quiet)
-    return Run(folder)
+        for member in members:
+            work(str(folder), member, str(cache), quiet)
 
 
 def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *, overwrite: bool = False) -> Experiment:
@@ -148,42 +167,116 @@ def _held(folder: Path) -> dict[str, Any]:
 
 def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> None:
     """Train one member of a claimed run to its end, from its checkpoint where it has one."""
+    run = Run(run_folder)
+    experiment, features = _opened(run, Store(cache))
+    fold, place = _fold(experiment, member), run.folder / member.name
+    started = time.monotonic()
+    trained = _train(experiment, fold, features, member, Store(cache), place, quiet)
+    if _needs_held_out(experiment, fold):
+        trained.model.set_factors(_read_factors(_held_out_folder(run, member) / FACTORS))
+    trained.model.save(place)
+    done = {
+        "targets": trained.targets.tolist(),
+        "log": trained.log,
+        "seconds": round(time.monotonic() - started, 1),
+        "parameters": _count(trained.model),
+        **({} if trained.copied is None else {"copied": trained.copied}),
+    }
+    write_text(place / "done.json", json.dumps(done))
+
+
+def train_held_out(run_folder: str, member: Member, cache: str, quiet: bool) -> None:
+    """Train a stand-in for the members of a fold that has no validation part, and keep the factors of its heads.
+
+    It is trained as they are, on the same training part less some of its groups; how sure it is of those, and how often
+    right, tells how sure the members may be of items that they have not seen.
+    """
+    run = Run(run_folder)
+    place = _held_out_folder(run, member)
+    if (place / FACTORS).exists():
+        return
+    experiment, features = _opened(run, Store(cache))
+    values = find(Task, experiment.task, "task")[0].values
+    fold = hold_out(_fold(experiment, member), values=values)
+    model = _train(experiment, fold, features, member, Store(cache), place, quiet, ranking=values).model
+    write_text(place / FACTORS, json.dumps(model.factors()))
+
+
+def _read_factors(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}). Delete it and fit again.") from error
+    return found
+
+
+def _calibrates(experiment: Experiment) -> bool:
+    return experiment.recipe.train.balance and bool(experiment.unit.get("labelled", True))
+
+
+def _needs_held_out(experiment: Experiment, fold: Fold) -> bool:
+    return _calibrates(experiment) and not fold.valid and can_hold_out(fold)
+
+
+def _held_out_folder(run: Run, member: Member) -> Path:
+    return run.folder / ("held-out" + (f"-{member.fold}" if member.fold else ""))
+
+
+def _fold(experiment: Experiment, member: Member) -> Fold:
+    return next(f for f in experiment.folds if f.name == member.fold)
+
+
+def _opened(run: Run, store: Store) -> tuple[Experiment, Features]:
+    torch.set_num_threads(run.recipe.train.threads)
+    experiment = Experiment.of(run.recipe, open_corpus(run.recipe, run.folder))
+    return experiment, experiment.prepare(store, pack=True)
+
+
+class _Trained(NamedTuple):
+    """A model after its last epoch, its log, the encoded training targets, and what it began with of another run."""
+
+    model: Model
+    log: dict[str, list[float]]
+    targets: Tensor
+    copied: list[str] | None
+
+
+def _train(
+    experiment: Experiment,
+    fold: Fold,
+    features: Features,
+    member: Member,
+    store: Store,
+    place: Path,
+    quiet: bool,
+    *,
+    ranking: bool = True,
+) -> _Trained:
+    """Train a fresh model for a fold with the seed of ``member``; checkpoints go to ``place``.
+
+    Where the fold has a validation part, the factors of its heads are fitted on it (``ranking``: see `fit_balance`).
+    """
     from plait.training.trainer import train_model  # Lightning takes seconds to import: only where it trains
 
-    run = Run(run_folder)
-    torch.set_num_threads(run.recipe.train.threads)
-    corpus = open_corpus(run.recipe, run.folder)
-    experiment = Experiment.of(run.recipe, corpus)
-    fold = next(f for f in experiment.folds if f.name == member.fold)
-    store = Store(cache)
-    features = experiment.prepare(store, pack=True)
+    plan = experiment.recipe
     torch.manual_seed(member.seed)
-    start = Start.of(run.recipe)
+    start = Start.of(plan)
     model, data = build_model(experiment, fold, features, start)
     copied = None if start is None else start.begin(model, member, fold, experiment)
-    if run.recipe.model.get("freeze"):
+    if plan.model.get("freeze"):
         model.hold(copied or ())
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.targets, experiment.modalities, noisy=noisy)
-    if run.recipe.train.stop == "early" and not fold.valid:
+    if plan.train.stop == "early" and not fold.valid:
         raise ConfigError("train.stop: early needs a validation part. Give split.valid, or stop: last.")
     valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
-    started = time.monotonic()
-    plan, place = run.recipe, run.folder / member.name
     log = train_model(
         place, model, train_data, valid, train=plan.train, augment=plan.augment, seed=member.seed, quiet=quiet
     )
-    if valid is not None and plan.train.balance and model.task.labelled:
-        fit_balance(model, *_views(experiment, fold, features, model.task, noisy, valid))
-    model.save(place)
-    done = {
-        "targets": data.targets.tolist(),
-        "log": log,
-        "seconds": round(time.monotonic() - started, 1),
-        "parameters": _count(model),
-        **({} if copied is None else {"copied": copied}),
-    }
-    write_text(place / "done.json", json.dumps(done))
+    if valid is not None and _calibrates(experiment):
+        views, shares = _views(experiment, fold, features, model.task, noisy, valid)
+        fit_balance(model, views, shares, ranking=ranking)
+    return _Trained(model, log, data.targets, copied)
 
 
 def _views(
