@@ -32,9 +32,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prediction_line(row: dict[str, Any]) -> str:
+    place = f"{row['recording']} {row['start']:.2f}-{row['stop']:.2f} s"
+    if not row["used"]:
+        return f"{place}: {row['note']}"
     if "embedding" in row:
         answer = f"{len(row['embedding'])} numbers (see --json)"
     else:
         answer = f"{row['label']} ({row['confidence']:.0%})" if "label" in row else f"{row['value']:.3f}"
     missing = f"; without {', '.join(row['missing'])}" if row["missing"] else ""
-    return f"{row['recording']} {row['start']:.2f}-{row['stop']:.2f} s: {answer} from {', '.join(row['used'])}{missing}"
+    note = f" ({row['note']})" if row["note"] else ""
+    return f"{place}: {answer} from {', '.join(row['used'])}{missing}{note}"

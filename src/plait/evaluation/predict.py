@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,9 @@ import torch
 from plait.errors import ConfigError, DataError
 from plait.features.store import Store
 from plait.recipe import CorpusPlan, Recipe
-from plait.streams.clock import windows
 from plait.streams.corpus import Corpus
 from plait.streams.importing import import_files
-from plait.streams.items import Item, measured_span
-from plait.streams.recording import Recording
+from plait.streams.items import Item, asked_items
 from plait.training.data import ItemData, loader
 from plait.training.experiment import Experiment
 from plait.training.run import Member, Run
@@ -35,8 +33,9 @@ def predict(
     """What the model says of raw files (or of a manifest's recordings).
 
     Files are put together to recordings by the naming convention that the run's corpus was imported by.
-    Whole recordings, windows or segments are answered for, as the recipe's task says; segments are those
-    given, else those of the task's tier, else the whole recording.
+    What is answered for is what training would have made of the same recordings (`plait.streams.items.asked_items`):
+    whole recordings, windows on the same grid, or the segments of the task's tier that the recipe's ``labels``,
+    ``match`` and ``index`` choose; where there are none, the whole recording, and a note says so.
 
     Args:
         run: a finished run.
@@ -46,23 +45,26 @@ def predict(
         member: which of the run's models (``seed0``); the first by default.
 
     Returns:
-        One dict an item: recording, start, stop, the task's answer, the modalities used and those missing.
+        One dict an item: recording, start, stop, the task's answer, the modalities used, those missing, and a note
+        (or ""). Where nothing that the model looks at is there, the note says so and there is no answer.
 
     Raises:
-        DataError: a file cannot be read, or none holds a stream that the run knows.
+        DataError: a file cannot be read, none holds a stream that the run knows, or a segment lies outside.
         ConfigError: no such member.
     """
     model = run.model(_member(run, member))
     with tempfile.TemporaryDirectory(prefix="plait-") as folder:
         corpus = _corpus(run.recipe, [Path(p) for p in paths], Path(folder))
         experiment = _experiment(run, corpus)
-        items = [i for r in corpus for i in _items(r, experiment.unit, segments)]
+        asked, notes = asked_items(corpus, experiment.unit, segments)
+        items = asked.items
         features = experiment.prepare(Store(cache), {i.recording for i in items})
         data = ItemData(items, features, torch.zeros(len(items)), experiment.modalities)
         answers = _answers(model, data)
     there = {m: data.present(m) for m in model.modalities if m in data.modalities}
     used = [[m for m in there if there[m][i]] for i in range(len(items))]
-    return [_row(item, answer, ms, model.modalities) for item, answer, ms in zip(items, answers, used)]
+    notes = {i.recording: notes.get(i.recording, "") for i in items}
+    return [_row(item, answer, ms, model.modalities, notes) for item, answer, ms in zip(items, answers, used)]
 
 
 def _member(run: Run, name: str | None) -> Member:
@@ -92,25 +94,6 @@ def _experiment(run: Run, corpus: Corpus) -> Experiment:
     return Experiment.bare(run.recipe, corpus, used, run.info["features"])
 
 
-def _items(recording: Recording, unit: dict[str, Any], segments: Sequence[tuple[float, float]]) -> list[Item]:
-    start, stop = recording.span
-    whole = Item(recording.id, start, stop, "", recording.group, whole=True)
-    kind = unit.get("unit", "recording")
-    pad = float(unit.get("pad", 0.0))
-    if segments:
-        return [Item(recording.id, a - pad, b + pad, "", recording.group) for a, b in segments]
-    if kind == "window":
-        start, stop = measured_span(recording) or (start, stop)
-        length = float(unit["length"])
-        found = list(windows(start, stop, length, float(unit.get("hop") or length)))
-        padded = [(max(a - pad, start), min(b + pad, stop)) for a, b in found]
-        return [Item(recording.id, a, b, "", recording.group) for a, b in padded] or [whole]
-    if kind == "segment":
-        tier = [(a.start - pad, a.stop + pad) for a in recording.tier(unit.get("tier", "label"))]
-        return [Item(recording.id, a, b, "", recording.group) for a, b in tier] or [whole]
-    return [whole]
-
-
 def _answers(model: Any, data: ItemData) -> list[dict[str, Any]]:
     model.eval()
     found: list[dict[str, Any]] = []
@@ -120,12 +103,15 @@ def _answers(model: Any, data: ItemData) -> list[dict[str, Any]]:
     return found
 
 
-def _row(item: Item, answer: dict[str, Any], used: list[str], modalities: list[str]) -> dict[str, Any]:
+def _row(
+    item: Item, answer: dict[str, Any], used: list[str], modalities: list[str], notes: Mapping[str, str]
+) -> dict[str, Any]:
     return {
         "recording": item.recording,
         "start": item.start,
         "stop": item.stop,
-        **answer,
+        **(answer if used else {}),
         "used": used,
         "missing": [m for m in modalities if m not in used],
+        "note": notes[item.recording] if used else "no answer: nothing that the model looks at is there",
     }

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plait.cli import main
+from plait.errors import DataError
+from plait.evaluation.predict import predict
+from plait.recipe import load_recipe
+from plait.streams.corpus import Corpus, CorpusWriter
+from plait.streams.items import find_items
+from plait.streams.recording import Annotation
+from plait.streams.stream import Stream
+from plait.training.fit import fit
+from plait.training.run import Run
+
+UNIT = {"unit": "segment", "tier": "words", "match": "[a-z]", "pad": 0.5}
+
+
+@pytest.fixture(scope="module")
+def segments_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that looks at some of the annotated segments of ten seconds, with context, as in the issue's example."""
+    folder = tmp_path_factory.mktemp("segments")
+    rng = np.random.default_rng(0)
+    with CorpusWriter(folder) as out:
+        for i in range(6):
+            imu = Stream.of(rng.normal(0, 1, (100, 2)), rate=10)
+            notes = [Annotation(0, 1, "ab"[i % 2]), Annotation(2.5, 4, "silence"), Annotation(9, 10, "ba"[i % 2])]
+            notes = [Annotation(a.start, a.stop, a.label, "words") for a in notes]
+            out.add(f"r{i}", {"imu": imu}, annotations=notes, group=f"g{i}")
+    recipe = folder / "r.yaml"
+    recipe.write_text(
+        f"corpus: {folder}/manifest.jsonl\ntask: {{name: classify, unit: segment, tier: words, match: '[a-z]', pad: 0.5}}\n"
+        "split: {hash: group, test: 0.2}\nmodel: {dim: 8}\ntrain: {epochs: 1}\n"
+    )
+    return fit(load_recipe(recipe), folder / "run", cache=folder / "cache", quiet=True)
+
+
+def places(rows: list[dict]) -> list[tuple[str, float, float]]:
+    return [(r["recording"], r["start"], r["stop"]) for r in rows]
+
+
+def test_prediction_looks_at_the_examples_that_training_saw(segments_run: Run, tmp_path: Path) -> None:
+    manifest = Path(segments_run.info["corpus"])
+    rows = predict(segments_run, [manifest], cache=tmp_path)
+    trained = find_items(Corpus(manifest), UNIT).items
+    assert places(rows) == [(i.recording, i.start, i.stop) for i in trained]
+    assert places(rows)[:2] == [("r0", 0.0, 1.5), ("r0", 8.5, 10.0)]
+
+
+def test_a_segment_outside_the_recording_is_an_error(segments_run: Run, tmp_path: Path) -> None:
+    manifest = Path(segments_run.info["corpus"])
+    with pytest.raises(DataError, match=r"segment 15 to 19 s.*measured from 0 to 10 s"):
+        predict(segments_run, [manifest], cache=tmp_path, segments=[(15, 19)])
+    with pytest.raises(DataError, match="segment 3 to 3 s"):
+        predict(segments_run, [manifest], cache=tmp_path, segments=[(1, 2), (3, 3)])
+    assert places(predict(segments_run, [manifest], cache=tmp_path, segments=[(9, 12)]))[0] == ("r0", 8.5, 12)
+
+
+def test_where_the_unit_finds_nothing_the_whole_is_asked_and_told(
+    segments_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with CorpusWriter(tmp_path / "new") as out:
+        out.add("bare", {"imu": Stream.of(np.zeros((30, 2)), rate=10)})
+        out.add("other", {"pose": Stream.of(np.zeros((30, 2)), rate=10)})
+    manifest = str(tmp_path / "new/manifest.jsonl")
+    assert main(["predict", str(segments_run.folder), manifest, "--cache", str(tmp_path / "cache")]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert "nothing on tier 'words': asked about as a whole" in first
+    assert second == "other 0.00-3.00 s: no answer: nothing that the model looks at is there"
