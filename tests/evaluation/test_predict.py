@@ -32,7 +32,8 @@ def segments_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
             out.add(f"r{i}", {"imu": imu}, annotations=notes, group=f"g{i}")
     recipe = folder / "r.yaml"
     recipe.write_text(
-        f"corpus: {folder}/manifest.jsonl\ntask: {{name: classify, unit: segment, tier: words, match: '[a-z]', pad: 0.5}}\n"
+        f"corpus: {folder}/manifest.jsonl\n"
+        "task: {name: classify, unit: segment, tier: words, match: '[a-z]', pad: 0.5}\n"
         "split: {hash: group, test: 0.2}\nmodel: {dim: 8}\ntrain: {epochs: 1}\n"
     )
     return fit(load_recipe(recipe), folder / "run", cache=folder / "cache", quiet=True)

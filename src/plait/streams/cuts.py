@@ -178,7 +178,7 @@ def _count(dropped: Counter[str], why: str, n: int) -> None:
 
 def _windows(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str], asked: bool) -> list[Cut]:
     tier = _tier_of_windows(recording, unit, dropped, asked)
-    span = measured_span(recording, unit["tier"] or "") or (tier and tier.span)
+    span = measured_span(recording, unit["tier"] or "") or (tier.span if tier else None)
     if span is None or (tier is None and not asked):
         return []
     cuts, pad = [], unit["pad"]
@@ -211,7 +211,7 @@ class _Tier:
         self._found = found
         self._starts = np.array([a.start for a in found])
         self._ends = np.maximum.accumulate([a.stop for a in found])
-        self.span = (found[0].start, float(self._ends[-1]))
+        self.span = found[0].start, float(self._ends[-1])
 
     def target(self, start: float, stop: float, average: bool) -> tuple[Label | None, float]:
         """The window's label (or mean) and how many seconds of it are annotated at all."""
