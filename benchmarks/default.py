@@ -108,7 +108,7 @@ def examine(
     whole = fit(recipe, out / name, **options)
     metric, one, noisy, constant = scored(evaluate(whole, cache=cache, draws=DRAWS))
     dedicated: dict[Subset, Score] = {}
-    for variant in variants_of(recipe, list(whole.info["modalities"]), without=True):
+    for variant in variants_of(recipe, list(whole.info.modalities), without=True):
         if variant.kind in kinds:
             variant.recipe.train.seeds = list(seeds or recipe.train.seeds)
             run = fit(variant.recipe, out / f"{name}-{variant.name}", **options)

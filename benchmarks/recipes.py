@@ -32,7 +32,7 @@ def noisy(result: dict[str, Any], level: float, *modalities: str) -> float:
 
 
 def utd_mhad(result: dict[str, Any], run: Run) -> list[dict[str, Any]]:
-    slowest = max(run.done(m)["seconds"] for m in run.members)
+    slowest = max(run.done(m).seconds for m in run.members)
     return [
         target("UTD-MHAD fused, %", 100 * mean(result, "skeleton", "inertial"), ">=", 97.0),
         target("UTD-MHAD skeleton alone, %", 100 * mean(result, "skeleton"), ">=", 94.0),
@@ -51,7 +51,7 @@ def grid_letter(result: dict[str, Any], run: Run) -> list[dict[str, Any]]:
 
 
 def stress(result: dict[str, Any], run: Run) -> list[dict[str, Any]]:
-    streams = list(run.info["modalities"])
+    streams = list(run.info.modalities)
     return [
         target("Stress-Predict, area under ROC, all streams", mean(result, *streams), ">=", 0.80),
         target("Stress-Predict, subsets reported", len(result["subsets"]), "==", 2 ** len(streams) - 1),

@@ -40,8 +40,8 @@ def figures(run: Run, result: dict[str, Any]) -> dict[str, float]:
     return {
         "mean": 100 * score["mean"],
         "sd": 100 * (score["sd"] or 0.0),
-        "seconds": max(sum(one["log"]["processor_seconds"]) for one in done),
-        "parameters": done[0]["parameters"],
+        "seconds": max(sum(one.log["processor_seconds"]) for one in done),
+        "parameters": done[0].parameters,
     }
 
 

@@ -92,7 +92,7 @@ def test_every_variant_is_a_run_that_never_saw_the_test_part(
         assert run.finished == run.members
         assert [m.name for m in run.members] == ["seed0-tune1", "seed0-tune2"]
         assert run.recipe.train == small.train
-        seen = {r for fold in run.info["folds"] for side in ("train", "valid", "test") for r in fold[side]}
+        seen = {r for fold in run.info.folds for side in ("train", "valid", "test") for r in getattr(fold, side)}
         assert not seen & held_back
         assert len(seen) == 32
     assert (result["items"], result["groups"], result["not_looked_at"]) == (32, 8, 8)

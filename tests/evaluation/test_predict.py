@@ -44,7 +44,7 @@ def places(rows: list[dict]) -> list[tuple[str, float, float]]:
 
 
 def test_prediction_looks_at_the_examples_that_training_saw(segments_run: Run, tmp_path: Path) -> None:
-    manifest = Path(segments_run.info["corpus"])
+    manifest = Path(segments_run.info.corpus)
     rows = predict(segments_run, [manifest], cache=tmp_path)
     trained = find_items(Corpus(manifest), UNIT).items
     assert places(rows) == [(i.recording, i.start, i.stop) for i in trained]
@@ -52,7 +52,7 @@ def test_prediction_looks_at_the_examples_that_training_saw(segments_run: Run, t
 
 
 def test_a_segment_outside_the_recording_is_an_error(segments_run: Run, tmp_path: Path) -> None:
-    manifest = Path(segments_run.info["corpus"])
+    manifest = Path(segments_run.info.corpus)
     with pytest.raises(DataError, match=r"segment 15 to 19 s.*measured from 0 to 10 s"):
         predict(segments_run, [manifest], cache=tmp_path, segments=[(15, 19)])
     with pytest.raises(DataError, match="segment 3 to 3 s"):

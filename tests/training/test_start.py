@@ -56,11 +56,11 @@ def begun(recipe: Recipe, folder: Path) -> tuple[Any, Any, list[str], Experiment
 
 
 def test_a_run_without_labels_learns_and_answers_with_embeddings(pretrained: Run, tmp_path: Path) -> None:
-    log = pretrained.done(pretrained.members[0])["log"]
+    log = pretrained.done(pretrained.members[0]).log
     assert len(log["train_loss"]) == len(log["valid_loss"]) == 3
     assert log["train_loss"][-1] < log["train_loss"][0]
-    assert pretrained.info["items"] == 48
-    (row, *_) = predict(pretrained, [pretrained.info["corpus"]], cache=tmp_path / "cache")
+    assert pretrained.info.items == 48
+    (row, *_) = predict(pretrained, [pretrained.info.corpus], cache=tmp_path / "cache")
     assert len(row["embedding"]) == 4
     with pytest.raises(ConfigError, match="Fine-tune it"):
         evaluate(pretrained, cache=tmp_path / "cache")
@@ -73,7 +73,7 @@ def test_groups_of_the_corpus_reach_the_loss(tiny_recipe: Path, tmp_path: Path) 
         run = fit(recipe, tmp_path / name, cache=tmp_path / "cache", quiet=True)
         done = run.done(run.members[0])
         logs.append(done["log"]["train_loss"])
-        assert len(set(done["targets"])) == len({g // 4 for g in (int(r[1:]) for r in run.info["folds"][0]["train"])})
+        assert len(set(done.targets)) == len({g // 4 for g in (int(r[1:]) for r in run.info.folds[0].train)})
     assert logs[0] != logs[1]
 
 
@@ -121,7 +121,7 @@ def test_what_is_frozen_stays_as_it_was_while_the_rest_learns(
     model, source = run.model(run.members[0]), pretrained.model(pretrained.members[0])
     for mine, its in zip(model.encoders.state_dict().values(), source.encoders.state_dict().values()):
         assert torch.equal(mine, its)
-    log = run.done(run.members[0])["log"]
+    log = run.done(run.members[0]).log
     assert log["train_loss"][-1] < log["train_loss"][0]
 
 
@@ -146,11 +146,11 @@ def test_a_tuned_run_says_what_it_came_from_and_refuses_another(
 ) -> None:
     recipe, cache = tuned(tiny_recipe, pretrained), tmp_path / "cache"
     run = fit(recipe, tmp_path / "run", cache=cache, quiet=True)
-    (record,) = run.info["from"]["members"].values()
+    (record,) = run.info.start["members"].values()
     assert record["member"] == pretrained.members[0].name
     assert len(record["sha256"]) == 64
-    assert run.done(run.members[0])["copied"] == ["left", "right", ""]
-    assert fit(recipe, tmp_path / "run", cache=cache, quiet=True).info["from"] == run.info["from"]
+    assert run.done(run.members[0]).copied == ["left", "right", ""]
+    assert fit(recipe, tmp_path / "run", cache=cache, quiet=True).info.start == run.info.start
     fit(
         load_recipe(tiny_recipe, [*PRETRAIN, "train.seeds=[5]"]),
         pretrained.folder,

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
     members = {m.name: run.done(m) for m in run.members}
-    facts = {name: {k: d[k] for k in ("seconds", "parameters")} for name, d in members.items()}
+    facts = {name: {"seconds": d.seconds, "parameters": d.parameters} for name, d in members.items()}
     lines = [f"{name}: {f['parameters']:,} parameters, {f['seconds']:.0f} s" for name, f in facts.items()]
     labelled = run.model(run.members[0]).task.labelled
     then = f"next: plait evaluate {out}" if labelled else f"next: another recipe with model: {{from: {out}}}"

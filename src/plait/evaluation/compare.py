@@ -26,10 +26,10 @@ from plait.progress import Progress
 from plait.recipe import Recipe, dump_recipe
 from plait.streams.clock import Grid
 from plait.streams.items import split_items
+from plait.training.claim import claim, locked
 from plait.training.data import ItemData
 from plait.training.experiment import Experiment, Features, open_corpus
-from plait.training.fit import claim
-from plait.training.run import Run
+from plait.training.run import Done, Run
 
 __all__ = ["Candidates", "compare"]
 
@@ -91,13 +91,34 @@ def compare(
         DataError: the corpus is not usable as the recipe says, or nothing could be trained to its end.
     """
     folder = Path(out)
+    with locked(folder):
+        variants, base, folders = _claimed(recipe, folder, candidates, overwrite)
+        return _compared(recipe, variants, base, folders, Store(cache), jobs, cluster, progress)
+
+
+def _claimed(
+    recipe: Recipe, folder: Path, candidates: Candidates, overwrite: bool
+) -> tuple[list[Variant], Experiment, dict[str, Path]]:
+    """What is to be trained, each variant a run in a folder of its own."""
     base = _opened(recipe, folder, candidates.tune)
     wanted = variants_of(
         base.recipe, base.modalities, fusions=candidates.fusions, without=candidates.without, only=candidates.only
     )
     folders = {v.name: folder / "variants" / v.name for v in wanted}
     _claim_all(wanted, folders, base, overwrite)
-    store = Store(cache)
+    return wanted, base, folders
+
+
+def _compared(
+    recipe: Recipe,
+    wanted: Sequence[Variant],
+    base: Experiment,
+    folders: Mapping[str, Path],
+    store: Store,
+    jobs: int,
+    cluster: str | None,
+    progress: Progress | None,
+) -> dict[str, Any]:
     features = base.prepare(store, pack=True, jobs=jobs, cluster=cluster, progress=progress)
     todo, total = unfinished(folders)
     place = Place(str(base.corpus.path.resolve()), base.corpus.allow_outside, str(store.folder.resolve()))
@@ -190,19 +211,19 @@ class _Examination:
         done = [run.done(member) for member in run.members]
         one = self._examined(variant, run, 0)
         return {
-            "parameters": done[0]["parameters"],
+            "parameters": done[0].parameters,
             "train_seconds": float(np.mean([_trained(d) for d in done])),
             "item_seconds": float(np.median(self.seconds[variant.name])),
             "step_bytes": step_bytes(one.model, one.data, variant.recipe.train.batch),
         }
 
 
-def _trained(done: Mapping[str, Any]) -> float:
+def _trained(done: Done) -> float:
     """Processor seconds of a member's epochs, however often it was cut off.
 
     By the median epoch: in the first ones the first member of a fold makes noisy copies, which the others then find.
     """
-    seconds = done["log"]["processor_seconds"]
+    seconds = done.log["processor_seconds"]
     return float(np.median(seconds) * len(seconds))
 
 

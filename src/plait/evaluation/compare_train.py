@@ -5,7 +5,7 @@ A member that fails costs itself only; one whose process dies is tried once more
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class Job:
         return f"{self.variant} {self.member.name}"
 
 
-def unfinished(folders: dict[str, Path]) -> tuple[list[Job], int]:
+def unfinished(folders: Mapping[str, Path]) -> tuple[list[Job], int]:
     """The members of runs (folders by variant) that are not trained to their end, and how many members there are."""
     runs = {name: Run(folder) for name, folder in folders.items()}
     todo = [

@@ -23,6 +23,7 @@ from plait.training.data import FeatureSource, ItemData, Swapped, loader
 from plait.training.experiment import Experiment, Features
 from plait.training.noisy import NoisyFeatures
 from plait.training.run import Member, Run
+from plait.training.sides import Sides
 
 __all__ = ["Examined", "evaluate", "restricted", "score_subsets"]
 
@@ -66,6 +67,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Score every finished member on its test part, or on the whole of another corpus.
 
+    The test part is that which the run was begun with, whatever the corpus says now.
+
     Args:
         run: see `plait.fit`.
         cache: where prepared features are kept.
@@ -74,54 +77,83 @@ def evaluate(
         progress: told of features being prepared, and of members scored.
 
     Returns:
-        The evaluation as JSON: subsets, intervals, baseline, confusion, calibration, robustness.
+        The evaluation as JSON: subsets, intervals, baseline, confusion, calibration, robustness; under ``unfinished``
+        the members that are not trained yet, under ``data.new`` how many examples came after the run was begun.
 
     Raises:
-        DataError: the run is not finished, or the other corpus has none of its streams.
+        DataError: no member is finished, the run's examples have changed since it was begun (the message says which
+            and how), or the other corpus has none of its streams.
     """
-    if run.finished != run.members:
-        missing = [m.name for m in run.members if m not in run.finished]
-        raise DataError(f"{run.folder}: {', '.join(missing)} not trained yet. Go on with: plait fit")
-    experiment = _experiment(run, corpus)
+    members = _whole_seeds(run)
+    experiment, new = _experiment(run, corpus)
     store = Store(cache)
-    features = experiment.prepare(store, {i.recording for i in _all_items(experiment, corpus)}, progress=progress)
+    wanted = {i.recording for i in _all_items(experiment, corpus, members)}
+    features = experiment.prepare(store, wanted, progress=progress)
     outputs, noise, missing = [], [], []
-    for i, member in enumerate(run.members):
+    for i, member in enumerate(members):
         if progress:
-            progress(i, len(run.members), member.name)
+            progress(i, len(members), member.name)
         one = Examined(run, member, experiment, store, features, elsewhere=corpus is not None)
         outputs.append(one.output())
         noise += one.noise()
         missing += one.missing()
     if progress:
-        progress(len(run.members), len(run.members), "")
-    first = run.model(run.members[0])
+        progress(len(members), len(members), "")
+    first = run.model(members[0])
     result = summarise(first.task, outputs, draws=draws or run.recipe.evaluate.draws)
     result["run"], result["corpus"] = run.folder.name, experiment.corpus.path.name
     result["robustness"] = {"noise": _mean(noise), "missing": _mean(missing)}
-    result["training"] = {"seeds": [_curve(run, m, first.task.main_metric) for m in run.members]}
+    result["training"] = {"seeds": [_curve(run, m, first.task.main_metric) for m in members]}
     result["recipe_yaml"] = dump_recipe(run.recipe)
-    result["data"] = _data_section(experiment)
+    result["data"] = {**_data_section(experiment), "new": new}
+    result["unfinished"] = [m.name for m in run.members if m not in members]
     return result
+
+
+def _whole_seeds(run: Run) -> list[Member]:
+    """The finished members of the seeds whose folds are all finished: only these answer for every example."""
+    todo = [m for m in run.members if m not in run.finished]
+    found = [m for m in run.members if m.seed not in {t.seed for t in todo}]
+    if not found:
+        names = ", ".join(m.name for m in todo)
+        raise DataError(f"{run.folder}: no seed is trained to its end ({names} not yet). Go on with: plait fit")
+    return found
 
 
 def _curve(run: Run, member: Member, metric: str) -> dict[str, Any]:
     """A member's epochs, as the report draws them."""
-    log = run.done(member)["log"]
+    log = run.done(member).log
     return {"member": member.name, **log, "valid": log.get(f"valid_{metric}")}
 
 
-def _experiment(run: Run, corpus: str | Path | None) -> Experiment:
+def _experiment(run: Run, corpus: str | Path | None) -> tuple[Experiment, int]:
+    """The run's recipe met with its corpus, or with another; how many of the examples the run does not know."""
     recipe = run.recipe
     if corpus is None:
-        return Experiment.of(recipe, Corpus(run.info["corpus"], allow_outside=run.info["allow_outside"]))
+        return _own_experiment(run)
     other = Corpus(corpus, allow_outside=recipe.allow_outside)
     there = {name for entry in other.entries for name in entry.streams}
-    kept = [m for m, s in run.info["modalities"].items() if s in there]
+    kept = [m for m, s in run.info.modalities.items() if s in there]
     if not kept:
-        wanted = ", ".join(run.info["modalities"].values())
+        wanted = ", ".join(run.info.modalities.values())
         raise DataError(f"{corpus}: has none of the run's streams ({wanted}); it has {', '.join(sorted(there))}.")
-    return Experiment.of(restricted(recipe, kept), other, split=False)
+    return Experiment.of(restricted(recipe, kept), other, split=False), 0
+
+
+def _own_experiment(run: Run) -> tuple[Experiment, int]:
+    kept = Sides.read(run.folder)
+    if kept is None:
+        raise DataError(f"{run.folder}: the examples that it was trained on are not kept with it. Fit it anew.")
+    corpus = Corpus(run.info.corpus, allow_outside=run.info.allow_outside)
+    experiment = Experiment.of(run.recipe, corpus, split=False)
+    now = Sides.of(corpus, experiment.items.items, [])
+    if changes := kept.changes(now):
+        raise DataError(
+            f"{run.folder}: {corpus.path} has changed since this run was begun: {'; '.join(changes)}. What it was "
+            "trained on can no longer be told from what it is to be scored on. Undo the change, or fit anew."
+        )
+    experiment.folds = kept.folds()
+    return experiment, kept.added(now)
 
 
 def restricted(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
@@ -140,17 +172,23 @@ def restricted(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
     return own
 
 
-def _all_items(experiment: Experiment, corpus: Any) -> list[Item]:
+def _all_items(experiment: Experiment, corpus: Any, members: Sequence[Member]) -> list[Item]:
     if corpus is not None:
         return experiment.items.items
-    return [i for fold in experiment.folds for i in fold.test]
+    return [i for fold in experiment.folds if fold.name in {m.fold for m in members} for i in fold.test]
 
 
 def _data_section(experiment: Experiment) -> dict[str, Any]:
     recordings = {i.recording for i in experiment.items.items}
     entries = [e for e in experiment.corpus.entries if e.id in recordings]
     lacking = {m: sum(s not in e.streams for e in entries) for m, s in experiment.streams.items()}
-    return {"recordings": len(entries), "dropped": experiment.items.dropped, "missing_streams": lacking}
+    known = [{i.group for i in fold.test} & {i.group for i in fold.train} for fold in experiment.folds]
+    return {
+        "recordings": len(entries),
+        "dropped": experiment.items.dropped,
+        "missing_streams": lacking,
+        "seen_groups": len(set().union(*known)),
+    }
 
 
 class Examined:
@@ -173,7 +211,7 @@ class Examined:
         self.target = self.model.task.encode([i.target for i in self.items])
         self.modalities = experiment.modalities
         self.elsewhere, self.number = elsewhere, run.members.index(member)
-        self.train = np.asarray(run.done(member)["targets"])
+        self.train = np.asarray(run.done(member).targets)
         self.data = self._data(features)
 
     def _data(self, source: FeatureSource) -> ItemData:

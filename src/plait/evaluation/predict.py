@@ -87,11 +87,11 @@ def _corpus(recipe: Recipe, paths: list[Path], folder: Path) -> Corpus:
 
 def _experiment(run: Run, corpus: Corpus) -> Experiment:
     there = {name for entry in corpus.entries for name in entry.streams}
-    used = {m: s for m, s in run.info["modalities"].items() if s in there}
+    used = {m: s for m, s in run.info.modalities.items() if s in there}
     if not used:
-        wanted = ", ".join(run.info["modalities"].values())
+        wanted = ", ".join(run.info.modalities.values())
         raise DataError(f"the files hold the streams {', '.join(sorted(there)) or 'none'}; the run knows {wanted}.")
-    return Experiment.bare(run.recipe, corpus, used, run.info["features"])
+    return Experiment.bare(run.recipe, corpus, used, run.info.features)
 
 
 def _answers(model: Any, data: ItemData) -> list[dict[str, Any]]:

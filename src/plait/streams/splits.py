@@ -27,6 +27,10 @@ _FORMS: dict[str, dict[str, Any]] = {
 }
 
 
+_ANY: dict[str, Any] = {"tune": 0, "subject_dependent": False}
+"""What may stand beside each form."""
+
+
 @dataclass(frozen=True)
 class Fold:
     """One division of the items; each item's ``split`` is the side that it stands on.
@@ -60,13 +64,15 @@ def full_split(spec: Mapping[str, Any]) -> dict[str, Any]:
     {'folds': 3, 'by': 'group', 'valid': 0.0, 'salt': ''}
     """
     form = _form(spec)
-    known = {**_FORMS[form], "tune": 0} if "tune" in spec else _FORMS[form]
+    known = {**_FORMS[form], **{key: value for key, value in _ANY.items() if key in spec}}
     problems = [f"split.{k}: a split by {form} has no such option. {suggest(k, known)}" for k in spec if k not in known]
     full = {**known, **{k: v for k, v in spec.items() if k in known}}
     problems += _list_problems(full) if form == "lists" else _share_problems(full)
     if form == "folds" and not (type(full["folds"]) is int and full["folds"] >= 2):
         problems.append(f"split.folds: got {full['folds']!r}; expected a whole number from 2 up.")
     problems += _tune_problems(form, full.get("tune", 0))
+    if not isinstance(full.get("subject_dependent", False), bool):
+        problems.append(f"split.subject_dependent: got {full['subject_dependent']!r}; expected true or false.")
     for key in ("hash", "by", "salt"):
         if key in full and not isinstance(full[key], str):
             problems.append(f"split.{key}: got {full[key]!r}; expected a text. Put a number in quotes.")
@@ -140,6 +146,9 @@ def split_items(items: list[Item], corpus: Corpus, spec: Mapping[str, Any]) -> l
 
     KEY is ``group``, ``id``, or the name of a label or meta field of the recordings.
 
+    ``subject_dependent: true`` beside any of them: a group may stand on two sides, as in protocols that test on people
+    whom the model was trained on. Groups still make the intervals; the evaluation says that they are known.
+
     ``tune: K`` beside any but the last: to choose by, without a look at the test part. It becomes K folds of the
     training part alone, each of which is tested on groups that it was not trained on.
 
@@ -154,7 +163,8 @@ def split_items(items: list[Item], corpus: Corpus, spec: Mapping[str, Any]) -> l
     else:
         values = _values(items, corpus, full["hash" if form == "hash" else "by"], form)
         folds = {"lists": _of_lists, "hash": _of_hash, "folds": _of_folds}[form](items, values, full, corpus)
-    raise_all(DataError, [p for fold in folds for p in _crossing(fold)])
+    if not full.get("subject_dependent"):
+        raise_all(DataError, [p for fold in folds for p in _crossing(fold)])
     raise_all(DataError, [p for fold in folds for p in _empty(fold, full)])
     if full.get("tune"):
         return _tuning(folds[0], full["tune"])
@@ -313,7 +323,8 @@ def _crossing(fold: Fold) -> list[str]:
             if other.split != item.split and item.group not in problems:
                 problems[item.group] = (
                     f"split: group {item.group!r} stands on two sides ({other.recording!r} in {other.split}, "
-                    f"{item.recording!r} in {item.split}). Split by group, or import without this group."
+                    f"{item.recording!r} in {item.split}). Split by group, or "
+                    "say split.subject_dependent: true if the protocol tests on groups that it trains on."
                 )
     return list(problems.values())
 

@@ -30,14 +30,14 @@ Found = tuple[NDArray[np.float32], Clock]
 __all__ = ["Experiment", "Features", "open_corpus", "task_and_unit"]
 
 
-def open_corpus(recipe: Recipe, folder: Path) -> Corpus:
-    """The corpus of a recipe; raw folders are imported once, into the run's own manifest.
+def open_corpus(recipe: Recipe, folder: Path, name: str = "manifest.jsonl") -> Corpus:
+    """The corpus of a recipe; raw folders are imported once, into the run's own manifest of that name.
 
     Raises:
         DataError: there is no such corpus, or nothing in the folder could be understood.
     """
     if isinstance(recipe.corpus, CorpusPlan):
-        manifest = folder / "manifest.jsonl"
+        manifest = folder / name
         if not manifest.exists():
             import_folder(recipe.corpus.folder, out=manifest, options=recipe.corpus.options)
         return Corpus(manifest, allow_outside=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import plait
 from plait.atomic import write_text
 from plait.errors import ConfigError, DataError
 from plait.features.scale import fit_scale
@@ -25,18 +22,20 @@ from plait.features.store import Store
 from plait.model import Model, default_encoder
 from plait.parts import build, find
 from plait.progress import Progress
-from plait.recipe import Recipe, dump_recipe, parse_recipe
+from plait.recipe import Recipe
 from plait.streams.items import Fold
 from plait.tasks import Task
 from plait.training.balance import fit_balance
+from plait.training.claim import claim, locked
 from plait.training.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.held_out import can_hold_out, hold_out
 from plait.training.noisy import noisy_sources
-from plait.training.run import Member, Run
-from plait.training.start import OPTIONS, Start, check_unchanged
+from plait.training.run import Member, Run, digest_of, held_out_name
+from plait.training.sides import Sides
+from plait.training.start import OPTIONS, Start
 
-__all__ = ["claim", "fit", "train_held_out", "train_member"]
+__all__ = ["fit", "train_held_out", "train_member"]
 
 FACTORS = "factors.json"
 """What a held-out model found of how far its heads are to be trusted."""
@@ -66,17 +65,19 @@ def fit(
         progress: told of the features being prepared.
 
     Raises:
-        ConfigError: ``out`` holds the run of another recipe.
+        ConfigError: ``out`` holds the run of another recipe (the message names the keys that differ), or files that
+            are not a run's; the corpus has changed since the run was begun; another process trains it.
         DataError: the corpus is not usable as the recipe says.
     """
     folder = Path(out)
-    experiment = claim(folder, recipe, overwrite=overwrite)
-    experiment.prepare(Store(cache), pack=True, jobs=jobs, progress=progress)
-    run = Run(folder)
-    todo = [m for m in run.members if m not in run.finished]
-    without = {m.fold: m for m in reversed(todo) if _needs_held_out(experiment, _fold(experiment, m))}
-    _each(train_held_out, list(without.values()), folder, cache, jobs, quiet)
-    _each(train_member, todo, folder, cache, jobs, quiet)
+    with locked(folder):
+        experiment = claim(folder, recipe, overwrite=overwrite)
+        experiment.prepare(Store(cache), pack=True, jobs=jobs, progress=progress)
+        run = Run(folder)
+        todo = [m for m in run.members if m not in run.finished]
+        without = {m.fold: m for m in reversed(run.members) if _needs_held_out(experiment, _fold(experiment, m))}
+        _each(train_held_out, list(without.values()) if todo else [], folder, cache, jobs, quiet)
+        _each(train_member, todo, folder, cache, jobs, quiet)
     return Run(folder)
 
 
@@ -98,73 +99,6 @@ def _each(
             work(str(folder), member, str(cache), quiet)
 
 
-def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *, overwrite: bool = False) -> Experiment:
-    """Make a folder the run of a recipe, all that is known before anything is trained; or find that it is already.
-
-    Args:
-        folder, recipe, overwrite: as for `fit`.
-        experiment: the recipe met with its corpus, where that is known already.
-
-    Raises:
-        ConfigError: it holds the run of another recipe.
-        DataError: the corpus is not usable as the recipe says.
-    """
-    _claim(folder, recipe, overwrite)
-    experiment = experiment or Experiment.of(recipe, open_corpus(recipe, folder))
-    members = [Member(seed, fold.name) for seed in recipe.train.seeds for fold in experiment.folds]
-    _write_info(folder, experiment, members)
-    return experiment
-
-
-def _claim(folder: Path, recipe: Recipe, overwrite: bool) -> None:
-    """Take the folder for this recipe, or find it taken by another."""
-    text, held = dump_recipe(recipe), folder / "recipe.yaml"
-    # compared as recipes, not as texts: a default that is new since then makes no other recipe
-    if held.exists() and parse_recipe(held.read_text(encoding="utf-8"), source=str(held)) != recipe:
-        if not overwrite:
-            raise ConfigError(f"{folder}: holds the run of another recipe. Choose another --out, or give --overwrite.")
-        shutil.rmtree(folder)
-    elif overwrite and held.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not held.exists():
-        write_text(held, text)
-
-
-def _write_info(folder: Path, experiment: Experiment, members: Sequence[Member]) -> None:
-    info = {
-        "plait": plait.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "corpus": str(experiment.corpus.path.resolve()),
-        "allow_outside": experiment.corpus.allow_outside,
-        "members": [vars(m) for m in members],
-        "modalities": experiment.streams,
-        "features": experiment.features,
-        "items": len(experiment.items.items),
-        "dropped": experiment.items.dropped,
-        "folds": [
-            {
-                "name": f.name,
-                **{p: sorted({i.recording for i in getattr(f, p)}) for p in ("train", "valid", "test")},
-            }
-            for f in experiment.folds
-        ],
-    }
-    start = Start.of(experiment.recipe)
-    if start is not None:
-        info["from"] = start.record(members)
-        check_unchanged(folder, _held(folder).get("from"), info["from"])
-    write_text(folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
-
-
-def _held(folder: Path) -> dict[str, Any]:
-    """What ``run.json`` said before."""
-    held = folder / "run.json"
-    found: dict[str, Any] = json.loads(held.read_text(encoding="utf-8")) if held.exists() else {}
-    return found
-
-
 def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> None:
     """Train one member of a claimed run to its end, from its checkpoint where it has one."""
     run = Run(run_folder)
@@ -173,9 +107,11 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
     started = time.monotonic()
     trained = _train(experiment, fold, features, member, Store(cache), place, quiet)
     if _needs_held_out(experiment, fold):
+        train_held_out(run_folder, member, cache, quiet)
         trained.model.set_factors(_read_factors(_held_out_folder(run, member) / FACTORS))
     trained.model.save(place)
     done = {
+        "recipe": digest_of(run.recipe),
         "targets": trained.targets.tolist(),
         "log": trained.log,
         "seconds": round(time.monotonic() - started, 1),
@@ -219,7 +155,7 @@ def _needs_held_out(experiment: Experiment, fold: Fold) -> bool:
 
 
 def _held_out_folder(run: Run, member: Member) -> Path:
-    return run.folder / ("held-out" + (f"-{member.fold}" if member.fold else ""))
+    return run.folder / held_out_name(member.fold)
 
 
 def _fold(experiment: Experiment, member: Member) -> Fold:
@@ -229,6 +165,9 @@ def _fold(experiment: Experiment, member: Member) -> Fold:
 def _opened(run: Run, store: Store) -> tuple[Experiment, Features]:
     torch.set_num_threads(run.recipe.train.threads)
     experiment = Experiment.of(run.recipe, open_corpus(run.recipe, run.folder))
+    sides = Sides.read(run.folder)
+    if sides is not None:  # what the run was begun with, whatever has become of the corpus since
+        experiment.folds = sides.folds()
     return experiment, experiment.prepare(store, pack=True)
 
 
@@ -270,9 +209,7 @@ def _train(
     if plan.train.stop == "early" and not fold.valid:
         raise ConfigError("train.stop: early needs a validation part. Give split.valid, or stop: last.")
     valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
-    log = train_model(
-        place, model, train_data, valid, train=plan.train, augment=plan.augment, seed=member.seed, quiet=quiet
-    )
+    log = train_model(place, model, train_data, valid, recipe=plan, seed=member.seed, quiet=quiet)
     if valid is not None and _calibrates(experiment):
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_balance(model, views, shares, ranking=ranking)

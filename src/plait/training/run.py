@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plait.errors import DataError
 from plait.model import Model
-from plait.recipe import parse_recipe
+from plait.recipe import Recipe, parse_recipe
 
-__all__ = ["Member", "Run"]
+__all__ = ["FORMAT", "Done", "Member", "Run", "RunInfo", "digest_of"]
+
+FORMAT = "plait run 1"
+
+T = TypeVar("T", bound=BaseModel)
+Text = Annotated[str, Field(max_length=4096)]
+
+
+def digest_of(recipe: Recipe) -> str:
+    """SHA-256 of what a recipe says, but for the seeds: more of them can be trained later.
+
+    >>> from plait.recipe import parse_recipe
+    >>> one, two = (parse_recipe(f"{{corpus: m, task: classify, train: {{seeds: [{s}]}}}}") for s in (1, 2))
+    >>> digest_of(one) == digest_of(two)
+    True
+    """
+    plain = recipe.model_dump(by_alias=True, mode="json")
+    plain["train"].pop("seeds")
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -26,6 +48,63 @@ class Member:
         return f"seed{self.seed}" + (f"-{self.fold}" if self.fold else "")
 
 
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
+
+
+class _Member(_Strict):
+    seed: int = Field(ge=0, lt=2**32)
+    fold: str = Field(pattern=r"^(fold\d{1,4}|tune\d{1,4})?$")
+
+
+class _Fold(_Strict):
+    name: Text
+    train: list[str]
+    valid: list[str]
+    test: list[str]
+
+
+class RunInfo(_Strict):
+    """``run.json``: what is known of a run before anything is trained."""
+
+    format: Literal["plait run 1"]
+    recipe: Text
+    examples: Text
+    plait: Text
+    torch: Text
+    python: Text
+    corpus: Text
+    imported: bool
+    allow_outside: bool
+    members: list[_Member]
+    modalities: dict[str, str]
+    features: dict[str, dict[str, Any]]
+    items: int = Field(ge=0)
+    dropped: dict[str, int]
+    folds: list[_Fold]
+    start: dict[str, Any] | None = Field(None, alias="from")
+
+    @property
+    def held_out(self) -> list[str]:
+        """Names of the folders in which models of the folds without a validation part are trained."""
+        return [held_out_name(f.name) for f in self.folds]
+
+
+class Done(_Strict):
+    """``done.json``: what is known of a member that is trained to its end."""
+
+    recipe: Text
+    targets: list[int] | list[float]
+    log: dict[str, list[Annotated[float, Field(allow_inf_nan=True)]]]
+    seconds: float = Field(ge=0)
+    parameters: int = Field(ge=0)
+    copied: list[str] | None = None
+
+
+def held_out_name(fold: str) -> str:
+    return "held-out" + (f"-{fold}" if fold else "")
+
+
 class Run:
     """A run on disk: the recipe with all defaults, what was split how, and the trained members.
 
@@ -33,22 +112,47 @@ class Run:
         folder: where `fit` wrote it.
 
     Raises:
-        DataError: there is no run, or it is not finished.
+        DataError: there is no run, or its files are damaged.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        if not (self.folder / "run.json").is_file():
+            raise DataError(f"{self.folder}: is not a plait run. Make one with: plait fit RECIPE")
+        self.info = _read(self.folder / "run.json", RunInfo, "Make a run with: plait fit RECIPE")
         try:
             text = (self.folder / "recipe.yaml").read_text(encoding="utf-8")
-            self.info: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{self.folder}: is not a plait run ({error}). Make one with: plait fit RECIPE") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{self.folder}: is not a whole run ({error}). Fit again into another folder.") from error
         self.recipe = parse_recipe(text, source=str(self.folder / "recipe.yaml"))
-        self.members = [Member(**m) for m in self.info["members"]]
+        if digest_of(self.recipe) != self.info.recipe:
+            raise DataError(
+                f"{self.folder}: recipe.yaml is not the recipe that this run was made by. Put it back, or fit it anew."
+            )
+        self.members = [Member(m.seed, m.fold) for m in self.info.members]
+
+    @staticmethod
+    def is_run(folder: Path) -> bool:
+        """Whether a folder bears the mark of a run."""
+        try:
+            found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return False
+        return isinstance(found, dict) and found.get("format") == FORMAT
 
     @property
     def finished(self) -> list[Member]:
         return [m for m in self.members if (self.folder / m.name / "done.json").exists()]
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything is trained: a member, to its end or to a checkpoint."""
+        places = [self.folder / n for n in (*self.info.held_out, *(m.name for m in self.members))]
+        return any((p / "done.json").exists() or (p / "checkpoints").exists() for p in places)
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest_of(self.recipe)
 
     def model(self, member: Member) -> Model:
         """A trained member.
@@ -60,7 +164,25 @@ class Run:
             raise DataError(f"{self.folder}: {member.name} is not trained to its end. Go on with: plait fit")
         return Model.load(self.folder / member.name)
 
-    def done(self, member: Member) -> dict[str, Any]:
-        """What is known of a trained member: its epoch ``log`` by column, ``seconds``, ``parameters``, ``targets``."""
-        found: dict[str, Any] = json.loads((self.folder / member.name / "done.json").read_text(encoding="utf-8"))
+    def done(self, member: Member) -> Done:
+        """What is known of a trained member: its epoch ``log`` by column, ``seconds``, ``parameters``, ``targets``.
+
+        Raises:
+            DataError: the file is damaged, or of another recipe.
+        """
+        path = self.folder / member.name / "done.json"
+        found = _read(path, Done, "Delete it and go on with: plait fit")
+        if found.recipe != self._digest:
+            raise DataError(f"{path}: was trained by another recipe. Delete its folder and go on with: plait fit")
         return found
+
+
+def _read(path: Path, kind: type[T], do: str) -> T:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). {do}") from error
+    except (ValidationError, RecursionError) as error:
+        problems = error.errors() if isinstance(error, ValidationError) else []
+        told = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in problems[:5]]
+        raise DataError(f"{path}: is damaged or of another version ({'; '.join(told) or error}). {do}") from error

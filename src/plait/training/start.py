@@ -97,8 +97,8 @@ class Start:
         return str(self.run.folder)
 
     def _check_apart(self, source: Member, fold: Fold) -> None:
-        theirs = next(f for f in self.run.info["folds"] if f["name"] == source.fold)
-        both = sorted({i.recording for i in fold.test} & set(theirs["train"]))
+        theirs = next(f for f in self.run.info.folds if f.name == source.fold)
+        both = sorted({i.recording for i in fold.test} & set(theirs.train))
         if both:
             raise DataError(
                 f"model.from: {self._place} was trained on {len(both)} recordings that this recipe tests on, "
@@ -110,7 +110,7 @@ class Start:
             "width of tokens (model.dim)": (model.dim, other.dim),
             "features": (model.dims[modality], other.dims[modality]),
             "encoder": (model.describe()["encoders"][modality], other.describe()["encoders"][modality]),
-            "feature": (experiment.features[modality], self.run.info["features"][modality]),
+            "feature": (experiment.features[modality], self.run.info.features[modality]),
             "level, rate": (_shape(experiment.recipe, modality), _shape(self.run.recipe, modality)),
         }
         return [

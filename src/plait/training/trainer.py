@@ -15,11 +15,13 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from plait.errors import DataError
 from plait.model import Model
-from plait.recipe import Augment, Train
+from plait.recipe import Recipe
 from plait.training.checkpoint import SafeCheckpoints, read_tree
 from plait.training.data import ItemData, loader
 from plait.training.module import TrainingModule
+from plait.training.run import digest_of
 
 __all__ = ["train_model"]
 
@@ -27,8 +29,8 @@ __all__ = ["train_model"]
 class _History(Callback):
     """The numbers of each epoch in ``log.csv``, and in the checkpoint, so that a resumed log is whole."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, recipe: str) -> None:
+        self.path, self.recipe = path, recipe
         self.rows: dict[str, list[float]] = {}
         self.started = 0.0
 
@@ -45,9 +47,13 @@ class _History(Callback):
             csv.writer(out).writerows([self.rows.keys(), *zip(*self.rows.values())])
 
     def state_dict(self) -> dict[str, Any]:
-        return {"log": {k: list(v) for k, v in self.rows.items()}}
+        return {"recipe": self.recipe, "log": {k: list(v) for k, v in self.rows.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict.get("recipe") != self.recipe:
+            raise DataError(
+                f"{self.path.parent}: its checkpoint is of another recipe. Delete the folder to train this member anew."
+            )
         self.rows = state_dict["log"]
 
 
@@ -65,8 +71,7 @@ def train_model(
     data: ItemData,
     valid: ItemData | None,
     *,
-    train: Train,
-    augment: Augment,
+    recipe: Recipe,
     seed: int,
     quiet: bool,
 ) -> dict[str, list[float]]:
@@ -74,13 +79,13 @@ def train_model(
 
     With ``stop: early`` the model ends as its best epoch by the task's main metric on ``valid``.
     """
-    dims, epochs = model.dims, train.epochs_for(len(data))
-    train = train.model_copy(update={"epochs": epochs})
+    dims, epochs = model.dims, recipe.train.epochs_for(len(data))
+    train = recipe.train.model_copy(update={"epochs": epochs})
     steps = -(-len(data) // train.batch) * epochs + 1
-    module = TrainingModule(model, train, augment, seed=seed, steps=steps, regular=data.regular())
+    module = TrainingModule(model, train, recipe.augment, seed=seed, steps=steps, regular=data.regular())
     batches = loader(data, dims, batch=train.batch, seed=seed, epoch=module.epoch_now)
     checks = None if valid is None else loader(valid, dims, batch=train.batch)
-    history, early = _History(folder / "log.csv"), train.stop == "early"
+    history, early = _History(folder / "log.csv", digest_of(recipe)), train.stop == "early"
     keep = _checkpoints(folder, model, early)
     callbacks: list[Callback] = [history, keep, _Stop()]
     if early:

@@ -1,0 +1,169 @@
+"""The sides of a run: which example stood where when it was trained. Written once, never rewritten.
+
+A corpus goes on living: recordings are added, labels corrected, clocks synchronised, sides swapped in the manifest. A
+run is scored on the examples that it was not trained on, so it keeps them, with what each was made of, and tells what
+has changed since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from plait.atomic import replacing
+from plait.errors import DataError
+from plait.streams.corpus import Corpus, RecordingEntry
+from plait.streams.items import Fold, Item
+
+__all__ = ["FILE", "Sides"]
+
+FILE = "examples.parquet"
+
+SHOWN = 5
+"""Examples that a message names."""
+
+Key = tuple[str, float, float]
+"""An example: recording, start, stop."""
+
+
+class Sides:
+    """The examples of a run, the side of each in every fold, and what their recordings were.
+
+    Args:
+        table: a row an example: ``recording start stop whole target group split``, digests of the recording's
+            ``streams`` (their paths, sizes and clocks), and a column ``side NAME`` a fold.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self._rows: list[dict[str, Any]] = table.to_pylist()
+        self._by_key = {_key(row): row for row in self._rows}
+
+    @classmethod
+    def of(cls, corpus: Corpus, items: Sequence[Item], folds: Sequence[Fold]) -> Sides:
+        """Those of a recipe met with its corpus."""
+        streams = {i: _streams_digest(corpus, corpus.entry(i)) for i in {item.recording for item in items}}
+        columns: dict[str, Any] = {
+            "recording": [i.recording for i in items],
+            "start": [float(i.start) for i in items],
+            "stop": [float(i.stop) for i in items],
+            "whole": [i.whole for i in items],
+            "target": [json.dumps(i.target) for i in items],
+            "group": [i.group for i in items],
+            "split": [i.split for i in items],
+            "streams": [streams[i.recording] for i in items],
+        }
+        for fold in folds:
+            side = {(i.recording, i.start, i.stop): name for name, side in fold.sides.items() for i in side}
+            columns[f"side {fold.name}"] = [side.get((i.recording, i.start, i.stop), "") for i in items]
+        return cls(pa.table(columns))
+
+    @classmethod
+    def read(cls, folder: Path) -> Sides | None:
+        """Those of a run; None where nothing was kept yet.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        path = folder / FILE
+        if not path.exists():
+            return None
+        try:
+            return cls(pq.read_table(path))
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise DataError(f"{path}: is not what a fit wrote ({error}). Start anew with --overwrite.") from error
+
+    def write(self, folder: Path) -> None:
+        """Keep them, atomically."""
+        with replacing(folder / FILE) as part:
+            pq.write_table(self.table, part)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over examples, targets, sides and what the recordings were."""
+        text = json.dumps([self.table.column_names, self._rows], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def items(self) -> list[Item]:
+        return [
+            Item(r["recording"], r["start"], r["stop"], json.loads(r["target"]), r["group"], r["split"], r["whole"])
+            for r in self._rows
+        ]
+
+    def folds(self) -> list[Fold]:
+        """The folds that the run was begun with."""
+        names = [name.removeprefix("side ") for name in self.table.column_names if name.startswith("side ")]
+        return [self._fold(name) for name in names]
+
+    def _fold(self, name: str) -> Fold:
+        sides: dict[str, list[Item]] = {"train": [], "valid": [], "test": [], "": []}
+        for item, row in zip(self.items, self._rows):
+            side = row[f"side {name}"]
+            sides[side].append(replace(item, split=side))
+        return Fold(sides["train"], sides["valid"], sides["test"], name, [], len(sides[""]))
+
+    def added(self, now: Sides) -> int:
+        """How many examples are new."""
+        return len(now._by_key.keys() - self._by_key.keys())
+
+    def changes(self, now: Sides) -> list[str]:
+        """What has changed of these examples, a sentence a kind of change; nothing of new ones."""
+        both = [(row, now._by_key[key]) for key, row in self._by_key.items() if key in now._by_key]
+        gone = [row for key, row in self._by_key.items() if key not in now._by_key]
+        found = [f"{len(gone)} examples are gone, or begin or end elsewhere: {_named(gone)}"] if gone else []
+        for column, what in (
+            ("target", "have another target"),
+            ("split", "stand on another side in the manifest"),
+            ("group", "belong to another group"),
+            ("streams", "have other streams, files or clocks"),
+        ):
+            other = [(a, b) for a, b in both if a[column] != b[column]]
+            tell = _was(column) if column != "streams" else None
+            found += [f"{len(other)} examples {what}: {_named([a for a, _ in other], other, tell)}"] if other else []
+        return found
+
+
+def _was(column: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
+    return lambda a, b: f" ({a[column] or 'none'} -> {b[column] or 'none'})"
+
+
+def _named(
+    rows: Sequence[Mapping[str, Any]],
+    pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]] = (),
+    tell: Callable[[Mapping[str, Any], Mapping[str, Any]], str] | None = None,
+) -> str:
+    names = [
+        (row["recording"] if row["whole"] else f"{row['recording']}@{row['start']:.3f}-{row['stop']:.3f}")
+        + (tell(*pairs[i]) if tell else "")
+        for i, row in enumerate(rows[:SHOWN])
+    ]
+    return ", ".join(names) + (" ..." if len(rows) > SHOWN else "")
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return row["recording"], row["start"], row["stop"]
+
+
+def _streams_digest(corpus: Corpus, entry: RecordingEntry) -> str:
+    """Of paths, sizes of files, clocks and texts; not of what only sync's report says."""
+    plain = entry.model_dump(mode="json", include={"streams"})["streams"]
+    for name, stream in plain.items():
+        stream.pop("sync", None)
+        stream["size"] = _size(corpus, entry.streams[name].path)
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _size(corpus: Corpus, path: str | None) -> int | None:
+    try:
+        full = None if path is None else corpus.folder / path
+        return full.stat().st_size if full is not None and full.is_file() else None
+    except OSError:
+        return None

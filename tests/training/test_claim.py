@@ -1,0 +1,149 @@
+"""A run's folder: marked, locked, and never emptied of what is not plait's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plait.errors import ConfigError, DataError
+from plait.recipe import Recipe, load_recipe
+from plait.training.claim import locked
+from plait.training.fit import fit
+from plait.training.run import Run
+
+QUICK = ["train.epochs=1", "train.balance=false"]
+
+
+def quick(tiny_recipe: Path, *more: str) -> Recipe:
+    return load_recipe(tiny_recipe, [*QUICK, *more])
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_folder_with_a_recipe_in_it_is_not_ours(tiny_recipe: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    study.mkdir()
+    (study / "recipe.yaml").write_text("corpus: raw\ntask: classify\n")
+    (study / "talk.mp4").write_bytes(b"film")
+    before = files(study)
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match=r"holds recipe\.yaml, but is not a run"):
+            fit(quick(tiny_recipe), study, cache=tmp_path / "cache", overwrite=overwrite, quiet=True)
+    assert files(study) == before
+
+
+def test_overwriting_leaves_what_others_put_there(tiny_recipe: Path, tmp_path: Path) -> None:
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    fit(quick(tiny_recipe, "train.seeds=[0, 1]"), run, cache=cache, quiet=True)
+    (run / "notes.txt").write_text("mine")
+    (run / "seed0/figure.png").write_bytes(b"mine")
+    again = fit(quick(tiny_recipe, "train.lr=0.01"), run, cache=cache, overwrite=True, quiet=True)
+    assert [m.name for m in again.members] == ["seed0"]
+    assert (run / "notes.txt").read_text() == "mine"
+    assert (run / "seed0/figure.png").read_bytes() == b"mine"
+    assert not (run / "seed1").exists()
+
+
+def test_a_corpus_that_cannot_be_opened_costs_the_old_run_nothing(tiny_recipe: Path, tmp_path: Path) -> None:
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    fit(quick(tiny_recipe), run, cache=cache, quiet=True)
+    before = files(run)
+    lost = quick(tiny_recipe)
+    lost.corpus = str(tmp_path / "nowhere.jsonl")
+    with pytest.raises(DataError, match="no such manifest"):
+        fit(lost, run, cache=cache, overwrite=True, quiet=True)
+    assert files(run) == before
+
+
+def test_a_corpus_inside_the_run_is_not_overwritten(tiny_recipe: Path, tmp_path: Path) -> None:
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    fit(quick(tiny_recipe), run, cache=cache, quiet=True)
+    inside = quick(tiny_recipe)
+    (run / "data").mkdir()
+    inside.corpus = str(run / "data/manifest.jsonl")
+    with pytest.raises(ConfigError, match="lies inside"):
+        fit(inside, run, cache=cache, overwrite=True, quiet=True)
+
+
+def test_the_message_names_the_keys_that_differ(tiny_recipe: Path, tmp_path: Path) -> None:
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    fit(quick(tiny_recipe), run, cache=cache, quiet=True)
+    with pytest.raises(ConfigError) as error:
+        fit(quick(tiny_recipe, "train.lr=0.5", "fusion=late"), run, cache=cache, quiet=True)
+    assert list(error.value.problems[1:]) == [
+        '  fusion: "concat" there, "late" here',
+        "  train.lr: 0.002 there, 0.5 here",
+    ]
+
+
+def test_two_fits_of_one_run_are_refused_and_a_dead_one_leaves_no_lock(tiny_recipe: Path, tmp_path: Path) -> None:
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    hold = (
+        "import sys, time\nfrom pathlib import Path\nfrom plait.training.claim import locked\n"
+        "with locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", hold, str(run)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match="another process is training this run"):
+            fit(quick(tiny_recipe), run, cache=cache, overwrite=overwrite, quiet=True)
+    holder.kill()
+    holder.communicate()
+    assert fit(quick(tiny_recipe), run, cache=cache, quiet=True).finished
+
+
+def test_a_refused_folder_keeps_no_trace(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="refused"), locked(tmp_path / "new"):
+        raise RuntimeError("refused")
+    assert not (tmp_path / "new").exists()
+
+
+def test_checkpoints_and_members_of_another_recipe_are_not_mixed_in(tiny_recipe: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    one = fit(quick(tiny_recipe), tmp_path / "one", cache=cache, quiet=True)
+    two = fit(quick(tiny_recipe, "train.epochs=3"), tmp_path / "two", cache=cache, quiet=True)
+    done = one.folder / "seed0/done.json"
+    done.write_bytes((two.folder / "seed0/done.json").read_bytes())
+    with pytest.raises(DataError, match="trained by another recipe"):
+        one.done(one.members[0])
+    done.unlink()
+    last = "seed0/checkpoints/last.ckpt"
+    (one.folder / last).write_bytes((two.folder / last).read_bytes())
+    with pytest.raises(DataError, match="checkpoint is of another recipe"):
+        fit(quick(tiny_recipe), one.folder, cache=cache, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("run.json", "{"),
+        ("run.json", '{"format": "plait run 1"}'),
+        ("run.json", '{"format": "plait run 1", "items": 1e400}'),
+        ("run.json", "[" * 100_000),
+        ("recipe.yaml", "corpus: other.jsonl\ntask: classify\n"),
+        ("seed0/done.json", "{}"),
+        ("seed0/done.json", "\x00"),
+    ],
+)
+def test_damaged_files_of_a_run_are_told(tiny_recipe: Path, tmp_path: Path, name: str, text: str) -> None:
+    run = fit(quick(tiny_recipe), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+    (run.folder / name).write_text(text)
+    with pytest.raises(DataError, match=name.split("/")[-1]):
+        damaged = Run(run.folder)
+        damaged.done(damaged.members[0])
+
+
+def test_a_member_name_cannot_leave_the_folder(tiny_recipe: Path, tmp_path: Path) -> None:
+    run = fit(quick(tiny_recipe), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+    info = json.loads((run.folder / "run.json").read_text())
+    info["members"] = [{"seed": 0, "fold": "/../../x"}]
+    (run.folder / "run.json").write_text(json.dumps(info))
+    with pytest.raises(DataError, match="members"):
+        Run(run.folder)
