@@ -21,10 +21,15 @@ STALE_S = 3600.0
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     """Gives a name beside ``path`` to write to; at the end of the block that file takes the place of ``path``.
 
     If the block raises, ``path`` stays as it was and the new file is deleted. The folder must exist.
+
+    Args:
+        path: the file.
+        durable: whether it must be on the disk before the block is left, since it marks something as done: so that a
+            power cut leaves no mark without what it stands for.
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "numbers.txt"
@@ -42,18 +47,33 @@ def replacing(path: str | Path) -> Iterator[Path]:
     part = target.with_name(f"{target.name}.{os.urandom(4).hex()}{PART}")
     try:
         yield part
+        if durable:
+            _flush(part)
         os.replace(part, target)
+        if durable:
+            _flush(target.parent)
     finally:
         part.unlink(missing_ok=True)
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file in UTF-8, atomically.
+def _flush(path: Path) -> None:
+    """To the disk; a folder where the system cannot is left to it."""
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: str | Path, text: str, *, durable: bool = False) -> None:
+    """Write a text file in UTF-8, atomically; ``durable``: as for `replacing`.
 
     Raises:
         OSError: as `replacing`.
     """
-    with replacing(path) as part:
+    with replacing(path, durable=durable) as part:
         part.write_text(text, encoding="utf-8")
 
 

@@ -13,17 +13,18 @@ import torch
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from plait.atomic import replacing, write_text
 from plait.encoders.chain import build_encoder, encoder_specs, settled_specs
 from plait.errors import ConfigError, DataError, PlaitError
 from plait.fusion import Fusion, Joint
-from plait.parts import Spec, build, find, full_spec, part_name
+from plait.parts import Spec, build, find, foreign_code, full_spec, part_name
 from plait.tasks import Task
 from plait.tokens import Tokens
 from plait.tokens.missing import StandIn
+from plait.tokens.tensors import save_tensors
 from plait.tokens.tokens import finite
 
 __all__ = ["Model", "default_encoder", "tempered", "trusted"]
@@ -336,25 +337,45 @@ class Model(nn.Module):
         return json.loads(json.dumps(plain))  # tuples become lists, as they are once saved
 
     def save(self, folder: str | Path) -> None:
-        """Write ``model.safetensors`` and ``model.json`` (specs, task and its state); nothing pickled."""
+        """Write ``model.safetensors`` and ``model.json`` (specs, task and its state); nothing pickled.
+
+        Raises:
+            DataError: a weight is NaN or infinite.
+            OSError: the folder is not writable, or the disk is full.
+        """
         folder = Path(folder)
+        self._check_finite(folder)
         folder.mkdir(parents=True, exist_ok=True)
         # clones: safetensors refuses tensors that share memory
         weights = {name: value.detach().cpu().contiguous().clone() for name, value in self.state_dict().items()}
-        with replacing(folder / "model.safetensors") as part:
-            save_file(weights, part)
+        with replacing(folder / "model.safetensors", durable=True) as part:
+            save_tensors(weights, part)
         text = json.dumps(self.describe(), ensure_ascii=False, indent=1, allow_nan=False)
-        write_text(folder / "model.json", text)
+        write_text(folder / "model.json", text, durable=True)
+
+    def _check_finite(self, where: Path) -> None:
+        wrong = [name for name, value in self.state_dict().items() if not bool(value.isfinite().all())]
+        if wrong:
+            raise DataError(
+                f"{where}: {len(wrong)} weights of the model are NaN or infinite, such as {wrong[0]}; it would answer "
+                "NaN. Fit again, with a lower train.lr."
+            )
 
     @classmethod
-    def load(cls, folder: str | Path) -> Model:
+    def load(cls, folder: str | Path, *, allow_code: bool = False) -> Model:
         """The model that `save` wrote, in evaluation mode.
 
+        Args:
+            folder: that `save` wrote to.
+            allow_code: whether it may name classes from outside plait, whose modules are then imported, which runs
+                them: only for models from people whom you trust.
+
         Raises:
-            DataError: files missing, garbled, foreign, or not belonging together.
+            DataError: files missing, garbled, foreign, or not belonging together; a weight is NaN or infinite.
         """
         folder = Path(folder)
-        model = _rebuilt(folder / "model.json")
+        with foreign_code(allow_code):
+            model = _rebuilt(folder / "model.json")
         path = folder / "model.safetensors"
         try:
             model.load_state_dict(load_file(path))
@@ -363,6 +384,7 @@ class Model(nn.Module):
             raise DataError(
                 f"{path}: not the weights of the model beside it ({reason}). Fit again or copy both files."
             ) from error
+        model._check_finite(path)
         return model.eval()
 
 

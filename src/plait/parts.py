@@ -12,15 +12,42 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, TypeVar
 
 from plait.errors import ConfigError, PlaitError
+from plait.safe_yaml import brief
 
-__all__ = ["Spec", "build", "find", "full_spec", "options_of", "part_name", "parts", "suggest"]
+__all__ = ["Spec", "build", "find", "foreign_code", "full_spec", "options_of", "part_name", "parts", "suggest"]
 
 T = TypeVar("T")
+
+_foreign_code: ContextVar[bool] = ContextVar("foreign_code", default=True)
+
+
+@contextmanager
+def foreign_code(allowed: bool) -> Iterator[None]:
+    """Whether dotted names may import modules from outside plait in this block.
+
+    Importing a module runs it. Whoever writes a recipe may name any; a run or a model that comes from elsewhere may
+    not choose what runs here, unless the caller says so.
+
+    >>> class Base: ...
+    >>> with foreign_code(False):
+    ...     find(Base, "antigravity.Part", "fusion")
+    Traceback (most recent call last):
+    plait.errors.ConfigError: fusion: 'antigravity.Part' is code from outside plait, ...
+    """
+    token = _foreign_code.set(allowed)
+    try:
+        yield
+    finally:
+        _foreign_code.reset(token)
+
+
 Spec = str | Mapping[str, Any]
 
 
@@ -79,13 +106,14 @@ def split_spec(spec: Spec, where: str) -> tuple[str, dict[str, Any]]:
         return spec, {}
     if isinstance(spec, Mapping) and isinstance(spec.get("name"), str):
         return spec["name"], {k: v for k, v in spec.items() if k != "name"}
-    raise ConfigError(f"{where}: got {spec!r}; expected a name, or a mapping with the key 'name' and options.")
+    raise ConfigError(f"{where}: got {brief(spec)}; expected a name, or a mapping with the key 'name' and options.")
 
 
 def find(base: type[T], spec: Spec, where: str) -> tuple[type[T], dict[str, Any]]:
     """The class that a spec names and the options that it gives, both checked.
 
-    A dotted name (``mylab.fusions.Mine``) is imported, so that users' own classes need no registration.
+    A dotted name (``mylab.fusions.Mine``) is imported, so that users' own classes need no registration; what is loaded
+    from elsewhere may not do so (see `foreign_code`).
 
     Raises:
         ConfigError: no such part, or an option that it does not have.
@@ -109,9 +137,16 @@ def find(base: type[T], spec: Spec, where: str) -> tuple[type[T], dict[str, Any]
 
 def _dotted(base: type[T], name: str, where: str) -> type[T]:
     module, _, attribute = name.rpartition(".")
+    if not all(word.isidentifier() for word in name.split(".")):
+        raise ConfigError(f"{where}: {brief(name)} is not the dotted path of a class, such as mylab.fusions.Mine.")
+    if not _foreign_code.get() and module.split(".")[0] != "plait":
+        raise ConfigError(
+            f"{where}: {name!r} is code from outside plait, which a run or a model that is loaded may not choose. If "
+            "you trust where it comes from, allow it with --allow-code (in Python: allow_code=True)."
+        )
     try:
         cls = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a module may do anything while it is imported
         raise ConfigError(f"{where}: cannot import {name!r} ({error}). Is it on the Python path?") from error
     if not (inspect.isclass(cls) and issubclass(cls, base) and not inspect.isabstract(cls)):
         raise ConfigError(f"{where}: {name} is not a concrete subclass of {base.__module__}.{base.__name__}.")

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from plait.errors import ConfigError
+from plait.errors import ConfigError, raise_all
 from plait.parts import build, find, full_spec, options_of, part_name, parts, suggest
+from plait.safe_yaml import brief, parse_yaml, wild_numbers
 
 __all__ = [
     "Recipe",
@@ -33,7 +34,10 @@ EPOCHS = (5, 100)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+_Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Train(_Section):
@@ -50,22 +54,22 @@ class Train(_Section):
     See `plait.training.missing`.
     """
 
-    epochs: int | None = Field(None, ge=1)
-    steps: int = Field(700, ge=1)
-    batch: int = Field(32, ge=1)
-    lr: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(0.05, ge=0)
+    epochs: int | None = Field(None, ge=1, le=1_000_000)
+    steps: int = Field(700, ge=1, le=1_000_000_000)
+    batch: int = Field(32, ge=1, le=1_000_000)
+    lr: float = Field(2e-3, gt=0, le=1000)
+    weight_decay: float = Field(0.05, ge=0, le=1000)
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
-    clip: float = Field(1.0, gt=0)
+    clip: float = Field(1.0, gt=0, le=1e9)
     stop: Literal["last", "early"] = "last"
-    patience: int = Field(10, ge=1)
-    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    patience: int = Field(10, ge=1, le=1_000_000)
+    seeds: list[_Seed] = Field(default_factory=lambda: [0], min_length=1, max_length=1000)
     balance: bool = True
-    teach: float = Field(1.0, ge=0)
-    distil: float = Field(0.0, ge=0)
-    modulate: float = Field(0.0, ge=0)
+    teach: float = Field(1.0, ge=0, le=1e6)
+    distil: float = Field(0.0, ge=0, le=1e6)
+    modulate: float = Field(0.0, ge=0, le=1e6)
     log: Literal["csv", "tensorboard"] = "csv"
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=1024)
 
     def epochs_for(self, items: int) -> int:
         """Epochs over so many training items.
@@ -84,13 +88,13 @@ class RawNoise(_Section):
     """
 
     kind: str | dict[str, Any]
-    levels: list[float] = Field(min_length=1)
+    levels: list[float] = Field(min_length=1, max_length=1000)
 
 
 class NoisyCopies(RawNoise):
     """Training copies of a stream with noise at levels drawn between the lowest and the highest."""
 
-    copies: int = Field(4, ge=1)
+    copies: int = Field(4, ge=1, le=1000)
     share: float = Field(0.8, ge=0, le=1)
 
 
@@ -105,7 +109,7 @@ class Rotate(_Section):
     """Turn every triple of columns (x, y, z) by a random angle."""
 
     axis: Literal["x", "y", "z", "any"] = "any"
-    degrees: float = Field(20.0, ge=0)
+    degrees: float = Field(20.0, ge=0, le=360)
 
 
 class Augment(_Section):
@@ -117,7 +121,7 @@ class Augment(_Section):
     warp: float = Field(0.1, ge=0, lt=0.5)
     scale: dict[str, float] = Field(default_factory=dict)
     rotate: dict[str, Rotate] = Field(default_factory=dict)
-    jitter: float = Field(0.2, ge=0)
+    jitter: float = Field(0.2, ge=0, le=1e6)
     drop: _Share | tuple[_Share, _Share] = 0.3
     noise: dict[str, Annotated[list[NoisyCopies], BeforeValidator(_listed)]] = Field(default_factory=dict)
 
@@ -126,8 +130,10 @@ class Evaluate(_Section):
     """What is measured beside the subset table. ``noise``: one or a list for each modality."""
 
     noise: dict[str, Annotated[list[RawNoise], BeforeValidator(_listed)]] = Field(default_factory=dict)
-    missing: list[float] = Field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3, 0.5, 0.7])
-    draws: int = Field(1000, ge=1)
+    missing: list[Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=lambda: [0.0, 0.1, 0.2, 0.3, 0.5, 0.7], max_length=1000
+    )
+    draws: int = Field(1000, ge=1, le=1_000_000)
 
 
 class StreamPlan(_Section):
@@ -146,7 +152,7 @@ class StreamPlan(_Section):
     steps: list[str | dict[str, Any]] = Field(default_factory=list)
     feature: str | dict[str, Any] | None = None
     encoder: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
-    rate: float | None = Field(None, gt=0)
+    rate: float | None = Field(None, gt=0, le=1e6)
     scale: Literal["own", "all"] | int | None = None
     level: Literal["none", "centre", "standardise"] = "none"
 
@@ -156,13 +162,13 @@ class CorpusPlan(_Section):
 
     folder: str
     options: dict[str, Any] = Field(default_factory=dict, alias="import")
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
 class Recipe(_Section):
     """The whole of an experiment. Only ``corpus`` and ``task`` have no default."""
 
-    name: str = ""
+    name: str = Field("", max_length=200, pattern=r"^[^/\\\x00-\x1f]*$")
     corpus: str | CorpusPlan
     task: str | dict[str, Any]
     split: dict[str, Any] = Field(default_factory=dict)
@@ -189,6 +195,8 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
         raise ConfigError(f"{path}: cannot be read ({error}). Give the path of a YAML recipe.") from error
     recipe = parse_recipe(text, overrides, source=str(path))
     recipe.name = recipe.name or path.stem
+    if recipe.name in (".", ".."):
+        raise ConfigError(f"{path} name: got {recipe.name!r}; expected the name of a folder below runs.")
     if isinstance(recipe.corpus, CorpusPlan):
         recipe.corpus.folder = _beside(path, recipe.corpus.folder)
     else:
@@ -207,15 +215,13 @@ def parse_recipe(text: str, overrides: list[str] | None = None, source: str = "r
     Raises:
         ConfigError: see `load_recipe`.
     """
-    try:
-        data = yaml.safe_load(text)
-        nodes = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: is not YAML: {error}") from error
+    data, nodes = parse_yaml(text, source)
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: holds {type(data).__name__}; expected keys such as corpus: and task:.")
     for override in overrides or []:
         _override(data, override)
+    wild = [f"{source}:{_line(nodes, list(path))} {'.'.join(map(str, path))}: {w}." for path, w in wild_numbers(data)]
+    raise_all(ConfigError, wild)
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
@@ -256,10 +262,7 @@ def _override(data: dict[str, Any], override: str) -> None:
         place = place[step]
         if not isinstance(place, dict):
             raise ConfigError(f"override {override!r}: {step} is {place!r}, which has no keys.")
-    try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override {override!r}: the value is not YAML: {error}") from error
+    place[last] = parse_yaml(text, f"override {brief(override)}")[0]
 
 
 def _problem(source: str, nodes: yaml.Node | None, error: dict[str, Any]) -> str:
@@ -270,7 +273,7 @@ def _problem(source: str, nodes: yaml.Node | None, error: dict[str, Any]) -> str
         return f"{place}: there is no such key. {suggest(str(path[-1]), _keys(path[:-1]))}"
     if error["type"] == "missing" and len(path) == 1:
         return f"{place}: is missing. A recipe needs at least corpus: and task:."
-    return f"{place}: {error['msg']}; got {error.get('input')!r}."
+    return f"{place}: {error['msg']}; got {brief(error.get('input'))}."
 
 
 def _line(node: yaml.Node | None, path: list[Any]) -> int:

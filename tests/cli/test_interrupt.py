@@ -21,8 +21,8 @@ def heeds_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(recipe: Path, folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "plait.cli", "fit", str(recipe), "train.epochs=60", "--json"]
+def start(recipe: Path, folder: Path, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "plait.cli", "fit", str(recipe), "train.epochs=60", *more, "--json"]
     command += ["--out", str(folder / "run"), "--cache", str(folder / "cache")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -39,15 +39,17 @@ def wait_for_epochs(log: Path, count: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["interrupted", "terminated", "killed"]
+)
 def test_a_fit_cut_off_ends_in_the_same_numbers(how: signal.Signals, tiny_recipe: Path, tmp_path: Path) -> None:
     process = start(tiny_recipe, tmp_path)
     wait_for_epochs(tmp_path / "run/seed0/log.csv", 5)
     process.send_signal(how)
     _, said = process.communicate(timeout=60)
     assert Run(tmp_path / "run").finished == []
-    if how is signal.SIGINT:
-        assert process.returncode == 130
+    if how is not signal.SIGKILL:
+        assert process.returncode == 128 + how
         assert "Traceback" not in said
         assert "goes on from there" in said
     again = start(tiny_recipe, tmp_path)
@@ -61,3 +63,26 @@ def test_a_fit_cut_off_ends_in_the_same_numbers(how: signal.Signals, tiny_recipe
     assert logs[0] == logs[1]
     theirs, ours = resumed.model(member).state_dict(), whole.model(member).state_dict()
     assert all((theirs[k] == ours[k]).all() for k in ours)
+
+
+def children(pid: int) -> list[int]:
+    found = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(p) for p in found.read_text().split()] if found.exists() else []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads the processes of /proc")
+def test_a_terminated_fit_leaves_no_process_behind(tiny_recipe: Path, tmp_path: Path) -> None:
+    process = start(tiny_recipe, tmp_path, "train.seeds=[0, 1]", "--jobs", "2")
+    wait_for_epochs(tmp_path / "run/seed1/log.csv", 2)
+    born = children(process.pid)
+    assert len(born) >= 2
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "Traceback" not in said
+    assert "what is finished is kept" in said
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in born) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [pid for pid in born if Path(f"/proc/{pid}").exists()]

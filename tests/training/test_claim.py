@@ -136,8 +136,7 @@ def test_damaged_files_of_a_run_are_told(tiny_recipe: Path, tmp_path: Path, name
     run = fit(quick(tiny_recipe), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     (run.folder / name).write_text(text)
     with pytest.raises(DataError, match=name.split("/")[-1]):
-        damaged = Run(run.folder)
-        damaged.done(damaged.members[0])
+        Run(run.folder).done(run.members[0])
 
 
 def test_a_member_name_cannot_leave_the_folder(tiny_recipe: Path, tmp_path: Path) -> None:

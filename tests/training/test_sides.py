@@ -103,9 +103,10 @@ def test_until_something_is_trained_the_corpus_may_change(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = recipe(corpus, tmp_path)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("plait.training.fit.train_member", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        fit(plan, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+        with pytest.raises(KeyboardInterrupt):
+            fit(plan, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     edit(corpus, swapped)
     run = fit(plan, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     assert len(run.info.folds[0].test) == 36

@@ -8,10 +8,14 @@ final ``_`` that keeps Python's own names (``import_``, ``list_``).
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import pkgutil
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 
 from plait.cli.shared import fail
@@ -20,24 +24,79 @@ from plait.errors import PlaitError
 __all__ = ["commands", "main"]
 
 
+KEPT = "what is finished is kept. The same command goes on from there."
+
+REMEDIES = {
+    errno.ENOSPC: f"The disk is full: make room; {KEPT}",
+    errno.EDQUOT: f"The quota is used up: make room; {KEPT}",
+    errno.EROFS: "The disk can only be read: choose another folder.",
+    errno.EACCES: "The folder or file may not be used by you: choose another, or have the rights changed.",
+    errno.EPERM: "The folder or file may not be used by you: choose another, or have the rights changed.",
+    errno.ENAMETOOLONG: "The name is too long for this disk: give a shorter one.",
+    errno.ELOOP: "Its links lead in a circle: mend them.",
+    errno.EMFILE: "Too many files are open at once: raise the limit (ulimit -n), or give fewer --jobs.",
+    errno.EISDIR: "It is a folder; expected a file.",
+    errno.ENOTDIR: "A part of the path is a file; expected folders.",
+    errno.EEXIST: "It is there already, and is no folder: give another path.",
+}
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: a wish of the system's to end, answered like an interrupt from the keyboard."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0 when done, 1 for problems in the data, 2 when asked wrongly, 130 when interrupted."""
+    """Run one command.
+
+    Returns:
+        0 when done, 1 for problems in the data or of the system, 2 when asked wrongly, 130 when interrupted, 143 when
+        terminated.
+    """
     args = _parser().parse_args(argv)
     try:
-        return int(args.run(args) or 0)
+        with _terminable():
+            return int(args.run(args) or 0)
     except PlaitError as error:
         fail(args, list(error.problems), type(error).__name__)
         return 2 if type(error).__name__ == "ConfigError" else 1
-    except KeyboardInterrupt:
-        fail(
-            args,
-            ["interrupted; what is finished is kept. The same command goes on from there."],
-            "Interrupted",
-        )
-        return 130
+    except KeyboardInterrupt as error:
+        terminated = isinstance(error, _Terminated)
+        fail(args, [f"{'terminated' if terminated else 'interrupted'}; {KEPT}"], "Interrupted")
+        return 143 if terminated else 130
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        fail(args, [_of_the_system(error)], "SystemError")
+        return 1
+    except MemoryError:
+        fail(args, [f"there is not enough memory: give fewer --jobs, or cut long recordings; {KEPT}"], "SystemError")
+        return 1
+    except RecursionError:
+        fail(args, ["the input is nested too deeply to be read. Look for brackets within brackets in it."], "DataError")
+        return 1
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises in this block, so that partial files are cleared away and other processes are ended."""
+
+    def end(*_: object) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _of_the_system(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}. {REMEDIES.get(error.errno or 0, KEPT[0].upper() + KEPT[1:])}"
 
 
 def commands() -> dict[str, ModuleType]:

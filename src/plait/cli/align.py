@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from plait.cli.shared import cache_argument, progress_bar, say
+from plait.cli.shared import cache_argument, progress_bar, say, yaml_option
 
 HELP = "join streams on words, ticks or a grid, and write tables"
 ORDER = 45
@@ -35,18 +35,14 @@ def arguments(p: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Join streams, or their features, on the words or ticks of one of them or on a grid; write one table a recording
     and say what could be matched. Run it again after an interruption: it goes on where it stopped."""
-    import yaml
-
     from plait.errors import ConfigError
     from plait.features.align import align_corpus
     from plait.features.align_plan import AlignPlan
     from plait.features.store import Store
     from plait.streams.corpus import Corpus
 
-    try:
-        features = {name: yaml.safe_load(spec) for name, _, spec in (text.partition("=") for text in args.feature)}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--feature: not YAML ({error}).") from error
+    pairs = (text.partition("=") for text in args.feature)
+    features = {name: yaml_option(spec, "--feature") for name, _, spec in pairs}
     if any(not spec for spec in features.values()):
         raise ConfigError("--feature: expected STREAM=FEATURE, such as audio=log_mel.")
     how = dict(text.split("=", 1) if "=" in text else ("", text) for text in args.how)

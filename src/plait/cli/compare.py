@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plait.cli.shared import cache_argument, cluster_argument, load, print_json, progress_bar, recipe_arguments
+from plait.cli.shared import (
+    cache_argument,
+    cluster_argument,
+    load,
+    print_json,
+    progress_bar,
+    recipe_arguments,
+    yaml_option,
+)
 
 HELP = "find out which modalities to fuse, and how"
 ORDER = 65
@@ -60,14 +68,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _spec(text: str) -> Any:
     """A fusion as a recipe has it: a name, or a mapping in YAML."""
-    import yaml
-
     from plait.errors import ConfigError
 
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--fusions {text!r}: is not YAML ({error}). Give a name or '{{name: ..., ...}}'.") from error
+    found = yaml_option(text, "--fusions")
     if not isinstance(found, str | dict):
         raise ConfigError(f"--fusions {text!r}: expected a name or '{{name: ..., ...}}'.")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from plait.cli.shared import cache_argument, progress_bar, say
+from plait.cli.shared import cache_argument, progress_bar, say, yaml_option
 
 HELP = "write a corpus in another tool's format"
 ORDER = 85
@@ -24,16 +24,11 @@ def arguments(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write recordings, prepared features, labels and annotations as another tool reads them."""
-    import yaml
-
-    from plait.errors import ConfigError
     from plait.interchange import export_corpus
     from plait.streams.corpus import Corpus
 
-    try:
-        to, features = yaml.safe_load(args.to), [(n, yaml.safe_load(f)) for n, _, f in map(_pair, args.feature)]
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--to or --feature: not YAML ({error}).") from error
+    to = yaml_option(args.to, "--to")
+    features = [(name, yaml_option(spec, "--feature")) for name, _, spec in map(_pair, args.feature)]
     corpus = Corpus(args.manifest, allow_outside=args.allow_outside)
     with progress_bar(args, "export") as progress:
         moved = export_corpus(

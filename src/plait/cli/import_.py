@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from plait.cli.shared import progress_bar, read_yaml, say
+from plait.cli.shared import progress_bar, read_yaml, say, yaml_option
 
 HELP = "make a manifest from a folder of raw recordings"
 ORDER = 20
@@ -33,17 +33,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _from_another_tool(args: argparse.Namespace) -> int:
-    import yaml
-
     from plait.errors import ConfigError
     from plait.interchange import import_corpus
 
     if not args.out:
         raise ConfigError("--from needs --out, the folder to write the corpus into.")
-    try:
-        source = yaml.safe_load(args.source)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--from: not YAML ({error}).") from error
+    source = yaml_option(args.source, "--from")
     moved = import_corpus(args.folder, args.out, source)
     say(args, moved.to_json(), moved.lines())
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from plait.cli.shared import cache_argument, say
+from plait.cli.shared import cache_argument, code_argument, say
 
 HELP = "answer for raw files"
 ORDER = 80
@@ -17,6 +17,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--segment", nargs=2, type=float, action="append", default=[], metavar=("START", "STOP"),
                    help="seconds to answer for; may be repeated")  # fmt: skip
     p.add_argument("--member", help="which of the run's models, such as seed0 (default: the first)")
+    code_argument(p)
     cache_argument(p)
 
 
@@ -26,7 +27,8 @@ def run(args: argparse.Namespace) -> int:
     from plait.training.run import Run
 
     segments = [(a, b) for a, b in args.segment]
-    rows = predict(Run(args.run_folder), args.files, cache=args.cache, segments=segments, member=args.member)
+    run = Run(args.run_folder, allow_code=args.allow_code)
+    rows = predict(run, args.files, cache=args.cache, segments=segments, member=args.member)
     say(args, {"predictions": rows}, [_prediction_line(r) for r in rows])
     return 0
 

@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "cache_argument",
     "cluster_argument",
+    "code_argument",
     "fail",
     "load",
     "print_json",
@@ -20,6 +21,7 @@ __all__ = [
     "recipe_arguments",
     "run_arguments",
     "say",
+    "yaml_option",
 ]
 
 CACHE = ".plait-cache"
@@ -42,6 +44,10 @@ def say(args: argparse.Namespace, thing: Any, lines: Sequence[str]) -> None:
     else:
         for line in lines:
             print(line)
+
+
+def code_argument(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--allow-code", action="store_true", help="let the run import classes from outside plait")
 
 
 def recipe_arguments(p: argparse.ArgumentParser) -> None:
@@ -76,14 +82,22 @@ def load(args: argparse.Namespace) -> tuple[Any, Path]:
 
 
 def read_yaml(path: str) -> Any:
-    import yaml
-
     from plait.errors import ConfigError
 
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML ({error}).") from error
+    return yaml_option(text, path)
+
+
+def yaml_option(text: str, where: str) -> Any:
+    """What an option, or a file, says in YAML."""
+    from plait.safe_yaml import parse_yaml, refuse_wild
+
+    data = parse_yaml(text, where)[0]
+    refuse_wild(data, where)
+    return data
 
 
 def progress_bar(args: argparse.Namespace, what: str) -> Any:

@@ -126,7 +126,7 @@ def _compared(
     kept = [v for v in wanted if v.name not in {job.variant for job in failed}]
     if not kept:
         raise DataError([*dict.fromkeys(f"{job.name}: {why}" for job, why in failed.items())])
-    examined = _Examination({v: Run(folders[v.name]) for v in kept}, base, store, features)
+    examined = _Examination({v: Run(folders[v.name], allow_code=True) for v in kept}, base, store, features)
     result = examined.result(base.recipe.evaluate.draws, progress)
     result |= _about(base, failed)
     result["own"] = own_of(wanted, recipe)

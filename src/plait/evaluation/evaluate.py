@@ -14,6 +14,7 @@ from plait.errors import DataError
 from plait.evaluation.summary import MemberOutput, subsets_of, summarise
 from plait.features.store import Store
 from plait.model import Model
+from plait.parts import foreign_code
 from plait.progress import Progress
 from plait.recipe import Recipe, dump_recipe
 from plait.streams.corpus import Corpus
@@ -84,6 +85,13 @@ def evaluate(
         DataError: no member is finished, the run's examples have changed since it was begun (the message says which
             and how), or the other corpus has none of its streams.
     """
+    with foreign_code(run.allow_code):
+        return _evaluated(run, cache, corpus, draws, progress)
+
+
+def _evaluated(
+    run: Run, cache: str | Path, corpus: str | Path | None, draws: int | None, progress: Progress | None
+) -> dict[str, Any]:
     members = _whole_seeds(run)
     experiment, new = _experiment(run, corpus)
     store = Store(cache)

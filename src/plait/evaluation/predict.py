@@ -11,6 +11,7 @@ import torch
 
 from plait.errors import ConfigError, DataError
 from plait.features.store import Store
+from plait.parts import foreign_code
 from plait.recipe import CorpusPlan, Recipe
 from plait.streams.corpus import Corpus
 from plait.streams.importing import import_files
@@ -53,7 +54,7 @@ def predict(
         ConfigError: no such member.
     """
     model = run.model(_member(run, member))
-    with tempfile.TemporaryDirectory(prefix="plait-") as folder:
+    with foreign_code(run.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
         corpus = _corpus(run.recipe, [Path(p) for p in paths], Path(folder))
         experiment = _experiment(run, corpus)
         asked, notes = asked_items(corpus, experiment.unit, segments)

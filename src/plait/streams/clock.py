@@ -7,6 +7,7 @@ A clock says when each of a stream's ``n`` observations was made. There are thre
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,9 +38,11 @@ def rational(rate: float | int | str | Fraction) -> Fraction:
         ntsc = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
         if rate != round(rate) and abs(float(ntsc) - rate) < 0.0051 and ntsc > 20:
             return ntsc
+    if isinstance(rate, str) and (len(rate) > 40 or re.search(r"e[+-]?\d{3}", rate, re.IGNORECASE)):
+        raise DataError(f"rate {rate[:40]!r} is no rate that anything is observed at. Write observations a second.")
     try:
         value = Fraction(repr(float(rate)) if isinstance(rate, float) else rate)
-    except (ValueError, ZeroDivisionError) as error:
+    except (ValueError, ZeroDivisionError, OverflowError) as error:
         raise DataError(
             f"rate {rate!r} is not a number of observations a second. Write 25, 29.97 or 30000/1001."
         ) from error

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from plait.atomic import replacing
 from plait.errors import DataError
+from plait.tokens.tensors import save_tensors
 
 __all__ = ["SafeCheckpoints", "read_tree", "write_tree"]
 
@@ -28,7 +28,7 @@ def write_tree(path: Path, tree: Any) -> None:
     text = json.dumps(_pack(tree, tensors))
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
-        save_file(tensors, part, metadata={"tree": text})
+        save_tensors(tensors, part, {"tree": text})
 
 
 def read_tree(path: Path) -> Any:

@@ -205,8 +205,8 @@ def _write(folder: Path, experiment: Experiment, members: Sequence[Member]) -> N
         "from": _start(folder, experiment, members),
     }
     # the marker last: a folder without it is nobody's
-    write_text(folder / "recipe.yaml", text)
-    write_text(folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
+    write_text(folder / "recipe.yaml", text, durable=True)
+    write_text(folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False), durable=True)
 
 
 def _start(folder: Path, experiment: Experiment, members: Sequence[Member]) -> Mapping[str, Any] | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from plait.atomic import write_text
-from plait.errors import ConfigError, DataError
+from plait.errors import ConfigError, DataError, raise_all
 from plait.features.scale import fit_scale
 from plait.features.stepped import build_feature
 from plait.features.store import Store
+from plait.features.work import Died, Failed, Outcome, Place
 from plait.model import Model, default_encoder
 from plait.parts import build, find
 from plait.progress import Progress
@@ -78,7 +79,7 @@ def fit(
         without = {m.fold: m for m in reversed(run.members) if _needs_held_out(experiment, _fold(experiment, m))}
         _each(train_held_out, list(without.values()) if todo else [], folder, cache, jobs, quiet)
         _each(train_member, todo, folder, cache, jobs, quiet)
-    return Run(folder)
+    return Run(folder, allow_code=True)  # the caller's own recipe
 
 
 def _each(
@@ -89,14 +90,50 @@ def _each(
     jobs: int,
     quiet: bool,
 ) -> None:
-    """Train every one of them, in processes of their own if there is more than one of both."""
-    if jobs > 1 and len(members) > 1:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            for done in [pool.submit(work, str(folder), m, str(cache), True) for m in members]:
-                done.result()
-    else:
+    """Train every one of them, in processes of their own if there is more than one of both.
+
+    Raises:
+        DataError: what was wrong with those that failed; the others are trained to their end first.
+    """
+    if jobs == 1 or len(members) < 2:
         for member in members:
             work(str(folder), member, str(cache), quiet)
+        return
+    from plait.features.processes import team
+
+    todo = [_Job(str(folder), member, str(cache), work) for member in members]
+    problems: list[str] = []
+    # an interrupt must end the processes now: closing the generator does
+    with closing(team(Place("", False, str(cache)), _attempt)(todo, jobs)) as outcomes:  # type: ignore[arg-type]
+        for job, outcome in outcomes:
+            problems += _told(job.member.name, outcome)  # type: ignore[attr-defined]
+    raise_all(DataError, problems)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A member to train in another process."""
+
+    folder: str
+    member: Member
+    cache: str
+    work: Callable[[str, Member, str, bool], None]
+
+
+def _attempt(job: _Job, place: Place) -> Outcome:
+    try:
+        job.work(job.folder, job.member, job.cache, True)
+    except Exception as error:  # whatever it is, the others go on and the process that asked tells of it
+        return Failed.of(error)
+    return []
+
+
+def _told(name: str, outcome: Outcome) -> list[str]:
+    if isinstance(outcome, Failed):
+        return [f"{name}: {problem}" for problem in outcome.problems]
+    if isinstance(outcome, Died):
+        return [f"{name}: its process {outcome.how}. Most often memory is short: give fewer --jobs."]
+    return []
 
 
 def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> None:
@@ -118,7 +155,7 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
         "parameters": _count(trained.model),
         **({} if trained.copied is None else {"copied": trained.copied}),
     }
-    write_text(place / "done.json", json.dumps(done))
+    write_text(place / "done.json", json.dumps(done), durable=True)
 
 
 def train_held_out(run_folder: str, member: Member, cache: str, quiet: bool) -> None:
@@ -275,6 +312,11 @@ def build_model(
         rows = data.features(m)
         if not rows:
             raise DataError(f"streams.{m}: no training item has it. Take it out of the recipe or change the split.")
+        if not any(np.isfinite(row).any() for row in rows):
+            raise DataError(
+                f"streams.{m}: its features are NaN or infinite in every training item; there is nothing to learn "
+                "from. Look at the stream with: plait check --signals"
+            )
         dims[m] = rows[0].shape[1]
         plan = recipe.streams.get(m)
         held = start.encoder(m) if start else None

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from plait.errors import DataError
 from plait.model import Model
 from plait.recipe import Augment, Train
 from plait.tasks.pretrain import Place
@@ -52,6 +53,7 @@ class TrainingModule(L.LightningModule):
             loss, outputs = self.model.learn(encoded, target, drop_modalities(encoded, drop) if drop else None)
         if self.train_plan.teach:
             loss = loss + self.train_plan.teach * taught_loss(self.model, encoded, outputs)
+        self._check_finite(loss, tokens, outputs, index)
         self._step = (outputs, target, encoded)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
         return loss
@@ -62,10 +64,27 @@ class TrainingModule(L.LightningModule):
         views = [tokens if items is None else self.vary(dict(tokens)) for _ in range(self.model.task.views)]
         at = None if items is None else Place(items, tokens, self.current_epoch / (self.train_plan.epochs or 1))
         loss: Tensor = self.model.task.learn(self.model, views, drop, groups, at)
+        self._check_finite(loss, tokens, {}, 0)
         rows = len(next(iter(tokens.values())).mask)
         name = "valid_loss" if items is None else "train_loss"
         self.log(name, loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=rows)
         return loss
+
+    def _check_finite(self, loss: Tensor, tokens: dict[str, Tokens], outputs: dict[str, Tensor], index: int) -> None:
+        """Stop at once where a loss is NaN or infinite: all that comes after it would be too.
+
+        Raises:
+            DataError: naming epoch, step and what is to blame.
+        """
+        if bool(loss.isfinite()):
+            return
+        blame = [m for m in tokens if m in outputs and not bool(outputs[m].isfinite().all())]
+        what = f"the answers from {', '.join(blame)} are" if blame else "the answer or its loss is"
+        raise DataError(
+            f"epoch {self.current_epoch + 1}, step {index + 1}: {what} NaN or infinite, and nothing more can be "
+            f"learnt. Lower train.lr (it is {self.train_plan.lr:g}), or look for wild values in targets and features "
+            "with: plait check --deep --signals"
+        )
 
     def on_after_backward(self) -> None:
         if self.train_plan.modulate and self.model.task.labelled:

@@ -110,13 +110,14 @@ class Run:
 
     Args:
         folder: where `fit` wrote it.
+        allow_code: whether what is loaded may name classes from outside plait: see `plait.model.Model.load`.
 
     Raises:
         DataError: there is no run, or its files are damaged.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, *, allow_code: bool = False) -> None:
+        self.folder, self.allow_code = Path(folder), allow_code
         if not (self.folder / "run.json").is_file():
             raise DataError(f"{self.folder}: is not a plait run. Make one with: plait fit RECIPE")
         self.info = _read(self.folder / "run.json", RunInfo, "Make a run with: plait fit RECIPE")
@@ -162,7 +163,7 @@ class Run:
         """
         if member not in self.finished:
             raise DataError(f"{self.folder}: {member.name} is not trained to its end. Go on with: plait fit")
-        return Model.load(self.folder / member.name)
+        return Model.load(self.folder / member.name, allow_code=self.allow_code)
 
     def done(self, member: Member) -> Done:
         """What is known of a trained member: its epoch ``log`` by column, ``seconds``, ``parameters``, ``targets``.

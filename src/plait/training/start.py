@@ -14,7 +14,7 @@ from plait.recipe import Recipe, StreamPlan
 from plait.streams.items import Fold
 from plait.training.run import Member, Run
 
-OPTIONS = {"from": None, "freeze": False}
+OPTIONS = {"from": None, "freeze": False, "allow_code": False}
 """What a recipe's ``model`` may say of it, beside the options of `Model`."""
 
 __all__ = ["OPTIONS", "Start", "check_unchanged"]
@@ -27,6 +27,7 @@ class Start:
     same as there, part by part and option by option; so must features, levels and rates. Encoders go over by modality,
     with the standardising that they were trained on; the fusion goes over where specs and modalities are equal, and
     starts afresh where not; heads always start afresh. A modality that the other run does not know starts afresh too.
+    ``allow_code: true`` lets that run name classes from outside plait (see `plait.model.Model.load`).
     With ``freeze: true`` beside ``from`` what went over stays as it is, and the rest alone is trained.
 
     Args:
@@ -36,8 +37,8 @@ class Start:
         DataError: there is no finished run.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.run = Run(folder)
+    def __init__(self, folder: str | Path, *, allow_code: bool = False) -> None:
+        self.run = Run(folder, allow_code=allow_code)
         if self.run.finished != self.run.members:
             raise DataError(f"model.from: {folder} is not trained to its end. Go on with: plait fit")
         self.models = {m: self.run.model(m) for m in self.run.members}
@@ -52,7 +53,7 @@ class Start:
         place, freeze = recipe.model.get("from"), recipe.model.get("freeze", False)
         if not isinstance(freeze, bool) or (freeze and place is None):
             raise ConfigError(f"model.freeze: got {freeze!r}; expected true or false, and true beside from: RUN only.")
-        return None if place is None else cls(place)
+        return None if place is None else cls(place, allow_code=recipe.model.get("allow_code") is True)
 
     def source(self, member: Member) -> Member:
         """The member of that run to start from: of the same fold and seed where there is one, else the first."""
