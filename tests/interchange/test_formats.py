@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.io.wavfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +23,14 @@ from plait.interchange.sample import Piece, Sample, add_sample, clock_facts, clo
 from plait.interchange.textgrid import _lanes
 from plait.parts import parts
 from plait.streams.clock import Grid, Spans, Ticks
-from plait.streams.corpus import Corpus, CorpusWriter
+from plait.streams.corpus import (
+    AnnotationEntry,
+    Corpus,
+    CorpusWriter,
+    RecordingEntry,
+    StreamEntry,
+    write_manifest,
+)
 from plait.streams.readers import open_streams
 from plait.streams.stream import Stream
 
@@ -217,6 +225,7 @@ def test_lhotse_reads_it_on_the_sounds_own_clock(corpus: Corpus, tmp_path: Path)
 
 def test_lhotse_is_read(corpus: Corpus, tmp_path: Path) -> None:
     out = exported(corpus, "lhotse", tmp_path)
+    (out / "plait.json").unlink()  # as where another tool wrote the manifests
     moved = import_corpus(out, tmp_path / "again", "lhotse")
     assert moved.recordings == 1
     again = Corpus(tmp_path / "again/manifest.jsonl", allow_outside=True)["talk.1"]
@@ -340,3 +349,40 @@ def test_a_stream_that_no_recording_has(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no recording has the stream 'imo'"):
         exported(corpus, "csd", tmp_path, features={"imo": None})
     assert next(iter(samples(corpus, [], set(), None))).streams == {}
+
+
+def test_lhotse_gives_back_recordings_labels_and_clocks(tmp_path: Path) -> None:
+    lhotse = pytest.importorskip("lhotse")
+    (tmp_path / "raw").mkdir()
+    rng = np.random.default_rng(0)
+    entries = []
+    for i in range(3):
+        sounds = {}
+        for name in ("near", "far")[: 1 + (i > 0)]:
+            path = tmp_path / f"raw/r{i}.{name}.wav"
+            scipy.io.wavfile.write(path, 8000, (rng.normal(0, 0.1, 16000) * 32767).astype(np.int16))
+            sounds[name] = StreamEntry(path=path.name, offset=0.5 * i, drift_ppm=100.0 * i)
+        annotations = [AnnotationEntry(start=1.0, stop=1.5, label="hm", tier="said")]
+        more = {"labels": {"mood": "good"}, "group": f"g{i}", "split": "train", "meta": {"age": 30 + i}}
+        entries.append(RecordingEntry(id=f"r{i}", streams=sounds, annotations=annotations, **more))
+    write_manifest(tmp_path / "raw/manifest.jsonl", entries)
+    corpus = Corpus(tmp_path / "raw/manifest.jsonl")
+    moved = export_corpus(corpus, tmp_path / "out", "lhotse", cache=tmp_path / "cache")
+    assert moved.notes == {"labels of whole recordings (plait alone reads them back)": 3}
+    assert len(lhotse.RecordingSet.from_file(tmp_path / "out/recordings.jsonl.gz")) == 5
+    assert import_corpus(tmp_path / "out", tmp_path / "again", "lhotse").recordings == 3
+    again = Corpus(tmp_path / "again/manifest.jsonl", allow_outside=True)
+    for one in corpus:
+        other = again[one.id]
+        assert list(other.streams) == list(one.streams)
+        assert (other.labels, other.group, other.split, other.meta) == (one.labels, one.group, one.split, one.meta)
+        assert [(a.start, a.stop, a.label, a.tier) for a in other.annotations] == [
+            (pytest.approx(a.start, abs=1e-5), pytest.approx(a.stop, abs=1e-5), a.label, a.tier)
+            for a in one.annotations
+        ]
+        for name in one.streams:
+            np.testing.assert_array_equal(other.streams[name].read(), one.streams[name].read())
+            np.testing.assert_allclose(other.streams[name].clock.times[[0, -1]], one.streams[name].clock.times[[0, -1]])
+    (tmp_path / "out/plait.json").write_text('{"format": "plait-lhotse-1", "recordings": {"r0": 1}}')
+    with pytest.raises(DataError, match=r"plait\.json: cannot be read"):
+        import_corpus(tmp_path / "out", tmp_path / "third", "lhotse")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from plait.atomic import write_text
 from plait.interchange import Moved
 from plait.interchange.sample import Sample
+from plait.names import Names
 
-__all__ = ["Interval", "file_name", "tiers_of", "write_each"]
+__all__ = ["Interval", "tiers_of", "write_each"]
 
 Interval = tuple[float, float, str]
 
@@ -28,20 +28,16 @@ def tiers_of(sample: Sample) -> dict[str, list[Interval]]:
     return {name: sorted(rows) for name, rows in tiers.items()}
 
 
-def file_name(id: str) -> str:
-    """An id as a file's name, without what could leave a folder."""
-    return re.sub(r"[^\w.-]", "_", id).lstrip(".") or "_"
-
-
 def write_each(
     found: Iterator[Sample], out: Path, ending: str, moved: Moved, text_of: Callable[[Sample], str | None]
 ) -> None:
     """One file a recording; those that have no tier are counted."""
     out.mkdir()
+    names = Names()
     for sample in found:
         text = text_of(sample)
         if text is None:
             moved.note("recordings without annotations or words")
         else:
-            write_text(out / f"{file_name(sample.id)}{ending}", text)
+            write_text(out / f"{names.of(sample.id)}{ending}", text)
         moved.note("labels of whole recordings", len(sample.labels))

@@ -15,6 +15,7 @@ from plait.atomic import replacing
 from plait.errors import need
 from plait.interchange import Format, Moved
 from plait.interchange.sample import Piece, Sample
+from plait.names import Names
 from plait.streams.corpus import Corpus
 
 __all__ = ["Csd"]
@@ -36,26 +37,37 @@ class Csd(Format):
         out.mkdir()
         with ExitStack() as stack:
             files: dict[str, Any] = {}
+            names, ids = Names(), Names(_group_name)
 
             def file_of(name: str) -> Any:
                 if name not in files:
-                    part = stack.enter_context(replacing(out / f"{name.replace('/', '_')}.csd"))
+                    part = stack.enter_context(replacing(out / f"{names.of(name)}.csd"))
                     files[name] = stack.enter_context(h5py.File(part, "w"))
-                    _metadata(h5py, files[name].create_group(name.replace("/", "_")), name, out.name)
-                return files[name][name.replace("/", "_")]["data"]
+                    _metadata(h5py, files[name].create_group(_group_name(name)), name, out.name)
+                return files[name][_group_name(name)]["data"]
 
             for sample in found:
                 for name, piece in sample.streams.items():
-                    _put(file_of(name), sample.id, _values(piece), _intervals(piece))
+                    _put(file_of(name), ids.of(sample.id), _values(piece), _intervals(piece))
                 for tier in dict.fromkeys(a.tier for a in sample.annotations):
                     own = sorted((a for a in sample.annotations if a.tier == tier), key=lambda a: a.start)
                     name = tier if tier not in sample.streams else f"{tier} annotations"
-                    _put(file_of(name), sample.id, _labels([a.label for a in own]), [(a.start, a.stop) for a in own])
+                    _put(
+                        file_of(name),
+                        ids.of(sample.id),
+                        _labels([a.label for a in own]),
+                        [(a.start, a.stop) for a in own],
+                    )
                 moved.note("labels of whole recordings", len(sample.labels))
 
 
+def _group_name(id: str) -> str:
+    """HDF5 takes a slash for a group within a group."""
+    return id.replace("/", "_")
+
+
 def _put(data: Any, id: str, values: Any, intervals: Any) -> None:
-    group = data.create_group(id.replace("/", "_"))
+    group = data.create_group(id)
     group.create_dataset("features", data=values)
     group.create_dataset("intervals", data=np.asarray(intervals, np.float64).reshape(-1, 2))
 
@@ -84,7 +96,7 @@ def _metadata(h5py: Any, root: Any, name: str, dataset: str) -> None:
     root.create_group("data")
     group = root.create_group("metadata")
     facts = {
-        "root name": name.replace("/", "_"),
+        "root name": _group_name(name),
         "computational sequence description": f"{name}, written by plait",
         "computational sequence version": "1.0",
         "alignment compatible": True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from plait.errors import DataError
 from plait.interchange import Moved
 from plait.interchange.hf_datasets import _json, parts_of, rows_of
+from plait.names import encoded_name
 from plait.streams.corpus import RecordingEntry, StreamEntry, write_manifest
 from plait.streams.readers import reader_for
 
@@ -72,15 +72,11 @@ def _entry(
     return RecordingEntry(id=name, streams=streams, labels=labels, split=side)
 
 
-def _safe(text: str) -> str:
-    return re.sub(r"[^\w.-]", "_", text).lstrip(".") or "_"
-
-
 def _file(out: Path, name: str, column: str, found: dict[str, Any]) -> StreamEntry | None:
     """The bytes of a sound or a picture as a file, if they are in the dataset and a reader knows the ending."""
     data, given = found.get("bytes"), str(found.get("path") or "")
     ending = Path(given).suffix.lower() or _ending(data or b"")
-    relative = f"files/{_safe(name)}.{_safe(column)}{ending}"
+    relative = f"files/{encoded_name(name)}.{encoded_name(column)}{ending}"
     if not data or reader_for(Path(relative)) is None:
         return None
     target = out / relative
@@ -113,7 +109,7 @@ def _array(out: Path, name: str, column: str, value: Any, rate: float | None) ->
         return None
     if values.ndim not in (1, 2) or not len(values):
         return None
-    relative = f"arrays/{_safe(name)}.{_safe(column)}.npy"
+    relative = f"arrays/{encoded_name(name)}.{encoded_name(column)}.npy"
     (out / "arrays").mkdir(parents=True, exist_ok=True)
     np.save(out / relative, values, allow_pickle=False)
     return StreamEntry(path=relative, options={"kind": "series"}, rate=rate)

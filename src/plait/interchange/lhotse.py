@@ -6,18 +6,20 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
-from plait.atomic import replacing
+from plait.atomic import replacing, write_text
 from plait.errors import DataError
 from plait.features.jobs import neutral
 from plait.interchange import Format, Moved
 from plait.interchange.sample import Sample
-from plait.streams.clock import Grid
+from plait.names import Names
+from plait.streams.clock import Grid, Ticks
 from plait.streams.corpus import AnnotationEntry, Corpus, RecordingEntry, StreamEntry, write_manifest
 from plait.streams.stream import Stream
 
@@ -30,8 +32,9 @@ class Lhotse(Format):
     Each stream of sound is a recording ``ID`` (``ID-STREAM`` where one has several), pointing at the raw file by its
     absolute path; each word or annotation is a supervision of it. lhotse knows no clock but the file's own, so
     times are brought to it: offset and drift that the manifest corrects are taken out again. Streams of other kinds
-    have no place there and are counted. Read back, each recording is one stream of sound, its supervisions
-    annotations.
+    have no place there and are counted. What lhotse has no place for beside them (which sounds are of one recording,
+    their clocks, labels, group, side) is kept in ``plait.json`` in the same folder, and read back from there; without
+    that file each recording is one stream of sound. Supervisions become annotations, of words too.
 
     Source: lhotse's documentation of its manifests (Zelasko et al., "Lhotse", NeurIPS DCAI 2021).
 
@@ -46,6 +49,7 @@ class Lhotse(Format):
 
     def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
         out.mkdir()
+        names, kept = Names(lambda id: id), dict[str, dict[str, Any]]()
         recordings: list[dict[str, Any]] = []
         supervisions: list[dict[str, Any]] = []
         for sample in found:
@@ -55,14 +59,18 @@ class Lhotse(Format):
             others = [n for n in entry.streams if n not in sounds and n not in sample.streams]
             moved.note("streams that are neither sound nor words", len(others))
             moved.streams += len(sounds)
+            moved.note("recordings without sound", not sounds)
+            moved.note("labels of whole recordings (plait alone reads them back)", len(sample.labels))
             for name in sounds:
-                own = sample.id if len(sounds) == 1 else f"{sample.id}-{name}"
+                own = names.of(sample.id if len(sounds) == 1 else f"{sample.id}-{name}")
+                kept[own] = _kept(sample, name, entry.streams[name])
                 stream = recording.streams[name]
                 path = corpus.resolve(entry.streams[name].path or "", f" {sample.id!r} {name!r}").resolve()
                 recordings.append(_recording(own, raw[name], path))
                 supervisions += self._supervisions(own, sample, _own_seconds(stream, _rate(raw[name])))
         _write(out / "recordings.jsonl.gz", recordings)
         _write(out / "supervisions.jsonl.gz", supervisions)
+        write_text(out / KEPT, json.dumps({"format": KEPT_FORMAT, "recordings": kept}, ensure_ascii=False, default=str))
 
     def _supervisions(self, id: str, sample: Sample, own: Callable[[float], float]) -> Iterator[dict[str, Any]]:
         """Everything with a start and an end, on the sound's own clock."""
@@ -91,10 +99,80 @@ class Lhotse(Format):
                 entries[entry.id] = entry
         for number, row in enumerate(supervisions, 1):
             _add_supervision(entries, row, f"{path}: supervision {number}", moved)
+        entries = _joined(entries, _read_kept(path), moved)
         if not entries:
             raise DataError(f"{path}: no recording with a file as its source. Expected recordings.jsonl or .jsonl.gz.")
         write_manifest(out / "manifest.jsonl", list(entries.values()))
         moved.recordings, moved.streams = len(entries), sum(len(e.streams) for e in entries.values())
+
+
+KEPT, KEPT_FORMAT = "plait.json", "plait-lhotse-1"
+
+
+def _kept(sample: Sample, name: str, entry: StreamEntry) -> dict[str, Any]:
+    """What lhotse has no place for."""
+    about = {k: v for k, v in sample.about().items() if k != "annotations"}
+    clock = entry.model_dump(mode="json", include={"part", "reader", "options", "rate", "duration", *CLOCK})
+    return {"of": about, "stream": name, "entry": clock}
+
+
+CLOCK = ("origin", "offset", "drift_ppm", "warp")
+
+
+def _read_kept(path: Path) -> dict[str, dict[str, Any]]:
+    """What `_kept` kept, by lhotse's ids; nothing where another tool wrote the manifests.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    file = (path if path.is_dir() else path.parent) / KEPT
+    if not file.is_file():
+        return {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if found["format"] != KEPT_FORMAT:
+            raise DataError(f"{file}: is of another version ({found['format']!r}). Export again.")
+        return {id: _Kept.model_validate(one).model_dump() for id, one in found["recordings"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{file}: cannot be read ({str(error)[:200]}). Export again, or delete it.") from error
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    of: dict[str, Any]
+    stream: str
+    entry: dict[str, Any]
+
+
+def _joined(
+    entries: Mapping[str, RecordingEntry], kept: Mapping[str, dict[str, Any]], moved: Moved
+) -> dict[str, RecordingEntry]:
+    """Recordings as they were before they were exported: sounds of one together, on its time line.
+
+    Annotations are on every sound of a recording; they are taken from its first.
+    """
+    found: dict[str, RecordingEntry] = {}
+    for id, entry in entries.items():
+        one = kept.get(id)
+        if one is None:
+            found[id] = entry
+            continue
+        (sound,) = list(entry.streams.values())[:1]
+        sound = StreamEntry.model_validate({**sound.model_dump(), **one["entry"]})
+        about = {k: one["of"].get(k) for k in ("id", "labels", "meta", "group", "split") if one["of"].get(k)}
+        own = RecordingEntry.model_validate(about)
+        if own.id not in found:
+            own.annotations = [_on_the_time_line(a, sound) for a in entry.annotations]
+        home = found.setdefault(own.id, own)
+        home.streams[one["stream"]] = sound
+    return found
+
+
+def _on_the_time_line(a: AnnotationEntry, sound: StreamEntry) -> AnnotationEntry:
+    clock = sound.correct(Ticks(np.array([a.start, a.stop])))
+    start, stop = (float(t) for t in clock.times)
+    return a.model_copy(update={"start": round(start, 6), "stop": round(stop, 6)})
 
 
 def _recording(id: str, raw: Stream, path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from plait.errors import DataError
 from plait.features.checks import above_zero
 from plait.interchange import Format, Moved
 from plait.interchange.sample import Piece, Sample, add_sample, clock_facts, clock_of
+from plait.names import encoded_name
 from plait.streams.corpus import Corpus, CorpusWriter
 from plait.streams.importing import import_folder
 from plait.streams.recording import Annotation
@@ -76,15 +77,10 @@ class Webdataset(Format):
                 moved.streams += len(sample.streams)
 
 
-def _key(id: str) -> str:
-    """An id as the part of a member's name before the first dot."""
-    return re.sub(r"[^\w-]", lambda m: f"%{ord(m[0]):02x}", id)
-
-
 def _write_shard(path: Path, shard: list[Sample]) -> None:
     with replacing(path) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
         for sample in shard:
-            key = _key(sample.id)
+            key = encoded_name(sample.id)
             about: dict[str, Any] = {"format": "plait-sample-1", **sample.about(), "streams": {}}
             for i, (name, piece) in enumerate(sample.streams.items()):
                 own = {**clock_facts(piece.clock), "member": f"s{i}"}

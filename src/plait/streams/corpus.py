@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plait.atomic import replacing
 from plait.errors import DataError, PlaitError, raise_all
+from plait.names import Names
 from plait.streams.clock import Clock, Grid, Spans, Ticks
 from plait.streams.readers import open_streams
 from plait.streams.recording import Annotation, Recording
@@ -286,6 +287,7 @@ class CorpusWriter:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._entries: list[RecordingEntry] = []
+        self._names = Names()
 
     def add(
         self,
@@ -316,7 +318,8 @@ class CorpusWriter:
             times, own = stream.clock.times, stream.clock
             spans = zip(own.starts, own.stops) if isinstance(own, Spans) else zip(times, times)
             return StreamEntry(texts=[str(v) for v in values], spans=[(float(a), float(b)) for a, b in spans])
-        relative = f"arrays/{name.replace('/', '_')}.npy"
+        file = self._names.of(name)
+        relative = f"arrays/{file}.npy"
         target = self.folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         np.save(target, values, allow_pickle=False)
@@ -328,7 +331,7 @@ class CorpusWriter:
             return StreamEntry(path=relative, options=options, rate=str(clock.rate), offset=clock.start, warp=warp)
         if not isinstance(clock, Ticks):
             raise DataError(f"{name}: numbers on spans cannot be written yet. Give rate= or times=.")
-        times_file = f"{name.replace('/', '_')}.times.npy"
+        times_file = self._names.of(f"{name}.times") + ".npy"
         np.save(target.with_name(times_file), stream.clock.times, allow_pickle=False)
         return StreamEntry(path=relative, options={**options, "times": times_file})
 

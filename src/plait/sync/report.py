@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from plait.errors import DataError, PlaitError
+from plait.names import plain_name
 from plait.recipe import suggest
 from plait.streams.corpus import Corpus, RecordingEntry, StreamEntry, write_manifest
 from plait.streams.recording import Recording
@@ -222,7 +223,7 @@ def _of_recording(
     if plot is not None:
         from plait.sync.plot import draw  # matplotlib is slow to import
 
-        draw(solution, plot / f"{entry.id.replace('/', '_')}.png")
+        draw(solution, plot / f"{plain_name(entry.id)}.png")
     agreeing = [solution.consistency] if solution.consistency.loops or solution.consistency.left_out else []
     return [*solution.fixes, *fixes], agreeing
 
