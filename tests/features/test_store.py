@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import resource
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -35,12 +34,6 @@ def store(tmp_path: Path) -> Store:
 
 def numbers(n: int = 7, d: int = 3) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
-
-
-def age(path: Path) -> None:
-    """Make a file old enough for its digest to be remembered."""
-    past = time.time_ns() - 10_000_000_000
-    os.utime(path, ns=(past, past))
 
 
 @pytest.mark.parametrize("clock", CLOCKS, ids=lambda c: type(c).__name__)
@@ -185,19 +178,59 @@ def test_keys_follow_what_matters_and_nothing_else() -> None:
     assert len({key, *keys}) == 1 + len(keys)
 
 
-def test_digests_follow_the_bytes_and_are_remembered(store: Store, tmp_path: Path) -> None:
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file counts as one that has long been there."""
+    monkeypatch.setattr("plait.features.store.SETTLED_NS", -1)
+
+
+@pytest.mark.usefixtures("settled")
+def test_digests_are_remembered(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"one")
-    age(path)
     first = store.digest_of(path)
     store.flush()
     again = Store(store.folder)
-    stamp = path.stat()
-    path.write_bytes(b"two")
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", lambda *_: pytest.fail("read again"))
+        assert again.digest_of(path) == first
+    path.chmod(0o600)
+    assert again.digest_of(path) == first, "only the rights changed: read again, the same digest"
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("how", ["written over", "moved there"])
+def test_a_file_replaced_with_its_times_restored_is_seen(store: Store, tmp_path: Path, how: str) -> None:
+    path, new = tmp_path / "a.bin", tmp_path / "b.bin"
+    path.write_bytes(b"one")
+    new.write_bytes(b"two")
+    first, stamp = store.digest_of(path), path.stat()
+    store.flush()
+    if how == "written over":
+        path.write_bytes(b"two")
+    else:
+        new.replace(path)
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert again.digest_of(path) == first, "same path, size and time: not read again"
-    path.write_bytes(b"three")
-    assert again.digest_of(path) != first
+    assert path.stat().st_mtime_ns == stamp.st_mtime_ns
+    assert Store(store.folder).digest_of(path) != first
+
+
+@pytest.mark.usefixtures("settled")
+def test_verifying_reads_all_once_and_names_what_was_stale(store: Store, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.bin", tmp_path / "bad.bin"
+    for path in (good, bad):
+        path.write_bytes(b"one")
+        store.digest_of(path)
+    store.flush()
+    index = json.loads((store.folder / "digests.json").read_text())
+    index[str(bad.resolve())][-1] = "0" * 40  # as on a disk whose times mean nothing
+    (store.folder / "digests.json").write_text(json.dumps(index))
+    trusting, sure = Store(store.folder), Store(store.folder, verify=True)
+    assert trusting.digest_of(bad) == "0" * 40
+    assert sure.digest_of(bad) == sure.digest_of(good) == sure.digest_of(bad)
+    assert sure.stale == [str(bad.resolve())]
+    sure.flush()
+    assert Store(store.folder).digest_of(bad) != "0" * 40
 
 
 def test_a_file_just_written_is_not_trusted_by_its_time(store: Store, tmp_path: Path) -> None:
@@ -219,11 +252,11 @@ def test_folders_are_their_files_and_names(store: Store, tmp_path: Path) -> None
     assert store.digest_of(one) != store.digest_of(two)
 
 
+@pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize("content", ["not json", "[1]", '{"a": 3}'])
 def test_a_damaged_index_is_left(store: Store, tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"one")
-    age(path)
     store.folder.mkdir()
     (store.folder / "digests.json").write_text(content)
     with caplog.at_level(logging.WARNING, "plait"):

@@ -14,6 +14,7 @@ ORDER = 50
 def arguments(p: argparse.ArgumentParser) -> None:
     run_arguments(p)
     cluster_argument(p)
+    p.add_argument("--verify", action="store_true", help="read every input again, whatever is remembered of it")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,16 +24,16 @@ def run(args: argparse.Namespace) -> int:
 
     recipe, out = load(args)
     experiment = Experiment.of(recipe, open_corpus(recipe, out))
+    store = Store(args.cache, verify=args.verify)
     with progress_bar(args, "prepare") as progress:
-        features = experiment.prepare(
-            Store(args.cache), pack=True, jobs=args.jobs, cluster=args.cluster, progress=progress
-        )
+        features = experiment.prepare(store, pack=True, jobs=args.jobs, cluster=args.cluster, progress=progress)
     counts = {m: p.report() for m, p in features.prepared.items()}
     lines = [f"{m}: {c['computed']} computed, {c['cached']} already there{_packed(c)}" for m, c in counts.items()]
     notes = [
         f"  {m}: {n} {what}" for m, c in counts.items() for ones in c["notes"].values() for what, n in ones.items()
     ]
-    say(args, {"features": counts}, lines + notes)
+    stale = [f"  changed behind its time stamps, and prepared anew: {path}" for path in store.stale]
+    say(args, {"features": counts, "stale": store.stale}, lines + notes + stale)
     return 0
 
 

@@ -61,6 +61,11 @@ def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, Any], version: in
 class Store:
     """A folder of prepared features, one safetensors file each, and the digests of their inputs.
 
+    Args:
+        folder: where the files are.
+        verify: whether every input is read again, whatever is remembered of it; ``stale`` then names those of which
+            something else was remembered.
+
     A file holds ``values`` [n, d] float32 and, where the clock is not a grid, its times in float64; the clock
     stands in the header exactly. It is written beside its place and moved there, so that it is whole or
     absent. A file that is truncated or not ours counts as absent, with a warning.
@@ -73,8 +78,9 @@ class Store:
     ((2, 3), Fraction(30000, 1001))
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, *, verify: bool = False) -> None:
+        self.folder, self.stale = Path(folder), list[str]()
+        self._verify, self._verified = verify, set[str]()
         self._index_path = self.folder / "digests.json"
         self._index: dict[str, list[Any]] | None = None
         self._changed = False
@@ -132,8 +138,10 @@ class Store:
     def digest_of(self, path: Path) -> str:
         """Digest of a file's bytes, or of all files in a folder and their names.
 
-        It is remembered by path, size and time of change, so that a file is read once only; `flush` keeps
-        what is remembered.
+        It is remembered by path, size, inode and both times of change, so that a file is read once only; `flush`
+        keeps what is remembered. The time of the contents (mtime) can be set by whoever replaces a file, that of the
+        inode (ctime) cannot. Where only rights or links have changed, the file is read again, and as its digest is the
+        same, no feature is made anew.
 
         Raises:
             DataError: no such file, or it cannot be read.
@@ -154,16 +162,23 @@ class Store:
         name = str(path.resolve())
         index = self._digests()
         known = index.get(name)
-        if isinstance(known, list) and known[:2] == [status.st_size, status.st_mtime_ns]:
-            return str(known[2])
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        trusted = not self._verify or name in self._verified
+        if trusted and isinstance(known, list) and len(known) == 5 and known[:4] == stamp:
+            return str(known[4])
         hasher = blake2b(digest_size=20)
         with open(path, "rb") as file:
             while block := file.read(1 << 20):
                 hasher.update(block)
-        if time.time_ns() - status.st_mtime_ns > SETTLED_NS:
-            index[name] = [status.st_size, status.st_mtime_ns, hasher.hexdigest()]
+        found = hasher.hexdigest()
+        if self._verify:
+            self._verified.add(name)
+            if isinstance(known, list) and known[:4] == stamp and known[4:] != [found]:
+                self.stale.append(name)
+        if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
+            index[name] = [*stamp, found]
             self._changed = True
-        return hasher.hexdigest()
+        return found
 
     def _digests(self) -> dict[str, list[Any]]:
         if self._index is None:
