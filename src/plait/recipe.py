@@ -166,13 +166,18 @@ class CorpusPlan(_Section):
 
 
 class Recipe(_Section):
-    """The whole of an experiment. Only ``corpus`` and ``task`` have no default."""
+    """The whole of an experiment. Only ``corpus`` and ``task`` have no default.
+
+    ``min_coverage``: where ``streams`` is left open, a stream that a smaller share of the recordings has is no
+    modality.
+    """
 
     name: str = Field("", max_length=200, pattern=r"^[^/\\\x00-\x1f]*$")
     corpus: str | CorpusPlan
     task: str | dict[str, Any]
     split: dict[str, Any] = Field(default_factory=dict)
     streams: dict[str, StreamPlan | None] = Field(default_factory=dict)
+    min_coverage: float = Field(0.1, ge=0, le=1)
     fusion: str | dict[str, Any] = "concat"
     model: dict[str, Any] = Field(default_factory=dict)
     augment: Augment = Field(default_factory=Augment)

@@ -35,5 +35,9 @@ def run(args: argparse.Namespace) -> int:
     lines = [f"{name}: {f['parameters']:,} parameters, {f['seconds']:.0f} s" for name, f in facts.items()]
     labelled = run.model(run.members[0]).task.labelled
     then = f"next: plait evaluate {out}" if labelled else f"next: another recipe with model: {{from: {out}}}"
-    say(args, {"run": str(out), "members": facts}, [*lines, f"wrote {out}", then])
+    say(
+        args,
+        {"run": str(out), "members": facts, "notes": run.info.notes},
+        [*run.info.notes, *lines, f"wrote {out}", then],
+    )
     return 0

@@ -12,7 +12,7 @@ import torch
 from plait.errors import ConfigError, DataError
 from plait.features.store import Store
 from plait.parts import foreign_code
-from plait.recipe import CorpusPlan, Recipe
+from plait.recipe import CorpusPlan
 from plait.streams.corpus import Corpus
 from plait.streams.importing import import_files
 from plait.streams.items import Item, asked_items
@@ -55,7 +55,7 @@ def predict(
     """
     model = run.model(_member(run, member))
     with foreign_code(run.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
-        corpus = _corpus(run.recipe, [Path(p) for p in paths], Path(folder))
+        corpus = _corpus(run, [Path(p) for p in paths], Path(folder))
         experiment = _experiment(run, corpus)
         asked, notes = asked_items(corpus, experiment.unit, segments)
         items = asked.items
@@ -77,12 +77,13 @@ def _member(run: Run, name: str | None) -> Member:
     raise ConfigError(f"{run.folder}: has no member {name!r}; it has {', '.join(m.name for m in run.finished)}.")
 
 
-def _corpus(recipe: Recipe, paths: list[Path], folder: Path) -> Corpus:
+def _corpus(run: Run, paths: list[Path], folder: Path) -> Corpus:
+    recipe = run.recipe
     if len(paths) == 1 and paths[0].suffix == ".jsonl":
         return Corpus(paths[0], allow_outside=recipe.allow_outside)
     options = recipe.corpus.options if isinstance(recipe.corpus, CorpusPlan) else {}
     manifest = folder / "manifest.jsonl"
-    import_files(paths, out=manifest, options=options)
+    import_files(paths, out=manifest, options=options, known=run.info.modalities.values())
     return Corpus(manifest, allow_outside=True)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,21 +55,20 @@ class Scan:
 def without_clashes(found: list[Found], scan: Scan) -> None:
     """Give each stream of a recording a name of its own.
 
-    Where files with different endings would give a recording the same stream, the first ending keeps the
-    name and the others are named by their ending, in every recording, so that a name means the same
-    everywhere.
+    Where files with different endings would give most recordings the same stream, the first ending keeps the name and
+    the others are named by their ending, in every recording, so that a name means the same everywhere. Where only a few
+    recordings have both, they hold the stream twice: what most others have is kept, the rest left out and told.
     """
     owners: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for f in found:
         owners[f.place.id, f.name].append(f)
-    endings: dict[str, set[str]] = defaultdict(set)
-    for (_, name), own in owners.items():
-        if len(own) > 1:
-            endings[name] |= {f.place.suffix for f in own}
+    endings = {name: own for name, own in _clashing(owners).items() if len(own) > 1}
+    common = Counter((f.name, f.place.suffix) for f in found)
+    found = sorted(found, key=lambda f: -common[f.name, f.place.suffix])  # stable: of equals the first
     taken: dict[tuple[str, str], Found] = {}
     for f in found:
         name = f.name
-        if f.place.suffix in sorted(endings[name])[1:]:
+        if f.place.suffix in sorted(endings.get(name, ()))[1:]:
             name = f"{name}_{f.place.suffix}" if f.place.stream or f.entry.part else f.place.suffix
         owner = taken.setdefault((f.place.id, name), f)
         if owner is not f:
@@ -80,6 +80,15 @@ def without_clashes(found: list[Found], scan: Scan) -> None:
         f.name = name
         scan.streams.append(f)
     for name, several in endings.items():
-        if len(several) > 1:
-            kept, *others = sorted(several)
-            scan.notes.append(f"several files hold {name!r}: .{kept} keeps the name; {', '.join(others)} by ending.")
+        kept, *others = sorted(several)
+        scan.notes.append(f"several files hold {name!r}: .{kept} keeps the name; {', '.join(others)} by ending.")
+
+
+def _clashing(owners: Mapping[tuple[str, str], list[Found]]) -> dict[str, set[str]]:
+    """By stream, the endings that at least half of the recordings which have it hold it under."""
+    clashes, all_of = defaultdict[str, list[set[str]]](list), Counter[str]()
+    for (_, name), own in owners.items():
+        all_of[name] += 1
+        if len(suffixes := {f.place.suffix for f in own}) > 1:
+            clashes[name].append(suffixes)
+    return {name: set().union(*several) for name, several in clashes.items() if 2 * len(several) >= all_of[name]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,7 @@ def import_files(
     *,
     out: str | Path,
     options: ImportOptions | Mapping[str, Any] | None = None,
+    known: Collection[str] = (),
 ) -> ImportReport:
     """Make a manifest of a few files and folders, wherever they are: new recordings, to be predicted.
 
@@ -94,6 +95,7 @@ def import_files(
         paths: media files, or folders of them.
         out: the manifest to write (replaced where there is one); open it with ``allow_outside=True``.
         options: how the training corpus was imported.
+        known: names of its streams.
 
     Returns:
         What was understood; of folders, also what was left out.
@@ -106,7 +108,7 @@ def import_files(
     checked = import_options(options).model_copy(update=unneeded)
     manifest, given = _target(Path(), out), [Path(p) for p in paths]
     importer = Importer(Path(), manifest, checked)
-    scan = scan_files(given, manifest.parent, checked)
+    scan = scan_files(given, manifest.parent, checked, known)
     named = [p.as_posix() for p in given]
     raise_all(DataError, [f"{path}: {scan.left_out[path]}" for path in named if path in scan.left_out])
     importer.take(scan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
@@ -147,7 +148,7 @@ class _Table:
         return rows
 
     def _resolve(self, cell: str, known: Container[str]) -> tuple[str, bool]:
-        name = cell.strip()
+        name = unicodedata.normalize("NFC", cell.strip())
         if self.options.id_format is not None:
             try:
                 name = self.options.id_format.format(int(name) if re.fullmatch(r"-?\d+", name) else name)
@@ -158,8 +159,10 @@ class _Table:
                 ) from error
         if name in known:
             return name, True
-        stem = PurePosixPath(name.replace("\\", "/")).name.split(".")[0]
-        return (stem, True) if stem in known else (name, False)
+        file = PurePosixPath(name.replace("\\", "/")).name
+        stems = (file[: m.start()] for m in reversed(list(re.finditer(r"\.", file))))
+        stem = next((s for s in (file, *stems) if s in known), None)
+        return (name, False) if stem is None else (stem, True)
 
     def constants(self, rows: dict[str, list[int]]) -> None:
         """Group and split, one a recording."""

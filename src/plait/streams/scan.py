@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from fnmatch import fnmatch
 from functools import cache
@@ -17,6 +18,7 @@ from plait.streams.cells import number
 from plait.streams.corpus import StreamEntry, _clock
 from plait.streams.found import Found, Place, Scan, without_clashes
 from plait.streams.import_options import ImportOptions, StreamOptions
+from plait.streams.naming import Named, names_of
 from plait.streams.readers import Reader, open_streams, reader_for
 from plait.streams.stream import Stream
 from plait.streams.summary import facts_of
@@ -62,8 +64,10 @@ def scan_folder(
     return _scan(inside, options, scan, progress)
 
 
-def scan_files(paths: Iterable[Path], base: Path, options: ImportOptions) -> Scan:
+def scan_files(paths: Iterable[Path], base: Path, options: ImportOptions, known: Collection[str] = ()) -> Scan:
     """Every stream of the files, and of the files in the folders, that are named; as `scan_folder`.
+
+    ``known``: names that streams are known to have (see `plait.streams.naming`).
 
     Raises:
         ConfigError: a reader does not have an option that was given for a stream.
@@ -75,7 +79,10 @@ def scan_files(paths: Iterable[Path], base: Path, options: ImportOptions) -> Sca
         files += _walk(path, options.skip, tables, scan) if path.is_dir() else [path]
     there = base.resolve()
     return _scan(
-        [(p, p.as_posix(), Path(os.path.relpath(p.resolve(), there)).as_posix()) for p in files], options, scan
+        [(p, p.as_posix(), Path(os.path.relpath(p.resolve(), there)).as_posix()) for p in files],
+        options,
+        scan,
+        known=known,
     )
 
 
@@ -84,12 +91,14 @@ def _scan(
     options: ImportOptions,
     scan: Scan,
     progress: Callable[[int, int], None] | None = None,
+    known: Collection[str] = (),
 ) -> Scan:
     """Open files, given each with its name for messages and patterns and its path in the manifest."""
     found: list[Found] = []
     wrong: dict[str, str] = {}
+    names = names_of([_name(path) for path, _, _ in files], {*options.streams, *known})
     for path, relative, written in _counted(files, progress):
-        place = _place(path, relative, options.match)
+        place = _place(relative, names[_name(path)], options.match)
         if place is None:
             scan.left_out[relative] = "fits none of the patterns in import.match."
             continue
@@ -174,14 +183,18 @@ def lacks_rate(entry: StreamEntry) -> bool:
     return is_array and not told
 
 
-def _place(path: Path, relative: str, patterns: list[str]) -> Place | None:
+def _name(path: Path) -> str:
+    """The name that tells recording and stream; a folder has no ending, and its dots are its own."""
     name = path.absolute().name
-    parts = [name] if path.is_dir() and path.suffix != ".frames" else name.split(".")
-    stem, middle = parts[0], ".".join(parts[1:-1])
+    return f"{name}." if path.is_dir() and path.suffix != ".frames" else name
+
+
+def _place(relative: str, told: Named, patterns: list[str]) -> Place | None:
+    stem, middle = told
     if not patterns:
         return Place(relative, stem, middle)
     for pattern in patterns:
-        if found := re.search(pattern, relative):
+        if found := re.search(pattern, unicodedata.normalize("NFC", relative)):
             named = {k: v for k, v in found.groupdict().items() if v is not None}
             known = {k: named.pop(k, "") for k in ("id", "stream", "group", "split")}
             known = {**known, "id": known["id"] or stem, "stream": known["stream"] or middle}

@@ -196,6 +196,7 @@ def _write(folder: Path, experiment: Experiment, members: Sequence[Member]) -> N
         "members": [vars(m) for m in members],
         "modalities": experiment.streams,
         "features": experiment.features,
+        "notes": experiment.notes,
         "items": len(experiment.items.items),
         "dropped": experiment.items.dropped,
         "folds": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,7 @@ class Experiment:
         modalities: in the model's order.
         streams: the stream each modality reads.
         features: the feature spec of each, with all defaults.
+        notes: what was left out and why, for people.
     """
 
     recipe: Recipe
@@ -90,6 +92,7 @@ class Experiment:
     unit: dict[str, Any]
     streams: dict[str, str] = field(default_factory=dict)
     features: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, recipe: Recipe, corpus: Corpus, *, split: bool = True) -> Experiment:
@@ -112,7 +115,7 @@ class Experiment:
 
     def _plan_streams(self) -> None:
         kinds = {name: entry for entry in self.corpus.entries for name in entry.streams}
-        plans: dict[str, StreamPlan | None] = dict(self.recipe.streams) or dict.fromkeys(kinds)
+        plans: dict[str, StreamPlan | None] = dict(self.recipe.streams) or dict.fromkeys(self._covering(kinds))
         problems = []
         specs: dict[str, Any] = {}
         for modality, given in plans.items():
@@ -128,6 +131,19 @@ class Experiment:
             name = self.streams[modality]
             self.features[modality] = resolve_features(self.corpus, {name: spec})[name]
         self._check_names()
+
+    def _covering(self, streams: Iterable[str]) -> list[str]:
+        """The streams that enough recordings have to be a modality; the others are noted."""
+        count = Counter(name for entry in self.corpus.entries for name in entry.streams)
+        total, least = len(self.corpus.entries), self.recipe.min_coverage
+        kept = [name for name in streams if count[name] >= least * total]
+        self.notes += [
+            f"stream {name!r}: only {count[name]} of {total} recordings have it (min_coverage: {least:g}); it is no "
+            f"modality. Name it under streams: if it is to be one."
+            for name in streams
+            if name not in kept
+        ]
+        return kept or list(streams)
 
     def _check_names(self) -> None:
         plan = self.recipe.augment

@@ -79,6 +79,7 @@ class RunInfo(_Strict):
     members: list[_Member]
     modalities: dict[str, str]
     features: dict[str, dict[str, Any]]
+    notes: list[str]
     items: int = Field(ge=0)
     dropped: dict[str, int]
     folds: list[_Fold]
