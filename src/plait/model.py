@@ -27,7 +27,7 @@ from plait.tokens.missing import StandIn
 from plait.tokens.tensors import save_tensors
 from plait.tokens.tokens import finite
 
-__all__ = ["Model", "default_encoder", "tempered", "trusted"]
+__all__ = ["Model", "check_dim", "default_encoder", "tempered", "trusted"]
 
 FORMAT = "plait model 1"
 
@@ -79,6 +79,7 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         _check_dims(dims)
+        check_dim(dim)
         self.dims, self.modalities, self.dim, self.unimodal = dict(dims), list(dims), dim, unimodal
         given = {m: (encoders or {}).get(m) or default_encoder(64) for m in dims}
         self.encoder_specs = {m: encoder_specs(spec, f"encoders.{m}") for m, spec in given.items()}
@@ -444,6 +445,16 @@ def tempered(
     [2.0, 1.0]
     """
     return output / torch.where(there.sum(0) == 1, 1.0, temperature)[:, None]
+
+
+def check_dim(dim: Any) -> None:
+    """Refuse a width of tokens that no model has.
+
+    Raises:
+        ConfigError: it is no whole number from 1 to 65,536.
+    """
+    if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= 1 << 16:
+        raise ConfigError(f"model.dim: got {dim!r}; expected a whole number from 1 to 65536, such as 128.")
 
 
 def _check_dims(dims: Mapping[str, int]) -> None:

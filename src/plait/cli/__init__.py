@@ -1,8 +1,8 @@
 """The command line: one module a command, each a thin cover of one public function.
 
-A command is a module of this package with ``HELP``, ``ORDER`` (its place in the list), ``arguments(parser)`` and
-``run(args)``, whose docstring is the command's description; its name is the module's, without the
-final ``_`` that keeps Python's own names (``import_``, ``list_``).
+A command is a module of this package with ``HELP``, ``ORDER`` (its place in the list), ``EXAMPLES``,
+``arguments(parser)`` and ``run(args)``, whose docstring is the command's description; its name is the module's, without
+the final ``_`` that keeps Python's own names (``import_``, ``list_``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import inspect
 import pkgutil
+import re
 import signal
 import sys
 import threading
@@ -18,6 +20,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
+import shtab
+
+import plait
 from plait.cli.shared import fail
 from plait.errors import PlaitError
 
@@ -52,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when done, 1 for problems in the data or of the system, 2 when asked wrongly, 130 when interrupted, 143 when
         terminated.
     """
-    args = _parser().parse_args(argv)
+    args = _parsed(argv)
     try:
         with _terminable():
             return int(args.run(args) or 0)
@@ -106,12 +111,32 @@ def commands() -> dict[str, ModuleType]:
     return dict(sorted(modules.items(), key=lambda pair: pair[1].ORDER))
 
 
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; KEY=VALUE may stand behind options too, which argparse does not expect."""
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    late = [word for word in rest if re.match(r"[A-Za-z_][\w.]*=", word)]
+    if len(late) < len(rest) or (late and not hasattr(args, "overrides")):
+        parser.parse_args(argv)  # ends with argparse's own words about them
+    if late:
+        args.overrides = [*args.overrides, *late]
+    return args
+
+
 def _parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="plait")
     top.description = "Braid streams that tick at different rates into one model."
+    top.add_argument("--version", action="version", version=f"plait {plait.__version__}")
+    shtab.add_argument_to(top, "--print-completion", help="print the completion script of a shell, to be sourced")
     listed = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, command in commands().items():
-        one = listed.add_parser(name, help=command.HELP, description=command.run.__doc__)
+        one = listed.add_parser(
+            name,
+            help=command.HELP,
+            description=inspect.cleandoc(command.run.__doc__ or ""),
+            epilog="\n".join(["examples:", *(f"  {line}" for line in command.EXAMPLES)]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         command.arguments(one)
         one.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         one.set_defaults(run=command.run)

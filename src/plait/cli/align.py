@@ -8,6 +8,10 @@ from plait.cli.shared import cache_argument, progress_bar, say, yaml_option
 
 HELP = "join streams on words, ticks or a grid, and write tables"
 ORDER = 45
+EXAMPLES = (
+    "plait align study/manifest.jsonl --on words --out aligned",
+    "plait align study/manifest.jsonl --grid 25 --how imu=linear --out aligned --to npz",
+)
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

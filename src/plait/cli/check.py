@@ -4,36 +4,65 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from plait.cli.shared import progress_bar, say
+from plait.errors import DataError
 
 HELP = "validate a manifest, its files, clocks, labels and splits"
 ORDER = 30
+EXAMPLES = ("plait check study/manifest.jsonl --signals", "plait check mood.yaml")
 
 
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("manifest", help="a manifest, or a recipe (YAML) whose corpus, task and split are checked")
+    p.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of a recipe, such as train.epochs=5")
     p.add_argument("--deep", action="store_true", help="read all values too")
     p.add_argument("--signals", action="store_true", help="measure every signal: a quality table for each stream")
     p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Validate manifest, files, clocks, labels and splits, without torch; exit code 1 if anything is wrong."""
-    from plait.errors import ConfigError
-    from plait.recipe import load_recipe
+    """Validate manifest, files, clocks, labels and splits; of a recipe, all that `plait fit` would refuse too.
+
+    Exit code 1 if anything is wrong.
+    """
     from plait.streams.check import check_corpus
 
-    manifest, recipe, outside = args.manifest, None, args.allow_outside
-    if Path(manifest).suffix in (".yaml", ".yml"):
-        loaded = load_recipe(manifest)
-        if not isinstance(loaded.corpus, str):
-            raise ConfigError(f"{manifest}: its corpus is a raw folder. Check what `plait import` makes of it.")
-        task = loaded.task if isinstance(loaded.task, dict) else {"name": loaded.task}
-        recipe = {"task": task, "split": loaded.split} if loaded.split else {"task": task}
-        manifest, outside = loaded.corpus, outside or loaded.allow_outside
+    options = {"deep": args.deep, "signals": args.signals}
     with progress_bar(args, "check") as progress:
-        options = {"allow_outside": outside, "deep": args.deep, "signals": args.signals, "recipe": recipe}
-        report = check_corpus(manifest, **options, progress=progress)
+        if Path(args.manifest).suffix in (".yaml", ".yml"):
+            report = _of_recipe(args, options, progress)
+        else:
+            report = check_corpus(args.manifest, allow_outside=args.allow_outside, **options, progress=progress)
     say(args, report.to_json(), report.lines())
     return 1 if report.problems else 0
+
+
+def _of_recipe(args: argparse.Namespace, options: dict[str, Any], progress: Any) -> Any:
+    """Check the corpus of a recipe, and all that `fit` would refuse; a raw folder is imported to be checked."""
+    import tempfile
+
+    from plait.errors import PlaitError
+    from plait.recipe import load_recipe
+    from plait.streams.check import check_corpus
+    from plait.training.rehearsal import rehearse
+
+    recipe = load_recipe(args.manifest, args.overrides)
+    with tempfile.TemporaryDirectory(prefix="plait-") as folder:
+        problems, notes, manifest = list[str](), list[str](), Path(folder) / "manifest.jsonl"
+        try:
+            notes = rehearse(recipe, Path(folder), progress).notes
+        except PlaitError as error:
+            problems = list(error.problems)
+        imported = manifest.exists()
+        place = manifest if imported else Path(str(recipe.corpus))
+        if not place.is_file():
+            raise DataError(problems)
+        outside = args.allow_outside or recipe.allow_outside or imported
+        task = recipe.task if isinstance(recipe.task, dict) else {"name": recipe.task}
+        section = {"task": task, **({"split": recipe.split} if recipe.split else {})}
+        report = check_corpus(place, allow_outside=outside, recipe=section, **options, progress=progress)
+    report.problems += [p for p in problems if p not in report.problems]
+    report.warnings += notes
+    return report

@@ -18,6 +18,7 @@ from plait.cli.shared import (
 
 HELP = "find out which modalities to fuse, and how"
 ORDER = 65
+EXAMPLES = ("plait compare mood.yaml", "plait compare mood.yaml --fusions gated crossmodal --without")
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from plait.cli.shared import print_json, progress_bar, say
 
 HELP = "the whole way on a small made-up corpus of real media files"
 ORDER = 10
+EXAMPLES = ("plait demo", "plait demo --out world --recordings 12 --raw")
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from plait.cli.shared import cache_argument, code_argument, print_json, progress
 
 HELP = "score a run for every subset of its modalities"
 ORDER = 70
+EXAMPLES = ("plait evaluate runs/mood", "plait evaluate runs/mood --corpus other/manifest.jsonl --json")
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

@@ -8,6 +8,10 @@ from plait.cli.shared import cache_argument, progress_bar, say, yaml_option
 
 HELP = "write a corpus in another tool's format"
 ORDER = 85
+EXAMPLES = (
+    "plait export study/manifest.jsonl --to webdataset --out shards",
+    "plait export study/manifest.jsonl --to elan --out annotations",
+)
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from plait.cli.shared import load, progress_bar, run_arguments, say
 
 HELP = "train a recipe"
 ORDER = 60
+EXAMPLES = ("plait fit mood.yaml", "plait fit mood.yaml train.epochs=5 fusion=late --out runs/quick")
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

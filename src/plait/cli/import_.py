@@ -8,6 +8,7 @@ from plait.cli.shared import progress_bar, read_yaml, say, yaml_option
 
 HELP = "make a manifest from a folder of raw recordings"
 ORDER = 20
+EXAMPLES = ("plait import study", "plait import study --options import.yaml --out study/pilot.jsonl")
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from plait.cli.shared import say
 
 HELP = "list the parts that a recipe can name"
 ORDER = 95
+EXAMPLES = ("plait list", "plait list fusions")
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from plait.cli.shared import cache_argument, code_argument, say
 
 HELP = "answer for raw files"
 ORDER = 80
+EXAMPLES = ("plait predict runs/mood new/talk99.mp4", "plait predict runs/mood new/ --segment 3 8 --json")
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

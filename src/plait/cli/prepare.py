@@ -9,6 +9,7 @@ from plait.cli.shared import cluster_argument, load, progress_bar, run_arguments
 
 HELP = "compute the features of a recipe"
 ORDER = 50
+EXAMPLES = ("plait prepare mood.yaml --jobs 2", "plait prepare mood.yaml --verify")
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

@@ -9,6 +9,10 @@ from plait.cli.shared import progress_bar, say
 
 HELP = "find shots, speech and words, as annotations"
 ORDER = 45
+EXAMPLES = (
+    "plait segment study/manifest.jsonl --speech audio",
+    "plait segment study/manifest.jsonl --shots video --scenes",
+)
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

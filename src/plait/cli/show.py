@@ -8,6 +8,7 @@ from plait.cli.shared import load, recipe_arguments, say
 
 HELP = "print a recipe with every default"
 ORDER = 90
+EXAMPLES = ("plait show mood.yaml", "plait show mood.yaml train.epochs=5 --json")
 
 
 arguments = recipe_arguments

@@ -9,6 +9,7 @@ from plait.cli.shared import cache_argument, progress_bar, say
 
 HELP = "estimate and correct clocks that disagree"
 ORDER = 40
+EXAMPLES = ("plait sync study/manifest.jsonl --plot pictures", "plait sync study/manifest.jsonl --reference audio")
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

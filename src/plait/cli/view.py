@@ -9,6 +9,7 @@ from plait.cli.shared import progress_bar, say
 
 HELP = "show a recording with all its streams"
 ORDER = 86
+EXAMPLES = ("plait view study/manifest.jsonl talk01", "plait view study/manifest.jsonl talk01 --save talk01.rrd")
 
 
 def arguments(p: argparse.ArgumentParser) -> None:

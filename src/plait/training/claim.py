@@ -19,6 +19,7 @@ from plait.atomic import write_text
 from plait.errors import ConfigError
 from plait.recipe import CorpusPlan, Recipe, dump_recipe
 from plait.training.experiment import Experiment, open_corpus
+from plait.training.rehearsal import refuse
 from plait.training.run import FORMAT, Member, Run, digest_of
 from plait.training.sides import FILE as EXAMPLES
 from plait.training.sides import Sides
@@ -57,6 +58,7 @@ def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *,
     folder.mkdir(parents=True, exist_ok=True)
     fresh = overwrite and Run.is_run(folder)
     experiment = experiment or Experiment.of(recipe, open_corpus(recipe, folder, NEW if fresh else MANIFEST))
+    refuse(experiment)
     if fresh:  # only now: the corpus is there, and the recipe fits it
         _sweep(folder)
         if (folder / NEW).exists():
