@@ -76,10 +76,7 @@ def test_the_message_names_the_keys_that_differ(tiny_recipe: Path, tmp_path: Pat
     fit(quick(tiny_recipe), run, cache=cache, quiet=True)
     with pytest.raises(ConfigError) as error:
         fit(quick(tiny_recipe, "train.lr=0.5", "fusion=late"), run, cache=cache, quiet=True)
-    assert list(error.value.problems[1:]) == [
-        '  fusion: "concat" there, "late" here',
-        "  train.lr: 0.002 there, 0.5 here",
-    ]
+    assert '(fusion: "concat" there, "late" here; train.lr: 0.002 there, 0.5 here)' in str(error.value)
 
 
 def test_two_fits_of_one_run_are_refused_and_a_dead_one_leaves_no_lock(tiny_recipe: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_groups_of_the_corpus_reach_the_loss(tiny_recipe: Path, tmp_path: Path) 
         recipe = load_recipe(tiny_recipe, [f"task={{name: pretrain, width: 4{more}}}", "train.epochs=2"])
         run = fit(recipe, tmp_path / name, cache=tmp_path / "cache", quiet=True)
         done = run.done(run.members[0])
-        logs.append(done["log"]["train_loss"])
+        logs.append(done.log["train_loss"])
         assert len(set(done.targets)) == len({g // 4 for g in (int(r[1:]) for r in run.info.folds[0].train)})
     assert logs[0] != logs[1]
 

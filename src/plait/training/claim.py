@@ -116,17 +116,17 @@ def _held(folder: Path, recipe: Recipe, overwrite: bool) -> Run | None:
     held = Run(folder)
     if differ := _differences(held.recipe, recipe):
         raise ConfigError(
-            [f"{folder}: holds the run of another recipe. Choose another --out, or give --overwrite.", *differ]
+            f"{folder}: holds the run of another recipe ({'; '.join(differ)}). Choose another --out, or give --overwrite."
         )
     return held
 
 
 def _differences(theirs: Recipe, ours: Recipe) -> list[str]:
-    """A line for each key of two recipes that differs, seeds apart."""
+    """Each key that differs between two recipes, with both values; seeds apart."""
     # compared as recipes, not as texts: a default that is new since then makes no other recipe
     a, b = (_flat(r.model_dump(by_alias=True, mode="json")) for r in (theirs, ours))
     keys = [k for k in dict.fromkeys([*a, *b]) if a.get(k) != b.get(k) and k != "train.seeds"]
-    return [f"  {key}: {_short(a.get(key))} there, {_short(b.get(key))} here" for key in keys]
+    return [f"{key}: {_short(a.get(key))} there, {_short(b.get(key))} here" for key in keys]
 
 
 def _flat(tree: Any, path: str = "") -> dict[str, Any]:
