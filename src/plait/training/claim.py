@@ -116,7 +116,8 @@ def _held(folder: Path, recipe: Recipe, overwrite: bool) -> Run | None:
     held = Run(folder)
     if differ := _differences(held.recipe, recipe):
         raise ConfigError(
-            f"{folder}: holds the run of another recipe ({'; '.join(differ)}). Choose another --out, or give --overwrite."
+            f"{folder}: holds the run of another recipe ({'; '.join(differ)}). Choose another --out, or give "
+            "--overwrite."
         )
     return held
 
