@@ -1,11 +1,12 @@
 """Is the default as sure as it is right? PLAIT_DATA=... python benchmarks/calibration.py
 
-Needs the data of `default.py` (utd_mhad, grid_s1, stress_predict, av_digits; one that is not there is left out and told)
-and some forty minutes of one core a seed; runs that `default.py` trained in ``--out`` are taken as they are.
+Needs the data of `default.py` (utd_mhad, grid_s1, stress_predict, av_digits; one that is not there is left out,
+and told) and some forty minutes of one core a seed; runs that `default.py` trained in ``--out`` are taken as they are.
 
 The expected calibration error (Guo et al. 2017, 15 bins) of all modalities together on the test part, beside what a
-perfectly calibrated model of that size shows: labels are drawn from the model's own probabilities, and the error measured,
-a thousand times; 95 % of the draws are below the bound. Asked is at most that bound plus 2 points, a seed's mean.
+perfectly calibrated model of that size shows: labels are drawn from the model's own probabilities, and the error
+measured, a thousand times; 95 % of the draws are below the bound. Asked is at most that bound plus 2 points, a seed's
+mean.
 """
 
 from __future__ import annotations
