@@ -1,16 +1,27 @@
-"""Metrics, in numpy, of probabilities or values against truths; as in scikit-learn unless said otherwise."""
+"""Metrics, in numpy, of probabilities or values against truths; as in scikit-learn unless said otherwise.
+
+Every metric takes its numbers through one gate: lengths that differ, NaN, infinite numbers, probabilities that are none
+and classes that do not exist are refused with a `DataError`. Of nothing at all a metric is nan.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plait.errors import DataError
+
 __all__ = [
+    "BOUNDS",
     "accuracy",
     "balanced_accuracy",
     "calibration_error",
+    "checked_probabilities",
     "confusion",
     "correlation",
     "f1",
@@ -23,24 +34,45 @@ __all__ = [
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
+_SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "roc_auc", "ece")
+
+BOUNDS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    dict.fromkeys(_SHARES, (0.0, 1.0))
+    | dict.fromkeys(("mae", "rmse", "log_loss"), (0.0, math.inf))
+    | {"corr": (-1.0, 1.0)}
+)
+"""Between what a task's metric lies, by its name; one that is not here may lie anywhere."""
+
 
 def confusion(truth: NDArray[Any], guess: NDArray[Any], classes: int) -> Indices:
     """Counts [classes, classes]: rows are truths, columns guesses, both as class indices.
 
+    Raises:
+        DataError: other lengths, or an index that is not one of a class.
+
     >>> confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
     [[1, 0], [1, 1]]
     """
-    flat = np.asarray(truth, np.int64) * classes + np.asarray(guess, np.int64)
+    true, said = _aligned("confusion", truth=truth, guess=guess)
+    flat = _classes("confusion", "truth", true, classes) * classes + _classes("confusion", "guess", said, classes)
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
 
 
 def accuracy(truth: NDArray[Any], guess: NDArray[Any]) -> float:
     """Share of right guesses; nan of nothing.
 
+    Args:
+        truth: classes, [n]: numbers, truth values or texts.
+        guess: classes, [n].
+
+    Raises:
+        DataError: other lengths, a NaN or None, or texts against numbers; so do all metrics of classes.
+
     >>> accuracy(np.array([0, 1]), np.array([0, 0]))
     0.5
     """
-    return float(np.mean(np.asarray(truth) == np.asarray(guess))) if len(truth) else float("nan")
+    truth, guess = _labels("accuracy", truth, guess)
+    return float(np.mean(truth == guess)) if len(truth) else math.nan
 
 
 def balanced_accuracy(truth: NDArray[Any], guess: NDArray[Any]) -> float:
@@ -49,9 +81,9 @@ def balanced_accuracy(truth: NDArray[Any], guess: NDArray[Any]) -> float:
     >>> balanced_accuracy(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
     0.5
     """
-    truth, guess = np.asarray(truth), np.asarray(guess)
+    truth, guess = _labels("balanced_accuracy", truth, guess)
     recalls = [np.mean(guess[truth == c] == c) for c in np.unique(truth)]
-    return float(np.mean(recalls)) if recalls else float("nan")
+    return float(np.mean(recalls)) if recalls else math.nan
 
 
 def f1(truth: NDArray[Any], guess: NDArray[Any], *, weighted: bool = False) -> float:
@@ -65,10 +97,10 @@ def f1(truth: NDArray[Any], guess: NDArray[Any], *, weighted: bool = False) -> f
     >>> round(f1(np.array([0, 0, 1]), np.array([0, 1, 1])), 3)
     0.667
     """
-    truth, guess = np.asarray(truth), np.asarray(guess)
+    truth, guess = _labels("f1", truth, guess)
     labels = np.union1d(truth, guess)
     if not len(labels):
-        return float("nan")
+        return math.nan
     hits = np.array([np.sum((truth == c) & (guess == c)) for c in labels])
     true = np.array([np.sum(truth == c) for c in labels])
     said = np.array([np.sum(guess == c) for c in labels])
@@ -78,12 +110,20 @@ def f1(truth: NDArray[Any], guess: NDArray[Any], *, weighted: bool = False) -> f
 def log_loss(truth: NDArray[Any], probabilities: Floats) -> float:
     """Mean of ``-ln p`` of the true class, nats; p is kept above the float's epsilon. nan of nothing.
 
+    Args:
+        truth: class indices, [n].
+        probabilities: [n, classes].
+
+    Raises:
+        DataError: other lengths, rows that do not add up to 1, or an index that is not one of a class.
+
     >>> round(log_loss(np.array([0, 1]), np.array([[0.5, 0.5], [0.5, 0.5]])), 4)
     0.6931
     """
+    truth, probabilities = checked_probabilities("log_loss", truth, probabilities)
     if not len(truth):
-        return float("nan")
-    p = probabilities[np.arange(len(truth)), np.asarray(truth, np.int64)]
+        return math.nan
+    p = probabilities[np.arange(len(truth)), truth]
     return float(-np.log(np.clip(p, np.finfo(np.float64).eps, 1.0)).mean())
 
 
@@ -92,12 +132,16 @@ def calibration_error(truth: NDArray[Any], probabilities: Floats, bins: int = 15
 
     nan of nothing.
 
+    Raises:
+        DataError: as `log_loss`.
+
     >>> round(calibration_error(np.array([0, 0]), np.array([[0.8, 0.2], [0.8, 0.2]])), 3)
     0.2
     """
+    truth, probabilities = checked_probabilities("calibration_error", truth, probabilities)
     if not len(truth):
-        return float("nan")
-    top, right = probabilities.max(1), probabilities.argmax(1) == np.asarray(truth)
+        return math.nan
+    top, right = probabilities.max(1), probabilities.argmax(1) == truth
     # bins are open below and closed above, as in the paper
     place = np.clip(np.ceil(top * bins).astype(np.int64) - 1, 0, bins - 1)
     gap = np.bincount(place, weights=right - top, minlength=bins)
@@ -109,14 +153,22 @@ def roc_auc(truth: NDArray[Any], score: Floats) -> float:
 
     nan where only one of both occurs: there is nothing to rank.
 
+    Args:
+        truth: truth values, or 0 and 1, [n].
+        score: [n]; the larger, the more likely is a positive.
+
+    Raises:
+        DataError: other lengths, a truth that is neither 0 nor 1, or a score that is not finite.
+
     >>> roc_auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
     0.75
     """
-    positive = np.asarray(truth).astype(bool)
+    truth, score = _aligned("roc_auc", truth=truth, score=score)
+    positive, score = _classes("roc_auc", "truth", truth, 2).astype(bool), _finite("roc_auc", "score", score)
     ups, downs = int(positive.sum()), int((~positive).sum())
     if not ups or not downs:
-        return float("nan")
-    _, place, counts = np.unique(np.asarray(score), return_inverse=True, return_counts=True)
+        return math.nan
+    _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
     return float((ranks[positive].sum() - ups * (ups + 1) / 2) / (ups * downs))
 
@@ -124,10 +176,14 @@ def roc_auc(truth: NDArray[Any], score: Floats) -> float:
 def mean_absolute_error(truth: Floats, guess: Floats) -> float:
     """Mean distance, in the target's units; nan of nothing.
 
+    Raises:
+        DataError: other lengths, or numbers that are not finite; so do all metrics of values.
+
     >>> mean_absolute_error(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     1.0
     """
-    return float(np.abs(truth - guess).mean()) if len(truth) else float("nan")
+    error, scale = _errors("mean_absolute_error", truth, guess)
+    return float(np.abs(error).mean()) * scale if len(error) else math.nan
 
 
 def root_mean_squared_error(truth: Floats, guess: Floats) -> float:
@@ -136,19 +192,131 @@ def root_mean_squared_error(truth: Floats, guess: Floats) -> float:
     >>> root_mean_squared_error(np.array([0.0, 0.0]), np.array([3.0, 3.0]))
     3.0
     """
-    return float(np.sqrt(np.square(truth - guess).mean())) if len(truth) else float("nan")
+    error, scale = _errors("root_mean_squared_error", truth, guess)
+    return math.sqrt(np.square(error).mean()) * scale if len(error) else math.nan
 
 
 def correlation(truth: Floats, guess: Floats) -> float:
     """Pearson's correlation; 0 where either is constant (a constant guess tells nothing), nan of nothing.
 
+    Deviations from the mean are brought to length 1 before they are multiplied, as in SciPy: sums of squares would lose
+    their digits under a large mean, and overflow or vanish at large and small scales.
+
     >>> round(correlation(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])), 6)
     1.0
     """
+    truth, guess = _values("correlation", truth, guess)
     if not len(truth):
-        return float("nan")
-    a, b = truth - truth.mean(), guess - guess.mean()
-    size = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
-    # rounding leaves a constant's deviations at about an epsilon of its size, not at zero
-    floor = 1e-12 * len(a) * max(float(np.abs(truth).max() * np.abs(guess).max()), 1e-300)
-    return float((a * b).sum() / size) if size > floor else 0.0
+        return math.nan
+    if (truth == truth[0]).all() or (guess == guess[0]).all():
+        return 0.0
+    return float(np.clip(_direction(truth) @ _direction(guess), -1.0, 1.0))
+
+
+def _direction(values: Floats) -> Floats:
+    """Deviations from the mean, scaled to a Euclidean length of 1; the values are not all the same."""
+    away, _ = _scaled(values)
+    away = away - away.mean()
+    away, _ = _scaled(away - away.mean())  # the mean of large numbers is itself rounded: a second pass takes the rest
+    return np.asarray(away / np.sqrt(away @ away))
+
+
+def _errors(metric: str, truth: Floats, guess: Floats) -> tuple[Floats, float]:
+    """Guesses minus truths, [n], of a size that can be squared; and by what they are to be multiplied."""
+    truth, guess = _values(metric, truth, guess)
+    both, scale = _scaled(np.stack([truth, guess]))
+    error, more = _scaled(both[1] - both[0])
+    return error, scale * more
+
+
+def _scaled(values: Floats) -> tuple[Floats, float]:
+    """Values of at most 1, and the power of two that they were divided by: so no digit is lost."""
+    largest = float(np.abs(values).max(initial=0.0))
+    exponent = math.frexp(largest)[1] if largest else 0
+    # in two steps: one power of two cannot bring the smallest numbers up to 1
+    half = exponent // 2
+    return np.ldexp(np.ldexp(values, -half), half - exponent), math.ldexp(math.ldexp(1.0, half), exponent - half)
+
+
+def _aligned(metric: str, **arrays: Any) -> list[NDArray[Any]]:
+    """Each as an array of one axis, all of one length."""
+    found = {name: np.asarray(x) for name, x in arrays.items()}
+    if any(x.ndim != 1 for x in found.values()) or len({len(x) for x in found.values()}) > 1:
+        shapes = " and ".join(f"{name} {list(x.shape)}" for name, x in found.items())
+        raise DataError(f"{metric}: {shapes}; expected one number an item each, [items].")
+    return list(found.values())
+
+
+def _values(metric: str, truth: Any, guess: Any) -> tuple[Floats, Floats]:
+    truth, guess = _aligned(metric, truth=truth, guess=guess)
+    return _finite(metric, "truth", truth), _finite(metric, "guess", guess)
+
+
+def _finite(metric: str, name: str, values: NDArray[Any]) -> Floats:
+    try:
+        numbers = values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{metric}: {name} holds {values.dtype.name}; expected numbers.") from None
+    if not np.isfinite(numbers).all():
+        _refuse(metric, name, numbers, ~np.isfinite(numbers), "finite numbers")
+    return numbers
+
+
+def _classes(metric: str, name: str, values: NDArray[Any], classes: int) -> Indices:
+    numbers = _finite(metric, name, values)
+    strange = (numbers < 0) | (numbers >= classes) | (numbers % 1 != 0)
+    if strange.any():
+        _refuse(metric, name, numbers, strange, f"classes from 0 to {classes - 1}")
+    return numbers.astype(np.int64)
+
+
+def _labels(metric: str, truth: Any, guess: Any) -> list[NDArray[Any]]:
+    """Classes of any kind that can be compared and ordered: numbers, truth values or texts."""
+    pair = _aligned(metric, truth=truth, guess=guess)
+    for name, values in zip(("truth", "guess"), pair):
+        none = _none(values)
+        if none.any():
+            _refuse(metric, name, values, none, "a class an item")
+    kinds = {kind for values in pair for kind in _kinds(values)}
+    if len(kinds) > 1:
+        raise DataError(f"{metric}: classes are {' and '.join(sorted(kinds))}; expected one kind in truth and guess.")
+    return pair
+
+
+def _none(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where there is no class: NaN or None."""
+    if values.dtype.kind == "f":
+        return np.isnan(values)
+    return np.array([v is None or v != v for v in values] if values.dtype.kind == "O" else [False], bool)
+
+
+def _kinds(values: NDArray[Any]) -> set[str]:
+    """Whether there are texts, numbers or both; neither where there is nothing."""
+    if not len(values):
+        return set()
+    each = values if values.dtype.kind == "O" else values[:1]
+    return {"texts" if isinstance(v, str) else "numbers" for v in each}
+
+
+def checked_probabilities(metric: str, truth: Any, probabilities: Any) -> tuple[Indices, Floats]:
+    """Class indices [n] and rows [n, classes] that each add up to 1, or a `DataError` that names the metric."""
+    rows, truth = np.asarray(probabilities), np.asarray(truth)
+    if rows.ndim != 2 or truth.shape != rows.shape[:1]:
+        shapes = f"truth {list(truth.shape)} and probabilities {list(rows.shape)}"
+        raise DataError(f"{metric}: {shapes}; expected [items] and [items, classes].")
+    rows = _finite(metric, "probabilities", rows)
+    off = (np.abs(rows.sum(1) - 1) > 1e-3) | (rows < 0).any(1) if len(rows) else np.zeros(0, bool)
+    if off.any():
+        _refuse(metric, "probabilities", rows, off, "rows of at least 0 that add up to 1")
+    return _classes(metric, "truth", truth, rows.shape[1]), rows
+
+
+def _refuse(metric: str, name: str, values: NDArray[Any], bad: NDArray[np.bool_], wanted: str) -> NoReturn:
+    """Say how many items are bad and which is the first."""
+    rows = bad.reshape(len(bad), -1).any(1)
+    first = int(rows.argmax())
+    shown = values[first].tolist() if isinstance(values[first], np.ndarray) else values[first]
+    raise DataError(
+        f"{metric}: {name} is {shown!s} at item {first} ({int(rows.sum())} of {len(rows)} items are like that); "
+        f"expected {wanted}. Look at what made them: the targets, or the model's answers."
+    )
