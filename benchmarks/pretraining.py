@@ -81,7 +81,7 @@ class Bench:
     ):
         """Per cent of the clips of some people, after training on a few labelled clips."""
         test = [e.id for e in self.corpus.entries if int(e.meta["subject"]) in people]
-        more = ["train.seeds=[0]", "evaluate.missing=[0.0]", "evaluate.draws=50"]
+        more = ["train.seeds=[0]", "evaluate.missing=[0.0]"]
         recipe = self.recipe("utd_few_labels", {"by": "id", "train": train, "test": test}, [*BATCH, *more, *overrides])
         width = load_recipe(RECIPES / "utd_pretrain.yaml").model
         recipe.model = width if start is None else {"from": str(start), "freeze": True}

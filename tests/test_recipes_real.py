@@ -10,7 +10,7 @@ import pytest
 from plait import evaluate, fit, load_recipe
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-SHORT = ["train.seeds=[0]", "evaluate.missing=[0.0]", "evaluate.draws=50"]
+SHORT = ["train.seeds=[0]", "evaluate.missing=[0.0]"]
 
 
 def run(name: str, folder: Path, *overrides: str) -> dict[str, Any]:

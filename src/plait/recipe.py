@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from plait.errors import ConfigError, raise_all
 from plait.parts import build, find, full_spec, options_of, part_name, parts, suggest
@@ -127,13 +127,24 @@ class Augment(_Section):
 
 
 class Evaluate(_Section):
-    """What is measured beside the subset table. ``noise``: one or a list for each modality."""
+    """What is measured beside the subset table. ``noise``: one or a list for each modality.
+
+    ``draws`` is read and left out: it belongs to recipes from before intervals came without draws.
+
+    >>> Evaluate(draws=500) == Evaluate()
+    True
+    """
 
     noise: dict[str, Annotated[list[RawNoise], BeforeValidator(_listed)]] = Field(default_factory=dict)
     missing: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=lambda: [0.0, 0.1, 0.2, 0.3, 0.5, 0.7], max_length=1000
     )
-    draws: int = Field(1000, ge=1, le=1_000_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_draws(cls, value: Any) -> Any:
+        """Recipes of older runs say how often the bootstrap draws; nothing is drawn any more."""
+        return {k: v for k, v in value.items() if k != "draws"} if isinstance(value, dict) else value
 
 
 class StreamPlan(_Section):

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plait.evaluation.summary import MemberOutput, subsets_of
+from plait.evaluation.members import MemberOutput
+from plait.evaluation.summary import subsets_of
 
 
 class FakeClassify:

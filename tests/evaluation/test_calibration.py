@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plait.errors import DataError
-from plait.evaluation.calibration import calibration_error, reliability
+from plait.evaluation.calibration import reliability
+from plait.metrics import calibration_error
 
 
 def naive(scores, target, bins):
@@ -27,7 +28,7 @@ def test_error_is_the_papers(seed, classes, bins):
     rng = np.random.default_rng(seed)
     scores = rng.dirichlet(np.ones(classes), 40)
     target = rng.integers(0, classes, 40)
-    assert calibration_error(scores, target, bins=bins) == pytest.approx(naive(scores, target, bins), abs=1e-12)
+    assert calibration_error(target, scores, bins) == pytest.approx(naive(scores, target, bins), abs=1e-12)
 
 
 def test_bins_hold_every_item_once():
@@ -40,11 +41,20 @@ def test_bins_hold_every_item_once():
 
 def test_a_model_that_means_what_it_says_has_no_error():
     scores = np.tile([0.75, 0.25], (4, 1))
-    assert calibration_error(scores, np.array([0, 0, 0, 1])) == 0
-    assert calibration_error(scores, np.array([1, 1, 1, 1])) == 0.75
-    assert calibration_error(np.array([[1.0, 0.0]]), np.array([0])) == 0
+    assert calibration_error(np.array([0, 0, 0, 1]), scores) == 0
+    assert calibration_error(np.array([1, 1, 1, 1]), scores) == 0.75
+    assert calibration_error(np.array([0]), np.array([[1.0, 0.0]])) == 0
 
 
 def test_shapes_that_do_not_fit_are_said():
     with pytest.raises(DataError, match="expected"):
-        reliability(np.zeros((3, 2)), np.zeros(4))
+        reliability(np.full((3, 2), 0.5), np.zeros(4))
+    with pytest.raises(DataError, match="add up to 1"):
+        reliability(np.full((3, 2), 0.7), np.zeros(3))
+
+
+def test_the_error_is_the_mean_gap_of_the_bins():
+    rng = np.random.default_rng(3)
+    scores, target = rng.dirichlet(np.ones(4), 200), rng.integers(0, 4, 200)
+    gaps = sum(r["count"] * abs(r["accuracy"] - r["confidence"]) for r in reliability(scores, target))
+    assert calibration_error(target, scores) == pytest.approx(gaps / 200, abs=1e-12)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from plait.errors import ConfigError, DataError
 from plait.evaluation import compare_train
@@ -23,7 +24,8 @@ from plait.evaluation.compare_scores import key_of, merged, scored, subsets_for
 from plait.evaluation.compare_train import Job
 from plait.evaluation.compare_variants import Variant, chosen_by, variants_of
 from plait.evaluation.evaluate import evaluate
-from plait.evaluation.summary import MemberOutput
+from plait.evaluation.members import MemberOutput
+from plait.evaluation.summary import plain
 from plait.features.work import Died
 from plait.fusion import Fusion
 from plait.parts import find
@@ -68,7 +70,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
         "model: {dim: 8}\n"
         "augment: {scale: {left: 0.1, right: 0.1}}\n"
         "train: {epochs: 2, batch: 8, seeds: [0]}\n"
-        "evaluate: {draws: 50}\n"
     )
 
 
@@ -259,7 +260,7 @@ def variant(name: str, kind: str, *modalities: str) -> Variant:
     return Variant(name, name, kind, "late", modalities, parse_recipe("{corpus: m.jsonl, task: classify}"))
 
 
-def drawn(variants: list[Variant], seeds: int, n: int, groups: int) -> list[MemberOutput]:
+def answered(variants: list[Variant], seeds: int, n: int, groups: int) -> list[MemberOutput]:
     found = []
     for seed in range(seeds):
         rng, fixed = np.random.default_rng(seed), np.random.default_rng(99)
@@ -277,22 +278,22 @@ def drawn(variants: list[Variant], seeds: int, n: int, groups: int) -> list[Memb
     return found
 
 
-def test_intervals_of_differences_are_those_of_a_naive_bootstrap() -> None:
-    """The same groups in both variants and in all seeds, drawn 300 times, scored from scratch each time."""
+def test_intervals_of_differences_are_those_of_leaving_out_the_same_groups_of_both() -> None:
+    """Each group left out of both variants and of all seeds, scored from scratch each time."""
     variants = [variant("alone-see", "alone", "see"), variant("late", "fusion", "see", "hear")]
-    members = drawn(variants, seeds=2, n=90, groups=9)
-    result = scored(Share(), variants, members, draws=300, seed=5)
-    picks = np.random.default_rng(5).integers(0, 9, (300, 9))
+    members = answered(variants, seeds=2, n=90, groups=9)
+    result = scored(Share(), variants, members)
     group = np.array([int(g[1:]) for g in members[0].groups])
 
     def value(key: str, index: Any) -> float:
         return float(np.mean([(m.outputs[key,][index].argmax(1) == m.target[index]).mean() for m in members]))
 
     def naive(a: str, b: str) -> tuple[float, float, float]:
-        rows = [np.concatenate([np.flatnonzero(group == g) for g in pick]) for pick in picks]
-        low, high = np.percentile([value(a, i) - value(b, i) for i in rows], [2.5, 97.5])
         every = np.arange(90)
-        return value(a, every) - value(b, every), low, high
+        whole = value(a, every) - value(b, every)
+        change = [value(a, group != g) - value(b, group != g) - whole for g in range(9)]
+        by = stats.t.ppf(0.975, 8) * np.sqrt(8 / 9 * np.square(change).sum())
+        return whole, whole - by, whole + by
 
     see, whole = (key_of(v, v.modalities) for v in variants)
     (found,) = result["differences"]
@@ -307,12 +308,20 @@ def test_intervals_of_differences_are_those_of_a_naive_bootstrap() -> None:
     assert result["baseline"]["answered"] == 0
 
 
+def test_of_too_few_groups_nothing_is_told_apart() -> None:
+    variants = [variant("alone-see", "alone", "see"), variant("late", "fusion", "see", "hear")]
+    result = plain(scored(Share(), variants, answered(variants, seeds=1, n=90, groups=4)))
+    (gap,) = result["differences"]
+    assert (gap["low"], gap["high"], gap["reason"], gap["apart"]) == (None, None, "too few groups", False)
+    assert {row["reason"] for row in result["variants"]} == {"too few groups"}
+
+
 def test_folds_of_other_classes_are_told() -> None:
     variants = [variant("alone-see", "alone", "see"), variant("alone-hear", "alone", "hear")]
-    one, two = drawn(variants, seeds=2, n=20, groups=5)
+    one, two = answered(variants, seeds=2, n=20, groups=5)
     fewer = {k: x[:, :2] for k, x in two.outputs.items()}
     with pytest.raises(DataError, match="2 and 3 classes"):
-        scored(Share(), variants, [one, MemberOutput(**{**vars(two), "outputs": fewer})], draws=10)
+        scored(Share(), variants, [one, MemberOutput(**{**vars(two), "outputs": fewer})])
 
 
 def test_with_which_modalities_a_variant_answers() -> None:

@@ -16,15 +16,18 @@ from plait.evaluation.compare_advice import advise
 from plait.evaluation.compare_report import advice_lines, as_markdown, comparison_table, save_comparison
 from plait.evaluation.compare_scores import told_apart
 from plait.evaluation.compare_view import View
+from plait.evaluation.intervals import FEWEST_GROUPS, TOO_FEW
 
 KINDS = {"see alone": "alone", "hear alone": "alone", "late": "fusion", "concat": "fusion", "shared": "fusion"}
 FAMILIES = {"late": "late", "concat": "early", "shared": "intermediate"}
 VALUES = {"see alone": 0.60, "hear alone": 0.80, "late": 0.85, "concat": 0.78, "shared": 0.90}
 
 
-def gap(difference: float, half: float, sd: float | None, units: int) -> dict[str, Any]:
+def gap(difference: float, half: float, sd: float | None, groups: int) -> dict[str, Any]:
     ends = {"difference": difference, "low": difference - half, "high": difference + half, "sd": sd}
-    return {**ends, "apart": told_apart(**ends, units=units)}
+    if groups < FEWEST_GROUPS:
+        return {**ends, "low": None, "high": None, "reason": TOO_FEW, "apart": False}
+    return {**ends, "reason": "", "apart": told_apart(**ends)}
 
 
 def made(
@@ -32,7 +35,7 @@ def made(
     *,
     half: float = 0.02,
     sd: float | None = None,
-    units: int = 40,
+    groups: int = 40,
     higher: bool = True,
     answers: dict[tuple[str, str], float] | None = None,
     **more: Any,
@@ -41,10 +44,15 @@ def made(
     values, sign = values or VALUES, 1 if higher else -1
     metric = "accuracy" if higher else "mae"
     names = list(values)
+
+    def ends(v: float) -> dict[str, Any]:
+        if groups < FEWEST_GROUPS:
+            return {"low": None, "high": None, "reason": TOO_FEW}
+        return {"low": v - half, "high": v + half, "reason": ""}
+
     answers = answers or {(f, m): values[f"{m} alone"] for f in FAMILIES if f in values for m in ("see", "hear")}
     numbers = {
-        n: {"value": v, "sd": sd, "per_seed": [v], "low": v - half, "high": v + half, "answered": 9, "metrics": {}}
-        for n, v in values.items()
+        n: {"value": v, "sd": sd, "per_seed": [v], **ends(v), "answered": 9, "metrics": {}} for n, v in values.items()
     }
     variants = [
         {
@@ -63,7 +71,7 @@ def made(
         for i, n in enumerate(names)
     ]
     differences = [
-        {"a": a, "b": b, **gap(sign * (values[a] - values[b]), half, sd, units)}
+        {"a": a, "b": b, **gap(sign * (values[a] - values[b]), half, sd, groups)}
         for a, b in itertools.combinations(names, 2)
     ]
     subsets = [
@@ -73,8 +81,8 @@ def made(
             **numbers[f],
             "value": v,
             "dedicated": f"{m} alone",
-            "gain_of_all": gap(sign * (values[f] - v), half, sd, units),
-            "gain_of_dedicated": gap(sign * (values[f"{m} alone"] - v), half, sd, units),
+            "gain_of_all": gap(sign * (values[f] - v), half, sd, groups),
+            "gain_of_dedicated": gap(sign * (values[f"{m} alone"] - v), half, sd, groups),
         }
         for (f, m), v in answers.items()
     ]
@@ -84,10 +92,13 @@ def made(
         "task": {"name": "classify", "metric": metric, "higher_is_better": higher},
         "modalities": ["see", "hear"],
         "items": 500,
-        "groups": units,
-        "unit": "group",
-        "units": units,
-        "draws": 1000,
+        "groups": groups,
+        "intervals": {
+            "groups": groups,
+            "left_out_in_turn": groups,
+            "degrees_of_freedom": groups - 1.0,
+            "fewest_groups": FEWEST_GROUPS,
+        },
         "seeds": [0] if sd is None else [0, 1, 2],
         "folds": ["tune1", "tune2"],
         "baseline": {**numbers[names[0]], "value": 0.1 if higher else 1.5},
@@ -180,13 +191,17 @@ def test_seeds_that_scatter_more_than_variants_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    ("units", "text"), [(4, "There are only 4 groups. Even if"), (8, "the intervals are rough"), (40, "")]
+    ("groups", "text"),
+    [(1, "There is only 1 group, too few"), (4, "There are only 4 groups, too few"), (5, ""), (40, "")],
 )
-def test_few_groups_say_little(units: int, text: str) -> None:
-    found = said(made(units=units))
+def test_few_groups_say_nothing(groups: int, text: str) -> None:
+    result = made(groups=groups)
+    found = said(result)
     assert text in found
-    assert ("Fusing pays" in found) == (units >= 6)
-    assert ("groups are too few to tell" in found) == (units < 6)
+    assert ("Fusing pays" in found) == (groups >= FEWEST_GROUPS)
+    assert ("too few to tell" in found) == (groups < FEWEST_GROUPS)
+    assert ("95 % interval" in found) == (groups >= FEWEST_GROUPS)
+    assert ("95 % interval" in as_markdown(result)) == (groups >= FEWEST_GROUPS)
 
 
 def test_what_else_must_be_known() -> None:
@@ -196,7 +211,6 @@ def test_what_else_must_be_known() -> None:
     assert "this figure is a little too good" in found
     assert "was not looked at" not in found
     assert "late is not in the table, since it could not be trained. seed0-tune1: it ran out of memory." in found
-    assert "draw single items" in said(made(unit="item", groups=1))
     assert "It is the only one that could be trained." in said(made({"hear alone": 0.8}, answers={}))
     assert "Nothing here is better than always" in said(made(baseline={**made()["baseline"], "value": 0.95}))
 
@@ -223,31 +237,33 @@ def test_lower_is_better_turns_the_table_round() -> None:
     values=st.lists(st.floats(0.2, 0.95), min_size=5, max_size=5),
     half=st.floats(0.001, 0.3),
     sd=st.none() | st.floats(0, 0.2),
-    units=st.integers(3, 60),
+    groups=st.integers(1, 60),
     higher=st.booleans(),
 )
 def test_no_claim_without_its_interval(
-    values: list[float], half: float, sd: float | None, units: int, higher: bool
+    values: list[float], half: float, sd: float | None, groups: int, higher: bool
 ) -> None:
-    result = made(dict(zip(KINDS, values)), half=half, sd=sd, units=units, higher=higher)
+    result = made(dict(zip(KINDS, values)), half=half, sd=sd, groups=groups, higher=higher)
     view, found = View(result), said(result)
     sign = 1 if higher else -1
     assert sign * view.best["value"] == max(sign * v for v in values)
     assert view.fused is not None
     assert view.single is not None
     fusing = view.gap(view.fused, view.single)
-    sure = abs(fusing["difference"]) > half and (sd is None or sd < abs(fusing["difference"])) and units >= 6
+    sure = (
+        abs(fusing["difference"]) > half and (sd is None or sd < abs(fusing["difference"])) and groups >= FEWEST_GROUPS
+    )
     assert ("Fusing pays" in found) == (sure and fusing["difference"] > 0)
     assert ("Fusing harms here" in found) == (sure and fusing["difference"] < 0)
     assert ("better than each of the others by more than chance" in found) == (not view.ties())
-    if units < 6:
+    if groups < FEWEST_GROUPS:
         assert len(view.ties()) == 4
         assert not any(
             s in found for s in ("by more than chance", "fusing harms there", "adds to the rest", "does harm")
         )
 
 
-@pytest.mark.parametrize("result", [made(), made(sd=0.01), made(units=4), made(half=float("inf"))])
+@pytest.mark.parametrize("result", [made(), made(sd=0.01), made(groups=4), made(half=float("inf"))])
 def test_every_form_shows_every_variant(result: dict[str, Any], tmp_path: Any) -> None:
     result = json.loads(json.dumps(result).replace("-Infinity", "null").replace("Infinity", "null"))
     result["name"] = "a|b <c>"

@@ -70,6 +70,20 @@ def sections(modalities):
         "sync": [clock] * 15,
         "recipe_yaml": "task: <b>classify</b>\n",
         "versions": {"plait": "0.1.0"},
+        "date": "2024-02-29T12:00:00+00:00",
+        "parts": {
+            "named_groups": True,
+            "folds": [
+                {
+                    "name": f"fold{i}",
+                    "train": {"items": 300 + i, "groups": 9},
+                    "valid": {"items": 0, "groups": 0},
+                    "test": {"items": 120, "groups": 6},
+                    "seen": 0,
+                }
+                for i in range(2)
+            ],
+        },
     }
 
 
@@ -78,8 +92,8 @@ def evaluation(make_members, classify, regress):
     def make(modalities, classes=("x", "y", "z"), *, full=True, **kw):
         task = classify(list(classes)) if classes else regress
         members = make_members(modalities, classes=len(classes), **kw)
-        about = {"run": "first", "corpus": "talks", "unit": "a clip"}
-        return summarise(task, members, about=about, sections=sections(modalities) if full else None, draws=100)
+        about = {"run": "first", "corpus": "talks", "target": "mood", "unit": "clip"}
+        return summarise(task, members, about=about, sections=sections(modalities) if full else None)
 
     return make
 
@@ -159,23 +173,35 @@ def test_a_wrong_clock_that_nobody_flagged_is_said(evaluation):
 
 def bare(**kw):
     def row(names, value):
-        span = {"low": value - 0.02, "high": value + 0.02, "unit": "group", "groups": 20}
+        span = {"low": value - 0.02, "high": value + 0.02, "groups": 20, "reason": ""}
         return {"modalities": names, "metrics": {"accuracy": {"mean": value}}, "interval": span}
 
     made = {
-        "task": {"metric": "accuracy", "higher_is_better": True, "classes": ["x", "y"]},
+        "task": {"metric": "accuracy", "target": "mood", "higher_is_better": True, "classes": ["x", "y"]},
         "baseline": {"metrics": {"accuracy": 0.13}},
         "subsets": [row(["sound"], 0.807), row(["sight"], 0.5), row(["sound", "sight"], 0.931)],
+        "intervals": {"groups": 20, "fewest_groups": 5},
         "best_single": {"modality": "sound", "value": 0.807},
         "gain_over_best_single": 0.124,
         "gain_interval": {"low": 0.1, "high": 0.15},
+        "gain_over_constant": {"gain": 0.801, "interval": {"low": 0.7, "high": 0.9}},
     }
     return made | kw
 
 
-def test_the_headline_says_what_came_out():
+def few(groups=3):
+    """The same with too few groups for any interval."""
+    none = {"low": None, "high": None, "groups": groups, "reason": "too few groups"}
+    found = bare(gain_interval=none, gain_over_constant={"gain": 0.801, "interval": none})
+    found["intervals"]["groups"] = groups
+    for row in found["subsets"]:
+        row["interval"] = none
+    return found
+
+
+def test_the_headline_says_what_came_out_of_what():
     assert words.headline(bare()).replace("\xa0", " ") == (
-        "Both together reach 93.1 % (91.1–95.1), 12.4 points better than the best single one, sound; "
+        "Accuracy of mood: both together reach 93.1 % (91.1–95.1), 12.4 points better than the best single one, sound; "
         "the majority answer gives 13.0 %."
     )
     assert words.cautions(bare()) == []
@@ -184,20 +210,150 @@ def test_the_headline_says_what_came_out():
 def test_harm_is_said_and_not_hidden():
     worse = bare(gain_over_best_single=-0.03, gain_interval={"low": -0.05, "high": -0.01})
     assert "3.0 points worse than" in words.headline(worse)
-    assert "harm" in words.cautions(worse)[0]
-    chance = bare(gain_over_best_single=0.01, gain_interval={"low": -0.01, "high": 0.03})
-    assert "chance" in words.cautions(chance)[0]
+    assert words.cautions(worse)[0].startswith("Fusing does harm here: sound alone does better than all together (95 %")
     useless = bare(baseline={"metrics": {"accuracy": 0.95}})
     assert "no better" in words.cautions(useless)[0]
 
 
-@pytest.mark.parametrize(("groups", "unit", "words_of_it"), [(2, "item", "2 groups, so"), (5, "group", "rough")])
-def test_few_groups_are_said(groups, unit, words_of_it):
+@pytest.mark.parametrize("gain", [-0.03, 0.01, 0.2])
+def test_neither_help_nor_harm_is_claimed_while_the_interval_holds_zero(gain):
+    chance = bare(gain_over_best_single=gain, gain_interval={"low": gain - 0.3, "high": gain + 0.3})
+    said = " ".join([words.headline(chance), *words.cautions(chance)])
+    assert "better than" not in said
+    assert "worse than" not in said
+    assert "does harm" not in said
+    assert "which may be chance" in said
+    assert "Whether fusing helps or harms cannot be told: against sound alone, 95 % interval" in said
+
+
+def test_too_few_groups_are_said_in_words_and_claim_nothing():
+    for gain in (-0.2, 0.2):
+        said = " ".join([words.headline(few() | {"gain_over_best_single": gain}), *words.cautions(few())])
+        assert "There are only 3 groups to test on, too few for intervals (5 are needed)" in said
+        assert "which cannot be told from chance" in said
+        assert not re.search(r"better than|worse than|harm|95 %", said)
+    assert "There is only 1 group to test on" in " ".join(words.cautions(few(1)))
+
+
+def test_a_model_that_may_be_no_better_than_a_constant_is_said_to_be_so():
+    found = bare(gain_over_constant={"gain": 0.02, "interval": {"low": -0.01, "high": 0.05}})
+    assert words.cautions(found) == [
+        "Whether the model is better than always giving the same answer cannot be told: +2.0 points "
+        "(95 % interval −1.0 to +5.0 points)."
+    ]
+
+
+def test_groups_on_both_sides_are_said():
+    found = bare(parts={"named_groups": True, "folds": [{"seen": 2}, {"seen": 1}]})
+    assert "3 groups stand in training and in test" in words.cautions(found)[0]
+
+
+def test_an_interval_that_there_is_not_says_why():
     found = bare()
-    found["subsets"][-1]["interval"] |= {"groups": groups, "unit": unit, "skipped": 3, "draws": 97}
-    said = " ".join(words.cautions(found))
-    assert words_of_it in said
-    assert "3 of 100 draws" in said
+    found["subsets"][-1]["interval"] = {"low": None, "high": None, "reason": "not defined without some groups"}
+    assert words.cautions(found) == [
+        "There is no interval of the main figure: accuracy is not defined without some groups."
+    ]
+
+
+# ---- what stands on the page
+
+
+def text_of(html):
+    """What a reader reads."""
+    body = html[html.index("<body") :]
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", body))
+
+
+def test_the_header_says_task_parts_and_whether_people_are_new_and_when(evaluation):
+    text = text_of(render_report(evaluation(["see", "hear"])))
+    assert "Corpus talks. Task: fakeclassify mood, one answer a clip." in text
+    assert "Trained on 300 to 301 items of 9 groups in each of 2 folds, without a validation part." in text
+    assert "Tested on 240 items of 12 groups, none of them seen in training." in text
+    assert "Evaluated 2024-02-29 12:00:00 UTC with plait 0.1.0." in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seen": 3}, "of which 6 were seen in training too"),
+        ({"seen": None, "train": {"items": 300, "groups": None}}, "all of another corpus than it was trained on"),
+    ],
+)
+def test_whether_groups_were_seen(evaluation, change, said):
+    found = evaluation(["see", "hear"])
+    for fold in found["parts"]["folds"]:
+        fold |= change
+    assert said in text_of(render_report(found))
+    assert "none of them seen" not in text_of(render_report(found))
+
+
+def test_recordings_without_named_groups_are_not_called_new_people(evaluation):
+    found = evaluation(["see", "hear"])
+    found["parts"]["named_groups"] = False
+    text = text_of(render_report(found))
+    assert "the corpus names no groups" in text
+    assert "none of them seen" not in text
+
+
+def test_no_column_stands_empty(evaluation):
+    def columns(html):
+        return [re.sub(r"<[^>]*>|\s", "", th) for th in re.findall(r"<th[ >].*?</th>", html, re.S)]
+
+    rich = columns(render_report(evaluation(["see", "hear"])))
+    assert {"sd", "95&nbsp;%interval", "answered", "eachseed"} <= set(rich)
+    found = evaluation(["see", "hear"], seeds=1, folds=1, groups=3, full=False)
+    for row in found["subsets"]:
+        row["answered"] = found["items"]
+    bare_page = render_report(found)
+    assert not {"sd", "95&nbsp;%interval", "answered", "eachseed"} & set(columns(bare_page))
+    assert "too few for intervals" in bare_page
+    for page in (bare_page, render_report(evaluation(["see"], full=False))):
+        for table in re.findall(r"<table.*?</table>", page, re.S):
+            rows = [re.findall(r"<td.*?</td>", r, re.S) for r in re.findall(r"<tr.*?</tr>", table, re.S)]
+            rows = [r for r in rows if r and "colspan" not in r[0]]
+            for column in zip(*rows, strict=True):
+                assert any(re.sub(r"<(?!span|i |b )[^>]*>|\s|–", "", cell) for cell in column), (table, column)
+
+
+def test_no_section_stands_empty(evaluation):
+    html = render_report(evaluation(["see"], "", full=False))
+    for heading in (
+        "noisy",
+        "When streams are missing",
+        "Class by class",
+        "Is it as sure",
+        "What each one brings",
+        "Clocks",
+        "Training",
+    ):
+        assert heading not in html
+    assert html.count("<figure") == 1  # answers against truth
+
+
+def test_classes_and_groups_have_tables(evaluation):
+    found = evaluation(["see", "hear"])
+    text = text_of(render_report(found))
+    assert "Class by class" in text
+    assert "Group by group" in text
+    for row in found["per_class"]:
+        assert words.show("recall", row["recall"]).replace("\xa0", " ") in text.replace("\xa0", " ")
+    assert all(row["group"] in text for row in found["per_group"])
+
+
+def test_what_a_modality_brings_is_claimed_only_beyond_its_interval(evaluation):
+    found = evaluation(["see", "hear"])
+    good, bad = found["contributions"]
+    good |= {"gain": 0.2, "interval": {"low": 0.1, "high": 0.3}}
+    bad |= {"gain": -0.1, "interval": {"low": -0.3, "high": 0.1}}
+    page = render_report(found)
+    section = page[page.index("What each one brings") :]
+    rows = re.findall(r"<tr>(<td.*?)</tr>", section[: section.index("</section>")], re.S)
+    first, second = ([re.sub(r"<[^>]*>", "", c) for c in re.findall(r"<td.*?</td>", r)] for r in rows)
+    assert first[1:4] == ["−20.0 points", "−30.0 to −10.0 points", "helps"]
+    assert second[1:4] == ["+10.0 points", "−10.0 to +30.0 points", "may be chance"]
+    bad |= {"interval": {"low": -0.3, "high": -0.1}}
+    assert "harms" in render_report(found)
 
 
 def test_leaving_out_changes_the_metric_in_its_own_direction(evaluation):

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import special, stats
+from sklearn.metrics import precision_score, recall_score
 
 from plait.errors import DataError
 from plait.evaluation.summary import plain, point, subsets_of, summarise
@@ -36,16 +38,60 @@ def test_metrics_are_of_each_seeds_pooled_folds(make_members, classify):
     assert (found["items"], found["groups"], found["seeds"], found["folds"]) == (150, 18, [0, 1], ["0", "1", "2"])
 
 
-def test_the_interval_is_of_the_mean_over_seeds_with_the_same_groups_drawn(make_members, classify):
+def test_the_interval_is_of_the_mean_over_seeds_with_the_same_groups_left_out(make_members, classify):
     members = make_members(["see"], seeds=3, folds=1)
-    row = summarise(classify(["x", "y", "z"]), members, draws=300)["subsets"][0]
+    found = summarise(classify(["x", "y", "z"]), members)
     right = np.mean([m.outputs[("see",)].argmax(1) == m.target for m in members], axis=0)
     names, codes = np.unique(members[0].groups, return_inverse=True)
-    rng = np.random.default_rng(0)
-    values = []
-    for picked in rng.integers(0, len(names), (300, len(names))):
-        values.append(np.concatenate([right[codes == g] for g in picked]).mean())
-    assert (row["interval"]["low"], row["interval"]["high"]) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+    whole = right.mean()
+    change = [right[codes != g].mean() - whole for g in range(len(names))]
+    error = np.sqrt((len(names) - 1) / len(names) * np.square(change).sum()) / (whole * (1 - whole))
+    by = stats.t.ppf(0.975, len(names) - 1) * error
+    want = special.expit(special.logit(whole) + np.array([-by, by]))
+    row = found["subsets"][0]["interval"]
+    assert (row["low"], row["high"]) == pytest.approx(tuple(want))
+    assert row == {"low": row["low"], "high": row["high"], "groups": 6, "reason": ""}
+    assert found["intervals"]["degrees_of_freedom"] == pytest.approx(5)
+
+
+def test_what_each_modality_brings_is_paired(make_members, classify, regress):
+    for task, classes in ((classify(["x", "y", "z"]), 3), (regress, 0)):
+        members = make_members(["see", "hear", "feel"], classes=classes, strength=[1.0, 1.5, 0.01])
+        found = summarise(task, members)
+        value = {tuple(r["modalities"]): r["metrics"][task.main_metric]["mean"] for r in found["subsets"]}
+        sign = 1 if task.higher_is_better else -1
+        for row in found["contributions"]:
+            rest = tuple(m for m in ("see", "hear", "feel") if m != row["modality"])
+            assert row["gain"] == pytest.approx(sign * (value["see", "hear", "feel"] - value[rest]))
+            assert row["interval"]["low"] < row["gain"] < row["interval"]["high"]
+        assert [r["modality"] for r in found["contributions"]] == ["hear", "see", "feel"]
+        assert found["contributions"][0]["interval"]["low"] > 0
+        over = found["gain_over_constant"]
+        base = found["baseline"]["metrics"][task.main_metric]
+        assert over["gain"] == pytest.approx(sign * (value["see", "hear", "feel"] - base))
+        assert over["interval"]["low"] > 0
+
+
+def test_classes_and_groups_are_told_one_by_one(make_members, classify):
+    members = make_members(["see", "hear"], seeds=2, n=90)
+    found = summarise(classify(["x", "y", "z"]), members)
+    truth = np.concatenate([m.target for m in members])
+    said = np.concatenate([m.outputs[("see", "hear")].argmax(1) for m in members])
+    recall, precision = (f(truth, said, average=None) for f in (recall_score, precision_score))
+    assert [c["recall"] for c in found["per_class"]] == pytest.approx(list(recall))
+    assert [c["precision"] for c in found["per_class"]] == pytest.approx(list(precision))
+    assert [c["items"] for c in found["per_class"]] == [int((truth == c).sum() / 2) for c in range(3)]
+    rows = found["per_group"]
+    assert [r["value"] for r in rows] == sorted(r["value"] for r in rows)
+    assert sum(r["items"] for r in rows) == found["items"]
+    worst = rows[0]["group"]
+    mine = [(m, np.array(m.groups) == worst) for m in members if worst in m.groups]
+    by_hand = [(m.outputs[("see", "hear")][own].argmax(1) == m.target[own]).mean() for m, own in mine]
+    assert rows[0]["value"] == pytest.approx(np.mean(by_hand))
+
+
+def test_groups_of_one_item_each_have_no_table(make_members, classify):
+    assert summarise(classify(["x", "y", "z"]), make_members(["see"], groups=120))["per_group"] == []
 
 
 def test_answered_counts_items_with_at_least_one_of_them(make_members, classify):
@@ -86,28 +132,47 @@ def test_confusion_calibration_and_data(make_members, classify):
         found["subsets"][-1]["metrics"]["accuracy"]["mean"]
     )
     assert sum(b["count"] for b in found["calibration"]["bins"]) == 2 * found["items"]
-    assert found["data"]["missing streams"]["see"] == sum(int((~m.present["see"]).sum()) for m in members[:2])
+    assert found["data"]["missing_streams"]["see"] == sum(int((~m.present["see"]).sum()) for m in members[:2])
     assert (found["run"], found["task"]["unit"], found["task"]["classes"]) == ("r1", "a clip", ["x", "y", "z"])
 
 
-def test_it_is_json_whatever_is_not_a_number(make_members, regress):
-    members = make_members(["see"], classes=0, seeds=1)
-    members = [replace(m, outputs={("see",): m.outputs[("see",)] * np.nan}) for m in members]
-    found = summarise(regress, members, sections={"versions": {"numpy": "2"}})
+def test_answers_that_are_not_numbers_are_refused_and_named(make_members, regress):
+    good, bad = make_members(["see"], classes=0, seeds=2, folds=1)
+    scores = bad.outputs[("see",)].copy()
+    scores[[3, 5]] = np.nan
+    target = np.where(np.arange(120) == 7, np.inf, bad.target)
+    with pytest.raises(DataError) as error:
+        summarise(regress, [good, replace(bad, outputs={("see",): scores}, target=target)])
+    assert [p.split(": ", 1)[0] for p in error.value.problems] == ["seed 1, fold '0'"] * 2
+    assert "the target is not a number on 1 of 120 items, first on 'item 0 7'" in error.value.problems[0]
+    assert "the output of see is not a number on 2 of 120 items, first on 'item 0 3'" in error.value.problems[1]
+
+
+def test_it_is_json(make_members, regress):
+    found = summarise(regress, make_members(["see"], classes=0, seeds=1), sections={"versions": {"numpy": "2"}})
     json.dumps(found, allow_nan=False)
-    row = found["subsets"][0]
-    assert row["metrics"]["mae"] == {"mean": None, "sd": None, "per_seed": [None]}
-    assert row["interval"]["low"] is None
-    assert row["interval"]["skipped"] > 0
+    assert found["subsets"][0]["metrics"]["mae"]["sd"] is None
     assert "confusion" not in found
     assert len(found["scatter"]["target"]) == len(found["scatter"]["predicted"])
     assert plain(np.int64(3)) == 3
 
 
-def test_few_groups_and_one_modality(make_members, classify):
-    found = summarise(classify(["x", "y", "z"]), make_members(["see"], folds=1, groups=2))
-    assert found["subsets"][0]["interval"]["unit"] == "item"
-    assert found["gain_over_best_single"] == 0
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_too_few_groups_give_null_and_a_reason(make_members, classify, groups):
+    found = summarise(classify(["x", "y", "z"]), make_members(["see", "hear"], folds=1, groups=groups))
+    none = {"low": None, "high": None, "groups": groups, "reason": "too few groups"}
+    assert [r["interval"] for r in found["subsets"]] == [none] * 3
+    assert found["gain_interval"] == found["gain_over_constant"]["interval"] == none
+    assert [c["interval"] for c in found["contributions"]] == [none] * 2
+    assert found["intervals"]["fewest_groups"] == 5
+
+
+def test_one_modality_has_nothing_to_be_better_than(make_members, classify):
+    found = summarise(classify(["x", "y", "z"]), make_members(["see"]))
+    assert found["best_single"] is None
+    assert found["gain_over_best_single"] is None
+    assert found["gain_interval"] is None
+    assert found["contributions"] == []
 
 
 def test_seeds_may_have_other_items(make_members, classify):
@@ -115,7 +180,7 @@ def test_seeds_may_have_other_items(make_members, classify):
     members = [members[0], replace(members[1], seed=1)]
     found = summarise(classify(["x", "y", "z"]), members)
     assert found["items"] == 240
-    assert found["subsets"][0]["interval"]["draws"] > 900
+    assert found["subsets"][0]["interval"]["low"] > 0
 
 
 def test_a_point_of_a_robustness_curve(make_members, classify):
@@ -148,8 +213,8 @@ def test_the_tasks_that_there_are_fit(make_members):
     classify = pytest.importorskip("plait.tasks.classify").Classify
     for metric in ("accuracy", "roc_auc", "macro_f1"):
         task = classify(["a", "b"], metric=metric)
-        found = summarise(task, make_members(["see", "hear"], classes=2, seeds=2), draws=300)
+        found = summarise(task, make_members(["see", "hear"], classes=2, seeds=2))
         assert found["task"]["metric"] == metric
         span = found["subsets"][-1]["interval"]
-        assert span["draws"] + span["skipped"] == 300  # the fast path: the slow one has 200 draws
+        assert 0 < span["low"] < found["subsets"][-1]["metrics"][metric]["mean"] < span["high"] < 1
         json.dumps(found, allow_nan=False)

@@ -53,7 +53,7 @@ def test_without_a_validation_part_the_answer_is_as_sure_as_held_out_groups_say(
     assert torch.equal(models[0].balance, torch.ones(3)), "which class is answered does not change"
     assert plain.model(plain.members[0]).temperature.item() == 1
     assert not (tmp_path / "b" / "held-out").exists()
-    sure, unsure = (evaluate(r, cache=cache, draws=20) for r in (run, plain))
+    sure, unsure = (evaluate(r, cache=cache) for r in (run, plain))
     assert len(sure["subsets"]) == len(unsure["subsets"]) == 3
 
 

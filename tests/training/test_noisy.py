@@ -30,7 +30,6 @@ augment:
     text: {kind: typo, levels: [0.1, 0.3], copies: 1}
 evaluate:
   missing: [0.0]
-  draws: 20
   noise:
     film:
       - {kind: frame_drop, levels: [0.2, 0.5]}

@@ -71,7 +71,7 @@ def test_a_corpus_that_changed_is_neither_scored_nor_trained_on(corpus: Path, tm
     before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
     edit(corpus, change)
     with pytest.raises(DataError, match=told):
-        evaluate(run, cache=cache, draws=20)
+        evaluate(run, cache=cache)
     with pytest.raises(ConfigError, match=told):
         fit(plan, tmp_path / "run", cache=cache, quiet=True)
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
@@ -82,7 +82,7 @@ def test_a_file_replaced_by_one_of_another_size_is_told(corpus: Path, tmp_path: 
     run = fit(plan, tmp_path / "run", cache=cache, quiet=True)
     shutil.copy(corpus.parent / "arrays/r05.left.npy", corpus.parent / "arrays/r06.left.npy")
     with pytest.raises(DataError, match=r"streams, files or clocks: r06\."):
-        evaluate(run, cache=cache, draws=20)
+        evaluate(run, cache=cache)
 
 
 def test_recordings_added_under_folds_move_nobody(corpus: Path, tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ def test_recordings_added_under_folds_move_nobody(corpus: Path, tmp_path: Path) 
     lines = corpus.read_text().splitlines()
     corpus.write_text("\n".join(lines[:40]) + "\n")
     run = fit(plan, tmp_path / "run", cache=cache, quiet=True)
-    before = evaluate(run, cache=cache, draws=20)
+    before = evaluate(run, cache=cache)
     corpus.write_text("\n".join(lines) + "\n")
-    after = evaluate(run, cache=cache, draws=20)
+    after = evaluate(run, cache=cache)
     assert (before["data"]["new"], after["data"]["new"]) == (0, 8)
     assert after["subsets"] == before["subsets"]
     with pytest.raises(ConfigError, match="8 examples are new"):
@@ -142,13 +142,13 @@ def test_the_members_that_are_finished_are_scored(corpus: Path, tmp_path: Path) 
     cache = tmp_path / "cache"
     run = fit(recipe(corpus, tmp_path, "train.seeds=[0, 1, 2]"), tmp_path / "run", cache=cache, quiet=True)
     (run.folder / "seed1/done.json").unlink()
-    found = evaluate(Run(run.folder), cache=cache, draws=20)
+    found = evaluate(Run(run.folder), cache=cache)
     assert found["seeds"] == [0, 2]
     assert found["unfinished"] == ["seed1"]
     for seed in (0, 2):
         (run.folder / f"seed{seed}/done.json").unlink()
     with pytest.raises(DataError, match="no seed is trained to its end"):
-        evaluate(Run(run.folder), cache=cache, draws=20)
+        evaluate(Run(run.folder), cache=cache)
 
 
 def test_a_group_may_stand_on_both_sides_if_the_recipe_says_so(corpus: Path, tmp_path: Path) -> None:
@@ -157,6 +157,6 @@ def test_a_group_may_stand_on_both_sides_if_the_recipe_says_so(corpus: Path, tmp
         fit(recipe(corpus, tmp_path), tmp_path / "no", cache=tmp_path / "cache", quiet=True)
     split = "{by: manifest, subject_dependent: true}"
     run = fit(recipe(corpus, tmp_path, split=split), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
-    found = evaluate(run, cache=tmp_path / "cache", draws=20)
+    found = evaluate(run, cache=tmp_path / "cache")
     assert found["groups"] == 12
-    assert found["data"]["seen_groups"] == 12
+    assert [fold["seen"] for fold in found["parts"]["folds"]] == [12]

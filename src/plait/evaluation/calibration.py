@@ -1,6 +1,7 @@
 """Calibration: is a model that says 80 % right 80 times in a hundred?
 
-Guo, Pleiss, Sun & Weinberger 2017, "On calibration of modern neural networks", ICML, equations 1 to 3.
+Guo, Pleiss, Sun & Weinberger 2017, "On calibration of modern neural networks", ICML, equations 1 to 3. The
+error itself is `plait.metrics.calibration_error`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import DataError
+from plait.metrics import checked_probabilities
 
-__all__ = ["calibration_error", "reliability"]
-
-
-def _top(scores: NDArray[np.float64], target: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    if scores.ndim != 2 or len(scores) != len(target):
-        raise DataError(f"scores {scores.shape} and {len(target)} targets; expected [items, classes] and [items].")
-    return scores.max(1), scores.argmax(1) == target
+__all__ = ["reliability"]
 
 
 def reliability(scores: NDArray[np.float64], target: NDArray[Any], *, bins: int = 15) -> list[dict[str, float]]:
@@ -31,12 +26,13 @@ def reliability(scores: NDArray[np.float64], target: NDArray[Any], *, bins: int 
         target: numbers of the true classes, [items].
 
     Raises:
-        DataError: shapes that do not fit.
+        DataError: shapes that do not fit, or rows that are no probabilities.
 
     >>> reliability(np.array([[0.8, 0.2], [0.3, 0.7]]), np.array([0, 0]), bins=2)
     [{'low': 0.5, 'high': 1.0, 'confidence': 0.75, 'accuracy': 0.5, 'count': 2}]
     """
-    sure, right = _top(scores, target)
+    truth, rows = checked_probabilities("reliability", target, scores)
+    sure, right = rows.max(1), rows.argmax(1) == truth
     place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
     found = []
     for m in np.unique(place):
@@ -44,14 +40,3 @@ def reliability(scores: NDArray[np.float64], target: NDArray[Any], *, bins: int 
         row = {"low": m / bins, "high": (m + 1) / bins, "confidence": float(sure[inside].mean())}
         found.append({**row, "accuracy": float(right[inside].mean()), "count": int(inside.sum())})
     return [{k: v if k == "count" else float(v) for k, v in row.items()} for row in found]
-
-
-def calibration_error(scores: NDArray[np.float64], target: NDArray[Any], *, bins: int = 15) -> float:
-    """Expected calibration error: the mean gap of confidence and accuracy over the bins, by their items.
-
-    >>> round(calibration_error(np.array([[0.8, 0.2], [0.3, 0.7]]), np.array([0, 0]), bins=2), 3)
-    0.25
-    """
-    rows = reliability(scores, target, bins=bins)
-    gaps = sum(row["count"] * abs(row["accuracy"] - row["confidence"]) for row in rows)
-    return float(gaps / max(len(target), 1))

@@ -18,7 +18,8 @@ from plait.evaluation.compare_scores import key_of, merged, scored, subsets_for
 from plait.evaluation.compare_train import Job, train_all, unfinished
 from plait.evaluation.compare_variants import Variant, chosen_by, own_of, variants_of
 from plait.evaluation.evaluate import Examined
-from plait.evaluation.summary import MemberOutput, plain, task_facts
+from plait.evaluation.members import MemberOutput
+from plait.evaluation.summary import plain, task_facts
 from plait.features.store import Store
 from plait.features.work import Place
 from plait.parts import Spec
@@ -127,7 +128,7 @@ def _compared(
     if not kept:
         raise DataError([*dict.fromkeys(f"{job.name}: {why}" for job, why in failed.items())])
     examined = _Examination({v: Run(folders[v.name], allow_code=True) for v in kept}, base, store, features)
-    result = examined.result(base.recipe.evaluate.draws, progress)
+    result = examined.result(progress)
     result |= _about(base, failed)
     result["own"] = own_of(wanted, recipe)
     result["streams"] = _streams(base, features)
@@ -173,7 +174,7 @@ class _Examination:
         self.runs, self.base, self.store, self.features = dict(runs), base, store, features
         self.seconds: dict[str, list[float]] = {v.name: [] for v in runs}
 
-    def result(self, draws: int, progress: Progress | None) -> dict[str, Any]:
+    def result(self, progress: Progress | None) -> dict[str, Any]:
         members = next(iter(self.runs.values())).members
         outputs = []
         for i, member in enumerate(members):
@@ -181,7 +182,7 @@ class _Examination:
                 progress(i, len(members), f"score {member.name}")
             outputs.append(self._of_member(i))
         task = next(iter(self.runs.values())).model(members[0]).task
-        found = scored(task, list(self.runs), outputs, draws=draws)
+        found = scored(task, list(self.runs), outputs)
         for row, (variant, run) in zip(found["variants"], self.runs.items()):
             row |= self._costs(variant, run)
         if progress:

@@ -11,14 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plait.evaluation import words
-from plait.evaluation.compare_scores import FEWEST_UNITS
 from plait.evaluation.compare_variants import ALONE, FUSION, WITHOUT
 from plait.evaluation.compare_view import Row, View, called
 
 __all__ = ["advise"]
-
-FEW_GROUPS = 10
-"""Percentile intervals of fewer groups are too narrow (see `plait.evaluation.intervals`)."""
 
 SAVES = 0.95
 """A cost counts as saved from so small a share of the other's."""
@@ -194,13 +190,9 @@ def _missing(streams: Mapping[str, Row]) -> str:
 
 def _amount(view: View) -> str:
     r, best = view.result, view.best
-    trained = f"{r['trained_on']['items']} items of {_counted(r['trained_on']['groups'], 'group')}"
+    trained = f"{r['trained_on']['items']} items of {words.counted(r['trained_on']['groups'], 'group')}"
     size = f" for {best['parameters']:,} parameters" if best.get("parameters") else ""
     return f"A model was trained on some {trained}{size}, and all were scored on the same {r['items']} held-out items."
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _useless(view: View) -> list[str]:
@@ -260,18 +252,12 @@ def _seeds(view: View) -> list[str]:
 def _groups(view: View) -> list[str]:
     """How little so few groups say; and on what the choice was made."""
     groups, found = view.result["groups"], []
-    if view.result["unit"] == "item":
+    if view.too_few:
         found.append(
-            f"There {'is' if groups == 1 else 'are'} only {_counted(groups, 'group')}, so the intervals draw single "
-            "items: they say nothing about new groups."
+            f"There {'is' if groups == 1 else 'are'} only {words.counted(groups, 'group')}, too few for intervals "
+            f"({view.result['intervals']['fewest_groups']} are needed), so nothing is told apart here: which variant "
+            "is best for new groups is not known."
         )
-    elif groups < FEWEST_UNITS:
-        found.append(
-            f"There are only {groups} groups. Even if one variant were better in each of them, that would happen by "
-            "chance more often than once in twenty, so nothing is told apart here: the intervals say little."
-        )
-    elif groups < FEW_GROUPS:
-        found.append(f"There are only {groups} groups: the intervals are rough, and probably too narrow.")
     if not view.result["held_back"]:
         found.append(
             "The recipe's split is folds, which hold nothing back: what is best is chosen on the items that its figure "

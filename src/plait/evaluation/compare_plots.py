@@ -51,8 +51,10 @@ def _draw(figure: Figure, view: View, colour: Callable[[str], str]) -> None:
     left.set_yticks(range(len(rows)), [plots.short(row["title"], 30) for row in rows])
     left.set_ylim(len(rows) - 0.45, -0.95)
     lower = "" if view.sign > 0 else ", lower is better"
-    _titled(left, f"{words.title_of(view.metric)}, with 95 % interval{lower}", colour)
-    _titled(right, f"difference to {view.best['title']} (filled: more than chance)", colour)
+    told = "" if view.too_few else ", with 95 % interval"
+    _titled(left, f"{words.title_of(view.metric)}{told}{lower}", colour)
+    filled = "" if view.too_few else " (filled: more than chance)"
+    _titled(right, f"difference to {view.best['title']}{filled}", colour)
     for axes in (left, right):
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)

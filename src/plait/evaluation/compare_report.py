@@ -107,6 +107,7 @@ def render_comparison(result: Mapping[str, Any]) -> str:
             subsets=_subsets(view),
             cost_note=COST_NOTE,
             budget=_budget(result),
+            too_few=view.too_few,
         )
     )
 
@@ -114,14 +115,21 @@ def render_comparison(result: Mapping[str, Any]) -> str:
 def _titles(view: View) -> list[str]:
     lower = "" if view.sign > 0 else " (lower is better)"
     sd = ["sd"] if len(view.result["seeds"]) > 1 else []
-    return ["", words.title_of(view.metric) + lower, *sd, "95 % interval", f"to {view.best['title']}", *COSTS.values()]
+    interval = ["95 % interval"] if _intervals(view) else []
+    return ["", words.title_of(view.metric) + lower, *sd, *interval, f"to {view.best['title']}", *COSTS.values()]
+
+
+def _intervals(view: View) -> bool:
+    """Whether any variant has an interval: a column without one is left out."""
+    return any(words.has_interval(row) for row in view.rows.values())
 
 
 def _cells(view: View, row: Row) -> list[str]:
     sd = [] if row["sd"] is None else [f"± {words.show(view.metric, row['sd'], unit=False)}"]
     value = words.show(view.metric, row["value"])
     costs = [_cost(name, row.get(name)) for name in COSTS]
-    return [row["title"], value, *sd, words.interval(view.metric, row), _behind(view, row), *costs]
+    interval = [words.interval(view.metric, row)] if _intervals(view) else []
+    return [row["title"], value, *sd, *interval, _behind(view, row), *costs]
 
 
 def _behind(view: View, row: Row) -> str:
@@ -134,7 +142,7 @@ def _behind(view: View, row: Row) -> str:
 def _change(view: View, gap: Row) -> str:
     if gap["difference"] is None:
         return "–"
-    if gap["low"] is None or gap["high"] is None:
+    if not words.has_interval(gap):
         return _points(view, gap["difference"])
     return f"{_points(view, gap['difference'])} ({_points(view, gap['low'])} to {_points(view, gap['high'])})"
 
@@ -155,8 +163,8 @@ def _cost(name: str, value: float | None) -> str:
 def _constant(view: View) -> list[str]:
     base = view.result["baseline"]
     sd = [""] if len(view.result["seeds"]) > 1 else []
-    cells = ["constant answer", words.show(view.metric, base["value"]), *sd, words.interval(view.metric, base)]
-    return cells + [""] * (1 + len(COSTS))
+    interval = [words.interval(view.metric, base)] if _intervals(view) else []
+    return ["constant answer", words.show(view.metric, base["value"]), *sd, *interval, *[""] * (1 + len(COSTS))]
 
 
 _SUBSET_TITLES = ["model", "answers with", "alone", "trained for them", "difference"]
@@ -190,8 +198,7 @@ def _budget(result: Mapping[str, Any]) -> str:
     length = f"{budget['epochs']} epochs" if budget["epochs"] else f"about {budget['steps']} steps"
     return (
         f"All alike: {until}{length}, batches of {budget['batch']}, {len(folds)} folds {how}, "
-        f"seed{'' if len(seeds) == 1 else 's'} {numbers}. Intervals: {result['draws']} draws of "
-        f"{'items' if result['unit'] == 'item' else 'whole groups'}, the same for all."
+        f"seed{'' if len(seeds) == 1 else 's'} {numbers}. {words.interval_note(result['intervals'])}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The numbers of a comparison: every variant scored on the same items, on the same draws of the bootstrap."""
+"""The numbers of a comparison: every variant scored on the same items, with the same groups left out in turn."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ import numpy as np
 
 from plait.errors import DataError
 from plait.evaluation.compare_variants import ALONE, FUSION, Variant
-from plait.evaluation.intervals import Floats, Units, interval_of
-from plait.evaluation.summary import MemberOutput, Scored, drawn_rows
+from plait.evaluation.intervals import Floats, Units, difference_of, interval_of
+from plait.evaluation.members import MemberOutput, Scored
+from plait.evaluation.summary import interval_facts, rows_of
 
-__all__ = ["CONSTANT", "FEWEST_UNITS", "key_of", "merged", "scored", "subsets_for", "told_apart"]
+__all__ = ["CONSTANT", "key_of", "merged", "scored", "subsets_for", "told_apart"]
 
 CONSTANT = "constant"
 """The row of the best constant answer."""
-
-FEWEST_UNITS = 6
-"""With fewer groups nothing is claimed: of five, all agree by chance more often than once in twenty (2 / 2**5)."""
 
 Subset = tuple[str, ...]
 
@@ -41,18 +39,18 @@ def subsets_for(variant: Variant) -> list[Subset]:
     return [full, *dict.fromkeys(s for s in fewer if len(s) < len(full))]
 
 
-def told_apart(difference: float, low: float, high: float, sd: float | None, units: int) -> bool:
+def told_apart(difference: float, low: float, high: float, sd: float | None) -> bool:
     """Whether a paired difference is more than chance.
 
-    Its 95 % interval leaves out 0, it is no smaller than its own spread over seeds, and there are enough groups for
-    an interval to say anything.
+    Its 95 % interval leaves out 0, and it is no smaller than its own spread over seeds. Where there is no interval
+    (NaN: the groups are too few), nothing is claimed.
 
-    >>> told_apart(0.03, 0.01, 0.05, None, 20), told_apart(0.03, -0.01, 0.05, None, 20)
+    >>> told_apart(0.03, 0.01, 0.05, None), told_apart(0.03, -0.01, 0.05, None)
     (True, False)
-    >>> told_apart(0.03, 0.01, 0.05, None, 4), told_apart(0.03, 0.01, 0.05, 0.04, 20)
+    >>> told_apart(0.03, math.nan, math.nan, None), told_apart(0.03, 0.01, 0.05, 0.04)
     (False, False)
     """
-    if not all(map(math.isfinite, (difference, low, high))) or units < FEWEST_UNITS:
+    if not all(map(math.isfinite, (difference, low, high))):
         return False
     return (low > 0 or high < 0) and (sd is None or sd < abs(difference))
 
@@ -71,18 +69,16 @@ def merged(member: MemberOutput, answers: Mapping[str, tuple[Floats, Any]]) -> M
     )
 
 
-def scored(
-    task: Scored, variants: Sequence[Variant], members: Sequence[MemberOutput], *, draws: int, seed: int = 0
-) -> dict[str, Any]:
+def scored(task: Scored, variants: Sequence[Variant], members: Sequence[MemberOutput]) -> dict[str, Any]:
     """Values, intervals and paired differences of all variants.
 
     Args:
         members: one a seed and fold, as `merged` makes them.
-        draws, seed: of the bootstrap.
 
     Returns:
         ``variants`` (a row each), ``baseline``, ``differences`` (between any two), ``subsets`` (what a fusion answers
-        with some of its modalities, beside the variant that was trained for these), ``items``, ``groups``, ``unit``.
+        with some of its modalities, beside the variant that was trained for these), ``items``, ``groups``,
+        ``intervals`` (how they were computed).
         Differences are in the metric's own units, and above 0 where the first is the better one.
     """
     widths = {o.shape[1] for m in members for o in m.outputs.values()}
@@ -91,15 +87,13 @@ def scored(
             f"split: the training parts of the folds have {' and '.join(map(str, sorted(widths)))} classes. Ask for "
             "fewer folds (tune), so that each has all of them."
         )
-    rows, drawn, units = drawn_rows(task, members, draws=draws, seed=seed)
-    table = _Table(task, dict(zip([key for (key,) in members[0].outputs], zip(rows, drawn))), units)
+    rows, left_out, units = rows_of(task, members)
+    table = _Table(task, dict(zip([key for (key,) in members[0].outputs], zip(rows, left_out))), units)
     full = {v.name: key_of(v, v.modalities) for v in variants}
     return {
         "items": len({i for m in members for i in m.items}),
         "groups": units.groups,
-        "unit": units.unit,
-        "units": units.n,
-        "draws": draws,
+        "intervals": interval_facts(units),
         "baseline": table.value(CONSTANT),
         "variants": [_facts(v) | table.value(full[v.name]) for v in variants],
         "differences": [
@@ -137,7 +131,7 @@ def _subsets(variant: Variant, variants: Sequence[Variant], table: _Table) -> li
 
 
 class _Table:
-    """Rows and draws by key."""
+    """By key: rows, and the main metric with all and without each unit in turn."""
 
     def __init__(self, task: Scored, rows: Mapping[str, tuple[dict[str, Any], Floats]], units: Units) -> None:
         self.metric, self.sign = task.main_metric, 1 if task.higher_is_better else -1
@@ -152,20 +146,20 @@ class _Table:
             "per_seed": main["per_seed"],
             "low": interval["low"],
             "high": interval["high"],
+            "reason": interval["reason"],
             "answered": row["answered"],
             "metrics": {name: found["mean"] for name, found in row["metrics"].items()},
         }
 
     def difference(self, a: str, b: str) -> dict[str, Any]:
-        """How much better ``a`` is than ``b``, on the same draws."""
+        """How much better ``a`` is than ``b``, without the same units."""
         (one, x), (two, y) = self.rows[a], self.rows[b]
         seeds = self.sign * np.subtract(*(r["metrics"][self.metric]["per_seed"] for r in (one, two)))
-        n = min(len(x), len(y))
-        interval = asdict(interval_of(self.sign * (x[:n] - y[:n]), self.units))
+        interval = asdict(interval_of(self.sign * difference_of(x, y), self.units))
         found = {
             "difference": float(seeds.mean()),
             "low": interval["low"],
             "high": interval["high"],
             "sd": float(seeds.std(ddof=1)) if len(seeds) > 1 else None,
         }
-        return found | {"apart": told_apart(**found, units=self.units.n)}
+        return found | {"reason": interval["reason"], "apart": told_apart(**found)}

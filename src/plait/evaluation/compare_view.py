@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plait.evaluation import words
-from plait.evaluation.compare_scores import FEWEST_UNITS
 from plait.evaluation.compare_variants import ALONE, FUSION
 
 __all__ = ["Row", "View", "called", "turned"]
@@ -64,26 +63,24 @@ class View:
         return words.change(self.metric, None if value is None else abs(value)).lstrip("+")
 
     def span(self, gap: Row) -> str:
-        """'(95 % interval −0.3 points to +1.2 points)', where there is one."""
-        if gap["low"] is None or gap["high"] is None:
-            return "(no interval)"
-        low, high = (words.change(self.metric, gap[end]) for end in ("low", "high"))
-        return f"(95 % interval {low.removesuffix(' points')} to {high})"
+        """'(95 % interval −0.3 to +1.2 points)', or why there is none."""
+        return f"({words.span(self.metric, gap)})"
 
     def doubt(self, gap: Row) -> str:
         """Why a difference is not told from chance."""
-        if self.result["units"] < FEWEST_UNITS:
-            return f"{self.result['units']} {self.result['unit']}s are too few to tell"
-        low, high = gap["low"], gap["high"]
-        if low is not None and high is not None and (low > 0 or high < 0):
-            return "it scatters more than that over seeds"
-        return "that may be chance"
+        if self.too_few:
+            return f"{words.counted(self.result['groups'], 'group')} are too few to tell"
+        return "it scatters more than that over seeds" if words.told(gap) else "that may be chance"
+
+    @property
+    def too_few(self) -> bool:
+        """Whether there are too few groups for intervals."""
+        return bool(self.result["groups"] < self.result["intervals"]["fewest_groups"])
 
     def shown(self, row: Row) -> str:
         """A value and its interval: 'accuracy 93.1 % (91.0–95.2)'."""
-        span = words.interval(self.metric, row)
         value = f"{words.title_of(self.metric)} {words.show(self.metric, row['value'])}"
-        return value if span == "–" else f"{value} ({span})"
+        return f"{value} ({words.interval(self.metric, row)})" if words.has_interval(row) else value
 
 
 def turned(gap: Row) -> Row:

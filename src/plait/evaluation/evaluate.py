@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from plait.errors import DataError
-from plait.evaluation.summary import MemberOutput, subsets_of, summarise
+from plait.evaluation.facts import about_of, made_with, parts_of
+from plait.evaluation.members import MemberOutput
+from plait.evaluation.summary import subsets_of, summarise
 from plait.features.store import Store
 from plait.model import Model
 from plait.parts import foreign_code
@@ -63,7 +65,6 @@ def evaluate(
     *,
     cache: str | Path,
     corpus: str | Path | None = None,
-    draws: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score every finished member on its test part, or on the whole of another corpus.
@@ -74,23 +75,23 @@ def evaluate(
         run: see `plait.fit`.
         cache: where prepared features are kept.
         corpus: the manifest of another corpus; its streams may be fewer than the run's.
-        draws: of the bootstrap; the recipe's own number by default.
         progress: told of features being prepared, and of members scored.
 
     Returns:
-        The evaluation as JSON: subsets, intervals, baseline, confusion, calibration, robustness; under ``unfinished``
-        the members that are not trained yet, under ``data.new`` how many examples came after the run was begun.
+        The evaluation as JSON, all that the report shows: subsets, intervals, baseline, classes and groups, parts,
+        confusion, calibration, robustness, training, versions and date; under ``unfinished`` the members that are not
+        trained yet, under ``data.new`` how many examples came after the run was begun.
 
     Raises:
         DataError: no member is finished, the run's examples have changed since it was begun (the message says which
             and how), or the other corpus has none of its streams.
     """
     with foreign_code(run.allow_code):
-        return _evaluated(run, cache, corpus, draws, progress)
+        return _evaluated(run, cache, corpus, progress)
 
 
 def _evaluated(
-    run: Run, cache: str | Path, corpus: str | Path | None, draws: int | None, progress: Progress | None
+    run: Run, cache: str | Path, corpus: str | Path | None, progress: Progress | None
 ) -> dict[str, Any]:
     members = _whole_seeds(run)
     experiment, new = _experiment(run, corpus)
@@ -108,8 +109,9 @@ def _evaluated(
     if progress:
         progress(len(members), len(members), "")
     first = run.model(members[0])
-    result = summarise(first.task, outputs, draws=draws or run.recipe.evaluate.draws)
-    result["run"], result["corpus"] = run.folder.name, experiment.corpus.path.name
+    result = summarise(first.task, outputs, about={"run": run.folder.name, **about_of(experiment)})
+    trained_on = [len(run.done(m).targets) for m in members]
+    result |= {"parts": parts_of(experiment, trained_on, elsewhere=corpus is not None), **made_with()}
     result["robustness"] = {"noise": _mean(noise), "missing": _mean(missing)}
     result["training"] = {"seeds": [_curve(run, m, first.task.main_metric) for m in members]}
     result["recipe_yaml"] = dump_recipe(run.recipe)
@@ -190,13 +192,7 @@ def _data_section(experiment: Experiment) -> dict[str, Any]:
     recordings = {i.recording for i in experiment.items.items}
     entries = [e for e in experiment.corpus.entries if e.id in recordings]
     lacking = {m: sum(s not in e.streams for e in entries) for m, s in experiment.streams.items()}
-    known = [{i.group for i in fold.test} & {i.group for i in fold.train} for fold in experiment.folds]
-    return {
-        "recordings": len(entries),
-        "dropped": experiment.items.dropped,
-        "missing_streams": lacking,
-        "seen_groups": len(set().union(*known)),
-    }
+    return {"recordings": len(entries), "dropped": experiment.items.dropped, "missing_streams": lacking}
 
 
 class Examined:

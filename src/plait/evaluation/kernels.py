@@ -1,6 +1,6 @@
-"""Fast paths of the bootstrap: metrics that are functions of sums over items, or of pairs of groups.
+"""Fast paths of the intervals: metrics that are functions of sums over items, or of pairs of groups.
 
-A kernel is used for a metric only when it gives the task's own numbers on all items and on several draws, so
+A kernel is used for a metric only when it gives the task's own numbers on all items and on several parts of them, so
 that a task that defines a metric in its own way is never overruled: it takes the general, slower path.
 """
 
@@ -19,24 +19,29 @@ __all__ = ["kernel_for"]
 Metric = Callable[[NDArray[np.intp]], float]
 
 
-def kernel_for(metric: Metric, scores: Floats, target: NDArray[Any], units: Units) -> tuple[Kernel, bool]:
-    """A kernel of the metric, and whether it is a fast one."""
+def kernel_for(metric: Metric, scores: Floats, target: NDArray[Any], units: Units) -> Kernel:
+    """A kernel of the metric, a fast one where there is one.
+
+    Args:
+        metric: takes indices into the items.
+        scores: of each item, [items, classes or 1].
+        target: encoded, [items].
+        units: of the items.
+    """
     slow = from_indices(metric, units)
     trials = _trials(units.n)
     wanted = slow(trials)
     if np.isfinite(wanted[0]):
         for kernel in _candidates(scores, target, units):
             if np.allclose(kernel(trials), wanted, rtol=1e-7, atol=1e-9, equal_nan=True):
-                return kernel, True
-    return slow, False
+                return kernel
+    return slow
 
 
 def _trials(n: int) -> Floats:
-    """All units once, two draws, and a draw of few units in which classes may be missing."""
-    rng = np.random.default_rng(0)
-    few = np.zeros(n)
-    few[: max(n // 4, 1)] = 1
-    return np.stack([np.ones(n), *rng.multinomial(n, np.full(n, 1 / n), 2).astype(float), few])
+    """All units, all but one, every other, and a few in which classes may be missing."""
+    place = np.arange(n)
+    return np.stack([place >= 0, place != n // 2, place % 2 == 0, place < max(n // 4, 1)]).astype(np.float64)
 
 
 def _candidates(scores: Floats, target: NDArray[Any], units: Units) -> Iterator[Kernel]:
@@ -55,8 +60,7 @@ def _of_classes(scores: Floats, target: NDArray[Any], units: Units) -> Iterator[
     table = np.column_stack([true & guess, true, guess]).astype(float)
     for combine in (_f1_seen, _f1_all, _f1_weighted, _recall):
         yield from_sums(table, units, combine)
-    if units.n <= 600 and units.n * len(target) * len(classes) <= 2e8:
-        yield _area(scores, target, units)
+    yield _area(scores, target, units)
 
 
 def _split(sums: Floats) -> tuple[Floats, Floats, Floats]:
@@ -90,7 +94,7 @@ def _recall(sums: Floats) -> Floats:
 def _area(scores: Floats, target: NDArray[Any], units: Units) -> Kernel:
     """Area under ROC (Hanley & McNeil 1982: the share of pairs in order), each class against the rest.
 
-    Pairs of groups are counted once; a draw then weighs each pair of groups by how often both were drawn.
+    Pairs of groups are counted once; a row then weighs each pair of groups by how often both are taken.
     """
     columns = [1] if scores.shape[1] == 2 else list(range(scores.shape[1]))
     tables = [_pairs(scores[:, c], target == c, units) for c in columns]
@@ -123,11 +127,18 @@ def _of_values(value: Floats, target: Floats, units: Units) -> Iterator[Kernel]:
     """Mean absolute error, mean square error and its root, Pearson's correlation."""
     error, one = value - target, np.ones(len(value))
     yield from_sums(np.stack([np.abs(error), one], 1), units, lambda s: s[:, 0] / s[:, 1])
-    square = np.stack([error**2, one], 1)
+    with np.errstate(over="ignore"):  # squares of 1e200 are none: the metric itself, which scales them, is asked then
+        square = np.stack([error**2, one], 1)
     yield from_sums(square, units, lambda s: s[:, 0] / s[:, 1])
     yield from_sums(square, units, lambda s: np.sqrt(s[:, 0] / s[:, 1]))
-    x, y = value - value.mean(), target - target.mean()
+    x, y = _of_size_one(value), _of_size_one(target)
     yield from_sums(np.stack([one, x, y, x * x, y * y, x * y], 1), units, _pearson)
+
+
+def _of_size_one(values: Floats) -> Floats:
+    """Deviations from the mean, in their own scale: no correlation depends on it, and sums of squares do."""
+    away = values - values.mean()
+    return away / (np.abs(away).max() or 1.0)
 
 
 def _pearson(sums: Floats) -> Floats:

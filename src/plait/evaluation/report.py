@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from plait.atomic import replacing, write_text
-from plait.evaluation import plots, words
+from plait.evaluation import plots, report_facts, words
 
 __all__ = ["environment", "render_report", "save_evaluation", "write_report"]
 
@@ -76,6 +76,7 @@ def _printable(value: Any) -> Any:
 def _context(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     metric, full = evaluation["task"]["metric"], evaluation["subsets"][-1]
     rows, more = _rows(evaluation)
+    every = [*rows, *more]
     return {
         "e": evaluation,
         "metric": metric,
@@ -83,16 +84,30 @@ def _context(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "modalities": full["modalities"],
         "headline": words.headline(evaluation),
         "cautions": words.cautions(evaluation),
+        "facts": report_facts.facts(evaluation),
         "rows": rows,
         "more_rows": more,
+        # a column that would be empty, or say the same in every row, is left out
+        "with_sd": any(r["sd"] for r in every),
+        "with_interval": any(words.has_interval(r.get("interval")) for r in evaluation["subsets"]),
+        "with_answered": any(r["answered"] not in (None, evaluation["items"]) for r in every),
         "axis": _axis(evaluation),
         "base": _place(evaluation, evaluation["baseline"]["metrics"].get(metric)),
         "contribution": _contribution(evaluation),
         "upset": Markup(plots.upset(evaluation, _ranked(evaluation), "upset")) if _many(evaluation) else "",
         "figures": [f for f in _figures(evaluation) if f["svg"]],
         "matrix": _matrix(evaluation),
+        "classes": _folded(evaluation.get("per_class") or []),
+        "groups": _folded(evaluation.get("per_group") or []),
+        "data": report_facts.data(evaluation),
         "sync": _sync(evaluation.get("sync")),
     }
+
+
+def _folded(rows: Sequence[Any]) -> dict[str, Any] | None:
+    """Rows that are shown at once, and those that are folded away where there are many."""
+    few = SHOWN_ROWS if len(rows) > SHOWN_ROWS + 3 else len(rows)
+    return {"shown": rows[:few], "more": rows[few:]} if rows else None
 
 
 def _many(evaluation: Mapping[str, Any]) -> bool:
@@ -167,22 +182,37 @@ def _place(evaluation: Mapping[str, Any], value: float | None) -> float | None:
 
 
 def _contribution(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What each modality is worth: alone, and how much is lost without it; the most needed first."""
-    full = evaluation["subsets"][-1]["modalities"]
-    if len(full) < 2:
-        return []
-    value = {tuple(r["modalities"]): words.main(evaluation, r) for r in evaluation["subsets"]}
-    whole, metric, found = value[tuple(full)], evaluation["task"]["metric"], []
-    for name in full:
-        rest = value.get(tuple(m for m in full if m != name))
-        loss = None if rest is None or whole is None else _sign(evaluation) * (whole - rest)
-        alone = value.get((name,))
-        found.append({"modality": name, "loss": loss, "alone": words.show(metric, alone)})
-    largest = max((abs(f["loss"]) for f in found if f["loss"] is not None), default=0.0) or 1.0
-    for f in found:
-        f["text"] = words.change(metric, None if f["loss"] is None else -_sign(evaluation) * f["loss"])
-        f["width"] = 0.0 if f["loss"] is None else round(100 * abs(f["loss"]) / largest, 1)
-    return sorted(found, key=lambda f: -(f["loss"] if f["loss"] is not None else -1e9))
+    """What each modality brings to the others, with interval, and what it is worth alone; the most needed first."""
+    metric, sign, found = evaluation["task"]["metric"], _sign(evaluation), []
+    rows = evaluation.get("contributions") or []
+    alone = {r["modalities"][0]: words.main(evaluation, r) for r in evaluation["subsets"] if len(r["modalities"]) == 1}
+    largest = max((abs(r["gain"]) for r in rows if r["gain"] is not None), default=0.0) or 1.0
+    for row in rows:
+        gain, span = row["gain"], row["interval"]
+        # the metric's own direction: an error grows when a modality is left out that helps
+        ends = sorted(-sign * span[end] for end in ("low", "high")) if words.has_interval(span) else [None, None]
+        changed = {**span, "low": ends[0], "high": ends[1]}
+        found.append(
+            {
+                "modality": row["modality"],
+                "harms": gain is not None and gain < 0,
+                "text": words.change(metric, None if gain is None else -sign * gain),
+                "interval": words.span(metric, changed).removeprefix("95 % interval ") if ends[0] is not None else "",
+                "verdict": _verdict(gain, span),
+                "width": 0.0 if gain is None else round(100 * abs(gain) / largest, 1),
+                "alone": words.show(metric, alone.get(row["modality"])),
+            }
+        )
+    return found
+
+
+def _verdict(gain: float | None, span: Mapping[str, Any]) -> str:
+    """What may be said of a modality: no more than its interval does."""
+    if gain is None or not words.has_interval(span):
+        return ""
+    if words.told(span):
+        return "helps" if gain > 0 else "harms"
+    return "may be chance"
 
 
 def _figures(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -4,58 +4,32 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import DataError, raise_all
-from plait.evaluation.calibration import calibration_error, reliability
-from plait.evaluation.intervals import Floats, Kernel, Units, interval_of, resample
+from plait.errors import DataError
+from plait.evaluation.breakdown import per_class, per_group
+from plait.evaluation.calibration import reliability
+from plait.evaluation.intervals import (
+    FEWEST_GROUPS,
+    LEVEL,
+    Floats,
+    Kernel,
+    Units,
+    bounds_of,
+    difference_of,
+    interval_of,
+    leave_one_out,
+)
 from plait.evaluation.kernels import kernel_for
+from plait.evaluation.members import MemberOutput, Scored, Subset, pools_of
+from plait.metrics import calibration_error
 
-__all__ = ["MemberOutput", "Scored", "drawn_rows", "plain", "point", "subsets_of", "summarise", "task_facts"]
-
-Subset = tuple[str, ...]
-
-
-class Scored(Protocol):
-    """What evaluation needs of a `plait.tasks.Task`."""
-
-    main_metric: str
-    higher_is_better: bool
-
-    def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]: ...
-
-    def state(self) -> dict[str, Any]: ...
-
-
-@dataclass(frozen=True)
-class MemberOutput:
-    """What one member answered on its test items.
-
-    Attributes:
-        seed, fold: which member.
-        items: ids of the items, unique within a fold.
-        recordings, groups: of each item.
-        target: encoded targets, [n].
-        present: whether each modality is there, {modality: [n] bool}.
-        outputs: scores [n, classes or 1] of each subset, its modalities in the model's order. Items without
-            any of a subset's modalities are in it too: there the model's prior answers.
-        baseline: scores of the best constant answer, [n, classes or 1].
-    """
-
-    seed: int
-    fold: str
-    items: Sequence[str]
-    recordings: Sequence[str]
-    groups: Sequence[str]
-    target: NDArray[Any]
-    present: Mapping[str, NDArray[np.bool_]]
-    outputs: Mapping[Subset, Floats]
-    baseline: Floats
+__all__ = ["interval_facts", "plain", "point", "rows_of", "subsets_of", "summarise", "task_facts"]
 
 
 def subsets_of(modalities: Iterable[str]) -> list[Subset]:
@@ -75,36 +49,29 @@ def summarise(
     *,
     about: Mapping[str, Any] | None = None,
     sections: Mapping[str, Any] | None = None,
-    draws: int = 1000,
-    slow_draws: int = 200,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """The evaluation, as JSON: every subset of modalities against the best constant answer, with intervals.
 
     A seed's folds are pooled and scored once. Metrics are the mean over seeds, ``sd`` their standard
-    deviation (n - 1; None for one seed). The interval is of that mean over seeds: a draw takes the same
-    groups in every seed, so it speaks of new groups, and not of new seeds (that is what ``sd`` is for).
+    deviation (n - 1; None for one seed). The interval is of that mean over seeds: the same groups are left
+    out in every seed, so it speaks of new groups, and not of new seeds (that is what ``sd`` is for).
 
     Args:
         task: names and computes the metrics.
         members: one a seed and fold.
         modalities: in the model's order; by default as the first member's ``present`` has them.
-        about: put at the top and into ``task``: ``run``, ``corpus``, ``name`` and ``unit`` of the task.
+        about: put at the top and into ``task``: ``run``, ``corpus``; ``name``, ``target`` and ``unit`` of the task.
         sections: more of the report: ``robustness``, ``data``, ``training``, ``sync``, ``recipe_yaml``,
-            ``versions``.
-        draws, seed: of the bootstrap.
-        slow_draws: draws of a metric without fast path (see `plait.evaluation.kernels`).
+            ``parts``, ``versions``, ``date``.
 
     Raises:
-        DataError: no members, or members that do not fit together.
+        DataError: no members, members that do not fit together, or answers that are not numbers.
     """
-    pools = _pools(members)
+    pools = pools_of(members)
     about, modalities = dict(about or {}), list(modalities or pools[0].present)
     subsets = _ordered(pools[0].outputs, modalities)
-    rows, drawn, units = _rows(pools, task, subsets, draws, slow_draws, seed)
-    first = pools[0]
+    rows, left_out, units = _rows(pools, task, subsets)
     classes = task.state().get("classes")
-    full = subsets[-1]
     evaluation: dict[str, Any] = {
         "run": about.get("run", ""),
         "corpus": about.get("corpus", ""),
@@ -115,84 +82,57 @@ def summarise(
         "seeds": [p.seed for p in pools],
         "folds": sorted({m.fold for m in members}),
         "baseline": {"metrics": _mean_metrics([task.metrics(p.baseline, p.target) for p in pools])},
+        "intervals": interval_facts(units),
         "subsets": rows,
-        **_gain(rows, drawn, units, task),
+        **_gain(rows, left_out, units, task),
+        "contributions": _contributions(rows, left_out, units, task),
+        "gain_over_constant": _over_constant(pools, rows[-1], left_out[-1], units, task),
+        "per_group": per_group(pools, subsets[-1], task),
     }
     if classes:
-        evaluation |= _of_classes(pools, full, [str(c) for c in classes])
+        evaluation |= _of_classes(pools, subsets[-1], [str(c) for c in classes])
     else:
-        evaluation["scatter"] = _scatter(first, full)
+        evaluation["scatter"] = _scatter(pools[0], subsets[-1])
     more = dict(sections or {})
     evaluation["robustness"] = {"noise": [], "missing": [], **more.pop("robustness", {})}
     evaluation["data"] = {
         "dropped": {},
-        "missing streams": _missing(pools, modalities),
+        "missing_streams": _missing(pools, modalities),
         **more.pop("data", {}),
     }
     return plain(evaluation | more)
 
 
+def interval_facts(units: Units) -> dict[str, Any]:
+    """How intervals were computed, as the report says it."""
+    return {
+        "method": "cluster jackknife, Student's t",
+        "level": LEVEL,
+        "groups": units.groups,
+        "left_out_in_turn": units.n,
+        "degrees_of_freedom": units.df,
+        "fewest_groups": FEWEST_GROUPS,
+    }
+
+
 def point(task: Scored, members: Sequence[MemberOutput], subset: Subset) -> dict[str, Any]:
     """One point of a robustness curve: ``{"metric", "value" (mean over seeds), "sd"}`` of the main metric."""
-    values = [task.metrics(p.outputs[subset], p.target)[task.main_metric] for p in _pools(members)]
+    values = [task.metrics(p.outputs[subset], p.target)[task.main_metric] for p in pools_of(members)]
     return plain({"metric": task.main_metric, "value": float(np.mean(values)), "sd": _sd(values)})
 
 
-def drawn_rows(
-    task: Scored, members: Sequence[MemberOutput], *, draws: int = 1000, slow_draws: int = 200, seed: int = 0
-) -> tuple[list[dict[str, Any]], list[Floats], Units]:
-    """A row for each of the members' ``outputs`` in their order, its main metric on every draw, and what was drawn.
+def rows_of(task: Scored, members: Sequence[MemberOutput]) -> tuple[list[dict[str, Any]], list[Floats], Units]:
+    """A row for each of the members' ``outputs`` in their order, its main metric with all and without each unit in turn
+    [1 + units], and the units.
 
-    The draws are the same for all, so that differences between any two are paired. What the outputs are keyed by need
-    not be modalities: any names will do, as long as ``present`` has them too. Arguments as `summarise`.
+    The same groups are left out of all, so that differences between any two are paired. What the outputs are keyed by
+    need not be modalities: any names will do, as long as ``present`` has them too. Arguments as `summarise`.
 
     Raises:
-        DataError: no members, or members that do not fit together.
+        DataError: no members, members that do not fit together, or answers that are not numbers.
     """
-    pools = _pools(members)
-    return _rows(pools, task, list(pools[0].outputs), draws, slow_draws, seed)
-
-
-def _pools(members: Sequence[MemberOutput]) -> list[MemberOutput]:
-    """One member a seed, that holds the test items of all its folds."""
-    if not members:
-        raise DataError("there are no outputs to evaluate.")
-    raise_all(DataError, [p for m in members for p in _problems(m, members[0])])
-    seeds = sorted({m.seed for m in members})
-    return [_pool([m for m in members if m.seed == s]) for s in seeds]
-
-
-def _problems(member: MemberOutput, first: MemberOutput) -> list[str]:
-    where, n = f"seed {member.seed}, fold {member.fold!r}", len(member.items)
-    found = [f"{where}: it answered for no items. Check the split."] if not n else []
-    for what in ("recordings", "groups", "target", "baseline"):
-        if len(getattr(member, what)) != n:
-            found.append(f"{where}: {len(getattr(member, what))} {what}, but {n} items.")
-    if set(member.outputs) != set(first.outputs) or set(member.present) != set(first.present):
-        found.append(f"{where}: other subsets or modalities than seed {first.seed}, fold {first.fold!r}.")
-    arrays = {"output of " + " + ".join(s): x for s, x in member.outputs.items()}
-    for what, array in {**arrays, **{f"presence of {m}": x for m, x in member.present.items()}}.items():
-        if len(array) != n:
-            found.append(f"{where}: the {what} has {len(array)} rows, but there are {n} items.")
-    return found
-
-
-def _pool(folds: list[MemberOutput]) -> MemberOutput:
-    def joined(get: Callable[[MemberOutput], Any]) -> NDArray[Any]:
-        return np.concatenate([np.asarray(get(f)) for f in folds])
-
-    some = folds[0]
-    return MemberOutput(
-        seed=some.seed,
-        fold="",
-        items=[i for f in folds for i in f.items],
-        recordings=[r for f in folds for r in f.recordings],
-        groups=[g for f in folds for g in f.groups],
-        target=joined(lambda f: f.target),
-        present={m: joined(lambda f, m=m: f.present[m]) for m in some.present},
-        outputs={s: joined(lambda f, s=s: f.outputs[s]) for s in some.outputs},
-        baseline=joined(lambda f: f.baseline),
-    )
+    pools = pools_of(members)
+    return _rows(pools, task, list(pools[0].outputs))
 
 
 def _ordered(outputs: Mapping[Subset, Floats], modalities: Sequence[str]) -> list[Subset]:
@@ -204,19 +144,13 @@ def _ordered(outputs: Mapping[Subset, Floats], modalities: Sequence[str]) -> lis
 
 
 def _rows(
-    pools: list[MemberOutput], task: Scored, subsets: list[Subset], draws: int, slow_draws: int, seed: int
+    pools: list[MemberOutput], task: Scored, subsets: list[Subset]
 ) -> tuple[list[dict[str, Any]], list[Floats], Units]:
-    """A row a subset, its main metric on every draw (the same draws for all), and what was drawn."""
-    units = Units.of([g for p in pools for g in p.groups], [i for p in pools for i in p.items])
-    kernels = [_kernel(pools, task, s, units) for s in subsets]
-    drawn: list[Floats] = [np.empty(0)] * len(subsets)
-    for fast, count in ((True, draws), (False, min(slow_draws, draws))):
-        chosen = [i for i, (_, quick) in enumerate(kernels) if quick == fast]
-        if chosen:
-            for i, values in zip(chosen, resample([kernels[i][0] for i in chosen], units.n, draws=count, seed=seed)):
-                drawn[i] = values
-    rows = [_row(pools, task, s, values, units) for s, values in zip(subsets, drawn)]
-    return rows, drawn, units
+    """A row a subset; its main metric with all and without each unit in turn; the units."""
+    units = Units.of([g for p in pools for g in p.groups])
+    left_out = leave_one_out([_kernel(pools, task, [p.outputs[s] for p in pools], units) for s in subsets], units)
+    rows = [_row(pools, task, s, values, units) for s, values in zip(subsets, left_out)]
+    return rows, list(left_out), units
 
 
 def _row(pools: list[MemberOutput], task: Scored, subset: Subset, values: Floats, units: Units) -> dict[str, Any]:
@@ -225,36 +159,34 @@ def _row(pools: list[MemberOutput], task: Scored, subset: Subset, values: Floats
     }
     found = [task.metrics(p.outputs[subset], p.target) for p in pools]
     metrics = {name: _over_seeds([f[name] for f in found]) for name in found[0]}
-    interval = asdict(interval_of(values, units))
+    interval = asdict(interval_of(values, units, bounds=bounds_of(task.main_metric, values)))
     return {"modalities": list(subset), "answered": len(answered), "metrics": metrics, "interval": interval}
 
 
-def _kernel(pools: list[MemberOutput], task: Scored, subset: Subset, units: Units) -> tuple[Kernel, bool]:
-    """The mean over seeds of the main metric; a draw holds the same groups in all of them."""
+def _kernel(pools: list[MemberOutput], task: Scored, answers: Sequence[Floats], units: Units) -> Kernel:
+    """The main metric of some answers of each seed, its mean over seeds; the same units are left out of all of them."""
     made, start = [], 0
-    for p in pools:
-        own = Units(units.codes[start : start + len(p.items)], units.n, units.unit, units.groups)
+    for p, answer in zip(pools, answers):
+        own = Units(units.codes[start : start + len(p.items)], units.n, units.groups)
         start += len(p.items)
-        scores, target = np.asarray(p.outputs[subset], np.float64), np.asarray(p.target)
+        scores, target = np.asarray(answer, np.float64), np.asarray(p.target)
 
         def metric(i: NDArray[np.intp], scores: Floats = scores, target: NDArray[Any] = target) -> float:
             return task.metrics(scores[i], target[i])[task.main_metric]
 
         made.append(kernel_for(metric, scores, target, own))
-    kernels = [k for k, _ in made]
-    return (lambda counts: np.mean([k(counts) for k in kernels], axis=0)), all(fast for _, fast in made)
+    return lambda counts: np.mean([kernel(counts) for kernel in made], axis=0)
 
 
-def _gain(rows: list[dict[str, Any]], drawn: list[Floats], units: Units, task: Scored) -> dict[str, Any]:
+def _gain(rows: list[dict[str, Any]], left_out: list[Floats], units: Units, task: Scored) -> dict[str, Any]:
     """How much better all together are than the best one alone; above 0 is better, whatever the metric."""
     sign = 1 if task.higher_is_better else -1
     value = [r["metrics"][task.main_metric]["mean"] for r in rows]
     single = [i for i, r in enumerate(rows) if len(r["modalities"]) == 1]
-    if not single:
+    if len(rows[-1]["modalities"]) < 2 or not single:
         return {"best_single": None, "gain_over_best_single": None, "gain_interval": None}
     best = max(single, key=lambda i: -math.inf if math.isnan(value[i]) else sign * value[i])
-    n = min(len(drawn[best]), len(drawn[-1]))
-    gain = sign * (drawn[-1][:n] - drawn[best][:n])
+    gain = sign * difference_of(left_out[-1], left_out[best])
     return {
         "best_single": {"modality": rows[best]["modalities"][0], "value": value[best]},
         "gain_over_best_single": sign * (value[-1] - value[best]),
@@ -262,10 +194,33 @@ def _gain(rows: list[dict[str, Any]], drawn: list[Floats], units: Units, task: S
     }
 
 
+def _contributions(rows: list[dict[str, Any]], left_out: list[Floats], units: Units, task: Scored) -> list[Any]:
+    """How much better all together are than all but one, the most needed first; paired, above 0 is better."""
+    sign, full = 1 if task.higher_is_better else -1, rows[-1]["modalities"]
+    place = {tuple(r["modalities"]): i for i, r in enumerate(rows)}
+    found = []
+    for gone in full:
+        rest = place.get(tuple(m for m in full if m != gone))
+        if rest is not None:
+            gain = sign * difference_of(left_out[-1], left_out[rest])
+            found.append({"modality": gone, "gain": float(gain[0]), "interval": asdict(interval_of(gain, units))})
+    return sorted(found, key=lambda f: -f["gain"] if math.isfinite(f["gain"]) else math.inf)
+
+
+def _over_constant(
+    pools: list[MemberOutput], full: dict[str, Any], left_out: Floats, units: Units, task: Scored
+) -> dict[str, Any]:
+    """How much better all together are than the best constant answer; paired."""
+    constant = leave_one_out([_kernel(pools, task, [p.baseline for p in pools], units)], units)[0]
+    gain = (1 if task.higher_is_better else -1) * difference_of(left_out, constant)
+    return {"gain": float(gain[0]), "interval": asdict(interval_of(gain, units))}
+
+
 def task_facts(task: Scored, about: Mapping[str, Any], classes: Sequence[Any] | None) -> dict[str, Any]:
     """What a report says of a task: its name, its unit, the metric and its direction, the classes."""
     return {
         "name": about.get("name", type(task).__name__.lower()),
+        "target": about.get("target", ""),
         "unit": about.get("unit", ""),
         "metric": task.main_metric,
         "higher_is_better": bool(task.higher_is_better),
@@ -278,8 +233,9 @@ def _of_classes(pools: list[MemberOutput], full: Subset, classes: list[str]) -> 
     scores, target = (np.concatenate(x) for x in zip(*[(p.outputs[full], p.target) for p in pools]))
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (target.astype(int), scores.argmax(1)), 1)
-    errors = [calibration_error(p.outputs[full], p.target) for p in pools]
+    errors = [calibration_error(p.target, p.outputs[full]) for p in pools]
     return {
+        "per_class": per_class(counts, classes, len(pools)),
         "confusion": {"classes": classes, "counts": counts.tolist()},
         "calibration": {"bins": reliability(scores, target), "ece": float(np.mean(errors))},
     }

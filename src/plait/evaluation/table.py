@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.table import Table
@@ -26,27 +26,41 @@ def subset_table(evaluation: Mapping[str, Any]) -> Table:
     """
     metric = evaluation["task"]["metric"]
     modalities = evaluation["subsets"][-1]["modalities"]
-    table = Table(caption=Text(words.printable(words.headline(evaluation))), caption_justify="left")
+    said = "\n".join([words.headline(evaluation), *words.cautions(evaluation)])
+    table = Table(caption=Text(words.printable(said)), caption_justify="left")
     for name in modalities:
         table.add_column(Text(words.printable(name)), justify="center", overflow="fold")
-    better = "" if evaluation["task"]["higher_is_better"] else " (lower is better)"
-    for title in (words.title_of(metric) + better, "sd", "95 % interval", "answered"):
+    columns = _columns(evaluation)
+    for title in columns:
         table.add_column(title, justify="right", overflow="fold")
     base = words.show(metric, evaluation["baseline"]["metrics"].get(metric))
-    table.add_row(*([""] * len(modalities)), base, "", "", "constant", style="dim", end_section=True)
+    rest = [""] * (len(columns) - 1)
+    if rest:
+        rest[-1] = "constant"
+    table.add_row(*([""] * len(modalities)), base, *rest, style="dim", end_section=True)
     for row in evaluation["subsets"]:
         whole = len(row["modalities"]) == len(modalities)
-        table.add_row(*_cells(metric, modalities, row), style="bold" if whole else None)
+        dots = ("●" if m in row["modalities"] else "·" for m in modalities)
+        table.add_row(*dots, *(cell(row) for cell in columns.values()), style="bold" if whole else None)
     return table
 
 
-def _cells(metric: str, modalities: list[str], row: Mapping[str, Any]) -> list[str]:
-    found = row["metrics"].get(metric) or {}
-    sd = found.get("sd")
-    return [
-        *("●" if m in row["modalities"] else "·" for m in modalities),
-        words.show(metric, found.get("mean")),
-        "" if sd is None else f"± {words.show(metric, sd, unit=False)}",
-        words.interval(metric, row.get("interval")),
-        f"{row['answered']}" if row.get("answered") is not None else "–",
-    ]
+def _columns(evaluation: Mapping[str, Any]) -> dict[str, Callable[[Mapping[str, Any]], str]]:
+    """Titles, and how each column's cell is written; those that would be empty are left out."""
+    metric, rows = evaluation["task"]["metric"], evaluation["subsets"]
+    better = "" if evaluation["task"]["higher_is_better"] else " (lower is better)"
+    found: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        words.title_of(metric) + better: lambda row: words.show(metric, words.main(evaluation, row))
+    }
+    if any(_sd(metric, row) for row in rows):
+        found["sd"] = lambda row: _sd(metric, row)
+    if any(words.has_interval(row.get("interval")) for row in rows):
+        found["95 % interval"] = lambda row: words.interval(metric, row.get("interval"))
+    if any(row.get("answered") is not None for row in rows):
+        found["answered"] = lambda row: f"{row['answered']}" if row.get("answered") is not None else "–"
+    return found
+
+
+def _sd(metric: str, row: Mapping[str, Any]) -> str:
+    sd = (row["metrics"].get(metric) or {}).get("sd")
+    return "" if sd is None else f"± {words.show(metric, sd, unit=False)}"

@@ -6,27 +6,35 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from plait.evaluation.intervals import TOO_FEW
+
 __all__ = [
+    "about",
     "cautions",
     "change",
+    "counted",
+    "has_interval",
     "headline",
     "in_percent",
     "interval",
+    "interval_note",
     "listed",
     "main",
     "printable",
     "show",
+    "span",
     "title_of",
+    "told",
 ]
 
 _COUNT = {
-    2: "Both",
-    3: "All three",
-    4: "All four",
-    5: "All five",
-    6: "All six",
-    7: "All seven",
-    8: "All eight",
+    2: "both",
+    3: "all three",
+    4: "all four",
+    5: "all five",
+    6: "all six",
+    7: "all seven",
+    8: "all eight",
 }
 _SHARES = ("acc", "f1", "recall", "precision", "uar")
 MINUS = "\N{MINUS SIGN}"
@@ -73,16 +81,43 @@ def _signed(text: str) -> str:
     return text.replace("-", MINUS)
 
 
-def interval(metric: str, row: Mapping[str, Any] | None) -> str:
-    """'91.0–95.2', or a dash.
+def has_interval(row: Mapping[str, Any] | None) -> bool:
+    """Whether there are two ends."""
+    return bool(row) and row.get("low") is not None and row.get("high") is not None  # type: ignore[union-attr]
 
-    >>> interval("accuracy", {"low": 0.91, "high": 0.952})
-    '91.0–95.2'
+
+def interval(metric: str, row: Mapping[str, Any] | None) -> str:
+    """'91.0–95.2'; or why there is none; or a dash.
+
+    >>> interval("accuracy", {"low": 0.91, "high": 0.952}), interval("mae", {"low": None, "reason": "too few groups"})
+    ('91.0–95.2', 'too few groups')
     """
-    if not row or row.get("low") is None or row.get("high") is None:
-        return "–"
+    if row is None or not has_interval(row):
+        return (row or {}).get("reason") or "–"
     low, high = (show(metric, row[end], unit=False) for end in ("low", "high"))
     return f"{low} to {high}" if MINUS in low else f"{low}–{high}"
+
+
+def told(row: Mapping[str, Any] | None) -> bool:
+    """Whether the interval of a difference leaves out 0: only then is one called better than the other.
+
+    >>> told({"low": 0.01, "high": 0.05}), told({"low": -0.01, "high": 0.05}), told({"low": None, "high": None})
+    (True, False, False)
+    """
+    return row is not None and has_interval(row) and (row["low"] > 0 or row["high"] < 0)
+
+
+def span(metric: str, row: Mapping[str, Any] | None) -> str:
+    """'95 % interval −0.3 to +1.2 points', or why there is none.
+
+    >>> span("accuracy", {"low": -0.003, "high": 0.012}), span("accuracy", {"low": None, "reason": "too few groups"})
+    ('95 % interval −0.3 to +1.2 points', 'too few groups for an interval')
+    """
+    if row is None or not has_interval(row):
+        reason = (row or {}).get("reason") or ""
+        return f"{reason} for an interval" if reason == TOO_FEW else f"no interval{reason and ': '}{reason}"
+    low, high = (change(metric, row[end]) for end in ("low", "high"))
+    return f"95 % interval {low.removesuffix(' points')} to {high}"
 
 
 def change(metric: str, value: float | None) -> str:
@@ -113,26 +148,58 @@ def listed(names: Sequence[str], last: str = "and") -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
 
 
+def counted(n: int, what: str) -> str:
+    """'1 group', '2 groups'."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def main(evaluation: Mapping[str, Any], row: Mapping[str, Any]) -> float | None:
     """A subset's value of the main metric."""
     found = row["metrics"].get(evaluation["task"]["metric"]) or {}
     return found.get("mean")
 
 
+def interval_note(facts: Mapping[str, Any]) -> str:
+    """How intervals were computed, or that there are none.
+
+    >>> interval_note({"groups": 8, "left_out_in_turn": 8, "degrees_of_freedom": 6.81, "fewest_groups": 5})
+    'Intervals: cluster jackknife over 8 groups, Student’s t with 6.8 degrees of freedom.'
+    >>> interval_note({"groups": 3, "fewest_groups": 5})
+    'No intervals: 3 groups, and 5 are needed.'
+    """
+    groups, fewest = facts["groups"], facts["fewest_groups"]
+    if groups < fewest:
+        return f"No intervals: {counted(groups, 'group')}, and {fewest} are needed."
+    blocks = facts["left_out_in_turn"]
+    over = counted(groups, "group") + (f" in {blocks} blocks" if blocks < groups else "")
+    df = f"{facts['degrees_of_freedom']:.1f} degrees of freedom"
+    return f"Intervals: cluster jackknife over {over}, Student’s t with {df}."
+
+
+def about(evaluation: Mapping[str, Any]) -> str:
+    """What was measured of what: 'accuracy of action'.
+
+    >>> about({"task": {"metric": "mae", "target": "age"}})
+    'MAE of age'
+    """
+    task = evaluation["task"]
+    return title_of(task["metric"]) + (f" of {task['target']}" if task.get("target") else "")
+
+
 def headline(evaluation: Mapping[str, Any]) -> str:
     """The one sentence that says what came out, good or bad."""
     metric, full = evaluation["task"]["metric"], evaluation["subsets"][-1]
     value, names = main(evaluation, full), full["modalities"]
-    span = interval(metric, full.get("interval"))
-    what = "" if in_percent(metric) else f"{title_of(metric)} "
-    reached = what + show(metric, value) + (f" ({span})" if span != "–" else "")
+    row = full.get("interval")
+    reached = show(metric, value) + (f" ({interval(metric, row)})" if has_interval(row) else "")
     if len(names) == 1:
         start = f"{names[0]} alone reaches {reached}"
     else:
-        start = f"{_COUNT.get(len(names), f'All {len(names)}')} together reach {reached}{_against(evaluation)}"
+        start = f"{_COUNT.get(len(names), f'all {len(names)}')} together reach {reached}{_against(evaluation)}"
     base = evaluation["baseline"]["metrics"].get(metric)
     constant = "the majority answer" if evaluation["task"].get("classes") else "the best constant answer"
-    return f"{start}; {constant} gives {show(metric, base)}."
+    what = about(evaluation)
+    return f"{what[:1].upper()}{what[1:]}: {start}; {constant} gives {show(metric, base)}."
 
 
 def _against(evaluation: Mapping[str, Any]) -> str:
@@ -140,9 +207,14 @@ def _against(evaluation: Mapping[str, Any]) -> str:
     if gain is None or best is None:
         return ""
     size = change(metric, abs(gain)).lstrip("+")
-    if abs(gain) < 5e-4:
+    if not any(c in size for c in "123456789"):
         return f", the same as the best single one, {best}"
-    return f", {size} {'better than' if gain > 0 else 'worse than'} the best single one, {best}"
+    row = evaluation.get("gain_interval")
+    if told(row):
+        return f", {size} {'better than' if gain > 0 else 'worse than'} the best single one, {best}"
+    where = "above" if gain > 0 else "below"
+    doubt = "which may be chance" if has_interval(row) else "which cannot be told from chance"
+    return f", {size} {where} the best single one, {best}, {doubt}"
 
 
 def _best(evaluation: Mapping[str, Any]) -> tuple[float | None, str | None]:
@@ -152,43 +224,61 @@ def _best(evaluation: Mapping[str, Any]) -> tuple[float | None, str | None]:
 
 def cautions(evaluation: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing the headline."""
-    found = [*_harm(evaluation), *_rough(evaluation)]
-    metric, full = evaluation["task"]["metric"], evaluation["subsets"][-1]
-    base, value = evaluation["baseline"]["metrics"].get(metric), main(evaluation, full)
-    sign = 1 if evaluation["task"]["higher_is_better"] else -1
-    if base is not None and value is not None and sign * value <= sign * base:
-        found.insert(0, "The model is no better than always giving the same answer: it has learnt nothing useful.")
-    return found
+    return [*_useless(evaluation), *_few(evaluation), *_harm(evaluation), *_seen(evaluation)]
+
+
+def _useless(evaluation: Mapping[str, Any]) -> list[str]:
+    task, over = evaluation["task"], evaluation.get("gain_over_constant") or {}
+    base, value = evaluation["baseline"]["metrics"].get(task["metric"]), main(evaluation, evaluation["subsets"][-1])
+    if base is None or value is None:
+        return []
+    if value <= base if task["higher_is_better"] else value >= base:
+        return ["The model is no better than always giving the same answer: it has learnt nothing useful."]
+    row = over.get("interval")
+    if has_interval(row) and not told(row):
+        return [
+            "Whether the model is better than always giving the same answer cannot be told: "
+            f"{change(task['metric'], over['gain'])} ({span(task['metric'], row)})."
+        ]
+    return []
+
+
+def _few(evaluation: Mapping[str, Any]) -> list[str]:
+    facts = evaluation.get("intervals") or {}
+    groups, fewest = facts.get("groups", 0), facts.get("fewest_groups", 0)
+    if groups < fewest:
+        verb = "is" if groups == 1 else "are"
+        return [
+            f"There {verb} only {counted(groups, 'group')} to test on, too few for intervals ({fewest} are needed): "
+            "how far these figures hold for new groups cannot be told."
+        ]
+    row = evaluation["subsets"][-1].get("interval") or {}
+    reason = row.get("reason")
+    if not reason:
+        return []
+    return [f"There is no interval of the main figure: {title_of(evaluation['task']['metric'])} is {reason}."]
 
 
 def _harm(evaluation: Mapping[str, Any]) -> list[str]:
     gain, best = _best(evaluation)
-    if gain is None or best is None or len(evaluation["subsets"][-1]["modalities"]) < 2:
+    row = evaluation.get("gain_interval")
+    if gain is None or best is None or not has_interval(row):
         return []
-    metric, span = evaluation["task"]["metric"], evaluation.get("gain_interval") or {}
-    low, high = span.get("low"), span.get("high")
-    ends = f" (95 % interval {change(metric, low)} to {change(metric, high)})" if low is not None else ""
-    if gain < 0:
-        start = f"Fusing does harm here: {best} alone does better than all together{ends}."
+    ends = span(evaluation["task"]["metric"], row)
+    if gain < 0 and told(row):
+        start = f"Fusing does harm here: {best} alone does better than all together ({ends})."
         return [f"{start} Prefer {best} alone, or look at its training."]
-    if low is not None and low <= 0:
-        span_text = f"{change(metric, low)} to {change(metric, high)}"
-        return [f"The gain over {best} alone may be chance: its 95 % interval goes from {span_text}."]
+    if not told(row):
+        return [f"Whether fusing helps or harms cannot be told: against {best} alone, {ends}."]
     return []
 
 
-def _rough(evaluation: Mapping[str, Any]) -> list[str]:
-    span = evaluation["subsets"][-1].get("interval") or {}
-    groups, found = span.get("groups", 0), []
-    if span.get("unit") == "item":
-        few = "is only 1 group" if groups == 1 else f"are only {groups} groups"
-        found.append(
-            f"There {few}, so the intervals draw single items: they say nothing about new groups, "
-            "and are too narrow if items of a group are alike."
-        )
-    elif 0 < groups < 10:
-        found.append(f"There are only {groups} groups: the intervals are rough, and probably too narrow.")
-    if span.get("skipped"):
-        total = span["skipped"] + span.get("draws", 0)
-        found.append(f"On {span['skipped']} of {total} draws the metric was not defined; the interval leaves them out.")
-    return found
+def _seen(evaluation: Mapping[str, Any]) -> list[str]:
+    folds = (evaluation.get("parts") or {}).get("folds") or []
+    seen = sum(f.get("seen") or 0 for f in folds)
+    if not seen:
+        return []
+    count = "1 group stands" if seen == 1 else f"{seen} groups stand"
+    return [
+        f"{count} in training and in test: the figures are not of new groups, and the intervals too narrow for them."
+    ]

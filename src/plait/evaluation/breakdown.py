@@ -1,0 +1,74 @@
+"""Where a model is right and where it is not: by class, and by group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.errors import PlaitError
+from plait.evaluation.members import MemberOutput, Scored, Subset
+
+__all__ = ["MOST_GROUPS", "per_class", "per_group"]
+
+MOST_GROUPS = 500
+"""Of more groups there is no table: nobody reads it."""
+
+
+def per_class(counts: NDArray[np.int64], classes: Sequence[str], seeds: int = 1) -> list[dict[str, Any]]:
+    """Of each class: ``items`` (a seed), ``recall``, ``precision`` and ``f1``; None where it does not occur.
+
+    Args:
+        counts: [classes, classes], rows are truths, columns answers.
+        classes: their names.
+        seeds: over how many it was counted.
+
+    >>> per_class(np.array([[3, 1], [0, 2]]), ["walk", "run"])[1]
+    {'class': 'run', 'items': 2, 'recall': 1.0, 'precision': 0.6666666666666666, 'f1': 0.8}
+    """
+    hit, true, said = np.diag(counts), counts.sum(1), counts.sum(0)
+    return [
+        {
+            "class": name,
+            "items": round(int(true[i]) / seeds),
+            "recall": _share(hit[i], true[i]),
+            "precision": _share(hit[i], said[i]),
+            "f1": _share(2 * hit[i], true[i] + said[i]),
+        }
+        for i, name in enumerate(classes)
+    ]
+
+
+def _share(part: np.int64, whole: np.int64) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def per_group(pools: Sequence[MemberOutput], subset: Subset, task: Scored) -> list[dict[str, Any]]:
+    """Of each group: its ``items`` and the main metric on them alone (mean over seeds), the worst first.
+
+    Empty where every item is a group of its own, where there are more than `MOST_GROUPS`, and where the metric is
+    defined on none of them alone (the area under ROC of groups of one class each).
+    """
+    names = sorted({g for p in pools for g in p.groups})
+    if len(names) > MOST_GROUPS or len(names) == len({i for p in pools for i in p.items}):
+        return []
+    inside = [{g: np.flatnonzero(np.asarray(p.groups) == g) for g in names} for p in pools]
+    rows = []
+    for g in names:
+        parts = [(p.outputs[subset][own[g]], np.asarray(p.target)[own[g]]) for p, own in zip(pools, inside)]
+        values = [_metric(task, scores, target) for scores, target in parts if len(target)]
+        items = len({p.items[i] for p, own in zip(pools, inside) for i in own[g]})
+        rows.append({"group": str(g), "items": items, "value": float(np.mean(values))})
+    sign = 1 if task.higher_is_better else -1
+    known = [r for r in rows if np.isfinite(r["value"])]
+    undefined = [{**r, "value": None} for r in rows if not np.isfinite(r["value"])]
+    return [*sorted(known, key=lambda r: sign * r["value"]), *undefined] if known else []
+
+
+def _metric(task: Scored, scores: NDArray[np.float64], target: NDArray[Any]) -> float:
+    try:
+        return task.metrics(scores, target)[task.main_metric]
+    except (PlaitError, ValueError, ArithmeticError):
+        return float("nan")
