@@ -1,11 +1,11 @@
-"""How often 95 % intervals hold the truth: python benchmarks/intervals.py (no data needed; about 4 minutes of one core)
+"""How often 95 % intervals hold the truth: python benchmarks/intervals.py (no data needed; about a minute of one core)
 
 Simulated test sets (`intervals_cases.py`): groups of 4 to 80 items, of which two of a group are alike by an intra-class
 correlation of 0.1, 0.3 and 0.5; skewed errors; 5, 10 and 30 groups. Of each method the share of 2,000 test sets whose
 interval holds the value that endless groups would have, and the median width; of each number of groups the worst of the
 three likenesses. The methods:
 
-- percentile: the percentile bootstrap over groups (Field & Welsh 2007), as it was until version 0.2;
+- percentile: the percentile bootstrap over groups (Field & Welsh 2007), as plait had it before;
 - BCa: bias-corrected and accelerated (Efron 1987), the acceleration by the jackknife over groups;
 - wild: wild cluster bootstrap-t of the groups' influences, Rademacher weights (Cameron, Gelbach & Miller 2008);
 - bootstrap-t: studentised bootstrap of the groups' influences (Efron 1981), on the metric's own open scale;
@@ -37,6 +37,10 @@ GROUPS, LIKENESS = (3, 4, 5, 10, 30), (0.1, 0.3, 0.5)
 WANTED = {5: 0.90, 10: 0.93, 30: 0.93}
 TAILS = (0.025, 0.975)
 Ends = tuple[Floats, Floats]
+Figures = tuple[float, float, float]
+"""The share of intervals that hold the truth, the median width, the share that leave out 0."""
+Found = dict[tuple[str, int, float], dict[str, Figures]]
+"""Figures by metric, number of groups and likeness, then by method."""
 
 
 def left_out(groups: int) -> Floats:
@@ -91,8 +95,8 @@ def studentised(values: Floats, bounds: tuple[float, float], counts: Floats, sig
 
     wild = np.quantile(np.abs(ratios(signs, np.ones_like(signs))), 0.95, axis=1)
     low, high = np.quantile(ratios(counts, counts), TAILS, axis=1)
-    ends = [(centre - a * error, centre + b * error) for a, b in ((wild, wild), (high, -low))]
-    return (closed(ends[0][0], bounds), closed(ends[0][1], bounds)), (closed(ends[1][0], bounds), closed(ends[1][1], bounds))
+    ends = [[closed(centre + t * error, bounds) for t in both] for both in ((-wild, wild), (-high, -low))]
+    return (ends[0][0], ends[0][1]), (ends[1][0], ends[1][1])
 
 
 def intervals(case: Case, sets: Sets, draws: int, rng: np.random.Generator) -> dict[str, Ends]:
@@ -115,8 +119,7 @@ def intervals(case: Case, sets: Sets, draws: int, rng: np.random.Generator) -> d
     }
 
 
-def measured(case: Case, groups: int, icc: float, args: argparse.Namespace) -> dict[str, tuple[float, float, float]]:
-    """Of each method: the share of intervals that hold the truth, the median width, the share that leave out 0."""
+def measured(case: Case, groups: int, icc: float, args: argparse.Namespace) -> dict[str, Figures]:
     rng = np.random.default_rng([args.seed, groups, round(100 * icc)])
     parts: dict[str, list[Floats]] = {}
     for done in range(0, args.sets, 250):
@@ -135,18 +138,19 @@ def cells(args: argparse.Namespace) -> Iterator[tuple[Case, int, float]]:
         yield from ((case, groups, icc) for groups in GROUPS for icc in LIKENESS)
 
 
-def worst(found: dict[tuple[str, int, float], dict[str, tuple[float, float, float]]], case: Case, groups: int, method: str):
+def worst(found: Found, case: Case, groups: int, method: str) -> Figures:
+    """Over the likenesses: the least often, the typical width, the most often."""
     rows = [found[case.name, groups, icc][method] for icc in LIKENESS]
     return min(r[0] for r in rows), float(np.median([r[1] for r in rows])), max(r[2] for r in rows)
 
 
-def shown(found, case: Case) -> Table:
+def shown(found: Found, case: Case) -> Table:
     table = Table(title=f"{case.name}: truth inside (median width)")
     for name in ("method", *(f"{g} groups" for g in GROUPS)):
         table.add_column(name, justify="right" if name != "method" else "left")
     for method in next(iter(found.values())):
         row = [worst(found, case, g, method) for g in GROUPS]
-        table.add_row(method, *(f"{100 * held:.1f} % ({width:.2f})" for held, width, _ in row))
+        table.add_row(method, *(f"{100 * held:.1f} % ({min(width, 99):.2f})" for held, width, _ in row))
     return table
 
 
@@ -156,7 +160,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=500, help="draws of the bootstraps")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    began, found = time.perf_counter(), {}
+    began = time.perf_counter()
+    found: Found = {}
     for case, groups, icc in track(list(cells(args)), "simulated", console=Console(stderr=True), transient=True):
         found[case.name, groups, icc] = measured(case, groups, icc, args)
     for case in CASES:
@@ -170,7 +175,8 @@ def main() -> None:
         called = worst(found, EQUAL, groups, "plait")[2]
         targets.append(target(f"{EQUAL.name}, {groups} groups: called better or worse", called, "<=", 0.06))
     rows = [
-        {"metric": name, "groups": groups, "icc": icc, "method": method, "inside": round(held, 4), "width": round(width, 4)}
+        {"metric": name, "groups": groups, "icc": icc, "method": method, "inside": round(held, 4)}
+        | ({"width": round(width, 4)} if np.isfinite(width) else {"width": None})
         for (name, groups, icc), methods in found.items()
         for method, (held, width, _) in methods.items()
     ]

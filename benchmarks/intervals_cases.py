@@ -1,6 +1,6 @@
-"""Simulated test sets of `benchmarks/intervals.py`: groups of uneven size whose items are alike, errors that are skewed.
+"""Simulated test sets of `benchmarks/intervals.py`: groups of uneven size whose items are alike, skewed errors.
 
-Every metric is a function of sums over groups, or of pairs of groups, so that thousands of test sets are scored at once.
+Every metric is a function of sums over groups, or of pairs of groups, so that thousands of sets are scored at once.
 """
 
 from __future__ import annotations

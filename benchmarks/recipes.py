@@ -14,7 +14,7 @@ from rich.console import Console
 from targets import finish, target
 
 from plait import Run, evaluate, fit, load_recipe, write_report
-from plait.evaluation.table import subset_table
+from plait.evaluation.table import summary_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -81,7 +81,7 @@ def main() -> None:
         run = fit(recipe, Path(args.out) / name, cache=args.cache, jobs=args.jobs, quiet=quiet, overwrite=args.fresh)
         result = evaluate(run, cache=args.cache)
         write_report(result, run.folder / "report.html")
-        Console().print(subset_table(result))
+        Console().print(summary_of(result))
         targets += CHECKS[name](result, run)
     finish(targets)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from plait.errors import DataError, raise_all
 from plait.evaluation.evaluate import evaluate
 from plait.evaluation.report import save_evaluation
-from plait.evaluation.table import subset_table
+from plait.evaluation.table import summary_of
 from plait.progress import bar
 from plait.recipe import Recipe, load_recipe
 from plait.streams.check import check_corpus
@@ -121,7 +121,7 @@ def _fit_and_evaluate(
     say.step("plait evaluate")
     evaluation = {**evaluate(run, cache=folder / "cache"), "sync": clocks}
     save_evaluation(evaluation, run.folder)
-    say.show(subset_table(evaluation))
+    say.show(summary_of(evaluation))
     return evaluation
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from plait.evaluation import words
 from plait.evaluation.report import render_report, write_report
 from plait.evaluation.summary import summarise
-from plait.evaluation.table import subset_table
+from plait.evaluation.table import summary_of
 
 EVIL = ['<script>alert("x")</script>', "日本語のとても長い" + "名" * 60, "$\\alpha$ & _😀", "a\x00b\x1b[31m [bold]"]
 VOID = {"meta", "br", "link", "img", "input", "hr", "use"}
@@ -366,7 +366,7 @@ def test_the_terminals_table(evaluation):
     found = evaluation(EVIL[:2] + ["sight"], full=False)
     console = Console(width=120, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     with console.file:
-        console.print(subset_table(found))
+        console.print(summary_of(found))
     text = console.export_text()
     assert text.count("●") == 12
     assert words.show("accuracy", found["subsets"][-1]["metrics"]["accuracy"]["mean"]) in text

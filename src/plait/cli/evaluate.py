@@ -45,6 +45,6 @@ def run(args: argparse.Namespace) -> int:
 def _print_table(result: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from plait.evaluation.table import subset_table
+    from plait.evaluation.table import summary_of
 
-    Console().print(subset_table(result))
+    Console().print(summary_of(result))

@@ -97,11 +97,16 @@ def _context(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "upset": Markup(plots.upset(evaluation, _ranked(evaluation), "upset")) if _many(evaluation) else "",
         "figures": [f for f in _figures(evaluation) if f["svg"]],
         "matrix": _matrix(evaluation),
-        "classes": _folded(evaluation.get("per_class") or []),
+        "classes": _folded(sorted(evaluation.get("per_class") or [], key=_recall)),
         "groups": _folded(evaluation.get("per_group") or []),
         "data": report_facts.data(evaluation),
         "sync": _sync(evaluation.get("sync")),
     }
+
+
+def _recall(row: Mapping[str, Any]) -> float:
+    """The least recognised first; those that do not occur last."""
+    return 2.0 if row["recall"] is None else row["recall"]
 
 
 def _folded(rows: Sequence[Any]) -> dict[str, Any] | None:
@@ -242,12 +247,16 @@ def _robustness(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
     pairs = dict.fromkeys((r["modality"], r["kind"]) for r in robustness.get("noise") or [])
     for i, (modality, kind) in enumerate(pairs):
-        text = f"Noise on {modality} alone: {kind.replace('_', ' ')}. The band is one standard deviation over seeds."
+        text = f"Noise on {modality} alone: {kind.replace('_', ' ')}.{_band(robustness['noise'])}"
         found.append(_figure(f"When {modality} gets noisy", text, plots.noise(evaluation, modality, kind, f"noi{i}")))
     if robustness.get("missing"):
-        text = "Streams hidden at random, nothing retrained; the band is one standard deviation over seeds."
+        text = f"Streams hidden at random, nothing retrained.{_band(robustness['missing'])}"
         found.append(_figure("When streams are missing", text, plots.missing(evaluation, "mis")))
     return found
+
+
+def _band(rows: Sequence[Mapping[str, Any]]) -> str:
+    return " The band is one standard deviation over seeds." if any(r.get("sd") for r in rows) else ""
 
 
 def _figure(title: str, text: str, svg: str) -> dict[str, Any]:

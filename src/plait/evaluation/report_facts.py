@@ -89,7 +89,7 @@ def data(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of the data, without what is empty."""
     known = {**(evaluation.get("data") or {})}
     missing = {m: n for m, n in (known.pop("missing_streams", None) or {}).items() if n}
-    rows = {"items": evaluation["items"], "groups": evaluation["groups"], "seeds": evaluation["seeds"]}
+    rows = {"test items": evaluation["items"], "test groups": evaluation["groups"]}
     folds = [f for f in evaluation.get("folds") or [] if f]
     every = {**rows, "folds": folds, **known, "missing streams": missing}
     return {name: value for name, value in every.items() if value not in ({}, [], None)}

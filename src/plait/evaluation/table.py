@@ -1,16 +1,27 @@
-"""The table of subsets, for the terminal."""
+"""An evaluation on the terminal: the table of subsets, and what it says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from plait.evaluation import words
 
-__all__ = ["subset_table"]
+__all__ = ["subset_table", "summary_of"]
+
+
+def summary_of(evaluation: Mapping[str, Any]) -> Group:
+    """The table of subsets, then in words what came out and what to know before believing it, each a paragraph.
+
+    Args:
+        evaluation: as `plait.evaluation.summary.summarise` makes it.
+    """
+    said = [words.headline(evaluation), *words.cautions(evaluation)]
+    return Group(subset_table(evaluation), *(Text(words.printable(line)) for line in said))
 
 
 def subset_table(evaluation: Mapping[str, Any]) -> Table:
@@ -26,8 +37,7 @@ def subset_table(evaluation: Mapping[str, Any]) -> Table:
     """
     metric = evaluation["task"]["metric"]
     modalities = evaluation["subsets"][-1]["modalities"]
-    said = "\n".join([words.headline(evaluation), *words.cautions(evaluation)])
-    table = Table(caption=Text(words.printable(said)), caption_justify="left")
+    table = Table()
     for name in modalities:
         table.add_column(Text(words.printable(name)), justify="center", overflow="fold")
     columns = _columns(evaluation)

@@ -212,7 +212,7 @@ def _against(evaluation: Mapping[str, Any]) -> str:
     row = evaluation.get("gain_interval")
     if told(row):
         return f", {size} {'better than' if gain > 0 else 'worse than'} the best single one, {best}"
-    where = "above" if gain > 0 else "below"
+    where = "ahead of" if gain > 0 else "behind"
     doubt = "which may be chance" if has_interval(row) else "which cannot be told from chance"
     return f", {size} {where} the best single one, {best}, {doubt}"
 
