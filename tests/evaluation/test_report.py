@@ -248,6 +248,10 @@ def test_groups_on_both_sides_are_said():
     assert "3 groups stand in training and in test" in words.cautions(found)[0]
 
 
+def test_members_that_are_not_trained_are_said_to_be_left_out():
+    assert words.cautions(bare(unfinished=["seed1"])) == ["Not trained to the end, and left out: seed1."]
+
+
 def test_an_interval_that_there_is_not_says_why():
     found = bare()
     found["subsets"][-1]["interval"] = {"low": None, "high": None, "reason": "not defined without some groups"}

@@ -90,9 +90,7 @@ def evaluate(
         return _evaluated(run, cache, corpus, progress)
 
 
-def _evaluated(
-    run: Run, cache: str | Path, corpus: str | Path | None, progress: Progress | None
-) -> dict[str, Any]:
+def _evaluated(run: Run, cache: str | Path, corpus: str | Path | None, progress: Progress | None) -> dict[str, Any]:
     members = _whole_seeds(run)
     experiment, new = _experiment(run, corpus)
     store = Store(cache)

@@ -88,8 +88,9 @@ def _made(evaluation: Mapping[str, Any]) -> str:
 def data(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of the data, without what is empty."""
     known = {**(evaluation.get("data") or {})}
+    new = known.pop("new", None) or None
     missing = {m: n for m, n in (known.pop("missing_streams", None) or {}).items() if n}
     rows = {"test items": evaluation["items"], "test groups": evaluation["groups"]}
     folds = [f for f in evaluation.get("folds") or [] if f]
-    every = {**rows, "folds": folds, **known, "missing streams": missing}
+    every = {**rows, "folds": folds, **known, "new since the run was begun": new, "missing streams": missing}
     return {name: value for name, value in every.items() if value not in ({}, [], None)}

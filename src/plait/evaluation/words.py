@@ -224,7 +224,9 @@ def _best(evaluation: Mapping[str, Any]) -> tuple[float | None, str | None]:
 
 def cautions(evaluation: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing the headline."""
-    return [*_useless(evaluation), *_few(evaluation), *_harm(evaluation), *_seen(evaluation)]
+    todo = evaluation.get("unfinished") or []
+    left_out = [f"Not trained to the end, and left out: {listed(todo)}."] if todo else []
+    return [*_useless(evaluation), *_few(evaluation), *_harm(evaluation), *_seen(evaluation), *left_out]
 
 
 def _useless(evaluation: Mapping[str, Any]) -> list[str]:
