@@ -43,9 +43,9 @@ TIMES = ("train_seconds", "item_seconds")
 
 
 def numbers(result: dict[str, Any]) -> dict[str, Any]:
-    """A comparison without what differs from call to call: times, and the words that speak of them."""
+    """A comparison without what differs from call to call: times, the date, and the words that speak of them."""
     rows = [{k: v for k, v in row.items() if k not in TIMES} for row in result["variants"]]
-    left_out = ("variants", "advice", "recipe_yaml")
+    left_out = ("variants", "advice", "recipe_yaml", "date")
     return {**{k: v for k, v in result.items() if k not in left_out}, "variants": rows}
 
 
@@ -117,6 +117,8 @@ def test_numbers_fit_together(whole: tuple[Path, Path, dict[str, Any]]) -> None:
     assert result["streams"]["left"] == {"regular": True, "rate": 10.0, "rows": 8.0, "missing": 0.125}
     assert result["streams"]["right"]["missing"] == 0
     assert result["advice"]["take"] == max(value, key=value.__getitem__)
+    assert result["task"]["target"] == "kind"
+    assert "accuracy of kind" in result["advice"]["headline"]
     json.dumps(result, allow_nan=False)
 
 

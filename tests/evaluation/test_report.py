@@ -23,10 +23,17 @@ class Page(HTMLParser):
     def __init__(self, html):
         super().__init__()
         self.tags, self.ids, self.addresses, self.open, self.wrong = [], [], [], [], []
+        self.classes, self.wide = [], []
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
+        classes = (dict(attrs).get("class") or "").split()
+        # what may be wider than a telephone: a table that does not scroll in itself, a picture with a width of its own
+        if tag == "table" and not any("scroll" in c for c in self.classes):
+            self.wide.append((tag, classes))
+        if tag == "svg" and "width" in dict(attrs):
+            self.wide.append((tag, attrs))
         for key, value in attrs:
             if key == "id":
                 self.ids.append(value)
@@ -34,17 +41,21 @@ class Page(HTMLParser):
                 self.addresses.append(value)
         if tag not in VOID:
             self.open.append(tag)
+            self.classes.append(classes)
 
     def handle_startendtag(self, tag, attrs):
         self.handle_starttag(tag, attrs)
         if tag not in VOID:
             self.open.pop()
+            self.classes.pop()
 
     def handle_endtag(self, tag):
         if tag in VOID:
             return
         if not self.open or self.open.pop() != tag:
             self.wrong.append(tag)
+        if self.classes:
+            self.classes.pop()
 
 
 def sections(modalities):
@@ -111,6 +122,14 @@ def test_a_page_is_whole_loads_nothing_and_has_unique_ids(evaluation, count, cla
     assert not re.search(r"(src|href)\s*=\s*[\"']?(https?:)?//|url\(\s*[\"']?(?!#)|@import", html)
     assert "script" not in page.tags
     assert page.tags.count("svg") >= 5
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_nothing_is_wider_than_a_telephone(evaluation, count):
+    """Rendered at 400 px this holds as a whole; here, that tables scroll in themselves and pictures shrink."""
+    page = Page(render_report(evaluation([f"a long name of a modality {i}" for i in range(count)], seeds=1)))
+    assert page.tags.count("table") >= 3
+    assert not page.wide
 
 
 def test_awkward_names_are_escaped_and_cost_nothing(evaluation, tmp_path):

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import plait
 from plait.errors import ConfigError, DataError, raise_all
 from plait.evaluation.compare_advice import advise
 from plait.evaluation.compare_costs import item_seconds, step_bytes
@@ -18,6 +17,7 @@ from plait.evaluation.compare_scores import key_of, merged, scored, subsets_for
 from plait.evaluation.compare_train import Job, train_all, unfinished
 from plait.evaluation.compare_variants import Variant, chosen_by, own_of, variants_of
 from plait.evaluation.evaluate import Examined
+from plait.evaluation.facts import about_of, made_with
 from plait.evaluation.members import MemberOutput
 from plait.evaluation.summary import plain, task_facts
 from plait.features.store import Store
@@ -187,7 +187,7 @@ class _Examination:
             row |= self._costs(variant, run)
         if progress:
             progress(len(members), len(members), "")
-        found["task"] = task_facts(task, {}, task.state().get("classes"))
+        found["task"] = task_facts(task, about_of(self.base), task.state().get("classes"))
         found["seeds"] = sorted({m.seed for m in members})
         found["folds"] = sorted({m.fold for m in members})
         return found
@@ -253,7 +253,7 @@ def _about(base: Experiment, failed: Mapping[Job, str]) -> dict[str, Any]:
         },
         "failed": [{"variant": j.variant, "member": j.member.name, "problem": why} for j, why in failed.items()],
         "recipe_yaml": dump_recipe(recipe),
-        "versions": {"plait": plait.__version__, "torch": torch.__version__},
+        **made_with(),
     }
 
 

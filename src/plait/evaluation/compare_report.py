@@ -163,7 +163,8 @@ def _cost(name: str, value: float | None) -> str:
 def _constant(view: View) -> list[str]:
     base = view.result["baseline"]
     sd = [""] if len(view.result["seeds"]) > 1 else []
-    interval = [words.interval(view.metric, base)] if _intervals(view) else []
+    known = words.interval(view.metric, base) if words.has_interval(base) else ""  # a constant is often as good in all
+    interval = [known] if _intervals(view) else []
     return ["constant answer", words.show(view.metric, base["value"]), *sd, *interval, *[""] * (1 + len(COSTS))]
 
 

@@ -78,8 +78,8 @@ class View:
         return bool(self.result["groups"] < self.result["intervals"]["fewest_groups"])
 
     def shown(self, row: Row) -> str:
-        """A value and its interval: 'accuracy 93.1 % (91.0–95.2)'."""
-        value = f"{words.title_of(self.metric)} {words.show(self.metric, row['value'])}"
+        """A value and its interval: 'accuracy of action 93.1 % (91.0–95.2)'."""
+        value = f"{words.about(self.result)} {words.show(self.metric, row['value'])}"
         return f"{value} ({words.interval(self.metric, row)})" if words.has_interval(row) else value
 
 
