@@ -286,7 +286,7 @@ def _labels(metric: str, truth: Any, guess: Any) -> list[NDArray[Any]]:
 def _none(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Where there is no class: NaN or None."""
     if values.dtype.kind == "f":
-        return np.isnan(values)
+        return np.asarray(np.isnan(values))
     return np.array([v is None or v != v for v in values] if values.dtype.kind == "O" else [False], bool)
 
 
@@ -313,7 +313,7 @@ def checked_probabilities(metric: str, truth: Any, probabilities: Any) -> tuple[
 
 def _refuse(metric: str, name: str, values: NDArray[Any], bad: NDArray[np.bool_], wanted: str) -> NoReturn:
     """Say how many items are bad and which is the first."""
-    rows = bad.reshape(len(bad), -1).any(1)
+    rows = np.asarray(bad.reshape(len(bad), -1).any(1))
     first = int(rows.argmax())
     shown = values[first].tolist() if isinstance(values[first], np.ndarray) else values[first]
     raise DataError(

@@ -55,11 +55,11 @@ def per_group(pools: Sequence[MemberOutput], subset: Subset, task: Scored) -> li
     if len(names) > MOST_GROUPS or len(names) == len({i for p in pools for i in p.items}):
         return []
     inside = [{g: np.flatnonzero(np.asarray(p.groups) == g) for g in names} for p in pools]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for g in names:
         parts = [(p.outputs[subset][own[g]], np.asarray(p.target)[own[g]]) for p, own in zip(pools, inside)]
         values = [_metric(task, scores, target) for scores, target in parts if len(target)]
-        items = len({p.items[i] for p, own in zip(pools, inside) for i in own[g]})
+        items = len({p.items[int(i)] for p, own in zip(pools, inside) for i in own[g]})
         rows.append({"group": str(g), "items": items, "value": float(np.mean(values))})
     sign = 1 if task.higher_is_better else -1
     known = [r for r in rows if np.isfinite(r["value"])]

@@ -85,7 +85,9 @@ def _wrong(name: str, array: NDArray[Any], items: Sequence[str]) -> list[str]:
     """Why an array is no row of numbers an item."""
     if len(array) != len(items):
         return [f"the {name} has {len(array)} rows, but there are {len(items)} items."]
-    bad = np.flatnonzero(~np.isfinite(array.reshape(len(items), -1)).all(1)) if len(items) else []
+    if not len(items):
+        return []
+    bad = np.flatnonzero(~np.isfinite(array.reshape(len(items), -1)).all(1))
     if not len(bad):
         return []
     return [

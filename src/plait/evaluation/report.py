@@ -247,16 +247,17 @@ def _robustness(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
     pairs = dict.fromkeys((r["modality"], r["kind"]) for r in robustness.get("noise") or [])
     for i, (modality, kind) in enumerate(pairs):
-        text = f"Noise on {modality} alone: {kind.replace('_', ' ')}.{_band(robustness['noise'])}"
+        text = f"Noise on {modality} alone: {kind.replace('_', ' ')}.{_band(evaluation, robustness['noise'])}"
         found.append(_figure(f"When {modality} gets noisy", text, plots.noise(evaluation, modality, kind, f"noi{i}")))
     if robustness.get("missing"):
-        text = f"Streams hidden at random, nothing retrained.{_band(robustness['missing'])}"
+        text = f"Streams hidden at random, nothing retrained.{_band(evaluation, robustness['missing'])}"
         found.append(_figure("When streams are missing", text, plots.missing(evaluation, "mis")))
     return found
 
 
-def _band(rows: Sequence[Mapping[str, Any]]) -> str:
-    return " The band is one standard deviation over seeds." if any(r.get("sd") for r in rows) else ""
+def _band(evaluation: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    over = "seeds and folds" if len(evaluation["folds"]) > 1 else "seeds"
+    return f" The band is one standard deviation over {over}." if any(r.get("sd") for r in rows) else ""
 
 
 def _figure(title: str, text: str, svg: str) -> dict[str, Any]:
