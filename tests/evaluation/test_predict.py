@@ -55,6 +55,8 @@ def test_a_segment_outside_the_recording_is_an_error(segments_run: Run, tmp_path
     manifest = Path(segments_run.info.corpus)
     with pytest.raises(DataError, match=r"segment 15 to 19 s.*measured from 0 to 10 s"):
         predict(segments_run, [manifest], cache=tmp_path, segments=[(15, 19)])
+    with pytest.raises(DataError, match="segment 0 to inf s"):
+        predict(segments_run, [manifest], cache=tmp_path, segments=[(0, float("inf"))])
     with pytest.raises(DataError, match="segment 3 to 3 s"):
         predict(segments_run, [manifest], cache=tmp_path, segments=[(1, 2), (3, 3)])
     assert places(predict(segments_run, [manifest], cache=tmp_path, segments=[(9, 12)]))[0] == ("r0", 8.5, 12)

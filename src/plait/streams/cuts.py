@@ -63,12 +63,12 @@ def cut_at(recording: Recording, unit: Mapping[str, Any], segments: Sequence[tup
     span = measured_span(recording, unit.get("tier") or "")
     if span is None:
         raise DataError(f"{recording.id}: no stream has any observation. There is nothing to answer from.")
-    outside = [(a, b) for a, b in segments if not (a < b and a < span[1] and b > span[0])]
+    outside = [(a, b) for a, b in segments if not (-math.inf < a < b < math.inf and a < span[1] and b > span[0])]
     raise_all(
         DataError,
         [
-            f"{recording.id}: segment {a:g} to {b:g} s; expected a start before its stop, within the recording, "
-            f"which was measured from {span[0]:g} to {span[1]:g} s."
+            f"{recording.id}: segment {a:g} to {b:g} s; expected finite seconds, a start before its stop, within the "
+            f"recording, which was measured from {span[0]:g} to {span[1]:g} s."
             for a, b in outside
         ],
     )
@@ -177,13 +177,15 @@ def _count(dropped: Counter[str], why: str, n: int) -> None:
 
 
 def _windows(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str], asked: bool) -> list[Cut]:
-    tier = _tier_of_windows(recording, unit, dropped, asked)
+    tier = _tier_of_windows(recording, unit, Counter() if asked else dropped)
     span = measured_span(recording, unit["tier"] or "") or (tier.span if tier else None)
     if span is None or (tier is None and not asked):
         return []
+    if tier and not asked and unit["average"]:
+        tier.check_numbers(recording.id, unit["tier"])
     cuts, pad = [], unit["pad"]
     for start, stop in windows(*span, unit["length"], unit["hop"]):
-        target, covered = tier.target(start, stop, unit["average"]) if tier else (None, 0.0)
+        target, covered = tier.target(start, stop, unit["average"]) if tier and not asked else (None, 0.0)
         if not asked and (target is None or covered < unit["coverage"] * (stop - start) - 1e-9):
             dropped[f"windows: less than {unit['coverage']:.0%} of it is annotated"] += 1
         else:
@@ -193,14 +195,9 @@ def _windows(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str
     return cuts
 
 
-def _tier_of_windows(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str], asked: bool) -> _Tier | None:
-    """What is annotated; nothing where only answers are wanted."""
-    found = [] if asked else _tier(recording, unit["tier"], dropped)
-    if found and unit["average"] and any(isinstance(a.label, str) for a in found):
-        raise DataError(
-            f"{recording.id}: tier {unit['tier']!r} holds texts such as {found[0].label!r}, "
-            "which have no mean. Leave out task.average."
-        )
+def _tier_of_windows(recording: Recording, unit: Mapping[str, Any], dropped: Counter[str]) -> _Tier | None:
+    """What is annotated; where nothing was measured, it says where the windows lie, asked about or learnt from."""
+    found = _tier(recording, unit["tier"], dropped) if unit["tier"] else []
     return _Tier(found) if found else None
 
 
@@ -212,6 +209,14 @@ class _Tier:
         self._starts = np.array([a.start for a in found])
         self._ends = np.maximum.accumulate([a.stop for a in found])
         self.span = found[0].start, float(self._ends[-1])
+
+    def check_numbers(self, recording: str, tier: str) -> None:
+        """Raises `DataError` if a label is a text, of which there is no mean."""
+        if texts := [a.label for a in self._found if isinstance(a.label, str)]:
+            raise DataError(
+                f"{recording}: tier {tier!r} holds texts such as {texts[0]!r}, which have no mean. "
+                "Leave out task.average."
+            )
 
     def target(self, start: float, stop: float, average: bool) -> tuple[Label | None, float]:
         """The window's label (or mean) and how many seconds of it are annotated at all."""
