@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import unicodedata
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from plait.errors import DataError
 from plait.interchange import export_corpus
-from plait.names import Names, encoded_name, plain_name
+from plait.names import Names, encoded_name, plain_name, quoted_name
 from plait.streams.corpus import Corpus, CorpusWriter
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
@@ -34,6 +37,50 @@ def test_two_names_are_never_one_file(names: list[str]) -> None:
         assert "\x00" not in file
         assert not file.startswith(".")
         assert 0 < len(file.encode()) <= 200
+
+
+@given(st.lists(st.tuples(ids) | st.tuples(ids, ids) | st.tuples(ids, ids, ids), unique=True, max_size=20))
+@example([("a", "b.c"), ("a.b", "c"), ("a.b.c",), ("a", "b", "c"), ("A.b", "C"), ('["a", "b.c"]',)])
+@example([("a_b",), ("a/b",), ("a_b~648fa9b3",)])
+def test_names_in_parts_are_told_apart_by_their_parts(names: list[tuple[str, ...]]) -> None:
+    one, bare = Names(), Names(lambda name: name)
+    assert len({on_disk(one.of(*name)) for name in names}) == len(names)
+    assert len({on_disk(bare.of(*name)) for name in names}) == len(names)
+
+
+@given(ids)
+@example("day 1/é")
+def test_a_quoted_name_is_read_back(name: str) -> None:
+    quoted = quoted_name(name)
+    assert quoted == quoted_name(name)
+    assert len(quoted) > 180 or "~" in quoted or unquote(quoted) == name
+
+
+def test_names_that_no_text_can_hold_are_names_still() -> None:
+    broken = "caf\udce9"  # what a disk of another encoding shows
+    for form in (plain_name, encoded_name, quoted_name):
+        assert form(broken).encode()
+
+
+def test_streams_and_times_never_overwrite_each_other(tmp_path: Path) -> None:
+    def numbers(value: float, **clock: Any) -> Stream:
+        return Stream.of(np.full((3, 1), value, np.float32), **clock)
+
+    planted = {
+        ("a", "b.c"): numbers(1, rate=2),
+        ("a.b", "c"): numbers(2, rate=2),
+        ("a.b", "C"): numbers(3, times=[0, 1, 3]),
+        ("a.b", "C.times"): numbers(4, times=[5, 7, 8]),
+    }
+    with CorpusWriter(tmp_path) as out:
+        for id in ("a", "a.b"):
+            out.add(id, {name: stream for (of, name), stream in planted.items() if of == id})
+        with pytest.raises(DataError, match=r"'a\.b' was added before"):
+            out.add("a.b", {"c": numbers(9, rate=1)})
+    corpus = Corpus(tmp_path / "manifest.jsonl")
+    for (id, name), stream in planted.items():
+        np.testing.assert_array_equal(corpus[id].streams[name].read(), stream.read())
+        np.testing.assert_array_equal(corpus[id].streams[name].clock.times, stream.clock.times)
 
 
 @given(ids, ids)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from urllib.parse import quote
 
-__all__ = ["Names", "encoded_name", "plain_name"]
+__all__ = ["Names", "encoded_name", "plain_name", "quoted_name"]
 
 LONGEST = 180
 """Bytes of a name: file systems take 255, and endings are added to it."""
@@ -25,11 +27,24 @@ def plain_name(name: str) -> str:
     ('talk_1', '_x', '_')
     """
     plain = re.sub(r"[^\w.-]", "_", unicodedata.normalize("NFC", name)).lstrip(".").rstrip(".") or "_"
-    if plain.split(".")[0].lower() in RESERVED:
+    if unicodedata.normalize("NFKC", plain.split(".")[0]).lower() in RESERVED:
         plain = f"_{plain}"
-    if len(plain.encode()) > LONGEST:
-        plain = f"{plain.encode()[: LONGEST - 9].decode(errors='ignore')}~{_digest(name)}"
-    return plain
+    return _shortened(plain, name)
+
+
+def quoted_name(name: str) -> str:
+    """A name as addresses quote it, which can be read back from it, unless it is too long for a file.
+
+    >>> quoted_name("day 1/a")
+    'day%201%2Fa'
+    """
+    return _shortened(quote(name, safe="", errors="surrogatepass"), name)
+
+
+def _shortened(form: str, name: str) -> str:
+    if len(form.encode()) <= LONGEST:
+        return form
+    return f"{form.encode()[: LONGEST - 9].decode(errors='ignore')}~{_digest(name)[:8]}"
 
 
 def encoded_name(name: str) -> str:
@@ -38,33 +53,46 @@ def encoded_name(name: str) -> str:
     >>> encoded_name("talk.1/a"), encoded_name("talk.1_a")
     ('talk%2e1%2fa', 'talk%2e1_a')
     """
-    return re.sub(r"[^\w-]", lambda m: "".join(f"%{byte:02x}" for byte in m[0].encode()), name)
+    return re.sub(r"[^\w-]", lambda m: "".join(f"%{byte:02x}" for byte in m[0].encode(errors="surrogatepass")), name)
 
 
 class Names:
     """Gives each name a file name of its own, on disks that do not tell capitals or forms of accents apart too.
 
-    A name keeps its ``plain`` form unless another has taken it; then a digest of it is added.
+    A name keeps its ``plain`` form unless another has taken it; then a digest of it is added. A name may have several
+    parts (a recording's and a stream's): joined they are readable, and told apart by where each ends.
+
+    Args:
+        plain: what makes a name fit its place; it may give two names the same form.
+        joint: what stands between the parts of a name.
 
     >>> names = Names()
     >>> [names.of(n) for n in ("a/b", "a_b", "A_B", "a/b")]
     ['a_b', 'a_b~648fa9b3', 'A_B~6c1908f9', 'a_b']
+    >>> names.of("a", "b.imu"), names.of("a.b", "imu")
+    ('a.b.imu', 'a.b.imu~107117e7')
     """
 
-    def __init__(self, plain: Callable[[str], str] = plain_name) -> None:
-        self._plain = plain
-        self._holders: dict[str, str] = {}
-        self._given: dict[str, str] = {}
+    def __init__(self, plain: Callable[[str], str] = plain_name, joint: str = ".") -> None:
+        self._plain, self._joint = plain, joint
+        self._holders: dict[str, tuple[str, ...]] = {}
+        self._given: dict[tuple[str, ...], str] = {}
 
-    def of(self, name: str) -> str:
+    def of(self, *name: str) -> str:
         """The file name of a name; the same each time."""
         if name not in self._given:
-            plain = self._plain(name)
-            if self._holders.setdefault(_on_disk(plain), name) != name:
-                plain = f"{plain}~{_digest(name)}"
-                self._holders[_on_disk(plain)] = name
-            self._given[name] = plain
+            self._given[name] = next(form for form in self._forms(name) if self._takes(form, name))
         return self._given[name]
+
+    def _forms(self, name: tuple[str, ...]) -> Iterator[str]:
+        """The plain form, then with more and more of the digest."""
+        plain = self._plain(self._joint.join(name))
+        yield plain
+        for letters in range(8, 65, 8):
+            yield f"{plain}~{_digest(*name)[:letters]}"
+
+    def _takes(self, form: str, name: tuple[str, ...]) -> bool:
+        return self._holders.setdefault(_on_disk(form), name) == name
 
 
 def _on_disk(name: str) -> str:
@@ -72,5 +100,7 @@ def _on_disk(name: str) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFKC", name).casefold())
 
 
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:8]
+def _digest(*name: str) -> str:
+    """Of a name in parts; of a single one, of its text alone."""
+    text = name[0] if len(name) == 1 else json.dumps(name)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

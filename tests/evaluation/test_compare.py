@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import multiprocessing
 import shutil
 import subprocess
@@ -234,7 +235,11 @@ def test_variants_of_three_modalities() -> None:
     assert recipe.augment.scale == {"a": 0.1, "b": 0.2}, "the recipe itself stays as it was"
     assert not [v for v in variants_of(recipe, ["a", "b"], without=True) if v.kind == "without"]
     twins = variants_of(recipe, ["a b", "a/b"])
-    assert [v.name for v in twins][:2] == ["alone-a_b", "alone-a_b-2"]
+    assert twins[0].name == "alone-a_b"
+    many = variants_of(recipe, ["a b", "a/b", "A b", "a b-2", "a b 2", "x" * 200, "x" * 201])
+    for found in (twins, many):
+        assert len({v.name.lower() for v in found}) == len(found)
+        assert all(re.fullmatch(r"[\w.=+~-]{1,120}", v.name) for v in found)
     assert [len(v.modalities) for v in variants_of(recipe, ["a", "b"], only=["a alone", "late"])] == [1, 2]
 
 

@@ -151,13 +151,25 @@ def test_what_cannot_be_is_said_all_in_one_go_and_costs_only_itself(corpus: Corp
         AlignPlan(rate="fast")
     with pytest.raises(ConfigError, match=r"(?s)no format 'csv'.*no method 'meen'. Did you mean 'mean'"):
         AlignPlan(on="words", to="csv", how={"": "meen"})  # type: ignore[dict-item]
-    (corpus.folder / "arrays" / "day 1_a.body.npy").write_bytes(b"not an array")
+    array = corpus.folder / str(corpus.entry("day 1/a").streams["body"].path)
+    array.write_bytes(b"not an array")
     with pytest.raises(DataError) as failed:
         align_corpus(corpus, AlignPlan(on="words", streams=("body",)), out, store)
     assert len(failed.value.problems) == 2
-    assert "day 1_a.body.npy" in failed.value.problems[0]
+    assert array.name in failed.value.problems[0]
     assert "The other 1 tables are whole" in failed.value.problems[1]
     assert table_of(out, "day 0/a")["text"] == ["so", "it", "goes", "on"]
+
+
+def test_recordings_whose_names_differ_in_capitals_or_are_long_have_tables_of_their_own(tmp_path: Path) -> None:
+    ids = ["a", "A", "x" * 300, "x" * 301]
+    with CorpusWriter(tmp_path / "corpus") as writer:
+        for i, id in enumerate(ids):
+            writer.add(id, {"body": Stream.of(np.full((4, 1), i, np.float32), rate=2)})
+    align_corpus(Corpus(tmp_path / "corpus/manifest.jsonl"), AlignPlan(rate=2), tmp_path / "out", Store(tmp_path / "c"))
+    tables = list((tmp_path / "out").glob("*.parquet"))
+    assert len({t.name.lower() for t in tables}) == len(ids)
+    assert sorted(pq.read_table(t).to_pydict()["body"][0][0] for t in tables) == [0, 1, 2, 3]
 
 
 def test_the_future_that_a_feature_sees_is_counted_and_refused(corpus: Corpus, tmp_path: Path) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from plait.errors import ConfigError, PlaitError, raise_all
 from plait.evaluation.evaluate import restricted
 from plait.fusion import Fusion
 from plait.model import Model
+from plait.names import Names
 from plait.parts import Spec, build, find, full_spec, options_of, part_name, split_spec, suggest
 from plait.recipe import Recipe
 from plait.streams.corpus import Corpus
@@ -44,7 +46,7 @@ class Variant:
     """One way to answer the recipe's question.
 
     Attributes:
-        name: of its run's folder; letters, digits and ``._=+-`` only.
+        name: of its run's folder; letters, digits and ``._=+-~`` only.
         title: for people.
         kind: ``alone`` (one modality: encoder and head), ``fusion`` (all of them), ``without`` (all but one).
         family: of its fusion: ``late``, ``early``, ``intermediate``; empty for one modality.
@@ -120,8 +122,7 @@ def variants_of(
     found += [_fused(recipe, modalities, spec) for spec in specs]
     if without and len(modalities) > 2:
         found += [_without(recipe, modalities, m, own) for m in modalities]
-    _make_names_unique(found)
-    return _only(found, only)
+    return _only(_with_folders(found), only)
 
 
 def own_of(variants: Sequence[Variant], recipe: Recipe) -> str | None:
@@ -155,7 +156,7 @@ def _alone(recipe: Recipe, modality: str) -> Variant:
     own = restricted(recipe, [modality])
     own.fusion = {"name": "late"}  # its own head answers, and nothing else has weights
     own.model.pop("missing", None)  # there is nothing beside it that something could stand in for
-    return Variant(_file_name(f"{ALONE}-{modality}"), f"{modality} alone", ALONE, "", (modality,), own)
+    return Variant(f"{ALONE}-{modality}", f"{modality} alone", ALONE, "", (modality,), own)
 
 
 def _fused(recipe: Recipe, modalities: Sequence[str], spec: Spec) -> Variant:
@@ -165,7 +166,7 @@ def _fused(recipe: Recipe, modalities: Sequence[str], spec: Spec) -> Variant:
     defaults = options_of(cls)
     changed = [f"{k}={v}" for k, v in options.items() if defaults.get(k, inspect.Parameter.empty) != v]
     name = " ".join([part_name(cls), *changed])
-    return Variant(_file_name(name.replace(" ", "-")), name, FUSION, cls.family, tuple(modalities), own)
+    return Variant(name.replace(" ", "-"), name, FUSION, cls.family, tuple(modalities), own)
 
 
 def _without(recipe: Recipe, modalities: Sequence[str], modality: str, fusion: dict[str, Any]) -> Variant:
@@ -173,8 +174,7 @@ def _without(recipe: Recipe, modalities: Sequence[str], modality: str, fusion: d
     own = restricted(recipe, rest)
     own.fusion = fusion
     family = find(Fusion, fusion, "fusion")[0].family
-    name = _file_name(f"{WITHOUT}-{modality}")
-    return Variant(name, f"without {modality}", WITHOUT, family, tuple(rest), own)
+    return Variant(f"{WITHOUT}-{modality}", f"without {modality}", WITHOUT, family, tuple(rest), own)
 
 
 def _file_name(name: str) -> str:
@@ -186,14 +186,15 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._=+-]", "_", name)[:100]
 
 
-def _make_names_unique(found: list[Variant]) -> None:
-    """Two names that differ in letters no file system takes get numbers."""
-    seen: dict[str, int] = {}
-    for i, v in enumerate(found):
-        key = v.name.lower()
-        seen[key] = seen.get(key, 0) + 1
-        if seen[key] > 1:
-            found[i] = Variant(f"{v.name}-{seen[key]}", v.title, v.kind, v.family, v.modalities, v.recipe)
+def _with_folders(found: Sequence[Variant]) -> list[Variant]:
+    """Each with a name that is a folder's, and no other's; where two have the very same one, they are counted."""
+    names, seen = Names(_file_name), Counter[str]()
+    out = []
+    for v in found:
+        seen[v.name] += 1
+        again = [str(seen[v.name])] if seen[v.name] > 1 else []
+        out.append(replace(v, name=names.of(v.name, *again)))
+    return out
 
 
 def _only(found: list[Variant], only: Sequence[str] | None) -> list[Variant]:

@@ -12,7 +12,6 @@ from hashlib import blake2b
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from plait.features.aligned import Column, Left, kept, write
 from plait.features.jobs import Making, job_of
 from plait.features.prepare import features_of, prepare
 from plait.features.store import Store
+from plait.names import Names, quoted_name
 from plait.progress import Progress
 from plait.streams.clock import Clock, Grid, Spans
 from plait.streams.corpus import Corpus, RecordingEntry
@@ -172,6 +172,7 @@ def _made_of(plan: AlignPlan, features: Features) -> dict[str, tuple[str, str]]:
 def _to_do(corpus: Corpus, plan: AlignPlan, features: Features, store: Store, report: AlignReport) -> Iterator[_Work]:
     """The tables to make; what is there already, what is missing and what cannot be found go into the report."""
     absent: Counter[str] = Counter()
+    names = Names(quoted_name)
     for recording in corpus:
         entry = corpus.entry(recording.id)
         lacks = [name for name in features if name not in entry.streams]
@@ -181,7 +182,7 @@ def _to_do(corpus: Corpus, plan: AlignPlan, features: Features, store: Store, re
         absent.update(lacks)
         if not here or plan.on in lacks:
             continue
-        target = report.out / f"{quote(recording.id, safe='')}.{plan.to}"
+        target = report.out / f"{names.of(recording.id)}.{plan.to}"
         try:
             key = _key(corpus, entry, plan, here, store)
         except DataError as error:

@@ -10,7 +10,7 @@ import numpy as np
 from plait.errors import DataError
 from plait.interchange import Moved
 from plait.interchange.hf_datasets import _json, parts_of, rows_of
-from plait.names import encoded_name
+from plait.names import Names
 from plait.streams.corpus import RecordingEntry, StreamEntry, write_manifest
 from plait.streams.readers import reader_for
 
@@ -27,6 +27,7 @@ def read_foreign(path: Path, out: Path, moved: Moved, *, rate: float | None, id:
         DataError: no row, or two rows of one id.
     """
     entries: dict[str, RecordingEntry] = {}
+    files = Names()
     for folder in parts_of(path):
         features = _json(folder / "dataset_info.json").get("features") or {}
         side = SIDES.get(folder.name, "") if folder != path else ""
@@ -34,7 +35,7 @@ def read_foreign(path: Path, out: Path, moved: Moved, *, rate: float | None, id:
             name = str(row[id].as_py()) if id in row else f"{folder.name}-{len(entries):06d}"
             if name in entries:
                 raise DataError(f"{folder}: two rows have the {id} {name!r}; name another column with the option id.")
-            entries[name] = _entry(name, side, row, features, out, moved, rate)
+            entries[name] = _entry(name, side, row, features, out, moved, rate, files)
     if not entries:
         raise DataError(f"{path}: has no rows.")
     write_manifest(out / "manifest.jsonl", list(entries.values()))
@@ -42,7 +43,14 @@ def read_foreign(path: Path, out: Path, moved: Moved, *, rate: float | None, id:
 
 
 def _entry(
-    name: str, side: str, row: dict[str, Any], features: dict[str, Any], out: Path, moved: Moved, rate: float | None
+    name: str,
+    side: str,
+    row: dict[str, Any],
+    features: dict[str, Any],
+    out: Path,
+    moved: Moved,
+    rate: float | None,
+    files: Names,
 ) -> RecordingEntry:
     streams: dict[str, StreamEntry] = {}
     labels: dict[str, Any] = {}
@@ -54,7 +62,7 @@ def _entry(
         if found is None or (hasattr(value, "is_valid") and not value.is_valid):
             continue
         if kind in ("Audio", "Image"):
-            stream = _file(out, name, column, found)
+            stream = _file(out, files.of(name, column), found)
         elif kind == "ClassLabel":
             names = about.get("names") or []
             labels[column] = names[found] if 0 <= found < len(names) else found
@@ -63,7 +71,7 @@ def _entry(
             labels[column] = found
             continue
         else:
-            stream = _array(out, name, column, value, rate)
+            stream = _array(out, files.of(name, column), value, rate)
         if stream is None:
             moved.note(f"values of the column {column!r}")
         else:
@@ -72,11 +80,11 @@ def _entry(
     return RecordingEntry(id=name, streams=streams, labels=labels, split=side)
 
 
-def _file(out: Path, name: str, column: str, found: dict[str, Any]) -> StreamEntry | None:
+def _file(out: Path, name: str, found: dict[str, Any]) -> StreamEntry | None:
     """The bytes of a sound or a picture as a file, if they are in the dataset and a reader knows the ending."""
     data, given = found.get("bytes"), str(found.get("path") or "")
     ending = Path(given).suffix.lower() or _ending(data or b"")
-    relative = f"files/{encoded_name(name)}.{encoded_name(column)}{ending}"
+    relative = f"files/{name}{ending}"
     if not data or reader_for(Path(relative)) is None:
         return None
     target = out / relative
@@ -99,7 +107,7 @@ def _ending(data: bytes) -> str:
     return next((ending for magic, ending in MAGIC.items() if data.startswith(magic)), "")
 
 
-def _array(out: Path, name: str, column: str, value: Any, rate: float | None) -> StreamEntry | None:
+def _array(out: Path, name: str, value: Any, rate: float | None) -> StreamEntry | None:
     """Lists of numbers, or of rows of one length, as an array on a grid."""
     if rate is None:
         return None
@@ -109,7 +117,7 @@ def _array(out: Path, name: str, column: str, value: Any, rate: float | None) ->
         return None
     if values.ndim not in (1, 2) or not len(values):
         return None
-    relative = f"arrays/{encoded_name(name)}.{encoded_name(column)}.npy"
+    relative = f"arrays/{name}.npy"
     (out / "arrays").mkdir(parents=True, exist_ok=True)
     np.save(out / relative, values, allow_pickle=False)
     return StreamEntry(path=relative, options={"kind": "series"}, rate=rate)

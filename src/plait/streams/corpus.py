@@ -287,6 +287,7 @@ class CorpusWriter:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._entries: list[RecordingEntry] = []
+        self._ids = set[str]()
         self._names = Names()
 
     def add(
@@ -300,10 +301,16 @@ class CorpusWriter:
         group: str = "",
         split: str = "",
     ) -> None:
-        """Add a recording; its arrays are written at once, the manifest at the end."""
+        """Add a recording; its arrays are written at once, the manifest at the end.
+
+        Raises:
+            DataError: a recording of this id was added before; or a stream cannot be written.
+        """
+        if id in self._ids:
+            raise DataError(f"recording {id!r} was added before. Make ids unique.")
         entry = RecordingEntry(
             id=id,
-            streams={name: self._save(f"{id}.{name}", stream) for name, stream in streams.items()},
+            streams={name: self._save((id, name), stream) for name, stream in streams.items()},
             labels=dict(labels or {}),
             annotations=[AnnotationEntry(**vars(a)) for a in annotations],
             meta=dict(meta or {}),
@@ -311,14 +318,15 @@ class CorpusWriter:
             split=split,
         )
         self._entries.append(entry)
+        self._ids.add(id)
 
-    def _save(self, name: str, stream: Stream) -> StreamEntry:
+    def _save(self, name: tuple[str, str], stream: Stream) -> StreamEntry:
         values = stream.read()
         if stream.kind == "words":
             times, own = stream.clock.times, stream.clock
             spans = zip(own.starts, own.stops) if isinstance(own, Spans) else zip(times, times)
             return StreamEntry(texts=[str(v) for v in values], spans=[(float(a), float(b)) for a, b in spans])
-        file = self._names.of(name)
+        file = self._names.of(*name)
         relative = f"arrays/{file}.npy"
         target = self.folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -330,8 +338,8 @@ class CorpusWriter:
         if isinstance(clock, Grid):
             return StreamEntry(path=relative, options=options, rate=str(clock.rate), offset=clock.start, warp=warp)
         if not isinstance(clock, Ticks):
-            raise DataError(f"{name}: numbers on spans cannot be written yet. Give rate= or times=.")
-        times_file = self._names.of(f"{name}.times") + ".npy"
+            raise DataError(f"{name[0]!r} {name[1]!r}: numbers on spans cannot be written yet. Give rate= or times=.")
+        times_file = self._names.of(*name, "times") + ".npy"
         np.save(target.with_name(times_file), stream.clock.times, allow_pickle=False)
         return StreamEntry(path=relative, options={**options, "times": times_file})
 
