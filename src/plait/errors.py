@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 
-__all__ = ["ConfigError", "DataError", "MissingExtra", "PlaitError", "need", "raise_all"]
+__all__ = ["ConfigError", "DataError", "MissingExtra", "PlaitError", "need", "raise_all", "shortened"]
+
+EACH, MOST = 10, 200
+"""Problems that are written out: of one kind, and of all."""
 
 
 class PlaitError(Exception):
     """Base of every error that plait raises on purpose.
 
     The message says what, where, got, expected, and what to do. ``problems`` holds one
-    message per problem, so that a file's problems come all in one go.
+    message per problem, so that a file's problems come all in one go; the text is `shortened`.
 
     >>> str(DataError("a.csv:3: 'x' is not a number. Correct the cell or name the column."))
     "a.csv:3: 'x' is not a number. Correct the cell or name the column."
@@ -21,7 +26,7 @@ class PlaitError(Exception):
 
     def __init__(self, problems: str | Iterable[str]) -> None:
         self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
-        super().__init__("\n".join(self.problems))
+        super().__init__("\n".join(shortened(self.problems)))
 
 
 class DataError(PlaitError):
@@ -40,6 +45,31 @@ def raise_all(kind: type[PlaitError], problems: list[str]) -> None:
     """Raise ``kind`` with every problem found, or return if there is none."""
     if problems:
         raise kind(problems)
+
+
+def shortened(problems: Sequence[str]) -> list[str]:
+    """Problems for people: those after the tenth of a kind are counted, not written out; 200 in all.
+
+    Of a kind are those that differ in their place, in numbers, paths and quoted names only.
+
+    >>> shortened([f"m.jsonl:{i} 'x': a{i}/x.npy: no such file." for i in range(1, 900)])[-2:]
+    ["m.jsonl:10 'x': a10/x.npy: no such file.", '... and 889 more of the same kind.']
+    """
+    kinds = [_kind(p) for p in problems]
+    count, seen = Counter(kinds), Counter[str]()
+    lines = []
+    for problem, kind in zip(problems, kinds):
+        seen[kind] += 1
+        if seen[kind] <= EACH:
+            lines.append(problem)
+        if seen[kind] == EACH < count[kind]:
+            lines.append(f"... and {count[kind] - EACH:,} more of the same kind.")
+    return lines if len(lines) <= MOST else [*lines[:MOST], f"... and {len(lines) - MOST:,} more."]
+
+
+def _kind(problem: str) -> str:
+    what = problem.partition(": ")[2] or problem
+    return re.sub(r"'[^']*'|\"[^\"]*\"|\S*[/\\]\S*|[\d.]+", "", what[:500])
 
 
 def need(module: str, extra: str, why: str) -> ModuleType:

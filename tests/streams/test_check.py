@@ -104,7 +104,7 @@ def test_everything_that_is_wrong_comes_at_once_with_its_line(check, npy, tmp_pa
         "talks.jsonl:6 'imu'": "leaves the corpus folder",
         "talks.jsonl:7 'imu'": "",
         "talks.jsonl:8 'imu'": "Did you mean 'rate'?",
-        "talks.jsonl:9 'imu'": "above 0",
+        "talks.jsonl:9 streams.imu.rate": "above 0",
         "talks.jsonl:10 'imu'": "backwards",
         "talks.jsonl:11 split": "Did you mean 'test'?",
         "group 'g'": "train on line 1, test on line 12",

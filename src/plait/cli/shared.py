@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from plait.errors import shortened
+
 __all__ = [
     "cache_argument",
     "cluster_argument",
@@ -30,7 +32,7 @@ CACHE = ".plait-cache"
 def fail(args: argparse.Namespace, problems: list[str], kind: str) -> None:
     if args.json:
         print_json({"error": kind, "problems": problems})
-    for problem in problems:
+    for problem in shortened(problems):
         print(f"{kind}: {problem}", file=sys.stderr)
 
 

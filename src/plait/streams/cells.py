@@ -50,7 +50,7 @@ def seconds_of(cell: str) -> float | None:
         value = float(text)
         return value if math.isfinite(value) else None
     except ValueError:
-        clock = re.fullmatch(r"(?:(\d+):)?(\d+):(\d+(?:[.,]\d+)?)", text)
+        clock = re.fullmatch(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9}(?:[.,]\d+)?)", text)
     if clock:
         return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3].replace(",", "."))
     try:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from plait.errors import PlaitError
+from plait.errors import PlaitError, shortened
 from plait.parts import suggest
-from plait.streams.corpus import Corpus, RecordingEntry, read_manifest
+from plait.streams.corpus import Corpus, RecordingEntry
 from plait.streams.deep import deep_check
 from plait.streams.items import find_items, full_unit, split_items, unit_of
+from plait.streams.manifest import read_manifest
 from plait.streams.quality.table import signal_rows, signal_table
 from plait.streams.scan import lacks_rate
 from plait.streams.splits import SIDES
@@ -60,7 +61,8 @@ class CheckReport:
         lines += signal_table(self.summary.get("signals", []))
         for name, fold in self.summary.get("folds", {}).items():
             lines.append(f"  items {name}: ".replace(" :", ":") + ", ".join(f"{k} {n}" for k, n in fold.items()))
-        lines += [f"warning: {w}" for w in self.warnings] + [f"problem: {p}" for p in self.problems]
+        lines += [f"warning: {w}" for w in shortened(self.warnings)]
+        lines += [f"problem: {p}" for p in shortened(self.problems)]
         return [*lines, "no problems" if self.ok else f"{len(self.problems)} problems"]
 
 

@@ -24,7 +24,7 @@ __all__ = ["Clock", "Grid", "Spans", "Ticks", "rational", "windows"]
 
 Times = NDArray[np.float64]
 
-_FARTHEST = 1e15
+FARTHEST = 1e15
 """Seconds beyond which a number is no time (31 million years; a float has steps of 0.1 s there)."""
 
 
@@ -48,7 +48,7 @@ def rational(rate: float | int | str | Fraction) -> Fraction:
         ) from error
     if value <= 0:
         raise DataError(f"rate {rate!r} must be above 0.")
-    if not 1 / _FARTHEST <= value <= _FARTHEST:
+    if not 1 / FARTHEST <= value <= FARTHEST:
         raise DataError(f"rate {rate!r} is no rate that anything is observed at. Write observations a second.")
     return value
 
@@ -147,7 +147,7 @@ class Grid(Clock):
     def __init__(self, start: float | Fraction, rate: float | int | str | Fraction, n: int) -> None:
         if n < 0:
             raise DataError(f"a grid has {n} observations; expected 0 or more.")
-        if not -_FARTHEST <= start <= _FARTHEST:
+        if not -FARTHEST <= start <= FARTHEST:
             where = f"at {start}" if isinstance(start, float) else "too far off"
             raise DataError(f"a grid starts {where}; expected a finite number of seconds.")
         object.__setattr__(self, "start_exact", _exact(start))
@@ -215,7 +215,7 @@ def _as_times(values: ArrayLike, what: str) -> Times:
     times = np.array(values, np.float64)
     if times.ndim != 1:
         raise DataError(f"{what} have shape {times.shape}; expected one number an observation.")
-    bad = np.flatnonzero(~(np.abs(times) <= _FARTHEST))
+    bad = np.flatnonzero(~(np.abs(times) <= FARTHEST))
     if len(bad):
         raise DataError(f"{what}: number {bad[0]} is {times[bad[0]]}; expected finite seconds.")
     back = np.flatnonzero(np.diff(times) < 0)
@@ -292,7 +292,7 @@ class Spans(_Listed):
             raise DataError(
                 f"{self._starts.shape} starts but {self.stops.shape} stops; expected one of each an interval."
             )
-        bad = np.flatnonzero(~((self.stops >= self._starts) & (self.stops <= _FARTHEST)))
+        bad = np.flatnonzero(~((self.stops >= self._starts) & (self.stops <= FARTHEST)))
         if len(bad):
             i = int(bad[0])
             raise DataError(f"interval {i} runs from {self._starts[i]} to {self.stops[i]} s; expected stop >= start.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,116 +9,27 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from plait.atomic import replacing
 from plait.errors import DataError, PlaitError, raise_all
 from plait.names import Names
+from plait.safe_yaml import brief
 from plait.streams.clock import Clock, Grid, Spans, Ticks
+from plait.streams.manifest import (
+    AnnotationEntry,
+    Label,
+    RecordingEntry,
+    StreamEntry,
+    problems_of,
+    read_manifest,
+    write_manifest,
+)
 from plait.streams.readers import open_streams
 from plait.streams.recording import Annotation, Recording
 from plait.streams.stream import Stream
-from plait.streams.warp import Warp, Warped, warped
+from plait.streams.warp import Warped
 
-__all__ = ["Corpus", "CorpusWriter", "RecordingEntry", "StreamEntry", "write_manifest"]
-
-Label = str | int | float | bool
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=False)
-
-
-class StreamEntry(_Strict):
-    """One stream in the manifest: where it is, and how its clock becomes the recording's.
-
-    ``recording seconds = (file seconds - origin) * (1 + drift_ppm / 1e6) + offset``, and to these ``warp`` adds what
-    it says: pairs of (seconds, seconds to add), linear in between and held beyond (see `plait.streams.warp.Warp`).
-    """
-
-    path: str | None = None
-    part: str | None = None
-    reader: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
-    texts: list[str] | None = None
-    spans: list[tuple[float, float]] | None = None
-    rate: float | str | None = None
-    duration: float | None = None
-    origin: float = 0.0
-    offset: float = 0.0
-    drift_ppm: float = 0.0
-    warp: list[tuple[float, float]] | None = None
-    sync: dict[str, Any] | None = None
-
-    def correct(self, clock: Clock) -> Clock:
-        """The file's clock on the recording's time line.
-
-        Raises:
-            DataError: the warp lets time go backwards.
-        """
-        if not self.offset == self.drift_ppm == self.origin == 0:
-            clock = clock.corrected(self.offset, self.drift_ppm, self.origin)
-        return warped(clock, Warp(self.warp)) if self.warp else clock
-
-
-class AnnotationEntry(_Strict):
-    start: float
-    stop: float
-    label: Label
-    tier: str = "label"
-    annotator: str = ""
-
-
-class RecordingEntry(_Strict):
-    """One line of the manifest."""
-
-    id: str = Field(min_length=1)
-    streams: dict[str, StreamEntry] = Field(default_factory=dict)
-    labels: dict[str, Label] = Field(default_factory=dict)
-    annotations: list[AnnotationEntry] = Field(default_factory=list)
-    meta: dict[str, Any] = Field(default_factory=dict)
-    group: str = ""
-    split: str = ""
-
-
-def _plain(entry: BaseModel) -> dict[str, Any]:
-    return entry.model_dump(exclude_defaults=True, mode="json")
-
-
-def write_manifest(path: Path, entries: Iterable[RecordingEntry]) -> None:
-    """Write a manifest atomically: the file is either the old one or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part, open(part, "w", encoding="utf-8") as out:
-        for entry in entries:
-            out.write(json.dumps(_plain(entry), ensure_ascii=False) + "\n")
-
-
-def read_manifest(path: Path) -> tuple[list[tuple[int, RecordingEntry]], list[str]]:
-    """Entries with their line numbers, and every problem of the lines that are not entries."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such manifest. Make one with: plait import FOLDER")
-    good: list[tuple[int, RecordingEntry]] = []
-    problems: list[str] = []
-    lines_of: dict[str, int] = {}
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                entry = RecordingEntry.model_validate_json(line)
-            except ValidationError as error:
-                for e in error.errors():
-                    place = ".".join(str(p) for p in e["loc"]) or "line"
-                    problems.append(f"{path.name}:{number} {place}: {e['msg']}.")
-                continue
-            if entry.id in lines_of:
-                problems.append(
-                    f"{path.name}:{number} id: {entry.id!r} stands on line {lines_of[entry.id]} too. Make ids unique."
-                )
-                continue
-            lines_of[entry.id] = number
-            good.append((number, entry))
-    return good, problems
+__all__ = ["AnnotationEntry", "Corpus", "CorpusWriter", "RecordingEntry", "StreamEntry", "write_manifest"]
 
 
 class _Streams(Mapping[str, Stream]):
@@ -223,10 +133,15 @@ class Corpus(Sequence[Recording]):
 
     def resolve(self, path: str, place: str) -> Path:
         """A manifest path as a file path, kept inside the corpus folder unless allowed otherwise."""
-        full = (self.folder / path).resolve()
-        if not self.allow_outside and not full.is_relative_to(self.folder.resolve()):
+        try:
+            full, folder = (self.folder / path).resolve(), self.folder.resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # a circle of links, NUL, a name too long
             raise DataError(
-                f"{self.path.name}{place}: path {path!r} leaves the corpus folder. "
+                f"{self.path.name}{place}: path {brief(path)} leads nowhere ({brief(error)}). Correct it."
+            ) from error
+        if not self.allow_outside and not full.is_relative_to(folder):
+            raise DataError(
+                f"{self.path.name}{place}: path {brief(path)} leaves the corpus folder. "
                 "Move the file inside, or allow it with --allow-outside."
             )
         return full
@@ -243,6 +158,9 @@ class Corpus(Sequence[Recording]):
             return stream.on(_clock(entry, stream.clock))
         except PlaitError as error:
             raise DataError([p if p.startswith(where) else f"{where}: {p}" for p in error.problems]) from error
+        except OSError as error:
+            file = brief(entry.path or "", 300)
+            raise DataError(f"{where}: {file}: cannot be read ({error.strerror or error}).") from error
 
     def _inline(self, entry: StreamEntry) -> Stream:
         if entry.texts is None:
@@ -265,8 +183,6 @@ class Corpus(Sequence[Recording]):
 
 def _clock(entry: StreamEntry, clock: Clock) -> Clock:
     if entry.duration is not None:
-        if not entry.duration > 0:
-            raise DataError(f"duration {entry.duration} s; expected above 0.")
         clock = Grid(0, len(clock) / entry.duration, len(clock)) if len(clock) else clock
     elif entry.rate is not None:
         clock = Grid(0, entry.rate, len(clock))
@@ -304,19 +220,23 @@ class CorpusWriter:
         """Add a recording; its arrays are written at once, the manifest at the end.
 
         Raises:
-            DataError: a recording of this id was added before; or a stream cannot be written.
+            DataError: a recording of this id was added before; a label is neither text nor number, or a time is not
+                finite; a stream cannot be written.
         """
         if id in self._ids:
             raise DataError(f"recording {id!r} was added before. Make ids unique.")
-        entry = RecordingEntry(
-            id=id,
-            streams={name: self._save((id, name), stream) for name, stream in streams.items()},
-            labels=dict(labels or {}),
-            annotations=[AnnotationEntry(**vars(a)) for a in annotations],
-            meta=dict(meta or {}),
-            group=group,
-            split=split,
-        )
+        try:
+            entry = RecordingEntry(
+                id=id,
+                labels=dict(labels or {}),
+                annotations=[AnnotationEntry(**vars(a)) for a in annotations],
+                meta=dict(meta or {}),
+                group=group,
+                split=split,
+            )
+        except ValidationError as error:
+            raise DataError(problems_of(error, f"recording {brief(id)}")) from error
+        entry.streams = {name: self._save((id, name), stream) for name, stream in streams.items()}
         self._entries.append(entry)
         self._ids.add(id)
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from plait.errors import ConfigError, raise_all
 from plait.parts import find, suggest
+from plait.safe_yaml import brief
+from plait.streams.manifest import Rate, Seconds
 from plait.streams.readers import Reader
 
 __all__ = ["ImportOptions", "LabelOptions", "RowOptions", "StreamOptions", "import_options"]
 
 
 class _Options(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class StreamOptions(_Options):
@@ -32,9 +34,9 @@ class StreamOptions(_Options):
     reader: str | None = None
     part: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
-    rate: float | str | None = None
-    duration: float | None = None
-    offset: float = 0.0
+    rate: Rate | None = None
+    duration: Annotated[Seconds, Field(gt=0)] | None = None
+    offset: Seconds = 0.0
     rename: str | None = None
     tier: bool = False
 
@@ -54,7 +56,7 @@ class LabelOptions(_Options):
     start: str | None = None
     stop: str | None = None
     time: str | None = None
-    scale: float = 1.0
+    scale: float = Field(1.0, gt=0, le=1e9)
     label: list[str] | None = None
     tier: str | None = None
     split: str | None = None
@@ -137,7 +139,7 @@ def import_options(options: ImportOptions | Mapping[str, Any] | None) -> ImportO
 def _explain(error: Any) -> str:
     place = ".".join(str(p) for p in ("import", *error["loc"]))
     if error["type"] != "extra_forbidden":
-        return f"{place}: got {error['input']!r}. {error['msg']}."
+        return f"{place}: got {brief(error['input'])}. {error['msg'].removeprefix('Value error, ')}."
     model: type[_Options] = _PLACES.get(str(error["loc"][0]), ImportOptions) if len(error["loc"]) > 1 else ImportOptions
     return f"{place}: there is no such option. {suggest(str(error['loc'][-1]), model.model_fields)}"
 
@@ -181,6 +183,4 @@ def _readers(options: ImportOptions) -> list[str]:
                 find(Reader, {"name": rule.reader, **rule.options}, f"import.streams.{name}.reader")
             except ConfigError as error:
                 problems += error.problems
-        if rule.duration is not None and not rule.duration > 0:
-            problems.append(f"import.streams.{name}.duration: got {rule.duration}; expected seconds above 0.")
     return problems

@@ -15,6 +15,7 @@ import numpy as np
 from plait.errors import ConfigError, DataError, raise_all
 from plait.parts import suggest
 from plait.streams.cells import normal_split, read_table, seconds_of, typed
+from plait.streams.clock import FARTHEST
 from plait.streams.corpus import AnnotationEntry, StreamEntry
 from plait.streams.import_options import LabelOptions
 
@@ -203,7 +204,8 @@ class _Table:
     def _seconds(self, column: str | None, own: Sequence[int]) -> list[float | None]:
         cells = self.columns[column or ""]
         times = [seconds_of(cells[i]) for i in own]
-        return [None if t is None else t * self.options.scale for t in times]
+        scaled = [None if t is None else t * self.options.scale for t in times]
+        return [t if t is not None and abs(t) <= FARTHEST else None for t in scaled]
 
     def annotations(self, rows: dict[str, list[int]]) -> None:
         """A row an annotation on the tier of its label's column; texts with their spans."""
