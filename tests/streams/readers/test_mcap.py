@@ -108,6 +108,32 @@ def test_ros2_messages_are_those_of_mcap_ros2(tmp_path):
     assert stamps.read()[:2, 0].tolist() == [100.25, 101.25]
 
 
+EMPTY = (
+    "a/Nothing none\nfloat64 x\na/Nothing[2] pair\nint8 n\na/Nothing[] many\nuint16 m\na/Holds holds\nfloat32 z\n"
+    + "".join(f"{'=' * 80}\nMSG: {head}\n{body}\n" for head, body in (("a/Nothing", "uint8 K=3"),
+                                                                       ("a/Holds", "a/Nothing none")))
+)  # fmt: skip
+
+
+def test_an_empty_message_of_ros2_takes_a_byte_and_moves_nothing_behind_it():
+    """Bytes as the serialiser of rosbags writes them; in ROS 1 an empty message takes none."""
+    cdr = bytes.fromhex(
+        "00010000" "00" "00000000000000" "000000000000f83f" "0000" "fd" "00" "03000000" "000000" "00" "4d00" "00" "00"
+        "00002040".replace(" ", "")
+    )  # fmt: skip
+    found = RosDecoder("a/msg/Main", EMPTY, ros1=False)(cdr)
+    assert {k: found[k] for k in "xnmz"} == {"x": 1.5, "n": -3, "m": 77, "z": 2.5}
+    assert [len(found[k]) for k in ("none", "pair", "many", "holds")] == [0, 2, 3, 1]
+    ros1 = struct.pack("<dbIHf", 1.5, -3, 3, 77, 2.5)
+    assert RosDecoder("a/Main", EMPTY, ros1=True)(ros1) == found
+    signed = RosDecoder("a/B", "byte b\nchar c\n", ros1=True)(b"\xff\xff")
+    assert signed == {"b": -1, "c": 255}  # as genpy reads them
+    assert RosDecoder("a/msg/B", "byte b\nchar c\n", ros1=False)(b"\0\1\0\0\xff\xff") == {"b": 255, "c": 255}
+    with pytest.raises(ValueError, match="shorter than its definition"):
+        RosDecoder("a/msg/Holds", "a/Nothing none\n" + "=" * 80 + "\nMSG: a/Nothing\n", ros1=False)(bytes(4))
+
+
+
 def test_ros1_messages_are_those_of_mcap_ros1(tmp_path):
     pytest.importorskip("mcap_ros1.writer")
     text = "Header header\nduration left\nfloat32[2] xy\nstring[] names\nbyte b\n" + "=" * 80

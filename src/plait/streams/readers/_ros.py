@@ -54,11 +54,11 @@ class RosDecoder:
     def __init__(self, name: str, definition: str, *, ros1: bool) -> None:
         self._name, self._ros1 = _short(name), ros1
         main, *others = re.split(r"^=+\s*$", definition, flags=re.M)
-        self._types = {self._name: _fields(main)}
+        self._types = {self._name: _fields(main, ros1)}
         for text in others:
             head, _, body = text.lstrip().partition("\n")
             if head.startswith("MSG:"):
-                self._types[_short(head[4:].strip())] = _fields(body)
+                self._types[_short(head[4:].strip())] = _fields(body, ros1)
         self._check(self._name, 0)
 
     def __call__(self, data: bytes) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _resolve(kind: str, within: str, types: dict[str, list[_Field]]) -> str | No
     return None
 
 
-def _fields(text: str) -> list[_Field]:
+def _fields(text: str, ros1: bool) -> list[_Field]:
     found = []
     for line in text.splitlines():
         bare = line.partition("#")[0].strip()
@@ -109,6 +109,10 @@ def _fields(text: str) -> list[_Field]:
         if match is None:
             raise ValueError(f"a line of its definition is {bare[:60]!r}")
         kind = match["type"].partition("<=")[0]
+        if kind == "wstring":
+            raise ValueError("it holds a wstring, whose letters take 2 or 4 bytes, as the middleware likes")
+        if kind == "byte" and ros1:
+            kind = "int8"  # in ROS 2 it is unsigned
         size = (match["array"] or "").strip("[]")
         array = None if match["array"] is None else -1 if not size or size.startswith("<=") else int(size)
         found.append(_Field(match["name"], kind, array))
@@ -124,6 +128,8 @@ class _Cursor:
         self._at, self._left = 0, len(data) + _SPARE
 
     def message(self, name: str) -> dict[str, Any]:
+        if not self._types[name] and not self._ros1:
+            self._numbers("B", 1)  # ROS 2 gives an empty message a member, since a C structure needs one
         return {field.name: self._field(field, name) for field in self._types[name]}
 
     def _field(self, field: _Field, within: str) -> Any:
