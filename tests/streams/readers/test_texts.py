@@ -75,6 +75,53 @@ def test_subtitles_in_another_encoding(tmp_path):
     assert Subtitles(encoding="latin-1").open(tmp_path / "b.srt")["words"].read()[0] == "Café there"
 
 
+NOTED = """WEBVTT - a title
+Kind: captions
+
+STYLE
+::cue(b) {
+  color: peachpuff;
+}
+
+NOTE
+Done by Kyle --
+for some friends.
+
+1
+00:01.000 --> 00:02.500 align:start
+<b>Hello</b>
+there
+
+NOTE This line may be wrong
+
+second, as its identifier
+00:00:03,000 --> 00:00:04.000
+Bye
+00:00:05.000 --> 00:00:06.000
+at once
+"""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_identifiers_notes_and_styles_of_webvtt_are_no_text(tmp_path, caplog, end):
+    stream = _open(tmp_path, "a.vtt", NOTED.replace("\n", end))["words"]
+    assert stream.read().tolist() == ["Hello there", "Bye", "at once"]
+    assert stream.clock == Spans([1, 3, 5], [2.5, 4, 6])
+    assert caplog.text == ""
+
+
+def test_what_webvtt_leaves_open_is_told(tmp_path, caplog):
+    text = "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:900000\n\nno time\n\n0:0:1.5 --> 0:0:7.23\nHello\n"
+    stream = _open(tmp_path, "a.vtt", text)["words"]
+    assert (stream.read().tolist(), stream.clock) == (["Hello"], Spans([1.005], [7.023]))
+    assert "1 blocks of text without a timing are left out, first in line 4" in caplog.text
+    assert "1 timings have fractions of less than three digits, which count milliseconds" in caplog.text
+    padded = _open(tmp_path, "a.vtt", "WEBVTT\n\n00:00:01.5 --> 01:00:07.23\nHello\n")["words"]
+    assert padded.clock == Spans([1.5], [3607.23])
+    assert "which are taken as decimal fractions" in caplog.text
+    assert "second 0 is elsewhere in its broadcast (X-TIMESTAMP-MAP" in caplog.text
+
+
 LONG = '''File type = "ooTextFile"
 Object class = "TextGrid"
 
@@ -142,6 +189,11 @@ def test_plain(tmp_path):
         ("a.srt", "", r"a\.srt: has no subtitles"),
         ("a.srt", SRT.replace("00:01:03,000", "00:01:05,000"), r"subtitle 2 runs from 65\.000 to 64\.000 s"),
         ("a.srt", SRT.replace("00:01:03,000", "one minute"), r"a\.srt:7: 2 timing lines but 1 subtitles understood"),
+        ("a.vtt", VTT.replace("00:02.500", "2.500"), r"a\.vtt:3: got '00:01\.000 --> 2\.500.*Correct the timing line\."),
+        ("a.vtt", VTT.replace("00:02.500", "00:00.500"), r"subtitle 1 runs from 1\.000 to 0\.500 s"),
+        ("a.vtt", VTT.replace("WEBVTT\n\n", ""), r"a\.vtt:1: does not begin with WEBVTT.*name it \.srt\."),
+        ("a.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<b></b>\n", r"a\.vtt: has no subtitles with text"),
+        ("a.vtt", "WEBVTT\n", r"a\.vtt: has no subtitles"),
         ("a.TextGrid", LONG[:500], r"a\.TextGrid:\d+: .*cut short"),
         ("a.TextGrid", LONG.replace("xmax = 1.25", "xmax = 0.25"), r"an interval runs from 0\.5 to 0\.25"),
         ("a.TextGrid", LONG.replace('"TextTier"', '"Tier"'), r"tier class 'Tier'"),

@@ -6,14 +6,17 @@ import html
 import logging
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from plait.errors import DataError, raise_all
 from plait.streams.readers import Reader
+from plait.streams.readers._webvtt import cues_of
 from plait.streams.readers._words import read_text, words
 from plait.streams.stream import Stream
 
 __all__ = ["Subtitles"]
+
+Rows = list[tuple[float, float, str]]
 
 _MARKUP = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
 
@@ -40,10 +43,10 @@ class Subtitles(Reader):
 
     def open(self, path: Path) -> dict[str, Stream]:
         text = read_text(path, self.encoding)
-        events = _events(path, text)
-        raise_all(DataError, _problems(path, text, events))
-        rows = [(e.start / 1000, e.end / 1000, _clean(e.text)) for e in events if not e.is_comment]
-        rows = [r for r in rows if r[2]]
+        rows = _webvtt(path, text) if path.suffix.lower() == ".vtt" else _others(path, text)
+        rows = [(start, stop, bare) for start, stop, text in rows if (bare := _clean(text))]
+        if not rows:
+            raise DataError(f"{path}: has no subtitles with text. Get the file anew or leave it out.")
         ordered = sorted(rows, key=lambda r: r[:2])
         moved = sum(a is not b for a, b in zip(rows, ordered))
         if moved:
@@ -51,39 +54,53 @@ class Subtitles(Reader):
         return {"words": words(path, ordered)}
 
 
-def _events(path: Path, text: str) -> list[Any]:
+def _webvtt(path: Path, text: str) -> Rows:
+    found = cues_of(text)
+    problems = [f"{path}{problem}." for problem in found.problems]
+    raise_all(DataError, problems + ([] if problems else _problems(path, found.rows)))
+    for told in found.told:
+        logging.getLogger("plait").warning("%s: %s", path, told)
+    return found.rows
+
+
+def _others(path: Path, text: str) -> Rows:
+    """SubRip, and the Sub Station Alphas."""
     import pysubs2
 
-    kind = {".srt": "srt", ".vtt": "vtt"}.get(path.suffix.lower(), "ass")
+    kind = "srt" if path.suffix.lower() == ".srt" else "ass"
     try:
-        return list(pysubs2.SSAFile.from_string(text, format_=kind).events)
+        events = list(pysubs2.SSAFile.from_string(text, format_=kind).events)
     except Exception as error:  # its parsers raise whatever the broken line leads to
         raise DataError(
             f"{path}: cannot be read as {kind} subtitles ({error}). Open it in a subtitle editor and save it anew."
         ) from error
+    rows = [(e.start / 1000, e.end / 1000, e.text) for e in events]
+    lost = _lost(path, text, len(rows)) if kind == "srt" else []
+    raise_all(DataError, lost + ([] if lost and not rows else _problems(path, rows)))
+    return [row for row, event in zip(rows, events) if not event.is_comment]
 
 
-def _problems(path: Path, text: str, events: list[Any]) -> list[str]:
-    marks = [n for n, line in enumerate(text.splitlines(), 1) if "-->" in line]
-    problems = []
-    if path.suffix.lower() in (".srt", ".vtt") and len(marks) != len(events):
-        bad = [
-            n for n in marks if not re.search(r"\d:\d\d[.,]\d+\s*-->\s*[\d:]*\d:\d\d[.,]\d+", text.splitlines()[n - 1])
-        ]
-        place = f":{bad[0]}" if bad else ""
-        problems.append(
-            f"{path}{place}: {len(marks)} timing lines but {len(events)} subtitles understood. "
-            "Expected '00:00:01,000 --> 00:00:02,500'. Correct the timing lines."
-        )
-    elif not events:
-        problems.append(f"{path}: has no subtitles. Expected at least one; get the file anew or leave it out.")
-    problems += [
-        f"{path}: subtitle {i} runs from {e.start / 1000:.3f} to {e.end / 1000:.3f} s; expected an end after "
-        "its start. Correct its times."
-        for i, e in enumerate(events, 1)
-        if e.end < e.start
+def _lost(path: Path, text: str, understood: int) -> list[str]:
+    """Timing lines that were not understood."""
+    marks = [(n, line) for n, line in enumerate(text.splitlines(), 1) if "-->" in line]
+    if len(marks) == understood:
+        return []
+    bad = [n for n, line in marks if not re.search(r"\d:\d\d[.,]\d+\s*-->\s*[\d:]*\d:\d\d[.,]\d+", line)]
+    return [
+        f"{path}{f':{bad[0]}' if bad else ''}: {len(marks)} timing lines but {understood} subtitles understood. "
+        "Expected '00:00:01,000 --> 00:00:02,500'. Correct the timing lines."
     ]
-    return problems
+
+
+def _problems(path: Path, rows: Rows) -> list[str]:
+    if not rows:
+        return [f"{path}: has no subtitles. Expected at least one; get the file anew or leave it out."]
+    return [
+        f"{path}: subtitle {i} runs from {start:.3f} to {stop:.3f} s; expected an end after its start. "
+        "Correct its times."
+        for i, (start, stop, _) in enumerate(rows, 1)
+        if stop < start
+    ]
 
 
 def _clean(text: str) -> str:
