@@ -163,11 +163,17 @@ SHORT = (
     '"IntervalTier"\n"word"\n0\n2\n3\n0\n0.5\n""\n'
     '0.5\n1.25\n"say ""5 and 6"""\n1.25\n2\n"né"\n"TextTier"\n"bell"\n0\n2\n1\n0.75\n"ding"\n'
 )
+CHRONOLOGICAL = (
+    '"Praat chronological TextGrid text file"\n0 2   ! Time domain.\n2   ! Number of tiers: 2 !\n'
+    '"IntervalTier" "word" 0 2\n"TextTier" "bell" 0 2\n\n1 0 0.5\n""\n1 0.5 1.25\n"say ""5 and 6"""\n'
+    '2 0.75\n"ding"\n1 1.25 2\n"né"\n'
+)
+SHORT_NAMED = SHORT.replace('"ooTextFile"\nObject class = "TextGrid"\n', '"ooTextFile short"\n"TextGrid"\n')
 
 
-@pytest.mark.parametrize("text", [LONG, SHORT, LONG.replace("\n", "\r\n")])
+@pytest.mark.parametrize("text", [LONG, SHORT, LONG.replace("\n", "\r\n"), SHORT_NAMED, CHRONOLOGICAL])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_textgrids_of_both_forms_and_all_encodings(tmp_path, text, encoding):
+def test_textgrids_of_all_forms_and_encodings(tmp_path, text, encoding):
     found = _open(tmp_path, "a.TextGrid", text.encode(encoding))
     assert found["word"].read().tolist() == ['say "5 and 6"', "né"]
     assert found["word"].clock == Spans([0.5, 1.25], [1.25, 2])
@@ -195,6 +201,11 @@ def test_plain(tmp_path):
         ("a.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<b></b>\n", r"a\.vtt: has no subtitles with text"),
         ("a.vtt", "WEBVTT\n", r"a\.vtt: has no subtitles"),
         ("a.TextGrid", LONG[:500], r"a\.TextGrid:\d+: .*cut short"),
+        ("a.TextGrid", LONG.replace("<exists>", "<exi>"), r"a\.TextGrid:6: got <exi>; expected <exists> or <absent>"),
+        ("a.TextGrid", LONG[: LONG.index("<")] + "<absent>", r"a\.TextGrid: has no tiers\. Annotate it"),
+        ("a.TextGrid", CHRONOLOGICAL[:-6], r"a\.TextGrid:13: .*where a label should stand; it is cut short"),
+        ("a.TextGrid", CHRONOLOGICAL.rpartition("1 1.25")[0], r"intervals of 'word' end at 1\.25, not at 2\.0 s; the file"),
+        ("a.TextGrid", CHRONOLOGICAL.replace("2 0.75", "3 0.75"), r"a\.TextGrid:11: got the tier 3; expected 1 to 2"),
         ("a.TextGrid", LONG.replace("xmax = 1.25", "xmax = 0.25"), r"an interval runs from 0\.5 to 0\.25"),
         ("a.TextGrid", LONG.replace('"TextTier"', '"Tier"'), r"tier class 'Tier'"),
         ("a.txt", b"\xff\xffx\x00", r"a\.txt:1: is not utf-8 text"),
