@@ -206,6 +206,7 @@ def test_plain(tmp_path):
         ("a.TextGrid", CHRONOLOGICAL[:-6], r"a\.TextGrid:13: .*where a label should stand; it is cut short"),
         ("a.TextGrid", CHRONOLOGICAL.rpartition("1 1.25")[0], r"intervals of 'word' end at 1\.25, not at 2\.0 s; the file"),
         ("a.TextGrid", CHRONOLOGICAL.replace("2 0.75", "3 0.75"), r"a\.TextGrid:11: got the tier 3; expected 1 to 2"),
+        ("a.TextGrid", LONG.replace('""5 and 6""', '"5 and 6"'), r"a\.TextGrid:22: '5' stands behind a closing quote; exp"),
         ("a.TextGrid", LONG.replace("xmax = 1.25", "xmax = 0.25"), r"an interval runs from 0\.5 to 0\.25"),
         ("a.TextGrid", LONG.replace('"TextTier"', '"Tier"'), r"tier class 'Tier'"),
         ("a.txt", b"\xff\xffx\x00", r"a\.txt:1: is not utf-8 text"),

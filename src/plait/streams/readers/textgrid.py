@@ -123,10 +123,14 @@ class _Tokens:
         self._path, self._text = path, text
         self._matches = (match for match in _TOKEN.finditer(text) if match.lastgroup != "comment")
         self._next = next(self._matches, None)
-        self._at = 0
+        self._at = self._end = 0
 
     def text(self, what: str) -> str:
-        return self._take("text", what, lambda s: s.replace('""', '"'))
+        value = self._take("text", what, lambda s: s.replace('""', '"'))
+        after = self._text[self._end : self._end + 1]
+        if after.strip():
+            raise self.error(f"{after!r} stands behind a closing quote; expected quotes within {what} to be doubled")
+        return value
 
     def number(self, what: str) -> float:
         return self._take("number", what, float)
@@ -156,7 +160,7 @@ class _Tokens:
         if match is None:
             self._at = len(self._text)
             raise self.error(f"the file ends where {what} should stand; it is cut short")
-        self._at = match.start()
+        self._at, self._end = match.span()
         if match.lastgroup != group:
             raise self.error(f"got {match.group()[:40]!r}; expected {what}")
         return make(match.group(group))
