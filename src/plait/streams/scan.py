@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from fnmatch import fnmatch
@@ -19,7 +20,9 @@ from plait.streams.corpus import StreamEntry, _clock
 from plait.streams.found import Found, Place, Scan, without_clashes
 from plait.streams.import_options import ImportOptions, StreamOptions
 from plait.streams.naming import Named, names_of
+from plait.streams.import_report import some_of
 from plait.streams.readers import Reader, open_streams, reader_for
+from plait.streams.readers._told import hearing
 from plait.streams.stream import Stream
 from plait.streams.summary import facts_of
 from plait.streams.tiers import tier_of
@@ -97,17 +100,21 @@ def _scan(
     found: list[Found] = []
     wrong: dict[str, str] = {}
     names = names_of([_name(path) for path, _, _ in files], {*options.streams, *known})
+    told: dict[str, list[str]] = defaultdict(list)
     for path, relative, written in _counted(files, progress):
         place = _place(relative, names[_name(path)], options.match)
         if place is None:
             scan.left_out[relative] = "fits none of the patterns in import.match."
             continue
         try:
-            held = _held(path, place, options)
-            if held:
-                found += _open_held(path, written, place, options, held, scan)
-            else:
-                found += _open(path, written, place, options)
+            with hearing() as heard:
+                held = _held(path, place, options)
+                if held:
+                    found += _open_held(path, written, place, options, held, scan)
+                else:
+                    found += _open(path, written, place, options)
+            for what in dict.fromkeys(heard):
+                told[what].append(relative)
         except ConfigError as error:
             wrong.setdefault(place.stream, str(error))
         except PlaitError as error:
@@ -119,6 +126,7 @@ def _scan(
         f"Give import.streams.{name}.rate, or times in {_TIMES[1:]} beside them."
         for name in unclocked
     ]
+    scan.notes += [f"{some_of(paths, 3)}: {what}." for what, paths in told.items()]
     scan.named = {f.rule_name for f in found}
     without_clashes(found, scan)
     return scan

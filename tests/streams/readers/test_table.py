@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from plait.errors import ConfigError, DataError
 from plait.streams.clock import Grid, Ticks
+from plait.streams.importing import import_folder
 from plait.streams.readers import open_streams
 from plait.streams.readers.table import Table
 
@@ -62,6 +63,67 @@ def test_unit_and_rate_and_separators(table):
     assert table("0,5\n1,6\n", header=False, time="c0")["series"].read().tolist() == [[5], [6]]
 
 
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("t;x;y\n0;1;5\n1;2,5;6\n2;3;7\n", {}),
+        ("t\tx\ty\n0\t1\t5\n1\t2,5\t6\n2\t3\t7\n", {}),
+        ('t,x,y\n0,1,5\n1,"2,5",6\n2,3,7\n', {}),
+        ("t;x, in g;y\n0;1;5\n1;2,500;6\n2;3;7\n", {}),
+        ('t,x,y\n0,1,5\n1,"2,500",6\n2,3,7\n', {"decimal": ","}),
+        ("t;x;y\n0;1;5\n1;2.5;6\n2;3;7\n", {"decimal": "."}),
+        ("t;x;y;n\n0;1;5;1,5\n1;2.5;6;a\n2;3;7;b\n", {}),
+        ("t;x;y\n0,0;1;5\n1,0;2,5;6\n2,0;3;7\n", {"decimal": ","}),
+    ],
+)
+def test_a_decimal_comma_may_stand_in_any_row(table, text, options):
+    stream = table(text, **options)["series"]
+    assert (stream.clock, stream.read().tolist()) == (Ticks([0, 1, 2]), [[1, 5], [2.5, 6], [3, 7]])
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("t;x\n0;1,5\n1;2.5\n", {}, r"column 'x': .* 1 such as '2\.5' \(row 3\), 1 such as '1,5' \(row 2\)"),
+        ("t;x\n0.5;1\n1.5;2,5\n", {}, r"a comma in 'x' \(such as '2,5'\) and none in 't'\. Expected one decimal sign"),
+        ("t;x\n0,5;1\n1,5;2.5\n", {}, r"a dot in 'x' \(such as '2\.5'\) and none in 't'\. Expected one decimal sign"),
+        ('t,x\n0,1\n1,"2,500"\n', {}, r"'2,500' in 'x' may be a fraction or thousands\. Set decimal: ',' or"),
+        ("t;x\n0;1,5\n1;2,5\n", {"decimal": "."}, r"column 'x': .* 2 such as '1,5' \(row 2\).*set decimal"),
+        ("t;x\n0;1.5\n1;2.5\n", {"decimal": ","}, r"column 'x': .* 2 such as '1\.5' \(row 2\).*set decimal"),
+        ("t;x\n0;1,5\n1;2,5\n2;oops\n", {}, r"a\.csv:4 column 'x': 'oops' is not a number"),
+        ("t;x\n0;1.234,5\n1;2,5\n2;3,5\n", {}, r"a\.csv:2 column 'x': '1\.234,5' is not a number"),
+        ("0,5;1,5\n1,5;2,5\n", {}, r"a\.csv:1: the first line holds numbers"),
+    ],
+)
+def test_numbers_of_two_locales_are_refused_and_never_left_out(table, text, options, message):
+    with pytest.raises(DataError, match=message):
+        table(text, **options)
+
+
+def test_columns_left_out_are_told_once_and_counted_by_an_import(table, tmp_path, caplog):
+    for name in ("a", "b"):
+        table(",t,x,remark_told,\n0,0,1,good,\n1,1,2,bad,\n", name=f"{name}.csv")
+    told = [r.getMessage() for r in caplog.records if "remark_told" in r.getMessage()]
+    assert len(told) == 1
+    assert "columns without numbers are left out (name those of text with columns to read them): remark_told" in told[0]
+    assert sum("2 columns without a name are left out" in r.getMessage() for r in caplog.records) == 1
+    notes = import_folder(tmp_path).notes
+    assert [n for n in notes if n.startswith("a.csv, b.csv: columns without numbers") and n.endswith("remark_told.")]
+    assert [n for n in notes if n.startswith("a.csv, b.csv: 2 columns without a name")]
+
+
+def test_other_encodings(table, tmp_path):
+    text = "t;x °C;note\n0;1;Käse\n1;2;\n"
+    for encoding in ("utf-8-sig", "utf-16"):
+        (tmp_path / "b.csv").write_bytes(text.encode(encoding))
+        found = open_streams(tmp_path / "b.csv", options={"columns": ["x °C", "note"]})
+        assert (found["series"].channels, found["note"].read().tolist()) == (("x °C",), ["Käse", ""])
+    (tmp_path / "b.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=r"b\.csv:1: is not utf-8 text .*iconv"):
+        open_streams(tmp_path / "b.csv")
+    assert open_streams(tmp_path / "b.csv", options={"encoding": "latin-1"})["series"].channels == ("x °C",)
+
+
 def test_named_text_column_is_words(table):
     found = table("t,x,note\n0,1,a\n1,2,\n", columns=["x", "note"])
     assert found["note"].kind == "words"
@@ -78,6 +140,25 @@ def test_parquet_is_the_same(tmp_path, table):
     got = open_streams(tmp_path / "b.parquet")["series"]
     assert (got.clock, got.channels) == (want.clock, want.channels)
     assert np.array_equal(got.read(), want.read(), equal_nan=True)
+
+
+def test_parquet_columns_have_types_so_text_of_digits_is_text(tmp_path, caplog):
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    columns = {
+        "t": pa.array([0, 250], pa.duration("ms")), "x": [1.5, 2], "code": ["001", "002"], "deep": [[1.0], [2.0]],
+        "kind": pa.array(["a", "b"]).dictionary_encode(), "raw": [b"1", b"2"],
+    }  # fmt: skip
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    stream = open_streams(tmp_path / "a.parquet")["series"]
+    assert (stream.channels, stream.clock) == (("x",), Ticks([0, 0.25]))
+    assert "read them): code, deep, kind, raw" in caplog.text
+    named = open_streams(tmp_path / "a.parquet", options={"columns": ["x", "code", "kind"]})
+    assert [named[k].read().tolist() for k in ("code", "kind")] == [["001", "002"], ["a", "b"]]
+    for name, kind in (("deep", "list"), ("raw", "binary")):
+        with pytest.raises(DataError, match=f"column '{name}' holds {kind}.*expected numbers or text"):
+            open_streams(tmp_path / "a.parquet", options={"columns": [name]})
 
 
 @pytest.mark.parametrize(
@@ -138,7 +219,7 @@ def test_sort_and_drop_are_what_they_say(tmp_path_factory, times):
 
 
 def test_options_are_checked():
-    for options in ({"kind": "film"}, {"unit": "h"}, {"on_disorder": "fix"}, {"time": "t", "rate": 1}):
+    for options in ({"kind": "film"}, {"unit": "h"}, {"on_disorder": "fix"}, {"decimal": ";"}, {"time": "t", "rate": 1}):
         with pytest.raises(ConfigError, match="table"):
             Table(**options)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 from plait.errors import DataError
 from plait.parts import suggest
 from plait.streams.clock import Ticks
-from plait.streams.readers._words import read_bytes
+from plait.streams.readers._csv import read_csv, refuse_mixed
+from plait.streams.readers._told import tell
 
-__all__ = ["DISORDER", "find_time", "load", "numbers", "ordered", "seconds"]
+__all__ = ["DISORDER", "find_time", "load", "numbers", "ordered", "seconds", "texts"]
 
 _TIMES = (
     *("time", "timestamp", "t", "seconds", "sec", "secs", "datetime", "date"),
@@ -30,8 +30,8 @@ _SCALE = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NAMED_UNIT = re.compile(r"[_ .(\[](s|sec|secs|seconds|ms|us|ns)[)\]]?$")
 
 
-def load(path: Path, header: bool) -> Any:
-    """The file as a `pyarrow.Table` with stripped column names.
+def load(path: Path, header: bool, decimal: str = "auto", encoding: str = "utf-8") -> Any:
+    """The file as a `pyarrow.Table` with stripped column names; nameless columns are left out, and told.
 
     Raises:
         DataError: it is not there, empty, not a table, or two columns have one name.
@@ -39,62 +39,38 @@ def load(path: Path, header: bool) -> Any:
     import pyarrow as pa
 
     try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            import pyarrow.parquet
-
-            with open(path, "rb") as file:
-                table = pyarrow.parquet.read_table(file, use_threads=False)
-            table.validate(full=True)  # texts that are no UTF-8
+        if _is_parquet(path):
+            table = _parquet(path)
         else:
-            table = _csv(path, header)
+            table = read_csv(path, header, decimal, encoding)
         names = [str(n).strip() for n in table.column_names]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path}: cannot be read as a table ({error}). Correct the row, or save the table anew."
         ) from error
+    named = [i for i, n in enumerate(names) if n]
+    if len(named) < len(names):
+        tell(path, f"{len(names) - len(named)} columns without a name are left out; name them in the header", once=True)
+    names = [names[i] for i in named]
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice:
         raise DataError(
             f"{path}: several columns are named {twice[0]!r}. Expected a name of its own for each; rename them."
         )
-    return table.rename_columns(names)
+    return table.select(named).rename_columns(names)
 
 
-def _csv(path: Path, header: bool) -> Any:
-    import pyarrow as pa
-    import pyarrow.csv
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in (".parquet", ".pq")
 
-    data = read_bytes(path)
-    if not data.strip():
-        raise DataError(f"{path}: is empty. Expected a header and a row an observation; get the file anew.")
-    first, _, rest = data.partition(b"\n")
-    tab, semicolon = (
-        path.suffix.lower() == ".tsv" or (b"\t" in first and b"," not in first),
-        b";" in first and b"," not in first,
-    )
-    delimiter = "\t" if tab else ";" if semicolon else ","
-    comma = semicolon and b"," in rest.partition(b"\n")[0]  # 0,5;1,5 as much of Europe writes
-    names = None if header else [f"c{i}" for i in range(first.count(delimiter.encode()) + 1)]
-    table = pyarrow.csv.read_csv(
-        pa.BufferReader(data),
-        read_options=pyarrow.csv.ReadOptions(use_threads=False, column_names=names),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
-        convert_options=pyarrow.csv.ConvertOptions(decimal_point="," if comma else "."),
-    )
-    if header and table.num_columns and all(_is_number(n) for n in table.column_names):
-        raise DataError(
-            f"{path}:1: the first line holds numbers ({', '.join(table.column_names)[:60]}); expected names of "
-            "columns. Add a line of names, or set header: false."
-        )
+
+def _parquet(path: Path) -> Any:
+    import pyarrow.parquet
+
+    with open(path, "rb") as file:
+        table = pyarrow.parquet.read_table(file, use_threads=False)
+    table.validate(full=True)  # texts that are no UTF-8
     return table
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def find_time(names: Sequence[str], wanted: str | None, path: Path, needed: bool) -> str | None:
@@ -118,7 +94,7 @@ def numbers(path: Path, table: Any, name: str) -> NDArray[np.float64] | None:
     """A column as [n] float64, NaN where empty; None where it is text.
 
     Raises:
-        DataError: it holds numbers, but not in every cell.
+        DataError: it holds numbers, but not in every cell, or with two decimal signs.
     """
     import pyarrow as pa
 
@@ -130,7 +106,8 @@ def numbers(path: Path, table: Any, name: str) -> NDArray[np.float64] | None:
     elif pa.types.is_decimal(kind):
         column = column.cast(pa.float64())
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        _refuse_mixed(path, name, column.to_pylist())
+        if not _is_parquet(path):  # whose columns have types: text of digits is text
+            refuse_mixed(path, name, column.to_pylist())
         return None
     elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return None
@@ -138,15 +115,20 @@ def numbers(path: Path, table: Any, name: str) -> NDArray[np.float64] | None:
     return np.asarray(values, np.float64)
 
 
-def _refuse_mixed(path: Path, name: str, cells: list[str | None]) -> None:
-    bad = [i for i, c in enumerate(cells) if c is not None and not _is_number(c)]
-    good = sum(c is not None for c in cells) - len(bad)
-    if good > len(bad):
-        i = bad[0] if bad else 0
+def texts(path: Path, table: Any, name: str) -> NDArray[np.object_]:
+    """A column as [n] texts, empty where a cell is.
+
+    Raises:
+        DataError: its cells are lists, structures or bytes.
+    """
+    import pyarrow as pa
+
+    kind = table[name].type
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         raise DataError(
-            f"{path}:{i + 2} column {name!r}: {cells[i]!r} is not a number ({len(bad)} such cells among {len(cells)}). "
-            "Correct it, or leave the cell empty where nothing was observed."
+            f"{path}: column {name!r} holds {kind}; expected numbers or text. Write a column for each number in it."
         )
+    return np.array(["" if v is None else str(v) for v in table[name].to_pylist()], object)
 
 
 def seconds(path: Path, table: Any, name: str, unit: str) -> NDArray[np.float64]:
@@ -170,6 +152,8 @@ def seconds(path: Path, table: Any, name: str, unit: str) -> NDArray[np.float64]
         return _scaled(_integers(column.cast(pa.timestamp("ms"))), 10**3)
     if pa.types.is_time(kind):
         return _scaled(_integers(column.cast(pa.time64("ns"))), 10**9)
+    if pa.types.is_duration(kind):
+        return _scaled(_integers(column.cast(pa.duration("ns"))), 10**9)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _parsed(path, name, column.to_pylist())
     values = numbers(path, table, name)
@@ -245,10 +229,8 @@ def ordered(
         else:
             before = np.concatenate([[-np.inf], np.maximum.accumulate(times)[:-1]])
             keep = np.flatnonzero(times > before)
-        logging.getLogger("plait").warning(
-            "%s: %d times repeat and %d go backwards; on_disorder=%s kept %d of %d %ss",
-            path, len(again), len(back), on_disorder, len(keep), len(times), what,
-        )  # fmt: skip
+        kept = f"on_disorder={on_disorder} kept {len(keep)} of {len(times)} {what}s"
+        tell(path, f"{len(again)} times repeat and {len(back)} go backwards; {kept}")
     try:
         return Ticks(times[keep]), keep
     except DataError as error:

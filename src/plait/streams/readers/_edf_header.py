@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import DataError, raise_all
+from plait.streams.readers._told import tell
 
 __all__ = ["Header", "Signal", "read_header"]
 
@@ -167,7 +167,7 @@ class _Parser:
             )
         if there > told >= 0 or self._size != length + there * record:
             spare = self._size - length - max(told, 0) * record if told >= 0 else self._size - length - there * record
-            logging.getLogger("plait").warning("%s: %d bytes behind the last record are left out", self._path, spare)
+            tell(self._path, f"{spare} bytes behind the last record are left out")
         return there if told < 0 else told
 
     def _begun(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import struct
 import zlib
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from plait.parts import suggest
 from plait.streams.clock import Spans
 from plait.streams.readers import Reader
 from plait.streams.readers._hdf5 import Dataset, File, opened
+from plait.streams.readers._told import tell
 from plait.streams.readers._words import refuse_infinite
 from plait.streams.stream import Stream
 
@@ -92,7 +92,7 @@ class Csd(Reader):
         order = np.argsort(times[:, 0], kind="stable")
         moved = int((order != np.arange(n)).sum())
         if moved:
-            logging.getLogger("plait").warning("%s: %d intervals out of order were sorted", where, moved)
+            tell(where, f"{moved} intervals out of order were sorted")
         try:
             clock = Spans(*times[order].T)
         except DataError as error:
@@ -167,7 +167,7 @@ class _Features:
     def _without_infinite(self, values: NDArray[Any]) -> NDArray[Any]:
         bad = np.isinf(values) if values.dtype.kind == "f" else np.zeros(1, bool)
         if bad.any():
-            logging.getLogger("plait").warning("%s: %d infinite values are read as NaN", self.where, bad.sum())
+            tell(self.where, f"{bad.sum()} infinite values are read as NaN")
             values = np.where(bad, np.array(np.nan, values.dtype), values)
         return values
 

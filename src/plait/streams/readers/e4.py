@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from plait.errors import DataError, raise_all
 from plait.streams.clock import Grid, Ticks
 from plait.streams.readers import Reader
 from plait.streams.readers._session import File, session_files
+from plait.streams.readers._told import tell
 from plait.streams.readers._words import Later, refuse_infinite, words
 from plait.streams.stream import ArraySource, Stream
 
@@ -96,7 +96,7 @@ def _sensor(path: File, sensor: str) -> Stream | None:
         raise DataError(f"{path}:2: got a rate of {hz} Hz; expected above 0. Export the session anew.")
     n = body.count("\n") + 1 if body else 0
     if not n:
-        logging.getLogger("plait").warning("%s: has no observations and is left out", path)
+        tell(path, f"{sensor} has no observations and is left out")
         return None
     source = Later(partial(_rows, path, width, _SCALE.get(sensor, 1.0)), n, (width,), str(path))
     return Stream(Grid(begin, hz, n), source, "series", _AXES.get(sensor, (sensor.lower(),)), str(path))

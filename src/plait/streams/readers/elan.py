@@ -12,6 +12,7 @@ from plait.errors import DataError, raise_all
 from plait.parts import suggest
 from plait.streams.readers import Reader
 from plait.streams.readers._elan_times import UNITS, Note, Span, notes_of, slots_of, spans_of
+from plait.streams.readers._told import tell
 from plait.streams.readers._words import words
 from plait.streams.readers._xml import tree
 from plait.streams.stream import Stream
@@ -85,7 +86,5 @@ def _tell_origins(path: Path, root: Element) -> None:
     for media in root.iter("MEDIA_DESCRIPTOR"):
         origin = media.get("TIME_ORIGIN", "0").strip()
         if origin not in ("0", ""):
-            logging.getLogger("plait").warning(
-                "%s: second 0 of the annotations is at %s ms of %s. If that is a stream too, give one an offset",
-                path, origin, media.get("MEDIA_URL", "its media"),
-            )  # fmt: skip
+            place = f"{origin} ms of {media.get('MEDIA_URL', 'its media')}"
+            tell(path, f"second 0 of the annotations is at {place}. If that is a stream too, give one an offset")

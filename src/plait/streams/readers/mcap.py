@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from plait.streams.clock import Ticks
 from plait.streams.readers import Reader
 from plait.streams.readers._mcap_file import Channel, Index, Messages, Schema, index
 from plait.streams.readers._messages import Decoder, chosen, decoder_for, numbers_of, picture_of, stamp_of, texts_of
+from plait.streams.readers._told import tell
 from plait.streams.readers._words import refuse_infinite
 from plait.streams.stream import Stream
 
@@ -75,7 +75,7 @@ class Mcap(Reader):
                 except ValueError as error:
                     left.append(f"{channel.topic} ({error})")
         if left and streams and self.topics is None:
-            logging.getLogger("plait").warning("%s: topics left out: %s", path, "; ".join(left))
+            tell(path, f"topics left out: {'; '.join(left)}")
         elif left:
             raise DataError([f"{path}: topic {text} cannot be read. Leave it out with topics: [...]." for text in left])
         if not streams:
@@ -118,7 +118,7 @@ class Mcap(Reader):
         order = np.argsort(times, kind="stable")
         moved = int((order != np.arange(len(order))).sum())
         if moved:
-            logging.getLogger("plait").warning("%s: %d messages were sorted by their %s time", where, moved, self.time)
+            tell(where, f"{moved} messages were sorted by their {self.time} time")
         try:
             return order if moved else None, Ticks(times[order])
         except DataError as error:
@@ -206,10 +206,8 @@ class _Topic:
         more = chosen(found, self.fields)
         if more and not self._told:
             self._told = True
-            logging.getLogger("plait").warning(
-                "%s: message %d holds %d numbers that the first one lacks (%s ...); they are left out, here and later",
-                self.where, i, len(more), more[0],
-            )  # fmt: skip
+            lacks = f"message {i} holds {len(more)} numbers that the first one lacks ({more[0]} ...)"
+            tell(self.where, f"{lacks}; they are left out, here and later")
         return values
 
     def _text(self, message: dict[str, Any], i: int) -> str:

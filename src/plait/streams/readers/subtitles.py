@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-import logging
 import re
 from pathlib import Path
 from typing import ClassVar
 
 from plait.errors import DataError, raise_all
 from plait.streams.readers import Reader
+from plait.streams.readers._told import tell
 from plait.streams.readers._webvtt import cues_of
 from plait.streams.readers._words import read_text, words
 from plait.streams.stream import Stream
@@ -50,7 +50,7 @@ class Subtitles(Reader):
         ordered = sorted(rows, key=lambda r: r[:2])
         moved = sum(a is not b for a, b in zip(rows, ordered))
         if moved:
-            logging.getLogger("plait").warning("%s: %d subtitles out of order were sorted", path, moved)
+            tell(path, f"{moved} subtitles out of order were sorted")
         return {"words": words(path, ordered)}
 
 
@@ -59,7 +59,7 @@ def _webvtt(path: Path, text: str) -> Rows:
     problems = [f"{path}{problem}." for problem in found.problems]
     raise_all(DataError, problems + ([] if problems else _problems(path, found.rows)))
     for told in found.told:
-        logging.getLogger("plait").warning("%s: %s", path, told)
+        tell(path, told)
     return found.rows
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +12,9 @@ from plait.errors import ConfigError, DataError, raise_all
 from plait.parts import suggest
 from plait.streams.clock import Clock, Grid, Spans
 from plait.streams.readers import Reader
-from plait.streams.readers._columns import DISORDER, find_time, load, numbers, ordered, seconds
+from plait.streams.readers._columns import DISORDER, find_time, load, numbers, ordered, seconds, texts
+from plait.streams.readers._csv import DECIMALS
+from plait.streams.readers._told import tell
 from plait.streams.readers._words import refuse_infinite
 from plait.streams.stream import KINDS, ArraySource, Stream
 
@@ -28,6 +29,7 @@ class Table(Reader):
     The clock is a column of times, or a ``rate``. Times are seconds, or counted in ``unit``; Unix times and
     ISO 8601 (without a zone: UTC) give Unix seconds. Without ``unit`` the name of the column says it (``t_ms``), or
     the magnitude (Unix times in ms, us or ns are told apart so; small numbers are seconds). Empty cells are NaN.
+    Columns of text that are not named, and columns without a name, are left out with a warning.
     The table is parsed whole when opened, since its clock stands between its values.
 
     Args:
@@ -39,11 +41,13 @@ class Table(Reader):
         on_disorder: what to do with times that repeat or go backwards: ``error``, ``sort`` (stably; repeated ones
             stay), ``drop`` (keep the first, and what moves on). How many is logged.
         header: whether the first line names the columns; without it they are ``c0``, ``c1`` ...
+        decimal: the sign before fractions in text files, ``.`` or ``,``; without it what all numbers of the file have.
+        encoding: of text files without a byte order mark.
 
     Raises:
         ConfigError: an unknown kind, unit or way, or both a time and a rate.
-        DataError: no rows, no times, a cell that is no number, infinite values, times that repeat or go backwards;
-            with row and column.
+        DataError: no rows, no times, a cell that is no number, numbers with two decimal signs, infinite values, times
+            that repeat or go backwards; with row and column.
 
     >>> Table(rate=50).suffixes
     ('.csv', '.tsv', '.parquet', '.pq')
@@ -61,11 +65,14 @@ class Table(Reader):
         unit: str = "auto",
         on_disorder: str = "error",
         header: bool = True,
+        decimal: str = "auto",
+        encoding: str = "utf-8",
     ) -> None:
         for name, value, known in (
             ("kind", kind, KINDS),
             ("unit", unit, _UNITS),
             ("on_disorder", on_disorder, DISORDER),
+            ("decimal", decimal, DECIMALS),
         ):
             if value not in known:
                 raise ConfigError(f"table.{name}: {value!r} is unknown. {suggest(value, known)}")
@@ -73,20 +80,21 @@ class Table(Reader):
             raise ConfigError("table: got both a time column and a rate; expected one of them.")
         self.time, self.rate, self.columns, self.kind = time, rate, columns, kind
         self.unit, self.on_disorder, self.header = unit, on_disorder, header
+        self.decimal, self.encoding = decimal, encoding
 
     def open(self, path: Path) -> dict[str, Stream]:
-        table = load(path, self.header)
+        table = load(path, self.header, self.decimal, self.encoding)
         if not table.num_rows:
             raise DataError(f"{path}: has no rows of values. Expected a header and a row an observation; get it anew.")
         name = find_time(table.column_names, self.time, path, needed=self.rate is None)
-        channels, texts = self._columns(path, table, name)
+        channels, words = self._columns(path, table, name)
         if self.rate is not None:
             clock: Clock = Grid(0, self.rate, table.num_rows)
             keep = np.arange(table.num_rows)
         else:
             clock, keep = ordered(path, seconds(path, table, name or "", self.unit), self.on_disorder)
         return self._streams(
-            path, clock, {k: v[keep] for k, v in channels.items()}, {k: v[keep] for k, v in texts.items()}
+            path, clock, {k: v[keep] for k, v in channels.items()}, {k: v[keep] for k, v in words.items()}
         )
 
     def _columns(
@@ -96,7 +104,7 @@ class Table(Reader):
         raise_all(DataError, [f"{path}: has no column {c!r}. {suggest(c, table.column_names)}" for c in unknown])
         chosen = self.columns or [c for c in table.column_names if c != time]
         channels: dict[str, NDArray[Any]] = {}
-        texts: dict[str, NDArray[Any]] = {}
+        words: dict[str, NDArray[Any]] = {}
         problems: list[str] = []
         left: list[str] = []
         for name in chosen:
@@ -105,28 +113,27 @@ class Table(Reader):
                 if values is not None:
                     channels[name] = refuse_infinite(values, f"{path} column {name!r}")
                 elif self.columns:
-                    texts[name] = np.array(["" if v is None else str(v) for v in table[name].to_pylist()], object)
+                    words[name] = texts(path, table, name)
                 else:
                     left.append(name)
             except DataError as error:
                 problems += error.problems
         raise_all(DataError, problems)
         if left:
-            logging.getLogger("plait").info(
-                "%s: text columns left out (name them to read them): %s", path, ", ".join(left)
-            )
-        if not channels and not texts:
+            way = "name those of text with columns to read them"
+            tell(path, f"columns without numbers are left out ({way}): {', '.join(left)}", once=True)
+        if not channels and not words:
             raise DataError(f"{path}: has no numeric column beside its time. It has: {', '.join(table.column_names)}.")
-        return channels, texts
+        return channels, words
 
     def _streams(
-        self, path: Path, clock: Clock, channels: dict[str, NDArray[Any]], texts: dict[str, NDArray[Any]]
+        self, path: Path, clock: Clock, channels: dict[str, NDArray[Any]], words: dict[str, NDArray[Any]]
     ) -> dict[str, Stream]:
         found = {}
         if channels:
             values = np.stack(list(channels.values()), 1)
             found["series"] = Stream(clock, ArraySource(values), self.kind, tuple(channels), str(path))
-        for name, column in texts.items():
+        for name, column in words.items():
             span = Spans(clock.times, clock.times)
             found[name] = Stream(span, ArraySource(column), "words", (), f"{path}:{name}")
         return found

@@ -1,0 +1,50 @@
+"""What readers drop, put in order or take another way: told to the user, and to whoever opens many files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+__all__ = ["hearing", "tell"]
+
+_heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
+_said: set[str] = set()
+
+
+def tell(where: Path | str, what: str, *, once: bool = False) -> None:
+    """Warn of what is not as it stands in a file.
+
+    Args:
+        where: the file, and the place in it.
+        what: is wrong, without the place.
+        once: whether a thousand files of one kind give one warning; `hearing` is told of each.
+    """
+    heard = _heard.get()
+    if heard is not None:
+        heard.append(what)
+    if once and what in _said:
+        return
+    if once:
+        _said.add(what)
+    again = " (and in files like it, which are not told)" if once else ""
+    logging.getLogger("plait").warning("%s: %s%s", where, what, again)
+
+
+@contextmanager
+def hearing() -> Iterator[list[str]]:
+    """What `tell` is told meanwhile.
+
+    >>> with hearing() as heard:
+    ...     tell("a.csv", "2 rows are left out")
+    >>> heard
+    ['2 rows are left out']
+    """
+    heard: list[str] = []
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
