@@ -14,6 +14,7 @@ from plait.streams.clock import Grid, Ticks
 from plait.streams.corpus import Corpus, CorpusWriter
 from plait.streams.readers import open_streams
 from plait.streams.readers._mat import list_mat
+from plait.streams.readers._mat73 import is_mat73, list_mat73
 from plait.streams.readers.array import Array
 from plait.streams.stream import Stream
 
@@ -88,7 +89,7 @@ def _infinite(path):
             r"a\.npz:x: is an array of objects",
         ),
         ("a.npy", _infinite, {}, r"a\.npy: 1 observations hold infinite values, first number 2\."),
-        ("a.mat", lambda p: p.write_bytes(b"MATLAB 7.3 MAT-file, Platform" + bytes(600)), {}, r"7\.3 \(HDF5\).*-v7"),
+        ("a.mat", lambda p: p.write_bytes(b"MATLAB 7.3 MAT-file, Platform" + bytes(600)), {}, r"a\.mat: .*7\.3 .*-v7"),
         ("a.mat", lambda p: p.write_bytes(b"MATLAB 5.0" + bytes(40)), {}, r"cannot be read as a MATLAB file"),
         ("a.npz", lambda p: p.write_bytes(b"PK\3\4"), {}, r"cannot be read as an archive"),
         ("a.npy", lambda p: np.save(p, np.zeros(3)), {"variable": "x"}, r"has no array 'x'\. There is: values\."),
@@ -127,17 +128,19 @@ def test_real_skeletons(real_data):
 
 
 def test_mat_files_of_every_version_are_those_of_scipy():
-    """Files that scipy brings for its own tests: versions 4 to 7, both byte orders, packed and not."""
+    """Files that scipy brings for its own tests: versions 4 to 7.3, both byte orders, packed and not."""
+    h5py = pytest.importorskip("h5py")
     files = sorted((Path(scipy.io.__file__).parent / "matlab/tests/data").glob("test*.mat"))
     if not files:
         pytest.skip("scipy is installed without its test data")
     compared = 0
     for path in files:
-        try:
-            want = scipy.io.loadmat(path)
-        except NotImplementedError:  # version 7.3
-            continue
-        for found in list_mat(path):
+        if is_mat73(path):
+            with h5py.File(path) as file:
+                want, arrays = {name: array[()].T for name, array in file.items()}, list_mat73(path)
+        else:
+            want, arrays = scipy.io.loadmat(path), list_mat(path)
+        for found in arrays:
             if found.kind != "O":
                 values, other = found.load(), want[found.name]
                 if found.kind == "U":
@@ -176,3 +179,69 @@ def test_a_mat_file_that_claims_more_than_it_holds(tmp_path):
     path.write_bytes(data.replace(struct.pack("<2i", 1, 6), struct.pack("<2i", 2**30, 2**30)))
     with pytest.raises(DataError, match="an array has the sizes"):
         list_mat(path)
+
+
+def _mat73(path, **arrays):
+    """A file as MATLAB 7.3 writes it: a head of 512 bytes, axes in reverse, and the class of each array beside it."""
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, (kind, values, more) in arrays.items():
+            made = file.create_dataset(name, data=values, **more.pop("how", {}))
+            made.attrs["MATLAB_class"] = np.bytes_(kind)
+            for key, value in more.items():
+                made.attrs[key] = value
+        cell = file.create_dataset("cell", (1, 1), h5py.ref_dtype)
+        cell.attrs["MATLAB_class"] = np.bytes_("cell")
+        file.create_group("s/x").parent.attrs["MATLAB_class"] = np.bytes_("struct")
+        cell[0, 0] = file.create_group("#refs#").create_dataset("a", data=[[1.0]]).ref
+    data = path.read_bytes()
+    path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM" + data[128:])
+    return path
+
+
+def test_matlab_73(tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    x, codes = rng.standard_normal((500, 6)), np.frombuffer("naïve 😀 ".encode("utf-16-le"), "<u2")
+    z = np.zeros((2, 2), [("real", "f8"), ("imag", "f8")])
+    path = _mat73(
+        tmp_path / "a.mat",
+        x=("double", x.T, {"how": {"compression": "gzip", "chunks": (3, 100), "shuffle": True}}),
+        n=("int16", np.arange(24, dtype="i2").reshape(4, 3, 2), {}),
+        on=("logical", np.array([[1, 0, 1]], "u1"), {"MATLAB_int_decode": np.int32(1)}),
+        said=("char", codes[:, None], {"MATLAB_int_decode": np.int32(2)}),
+        none=("double", np.array([0, 3], "u8"), {"MATLAB_empty": np.uint8(1)}),
+        table=("table", np.array([[1, 2]], "u4"), {"MATLAB_object_decode": np.int32(3)}),
+        z=("double", z, {}),
+    )
+    found = Array().open(path)
+    assert {name: s.shape for name, s in found.items()} == {"x": (500, 6), "n": (2, 3, 4), "on": (3, 1), "none": (0, 3)}
+    assert np.array_equal(found["x"].read(), x)
+    assert np.array_equal(found["n"].read(), np.arange(24).reshape(4, 3, 2).T)
+    assert found["on"].read().tolist() == [[1], [0], [1]]
+    assert Array(variable="said").open(path)["said"].read().tolist() == ["naïve 😀"]
+    told = caplog.text.replace("(values are neither numbers nor texts (class 6))", "")
+    assert "left out: cell (cell), s (struct), said, table (table), z" in told
+    for name in ("cell", "s", "z"):
+        with pytest.raises(DataError, match=f"a.mat:{name}: is an array of objects or complex numbers"):
+            Array(variable=name).open(path)
+
+
+def test_a_broken_matlab_73_file_says_so(tmp_path):
+    path = _mat73(tmp_path / "a.mat", x=("double", np.arange(4000.0)[:, None], {}))
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(DataError, match=r"a\.mat:x: cannot be read as a MATLAB 7\.3 file \(.*behind its end.*-v7"):
+        Array().open(path)["x"].read()
+    path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM")
+    with pytest.raises(DataError, match=r"a\.mat: cannot be read as a MATLAB 7\.3 file \(it does not begin as an HDF5"):
+        Array().open(path)
+
+
+def test_what_functions_close_over_is_no_stream(tmp_path, caplog):
+    """MATLAB keeps it in an array without a name."""
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"x": np.arange(6.0), "wsp": np.zeros(9, np.uint8), "cells": np.array([1, "a"], object)})
+    data = path.read_bytes()
+    assert (name := struct.pack("<2H4s", 1, 3, b"wsp")) in data
+    path.write_bytes(data.replace(name, struct.pack("<2I", 1, 0)))
+    assert list(open_streams(path)) == ["x"]
+    assert "left out: cells (cell) (" in caplog.text

@@ -1,9 +1,9 @@
-"""HDF5 without the library: groups and plain datasets, of files as h5py writes them by default.
+"""HDF5 without the library: groups, plain datasets and attributes, as h5py by default and MATLAB 7.3 write them.
 
-The library loops for ever on some broken files, and no caller can stop it. Read are: superblocks 0 to 3, groups that
-hold their links in a symbol table or in their header, numbers and texts (of fixed and of any length), stored in one
-piece or in chunks, as they are or through deflate, shuffle and Fletcher32. All else is a `ValueError` that says what.
-Links to other files are never followed.
+The library loops for ever on some broken files, and no caller can stop it. Read are: superblocks 0 to 3, also behind
+a head of the user's; groups that hold their links in a symbol table or in their header; numbers and texts (of fixed and
+of any length), stored in one piece or in chunks, as they are or through deflate, shuffle and Fletcher32. All else is a
+`ValueError` that says what. Links to other files are never followed.
 
 Source: The HDF Group, "HDF5 File Format Specification Version 3.0".
 """
@@ -21,12 +21,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.streams.readers._hdf5_data import Filters, Layout, Type, decode, filters_of, layout_of, type_of
+from plait.streams.readers._hdf5_data import (
+    Filters,
+    Layout,
+    Type,
+    attribute_of,
+    decode,
+    filters_of,
+    layout_of,
+    shape_of,
+    type_of,
+)
 
 __all__ = ["Dataset", "File", "opened"]
 
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _NOWHERE = 2**64 - 1
-_SPACE, _LINKS, _TYPE, _LINK, _EXTERNAL, _LAYOUT, _FILTERS, _ON, _TABLE = 1, 2, 3, 6, 7, 8, 11, 16, 17
+_SPACE, _LINKS, _TYPE, _LINK, _EXTERNAL, _LAYOUT, _FILTERS = 1, 2, 3, 6, 7, 8, 11
+_ATTRIBUTE, _ON, _TABLE, _ATTRIBUTES = 12, 16, 17, 21
 _MOST_MESSAGES = 20_000
 _DENSEST = 1100
 _DEEPEST = 16
@@ -63,16 +75,16 @@ class File:
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
         self._heaps: dict[int, dict[int, tuple[int, int]]] = {}
-        if data[:8] != b"\x89HDF\r\n\x1a\n":
-            raise ValueError("it does not begin as an HDF5 file")
-        version = data[8]
-        offsets, lengths = (data[13], data[14]) if version < 2 else (data[9], data[10])
+        self._begin = _beginning(data)
+        head = self.take(0, 16)
+        version = head[8]
+        offsets, lengths = (head[13], head[14]) if version < 2 else (head[9], head[10])
         if version > 3 or (offsets, lengths) != (8, 8):
             raise ValueError(f"its superblock is of version {version} with {offsets}-byte addresses, which is not read")
         at = {0: 24, 1: 28}.get(version, 12)
         (base,) = self._unpack("<Q", at)
-        if base:
-            raise ValueError("it begins behind another file's head, which is not read")
+        if base != self._begin:
+            raise ValueError("its addresses count from elsewhere than its beginning, which is not read")
         self.root = int(self._unpack("<Q", at + 40 if version < 2 else at + 24)[0])
 
     @property
@@ -82,9 +94,10 @@ class File:
 
     def take(self, at: int, size: int) -> bytes:
         """Bytes of the file, all of them."""
-        if at < 0 or size < 0 or at + size > len(self._data):
+        begin = self._begin + at
+        if at < 0 or size < 0 or begin + size > len(self._data):
             raise ValueError(f"something is said to stand at byte {at}, behind its end")
-        return self._data[at : at + size]
+        return self._data[begin : begin + size]
 
     def _unpack(self, form: str, at: int) -> tuple[Any, ...]:
         return struct.unpack(form, self.take(at, struct.calcsize(form)))
@@ -99,7 +112,7 @@ class File:
             elif kind == _LINK:
                 found |= _link(self.take(at, size))
             elif kind == _LINKS:
-                skip = 8 if self._data[at + 1] & 1 else 0
+                skip = 8 if self.take(at, 2)[1] & 1 else 0
                 if self._unpack("<Q", at + 2 + skip)[0] != _NOWHERE:
                     raise ValueError(
                         "a group is stored in the dense way, which is not read; write it with h5py's defaults"
@@ -115,9 +128,19 @@ class File:
             return None
         if _EXTERNAL in found or _SPACE not in found or _TYPE not in found:
             raise ValueError("an array has no values, shape or type of its own")
-        shape, type = _shape(found[_SPACE]), type_of(found[_TYPE])
+        shape, type = shape_of(found[_SPACE]), type_of(found[_TYPE])
         layout = layout_of(found[_LAYOUT], shape, type.size)
         return Dataset(shape, type, layout, filters_of(found.get(_FILTERS, b"")))
+
+    def attributes(self, address: int) -> dict[str, bytes | int | float]:
+        """Attributes of an object that are one text or one number, or several numbers of which the first is given."""
+        found: dict[str, bytes | int | float] = {}
+        for kind, at, size in self._messages(address):
+            if kind == _ATTRIBUTE:
+                found |= attribute_of(self.take(at, size))
+            elif kind == _ATTRIBUTES and self._unpack("<Q", at + (4 if self.take(at, 2)[1] & 1 else 2))[0] != _NOWHERE:
+                raise ValueError("attributes are stored in the dense way, which is not read")
+        return found
 
     def read(self, dataset: Dataset, lo: int, hi: int) -> NDArray[Any]:
         """Rows lo..hi of a dataset; texts are bytes objects."""
@@ -286,9 +309,19 @@ class File:
         return out.tobytes()
 
 
+def _beginning(data: mmap.mmap) -> int:
+    """Where the file proper begins: at 0, or behind a head of 512, 1024 ... bytes."""
+    at = 0
+    while data[at : at + 8] != _SIGNATURE:
+        at = max(512, 2 * at)
+        if at >= len(data):
+            raise ValueError("it does not begin as an HDF5 file")
+    return at
+
+
 def _checked(kind: int, flags: int) -> int:
-    if flags & 2 and kind in (_SPACE, _TYPE, _LAYOUT, _FILTERS):
-        raise ValueError("an array shares its description with others, which is not read")
+    if flags & 2 and kind in (_SPACE, _TYPE, _LAYOUT, _FILTERS, _ATTRIBUTE):
+        raise ValueError("an array or attribute shares its description with others, which is not read")
     return kind
 
 
@@ -305,11 +338,3 @@ def _link(data: bytes) -> dict[str, int]:
     at += width
     (address,) = struct.unpack_from("<Q", data, at + length)
     return {data[at : at + length].decode("utf-8", "replace"): address}
-
-
-def _shape(data: bytes) -> tuple[int, ...]:
-    version, rank = struct.unpack_from("<BB", data)
-    if version not in (1, 2) or rank > 32:
-        raise ValueError(f"an array's shape is of version {version} with {rank} axes")
-    shape: tuple[int, ...] = struct.unpack_from(f"<{rank}Q", data, 8 if version == 1 else 4)
-    return shape

@@ -1,4 +1,4 @@
-"""Values in an HDF5 file: types, layouts and filters, as the messages of a dataset describe them.
+"""Values in an HDF5 file: types, shapes, layouts, filters and attributes, as the messages of an object describe them.
 
 Source: The HDF Group, "HDF5 File Format Specification Version 3.0", IV.A.2.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Filters", "Layout", "Type", "decode", "filters_of", "layout_of", "type_of"]
+__all__ = ["Filters", "Layout", "Type", "attribute_of", "decode", "filters_of", "layout_of", "shape_of", "type_of"]
 
 _LARGEST_CHUNK = 1 << 27
 _DEFLATE, _SHUFFLE, _FLETCHER = 1, 2, 3
@@ -58,9 +58,40 @@ def type_of(data: bytes) -> Type:
     raise ValueError(f"values are neither numbers nor texts (class {kind})")
 
 
+def shape_of(data: bytes) -> tuple[int, ...]:
+    """The sizes of a dataset or an attribute."""
+    version, rank = struct.unpack_from("<BB", data)
+    if version not in (1, 2) or rank > 32:
+        raise ValueError(f"an array's shape is of version {version} with {rank} axes")
+    shape: tuple[int, ...] = struct.unpack_from(f"<{rank}Q", data, 8 if version == 1 else 4)
+    return shape
+
+
+def attribute_of(data: bytes) -> dict[str, bytes | int | float]:
+    """Name and value of an attribute that is a text or a number (of several the first); of any other nothing."""
+    version, flags, *sizes = struct.unpack_from("<BBHHH", data)
+    if version not in (1, 2, 3) or (version > 1 and flags & 3):
+        raise ValueError(f"an attribute is of version {version} with flags {flags}, which is not read")
+    at, parts = 9 if version == 3 else 8, []
+    for size in sizes:
+        parts.append(data[at : at + size])
+        at += size + (-size % 8 if version == 1 else 0)
+    name = parts[0].rstrip(b"\0").decode("utf-8", "replace")
+    try:
+        type = type_of(parts[1])
+    except ValueError:
+        return {}
+    if type.letter == "V" or 0 in shape_of(parts[2]):
+        return {}
+    value = data[at : at + type.size]
+    return {name: value.rstrip(b"\0") if type.letter == "S" else np.frombuffer(value, type.dtype)[0].item()}
+
+
 def layout_of(data: bytes, shape: tuple[int, ...], size: int) -> Layout:
     """Where a dataset's values are."""
     version, kind = data[0], data[1]
+    if version in (1, 2):
+        return _old_layout(data, shape, size)
     if version not in (3, 4):
         raise ValueError(f"a layout is of version {version}, which is not read")
     if kind == 0:
@@ -71,7 +102,25 @@ def layout_of(data: bytes, shape: tuple[int, ...], size: int) -> Layout:
     if kind != 2 or version == 4:
         raise ValueError("values are stored in a way that is not read; write the file with h5py's defaults")
     rank, address = data[2], struct.unpack_from("<Q", data, 3)[0]
-    chunk: tuple[int, ...] = struct.unpack_from(f"<{rank}I", data, 11)
+    return _chunked(address, struct.unpack_from(f"<{rank}I", data, 11), shape, size)
+
+
+def _old_layout(data: bytes, shape: tuple[int, ...], size: int) -> Layout:
+    """Of versions 1 and 2, which MATLAB wrote for long."""
+    rank, kind = data[1], data[2]
+    if kind > 2:
+        raise ValueError(f"values are stored in way {kind}, which is not read")
+    at = 16 if kind else 8
+    sizes: tuple[int, ...] = struct.unpack_from(f"<{rank}I", data, at)
+    if not kind:
+        length = struct.unpack_from("<I", data, at + 4 * rank)[0]
+        return Layout(inline=data[at + 4 * rank + 4 :][:length])
+    address = struct.unpack_from("<Q", data, 8)[0]
+    return Layout(address) if kind == 1 else _chunked(address, sizes, shape, size)
+
+
+def _chunked(address: int, chunk: tuple[int, ...], shape: tuple[int, ...], size: int) -> Layout:
+    rank = len(chunk)
     if rank != len(shape) + 1 or chunk[-1] != size or not 0 < math.prod(chunk) <= _LARGEST_CHUNK:
         raise ValueError(f"chunks of {chunk} do not fit an array of {shape}")
     return Layout(address, chunk=chunk[:-1])

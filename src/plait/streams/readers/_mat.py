@@ -31,7 +31,9 @@ _STORED = {
 """NumPy's types by the number of the storage type."""
 
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
-_CHAR, _MATRIX, _PACKED = 4, 14, 15
+_CHAR, _MATRIX, _PACKED, _OPAQUE = 4, 14, 15, 17
+_OTHERS = {1: "cell", 2: "structure", 3: "object", 5: "sparse", 16: "function", 17: "object"}
+"""What an array of another class is."""
 _V4 = ("f8", "f4", "i4", "i2", "u2", "u1")
 _HEAD = 4096
 """Bytes of a packed element that are unpacked to find its header: flags, sizes and name."""
@@ -52,6 +54,8 @@ class MatArray:
     kind: str
     at: int
     """Where its element begins in the file."""
+    why: str = ""
+    """Why it is not read."""
 
     def load(self) -> NDArray[Any]:
         """The values.
@@ -83,7 +87,7 @@ def list_mat(path: Path) -> list[MatArray]:
                 _order(data)
             while at < len(data):
                 array, at, _ = find(path, data, at, False)
-                if array is not None:
+                if array is not None and array.name:  # MATLAB keeps what functions close over in one without a name
                     found.append(array)
         except _BROKEN as error:
             raise _broken(path, str(error)) from error
@@ -170,15 +174,16 @@ def _matrix(path: Path, data: bytes, size: int, order: str, at: int, whole: bool
     (flags,) = struct.unpack_from(order + "I", data, place)
     kind, is_complex = flags & 0xFF, bool(flags & 0x800)
     if kind not in _CLASSES and kind != _CHAR:  # cells, structures, sparse ...; some have no sizes
-        name = _name(data, _tag(data, after, order)[3], order)[0] if kind < 6 else ""
-        return MatArray(path, name, (), "O", at), np.empty(0)
+        name = _name(data, after if kind == _OPAQUE else _tag(data, after, order)[3], order)[0]
+        return MatArray(path, name, (), "O", at, _OTHERS.get(kind, "")), np.empty(0)
     _, place, length, after = _tag(data, after, order)
     shape = struct.unpack_from(f"{order}{length // 4}i", data, place)
     if len(shape) < 2 or min(shape) < 0 or math.prod(shape) > max(size, 1):  # an element takes a byte at least
         raise ValueError(f"an array has the sizes {shape}")
     name, after = _name(data, after, order)
     letter = "U" if kind == _CHAR else "O" if is_complex else np.dtype(_CLASSES[kind]).kind
-    array = MatArray(path, name, shape[:-1] if letter == "U" else shape, letter, at)
+    why = "complex" if letter == "O" else ""
+    array = MatArray(path, name, shape[:-1] if letter == "U" else shape, letter, at, why)
     return array, _numbers(data, after, order, shape, kind) if whole and letter != "O" else np.empty(0)
 
 

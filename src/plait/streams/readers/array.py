@@ -1,4 +1,4 @@
-"""Arrays in files: NumPy (without pickle) and MATLAB."""
+"""Arrays in files: NumPy (without pickle) and MATLAB (versions 4 to 7.3)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from plait.parts import suggest
 from plait.streams.clock import Clock, Grid, Ticks
 from plait.streams.readers import Reader
 from plait.streams.readers._mat import list_mat
+from plait.streams.readers._mat73 import is_mat73, list_mat73
+from plait.streams.readers._told import tell
 from plait.streams.readers._words import Later
 from plait.streams.stream import KINDS, Stream
 
@@ -31,10 +33,15 @@ class _Variable:
     kind: str
     """NumPy's letter for the type."""
     load: Callable[[], NDArray[Any]]
+    why: str = ""
+    """Why it is not read."""
 
 
 class Array(Reader):
     """Streams of ``.npy`` (``values``, memory-mapped), ``.npz`` and ``.mat`` (by the variables' names).
+
+    Variables that are no arrays of real numbers (texts, cells, structures, tables, sparse and complex ones) are left out
+    with a warning; a text that is named is words.
 
     Without ``rate`` or ``times``, observation i stands at i seconds; a ``rate`` or ``duration`` in the
     manifest's entry then says what the clock really is.
@@ -49,7 +56,7 @@ class Array(Reader):
 
     Raises:
         ConfigError: both a rate and times, or an unknown kind.
-        DataError: not such a file, MATLAB 7.3, objects in it, no such variable or row, a clock of another length.
+        DataError: not such a file, objects in it, no such variable or row, a clock of another length.
 
     >>> sorted(Array(rate=50).suffixes)
     ['.mat', '.npy', '.npz']
@@ -82,9 +89,14 @@ class Array(Reader):
             chosen = {self.variable: found[self.variable]}
         else:
             chosen = {k: v for k, v in found.items() if v.kind in "biuf" and v.shape and k != self.times}
+            others = {k: v.why for k, v in found.items() if k not in chosen and k != self.times}
+            if others and chosen:
+                listed = ", ".join(f"{k} ({why})" if why else k for k, why in others.items())
+                tell(path, f"variables that are no arrays of real numbers are left out: {listed}", once=True)
         if not chosen:
             raise DataError(
-                f"{path}: has no numeric array. Expected one of numbers; it has: {', '.join(found) or 'none'}."
+                f"{path}: has no numeric array. Expected one of numbers; it has: "
+                f"{', '.join(f'{k} ({v.why})' if v.why else k for k, v in found.items()) or 'none'}."
             )
         return {name: self._stream(path, name, v, found) for name, v in chosen.items()}
 
@@ -92,7 +104,8 @@ class Array(Reader):
         where = str(path) if path.suffix == ".npy" else f"{path}:{name}"
         if variable.kind not in "biufU":
             raise DataError(
-                f"{where}: is an array of objects or complex numbers; expected real numbers or text. Save it so."
+                f"{where}: is an array of objects or complex numbers{f' ({variable.why})' if variable.why else ''}; "
+                "expected real numbers or text. Save it so."
             )
         n, *rest = self._shape(where, variable)
         kind = self.kind or _kind(variable.kind, n, rest)
@@ -206,11 +219,8 @@ def _member(path: Path, name: str) -> NDArray[Any]:
 
 
 def _mat(path: Path) -> dict[str, _Variable]:
-    with open(path, "rb") as file:
-        head = file.read(20)
-    if head.startswith((b"MATLAB 7.3", b"\x89HDF")):
-        raise DataError(
-            f"{path}: is a MATLAB 7.3 (HDF5) file, which is not read. In MATLAB: load it, then save(..., '-v7'); "
-            "in Python: read it with h5py and save it with np.save."
-        )
-    return {a.name: _Variable(a.shape, a.kind, a.load) for a in list_mat(path)}
+    try:
+        found = list_mat73(path) if is_mat73(path) else list_mat(path)
+    except OSError as error:
+        raise _broken(path, "a MATLAB file", error) from error
+    return {a.name: _Variable(a.shape, a.kind, a.load, a.why) for a in found}
