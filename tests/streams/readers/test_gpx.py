@@ -81,7 +81,11 @@ def test_tracks_and_disorder(tmp_path):
     ("points", "message"),
     [
         ([], r"a\.gpx: has no track with points"),
-        ([[[(1, 2, None, ""), (1, 2, 3, "")]]], r"a\.gpx:3: a point without a time \('none'\).*planned, not recorded"),
+        (
+            [[[(1, 2, None, ""), (1, 2, None, "")]]],
+            r"a\.gpx: none of its 2 points \(the first in line 3\).*planned, not recorded",
+        ),
+        ([[[(1, 2, None, "<time>noon</time>"), (1, 2, 3, "")]]], r"a\.gpx:3: the time of a point is 'noon'; expected ISO"),
         ([[[(91, 2, 1, "")]]], "lat is '91'; expected degrees within 90"),
         ([[[(1, "x", 1, "")]]], "lon is 'x'"),
     ],
@@ -89,6 +93,15 @@ def test_tracks_and_disorder(tmp_path):
 def test_bad_tracks_say_what_is_wrong(tmp_path, points, message):
     with pytest.raises(DataError, match=message):
         _open(tmp_path, _track(points))
+
+
+def test_points_without_a_time_are_left_out_and_counted(tmp_path, caplog):
+    points = [(1, 2, 0, ""), (1, 3, None, "<hr>80</hr>"), (1, 4, 1, "<hr>81</hr>"), (1, 5, None, "<time/>")]
+    found = _open(tmp_path, _track([[points]], '<wpt lat="1" lon="2"><name>gate</name></wpt>'))
+    assert found["position"].read()[:, 1].tolist() == [2, 4]
+    assert np.array_equal(found["hr"].read(), [[np.nan], [81]], equal_nan=True)
+    assert "2 of 4 points (the first in line 4) have no time and are left out" in caplog.text
+    assert "1 of 1 waypoints have no time and are left out" in caplog.text
 
 
 def test_what_is_not_there(tmp_path):

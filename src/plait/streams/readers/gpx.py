@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from array import array
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from plait.errors import ConfigError, DataError, raise_all
 from plait.parts import suggest
 from plait.streams.readers import Reader
 from plait.streams.readers._columns import DISORDER, ordered
+from plait.streams.readers._told import tell
 from plait.streams.readers._words import words
 from plait.streams.readers._xml import elements
 from plait.streams.stream import ArraySource, Stream
@@ -34,6 +34,7 @@ class Gpx(Reader):
     Each number that points carry beside it (``hr``, ``cad``, ``speed`` ..., also of extensions) becomes a stream of
     that name, NaN where a point lacks it. Waypoints with a time are words ``waypoints`` of length 0. Times are Unix
     seconds; a time without a zone is UTC. The segments of all tracks follow one another; a gap is a gap in the times.
+    Points without a time are left out, and how many is told.
 
     Source: Topografix, "GPX 1.1 Schema Documentation" (also 1.0).
 
@@ -44,7 +45,7 @@ class Gpx(Reader):
 
     Raises:
         ConfigError: another word for ``on_disorder``.
-        DataError: on opening: no XML, no points, points without a time or a place on Earth (with their lines), times
+        DataError: on opening: no XML, no points with a time, times that cannot be read or no place on Earth (with their lines), times
             that repeat or go backwards.
 
     >>> Gpx().suffixes
@@ -59,11 +60,12 @@ class Gpx(Reader):
         self.track, self.on_disorder = track, on_disorder
 
     def open(self, path: Path) -> dict[str, Stream]:
-        points, marks = _Points(), []
+        points, marks, stray = _Points(), [], 0
         problems: list[str] = []
         for element in elements(path, "trkpt", "wpt", ends=("trk",)):
             if element.tag == "wpt":
-                marks += _mark(path, element)
+                marks += (own := _mark(element))
+                stray += not own
             elif element.tag == "trkpt" and self.track in (None, points.tracks):
                 points.add(element, problems)
             points.tracks += element.tag == "trk"
@@ -71,6 +73,9 @@ class Gpx(Reader):
         if len(problems) > _MOST_PROBLEMS:
             told.append(f"{path}: {len(problems) - _MOST_PROBLEMS} more points are like that.")
         raise_all(DataError, told)
+        points.tell_timeless(path)
+        if stray:
+            tell(path, f"{stray} of {stray + len(marks)} waypoints have no time and are left out")
         if not len(points) and not marks:
             chosen = "" if self.track is None else f" {self.track}, of {points.tracks} tracks,"
             raise DataError(f"{path}: has no track{chosen} with points. Expected <trkpt>; record or export it anew.")
@@ -93,7 +98,9 @@ class _Points:
     """Numbers of the points read so far, by name; each as long as there are points."""
 
     def __init__(self) -> None:
-        self.tracks = 0
+        self.tracks = self.timeless = 0
+        self.timeless_line = ""
+        """Of the first point without a time."""
         self._columns: dict[str, array[float]] = {name: array("d") for name in ("time", "lat", "lon", "ele")}
 
     def __len__(self) -> int:
@@ -103,10 +110,26 @@ class _Points:
     def names(self) -> list[str]:
         return [name for name in self._columns if name not in ("time", "lat", "lon", "ele")]
 
+    def tell_timeless(self, path: Path) -> None:
+        """Tell how many points had no time; refuse if all of them."""
+        first = f"(the first in line {self.timeless_line})"
+        if self.timeless and not len(self):
+            raise DataError(
+                f"{path}: none of its {self.timeless} points {first} has a time, so this is a route that was planned, "
+                "not recorded. Leave it out, or export the recorded track."
+            )
+        if self.timeless:
+            total = self.timeless + len(self)
+            tell(path, f"{self.timeless} of {total} points {first} have no time and are left out")
+
     def array(self, name: str) -> NDArray[np.float64]:
         return np.array(self._columns[name], np.float64)
 
     def add(self, point: Element, problems: list[str]) -> None:
+        if not (point.findtext("time") or "").strip():
+            self.timeless += 1
+            self.timeless_line = self.timeless_line or point.get("line", "")
+            return
         own = _numbers(point, problems)
         for name in own.keys() - self._columns.keys():
             if len(self._columns) > _MOST_NAMES:
@@ -127,8 +150,8 @@ def _numbers(point: Element, problems: list[str]) -> dict[str, float]:
         if leaf.tag not in ("time", *_LIMITS) and math.isfinite(value):
             own[leaf.tag] = value
     if math.isnan(own["time"]):
-        problems.append(f"{line}: a point without a time ({(point.findtext('time') or 'none')[:40]!r}); expected ISO "
-                        "8601. A route that was planned, not recorded, is no stream; leave it out")  # fmt: skip
+        told = (point.findtext("time") or "")[:40]
+        problems.append(f"{line}: the time of a point is {told!r}; expected ISO 8601 (2026-03-01T12:00:00.5Z)")
     for name, limit in _LIMITS.items():
         if not abs(own[name]) <= limit:
             problems.append(f"{line}: {name} is {str(point.get(name))[:40]!r}; expected degrees within {limit:g}")
@@ -150,9 +173,7 @@ def _time(text: str | None) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _mark(path: Path, point: Element) -> list[tuple[float, float, str]]:
+def _mark(point: Element) -> list[tuple[float, float, str]]:
+    """A waypoint as a row of words, if it has a time."""
     time, text = _time(point.findtext("time")), point.findtext("name") or point.findtext("desc") or ""
-    if math.isnan(time):
-        logging.getLogger("plait").info("%s:%s: a waypoint without a time is left out", path, point.get("line"))
-        return []
-    return [(time, time, text.strip())]
+    return [] if math.isnan(time) else [(time, time, text.strip())]
