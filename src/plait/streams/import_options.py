@@ -14,6 +14,7 @@ from plait.parts import find, suggest
 from plait.safe_yaml import brief
 from plait.streams.manifest import Rate, Seconds
 from plait.streams.readers import Reader
+from plait.streams.readers._budget import Budget
 
 __all__ = ["ImportOptions", "LabelOptions", "RowOptions", "StreamOptions", "import_options"]
 
@@ -180,7 +181,8 @@ def _readers(options: ImportOptions) -> list[str]:
     for name, rule in options.streams.items():
         if rule.reader is not None:
             try:
-                find(Reader, {"name": rule.reader, **rule.options}, f"import.streams.{name}.reader")
+                where = f"import.streams.{name}.reader"
+                find(Reader, {"name": rule.reader, **Budget.of(rule.options, where)[1]}, where)
             except ConfigError as error:
                 problems += error.problems
     return problems

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from plait.errors import ConfigError, DataError
 from plait.parts import build, parts, suggest
+from plait.streams.readers._budget import Budget
 from plait.streams.stream import Stream
 
 __all__ = ["Reader", "open_streams", "reader_for"]
@@ -17,12 +18,17 @@ __all__ = ["Reader", "open_streams", "reader_for"]
 class Reader(ABC):
     """One file format. Options are keyword-only arguments of ``__init__``; they come from the manifest.
 
+    Beside a reader's own there is one of all readers: ``budget``, how many times the usual a file may unpack to or hold
+    (64 MiB, or 100 times its size). A reader draws on ``self.budget`` before it takes memory that a file claims.
+
     A reader must end in streams or in `DataError` for any bytes whatever, must not read values before
     `Stream.read` asks, and must place every observation at the file's own seconds.
     """
 
     suffixes: ClassVar[tuple[str, ...]]
     """Lower-case file endings that it claims (``.mp4``); a folder format claims ``/``."""
+
+    budget: Budget = Budget()
 
     @abstractmethod
     def open(self, path: Path) -> dict[str, Stream]:
@@ -73,4 +79,7 @@ def open_streams(path: Path, reader: str | None = None, options: dict[str, Any] 
         raise DataError(f"{path}: no reader for this file name. Known endings: {' '.join(known)}.")
     if "." not in name and name not in _readers():
         raise ConfigError(f"{path}: there is no reader {name!r}. {suggest(name, _readers())}")
-    return build(Reader, {"name": name, **(options or {})}, where=f"{path}: reader").open(path)
+    budget, own = Budget.of(options, f"{path}: reader")
+    made = build(Reader, {"name": name, **own}, where=f"{path}: reader")
+    made.budget = budget
+    return made.open(path)
