@@ -48,7 +48,7 @@ def _chunk(records: bytes, packing: str = "zstd") -> bytes:
     import lz4.frame
     import zstandard
 
-    packed = {"zstd": zstandard.ZstdCompressor(19).compress, "lz4": lz4.frame.compress}[packing](records)
+    packed = {"zstd": zstandard.ZstdCompressor(1).compress, "lz4": lz4.frame.compress}[packing](records)
     head = struct.pack("<QQQII", 0, 0, len(records), 0, len(packing)) + packing.encode()
     return _record(6, head + struct.pack("<Q", len(packed)) + packed)
 
@@ -68,15 +68,25 @@ MESSAGE = _record(5, struct.pack("<HIQQ", 1, 0, 0, 0) + b'{"x":1}')
 
 @bomb
 def _mcap_bombs(folder: Path) -> Iterator[Case]:
-    tiny, zeros = b"\x7f" + bytes(8), bytes(250 * MB)
-    many = _chunk(CHANNEL + MESSAGE + tiny * (250 * MB // len(tiny)))
+    tiny, zeros = b"\x7f" + bytes(8), bytes(80 * MB)
+    many = _chunk(CHANNEL + MESSAGE + tiny * (80 * MB // len(tiny)))
     yield _case("mcap", folder / "tiny_records.mcap", _mcap(many))
-    yield _case("mcap", folder / "messages.mcap", _mcap(_chunk(CHANNEL + MESSAGE * (250 * MB // len(MESSAGE)))))
+    yield _case("mcap", folder / "messages.mcap", _mcap(_chunk(CHANNEL + MESSAGE * (80 * MB // len(MESSAGE)))))
     yield _case("mcap", folder / "lz4.mcap", _mcap(_chunk(CHANNEL + MESSAGE + tiny * (60 * MB // 9), "lz4")))
     half = _chunk(CHANNEL + MESSAGE + _record(127, zeros[: 60 * MB]))
     yield _case("mcap", folder / "many_chunks.mcap", _mcap(*[half] * 300))
     index = b"".join(_record(7, struct.pack("<HIQQ", i, 16, 0, 0)) for i in range(2, 60_000))
     yield _case("mcap", folder / "strange_channels.mcap", _mcap(half, index))
+    twins = b"".join(CHANNEL.replace(struct.pack("<HH", 1, 0), struct.pack("<HH", i, 0)) for i in range(20_000))
+    at = struct.pack("<QQ", 0, len(twins))
+    index = b"".join(_record(7, struct.pack("<HI", i, 16) + at) for i in range(20_000))
+    same = _chunk(twins + MESSAGE + _record(127, zeros[: 60 * MB]))
+    for time in ("log", "stamp"):
+        yield _case("mcap", folder / f"channels_{time}.mcap", _mcap(same, index), time=time)
+    types = "".join(f"{'=' * 80}\nMSG: a/T{i}\n" + f"T{i + 1} x{{}}\n".format(i) * 9 for i in range(18))
+    schema = _text("a/T0") + _text("ros2msg") + _text(f"T0 x\n{types}{'=' * 80}\nMSG: a/T18\nint8 x\n")
+    channel = _record(4, struct.pack("<HH", 1, 1) + _text("/x") + _text("cdr") + struct.pack("<I", 0))
+    yield _case("mcap", folder / "types.mcap", _mcap(_record(3, struct.pack("<H", 1) + schema), channel, MESSAGE[:31] + b"\0\1\0\0" + bytes(3)))
     pairs = struct.pack("<QQ", 0, len(CHANNEL)) * 100
     indexed = b"".join(half + _record(7, struct.pack("<HI", 1, len(pairs)) + pairs) for _ in range(60))
     yield _case("mcap", folder / "many_reads.mcap", _mcap(indexed))
@@ -87,14 +97,15 @@ def _mcap_bombs(folder: Path) -> Iterator[Case]:
 
 @bomb
 def _archives(folder: Path) -> Iterator[Case]:
-    head = {"BVP": "0\n64\n", "EDA": "0\n4\n", "ACC": "0\n32\n"}
-    for name, size, way in (("deflated", 300 * MB, 8), ("packed_by_lzma", 300 * MB, 14), ("lines", 60 * MB, 8)):
+    head = {"BVP": "0\n64\n", "ACC": "0,0,0\n32,32,32\n"}
+    for name, size, way in (("deflated", 80 * MB, 8), ("packed_by_lzma", MB, 14), ("lines", 30 * MB, 8), ("last", 15 * MB, 8)):
         with zipfile.ZipFile(folder / f"{name}.zip", "w", way) as archive:
             for sensor, text in head.items():
-                archive.writestr(f"{sensor}.csv", text + "1\n" * (size // 2 if sensor == "BVP" else 5))
+                rows = "1\n" * (size // 2) + "x\n" * (name == "last") if sensor == "BVP" else "1,1,1\n" * 5
+                archive.writestr(f"{sensor}.csv", text + rows)
         yield _case("e4", folder / f"{name}.zip")
     with zipfile.ZipFile(folder / "deflated.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("x.npy", _npy((300 * MB,), "|u1", bytes(300 * MB)))
+        archive.writestr("x.npy", _npy((80 * MB,), "|u1", bytes(80 * MB)))
     yield _case("array", folder / "deflated.npz")
     for name, shape in (("claims", (10**15,)), ("wraps", (2**62, 2**62)), ("rows_of_nothing", (2**62, 0))):
         with zipfile.ZipFile(folder / f"{name}.npz", "w") as archive:
@@ -119,7 +130,7 @@ def _npy(shape: tuple[int, ...], dtype: str, data: bytes) -> bytes:
 def _matlab(folder: Path) -> Iterator[Case]:
     import scipy.io
 
-    scipy.io.savemat(folder / "packed.mat", {"x": np.zeros(40 * MB)}, do_compression=True)
+    scipy.io.savemat(folder / "packed.mat", {"x": np.zeros(10 * MB)}, do_compression=True)
     yield _case("array", folder / "packed.mat")
     element = bytearray(120) + struct.pack("<2I", 0, 0) + b""
     claim = struct.pack("<14I", 14, 2**31, 6, 8, 6, 0, 5, 8, 2**27, 2**3, 1 | 1 << 16, 120, 9, 2**31)
@@ -141,37 +152,36 @@ def _hdf5(folder: Path) -> Iterator[Case]:
             own["intervals"] = np.stack([np.arange(3), np.arange(3) + 1], 1) / 4.0
         return folder / name
 
-    deflated = sequence("deflated.csd", n=30 * MB, chunks=(30 * MB, 1), compression="gzip")
-    data = deflated.read_bytes().replace(struct.pack("<2Q", 3, 2), struct.pack("<2Q", 30 * MB, 2))
+    deflated = sequence("deflated.csd", n=18 * MB, chunks=(18 * MB, 1), compression="gzip")
+    data = deflated.read_bytes().replace(struct.pack("<2Q", 3, 2), struct.pack("<2Q", 18 * MB, 2))
     yield _case("csd", deflated, data)
     with h5py.File(folder / "deflated73.mat", "w") as file:
-        file.create_dataset("x", data=np.zeros(40 * MB), chunks=(MB,), compression="gzip")
+        file.create_dataset("x", data=np.zeros(10 * MB), chunks=(MB,), compression="gzip")
     yield _case("array", folder / "deflated73.mat")
     with h5py.File(folder / "links.csd", "w") as file:
         group = file.create_group("A")
-        for i in range(4000):
+        for i in range(1200):
             group[f"g{i}"] = group
-        for i in range(4000):
+        for i in range(1200):
             file[f"h{i}"] = group
     yield _case("csd", folder / "links.csd")
     yield from _filters(folder)
 
 
 def _filters(folder: Path) -> Iterator[Case]:
-    """A chunk that was deflated, and shuffled, 30 times."""
+    """A chunk that was deflated twice, or shuffled twice."""
     import h5py
 
-    n = 15 * MB
-    with h5py.File(folder / "filters73.mat", "w") as file:
-        file.create_dataset("x", data=np.zeros(n, "f8"), chunks=(n,), compression="gzip", shuffle=True, fletcher32=True)
-    data = (folder / "filters73.mat").read_bytes()
-    at = data.index(struct.pack("<4H", 2, 8, 1, 1))  # shuffle, the first of three
-    for number in (1, 2):
-        one = struct.pack("<4HI4x", 2, 0, 1, 1, 8) if number == 2 else struct.pack("<4HI4x", 1, 0, 1, 1, 4)
-        many = bytearray(data)
-        many[at - 7] = min((len(data) - at) // len(one), 30)
-        many[at : at + 30 * len(one)] = one * 30
-        yield _case("array", folder / f"filter{number}.mat", bytes(many))
+    n = 2 * MB
+    path = folder / "filters73.mat"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=np.zeros(n, "f8"), chunks=(n,), compression="gzip", shuffle=True)
+    data = path.read_bytes()
+    shuffle, deflate = (data.index(struct.pack("<4H", number, 8, 1, 1)) for number in (2, 1))
+    for name, target, source in (("deflate", shuffle, deflate), ("shuffle", deflate, shuffle)):
+        twice = bytearray(data)
+        twice[target : target + 8] = data[source : source + 8]
+        yield _case("array", folder / f"{name}_twice.mat", bytes(twice))
 
 
 # ---- tables
@@ -183,10 +193,12 @@ def _tables(folder: Path) -> Iterator[Case]:
     import pyarrow.parquet as pq
 
     zeros = pa.array(np.zeros(MB, np.int32))
-    times = pa.chunked_array([zeros] * 100)
+    times = pa.chunked_array([zeros] * 20)
     for packing in ("none", "zstd"):
         pq.write_table(pa.table({"t": times, "x": times}), folder / f"{packing}.parquet", compression=packing)
         yield _case("table", folder / f"{packing}.parquet", rate=1)
+    pq.write_table(pa.table({"t": zeros[:80], "x": ["x" * MB] * 80}), folder / "long_texts.parquet")
+    yield _case("table", folder / "long_texts.parquet", rate=1, columns=["x"])
     text = pa.DictionaryArray.from_arrays(pa.array(np.zeros(MB, np.int32)), pa.array(["x" * MB]))
     pq.write_table(pa.table({"t": zeros, "x": text}), folder / "one_text.parquet", compression="zstd")
     yield _case("table", folder / "one_text.parquet", rate=1)

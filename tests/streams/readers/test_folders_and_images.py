@@ -125,9 +125,10 @@ def test_archives_that_would_do_harm(session, tmp_path, monkeypatch):
     (session / "ACC.csv").write_text("1,1,1\n32,32,32\n" + "1,1,1\n" * 100_000)
     bomb = _zipped(session, tmp_path / "bomb.zip")
     with monkeypatch.context() as small:
-        small.setattr("plait.streams.readers._session._LARGEST", 500_000)
-        with pytest.raises(DataError, match=r"ACC\.csv: claims 600,015 bytes; expected at most 500,000"):
+        small.setattr("plait.streams.readers._budget.BYTES", 500_000)
+        with pytest.raises(DataError, match=r"bomb\.zip: ACC\.csv would take 600,015 bytes unpacked, of a file .*budget: 2\."):
             open_streams(bomb)
+        assert len(open_streams(bomb, options={"budget": 5})["acc"].read()) == 100_000
     (tmp_path / "ACC.csv").write_text("1,1,1\n2,2,2\n9,9,9\n")
     climbing = _zipped(session, tmp_path / "climbing.zip", "../")
     assert len(open_streams(climbing)["acc"]) == 100_000  # the archive's own

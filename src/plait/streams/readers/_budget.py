@@ -48,12 +48,19 @@ class Budget:
             raise ConfigError(f"{where}.budget: got {str(times)[:40]!r}; expected a number above 0, as 10: ten times.")
         return cls(float(times)), others
 
-    def purse(self, path: Path, where: str = "") -> Purse:
-        """A full purse for one opening or reading of a file; ``where`` is for messages, if it is not the path."""
-        try:
-            size = os.path.getsize(path)
-        except OSError:
-            size = 0
+    def purse(self, path: Path, where: str = "", size: int | None = None) -> Purse:
+        """A full purse for one opening or reading of a file.
+
+        Args:
+            path: the file.
+            where: for messages, if it is not the path.
+            size: bytes, if it is not a single file.
+        """
+        if size is None:
+            try:
+                size = os.path.getsize(path)
+            except OSError:
+                size = 0
         return Purse(where or str(path), size, self.times)
 
 
@@ -62,7 +69,7 @@ class Purse:
 
     >>> Purse("a.npz", 1000, 1.0).spend(10**9, "x")
     Traceback (most recent call last):
-    plait.errors.DataError: a.npz: x takes 1,000,000,000 bytes unpacked, of a file of 1,000 bytes; expected at most \
+    plait.errors.DataError: a.npz: x would take 1,000,000,000 bytes unpacked, of a file of 1,000 bytes; expected at most \
 67,108,864. If you trust the file, open it with the option budget: 15.
     """
 
@@ -77,7 +84,15 @@ class Purse:
             DataError: it is more than is left.
         """
         self._bytes += size
-        self._check(self._bytes, max(BYTES, DENSITY * self._size), f"{what} takes", "bytes unpacked")
+        self._check(self._bytes, max(BYTES, DENSITY * self._size), f"{what} would take", "bytes unpacked")
+
+    def check(self, size: float, what: str) -> None:
+        """As `spend`, of a full purse, and without drawing: for a claim whose bytes are drawn later.
+
+        Raises:
+            DataError: it is more than a full purse holds.
+        """
+        self._check(size, max(BYTES, DENSITY * self._size), f"{what} would take", "bytes unpacked")
 
     def count(self, things: float, what: str) -> None:
         """Draw records, names or texts that will be taken one by one.
@@ -87,7 +102,7 @@ class Purse:
         """
         self._things += things
         if self._things > THINGS:  # the usual case at the cost of one comparison
-            self._check(self._things, max(THINGS, self._size), f"{what}: it holds", "of them or more")
+            self._check(self._things, max(THINGS, self._size), "it holds", f"{what} or more")
 
     def _check(self, got: float, usual: float, what: str, unit: str) -> None:
         if got <= usual * self._times:

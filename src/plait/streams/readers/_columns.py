@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from plait.errors import DataError
 from plait.parts import suggest
 from plait.streams.clock import Ticks
-from plait.streams.readers._csv import read_csv, refuse_mixed
+from plait.streams.readers._budget import Budget, Purse
+from plait.streams.readers._csv import count_columns, read_csv, refuse_mixed
 from plait.streams.readers._told import tell
 
 __all__ = ["DISORDER", "find_time", "load", "numbers", "ordered", "seconds", "texts"]
@@ -30,29 +32,29 @@ _SCALE = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NAMED_UNIT = re.compile(r"[_ .(\[](s|sec|secs|seconds|ms|us|ns)[)\]]?$")
 
 
-def load(path: Path, header: bool, decimal: str = "auto", encoding: str = "utf-8") -> Any:
+def load(path: Path, header: bool, decimal: str, encoding: str, budget: Budget) -> Any:
     """The file as a `pyarrow.Table` with stripped column names; nameless columns are left out, and told.
 
     Raises:
-        DataError: it is not there, empty, not a table, or two columns have one name.
+        DataError: it is not there, empty, not a table, two columns have one name, or it unpacks to more than the budget.
     """
     import pyarrow as pa
 
     try:
         if _is_parquet(path):
-            table = _parquet(path)
+            table = _parquet(path, budget)
         else:
-            table = read_csv(path, header, decimal, encoding)
+            table = read_csv(path, header, decimal, encoding, budget.purse(path))
         names = [str(n).strip() for n in table.column_names]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path}: cannot be read as a table ({error}). Correct the row, or save the table anew."
         ) from error
-    named = [i for i, n in enumerate(names) if n]
+    named = [i for i, n in enumerate(names) if n and not _is_row_number(n, table.column(i).type)]
     if len(named) < len(names):
         tell(path, f"{len(names) - len(named)} columns without a name are left out; name them in the header", once=True)
     names = [names[i] for i in named]
-    twice = sorted({n for n in names if names.count(n) > 1})
+    twice = sorted(n for n, times in Counter(names).items() if times > 1)
     if twice:
         raise DataError(
             f"{path}: several columns are named {twice[0]!r}. Expected a name of its own for each; rename them."
@@ -60,17 +62,50 @@ def load(path: Path, header: bool, decimal: str = "auto", encoding: str = "utf-8
     return table.select(named).rename_columns(names)
 
 
+def _is_row_number(name: str, kind: Any) -> bool:
+    """Whether it is an index that pandas wrote without a name."""
+    import pyarrow as pa
+
+    return bool(re.fullmatch(r"__index_level_\d+__", name) and pa.types.is_integer(kind))
+
+
 def _is_parquet(path: Path) -> bool:
     return path.suffix.lower() in (".parquet", ".pq")
 
 
-def _parquet(path: Path) -> Any:
+def _parquet(path: Path, budget: Budget) -> Any:
+    """The file, whose texts stay packed until they are known to fit: one text may stand in a million rows."""
+    import pyarrow as pa
     import pyarrow.parquet
 
+    purse = budget.purse(path)
     with open(path, "rb") as file:
-        table = pyarrow.parquet.read_table(file, use_threads=False)
+        schema = pyarrow.parquet.read_schema(file)
+        texts = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        count_columns(purse, len(schema))
+        source = pyarrow.parquet.ParquetFile(file, read_dictionary=texts)
+        told = source.metadata
+        chunks = (told.row_group(i).column(k) for i in range(told.num_row_groups) for k in range(told.num_columns))
+        purse.check(max(8.0 * told.num_rows * told.num_columns, sum(c.total_uncompressed_size for c in chunks)), "it")
+        table = source.read(use_threads=False)
+    for i, name in enumerate(table.column_names):
+        if pa.types.is_dictionary(table.column(i).type):
+            table = table.set_column(i, name, _unpacked(name, table.column(i), purse))
     table.validate(full=True)  # texts that are no UTF-8
     return table
+
+
+def _unpacked(name: str, column: Any, purse: Purse) -> Any:
+    """A column of which each value stood once, each in its row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    value = column.type.value_type
+    if pa.types.is_string(value) or pa.types.is_large_string(value):
+        for chunk in column.chunks:
+            lengths = pc.binary_length(chunk.dictionary).cast(pa.int64()).take(chunk.indices)
+            purse.spend(8 * len(chunk) + (pc.sum(lengths).as_py() or 0), f"column {name!r}")
+    return column.cast(value)
 
 
 def find_time(names: Sequence[str], wanted: str | None, path: Path, needed: bool) -> str | None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from plait.errors import DataError
+from plait.streams.readers._budget import Purse
 from plait.streams.readers._words import decoded, read_bytes
 
-__all__ = ["DECIMALS", "read_csv", "refuse_mixed"]
+__all__ = ["DECIMALS", "count_columns", "read_csv", "refuse_mixed"]
 
 DECIMALS = ("auto", ".", ",")
 """What may stand before the fraction of a number."""
@@ -24,11 +25,11 @@ _LOOK = 1 << 16
 _THOUSANDS = r"^\s*[-+]?[1-9]\d{0,2},\d{3}\s*$"
 
 
-def read_csv(path: Path, header: bool, decimal: str, encoding: str) -> Any:
+def read_csv(path: Path, header: bool, decimal: str, encoding: str, purse: Purse) -> Any:
     """The file as a `pyarrow.Table`.
 
     Raises:
-        DataError: it is empty, of another encoding, has no names, or numbers with both decimal signs.
+        DataError: it is empty, of another encoding, has no names, too many of them, or numbers with both decimal signs.
     """
     data = decoded(read_bytes(path), path, encoding).encode()
     if not data.strip():
@@ -36,6 +37,7 @@ def read_csv(path: Path, header: bool, decimal: str, encoding: str) -> Any:
     first = data.partition(b"\n")[0].decode().lstrip("\ufeff").rstrip("\r")
     delimiter = _delimiter(path, data)
     names = next(csv.reader([first], delimiter=delimiter), [""])
+    count_columns(purse, len(names))
     if header and all(map(_is_number, names)):
         raise DataError(
             f"{path}:1: the first line holds numbers ({', '.join(names)[:60]}); expected names of "
@@ -55,6 +57,15 @@ def read_csv(path: Path, header: bool, decimal: str, encoding: str) -> Any:
     if delimiter != ";":
         _refuse_thousands(path, table, odd)
     return found
+
+
+def count_columns(purse: Purse, columns: int) -> None:
+    """Draw columns; each takes what 40 rows do.
+
+    Raises:
+        DataError: there are more than the purse has.
+    """
+    purse.count(40 * columns, "columns (each counts as 40)")
 
 
 def _delimiter(path: Path, data: bytes) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import DataError, raise_all
+from plait.streams.readers._names import Names
 from plait.streams.readers._told import tell
 
 __all__ = ["Header", "Signal", "read_header"]
@@ -132,14 +133,14 @@ class _Parser:
         signals: list[Signal] = []
         notes: list[tuple[int, int]] = []
         at = 0
-        names: set[str] = set()
+        names = Names()
         for i, own in enumerate(columns):
             label = _text(own["label"])
             samples = self._integer(own["samples"], f"samples a record of signal {i} ({label})", 1, 1 << 28)
             if label in _NOTES:
                 notes.append((at, samples * width))
             else:
-                label = _free(label or f"signal{i}", names)
+                label = names.free(label or f"signal{i}")
                 signals.append(self._signal(label, own, samples, at))
             at += samples * width
         return signals, notes, at
@@ -224,11 +225,3 @@ class _Parser:
 
 def _text(field: bytes) -> str:
     return field.decode("latin-1").strip(" \0")
-
-
-def _free(label: str, taken: set[str]) -> str:
-    name, twin = label, 2
-    while name in taken:
-        name, twin = f"{label}{twin}", twin + 1
-    taken.add(name)
-    return name

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from xml.etree.ElementTree import Element
 
+from plait.streams.readers._budget import Purse
+
 __all__ = ["UNITS", "Note", "Span", "notes_of", "slots_of", "spans_of"]
 
 UNITS = {"milliseconds": 1 / 1000, "NTSC-frames": 1001 / 30000, "PAL-frames": 1 / 25, "PAL-50-frames": 1 / 50}
@@ -59,11 +61,15 @@ def slots_of(root: Element, unit: float, problems: list[str]) -> dict[str, float
 
 
 def spans_of(
-    tiers: Sequence[Sequence[Note]], times: Mapping[str, float | None], problems: list[str]
+    tiers: Sequence[Sequence[Note]], times: Mapping[str, float | None], problems: list[str], purse: Purse
 ) -> dict[str, Span]:
-    """Start and end of each annotation by its id; what is wrong is added to ``problems``."""
+    """Start and end of each annotation by its id; what is wrong is added to ``problems``.
+
+    Raises:
+        DataError: finding them out takes more steps than the purse has.
+    """
     notes = [note for tier in tiers for note in tier]
-    known = _shared_out(tiers, {s: t for s, t in times.items() if t is not None})
+    known = _shared_out(tiers, {s: t for s, t in times.items() if t is not None}, purse)
     spans: dict[str, Span] = {}
     for note in notes:
         if note.slots is None:
@@ -79,11 +85,12 @@ def spans_of(
     return spans
 
 
-def _shared_out(tiers: Sequence[Sequence[Note]], known: dict[str, float]) -> dict[str, float]:
+def _shared_out(tiers: Sequence[Sequence[Note]], known: dict[str, float], purse: Purse) -> dict[str, float]:
     """Slots without a time stand evenly between those that have one, along a chain of annotations of one tier."""
     for _ in tiers:  # a tier may lean on one that stands behind it
         before = len(known)
         for tier in tiers:
+            purse.count(len(tier) + 1, "annotations that lean on others")
             after = {n.slots[0]: n.slots[1] for n in tier if n.slots}
             for first in [s for s in after if s in known and after[s] not in known]:
                 _fill(first, after, known)

@@ -10,6 +10,7 @@ Source: The HDF Group, "HDF5 File Format Specification Version 3.0".
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plait.streams.readers._budget import Budget, Purse
 from plait.streams.readers._hdf5_data import (
     Filters,
     Layout,
@@ -40,7 +42,6 @@ _NOWHERE = 2**64 - 1
 _SPACE, _LINKS, _TYPE, _LINK, _EXTERNAL, _LAYOUT, _FILTERS = 1, 2, 3, 6, 7, 8, 11
 _ATTRIBUTE, _ON, _TABLE, _ATTRIBUTES = 12, 16, 17, 21
 _MOST_MESSAGES = 20_000
-_DENSEST = 1100
 _DEEPEST = 16
 
 
@@ -59,21 +60,22 @@ class Dataset:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[File]:
+def opened(path: Path, budget: Budget = Budget()) -> Iterator[File]:
     """A file, for as long as it is needed.
 
     Raises:
         OSError, ValueError: it is not there, or is no HDF5 file; ValueError and struct.error of all that follows.
+        DataError: it holds or unpacks to more than the budget has.
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        yield File(data)
+        yield File(data, budget.purse(path))
 
 
 class File:
     """The objects of a file, by their addresses."""
 
-    def __init__(self, data: mmap.mmap) -> None:
-        self._data = data
+    def __init__(self, data: mmap.mmap, purse: Purse) -> None:
+        self._data, self.purse = data, purse
         self._heaps: dict[int, dict[int, tuple[int, int]]] = {}
         self._begin = _beginning(data)
         head = self.take(0, 16)
@@ -86,11 +88,6 @@ class File:
         if base != self._begin:
             raise ValueError("its addresses count from elsewhere than its beginning, which is not read")
         self.root = int(self._unpack("<Q", at + 40 if version < 2 else at + 24)[0])
-
-    @property
-    def most(self) -> int:
-        """Bytes of values that the file can hold: deflate packs no denser."""
-        return _DENSEST * len(self._data)
 
     def take(self, at: int, size: int) -> bytes:
         """Bytes of the file, all of them."""
@@ -161,6 +158,8 @@ class File:
         return self._values(raw, dataset.type, shape)
 
     def _values(self, raw: bytes, type: Type, shape: tuple[int, ...]) -> NDArray[Any]:
+        if type.letter in "VS":
+            self.purse.count(math.prod(shape), "texts")
         if type.letter == "V":
             texts = [self._text(*struct.unpack_from("<IQI", raw, at)) for at in range(0, len(raw), 16)]
         elif type.letter == "S":
@@ -190,6 +189,7 @@ class File:
         found: dict[int, tuple[int, int]] = {}
         at = heap + 16
         while at + 16 <= heap + total:
+            self.purse.count(1, "texts")
             number, size = self._unpack("<H6xQ", at)
             if not number:
                 break
@@ -214,6 +214,7 @@ class File:
                 kind, size, flags = self._unpack("<HHB", at)
                 at += 8
                 left -= 1
+                self.purse.count(1, "parts of objects")
                 if kind == _ON:
                     blocks.append(self._unpack("<QQ", at))
                 else:
@@ -237,6 +238,7 @@ class File:
                 kind, size, own = self._unpack("<BHB", at)
                 at += head
                 seen += 1
+                self.purse.count(1, "parts of objects")
                 if kind == _ON:
                     place, length_ = self._unpack("<QQ", at)
                     blocks.append((place + 4, length_ - 8))
@@ -259,6 +261,7 @@ class File:
             if signature != b"SNOD" or node in seen:
                 raise ValueError("a group has no entries where its tree says so")
             seen.add(node)
+            self.purse.count(count, "names in groups")
             for i in range(count):
                 name, address, cached = self._unpack("<QQI", node + 8 + 40 * i)
                 end = text.find(b"\0", name)
@@ -274,6 +277,7 @@ class File:
         if signature != b"TREE" or own != kind or node in seen or depth > _DEEPEST:
             raise ValueError("a tree is broken")
         seen.add(node)
+        self.purse.count(count, "keys of trees")
         for i in range(count):
             at = node + 24 + i * (key + 8)
             (child,) = self._unpack("<Q", at + key)
@@ -285,18 +289,17 @@ class File:
     def _chunks(self, dataset: Dataset, lo: int, hi: int) -> bytes:
         """Rows of a dataset in chunks."""
         chunk, rank = dataset.layout.chunk or (), len(dataset.shape)
+        self.purse.check((hi - lo) * math.prod(dataset.shape[1:]) * dataset.type.size, "an array")
         out = np.zeros((hi - lo, *dataset.shape[1:], dataset.type.size), np.uint8)
         whole = int(np.prod(chunk)) * dataset.type.size
-        filled = unpacked = 0
+        filled = 0
         for key, address in self._keys(dataset.layout.address, 1, 8 + 8 * (rank + 1), set(), 0):
             size, mask, *place = struct.unpack(f"<II{rank}Q8x", key)
             if place[0] >= hi or place[0] + chunk[0] <= lo:
                 continue
             if any(p >= n for p, n in zip(place, dataset.shape)):
                 raise ValueError("a chunk lies outside its array")
-            unpacked += whole
-            if unpacked > self.most + whole:
-                raise ValueError("chunks of an array hold more than the file can")
+            self.purse.spend(whole, "chunks of an array")
             raw = decode(self.take(address, size), dataset.filters, mask, whole)
             values = np.frombuffer(raw, np.uint8).reshape(*chunk, dataset.type.size)
             skip = max(lo - place[0], 0)

@@ -145,6 +145,8 @@ def filters_of(data: bytes) -> Filters:
         at += 4 * values + (4 if version == 1 and values % 2 else 0)
         found.append((number, first))
     unknown = [number for number, _ in found if number not in (_DEFLATE, _SHUFFLE, _FLETCHER)]
+    if len({number for number, _ in found}) < len(found):
+        raise ValueError("values are packed by one filter several times, which is not read")
     if unknown:
         raise ValueError(f"values are packed by filter {unknown[0]}; known are deflate, shuffle and Fletcher32")
     return tuple(found)

@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import DataError
+from plait.streams.readers._budget import Budget, Purse
 
 __all__ = ["MatArray", "list_mat"]
 
@@ -56,6 +57,7 @@ class MatArray:
     """Where its element begins in the file."""
     why: str = ""
     """Why it is not read."""
+    budget: Budget = Budget()
 
     def load(self) -> NDArray[Any]:
         """The values.
@@ -65,7 +67,8 @@ class MatArray:
         """
         with _mapped(self.path) as data:
             try:
-                return (_v4 if _is_v4(data) else _v5)(self.path, data, self.at, True)[2]
+                purse = self.budget.purse(self.path)
+                return (_v4 if _is_v4(data) else _v5)(self.path, data, self.at, purse)[2]
             except _BROKEN as error:
                 raise _broken(self.path, f"{self.name}: {error}") from error
 
@@ -73,7 +76,7 @@ class MatArray:
 _BROKEN = (struct.error, zlib.error, ValueError, IndexError, OverflowError)
 
 
-def list_mat(path: Path) -> list[MatArray]:
+def list_mat(path: Path, budget: Budget = Budget()) -> list[MatArray]:
     """The arrays of a file.
 
     Raises:
@@ -86,9 +89,9 @@ def list_mat(path: Path) -> list[MatArray]:
             if at:
                 _order(data)
             while at < len(data):
-                array, at, _ = find(path, data, at, False)
+                array, at, _ = find(path, data, at, None)
                 if array is not None and array.name:  # MATLAB keeps what functions close over in one without a name
-                    found.append(array)
+                    found.append(replace(array, budget=budget))
         except _BROKEN as error:
             raise _broken(path, str(error)) from error
     return found
@@ -136,24 +139,24 @@ Found = tuple[MatArray | None, int, NDArray[Any]]
 """An array, where the next element begins, and the array's values if they were wanted."""
 
 
-def _v5(path: Path, data: mmap.mmap, at: int, whole: bool) -> Found:
+def _v5(path: Path, data: mmap.mmap, at: int, purse: Purse | None) -> Found:
     order = _order(data)
     kind, place, size, after = _tag(data[at : at + 8], 0, order)
     place += at
     if place + size > len(data):
         raise ValueError("it is cut short")
-    content = data[place : place + (size if whole else min(size, _HEAD))]
+    content = data[place : place + (size if purse else min(size, _HEAD))]
     if kind == _PACKED:
-        content, size = _unpacked(content, size, order, whole)
+        content, size = _unpacked(content, size, order, purse)
         kind = _MATRIX
     if kind != _MATRIX or not size:
         return None, at + after, np.empty(0)
-    array, values = _matrix(path, content, size, order, at, whole)
+    array, values = _matrix(path, content, size, order, at, purse)
     return array, at + after, values
 
 
-def _unpacked(packed: bytes, size: int, order: str, whole: bool) -> tuple[bytes, int]:
-    """Content of the matrix in a packed element (its first part unless ``whole``), and the length it promises."""
+def _unpacked(packed: bytes, size: int, order: str, purse: Purse | None) -> tuple[bytes, int]:
+    """Content of the matrix in a packed element (its first part without a purse), and the length it promises."""
     unpack = zlib.decompressobj()
     head = unpack.decompress(packed, _HEAD)
     kind, begin, inner, _ = _tag(head, 0, order)
@@ -161,7 +164,8 @@ def _unpacked(packed: bytes, size: int, order: str, whole: bool) -> tuple[bytes,
         return b"", 0
     if inner > 1100 * size:  # zlib packs no denser than that
         raise ValueError("an element promises more than the file can hold")
-    if whole:
+    if purse:
+        purse.spend(inner, "an array")
         head += unpack.decompress(unpack.unconsumed_tail, max(begin + inner - len(head), 1))
         unpack.decompress(unpack.unconsumed_tail, 1)  # reaches the checksum
         if not unpack.eof:
@@ -169,7 +173,9 @@ def _unpacked(packed: bytes, size: int, order: str, whole: bool) -> tuple[bytes,
     return head[begin:], inner
 
 
-def _matrix(path: Path, data: bytes, size: int, order: str, at: int, whole: bool) -> tuple[MatArray, NDArray[Any]]:
+def _matrix(
+    path: Path, data: bytes, size: int, order: str, at: int, purse: Purse | None
+) -> tuple[MatArray, NDArray[Any]]:
     _, place, _, after = _tag(data, 0, order)
     (flags,) = struct.unpack_from(order + "I", data, place)
     kind, is_complex = flags & 0xFF, bool(flags & 0x800)
@@ -184,7 +190,11 @@ def _matrix(path: Path, data: bytes, size: int, order: str, at: int, whole: bool
     letter = "U" if kind == _CHAR else "O" if is_complex else np.dtype(_CLASSES[kind]).kind
     why = "complex" if letter == "O" else ""
     array = MatArray(path, name, shape[:-1] if letter == "U" else shape, letter, at, why)
-    return array, _numbers(data, after, order, shape, kind) if whole and letter != "O" else np.empty(0)
+    if purse is None or letter == "O":
+        return array, np.empty(0)
+    if letter == "U":
+        purse.count(math.prod(shape) / 8, "letters (8 count as one)")
+    return array, _numbers(data, after, order, shape, kind)
 
 
 def _name(data: bytes, at: int, order: str) -> tuple[str, int]:
@@ -219,7 +229,7 @@ def _letters(raw: bytes, stored: int, dtype: np.dtype[Any], order: str, shape: t
     return np.array(["".join(row).rstrip() for row in grid.tolist()], np.str_).reshape(shape[:-1])
 
 
-def _v4(path: Path, data: mmap.mmap, at: int, whole: bool) -> Found:
+def _v4(path: Path, data: mmap.mmap, at: int, purse: Purse | None) -> Found:
     (word,) = struct.unpack_from("<i", data, at)
     order = "<" if 0 <= word < 5000 else ">"
     mopt, rows, columns, is_complex, length = struct.unpack_from(order + "5i", data, at)
@@ -234,7 +244,7 @@ def _v4(path: Path, data: mmap.mmap, at: int, whole: bool) -> Found:
     name = data[at + 20 : begin].decode("latin-1").rstrip("\0")
     letter = "O" if is_complex or kind == 2 else "U" if kind == 1 else dtype.kind
     array = MatArray(path, name, (rows,) if letter == "U" else (rows, columns), letter, at)
-    if not whole or letter == "O":
+    if purse is None or letter == "O":
         return array, after, np.empty(0)
     values = np.frombuffer(data[begin:after], dtype).reshape((rows, columns), order="F").astype(_V4[precision])
     return array, after, _text(values) if letter == "U" else values

@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import DataError
+from plait.streams.readers._budget import Budget
 from plait.streams.readers._hdf5 import Dataset, File, opened
 
 __all__ = ["Mat73Array", "is_mat73", "list_mat73"]
@@ -41,6 +42,7 @@ class Mat73Array:
     """Where its values are; None where there are none, or none that are read."""
     why: str = ""
     """Why it is not read."""
+    budget: Budget = Budget()
 
     def load(self) -> NDArray[Any]:
         """The values.
@@ -50,7 +52,7 @@ class Mat73Array:
         """
         if self.dataset is None:
             return np.empty(self.shape, "U1" if self.kind == "U" else "f8")
-        with _reading(self.path, self.name) as file:
+        with _reading(self.path, self.name, self.budget) as file:
             values = file.read(self.dataset, 0, self.dataset.shape[0]).T
         return _rows(values) if self.kind == "U" else values
 
@@ -62,21 +64,21 @@ def is_mat73(path: Path) -> bool:
     return head.startswith(b"MATLAB 7.3") or b"\x89HDF" in (head[:4], head[_HEAD:])
 
 
-def list_mat73(path: Path) -> list[Mat73Array]:
+def list_mat73(path: Path, budget: Budget = Budget()) -> list[Mat73Array]:
     """The variables of a file.
 
     Raises:
         DataError: it is broken.
     """
-    with _reading(path, "") as file:
+    with _reading(path, "", budget) as file:
         links = {name: at for name, at in file.links(file.root).items() if not name.startswith("#")}
-        return [_array(path, file, name, at) for name, at in links.items()]
+        return [replace(_array(path, file, name, at), budget=budget) for name, at in links.items()]
 
 
 @contextmanager
-def _reading(path: Path, name: str) -> Iterator[File]:
+def _reading(path: Path, name: str, budget: Budget) -> Iterator[File]:
     try:
-        with opened(path) as file:
+        with opened(path, budget) as file:
             yield file
     except _BROKEN as error:
         where = f"{path}:{name}" if name else str(path)

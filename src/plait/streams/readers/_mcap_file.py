@@ -18,14 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import DataError, need
+from plait.streams.readers._budget import Budget, Purse
 
 __all__ = ["Channel", "Chunk", "Messages", "Schema", "index"]
 
 _MAGIC = b"\x89MCAP0\r\n"
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _INDEX = 3, 4, 5, 6, 7
 _MESSAGE_HEAD = 22
-_LARGEST_CHUNK = 1 << 28
-_KEPT_CHUNKS = 2
+_LARGEST_RECORD = 1 << 28
+_KEPT = 1 << 24
+"""Bytes of chunks that a topic keeps unpacked; two chunks at the least."""
 _UNPACKING: tuple[type[Exception], ...] = (ValueError, RuntimeError, EOFError, MemoryError)
 _BROKEN = (struct.error, ValueError, IndexError, OverflowError)
 
@@ -60,6 +62,9 @@ class Index:
     """What a file holds: for each channel the time of each message (ns), its chunk (-1: none) and place."""
 
     path: Path
+    budget: Budget
+    purse: Purse
+    """For all that is done on opening."""
     schemas: dict[int, Schema] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
     chunks: list[Chunk] = field(default_factory=list)
@@ -71,7 +76,7 @@ class Index:
         rows = np.array(self.entries[channel], np.uint64).reshape(-1, 3)
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
         chunks = rows[:, 1].astype(np.int64) - 1
-        return Messages(self.path, self.chunks, rows[:, 0], chunks, rows[:, 2].astype(np.int64))
+        return Messages(self.path, self.budget, self.chunks, rows[:, 0], chunks, rows[:, 2].astype(np.int64))
 
 
 class Messages:
@@ -80,12 +85,13 @@ class Messages:
     def __init__(
         self,
         path: Path,
+        budget: Budget,
         chunks: list[Chunk],
         times: NDArray[np.uint64],
         where: NDArray[np.int64],
         places: NDArray[np.int64],
     ) -> None:
-        self._path, self._chunks, self.times = path, chunks, times
+        self._path, self._budget, self._chunks, self.times = path, budget, chunks, times
         self._where, self._places = where, places
         self._kept: OrderedDict[int, bytes] = OrderedDict()
 
@@ -95,24 +101,26 @@ class Messages:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": OrderedDict()}
 
-    def read(self, which: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-        """(publish time in ns, content) of messages, given by their numbers.
+    def read(self, which: Iterable[int], purse: Purse | None = None) -> Iterator[tuple[int, bytes]]:
+        """(publish time in ns, content) of messages, given by their numbers; without a purse of a full one.
 
         Raises:
             DataError: a chunk cannot be unpacked, or holds no message where the index says so.
         """
+        purse = purse or self._budget.purse(self._path)
         with _opened(self._path) as file:
             for i in which:
-                yield self._message(file, int(self._where[i]), int(self._places[i]), i)
+                yield self._message(file, purse, i)
 
-    def _message(self, file: BinaryIO, chunk: int, place: int, i: int) -> tuple[int, bytes]:
+    def _message(self, file: BinaryIO, purse: Purse, i: int) -> tuple[int, bytes]:
+        chunk, place = int(self._where[i]), int(self._places[i])
         try:
             if chunk < 0:
                 file.seek(place)
                 kind, size = struct.unpack("<BQ", file.read(9))
-                content = file.read(min(size, _LARGEST_CHUNK))
+                content = file.read(min(size, _LARGEST_RECORD))
             else:
-                data = self._unpacked(file, chunk)
+                data = self._unpacked(file, purse, chunk)
                 kind, size = struct.unpack_from("<BQ", data, place)
                 content = data[place + 9 : place + 9 + size]
             _, _, _, published = struct.unpack_from("<HIQQ", content)
@@ -122,11 +130,12 @@ class Messages:
             raise DataError(f"{self._path}: message {i} cannot be read ({error}). {_REMEDY}") from error
         return published, content[_MESSAGE_HEAD:]
 
-    def _unpacked(self, file: BinaryIO, number: int) -> bytes:
+    def _unpacked(self, file: BinaryIO, purse: Purse, number: int) -> bytes:
         if number not in self._kept:
-            while len(self._kept) >= _KEPT_CHUNKS:
+            data = unpack(self._path, file, self._chunks[number], purse)
+            while len(self._kept) > 1 and sum(map(len, self._kept.values())) + len(data) > _KEPT:
                 self._kept.popitem(last=False)
-            self._kept[number] = unpack(self._path, file, self._chunks[number])
+            self._kept[number] = data
         self._kept.move_to_end(number)
         return self._kept[number]
 
@@ -141,14 +150,13 @@ def _opened(path: Path) -> BinaryIO:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}). Correct the path or the file.") from error
 
 
-def unpack(path: Path, file: BinaryIO, chunk: Chunk) -> bytes:
-    """The records of a chunk, at most 256 MiB.
+def unpack(path: Path, file: BinaryIO, chunk: Chunk, purse: Purse) -> bytes:
+    """The records of a chunk.
 
     Raises:
-        DataError: it is larger, packed in another way, or not what its length and checksum say.
+        DataError: it is larger than what is left, packed in another way, or not what its length and checksum say.
     """
-    if max(chunk.size, chunk.packed) > _LARGEST_CHUNK:
-        raise DataError(f"{path}: a chunk claims {chunk.size:,} bytes; expected at most {_LARGEST_CHUNK:,}. {_REMEDY}")
+    purse.spend(chunk.size, "a chunk")
     file.seek(chunk.at)
     data = file.read(chunk.packed)
     try:
@@ -175,13 +183,13 @@ def _zstd_errors() -> tuple[type[Exception], ...]:
     return (zstandard.ZstdError,)
 
 
-def index(path: Path) -> Index:
+def index(path: Path, budget: Budget) -> Index:
     """Find the messages of a file; chunks that bear an index are passed over.
 
     Raises:
-        DataError: no MCAP file, cut short, or records that make no sense.
+        DataError: no MCAP file, cut short, records that make no sense, or more of them than the budget has.
     """
-    found = Index(path)
+    found = Index(path, budget, budget.purse(path))
     with _opened(path) as file:
         if file.read(8) != _MAGIC:
             raise DataError(f"{path}: is no MCAP file: it does not begin as one. {_REMEDY}")
@@ -252,9 +260,10 @@ def _define(kind: int, data: bytes, found: Index) -> None:
 
 def _look_into(file: BinaryIO, found: Index, number: int, messages: bool) -> None:
     """Read the records of a chunk, counted from 1, one by one."""
-    data = unpack(found.path, file, found.chunks[number - 1])
+    data = unpack(found.path, file, found.chunks[number - 1], found.purse)
     at = 0
     while at + 9 <= len(data):
+        found.purse.count(1, "records")
         kind, size = struct.unpack_from("<BQ", data, at)
         content = data[at + 9 : at + 9 + min(size, len(data))]
         if len(content) < size:

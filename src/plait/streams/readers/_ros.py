@@ -59,7 +59,7 @@ class RosDecoder:
             head, _, body = text.lstrip().partition("\n")
             if head.startswith("MSG:"):
                 self._types[_short(head[4:].strip())] = _fields(body, ros1)
-        self._check(self._name, 0)
+        self._check(self._name, (), {})
 
     def __call__(self, data: bytes) -> dict[str, Any]:
         """Decode one message.
@@ -74,17 +74,23 @@ class RosDecoder:
             order, start, widest = "<" if data[1] % 2 else ">", 4, 4 if data[1] > 1 else 8
         return _Cursor(self._types, data[start:], order, widest, self._ros1).message(self._name)
 
-    def _check(self, name: str, depth: int) -> None:
-        """Every type in it is known, and none holds itself."""
-        if depth > _DEEPEST:
-            raise ValueError(f"type {name} holds itself")
-        for field in self._types[name]:
-            if field.kind in _SIZES or field.kind in _OTHERS:
-                continue
-            full = _resolve(field.kind, name, self._types)
-            if full is None:
-                raise ValueError(f"the definition of {field.kind} is missing")
-            self._check(full, depth + 1)
+    def _check(self, name: str, above: tuple[str, ...], heights: dict[str, int]) -> int:
+        """How deep a type is nested: every type in it is known, and none holds itself."""
+        if name in above or len(above) > _DEEPEST:
+            raise ValueError(f"type {name} holds itself, or is nested too deeply")
+        if name not in heights:
+            inner = [0]
+            for field in self._types[name]:
+                if field.kind in _SIZES or field.kind in _OTHERS:
+                    continue
+                full = _resolve(field.kind, name, self._types)
+                if full is None:
+                    raise ValueError(f"the definition of {field.kind} is missing")
+                inner.append(1 + self._check(full, (*above, name), heights))
+            heights[name] = max(inner)
+        if len(above) + heights[name] > _DEEPEST:
+            raise ValueError(f"type {name} is nested too deeply")
+        return heights[name]
 
 
 def _short(name: str) -> str:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from plait.errors import DataError
+from plait.streams.readers._archive import opened_member
+from plait.streams.readers._budget import Budget
 from plait.streams.readers._words import decoded, read_text
 
 __all__ = ["File", "session_files"]
-
-_LARGEST = 1 << 28
-"""Bytes of one file when unpacked: 30 hours of the fastest sensor."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +20,7 @@ class File:
 
     place: Path
     member: str = ""
+    budget: Budget = Budget()
 
     def __str__(self) -> str:
         return f"{self.place}/{self.member}" if self.member else str(self.place)
@@ -38,14 +38,10 @@ class File:
         """
         if not self.member:
             return read_text(self.place)
+        purse = self.budget.purse(self.place)
         try:
-            with zipfile.ZipFile(self.place) as archive:
-                size = archive.getinfo(self.member).file_size
-                if size > _LARGEST:
-                    raise DataError(
-                        f"{self}: claims {size:,} bytes; expected at most {_LARGEST:,}. Unpack it yourself."
-                    )
-                data = archive.read(self.member)
+            with zipfile.ZipFile(self.place) as archive, opened_member(archive, self.member, purse) as file:
+                data = file.read()
         except DataError:
             raise
         except Exception as error:  # zipfile raises whatever broken bytes lead to
@@ -55,7 +51,7 @@ class File:
         return decoded(data, self.shown, "utf-8")
 
 
-def session_files(path: Path) -> dict[str, File]:
+def session_files(path: Path, budget: Budget = Budget()) -> dict[str, File]:
     """The CSV files at the top of a folder or archive, or in the one folder at the top of an archive, by name.
 
     Raises:
@@ -73,4 +69,4 @@ def session_files(path: Path) -> dict[str, File]:
     folders = {str(PurePosixPath(m).parent) for m in members}
     if len(folders) > 1:
         members = [m for m in members if "/" not in m]
-    return {PurePosixPath(m).name: File(path, m) for m in members}
+    return {PurePosixPath(m).name: File(path, m, budget) for m in members}

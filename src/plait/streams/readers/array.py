@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from plait.errors import ConfigError, DataError
 from plait.parts import suggest
 from plait.streams.clock import Clock, Grid, Ticks
 from plait.streams.readers import Reader
+from plait.streams.readers._archive import opened_member
+from plait.streams.readers._budget import Budget
 from plait.streams.readers._mat import list_mat
 from plait.streams.readers._mat73 import is_mat73, list_mat73
 from plait.streams.readers._told import tell
@@ -82,7 +85,7 @@ class Array(Reader):
         self.time_axis, self.kind, self.row = time_axis, kind, row
 
     def open(self, path: Path) -> dict[str, Stream]:
-        found = _variables(path)
+        found = _variables(path, self.budget)
         if self.variable is not None:
             if self.variable not in found:
                 raise DataError(f"{path}: has no array {self.variable!r}. {suggest(self.variable, found)}")
@@ -166,13 +169,13 @@ def _kind(letter: str, n: int, rest: list[int]) -> str:
     return "pose" if len(rest) == 2 and rest[1] in (2, 3) else "series"
 
 
-def _variables(path: Path) -> dict[str, _Variable]:
+def _variables(path: Path, budget: Budget) -> dict[str, _Variable]:
     suffix = path.suffix.lower()
     if not path.is_file():
         raise DataError(f"{path}: no such file. Correct the path or put the file there.")
     if suffix == ".npy":
         return {"values": _npy(path)}
-    return _npz(path) if suffix == ".npz" else _mat(path)
+    return _npz(path, budget) if suffix == ".npz" else _mat(path, budget)
 
 
 def _broken(path: Path, what: str, error: Exception) -> DataError:
@@ -191,11 +194,11 @@ def _mapped(path: Path) -> NDArray[Any]:
         raise _broken(path, "an array without objects (.npy)", error) from error
 
 
-def _npz(path: Path) -> dict[str, _Variable]:
+def _npz(path: Path, budget: Budget) -> dict[str, _Variable]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [n for n in archive.namelist() if n.endswith(".npy")]
-            return {n[:-4]: _Variable(*_header(archive, n), partial(_member, path, n)) for n in names}
+            return {n[:-4]: _Variable(*_header(archive, n), partial(_member, path, n, budget)) for n in names}
     except DataError:
         raise
     except Exception as error:  # as above; so does zipfile
@@ -204,23 +207,40 @@ def _npz(path: Path) -> dict[str, _Variable]:
 
 def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], str]:
     with archive.open(name) as file:
-        version = np.lib.format.read_magic(file)
-        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = reader(file)
-    return tuple(shape), dtype.kind
+        shape, dtype = _shape_of(file)
+    return shape, dtype.kind
 
 
-def _member(path: Path, name: str) -> NDArray[Any]:
+def _shape_of(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """What the header of an array says."""
+    version = np.lib.format.read_magic(file)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = reader(file)
+    return tuple(shape), dtype
+
+
+def _member(path: Path, name: str, budget: Budget) -> NDArray[Any]:
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
-            return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+        with zipfile.ZipFile(path) as archive:
+            purse = budget.purse(path)
+            with opened_member(archive, name, purse) as file:
+                shape, dtype = _shape_of(file)
+            whole = math.prod(shape) * dtype.itemsize
+            if whole > archive.getinfo(name).file_size:
+                raise ValueError(f"its header says {whole:,} bytes, more than there are")
+            if dtype.kind == "U":
+                purse.count(math.prod(shape), "texts")
+            with archive.open(name) as file:
+                return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    except DataError:
+        raise
     except Exception as error:  # as above
         raise _broken(path, f"an archive of arrays; {name}", error) from error
 
 
-def _mat(path: Path) -> dict[str, _Variable]:
+def _mat(path: Path, budget: Budget) -> dict[str, _Variable]:
     try:
-        found = list_mat73(path) if is_mat73(path) else list_mat(path)
+        found = (list_mat73 if is_mat73(path) else list_mat)(path, budget)
     except OSError as error:
         raise _broken(path, "a MATLAB file", error) from error
     return {a.name: _Variable(a.shape, a.kind, a.load, a.why) for a in found}

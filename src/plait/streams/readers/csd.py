@@ -15,6 +15,7 @@ from plait.errors import ConfigError, DataError
 from plait.parts import suggest
 from plait.streams.clock import Spans
 from plait.streams.readers import Reader
+from plait.streams.readers._budget import Budget
 from plait.streams.readers._hdf5 import Dataset, File, opened
 from plait.streams.readers._told import tell
 from plait.streams.readers._words import refuse_infinite
@@ -61,7 +62,7 @@ class Csd(Reader):
 
     def open(self, path: Path) -> dict[str, Stream]:
         try:
-            with opened(path) as file:
+            with opened(path, self.budget) as file:
                 name, data = _sequence(path, file)
                 if self.recording is None:
                     return {key: self._stream(path, file, key, at) for key, at in data.items()}
@@ -74,7 +75,7 @@ class Csd(Reader):
     def recordings(self, path: Path) -> dict[str, dict[str, Any]]:
         """One a group of the sequence's data."""
         try:
-            with opened(path) as file:
+            with opened(path, self.budget) as file:
                 return {key: {"recording": key} for key in _sequence(path, file)[1]}
         except _BROKEN as error:
             raise _broken(path, error) from error
@@ -99,7 +100,7 @@ class Csd(Reader):
             raise DataError(f"{where}: {error}") from error
         text = features.is_text
         shape = () if text else tuple(rest or [1])
-        source = _Features(path, where, features, shape, order if moved else None, self.infinite == "nan")
+        source = _Features(path, where, features, shape, order if moved else None, self.infinite == "nan", self.budget)
         return Stream(clock, source, "words" if text else "series", (), where)
 
 
@@ -132,8 +133,9 @@ def _dataset(where: str, file: File, group: int, part: str) -> Dataset:
     if found is None or not found.shape:
         raise DataError(f"{where}: has no array {part!r} of its own. Make the sequence anew.")
     row = float(np.prod(found.shape[1:], dtype=np.float64)) * found.type.size
-    if row > _LARGEST or found.shape[0] * row > file.most:
-        raise DataError(f"{where}: {part} claim the shape {found.shape}, more than the file holds. Get a whole copy.")
+    if row > _LARGEST:
+        raise DataError(f"{where}: {part} claim the shape {found.shape}; expected fewer numbers an observation.")
+    file.purse.check(found.shape[0] * row, part)
     return found
 
 
@@ -147,12 +149,13 @@ class _Features:
     shape: tuple[int, ...]
     order: NDArray[np.int64] | None
     infinite_as_nan: bool
+    budget: Budget
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:
         n = self.features.shape[0]
         lo, hi = max(lo, 0), min(hi, n)
         try:
-            with opened(self.path) as file:
+            with opened(self.path, self.budget) as file:
                 if self.order is None:
                     rows = file.read(self.features, lo, hi)
                 else:

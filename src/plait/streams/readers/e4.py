@@ -56,7 +56,7 @@ class E4(Reader):
         return sum(f"{s}.csv" in files for s in _SENSORS) >= 2
 
     def open(self, path: Path) -> dict[str, Stream]:
-        files = session_files(path)
+        files = session_files(path, self.budget)
         found: dict[str, Stream] = {}
         problems: list[str] = []
         openers = {s.lower(): partial(_sensor, files[f"{s}.csv"], s) for s in _SENSORS if f"{s}.csv" in files}
@@ -80,9 +80,13 @@ def _numbers(path: File, number: int, line: str, width: int | None = None) -> li
     except ValueError:
         values = []
     if not values or not np.isfinite(values).all() or (width and len(values) != width):
-        expected = f"{width} finite numbers" if width else "finite numbers"
-        raise DataError(f"{path}:{number}: got {line[:60]!r}; expected {expected}. Export the session anew.")
+        raise _unread(path, number, line, width)
     return values
+
+
+def _unread(path: File, number: int, line: str, width: int | None) -> DataError:
+    expected = f"{width} finite numbers" if width else "finite numbers"
+    return DataError(f"{path}:{number}: got {line[:60]!r}; expected {expected}. Export the session anew.")
 
 
 def _sensor(path: File, sensor: str) -> Stream | None:
@@ -98,17 +102,58 @@ def _sensor(path: File, sensor: str) -> Stream | None:
     if not n:
         tell(path, f"{sensor} has no observations and is left out")
         return None
+    path.budget.purse(path.place, str(path)).spend(8 * width * n, "its numbers")
     source = Later(partial(_rows, path, width, _SCALE.get(sensor, 1.0)), n, (width,), str(path))
     return Stream(Grid(begin, hz, n), source, "series", _AXES.get(sensor, (sensor.lower(),)), str(path))
 
 
 def _rows(path: File, width: int, scale: float) -> NDArray[Any]:
-    lines = path.text().rstrip().split("\n")[2:]
-    try:
-        values = np.array(",".join(lines).split(","), np.float64).reshape(len(lines), width)
-    except ValueError:  # find the line that is to blame
-        values = np.array([_numbers(path, i, line, width) for i, line in enumerate(lines, 3)])
+    body = path.text().rstrip().split("\n", 2)[2].encode()
+    values = _parsed(body, width)
+    if values is None:
+        at = _first_bad(body, width)
+        raise _unread(path, 3 + body.count(b"\n", 0, at), body[at:].partition(b"\n")[0].decode(), width)
     return _float32(values * scale)
+
+
+def _parsed(body: bytes, width: int) -> NDArray[np.float64] | None:
+    """Lines of as many numbers each, [lines, width]; None if one is not so."""
+    import pyarrow as pa
+    import pyarrow.csv
+
+    names = [str(i) for i in range(width)]
+    try:
+        table = pyarrow.csv.read_csv(
+            pa.BufferReader(body),
+            read_options=pyarrow.csv.ReadOptions(use_threads=False, column_names=names),
+            parse_options=pyarrow.csv.ParseOptions(ignore_empty_lines=False, quote_char=False),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()), null_values=[]),
+        )
+    except (pa.ArrowException, ValueError):
+        return None
+    values = np.stack([column.to_numpy() for column in table.columns], 1)
+    return values if np.isfinite(values).all() else None
+
+
+def _first_bad(body: bytes, width: int) -> int:
+    """Where the first line that is not of so many numbers begins."""
+    low, high = 0, len(body)
+    while high - low > 1000:
+        middle = body.find(b"\n", (low + high) // 2, high) + 1
+        if not middle:
+            break
+        if _parsed(body[low:middle], width) is None:
+            high = middle
+        else:
+            low = middle
+    at = low
+    while at < high:
+        end = body.find(b"\n", at, high)
+        end = high if end < 0 else end
+        if _parsed(body[at:end], width) is None:
+            return at
+        at = end + 1
+    return low
 
 
 def _float32(values: NDArray[Any]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element
 from plait.errors import DataError, raise_all
 from plait.parts import suggest
 from plait.streams.readers import Reader
+from plait.streams.readers._budget import Purse
 from plait.streams.readers._elan_times import UNITS, Note, Span, notes_of, slots_of, spans_of
 from plait.streams.readers._told import tell
 from plait.streams.readers._words import words
@@ -56,7 +57,7 @@ class Elan(Reader):
         tiers = {tier.get("TIER_ID", ""): notes_of(tier) for tier in root.iter("TIER")}
         absent = [t for t in self.tiers or () if t not in tiers]
         raise_all(DataError, [f"{path}: has no tier {t!r}. {suggest(t, tiers)}" for t in absent])
-        spans = _spans(path, root, tiers)
+        spans = _spans(path, root, tiers, self.budget.purse(path))
         chosen = self.tiers or list(tiers)
         empty = [t for t in chosen if not tiers[t]]
         if empty:
@@ -68,14 +69,14 @@ class Elan(Reader):
         }
 
 
-def _spans(path: Path, root: Element, tiers: dict[str, list[Note]]) -> dict[str, Span]:
+def _spans(path: Path, root: Element, tiers: dict[str, list[Note]], purse: Purse) -> dict[str, Span]:
     header = root.find("HEADER")
     unit = "milliseconds" if header is None else header.get("TIME_UNITS", "milliseconds")
     if unit not in UNITS:
         raise DataError(f"{path}: times are in {unit[:40]!r}. {suggest(unit, UNITS)}")
     ids = Counter(note.id for notes in tiers.values() for note in notes)
     problems = [f"{n} annotations have the id {id!r}" for id, n in ids.items() if n > 1]
-    spans = spans_of(list(tiers.values()), slots_of(root, UNITS[unit], problems), problems)
+    spans = spans_of(list(tiers.values()), slots_of(root, UNITS[unit], problems), problems, purse)
     more = [f"{len(problems) - _MOST_PROBLEMS} more such problems"] if len(problems) > _MOST_PROBLEMS else []
     told = [*problems[:_MOST_PROBLEMS], *more]
     raise_all(DataError, [f"{path}: {p}. Open it in ELAN, correct it and save it anew." for p in told])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -145,6 +146,9 @@ class Keypoints(Reader):
     def _values(
         self, path: Path, chosen: Sequence[Person | None], rows: NDArray[np.int64], shape: tuple[int, int, int]
     ) -> NDArray[np.float32]:
+        files = [path, *path.glob(f"*{_OPENPOSE}")] if path.is_dir() else [path]
+        size = sum(f.stat().st_size for f in files)
+        self.budget.purse(path, size=size).check(4.0 * math.prod(shape), "points of all pictures")
         out = np.full(shape, np.nan, np.float32)
         for row, one in zip(rows, chosen):
             if one is not None:

@@ -14,14 +14,17 @@ from plait.errors import ConfigError, DataError, raise_all
 from plait.parts import suggest
 from plait.streams.clock import Ticks
 from plait.streams.readers import Reader
+from plait.streams.readers._budget import Budget, Purse
 from plait.streams.readers._mcap_file import Channel, Index, Messages, Schema, index
 from plait.streams.readers._messages import Decoder, chosen, decoder_for, numbers_of, picture_of, stamp_of, texts_of
+from plait.streams.readers._names import Names
 from plait.streams.readers._told import tell
 from plait.streams.readers._words import refuse_infinite
 from plait.streams.stream import Stream
 
 __all__ = ["Mcap"]
 
+_MOST_TOPICS = 20
 _TIMES = ("log", "publish", "stamp")
 
 
@@ -62,16 +65,20 @@ class Mcap(Reader):
         self.topics, self.time, self.fields = topics, time, tuple(fields or ())
 
     def open(self, path: Path) -> dict[str, Stream]:
-        found = index(path)
+        found = index(path, self.budget)
         known = [c.topic for k, c in found.channels.items() if k in found.entries]
         absent = [t for t in self.topics or () if t not in known]
         raise_all(DataError, [f"{path}: has no topic {t!r} with messages. {suggest(t, known)}" for t in absent])
         streams: dict[str, Stream] = {}
+        names = Names()
+        many = min(len(found.channels), _MOST_TOPICS)  # each of which unpacks the file anew for its stamps
+        purse = Budget(self.budget.times * max(many, 1)).purse(path)
         left: list[str] = []
         for number, channel in found.channels.items():
             if number in found.entries and (self.topics is None or channel.topic in self.topics):
                 try:
-                    streams[_free(channel.topic, streams)] = self._stream(found, number, channel)
+                    stream = self._stream(found, number, channel, purse)
+                    streams[names.free(channel.topic.strip("/").replace("/", "_") or "topic")] = stream
                 except ValueError as error:
                     left.append(f"{channel.topic} ({error})")
         if left and streams and self.topics is None:
@@ -82,13 +89,13 @@ class Mcap(Reader):
             raise DataError(f"{path}: has no messages. Leave it out.")
         return streams
 
-    def _stream(self, found: Index, number: int, channel: Channel) -> Stream:
+    def _stream(self, found: Index, number: int, channel: Channel, purse: Purse) -> Stream:
         where = f"{found.path}:{channel.topic}"
         schema = found.schemas.get(channel.schema)
         decode, messages = decoder_for(channel, schema), found.messages(number)
-        first = decode(next(messages.read([0]))[1])
+        first = decode(next(messages.read([0], found.purse))[1])
         kind, shape, names = self._layout(first, where)
-        order, clock = self._clock(messages, decode, where)
+        order, clock = self._clock(messages, decode, where, purse)
         source = _Topic(messages, channel, schema, where, kind, shape, names, self.fields, order, _decode=decode)
         channels = ("red", "green", "blue") if kind == "frames" else names if kind == "series" else ()
         return Stream(clock, source, kind, channels, where)
@@ -106,12 +113,14 @@ class Mcap(Reader):
             return "words", (), texts
         raise ValueError("its messages hold neither numbers nor texts nor pictures that are read")
 
-    def _clock(self, messages: Messages, decode: Decoder, where: str) -> tuple[NDArray[np.int64] | None, Ticks]:
+    def _clock(
+        self, messages: Messages, decode: Decoder, where: str, purse: Purse
+    ) -> tuple[NDArray[np.int64] | None, Ticks]:
         """The clock, and the order in which messages stand on it, if that is another than of their log times."""
         nanos = messages.times
         if self.time != "log":
             take = _published if self.time == "publish" else _stamped
-            read = enumerate(messages.read(range(len(messages))))
+            read = enumerate(messages.read(range(len(messages)), purse))
             times = np.array([take(at, decode, data, where, i) for i, (at, data) in read])
         else:
             times = np.asarray(nanos // 10**9 + nanos % 10**9 / 1e9, np.float64)
@@ -145,14 +154,6 @@ def _stamped(at: int, decode: Decoder, data: bytes, where: str, i: int) -> float
 
 def _undecoded(where: str, i: int, error: Exception) -> DataError:
     return DataError(f"{where}: message {i} does not decode ({error}). Record it anew, or leave the topic out.")
-
-
-def _free(topic: str, taken: dict[str, Stream]) -> str:
-    name = base = topic.strip("/").replace("/", "_") or "topic"
-    twin = 2
-    while name in taken:
-        name, twin = f"{base}{twin}", twin + 1
-    return name
 
 
 @dataclass(eq=False)

@@ -68,8 +68,10 @@ def _others(path: Path, text: str) -> Rows:
     import pysubs2
 
     kind = "srt" if path.suffix.lower() == ".srt" else "ass"
+    more = {"keep_html_tags": True} if kind == "srt" else {}  # else it takes "a < b and c > d" for a tag, and long for it
+    ended = text + "\n\n0\n" if kind == "srt" else text  # else a number that is the last line of all is lost
     try:
-        events = list(pysubs2.SSAFile.from_string(text, format_=kind).events)
+        events = list(pysubs2.SSAFile.from_string(ended, format_=kind, **more).events)
     except Exception as error:  # its parsers raise whatever the broken line leads to
         raise DataError(
             f"{path}: cannot be read as {kind} subtitles ({error}). Open it in a subtitle editor and save it anew."

@@ -83,7 +83,7 @@ class Table(Reader):
         self.decimal, self.encoding = decimal, encoding
 
     def open(self, path: Path) -> dict[str, Stream]:
-        table = load(path, self.header, self.decimal, self.encoding)
+        table = load(path, self.header, self.decimal, self.encoding, self.budget)
         if not table.num_rows:
             raise DataError(f"{path}: has no rows of values. Expected a header and a row an observation; get it anew.")
         name = find_time(table.column_names, self.time, path, needed=self.rate is None)

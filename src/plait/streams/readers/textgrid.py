@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 
 from plait.errors import DataError
 from plait.streams.readers import Reader
+from plait.streams.readers._names import Names
 from plait.streams.readers._textgrid_binary import MAGIC, Rows, binary_tiers
 from plait.streams.readers._words import read_bytes, read_text, words
 from plait.streams.stream import Stream
@@ -54,14 +55,11 @@ class TextGrid(Reader):
         tiers = binary_tiers(path, data) if data.startswith(MAGIC) else self._text_tiers(path)
         if not tiers:
             raise DataError(f"{path}: has no tiers. Annotate it in Praat, or leave it out.")
-        found: dict[str, Stream] = {}
-        for number, (kind, tier, rows) in enumerate(tiers, 1):
-            name = base = tier or f"tier{number}"
-            twin = 2
-            while name in found:
-                name, twin = f"{base}{twin}", twin + 1
-            found[name] = words(path, [row for row in rows if row[2] or kind == "TextTier"])
-        return found
+        names = Names()
+        return {
+            names.free(tier or f"tier{number}"): words(path, [row for row in rows if row[2] or kind == "TextTier"])
+            for number, (kind, tier, rows) in enumerate(tiers, 1)
+        }
 
     def _text_tiers(self, path: Path) -> list[tuple[str, str, Rows]]:
         tokens = _Tokens(path, read_text(path, self.encoding))
