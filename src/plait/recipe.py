@@ -25,9 +25,13 @@ __all__ = [
     "parse_recipe",
     "part_name",
     "parts",
+    "quick_recipe",
     "suggest",
 ]
 
+
+QUICK_DIM = 64
+"""Tokens as wide as that hold the answers for as many classes as they are."""
 
 EPOCHS = (5, 100)
 """The least and the most where the recipe gives steps instead."""
@@ -45,6 +49,8 @@ class Train(_Section):
 
     ``epochs``: None for as many as make ``steps`` steps of ``batch`` items, but 5 at least and 100 at most, so that
     one recipe suits small and large corpora.
+    ``solver``: ``adamw`` (gradient descent) or ``ridge``: linear heads on fixed features in closed form, to which the
+    rest of this section, and ``augment``, do not apply. See `quick_recipe`.
     ``balance``: how far each head is to be trusted, and how sure the answer is, is fitted on the validation part in the
     end; where the split has none, a model of the same kind is trained once a fold without a quarter of the training
     groups, and asked about these.
@@ -61,6 +67,7 @@ class Train(_Section):
     weight_decay: float = Field(0.05, ge=0, le=1000)
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     clip: float = Field(1.0, gt=0, le=1e9)
+    solver: Literal["adamw", "ridge"] = "adamw"
     stop: Literal["last", "early"] = "last"
     patience: int = Field(10, ge=1, le=1_000_000)
     seeds: list[_Seed] = Field(default_factory=lambda: [0], min_length=1, max_length=1000)
@@ -248,6 +255,25 @@ def parse_recipe(text: str, overrides: list[str] | None = None, source: str = "r
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe as YAML with every default written out."""
     return yaml.safe_dump(recipe.model_dump(by_alias=True), sort_keys=False, allow_unicode=True, width=100)
+
+
+def quick_recipe(recipe: Recipe) -> Recipe:
+    """The same question put to the quick model: random convolutions and statistics of each modality, a ridge regression
+    on them, an opinion pool of those that are there (`plait.training.closed_form`).
+
+    Corpus, task, split, features, evaluation and seeds stay; encoders, fusion, options of the model, augmentation and
+    training give way.
+
+    >>> quick_recipe(parse_recipe("{corpus: m, task: classify, streams: {imu: {rate: 50, encoder: gru}}}")).streams
+    {'imu': StreamPlan(stream=None, steps=[], feature=None, encoder=None, rate=50.0, scale=None, level='none')}
+    """
+    quick = recipe.model_copy(deep=True)
+    for plan in quick.streams.values():
+        if plan is not None:
+            plan.encoder = None
+    quick.fusion, quick.model, quick.augment = "opinion_pool", {"dim": QUICK_DIM}, Augment(warp=0, jitter=0, drop=0)
+    quick.train = Train(solver="ridge", seeds=recipe.train.seeds, threads=recipe.train.threads)
+    return quick
 
 
 def _beside(recipe: Path, path: str, key: str = "corpus") -> str:

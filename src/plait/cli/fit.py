@@ -13,6 +13,11 @@ EXAMPLES = ("plait fit mood.yaml", "plait fit mood.yaml train.epochs=5 fusion=la
 
 def arguments(p: argparse.ArgumentParser) -> None:
     run_arguments(p)
+    p.add_argument(
+        "--quick",
+        action="store_true",
+        help="the quick model instead: random convolutions, statistics and a ridge regression (default: runs/NAME-quick)",
+    )
     p.add_argument("--overwrite", action="store_true", help="start anew where another recipe's run is in the way")
 
 
@@ -21,6 +26,8 @@ def run(args: argparse.Namespace) -> int:
     from plait.training.fit import fit
 
     recipe, out = load(args)
+    if args.quick and not args.out:
+        out = out.with_name(f"{out.name}-quick")
     with progress_bar(args, "prepare") as progress:
         run = fit(
             recipe,
@@ -29,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
             jobs=args.jobs,
             overwrite=args.overwrite,
             quiet=args.json,
+            quick=args.quick,
             progress=progress,
         )
     members = {m.name: run.done(m) for m in run.members}

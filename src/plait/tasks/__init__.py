@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -62,6 +63,18 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Loss an item, [batch], of output [batch, width] and encoded targets [batch]."""
+
+    def goals(self, target: Tensor) -> Tensor:
+        """What a linear head is regressed on, [batch, width], of encoded targets [batch].
+
+        Of classes 1 in the column of the item's class and 0 elsewhere; a task of values gives its standardised targets.
+        """
+        return F.one_hot(target, self.width).to(self.prior().dtype)
+
+    def prior(self) -> Tensor:
+        """The output of who knows nothing of an item, [width]: of classes the logarithms of their shares, by default
+        all alike; of values 0."""
+        return torch.zeros(self.width)
 
     def nll(self, output: Tensor, target: Tensor, doubt: float = 0.0) -> Tensor:
         """How badly an output, taken at its word, foretells the target, an item, [batch]: what calibration makes small.

@@ -105,6 +105,11 @@ class Classify(Task):
         )
         return torch.tensor([self._index[k] for k in keys], dtype=torch.long)
 
+    def prior(self) -> Tensor:
+        """Logarithms of the classes' shares of the training items, as ``class_weight`` counts them."""
+        shares = torch.tensor(self.counts, dtype=torch.float32) * self.get_buffer("weight").cpu()
+        return (shares.clamp(min=0.5) / shares.sum()).log()
+
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         raw = F.cross_entropy(output, target, label_smoothing=self.smoothing, reduction="none")
         return raw * self.get_buffer("weight")[target]

@@ -90,6 +90,9 @@ class Regress(Task):
         """Targets in units, [batch] float32."""
         return torch.tensor(_numbers(targets), dtype=torch.float32)
 
+    def goals(self, target: Tensor) -> Tensor:
+        return ((target - self.mean) / self.std)[:, None]
+
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         return _LOSSES[self.loss_name](output[:, 0], (target - self.mean) / self.std, reduction="none")
 

@@ -23,11 +23,12 @@ from plait.features.work import Died, Failed, Outcome, Place
 from plait.model import Model, default_encoder
 from plait.parts import build, find
 from plait.progress import Progress
-from plait.recipe import Recipe
+from plait.recipe import Recipe, quick_recipe
 from plait.streams.items import Fold
 from plait.tasks import Task
 from plait.training.balance import fit_balance
 from plait.training.claim import claim, locked
+from plait.training.closed_form import fit_closed_form
 from plait.training.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.held_out import can_hold_out, hold_out
@@ -50,6 +51,7 @@ def fit(
     jobs: int = 1,
     overwrite: bool = False,
     quiet: bool = False,
+    quick: bool = False,
     progress: Progress | None = None,
 ) -> Run:
     """Train every member of a recipe and keep all that it needs in ``out``.
@@ -63,6 +65,7 @@ def fit(
         jobs: processes; each trains one member at a time.
         overwrite: start anew where ``out`` holds another recipe's run.
         quiet: no progress bars in training.
+        quick: the quick model instead of the recipe's own (`plait.recipe.quick_recipe`).
         progress: told of the features being prepared.
 
     Raises:
@@ -70,7 +73,7 @@ def fit(
             are not a run's; the corpus has changed since the run was begun; another process trains it.
         DataError: the corpus is not usable as the recipe says.
     """
-    folder = Path(out)
+    folder, recipe = Path(out), quick_recipe(recipe) if quick else recipe
     with locked(folder):
         experiment = claim(folder, recipe, overwrite=overwrite)
         experiment.prepare(Store(cache), pack=True, jobs=jobs, progress=progress)
@@ -188,7 +191,8 @@ def _calibrates(experiment: Experiment) -> bool:
 
 
 def _needs_held_out(experiment: Experiment, fold: Fold) -> bool:
-    return _calibrates(experiment) and not fold.valid and can_hold_out(fold)
+    descends = experiment.recipe.train.solver == "adamw"  # a closed form tells of items left out by itself
+    return descends and _calibrates(experiment) and not fold.valid and can_hold_out(fold)
 
 
 def _held_out_folder(run: Run, member: Member) -> Path:
@@ -232,9 +236,11 @@ def _train(
 
     Where the fold has a validation part, the factors of its heads are fitted on it (``ranking``: see `fit_balance`).
     """
+    plan = experiment.recipe
+    if plan.train.solver == "ridge":
+        return _closed_form(experiment, fold, features, member)
     from plait.training.trainer import train_model  # Lightning takes seconds to import: only where it trains
 
-    plan = experiment.recipe
     torch.manual_seed(member.seed)
     start = Start.of(plan)
     model, data = build_model(experiment, fold, features, start)
@@ -251,6 +257,15 @@ def _train(
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_balance(model, views, shares, ranking=ranking)
     return _Trained(model, log, data.targets, copied)
+
+
+def _closed_form(experiment: Experiment, fold: Fold, features: Features, member: Member) -> _Trained:
+    """Fit a fresh model for a fold without gradient descent."""
+    if experiment.recipe.model.get("from") is not None:
+        raise ConfigError("model.from: train.solver: ridge begins with nothing learnt. Leave one of both out.")
+    torch.manual_seed(member.seed)
+    model, data = build_model(experiment, fold, features)
+    return _Trained(model, fit_closed_form(model, data, seed=member.seed), data.targets, None)
 
 
 def _views(
@@ -292,6 +307,8 @@ def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
 def _default_encoder(experiment: Experiment, modality: str, dim: int, length: float) -> list[dict[str, Any]]:
     """For rows of ``dim`` numbers, typically ``length`` of them an item."""
     feature = build_feature(experiment.features[modality], f"streams.{modality}.feature")
+    if experiment.recipe.train.solver == "ridge":
+        return [{"name": "mini_rocket", "length": max(round(length), 1)}]
     window, pad = (float(experiment.unit.get(k) or 0) for k in ("length", "pad"))
     context = (window, pad) if window and pad else None
     return default_encoder(length, picture=feature.picture(dim), context=context)

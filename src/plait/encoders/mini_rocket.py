@@ -1,0 +1,235 @@
+"""Random convolutions, counted (MiniRocket), beside simple statistics."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from plait.encoders._summary import Summary
+from plait.encoders.fixed import Fixed
+from plait.errors import ConfigError
+from plait.tokens import Tokens
+
+__all__ = ["MiniRocket", "RandomConvolutions"]
+
+TAPS = 9
+KERNELS = list(itertools.combinations(range(TAPS), 3))
+"""The 84 ways to put three weights of 2 among nine; the other six are -1."""
+
+MOST_DILATIONS = 32
+MOST_CHANNELS = 9
+EXAMPLES = 84
+"""Biases are quantiles of the convolutions of so many training items at most."""
+
+FLAT = 1e-4
+"""A convolution counts as above its bias from so much on (features are standardised): a stretch where nothing changes
+gives 0 but for rounding, and so does the bias that such a stretch gave."""
+
+ROOM = 2**13
+"""Places in time that are convolved at once: what lies in the processor's cache is quick."""
+
+
+class MiniRocket(Fixed):
+    """MiniRocket's features of an item and simple statistics of its columns, mapped linearly; one token an item.
+
+    Dempster, Schmidt and Webb 2021, "MiniRocket: a very fast (almost) deterministic transform for time series
+    classification": 84 kernels of length 9 with weights -1 and 2, dilated by up to the item's length, each with biases
+    that are quantiles of its convolutions with training items; a feature is the share of places where the convolution
+    is above the bias (PPV). Every second kernel leaves out the places where it reaches over the ends. Many columns are
+    treated as in the authors' multivariate version: each kernel and dilation sees the sum of 1 to 9 of them. The
+    statistics are those of `Summary`: mean, deviation, slope, step and quantiles.
+
+    Departures: shares are taken over the item's own observations, so items may differ in length, and where an item is
+    too short for any place within its ends, all places count; how many columns a kernel sees is spread evenly on the
+    paper's range instead of drawn from it; with ``statistics`` there are more features than the paper's. Neighbours are
+    those in the sequence, whatever the seconds between them: give an uneven stream a ``rate`` in the recipe.
+
+    Args:
+        dim_in: width of the incoming tokens.
+        dim: width of the outgoing token.
+        length: tokens of a typical item. It decides the dilations; below 2 there is nothing to convolve, and the mean
+            is all.
+        features: of the convolutions, about; rounded down to a multiple of 84.
+        statistics: whether the statistics stand beside them.
+
+    Raises:
+        ConfigError: ``length`` below 1, ``features`` below 84; neither convolutions nor statistics.
+
+    >>> tokens = Tokens(torch.randn(2, 50, 3), torch.arange(50.0).expand(2, 50) / 25, torch.ones(2, 50) > 0)
+    >>> encoder = MiniRocket(3, 8, length=50, features=840)
+    >>> tuple(encoder.fit([tokens]).shape), tuple(encoder(tokens).values.shape)
+    ((2, 873), (2, 1, 8))
+    """
+
+    trial = (5, {"length": 13, "features": 168})
+
+    def __init__(
+        self, dim_in: int, dim: int, *, length: float = 64, features: int = 4998, statistics: bool = True
+    ) -> None:
+        super().__init__()
+        if not 1 <= length < 1e9 or not len(KERNELS) <= features <= 1_000_000:
+            raise ConfigError(
+                f"mini_rocket: length {length}, features {features}; expected 1 or more and {len(KERNELS)} or more."
+            )
+        single = length < 2
+        if single and not statistics:
+            raise ConfigError(f"mini_rocket: length {length} leaves nothing to convolve. Leave statistics: true.")
+        self.convolutions = None if single else RandomConvolutions(dim_in, length=length, features=features)
+        self.summary = Summary(dim_in, mean_only=single) if statistics else None
+        parts = (self.convolutions, self.summary)
+        self._ready(dim_in, dim, [part.size for part in parts if part is not None])
+
+    def raw(self, tokens: Tokens) -> Float[Tensor, "batch features"]:
+        parts = (self.convolutions, self.summary)
+        return torch.cat([part(tokens) for part in parts if part is not None], -1)
+
+    def settle(self, tokens: Iterable[Tokens]) -> None:
+        if self.convolutions is not None:
+            self.convolutions.fit(tokens)
+
+
+class RandomConvolutions(nn.Module):
+    """MiniRocket's transform; see `MiniRocket`.
+
+    Args:
+        dim_in: width of the tokens.
+        length: tokens of a typical item.
+        features: about; there are ``size``.
+    """
+
+    def __init__(self, dim_in: int, *, length: float, features: int) -> None:
+        super().__init__()
+        self.dim_in = dim_in
+        self.dilations, self.biases = dilations_for(length, max(features // len(KERNELS), 1))
+        self.size = len(KERNELS) * sum(self.biases)
+        self.counts = _channel_counts(dim_in)
+        several = range(len(self.dilations))
+        self.register_buffer("channels", torch.stack([_channels(self.counts, dim_in) for _ in several]))
+        self.register_buffer("order", torch.stack([torch.randperm(len(KERNELS)) for _ in several]))
+        self.register_buffer("bias", torch.zeros(len(KERNELS), sum(self.biases)))
+        weights = torch.full((len(KERNELS), TAPS), -1.0)
+        self.register_buffer("kernels", weights.scatter(1, torch.tensor(KERNELS), 2.0), persistent=False)
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[Tokens]) -> None:
+        """Take the biases from training items: each kernel's from one of its own, at quantiles spread by the golden
+        ratio, as in the paper."""
+        items = _sampled(batches, EXAMPLES)
+        golden = torch.arange(1, self.bias.numel() + 1, dtype=torch.float64) * (math.sqrt(5) + 1) / 2
+        at = golden.frac().reshape(len(KERNELS), -1)
+        start = 0
+        for number, count in enumerate(self.biases):
+            chosen = torch.randint(len(items), (len(KERNELS),))
+            for kernel, item in enumerate(chosen.tolist()):
+                values, mask = items[item]
+                one = self._convolved(values[None], number, kernel)[0, 0, mask]
+                self.bias[kernel, start : start + count] = one.quantile(at[kernel, start : start + count].to(one.dtype))
+            start += count
+
+    def forward(self, tokens: Tokens) -> Float[Tensor, "batch features"]:
+        """[batch, time, dim] -> [batch, features]: shares of places, 0 for an item without tokens.
+
+        ``tokens`` are clean.
+        """
+        length = tokens.mask.shape[1]
+        if length == 0:
+            return tokens.values.new_zeros(len(tokens.values), self.size)
+        rows = max(ROOM // length, 1)
+        parts = zip(tokens.values.split(rows), tokens.mask.split(rows))
+        return torch.cat([self._shares(values, mask) for values, mask in parts])
+
+    def _shares(self, values: Tensor, mask: Tensor) -> Float[Tensor, "batch features"]:
+        bias, start, found = self.bias + FLAT, 0, []
+        for number, (dilation, count) in enumerate(zip(self.dilations, self.biases)):
+            places = torch.stack([mask, _within(mask, dilation * (TAPS // 2))], 1)
+            total = places.sum(-1).clamp(min=1).repeat(1, len(KERNELS) // 2).to(values.dtype)
+            out = self._convolved(values, number).unflatten(1, (-1, 2))
+            out = torch.where(places[:, None], out, -torch.inf).flatten(1, 2)
+            found += [above / total for above in _above(out, bias[:, start : start + count])]
+            start += count
+        return torch.stack(found, -1).flatten(1)
+
+    def _convolved(self, values: Tensor, number: int, kernel: int | None = None) -> Float[Tensor, "batch kernels time"]:
+        """Convolutions at one dilation with all kernels, or one. Sums in one order, whatever else is in the batch."""
+        some = slice(None) if kernel is None else slice(kernel, kernel + 1)
+        channels, weights = self.channels[number, some], self.kernels[self.order[number, some]]
+        columns = F.pad(values.transpose(1, 2), (0, 0, 0, 1))  # the last, all zeros, stands for none
+        summed = columns.index_select(1, channels[:, 0])
+        for j, many in enumerate(self.counts if kernel is None else [1] * len(self.counts)):
+            if j:
+                summed[:, :many] += columns.index_select(1, channels[:many, j])
+        dilation, time = self.dilations[number], values.shape[1]
+        wide = F.pad(summed, (TAPS // 2 * dilation, TAPS // 2 * dilation))
+        out = weights[:, 0, None] * wide[..., :time]
+        for tap in range(1, TAPS):
+            out = out.addcmul(weights[:, tap, None], wide[..., tap * dilation : tap * dilation + time])
+        return out
+
+
+def dilations_for(length: float, biases: int) -> tuple[list[int], list[int]]:
+    """The dilations for items of so many tokens, and how many of ``biases`` biases a kernel has at each.
+
+    Exponents are spread evenly up to the dilation at which a kernel spans the item, and rounded down; what falls
+    together has its share of the biases together.
+
+    >>> dilations_for(64, 20)
+    ([1, 2, 3, 4, 5, 6, 7], [8, 3, 4, 1, 2, 1, 1])
+    """
+    longest = math.log2(max((length - 1) / (TAPS - 1), 1))
+    many = min(biases, MOST_DILATIONS)
+    each = [int(2 ** (longest * i / max(many - 1, 1))) for i in range(many)]
+    dilations = sorted(set(each))
+    counts = [each.count(d) * biases // many for d in dilations]
+    for i in range(biases - sum(counts)):
+        counts[i % len(counts)] += 1
+    return dilations, counts
+
+
+def _channel_counts(dim_in: int) -> list[int]:
+    """How many of the kernels see a first, a second, a third column ...: 2 ** u of them, u even on 0 to log2(9 + 1)."""
+    top = math.log2(min(dim_in, MOST_CHANNELS) + 1)
+    each = [int(2 ** (top * (k + 0.5) / len(KERNELS))) for k in range(len(KERNELS))]
+    return [sum(n > j for n in each) for j in range(max(each))]
+
+
+def _channels(counts: list[int], dim_in: int) -> Tensor:
+    """Drawn columns of every kernel, [kernels, most]; those of kernels that see many first, ``dim_in`` for none."""
+    drawn = torch.stack([torch.randperm(dim_in)[: len(counts)] for _ in KERNELS])
+    none = torch.arange(len(KERNELS))[:, None] >= torch.tensor(counts)
+    return drawn.masked_fill(none, dim_in)
+
+
+def _within(mask: Bool[Tensor, "batch time"], reach: int) -> Bool[Tensor, "batch time"]:
+    """The observed places at least ``reach`` from both ends of an item; where there are none, all observed ones."""
+    place = torch.arange(mask.shape[1], device=mask.device)
+    stop = (place + 1).masked_fill(~mask, 0).amax(1, keepdim=True)
+    inner = mask & (place >= reach) & (place < stop - reach)
+    return torch.where(inner.any(1, keepdim=True), inner, mask)
+
+
+def _above(values: Float[Tensor, "batch kernels time"], bias: Float[Tensor, "kernels biases"]) -> list[Tensor]:
+    """For each bias, at how many places each row is above it, [batch, kernels]."""
+    if torch.compiler.is_compiling():
+        return [(values > one[:, None]).to(values.dtype).sum(-1) for one in bias.unbind(1)]
+    room = torch.empty_like(values)  # compared into floats, which are summed several times quicker than truth values
+    return [torch.gt(values, one[:, None], out=room).sum(-1) for one in bias.unbind(1)]
+
+
+def _sampled(batches: Iterable[Tokens], most: int) -> list[tuple[Tensor, Tensor]]:
+    """Values and mask of at most so many items, drawn of all; without the padding behind."""
+    kept: list[tuple[Tensor, Tensor]] = []
+    seen = 0
+    for tokens in batches:
+        for values, mask in zip(tokens.values, tokens.mask):
+            seen += 1
+            place = len(kept) if len(kept) < most else int(torch.randint(seen, ()))
+            if place < most:
+                stop = int(mask.nonzero().max()) + 1
+                kept[place : place + 1] = [(values[:stop], mask[:stop])]
+    return kept

@@ -1,0 +1,241 @@
+"""The quick model: fixed features of each modality, a ridge regression on them, an opinion pool; no gradient descent.
+
+What is free beyond the ridge (shrinkage, how surely a head answers, how much it counts beside the others) is fitted to
+what is said of training groups that are left out, which a ridge regression tells in closed form (`fit_ridge`). So there
+is nothing to stop, and no part of the items is spent on validation.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.optimize
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from plait.encoders.fixed import Fixed
+from plait.errors import ConfigError, raise_all
+from plait.fusion.opinion_pool import OpinionPool
+from plait.model import Model
+from plait.tasks import Task
+from plait.tasks.heads import PooledLinear
+from plait.tokens import Tokens
+from plait.training.data import ItemData
+from plait.training.ridge import Ridge, fit_ridge
+
+__all__ = ["MOST", "fit_closed_form"]
+
+MOST = 4000
+"""Training items that are used, drawn of all: the work grows with their cube, and so many tell what a linear head can
+learn."""
+
+CHUNK = 64
+FAR = 10.0
+"""Logarithms of factors are sought no farther from 0."""
+
+POOLED = 1000
+"""Items of which the pool is fitted."""
+
+SUBSETS = 24
+"""Of the modalities, besides all of them, that the pool is fitted to answer from."""
+
+
+def fit_closed_form(model: Model, data: ItemData, *, seed: int) -> dict[str, list[float]]:
+    """Fit a fresh model's encoders, heads and fusion to the training items; returns a log of one row.
+
+    Args:
+        model: its encoders have fixed features (``mini_rocket``), its fusion is ``opinion_pool``; scaled already.
+        data: the training items, with targets.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: the model or its task has parts of other kinds.
+    """
+    started = time.process_time()
+    _check(model)
+    model.eval()
+    at = np.sort(np.random.default_rng(seed).permutation(len(data))[:MOST])
+    target = data.targets[torch.from_numpy(at)]
+    opinions = [_fit_one(model, m, data, at, target, seed) for m in model.modalities]
+    _fit_pool(model, opinions, target, seed)
+    seconds = time.process_time() - started
+    return {"epoch": [0.0], "items": [float(len(at))], "processor_seconds": [seconds]}
+
+
+def _check(model: Model) -> None:
+    problems = [
+        f"streams.{m}.encoder: train.solver: ridge needs one of fixed features, such as mini_rocket. Leave it out."
+        for m, encoder in zip(model.modalities, model.encoders)
+        if not isinstance(encoder, Fixed)
+    ]
+    if not isinstance(model.fusion, OpinionPool):
+        problems.append("fusion: train.solver: ridge needs opinion_pool, whose weights it fits. Set fusion: opinion_pool.")
+    if not all(isinstance(head, PooledLinear) for head in model.heads):
+        problems.append("task: train.solver: ridge needs a task of linear heads, such as classify or regress.")
+    raise_all(ConfigError, problems)
+
+
+class _Opinion(NamedTuple):
+    """What a modality's head says of items when their group is left out.
+
+    Attributes:
+        output: [items, width], 0 where the modality is missing.
+        there: [items].
+        told: [items], whether the output is worth anything.
+    """
+
+    output: Tensor
+    there: Tensor
+    told: Tensor
+
+
+def _fit_one(
+    model: Model, modality: str, data: ItemData, at: NDArray[np.int64], target: Tensor, seed: int
+) -> _Opinion:
+    """Fit the encoder and the head of one modality."""
+    there = data.present(modality)[at]
+    items, own = at[there], target[torch.from_numpy(there)]
+    output, told = torch.zeros(len(at), model.task.width, dtype=torch.float64), torch.zeros(len(at), dtype=torch.bool)
+    if len(items) > 1:
+        index = model.modalities.index(modality)
+        encoder: Fixed = model.encoders[index]
+        features = encoder.fit(_Chunks(model, modality, data, items))
+        goal, groups = model.task.goals(own), [data.items[i].group for i in items]
+        found = fit_ridge(
+            features.numpy(), encoder.sizes, goal.numpy(), groups, classes=not model.task.values, seed=seed
+        )
+        centre = 0.0 if model.task.values else goal.double().mean(0)
+        known = torch.from_numpy(found.told)
+        opinion = torch.from_numpy(found.held_out) - centre
+        size = _sureness(model.task, opinion[known], own[known]) if known.any() else 1.0
+        _write(model, index, found, centre, size, features)
+        output[torch.from_numpy(there)] = (size * opinion).to(output.dtype)
+        told[torch.from_numpy(there)] = known
+    return _Opinion(output, torch.from_numpy(there), told)
+
+
+class _Chunks:
+    """Some items of one modality as the model's encoder gets them, in batches; any number of times."""
+
+    def __init__(self, model: Model, modality: str, data: ItemData, items: NDArray[np.int64]) -> None:
+        self.model, self.modality, self.rows, self.items = model, modality, data.rows[modality], items
+
+    def __iter__(self) -> Iterator[Tokens]:
+        for start in range(0, len(self.items), CHUNK):
+            tokens = self.rows.pad(self.items[start : start + CHUNK].tolist(), self.model.dims[self.modality])
+            yield self.model.prepare(self.modality, tokens)
+
+
+@torch.no_grad()
+def _write(
+    model: Model, index: int, ridge: Ridge, centre: Tensor | float, size: float, features: Tensor
+) -> None:
+    """Put ``size`` times (what the ridge says, less ``centre``) into an encoder's map and the head behind it.
+
+    Tokens narrower than the answer keep its largest directions: reduced-rank regression (Izenman 1975).
+    """
+    encoder, head = model.encoders[index], model.heads[index].linear
+    weight = torch.from_numpy(ridge.weight)
+    width = weight.shape[1]
+    turn = torch.eye(width, dtype=weight.dtype)
+    if width > encoder.dim:
+        turn = torch.linalg.svd(features.double() @ weight, full_matrices=False).Vh[: encoder.dim].T
+    for part in (encoder.readout.weight, encoder.readout.bias, head.weight, head.bias):
+        part.zero_()
+    encoder.readout.weight[: turn.shape[1]] = (size * weight @ turn).T.float()
+    head.weight[:, : turn.shape[1]] = turn.float()
+    head.bias.copy_(size * (torch.from_numpy(ridge.bias) - centre))
+
+
+def _sureness(task: Task, opinion: Tensor, target: Tensor) -> float:
+    """By what an opinion is to be multiplied so that it alone, on top of the prior, foretells the targets best."""
+    prior, size = task.prior().double(), torch.zeros((), dtype=torch.float64, requires_grad=True)
+    _least(lambda: task.nll(prior + size.exp() * opinion, target, _doubt(target)).mean(), [size])
+    return float(size.detach().exp())
+
+
+def _fit_pool(model: Model, opinions: Sequence[_Opinion], target: Tensor, seed: int) -> None:
+    """Weights and overlap of the fusion; and that a modality alone answers as its head was made to."""
+    fusion: OpinionPool = model.fusion
+    fusion.prior.data.copy_(model.task.prior())
+    views = _views(opinions, target, seed)
+    if views:
+        fusion.double()  # a search for the least number needs more places than float32 has
+        free = [fusion.trust, fusion.overlap]
+        start = [one.detach().clone() for one in free]
+
+        def loss() -> Tensor:
+            pull = torch.stack([(one - old).square().sum() for one, old in zip(free, start)]).sum()
+            return 0.001 * pull + torch.stack([view.share * _pooled_loss(model, view) for view in views]).sum()
+
+        _least(loss, free)
+        fusion.float()
+    alone = fusion.weighed(torch.eye(len(opinions), dtype=torch.bool)).diagonal()
+    model.alone.copy_(1 / alone.detach())
+
+
+class _View(NamedTuple):
+    """Items as they would be if some modalities were missing.
+
+    Attributes:
+        output: [modalities, items, width].
+        there: [modalities, items].
+        target: [items].
+        share: how much the view counts.
+    """
+
+    output: Tensor
+    there: Tensor
+    target: Tensor
+    share: float
+
+
+def _views(opinions: Sequence[_Opinion], target: Tensor, seed: int) -> list[_View]:
+    """Some items with all their modalities, which counts for a half, and with parts of them; wherever two or more meet."""
+    output, there, told = (torch.stack(parts) for parts in zip(*opinions))
+    good = (told | ~there).all(0)
+    rng = np.random.default_rng(seed)
+    some = torch.from_numpy(np.sort(rng.permutation(good.nonzero()[:, 0].numpy())[:POOLED]))
+    count = len(opinions)
+    fewer = [s for size in range(2, min(count, 8)) for s in itertools.combinations(range(count), size)]
+    parts = [fewer[i] for i in rng.permutation(len(fewer))[:SUBSETS]]
+    views = []
+    for subset in [tuple(range(count)), *parts]:
+        seen = there[:, some] & torch.tensor([m in subset for m in range(count)])[:, None]
+        at = seen.sum(0) > 1
+        if at.any():
+            whole = len(subset) == count
+            share = 1.0 if whole and not parts else 0.5 if whole else 0.5 / len(parts)
+            views.append(_View(output[:, some][:, at], seen[:, at], target[some][at], share))
+    return views
+
+
+def _pooled_loss(model: Model, view: _View) -> Tensor:
+    pooled = model.fusion.mix(view.output, model.fusion.weighed(view.there))
+    return model.task.nll(pooled, view.target, _doubt(view.target)).mean()
+
+
+def _doubt(target: Tensor) -> float:
+    """Each label is doubted as if one item more had been seen, and been wrong: see `plait.training.balance`."""
+    return 1 / (len(target) + 2)
+
+
+def _least(loss: Callable[[], Tensor], free: Sequence[Tensor]) -> None:
+    """Change a few numbers to those of least loss (L-BFGS)."""
+    sizes = [one.numel() for one in free]
+
+    def value(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        with torch.no_grad():
+            for one, numbers in zip(free, torch.from_numpy(at).split(sizes)):
+                one.copy_(numbers.reshape(one.shape))
+        found = loss()
+        slopes = torch.autograd.grad(found, free)
+        return float(found.detach()), torch.cat([one.reshape(-1) for one in slopes]).double().numpy()
+
+    start = torch.cat([one.detach().reshape(-1) for one in free]).double().numpy()
+    value(scipy.optimize.minimize(value, start, jac=True, method="L-BFGS-B", bounds=[(-FAR, FAR)] * len(start)).x)

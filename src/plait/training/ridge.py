@@ -1,0 +1,201 @@
+"""Ridge regression in closed form; how much to shrink is told by leaving out whole groups, at no cost of fitting anew.
+
+Hoerl and Kennard 1970, "Ridge regression". What a fit without a group would say of it has a closed form too: with ``y``
+centred and ``A = (K + alpha I)^-1`` of the centred kernel ``K = X X'``, the residuals of a group ``g`` are
+``(alpha A_gg - 1/n)^-1 (alpha A y)_g`` (for single items Allen's PRESS, 1974; for groups e.g. Pahikkala et al. 2006,
+"Fast n-fold cross-validation for regularized least-squares").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import ArrayLike, NDArray
+
+from plait.errors import DataError
+
+__all__ = ["Ridge", "fit_ridge"]
+
+ALPHAS = np.logspace(-4, 3, 15)
+"""Of a kernel whose diagonal is 1 on average."""
+
+MIXES = (0.0, 0.1, 0.3, 0.5, 1.0)
+"""Shares of the second of two kinds of features."""
+
+ENOUGH = 1000
+"""Of so many items, drawn of all, shrinkage and mix are chosen."""
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """A ridge regression.
+
+    Attributes:
+        weight: [features, width].
+        bias: [width].
+        held_out: what a fit without the item's group says of it, [items, width].
+        told: [items], whether that is worth anything: False where all items of its class were left out with it.
+        alpha: the shrinkage.
+        shares: how much each kind of features counts.
+    """
+
+    weight: Floats
+    bias: Floats
+    held_out: Floats
+    told: NDArray[np.bool_]
+    alpha: float
+    shares: tuple[float, ...]
+
+
+def fit_ridge(
+    features: NDArray[np.float32],
+    sizes: Sequence[int],
+    target: ArrayLike,
+    groups: ArrayLike,
+    *,
+    classes: bool,
+    seed: int = 0,
+) -> Ridge:
+    """Regress targets on features; shrinkage, and the share of each kind of features, by the least squared error on
+    groups left out.
+
+    Args:
+        features: [items, features], finite.
+        sizes: features of each kind, one kind or two, in their order; each counts as a whole.
+        target: [items, width].
+        groups: [items], who or what is left out together. Where there is one group only, or where most items are of a
+            class that only their own group has, items are left out one by one.
+        classes: whether targets are classes (one column each, 1 for the item's).
+        seed: of the draw by which shrinkage and mix are chosen.
+
+    Raises:
+        DataError: fewer than two items.
+
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(60, 3)).astype(np.float32)
+    >>> found = fit_ridge(x, [3], x[:, :1] + 5, np.arange(60) // 10, classes=False)
+    >>> found.weight.round(2).ravel().tolist(), found.bias.round(2).tolist()
+    ([1.0, -0.0, 0.0], [5.0])
+    """
+    wanted = np.asarray(target, np.float64)
+    if len(wanted) < 2:
+        raise DataError(f"ridge regression of {len(wanted)} item{'s' * (len(wanted) != 1)}; expected two or more.")
+    numbers = _numbered(np.asarray(groups), wanted, classes)
+    told = _told(numbers, wanted, classes)
+    kernels = [_Kernel(part) for part in _parts(features, sizes)]
+    some = np.random.default_rng(seed).permutation(len(wanted))[:ENOUGH]
+    some.sort()
+    alpha, shares = _chosen([k.of(some) for k in kernels], wanted[some], numbers[some], classes)
+    kernel = _mixed([k.of(None) for k in kernels], shares)
+    held_out, dual = _solved(kernel, wanted, numbers, alpha)
+    weight = np.concatenate([share * k.primal(dual) for share, k in zip(shares, kernels)])
+    bias = wanted.mean(0) - features.mean(0, dtype=np.float64) @ weight
+    return Ridge(weight, bias, held_out, told, float(alpha), shares)
+
+
+def _parts(features: NDArray[np.float32], sizes: Sequence[int]) -> list[NDArray[np.float32]]:
+    return np.split(features, np.cumsum(sizes)[:-1], axis=1)
+
+
+class _Kernel:
+    """The linear kernel of one kind of features, of mean diagonal 1."""
+
+    def __init__(self, features: NDArray[np.float32]) -> None:
+        self.features = features
+        squares = np.einsum("nf,nf->", features, features, dtype=np.float64) / len(features)
+        self.scale = 1 / squares if squares > 0 else 0.0
+
+    def of(self, items: Places | None) -> Floats:
+        some = self.features if items is None else self.features[items]
+        return (some @ some.T).astype(np.float64) * self.scale
+
+    def primal(self, dual: Floats) -> Floats:
+        """Weights of the features from those of the items."""
+        found: Floats = self.scale * (self.features.T @ dual.astype(np.float32)).astype(np.float64)
+        return found
+
+
+def _mixed(kernels: Sequence[Floats], shares: Sequence[float]) -> Floats:
+    """The weighted sum, centred as if all features had mean 0."""
+    total = sum((share * k for share, k in zip(shares, kernels) if share), start=np.zeros_like(kernels[0]))
+    rows = total.mean(0)
+    centred: Floats = total - rows - rows[:, None] + rows.mean()
+    return centred
+
+
+def _numbered(groups: NDArray[np.generic], target: Floats, classes: bool) -> Places:
+    """Groups by number; each item its own where groups cannot be left out."""
+    _, numbers = np.unique(groups, return_inverse=True)
+    numbers = numbers.reshape(-1).astype(np.int64)
+    if numbers.max() == 0 or 2 * _told(numbers, target, classes).sum() < len(target):
+        return np.arange(len(target))
+    return numbers
+
+
+def _told(groups: Places, target: Floats, classes: bool) -> NDArray[np.bool_]:
+    """Whether each item's class is known from other groups as well."""
+    if not classes:
+        return np.ones(len(target), bool)
+    own = target.argmax(1)
+    pairs = np.unique(np.stack([own, groups]), axis=1)
+    found: NDArray[np.bool_] = np.bincount(pairs[0], minlength=target.shape[1])[own] > 1
+    return found
+
+
+def _chosen(
+    kernels: Sequence[Floats], target: Floats, groups: Places, classes: bool
+) -> tuple[float, tuple[float, ...]]:
+    """Shrinkage and shares of the least squared error."""
+    told = _told(groups, target, classes)
+    told = told if told.any() else ~told
+    mixes = [(1.0,)] if len(kernels) == 1 else [(1 - second, second) for second in MIXES]
+    errors = {
+        (alpha, shares): float(np.square(held_out - target)[told].mean())
+        for shares in mixes
+        for alpha, held_out in _path(_mixed(kernels, shares), target, groups)
+    }
+    return min(errors, key=lambda found: errors[found])
+
+
+def _path(kernel: Floats, target: Floats, groups: Places) -> Iterator[tuple[float, Floats]]:
+    """For each shrinkage, what fits without an item's group say of it."""
+    values, vectors = scipy.linalg.eigh(kernel, driver="evd")
+    values = values.clip(min=0)
+    turned = vectors.T @ (target - target.mean(0))
+    sets = _sets(groups)
+    for alpha in ALPHAS:
+        left = alpha / (values + alpha)
+        blocks = [np.einsum("gie,e,gje->gij", vectors[s], left, vectors[s], optimize=True) for s in sets]
+        yield alpha, _held_out(target, vectors @ (left[:, None] * turned), sets, blocks)
+
+
+def _solved(kernel: Floats, target: Floats, groups: Places, alpha: float) -> tuple[Floats, Floats]:
+    """What is said of held-out groups, and the items' weights, for one shrinkage."""
+    kernel[np.diag_indices_from(kernel)] += alpha
+    inverse = scipy.linalg.inv(kernel, overwrite_a=True)
+    dual = inverse @ (target - target.mean(0))
+    sets = _sets(groups)
+    blocks = [alpha * inverse[s[:, :, None], s[:, None, :]] for s in sets]
+    return _held_out(target, alpha * dual, sets, blocks), dual
+
+
+def _sets(groups: Places) -> list[Places]:
+    """The places of each group's items; groups of one size together, [groups, size]."""
+    order = np.argsort(groups, kind="stable")
+    cuts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    sizes = {len(c) for c in cuts}
+    return [np.stack([c for c in cuts if len(c) == size]) for size in sorted(sizes)]
+
+
+def _held_out(target: Floats, residual: Floats, sets: Sequence[Places], blocks: Sequence[Floats]) -> Floats:
+    """Targets less the residuals that groups would have if they were left out."""
+    found = np.empty_like(target)
+    for places, block in zip(sets, blocks):
+        found[places] = target[places] - np.linalg.solve(block - 1 / len(target), residual[places])
+    return found
