@@ -19,9 +19,9 @@ from plait.streams.cells import number
 from plait.streams.corpus import StreamEntry, _clock
 from plait.streams.found import Found, Place, Scan, without_clashes
 from plait.streams.import_options import ImportOptions, StreamOptions
-from plait.streams.naming import Named, names_of
 from plait.streams.import_report import some_of
-from plait.streams.readers import Reader, open_streams, reader_for
+from plait.streams.naming import Named, names_of
+from plait.streams.readers import Reader, check_path, open_streams, reader_for
 from plait.streams.readers._told import hearing
 from plait.streams.stream import Stream
 from plait.streams.summary import facts_of
@@ -231,6 +231,7 @@ def _held(path: Path, place: Place, options: ImportOptions) -> dict[str, dict[st
     name = reader_for(path)
     if name is None or find(Reader, name, "reader")[0].recordings is Reader.recordings:
         return {}
+    check_path(path)
     return find(Reader, name, "reader")[0]().recordings(path)
 
 

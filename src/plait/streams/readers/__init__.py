@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from abc import ABC, abstractmethod
 from functools import cache
 from pathlib import Path
@@ -12,7 +13,14 @@ from plait.parts import build, parts, suggest
 from plait.streams.readers._budget import Budget
 from plait.streams.stream import Stream
 
-__all__ = ["Reader", "open_streams", "reader_for"]
+__all__ = ["Reader", "check_path", "open_streams", "reader_for"]
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 class Reader(ABC):
@@ -64,15 +72,34 @@ def reader_for(path: Path) -> str | None:
     return None
 
 
+def check_path(path: Path) -> None:
+    """Refuse what is no regular file or folder, unopened: a pipe or a device may never end, or never begin.
+
+    Raises:
+        DataError: nothing is there, the name cannot be one, or it is a pipe, a socket or a device.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        what = "no such file" if missing else f"cannot be opened ({getattr(error, 'strerror', None) or error})"
+        shown = str(path).replace("\0", "\\0")
+        raise DataError(f"{shown}: {what}. Correct the path in the manifest or put the file there.") from error
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise DataError(
+            f"{path}: is {_KINDS.get(kind, 'something else')}; expected a regular file or a folder. "
+            "Save what it gives to a file, and name that."
+        )
+
+
 def open_streams(path: Path, reader: str | None = None, options: dict[str, Any] | None = None) -> dict[str, Stream]:
     """Open a file or folder with the reader that claims it (or the one named).
 
     Raises:
-        DataError: it is not there, no reader claims it, or the reader cannot read it.
+        DataError: it is not there, is no regular file or folder, no reader claims it, or the reader cannot read it.
         ConfigError: an option that the reader does not have.
     """
-    if not path.exists():
-        raise DataError(f"{path}: no such file. Correct the path in the manifest or put the file there.")
+    check_path(path)
     name = reader or reader_for(path)
     if name is None:
         known = sorted({s for cls in _readers().values() for s in cls.suffixes})

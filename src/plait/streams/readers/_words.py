@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from plait.errors import DataError
 from plait.streams.clock import Spans
+from plait.streams.readers import check_path
 from plait.streams.stream import ArraySource, Stream
 
 __all__ = ["Later", "decoded", "read_bytes", "read_text", "refuse_infinite", "words"]
@@ -19,6 +20,7 @@ __all__ = ["Later", "decoded", "read_bytes", "read_text", "refuse_infinite", "wo
 
 def read_bytes(path: Path) -> bytes:
     """All bytes of a file, or `DataError`."""
+    check_path(path)
     try:
         return path.read_bytes()
     except OSError as error:
