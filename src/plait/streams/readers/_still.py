@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import DataError
+from plait.streams.readers._exif import turned, webp_orientation
 from plait.streams.readers._picture_size import MOST_PIXELS, picture_size
 
 __all__ = ["decode_still", "scaled"]
@@ -25,11 +26,14 @@ def decode_still(data: bytes, where: str, grey: bool = False) -> NDArray[np.uint
     if size is None:
         raise DataError(f"{where}: is no picture, or is cut. Expected PNG, JPEG, BMP, WebP or TIFF; save it as PNG.")
     _check_pixels(size, where)
+    orientation = webp_orientation(data)
+    how = (cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR) | (cv2.IMREAD_IGNORE_ORIENTATION if orientation else 0)
     try:
-        picture: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR)
+        picture: Any = cv2.imdecode(np.frombuffer(data, np.uint8), how)
         if picture is None:
             raise DataError(f"{where}: is no picture that OpenCV decodes. Save it as PNG, or leave it out.")
-        return np.asarray(picture[..., None] if grey else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+        picture = picture[..., None] if grey else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+        return turned(picture, orientation) if orientation else np.asarray(picture)
     except cv2.error as error:
         raise DataError(f"{where}: does not decode ({error}). Save it as PNG, or leave it out.") from error
 
