@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from plait.errors import DataError
 from plait.streams.clock import Clock, Grid, Spans, Ticks
 
-__all__ = ["KINDS", "ArraySource", "Source", "Stream"]
+__all__ = ["KINDS", "ArraySource", "MaskedSource", "Source", "Stream", "mask_of"]
 
 KINDS = {
     "frames": "pictures, [n, height, width, channels] uint8",
@@ -32,6 +32,22 @@ class Source(Protocol):
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:
         """Observations lo..hi, [hi - lo, *shape]. Reading on from where the last read ended must be cheap."""
+
+
+@runtime_checkable
+class MaskedSource(Protocol):
+    """A source that knows which of its observations were lost, where the values have no NaN to say so (pictures).
+
+    One that changes or picks observations of another should have `mask_of` pass the other's mask on.
+    """
+
+    def mask(self, lo: int, hi: int) -> NDArray[np.bool_]:
+        """Which of lo..hi were observed, [hi - lo]; cheap after `Source.read` of them."""
+
+
+def mask_of(source: Source, lo: int, hi: int) -> NDArray[np.bool_]:
+    """Which of a source's observations lo..hi are there, [hi - lo]: all, unless it is a `MaskedSource`."""
+    return source.mask(lo, hi) if isinstance(source, MaskedSource) else np.ones(max(hi - lo, 0), np.bool_)
 
 
 @dataclass(frozen=True)
@@ -122,6 +138,19 @@ class Stream:
     def read(self) -> NDArray[Any]:
         """All values of this view, [n, ...]. Use `blocks` where they may not fit in memory."""
         return self.source.read(self.first, self.first + len(self.clock))
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Which observations of this view are there, [n]: False for pictures that do not decode (they are read black).
+
+        In floating point, NaN says it within the values; the mask of such streams is True throughout.
+
+        Raises:
+            DataError: as `read`.
+
+        >>> Stream.of(np.zeros((3, 4, 4, 1), np.uint8), rate=25).mask().tolist()
+        [True, True, True]
+        """
+        return mask_of(self.source, self.first, self.first + len(self.clock))
 
     def cut(self, start: float, stop: float) -> Stream:
         """The view of the observations within ``start <= t < stop`` seconds."""

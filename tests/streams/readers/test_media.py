@@ -201,16 +201,16 @@ def test_other_truncated_files_are_refused(name, tmp_path, encode):
         Media().open(tmp_path / name)
 
 
-def test_corrupt_packets_are_an_error_on_reading_not_silence(clip, tmp_path):
+def test_much_damage_is_an_error_on_reading_not_silence(clip, tmp_path):
     data = bytearray(clip.read_bytes())
     begin = data.find(b"mdat") + 1200
     data[begin : begin + 3000] = bytes(3000)
     path = tmp_path / "bad.mp4"
     path.write_bytes(data)
     streams = Media().open(path)
-    with pytest.raises(DataError, match=r"bad\.mp4: .*(does not|do not) decode.*ffmpeg"):
+    with pytest.raises(DataError, match=r"bad\.mp4: .*do not decode.*ffmpeg"):
         streams["video"].read()
-    with pytest.raises(DataError, match=r"bad\.mp4: .*(does not|do not) decode.*ffmpeg"):
+    with pytest.raises(DataError, match=r"bad\.mp4: .*do not decode.*ffmpeg"):
         streams["audio"].read()
 
 

@@ -35,7 +35,7 @@ class Cursor:
 
     At most 16 files are open in a process: the one used longest ago is closed, and takes up again by seeking.
     A cursor carried into a forked or spawned process opens the file anew, as two processes must not share
-    one file position.
+    one file position. A packet that does not decode is counted (`broken`) and passed over, as ffmpeg does.
 
     Args:
         path: the file.
@@ -48,6 +48,7 @@ class Cursor:
         self._container: Any = None
         self._frames: Iterator[Any] = iter(())
         self._pid = 0
+        self._tally = [0]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Cursor, (self.path, self.track, self.threads))
@@ -66,15 +67,20 @@ class Cursor:
         try:
             if pts is not None:
                 self._container.seek(pts, stream=track)
-            self._frames = self._container.decode(track)
+            self._frames = _decoded(self._container, track, self._tally)
         except av_errors() as error:
             raise self._broken(error) from error
+
+    @property
+    def broken(self) -> int:
+        """Packets passed over since the start, as they did not decode."""
+        return self._tally[0]
 
     def take(self) -> Any:
         """The next frame, or None at the end.
 
         Raises:
-            DataError: a packet cannot be decoded.
+            DataError: the file cannot be read on.
         """
         if not self.is_open:
             return None
@@ -94,7 +100,7 @@ class Cursor:
         Nothing else may be read meanwhile: other files might be opened, and this one closed for them.
 
         Raises:
-            DataError: a packet cannot be decoded.
+            DataError: the file cannot be read on.
         """
         if self.is_open:
             _open.move_to_end(id(self))
@@ -133,7 +139,10 @@ class Cursor:
                 cursor.close()
         try:
             self._container = av.open(str(self.path), metadata_errors="ignore")
-            self._container.streams[self.track].thread_type = "AUTO" if self.threads else "NONE"
+            track = self._container.streams[self.track]
+            track.thread_type = "AUTO" if self.threads else "NONE"
+            if track.codec_context.name == "flac":  # every frame has a checksum; else damage would be noise
+                track.codec_context.options = {"err_detect": "crccheck"}
             _skip_others(self._container, self.track)
         except av_errors() as error:
             raise self._broken(error) from error
@@ -142,6 +151,18 @@ class Cursor:
 
     def _broken(self, error: BaseException) -> DataError:
         return DataError(f"{self.path}: track {self.track} does not decode ({error}). {remedy(self.path)}")
+
+
+def _decoded(container: Any, track: Any, tally: list[int]) -> Iterator[Any]:
+    """Frames of all packets that decode; the others are counted. (PyAV's own ``decode`` ends at the first of them.)"""
+    bad, tally[0] = av_errors(), 0
+    for packet in container.demux(track):
+        try:
+            frames = packet.decode()
+        except bad:
+            tally[0] += 1
+            continue
+        yield from frames
 
 
 def _skip_others(container: Any, track: int) -> None:

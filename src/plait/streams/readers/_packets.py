@@ -22,6 +22,12 @@ _INDEXED = ("mov", "avi", "wav", "w64", "flac", "aiff")
 _SEEKABLE = ("mov", "matroska", "wav", "w64", "flac", "aiff")
 """Formats that give the same times after a seek; others (MPEG streams, mp3) guess them from bytes passed over."""
 
+_TIMED = ("mov", "matroska", "mpeg", "asf", "flv", "live_flv", "ogg", "nut", "mxf", "gxf", "rm", "wtv")
+"""Formats (mpegts too) whose packets bear times; in all others sound goes on without a gap, by its count alone."""
+
+_PROBED = 32
+"""Packets of sound that are decoded on opening at most, until one gives a frame."""
+
 _TS_DISCONT, _ATTACHED_PICTURE = 0x0200, 0x0400
 
 
@@ -39,7 +45,7 @@ class Track:
     tick: Fraction
     origin: Fraction
     ordered: bool
-    """Whether packets bear no presentation times of their own (AVI), so that frames go by their order."""
+    """Whether packets bear no presentation times of their own (AVI with B-frames), so that frames go by their order."""
     seekable: bool
     """Whether reading may start in the middle."""
     pts: NDArray[np.int64]
@@ -51,9 +57,32 @@ class Track:
     rates: tuple[Fraction, ...] = ()
     width: int = 0
     height: int = 0
+    codec: str = ""
+    timed: bool = True
+    """Whether packets bear times of their own, so that there may be gaps."""
     sample_rate: int = 0
     channels: int = 0
-    frame_size: int = 0
+    sparse: bool = False
+    """Whether some packets have no time."""
+    first: tuple[int, int, int] | None = None
+    """Of the first frame of sound: the packet that it comes from, its time and its samples."""
+
+
+@dataclass
+class _Probe:
+    """Decodes the first packets of a sound track, until one gives a frame: what comes before it only primes."""
+
+    found: tuple[int, int, int] | None = None
+    done: bool = False
+
+    def add(self, packet: Any, number: int) -> None:
+        try:
+            frames = packet.decode()
+        except av_errors():
+            frames = []
+        self.done = bool(frames) or number >= _PROBED
+        if len(frames) == 1 and frames[0].pts is not None:
+            self.found = (number, frames[0].pts, frames[0].samples)
 
 
 @dataclass
@@ -66,8 +95,11 @@ class _Notes:
     flags: list[tuple[bool, bool]] = field(default_factory=list)
     skips: dict[int, tuple[int, int]] = field(default_factory=dict)
     cut: bool = False
+    probe: _Probe | None = None
 
     def add(self, packet: Any) -> None:
+        if self.probe is not None and not self.probe.done:
+            self.probe.add(packet, len(self.pts))
         if packet.has_sidedata("skip_samples"):
             front, back = struct.unpack("<II", bytes(packet.get_sidedata("skip_samples"))[:8])
             self.skips[len(self.pts)] = (front, back)
@@ -79,8 +111,10 @@ class _Notes:
 
     @property
     def end(self) -> int:
-        """Last tick that any packet reaches."""
-        return max((p + d for p, d in zip(self.pts, self.duration) if p is not None), default=0)
+        """Last tick that any packet reaches; one without a duration lasts as long as most do."""
+        times = sorted(p for p in self.pts if p is not None)
+        usual = int(np.median(np.diff(times))) if len(times) > 1 and not all(self.duration) else 0
+        return max((p + (d or usual) for p, d in zip(self.pts, self.duration) if p is not None), default=0)
 
 
 def scan(path: Path) -> list[Track]:
@@ -93,7 +127,7 @@ def scan(path: Path) -> list[Track]:
 
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
-            notes = {s.index: _Notes() for s in container.streams}
+            notes = {s.index: _Notes(probe=_Probe() if s.type == "audio" else None) for s in container.streams}
             for packet in container.demux():
                 if packet.size:
                     notes[packet.stream_index].add(packet)
@@ -117,16 +151,19 @@ def _shortfalls(path: Path, container: Any, notes: dict[int, _Notes]) -> list[st
     kind = container.format.name
     for stream in container.streams:
         note = notes[stream.index]
+        if _is_cover(stream):
+            continue
         if note.cut:
             problems.append(f"{path}: the last packet of the {stream.type} is cut. {remedy(path)}")
-        elif kind.startswith(_INDEXED) and stream.type in ("video", "audio") and _is_short(stream, note):
+        elif kind.startswith(_INDEXED) and stream.type in ("video", "audio") and _is_short(stream, note, kind):
             tick = float(stream.time_base)
             problems.append(
                 f"{path}: {stream.type} ends at {note.end * tick:.3f} s ({len(note.pts)} packets), but its index "
                 f"promises {stream.duration * tick:.3f} s. The file is cut short. {remedy(path)}"
             )
     ends = [float(n.end * s.time_base) for s in container.streams if (n := notes[s.index]).pts and s.time_base]
-    if kind.startswith("matroska") and container.duration and ends:
+    open_ended = any(len(n.pts) == 1 and not n.duration[0] for n in notes.values())
+    if kind.startswith("matroska") and container.duration and ends and not open_ended:
         promised = container.duration / 1e6
         if promised - max(ends) > max(0.25, 0.02 * promised):
             problems.append(
@@ -136,8 +173,8 @@ def _shortfalls(path: Path, container: Any, notes: dict[int, _Notes]) -> list[st
     return problems
 
 
-def _is_short(stream: Any, note: _Notes) -> bool:
-    if not stream.duration:
+def _is_short(stream: Any, note: _Notes, kind: str) -> bool:
+    if not stream.duration or not _counts(stream, kind):
         return False
     missing = int((stream.start_time or 0) + stream.duration - note.end)
     step = int(np.median(note.duration)) if note.duration else 1
@@ -145,6 +182,12 @@ def _is_short(stream: Any, note: _Notes) -> bool:
         return False
     fewer = stream.type == "video" and len(note.pts) < stream.frames
     return bool(fewer or missing > 0.05 * stream.duration)
+
+
+def _counts(stream: Any, kind: str) -> bool:
+    """Whether the index counts what the packets are timed in: of packed sound, RIFF counts bytes or blocks."""
+    name = stream.codec_context.name if stream.codec_context else ""
+    return not kind.startswith(("avi", "wav", "w64")) or stream.type != "audio" or name.startswith("pcm_")
 
 
 def _first(container: Any) -> Fraction:
@@ -156,21 +199,23 @@ def _first(container: Any) -> Fraction:
 
 def _track(path: Path, container: Any, stream: Any, note: _Notes) -> Track:
     bare = [i for i, (p, d) in enumerate(zip(note.pts, note.dts)) if p is None and d is None]
-    if bare or not stream.time_base:
+    kind, context = container.format.name, stream.codec_context
+    without = bool(bare) if stream.type == "video" else len(bare) == len(note.pts) and kind.startswith(_TIMED)
+    if without or not stream.time_base:
         raise DataError(
             f"{path}: {len(bare)} packets of the {stream.type} have no time. "
             f"Put them into a container with times: ffmpeg -i {path.name} -c copy {path.stem}.mkv"
         )
-    kind, context = container.format.name, stream.codec_context
     if context is None:
         raise DataError(f"{path}: the {stream.type} is in a format that is not known. {remedy(path)}")
     floating = bool(int(container.format.flags) & _TS_DISCONT) or kind == "mp3"
     flags = np.array(note.flags, bool)
     pairs = list(zip(note.pts, note.dts))
-    times = [d if p is None else p for p, d in pairs]
     if kind == "avi":  # its frames stand in the order of decoding; the demuxer's guess at pts is a frame late
-        times = [p if d is None else d for p, d in pairs]
-    ordered = kind == "avi" or None in note.pts or len(set(times)) < len(times)
+        pairs = [(d, p) for p, d in pairs]
+    times = [next((t for t in pair if t is not None), 0) for pair in pairs]
+    by_order = kind == "avi" and note.pts != note.dts
+    ordered = by_order or None in note.pts or len(set(times)) < len(times)
     common = {
         "path": path,
         "index": stream.index,
@@ -184,13 +229,16 @@ def _track(path: Path, container: Any, stream: Any, note: _Notes) -> Track:
         "key": flags[:, 0],
         "discard": flags[:, 1],
         "skips": note.skips,
+        "codec": context.codec.canonical_name,
     }
     if stream.type == "video":
         rates = [Fraction(r) for r in (stream.guessed_rate, stream.average_rate) if r]
         return Track(**common, rates=tuple(rates), width=context.width, height=context.height)
     return Track(
         **common,
+        sparse=bool(bare),
+        timed=kind.startswith(_TIMED),
         sample_rate=context.sample_rate or 0,
         channels=context.layout.nb_channels if context.layout else 0,
-        frame_size=context.frame_size or 0,
+        first=note.probe.found if note.probe else None,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -18,6 +19,7 @@ from plait.errors import DataError
 from plait.streams.clock import Clock, Grid, Ticks, rational
 from plait.streams.pictures import parts_of
 from plait.streams.readers._cursor import Cursor, remedy
+from plait.streams.readers._damage import Damage, tell_once
 from plait.streams.readers._luma import FullRange, luma
 from plait.streams.readers._packets import Track
 
@@ -111,32 +113,45 @@ def _scaler() -> Callable[..., Any]:
     return partial(reformat, threads=1) if int(av.__version__.split(".")[0]) >= 17 else reformat  # 16 has one thread
 
 
+_REORDERED = 17
+"""Frames after which one that is missing comes no more: a decoder holds back 16 at most, badly sorted after damage."""
+
+
 @dataclass(eq=False)
 class Pictures:
-    """Frames [n, h, w, 3 or 1] uint8 of one track; `plait.streams.stream.Source`.
+    """Frames [n, h, w, 3 or 1] uint8 of one track; `plait.streams.stream.Source` and `MaskedSource`.
 
     Frames find their place by their presentation time, so one that the decoder drops is noticed; in a container
     without such times they go by their order. Where a seek is not to be trusted, decoding goes from the start.
+
+    A frame that does not decode, or that the decoder had to make up in part, is lost, and so are those up to the next
+    key frame: they build on it. They are black, and `mask` is False there.
     """
 
     path: Path
     cursor: Cursor
     pts: NDArray[np.int64]
     keys: NDArray[np.int64]
+    damage: Damage
     tick: Fraction
     ordered: bool
     seekable: bool
     size: tuple[int, int]
     grey: bool
     turns: int
+    most: float
+    """Share of the frames that may be lost."""
     shape: tuple[int, ...] = ()
     _next: int = 0
     _from: int | None = None
     """The key frame just sought, until a picture shows that the demuxer landed no later."""
+    _ahead: deque[tuple[int, Any]] = field(default_factory=deque, repr=False)
+    """Frames decoded already, for the next read."""
+    _broken: int = 0
     _scaler: Any = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, track: Track, size: tuple[int, int], grey: bool, turns: int) -> Pictures:
+    def of(cls, track: Track, size: tuple[int, int], grey: bool, turns: int, most: float) -> Pictures:
         """The source for a track; ``size`` is (height, width) as shown, after turning."""
         order = shown(track)
         key = track.key[order]
@@ -148,17 +163,19 @@ class Pictures:
             Cursor(track.path, track.index, long),
             track.pts[order],
             np.flatnonzero(key),
+            Damage(order, key),
             track.tick,
             track.ordered,
             track.seekable,
             size[::-1] if turns % 2 else size,
             grey,
             turns,
+            most,
             shape,
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_scaler": None}
+        return {**self.__dict__, "_scaler": None, "_ahead": deque()}
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:
         if self.grey:
@@ -170,7 +187,7 @@ class Pictures:
             out[i] = np.rot90(picture, self.turns) if self.turns else picture
 
         self._decode(lo, hi, put)
-        return out
+        return self._blackened(out, lo)
 
     def read_grey(self, lo: int, hi: int, box: ArrayLike | None = None) -> NDArray[Any]:
         """Pictures lo..hi in grey, cut to a box, [hi - lo, height, width]; see `plait.streams.pictures`.
@@ -190,69 +207,119 @@ class Pictures:
 
         self._decode(lo, hi, put)
         todo.flush()
+        return self._blackened(out, lo)
+
+    def mask(self, lo: int, hi: int) -> NDArray[np.bool_]:
+        """Which of the pictures lo..hi were recorded, [hi - lo]; those not read yet are decoded for it."""
+        if not self.damage.known[lo:hi].all():
+            self._decode(lo, hi, lambda *_: None)
+        return ~self.damage.lost[lo:hi]
+
+    def _blackened(self, out: NDArray[np.uint8], lo: int) -> NDArray[np.uint8]:
+        if self.damage.count and len(out):
+            out[self.damage.lost[lo : lo + len(out)]] = 0
         return out
 
     def _decode(self, lo: int, hi: int, put: Callable[[int, Any], None]) -> None:
-        """Call ``put(i - lo, frame)`` for each picture i of lo..hi."""
+        """Call ``put(i - lo, frame)`` for each picture i of lo..hi that there is."""
         if hi <= lo:
             return
         sought = self._move(lo)
         try:
-            missing = self._fill(put, lo, hi)
+            landed = self._fill(put, lo, hi)
         except DataError:
             if not sought:
                 raise
-            missing = np.arange(1)
-        if len(missing) and sought:  # some demuxers land behind the key frame asked for
+            landed = False
+        if not landed:  # some demuxers land behind the key frame asked for
             self._rewind()
-            missing = self._fill(put, lo, hi)
-        if hi >= len(self.pts) or len(missing):
+            self._fill(put, lo, hi)
+        self.damage.known[lo:hi] = True
+        if hi >= len(self.pts):
             self.cursor.close()
-        if len(missing):
-            raise self._missing(lo + missing)
+        if self.damage.count > self.most * len(self.pts):
+            self.cursor.close()
+            raise self._too_many()
 
     def _rewind(self) -> None:
-        self.cursor.start()
-        self._next, self._from = 0, None
+        self._start(0)
+        self._from = None
+
+    def _start(self, key: int) -> None:
+        """Decode from the beginning, or from a later key frame."""
+        self.cursor.start(int(self.pts[key]) if key else None)
+        self._ahead.clear()
+        self._next = self._from = key
+        self._broken = 0
 
     def _move(self, lo: int) -> bool:
         """Make sure that decoding on reaches frame ``lo``; says whether it had to seek."""
-        key = int(self.keys[np.searchsorted(self.keys, lo, "right") - 1]) if self.seekable else 0
+        keys = self.keys[~self.damage.lost[self.keys]] if self.damage.count else self.keys
+        at = int(np.searchsorted(keys, lo, "right")) - 1
+        key = int(keys[at]) if self.seekable and at >= 0 else 0
         if self.cursor.is_open and key <= self._next <= lo:
             return False
         if key == 0:
             self._rewind()
             return False
-        self.cursor.start(int(self.pts[key]))
-        self._next = self._from = key
+        self._start(key)
         return True
 
-    def _fill(self, put: Callable[[int, Any], None], lo: int, hi: int) -> NDArray[np.int64]:
-        seen = np.zeros(hi - lo, bool)
-        for frame in self.cursor.frames():
-            i = self._place(frame)
-            if i is None:
-                continue
+    def _fill(self, put: Callable[[int, Any], None], lo: int, hi: int) -> bool:
+        """Decode on to frame ``hi``; False if the demuxer landed behind the key frame sought."""
+        first, last = self._next, self.damage.reach(hi)
+        kept: list[tuple[int, Any]] = []
+        seen, late = np.zeros(last + 1 - first, bool), _REORDERED
+        for i, frame in self._placed():
             if self._from is not None and i > self._from:
-                break  # landed behind the key frame: what follows leans on pictures that were not decoded
+                return False  # what follows leans on pictures that were not decoded
             self._from = None
-            self._next = i + 1
-            if lo <= i < hi and not frame.is_corrupt:
+            if first <= i <= last:
+                seen[i - first] = True
+            if frame.is_corrupt:
+                self._lose(i)
+            elif lo <= i < hi:
                 put(i - lo, frame)
-                seen[i - lo] = True
-            if i >= hi - 1:
+            if i < hi:
+                self._next = max(self._next, i + 1)
+            else:
+                kept.append((i, frame))
+            late -= i >= last
+            if i >= last and (not late or seen.all()):
                 break
-        return np.flatnonzero(~seen)
+        else:
+            if self.ordered and not seen.all() and self._next + self.cursor.broken - self._broken < len(self.pts):
+                raise self._miscounted()
+        self._ahead.extendleft(reversed(kept))
+        for i in (first + np.flatnonzero(~seen)).tolist():
+            self._lose(i)
+        self._next = max(self._next, min(hi, len(self.pts)))
+        return True
 
-    def _place(self, frame: Any) -> int | None:
-        if self.ordered:
-            return self._next
+    def _placed(self) -> Iterator[tuple[int, Any]]:
+        """Frames and their places: those decoded before, then new ones."""
+        after = max((i + 1 for i, _ in self._ahead), default=self._next)
+        while self._ahead:
+            yield self._ahead.popleft()
+        for frame in self.cursor.frames():
+            if self.ordered:  # a packet that does not decode leaves its place empty
+                i = after + self.cursor.broken - self._broken
+                self._broken = self.cursor.broken
+                if i >= len(self.pts):
+                    continue
+            elif (i := self._place(frame, after)) < 0:
+                continue
+            after = i + 1
+            yield i, frame
+
+    def _place(self, frame: Any, after: int) -> int:
+        """Which picture a frame is, by its time; -1: none."""
         if frame.pts is None:
-            return None
-        if self._next < len(self.pts) and self.pts[self._next] == frame.pts:
-            return self._next
+            return -1
+        if after < len(self.pts) and self.pts[after] == frame.pts:
+            return after
         i = int(np.searchsorted(self.pts, frame.pts))
-        return i if i < len(self.pts) and self.pts[i] == frame.pts else None
+        return i if i < len(self.pts) and self.pts[i] == frame.pts else -1
 
     def _scaled(self, frame: Any, layout: str, channels: int) -> NDArray[Any]:
         """A frame in another format and in the size asked for, [h, w] or [h, w, 3]."""
@@ -264,9 +331,23 @@ class Pictures:
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, : width * channels]
         return rows if channels == 1 else rows.reshape(height, width, channels)
 
-    def _missing(self, which: NDArray[np.int64]) -> DataError:
-        at = float(self.pts[min(int(which[0]), len(self.pts) - 1)] * self.tick)
+    def _lose(self, i: int) -> None:
+        if not self.damage.count:
+            at = float(self.pts[i] * self.tick)
+            tell_once(self.path, f"from {at:.3f} s on pictures do not decode, and count as not observed")
+        self.damage.add(i)
+
+    def _miscounted(self) -> DataError:
         return DataError(
-            f"{self.path}: frame {which[0]} (at {at:.3f} s) of the {len(self.pts)} in its index does not decode "
-            f"({len(which)} such frames in this part). {remedy(self.path)}"
+            f"{self.path}: {self._next} of {len(self.pts)} frames come out, and {self.path.suffix[1:]} bears no times "
+            f"that would tell which are missing. {remedy(self.path)}"
+        )
+
+    def _too_many(self) -> DataError:
+        n, log = len(self.pts), self.damage
+        at = float(self.pts[int(np.argmax(log.lost))] * self.tick)
+        return DataError(
+            f"{self.path}: {log.bad} frames do not decode, the first at {at:.3f} s; with those that build on them "
+            f"{log.count} of {n} are lost; expected at most a share of {self.most:g} (max_corrupt_share). Raise that "
+            f"option to go on without them. {remedy(self.path)}"
         )

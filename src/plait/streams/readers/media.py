@@ -10,6 +10,7 @@ from plait.streams.readers import Reader
 from plait.streams.readers._cursor import remedy
 from plait.streams.readers._packets import Track, scan
 from plait.streams.readers._pictures import Pictures, picture_clock, rotation
+from plait.streams.readers._rifx import is_rifx, rifx_sound
 from plait.streams.readers._sound import Sound
 from plait.streams.stream import Stream
 
@@ -28,16 +29,23 @@ class Media(Reader):
     `Ticks`. Where the sound stops and goes on, samples are NaN. AVI has no presentation times: frames go by
     their order. In AVI and in formats without a zero, a place in the middle is reached by decoding from the start.
 
-    Opening reads the packets and decodes none. Reading decodes from the key frame before; reading on from
-    where the last read ended decodes on.
+    Opening reads the packets and decodes no more than the first; only sound whose packets do not say how many samples
+    they hold (Vorbis, WMA, gaps) is decoded once to be counted, some 4 s an hour. Reading decodes from the key frame
+    before; reading on from where the last read ended decodes on. A picture attached to sound (a cover) is no stream.
+
+    What does not decode is a hole, as ffmpeg would conceal it: samples are NaN; pictures are black and False in
+    `Stream.mask`, as are those that build on them, up to the next key frame. A warning tells of it; ``plait check
+    --deep`` counts it. (HEVC and VP9 decoders hide part of such damage, so that it cannot be told.)
 
     Args:
         grey: one channel instead of three, [n, h, w, 1].
         width, height: size to scale to while decoding, pixels; with one of them the other keeps the aspect.
+        max_corrupt_share: share of the pictures, and of the samples, that may be lost so; more is an error.
 
     Raises:
-        ConfigError: a size below 1.
-        DataError: on opening or reading, of a file that is truncated, corrupt or no media.
+        ConfigError: a size below 1, or a share outside 0 to 1.
+        DataError: on opening or reading, of a file that is truncated, corrupt or no media; on reading, of one of
+            which more than ``max_corrupt_share`` does not decode.
 
     >>> sorted(Media(grey=True, width=64).suffixes)[:3]
     ['.3gp', '.aac', '.aif']
@@ -46,10 +54,21 @@ class Media(Reader):
     suffixes: ClassVar[tuple[str, ...]] = (
         *(".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv"),
         *(".wmv", ".3gp", ".ogv", ".wav", ".flac", ".mp3", ".m4a", ".ogg", ".oga", ".aac", ".opus", ".wma"),
-        *(".aif", ".aiff", ".au"),
+        *(".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".mka", ".m4b", ".mp2", ".ac3", ".eac3", ".spx", ".ape"),
+        *(".wv", ".tta", ".amr"),
     )
 
-    def __init__(self, *, grey: bool = False, width: int | None = None, height: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        grey: bool = False,
+        width: int | None = None,
+        height: int | None = None,
+        max_corrupt_share: float = 0.05,
+    ) -> None:
+        if not 0 <= max_corrupt_share <= 1:
+            raise ConfigError(f"media.max_corrupt_share: got {max_corrupt_share}; expected a share, 0 to 1.")
+        self.max_corrupt_share = max_corrupt_share
         for name, size in (("width", width), ("height", height)):
             if size is not None and size < 1:
                 raise ConfigError(f"media.{name}: got {size}; expected a number of pixels above 0.")
@@ -58,6 +77,8 @@ class Media(Reader):
     def open(self, path: Path) -> dict[str, Stream]:
         if not path.is_file():
             raise DataError(f"{path}: no such media file. Correct the path or put the file there.")
+        if is_rifx(path):
+            return {"audio": rifx_sound(path)}
         found: dict[str, Stream] = {}
         for track in scan(path):
             names = [n for n in found if n.rstrip("0123456789") == ("video" if track.type == "video" else "audio")]
@@ -80,7 +101,7 @@ class Media(Reader):
         size = self._size(width, height)
         _check_size(track.path, width * height)
         _check_size(track.path, size[0] * size[1])
-        source = Pictures.of(track, size, self.grey, turns)
+        source = Pictures.of(track, size, self.grey, turns, self.max_corrupt_share)
         if not len(source.pts):
             raise DataError(f"{track.path}: all pictures are marked not to be shown. {remedy(track.path)}")
         clock = picture_clock(source.pts, track.tick, track.rates, track.origin)
@@ -88,7 +109,7 @@ class Media(Reader):
         return Stream(clock, source, "frames", channels, str(track.path))
 
     def _audio(self, track: Track) -> Stream:
-        source = Sound.of(track)
+        source = Sound.of(track, self.max_corrupt_share)
         return Stream(source.layout.grid, source, "waveform", (), str(track.path))
 
     def _size(self, width: int, height: int) -> tuple[int, int]:
