@@ -89,14 +89,18 @@ class OpticalFlow(Feature):
 
     def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
         kept, clock = subsample(stream.clock, self._rate)
-        rows = [np.zeros((0, self.dim(())), np.float32)]
+        rows, unknown = [np.zeros((0, self.dim(())), np.float32)], np.full((1, self.dim(())), np.nan, np.float32)
         finder = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST) if self._method == "dis" else None
         last: Grey | None = None
+        there = False
         for block in self._shrink.blocks(stream, kept):
-            for picture in np.clip(np.round(block * 255), 0, 255).astype(np.uint8):
+            gone = [bool(np.isnan(small).any()) for small in block]
+            pictures = np.clip(np.round(np.nan_to_num(block) * 255), 0, 255).astype(np.uint8)
+            for picture, lost in zip(pictures, gone):
                 if last is not None:
-                    rows.append(self._cells(_flow(last, picture, finder))[None])
-                last = picture
+                    known = there and not lost
+                    rows.append(self._cells(_flow(last, picture, finder))[None] if known else unknown)
+                last, there = picture, not lost
         return self._timed(np.concatenate(rows), clock, place_of(stream))
 
     def _cells(self, flow: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -96,6 +96,8 @@ class Shrink:
     def blocks(self, stream: Stream, kept: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
         """Small pictures of the observations ``kept`` (sorted), in order, as many as fit a block at a time.
 
+        Those that were lost (`Stream.mask`) are NaN.
+
         Raises:
             DataError: pictures are not [height, width, 1, 3 or 4] of numbers.
         """
@@ -104,7 +106,7 @@ class Shrink:
             raise DataError(f"{place_of(stream)}: pictures of shape {shape}; expected [h, w, 1, 3 or 4].")
         size = max(1, BLOCK_BYTES // max(1, 4 * math.prod(shape)))
         for lo in range(0, len(kept), size):
-            parts = [self._small(stream[a:b], a) for a, b in _runs(kept[lo : lo + size])]
+            parts = [self._seen(stream[a:b], a) for a, b in _runs(kept[lo : lo + size])]
             yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def box(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
@@ -118,6 +120,13 @@ class Shrink:
         top, left = min(round(y * high), high - 1), min(round(x * wide), wide - 1)
         bottom, right = max(round((y + h) * high), top + 1), max(round((x + w) * wide), left + 1)
         return top, left, bottom - top, right - left
+
+    def _seen(self, stream: Stream, first: int) -> NDArray[np.float32]:
+        small = self._small(stream, first)
+        there = stream.mask()
+        if not there.all():
+            small[~there] = np.nan
+        return small
 
     def _small(self, stream: Stream, first: int) -> NDArray[np.float32]:
         raw, scale = self._cropped(stream, first)

@@ -65,8 +65,11 @@ class _Network(Feature):
         for block in shrink.blocks(stream, kept):
             for lo in range(0, len(block), self._batch):
                 pixels = _coloured(block[lo : lo + self._batch])
+                gone = np.isnan(pixels).any((1, 2, 3))
+                pixels[gone] = 0
                 normal = (pixels - np.asarray(mean, np.float32)) / np.asarray(deviation, np.float32)
                 rows.append(self._encode(np.ascontiguousarray(normal.transpose(0, 3, 1, 2))))
+                rows[-1][gone] = np.nan
         return np.concatenate(rows), clock
 
 

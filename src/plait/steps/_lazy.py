@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import DataError
-from plait.streams.stream import Source, Stream
+from plait.streams.stream import Source, Stream, mask_of
 
 __all__ = ["Changed", "check_pictures"]
 
@@ -42,6 +42,9 @@ class Changed:
         starts = range(lo, max(hi, lo + 1), size)  # once even for nothing: the type comes from `change`
         parts = [self.change(self.source.read(at, max(min(at + size, hi), at)), at) for at in starts]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def mask(self, lo: int, hi: int) -> NDArray[np.bool_]:
+        return mask_of(self.source, lo, hi)
 
 
 def check_pictures(stream: Stream, part: str) -> tuple[int, int, int]:

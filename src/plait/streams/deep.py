@@ -14,6 +14,9 @@ from plait.streams.stream import Stream
 
 __all__ = ["deep_check"]
 
+_TOLD = 5
+"""Times at which nothing was observed that are named."""
+
 _BLOCK = 4_000_000
 """Numbers read at once."""
 
@@ -23,12 +26,18 @@ class _Seen:
     values: int = 0
     nan: int = 0
     inf: int = 0
+    lost: list[tuple[int, int]] = field(default_factory=list)
+    """Runs of observations of which nothing is known: first and past the last."""
     low: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
     high: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
 
-    def add(self, block: NDArray[Any]) -> None:
-        """Count one block, [n, ...]; extremes by channel, [channels]."""
+    def add(self, block: NDArray[Any], mask: NDArray[np.bool_], first: int) -> None:
+        """Count one block, [n, ...], of which a mask may say what was lost; extremes by channel, [channels]."""
         flat = block.reshape(len(block), -1)
+        self._lose((~mask if flat.dtype.kind != "f" else np.isnan(flat).all(1)), first)
+        flat = flat[mask]
+        if not len(flat):
+            return
         self.values += flat.size
         if flat.dtype.kind == "f":
             self.nan += int(np.isnan(flat).sum())
@@ -36,6 +45,13 @@ class _Seen:
         low, high = np.fmin.reduce(flat, 0), np.fmax.reduce(flat, 0)
         self.low = np.fmin(self.low, low) if self.low.size else low
         self.high = np.fmax(self.high, high) if self.high.size else high
+
+    def _lose(self, gone: NDArray[np.bool_], first: int) -> None:
+        edges = np.flatnonzero(np.diff(gone, prepend=False, append=False)).reshape(-1, 2) + first
+        for a, b in edges.tolist():
+            if self.lost and self.lost[-1][1] == a:
+                a = self.lost.pop()[0]
+            self.lost.append((a, b))
 
 
 def deep_check(stream: Stream) -> tuple[list[str], list[str]]:
@@ -46,6 +62,8 @@ def deep_check(stream: Stream) -> tuple[list[str], list[str]]:
 
     >>> deep_check(Stream.of([[1.0, 2.0], [np.nan, 2.0], [3.0, 5.0]], rate=1))
     ([], ['1 of 6 values are NaN: not observed.'])
+    >>> deep_check(Stream.of([1.0, np.nan, np.nan, 5.0], rate=10))
+    ([], ['2 of 4 values are NaN: not observed. Nothing is known from 0.100 to 0.300 s.'])
     """
     if stream.kind == "words":
         return _words(stream)
@@ -56,7 +74,7 @@ def deep_check(stream: Stream) -> tuple[list[str], list[str]]:
             values = block.read()
             if len(values) != len(block):
                 return [f"only {read + len(values)} of {len(stream)} observations can be read. Copy the file anew."], []
-            seen.add(values)
+            seen.add(values, block.mask(), read)
             read += len(values)
     except PlaitError as error:
         return list(error.problems), []
@@ -81,7 +99,10 @@ def _verdict(seen: _Seen, stream: Stream) -> tuple[list[str], list[str]]:
             f"{seen.inf} of {seen.values} values are infinite. Correct them, or write NaN for what was not observed."
         )
     if seen.nan:
-        warnings.append(f"{seen.nan} of {seen.values} values are NaN: not observed.")
+        warnings.append(f"{seen.nan} of {seen.values} values are NaN: not observed.{_when(seen.lost, stream)}")
+    elif seen.lost:
+        n = sum(b - a for a, b in seen.lost)
+        warnings.append(f"{n} of {len(stream)} pictures do not decode: not observed.{_when(seen.lost, stream)}")
     flat = np.flatnonzero(~(seen.low < seen.high))
     if len(stream) > 1 and len(flat):
         if len(flat) == seen.low.size:
@@ -90,3 +111,18 @@ def _verdict(seen: _Seen, stream: Stream) -> tuple[list[str], list[str]]:
             names = [stream.channels[i] if i < len(stream.channels) else str(i) for i in flat[:8]]
             warnings.append(f"{len(flat)} of {seen.low.size} channels never change ({', '.join(names)}).")
     return problems, warnings
+
+
+def _when(runs: list[tuple[int, int]], stream: Stream) -> str:
+    """When nothing was observed, the longest runs first to be named; empty where each row holds something."""
+    if not runs:
+        return ""
+    longest = sorted(sorted(runs, key=lambda run: run[0] - run[1])[:_TOLD])
+    times = [f"{_start(stream, a):.3f} to {_start(stream, b):.3f} s" for a, b in longest]
+    more = f", and {len(runs) - len(longest)} shorter times" if len(runs) > len(longest) else ""
+    return f" Nothing is known from {', from '.join(times)}{more}."
+
+
+def _start(stream: Stream, i: int) -> float:
+    """When observation i begins; that past the last: when the stream ends."""
+    return float(stream.clock.times[i]) if i < len(stream) else float(stream.clock.stop)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from plait.errors import DataError
 from plait.streams.stream import Source, Stream
 
-__all__ = ["GreySource", "grey_of", "parts_of", "read_grey"]
+__all__ = ["GreySource", "grey_of", "held", "parts_of", "read_grey"]
 
 
 @runtime_checkable
@@ -75,6 +75,23 @@ def grey_of(picture: NDArray[Any]) -> NDArray[Any]:
 
     grey: NDArray[Any] = cv2.cvtColor(np.ascontiguousarray(picture[..., :3]), cv2.COLOR_RGB2GRAY)
     return grey
+
+
+def held(pictures: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+    """Pictures of which those that were lost show the one before, as players do; the first ones the one after.
+
+    Args:
+        pictures: [n, ...].
+        mask: which are there, [n] (`Stream.mask`).
+
+    >>> held(np.array([0, 7, 0, 0, 9]), np.array([False, True, False, False, True])).tolist()
+    [7, 7, 7, 7, 9]
+    """
+    if mask.all() or not mask.any():
+        return pictures
+    before = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
+    filled: NDArray[Any] = pictures[np.where(before < 0, np.argmax(mask), before)]
+    return filled
 
 
 def read_grey(stream: Stream, box: ArrayLike | None = None) -> NDArray[Any]:

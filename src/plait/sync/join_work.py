@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from plait.errors import ConfigError, raise_all
 from plait.parts import suggest
 from plait.streams.clock import Clock, Spans
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, mask_of
 from plait.sync.join_clock import At, observations, typical_step, wanted
 from plait.sync.join_count import Counter
 from plait.sync.join_coverage import Coverage
@@ -274,7 +274,7 @@ class _Rows:
     def __init__(self, stream: Stream, order: Index | None) -> None:
         self._stream = stream
         # spans that overlap so that their middles are not in order are few: all are taken at once
-        self._all = stream.read()[order] if order is not None else None
+        self._all = _observed(stream.read(), stream.mask())[order] if order is not None else None
         self._kept: Values | None = None
         self._first = 0
 
@@ -283,15 +283,28 @@ class _Rows:
             return self._flat(self._all[lo:hi])
         kept, first = self._kept, self._stream.first
         if kept is None or not self._first <= lo < self._first + len(kept):
-            block = self._stream.source.read(first + lo, first + hi)
+            block = self._read(first + lo, first + hi)
         else:
             end = self._first + len(kept)
             block = kept[lo - self._first : hi - self._first]
             if hi > end:
-                block = np.concatenate([block, self._stream.source.read(first + end, first + hi)])
+                block = np.concatenate([block, self._read(first + end, first + hi)])
         # a view into an array costs nothing to take again
         self._kept, self._first = (block if block.flags.owndata else None), lo
         return self._flat(block)
 
+    def _read(self, lo: int, hi: int) -> Values:
+        source = self._stream.source
+        return _observed(source.read(lo, hi), mask_of(source, lo, hi))
+
     def _flat(self, values: Values) -> Values:
         return values.reshape(len(values), -1)
+
+
+def _observed(values: Values, mask: Mask) -> Values:
+    """The values, with NaN for observations that a mask of their own says were lost (pictures)."""
+    if mask.all():
+        return values
+    out: Values = values.astype(np.result_type(values.dtype, np.float32))
+    out[~mask] = np.nan
+    return out

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import ConfigError, DataError
+from plait.streams.pictures import held
 from plait.streams.stream import Stream
 
 __all__ = ["Boundary", "Looks", "find_boundaries", "look_at"]
@@ -108,7 +109,7 @@ def look_at(stream: Stream) -> Looks:
     """Small descriptions of all pictures of a (short) stream."""
     import cv2
 
-    frames = stream.read()
+    frames = held(stream.read(), stream.mask())
     small = [cv2.resize(f[..., :3], (64, 48), interpolation=cv2.INTER_AREA).reshape(48, 64, -1) for f in frames]
     pixels = np.stack(small)
     if pixels.shape[3] == 1:

@@ -21,6 +21,7 @@ from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from plait.errors import DataError
 from plait.streams.clock import Clock, Grid, Spans
+from plait.streams.pictures import held
 from plait.streams.stream import Stream
 from plait.sync.views import View, longest_gap, main_shapes, view
 
@@ -257,8 +258,10 @@ def _bands(size: int, n: int = 8) -> NDArray[np.float32]:
 def _pictures(stream: Stream) -> Iterator[Part]:
     """Mean change of grey between two frames, at the middle between them."""
     for block in _blocks(stream, 4.0, 1):
-        grey, times = np.stack([_small(frame) for frame in block.read()]), block.clock.times
+        pictures, there, times = block.read(), block.mask(), block.clock.times
+        grey = np.stack([_small(frame) for frame in held(pictures, there)])
         moved = np.abs(np.diff(grey, axis=0)).mean(axis=(1, 2))
+        moved[~(there[1:] & there[:-1])] = np.nan
         cells = np.stack([cv2.resize(g, (8, 4), interpolation=cv2.INTER_AREA).ravel() for g in grey])
         yield Part((times[1:] + times[:-1]) / 2, moved.astype(np.float64), times, cells)
 

@@ -13,7 +13,7 @@ from plait.errors import ConfigError
 from plait.streams.clock import Clock, Spans, Ticks
 from plait.streams.noise import Noise, generator, runs
 from plait.streams.noise.pictures import observations_in
-from plait.streams.stream import Source, Stream
+from plait.streams.stream import Source, Stream, mask_of
 
 __all__ = ["Dropout", "FrameDrop", "Jitter"]
 
@@ -121,6 +121,13 @@ class _Picked:
             return self.inner.read(0, 0)
         values: NDArray[Any] = self.inner.read(int(wanted[0]), int(wanted[-1]) + 1)[wanted - wanted[0]]
         return values
+
+    def mask(self, lo: int, hi: int) -> NDArray[np.bool_]:
+        wanted = self.index[lo - self.first : hi - self.first]
+        if not len(wanted):
+            return np.zeros(0, np.bool_)
+        mask: NDArray[np.bool_] = mask_of(self.inner, int(wanted[0]), int(wanted[-1]) + 1)[wanted - wanted[0]]
+        return mask
 
 
 class Jitter(Noise):

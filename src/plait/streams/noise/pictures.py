@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from plait.errors import ConfigError
 from plait.streams.clock import Grid
 from plait.streams.noise import Noise, generator
-from plait.streams.stream import Source, Stream
+from plait.streams.stream import Source, Stream, mask_of
 
 __all__ = ["Blur", "NoisyPictures", "Occlusion", "PictureSource", "observations_in"]
 
@@ -44,6 +44,9 @@ class PictureSource(ABC):
     @abstractmethod
     def one(self, picture: Picture, number: int) -> Picture:
         """The changed picture [height, width, channels], of the same type."""
+
+    def mask(self, lo: int, hi: int) -> NDArray[np.bool_]:
+        return mask_of(self.inner, lo, hi)
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:
         values = self.inner.read(lo, hi)
