@@ -86,7 +86,11 @@ def _mcap_bombs(folder: Path) -> Iterator[Case]:
     types = "".join(f"{'=' * 80}\nMSG: a/T{i}\n" + f"T{i + 1} x{{}}\n".format(i) * 9 for i in range(18))
     schema = _text("a/T0") + _text("ros2msg") + _text(f"T0 x\n{types}{'=' * 80}\nMSG: a/T18\nint8 x\n")
     channel = _record(4, struct.pack("<HH", 1, 1) + _text("/x") + _text("cdr") + struct.pack("<I", 0))
-    yield _case("mcap", folder / "types.mcap", _mcap(_record(3, struct.pack("<H", 1) + schema), channel, MESSAGE[:31] + b"\0\1\0\0" + bytes(3)))
+    yield _case(
+        "mcap",
+        folder / "types.mcap",
+        _mcap(_record(3, struct.pack("<H", 1) + schema), channel, MESSAGE[:31] + b"\0\1\0\0" + bytes(3)),
+    )
     pairs = struct.pack("<QQ", 0, len(CHANNEL)) * 100
     indexed = b"".join(half + _record(7, struct.pack("<HI", 1, len(pairs)) + pairs) for _ in range(60))
     yield _case("mcap", folder / "many_reads.mcap", _mcap(indexed))
@@ -98,7 +102,12 @@ def _mcap_bombs(folder: Path) -> Iterator[Case]:
 @bomb
 def _archives(folder: Path) -> Iterator[Case]:
     head = {"BVP": "0\n64\n", "ACC": "0,0,0\n32,32,32\n"}
-    for name, size, way in (("deflated", 80 * MB, 8), ("packed_by_lzma", MB, 14), ("lines", 30 * MB, 8), ("last", 15 * MB, 8)):
+    for name, size, way in (
+        ("deflated", 80 * MB, 8),
+        ("packed_by_lzma", MB, 14),
+        ("lines", 30 * MB, 8),
+        ("last", 15 * MB, 8),
+    ):
         with zipfile.ZipFile(folder / f"{name}.zip", "w", way) as archive:
             for sensor, text in head.items():
                 rows = "1\n" * (size // 2) + "x\n" * (name == "last") if sensor == "BVP" else "1,1,1\n" * 5
@@ -202,7 +211,9 @@ def _tables(folder: Path) -> Iterator[Case]:
     text = pa.DictionaryArray.from_arrays(pa.array(np.zeros(MB, np.int32)), pa.array(["x" * MB]))
     pq.write_table(pa.table({"t": zeros, "x": text}), folder / "one_text.parquet", compression="zstd")
     yield _case("table", folder / "one_text.parquet", rate=1)
-    yield _case("table", folder / "one_text_named.parquet", (folder / "one_text.parquet").read_bytes(), rate=1, columns=["x"])
+    yield _case(
+        "table", folder / "one_text_named.parquet", (folder / "one_text.parquet").read_bytes(), rate=1, columns=["x"]
+    )
     columns = ",".join(f"c{i}" for i in range(100_000))
     yield _case("table", folder / "columns.csv", f"{columns}\n{'1,' * 99_999}1\n", rate=1)
     yield _case("table", folder / "quotes.csv", 't,x\n0,"' + '""' * MB + "\n")
@@ -219,11 +230,15 @@ def _texts(folder: Path) -> Iterator[Case]:
     head = 'File type = "ooTextFile"\nObject class = "TextGrid"\n\n0 2 <exists> '
     yield _case("text_grid", folder / "count.TextGrid", head + '1 "IntervalTier" "a" 0 2 999999999 ' + " " * 10**6)
     yield _case("text_grid", folder / "quotes.TextGrid", head + '1 "IntervalTier" "a" 0 2 1 0 2 ' + '"' * 999_999)
-    yield _case("text_grid", folder / "tiers.TextGrid", head + '20000 ' + '"TextTier" "a" 0 2 0\n' * 20_000)
+    yield _case("text_grid", folder / "tiers.TextGrid", head + "20000 " + '"TextTier" "a" 0 2 0\n' * 20_000)
     for ending, first in (("srt", ""), ("vtt", "WEBVTT\n\n")):
-        yield _case("subtitles", folder / f"angles.{ending}", first + "00:00:01.000 --> 00:00:02.000\n" + "<a " * 300_000)
+        yield _case(
+            "subtitles", folder / f"angles.{ending}", first + "00:00:01.000 --> 00:00:02.000\n" + "<a " * 300_000
+        )
         yield _case("subtitles", folder / f"arrows.{ending}", first + "--> " * 300_000)
-        yield _case("subtitles", folder / f"digits.{ending}", first + "9" * 300_000 + ":00:01.000 --> 00:00:02.000\nx\n")
+        yield _case(
+            "subtitles", folder / f"digits.{ending}", first + "9" * 300_000 + ":00:01.000 --> 00:00:02.000\nx\n"
+        )
     names = "".join(f"<n{i}>1</n{i}>" for i in range(90))
     point = '<trkpt lat="1" lon="2"><time>2026-03-01T12:00:00Z</time></trkpt>'
     gpx = point.replace("</trkpt>", names + "</trkpt>") + point * 12_000
@@ -256,7 +271,18 @@ def _edf(folder: Path) -> Iterator[Case]:
     def file(count: int, records: str, duration: str, samples: str, data: bytes) -> bytes:
         texts = (("0", 8), ("X", 80), ("X", 80), ("02.03.26", 8), ("12.00.05", 8), (str(256 * (count + 1)), 8))
         texts += (("EDF+D", 44), (records, 8), (duration, 8), (str(count), 4))
-        fields = [("a", 16), ("", 80), ("uV", 8), ("-1", 8), ("1", 8), ("-9", 8), ("9", 8), ("", 80), (samples, 8), ("", 32)]
+        fields = [
+            ("a", 16),
+            ("", 80),
+            ("uV", 8),
+            ("-1", 8),
+            ("1", 8),
+            ("-9", 8),
+            ("9", 8),
+            ("", 80),
+            (samples, 8),
+            ("", 32),
+        ]
         head = "".join(text.ljust(size) for text, size in texts)
         return (head + "".join(text.ljust(size) * count for text, size in fields)).encode() + data
 

@@ -52,7 +52,9 @@ def _plain(folder: Path) -> list[Seed]:
 @seeds("subtitles")
 def _subtitles(folder: Path) -> list[Seed]:
     srt = "1\n00:00:01,000 --> 00:00:02,500\nHello <i>there</i>\n\n2\n00:00:03,000 --> 00:00:04,000\nBye &amp; bye\n"
-    vtt = "WEBVTT\n\n00:01.000 --> 00:02.500 align:start\n<v Anna>Hello <00:00:01.500><c.x>there</c>\n"
+    vtt = (
+        "WEBVTT\n\nNOTE by\nme\n\n1\n00:01.000 --> 00:02.500 align:start\n<v Anna>Hello <00:00:01.500><c.x>there</c>\n"
+    )
     ass = (
         "[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\nStyle: Default,Arial,20\n"
         "\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
@@ -77,6 +79,7 @@ def _table(folder: Path) -> list[Seed]:
         Seed(_write(folder / "a2.csv", rows), {"on_disorder": "sort", "columns": ["x", "note"]}),
         Seed(_write(folder / "b.csv", dates), {"on_disorder": "drop"}),
         Seed(_write(folder / "b.tsv", rows.replace(",", "\t")), {"rate": 10}),
+        Seed(_write(folder / "f.csv", "t;x;y\n0;1;a\n1;2,5;b\n2;-3,25;c\n"), {"columns": ["x", "y"]}),
         Seed(_write(folder / "e.csv", "1,2,3\n4,5,6\n"), {"header": False, "time": "c0", "unit": "ms"}),
         Seed(folder / "c.parquet"),
         Seed(folder / "d.parquet"),
@@ -96,6 +99,10 @@ def _textgrid(folder: Path) -> list[Seed]:
         '        name = "word"\n        xmin = 0\n        xmax = 2\n        intervals: size = 1\n'
         '        intervals [1]:\n            xmin = 0.5\n            xmax = 1.25\n            text = "say"\n'
     )
+    chronological = (
+        '"Praat chronological TextGrid text file"\n0 2   ! Time domain.\n2   ! Number of tiers.\n"IntervalTier" "word" '
+        '0 2\n"TextTier" "bell" 0 2\n\n1 0 1\n"one"\n2 0.5\n"ding"\n1 1 2\n""\n'
+    )
     binary = b"ooBinaryFile\x08TextGrid" + struct.pack(">2d?i", 0, 2, True, 2)
     binary += b"\x0cIntervalTier" + struct.pack(
         ">h4s2di2dh3s2dhH2s", 4, b"word", 0, 2, 2, 0, 1, 3, b"one", 1, 2, -1, 1, b"\1a"
@@ -106,6 +113,7 @@ def _textgrid(folder: Path) -> list[Seed]:
         Seed(_write(folder / "b.TextGrid", long)),
         Seed(_write(folder / "c.TextGrid", long.encode("utf-16"))),
         Seed(_write(folder / "d.TextGrid", binary)),
+        Seed(_write(folder / "e.TextGrid", chronological)),
     ]
 
 
@@ -129,7 +137,28 @@ def _array(folder: Path) -> list[Seed]:
         Seed(folder / "d.mat", {"variable": "d_skel", "time_axis": 2}),
         Seed(folder / "e.mat"),
         Seed(folder / "f.mat"),
+        Seed(_mat73(folder / "g.mat"), {"rate": 10}),
+        Seed(folder / "g.mat", {"variable": "name"}),
     ]
+
+
+def _mat73(path: Path) -> Path:
+    import h5py
+
+    rng = np.random.default_rng(0)
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, kind, values in (
+            ("x", "double", rng.standard_normal((2, 9))),
+            ("name", "char", np.array([[119], [97]], "u2")),
+            ("none", "single", np.array([0, 3], "u8")),
+        ):
+            how = {"chunks": (1, 4), "compression": "gzip", "shuffle": True} if name == "x" else {}
+            made = file.create_dataset(name, data=values, **how)
+            made.attrs["MATLAB_class"] = np.bytes_(kind)
+            if name == "none":
+                made.attrs["MATLAB_empty"] = np.uint8(1)
+        file.create_group("s").attrs["MATLAB_class"] = np.bytes_("struct")
+    return path
 
 
 @seeds("image")

@@ -46,5 +46,5 @@ def test_what_is_refused_says_how_to_open_it_all_the_same(bombs):
 def test_a_budget_is_a_number_above_0_for_every_reader(tmp_path):
     for reader in parts(Reader):
         for budget in (0, -1, True, "10", float("inf"), float("nan")):
-            with pytest.raises(ConfigError, match="budget: got .*; expected a number above 0"):
+            with pytest.raises(ConfigError, match=r"budget: got .*; expected a number above 0"):
                 open_streams(tmp_path, reader, {"budget": budget})

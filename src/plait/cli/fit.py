@@ -16,7 +16,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--quick",
         action="store_true",
-        help="the quick model instead: random convolutions, statistics and a ridge regression (default: runs/NAME-quick)",
+        help="the quick model: random convolutions, statistics, a ridge regression (to runs/NAME-quick)",
     )
     p.add_argument("--overwrite", action="store_true", help="start anew where another recipe's run is in the way")
 

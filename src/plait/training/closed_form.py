@@ -74,7 +74,9 @@ def _check(model: Model) -> None:
         if not isinstance(encoder, Fixed)
     ]
     if not isinstance(model.fusion, OpinionPool):
-        problems.append("fusion: train.solver: ridge needs opinion_pool, whose weights it fits. Set fusion: opinion_pool.")
+        problems.append(
+            "fusion: train.solver: ridge needs opinion_pool, whose weights it fits. Set fusion: opinion_pool."
+        )
     if not all(isinstance(head, PooledLinear) for head in model.heads):
         problems.append("task: train.solver: ridge needs a task of linear heads, such as classify or regress.")
     raise_all(ConfigError, problems)
@@ -94,9 +96,7 @@ class _Opinion(NamedTuple):
     told: Tensor
 
 
-def _fit_one(
-    model: Model, modality: str, data: ItemData, at: NDArray[np.int64], target: Tensor, seed: int
-) -> _Opinion:
+def _fit_one(model: Model, modality: str, data: ItemData, at: NDArray[np.int64], target: Tensor, seed: int) -> _Opinion:
     """Fit the encoder and the head of one modality."""
     there = data.present(modality)[at]
     items, own = at[there], target[torch.from_numpy(there)]
@@ -132,9 +132,7 @@ class _Chunks:
 
 
 @torch.no_grad()
-def _write(
-    model: Model, index: int, ridge: Ridge, centre: Tensor | float, size: float, features: Tensor
-) -> None:
+def _write(model: Model, index: int, ridge: Ridge, centre: Tensor | float, size: float, features: Tensor) -> None:
     """Put ``size`` times (what the ridge says, less ``centre``) into an encoder's map and the head behind it.
 
     Tokens narrower than the answer keep its largest directions: reduced-rank regression (Izenman 1975).
@@ -196,7 +194,7 @@ class _View(NamedTuple):
 
 
 def _views(opinions: Sequence[_Opinion], target: Tensor, seed: int) -> list[_View]:
-    """Some items with all their modalities, which counts for a half, and with parts of them; wherever two or more meet."""
+    """Some items with all their modalities (a half of the weight) and with parts of them, where two or more meet."""
     output, there, told = (torch.stack(parts) for parts in zip(*opinions))
     good = (told | ~there).all(0)
     rng = np.random.default_rng(seed)

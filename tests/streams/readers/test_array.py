@@ -241,7 +241,8 @@ def test_what_functions_close_over_is_no_stream(tmp_path, caplog):
     path = tmp_path / "a.mat"
     scipy.io.savemat(path, {"x": np.arange(6.0), "wsp": np.zeros(9, np.uint8), "cells": np.array([1, "a"], object)})
     data = path.read_bytes()
-    assert (name := struct.pack("<2H4s", 1, 3, b"wsp")) in data
+    name = struct.pack("<2H4s", 1, 3, b"wsp")
+    assert name in data
     path.write_bytes(data.replace(name, struct.pack("<2I", 1, 0)))
     assert list(open_streams(path)) == ["x"]
     assert "left out: cells (cell) (" in caplog.text

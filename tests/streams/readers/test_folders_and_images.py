@@ -61,6 +61,12 @@ def test_e4_tells_all_its_problems(session, tmp_path):
     (session / "ACC.csv").write_text("1,1,1\n32,32,32\n1,2,3\n1,2\n")
     with pytest.raises(DataError, match=r"ACC\.csv:4: got '1,2'; expected 3 finite numbers"):
         E4().open(session)["acc"].read()
+    for at in (0, 4999, 9999):
+        lines = ["1,2,3"] * 10_000
+        lines[at] = "1,2,x"
+        (session / "ACC.csv").write_text("1,1,1\n32,32,32\n" + "\n".join(lines) + "\n")
+        with pytest.raises(DataError, match=rf"ACC\.csv:{at + 3}: got '1,2,x'"):
+            E4().open(session)["acc"].read()
     with pytest.raises(DataError, match="no such folder"):
         E4().open(tmp_path / "none")
 
@@ -126,7 +132,9 @@ def test_archives_that_would_do_harm(session, tmp_path, monkeypatch):
     bomb = _zipped(session, tmp_path / "bomb.zip")
     with monkeypatch.context() as small:
         small.setattr("plait.streams.readers._budget.BYTES", 500_000)
-        with pytest.raises(DataError, match=r"bomb\.zip: ACC\.csv would take 600,015 bytes unpacked, of a file .*budget: 2\."):
+        with pytest.raises(
+            DataError, match=r"bomb\.zip: ACC\.csv would take 600,015 bytes unpacked, of a file .*budget: 2\."
+        ):
             open_streams(bomb)
         assert len(open_streams(bomb, options={"budget": 5})["acc"].read()) == 100_000
     (tmp_path / "ACC.csv").write_text("1,1,1\n2,2,2\n9,9,9\n")

@@ -85,7 +85,10 @@ def test_tracks_and_disorder(tmp_path):
             [[[(1, 2, None, ""), (1, 2, None, "")]]],
             r"a\.gpx: none of its 2 points \(the first in line 3\).*planned, not recorded",
         ),
-        ([[[(1, 2, None, "<time>noon</time>"), (1, 2, 3, "")]]], r"a\.gpx:3: the time of a point is 'noon'; expected ISO"),
+        (
+            [[[(1, 2, None, "<time>noon</time>"), (1, 2, 3, "")]]],
+            r"a\.gpx:3: the time of a point is 'noon'; expected ISO",
+        ),
         ([[[(91, 2, 1, "")]]], "lat is '91'; expected degrees within 90"),
         ([[[(1, "x", 1, "")]]], "lon is 'x'"),
     ],

@@ -133,7 +133,6 @@ def test_an_empty_message_of_ros2_takes_a_byte_and_moves_nothing_behind_it():
         RosDecoder("a/msg/Holds", "a/Nothing none\n" + "=" * 80 + "\nMSG: a/Nothing\n", ros1=False)(bytes(4))
 
 
-
 def test_ros1_messages_are_those_of_mcap_ros1(tmp_path):
     pytest.importorskip("mcap_ros1.writer")
     text = "Header header\nduration left\nfloat32[2] xy\nstring[] names\nbyte b\n" + "=" * 80

@@ -60,6 +60,7 @@ def test_unit_and_rate_and_separators(table):
     assert table("t\tx\n0\t1\n1\t2\n", name="a.tsv")["series"].read().tolist() == [[1], [2]]
     german = table("t;x\n0,5;1,25\n1,5;2\n")["series"]
     assert (german.clock, german.read().tolist()) == (Ticks([0.5, 1.5]), [[1.25], [2]])
+    assert table("t;x\r0,5;1,25\r1,5;2\r")["series"].read().tolist() == [[1.25], [2]]
     assert table("0,5\n1,6\n", header=False, time="c0")["series"].read().tolist() == [[5], [6]]
 
 
@@ -166,6 +167,7 @@ def test_parquet_columns_have_types_so_text_of_digits_is_text(tmp_path, caplog):
     [
         ("", {}, r"a\.csv: is empty\. Expected a header"),
         ("t,x\n", {}, r"a\.csv: has no rows"),
+        ("t," + "x" * 140_000 + "\n0,1\n", {}, r"a\.csv:1: cannot be read as a line of cells"),
         ("x,y\n1,2\n", {}, r"has no column of times \(columns: x, y\)\. Name it with time:, or give a rate"),
         ("t,x\n0,1\n1,inf\n", {}, r"column 'x': 1 observations hold infinite values, first number 1\."),
         ("t,x\n0,1\n1,2\n2,oops\n", {}, r"a\.csv:4 column 'x': 'oops' is not a number.*leave the cell empty"),
@@ -219,7 +221,13 @@ def test_sort_and_drop_are_what_they_say(tmp_path_factory, times):
 
 
 def test_options_are_checked():
-    for options in ({"kind": "film"}, {"unit": "h"}, {"on_disorder": "fix"}, {"decimal": ";"}, {"time": "t", "rate": 1}):
+    for options in (
+        {"kind": "film"},
+        {"unit": "h"},
+        {"on_disorder": "fix"},
+        {"decimal": ";"},
+        {"time": "t", "rate": 1},
+    ):
         with pytest.raises(ConfigError, match="table"):
             Table(**options)
 

@@ -43,7 +43,7 @@ class Budget:
         """
         others = dict(options or {})
         times = others.pop("budget", 1)
-        good = isinstance(times, int | float) and not isinstance(times, bool) and 0 < times < math.inf
+        good = isinstance(times, int | float) and not isinstance(times, bool) and 0 < times < 1e12
         if not good:
             raise ConfigError(f"{where}.budget: got {str(times)[:40]!r}; expected a number above 0, as 10: ten times.")
         return cls(float(times)), others
@@ -64,13 +64,17 @@ class Budget:
         return Purse(where or str(path), size, self.times)
 
 
+USUAL = Budget()
+"""What every reader allows until the user says more."""
+
+
 class Purse:
     """What is left for one opening or reading of a file.
 
     >>> Purse("a.npz", 1000, 1.0).spend(10**9, "x")
     Traceback (most recent call last):
-    plait.errors.DataError: a.npz: x would take 1,000,000,000 bytes unpacked, of a file of 1,000 bytes; expected at most \
-67,108,864. If you trust the file, open it with the option budget: 15.
+    plait.errors.DataError: a.npz: x would take 1,000,000,000 bytes unpacked, of a file of 1,000 bytes; expected at \
+most 67,108,864. If you trust the file, open it with the option budget: 15.
     """
 
     def __init__(self, where: str, size: int, times: float) -> None:
@@ -109,5 +113,6 @@ class Purse:
             return
         raise DataError(
             f"{self._where}: {what} {got:,.0f} {unit}, of a file of {self._size:,} bytes; expected at most "
-            f"{usual * self._times:,.0f}. If you trust the file, open it with the option budget: {math.ceil(got / usual)}."
+            f"{usual * self._times:,.0f}. If you trust the file, open it with the option budget: "
+            f"{math.ceil(got / usual)}."
         )

@@ -36,7 +36,8 @@ def load(path: Path, header: bool, decimal: str, encoding: str, budget: Budget) 
     """The file as a `pyarrow.Table` with stripped column names; nameless columns are left out, and told.
 
     Raises:
-        DataError: it is not there, empty, not a table, two columns have one name, or it unpacks to more than the budget.
+        DataError: it is not there, empty, not a table, two columns have one name, or it unpacks to more
+            than the budget.
     """
     import pyarrow as pa
 

@@ -34,9 +34,8 @@ def read_csv(path: Path, header: bool, decimal: str, encoding: str, purse: Purse
     data = decoded(read_bytes(path), path, encoding).encode()
     if not data.strip():
         raise DataError(f"{path}: is empty. Expected a header and a row an observation; get it anew.")
-    first = data.partition(b"\n")[0].decode().lstrip("\ufeff").rstrip("\r")
     delimiter = _delimiter(path, data)
-    names = next(csv.reader([first], delimiter=delimiter), [""])
+    names = _cells(path, data, delimiter)
     count_columns(purse, len(names))
     if header and all(map(_is_number, names)):
         raise DataError(
@@ -59,6 +58,15 @@ def read_csv(path: Path, header: bool, decimal: str, encoding: str, purse: Purse
     return found
 
 
+def _cells(path: Path, data: bytes, delimiter: str) -> list[str]:
+    """The cells of the first line."""
+    first = re.split(rb"\r\n|\n|\r", data, maxsplit=1)[0].decode().lstrip("\ufeff")
+    try:
+        return next(csv.reader([first], delimiter=delimiter), [""])
+    except csv.Error as error:
+        raise DataError(f"{path}:1: cannot be read as a line of cells ({error}). Correct the line.") from error
+
+
 def count_columns(purse: Purse, columns: int) -> None:
     """Draw columns; each takes what 40 rows do.
 
@@ -69,7 +77,7 @@ def count_columns(purse: Purse, columns: int) -> None:
 
 
 def _delimiter(path: Path, data: bytes) -> str:
-    """The sign of which all of the first lines have as many, outside of quotes; else the one that the first has most of.
+    """The sign of which all of the first lines have as many, outside of quotes; else that which the first has most.
 
     A comma comes last, as it may stand in numbers.
     """
@@ -122,7 +130,8 @@ def _refuse_two_signs(path: Path, first: Any, second: Any, odd: Sequence[int], s
     if lost:
         example = _example(first.column(odd[0]), _SIGNED[sign])
         raise DataError(
-            f"{path}: numbers have a {_NAMED[sign]} in {_listed([names[i] for i in odd])} (such as {example!r}) and none "
+            f"{path}: numbers have a {_NAMED[sign]} in {_listed([names[i] for i in odd])} (such as {example!r}) "
+            "and none "
             f"in {_listed(lost)}. Expected one decimal sign in a file; write the file anew, thousands unseparated."
         )
 
@@ -166,7 +175,7 @@ def refuse_mixed(path: Path, name: str, cells: Sequence[str | None]) -> None:
     strange = [i for i, cell in filled if not _is_number(cell)]
     if 2 * len(strange) >= len(filled):
         return
-    if commas and dots or not strange:
+    if (commas and dots) or not strange:
         examples = ", ".join(f"{len(at)} such as {cells[at[0]]!r} (row {at[0] + 2})" for at in (dots, commas) if at)
         raise DataError(
             f"{path}: column {name!r}: numbers with a decimal sign that is not the file's: {examples}. Expected one "

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.streams.readers._budget import Budget, Purse
+from plait.streams.readers._budget import USUAL, Budget, Purse
 from plait.streams.readers._hdf5_data import (
     Filters,
     Layout,
@@ -60,7 +60,7 @@ class Dataset:
 
 
 @contextmanager
-def opened(path: Path, budget: Budget = Budget()) -> Iterator[File]:
+def opened(path: Path, budget: Budget = USUAL) -> Iterator[File]:
     """A file, for as long as it is needed.
 
     Raises:

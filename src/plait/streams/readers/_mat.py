@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import DataError
-from plait.streams.readers._budget import Budget, Purse
+from plait.streams.readers._budget import USUAL, Budget, Purse
 
 __all__ = ["MatArray", "list_mat"]
 
@@ -57,7 +57,7 @@ class MatArray:
     """Where its element begins in the file."""
     why: str = ""
     """Why it is not read."""
-    budget: Budget = Budget()
+    budget: Budget = USUAL
 
     def load(self) -> NDArray[Any]:
         """The values.
@@ -76,7 +76,7 @@ class MatArray:
 _BROKEN = (struct.error, zlib.error, ValueError, IndexError, OverflowError)
 
 
-def list_mat(path: Path, budget: Budget = Budget()) -> list[MatArray]:
+def list_mat(path: Path, budget: Budget = USUAL) -> list[MatArray]:
     """The arrays of a file.
 
     Raises:

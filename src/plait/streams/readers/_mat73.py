@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import DataError
-from plait.streams.readers._budget import Budget
+from plait.streams.readers._budget import USUAL, Budget
 from plait.streams.readers._hdf5 import Dataset, File, opened
 
 __all__ = ["Mat73Array", "is_mat73", "list_mat73"]
@@ -42,7 +42,7 @@ class Mat73Array:
     """Where its values are; None where there are none, or none that are read."""
     why: str = ""
     """Why it is not read."""
-    budget: Budget = Budget()
+    budget: Budget = USUAL
 
     def load(self) -> NDArray[Any]:
         """The values.
@@ -64,7 +64,7 @@ def is_mat73(path: Path) -> bool:
     return head.startswith(b"MATLAB 7.3") or b"\x89HDF" in (head[:4], head[_HEAD:])
 
 
-def list_mat73(path: Path, budget: Budget = Budget()) -> list[Mat73Array]:
+def list_mat73(path: Path, budget: Budget = USUAL) -> list[Mat73Array]:
     """The variables of a file.
 
     Raises:

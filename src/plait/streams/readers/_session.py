@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from plait.errors import DataError
 from plait.streams.readers._archive import opened_member
-from plait.streams.readers._budget import Budget
+from plait.streams.readers._budget import USUAL, Budget
 from plait.streams.readers._words import decoded, read_text
 
 __all__ = ["File", "session_files"]
@@ -20,7 +20,7 @@ class File:
 
     place: Path
     member: str = ""
-    budget: Budget = Budget()
+    budget: Budget = USUAL
 
     def __str__(self) -> str:
         return f"{self.place}/{self.member}" if self.member else str(self.place)
@@ -51,7 +51,7 @@ class File:
         return decoded(data, self.shown, "utf-8")
 
 
-def session_files(path: Path, budget: Budget = Budget()) -> dict[str, File]:
+def session_files(path: Path, budget: Budget = USUAL) -> dict[str, File]:
     """The CSV files at the top of a folder or archive, or in the one folder at the top of an archive, by name.
 
     Raises:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 
 __all__ = ["hearing", "tell"]
 
@@ -14,7 +13,7 @@ _heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
 _said: set[str] = set()
 
 
-def tell(where: Path | str, what: str, *, once: bool = False) -> None:
+def tell(where: object, what: str, *, once: bool = False) -> None:
     """Warn of what is not as it stands in a file.
 
     Args:

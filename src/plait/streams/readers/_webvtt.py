@@ -1,6 +1,6 @@
 """WebVTT by its specification's own algorithm.
 
-Written here because pysubs2 reads WebVTT as SubRip: identifiers, notes and style sheets join the text of the cue before.
+Written here because pysubs2 reads WebVTT as SubRip: identifiers, notes and style sheets join the text before them.
 
 Source: W3C, "WebVTT: The Web Video Text Tracks Format", 6.1 (parsing) and 6.3 (timings).
 """
@@ -8,7 +8,7 @@ Source: W3C, "WebVTT: The Web Video Text Tracks Format", 6.1 (parsing) and 6.3 (
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Cues", "cues_of"]
@@ -47,7 +47,9 @@ def cues_of(text: str) -> Cues:
     found = Cues()
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if not re.match(r"WEBVTT(\s|$)", lines[0]):
-        found.problems.append(":1: does not begin with WEBVTT. Put that in its first line; if it is SubRip, name it .srt")
+        found.problems.append(
+            ":1: does not begin with WEBVTT. Put that in its first line; if it is SubRip, name it .srt"
+        )
         return found
     strays: list[int] = []
     timed: list[tuple[tuple[str, ...], str]] = []
@@ -61,7 +63,7 @@ def cues_of(text: str) -> Cues:
             found.problems.append(_unread(*block[at]))
     padded = all(len(field) > 1 for fields, _ in timed for field in (*fields[1:3], *fields[5:7]))
     short = sum(len(fields[3]) < 3 or len(fields[7]) < 3 for fields, _ in timed)
-    found.rows = [(_seconds(*fields[:4], padded), _seconds(*fields[4:], padded), body) for fields, body in timed]
+    found.rows = [(_seconds(fields[:4], padded), _seconds(fields[4:], padded), body) for fields, body in timed]
     found.told = _told(lines, strays, short, padded)
     return found
 
@@ -86,7 +88,8 @@ def _blocks(lines: list[str]) -> Iterator[Block]:
         yield block
 
 
-def _seconds(hours: str, minutes: str, seconds: str, fraction: str, padded: bool) -> float:
+def _seconds(fields: Sequence[str], padded: bool) -> float:
+    hours, minutes, seconds, fraction = fields
     millis = int(fraction.ljust(3, "0")) if padded else int(fraction)
     return ((int(hours) * 60 + int(minutes)) * 60_000 + int(seconds) * 1000 + millis) / 1000
 

@@ -43,8 +43,8 @@ class _Variable:
 class Array(Reader):
     """Streams of ``.npy`` (``values``, memory-mapped), ``.npz`` and ``.mat`` (by the variables' names).
 
-    Variables that are no arrays of real numbers (texts, cells, structures, tables, sparse and complex ones) are left out
-    with a warning; a text that is named is words.
+    Variables that are no arrays of real numbers (texts, cells, structures, tables, sparse and complex ones) are
+    left out with a warning; a text that is named is words.
 
     Without ``rate`` or ``times``, observation i stands at i seconds; a ``rate`` or ``duration`` in the
     manifest's entry then says what the clock really is.

@@ -140,7 +140,7 @@ def _first_bad(body: bytes, width: int) -> int:
     low, high = 0, len(body)
     while high - low > 1000:
         middle = body.find(b"\n", (low + high) // 2, high) + 1
-        if not middle:
+        if not low < middle < high:
             break
         if _parsed(body[low:middle], width) is None:
             high = middle

@@ -45,7 +45,8 @@ class Gpx(Reader):
 
     Raises:
         ConfigError: another word for ``on_disorder``.
-        DataError: on opening: no XML, no points with a time, times that cannot be read or no place on Earth (with their lines), times
+        DataError: on opening: no XML, no points with a time, times that cannot be read or no place on
+            Earth (with their lines), times
             that repeat or go backwards.
 
     >>> Gpx().suffixes

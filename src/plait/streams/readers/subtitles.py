@@ -68,7 +68,9 @@ def _others(path: Path, text: str) -> Rows:
     import pysubs2
 
     kind = "srt" if path.suffix.lower() == ".srt" else "ass"
-    more = {"keep_html_tags": True} if kind == "srt" else {}  # else it takes "a < b and c > d" for a tag, and long for it
+    more = (
+        {"keep_html_tags": True} if kind == "srt" else {}
+    )  # else it takes "a < b and c > d" for a tag, and long for it
     ended = text + "\n\n0\n" if kind == "srt" else text  # else a number that is the last line of all is lost
     try:
         events = list(pysubs2.SSAFile.from_string(ended, format_=kind, **more).events)
