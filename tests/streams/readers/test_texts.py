@@ -67,6 +67,12 @@ def test_subtitles_out_of_order_are_sorted_and_counted(tmp_path, caplog):
     assert "2 subtitles out of order were sorted" in caplog.text
 
 
+def test_subrip_keeps_what_pysubs2_takes_for_a_tag_or_a_number(tmp_path):
+    """Its own clean-up drops a number that is the last line of all, and all between two signs of comparison."""
+    text = "1\n00:00:01,000 --> 00:00:02,000\nif a < b and c > d\n\n2\n00:00:03,000 --> 00:00:04,000\nWe count:\n3\n"
+    assert _open(tmp_path, "a.srt", text)["words"].read().tolist() == ["if a < b and c > d", "We count: 3"]
+
+
 def test_subtitles_in_another_encoding(tmp_path):
     latin = SRT.replace("Hello", "Café").encode("latin-1")
     with pytest.raises(DataError, match=r"a\.srt:3: is not utf-8 text .*iconv"):
