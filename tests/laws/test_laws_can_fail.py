@@ -265,7 +265,7 @@ class Oracle(Classify):
 
 class WeakFit(Classify):
     def baseline(self, train, count):
-        return np.full((count, self.width), 1.0)
+        return np.full((count, self.width), 1 / self.width)
 
     def metrics(self, scores, target):
         return {**super().metrics(scores, target), "accuracy": 0.5}

@@ -179,7 +179,7 @@ def dilations_for(length: float, biases: int) -> tuple[list[int], list[int]]:
     together has its share of the biases together.
 
     >>> dilations_for(64, 20)
-    ([1, 2, 3, 4, 5, 6, 7], [8, 3, 4, 1, 2, 1, 1])
+    ([1, 2, 3, 4, 5, 6, 7], [7, 4, 2, 2, 2, 1, 2])
     """
     longest = math.log2(max((length - 1) / (TAPS - 1), 1))
     many = min(biases, MOST_DILATIONS)

@@ -80,8 +80,8 @@ def fit_ridge(
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(60, 3)).astype(np.float32)
     >>> found = fit_ridge(x, [3], x[:, :1] + 5, np.arange(60) // 10, classes=False)
-    >>> found.weight.round(2).ravel().tolist(), found.bias.round(2).tolist()
-    ([1.0, -0.0, 0.0], [5.0])
+    >>> (found.weight.round(2) + 0.0).ravel().tolist(), found.bias.round(2).tolist()
+    ([1.0, 0.0, 0.0], [5.0])
     """
     wanted = np.asarray(target, np.float64)
     if len(wanted) < 2:

@@ -48,7 +48,7 @@ class Media(Reader):
             which more than ``max_corrupt_share`` does not decode.
 
     >>> sorted(Media(grey=True, width=64).suffixes)[:3]
-    ['.3gp', '.aac', '.aif']
+    ['.3gp', '.aac', '.ac3']
     """
 
     suffixes: ClassVar[tuple[str, ...]] = (
