@@ -65,6 +65,7 @@ class Names:
     Args:
         plain: what makes a name fit its place; it may give two names the same form.
         joint: what stands between the parts of a name.
+        exact: whether the place tells capitals and forms of accents apart, as a disk may not.
 
     >>> names = Names()
     >>> [names.of(n) for n in ("a/b", "a_b", "A_B", "a/b")]
@@ -73,8 +74,8 @@ class Names:
     ('a.b.imu', 'a.b.imu~107117e7')
     """
 
-    def __init__(self, plain: Callable[[str], str] = plain_name, joint: str = ".") -> None:
-        self._plain, self._joint = plain, joint
+    def __init__(self, plain: Callable[[str], str] = plain_name, *, joint: str = ".", exact: bool = False) -> None:
+        self._plain, self._joint, self._exact = plain, joint, exact
         self._holders: dict[str, tuple[str, ...]] = {}
         self._given: dict[tuple[str, ...], str] = {}
 
@@ -92,7 +93,7 @@ class Names:
             yield f"{plain}~{_digest(*name)[:letters]}"
 
     def _takes(self, form: str, name: tuple[str, ...]) -> bool:
-        return self._holders.setdefault(_on_disk(form), name) == name
+        return self._holders.setdefault(form if self._exact else _on_disk(form), name) == name
 
 
 def _on_disk(name: str) -> str:

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from plait.errors import ConfigError, DataError
 from plait.interchange import Format, export_corpus, import_corpus
+from plait.interchange.annotations import lanes
 from plait.interchange.sample import Piece, Sample, add_sample, clock_facts, clock_of, samples
-from plait.interchange.textgrid import _lanes
 from plait.parts import parts
 from plait.streams.clock import Grid, Spans, Ticks
 from plait.streams.corpus import (
@@ -286,12 +286,13 @@ def test_our_readers_read_the_annotations(corpus: Corpus, tmp_path: Path) -> Non
         np.testing.assert_allclose(clock.stops[kept], [1, 1.75], atol=exact)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0.001, 20), st.text(max_size=3)), max_size=30))
 def test_lanes_never_overlap_and_lose_nothing(rows: list[tuple[float, float, str]]) -> None:
     intervals = sorted((a, a + d, t) for a, d, t in rows if a + d > a)
-    lanes = _lanes(intervals)
-    assert sorted(row for lane in lanes for row in lane) == intervals
-    for lane in lanes:
+    dealt = lanes(intervals)
+    assert sorted(row for lane in dealt for row in lane) == intervals
+    for lane in dealt:
         assert all(a[1] <= b[0] for a, b in pairwise(lane))
 
 
@@ -368,7 +369,11 @@ def test_lhotse_gives_back_recordings_labels_and_clocks(tmp_path: Path) -> None:
     write_manifest(tmp_path / "raw/manifest.jsonl", entries)
     corpus = Corpus(tmp_path / "raw/manifest.jsonl")
     moved = export_corpus(corpus, tmp_path / "out", "lhotse", cache=tmp_path / "cache")
-    assert moved.notes == {"labels of whole recordings (plait alone reads them back)": 3}
+    assert moved.notes == {
+        "labels of whole recordings (plait alone reads them back)": 3,
+        "facts about recordings (meta) (plait alone reads them back)": 3,
+        "sides of recordings (train, valid, test) (plait alone reads them back)": 3,
+    }
     assert len(lhotse.RecordingSet.from_file(tmp_path / "out/recordings.jsonl.gz")) == 5
     assert import_corpus(tmp_path / "out", tmp_path / "again", "lhotse").recordings == 3
     again = Corpus(tmp_path / "again/manifest.jsonl", allow_outside=True)

@@ -7,7 +7,7 @@ like any other recording. Here are the formats that hold a whole corpus.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,6 +20,15 @@ from plait.parts import Spec, build, part_name
 from plait.streams.corpus import Corpus
 
 __all__ = ["Format", "Moved", "export_corpus", "import_corpus"]
+
+LOST: dict[str, tuple[str, Callable[[Sample], int]]] = {
+    "labels": ("labels of whole recordings", lambda s: len(s.labels)),
+    "group": ("groups of recordings", lambda s: s.group not in ("", s.id)),
+    "split": ("sides of recordings (train, valid, test)", lambda s: bool(s.split)),
+    "meta": ("facts about recordings (meta)", lambda s: len(s.meta)),
+    "annotators": ("annotators", lambda s: sum(bool(a.annotator) for a in s.annotations)),
+}
+"""What a format may have no place for: in words, and how many a recording has."""
 
 Progress = Callable[[int, int, str], None]
 """Called with how many recordings are done, how many there are, and which was the last."""
@@ -66,6 +75,9 @@ class Format(ABC):
 
     features: ClassVar[bool] = True
     """Whether streams of numbers are written as prepared features (else the format points at the raw files)."""
+
+    lacks: ClassVar[tuple[str, ...]] = ()
+    """What it has no place for, of `LOST`; it is counted."""
 
     @abstractmethod
     def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
@@ -124,7 +136,8 @@ def export_corpus(
         wanted = {n: (features or {}).get(n) for n in names if n not in worded}
         prepared = prepare(corpus, wanted, Store(cache), jobs=jobs)
     moved = Moved(target)
-    form.write(corpus, _counted(samples(corpus, names, worded, prepared), len(corpus), moved, progress), target, moved)
+    found = _counted(samples(corpus, names, worded, prepared), len(corpus), moved, form.lacks, progress)
+    form.write(corpus, found, target, moved)
     return moved
 
 
@@ -136,9 +149,13 @@ def _is_words(corpus: Corpus, name: str) -> bool:
     raise DataError(f"no recording has the stream {name!r}. Name one that the manifest has.")
 
 
-def _counted(found: Iterator[Sample], total: int, moved: Moved, progress: Progress | None) -> Iterator[Sample]:
+def _counted(
+    found: Iterator[Sample], total: int, moved: Moved, lacks: Sequence[str], progress: Progress | None
+) -> Iterator[Sample]:
     for done, sample in enumerate(found, 1):
         yield sample
+        for words, count in (LOST[what] for what in lacks):
+            moved.note(words, count(sample))
         moved.recordings += 1
         moved.streams += len(sample.streams)
         if progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from plait.errors import need
 from plait.interchange import Format, Moved
 from plait.interchange.sample import Piece, Sample
 from plait.names import Names
+from plait.streams.clock import Spans
 from plait.streams.corpus import Corpus
 
 __all__ = ["Csd"]
@@ -26,50 +28,62 @@ class Csd(Format):
 
     In each: ``NAME/data/RECORDING/features`` [n, dim] float32 (texts: bytes in UTF-8) and ``intervals`` [n, 2] seconds,
     where an instant of a grid holds until the next one; and ``NAME/metadata`` as the SDK wants it. Annotations with
-    numbers as labels become numbers, others texts. Labels of whole recordings have no place there and are counted.
+    numbers as labels become numbers, others texts. What has no place there is counted: labels of whole recordings,
+    annotators, names with a slash.
 
     Source: Zadeh et al., "Multi-attention recurrent network for human communication comprehension", AAAI 2018, and the
     layout of CMU-MultimodalSDK's computational sequences. Such files are read by the reader ``csd``.
     """
 
+    lacks = ("labels", "group", "split", "meta", "annotators")
+
     def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
         h5py = need("h5py", "formats", "writing .csd")
         out.mkdir()
+        streams = {name for entry in corpus.entries for name in entry.streams}
         with ExitStack() as stack:
-            files: dict[str, Any] = {}
-            names, ids = Names(), Names(_group_name)
-
-            def file_of(name: str) -> Any:
-                if name not in files:
-                    part = stack.enter_context(replacing(out / f"{names.of(name)}.csd"))
-                    files[name] = stack.enter_context(h5py.File(part, "w"))
-                    _metadata(h5py, files[name].create_group(_group_name(name)), name, out.name)
-                return files[name][_group_name(name)]["data"]
-
+            folder = _Folder(h5py, out, stack)
             for sample in found:
-                for name, piece in sample.streams.items():
-                    _put(file_of(name), ids.of(sample.id), _values(piece), _intervals(piece))
+                pieces = {name: piece for name, piece in sample.streams.items() if len(piece.values)}
+                moved.note("streams without observations", len(sample.streams) - len(pieces))
+                for name, piece in pieces.items():
+                    folder.put((name,), sample.id, _values(piece), _intervals(piece))
+                    moved.note("clocks of instants (now intervals up to the next)", not isinstance(piece.clock, Spans))
                 for tier in dict.fromkeys(a.tier for a in sample.annotations):
                     own = sorted((a for a in sample.annotations if a.tier == tier), key=lambda a: a.start)
-                    name = tier if tier not in sample.streams else f"{tier} annotations"
-                    _put(
-                        file_of(name),
-                        ids.of(sample.id),
-                        _labels([a.label for a in own]),
-                        [(a.start, a.stop) for a in own],
-                    )
-                moved.note("labels of whole recordings", len(sample.labels))
+                    own_name = (tier, "annotations") if tier in streams else (tier,)
+                    spans = [(a.start, a.stop) for a in own]
+                    folder.put(own_name, sample.id, _labels([a.label for a in own], moved), spans)
+                moved.note("names that HDF5 cannot hold (of recordings)", folder.ids.of(sample.id) != sample.id)
+                moved.note("recordings without a stream or an annotation", not pieces and not sample.annotations)
 
 
-def _group_name(id: str) -> str:
-    """HDF5 takes a slash for a group within a group."""
-    return id.replace("/", "_")
+class _Folder:
+    """Files of sequences, made as they are needed."""
+
+    def __init__(self, h5py: Any, out: Path, stack: ExitStack) -> None:
+        self._h5py, self._out, self._stack = h5py, out, stack
+        self._data: dict[tuple[str, ...], Any] = {}
+        self._names, self.ids = Names(), Names(_group_name, exact=True)
+        self._roots = Names(_group_name, joint=" ", exact=True)
+
+    def put(self, name: tuple[str, ...], id: str, values: Any, intervals: Any) -> None:
+        """Add a recording to a sequence."""
+        if name not in self._data:
+            part = self._stack.enter_context(replacing(self._out / f"{self._names.of(*name)}.csd"))
+            file = self._stack.enter_context(self._h5py.File(part, "w"))
+            root = self._roots.of(*name)
+            _metadata(self._h5py, file.create_group(root), root, self._out.name)
+            self._data[name] = file[root]["data"]
+        group = self._data[name].create_group(self.ids.of(id))
+        group.create_dataset("features", data=values)
+        group.create_dataset("intervals", data=np.asarray(intervals, np.float64).reshape(-1, 2))
 
 
-def _put(data: Any, id: str, values: Any, intervals: Any) -> None:
-    group = data.create_group(id)
-    group.create_dataset("features", data=values)
-    group.create_dataset("intervals", data=np.asarray(intervals, np.float64).reshape(-1, 2))
+def _group_name(name: str) -> str:
+    """HDF5 takes a slash for a group within a group, and a dot alone for the group itself."""
+    plain = re.sub("[/\x00\ud800-\udfff]", "_", name)
+    return plain.replace(".", "_") if set(plain) <= {"."} else plain
 
 
 def _values(piece: Piece) -> Any:
@@ -78,9 +92,12 @@ def _values(piece: Piece) -> Any:
     return np.asarray(piece.values, np.float32)
 
 
-def _labels(labels: list[Any]) -> Any:
-    if all(isinstance(label, int | float) for label in labels):
-        return np.asarray(labels, np.float32)[:, None]
+def _labels(labels: list[Any], moved: Moved) -> Any:
+    numbers = [label for label in labels if not isinstance(label, str)]
+    if len(numbers) == len(labels):
+        moved.note("labels that are true or false (now 1 or 0)", sum(isinstance(label, bool) for label in labels))
+        return np.asarray(labels, np.float64)[:, None]
+    moved.note("labels that are numbers among texts (now texts)", len(numbers))
     return np.array([[str(label).encode()] for label in labels])
 
 
@@ -96,7 +113,7 @@ def _metadata(h5py: Any, root: Any, name: str, dataset: str) -> None:
     root.create_group("data")
     group = root.create_group("metadata")
     facts = {
-        "root name": _group_name(name),
+        "root name": name,
         "computational sequence description": f"{name}, written by plait",
         "computational sequence version": "1.0",
         "alignment compatible": True,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 from plait.interchange import Format, Moved
-from plait.interchange.annotations import Interval, tiers_of, write_each
+from plait.interchange.annotations import LACKS, Interval, laned, tiers_of, write_each
 from plait.interchange.sample import Sample
+from plait.names import Names
 from plait.streams.corpus import Corpus
 
 __all__ = ["Elan"]
@@ -23,21 +25,25 @@ HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 class Elan(Format):
     """A folder with ``ID.eaf`` for each recording: every tier of annotations and every stream of words as a tier.
 
-    Times are whole milliseconds, as ELAN keeps them. Media files are linked by their absolute paths, with the offset
-    that their clocks need (``TIME_ORIGIN``); drift has no place there and is counted where it exceeds 1 ppm.
+    Times are whole milliseconds from 0 on, as ELAN keeps them, and an annotation lasts one at least. Annotations that
+    overlap cannot share a tier: those that begin before the last one has ended go to a further tier (``TIER+1``). Media
+    files are linked by their absolute paths, with the offset that their clocks need (``TIME_ORIGIN``). What is lost is
+    counted: drift of more than 1 ppm, bent clocks, media that begin later than the recording, characters that XML
+    cannot hold.
 
     Source: the EAF annotation format, version 3.0 (Max Planck Institute for Psycholinguistics).
     """
 
     features = False
+    lacks = LACKS
 
     def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
         def text_of(sample: Sample) -> str | None:
-            tiers = tiers_of(sample)
+            tiers = tiers_of(sample, moved)
             if not tiers:
                 return None
-            links = list(_media(corpus, sample.id, moved))
-            return HEAD + _header(links) + _body(tiers) + "</ANNOTATION_DOCUMENT>\n"
+            links = list(_media(corpus, sample, moved))
+            return HEAD + _header(links) + _body(_whole(tiers, moved)) + "</ANNOTATION_DOCUMENT>\n"
 
         write_each(found, out, ".eaf", moved, text_of)
 
@@ -51,18 +57,35 @@ MIME = {
 }
 
 
-def _media(corpus: Corpus, id: str, moved: Moved) -> Iterator[tuple[str, str, int]]:
+def _media(corpus: Corpus, sample: Sample, moved: Moved) -> Iterator[tuple[str, str, int]]:
     """Address, type and offset (ms) of each media file of a recording."""
     seen = set()
-    for name, entry in corpus.entry(id).streams.items():
+    for name, entry in corpus.entry(sample.id).streams.items():
         kind = MIME.get(Path(entry.path or "").suffix.lower())
-        if entry.path is None or kind is None or entry.path in seen:
+        if entry.path is None or kind is None:
+            moved.note("streams that are neither words nor media that ELAN knows", name not in sample.streams)
+            continue
+        if entry.path in seen:
             continue
         seen.add(entry.path)
-        path = corpus.resolve(entry.path, f" {id!r} {name!r}").resolve()
-        moved.note("drifts of media above 1 ppm", int(abs(entry.drift_ppm) > 1))
-        moved.note("bent clocks of media", int(bool(entry.warp)))
-        yield path.as_uri(), kind, round((entry.origin - entry.offset) * 1000)
+        path = corpus.resolve(entry.path, f" {sample.id!r} {name!r}").resolve()
+        origin = round((entry.origin - entry.offset) * 1000)
+        moved.note("drifts of media above 1 ppm", abs(entry.drift_ppm) > 1)
+        moved.note("bent clocks of media", bool(entry.warp))
+        moved.note("delays of media that begin after the recording", origin < 0)
+        yield path.as_uri(), kind, origin
+
+
+def _whole(tiers: dict[str, list[Interval]], moved: Moved) -> dict[str, list[tuple[int, int, str]]]:
+    """Tiers in whole milliseconds, without overlaps, of text that XML can hold."""
+    names = Names(_text, exact=True)
+    found: dict[str, list[tuple[int, int, str]]] = {}
+    for name, rows in tiers.items():
+        moved.note("instants (now 1 ms long)", sum(a == b for a, b, _ in rows))
+        moved.note("texts with characters that XML cannot hold", sum(_text(t) != t for _, _, t in rows))
+        whole = [(round(a * 1000), max(round(b * 1000), round(a * 1000) + 1), _text(t)) for a, b, t in rows]
+        found[names.of(name)] = sorted(whole)
+    return laned(found, moved)
 
 
 def _header(links: list[tuple[str, str, int]]) -> str:
@@ -75,7 +98,7 @@ def _header(links: list[tuple[str, str, int]]) -> str:
     return f'    <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">\n{rows}    </HEADER>\n'
 
 
-def _body(tiers: dict[str, list[Interval]]) -> str:
+def _body(tiers: dict[str, list[tuple[int, int, str]]]) -> str:
     slots: list[str] = []
     parts: list[str] = []
     number = 0
@@ -83,14 +106,12 @@ def _body(tiers: dict[str, list[Interval]]) -> str:
         parts.append(f'    <TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID={quoteattr(name)}>\n')
         for start, stop, label in rows:
             first, last = len(slots) + 1, len(slots) + 2
-            # ELAN wants an annotation to last a millisecond at least.
-            begin = max(round(start * 1000), 0)
-            slots += [_slot(first, begin), _slot(last, max(round(stop * 1000), begin + 1))]
+            slots += [_slot(first, start), _slot(last, stop)]
             number += 1
             parts.append(
                 f'        <ANNOTATION>\n            <ALIGNABLE_ANNOTATION ANNOTATION_ID="a{number}" '
                 f'TIME_SLOT_REF1="ts{first}" TIME_SLOT_REF2="ts{last}">\n'
-                f"                <ANNOTATION_VALUE>{_text(label)}</ANNOTATION_VALUE>\n"
+                f"                <ANNOTATION_VALUE>{escape(label, LINES)}</ANNOTATION_VALUE>\n"
                 "            </ALIGNABLE_ANNOTATION>\n        </ANNOTATION>\n"
             )
         parts.append("    </TIER>\n")
@@ -103,6 +124,10 @@ def _slot(number: int, value: int) -> str:
     return f'        <TIME_SLOT TIME_SLOT_ID="ts{number}" TIME_VALUE="{value}"/>\n'
 
 
-def _text(label: str) -> str:
-    """Escaped, without the control characters that XML cannot hold."""
-    return escape("".join(c for c in label if c in "\t\n\r" or ord(c) >= 32))
+LINES = {"\r": "&#13;"}
+"""What a reader of XML would take for the end of a line."""
+
+
+def _text(text: str) -> str:
+    """Without the characters that XML 1.0 cannot hold."""
+    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)

@@ -6,7 +6,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,16 +61,17 @@ class HfDatasets(Format):
             widths.update({n: -1 if p.words else p.values.shape[1] for n, p in sample.streams.items()})
             if wanted <= set(widths) or len(head) == len(corpus):
                 break
-        names = sorted(widths)
-        schema = pa.schema(_fields(pa, {n: widths[n] for n in names}))
+        columns = _columns(sorted(widths))
+        moved.note("names of streams that other columns have (their columns end in _)", _renamed(columns))
+        schema = pa.schema(_fields(pa, {columns[n]: widths[n] for n in columns}))
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
             folder = Path(scratch) / "whole"
             folder.mkdir()
             data = str(folder / "data-00000-of-00001.arrow")
             with pa.OSFile(data, "wb") as file, pa.ipc.new_stream(file, schema) as to:
-                for rows in _batched(_chain(head, rest), widths):
+                for rows in _batched(_chain(head, rest), widths, columns):
                     to.write_batch(pa.RecordBatch.from_pylist(rows, schema))
-            _describe(folder, schema, names)
+            _describe(folder, schema, columns)
             os.replace(folder, out)
 
     def read(self, path: Path, out: Path, moved: Moved) -> None:
@@ -82,8 +84,9 @@ class HfDatasets(Format):
                 return
         with CorpusWriter(out) as writer:
             for folder in parts_of(path):
+                columns = _told_columns(folder)
                 for row in rows_of(folder):
-                    sample = _sample(row, described(folder)["streams"], folder)
+                    sample = _sample(row, columns, folder)
                     moved.note("ends of the intervals of numbers", add_sample(writer, sample))
                     moved.recordings += 1
                     moved.streams += len(sample.streams)
@@ -95,10 +98,44 @@ def _chain(head: list[Sample], rest: Iterator[Sample]) -> Iterator[Sample]:
     yield from rest
 
 
-def _batched(found: Iterator[Sample], widths: dict[str, int]) -> Iterator[list[dict[str, Any]]]:
+ABOUT = ("id", "group", "split", "labels", "meta", "annotations")
+TIMES = (".starts", ".stops", ".clock")
+
+
+def _columns(names: Sequence[str]) -> dict[str, str]:
+    """A column for each stream, with its times beside it, that no other has."""
+    taken, found = set(ABOUT), dict[str, str]()
+    for name in names:
+        column = next(c for c in (name + "_" * i for i in count()) if taken.isdisjoint({c, *(c + t for t in TIMES)}))
+        taken |= {column, *(column + t for t in TIMES)}
+        found[name] = column
+    return found
+
+
+def _renamed(columns: dict[str, str]) -> int:
+    return sum(name != column for name, column in columns.items())
+
+
+def _told_columns(folder: Path) -> dict[str, str]:
+    """By stream, its column; of datasets of earlier versions, the stream's name.
+
+    Raises:
+        DataError: the description does not tell them.
+    """
+    told = described(folder).get("streams")
+    if isinstance(told, list):
+        return {str(name): str(name) for name in told}
+    if isinstance(told, dict):
+        return {str(name): str(column) for name, column in told.items()}
+    raise DataError(f"{folder / 'dataset_info.json'}: does not say which columns are streams. Write the dataset anew.")
+
+
+def _batched(
+    found: Iterator[Sample], widths: dict[str, int], columns: dict[str, str]
+) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     for sample in found:
-        rows.append(_row(sample, widths))
+        rows.append(_row(sample, widths, columns))
         if len(rows) == PER_BATCH:
             yield rows
             rows = []
@@ -106,7 +143,7 @@ def _batched(found: Iterator[Sample], widths: dict[str, int]) -> Iterator[list[d
         yield rows
 
 
-def _row(sample: Sample, widths: dict[str, int]) -> dict[str, Any]:
+def _row(sample: Sample, widths: dict[str, int], columns: dict[str, str]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": sample.id,
         "group": sample.group,
@@ -122,18 +159,18 @@ def _row(sample: Sample, widths: dict[str, int]) -> dict[str, Any]:
                 f"{sample.id!r} {name!r}: {width} numbers an observation, but {widths.get(name)} in another recording. "
                 "The columns of a dataset have one width; choose the same channels everywhere."
             )
-        starts, stops = piece.edges()
-        row[name] = list(piece.values)
-        row[f"{name}.starts"], row[f"{name}.stops"] = starts, stops
-        row[f"{name}.clock"] = json.dumps(clock_facts(piece.clock))
+        column, (starts, stops) = columns[name], piece.edges()
+        row[column] = list(piece.values)
+        row[f"{column}.starts"], row[f"{column}.stops"] = starts, stops
+        row[f"{column}.clock"] = json.dumps(clock_facts(piece.clock))
     return row
 
 
 def _fields(pa: Any, widths: dict[str, int]) -> list[pa.Field]:
     text, number = pa.string(), pa.float64()
     annotation = {"start": number, "stop": number, "label": text, "tier": text, "annotator": text}
-    fields = [(n, text) for n in ("id", "group", "split", "labels", "meta")]
-    fields.append(("annotations", pa.list_(pa.struct(annotation))))
+    fields = [(n, text) for n in ABOUT[:-1]]
+    fields.append((ABOUT[-1], pa.list_(pa.struct(annotation))))
     for name, width in widths.items():
         values = pa.list_(text) if width < 0 else pa.list_(pa.list_(pa.float32(), width))
         fields += [(name, values), (f"{name}.starts", pa.list_(number)), (f"{name}.stops", pa.list_(number))]
@@ -154,7 +191,7 @@ def _feature(kind: pa.DataType) -> Any:
     return {"dtype": {"double": "float64", "float": "float32"}.get(str(kind), str(kind)), "_type": "Value"}
 
 
-def _describe(folder: Path, schema: pa.Schema, names: list[str]) -> None:
+def _describe(folder: Path, schema: pa.Schema, columns: dict[str, str]) -> None:
     state: dict[str, Any] = {
         "_data_files": [{"filename": "data-00000-of-00001.arrow"}],
         "_fingerprint": os.urandom(8).hex(),
@@ -166,7 +203,7 @@ def _describe(folder: Path, schema: pa.Schema, names: list[str]) -> None:
     }
     info = {
         "citation": "",
-        "description": json.dumps({"mark": MARK, "streams": names}),
+        "description": json.dumps({"mark": MARK, "streams": columns}),
         "features": {field.name: _feature(field.type) for field in schema},
         "homepage": "",
         "license": "",
@@ -232,10 +269,10 @@ def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
             raise DataError(f"{path}: cannot be read as Arrow ({error}). Write the dataset anew.") from error
 
 
-def _sample(row: dict[str, Any], names: list[str], folder: Path) -> Sample:
+def _sample(row: dict[str, Any], columns: dict[str, str], folder: Path) -> Sample:
     try:
-        plain = {c: row[c].as_py() for c in ("id", "group", "split", "labels", "meta", "annotations")}
-        streams = {n: _piece(row, n) for n in names if row[n].is_valid}
+        plain = {c: row[c].as_py() for c in ABOUT}
+        streams = {name: _piece(row, column) for name, column in columns.items() if row[column].is_valid}
         annotations = tuple(Annotation(**{**a, "label": json.loads(a["label"])}) for a in plain["annotations"])
         labels, meta = json.loads(plain["labels"]), json.loads(plain["meta"])
     except (KeyError, TypeError, ValueError) as error:

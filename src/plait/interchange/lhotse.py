@@ -6,21 +6,22 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
-from plait.atomic import replacing, write_text
+from plait.atomic import replacing
 from plait.errors import DataError
 from plait.features.jobs import neutral
-from plait.interchange import Format, Moved
+from plait.interchange import LOST, Format, Moved
+from plait.interchange.lhotse_kept import Kept, Said, joined, keep, read_kept, write_kept
 from plait.interchange.sample import Sample
 from plait.names import Names
-from plait.streams.clock import Grid, Ticks
+from plait.streams.clock import Grid
 from plait.streams.corpus import AnnotationEntry, Corpus, RecordingEntry, StreamEntry, write_manifest
+from plait.streams.readers import reader_for
 from plait.streams.stream import Stream
 
 __all__ = ["Lhotse"]
@@ -34,7 +35,7 @@ class Lhotse(Format):
     times are brought to it: offset and drift that the manifest corrects are taken out again. Streams of other kinds
     have no place there and are counted. What lhotse has no place for beside them (which sounds are of one recording,
     their clocks, labels, group, side) is kept in ``plait.json`` in the same folder, and read back from there; without
-    that file each recording is one stream of sound. Supervisions become annotations, of words too.
+    that file each recording is one stream of sound, and words are annotations.
 
     Source: lhotse's documentation of its manifests (Zelasko et al., "Lhotse", NeurIPS DCAI 2021).
 
@@ -49,39 +50,42 @@ class Lhotse(Format):
 
     def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
         out.mkdir()
-        names, kept = Names(lambda id: id), dict[str, dict[str, Any]]()
+        names, all_kept = Names(lambda id: id, joint="-", exact=True), dict[str, Kept]()
         recordings: list[dict[str, Any]] = []
         supervisions: list[dict[str, Any]] = []
         for sample in found:
             entry, recording = corpus.entry(sample.id), corpus[sample.id]
-            sounds = [n for n in entry.streams if recording.streams[n].kind == "waveform"]
-            raw = {n: corpus.open_entry(neutral(entry.streams[n]), f" {sample.id!r} {n!r}") for n in sounds}
-            others = [n for n in entry.streams if n not in sounds and n not in sample.streams]
-            moved.note("streams that are neither sound nor words", len(others))
+            sounds = list(_sounds(corpus, sample, moved))
             moved.streams += len(sounds)
             moved.note("recordings without sound", not sounds)
-            moved.note("labels of whole recordings (plait alone reads them back)", len(sample.labels))
+            for what in ("labels", "split", "meta"):
+                words, count = LOST[what]
+                moved.note(f"{words} (plait alone reads them back)", count(sample) if sounds else 0)
+                moved.note(words, 0 if sounds else count(sample))
             for name in sounds:
-                own = names.of(sample.id if len(sounds) == 1 else f"{sample.id}-{name}")
-                kept[own] = _kept(sample, name, entry.streams[name])
-                stream = recording.streams[name]
-                path = corpus.resolve(entry.streams[name].path or "", f" {sample.id!r} {name!r}").resolve()
-                recordings.append(_recording(own, raw[name], path))
-                supervisions += self._supervisions(own, sample, _own_seconds(stream, _rate(raw[name])))
+                own = names.of(sample.id) if len(sounds) == 1 else names.of(sample.id, name)
+                all_kept[own] = keep(sample, name, entry.streams[name])
+                raw = _raw(corpus, sample.id, name)
+                path = corpus.resolve(entry.streams[name].path or "", f" {sample.id!r} {name!r}")
+                recordings.append(_recording(own, raw, path.resolve()))
+                seconds = _own_seconds(recording.streams[name], recordings[-1]["sampling_rate"])
+                said = list(self._supervisions(own, sample, seconds))
+                _note_supervisions(said, recordings[-1]["duration"], moved)
+                supervisions += said
         _write(out / "recordings.jsonl.gz", recordings)
         _write(out / "supervisions.jsonl.gz", supervisions)
-        write_text(out / KEPT, json.dumps({"format": KEPT_FORMAT, "recordings": kept}, ensure_ascii=False, default=str))
+        write_kept(out, all_kept)
 
     def _supervisions(self, id: str, sample: Sample, own: Callable[[float], float]) -> Iterator[dict[str, Any]]:
         """Everything with a start and an end, on the sound's own clock."""
-        rows = [(a.start, a.stop, a.label, a.tier, a.annotator) for a in sample.annotations]
+        rows = [(a.start, a.stop, a.label, a.tier, {"annotator": a.annotator}) for a in sample.annotations]
         for name, piece in sample.streams.items():
             starts, stops = piece.edges()
-            rows += [(float(a), float(b), str(t), name, "") for a, b, t in zip(starts, stops, piece.values)]
-        for number, (start, stop, label, tier, annotator) in enumerate(sorted(rows, key=lambda r: r[:2])):
+            rows += [(float(a), float(b), str(t), name, WORDS) for a, b, t in zip(starts, stops, piece.values)]
+        for number, (start, stop, label, tier, more) in enumerate(sorted(rows, key=lambda r: r[0])):
             a, b = own(start), own(stop)
             spoken = tier == self._tier or (self._tier is None and isinstance(label, str))
-            custom = {"tier": tier, "label": label, **({"annotator": annotator} if annotator else {})}
+            custom = {"tier": tier, "label": label, **{k: v for k, v in more.items() if v}}
             row: dict[str, Any] = {"id": f"{id}-{number:05d}", "recording_id": id}
             row |= {"start": round(a, 6), "duration": round(max(b - a, 0.0), 6), "channel": 0}
             row |= {"text": str(label)} if spoken else {}
@@ -89,96 +93,60 @@ class Lhotse(Format):
             yield {**row, "custom": custom}
 
     def read(self, path: Path, out: Path, moved: Moved) -> None:
-        recordings = _found(path, "recordings")
+        recordings, kept = _found(path, "recordings"), read_kept(path)
         supervisions = _found(path, "supervisions") if _named(path, "supervisions") else []
         entries: dict[str, RecordingEntry] = {}
+        said: dict[str, Said] = {}
         out.mkdir(parents=True, exist_ok=True)
         for number, row in enumerate(recordings, 1):
             entry = _read_recording(row, f"{path}: recording {number}", out, moved)
             if entry is not None:
                 entries[entry.id] = entry
         for number, row in enumerate(supervisions, 1):
-            _add_supervision(entries, row, f"{path}: supervision {number}", moved)
-        entries = _joined(entries, _read_kept(path), moved)
+            _add_supervision(entries, said, row, f"{path}: supervision {number}", moved)
         if not entries:
             raise DataError(f"{path}: no recording with a file as its source. Expected recordings.jsonl or .jsonl.gz.")
-        write_manifest(out / "manifest.jsonl", list(entries.values()))
-        moved.recordings, moved.streams = len(entries), sum(len(e.streams) for e in entries.values())
+        found = joined(entries, said, kept)
+        write_manifest(out / "manifest.jsonl", found)
+        moved.recordings, moved.streams = len(found), sum(len(e.streams) for e in found)
 
 
-KEPT, KEPT_FORMAT = "plait.json", "plait-lhotse-1"
+WORDS = {"kind": "words"}
+"""Marks what stood in a stream of words."""
 
 
-def _kept(sample: Sample, name: str, entry: StreamEntry) -> dict[str, Any]:
-    """What lhotse has no place for."""
-    about = {k: v for k, v in sample.about().items() if k != "annotations"}
-    clock = entry.model_dump(mode="json", include={"part", "reader", "options", "rate", "duration", *CLOCK})
-    return {"of": about, "stream": name, "entry": clock}
-
-
-CLOCK = ("origin", "offset", "drift_ppm", "warp")
-
-
-def _read_kept(path: Path) -> dict[str, dict[str, Any]]:
-    """What `_kept` kept, by lhotse's ids; nothing where another tool wrote the manifests.
-
-    Raises:
-        DataError: the file is damaged.
-    """
-    file = (path if path.is_dir() else path.parent) / KEPT
-    if not file.is_file():
-        return {}
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if found["format"] != KEPT_FORMAT:
-            raise DataError(f"{file}: is of another version ({found['format']!r}). Export again.")
-        return {id: _Kept.model_validate(one).model_dump() for id, one in found["recordings"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{file}: cannot be read ({str(error)[:200]}). Export again, or delete it.") from error
-
-
-class _Kept(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    of: dict[str, Any]
-    stream: str
-    entry: dict[str, Any]
-
-
-def _joined(
-    entries: Mapping[str, RecordingEntry], kept: Mapping[str, dict[str, Any]], moved: Moved
-) -> dict[str, RecordingEntry]:
-    """Recordings as they were before they were exported: sounds of one together, on its time line.
-
-    Annotations are on every sound of a recording; they are taken from its first.
-    """
-    found: dict[str, RecordingEntry] = {}
-    for id, entry in entries.items():
-        one = kept.get(id)
-        if one is None:
-            found[id] = entry
+def _sounds(corpus: Corpus, sample: Sample, moved: Moved) -> Iterator[str]:
+    """The streams of a recording that are sound files of an even rate; others that are no words are counted."""
+    recording = corpus[sample.id]
+    for name, entry in corpus.entry(sample.id).streams.items():
+        if name in sample.streams:
             continue
-        (sound,) = list(entry.streams.values())[:1]
-        sound = StreamEntry.model_validate({**sound.model_dump(), **one["entry"]})
-        about = {k: one["of"].get(k) for k in ("id", "labels", "meta", "group", "split") if one["of"].get(k)}
-        own = RecordingEntry.model_validate(about)
-        if own.id not in found:
-            own.annotations = [_on_the_time_line(a, sound) for a in entry.annotations]
-        home = found.setdefault(own.id, own)
-        home.streams[one["stream"]] = sound
-    return found
+        if recording.streams[name].kind != "waveform":
+            moved.note("streams that are neither sound nor words")
+        elif reader_for(Path(entry.path or "")) != "media":
+            moved.note("streams of sound that are no sound files")
+        elif not isinstance(clock := _raw(corpus, sample.id, name).clock, Grid) or clock.rate.denominator != 1:
+            moved.note("streams of sound whose rate is uneven or no whole number")
+        else:
+            yield name
 
 
-def _on_the_time_line(a: AnnotationEntry, sound: StreamEntry) -> AnnotationEntry:
-    clock = sound.correct(Ticks(np.array([a.start, a.stop])))
-    start, stop = (float(t) for t in clock.times)
-    return a.model_copy(update={"start": round(start, 6), "stop": round(stop, 6)})
+def _raw(corpus: Corpus, id: str, name: str) -> Stream:
+    """A stream on the clock of its file."""
+    return corpus.open_entry(neutral(corpus.entry(id).streams[name]), f" {id!r} {name!r}")
+
+
+def _note_supervisions(rows: list[dict[str, Any]], duration: float, moved: Moved) -> None:
+    """What lhotse's own checks will not like."""
+    outside = sum(row["start"] < -1e-3 or row["start"] + row["duration"] > duration + 1e-3 for row in rows)
+    moved.note("supervisions that stick out of their sound (lhotse.qa.fix_manifests cuts them)", outside)
+    moved.note("supervisions of no length (lhotse.validate refuses them)", sum(not row["duration"] for row in rows))
 
 
 def _recording(id: str, raw: Stream, path: Path) -> dict[str, Any]:
     """A sound as lhotse describes it, on the clock of its file."""
     channels = list(range(raw.shape[1]))
-    rate = _rate(raw)
+    rate = round(raw.clock.rate) if isinstance(raw.clock, Grid) else 1
     return {
         "id": id,
         "sources": [{"type": "file", "channels": channels, "source": str(path)}],
@@ -187,10 +155,6 @@ def _recording(id: str, raw: Stream, path: Path) -> dict[str, Any]:
         "duration": len(raw) / rate,
         "channel_ids": channels,
     }
-
-
-def _rate(raw: Stream) -> int:
-    return round(raw.clock.rate) if isinstance(raw.clock, Grid) else 1
 
 
 POINTS = 1000
@@ -242,7 +206,11 @@ def _found(path: Path, what: str) -> list[dict[str, Any]]:
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read ({error}).") from error
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(
+        text.split("\n"), 1
+    ):  # splitlines() would cut at the line ends of Unicode, within texts too
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
         except ValueError as error:
@@ -268,7 +236,9 @@ def _read_recording(row: dict[str, Any], where: str, out: Path, moved: Moved) ->
     return RecordingEntry(id=row["id"], streams=streams)
 
 
-def _add_supervision(entries: dict[str, RecordingEntry], row: dict[str, Any], where: str, moved: Moved) -> None:
+def _add_supervision(
+    entries: dict[str, RecordingEntry], said: dict[str, Said], row: dict[str, Any], where: str, moved: Moved
+) -> None:
     try:
         start, length = float(row["start"]), float(row["duration"])
         entry = entries.get(str(row["recording_id"]))
@@ -277,14 +247,16 @@ def _add_supervision(entries: dict[str, RecordingEntry], row: dict[str, Any], wh
     if entry is None:
         moved.note("supervisions of recordings that are not there")
         return
-    custom = row.get("custom") if isinstance(row.get("custom"), dict) else {}
-    label = (custom or {}).get("label", row.get("text"))
+    custom: dict[str, Any] = row["custom"] if isinstance(row.get("custom"), dict) else {}
+    label = custom.get("label", row.get("text"))
     if label is None:
         moved.note("supervisions without a text")
         return
-    tier, annotator = str((custom or {}).get("tier", "text")), str((custom or {}).get("annotator", ""))
-    entry.annotations.append(
-        AnnotationEntry(start=start, stop=start + length, label=label, tier=tier, annotator=annotator)
-    )
+    if not isinstance(label, str | int | float):
+        moved.note("supervisions whose label is neither a text nor a number")
+        return
+    tier, annotator = str(custom.get("tier", "text")), str(custom.get("annotator", ""))
+    home = said.setdefault(entry.id, {}).setdefault(tier, []) if custom.get("kind") == "words" else entry.annotations
+    home.append(AnnotationEntry(start=start, stop=start + length, label=label, tier=tier, annotator=annotator))
     if row.get("speaker") and not entry.group:
         entry.group = str(row["speaker"])

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from plait.interchange import Format, Moved
-from plait.interchange.annotations import Interval, tiers_of, write_each
+from plait.interchange.annotations import LACKS, Interval, laned, tiers_of, write_each
 from plait.interchange.sample import Sample
+from plait.names import Names
 from plait.streams.corpus import Corpus
 
 __all__ = ["Textgrid"]
@@ -16,50 +17,43 @@ __all__ = ["Textgrid"]
 class Textgrid(Format):
     """A folder with ``ID.TextGrid`` for each recording: every tier of annotations and every stream of words.
 
-    Instants become points. Intervals that overlap cannot share a tier of Praat's: those that begin before the last one
-    has ended go to a further tier (``TIER+1``). Times before 0 cannot stand there; they are cut and counted.
+    Instants become points, on a tier of their own (``TIER+points``) where a tier has intervals too. Intervals that
+    overlap cannot share a tier of Praat's: those that begin before the last one has ended go to a further tier
+    (``TIER+1``). Times before 0 cannot stand there; they are cut and counted, as is all else that is lost.
 
     Source: Boersma & Weenink, Praat manual, "TextGrid file formats" (the long text form, UTF-8).
     """
 
     features = False
+    lacks = LACKS
 
     def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
         def text_of(sample: Sample) -> str | None:
-            tiers = tiers_of(sample)
+            tiers = tiers_of(sample, moved)
             if not tiers:
                 return None
-            early = sum(row[0] < 0 for rows in tiers.values() for row in rows)
-            moved.note("times before 0, which were cut", early)
-            kept = {n: [(max(a, 0.0), b, t) for a, b, t in rows if b >= 0] for n, rows in tiers.items()}
-            return _grid(kept, corpus[sample.id].span[1])
+            others = [n for n in corpus.entry(sample.id).streams if n not in sample.streams]
+            moved.note("streams that are no words", len(others))
+            empty = sum(a < b and not t.strip() for rows in tiers.values() for a, b, t in rows)
+            moved.note("intervals without a text (Praat takes them for gaps)", empty)
+            return _grid(tiers, corpus[sample.id].span[1], moved)
 
         write_each(found, out, ".TextGrid", moved, text_of)
 
 
-def _grid(tiers: dict[str, list[Interval]], stop: float) -> str:
+def _grid(tiers: dict[str, list[Interval]], stop: float, moved: Moved) -> str:
     end = max([stop, *(row[1] for rows in tiers.values() for row in rows)])
-    parts: list[str] = []
-    for name, rows in tiers.items():
-        points = [row for row in rows if row[0] == row[1]]
-        parts += [_points(name if len(points) == len(rows) else f"{name}+points", points, end)] if points else []
-        lanes = _lanes([row for row in rows if row[0] < row[1]])
-        parts += [_intervals(name if i == 0 else f"{name}+{i}", lane, end) for i, lane in enumerate(lanes)]
+    points = {name: [row for row in rows if row[0] == row[1]] for name, rows in tiers.items()}
+    others = {name: [row for row in rows if row[0] < row[1]] for name, rows in tiers.items()}
+    whole = laned({name: rows for name, rows in others.items() if rows}, moved)
+    names = Names(lambda name: name, joint="+", exact=True)
+    parts = [_intervals(names.of(name), rows, end) for name, rows in whole.items()]
+    for name, rows in points.items():
+        if rows:
+            parts.append(_points(names.of(name, "points") if name in whole else names.of(name), rows, end))
     head = f'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = {end!r}\ntiers? <exists>\n'
     body = "".join(f"    item [{i}]:\n{part}" for i, part in enumerate(parts, 1))
     return f"{head}size = {len(parts)}\nitem []:\n{body}"
-
-
-def _lanes(rows: list[Interval]) -> list[list[Interval]]:
-    """Intervals dealt out so that none overlaps another of its lane."""
-    lanes: list[list[Interval]] = []
-    for row in rows:
-        lane = next((lane for lane in lanes if lane[-1][1] <= row[0]), None)
-        if lane is None:
-            lanes.append([row])
-        else:
-            lane.append(row)
-    return lanes
 
 
 def _intervals(name: str, rows: list[Interval], end: float) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from plait.errors import DataError
 from plait.features.checks import above_zero
 from plait.interchange import Format, Moved
 from plait.interchange.sample import Piece, Sample, add_sample, clock_facts, clock_of
-from plait.names import encoded_name
+from plait.names import Names, encoded_name, plain_name
 from plait.streams.corpus import Corpus, CorpusWriter
 from plait.streams.importing import import_folder
 from plait.streams.recording import Annotation
@@ -129,13 +128,18 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         raise DataError(f"{path}: cannot be read as a tar file ({error}). Fetch it anew.") from error
 
 
+def _key(name: str) -> tuple[str, str]:
+    """A sample's key and the ending: what is before and after the first dot of a member's last name."""
+    folder, _, last = name.rpartition("/")
+    stem, _, ending = last.partition(".")
+    return f"{folder}/{stem}" if folder else stem, ending
+
+
 def _grouped(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Samples: members that stand together and share what is before the first dot of their names."""
     key, parts = "", dict[str, bytes]()
     for name, data in _members(path):
-        folder, _, last = name.rpartition("/")
-        stem, _, ending = last.partition(".")
-        own = f"{folder}/{stem}" if folder else stem
+        own, ending = _key(name)
         if parts and own != key:
             yield key, parts
             parts = {}
@@ -179,13 +183,19 @@ def _piece(parts: dict[str, bytes], own: dict[str, Any]) -> Piece:
 
 
 def _unpack(tars: list[Path], out: Path, moved: Moved) -> None:
-    """Every member as a file ``KEY.ENDING``, its folders in its name, so that none leaves ``out``."""
+    """Every member as a file ``KEY.ENDING``, its folders in its name, so that none leaves ``out``.
+
+    A key that stands in another shard before is of another sample, as in WebDataset itself.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    files, homes = Names(lambda key: plain_name(key.replace("/", "-"))), dict[str, Path]()
     for tar in tars:
         for name, data in _members(tar):
-            flat = re.sub(r"[^\w.-]", "_", name.replace("/", "-")).lstrip(".")
-            if not flat or (out / flat).exists():
-                moved.note("members whose names are empty or stand there twice")
+            key, ending = _key(name)
+            again = [] if homes.setdefault(key, tar) == tar else [tar.stem]
+            path = out / f"{files.of(key, *again)}.{plain_name(ending)}"
+            if not ending or path.exists():
+                moved.note("members whose names have no ending or stand there twice")
                 continue
-            (out / flat).write_bytes(data)
+            path.write_bytes(data)
             moved.streams += 1
