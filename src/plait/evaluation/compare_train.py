@@ -12,7 +12,7 @@ from pathlib import Path
 
 from plait.errors import PlaitError
 from plait.features.threads import one_thread
-from plait.features.work import Died, Failed, Outcome, Outcomes, Place, Team
+from plait.features.work import Died, Failed, Outcome, Outcomes, Place, Team, outcome_of
 from plait.progress import Progress
 from plait.training.fit import train_member
 from plait.training.run import Member, Run
@@ -112,11 +112,7 @@ def _twice(todo: Sequence[Job], team: Team, width: int) -> Iterator[tuple[Job, O
 
 def _train(job: Job, place: Place) -> Outcome:
     """One member, in whatever process: an empty list, or what is wrong."""
-    try:
-        train_member(job.folder, job.member, place.store, True)
-    except Exception as error:  # whatever it is, the others go on and the process that asked tells of it
-        return Failed.of(error)
-    return []
+    return outcome_of(lambda: train_member(job.folder, job.member, place.store, True))
 
 
 def _told(outcome: Outcome) -> str:

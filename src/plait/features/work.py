@@ -17,7 +17,7 @@ from plait.features.threads import one_thread
 from plait.progress import Progress
 from plait.streams.corpus import Corpus
 
-__all__ = ["Died", "Failed", "Outcome", "Outcomes", "Place", "attempt", "run"]
+__all__ = ["Died", "Failed", "Outcome", "Outcomes", "Place", "attempt", "outcome_of", "run"]
 
 
 class Place(NamedTuple):
@@ -131,7 +131,12 @@ def attempt(job: Job, place: Place) -> Outcome:
 
     Call it under `one_thread`.
     """
+    return outcome_of(lambda: compute(job, _opened(place.manifest, place.allow_outside), Store(Path(place.store))))
+
+
+def outcome_of(run: Callable[[], list[str] | None]) -> Outcome:
+    """What became of work: its problems, or the error that it ended in, for the process that asked to tell of."""
     try:
-        return compute(job, _opened(place.manifest, place.allow_outside), Store(Path(place.store)))
-    except Exception as error:  # whatever it is, the process that asked raises it
+        return run() or []
+    except Exception as error:  # whatever it is
         return Failed.of(error)

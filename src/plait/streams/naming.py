@@ -60,18 +60,23 @@ def names_of(files: Iterable[str], streams: Collection[str] = ()) -> dict[str, N
         if ways:
             found[file] = ways[0]
     ids = {named.id for named in found.values()}
-    return {file: found.get(file) or _single(file, split, ids) for file in split}
+    stems = {stem for stem, _ in split.values()}
+    endings: dict[str, set[str]] = defaultdict(set)
+    for stem, ending in split.values():
+        for id in _beginnings(stem):
+            endings[id].add(ending)
+    return {file: found.get(file) or _single(*split[file], ids, stems, endings) for file in split}
 
 
-def _single(file: str, split: Mapping[str, tuple[str, str]], ids: Collection[str]) -> Named:
-    """A file whose name, after any dot, comes once."""
-    stem, ending = split[file]
+def _single(
+    stem: str, ending: str, ids: Collection[str], stems: Collection[str], endings: Mapping[str, Collection[str]]
+) -> Named:
+    """A file whose name, after any dot, comes once; ``endings``: of the files whose names begin so."""
     ways = _ways(stem)
     if stem in ids:
         return Named(stem, "")
     for way in ways:
-        beside = [(s, e) for f, (s, e) in split.items() if f != file and (s == way.id or s.startswith(f"{way.id}."))]
-        if way.id in ids or any(s == way.id or e != ending for s, e in beside):
+        if way.id in ids or way.id in stems or any(other != ending for other in endings[way.id]):
             return way
     return next((way for way in ways if _LONELY.fullmatch(way.stream)), Named(stem, ""))
 
@@ -82,8 +87,12 @@ def _split(file: str) -> tuple[str, str]:
     return (stem, ending.lower()) if stem else (ending, "")
 
 
+def _beginnings(stem: str) -> list[str]:
+    """What stands before each dot, the shortest first."""
+    return [stem[: m.start()] for m in re.finditer(r"\.", stem)]
+
+
 def _ways(stem: str) -> list[Named]:
     """Every split at a dot that leaves a recording and a word, the longest word first."""
-    places = [m.start() for m in re.finditer(r"\.", stem)]
-    ways = [Named(stem[:at], stem[at + 1 :]) for at in places]
+    ways = [Named(id, stem[len(id) + 1 :]) for id in _beginnings(stem)]
     return [way for way in ways if way.id.strip(" .") and _WORD.fullmatch(way.stream)]

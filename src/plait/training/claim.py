@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -64,9 +63,9 @@ def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *,
         if (folder / NEW).exists():
             os.replace(folder / NEW, folder / MANIFEST)
             experiment.corpus = open_corpus(recipe, folder)
-    experiment = _with_sides(folder, experiment, begun=held is not None and held.begun)
+    sides = _sides(folder, experiment, begun=held is not None and held.begun)
     members = [Member(seed, fold.name) for seed in recipe.train.seeds for fold in experiment.folds]
-    _write(folder, experiment, members)
+    _write(folder, experiment, sides, members, held)
     return experiment
 
 
@@ -166,13 +165,13 @@ def _sweep(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _with_sides(folder: Path, experiment: Experiment, *, begun: bool) -> Experiment:
-    """The experiment with the run's own sides, once anything is trained; until then, with those of now, kept."""
+def _sides(folder: Path, experiment: Experiment, *, begun: bool) -> Sides:
+    """The run's own sides, once anything is trained, which the experiment then has; until then those of now, kept."""
     now = Sides.of(experiment.corpus, experiment.items.items, experiment.folds)
     kept = Sides.read(folder) if begun else None
     if kept is None:
         now.write(folder)
-        return experiment
+        return now
     changes = kept.changes(now)
     if new := kept.added(now):
         changes.append(f"{new} examples are new")
@@ -181,15 +180,15 @@ def _with_sides(folder: Path, experiment: Experiment, *, begun: bool) -> Experim
         do = "Undo it to go on with the run, or train anew: another --out, or --overwrite."
         raise ConfigError([f"{where}: {'; '.join(changes)}. {do}"])
     experiment.folds = kept.folds()
-    return experiment
+    return kept
 
 
-def _write(folder: Path, experiment: Experiment, members: Sequence[Member]) -> None:
+def _write(folder: Path, experiment: Experiment, sides: Sides, members: Sequence[Member], held: Run | None) -> None:
     recipe, text = experiment.recipe, dump_recipe(experiment.recipe)
     info = {
         "format": FORMAT,
         "recipe": digest_of(recipe),
-        "examples": hashlib.sha256((folder / EXAMPLES).read_bytes()).hexdigest(),
+        "examples": sides.digest,
         "plait": plait.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -206,17 +205,19 @@ def _write(folder: Path, experiment: Experiment, members: Sequence[Member]) -> N
             {"name": f.name, **{p: sorted({i.recording for i in side}) for p, side in f.sides.items()}}
             for f in experiment.folds
         ],
-        "from": _start(folder, experiment, members),
+        "from": _start(folder, experiment, members, held),
     }
     # the marker last: a folder without it is nobody's
     write_text(folder / "recipe.yaml", text, durable=True)
     write_text(folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False), durable=True)
 
 
-def _start(folder: Path, experiment: Experiment, members: Sequence[Member]) -> Mapping[str, Any] | None:
+def _start(
+    folder: Path, experiment: Experiment, members: Sequence[Member], held: Run | None
+) -> Mapping[str, Any] | None:
     start = Start.of(experiment.recipe)
     if start is None:
         return None
     record = start.record(members)
-    check_unchanged(folder, Run(folder).info.start if Run.is_run(folder) else None, record)
+    check_unchanged(folder, held.info.start if held else None, record)
     return record

@@ -19,7 +19,7 @@ from plait.errors import ConfigError, DataError, raise_all
 from plait.features.scale import fit_scale
 from plait.features.stepped import build_feature
 from plait.features.store import Store
-from plait.features.work import Died, Failed, Outcome, Place
+from plait.features.work import Died, Failed, Outcome, Place, outcome_of
 from plait.model import Model, default_encoder
 from plait.parts import build, find
 from plait.progress import Progress
@@ -124,11 +124,7 @@ class _Job:
 
 
 def _attempt(job: _Job, place: Place) -> Outcome:
-    try:
-        job.work(job.folder, job.member, job.cache, True)
-    except Exception as error:  # whatever it is, the others go on and the process that asked tells of it
-        return Failed.of(error)
-    return []
+    return outcome_of(lambda: job.work(job.folder, job.member, job.cache, True))
 
 
 def _told(name: str, outcome: Outcome) -> list[str]:
@@ -249,8 +245,6 @@ def _train(
         model.hold(copied or ())
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.targets, experiment.modalities, noisy=noisy)
-    if plan.train.stop == "early" and not fold.valid:
-        raise ConfigError("train.stop: early needs a validation part. Give split.valid, or stop: last.")
     valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
     log = train_model(place, model, train_data, valid, recipe=plan, seed=member.seed, quiet=quiet)
     if valid is not None and _calibrates(experiment):

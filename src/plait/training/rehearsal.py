@@ -91,17 +91,26 @@ def _check_targets(experiment: Experiment, fold: Fold) -> None:
     where = f" of {fold.name}" if fold.name else ""
     task = build(Task, experiment.task, [i.target for i in fold.train], where="task")
     for side in ("train", "valid", "test"):
-        strange: Counter[str] = Counter()
-        for target in {i.target for i in getattr(fold, side)}:
-            try:
-                task.encode([target])
-            except DataError as error:
-                strange[error.problems[0]] += sum(i.target == target for i in getattr(fold, side))
+        strange = _strange(task, [i.target for i in getattr(fold, side)])
         if strange:
             what = "; ".join(list(strange)[:SHOWN]) + (" ..." if len(strange) > SHOWN else "")
             raise DataError(
                 f"split: the {side} part{where} has {strange.total()} examples that cannot be scored: {what}"
             )
+
+
+def _strange(task: Task, targets: list[Any]) -> Counter[str]:
+    """What is wrong with targets that the task does not take, and how many are so."""
+    strange: Counter[str] = Counter()
+    try:
+        task.encode(targets)
+    except DataError:  # only now one by one: nearly always all are taken
+        for target, count in Counter(targets).items():
+            try:
+                task.encode([target])
+            except DataError as error:
+                strange[error.problems[0]] += count
+    return strange
 
 
 def _streams_of(experiment: Experiment, fold: Fold) -> list[str]:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +92,9 @@ class Sides:
         text = json.dumps([self.table.column_names, self._rows], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    @property
+    @cached_property
     def items(self) -> list[Item]:
-        return [
-            Item(r["recording"], r["start"], r["stop"], json.loads(r["target"]), r["group"], r["split"], r["whole"])
-            for r in self._rows
-        ]
+        return [_item(row) for row in self._rows]
 
     def folds(self) -> list[Fold]:
         """The folds that the run was begun with."""
@@ -131,6 +129,11 @@ class Sides:
         return found
 
 
+def _item(row: Mapping[str, Any]) -> Item:
+    about = row["recording"], row["start"], row["stop"], json.loads(row["target"])
+    return Item(*about, row["group"], row["split"], row["whole"])
+
+
 def _was(column: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
     return lambda a, b: f" ({a[column] or 'none'} -> {b[column] or 'none'})"
 
@@ -140,11 +143,7 @@ def _named(
     pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]] = (),
     tell: Callable[[Mapping[str, Any], Mapping[str, Any]], str] | None = None,
 ) -> str:
-    names = [
-        (row["recording"] if row["whole"] else f"{row['recording']}@{row['start']:.3f}-{row['stop']:.3f}")
-        + (tell(*pairs[i]) if tell else "")
-        for i, row in enumerate(rows[:SHOWN])
-    ]
+    names = [_item(row).id + (tell(*pairs[i]) if tell else "") for i, row in enumerate(rows[:SHOWN])]
     return ", ".join(names) + (" ..." if len(rows) > SHOWN else "")
 
 
