@@ -25,7 +25,7 @@ ALPHAS = np.logspace(-4, 3, 15)
 MIXES = (0.0, 0.1, 0.3, 0.5, 1.0)
 """Shares of the second of two kinds of features."""
 
-ENOUGH = 1000
+ENOUGH = 600
 """Of so many items, drawn of all, shrinkage and mix are chosen."""
 
 Floats = NDArray[np.float64]
@@ -169,20 +169,29 @@ def _path(kernel: Floats, target: Floats, groups: Places) -> Iterator[tuple[floa
     values = values.clip(min=0)
     turned = vectors.T @ (target - target.mean(0))
     sets = _sets(groups)
+    own = [vectors[s] for s in sets]
     for alpha in ALPHAS:
         left = alpha / (values + alpha)
-        blocks = [np.einsum("gie,e,gje->gij", vectors[s], left, vectors[s], optimize=True) for s in sets]
+        blocks = [(rows * left) @ rows.swapaxes(1, 2) for rows in own]
         yield alpha, _held_out(target, vectors @ (left[:, None] * turned), sets, blocks)
 
 
 def _solved(kernel: Floats, target: Floats, groups: Places, alpha: float) -> tuple[Floats, Floats]:
     """What is said of held-out groups, and the items' weights, for one shrinkage."""
     kernel[np.diag_indices_from(kernel)] += alpha
-    inverse = scipy.linalg.inv(kernel, overwrite_a=True)
+    inverse = _inverse(kernel)
     dual = inverse @ (target - target.mean(0))
     sets = _sets(groups)
     blocks = [alpha * inverse[s[:, :, None], s[:, None, :]] for s in sets]
     return _held_out(target, alpha * dual, sets, blocks), dual
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """Of a symmetric matrix whose eigenvalues are above 0, by its Cholesky factor."""
+    factor, _ = scipy.linalg.cho_factor(matrix, lower=True)
+    (inverse, _) = scipy.linalg.lapack.dpotri(factor, lower=1)
+    found: Floats = np.tril(inverse) + np.tril(inverse, -1).T
+    return found
 
 
 def _sets(groups: Places) -> list[Places]:
