@@ -25,7 +25,7 @@ def test_two_variants_are_compared_and_the_report_is_written(
     code, result = run(capsys, *asked, "--seeds", "3")
     assert code == 0
     assert result["seeds"] == [3]
-    assert [row["name"] for row in result["variants"]] == ["late", "shared-heads=2"]
+    assert [row["name"] for row in result["variants"]] == ["late", "shared-heads=2", "quick"]
     assert Path(result["report"]).stat().st_size > 10_000
     files = {p.name for p in Path(out).iterdir()}
     assert files == {"compare.json", "compare.md", "compare.png", "compare.html", "variants"}

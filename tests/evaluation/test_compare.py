@@ -30,7 +30,7 @@ from plait.evaluation.summary import plain
 from plait.features.work import Died
 from plait.fusion import Fusion
 from plait.parts import find
-from plait.recipe import Recipe, load_recipe, parse_recipe
+from plait.recipe import Recipe, load_recipe, parse_recipe, quick_recipe
 from plait.streams.corpus import Corpus, CorpusWriter
 from plait.streams.items import Item
 from plait.streams.stream import Stream
@@ -86,14 +86,14 @@ def test_every_variant_is_a_run_that_never_saw_the_test_part(
 ) -> None:
     folder, cache, result = whole
     names = [row["name"] for row in result["variants"]]
-    assert names == ["alone-left", "alone-right", "late", "concat", "shared"]
+    assert names == ["alone-left", "alone-right", "late", "concat", "shared", "quick"]
     assert sorted(p.name for p in (folder / "variants").iterdir()) == sorted(names)
     held_back = {f"r{i}" for i in range(32, 40)}
     for name in names:
         run = Run(folder / "variants" / name)
         assert run.finished == run.members
         assert [m.name for m in run.members] == ["seed0-tune1", "seed0-tune2"]
-        assert run.recipe.train == small.train
+        assert run.recipe.train == (quick_recipe(small) if name == "quick" else small).train
         seen = {r for fold in run.info.folds for side in ("train", "valid", "test") for r in getattr(fold, side)}
         assert not seen & held_back
         assert len(seen) == 32
@@ -106,13 +106,16 @@ def test_every_variant_is_a_run_that_never_saw_the_test_part(
 def test_numbers_fit_together(whole: tuple[Path, Path, dict[str, Any]]) -> None:
     _, _, result = whole
     value = {row["name"]: row["value"] for row in result["variants"]}
-    assert len(result["differences"]) == 10
+    assert len(result["differences"]) == 15
     for d in result["differences"]:
         assert d["difference"] == pytest.approx(value[d["a"]] - value[d["b"]])
     parts = {row["name"]: row["parameters"] for row in result["variants"]}
     assert parts["late"] == parts["alone-left"] + parts["alone-right"]
     assert parts["shared"] > parts["late"]
-    assert all(row[k] > 0 for row in result["variants"] for k in (*TIMES, "step_bytes"))
+    assert all(row[k] > 0 for row in result["variants"] for k in TIMES)
+    steps = {row["name"]: row["step_bytes"] for row in result["variants"]}
+    assert steps.pop("quick") is None, "it takes no steps"
+    assert min(steps.values()) > 0
     dedicated = {(r["variant"], *r["modalities"]): r["dedicated"] for r in result["subsets"]}
     assert dedicated == {(f, m): f"alone-{m}" for f in ("late", "concat", "shared") for m in ("left", "right")}
     assert result["streams"]["left"] == {"regular": True, "rate": 10.0, "rows": 8.0, "missing": 0.125}
@@ -144,7 +147,8 @@ def test_more_candidates_train_the_new_ones_only_and_one_that_fails_costs_itself
     candidates = Candidates(tune=2, fusions=[{"name": "shared", "heads": 2}])
     result = compare(small, folder, cache=whole[1], candidates=candidates)
     assert trained == [(v, f"seed0-tune{k}") for v in ("concat", "shared-heads=2") for k in (1, 2)]
-    assert [r["title"] for r in result["variants"]] == ["left alone", "right alone", "late", "shared", "shared heads=2"]
+    titles = ["left alone", "right alone", "late", "shared", "shared heads=2", "quick model"]
+    assert [r["title"] for r in result["variants"]] == titles
     assert [(f["variant"], f["member"]) for f in result["failed"]] == [trained[0], trained[1]]
     assert "concat is not in the table" in " ".join(result["advice"]["cautions"])
     same = {row["name"]: row["value"] for row in whole[2]["variants"]}
@@ -157,7 +161,7 @@ def test_if_nothing_can_be_trained_all_reasons_are_told(
     monkeypatch.setattr(compare_train, "train_member", lambda *a: 1 / 0)
     with pytest.raises(DataError, match="late seed0-tune2: ZeroDivisionError: division by zero") as caught:
         compare(small, tmp_path, cache=tmp_path, candidates=Candidates(tune=2, only=["late", "concat"]))
-    assert len(caught.value.problems) == 4
+    assert len(caught.value.problems) == 6
 
 
 def test_another_comparison_in_the_way_is_refused_as_a_whole(
@@ -223,10 +227,10 @@ def test_variants_of_three_modalities() -> None:
     found = variants_of(recipe, ["a", "b", "c/d"], without=True, fusions=["late", {"name": "shared", "layers": 2}])
     assert [v.name for v in found] == [
         *("alone-a", "alone-b", "alone-c_d", "late", "concat", "shared", "shared-layers=2"),
-        *("without-a", "without-b", "without-c_d"),
+        *("without-a", "without-b", "without-c_d", "quick"),
     ]
     assert [v.title for v in found][2] == "c/d alone"
-    assert [v.family for v in found][3:] == ["late", "early", "intermediate", "intermediate", *["intermediate"] * 3]
+    assert [v.family for v in found][3:] == ["late", "early", *["intermediate"] * 5, "late"]
     alone, without = found[0], found[8]
     assert (alone.recipe.fusion, list(alone.recipe.streams)) == ({"name": "late"}, ["a"])
     assert alone.recipe.augment.scale == {"a": 0.1}
@@ -240,7 +244,10 @@ def test_variants_of_three_modalities() -> None:
     for found in (twins, many):
         assert len({v.name.lower() for v in found}) == len(found)
         assert all(re.fullmatch(r"[\w.=+~-]{1,120}", v.name) for v in found)
-    assert [len(v.modalities) for v in variants_of(recipe, ["a", "b"], only=["a alone", "late"])] == [1, 2]
+    assert [len(v.modalities) for v in variants_of(recipe, ["a", "b"], only=["a alone", "late"])] == [1, 2, 2]
+    assert [v.name for v in variants_of(recipe, ["a", "b"], only=["quick", "late", "concat"])][-1] == "quick"
+    unlabelled = recipe.model_copy(update={"task": {"name": "pretrain"}, "fusion": "late"})
+    assert not [v for v in variants_of(unlabelled, ["a", "b"]) if v.kind == "quick"], "nothing to regress on"
 
 
 @pytest.mark.parametrize(("name", "family"), [("late", "late"), ("concat", "early"), ("shared", "intermediate")])

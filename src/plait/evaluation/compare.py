@@ -15,7 +15,7 @@ from plait.evaluation.compare_advice import advise
 from plait.evaluation.compare_costs import item_seconds, step_bytes
 from plait.evaluation.compare_scores import key_of, merged, scored, subsets_for
 from plait.evaluation.compare_train import Job, train_all, unfinished
-from plait.evaluation.compare_variants import Variant, chosen_by, own_of, variants_of
+from plait.evaluation.compare_variants import QUICK, Variant, chosen_by, own_of, variants_of
 from plait.evaluation.evaluate import Examined
 from plait.evaluation.facts import about_of, made_with
 from plait.evaluation.members import MemberOutput
@@ -63,7 +63,7 @@ def compare(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train each modality alone and several fusions of all, and say which to take and why.
+    """Train each modality alone, several fusions of all and the quick model, and say which to take and why.
 
     All have the recipe's budget: its epochs, batches, seeds. They are chosen by folds of the training part, so that
     the test part is not looked at; where the recipe's split is folds, by those. Each variant is an ordinary run below
@@ -210,12 +210,12 @@ class _Examination:
 
     def _costs(self, variant: Variant, run: Run) -> dict[str, Any]:
         done = [run.done(member) for member in run.members]
-        one = self._examined(variant, run, 0)
+        one, steps = self._examined(variant, run, 0), variant.kind != QUICK
         return {
             "parameters": done[0].parameters,
             "train_seconds": float(np.mean([_trained(d) for d in done])),
             "item_seconds": float(np.median(self.seconds[variant.name])),
-            "step_bytes": step_bytes(one.model, one.data, variant.recipe.train.batch),
+            "step_bytes": step_bytes(one.model, one.data, variant.recipe.train.batch) if steps else None,
         }
 
 

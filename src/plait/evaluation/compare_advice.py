@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plait.evaluation import words
-from plait.evaluation.compare_variants import ALONE, FUSION, WITHOUT
+from plait.evaluation.compare_variants import ALONE, FUSION, QUICK, WITHOUT
 from plait.evaluation.compare_view import Row, View, called
 
 __all__ = ["advise"]
@@ -37,7 +37,7 @@ def advise(result: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "take": view.best["name"],
         "headline": _headline(view),
-        "why": [*_choice(view), *_gain(view), *_adds(view), *_price(view), *_data(view)],
+        "why": [*_choice(view), *_against_quick(view), *_gain(view), *_adds(view), *_price(view), *_data(view)],
         "cautions": [*_useless(view), *_harm(view), *_seeds(view), *_groups(view), *_failed(view)],
         "next": _next(view),
     }
@@ -62,6 +62,30 @@ def _choice(view: View) -> list[str]:
         told = "; ".join(f"{row['title']} takes {words.listed(saved)}" for row, saved in cheaper[:SHOWN])
         found.append(f"Where cost counts: {told}.")
     return found
+
+
+def _against_quick(view: View) -> list[str]:
+    """Whether what was trained by gradient descent beats the quick model."""
+    rest = [row for row in view.rows.values() if row["kind"] != QUICK]
+    if not view.kind(QUICK) or not rest:
+        return []
+    (quick,), deep = view.kind(QUICK), view.top(rest)
+    gap = view.gap(deep, quick)
+    if gap["difference"] is None:
+        return []
+    size, span = view.size(gap["difference"]), view.span(gap)
+    if not gap["apart"]:
+        side = "above" if gap["difference"] >= 0 else "below"
+        return [
+            f"The quick model, the baseline to beat, is not beaten beyond chance: {deep['title']}, the best of the "
+            f"others, comes out {size} {side} it {span}; {view.doubt(gap)}."
+        ]
+    if gap["difference"] > 0:
+        return [f"The quick model, the baseline to beat, is beaten: {deep['title']} is better by {size} {span}."]
+    return [
+        f"Nothing here comes up to the quick model, the baseline to beat: {deep['title']}, the best of the others, "
+        f"is worse by {size} {span}."
+    ]
 
 
 def _beyond(view: View) -> str:
@@ -274,8 +298,10 @@ def _failed(view: View) -> list[str]:
 
 
 def _next(view: View) -> str:
-    best = view.best
-    if best["kind"] == ALONE:
+    best, fit = view.best, "plait fit"
+    if best["kind"] == QUICK:
+        what, fit = "as the quick model", "plait fit --quick"
+    elif best["kind"] == ALONE:
         what = f"with {best['modalities'][0]} as its only stream"
     elif best["kind"] == WITHOUT:
         what = f"with {words.listed(best['modalities'])} as its only streams"
@@ -283,10 +309,10 @@ def _next(view: View) -> str:
         spec = best["fusion"] if len(best["fusion"]) > 1 else best["fusion"]["name"]
         what = f"with fusion: {_yaml(spec)}"
     if not view.result["held_back"]:
-        return f"Train the recipe {what}: plait fit."
+        return f"Train the recipe {what}: {fit}."
     looked = f"The test part ({view.result['not_looked_at']} items) was not looked at."
     fair = "a figure that the choice has not flattered"
-    return f"{looked} Train the recipe {what} (plait fit), and score it there once (plait evaluate): {fair}."
+    return f"{looked} Train the recipe {what} ({fit}), and score it there once (plait evaluate): {fair}."
 
 
 def _yaml(spec: Any) -> str:

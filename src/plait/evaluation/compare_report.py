@@ -15,6 +15,7 @@ from rich.text import Text
 from plait.atomic import replacing, write_text
 from plait.evaluation import words
 from plait.evaluation.compare_plots import draw_svg, save_png
+from plait.evaluation.compare_variants import QUICK
 from plait.evaluation.compare_view import Row, View, turned
 from plait.evaluation.report import environment
 
@@ -196,9 +197,11 @@ def _budget(result: Mapping[str, Any]) -> str:
     until = "at most " if budget["stop"] == "early" else ""
     how = "of the training part" if result["held_back"] else "of all items"
     numbers = ", ".join(map(str, seeds))
+    quick = any(row["kind"] == QUICK for row in result["variants"])
+    all_alike = "All but the quick model, which takes no steps, alike" if quick else "All alike"
     length = f"{budget['epochs']} epochs" if budget["epochs"] else f"about {budget['steps']} steps"
     return (
-        f"All alike: {until}{length}, batches of {budget['batch']}, {len(folds)} folds {how}, "
+        f"{all_alike}: {until}{length}, batches of {budget['batch']}, {len(folds)} folds {how}, "
         f"seed{'' if len(seeds) == 1 else 's'} {numbers}. {words.interval_note(result['intervals'])}"
     )
 

@@ -1,4 +1,4 @@
-"""What `plait compare` compares: each modality alone, fusions of all of them, and all but one."""
+"""What `plait compare` compares: each modality alone, fusions of all of them, all but one, and the quick model."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from plait.fusion import Fusion
 from plait.model import Model
 from plait.names import Names
 from plait.parts import Spec, build, find, full_spec, options_of, part_name, split_spec, suggest
-from plait.recipe import Recipe
+from plait.recipe import Recipe, quick_recipe
 from plait.streams.corpus import Corpus
 from plait.streams.items import find_items, split_items
+from plait.tasks import Task
 from plait.training.experiment import default_split, task_and_unit
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "FUSION",
     "FUSIONS",
     "PARTS",
+    "QUICK",
     "WITHOUT",
     "Variant",
     "chosen_by",
@@ -32,7 +34,7 @@ __all__ = [
     "variants_of",
 ]
 
-ALONE, FUSION, WITHOUT = "alone", "fusion", "without"
+ALONE, FUSION, WITHOUT, QUICK = "alone", "fusion", "without", "quick"
 
 FUSIONS: tuple[Spec, ...] = ("late", "concat", "shared")
 """One of each family: late, early, intermediate."""
@@ -48,7 +50,8 @@ class Variant:
     Attributes:
         name: of its run's folder; letters, digits and ``._=+-~`` only.
         title: for people.
-        kind: ``alone`` (one modality: encoder and head), ``fusion`` (all of them), ``without`` (all but one).
+        kind: ``alone`` (one modality: encoder and head), ``fusion`` (all of them), ``without`` (all but one), ``quick``
+            (`plait.recipe.quick_recipe`, of all: the baseline to beat).
         family: of its fusion: ``late``, ``early``, ``intermediate``; empty for one modality.
         modalities: in the model's order.
         recipe: what is trained.
@@ -105,9 +108,10 @@ def variants_of(
     """Each modality alone, the fusions (late, early, intermediate, the recipe's own, those given), all but one.
 
     One modality alone has its encoder and its head and no fusion. With two modalities, all but one is one alone.
+    The quick model comes last, wherever the task's heads can be solved for.
 
     Args:
-        only: names of those that are wanted; by default all.
+        only: names of those that are wanted; by default all. The quick model is there anyway.
 
     Raises:
         ConfigError: fewer than two modalities; unknown fusions, options or names, all at once.
@@ -122,7 +126,7 @@ def variants_of(
     found += [_fused(recipe, modalities, spec) for spec in specs]
     if without and len(modalities) > 2:
         found += [_without(recipe, modalities, m, own) for m in modalities]
-    return _only(_with_folders(found), only)
+    return [*_only(_with_folders(found), only), *_quick(recipe, modalities)]
 
 
 def own_of(variants: Sequence[Variant], recipe: Recipe) -> str | None:
@@ -177,6 +181,14 @@ def _without(recipe: Recipe, modalities: Sequence[str], modality: str, fusion: d
     return Variant(f"{WITHOUT}-{modality}", f"without {modality}", WITHOUT, family, tuple(rest), own)
 
 
+def _quick(recipe: Recipe, modalities: Sequence[str]) -> list[Variant]:
+    """The baseline to beat; none for a task whose heads are not linear, or that learns without labels."""
+    if not find(Task, task_and_unit(recipe)[0], "task")[0].linear:
+        return []
+    own = quick_recipe(restricted(recipe, modalities))
+    return [Variant(QUICK, "quick model", QUICK, "late", tuple(modalities), own)]
+
+
 def _file_name(name: str) -> str:
     """A name that every file system takes.
 
@@ -201,7 +213,7 @@ def _only(found: list[Variant], only: Sequence[str] | None) -> list[Variant]:
     if only is None:
         return found
     asked: Callable[[Variant], bool] = lambda v: v.name in only or v.title in only  # noqa: E731
-    known = [v.name for v in found]
+    known = [*(v.name for v in found), QUICK]
     titles = {v.title for v in found}
     problems = [f"only: there is no variant {n!r}. {suggest(n, known)}" for n in only if n not in {*known, *titles}]
     kept = [v for v in found if asked(v)]

@@ -37,6 +37,10 @@ class Task(nn.Module, ABC):
     labelled: ClassVar[bool] = True
     """Whether it learns from targets; if not, from the batches themselves (`plait.tasks.pretrain`)."""
 
+    linear: ClassVar[bool] = False
+    """Whether its heads are linear maps of pooled tokens, and `goals` what these are to give, so that they can be
+    solved in closed form."""
+
     width: int
     """Numbers an item in the output (classes; 1 for a scalar)."""
 

@@ -45,6 +45,7 @@ class Classify(Task):
     """
 
     main_metric = "accuracy"
+    linear = True
 
     def __init__(
         self,

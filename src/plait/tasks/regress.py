@@ -47,6 +47,7 @@ class Regress(Task):
     main_metric = "mae"
     higher_is_better = False
     values = True
+    linear = True
     width = 1
 
     def __init__(

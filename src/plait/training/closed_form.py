@@ -30,7 +30,7 @@ from plait.training.ridge import Ridge, fit_ridge
 
 __all__ = ["MOST", "fit_closed_form"]
 
-MOST = 4000
+MOST = 3000
 """Training items that are used, drawn of all: the work grows with their cube, and so many tell what a linear head can
 learn."""
 
@@ -77,7 +77,7 @@ def _check(model: Model) -> None:
         problems.append(
             "fusion: train.solver: ridge needs opinion_pool, whose weights it fits. Set fusion: opinion_pool."
         )
-    if not all(isinstance(head, PooledLinear) for head in model.heads):
+    if not model.task.linear or not all(isinstance(head, PooledLinear) for head in model.heads):
         problems.append("task: train.solver: ridge needs a task of linear heads, such as classify or regress.")
     raise_all(ConfigError, problems)
 
