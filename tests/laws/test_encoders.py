@@ -29,6 +29,8 @@ VARIANTS = [
     ("transformer", {"causal": True}),
     ("transformer", {"window": 3}),
     ("transformer", {"window": 4, "causal": True}),
+    ("mini_rocket", {"length": 1}),
+    ("mini_rocket", {"length": 300, "features": 84}),
     ("tcn", {"norm": "weight", "kernel": 2, "causal": True}),
     ("tcn", {"norm": "layer", "layers": 2}),
     ("cnn", {"norm": "group", "stack": 3}),

@@ -32,8 +32,8 @@ class Fixed(Encoder, ABC):
     """How many features there are of each kind, in their order: kinds are weighed against each other as a whole."""
 
     def _ready(self, dim_in: int, dim: int, sizes: list[int]) -> None:
-        self.dim_in, self.dim, self.sizes = dim_in, dim, [n for n in sizes if n]
-        total = sum(self.sizes)
+        self.dim_in, self.dim, self.sizes = dim_in, dim, sizes
+        total = sum(sizes)
         self.register_buffer("centre", torch.zeros(total))
         self.register_buffer("gain", torch.ones(total))
         self.readout = nn.Linear(total, dim)

@@ -47,8 +47,8 @@ class MiniRocket(Fixed):
 
     Departures: shares are taken over the item's own observations, so items may differ in length, and where an item is
     too short for any place within its ends, all places count; how many columns a kernel sees is spread evenly on the
-    paper's range instead of drawn from it; with ``statistics`` there are more features than the paper's. Neighbours are
-    those in the sequence, whatever the seconds between them: give an uneven stream a ``rate`` in the recipe.
+    paper's range instead of drawn from it; the statistics are not the paper's. Neighbours are those in the sequence,
+    whatever the seconds between them: give an uneven stream a ``rate`` in the recipe.
 
     Args:
         dim_in: width of the incoming tokens.
@@ -56,10 +56,9 @@ class MiniRocket(Fixed):
         length: tokens of a typical item. It decides the dilations; below 2 there is nothing to convolve, and the mean
             is all.
         features: of the convolutions, about; rounded down to a multiple of 84.
-        statistics: whether the statistics stand beside them.
 
     Raises:
-        ConfigError: ``length`` below 1, ``features`` below 84; neither convolutions nor statistics.
+        ConfigError: ``length`` below 1, ``features`` below 84.
 
     >>> tokens = Tokens(torch.randn(2, 50, 3), torch.arange(50.0).expand(2, 50) / 25, torch.ones(2, 50) > 0)
     >>> encoder = MiniRocket(3, 8, length=50, features=840)
@@ -69,25 +68,20 @@ class MiniRocket(Fixed):
 
     trial = (5, {"length": 13, "features": 168})
 
-    def __init__(
-        self, dim_in: int, dim: int, *, length: float = 64, features: int = 4998, statistics: bool = True
-    ) -> None:
+    def __init__(self, dim_in: int, dim: int, *, length: float = 64, features: int = 4998) -> None:
         super().__init__()
         if not 1 <= length < 1e9 or not len(KERNELS) <= features <= 1_000_000:
             raise ConfigError(
                 f"mini_rocket: length {length}, features {features}; expected 1 or more and {len(KERNELS)} or more."
             )
         single = length < 2
-        if single and not statistics:
-            raise ConfigError(f"mini_rocket: length {length} leaves nothing to convolve. Leave statistics: true.")
         self.convolutions = None if single else RandomConvolutions(dim_in, length=length, features=features)
-        self.summary = Summary(dim_in, mean_only=single) if statistics else None
-        parts = (self.convolutions, self.summary)
-        self._ready(dim_in, dim, [part.size for part in parts if part is not None])
+        self.summary = Summary(dim_in, mean_only=single)
+        self._ready(dim_in, dim, [self.convolutions.size, self.summary.size] if not single else [self.summary.size])
 
     def raw(self, tokens: Tokens) -> Float[Tensor, "batch features"]:
-        parts = (self.convolutions, self.summary)
-        return torch.cat([part(tokens) for part in parts if part is not None], -1)
+        found = self.summary(tokens)
+        return found if self.convolutions is None else torch.cat([self.convolutions(tokens), found], -1)
 
     def settle(self, tokens: Iterable[Tokens]) -> None:
         if self.convolutions is not None:
