@@ -44,7 +44,7 @@ class Summary(nn.Module):
         if self.mean_only:
             return mean
         centred = (values - mean[:, None]) * seen
-        spread = (centred.square().sum(1) / count + TINY**2).sqrt()
+        spread = (centred.square().sum(1) / count + TINY**2).sqrt() * mask.any(1)[:, None]
         lines = (_moments(centred, times, mask, count), _steps(values, mask), self._ordered(values, mask))
         return torch.cat([mean, spread, *lines], -1)
 

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.optimize
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from plait.encoders.fixed import Fixed
 from plait.errors import ConfigError, raise_all
@@ -101,9 +101,10 @@ def _fit_one(model: Model, modality: str, data: ItemData, at: NDArray[np.int64],
     there = data.present(modality)[at]
     items, own = at[there], target[torch.from_numpy(there)]
     output, told = torch.zeros(len(at), model.task.width, dtype=torch.float64), torch.zeros(len(at), dtype=torch.bool)
+    index = model.modalities.index(modality)
+    encoder: Fixed = model.encoders[index]
+    _silence(encoder.readout, model.heads[index].linear)  # what cannot be fitted says nothing
     if len(items) > 1:
-        index = model.modalities.index(modality)
-        encoder: Fixed = model.encoders[index]
         features = encoder.fit(_Chunks(model, modality, data, items))
         goal, groups = model.task.goals(own), [data.items[i].group for i in items]
         found = fit_ridge(
@@ -132,6 +133,13 @@ class _Chunks:
 
 
 @torch.no_grad()
+def _silence(*maps: nn.Linear) -> None:
+    for part in maps:
+        part.weight.zero_()
+        part.bias.zero_()
+
+
+@torch.no_grad()
 def _write(model: Model, index: int, ridge: Ridge, centre: Tensor | float, size: float, features: Tensor) -> None:
     """Put ``size`` times (what the ridge says, less ``centre``) into an encoder's map and the head behind it.
 
@@ -143,8 +151,6 @@ def _write(model: Model, index: int, ridge: Ridge, centre: Tensor | float, size:
     turn = torch.eye(width, dtype=weight.dtype)
     if width > encoder.dim:
         turn = torch.linalg.svd(features.double() @ weight, full_matrices=False).Vh[: encoder.dim].T
-    for part in (encoder.readout.weight, encoder.readout.bias, head.weight, head.bias):
-        part.zero_()
     encoder.readout.weight[: turn.shape[1]] = (size * weight @ turn).T.float()
     head.weight[:, : turn.shape[1]] = turn.float()
     head.bias.copy_(size * (torch.from_numpy(ridge.bias) - centre))
