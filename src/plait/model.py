@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from plait.atomic import replacing, write_text
 from plait.encoders.chain import build_encoder, encoder_specs, settled_specs
+from plait.ensemble import Encoded, blended, tempered, trusted
 from plait.errors import ConfigError, DataError, PlaitError
 from plait.fusion import Fusion, Joint
 from plait.parts import Spec, build, find, foreign_code, full_spec, part_name
@@ -27,11 +28,11 @@ from plait.tokens.missing import StandIn
 from plait.tokens.tensors import save_tensors
 from plait.tokens.tokens import finite
 
-__all__ = ["Model", "check_dim", "default_encoder", "tempered", "trusted"]
+__all__ = ["FACTORS", "Model", "check_dim", "default_encoder"]
 
-FORMAT = "plait model 1"
+FORMAT = "plait model 2"
 
-FACTORS = ("balance", "alone", "temperature")
+FACTORS = ("balance", "alone", "temperature", "share")
 
 EncoderSpec = Spec | Sequence[Spec]
 
@@ -44,6 +45,9 @@ class Model(nn.Module):
     is there alone by its ``alone``; what several say together is divided by ``temperature`` (all 1, unless
     `plait.training.balance` found better on held-out items). Where an item has no modality at all, the answer is
     finite: the joint head's bias (without a joint head: zeros).
+
+    A simpler model of the same task may answer beside it, its ``wide`` part (`widen`): the answer is then the weighted
+    mean of both, by ``share``.
 
     Args:
         dims: feature width by modality; their order is the model's.
@@ -102,6 +106,8 @@ class Model(nn.Module):
         self.register_buffer("balance", torch.ones(len(dims) + (self.joint is not None)))
         self.register_buffer("alone", torch.ones(len(dims)))
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("share", torch.zeros(len(dims) + 1))
+        self.wide: Model | None = None
         for i, m in enumerate(dims):
             self.register_buffer(f"mean_{i}", torch.zeros(dims[m]))
             self.register_buffer(f"std_{i}", torch.ones(dims[m]))
@@ -143,6 +149,25 @@ class Model(nn.Module):
                 raise DataError(f"factors: {name} is {factors.get(name)!r}; expected finite numbers {list(own.shape)}.")
             own.copy_(found)
 
+    def widen(self, wide: Model, share: float = 0.5) -> None:
+        """Let another model answer beside this one.
+
+        Wide and deep, as in Cheng et al. 2016, "Wide & deep learning for recommender systems"; but here the two are
+        trained apart, and what each is worth is told by held-out items (`plait.training.balance`).
+
+        Args:
+            wide: of the same task and modalities.
+            share: of its answer in the sum, whatever modalities are there.
+
+        Raises:
+            DataError: it is of other modalities, or its answers are of another width.
+        """
+        if (wide.dims, wide.task.width) != (self.dims, self.task.width):
+            mine, its = (f"{model.dims} and {model.task.width} outputs" for model in (self, wide))
+            raise DataError(f"the wide part has {its}; expected {mine}, as the model that it is to answer beside.")
+        self.wide = wide
+        self.share.fill_(share)
+
     def spread(self, modality: str) -> Float[Tensor, " features"]:
         """The standard deviations that `set_scale` set, in the features' units.
 
@@ -172,8 +197,8 @@ class Model(nn.Module):
     def _scaled(self, index: int, values: Tensor) -> Tensor:
         return (values - self.get_buffer(f"mean_{index}")) / self.get_buffer(f"std_{index}")
 
-    def encode(self, batch: Mapping[str, Tokens]) -> dict[str, Tokens]:
-        """Each modality of the batch through its own encoder: {modality: [batch, time', dim]}.
+    def encode(self, batch: Mapping[str, Tokens]) -> Encoded:
+        """Each modality of the batch through its own encoder: {modality: [batch, time', dim]}; and the wide part's.
 
         A modality without a token in the whole batch is not run through its encoder; the result is the same.
 
@@ -183,7 +208,10 @@ class Model(nn.Module):
         if not batch:
             raise DataError(f"a batch without any modality; expected one of {self.modalities} at least, if all masked.")
         ready = {m: self.prepare(m, tokens) for m, tokens in batch.items()}
-        return {m: self._encode_one(m, ready[m]) for m in self.modalities if m in ready}
+        found = Encoded({m: self._encode_one(m, ready[m]) for m in self.modalities if m in ready})
+        if self.wide is not None:
+            found.wide = self.wide.encode(batch)
+        return found
 
     def _encode_one(self, modality: str, tokens: Tokens) -> Tokens:
         # a graph cannot branch on data; there the encoder always runs
@@ -192,7 +220,7 @@ class Model(nn.Module):
             return Tokens(values, tokens.times[:, :0], tokens.mask[:, :0])
         return self.encoders[self._index(modality)](tokens)
 
-    def combine(self, encoded: Mapping[str, Tokens], only: Collection[str] | None = None) -> dict[str, Tensor]:
+    def combine(self, encoded: Encoded, only: Collection[str] | None = None) -> dict[str, Tensor]:
         """Outputs of what `encode` gave: "" for the whole, and each modality's own, [batch, width] each.
 
         Args:
@@ -207,11 +235,17 @@ class Model(nn.Module):
         chosen = {m: t if only is None or m in only else _emptied(t) for m, t in encoded.items()}
         own = self.own(chosen)
         outputs, weights = self.answers(chosen, own)
-        none = torch.zeros_like(weights[0], dtype=torch.bool)
-        there = torch.stack([chosen[m].present if m in chosen else none for m in self.modalities])
+        there = self.there(chosen)
         whole = self.fusion.mix(trusted(outputs, there, self.balance, self.alone), weights)
         whole = tempered(whole, there, self.temperature)
+        if self.wide is not None and encoded.wide is not None:
+            whole = blended(whole, self.wide.combine(encoded.wide, only)[""], there, self.share)
         return {"": whole, **{m: out for m, out in own.items() if only is None or m in only}}
+
+    def there(self, encoded: Mapping[str, Tokens]) -> Bool[Tensor, "modalities batch"]:
+        """Which modalities are there."""
+        none = torch.zeros_like(next(iter(encoded.values())).present)
+        return torch.stack([encoded[m].present if m in encoded else none for m in self.modalities])
 
     def own(self, encoded: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
         """The modalities' own outputs, of what `encode` gave."""
@@ -334,6 +368,7 @@ class Model(nn.Module):
             "fusion": self.fusion_spec,
             "task": {"name": _task_name(type(self.task)), **self.task.options},
             "task_state": self.task.state(),
+            **({} if self.wide is None else {"wide": self.wide.describe()}),
         }
         return json.loads(json.dumps(plain))  # tuples become lists, as they are once saved
 
@@ -418,35 +453,6 @@ def default_encoder(
     return [*place, {"name": "conv", "strides": strides or [1]}, {"name": "gru"}]
 
 
-def trusted(
-    outputs: Float[Tensor, "heads batch width"],
-    there: Bool[Tensor, "modalities batch"],
-    balance: Float[Tensor, " heads"],
-    alone: Float[Tensor, " modalities"],
-) -> Float[Tensor, "heads batch width"]:
-    """The heads' outputs, each times how far it is trusted: by ``alone`` where a modality has no company.
-
-    >>> there = torch.tensor([[True, True], [True, False]])
-    >>> trusted(torch.ones(3, 2, 1), there, torch.full((3,), 0.5), torch.ones(2))[..., 0].tolist()
-    [[0.5, 1.0], [0.5, 0.5], [0.5, 0.5]]
-    """
-    own = torch.where(there & (there.sum(0) == 1), alone[:, None], balance[: len(alone), None])
-    joint = balance[len(alone) :, None].expand(-1, own.shape[1])
-    return torch.cat([own, joint])[..., None] * outputs
-
-
-def tempered(
-    output: Float[Tensor, "batch width"], there: Bool[Tensor, "modalities batch"], temperature: Float[Tensor, ""]
-) -> Float[Tensor, "batch width"]:
-    """What several heads say together, over ``temperature``; where one modality is alone `trusted` has seen to it.
-
-    >>> there = torch.tensor([[True, True], [True, False]])
-    >>> tempered(torch.ones(2, 1), there, torch.tensor(0.5))[:, 0].tolist()
-    [2.0, 1.0]
-    """
-    return output / torch.where(there.sum(0) == 1, 1.0, temperature)[:, None]
-
-
 def check_dim(dim: Any) -> None:
     """Refuse a width of tokens that no model has.
 
@@ -476,14 +482,22 @@ def _rebuilt(path: Path) -> Model:
         saved = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(saved, dict) or saved.get("format") != FORMAT:
             raise DataError(f"{path}: not a model of this version of plait; expected the format {FORMAT!r}.")
-        cls, options = find(Task, saved["task"], "task")
-        options = {k: saved[k] for k in ("encoders", "fusion", "dim", "unimodal", "missing")} | {
-            "task": cls.restore(saved["task_state"], **options)
-        }
-        return Model(saved["dims"], options.pop("task"), **options)
+        return _remade(saved)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Give the folder of a finished fit.") from error
     except (ValueError, KeyError, TypeError, AttributeError, PlaitError) as error:
         if isinstance(error, DataError) and str(path) in str(error):
             raise
         raise DataError(f"{path}: garbled or from another version ({error}). Fit again.") from error
+
+
+def _remade(saved: dict[str, Any]) -> Model:
+    """The model of `Model.describe`, with fresh weights."""
+    cls, options = find(Task, saved["task"], "task")
+    options = {k: saved[k] for k in ("encoders", "fusion", "dim", "unimodal", "missing")} | {
+        "task": cls.restore(saved["task_state"], **options)
+    }
+    model = Model(saved["dims"], options.pop("task"), **options)
+    if saved.get("wide") is not None:
+        model.widen(_remade(saved["wide"]))
+    return model

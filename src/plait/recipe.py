@@ -51,6 +51,10 @@ class Train(_Section):
     one recipe suits small and large corpora.
     ``solver``: ``adamw`` (gradient descent) or ``ridge``: linear heads on fixed features in closed form, to which the
     rest of this section, and ``augment``, do not apply. See `quick_recipe`.
+    ``wide``: whether the quick model (`quick_recipe`) answers beside the deep heads, as far as held-out items say that
+    it is worth it: wide and deep (Cheng et al. 2016), so that few items do not make the answer worse than a simple
+    model's. None: where the recipe chooses no encoders and begins with no other run, the task has linear heads, and
+    items are neither very long nor pictures in motion.
     ``balance``: how far each head is to be trusted, and how sure the answer is, is fitted on the validation part in the
     end; where the split has none, a model of the same kind is trained once a fold without a quarter of the training
     groups, and asked about these.
@@ -71,6 +75,7 @@ class Train(_Section):
     stop: Literal["last", "early"] = "last"
     patience: int = Field(10, ge=1, le=1_000_000)
     seeds: list[_Seed] = Field(default_factory=lambda: [0], min_length=1, max_length=1000)
+    wide: bool | None = None
     balance: bool = True
     teach: float = Field(1.0, ge=0, le=1e6)
     distil: float = Field(0.0, ge=0, le=1e6)

@@ -33,6 +33,7 @@ class Made(ItemData):
 
         self.items = [Item(f"r{i}", 0.0, 1.0, 0, g) for i, g in enumerate(groups)]
         self.modalities, self.targets, self.noisy = list(rows), target, {}
+        self.seed, self.epoch = 0, lambda: 0
         made = {
             m: [None if x is None else Rows(x, np.arange(len(x), dtype=np.float32)) for x in v] for m, v in rows.items()
         }

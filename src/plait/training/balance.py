@@ -15,11 +15,13 @@ vector machines", each label is doubted as if one item more had been seen, and b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from plait.model import Model, tempered, trusted
+from plait.ensemble import blended, tempered, trusted
+from plait.model import FACTORS, Model
 from plait.training.data import ItemData, loader
 
 __all__ = ["fit_balance"]
@@ -27,56 +29,95 @@ __all__ = ["fit_balance"]
 ROUNDS = 200
 """Steps of Adam on a handful of numbers; more change nothing."""
 
+PULL, ODDS = 1.0, 1.0
+"""How many items' evidence weighs as much as what is thought of a wide part's share beforehand, and that, as log odds.
+A simple model does the less harm the fewer items there are, so the share begins at 0.73."""
+
 
 def fit_balance(
     model: Model, views: Sequence[ItemData], shares: Sequence[float] | None = None, *, ranking: bool = True
 ) -> list[float]:
-    """Set ``balance``, ``alone`` and ``temperature`` of a model to the factors of least loss over all views; returns
-    them, one list.
+    """Set ``balance``, ``alone``, ``temperature`` and ``share`` of a model to the factors of least loss over all views;
+    returns them, one list.
 
     Args:
         model: trained; nothing but the factors changes.
         views: the held-out items as they are, and with whatever noise training knew, so that the factors suit both.
         shares: how much each view counts; all alike by default.
-        ranking: whether the heads' weight beside each other is fitted too; if not, ``balance`` stays 1, and no answer
-            of classes changes but in how sure it is.
+        ranking: whether the heads' weight beside each other is fitted too; if not, ``balance`` stays 1.
     """
     model.eval()
-    outputs, weights, there = (torch.cat(parts, 1) for parts in zip(*(_answers(model, view) for view in views)))
+    seen = [_answers(model, view) for view in views]
+    outputs, weights, there, wide = (torch.cat([getattr(s, name) for s in seen], 1) for name in _Answers._fields)
     target, doubt = torch.cat([view.targets for view in views]), 1 / (len(views[0]) + 2)
     counts = torch.tensor([len(view) for view in views])
     weight = torch.tensor(list(shares or [1.0] * len(views))).repeat_interleave(counts)
-    sizes = [len(outputs), len(there), 1]
+    heads, kinds = len(outputs), len(there)
+    sizes = [heads, kinds, 1, kinds + 1]
     free = torch.zeros(sum(sizes), requires_grad=True)
-    kept = torch.ones(sum(sizes))
-    kept[: sizes[0]] = float(ranking)
+    kept, pull = torch.ones(sum(sizes)), torch.full((sum(sizes),), 0.01 / sum(sizes))
+    kept[:heads] = float(ranking)
+    if model.wide is None:
+        kept[-kinds - 1 :] = 0.0
+    else:
+        pull[heads:] += PULL / len(views[0])
     optimizer = torch.optim.Adam([free], lr=0.05)
+
     for _ in range(ROUNDS):
         optimizer.zero_grad()
-        balance, alone, heat = (free * kept).exp().split(sizes)
+        balance, alone, heat, share = _factors(free * kept, sizes)
         mixed = model.fusion.mix(trusted(outputs, there, balance, alone), weights)
         each = [model.task.loss(mixed, target)]
-        each += [seen * model.task.nll(one * own, target, doubt) for one, own, seen in zip(alone, outputs, there)]
-        if not model.task.values:
-            each.append(model.task.nll(tempered(mixed.detach(), there, heat[0]), target, doubt))
-        # a pull towards 1 that one item in a hundred would outweigh: heads that hardly matter stay as they are
-        loss = (weight * torch.stack(each)).sum() / weight.sum() + 0.01 * free.square().mean()
+        for i in range(kinds):
+            own = alone[i] * outputs[i]
+            own = own if model.wide is None else torch.lerp(own, wide[i], share[i])
+            each.append(there[i] * model.task.nll(own, target, doubt))
+        if not model.task.values or model.wide is not None:
+            whole = tempered(mixed.detach(), there, heat[0] if not model.task.values else torch.ones(()))
+            whole = whole if model.wide is None else blended(whole, wide[-1], there, share)
+            each.append(model.task.nll(whole, target, doubt))
+        loss = (weight * torch.stack(each)).sum() / weight.sum() + (pull * free.square()).sum()
         loss.backward()
         optimizer.step()
-    found = (free.detach() * kept).exp()
-    model.balance, model.alone = found[: sizes[0]], found[sizes[0] : -1]
-    model.temperature = found[-1]
-    return found.tolist()
+    model.balance, model.alone, heat, share = (x.detach() for x in _factors(free * kept, sizes))
+    model.temperature = heat[0]
+    if model.wide is not None:
+        model.share = share
+    return [float(x) for name in FACTORS for x in model.get_buffer(name).reshape(-1)]
 
 
-def _answers(model: Model, view: ItemData) -> tuple[Tensor, Tensor, Tensor]:
-    """For every item the heads' outputs [heads, items, width], their weights [heads, items], and which modalities are
-    there [modalities, items]."""
+def _factors(free: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
+    """Balance, alone and temperature are above 0, 1 at the start; shares are between 0 and 1."""
+    *logs, odds = free.split(list(sizes))
+    return (*(x.exp() for x in logs), (odds + ODDS).sigmoid())
+
+
+class _Answers(NamedTuple):
+    """What a model says of items.
+
+    Attributes:
+        outputs: of its heads, [heads, items, width].
+        weights: of its heads, [heads, items].
+        there: which modalities are, [modalities, items].
+        wide: what the wide part says from each modality alone, and from all, [modalities + 1, items, width]; empty
+            where there is none.
+    """
+
+    outputs: Tensor
+    weights: Tensor
+    there: Tensor
+    wide: Tensor
+
+
+@torch.inference_mode()
+def _answers(model: Model, view: ItemData) -> _Answers:
     rows = []
-    with torch.inference_mode():
-        for tokens, _, _ in loader(view, model.dims, batch=64):
-            encoded = model.encode(tokens)
-            there = torch.stack([encoded[m].present for m in model.modalities])
-            rows.append((*model.answers(encoded, model.own(encoded)), there))
-    outputs, weights, present = (torch.cat(parts, 1).clone() for parts in zip(*rows))
-    return outputs, weights, present
+    for tokens, _, _ in loader(view, model.dims, batch=64):
+        encoded = model.encode(tokens)
+        outputs, weights = model.answers(encoded, model.own(encoded))
+        wide = outputs[:0]
+        if model.wide is not None and encoded.wide is not None:
+            subsets = [*([m] for m in model.modalities), None]
+            wide = torch.stack([model.wide.combine(encoded.wide, only)[""] for only in subsets])
+        rows.append((outputs, weights, model.there(encoded), wide))
+    return _Answers(*(torch.cat(parts, 1).clone() for parts in zip(*rows)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,17 +22,22 @@ from plait.encoders.fixed import Fixed
 from plait.errors import ConfigError, raise_all
 from plait.fusion.opinion_pool import OpinionPool
 from plait.model import Model
+from plait.recipe import Augment
 from plait.tasks import Task
 from plait.tasks.heads import PooledLinear
 from plait.tokens import Tokens
 from plait.training.data import ItemData
 from plait.training.ridge import Ridge, fit_ridge
+from plait.training.vary import vary
 
 __all__ = ["MOST", "fit_closed_form"]
 
 MOST = 3000
 """Training items that are used, drawn of all: the work grows with their cube, and so many tell what a linear head can
 learn."""
+
+DRAWS = 4
+"""How often an item is taken where the recipe says how items vary."""
 
 CHUNK = 64
 FAR = 10.0
@@ -45,13 +50,17 @@ SUBSETS = 24
 """Of the modalities, besides all of them, that the pool is fitted to answer from."""
 
 
-def fit_closed_form(model: Model, data: ItemData, *, seed: int) -> dict[str, list[float]]:
+def fit_closed_form(
+    model: Model, data: ItemData, *, seed: int, augment: Augment | None = None
+) -> dict[str, list[float]]:
     """Fit a fresh model's encoders, heads and fusion to the training items; returns a log of one row.
 
     Args:
         model: its encoders have fixed features (``mini_rocket``), its fusion is ``opinion_pool``; scaled already.
         data: the training items, with targets.
         seed: of the draws.
+        augment: how items vary. Where it names noises, turns or gains, every item is taken several times: once as it
+            is, then as drawn.
 
     Raises:
         ConfigError: the model or its task has parts of other kinds.
@@ -60,8 +69,10 @@ def fit_closed_form(model: Model, data: ItemData, *, seed: int) -> dict[str, lis
     _check(model)
     model.eval()
     at = np.sort(np.random.default_rng(seed).permutation(len(data))[:MOST])
+    varied = augment is not None and bool(augment.noise or augment.rotate or augment.scale)
+    at = np.tile(at, max(min(DRAWS, MOST // len(at)), 1) if varied else 1)
     target = data.targets[torch.from_numpy(at)]
-    opinions = [_fit_one(model, m, data, at, target, seed) for m in model.modalities]
+    opinions = [_fit_one(model, m, data, at, target, seed, augment or Augment()) for m in model.modalities]
     _fit_pool(model, opinions, target, seed)
     seconds = time.process_time() - started
     return {"epoch": [0.0], "items": [float(len(at))], "processor_seconds": [seconds]}
@@ -96,7 +107,9 @@ class _Opinion(NamedTuple):
     told: Tensor
 
 
-def _fit_one(model: Model, modality: str, data: ItemData, at: NDArray[np.int64], target: Tensor, seed: int) -> _Opinion:
+def _fit_one(
+    model: Model, modality: str, data: ItemData, at: NDArray[np.int64], target: Tensor, seed: int, augment: Augment
+) -> _Opinion:
     """Fit the encoder and the head of one modality."""
     there = data.present(modality)[at]
     items, own = at[there], target[torch.from_numpy(there)]
@@ -105,7 +118,7 @@ def _fit_one(model: Model, modality: str, data: ItemData, at: NDArray[np.int64],
     encoder: Fixed = model.encoders[index]
     _silence(encoder.readout, model.heads[index].linear)  # what cannot be fitted says nothing
     if len(items) > 1:
-        features = encoder.fit(_Chunks(model, modality, data, items))
+        features = encoder.fit(_Chunks(model, modality, data, items, augment, seed))
         goal, groups = model.task.goals(own), [data.items[i].group for i in items]
         found = fit_ridge(
             features.numpy(), encoder.sizes, goal.numpy(), groups, classes=not model.task.values, seed=seed
@@ -121,15 +134,33 @@ def _fit_one(model: Model, modality: str, data: ItemData, at: NDArray[np.int64],
 
 
 class _Chunks:
-    """Some items of one modality as the model's encoder gets them, in batches; any number of times."""
+    """Some items of one modality as the model's encoder gets them, in batches; any number of times, always the same.
 
-    def __init__(self, model: Model, modality: str, data: ItemData, items: NDArray[np.int64]) -> None:
-        self.model, self.modality, self.rows, self.items = model, modality, data.rows[modality], items
+    Where an item comes again it is varied, and its noise drawn anew.
+    """
+
+    def __init__(
+        self, model: Model, modality: str, data: ItemData, items: NDArray[np.int64], augment: Augment, seed: int
+    ) -> None:
+        self.model, self.modality, self.data, self.items = model, modality, data, items
+        self.augment, self.seed = augment, seed
 
     def __iter__(self) -> Iterator[Tokens]:
-        for start in range(0, len(self.items), CHUNK):
-            tokens = self.rows.pad(self.items[start : start + CHUNK].tolist(), self.model.dims[self.modality])
-            yield self.model.prepare(self.modality, tokens)
+        ends = [0, *(np.flatnonzero(np.diff(self.items) <= 0) + 1).tolist(), len(self.items)]
+        for turn, (first, last) in enumerate(itertools.pairwise(ends)):
+            regular = self.data.regular() if turn else set()
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.seed * 100_003 + turn)
+                for start in range(first, last, CHUNK):
+                    yield self._chunk(self.items[start : min(start + CHUNK, last)].tolist(), turn, regular)
+
+    def _chunk(self, items: list[int], turn: int, regular: Collection[str]) -> Tokens:
+        m = self.modality
+        instead = self.data.stand_ins(items, turn).get(m) if turn else None
+        tokens = self.data.rows[m].pad(items, self.model.dims[m], instead)
+        if turn:
+            tokens = vary({m: tokens}, self.augment, self.model, regular)[m]
+        return self.model.prepare(m, tokens)
 
 
 @torch.no_grad()

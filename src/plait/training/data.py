@@ -82,7 +82,7 @@ class ItemData:
 
     def batch(self, indices: Sequence[int], dims: Mapping[str, int]) -> Batch:
         """Items by position, padded: {modality: Tokens} over all of ``dims``, targets, positions."""
-        instead = self._instead(indices)
+        instead = self.stand_ins(indices, self.epoch())
         tokens = {
             m: self.rows[m].pad(indices, dim, instead.get(m)) if m in self.rows else pad([None] * len(indices), dim)
             for m, dim in dims.items()
@@ -90,11 +90,11 @@ class ItemData:
         index = torch.from_numpy(np.array(indices, np.int64))
         return tokens, self.targets[index], index
 
-    def _instead(self, indices: Sequence[int]) -> dict[str, dict[int, Rows]]:
-        """By modality, the places of a batch where this epoch's draw for the item puts a noisy source, and its rows."""
+    def stand_ins(self, indices: Sequence[int], epoch: int) -> dict[str, dict[int, Rows]]:
+        """By modality, the places of a batch where an epoch's draw for the item puts a noisy source, and its rows."""
         found: dict[str, dict[int, Rows]] = {m: {} for m in self.noisy}
         for place, i in enumerate(indices if self.noisy else ()):
-            rng = np.random.default_rng((self.seed, self.epoch(), i))
+            rng = np.random.default_rng((self.seed, epoch, i))
             for modality, groups in self.noisy.items():
                 clean = self.rows[modality][i]
                 if clean is None or not groups:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +37,10 @@ from plait.training.run import Member, Run, digest_of, held_out_name
 from plait.training.sides import Sides
 from plait.training.start import OPTIONS, Start
 
-__all__ = ["fit", "train_held_out", "train_member"]
+__all__ = ["Trained", "fit", "train_fold", "train_held_out", "train_member"]
+
+WIDE_ROWS, WIDE_COLUMNS = 5000, 1000
+"""Feature rows an item, and numbers a row, up to which the quick model is quick."""
 
 FACTORS = "factors.json"
 """What a held-out model found of how far its heads are to be trusted."""
@@ -141,7 +144,7 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
     experiment, features = _opened(run, Store(cache))
     fold, place = _fold(experiment, member), run.folder / member.name
     started = time.monotonic()
-    trained = _train(experiment, fold, features, member, Store(cache), place, quiet)
+    trained = train_fold(experiment, fold, features, member, Store(cache), place, quiet)
     if _needs_held_out(experiment, fold):
         train_held_out(run_folder, member, cache, quiet)
         trained.model.set_factors(_read_factors(_held_out_folder(run, member) / FACTORS))
@@ -170,7 +173,7 @@ def train_held_out(run_folder: str, member: Member, cache: str, quiet: bool) -> 
     experiment, features = _opened(run, Store(cache))
     values = find(Task, experiment.task, "task")[0].values
     fold = hold_out(_fold(experiment, member), values=values)
-    model = _train(experiment, fold, features, member, Store(cache), place, quiet, ranking=values).model
+    model = train_fold(experiment, fold, features, member, Store(cache), place, quiet, ranking=values).model
     write_text(place / FACTORS, json.dumps(model.factors()))
 
 
@@ -208,7 +211,7 @@ def _opened(run: Run, store: Store) -> tuple[Experiment, Features]:
     return experiment, experiment.prepare(store, pack=True)
 
 
-class _Trained(NamedTuple):
+class Trained(NamedTuple):
     """A model after its last epoch, its log, the encoded training targets, and what it began with of another run."""
 
     model: Model
@@ -217,7 +220,7 @@ class _Trained(NamedTuple):
     copied: list[str] | None
 
 
-def _train(
+def train_fold(
     experiment: Experiment,
     fold: Fold,
     features: Features,
@@ -227,7 +230,7 @@ def _train(
     quiet: bool,
     *,
     ranking: bool = True,
-) -> _Trained:
+) -> Trained:
     """Train a fresh model for a fold with the seed of ``member``; checkpoints go to ``place``.
 
     Where the fold has a validation part, the factors of its heads are fitted on it (``ranking``: see `fit_balance`).
@@ -247,19 +250,40 @@ def _train(
     train_data = ItemData(fold.train, features, data.targets, experiment.modalities, noisy=noisy)
     valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
     log = train_model(place, model, train_data, valid, recipe=plan, seed=member.seed, quiet=quiet)
+    if _widens(experiment, model, train_data):
+        model.widen(_wide(experiment, fold, features, member, train_data))
     if valid is not None and _calibrates(experiment):
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_balance(model, views, shares, ranking=ranking)
-    return _Trained(model, log, data.targets, copied)
+    return Trained(model, log, data.targets, copied)
 
 
-def _closed_form(experiment: Experiment, fold: Fold, features: Features, member: Member) -> _Trained:
+def _closed_form(experiment: Experiment, fold: Fold, features: Features, member: Member) -> Trained:
     """Fit a fresh model for a fold without gradient descent."""
     if experiment.recipe.model.get("from") is not None:
         raise ConfigError("model.from: train.solver: ridge begins with nothing learnt. Leave one of both out.")
     torch.manual_seed(member.seed)
     model, data = build_model(experiment, fold, features)
-    return _Trained(model, fit_closed_form(model, data, seed=member.seed), data.targets, None)
+    return Trained(model, fit_closed_form(model, data, seed=member.seed), data.targets, None)
+
+
+def _widens(experiment: Experiment, model: Model, data: ItemData) -> bool:
+    """Whether the quick model answers beside a deep one: see `plait.recipe.Train`."""
+    plan = experiment.recipe
+    if plan.train.wide is not None or not model.task.linear:
+        return bool(plan.train.wide)
+    chosen = plan.model.get("from") is not None or any(own and own.encoder for own in plan.streams.values())
+    longest = max(data.typical_length(m) for m in model.modalities)
+    return not chosen and longest <= WIDE_ROWS and max(model.dims.values()) <= WIDE_COLUMNS
+
+
+def _wide(experiment: Experiment, fold: Fold, features: Features, member: Member, data: ItemData) -> Model:
+    """The quick model of the same items, to answer beside the deep one."""
+    quick = replace(experiment, recipe=quick_recipe(experiment.recipe))
+    torch.manual_seed(member.seed)
+    model, _ = build_model(quick, fold, features)
+    fit_closed_form(model, data, seed=member.seed, augment=experiment.recipe.augment)
+    return model
 
 
 def _views(

@@ -14,9 +14,10 @@ from plait.model import Model
 from plait.recipe import Augment, Train
 from plait.tasks.pretrain import Place
 from plait.tokens import Tokens
-from plait.tokens.augment import drop_modalities, gain, jitter, rotate, time_warp
+from plait.tokens.augment import drop_modalities
 from plait.training.data import Batch
 from plait.training.missing import distilled_loss, drop_now, modulate, taught_loss
+from plait.training.vary import vary
 
 __all__ = ["TrainingModule"]
 
@@ -45,7 +46,7 @@ class TrainingModule(L.LightningModule):
         torch.manual_seed(((self.seed + 1) * 100_003 + self.current_epoch) * 100_003 + index)
         if not self.model.task.labelled:
             return self._learn(tokens, target, items)
-        tokens, drop = self.vary(tokens), drop_now(self.augment.drop, self.current_epoch, self.train_plan.epochs)
+        tokens, drop = self._vary(tokens), drop_now(self.augment.drop, self.current_epoch, self.train_plan.epochs)
         encoded = self.model.encode(tokens)
         if self.train_plan.distil:
             loss, outputs = distilled_loss(self.model, encoded, target, drop=drop, weight=self.train_plan.distil)
@@ -58,10 +59,13 @@ class TrainingModule(L.LightningModule):
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
         return loss
 
+    def _vary(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
+        return vary(tokens, self.augment, self.model, self.regular)
+
     def _learn(self, tokens: dict[str, Tokens], groups: Tensor, items: Tensor | None) -> Tensor:
         """The loss of a task without labels; of items to validate on, without variation, if ``items`` is None."""
         drop = drop_now(self.augment.drop, self.current_epoch, self.train_plan.epochs)
-        views = [tokens if items is None else self.vary(dict(tokens)) for _ in range(self.model.task.views)]
+        views = [tokens if items is None else self._vary(tokens) for _ in range(self.model.task.views)]
         at = None if items is None else Place(items, tokens, self.current_epoch / (self.train_plan.epochs or 1))
         loss: Tensor = self.model.task.learn(self.model, views, drop, groups, at)
         self._check_finite(loss, tokens, {}, 0)
@@ -89,19 +93,6 @@ class TrainingModule(L.LightningModule):
     def on_after_backward(self) -> None:
         if self.train_plan.modulate and self.model.task.labelled:
             modulate(self.model, *self._step, self.train_plan.modulate)
-
-    def vary(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
-        """The augmentation of the recipe on a whole batch, but that nothing is hidden."""
-        plan = self.augment
-        for m, turn in plan.rotate.items():
-            tokens[m] = rotate(tokens[m], turn.degrees, turn.axis)
-        for m, share in plan.scale.items():
-            tokens[m] = gain(tokens[m], share)
-        if plan.warp:
-            tokens = time_warp(tokens, plan.warp, self.regular)
-        if plan.jitter:
-            tokens = {m: jitter(t, self.model.spread(m), plan.jitter) for m, t in tokens.items()}
-        return tokens
 
     def validation_step(self, batch: Batch, index: int) -> None:
         tokens, target, _ = batch

@@ -13,7 +13,7 @@ from typing import Any
 from plait.errors import ConfigError, DataError, PlaitError, raise_all
 from plait.fusion import Fusion
 from plait.model import check_dim
-from plait.parts import build
+from plait.parts import build, find
 from plait.progress import Progress
 from plait.recipe import CorpusPlan, Recipe
 from plait.streams.corpus import Corpus
@@ -73,6 +73,10 @@ def refuse(experiment: Experiment) -> None:
     raise_all(ConfigError, problems)
     attempt(lambda: Start.of(recipe))
     attempt(lambda: build(Fusion, recipe.fusion, experiment.modalities, recipe.model.get("dim", 128), where="fusion"))
+    if recipe.train.wide and (recipe.train.solver == "ridge" or not find(Task, experiment.task, "task")[0].linear):
+        problems.append(
+            "train.wide: true needs a task of linear heads, such as classify or regress, and solver: adamw."
+        )
     if recipe.train.stop == "early" and not all(fold.valid for fold in experiment.folds):
         problems.append("train.stop: early needs a validation part. Give split.valid, or stop: last.")
     raise_all(ConfigError, problems)
