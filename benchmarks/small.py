@@ -146,7 +146,7 @@ class World:
 
         there = np.flatnonzero(data.present(m)).tolist()
         if bool((encoder.centre == 0).all()):
-            encoder.fit(batches(there))
+            encoder.fit(list(batches(there)))
         found = np.zeros((len(data), sum(encoder.sizes)))
         with torch.inference_mode():
             found[there] = torch.cat([encoder.described(t) for t in batches(there)]).numpy()
