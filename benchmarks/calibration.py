@@ -22,7 +22,7 @@ from rich.table import Table
 from targets import finish, target
 
 from plait import fit, load_recipe
-from plait.evaluation.calibration import calibration_error
+from plait.metrics import calibration_error
 from plait.evaluation.evaluate import Examined
 from plait.features.store import Store
 from plait.streams.corpus import Corpus
@@ -44,7 +44,7 @@ def bound(scores: NDArray[np.float64], *, draws: int = 1000, seed: int = 0) -> f
     found = []
     for _ in range(draws):
         labels = (rng.random(len(scores))[:, None] > sums).sum(1).clip(max=scores.shape[1] - 1)
-        found.append(calibration_error(scores, labels))
+        found.append(calibration_error(labels, scores))
     return float(np.quantile(found, 0.95))
 
 
@@ -63,7 +63,7 @@ def of_run(run: Run, cache: str) -> list[dict[str, float]]:
             {
                 "accuracy": float((scores.argmax(1) == truth).mean()),
                 "confidence": float(scores.max(1).mean()),
-                "error": calibration_error(scores, truth),
+                "error": calibration_error(truth, scores),
                 "bound": bound(scores),
             }
         )
