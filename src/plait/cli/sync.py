@@ -17,6 +17,13 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--out", help="the manifest to write (default: NAME.synced.jsonl beside it)")
     which = "stream(s) whose device keeps the time (default: the most frequent), or 'joint': the best one of each"
     p.add_argument("--reference", nargs="*", help=f"{which} recording")
+    p.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.010,
+        metavar="SECONDS",
+        help="a clock that is corrected but less certain than this is flagged (default: %(default)s)",
+    )
     p.add_argument("--plot", metavar="DIR", help="draw lag against time and the streams before and after, a PNG each")
     p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
     cache_argument(p)
@@ -30,7 +37,12 @@ def run(args: argparse.Namespace) -> int:
     corpus = Corpus(args.manifest, allow_outside=args.allow_outside)
     with progress_bar(args, "sync") as progress:
         report = synchronise(
-            corpus, reference=args.reference, progress=progress, workers=args.jobs, plot=args.plot or None
+            corpus,
+            reference=args.reference,
+            tolerance=args.tolerance,
+            progress=progress,
+            workers=args.jobs,
+            plot=args.plot or None,
         )
     out = Path(args.out) if args.out else corpus.path.with_suffix(".synced.jsonl")
     write_synced(corpus, report, out)

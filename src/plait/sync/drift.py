@@ -45,6 +45,8 @@ class Curve:
         jumps: (t, size in seconds) where samples were dropped: by the stream whose seconds t are if the size is
             above 0, by the other one if it is below. The knots hold them already.
         errors: standard error of the lag at each knot, seconds.
+        wander: (t, standard error in seconds) of a lag whose drift is never quite steady (see `plait.sync.wander`);
+            what it is more than the curve's own is what the clock may leave the curve by.
     """
 
     offset: float
@@ -57,6 +59,7 @@ class Curve:
     knots: tuple[tuple[float, float], ...] = ()
     jumps: tuple[tuple[float, float], ...] = ()
     errors: tuple[float, ...] = ()
+    wander: tuple[tuple[float, float], ...] = ()
 
     def at(self, t: Array | float) -> Array:
         """The lag at seconds t; after the jump where t is the instant of one."""
@@ -78,6 +81,13 @@ class Curve:
         c = self.covariance
         return np.asarray(np.sqrt(c[0, 0] + 2 * away * c[0, 1] + away**2 * c[1, 1]))
 
+    def wander_at(self, t: Array | float) -> Array:
+        """Standard error, seconds, of what the clock may leave the curve by at seconds t."""
+        if not self.wander:
+            return np.zeros(np.shape(t))
+        at, error = np.array(self.wander).T
+        return np.asarray(np.sqrt(np.maximum(np.interp(t, at, error) ** 2 - self.error_at(t) ** 2, 0.0)))
+
     @property
     def steepest(self) -> float:
         """The largest drift of any piece, seconds per second, jumps left out."""
@@ -97,6 +107,7 @@ class Curve:
             pivot=self.pivot + self.offset,
             knots=tuple((t + lag, -lag) for t, lag in self.knots),
             jumps=tuple((t + float(self.at(np.nextafter(t, -np.inf))), -size) for t, size in self.jumps),
+            wander=tuple((t + float(self.at(t)), error) for t, error in self.wander),
         )
 
     def _place(self, t: Array) -> tuple[NDArray[np.int64], Array]:
@@ -164,6 +175,11 @@ class Weighed:
             out[own] = (max(float(unit), floor) / relative).clip(floor / 2)
         return out
 
+    def roots(self, residual: Array) -> Array:
+        """One over each lag's deviation, times Tukey's biweight of its residual."""
+        scale = self.scales(residual)
+        return np.asarray(np.clip(1 - (residual / (CUT * scale)) ** 2, 0, None) / scale)
+
 
 def reweighted(design: Array, lags: Array, weighed: Weighed, start: Array, usual: Array) -> tuple[Array, Array]:
     """Coefficients and their covariance: Tukey's biweight from a robust start.
@@ -174,9 +190,7 @@ def reweighted(design: Array, lags: Array, weighed: Weighed, start: Array, usual
     size = np.maximum(np.abs(design).max(axis=0), 1e-12)
     found, root = start, np.ones(len(lags))
     for _ in range(30):
-        residual = lags - design @ found
-        scale = weighed.scales(residual)
-        root = np.clip(1 - (residual / (CUT * scale)) ** 2, 0, None) / scale
+        root = weighed.roots(lags - design @ found)
         new, _ = _solved(design / size, lags, root, 5 * usual * size)
         done = np.abs(design @ (new / size - found)).max() < 1e-8
         found = new / size

@@ -14,6 +14,7 @@ from plait.streams.clock import Grid
 from plait.streams.stream import Stream
 from plait.streams.warp import Warp, Warped
 from plait.sync.consistency import Consistency, consistency
+from plait.sync.flags import Flag, nearer, untold
 from plait.sync.joint import CONTRADICTION, Joint, Placed, best_root, place_together
 from plait.sync.link import Limits, Link, activities, link, span_of
 from plait.sync.signals import Activity
@@ -50,8 +51,12 @@ class ClockFix:
         uncertainty_s: the clock is right within so many seconds everywhere in the recording: two standard
             errors at the worst place, with what the measure itself may be biased by.
         method: which pairs of streams told it, and through which device.
+        better: the probability that the corrected clock is nearer to the truth than the one that stands (nan: nothing
+            was found).
+        untold: (first, last) second between which nothing tells, if that is most of the recording; else ().
         applied: whether the clock is to be corrected.
-        reason: why it is flagged; '' when it is not.
+        flag: why it is flagged, in one word.
+        reason: the same in a sentence; '' when it is not flagged.
     """
 
     recording: str
@@ -66,7 +71,10 @@ class ClockFix:
     confidence: float = 0.0
     uncertainty_s: float = float("inf")
     method: str = "none"
+    better: float = float("nan")
+    untold: tuple[float, ...] = ()
     applied: bool = False
+    flag: Flag = Flag.NONE
     reason: str = ""
 
     @property
@@ -157,21 +165,46 @@ def _rate(streams: Mapping[str, Stream]) -> float:
 
 
 def _accepted(start: ClockFix, clock: Placed, span: tuple[float, float], limits: Limits, left_out: float) -> ClockFix:
-    uncertainty = 2 * float(clock.error_at(np.linspace(*span, 17)).max())
+    t = np.linspace(*span, 33)
+    covariance = clock.covariance_at(t)
+    uncertainty = 2 * float(np.sqrt(np.diag(covariance).max()))
     found = _described(start, clock, span, max(LEVEL, uncertainty / 10))
-    reason = ""
+    found = replace(
+        found,
+        uncertainty_s=round(uncertainty, 6),
+        better=round(nearer(clock.warp(t) - t, covariance), 6),
+        untold=tuple(round(end, 3) for end in clock.untold or ()),
+    )
+    flag, reason = _obstacle(found, clock, limits)
+    if flag is Flag.NONE:
+        flag, reason = _doubt(found, clock, limits, left_out)
+    return replace(found, applied=flag.corrected, flag=flag, reason=reason)
+
+
+def _obstacle(found: ClockFix, clock: Placed, limits: Limits) -> tuple[Flag, str]:
+    """Why a clock that was found is not to be used."""
     if clock.worst > CONTRADICTION:
-        reason = f"the devices contradict each other by {clock.worst:.0f} standard errors"
-    elif (steepest := _steepest(found)) > limits.max_drift_ppm or abs(found.offset) > 2 * limits.max_offset:
-        reason = f"drift {steepest:.0f} ppm or offset {found.offset:.2f} s is beyond the limits"
-    elif uncertainty > 5 * limits.tolerance:
-        reason = f"uncertain by {uncertainty * 1e3:.0f} ms"
-    applied = not reason
-    if applied and left_out > limits.tolerance:
-        reason = f"corrected, but a less sure comparison that was left out is {left_out * 1e3:.0f} ms off"
-    elif applied and uncertainty > limits.tolerance:
-        reason = f"corrected, but uncertain by {uncertainty * 1e3:.0f} ms"
-    return replace(found, uncertainty_s=round(uncertainty, 6), applied=applied, reason=reason)
+        return Flag.CONTRADICTION, f"the devices contradict each other by {clock.worst:.0f} standard errors"
+    if (steepest := _steepest(found)) > limits.max_drift_ppm or abs(found.offset) > 2 * limits.max_offset:
+        return Flag.OUT_OF_RANGE, f"drift {steepest:.0f} ppm or offset {found.offset:.2f} s is beyond the limits"
+    if found.uncertainty_s > limits.tolerance and found.better < limits.sure:
+        return Flag.NOT_BETTER, (
+            f"found only within {found.uncertainty_s * 1e3:.0f} ms, which is not surely nearer than the clock that "
+            f"stands (probability {found.better:.2f}); the clock was left as it is"
+        )
+    return Flag.NONE, ""
+
+
+def _doubt(found: ClockFix, clock: Placed, limits: Limits, left_out: float) -> tuple[Flag, str]:
+    """Why a clock that was corrected is to be looked at."""
+    if left_out > limits.tolerance:
+        why = f"corrected, but a less sure comparison that was left out is {left_out * 1e3:.0f} ms off"
+        return Flag.DISPUTED, why
+    if found.uncertainty_s > limits.tolerance:
+        return Flag.UNCERTAIN, f"corrected, but uncertain by {found.uncertainty_s * 1e3:.0f} ms"
+    if clock.untold is not None:
+        return Flag.UNTOLD, f"corrected, but {untold(clock.untold)}"
+    return Flag.NONE, ""
 
 
 def _steepest(fix: ClockFix) -> float:
@@ -239,7 +272,8 @@ def _method(device: str, reference: str, clock: Placed) -> str:
 
 def _refused(start: ClockFix, direct: Link | None, problems: Sequence[str]) -> ClockFix:
     if direct is None:
-        return replace(start, reason="; ".join(problems) or "nothing in it can be compared with another device")
+        why = "; ".join(problems) or "nothing in it can be compared with another device"
+        return replace(start, flag=Flag.NOTHING_TO_COMPARE, reason=why)
     line = direct.line if direct.b == start.device else direct.line.turned()
     drift = round(line.drift * 1e6, 3)
     why = direct.doubt or "no common events found"
@@ -249,5 +283,6 @@ def _refused(start: ClockFix, direct: Link | None, problems: Sequence[str]) -> C
         drift_ppm=drift,
         confidence=round(direct.confidence, 6),
         method=" ".join(direct.pairs),
+        flag=Flag.AMBIGUOUS if direct.doubt else Flag.NOTHING_IN_COMMON,
         reason=f"{why} (confidence {direct.confidence:.2f}); the clock was left as it is",
     )

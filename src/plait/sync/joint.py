@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from plait.streams.warp import Warp
 from plait.sync.drift import Curve
 from plait.sync.link import Link
+from plait.sync.wander import hats, second_differences
 
 __all__ = ["CONTRADICTION", "Joint", "LeftOut", "Placed", "best_root", "chains", "extent", "place_together", "warp_of"]
 
@@ -49,6 +50,7 @@ class Placed:
         worst: standard errors by which the links that touch it miss the solution, at most.
         way: the surest chain of links from the root.
         links: how many touch it.
+        untold: (first, last) second of the device between which no link tells, if that is most of the recording.
     """
 
     warp: Warp
@@ -57,11 +59,20 @@ class Placed:
     worst: float
     way: tuple[Link, ...]
     links: int
+    untold: tuple[float, float] | None = None
 
     def error_at(self, t: Array) -> Array:
-        """Standard error at the device's seconds t."""
-        hats = _hats(self.warp(t), self.nodes)
-        return np.asarray(np.sqrt(np.einsum("tm,mn,tn->t", hats, self.covariance, hats)))
+        """Standard error at the device's seconds t, [len(t)]."""
+        return np.asarray(np.sqrt(np.diag(self.covariance_at(t))))
+
+    def covariance_at(self, t: Array) -> Array:
+        """Covariance of the clock's error at the device's seconds t, [len(t), len(t)].
+
+        Along the way from the root, what each clock may leave its line by is counted as one error.
+        """
+        at = hats(self.warp(t), self.nodes)
+        wander = [one.line.wander_at(t) for one in self.way]
+        return np.asarray(at @ self.covariance @ at.T + sum((np.outer(w, w) for w in wander), np.zeros((len(t),) * 2)))
 
 
 @dataclass(frozen=True)
@@ -199,16 +210,16 @@ class _Net:
             at, covariance = self._asked(one)
             lag = one.line.at(at)
             whiten = np.linalg.inv(np.linalg.cholesky(covariance))
-            hats = _hats(self.placed[one.b](at), self.nodes)
+            weights = hats(self.placed[one.b](at), self.nodes)
             design = np.zeros((len(at), m * len(names)))
             for name, sign in ((one.b, 1), (one.a, -1)):
                 if name != self.root:
-                    design[:, m * names.index(name) : m * (names.index(name) + 1)] += sign * hats
+                    design[:, m * names.index(name) : m * (names.index(name) + 1)] += sign * weights
             rows.append(whiten @ design)
             values.append(whiten @ (self.placed[one.a](at + lag) - self.placed[one.b](at)))
             self._owner += [i] * len(at)
         design, target = np.concatenate(rows), np.concatenate(values)
-        bends = np.kron(np.eye(len(names)), _second_differences(self.nodes)) / BEND
+        bends = np.kron(np.eye(len(names)), second_differences(self.nodes)) / BEND
         normal = design.T @ design + bends.T @ bends
         self.covariance = np.linalg.inv(normal) if len(names) else np.zeros((0, 0))
         self.moves = (self.covariance @ (design.T @ target)).reshape(len(names), m)
@@ -227,8 +238,7 @@ class _Net:
         own = np.array([float(self.placed[one.b].back(t)) for t in self.nodes[1:-1].tolist()])
         at = np.unique([first, *own[(own > first) & (own < last)], last])
         if line.knots:
-            hats = _hats(at, np.array([t for t, _ in line.knots]))
-            local = hats * np.array(line.errors)
+            local = hats(at, np.array([t for t, _ in line.knots])) * np.array(line.errors)
             covariance = local @ local.T
         else:
             spread = np.column_stack([np.ones(len(at)), at - line.pivot])
@@ -255,10 +265,11 @@ class _Net:
         m, out = len(self.nodes), {}
         for i, name in enumerate(self.names):
             own = slice(i * m, (i + 1) * m)
-            touching = [w for w, one in zip(worst, self.links) if name in (one.a, one.b)]
+            touching = [float(w) for w, one in zip(worst, self.links) if name in (one.a, one.b)]
             way = tuple(self._chains[name][1])
             covariance = np.asarray(self.covariance[own, own], np.float64)
-            out[name] = Placed(self._warp(name), self.nodes, covariance, float(max(touching)), way, len(touching))
+            blind = _untold(name, self.links)
+            out[name] = Placed(self._warp(name), self.nodes, covariance, max(touching), way, len(touching), blind)
         return out
 
 
@@ -276,18 +287,15 @@ def extent(one: Link) -> tuple[float, float]:
     return float(min(times)), float(max(times))
 
 
-def _hats(at: Array, nodes: Array) -> Array:
-    """Weights by which values at ``nodes`` are interpolated (beyond them: go on straight), [len(at), len(nodes)]."""
-    left = np.clip(np.searchsorted(nodes, at, "right") - 1, 0, len(nodes) - 2)
-    run = nodes[left + 1] - nodes[left]
-    share = np.where(run > 0, (at - nodes[left]) / np.where(run > 0, run, 1.0), 1.0)
-    out = np.zeros((len(at), len(nodes)))
-    np.add.at(out, (np.arange(len(at)), left), 1 - share)
-    np.add.at(out, (np.arange(len(at)), left + 1), share)
-    return out
-
-
-def _second_differences(nodes: Array) -> Array:
-    """Rows that take the change of slope at each inner node, [len(nodes) - 2, len(nodes)]."""
-    slopes = np.diff(np.eye(len(nodes)), axis=0) / np.diff(nodes)[:, None]
-    return np.asarray(np.diff(slopes, axis=0))
+def _untold(name: str, links: Sequence[Link]) -> tuple[float, float] | None:
+    """The shortest stretch, in the device's seconds, in which a link to it tells nothing; None if one tells."""
+    found = []
+    for one in links:
+        if name not in (one.a, one.b):
+            continue
+        if one.untold is None:
+            return None
+        first, last = one.untold
+        own = (first, last) if name == one.b else (first + float(one.line.at(first)), last + float(one.line.at(last)))
+        found.append(own)
+    return min(found, key=lambda stretch: stretch[1] - stretch[0], default=None)

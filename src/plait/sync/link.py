@@ -27,6 +27,16 @@ ROUGH = 0.015
 """Deviation of the lag as it is found at first, seconds."""
 
 
+NEAR = 0.004
+"""A lag tells where the clock is if it lies within three deviations of the curve; at least so many seconds each."""
+
+COARSEST = 0.05
+"""With a wider tolerance than this, seconds, clocks are not bent any less finely."""
+
+MOST = 0.5
+"""A recording in which no lag tells for more than this share is flagged."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What to search, and how sure to be.
@@ -34,8 +44,9 @@ class Limits:
     Attributes:
         max_offset: seconds, either way.
         max_drift_ppm: parts per million, either way.
-        tolerance: seconds; a correction less certain than this anywhere in the recording is flagged.
-        sure: confidence from which a correction is applied, 0..1.
+        tolerance: seconds; a correction less certain than this anywhere in the recording is flagged, and used only if
+            it is surely nearer to the truth than the clock that stands.
+        sure: confidence from which a correction is used, and probability from which it is surely nearer, 0..1.
     """
 
     max_offset: float = 10.0
@@ -44,7 +55,9 @@ class Limits:
     sure: float = 0.95
 
     def __post_init__(self) -> None:
-        if not (self.max_offset > 0 and self.max_drift_ppm >= 0 and self.tolerance > 0 and 0 < self.sure <= 1):
+        finite = bool(np.isfinite([self.max_offset, self.max_drift_ppm, self.tolerance]).all())
+        within = self.max_offset > 0 and self.max_drift_ppm >= 0 and self.tolerance > 0 and 0 < self.sure <= 1
+        if not (finite and within):
             raise DataError(f"{self}: expected max_offset and tolerance above 0, max_drift_ppm from 0, sure in 0..1.")
 
 
@@ -60,6 +73,8 @@ class Link:
         pairs: which streams were compared, ``'x~y'``.
         lags: what the line was fitted to, for plots: one `Lags` a pair of streams.
         doubt: why the confidence is half of what the match as a whole has; '' where it is not.
+        untold: (first, last) second of b between which nothing tells the lag, if that is most of the recording:
+            samples that were lost there would not be noticed.
     """
 
     a: str
@@ -70,6 +85,7 @@ class Link:
     pairs: tuple[str, ...]
     lags: tuple[Lags, ...] = ()
     doubt: str = ""
+    untold: tuple[float, float] | None = None
 
     @property
     def covariance(self) -> Array:
@@ -98,19 +114,30 @@ def link(a: str, xs: Mapping[str, Activity], b: str, ys: Mapping[str, Activity],
     path = _path(list(pairs.values()), lo, hi, limits)
     found = {name: measured(x, y, path, score) for (name, (x, y)), score in zip(pairs.items(), path.peak.scores)}
     best = min(found, key=lambda name: found[name].bias)
+    rough = max(ROUGH, found[best].error, abs(found[best].off))
     lags = tuple(replace(each.lags, pair=name) for name, each in found.items())
     curve = fit_curve(
         [*lags, _rough(path, lags)],
         pivot=(lo + hi) / 2,
         span=(lo, hi),
-        floors=[*(_floor(each, found[best]) for each in found.values()), max(ROUGH, found[best].error)],
-        least=limits.tolerance / 5,
+        floors=[*(_floor(each, found[best]) for each in found.values()), rough],
+        least=min(limits.tolerance, COARSEST) / 5,
         jumps=[(early + late) / 2 for early, late, _ in path.jumps],
         place=lambda *at: place_jump(*pairs[best], *at),
     )
     doubt = path.unsure if path.peak.confidence >= limits.sure else ""
     confidence = path.peak.confidence * (0.5 if doubt else 1.0)
-    return Link(a, b, curve, confidence, found[best].bias, tuple(pairs), lags, doubt)
+    untold = _untold(curve, lags, (lo, hi))
+    return Link(a, b, curve, confidence, found[best].bias, tuple(pairs), lags, doubt, untold)
+
+
+def _untold(curve: Curve, lags: Sequence[Lags], span: tuple[float, float]) -> tuple[float, float] | None:
+    """The longest stretch without a lag near the curve, if it is more than `MOST` of the span."""
+    near = [each.times[np.abs(each.lags - curve.at(each.times)) < 3 * max(curve.spread, NEAR)] for each in lags]
+    edges = np.sort(np.concatenate([[span[0]], *near, [span[1]]]))
+    i = int(np.argmax(np.diff(edges)))
+    first, last = float(edges[i]), float(edges[i + 1])
+    return (first, last) if last - first > MOST * (span[1] - span[0]) else None
 
 
 def _rough(path: Path, lags: Sequence[Lags]) -> Lags:

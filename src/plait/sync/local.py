@@ -67,12 +67,20 @@ def _windows(x: Run, y: Run, guess: Guess, length: float, span: int) -> Iterator
 
 @dataclass(frozen=True)
 class Together:
-    """All windows at once: by how many seconds they lie off the guess, how alike the signals are there (0..1), and
-    the width of the peak, seconds (its height over its curvature, square root)."""
+    """All windows at once.
+
+    Attributes:
+        off: by how many seconds they lie off the guess.
+        likeness: how alike the signals are there, 0..1.
+        width: of the peak, seconds (its height over its curvature, square root).
+        even: how much the correlation is the same to both sides of the peak, 0..1: about 1 for two measures of one
+            thing, less where one of them is out of step with the other.
+    """
 
     off: float
     likeness: float
     width: float
+    even: float = 1.0
 
 
 def pooled(x: Run, y: Run, guess: Guess, reach: float) -> Together:
@@ -93,7 +101,15 @@ def pooled(x: Run, y: Run, guess: Guess, reach: float) -> Together:
     if place is None:
         return Together(0.0, 0.0, reach)
     at, height, bend = place
-    return Together((at - span) / y.rate, height, float(np.sqrt(height / bend)) / y.rate)
+    return Together((at - span) / y.rate, height, float(np.sqrt(height / bend)) / y.rate, _even(total, y.rate))
+
+
+def _even(score: Array, rate: int) -> float:
+    """Correlation of a score with its mirror image about the highest point, within 0.1 s of it."""
+    i = int(np.argmax(score))
+    reach = min(i, len(score) - 1 - i, round(0.1 * rate))
+    near = np.maximum(score[i - reach : i + reach + 1], 0)
+    return float(near @ near[::-1] / max(float(near @ near), 1e-12))
 
 
 def local_lags(x: Run, y: Run, guess: Guess, length: float, reach: float) -> Lags:

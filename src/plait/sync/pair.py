@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from plait.errors import DataError
 from plait.streams.stream import Stream
 from plait.sync.drift import Curve
+from plait.sync.flags import Flag, untold
 from plait.sync.link import Limits, Link, activities, link
 from plait.sync.offset import Lags
 
@@ -29,8 +30,10 @@ class Comparison:
         confidence: that x and y have something in common, and the lag is theirs, 0..1.
         uncertainty_s: the lag is right within so many seconds everywhere in y: two standard errors at the worst
             place, and what the measure itself may be off by.
-        reason: why the result is flagged: nothing in common was found, or it is less certain than the tolerance;
-            '' where it is good.
+        reason: why the result is flagged: nothing in common was found, it is less certain than the tolerance, or
+            nothing tells in most of the recording; '' where it is good.
+        flag: the same in one word.
+        untold: (first, last) second of y between which nothing tells the lag, if that is most of it.
     """
 
     line: Curve
@@ -38,6 +41,8 @@ class Comparison:
     confidence: float
     uncertainty_s: float
     reason: str
+    flag: Flag = Flag.NONE
+    untold: tuple[float, float] | None = None
 
     @property
     def flagged(self) -> bool:
@@ -109,18 +114,25 @@ def compare(
     if found is None:
         raise DataError([*wrong, *also])
     uncertainty = _uncertainty(found, y)
-    return Comparison(found.line, found.lags[0], found.confidence, uncertainty, _reason(found, uncertainty, limits))
+    flag, reason = _verdict(found, uncertainty, limits)
+    return Comparison(found.line, found.lags[0], found.confidence, uncertainty, reason, flag, found.untold)
 
 
 def _uncertainty(found: Link, y: Stream) -> float:
     """Two standard errors at the worst place of y, with the bias."""
-    times = np.array([y.clock.start, y.clock.stop, *(t for t, _ in found.line.knots)])
-    return float(np.hypot(2 * found.line.error_at(times).max(), found.bias))
+    line = found.line
+    times = np.array([y.clock.start, y.clock.stop, *(t for t, _ in (*line.knots, *line.wander))])
+    return float(np.hypot(2 * np.hypot(line.error_at(times), line.wander_at(times)).max(), found.bias))
 
 
-def _reason(found: Link, uncertainty: float, limits: Limits) -> str:
+def _verdict(found: Link, uncertainty: float, limits: Limits) -> tuple[Flag, str]:
     if found.confidence < limits.sure:
-        return found.doubt or f"nothing in common found (confidence {found.confidence:.2f})"
+        why = f"nothing in common found (confidence {found.confidence:.2f})"
+        return (Flag.AMBIGUOUS, found.doubt) if found.doubt else (Flag.NOTHING_IN_COMMON, why)
     if found.line.steepest * 1e6 > limits.max_drift_ppm:
-        return f"drift {found.line.steepest * 1e6:.0f} ppm is beyond the limits"
-    return f"uncertain by {uncertainty * 1e3:.1f} ms" if uncertainty > limits.tolerance else ""
+        return Flag.OUT_OF_RANGE, f"drift {found.line.steepest * 1e6:.0f} ppm is beyond the limits"
+    if uncertainty > limits.tolerance:
+        return Flag.UNCERTAIN, f"uncertain by {uncertainty * 1e3:.1f} ms"
+    if found.untold:
+        return Flag.UNTOLD, untold(found.untold)
+    return Flag.NONE, ""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from plait.sync.drift import FREE, TYPICAL_DRIFT, Curve, Weighed, closeness, fit_line, reweighted
 from plait.sync.offset import Lags
+from plait.sync.wander import wander
 
 __all__ = ["fit_curve"]
 
@@ -125,6 +126,21 @@ def fit_curve(
     ([0, 200, 399, 399, 600], [0.05])
     """
     data = _gathered(lags, floors)
+    curve = _cut_where_needed(data, pivot, span, floors, least, jumps, place)
+    roots = data.weighed.roots(data.lags - curve.at(data.times))
+    at, error = wander(data.times, roots, span)
+    return replace(curve, wander=tuple(zip(at.tolist(), error.tolist())))
+
+
+def _cut_where_needed(
+    data: _Data,
+    pivot: float,
+    span: tuple[float, float],
+    floors: Sequence[float],
+    least: float,
+    jumps: Sequence[float],
+    place: Place | None,
+) -> Curve:
     plain = fit_line(data.times, data.lags, data.weighed.weights, data.weighed.groups, pivot=pivot, floors=floors)
     found = _cuts(data)
     known = [_nearest(found, t, data.times) for t in jumps]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -21,6 +21,7 @@ from plait.streams.warp import Warp
 from plait.streams.workers import in_order
 from plait.sync.consistency import Consistency
 from plait.sync.estimate import JOINT, ClockFix, solve_all
+from plait.sync.flags import Flag
 from plait.sync.link import Limits
 
 __all__ = ["SyncReport", "corrected_entry", "devices_of", "synchronise", "write_synced"]
@@ -35,12 +36,14 @@ class SyncReport:
         fixes: one a recording and device.
         recordings: how many were looked at.
         consistency: of each recording with three devices or more, whether they agree.
+        tolerance: seconds; clocks that are corrected and less certain than this are flagged.
     """
 
     reference: tuple[str, ...]
     fixes: tuple[ClockFix, ...]
     recordings: int
     consistency: tuple[Consistency, ...] = ()
+    tolerance: float = 0.010
 
     @property
     def flagged(self) -> tuple[ClockFix, ...]:
@@ -50,6 +53,28 @@ class SyncReport:
     @property
     def applied(self) -> tuple[ClockFix, ...]:
         return tuple(fix for fix in self.fixes if fix.applied)
+
+    @property
+    def uncertain(self) -> tuple[ClockFix, ...]:
+        """Devices that were corrected, but are less certain than the tolerance."""
+        return tuple(fix for fix in self.applied if fix.uncertainty_s > self.tolerance)
+
+    @property
+    def left(self) -> dict[str, int]:
+        """How many clocks were left as they are, by the flag that says why, the most frequent first."""
+        return dict(Counter(str(fix.flag) for fix in self.fixes if not fix.applied).most_common())
+
+    @property
+    def summary(self) -> str:
+        """How many clocks were corrected and how many left as they are, in one sentence."""
+        if not self.fixes:
+            return "no recording has two devices, so there was no clock to correct"
+        said = f"{len(self.applied)} of {len(self.fixes)} clocks corrected"
+        if self.uncertain:
+            worst = max(fix.uncertainty_s for fix in self.uncertain)
+            said += f", {len(self.uncertain)} of them within {worst * 1e3:.0f} ms only"
+        left = ", ".join(f"{count} {flag}" for flag, count in self.left.items())
+        return said + (f"; {sum(self.left.values())} left as they are: {left}" if left else "")
 
     def of(self, recording: str, stream: str) -> ClockFix | None:
         """What was found for one stream; None for the reference, and where there was nothing to compare."""
@@ -62,18 +87,23 @@ class SyncReport:
             "recordings": self.recordings,
             "devices": len(self.fixes),
             "applied": len(self.applied),
+            "uncertain": len(self.uncertain),
+            "left": self.left,
+            "tolerance_s": self.tolerance,
             "flagged": len(self.flagged),
+            "summary": self.summary,
             "fixes": [{k: _plain(v) for k, v in asdict(fix).items()} for fix in self.fixes],
             "consistency": [each.to_json() for each in self.consistency],
         }
 
     def lines(self) -> list[str]:
-        """For people: a line a device, one for each loss of samples, and whether a recording's devices agree."""
+        """For people: a line a device, one for each loss of samples, and whether a recording's devices agree; the
+        summary last."""
         more = {each.recording: each.lines() for each in self.consistency}
         lines: list[str] = []
         for recording, fixes in groupby(self.fixes, key=lambda fix: fix.recording):
             lines += [line for fix in fixes for line in (_line(fix), *_jump_lines(fix))] + more.get(recording, [])
-        return lines
+        return [*lines, self.summary]
 
 
 def _plain(value: Any) -> Any:
@@ -90,7 +120,7 @@ def _line(fix: ClockFix) -> str:
     )
     bent = f"  bent by up to {fix.bend_s * 1e3:.1f} ms" if fix.knots else ""
     sure = f"  within {fix.uncertainty_s * 1e3:.1f} ms" if math.isfinite(fix.uncertainty_s) else ""
-    flag = f"  FLAGGED: {fix.reason}" if fix.flagged else ""
+    flag = f"  FLAGGED {fix.flag}: {fix.reason}" if fix.flagged else ""
     return f"{fix.recording}  {fix.device:<14} {found}{bent}{sure}{flag}"
 
 
@@ -186,7 +216,7 @@ def synchronise(
         consistency += agreeing
         if progress:
             progress(i + 1, len(corpus))
-    return SyncReport(names, tuple(fixes), len(corpus), tuple(consistency))
+    return SyncReport(names, tuple(fixes), len(corpus), tuple(consistency), tolerance)
 
 
 def _wanted(entries: Sequence[RecordingEntry], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -213,12 +243,13 @@ def _of_recording(
         chosen = (JOINT,)
     if chosen is None:
         why = f"the reference ({', '.join(reference)}) is missing in this recording"
-        return [ClockFix(entry.id, "+".join(g), g, "", reason=why) for g in groups], []
+        return [ClockFix(entry.id, "+".join(g), g, "", flag=Flag.NO_REFERENCE, reason=why) for g in groups], []
     name = "+".join(chosen)
     devices, fixes = _opened(entry.id, groups, recording, name)
     if name not in devices and (name != JOINT or not devices):
         why = "the reference cannot be read"
-        return fixes + [ClockFix(entry.id, d, tuple(s), name, reason=why) for d, s in devices.items()], []
+        bare = [ClockFix(entry.id, d, tuple(s), name) for d, s in devices.items()]
+        return fixes + [replace(fix, flag=Flag.NO_REFERENCE, reason=why) for fix in bare], []
     solution = solve_all(entry.id, devices, name, limits)
     if plot is not None:
         from plait.sync.plot import draw  # matplotlib is slow to import
@@ -238,7 +269,8 @@ def _opened(
         try:
             devices["+".join(group)] = {name: recording.streams[name] for name in group}
         except PlaitError as error:
-            fixes.append(ClockFix(recording_id, "+".join(group), group, reference, reason=error.problems[0]))
+            bare = ClockFix(recording_id, "+".join(group), group, reference)
+            fixes.append(replace(bare, flag=Flag.UNREADABLE, reason=error.problems[0]))
     return devices, fixes
 
 
@@ -256,8 +288,11 @@ def corrected_entry(entry: StreamEntry, fix: ClockFix) -> StreamEntry:
         "confidence": fix.confidence,
         "uncertainty_s": _plain(fix.uncertainty_s),
         "jumps": _plain(fix.jumps),
+        "untold": _plain(fix.untold),
         "method": fix.method,
+        "better": _plain(fix.better),
         "applied": fix.applied,
+        "flag": str(fix.flag),
         "reason": fix.reason,
     }
     if not fix.applied:

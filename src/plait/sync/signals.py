@@ -8,8 +8,9 @@ the speed of their joints, words by where they begin. Every filter here is even 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +24,7 @@ from plait.errors import DataError
 from plait.streams.clock import Clock, Grid, Spans
 from plait.streams.pictures import held
 from plait.streams.stream import Stream
+from plait.sync.rates import rates
 from plait.sync.views import View, longest_gap, main_shapes, view
 
 __all__ = ["RATE", "Activity", "activity"]
@@ -58,6 +60,7 @@ class Activity:
         kind: the stream's kind.
         stream: the sound itself, where it is one, for what the activity is too coarse for.
         apart: share of the words that begin after a pause; of words only.
+        others: by name, the same instants measured in other ways (see `plait.sync.rates`); of tables only.
     """
 
     clock: Grid
@@ -68,6 +71,7 @@ class Activity:
     kind: str = "series"
     stream: Stream | None = None
     apart: float = 0.0
+    others: Mapping[str, Array] = field(default_factory=dict)
 
 
 def activity(stream: Stream) -> Activity:
@@ -86,13 +90,24 @@ def activity(stream: Stream) -> Activity:
     measure = {"waveform": _sound, "frames": _pictures, "pose": _bodies, "series": _numbers}[stream.kind]
     parts = list(measure(stream)) or [Part(np.zeros(0), np.zeros(0))]
     times, values = (np.concatenate([getattr(p, name) for p in parts]) for name in ("times", "values"))
+    others: Mapping[str, Array] = {}
     if stream.kind == "series":
-        times, values = _quick_changes(times, values)
+        raw, (times, values) = values, _quick_changes(times, values)
+        others = rates(times, raw)
     good = np.isfinite(values) & np.isfinite(times)
     act = _on_grid(stream, times[good], values[good])
+    act = replace(act, others=_others(stream, times[good], {name: each[good] for name, each in others.items()}))
     found = [_sharp(act), *_more(stream.kind, times[good], values[good], parts)]
     sound = stream if stream.kind == "waveform" else None
     return replace(act, views=tuple(v for v in found if v is not None), kind=stream.kind, stream=sound)
+
+
+def _others(stream: Stream, times: Array, measures: Mapping[str, Array]) -> dict[str, Array]:
+    found = {}
+    for name, values in measures.items():
+        with suppress(DataError):  # what only ever rises has no falls
+            found[name] = _on_grid(stream, times, values).values
+    return found
 
 
 def _sharp(act: Activity) -> View | None:
