@@ -49,11 +49,31 @@ def test_a_position_is_not_taken_for_a_speed(seed: int) -> None:
     assert off < 0.02
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_loudness_of_a_sound_is_placed_by_what_is_heard(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    t = np.arange(-10, SECONDS + 10, 1 / 8000)
+    starts = np.flatnonzero(rng.random(len(t)) < 1.2 / 8000)
+    loud = np.zeros(len(t))
+    for i in starts:
+        loud[i : i + 2400] += np.hanning(2400)[: len(loud) - i] * rng.uniform(0.3, 1)
+    sound = (loud + 0.01) * rng.standard_normal(len(t))
+    inside = (t >= 0) & (t < SECONDS)
+    x = Stream.of(sound[inside][:, None].astype(np.float32), rate=8000, kind="waveform")
+    found = compare(x, _table(t, loud, -0.8, rng))
+    off = float(np.abs(found.seconds([0.0, SECONDS]) - np.array([0.0, SECONDS]) + 0.8).max())
+    assert found.confidence > 0.95
+    assert off <= found.uncertainty_s
+    assert found.uncertainty_s < 0.03
+
+
 def test_rates_of_a_ramp_with_gaps_and_still_channels() -> None:
     t = np.concatenate([np.arange(0, 2, 0.01), np.arange(3, 5, 0.01)])
     values = np.column_stack([np.clip(t - 1, 0, 0.5), np.zeros(len(t)), np.where(t < 4, t, np.nan) * 0])
     found = rates(t, values)
-    assert {name: each.shape for name, each in found.items()} == dict.fromkeys(("speed", "rise", "fall"), t.shape)
+    assert {name: each.shape for name, each in found.items()} == dict.fromkeys(
+        ("speed", "rise", "fall", "heard"), t.shape
+    )
     ramp = (t > 1.05) & (t < 1.45)
     up, down = sorted((found["rise"], found["fall"]), key=lambda each: -each.sum())
     assert up[ramp].min() > 10 * up[~ramp & (t > 1.6) & (t < 1.9)].max()
