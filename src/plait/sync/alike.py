@@ -42,9 +42,6 @@ SPOKEN_ABOUT = 0.044
 OUT_OF_STEP = 0.15
 """Two standard deviations of the phase, radians, by which two kinds of stream differ in what they share of an event."""
 
-UNKNOWN = 0.25
-"""The same where one of them is a table, of which it is not known what it measures."""
-
 EVENTS = 80
 """For so many independent events counts what two measures have in common, when it is asked which of them is meant."""
 
@@ -111,18 +108,17 @@ def _bias(x: Activity, y: Activity, best: Together, all_of: list[Together]) -> f
     about as probable, the truth may lie where these have it.
     """
     least = 0.0015 + 0.05 * max(x.step, y.step)
-    phase = UNKNOWN if "series" in (x.kind, y.kind) else OUT_OF_STEP
-    apart = _out_of_step(best, phase) if x.kind != y.kind else 0.0
+    apart = _out_of_step(best) if x.kind != y.kind else 0.0
     possible = [each for each in all_of if _evidence(each) > _evidence(best) + np.log(POSSIBLE)]
     other = max((abs(each.off - best.off) for each in possible), default=0.0)
     return float(np.sqrt(least**2 + apart**2 + other**2))
 
 
-def _out_of_step(match: Together, phase: float = OUT_OF_STEP) -> float:
+def _out_of_step(match: Together) -> float:
     """By how many seconds two kinds of stream may be out of step: the phase, times what they do not share."""
     if match.likeness <= 0:
         return match.width
-    return phase * match.width * float(np.sqrt(max(1 - match.likeness**2, 0.0))) / match.likeness
+    return OUT_OF_STEP * match.width * float(np.sqrt(max(1 - match.likeness**2, 0.0))) / match.likeness
 
 
 def _late(x: Activity, y: Activity) -> float:

@@ -22,6 +22,9 @@ __all__ = ["fit_curve"]
 Array = NDArray[np.float64]
 Place = Callable[[float, float, float, float], float]
 
+FEWEST_FREE = 3.0
+"""Degrees of freedom of a scatter, at least: what is known of it beforehand is worth so many."""
+
 SHORTEST = 3
 """A piece has so many lags at least."""
 
@@ -127,9 +130,31 @@ def fit_curve(
     """
     data = _gathered(lags, floors)
     curve = _cut_where_needed(data, pivot, span, floors, least, jumps, place)
-    roots = data.weighed.roots(data.lags - curve.at(data.times))
-    at, error = wander(data.times, roots, span)
-    return replace(curve, wander=tuple(zip(at.tolist(), error.tolist())))
+    residual = data.lags - curve.at(data.times)
+    roots = data.weighed.roots(residual)
+    wider = _widened(data.weighed, residual)
+    at, error = wander(data.times, roots / wider, span)
+    return replace(
+        curve,
+        covariance=curve.covariance * wider**2,
+        errors=tuple(wider * each for each in curve.errors),
+        wander=tuple(zip(at.tolist(), error.tolist())),
+    )
+
+
+def _widened(weighed: Weighed, residual: Array) -> float:
+    """By how much Student's t is wider than the normal: what few lags scatter by is itself uncertain.
+
+    Only where they show it: a deviation that was known beforehand, as the floor is, is not.
+    """
+    from scipy.special import ndtri, stdtrit
+
+    root = weighed.roots(residual)
+    shown = replace(weighed, floors=tuple(1e-9 for _ in weighed.floors)).scales(residual)
+    used = root > 0
+    share = float(np.mean(np.minimum(shown[used] * root[used], 1.0) ** 2)) if used.any() else 0.0
+    free = max(float(used.sum()) - 2, FEWEST_FREE)
+    return float(np.sqrt(1 + share * ((stdtrit(free, 0.975) / ndtri(0.975)) ** 2 - 1)))
 
 
 def _cut_where_needed(

@@ -17,8 +17,8 @@ Array = NDArray[np.float64]
 TYPICAL_DRIFT = 200e-6
 """How much clocks drift, seconds per second."""
 
-UNSTEADY = 3e-6
-"""How much a drift changes, seconds per second, in one second; ten times as much (30 ppm) in a hundred."""
+UNSTEADY = 1.5e-5
+"""How much a drift changes, seconds per second, in one second; ten times as much (150 ppm) in a hundred."""
 
 NODES = 24
 """The curve is straight between so many instants."""
