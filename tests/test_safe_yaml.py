@@ -25,6 +25,8 @@ HEAD = "corpus: m.jsonl\ntask: classify\n"
         ("[" * 60 + "]" * 60, "nested too deeply"),
         ("[" * 100_000, "nested too deeply|is not YAML"),
         ("x: " + "9" * 5000, "cannot read"),
+        ("x: a\0b", "is not YAML"),
+        ("x: a\x0bb", "is not YAML"),
         ("x: !!python/object/apply:os.system [ls]", "is not YAML"),
         ("{[1]: 2}", "is not YAML"),
         ("x" * 1_000_001, "characters"),

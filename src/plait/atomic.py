@@ -6,18 +6,24 @@ A process that is killed while it writes leaves the old file as it was, and besi
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["replacing", "sweep", "write_text"]
+__all__ = ["read_text", "replacing", "sweep", "write_text"]
 
 PART = ".part"
 
 STALE_S = 3600.0
 """A part that nobody has written to for so long belongs to a process that is gone."""
+
+
+LONGEST = 1 << 28
+"""Bytes of a text that is read in one go."""
 
 
 @contextmanager
@@ -75,6 +81,24 @@ def write_text(path: str | Path, text: str, *, durable: bool = False) -> None:
     """
     with replacing(path, durable=durable) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def read_text(path: str | Path, longest: int = LONGEST) -> str:
+    """The text of a file in UTF-8, of one that has an end: not of a device or a pipe.
+
+    Raises:
+        OSError: there is none, it is no file, or it has more than ``longest`` bytes.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    place = Path(path)
+    if not stat.S_ISREG(place.stat().st_mode):  # opening a pipe waits for whoever writes to it
+        code = errno.EISDIR if place.is_dir() else errno.EINVAL
+        raise OSError(code, "is no file", str(path))
+    with open(place, "rb") as file:
+        found = file.read(longest + 1)
+    if len(found) > longest:
+        raise OSError(errno.EFBIG, f"has more than {longest:,} bytes", str(path))
+    return found.decode("utf-8")
 
 
 def sweep(folder: str | Path, older_than: float = STALE_S) -> int:

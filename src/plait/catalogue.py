@@ -7,7 +7,7 @@ from typing import Any
 
 from plait.parts import options_of, parts
 
-__all__ = ["SORTS", "catalogue"]
+__all__ = ["SORTS", "base_of", "catalogue"]
 
 SORTS = {
     "readers": "plait.streams.readers:Reader",
@@ -23,6 +23,17 @@ SORTS = {
 """Sorts of parts, and where the base of each stands."""
 
 
+def base_of(sort: str) -> type[Any]:
+    """The class that all parts of a sort are subclasses of.
+
+    >>> base_of("readers").__name__
+    'Reader'
+    """
+    module, _, name = SORTS[sort].partition(":")
+    base: type[Any] = getattr(importlib.import_module(module), name)
+    return base
+
+
 def catalogue(sort: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
     """By sort and name: the first line of each part's documentation, and its options with their defaults.
 
@@ -36,8 +47,7 @@ def catalogue(sort: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
     """
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for one in [sort] if sort else sorted(SORTS):
-        module, _, name = SORTS[one].partition(":")
-        base = getattr(importlib.import_module(module), name)
+        base = base_of(one)
         found[one] = {
             part: {"what": (cls.__doc__ or "").strip().split("\n")[0], "options": options_of(cls)}
             for part, cls in parts(base).items()

@@ -12,25 +12,26 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from plait.atomic import replacing, write_text
+from plait.encoders import Encoder
 from plait.encoders.chain import build_encoder, encoder_specs, settled_specs
 from plait.ensemble import Encoded, blended, tempered, trusted
-from plait.errors import ConfigError, DataError, PlaitError
+from plait.errors import ConfigError, DataError, raise_all
 from plait.fusion import Fusion, Joint
+from plait.model_file import FORMAT, Described, read_described
+from plait.options import Count, option_problems
 from plait.parts import Spec, build, find, foreign_code, full_spec, part_name
+from plait.safe_yaml import brief
 from plait.tasks import Task
 from plait.tokens import Tokens
+from plait.tokens.budget import Budget
 from plait.tokens.missing import StandIn
-from plait.tokens.tensors import save_tensors
+from plait.tokens.tensors import load_tensors, save_tensors
 from plait.tokens.tokens import finite
 
-__all__ = ["FACTORS", "Model", "check_dim", "default_encoder"]
-
-FORMAT = "plait model 2"
+__all__ = ["FACTORS", "Model", "default_encoder"]
 
 FACTORS = ("balance", "alone", "temperature", "share")
 
@@ -77,21 +78,22 @@ class Model(nn.Module):
         *,
         encoders: Mapping[str, EncoderSpec] | None = None,
         fusion: Spec = "concat",
-        dim: int = 128,
+        dim: Count = 128,
         unimodal: float = 1.0,
         missing: str = "none",
     ) -> None:
         super().__init__()
+        raise_all(ConfigError, option_problems(Model, {"dim": dim, "unimodal": unimodal, "missing": missing}, "model"))
         _check_dims(dims)
-        check_dim(dim)
         self.dims, self.modalities, self.dim, self.unimodal = dict(dims), list(dims), dim, unimodal
         given = {m: (encoders or {}).get(m) or default_encoder(64) for m in dims}
         self.encoder_specs = {m: encoder_specs(spec, f"encoders.{m}") for m, spec in given.items()}
         self.fusion_spec = full_spec(Fusion, fusion, "fusion")
         self.task = task
         # lists, not dicts by name: a modality may be called anything, "keys" or "a.b" too
-        self.encoders = nn.ModuleList(build_encoder(given[m], dims[m], dim, f"encoders.{m}") for m in dims)
-        self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
+        self.encoders = nn.ModuleList(_encoder(given[m], dims[m], dim, f"encoders.{m}") for m in dims)
+        with Budget("fusion"):
+            self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
         if unimodal <= 0 and isinstance(self.fusion, Joint) and self.fusion.own != "none":
             raise ConfigError(
                 f"model.unimodal: got {unimodal}, but the modalities' own heads answer here (fusion.own: "
@@ -414,9 +416,9 @@ class Model(nn.Module):
             model = _rebuilt(folder / "model.json")
         path = folder / "model.safetensors"
         try:
-            model.load_state_dict(load_file(path))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            model.load_state_dict(load_tensors(path))
+        except (OSError, RuntimeError) as error:  # RuntimeError: other names or shapes
+            reason = error.strerror if isinstance(error, OSError) else brief(error, 300).splitlines()[0]
             raise DataError(
                 f"{path}: not the weights of the model beside it ({reason}). Fit again or copy both files."
             ) from error
@@ -453,14 +455,9 @@ def default_encoder(
     return [*place, {"name": "conv", "strides": strides or [1]}, {"name": "gru"}]
 
 
-def check_dim(dim: Any) -> None:
-    """Refuse a width of tokens that no model has.
-
-    Raises:
-        ConfigError: it is no whole number from 1 to 65,536.
-    """
-    if isinstance(dim, bool) or not isinstance(dim, int) or not 1 <= dim <= 1 << 16:
-        raise ConfigError(f"model.dim: got {dim!r}; expected a whole number from 1 to 65536, such as 128.")
+def _encoder(spec: EncoderSpec, dim_in: int, dim: int, where: str) -> Encoder:
+    with Budget(where):
+        return build_encoder(spec, dim_in, dim, where)
 
 
 def _check_dims(dims: Mapping[str, int]) -> None:
@@ -478,26 +475,22 @@ def _task_name(cls: type[Task]) -> str:
 
 def _rebuilt(path: Path) -> Model:
     """The model that a ``model.json`` describes, with fresh weights."""
+    saved = read_described(path)
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-            raise DataError(f"{path}: not a model of this version of plait; expected the format {FORMAT!r}.")
         return _remade(saved)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Give the folder of a finished fit.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, PlaitError) as error:
-        if isinstance(error, DataError) and str(path) in str(error):
-            raise
-        raise DataError(f"{path}: garbled or from another version ({error}). Fit again.") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # what is left to be wrong is what a part makes of its own options and state
+        reason = brief(error, 300) or type(error).__name__
+        raise DataError(f"{path}: garbled or from another version ({reason}). Fit again.") from error
 
 
-def _remade(saved: dict[str, Any]) -> Model:
+def _remade(saved: Described) -> Model:
     """The model of `Model.describe`, with fresh weights."""
-    cls, options = find(Task, saved["task"], "task")
-    options = {k: saved[k] for k in ("encoders", "fusion", "dim", "unimodal", "missing")} | {
-        "task": cls.restore(saved["task_state"], **options)
-    }
-    model = Model(saved["dims"], options.pop("task"), **options)
-    if saved.get("wide") is not None:
-        model.widen(_remade(saved["wide"]))
+    cls, options = find(Task, saved.task, "task")
+    task = cls.restore(saved.task_state, **options)
+    chosen = {k: getattr(saved, k) for k in ("encoders", "fusion", "dim", "unimodal", "missing")}
+    model = Model(saved.dims, task, **chosen)
+    if saved.wide is not None:
+        model.widen(_remade(saved.wide))
     return model

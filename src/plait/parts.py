@@ -18,7 +18,8 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any, TypeVar
 
-from plait.errors import ConfigError, PlaitError
+from plait.errors import ConfigError, PlaitError, raise_all
+from plait.options import option_problems
 from plait.safe_yaml import brief
 
 __all__ = ["Spec", "build", "find", "foreign_code", "full_spec", "options_of", "part_name", "parts", "suggest"]
@@ -116,7 +117,8 @@ def find(base: type[T], spec: Spec, where: str) -> tuple[type[T], dict[str, Any]
     from elsewhere may not do so (see `foreign_code`).
 
     Raises:
-        ConfigError: no such part, or an option that it does not have.
+        ConfigError: no such part, an option that it does not have, or a value that the option cannot have; all at
+            once.
     """
     name, options = split_spec(spec, where)
     if "." in name:
@@ -130,8 +132,7 @@ def find(base: type[T], spec: Spec, where: str) -> tuple[type[T], dict[str, Any]
     problems = [
         f"{where}.{key}: {name} has no such option. {suggest(key, allowed)}" for key in options if key not in allowed
     ]
-    if problems:
-        raise ConfigError(problems)
+    raise_all(ConfigError, problems + option_problems(cls, options, where))
     return cls, options
 
 
@@ -164,14 +165,19 @@ def options_of(cls: type) -> dict[str, Any]:
 
 
 def build(base: type[T], spec: Spec, *data: Any, where: str) -> T:
-    """Construct the part that ``spec`` names; ``data`` are the arguments that the data decide."""
+    """Construct the part that ``spec`` names; ``data`` are the arguments that the data decide.
+
+    Raises:
+        ConfigError: as `find`; or the part refuses its options.
+    """
     cls, options = find(base, spec, where)
     try:
         return cls(*data, **options)
-    except PlaitError:
+    except (PlaitError, MemoryError):
         raise
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {part_name(cls)} does not take {options} ({error}).") from error
+    except Exception as error:  # whatever it is, the options are the cause: all else comes from the data
+        reason = brief(error, 200) or type(error).__name__
+        raise ConfigError(f"{where}: {part_name(cls)} does not take {brief(options, 200)} ({reason}).") from error
 
 
 def full_spec(base: type, spec: Spec, where: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from plait.atomic import read_text
 from plait.errors import ConfigError, raise_all
 from plait.parts import build, find, full_spec, options_of, part_name, parts, suggest
 from plait.safe_yaml import brief, parse_yaml, wild_numbers
@@ -218,9 +219,12 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}). Give the path of a YAML recipe.") from error
+        text = read_text(path)
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a name with NUL in it
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(
+            f"{brief(str(path), 300)}: cannot be read ({reason}). Give the path of a YAML recipe."
+        ) from error
     recipe = parse_recipe(text, overrides, source=str(path))
     recipe.name = recipe.name or path.stem
     if recipe.name in (".", ".."):

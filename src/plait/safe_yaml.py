@@ -51,20 +51,22 @@ def parse_yaml(text: str, where: str) -> tuple[Any, yaml.Node | None]:
     """
     if len(text) > LONGEST:
         raise ConfigError(f"{where}: has {len(text):,} characters; expected {LONGEST:,} at most.")
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)  # refuses characters that no text has
         node = loader.get_single_node()
         if node is not None:
             _measure(node, where)
         return (None if node is None else loader.construct_document(node)), node
     except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: is not YAML: {error}") from error
+        raise ConfigError(f"{where}: is not YAML: {brief(error, 500)}") from error
     except RecursionError as error:
         raise ConfigError(f"{where}: is nested too deeply; expected {DEEPEST} levels at most.") from error
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{where}: holds a value that YAML cannot read ({brief(error, 120)}).") from error
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _measure(root: yaml.Node, where: str) -> None:

@@ -406,3 +406,15 @@ class TestRealData:
         assert (report.recordings, report.labels["groups"]) == (2199, 93)
         assert report.labels["splits"] == {"": 4, "test": 685, "train": 1281, "valid": 229}
         assert len(report.missing["text"]) == 4
+
+
+@pytest.mark.parametrize("options", [["match"], "match", 7])
+def test_options_are_a_mapping(options):
+    with pytest.raises(ConfigError, match=r"import: got .*expected options"):
+        import_options(options)
+
+
+def test_a_link_in_a_circle_is_passed_over(tmp_path):
+    (tmp_path / "a.csv").write_text("t,x\n0,1\n1,2\n")
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    assert import_folder(tmp_path, out=tmp_path / "m.jsonl").recordings == 1

@@ -385,3 +385,9 @@ def test_a_hash_puts_a_group_on_the_same_side_however_the_corpus_grows(first, mo
             return
         found.append({i.group: i.split for side in fold.sides.values() for i in side})
     assert found[0].items() <= found[1].items()
+
+
+@pytest.mark.parametrize("unit", [[1], {"name": "window"}, 7, None])
+def test_a_unit_is_a_name(unit):
+    with pytest.raises(ConfigError, match=r"task\.unit: there is no unit"):
+        full_unit({"unit": unit, "target": "y"})

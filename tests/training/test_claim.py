@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from plait.errors import ConfigError, DataError
+from plait.evaluation.evaluate import evaluate
 from plait.recipe import Recipe, load_recipe
 from plait.training.claim import locked
 from plait.training.fit import fit
@@ -143,3 +144,41 @@ def test_a_member_name_cannot_leave_the_folder(tiny_recipe: Path, tmp_path: Path
     (run.folder / "run.json").write_text(json.dumps(info))
     with pytest.raises(DataError, match="members"):
         Run(run.folder)
+
+
+def test_parts_of_a_run_that_contradict_one_another_are_told(tiny_recipe: Path, tmp_path: Path) -> None:
+    run = fit(quick(tiny_recipe), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+    path = run.folder / "seed0/done.json"
+    whole = path.read_text()
+    done = json.loads(whole)
+    path.write_text(json.dumps(done | {"targets": [-1, *done["targets"][1:]]}))
+    with pytest.raises(DataError, match=r"done\.json: has targets beyond the 4 classes"):
+        evaluate(run, cache=tmp_path / "cache")
+    path.write_text(whole)
+    info = json.loads((run.folder / "run.json").read_text())
+    info["members"] = [{"seed": 0, "fold": "fold3"}]
+    (run.folder / "run.json").write_text(json.dumps(info))
+    with pytest.raises(DataError, match="members of folds that there are not: 'fold3'"):
+        Run(run.folder)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("fusion=no_such", "fusion: there is no fusion 'no_such'"),
+        ("model.dims=3", "model.dims: there is no such option"),
+        ("model.dim=wide", "model.dim: got 'wide'"),
+        ("model.from=[1]", "model.from: got"),
+        ("streams.left.encoder={name: gru, layers: -1}", r"streams.left.encoder.layers: got -1"),
+        ("streams.left.steps=[{name: hampel, window: long}]", r"streams.left.steps\[0\].window: got 'long'"),
+        ("task={name: classify, target: kind, unit: [1]}", "task.unit: there is no unit"),
+        ("split={folds: many}", "split.folds"),
+    ],
+)
+def test_what_no_model_can_be_made_of_is_refused_before_anything_is_written(
+    tiny_recipe: Path, tmp_path: Path, override: str, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        fit(load_recipe(tiny_recipe, [override]), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "cache").exists()

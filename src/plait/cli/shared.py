@@ -84,10 +84,11 @@ def load(args: argparse.Namespace) -> tuple[Any, Path]:
 
 
 def read_yaml(path: str) -> Any:
+    from plait.atomic import read_text
     from plait.errors import ConfigError
 
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML ({error}).") from error
     return yaml_option(text, path)

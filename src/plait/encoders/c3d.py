@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from plait.encoders.pictures import PictureEncoder, Unit, by_place, check_tower, pooled, pooled_tokens, seen_frames
 from plait.errors import ConfigError
+from plait.options import Counts, Few, Fews
 from plait.tokens import Tokens
 
 __all__ = ["C3d"]
@@ -57,10 +58,10 @@ class C3d(PictureEncoder):
         dim: int,
         *,
         shape: Sequence[int] | None = None,
-        widths: Sequence[int] = (16, 32, 64),
-        layers: Sequence[int] = (1, 1, 2),
-        strides: Sequence[int] = (1, 2, 1),
-        grid: int = 2,
+        widths: Counts = (16, 32, 64),
+        layers: Fews = (1, 1, 2),
+        strides: Fews = (1, 2, 1),
+        grid: Few = 2,
         norm: str = "batch",
         dropout: float = 0.2,
     ) -> None:

@@ -15,6 +15,10 @@ from plait.tokens import Tokens
 __all__ = ["build_encoder", "encoder_specs", "settled_specs"]
 
 
+LONGEST = 100
+"""Encoders in a row."""
+
+
 class _Chain(Encoder):
     """Encoders in a row: the first takes the features, each next one the model's width."""
 
@@ -35,6 +39,8 @@ def _listed(spec: Spec | Sequence[Spec], where: str) -> list[tuple[Spec, str]]:
         return [(spec, where)]
     if not spec:
         raise ConfigError(f"{where}: an empty list; expected one encoder or more.")
+    if len(spec) > LONGEST:
+        raise ConfigError(f"{where}: {len(spec):,} encoders in a row; expected {LONGEST} at most.")
     return [(one, f"{where}[{i}]") for i, one in enumerate(spec)]
 
 

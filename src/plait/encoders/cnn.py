@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from plait.encoders.pictures import PictureEncoder, Tower, by_place, check_tower
 from plait.errors import ConfigError
+from plait.options import Counts, Few
 from plait.tokens import Tokens
 
 __all__ = ["Cnn", "stacked"]
@@ -54,10 +55,10 @@ class Cnn(PictureEncoder):
         dim: int,
         *,
         shape: Sequence[int] | None = None,
-        widths: Sequence[int] = (16, 32, 64),
+        widths: Counts = (16, 32, 64),
         block: str = "residual",
-        grid: int = 2,
-        stack: int = 1,
+        grid: Few = 2,
+        stack: Few = 1,
         norm: str = "batch",
         dropout: float = 0.1,
     ) -> None:

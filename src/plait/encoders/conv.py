@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 from plait.encoders import Encoder
 from plait.errors import ConfigError
+from plait.options import Few, Fews
 from plait.tokens import Tokens
 from plait.tokens.tokens import whole
 
@@ -51,8 +50,8 @@ class Conv(Encoder):
         dim_in: int,
         dim: int,
         *,
-        strides: Sequence[int] = (2, 2),
-        kernel: int = 5,
+        strides: Fews = (2, 2),
+        kernel: Few = 5,
         dropout: float = 0.2,
         norm: str = "batch",
         causal: bool = False,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from plait.encoders.pictures import PictureEncoder, Tower, by_place, check_tower, pooled_tokens, seen_frames
 from plait.errors import ConfigError, raise_all
+from plait.options import Counts, Few, Fews
 from plait.tokens import Tokens
 
 __all__ = ["I3d", "inflate"]
@@ -54,11 +55,11 @@ class I3d(PictureEncoder):
         dim: int,
         *,
         shape: Sequence[int] | None = None,
-        widths: Sequence[int] = (16, 32, 64),
+        widths: Counts = (16, 32, 64),
         block: str = "inception",
-        depth: int = 3,
-        strides: Sequence[int] = (1, 2),
-        grid: int = 2,
+        depth: Few = 3,
+        strides: Fews = (1, 2),
+        grid: Few = 2,
         norm: str = "batch",
         dropout: float = 0.1,
     ) -> None:

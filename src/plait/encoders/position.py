@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from plait.encoders import Encoder
 from plait.errors import ConfigError
+from plait.options import Few
 from plait.tokens import Tokens
 
 __all__ = ["Position"]
@@ -43,7 +44,7 @@ class Position(Encoder):
         dim: int,
         *,
         periods: Sequence[float] = (1.0, 1000.0),
-        waves: int = 8,
+        waves: Few = 8,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from plait.encoders import Encoder
 from plait.errors import ConfigError, DataError, need
 from plait.features.pretrained import find_model, frozen
+from plait.options import Count
 from plait.parts import suggest
 from plait.tokens import Tokens
 
@@ -86,7 +87,7 @@ class Hf(Encoder):
         model: str = "minilm",
         config: Mapping[str, Any] | None = None,
         tune: str = "frozen",
-        rank: int = 8,
+        rank: Count = 8,
         alpha: float = 16.0,
         targets: Sequence[str] | None = None,
         checkpointing: bool = False,

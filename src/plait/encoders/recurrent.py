@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from plait.encoders import Encoder
 from plait.errors import ConfigError
+from plait.options import Few
 from plait.tokens import Tokens
 
 __all__ = ["Gru", "Lstm"]
@@ -24,7 +25,7 @@ class _Recurrent(Encoder):
     cell: type[nn.RNNBase]
 
     def __init__(
-        self, dim_in: int, dim: int, *, layers: int = 1, bidirectional: bool = True, dropout: float = 0.2
+        self, dim_in: int, dim: int, *, layers: Few = 1, bidirectional: bool = True, dropout: float = 0.2
     ) -> None:
         super().__init__()
         if layers < 1:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from plait.encoders import Encoder
 from plait.errors import ConfigError, DataError
+from plait.options import Few
 from plait.tokens import Tokens
 
 __all__ = ["GraphAttention", "SceneGraph"]
@@ -55,10 +56,10 @@ class SceneGraph(Encoder):
         dim: int,
         *,
         box: int | None = None,
-        objects: int = 16,
+        objects: Few = 16,
         within: float = 1e-3,
-        layers: int = 2,
-        heads: int = 4,
+        layers: Few = 2,
+        heads: Few = 4,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()

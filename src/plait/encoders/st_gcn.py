@@ -25,6 +25,7 @@ from plait.encoders.joints import (
     zeroed,
 )
 from plait.errors import ConfigError
+from plait.options import Counts, Few, Fews
 from plait.tokens import Tokens
 
 __all__ = ["GraphConv", "Shortcut", "StGcn", "TemporalConv", "mixed"]
@@ -88,9 +89,9 @@ class StGcn(Encoder):
         importance: bool = True,
         bones: bool = False,
         weighted: bool = False,
-        widths: Sequence[int] = (32, 64, 64),
-        strides: Sequence[int] = (2, 2, 1),
-        kernel: int = 9,
+        widths: Counts = (32, 64, 64),
+        strides: Fews = (2, 2, 1),
+        kernel: Few = 9,
         dropout: float = 0.2,
         causal: bool = False,
     ) -> None:

@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from plait.encoders import Encoder
 from plait.encoders.conv import MaskedBatchNorm
 from plait.errors import ConfigError
+from plait.options import Few
 from plait.tokens import Tokens
 
 __all__ = ["Tcn"]
@@ -53,8 +54,8 @@ class Tcn(Encoder):
         dim_in: int,
         dim: int,
         *,
-        layers: int = 4,
-        kernel: int = 3,
+        layers: Few = 4,
+        kernel: Few = 3,
         dropout: float = 0.2,
         norm: str = "batch",
         causal: bool = False,

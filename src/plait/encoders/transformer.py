@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from plait.encoders import Encoder
 from plait.errors import ConfigError
+from plait.options import Count, Few
 from plait.tokens import Tokens
 from plait.tokens.attention import Attend, AttentionLayer, relative, rotation
 
@@ -57,12 +58,12 @@ class Transformer(Encoder):
         dim_in: int,
         dim: int,
         *,
-        layers: int = 2,
-        heads: int = 4,
+        layers: Few = 2,
+        heads: Few = 4,
         dropout: float = 0.2,
         periods: Sequence[float] = (0.05, 100.0),
         causal: bool = False,
-        window: int | None = None,
+        window: Count | None = None,
     ) -> None:
         super().__init__()
         if layers < 1 or heads < 1 or dim % (2 * heads):

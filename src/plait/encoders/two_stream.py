@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from plait.encoders.cnn import stacked
 from plait.encoders.pictures import PictureEncoder, Tower, by_place, check_tower
 from plait.errors import ConfigError
+from plait.options import Counts, Few
 from plait.tokens import Tokens
 
 __all__ = ["TwoStream", "lucas_kanade"]
@@ -62,9 +63,9 @@ class TwoStream(PictureEncoder):
         *,
         shape: Sequence[int] | None = None,
         flow: int = 0,
-        stack: int = 5,
-        widths: Sequence[int] = (16, 32, 64),
-        grid: int = 2,
+        stack: Few = 5,
+        widths: Counts = (16, 32, 64),
+        grid: Few = 2,
         norm: str = "batch",
         dropout: float = 0.1,
     ) -> None:

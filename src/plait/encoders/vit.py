@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from plait.encoders.conv import stride_windows
 from plait.encoders.pictures import PictureEncoder
 from plait.errors import ConfigError, raise_all
+from plait.options import Few
 from plait.tokens import Tokens
 from plait.tokens.attention import AttentionLayer, relative, rotation
 
@@ -60,10 +61,10 @@ class Vit(PictureEncoder):
         *,
         shape: Sequence[int] | None = None,
         patch: int | Sequence[int] = 8,
-        tube: int = 1,
-        layers: int = 2,
-        layers_time: int = 1,
-        heads: int = 4,
+        tube: Few = 1,
+        layers: Few = 2,
+        layers_time: Few = 1,
+        heads: Few = 4,
         dropout: float = 0.1,
         periods: Sequence[float] = (0.05, 100.0),
     ) -> None:

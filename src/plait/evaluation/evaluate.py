@@ -22,6 +22,7 @@ from plait.recipe import Recipe, dump_recipe
 from plait.streams.corpus import Corpus
 from plait.streams.items import Item
 from plait.streams.noise import noise_named, noise_of
+from plait.tasks import Task
 from plait.training.data import FeatureSource, ItemData, Swapped, loader
 from plait.training.experiment import Experiment, Features
 from plait.training.noisy import NoisyFeatures
@@ -193,6 +194,19 @@ def _data_section(experiment: Experiment) -> dict[str, Any]:
     return {"recordings": len(entries), "dropped": experiment.items.dropped, "missing_streams": lacking}
 
 
+def _classes_known(run: Run, member: Member, task: Task) -> NDArray[Any]:
+    """The training targets of a member, as its task encodes them.
+
+    Raises:
+        DataError: ``done.json`` names a class that the model does not have.
+    """
+    found = np.asarray(run.done(member).targets)
+    if not task.values and len(found) and not 0 <= found.min() <= found.max() < task.width:
+        path = run.folder / member.name / "done.json"
+        raise DataError(f"{path}: has targets beyond the {task.width} classes of its model. Train it anew: plait fit")
+    return found
+
+
 class Examined:
     """One member of a run and its test items."""
 
@@ -213,7 +227,7 @@ class Examined:
         self.target = self.model.task.encode([i.target for i in self.items])
         self.modalities = experiment.modalities
         self.elsewhere, self.number = elsewhere, run.members.index(member)
-        self.train = np.asarray(run.done(member).targets)
+        self.train = _classes_known(run, member, self.model.task)
         self.data = self._data(features)
 
     def _data(self, source: FeatureSource) -> ItemData:

@@ -117,7 +117,7 @@ class Mfcc(OfWindows):
         self,
         *,
         n: int = 13,
-        deltas: int = 0,
+        deltas: int | bool = 0,
         rate: int = 16000,
         window: float = 0.025,
         hop: float = 0.01,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Joint
+from plait.options import Count, Few
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, Turn, relative, rotation
 from plait.tokens.pooling import summed
@@ -52,9 +53,9 @@ class Bottleneck(Joint):
         modalities: list[str],
         dim: int,
         *,
-        tokens: int = 4,
-        layers: int = 2,
-        heads: int = 4,
+        tokens: Count = 4,
+        layers: Few = 2,
+        heads: Few = 4,
         dropout: float = 0.2,
         periods: Sequence[float] = (0.05, 100.0),
         own: str = "mean",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Joint
+from plait.options import Count
 from plait.tokens import Tokens
 
 __all__ = ["Concat"]
@@ -45,7 +46,7 @@ class Concat(Joint):
         modalities: list[str],
         dim: int,
         *,
-        steps: int = 24,
+        steps: Count = 24,
         recurrent: bool = True,
         dropout: float = 0.2,
         own: str = "mean",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Joint
+from plait.options import Few
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, Turn, causal_keys, relative, rotation
 from plait.tokens.pooling import one_token, summed
@@ -63,9 +64,9 @@ class Crossmodal(Joint):
         modalities: list[str],
         dim: int,
         *,
-        layers: int = 2,
+        layers: Few = 2,
         memory: int = 1,
-        heads: int = 4,
+        heads: Few = 4,
         dropout: float = 0.1,
         causal: bool = False,
         positions: str = "seconds",

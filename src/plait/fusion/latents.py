@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Joint
+from plait.options import Count, Few
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, relative
 from plait.tokens.pooling import one_token
@@ -49,12 +50,12 @@ class Latents(Joint):
         modalities: list[str],
         dim: int,
         *,
-        latents: int = 16,
-        layers: int = 2,
-        heads: int = 4,
+        latents: Count = 16,
+        layers: Few = 2,
+        heads: Few = 4,
         dropout: float = 0.2,
         periods: Sequence[float] = (0.1, 100.0),
-        waves: int = 8,
+        waves: Few = 8,
         own: str = "mean",
     ) -> None:
         super().__init__(modalities, dim, own)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from plait.errors import ConfigError
 from plait.fusion import Joint
 from plait.fusion.tensor_fusion import with_one
+from plait.options import Count
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token, pooled
 
@@ -39,7 +40,7 @@ class LowRank(Joint):
     """
 
     def __init__(
-        self, modalities: list[str], dim: int, *, rank: int = 4, dropout: float = 0.2, own: str = "mean"
+        self, modalities: list[str], dim: int, *, rank: Count = 4, dropout: float = 0.2, own: str = "mean"
     ) -> None:
         super().__init__(modalities, dim, own)
         if rank < 1:

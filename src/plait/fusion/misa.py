@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Joint
+from plait.options import Few
 from plait.tokens import Tokens
 from plait.tokens.attention import AttentionLayer
 from plait.tokens.pooling import one_token, pooled
@@ -59,7 +60,7 @@ class Misa(Joint):
         similarity: float = 1.0,
         difference: float = 0.3,
         reconstruction: float = 1.0,
-        heads: int = 2,
+        heads: Few = 2,
         dropout: float = 0.2,
         own: str = "mean",
     ) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from plait.errors import ConfigError
 from plait.fusion import Joint
 from plait.fusion.late import share
+from plait.options import Few
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token, pooled
 
@@ -46,7 +47,7 @@ class Mixture(Joint):
         modalities: list[str],
         dim: int,
         *,
-        top: int = 2,
+        top: Few = 2,
         importance: float = 0.01,
         dropout: float = 0.2,
         own: str = "mean",

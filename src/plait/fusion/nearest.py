@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Joint
+from plait.options import Few
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, relative, rotation
 
@@ -58,7 +59,7 @@ class Nearest(Joint):
         *,
         to: str = "slowest",
         within: float | None = None,
-        heads: int = 4,
+        heads: Few = 4,
         dropout: float = 0.2,
         own: str = "mean",
     ) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Joint
+from plait.options import Few
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, relative, rotation
 from plait.tokens.pooling import summed
@@ -56,8 +57,8 @@ class Shared(Joint):
         modalities: list[str],
         dim: int,
         *,
-        layers: int = 1,
-        heads: int = 4,
+        layers: Few = 1,
+        heads: Few = 4,
         dropout: float = 0.2,
         periods: Sequence[float] = (0.05, 100.0),
         summary: bool = True,

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from plait.errors import ConfigError
 from plait.fusion import Joint
+from plait.options import Few
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token, pooled
 
@@ -41,7 +42,7 @@ class TensorFusion(Joint):
     """
 
     def __init__(
-        self, modalities: list[str], dim: int, *, size: int = 16, dropout: float = 0.3, own: str = "mean"
+        self, modalities: list[str], dim: int, *, size: Few = 16, dropout: float = 0.3, own: str = "mean"
     ) -> None:
         super().__init__(modalities, dim, own)
         products = (size + 1) ** len(self.modalities)

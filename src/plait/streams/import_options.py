@@ -129,6 +129,8 @@ def import_options(options: ImportOptions | Mapping[str, Any] | None) -> ImportO
     ['(?P<id>a\\\\d+)']
     """
     if not isinstance(options, ImportOptions):
+        if not isinstance(options, Mapping | None):
+            raise ConfigError(f"import: got {brief(options)}; expected options such as match: and streams:.")
         try:
             options = ImportOptions.model_validate(dict(options or {}))
         except ValidationError as error:

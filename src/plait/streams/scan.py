@@ -60,7 +60,7 @@ def scan_folder(
     prefix = os.path.relpath(root.resolve(), base.resolve())
     for path in _walk(root, options.skip, special, scan):
         relative = "." if path == root else path.relative_to(root).as_posix()
-        if check_links and path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
+        if check_links and path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root.resolve()):
             scan.left_out[relative] = "is a link that leaves the folder. Put the file inside."
         else:
             inside.append((path, relative, Path(prefix, relative).as_posix()))
@@ -82,7 +82,7 @@ def scan_files(paths: Iterable[Path], base: Path, options: ImportOptions, known:
         files += _walk(path, options.skip, tables, scan) if path.is_dir() else [path]
     there = base.resolve()
     return _scan(
-        [(p, p.as_posix(), Path(os.path.relpath(p.resolve(), there)).as_posix()) for p in files],
+        [(p, p.as_posix(), Path(os.path.relpath(os.path.realpath(p), there)).as_posix()) for p in files],
         options,
         scan,
         known=known,
@@ -165,7 +165,7 @@ def _walk(root: Path, skip: list[str], special: Set[Path], scan: Scan) -> Iterat
             path = Path(here, name)
             if name.startswith("."):
                 hidden += 1
-            elif path.resolve() in special or _are_times(path):
+            elif Path(os.path.realpath(path)) in special or _are_times(path):
                 continue
             elif _skipped(path, root, skip):
                 scan.left_out[path.relative_to(root).as_posix()] = "skipped, as import.skip says."

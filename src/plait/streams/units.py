@@ -8,6 +8,7 @@ from typing import Any
 
 from plait.errors import ConfigError, raise_all
 from plait.parts import suggest
+from plait.safe_yaml import brief
 
 __all__ = ["UNITS", "full_unit", "unit_of"]
 
@@ -60,8 +61,8 @@ def full_unit(unit: Mapping[str, Any]) -> dict[str, Any]:
     30
     """
     name = unit.get("unit", "recording")
-    if name not in UNITS:
-        raise ConfigError(f"task.unit: there is no unit {name!r}. {suggest(str(name), UNITS)}")
+    if not isinstance(name, str) or name not in UNITS:
+        raise ConfigError(f"task.unit: there is no unit {brief(name)}. {suggest(str(name)[:50], UNITS)}")
     known = UNITS[name]
     problems = [_unknown(key, name) for key in unit if key not in known and key not in ("unit", "labelled")]
     full = {"unit": name, **known, **{k: v for k, v in unit.items() if k in known}}
@@ -86,7 +87,7 @@ def _unknown(key: str, name: str) -> str:
 def _wrong(key: str, value: Any, unit: str) -> list[str]:
     if value is None:
         return [f"task.{key}: missing. Unit {unit} needs {_EXAMPLES[key]}."] if key in _EXAMPLES else []
-    place = f"task.{key}: got {value!r}; expected"
+    place = f"task.{key}: got {brief(value)}; expected"
     is_flag = isinstance(value, bool)
     fits: bool = isinstance(value, _TYPES[key])
     if not fits or is_flag != (key == "average"):

@@ -14,6 +14,7 @@ from plait.errors import ConfigError, DataError
 from plait.joint.contrastive import CONTRASTS, LEARNT, Contrast
 from plait.joint.masked import Reconstruct, hide_spans
 from plait.joint.memory import Memory
+from plait.options import Count, Few
 from plait.tasks import Target, Task
 from plait.tokens import Tokens, cat, masked_mean_max
 from plait.tokens.augment import drop_modalities
@@ -97,14 +98,14 @@ class Pretrain(Task):
         self,
         targets: list[Target],
         *,
-        width: int = 64,
+        width: Count = 64,
         contrast: str = "info_nce",
         temperature: float = 0.1,
         contrastive: float = 1.0,
         masked: float = 1.0,
         share: float = 0.5,
         span: float = 0.1,
-        views: int = 2,
+        views: Few = 2,
         dropout: float = 0.0,
         within: bool = False,
         neighbours: float | None = None,

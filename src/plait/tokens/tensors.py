@@ -1,4 +1,4 @@
-"""Torch tensors to a safetensors file, with the system's own error where the disk does not take it."""
+"""Torch tensors to a safetensors file and back, with the system's own errors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-__all__ = ["save_tensors"]
+__all__ = ["load_tensors", "save_tensors"]
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -25,3 +25,19 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
         # it says in words only what the system said by a number
         code = errno.ENOSPC if "No space" in str(error) else errno.EIO
         raise OSError(code, str(error), str(path)) from error
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file.
+
+    Raises:
+        OSError: it is not there, is no file, or is damaged.
+    """
+    if path.exists() and not path.is_file():  # opening a pipe waits for whoever writes to it
+        raise OSError(errno.EINVAL, "is no file", str(path))
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise OSError(errno.EIO, f"damaged: {error}", str(path)) from error
+    except OSError as error:  # it gives its reason in words only
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error).splitlines()[0], str(path)) from error

@@ -18,6 +18,7 @@ from plait.atomic import write_text
 from plait.errors import ConfigError
 from plait.recipe import CorpusPlan, Recipe, dump_recipe
 from plait.training.experiment import Experiment, open_corpus
+from plait.training.full import full_recipe
 from plait.training.rehearsal import refuse
 from plait.training.run import FORMAT, Member, Run, digest_of
 from plait.training.sides import FILE as EXAMPLES
@@ -48,6 +49,7 @@ def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *,
         ConfigError: the folder holds the run of another recipe, or what is not plait's; the corpus has changed since.
         DataError: the corpus is not usable as the recipe says.
     """
+    full_recipe(recipe)  # refuses parts and options that there are not
     held = _held(folder, recipe, overwrite)
     if held is not None:
         recipe = recipe.model_copy(deep=True)

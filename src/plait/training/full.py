@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from plait.encoders import Encoder
@@ -9,12 +10,15 @@ from plait.errors import ConfigError, PlaitError, raise_all
 from plait.features import Feature
 from plait.fusion import Fusion
 from plait.model import Model
+from plait.options import option_problems
 from plait.parts import full_spec, options_of, suggest
 from plait.recipe import Recipe
+from plait.steps import Step
+from plait.streams.splits import full_split
 from plait.streams.units import full_unit
 from plait.tasks import Task
 from plait.training.experiment import task_and_unit
-from plait.training.start import OPTIONS
+from plait.training.start import OPTIONS, Start
 
 __all__ = ["full_recipe"]
 
@@ -39,16 +43,24 @@ def full_recipe(recipe: Recipe) -> Recipe:
         task, unit = task_and_unit(recipe)
         return {**fill(Task, task, "task"), **full_unit(unit)}
 
-    try:
-        full.task = fill_task()
-    except PlaitError as error:
-        problems.extend(error.problems)
+    def attempt(run: Callable[[], Any]) -> None:
+        try:
+            run()
+        except PlaitError as error:
+            problems.extend(error.problems)
+
+    attempt(lambda: setattr(full, "task", fill_task()))
+    if recipe.split:
+        attempt(lambda: full_split(recipe.split))
     full.fusion = fill(Fusion, recipe.fusion, "fusion")
     known = {k: v for k, v in options_of(Model).items() if k not in ("encoders", "fusion")}
     known |= OPTIONS
     problems += [f"model.{k}: there is no such option. {suggest(k, known)}" for k in recipe.model if k not in known]
+    problems += option_problems(Model, recipe.model, "model") + option_problems(Start, recipe.model, "model")
     full.model = {**known, **recipe.model}
     for name, plan in full.streams.items():
+        if plan:
+            plan.steps = [fill(Step, spec, f"streams.{name}.steps[{i}]") for i, spec in enumerate(plan.steps)]
         if plan and plan.feature:
             plan.feature = fill(Feature, plan.feature, f"streams.{name}.feature")
         if plan and plan.encoder:

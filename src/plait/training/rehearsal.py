@@ -12,7 +12,6 @@ from typing import Any
 
 from plait.errors import ConfigError, DataError, PlaitError, raise_all
 from plait.fusion import Fusion
-from plait.model import check_dim
 from plait.parts import build, find
 from plait.progress import Progress
 from plait.recipe import CorpusPlan, Recipe
@@ -69,8 +68,6 @@ def refuse(experiment: Experiment) -> None:
         except PlaitError as error:
             problems.extend(error.problems)
 
-    attempt(lambda: check_dim(recipe.model.get("dim", 128)))
-    raise_all(ConfigError, problems)
     attempt(lambda: Start.of(recipe))
     attempt(lambda: build(Fusion, recipe.fusion, experiment.modalities, recipe.model.get("dim", 128), where="fusion"))
     if recipe.train.wide and (recipe.train.solver == "ridge" or not find(Task, experiment.task, "task")[0].linear):

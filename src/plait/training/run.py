@@ -9,8 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from plait.atomic import read_text
 from plait.errors import DataError
 from plait.model import Model
 from plait.recipe import Recipe, parse_recipe
@@ -85,6 +86,13 @@ class RunInfo(_Strict):
     folds: list[_Fold]
     start: dict[str, Any] | None = Field(None, alias="from")
 
+    @model_validator(mode="after")
+    def _fits(self) -> RunInfo:
+        strange = sorted({m.fold for m in self.members} - {f.name for f in self.folds})
+        if strange:
+            raise ValueError(f"members of folds that there are not: {', '.join(map(repr, strange))}")
+        return self
+
     @property
     def held_out(self) -> list[str]:
         """Names of the folders in which models of the folds without a validation part are trained."""
@@ -123,7 +131,7 @@ class Run:
             raise DataError(f"{self.folder}: is not a plait run. Make one with: plait fit RECIPE")
         self.info = _read(self.folder / "run.json", RunInfo, "Make a run with: plait fit RECIPE")
         try:
-            text = (self.folder / "recipe.yaml").read_text(encoding="utf-8")
+            text = read_text(self.folder / "recipe.yaml")
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{self.folder}: is not a whole run ({error}). Fit again into another folder.") from error
         self.recipe = parse_recipe(text, source=str(self.folder / "recipe.yaml"))
@@ -137,7 +145,7 @@ class Run:
     def is_run(folder: Path) -> bool:
         """Whether a folder bears the mark of a run."""
         try:
-            found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            found = json.loads(read_text(folder / "run.json"))
         except (OSError, ValueError, RecursionError):
             return False
         return isinstance(found, dict) and found.get("format") == FORMAT
@@ -181,10 +189,10 @@ class Run:
 
 def _read(path: Path, kind: type[T], do: str) -> T:
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(read_text(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). {do}") from error
-    except (ValidationError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         problems = error.errors() if isinstance(error, ValidationError) else []
         told = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in problems[:5]]
         raise DataError(f"{path}: is damaged or of another version ({'; '.join(told) or error}). {do}") from error

@@ -11,6 +11,7 @@ from plait.errors import ConfigError, DataError, raise_all
 from plait.model import EncoderSpec, Model
 from plait.parts import suggest
 from plait.recipe import Recipe, StreamPlan
+from plait.safe_yaml import brief
 from plait.streams.items import Fold
 from plait.training.run import Member, Run
 
@@ -48,11 +49,15 @@ class Start:
         """What the recipe starts from; None where it says nothing.
 
         Raises:
-            ConfigError: ``freeze`` is no truth value, or there is nothing to freeze.
+            ConfigError: ``from`` is no path, ``freeze`` no truth value, or there is nothing to freeze.
         """
         place, freeze = recipe.model.get("from"), recipe.model.get("freeze", False)
+        if not isinstance(place, str | None) or place == "":
+            raise ConfigError(f"model.from: got {brief(place)}; expected the folder of a run, or null.")
         if not isinstance(freeze, bool) or (freeze and place is None):
-            raise ConfigError(f"model.freeze: got {freeze!r}; expected true or false, and true beside from: RUN only.")
+            raise ConfigError(
+                f"model.freeze: got {brief(freeze)}; expected true or false, and true beside from: RUN only."
+            )
         return None if place is None else cls(place, allow_code=recipe.model.get("allow_code") is True)
 
     def source(self, member: Member) -> Member:

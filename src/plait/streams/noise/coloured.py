@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.errors import ConfigError, DataError
+from plait.options import Few
 from plait.streams.clock import Grid
 from plait.streams.noise import BLOCK, generator
 from plait.streams.noise.pictures import NoisyPictures
@@ -128,7 +129,7 @@ class Hum(Added):
 
     kinds = ("waveform", "series")
 
-    def __init__(self, *, frequency: float = 50.0, harmonics: int = 5) -> None:
+    def __init__(self, *, frequency: float = 50.0, harmonics: Few = 5) -> None:
         if not (frequency > 0 and harmonics >= 1):
             raise ConfigError(f"hum: frequency {frequency}, harmonics {harmonics}; expected above 0, and 1 or more.")
         self.frequency, self.harmonics = frequency, harmonics

@@ -1,0 +1,64 @@
+"""How large a model may become: told before the memory is taken, not by a machine that stands still."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from plait.errors import ConfigError
+
+__all__ = ["Budget"]
+
+TENSORS = 100_000
+"""Tensors that a part may make: a hundred times those of a language model."""
+
+
+def _numbers() -> int:
+    """Numbers of single precision that the machine's memory takes; of 8 GB where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    except (AttributeError, ValueError, OSError):
+        return 2_000_000_000
+
+
+class Budget(TorchDispatchMode):
+    """Within this block a part of a model makes no more than the machine's memory takes.
+
+    Args:
+        where: the part, for messages.
+
+    Raises:
+        ConfigError: before the tensor that would be too much is made.
+
+    >>> import torch
+    >>> with Budget("encoders.voice"):
+    ...     torch.empty(10_000_000, 10_000_000)
+    Traceback (most recent call last):
+    plait.errors.ConfigError: encoders.voice: would hold 100,000,000,000,000 numbers, more than ...
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.where, self.most = where, _numbers()
+        self.numbers = self.tensors = 0
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        first = next(iter(func._schema.arguments), None)  # type: ignore[attr-defined]
+        if first is not None and first.name == "size" and args:
+            self._count(math.prod(max(int(n), 0) for n in args[0]))
+        return func(*args, **(kwargs or {}))
+
+    def _count(self, size: int) -> None:
+        self.numbers += size
+        self.tensors += 1
+        if self.numbers > self.most:
+            what = f"would hold {self.numbers:,} numbers, more than this machine's memory takes"
+            raise ConfigError(f"{self.where}: {what}. Give smaller options.")
+        if self.tensors > TENSORS:
+            raise ConfigError(f"{self.where}: would make more than {TENSORS:,} tensors. Give smaller options.")
