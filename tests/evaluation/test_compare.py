@@ -37,6 +37,7 @@ from plait.streams.stream import Stream
 from plait.tokens import Tokens
 from plait.training.data import ItemData
 from plait.training.fit import train_member
+from plait.training.lock import locked
 from plait.training.module import TrainingModule
 from plait.training.run import Member, Run
 
@@ -153,6 +154,18 @@ def test_more_candidates_train_the_new_ones_only_and_one_that_fails_costs_itself
     assert "concat is not in the table" in " ".join(result["advice"]["cautions"])
     same = {row["name"]: row["value"] for row in whole[2]["variants"]}
     assert all(same.get(row["name"], row["value"]) == row["value"] for row in result["variants"])
+
+
+def test_other_seeds_are_compared_with_each_other_and_not_with_those_before(
+    whole: tuple[Path, Path, dict[str, Any]], small: Recipe, tmp_path: Path
+) -> None:
+    folder, plan = copied(whole, tmp_path / "out", "shared"), small.model_copy(deep=True)
+    plan.train.seeds = [1]
+    result = compare(plan, folder, cache=whole[1], candidates=Candidates(tune=2, only=["late", "shared"]))
+    seeds = {v: [m.seed for m in Run(folder / "variants" / v).members] for v in ("late", "shared")}
+    assert (seeds, result["seeds"]) == ({"late": [0, 0, 1, 1], "shared": [1, 1]}, [1])
+    with locked(folder / "variants/late"), pytest.raises(ConfigError, match="variants/late: another process"):
+        compare(plan, folder, cache=whole[1], candidates=Candidates(tune=2, only=["late", "shared"]))
 
 
 def test_if_nothing_can_be_trained_all_reasons_are_told(

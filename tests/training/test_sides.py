@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from plait.errors import ConfigError, DataError
 from plait.evaluation.evaluate import evaluate
 from plait.recipe import Recipe, load_recipe
+from plait.streams.corpus import Corpus, CorpusWriter
+from plait.streams.items import find_items
+from plait.streams.recording import Annotation
+from plait.streams.stream import Stream
 from plait.training.fit import fit
 from plait.training.run import Run
 from plait.training.sides import Sides
@@ -114,18 +121,13 @@ def test_until_something_is_trained_the_corpus_may_change(
 
 def test_sides_survive_the_file(corpus: Path, tmp_path: Path) -> None:
     run = fit(recipe(corpus, tmp_path), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
-    sides = Sides.read(run.folder)
-    assert sides is not None
+    sides = Sides.read(run.folder, run.info.examples)
     (fold,) = sides.folds()
     assert (len(fold.train), len(fold.test)) == (36, 12)
     assert {i.split for i in fold.test} == {"test"}
-    sides.write(tmp_path)
-    again = Sides.read(tmp_path)
-    assert again is not None
-    assert again.digest == sides.digest
-    (tmp_path / "examples.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match="not what a fit wrote"):
-        Sides.read(tmp_path)
+    content = sides.to_bytes()
+    (tmp_path / "examples.parquet").write_bytes(content)
+    assert Sides.read(tmp_path, sha256(content).hexdigest()).to_bytes() == content
 
 
 def test_seeds_can_be_added_and_what_is_trained_stays(corpus: Path, tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_the_members_that_are_finished_are_scored(corpus: Path, tmp_path: Path) 
     assert found["unfinished"] == ["seed1"]
     for seed in (0, 2):
         (run.folder / f"seed{seed}/done.json").unlink()
-    with pytest.raises(DataError, match="no seed is trained to its end"):
+    with pytest.raises(DataError, match="no member is trained to its end"):
         evaluate(Run(run.folder), cache=cache)
 
 
@@ -160,3 +162,62 @@ def test_a_group_may_stand_on_both_sides_if_the_recipe_says_so(corpus: Path, tmp
     found = evaluate(run, cache=tmp_path / "cache")
     assert found["groups"] == 12
     assert [fold["seen"] for fold in found["parts"]["folds"]] == [12]
+
+
+def test_members_of_some_folds_are_scored_too(corpus: Path, tmp_path: Path) -> None:
+    plan = recipe(corpus, tmp_path, split="{folds: 3, by: group}")
+    run = fit(plan, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+    (run.folder / "seed0-fold2/done.json").unlink()
+    found = evaluate(Run(run.folder), cache=tmp_path / "cache")
+    assert found["unfinished"] == ["seed0-fold2"]
+    assert found["items"] == sum(len(f.test) for f in run.info.folds if f.name != "fold2")
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_recordings_added_with_other_streams_change_no_modality(corpus: Path, tmp_path: Path, labelled: bool) -> None:
+    plan, cache = recipe(corpus, tmp_path), tmp_path / "cache"
+    run = fit(plan, tmp_path / "run", cache=cache, quiet=True)
+    first, *_ = (json.loads(line) for line in corpus.read_text().splitlines())
+    left = first["streams"]["left"]
+    new = first | {"streams": {"third": left, "left": left}} | ({} if labelled else {"labels": {}})
+    with open(corpus, "a", encoding="utf-8") as out:
+        out.writelines(json.dumps(new | {"id": f"new{i}", "group": f"new{i}"}) + "\n" for i in range(600))
+    found = evaluate(Run(run.folder), cache=cache)
+    assert (found["modalities"], found["data"]["recordings"]) == (["left", "right"], 48)
+    if labelled:
+        with pytest.raises(ConfigError, match="600 examples are new: new0, new1"):
+            fit(plan, tmp_path / "run", cache=cache, quiet=True)
+    else:  # nothing that a target is known of: the same examples
+        more = fit(recipe(corpus, tmp_path, "train.seeds=[1]"), tmp_path / "run", cache=cache, quiet=True)
+        assert more.info.modalities == run.info.modalities
+        assert [more.model(m).modalities for m in more.members] == [["left", "right"]] * 2
+
+
+def test_two_annotations_of_one_interval_are_two_examples(tmp_path: Path) -> None:
+    def sides(*labels: str) -> Sides:
+        with CorpusWriter(tmp_path / "".join(labels)) as out:
+            notes = [Annotation(1, 2, label, "t") for label in labels]
+            out.add("r0", {"imu": Stream.of(np.zeros((50, 1)), rate=10)}, annotations=notes)
+        found = Corpus(tmp_path / "".join(labels) / "manifest.jsonl")
+        return Sides.of(found, find_items(found, {"unit": "segment", "tier": "t"}).items, [])
+
+    two = sides("x", "y")
+    assert not two.changes(sides("x", "y"))
+    assert "another target" in two.changes(sides("z", "y"))[0]
+    assert "1 examples are gone" in two.changes(sides("x"))[0]
+    assert two.added(sides("x", "y", "z")) == 1
+
+
+def test_a_picture_replaced_in_a_folder_is_told(tmp_path: Path) -> None:
+    film = tmp_path / "see.frames"
+    film.mkdir()
+    for i in range(3):
+        cv2.imwrite(str(film / f"{i}.png"), np.full((16, 16, 3), i, np.uint8))
+    manifest = tmp_path / "manifest.jsonl"
+    entry = {"id": "r0", "labels": {"y": "a"}, "streams": {"see": {"path": "see.frames", "options": {"rate": 5}}}}
+    manifest.write_text(json.dumps(entry) + "\n")
+    corpus = Corpus(manifest)
+    items = find_items(corpus, {"target": "y"}).items
+    before = Sides.of(corpus, items, [])
+    cv2.imwrite(str(film / "1.png"), np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8))
+    assert "streams, files or clocks: r0" in before.changes(Sides.of(corpus, items, []))[0]

@@ -17,6 +17,7 @@ from plait.recipe import Recipe, load_recipe, parse_recipe
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.fit import build_model, fit
 from plait.training.run import Member, Run
+from plait.training.sides import Sides
 from plait.training.start import Start
 
 PRETRAIN = ["task={name: pretrain, width: 4}", "train.epochs=3"]
@@ -71,9 +72,9 @@ def test_groups_of_the_corpus_reach_the_loss(tiny_recipe: Path, tmp_path: Path) 
     for name, more in (("plain", ""), ("groups", ", within: true, neighbours: 0.0")):
         recipe = load_recipe(tiny_recipe, [f"task={{name: pretrain, width: 4{more}}}", "train.epochs=2"])
         run = fit(recipe, tmp_path / name, cache=tmp_path / "cache", quiet=True)
-        done = run.done(run.members[0])
-        logs.append(done.log["train_loss"])
-        assert len(set(done.targets)) == len({g // 4 for g in (int(r[1:]) for r in run.info.folds[0].train)})
+        logs.append(run.done(run.members[0]).log["train_loss"])
+        groups = {item.group for item in Sides.read(run.folder, run.info.examples).folds()[0].train}
+        assert groups == {f"g{int(r[1:]) // 4}" for r in run.info.folds[0].train}
     assert logs[0] != logs[1]
 
 
@@ -146,11 +147,14 @@ def test_a_tuned_run_says_what_it_came_from_and_refuses_another(
 ) -> None:
     recipe, cache = tuned(tiny_recipe, pretrained), tmp_path / "cache"
     run = fit(recipe, tmp_path / "run", cache=cache, quiet=True)
-    (record,) = run.info.start["members"].values()
-    assert record["member"] == pretrained.members[0].name
-    assert len(record["sha256"]) == 64
+    (record,) = run.info.start.members.values()
+    assert record.member == pretrained.members[0].name
+    assert len(record.sha256) == 64
     assert run.done(run.members[0]).copied == ["left", "right", ""]
     assert fit(recipe, tmp_path / "run", cache=cache, quiet=True).info.start == run.info.start
+    recipe.train.seeds = [0, 1]
+    more = fit(recipe, tmp_path / "run", cache=cache, quiet=True)
+    assert [m.seed for m in more.finished] == [0, 1], "a seed that is added begins from the same run"
     fit(
         load_recipe(tiny_recipe, [*PRETRAIN, "train.seeds=[5]"]),
         pretrained.folder,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from plait.cli.shared import load, progress_bar, run_arguments, say
+from plait.errors import ConfigError
 
 HELP = "train a recipe"
 ORDER = 60
@@ -28,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
     recipe, out = load(args)
     if args.quick and not args.out:
         out = out.with_name(f"{out.name}-quick")
+    if args.overwrite and Path(args.recipe).resolve().is_relative_to(out.resolve()):
+        raise ConfigError(f"{out}: the recipe {args.recipe} lies inside; nothing is overwritten. Choose another --out.")
     with progress_bar(args, "prepare") as progress:
         run = fit(
             recipe,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,11 @@ from plait.progress import Progress
 from plait.recipe import Recipe, dump_recipe
 from plait.streams.clock import Grid
 from plait.streams.items import split_items
-from plait.training.claim import claim, locked
+from plait.training.claim import claim
 from plait.training.data import ItemData
 from plait.training.experiment import Experiment, Features, open_corpus
-from plait.training.run import Done, Run
+from plait.training.lock import locked
+from plait.training.run import Done, Member, Run
 
 __all__ = ["Candidates", "compare"]
 
@@ -92,21 +94,21 @@ def compare(
         DataError: the corpus is not usable as the recipe says, or nothing could be trained to its end.
     """
     folder = Path(out)
-    with locked(folder):
-        variants, base, folders = _claimed(recipe, folder, candidates, overwrite)
+    with locked(folder), ExitStack() as runs:
+        variants, base, folders = _claimed(recipe, folder, candidates, overwrite, runs)
         return _compared(recipe, variants, base, folders, Store(cache), jobs, cluster, progress)
 
 
 def _claimed(
-    recipe: Recipe, folder: Path, candidates: Candidates, overwrite: bool
+    recipe: Recipe, folder: Path, candidates: Candidates, overwrite: bool, runs: ExitStack
 ) -> tuple[list[Variant], Experiment, dict[str, Path]]:
-    """What is to be trained, each variant a run in a folder of its own."""
+    """What is to be trained, each variant a run in a folder of its own, locked until ``runs`` is closed."""
     base = _opened(recipe, folder, candidates.tune)
     wanted = variants_of(
         base.recipe, base.modalities, fusions=candidates.fusions, without=candidates.without, only=candidates.only
     )
     folders = {v.name: folder / "variants" / v.name for v in wanted}
-    _claim_all(wanted, folders, base, overwrite)
+    _claim_all(wanted, folders, base, overwrite, runs)
     return wanted, base, folders
 
 
@@ -156,11 +158,14 @@ def _of_variant(base: Experiment, variant: Variant) -> Experiment:
     return replace(base, recipe=variant.recipe, streams=streams, features=features)
 
 
-def _claim_all(variants: Sequence[Variant], folders: Mapping[str, Path], base: Experiment, overwrite: bool) -> None:
+def _claim_all(
+    variants: Sequence[Variant], folders: Mapping[str, Path], base: Experiment, overwrite: bool, runs: ExitStack
+) -> None:
     """Make every variant a run; tell of all whose folders hold another recipe's."""
     problems: list[str] = []
     for variant in variants:
         try:
+            runs.enter_context(locked(folders[variant.name]))
             claim(folders[variant.name], variant.recipe, _of_variant(base, variant), overwrite=overwrite)
         except ConfigError as error:
             problems += error.problems
@@ -175,12 +180,12 @@ class _Examination:
         self.seconds: dict[str, list[float]] = {v.name: [] for v in runs}
 
     def result(self, progress: Progress | None) -> dict[str, Any]:
-        members = next(iter(self.runs.values())).members
+        members = self.members
         outputs = []
         for i, member in enumerate(members):
             if progress:
                 progress(i, len(members), f"score {member.name}")
-            outputs.append(self._of_member(i))
+            outputs.append(self._of_member(member))
         task = next(iter(self.runs.values())).model(members[0]).task
         found = scored(task, list(self.runs), outputs)
         for row, (variant, run) in zip(found["variants"], self.runs.items()):
@@ -192,15 +197,21 @@ class _Examination:
         found["folds"] = sorted({m.fold for m in members})
         return found
 
-    def _examined(self, variant: Variant, run: Run, i: int) -> Examined:
-        experiment = _of_variant(self.base, variant)
-        return Examined(run, run.members[i], experiment, self.store, self.features, elsewhere=False)
+    @property
+    def members(self) -> list[Member]:
+        """The seeds and folds that were asked for; a variant may have been trained with more seeds before."""
+        base = self.base
+        return [Member(seed, fold.name) for seed in base.recipe.train.seeds for fold in base.folds]
 
-    def _of_member(self, i: int) -> MemberOutput:
+    def _examined(self, variant: Variant, run: Run, member: Member) -> Examined:
+        experiment = _of_variant(self.base, variant)
+        return Examined(run, member, experiment, self.store, self.features, elsewhere=False)
+
+    def _of_member(self, member: Member) -> MemberOutput:
         """The answers of one seed and fold of all variants."""
         answers, output = {}, None
         for variant, run in self.runs.items():
-            one = self._examined(variant, run, i)
+            one = self._examined(variant, run, member)
             output = one.output(subsets_for(variant))
             self.seconds[variant.name].append(item_seconds(one.model, one.data))
             for subset, scores in output.outputs.items():
@@ -209,8 +220,8 @@ class _Examination:
         return merged(output, answers)
 
     def _costs(self, variant: Variant, run: Run) -> dict[str, Any]:
-        done = [run.done(member) for member in run.members]
-        one, steps = self._examined(variant, run, 0), variant.kind != QUICK
+        done = [run.done(member) for member in self.members]
+        one, steps = self._examined(variant, run, self.members[0]), variant.kind != QUICK
         return {
             "parameters": done[0].parameters,
             "train_seconds": float(np.mean([_trained(d) for d in done])),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from plait.recipe import Recipe, dump_recipe
 from plait.streams.corpus import Corpus
 from plait.streams.items import Item
 from plait.streams.noise import noise_named, noise_of
-from plait.tasks import Task
 from plait.training.data import FeatureSource, ItemData, Swapped, loader
 from plait.training.experiment import Experiment, Features
 from plait.training.noisy import NoisyFeatures
@@ -81,7 +81,8 @@ def evaluate(
     Returns:
         The evaluation as JSON, all that the report shows: subsets, intervals, baseline, classes and groups, parts,
         confusion, calibration, robustness, training, versions and date; under ``unfinished`` the members that are not
-        trained yet, under ``data.new`` how many examples came after the run was begun.
+        scored, for want of training; under ``data.new`` how many examples are not, for they came after the run was
+        begun.
 
     Raises:
         DataError: no member is finished, the run's examples have changed since it was begun (the message says which
@@ -92,24 +93,24 @@ def evaluate(
 
 
 def _evaluated(run: Run, cache: str | Path, corpus: str | Path | None, progress: Progress | None) -> dict[str, Any]:
-    members = _whole_seeds(run)
+    members = _scored(run)
     experiment, new = _experiment(run, corpus)
     store = Store(cache)
     wanted = {i.recording for i in _all_items(experiment, corpus, members)}
     features = experiment.prepare(store, wanted, progress=progress)
-    outputs, noise, missing = [], [], []
+    outputs, noise, missing, trained_on = [], [], [], []
     for i, member in enumerate(members):
         if progress:
             progress(i, len(members), member.name)
         one = Examined(run, member, experiment, store, features, elsewhere=corpus is not None)
         outputs.append(one.output())
+        trained_on.append(len(one.train))
         noise += one.noise()
         missing += one.missing()
     if progress:
         progress(len(members), len(members), "")
     first = run.model(members[0])
     result = summarise(first.task, outputs, about={"run": run.folder.name, **about_of(experiment)})
-    trained_on = [len(run.done(m).targets) for m in members]
     result |= {"parts": parts_of(experiment, trained_on, elsewhere=corpus is not None), **made_with()}
     result["robustness"] = {"noise": _mean(noise), "missing": _mean(missing)}
     result["training"] = {"seeds": [_curve(run, m, first.task.main_metric) for m in members]}
@@ -119,14 +120,19 @@ def _evaluated(run: Run, cache: str | Path, corpus: str | Path | None, progress:
     return result
 
 
-def _whole_seeds(run: Run) -> list[Member]:
-    """The finished members of the seeds whose folds are all finished: only these answer for every example."""
-    todo = [m for m in run.members if m not in run.finished]
-    found = [m for m in run.members if m.seed not in {t.seed for t in todo}]
-    if not found:
-        names = ", ".join(m.name for m in todo)
-        raise DataError(f"{run.folder}: no seed is trained to its end ({names} not yet). Go on with: plait fit")
-    return found
+def _scored(run: Run) -> list[Member]:
+    """The finished members that can be pooled: of the seeds that have as many folds as any, and the same.
+
+    Where a seed has all its folds, so have they all, and every example is answered for.
+    """
+    folds: dict[int, list[str]] = {}
+    for m in run.finished:
+        folds.setdefault(m.seed, []).append(m.fold)
+    if not folds:
+        names = ", ".join(m.name for m in run.members)
+        raise DataError(f"{run.folder}: no member is trained to its end ({names} not yet). Go on with: plait fit")
+    most = max(folds.values(), key=len)
+    return [m for m in run.finished if folds[m.seed] == most]
 
 
 def _curve(run: Run, member: Member, metric: str) -> dict[str, Any]:
@@ -150,11 +156,9 @@ def _experiment(run: Run, corpus: str | Path | None) -> tuple[Experiment, int]:
 
 
 def _own_experiment(run: Run) -> tuple[Experiment, int]:
-    kept = Sides.read(run.folder)
-    if kept is None:
-        raise DataError(f"{run.folder}: the examples that it was trained on are not kept with it. Fit it anew.")
+    kept = Sides.read(run.folder, run.info.examples)
     corpus = Corpus(run.info.corpus, allow_outside=run.info.allow_outside)
-    experiment = Experiment.of(run.recipe, corpus, split=False)
+    experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
     now = Sides.of(corpus, experiment.items.items, [])
     if changes := kept.changes(now):
         raise DataError(
@@ -162,6 +166,7 @@ def _own_experiment(run: Run) -> tuple[Experiment, int]:
             "trained on can no longer be told from what it is to be scored on. Undo the change, or fit anew."
         )
     experiment.folds = kept.folds()
+    experiment.items = replace(experiment.items, items=kept.items)
     return experiment, kept.added(now)
 
 
@@ -194,19 +199,6 @@ def _data_section(experiment: Experiment) -> dict[str, Any]:
     return {"recordings": len(entries), "dropped": experiment.items.dropped, "missing_streams": lacking}
 
 
-def _classes_known(run: Run, member: Member, task: Task) -> NDArray[Any]:
-    """The training targets of a member, as its task encodes them.
-
-    Raises:
-        DataError: ``done.json`` names a class that the model does not have.
-    """
-    found = np.asarray(run.done(member).targets)
-    if not task.values and len(found) and not 0 <= found.min() <= found.max() < task.width:
-        path = run.folder / member.name / "done.json"
-        raise DataError(f"{path}: has targets beyond the {task.width} classes of its model. Train it anew: plait fit")
-    return found
-
-
 class Examined:
     """One member of a run and its test items."""
 
@@ -222,12 +214,13 @@ class Examined:
     ) -> None:
         self.experiment, self.store, self.features = experiment, store, features
         self.member, self.model = member, run.model(member)
-        fold = None if elsewhere else next(f for f in experiment.folds if f.name == member.fold)
-        self.items = experiment.items.items if fold is None else fold.test
+        folds = Sides.read(run.folder, run.info.examples).folds() if elsewhere else experiment.folds
+        fold = next(f for f in folds if f.name == member.fold)
+        self.items = experiment.items.items if elsewhere else fold.test
         self.target = self.model.task.encode([i.target for i in self.items])
         self.modalities = experiment.modalities
         self.elsewhere, self.number = elsewhere, run.members.index(member)
-        self.train = _classes_known(run, member, self.model.task)
+        self.train = self.model.task.encode([i.target for i in fold.train]).numpy()
         self.data = self._data(features)
 
     def _data(self, source: FeatureSource) -> ItemData:

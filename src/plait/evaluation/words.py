@@ -226,6 +226,8 @@ def cautions(evaluation: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing the headline."""
     todo = evaluation.get("unfinished") or []
     left_out = [f"Not trained to the end, and left out: {listed(todo)}."] if todo else []
+    if new := (evaluation.get("data") or {}).get("new"):
+        left_out.append(f"{counted(new, 'example')} came after the run was begun, and are left out.")
     return [*_useless(evaluation), *_few(evaluation), *_harm(evaluation), *_seen(evaluation), *left_out]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def write_tree(path: Path, tree: Any) -> None:
     text = json.dumps(_pack(tree, tensors))
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
-        save_tensors(tensors, part, {"tree": text})
+        save_tensors(tensors, part, {"tree": text, "sha256": _digest(text)})
 
 
 def read_tree(path: Path) -> Any:
@@ -39,10 +40,16 @@ def read_tree(path: Path) -> Any:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tree = json.loads((file.metadata() or {})["tree"])
-            return _unpack(tree, file)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+            facts = file.metadata() or {}
+            if _digest(facts["tree"]) != facts["sha256"]:
+                raise ValueError("its contents do not fit its checksum")
+            return _unpack(json.loads(facts["tree"]), file)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: is not a whole plait checkpoint ({error}). Delete it to start anew.") from error
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _pack(node: Any, tensors: dict[str, Tensor]) -> Any:

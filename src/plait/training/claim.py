@@ -1,38 +1,44 @@
-"""A folder becomes a run's, and stays it: marked, locked while it is written, never emptied of what is not ours."""
+"""A folder becomes a run's, and stays it: marked, and never emptied of what is not ours."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import platform
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import plait
-from plait.atomic import write_text
+from plait.atomic import replacing, write_text
 from plait.errors import ConfigError
-from plait.recipe import CorpusPlan, Recipe, dump_recipe
+from plait.recipe import CorpusPlan, Recipe, dump_recipe, parse_recipe
+from plait.streams.corpus import Corpus
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.full import full_recipe
+from plait.training.imported import discard_import, move_import, note_of
 from plait.training.rehearsal import refuse
-from plait.training.run import FORMAT, Member, Run, digest_of
+from plait.training.run import FORMAT, Beginning, Member, Run, digest_of
 from plait.training.sides import FILE as EXAMPLES
 from plait.training.sides import Sides
 from plait.training.start import Start, check_unchanged
 
-__all__ = ["claim", "locked"]
+__all__ = ["claim"]
 
-LOCK, MANIFEST, NEW = ".lock", "manifest.jsonl", "manifest.new.jsonl"
+MANIFEST, NEW = "manifest.jsonl", "manifest.new.jsonl"
 
-OURS = ("recipe.yaml", "run.json", EXAMPLES, LOCK, "evaluation.json", "report.html")
+PAGES = ("evaluation.json", "report.html")
+
+OURS = ("recipe.yaml", "run.json", EXAMPLES, *PAGES)
 """Files that plait writes into a run's folder itself."""
 
-OURS_OF_A_MEMBER = ("model.safetensors", "model.json", "done.json", "factors.json", "log.csv")
+OURS_OF_A_MEMBER = (
+    *("model.safetensors", "model.json", "done.json", "factors.json", "log.csv"),
+    *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
+)
 
 
 def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *, overwrite: bool = False) -> Experiment:
@@ -51,61 +57,80 @@ def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *,
     """
     full_recipe(recipe)  # refuses parts and options that there are not
     held = _held(folder, recipe, overwrite)
+    anew = held is None and Run.is_run(folder) and not _cut_off(folder)
     if held is not None:
         recipe = recipe.model_copy(deep=True)
         recipe.train.seeds = list(dict.fromkeys([*held.recipe.train.seeds, *recipe.train.seeds]))
         if experiment is not None:
             experiment.recipe = recipe
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = overwrite and Run.is_run(folder)
-    experiment = experiment or Experiment.of(recipe, open_corpus(recipe, folder, NEW if fresh else MANIFEST))
-    refuse(experiment)
-    if fresh:  # only now: the corpus is there, and the recipe fits it
-        _sweep(folder)
-        if (folder / NEW).exists():
-            os.replace(folder / NEW, folder / MANIFEST)
-            experiment.corpus = open_corpus(recipe, folder)
-    sides = _sides(folder, experiment, begun=held is not None and held.begun)
+    if held is not None and held.begun:
+        experiment, examples = _resumed(held, recipe, experiment), (folder / EXAMPLES).read_bytes()
+    else:
+        meet = _replaced if anew else _met
+        experiment = meet(folder, recipe, experiment)
+        examples = Sides.of(experiment.corpus, experiment.items.items, experiment.folds).to_bytes()
     members = [Member(seed, fold.name) for seed in recipe.train.seeds for fold in experiment.folds]
-    _write(folder, experiment, sides, members, held)
+    _write(folder, experiment, members, examples)
     return experiment
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Nobody else writes the run in this block; a process that dies gives the lock back.
+def _met(folder: Path, recipe: Recipe, experiment: Experiment | None, manifest: str = MANIFEST) -> Experiment:
+    """The recipe met with its corpus, and nothing wrong with it."""
+    experiment = experiment or Experiment.of(recipe, open_corpus(recipe, folder, manifest))
+    refuse(experiment)
+    return experiment
 
-    Raises:
-        ConfigError: another process is writing it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "a", encoding="utf-8") as lock:
-        try:
-            import fcntl
 
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # not on this system: two fits of one folder are the user's to avoid there
-            pass
-        except OSError as error:
-            raise ConfigError(
-                f"{folder}: another process is training this run. Wait for it, or choose another --out."
-            ) from error
-        try:
-            yield
-        finally:
-            if not Run.is_run(folder):  # refused, or nothing came of it: leave no trace
-                (folder / LOCK).unlink(missing_ok=True)
-                with suppress(OSError):
-                    folder.rmdir()
+def _replaced(folder: Path, recipe: Recipe, experiment: Experiment | None) -> Experiment:
+    """The experiment, in a folder cleared of its run; cleared only once the corpus is there and the recipe fits it."""
+    new = folder / NEW
+    discard_import(new)  # what an earlier attempt may have left
+    try:
+        experiment = _met(folder, recipe, experiment, NEW)
+        run = Run(folder)
+        _check_apart(run, experiment.corpus)
+        _sweep(run)
+        if new.exists():
+            move_import(new, folder / MANIFEST)
+            experiment.corpus = open_corpus(recipe, folder)
+    finally:
+        discard_import(new)
+    return experiment
+
+
+def _resumed(run: Run, recipe: Recipe, given: Experiment | None) -> Experiment:
+    """The experiment of a run that is begun: its sides, modalities and features are what they were then."""
+    info, folder = run.info, run.folder
+    kept = Sides.read(folder, info.examples)
+    corpus = open_corpus(recipe, folder) if given is None else given.corpus
+    experiment = given or Experiment.begun(recipe, corpus, info.modalities, info.features)
+    changes = kept.changes(Sides.of(corpus, experiment.items.items, []), new=True)
+    if (experiment.streams, experiment.features) != (info.modalities, info.features):
+        changes.append("its streams or their features are others than they were")
+    if changes:
+        where = f"{folder}: {corpus.path.name} has changed since this run was begun"
+        do = "Undo it to go on with the run, or train anew: another --out, or --overwrite."
+        raise ConfigError([f"{where}: {'; '.join(changes)}. {do}"])
+    experiment.folds = kept.folds()
+    experiment.notes = list(info.notes)
+    return experiment
+
+
+def _cut_off(folder: Path) -> bool:
+    """Whether a claim was ended after it had marked the folder and before the recipe was there: nothing is lost."""
+    trained = (*folder.glob("*/checkpoints"), *folder.glob("*/done.json"))
+    return Run.is_run(folder) and not (folder / "recipe.yaml").exists() and not trained
 
 
 def _held(folder: Path, recipe: Recipe, overwrite: bool) -> Run | None:
     """The run of the same recipe that the folder holds; None where it holds none, or one that is to be overwritten."""
     marked = Run.is_run(folder)
     if not marked:
-        strange = [n for n in ("recipe.yaml", "run.json", MANIFEST) if (folder / n).exists()]
-        unfinished = strange == [MANIFEST] and isinstance(recipe.corpus, CorpusPlan)
-        if strange and not unfinished:
+        strange = [n for n in OURS if (folder / n).exists()]
+        if (folder / MANIFEST).exists() and not isinstance(recipe.corpus, CorpusPlan):
+            strange.append(MANIFEST)
+        if strange:
             raise ConfigError(
                 f"{folder}: holds {', '.join(strange)}, but is not a run of this version of plait; nothing in it is "
                 "touched. Choose another --out."
@@ -113,6 +138,8 @@ def _held(folder: Path, recipe: Recipe, overwrite: bool) -> Run | None:
         return None
     if overwrite:
         _check_outside(folder, recipe)
+        return None
+    if _cut_off(folder):
         return None
     held = Run(folder)
     if differ := _differences(held.recipe, recipe):
@@ -149,48 +176,57 @@ def _check_outside(folder: Path, recipe: Recipe) -> None:
         raise ConfigError(f"{folder}: the corpus {data} lies inside; nothing is overwritten. Choose another --out.")
 
 
-def _sweep(folder: Path) -> None:
-    """Delete what plait wrote of a run, and nothing else; folders go when they are empty."""
-    run = Run(folder)
-    places = [folder / m.name for m in run.members] + [folder / name for name in run.info.held_out]
-    for place in places:
-        for name in OURS_OF_A_MEMBER:
-            (place / name).unlink(missing_ok=True)
-        for checkpoint in (place / "checkpoints").glob("*.ckpt"):
-            checkpoint.unlink()
-        shutil.rmtree(place / "tensorboard", ignore_errors=True)
-        for empty in (place / "checkpoints", place):
-            with suppress(OSError):
-                empty.rmdir()
-    for name in (*OURS, MANIFEST) if run.info.imported else OURS:
-        if name != LOCK:
-            (folder / name).unlink(missing_ok=True)
+def _check_apart(run: Run, corpus: Corpus) -> None:
+    """Refuse to delete what is, by its name, ours, but by the corpus a recording's."""
+    streams = {corpus.folder / s.path for entry in corpus.entries for s in entry.streams.values() if s.path}
+    real = {path.resolve() for path in _written(run)}
+    inside = sorted(str(path) for path in streams if path.resolve() in real)
+    if inside:
+        named = f"{', '.join(inside[:3])}{' ...' * (len(inside) > 3)}"
+        raise ConfigError(
+            f"{run.folder}: {len(inside)} files of the corpus lie where the run keeps its own: {named}; nothing is "
+            "overwritten. Move them, or choose another --out."
+        )
 
 
-def _sides(folder: Path, experiment: Experiment, *, begun: bool) -> Sides:
-    """The run's own sides, once anything is trained, which the experiment then has; until then those of now, kept."""
-    now = Sides.of(experiment.corpus, experiment.items.items, experiment.folds)
-    kept = Sides.read(folder) if begun else None
-    if kept is None:
-        now.write(folder)
-        return now
-    changes = kept.changes(now)
-    if new := kept.added(now):
-        changes.append(f"{new} examples are new")
-    if changes:
-        where = f"{folder}: {experiment.corpus.path.name} has changed since this run was begun"
-        do = "Undo it to go on with the run, or train anew: another --out, or --overwrite."
-        raise ConfigError([f"{where}: {'; '.join(changes)}. {do}"])
-    experiment.folds = kept.folds()
-    return kept
+def _written(run: Run) -> list[Path]:
+    """The files of a run that plait has written, and none that others put there."""
+    folder = run.folder
+    found = [folder / name for name in OURS]
+    found += [page for page in folder.glob("on-*/*") if page.name in PAGES]
+    if run.info.imported:
+        found += [folder / MANIFEST, note_of(folder / MANIFEST)]
+    for place in _places(run):
+        found += [place / name for name in OURS_OF_A_MEMBER]
+        found += [*(place / "tensorboard").glob("events.out.tfevents.*"), place / "tensorboard/hparams.yaml"]
+    return [path for path in found if path.is_file()]
 
 
-def _write(folder: Path, experiment: Experiment, sides: Sides, members: Sequence[Member], held: Run | None) -> None:
-    recipe, text = experiment.recipe, dump_recipe(experiment.recipe)
+def _places(run: Run) -> list[Path]:
+    return [run.folder / name for name in (*(m.name for m in run.members), *run.info.held_out)]
+
+
+def _sweep(run: Run) -> None:
+    """Delete what plait wrote of a run, recipe and mark last; folders go when they are empty."""
+    last = (run.folder / "recipe.yaml", run.folder / "run.json")
+    for path in _written(run):
+        if path not in last:
+            path.unlink()
+    places = [part for place in _places(run) for part in (place / "checkpoints", place / "tensorboard", place)]
+    for empty in (*places, *run.folder.glob("on-*")):
+        with suppress(OSError):
+            empty.rmdir()
+    for path in last:
+        path.unlink()
+
+
+def _write(folder: Path, experiment: Experiment, members: Sequence[Member], examples: bytes) -> None:
+    recipe = experiment.recipe
+    start = _start(folder, experiment, members)
     info = {
         "format": FORMAT,
         "recipe": digest_of(recipe),
-        "examples": sides.digest,
+        "examples": hashlib.sha256(examples).hexdigest(),
         "plait": plait.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -207,19 +243,24 @@ def _write(folder: Path, experiment: Experiment, sides: Sides, members: Sequence
             {"name": f.name, **{p: sorted({i.recording for i in side}) for p, side in f.sides.items()}}
             for f in experiment.folds
         ],
-        "from": _start(folder, experiment, members, held),
+        "from": start and start.model_dump(),
     }
-    # the marker last: a folder without it is nobody's
-    write_text(folder / "recipe.yaml", text, durable=True)
+    # the mark first: a claim that is cut off after it is known as ours, one that is cut off before it left nothing
     write_text(folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False), durable=True)
+    with replacing(folder / EXAMPLES, durable=True) as part:
+        part.write_bytes(examples)
+    if not _says(folder / "recipe.yaml", recipe):  # comments that somebody wrote into it stay
+        write_text(folder / "recipe.yaml", dump_recipe(recipe), durable=True)
 
 
-def _start(
-    folder: Path, experiment: Experiment, members: Sequence[Member], held: Run | None
-) -> Mapping[str, Any] | None:
+def _says(path: Path, recipe: Recipe) -> bool:
+    return path.exists() and parse_recipe(path.read_text(encoding="utf-8"), source=str(path)) == recipe
+
+
+def _start(folder: Path, experiment: Experiment, members: Sequence[Member]) -> Beginning | None:
     start = Start.of(experiment.recipe)
     if start is None:
         return None
     record = start.record(members)
-    check_unchanged(folder, held.info.start if held else None, record)
+    check_unchanged(folder, Run(folder).info.start if Run.is_run(folder) else None, record)
     return record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from plait.parts import find, options_of, split_spec, suggest
 from plait.recipe import CorpusPlan, RawNoise, Recipe, StreamPlan
 from plait.streams.clock import Clock, Grid
 from plait.streams.corpus import Corpus
-from plait.streams.importing import import_folder
 from plait.streams.items import Fold, ItemSet, find_items, split_items
 from plait.streams.noise import noise_of
 from plait.sync.resample import resample
 from plait.tasks import Task
+from plait.training.imported import import_once
 
 Found = tuple[NDArray[np.float32], Clock]
 """Features [n, dim] of a recording and their clock."""
@@ -35,12 +35,12 @@ def open_corpus(recipe: Recipe, folder: Path, name: str = "manifest.jsonl") -> C
     """The corpus of a recipe; raw folders are imported once, into the run's own manifest of that name.
 
     Raises:
+        ConfigError: there is a manifest of that name which was not made of this folder with these options.
         DataError: there is no such corpus, or nothing in the folder could be understood.
     """
     if isinstance(recipe.corpus, CorpusPlan):
         manifest = folder / name
-        if not manifest.exists():
-            import_folder(recipe.corpus.folder, out=manifest, options=recipe.corpus.options)
+        import_once(recipe.corpus, manifest)
         return Corpus(manifest, allow_outside=True)
     return Corpus(recipe.corpus, allow_outside=recipe.allow_outside)
 
@@ -108,6 +108,17 @@ class Experiment:
         self = cls(recipe, corpus, items, folds, task, unit)
         self._plan_streams()
         return self
+
+    @classmethod
+    def begun(
+        cls, recipe: Recipe, corpus: Corpus, streams: Mapping[str, str], features: Mapping[str, dict[str, Any]]
+    ) -> Experiment:
+        """The experiment of a run that is begun: modalities and features are settled, and the run keeps the sides.
+
+        Streams that the corpus got since make no modality, and nothing is divided anew.
+        """
+        task, unit = task_and_unit(recipe)
+        return cls(recipe, corpus, find_items(corpus, unit), [], task, unit, dict(streams), dict(features))
 
     @property
     def modalities(self) -> list[str]:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from plait.atomic import write_text
 from plait.errors import ConfigError, DataError, raise_all
@@ -27,11 +26,12 @@ from plait.recipe import Recipe, quick_recipe
 from plait.streams.items import Fold
 from plait.tasks import Task
 from plait.training.balance import fit_balance
-from plait.training.claim import claim, locked
+from plait.training.claim import claim
 from plait.training.closed_form import fit_closed_form
 from plait.training.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.held_out import can_hold_out, hold_out
+from plait.training.lock import locked
 from plait.training.noisy import noisy_sources
 from plait.training.run import Member, Run, digest_of, held_out_name
 from plait.training.sides import Sides
@@ -81,6 +81,8 @@ def fit(
         experiment = claim(folder, recipe, overwrite=overwrite)
         experiment.prepare(Store(cache), pack=True, jobs=jobs, progress=progress)
         run = Run(folder)
+        for member in run.finished:
+            run.done(member)  # raises where it is damaged, or of another recipe
         todo = [m for m in run.members if m not in run.finished]
         without = {m.fold: m for m in reversed(run.members) if _needs_held_out(experiment, _fold(experiment, m))}
         _each(train_held_out, list(without.values()) if todo else [], folder, cache, jobs, quiet)
@@ -147,11 +149,10 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
     trained = train_fold(experiment, fold, features, member, Store(cache), place, quiet)
     if _needs_held_out(experiment, fold):
         train_held_out(run_folder, member, cache, quiet)
-        trained.model.set_factors(_read_factors(_held_out_folder(run, member) / FACTORS))
+        trained.model.set_factors(run.factors(member.fold))
     trained.model.save(place)
     done = {
         "recipe": digest_of(run.recipe),
-        "targets": trained.targets.tolist(),
         "log": trained.log,
         "seconds": round(time.monotonic() - started, 1),
         "parameters": _count(trained.model),
@@ -174,15 +175,8 @@ def train_held_out(run_folder: str, member: Member, cache: str, quiet: bool) -> 
     values = find(Task, experiment.task, "task")[0].values
     fold = hold_out(_fold(experiment, member), values=values)
     model = train_fold(experiment, fold, features, member, Store(cache), place, quiet, ranking=values).model
-    write_text(place / FACTORS, json.dumps(model.factors()))
-
-
-def _read_factors(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}). Delete it and fit again.") from error
-    return found
+    found = {"recipe": digest_of(run.recipe), "factors": model.factors()}
+    write_text(place / FACTORS, json.dumps(found), durable=True)
 
 
 def _calibrates(experiment: Experiment) -> bool:
@@ -204,19 +198,17 @@ def _fold(experiment: Experiment, member: Member) -> Fold:
 
 def _opened(run: Run, store: Store) -> tuple[Experiment, Features]:
     torch.set_num_threads(run.recipe.train.threads)
-    experiment = Experiment.of(run.recipe, open_corpus(run.recipe, run.folder))
-    sides = Sides.read(run.folder)
-    if sides is not None:  # what the run was begun with, whatever has become of the corpus since
-        experiment.folds = sides.folds()
+    corpus = open_corpus(run.recipe, run.folder)
+    experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
+    experiment.folds = Sides.read(run.folder, run.info.examples).folds()
     return experiment, experiment.prepare(store, pack=True)
 
 
 class Trained(NamedTuple):
-    """A model after its last epoch, its log, the encoded training targets, and what it began with of another run."""
+    """A model after its last epoch, its log, and what it began with of another run."""
 
     model: Model
     log: dict[str, list[float]]
-    targets: Tensor
     copied: list[str] | None
 
 
@@ -255,7 +247,7 @@ def train_fold(
     if valid is not None and _calibrates(experiment):
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_balance(model, views, shares, ranking=ranking)
-    return Trained(model, log, data.targets, copied)
+    return Trained(model, log, copied)
 
 
 def _closed_form(experiment: Experiment, fold: Fold, features: Features, member: Member) -> Trained:
@@ -264,7 +256,7 @@ def _closed_form(experiment: Experiment, fold: Fold, features: Features, member:
         raise ConfigError("model.from: train.solver: ridge begins with nothing learnt. Leave one of both out.")
     torch.manual_seed(member.seed)
     model, data = build_model(experiment, fold, features)
-    return Trained(model, fit_closed_form(model, data, seed=member.seed), data.targets, None)
+    return Trained(model, fit_closed_form(model, data, seed=member.seed), None)
 
 
 def _widens(experiment: Experiment, model: Model, data: ItemData) -> bool:
@@ -332,6 +324,18 @@ def _default_encoder(experiment: Experiment, modality: str, dim: int, length: fl
     return default_encoder(length, picture=feature.picture(dim), context=context)
 
 
+def _nothing_to_learn(modality: str, data: ItemData) -> list[str]:
+    rows = data.features(modality)
+    if not rows:
+        return [f"streams.{modality}: no training item has it. Take it out of the recipe or change the split."]
+    if not any(np.isfinite(row).any() for row in rows):
+        return [
+            f"streams.{modality}: its features are NaN or infinite in every training item; there is nothing to learn "
+            "from. Look at the stream with: plait check --signals"
+        ]
+    return []
+
+
 def build_model(
     experiment: Experiment, fold: Fold, features: Features, start: Start | None = None
 ) -> tuple[Model, ItemData]:
@@ -343,16 +347,9 @@ def build_model(
     task = build(Task, experiment.task, [i.target for i in fold.train], where="task")
     data = _data(experiment, fold.train, features, task)
     dims, encoders = {}, {}
+    raise_all(DataError, [p for m in experiment.modalities for p in _nothing_to_learn(m, data)])
     for m in experiment.modalities:
-        rows = data.features(m)
-        if not rows:
-            raise DataError(f"streams.{m}: no training item has it. Take it out of the recipe or change the split.")
-        if not any(np.isfinite(row).any() for row in rows):
-            raise DataError(
-                f"streams.{m}: its features are NaN or infinite in every training item; there is nothing to learn "
-                "from. Look at the stream with: plait check --signals"
-            )
-        dims[m] = rows[0].shape[1]
+        dims[m] = data.features(m)[0].shape[1]
         plan = recipe.streams.get(m)
         held = start.encoder(m) if start else None
         chosen = (plan.encoder if plan else None) or held

@@ -16,11 +16,15 @@ from plait.errors import DataError
 from plait.model import Model
 from plait.recipe import Recipe, parse_recipe
 
-__all__ = ["FORMAT", "Done", "Member", "Run", "RunInfo", "digest_of"]
+__all__ = ["FORMAT", "Beginning", "Done", "Member", "Run", "RunInfo", "digest_of"]
 
 FORMAT = "plait run 1"
 
+MANY = 10**12
+"""More than any count that a run can hold."""
+
 T = TypeVar("T", bound=BaseModel)
+Trained = TypeVar("Trained", "Done", "Factors")
 Text = Annotated[str, Field(max_length=4096)]
 
 
@@ -65,6 +69,18 @@ class _Fold(_Strict):
     test: list[str]
 
 
+class _Source(_Strict):
+    member: Text
+    sha256: Text
+
+
+class Beginning(_Strict):
+    """The run that a run was begun from, and which member each of its own began as."""
+
+    run: Text
+    members: dict[str, _Source]
+
+
 class RunInfo(_Strict):
     """``run.json``: what is known of a run before anything is trained."""
 
@@ -77,20 +93,24 @@ class RunInfo(_Strict):
     corpus: Text
     imported: bool
     allow_outside: bool
-    members: list[_Member]
+    members: list[_Member] = Field(min_length=1)
     modalities: dict[str, str]
     features: dict[str, dict[str, Any]]
     notes: list[str]
-    items: int = Field(ge=0)
-    dropped: dict[str, int]
-    folds: list[_Fold]
-    start: dict[str, Any] | None = Field(None, alias="from")
+    items: int = Field(ge=0, lt=MANY)
+    dropped: dict[str, Annotated[int, Field(ge=0, lt=MANY)]]
+    folds: list[_Fold] = Field(min_length=1)
+    start: Beginning | None = Field(None, alias="from")
 
     @model_validator(mode="after")
-    def _fits(self) -> RunInfo:
-        strange = sorted({m.fold for m in self.members} - {f.name for f in self.folds})
-        if strange:
-            raise ValueError(f"members of folds that there are not: {', '.join(map(repr, strange))}")
+    def _belong_together(self) -> RunInfo:
+        names = [f.name for f in self.folds]
+        if strange := sorted({m.fold for m in self.members} - set(names)):
+            raise ValueError(f"members of folds that it does not have: {strange}; it has {names}")
+        if len({(m.seed, m.fold) for m in self.members}) < len(self.members):
+            raise ValueError("a member stands there twice")
+        if set(self.modalities) != set(self.features):
+            raise ValueError(f"features of {sorted(self.features)}, but modalities {sorted(self.modalities)}")
         return self
 
     @property
@@ -103,11 +123,17 @@ class Done(_Strict):
     """``done.json``: what is known of a member that is trained to its end."""
 
     recipe: Text
-    targets: list[int] | list[float]
     log: dict[str, list[Annotated[float, Field(allow_inf_nan=True)]]]
     seconds: float = Field(ge=0)
-    parameters: int = Field(ge=0)
+    parameters: int = Field(ge=0, lt=MANY)
     copied: list[str] | None = None
+
+
+class Factors(_Strict):
+    """``factors.json``: how far a held-out model's heads are to be trusted (see `plait.model.Model.factors`)."""
+
+    recipe: Text
+    factors: dict[str, float | list[float] | list[list[float]]]
 
 
 def held_out_name(fold: str) -> str:
@@ -168,20 +194,31 @@ class Run:
         """A trained member.
 
         Raises:
-            DataError: it is not trained yet.
+            DataError: it is not trained yet, or was trained by another recipe, or its files are damaged.
         """
         if member not in self.finished:
             raise DataError(f"{self.folder}: {member.name} is not trained to its end. Go on with: plait fit")
+        self.done(member)
         return Model.load(self.folder / member.name, allow_code=self.allow_code)
 
     def done(self, member: Member) -> Done:
-        """What is known of a trained member: its epoch ``log`` by column, ``seconds``, ``parameters``, ``targets``.
+        """What is known of a trained member: its epoch ``log`` by column, ``seconds``, ``parameters``.
 
         Raises:
             DataError: the file is damaged, or of another recipe.
         """
-        path = self.folder / member.name / "done.json"
-        found = _read(path, Done, "Delete it and go on with: plait fit")
+        return self._own(self.folder / member.name / "done.json", Done)
+
+    def factors(self, fold: str) -> dict[str, Any]:
+        """What a fold's held-out model found of its heads.
+
+        Raises:
+            DataError: the file is missing, damaged, or of another recipe.
+        """
+        return self._own(self.folder / held_out_name(fold) / "factors.json", Factors).factors
+
+    def _own(self, path: Path, kind: type[Trained]) -> Trained:
+        found = _read(path, kind, "Delete it and go on with: plait fit")
         if found.recipe != self._digest:
             raise DataError(f"{path}: was trained by another recipe. Delete its folder and go on with: plait fit")
         return found

@@ -8,7 +8,9 @@ has changed since.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -18,7 +20,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plait.atomic import replacing
 from plait.errors import DataError
 from plait.streams.corpus import Corpus, RecordingEntry
 from plait.streams.items import Fold, Item
@@ -30,8 +31,8 @@ FILE = "examples.parquet"
 SHOWN = 5
 """Examples that a message names."""
 
-Key = tuple[str, float, float]
-"""An example: recording, start, stop."""
+Key = tuple[str, float, float, int]
+"""An example: recording, start, stop, and its number among those of the same interval (two annotators, say)."""
 
 
 class Sides:
@@ -45,7 +46,7 @@ class Sides:
     def __init__(self, table: pa.Table) -> None:
         self.table = table
         self._rows: list[dict[str, Any]] = table.to_pylist()
-        self._by_key = {_key(row): row for row in self._rows}
+        self._by_key = dict(zip(_keys(self._rows), self._rows))
 
     @classmethod
     def of(cls, corpus: Corpus, items: Sequence[Item], folds: Sequence[Fold]) -> Sides:
@@ -67,30 +68,29 @@ class Sides:
         return cls(pa.table(columns))
 
     @classmethod
-    def read(cls, folder: Path) -> Sides | None:
-        """Those of a run; None where nothing was kept yet.
+    def read(cls, folder: Path, digest: str) -> Sides:
+        """Those of a run, whose ``run.json`` holds the SHA-256 of their file.
 
         Raises:
-            DataError: the file is damaged.
+            DataError: the file is missing, damaged, or of another run: what it was trained on is not known any more.
         """
         path = folder / FILE
-        if not path.exists():
-            return None
         try:
-            return cls(pq.read_table(path))
-        except (OSError, pa.ArrowException, KeyError) as error:
-            raise DataError(f"{path}: is not what a fit wrote ({error}). Start anew with --overwrite.") from error
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise ValueError("run.json holds another digest")
+            return cls(pq.read_table(io.BytesIO(content)))
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            raise DataError(
+                f"{path}: is not what this run was begun with ({error}), so what it was trained on cannot be told from "
+                "what it is to be scored on. Put the file back, or train anew: another --out, or --overwrite."
+            ) from error
 
-    def write(self, folder: Path) -> None:
-        """Keep them, atomically."""
-        with replacing(folder / FILE) as part:
-            pq.write_table(self.table, part)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over examples, targets, sides and what the recordings were."""
-        text = json.dumps([self.table.column_names, self._rows], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def to_bytes(self) -> bytes:
+        """What `FILE` holds: a Parquet table."""
+        found = io.BytesIO()
+        pq.write_table(self.table, found)
+        return found.getvalue()
 
     @cached_property
     def items(self) -> list[Item]:
@@ -112,8 +112,8 @@ class Sides:
         """How many examples are new."""
         return len(now._by_key.keys() - self._by_key.keys())
 
-    def changes(self, now: Sides) -> list[str]:
-        """What has changed of these examples, a sentence a kind of change; nothing of new ones."""
+    def changes(self, now: Sides, *, new: bool = False) -> list[str]:
+        """What has changed of these examples, a phrase a kind of change; of ``new`` ones too, if wanted."""
         both = [(row, now._by_key[key]) for key, row in self._by_key.items() if key in now._by_key]
         gone = [row for key, row in self._by_key.items() if key not in now._by_key]
         found = [f"{len(gone)} examples are gone, or begin or end elsewhere: {_named(gone)}"] if gone else []
@@ -126,6 +126,8 @@ class Sides:
             other = [(a, b) for a, b in both if a[column] != b[column]]
             tell = _was(column) if column != "streams" else None
             found += [f"{len(other)} examples {what}: {_named([a for a, _ in other], other, tell)}"] if other else []
+        if new and (rows := [row for key, row in now._by_key.items() if key not in self._by_key]):
+            found.append(f"{len(rows)} examples are new: {_named(rows)}")
         return found
 
 
@@ -147,8 +149,14 @@ def _named(
     return ", ".join(names) + (" ..." if len(rows) > SHOWN else "")
 
 
-def _key(row: Mapping[str, Any]) -> Key:
-    return row["recording"], row["start"], row["stop"]
+def _keys(rows: Sequence[Mapping[str, Any]]) -> list[Key]:
+    seen: Counter[tuple[str, float, float]] = Counter()
+    keys = []
+    for row in rows:
+        place = (row["recording"], row["start"], row["stop"])
+        keys.append((*place, seen[place]))
+        seen[place] += 1
+    return keys
 
 
 def _streams_digest(corpus: Corpus, entry: RecordingEntry) -> str:
@@ -161,8 +169,11 @@ def _streams_digest(corpus: Corpus, entry: RecordingEntry) -> str:
 
 
 def _size(corpus: Corpus, path: str | None) -> int | None:
+    """Bytes of a file, or of all files of a folder that is one stream."""
+    if path is None:
+        return None
+    full = corpus.folder / path
     try:
-        full = None if path is None else corpus.folder / path
-        return full.stat().st_size if full is not None and full.is_file() else None
+        return sum(one.stat().st_size for one in ([full] if full.is_file() else full.rglob("*")) if one.is_file())
     except OSError:
         return None

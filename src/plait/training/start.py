@@ -13,7 +13,7 @@ from plait.parts import suggest
 from plait.recipe import Recipe, StreamPlan
 from plait.safe_yaml import brief
 from plait.streams.items import Fold
-from plait.training.run import Member, Run
+from plait.training.run import Beginning, Member, Run
 
 OPTIONS = {"from": None, "freeze": False, "allow_code": False}
 """What a recipe's ``model`` may say of it, beside the options of `Model`."""
@@ -132,9 +132,10 @@ class Start:
         found = hashlib.sha256(b"".join((place / n).read_bytes() for n in ("model.json", "model.safetensors")))
         return {"member": source.name, "sha256": found.hexdigest()}
 
-    def record(self, members: Sequence[Member]) -> dict[str, Any]:
+    def record(self, members: Sequence[Member]) -> Beginning:
         """For ``run.json``: the run, and what each member starts from."""
-        return {"run": str(self.run.folder.resolve()), "members": {m.name: self.digest(m) for m in members}}
+        found = {m.name: self.digest(m) for m in members}
+        return Beginning.model_validate({"run": str(self.run.folder.resolve()), "members": found})
 
 
 def _shape(recipe: Recipe, modality: str) -> tuple[str, float | None]:
@@ -142,14 +143,15 @@ def _shape(recipe: Recipe, modality: str) -> tuple[str, float | None]:
     return plan.level, plan.rate
 
 
-def check_unchanged(folder: Path, held: dict[str, Any] | None, now: dict[str, Any] | None) -> None:
+def check_unchanged(folder: Path, held: Beginning | None, now: Beginning) -> None:
     """Refuse to go on with a run whose beginning is no longer what it was.
 
     Raises:
         ConfigError: the weights that it starts from are others than when it was begun.
     """
-    if held and now and held["members"] != now["members"]:
+    both = held.members.keys() & now.members.keys() if held else ()  # seeds that are added begin now
+    if held and any(held.members[name] != now.members[name] for name in both):
         raise ConfigError(
-            f"{folder}: was begun from {held['run']}, whose weights have changed since. "
+            f"{folder}: was begun from {held.run}, whose weights have changed since. "
             "Start anew with --overwrite, or choose another --out."
         )

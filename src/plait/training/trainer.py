@@ -25,6 +25,9 @@ from plait.training.run import digest_of
 
 __all__ = ["train_model"]
 
+_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
+"""What `ModelCheckpoint` remembers as whole paths."""
+
 
 class _History(Callback):
     """The numbers of each epoch in ``log.csv``, and in the checkpoint, so that a resumed log is whole."""
@@ -55,6 +58,22 @@ class _History(Callback):
                 f"{self.path.parent}: its checkpoint is of another recipe. Delete the folder to train this member anew."
             )
         self.rows = state_dict["log"]
+
+
+class _Checkpoints(ModelCheckpoint):
+    """Remembers its files by their names in its own folder: one that is moved or copied goes on with its own files."""
+
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        own = {key: Path(state[key]).name if state[key] else state[key] for key in _PATHS}
+        best = {Path(path).name: score for path, score in self.best_k_models.items()}
+        return {**state, **own, "best_k_models": best, "dirpath": ""}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        folder = Path(str(self.dirpath))
+        own = {key: str(folder / state_dict[key]) if state_dict[key] else state_dict[key] for key in _PATHS}
+        best = {str(folder / name): score for name, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **own, "best_k_models": best, "dirpath": self.dirpath})
 
 
 class _Stop(Callback):
@@ -120,10 +139,10 @@ def train_model(
 def _checkpoints(folder: Path, model: Model, early: bool) -> ModelCheckpoint:
     options: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     if not early:
-        return ModelCheckpoint(**options, filename="last", save_top_k=1, every_n_epochs=1)
+        return _Checkpoints(**options, filename="last", save_top_k=1, every_n_epochs=1)
     mode = "max" if model.task.higher_is_better else "min"
     monitor = f"valid_{model.task.main_metric}"
-    return ModelCheckpoint(**options, filename="best", save_last=True, save_top_k=1, monitor=monitor, mode=mode)
+    return _Checkpoints(**options, filename="best", save_last=True, save_top_k=1, monitor=monitor, mode=mode)
 
 
 @contextmanager
