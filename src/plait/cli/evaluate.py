@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from plait.cli.shared import cache_argument, code_argument, print_json, progress_bar
+from plait.cli.shared import cache_argument, code_argument, outside_argument, print_json, progress_bar
 
 HELP = "score a run for every subset of its modalities"
 ORDER = 70
@@ -18,6 +18,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--corpus", help="the manifest of another corpus, whose streams may be fewer")
     p.add_argument("--out", help="folder for evaluation.json and report.html (default: the run's)")
     code_argument(p)
+    outside_argument(p)
     cache_argument(p)
 
 
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from plait.evaluation.report import save_evaluation
     from plait.training.run import Run
 
-    run = Run(args.run_folder, allow_code=args.allow_code)
+    run = Run(args.run_folder, allow_code=args.allow_code, allow_outside=args.allow_outside)
     with progress_bar(args, "evaluate") as progress:
         result = evaluate(run, cache=args.cache, corpus=args.corpus, progress=progress)
     out = Path(args.out) if args.out else run.folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from plait.cli.shared import cache_argument, code_argument, say
+from plait.cli.shared import cache_argument, code_argument, outside_argument, say
 
 HELP = "answer for raw files"
 ORDER = 80
@@ -19,6 +19,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
                    help="seconds to answer for; may be repeated")  # fmt: skip
     p.add_argument("--member", help="which of the run's models, such as seed0 (default: the first)")
     code_argument(p)
+    outside_argument(p)
     cache_argument(p)
 
 
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from plait.training.run import Run
 
     segments = [(a, b) for a, b in args.segment]
-    run = Run(args.run_folder, allow_code=args.allow_code)
+    run = Run(args.run_folder, allow_code=args.allow_code, allow_outside=args.allow_outside)
     rows = predict(run, args.files, cache=args.cache, segments=segments, member=args.member)
     say(args, {"predictions": rows}, [_prediction_line(r) for r in rows])
     return 0

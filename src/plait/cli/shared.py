@@ -17,6 +17,7 @@ __all__ = [
     "code_argument",
     "fail",
     "load",
+    "outside_argument",
     "print_json",
     "progress_bar",
     "read_yaml",
@@ -50,6 +51,10 @@ def say(args: argparse.Namespace, thing: Any, lines: Sequence[str]) -> None:
 
 def code_argument(p: argparse.ArgumentParser) -> None:
     p.add_argument("--allow-code", action="store_true", help="let the run import classes from outside plait")
+
+
+def outside_argument(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
 
 
 def recipe_arguments(p: argparse.ArgumentParser) -> None:

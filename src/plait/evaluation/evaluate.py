@@ -146,7 +146,7 @@ def _experiment(run: Run, corpus: str | Path | None) -> tuple[Experiment, int]:
     recipe = run.recipe
     if corpus is None:
         return _own_experiment(run)
-    other = Corpus(corpus, allow_outside=recipe.allow_outside)
+    other = Corpus(corpus, allow_outside=run.allow_outside)
     there = {name for entry in other.entries for name in entry.streams}
     kept = [m for m, s in run.info.modalities.items() if s in there]
     if not kept:
@@ -157,7 +157,7 @@ def _experiment(run: Run, corpus: str | Path | None) -> tuple[Experiment, int]:
 
 def _own_experiment(run: Run) -> tuple[Experiment, int]:
     kept = Sides.read(run.folder, run.info.examples)
-    corpus = Corpus(run.info.corpus, allow_outside=run.info.allow_outside)
+    corpus = Corpus(run.info.corpus, allow_outside=run.allow_outside or run.info.imported)
     experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
     now = Sides.of(corpus, experiment.items.items, [])
     if changes := kept.changes(now):

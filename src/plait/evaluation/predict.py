@@ -80,7 +80,7 @@ def _member(run: Run, name: str | None) -> Member:
 def _corpus(run: Run, paths: list[Path], folder: Path) -> Corpus:
     recipe = run.recipe
     if len(paths) == 1 and paths[0].suffix == ".jsonl":
-        return Corpus(paths[0], allow_outside=recipe.allow_outside)
+        return Corpus(paths[0], allow_outside=run.allow_outside)
     options = recipe.corpus.options if isinstance(recipe.corpus, CorpusPlan) else {}
     manifest = folder / "manifest.jsonl"
     import_files(paths, out=manifest, options=options, known=run.info.modalities.values())

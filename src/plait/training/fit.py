@@ -87,7 +87,7 @@ def fit(
         without = {m.fold: m for m in reversed(run.members) if _needs_held_out(experiment, _fold(experiment, m))}
         _each(train_held_out, list(without.values()) if todo else [], folder, cache, jobs, quiet)
         _each(train_member, todo, folder, cache, jobs, quiet)
-    return Run(folder, allow_code=True)  # the caller's own recipe
+    return Run(folder, allow_code=True, allow_outside=recipe.allow_outside)  # the caller's own recipe
 
 
 def _each(

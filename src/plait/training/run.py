@@ -146,13 +146,15 @@ class Run:
     Args:
         folder: where `fit` wrote it.
         allow_code: whether what is loaded may name classes from outside plait: see `plait.model.Model.load`.
+        allow_outside: whether a manifest that the run is scored on, or asked about, may name files outside its folder.
+            Never what the run's own files say of it: they may come from anyone.
 
     Raises:
         DataError: there is no run, or its files are damaged.
     """
 
-    def __init__(self, folder: str | Path, *, allow_code: bool = False) -> None:
-        self.folder, self.allow_code = Path(folder), allow_code
+    def __init__(self, folder: str | Path, *, allow_code: bool = False, allow_outside: bool = False) -> None:
+        self.folder, self.allow_code, self.allow_outside = Path(folder), allow_code, allow_outside
         if not (self.folder / "run.json").is_file():
             raise DataError(f"{self.folder}: is not a plait run. Make one with: plait fit RECIPE")
         self.info = _read(self.folder / "run.json", RunInfo, "Make a run with: plait fit RECIPE")
