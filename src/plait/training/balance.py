@@ -14,6 +14,7 @@ vector machines", each label is doubted as if one item more had been seen, and b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,9 +30,11 @@ __all__ = ["fit_balance"]
 ROUNDS = 200
 """Steps of Adam on a handful of numbers; more change nothing."""
 
-PULL, ODDS = 1.0, 1.0
-"""How many items' evidence weighs as much as what is thought of a wide part's share beforehand, and that, as log odds.
-A simple model does the less harm the fewer items there are, so the share begins at 0.73."""
+PULL = 1.0
+"""How many items' evidence weighs as much as what is thought beforehand of a wide part's share."""
+
+EVEN = 100
+"""Held-out items at which a wide part is thought to be worth as much as the deep heads; the fewer, the more it is."""
 
 
 def fit_balance(
@@ -52,7 +55,7 @@ def fit_balance(
     target, doubt = torch.cat([view.targets for view in views]), 1 / (len(views[0]) + 2)
     counts = torch.tensor([len(view) for view in views])
     weight = torch.tensor(list(shares or [1.0] * len(views))).repeat_interleave(counts)
-    heads, kinds = len(outputs), len(there)
+    heads, kinds, odds = len(outputs), len(there), math.log(EVEN / len(views[0]))
     sizes = [heads, kinds, 1, kinds + 1]
     free = torch.zeros(sum(sizes), requires_grad=True)
     kept, pull = torch.ones(sum(sizes)), torch.full((sum(sizes),), 0.01 / sum(sizes))
@@ -65,7 +68,7 @@ def fit_balance(
 
     for _ in range(ROUNDS):
         optimizer.zero_grad()
-        balance, alone, heat, share = _factors(free * kept, sizes)
+        balance, alone, heat, share = _factors(free * kept, sizes, odds)
         mixed = model.fusion.mix(trusted(outputs, there, balance, alone), weights)
         each = [model.task.loss(mixed, target)]
         for i in range(kinds):
@@ -79,17 +82,18 @@ def fit_balance(
         loss = (weight * torch.stack(each)).sum() / weight.sum() + (pull * free.square()).sum()
         loss.backward()
         optimizer.step()
-    model.balance, model.alone, heat, share = (x.detach() for x in _factors(free * kept, sizes))
+    model.balance, model.alone, heat, share = (x.detach() for x in _factors(free * kept, sizes, odds))
     model.temperature = heat[0]
     if model.wide is not None:
         model.share = share
     return [float(x) for name in FACTORS for x in model.get_buffer(name).reshape(-1)]
 
 
-def _factors(free: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
-    """Balance, alone and temperature are above 0, 1 at the start; shares are between 0 and 1."""
-    *logs, odds = free.split(list(sizes))
-    return (*(x.exp() for x in logs), (odds + ODDS).sigmoid())
+def _factors(free: Tensor, sizes: Sequence[int], odds: float) -> tuple[Tensor, ...]:
+    """Balance, alone and temperature are above 0, at the start 1; shares are between 0 and 1, by the logarithm of their
+    odds, at the start ``odds``."""
+    *logs, share = free.split(list(sizes))
+    return (*(x.exp() for x in logs), (share + odds).sigmoid())
 
 
 class _Answers(NamedTuple):
