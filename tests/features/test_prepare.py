@@ -63,6 +63,27 @@ def test_computes_once(corpus: Corpus, store: Store) -> None:
     assert json.loads(json.dumps(again.report()))["cached"] == 7
 
 
+def test_what_another_version_of_the_reader_read_is_made_anew(
+    corpus: Corpus, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(corpus, STREAMS, store)
+    monkeypatch.setattr("plait.streams.readers.media.Media.version", 99)
+    assert prepare(corpus, STREAMS, Store(store.folder)).computed == 0
+    monkeypatch.setattr("plait.streams.readers.array.Array.version", 99)
+    again = prepare(corpus, STREAMS, Store(store.folder))
+    assert (again.computed, again.cached) == (4, 3)  # texts that stand in the manifest have no reader
+    assert prepare(corpus, STREAMS, Store(store.folder)).computed == 0
+
+
+def test_a_reader_that_is_named_is_the_one_whose_version_counts(
+    corpus: Corpus, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = edited(corpus, lambda id, name, s: s.model_copy(update={"reader": "array"}) if s.path else s)
+    prepare(named, STREAMS, store)
+    monkeypatch.setattr("plait.streams.readers.array.Array.version", 99)
+    assert prepare(named, STREAMS, Store(store.folder)).computed == 4
+
+
 def test_equals_the_feature_itself(corpus: Corpus, store: Store) -> None:
     prepared = prepare(corpus, STREAMS, store)
     found = prepared.get("rec1", "imu")

@@ -175,6 +175,7 @@ def test_keys_follow_what_matters_and_nothing_else() -> None:
     assert {key_of(e, "00", spec, 1) for e in same} == {key}
     keys = [key_of(e, "00", spec, 1) for e in other]
     keys += [key_of(base, "01", spec, 1), key_of(base, "00", {**spec, "mels": 41}, 1), key_of(base, "00", spec, 2)]
+    keys += [key_of(base, "00", spec, 1, reader=2)]
     assert len({key, *keys}) == 1 + len(keys)
 
 

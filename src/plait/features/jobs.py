@@ -10,6 +10,7 @@ from plait.errors import DataError, PlaitError
 from plait.features.stepped import build_feature, identity
 from plait.features.store import Store, key_of
 from plait.streams.corpus import Corpus, RecordingEntry, StreamEntry
+from plait.streams.readers import reader_version
 from plait.streams.stream import Stream
 
 __all__ = ["Change", "Job", "Making", "compute", "job_of", "placed"]
@@ -77,11 +78,13 @@ def job_of(corpus: Corpus, entry: RecordingEntry, making: Making, store: Store) 
     """The job for a stream; its key follows the bytes of all files that it depends on, and how it is made.
 
     Raises:
-        DataError: a file is not there, or leaves the corpus folder.
+        DataError: a file is not there, or leaves the corpus folder. ConfigError: there is no such reader.
     """
     place, own = f" {entry.id!r} {making.stream!r}", entry.streams[making.stream]
     digest = _digest(corpus, own, place, store) + making.files
-    return Job(entry.id, making.stream, own, making.spec, place, key_of(own, digest, making.full, making.version))
+    reader = reader_version(corpus.resolve(own.path, place), own.reader) if own.path else 1
+    key = key_of(own, digest, making.full, making.version, reader)
+    return Job(entry.id, making.stream, own, making.spec, place, key)
 
 
 def _digest(corpus: Corpus, entry: StreamEntry, place: str, store: Store) -> str:

@@ -29,7 +29,7 @@ SETTLED_NS = 2_000_000_000
 """A file changed less than this ago may change again within its time stamp; its digest is not remembered."""
 
 
-def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, Any], version: int) -> str:
+def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, Any], version: int, reader: int = 1) -> str:
     """The name of prepared features in a store: 40 letters that follow the input's bytes and every option.
 
     The correction of the clock (offset, drift, origin, warp) is left out, since it moves the features' clock and
@@ -40,6 +40,7 @@ def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, Any], version: in
         digest: of the file's bytes (`Store.digest_of`), or '' for texts that stand in the manifest.
         spec: the feature's name and all its options (`plait.parts.full_spec`).
         version: the feature's `version`.
+        reader: the reader's `version`. The first one is in no key, as keys were made before readers had any.
 
     >>> near, far = StreamEntry(path="a.wav", offset=1.5), StreamEntry(path="b/c.wav")
     >>> key_of(near, "00", {"name": "log_mel"}, 1) == key_of(far, "00", {"name": "log_mel"}, 1)
@@ -53,6 +54,7 @@ def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, Any], version: in
         "digest": digest,
         "feature": dict(spec),
         "version": version,
+        **({"reader_version": reader} if reader > 1 else {}),
     }
     text = json.dumps(what, sort_keys=True, ensure_ascii=True, default=str)
     return blake2b(text.encode(), digest_size=20).hexdigest()

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from plait.errors import ConfigError, DataError
-from plait.parts import build, parts, suggest
+from plait.parts import build, find, parts, suggest
 from plait.streams.readers._budget import Budget
 from plait.streams.stream import Stream
 
-__all__ = ["Reader", "check_path", "open_streams", "reader_for"]
+__all__ = ["Reader", "check_path", "open_streams", "reader_for", "reader_version"]
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -35,6 +35,9 @@ class Reader(ABC):
 
     suffixes: ClassVar[tuple[str, ...]]
     """Lower-case file endings that it claims (``.mp4``); a folder format claims ``/``."""
+
+    version: ClassVar[int] = 1
+    """Raise it when what it reads of the same bytes changes, so that features of that are made anew."""
 
     budget: Budget = Budget()
 
@@ -70,6 +73,19 @@ def reader_for(path: Path) -> str | None:
         if cls().claims(path):
             return name
     return None
+
+
+def reader_version(path: Path, reader: str | None = None) -> int:
+    """The `version` of the reader that claims ``path``, or of the one named; 1 if none claims it.
+
+    Raises:
+        ConfigError: there is no reader of that name.
+
+    >>> reader_version(Path("talk.csv"), "array"), reader_version(Path("talk.unknown"))
+    (1, 1)
+    """
+    name = reader or reader_for(path)
+    return find(Reader, name, f"{path}: reader")[0].version if name else 1
 
 
 def check_path(path: Path) -> None:

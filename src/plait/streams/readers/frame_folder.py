@@ -43,6 +43,7 @@ class FrameFolder(Reader):
     ('/',)
     """
 
+    version = 2
     suffixes: ClassVar[tuple[str, ...]] = ("/",)
 
     def __init__(

@@ -36,6 +36,7 @@ class Image(Reader):
     True
     """
 
+    version = 2
     suffixes: ClassVar[tuple[str, ...]] = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
     def __init__(self, *, grey: bool = False, width: int | None = None, height: int | None = None) -> None:

@@ -57,6 +57,7 @@ class Mcap(Reader):
     ('.mcap',)
     """
 
+    version = 2
     suffixes: ClassVar[tuple[str, ...]] = (".mcap",)
 
     def __init__(self, *, topics: list[str] | None = None, time: str = "log", fields: list[str] | None = None) -> None:

@@ -51,6 +51,7 @@ class Media(Reader):
     ['.3gp', '.aac', '.ac3']
     """
 
+    version = 2
     suffixes: ClassVar[tuple[str, ...]] = (
         *(".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv"),
         *(".wmv", ".3gp", ".ogv", ".wav", ".flac", ".mp3", ".m4a", ".ogg", ".oga", ".aac", ".opus", ".wma"),

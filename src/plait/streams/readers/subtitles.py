@@ -36,6 +36,7 @@ class Subtitles(Reader):
     ('.srt', '.vtt', '.ass', '.ssa')
     """
 
+    version = 2
     suffixes: ClassVar[tuple[str, ...]] = (".srt", ".vtt", ".ass", ".ssa")
 
     def __init__(self, *, encoding: str = "utf-8") -> None:

@@ -53,6 +53,7 @@ class Table(Reader):
     ('.csv', '.tsv', '.parquet', '.pq')
     """
 
+    version = 2
     suffixes: ClassVar[tuple[str, ...]] = (".csv", ".tsv", ".parquet", ".pq")
 
     def __init__(
