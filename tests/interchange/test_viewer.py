@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from plait.errors import ConfigError
-from plait.interchange.viewer import _extremes, view
+from plait.interchange.viewer import LOOPBACK, VIEWER, _extremes, view
 from plait.streams.corpus import Corpus
 from plait.streams.recording import Annotation, Recording
 from plait.streams.stream import Stream
@@ -68,6 +70,55 @@ def test_peaks_of_a_long_sound_are_kept() -> None:
 def test_nowhere_to_write(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="its folder is not there"):
         view(made(), save=tmp_path / "no/a.rrd")
+
+
+def test_without_a_display_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    with pytest.raises(ConfigError, match=r"no display here .* --save FILE\.rrd, and open it .*--bind 127\.0\.0\.1"):
+        view(made())
+
+
+STUB = """
+import json, shutil, sys
+shutil.copy(sys.argv[-1], "{folder}/seen.rrd")
+json.dump(sys.argv[1:], open("{folder}/arguments.json", "w"))
+sys.stderr.write("no graphics")
+sys.exit({code})
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_viewer_is_given_the_file_and_listens_on_loopback_only(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stub.py").write_text(STUB.format(folder=tmp_path.as_posix(), code=code))
+    monkeypatch.setattr("plait.interchange.viewer.VIEWER", (sys.executable, str(tmp_path / "stub.py")))
+    monkeypatch.setenv("DISPLAY", ":0")
+    if code:
+        with pytest.raises(ConfigError, match=r"ended with 3 \(no graphics\)\. Write a file with --save"):
+            view(made())
+    else:
+        assert view(made())["said"] == 2
+    arguments = json.loads((tmp_path / "arguments.json").read_text())
+    assert arguments[arguments.index("--bind") + 1] == "127.0.0.1"
+    assert (tmp_path / "seen.rrd").stat().st_size > 1000
+    assert not Path(arguments[-1]).exists()
+
+
+@pytest.mark.slow
+def test_the_viewer_knows_these_options_and_binds_to_loopback() -> None:
+    """By its own server without a window, since there may be no display."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [*VIEWER, "--serve-grpc", "--bind", LOOPBACK, "--port", str(port), "--hide-welcome-screen"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert any(f"127.0.0.1:{port}" in line for line in server.stdout)
+        finally:
+            server.terminate()
 
 
 @pytest.mark.slow

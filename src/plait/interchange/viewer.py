@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +34,11 @@ LONGEST = 200_000
 SIDE = 480
 """Pixels of a picture's longer side, at most."""
 
+VIEWER = (sys.executable, "-m", "rerun_cli")
+"""The command of the viewer that belongs to the library that writes for it."""
+
+LOOPBACK = "127.0.0.1"
+
 
 def view(
     recording: Recording,
@@ -45,7 +55,8 @@ def view(
 
     Args:
         recording: of a corpus, or cut from one.
-        save: a ``.rrd`` file to write; else the viewer is opened.
+        save: a ``.rrd`` file to write; else the viewer is opened, and waited for until it is closed. It listens on the
+            loopback address alone.
         rate: pictures a second that are shown.
         progress: called after each stream.
 
@@ -53,13 +64,53 @@ def view(
         How many entries were logged, by stream and tier.
 
     Raises:
-        MissingExtra: rerun is not installed. ConfigError: the file cannot be written. DataError: a stream is broken.
+        MissingExtra: rerun is not installed. ConfigError: the file cannot be written, there is no display, or the
+            viewer fails. DataError: a stream is broken.
     """
+    need("rerun", "view", "showing a recording")
+    if save is not None:
+        if not Path(save).parent.is_dir():
+            raise ConfigError(f"{save}: its folder is not there. Make it first.")
+        return _write(recording, Path(save), rate, progress)
+    _check_display()
+    with tempfile.TemporaryDirectory(prefix="plait-view-") as folder:
+        file = Path(folder, "recording.rrd")
+        counts = _write(recording, file, rate, progress)
+        _open_viewer(file)
+    return counts
+
+
+def _check_display() -> None:
+    """Before anything is read: what the viewer would say of it is long, and no help."""
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise ConfigError(
+            "there is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set). Write a file with --save "
+            "FILE.rrd, and open it where there is one: rerun FILE.rrd. Or look at it in a browser, here or through "
+            f"ssh -L 9090:{LOOPBACK}:9090 -L 9876:{LOOPBACK}:9876: rerun --serve-web --bind {LOOPBACK} FILE.rrd."
+        )
+
+
+def _open_viewer(file: Path) -> None:
+    """Until it is closed. By itself it would listen on every address of the machine."""
+    with socket.create_server((LOOPBACK, 0)) as free:
+        port = free.getsockname()[1]
+    command = [*VIEWER, "--bind", LOOPBACK, "--port", str(port), "--hide-welcome-screen", str(file)]
+    env = {**os.environ, "RERUN_APP_ONLY": "true"}  # no questions about its statistics
+    done = subprocess.run(command, env=env, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        said = " ".join(done.stderr.split())[:300]
+        raise ConfigError(
+            f"the viewer ended with {done.returncode} ({said}). Write a file with --save FILE.rrd, and open it where "
+            "there is a display and a graphics driver."
+        )
+
+
+def _write(
+    recording: Recording, file: Path, rate: float, progress: Callable[[int, int, str], None] | None
+) -> dict[str, int]:
     rr = need("rerun", "view", "showing a recording")
-    if save is not None and not Path(save).parent.is_dir():
-        raise ConfigError(f"{save}: its folder is not there. Make it first.")
     screen = rr.RecordingStream("plait", recording_id=recording.id)
-    screen.save(str(save)) if save is not None else screen.spawn()
+    screen.save(str(file))
     counts: dict[str, int] = {}
     names = list(recording.streams)
     screen.send_blueprint(_layout({name: recording.streams[name].kind for name in names}, recording.tiers))
