@@ -127,6 +127,24 @@ def test_a_changed_file_computes_anew(corpus: Corpus, store: Store) -> None:
     assert prepare(corpus, STREAMS, store).computed == 1
 
 
+def test_a_file_that_changes_while_it_is_prepared_leaves_nothing_wrong(corpus: Corpus, store: Store) -> None:
+    path = corpus.folder / "arrays" / "rec0.imu.npy"
+
+    def rewrite(stream: Stream) -> Stream:
+        np.save(path, np.load(path) + 1)
+        return stream
+
+    def touch(stream: Stream) -> Stream:
+        path.chmod(0o600)
+        path.touch()
+        return stream
+
+    with pytest.raises(DataError, match=r"'rec0' 'imu': .*rec0\.imu\.npy: changed while its features were made"):
+        features_of(corpus, "rec0", "imu", "series", store, change=rewrite, tag={"by": "rewrite"})
+    assert not list(store.folder.rglob("*.safetensors"))
+    assert features_of(corpus, "rec0", "imu", "series", store, change=touch, tag={"by": "touch"}) is not None
+
+
 def test_a_file_that_options_name_counts(tmp_path: Path, store: Store) -> None:
     with CorpusWriter(tmp_path / "c") as out:
         out.add("a", {"beats": Stream.of(np.ones((9, 1)), times=np.arange(9.0))})

@@ -217,6 +217,19 @@ def test_a_file_replaced_with_its_times_restored_is_seen(store: Store, tmp_path:
 
 
 @pytest.mark.usefixtures("settled")
+def test_an_index_of_earlier_versions_is_not_believed(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"one")
+    status = path.stat()
+    store.folder.mkdir()
+    old = {str(path.resolve()): [status.st_size, status.st_mtime_ns, "0" * 40]}
+    (store.folder / "digests.json").write_text(json.dumps(old))
+    assert store.digest_of(path) != "0" * 40
+    store.flush()
+    assert Store(store.folder).digest_of(path) == store.digest_of(path)
+
+
+@pytest.mark.usefixtures("settled")
 def test_verifying_reads_all_once_and_names_what_was_stale(store: Store, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.bin", tmp_path / "bad.bin"
     for path in (good, bad):

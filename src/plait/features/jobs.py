@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from plait.errors import DataError, PlaitError
 from plait.features.stepped import build_feature, identity
-from plait.features.store import Store, key_of
+from plait.features.store import Stamp, Store, key_of, stamp_of
 from plait.streams.corpus import Corpus, RecordingEntry, StreamEntry
 from plait.streams.readers import reader_version
 from plait.streams.stream import Stream
@@ -19,9 +20,15 @@ Change = Callable[[Stream], Stream]
 """What is done to a raw stream before its features are taken (noise, say)."""
 
 
+Input = tuple[str, Stamp, str]
+
+
 @dataclass(frozen=True)
 class Job:
-    """One stream of one recording: what to read, by what, and under which key to keep it."""
+    """One stream of one recording: what to read, by what, and under which key to keep it.
+
+    ``inputs``: of each file that it depends on its path, what its system said of it, and the digest of its bytes.
+    """
 
     recording: str
     stream: str
@@ -29,6 +36,7 @@ class Job:
     spec: dict[str, Any]
     place: str
     key: str
+    inputs: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,19 +89,27 @@ def job_of(corpus: Corpus, entry: RecordingEntry, making: Making, store: Store) 
         DataError: a file is not there, or leaves the corpus folder. ConfigError: there is no such reader.
     """
     place, own = f" {entry.id!r} {making.stream!r}", entry.streams[making.stream]
-    digest = _digest(corpus, own, place, store) + making.files
+    inputs = tuple(_inputs(corpus, own, place, store))
+    digest = "".join(found for _, _, found in inputs) + making.files
     reader = reader_version(corpus.resolve(own.path, place), own.reader) if own.path else 1
     key = key_of(own, digest, making.full, making.version, reader)
-    return Job(entry.id, making.stream, own, making.spec, place, key)
+    return Job(entry.id, making.stream, own, making.spec, place, key, inputs)
 
 
-def _digest(corpus: Corpus, entry: StreamEntry, place: str, store: Store) -> str:
-    """Of the stream's file and of those beside it that its options name (a file of times, say)."""
+def _inputs(corpus: Corpus, entry: StreamEntry, place: str, store: Store) -> Iterator[Input]:
+    """The stream's file and those beside it that its options name (a file of times, say)."""
     if entry.path is None:
-        return ""
+        return
     path = corpus.resolve(entry.path, place)
     named = [path.parent / v for v in entry.options.values() if isinstance(v, str) and v]
-    return "".join(store.digest_of(p) for p in [path, *(p for p in named if p.is_file())])
+    for file in [path, *(p for p in named if p.is_file())]:
+        yield str(file), *store.seen(file)
+
+
+def _changed(job: Job, store: Store) -> list[str]:
+    """The files that are no longer what the job's key says: it would keep features of other bytes under it."""
+    looked_at = [(path, digest) for path, stamp, digest in job.inputs if stamp_of(Path(path)) != stamp]
+    return [path for path, digest in looked_at if store.digest_of(Path(path)) != digest]
 
 
 def compute(job: Job, corpus: Corpus, store: Store, change: Change | None = None) -> list[str]:
@@ -107,6 +123,8 @@ def compute(job: Job, corpus: Corpus, store: Store, change: Change | None = None
         feature = build_feature(job.spec, f"streams.{job.stream}.feature")
         stream = corpus.open_entry(neutral(job.entry), job.place)
         values, clock = feature(stream if change is None else change(stream))
+        if changed := _changed(job, store):
+            raise DataError(f"{changed[0]}: changed while its features were made. Prepare again when it is whole.")
         store.put(job.key, values, clock, {"spec": job.spec, "notes": feature.notes()})
     except DataError as error:
         return placed(corpus, job.place, error)

@@ -20,7 +20,7 @@ from plait.features.tensorfile import TensorFile, open_tensors, write_tensors
 from plait.streams.clock import Clock, Grid, Spans, Ticks
 from plait.streams.corpus import StreamEntry
 
-__all__ = ["Store", "clock_from", "clock_parts", "key_of"]
+__all__ = ["Stamp", "Store", "clock_from", "clock_parts", "key_of", "stamp_of"]
 
 log = logging.getLogger("plait")
 
@@ -137,6 +137,17 @@ class Store:
             return None
         return file
 
+    def seen(self, path: Path) -> tuple[Stamp, str]:
+        """What the system says of a file or folder (`stamp_of`), and then its digest: the first is never the newer.
+
+        Raises:
+            DataError: as `digest_of`.
+        """
+        try:
+            return stamp_of(path), self.digest_of(path)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
     def digest_of(self, path: Path) -> str:
         """Digest of a file's bytes, or of all files in a folder and their names.
 
@@ -150,21 +161,17 @@ class Store:
         """
         try:
             if path.is_dir():
-                inside = sorted(p for p in path.rglob("*") if p.is_file())
-                names = [[p.relative_to(path).as_posix(), self._file_digest(p)] for p in inside]
+                names = [[p.relative_to(path).as_posix(), self._file_digest(p)] for p in _inside(path)]
                 return blake2b(json.dumps(names).encode(), digest_size=20).hexdigest()
             return self._file_digest(path)
-        except FileNotFoundError as error:
-            raise DataError(f"{path}: no such file. Correct the path in the manifest or put the file there.") from error
         except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror}). Check the file and its rights.") from error
+            raise _unreadable(path, error) from error
 
     def _file_digest(self, path: Path) -> str:
-        status = path.stat()
+        stamp = list(_stamp(path))
         name = str(path.resolve())
         index = self._digests()
         known = index.get(name)
-        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
         trusted = not self._verify or name in self._verified
         if trusted and isinstance(known, list) and len(known) == 5 and known[:4] == stamp:
             return str(known[4])
@@ -177,7 +184,7 @@ class Store:
             self._verified.add(name)
             if isinstance(known, list) and known[:4] == stamp and known[4:] != [found]:
                 self.stale.append(name)
-        if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS:
+        if time.time_ns() - max(stamp[1:3]) > SETTLED_NS:
             index[name] = [*stamp, found]
             self._changed = True
         return found
@@ -200,6 +207,36 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_text(self._index_path, json.dumps(self._index))
             self._changed = False
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"{path}: no such file. Correct the path in the manifest or put the file there.")
+    return DataError(f"{path}: cannot be read ({error.strerror}). Check the file and its rights.")
+
+
+Stamp = tuple[tuple[str, tuple[int, ...]], ...]
+"""Of each file its name within the folder, and its size, both times of change (ns) and inode."""
+
+
+def stamp_of(path: Path) -> Stamp:
+    """What the system says of a file, or of all in a folder: it changes with the bytes, and may without them.
+
+    Raises:
+        OSError: there is no such file, or it cannot be looked at.
+    """
+    if path.is_dir():
+        return tuple((p.relative_to(path).as_posix(), _stamp(p)) for p in _inside(path))
+    return (("", _stamp(path)),)
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def clock_parts(clock: Clock) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
