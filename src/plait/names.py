@@ -15,6 +15,9 @@ __all__ = ["Names", "encoded_name", "plain_name", "quoted_name"]
 LONGEST = 180
 """Bytes of a name: file systems take 255, and endings are added to it."""
 
+REFUSED = '<>:"/\\|?*'
+"""What Windows takes in no name."""
+
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
 """What Windows takes for devices."""
 
@@ -23,11 +26,12 @@ RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt"
 def plain_name(name: str) -> str:
     """A name without what could leave a folder or what some disk refuses; not always another for another name.
 
-    >>> plain_name("talk/1"), plain_name("../x"), plain_name("")
-    ('talk_1', '_x', '_')
+    >>> plain_name("talk 1/a?"), plain_name("../x"), plain_name("")
+    ('talk 1_a_', '_x', '_')
     """
-    plain = re.sub(r"[^\w.-]", "_", unicodedata.normalize("NFC", name)).lstrip(".").rstrip(".") or "_"
-    if unicodedata.normalize("NFKC", plain.split(".")[0]).lower() in RESERVED:
+    letters = unicodedata.normalize("NFC", name)
+    plain = "".join(c if c.isprintable() and c not in REFUSED else "_" for c in letters).strip(" .") or "_"
+    if unicodedata.normalize("NFKC", plain.split(".")[0]).lower().strip() in RESERVED:
         plain = f"_{plain}"
     return _shortened(plain, name)
 

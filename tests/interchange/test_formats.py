@@ -186,6 +186,23 @@ def test_a_webdataset_of_others_is_unpacked_and_imported(tmp_path: Path) -> None
     assert Corpus(tmp_path / "ours/manifest.jsonl")["a-one"].streams
 
 
+def test_samples_of_others_whose_names_are_alike_all_come_over(tmp_path: Path) -> None:
+    def table(x: int) -> bytes:
+        return b"time,x\n" + b"".join(b"%f,%d\n" % (i / 10, x) for i in range(5))
+
+    (tmp_path / "theirs").mkdir()
+    tar_of(tmp_path / "theirs/s0.tar", {"a/b.csv": table(1), "a-b.csv": table(2), "a/b.imu.csv": table(3), "a": b"x"})
+    tar_of(tmp_path / "theirs/s1.tar", {"a/b.csv": table(4)})
+    moved = import_corpus(tmp_path / "theirs", tmp_path / "ours", "webdataset")
+    assert moved.notes == {"members whose names have no ending or stand there twice": 1}
+    found = [{n: s.read()[0, 0] for n, s in r.streams.items()} for r in Corpus(tmp_path / "ours/manifest.jsonl")]
+    assert sorted(map(sorted, (f.items() for f in found))) == [
+        [("imu", 3), ("series", 1)],
+        [("series", 2)],
+        [("series", 4)],
+    ]
+
+
 def test_broken_shards_say_where(corpus: Corpus, tmp_path: Path) -> None:
     out = exported(corpus, "webdataset", tmp_path)
     (shard,) = out.glob("*.tar")

@@ -232,3 +232,15 @@ def test_annotation_tools(
     assert told.get("facts about recordings (meta)", 0) == sum(len(r.meta) for r in corpus)
     numbers = sum(not isinstance(a.label, str) for r in corpus for a in r.annotations)
     assert told.get("labels that are numbers (now texts)", 0) == numbers
+
+
+def test_many_recordings_with_accents_come_back_from_csd(tmp_path: Path) -> None:
+    ids = [f"José {i}" for i in range(12)]
+    with CorpusWriter(tmp_path / "corpus") as out:
+        for i, id in enumerate(ids):
+            out.add(id, {"élan": Stream.of(np.full((3, 1), i, np.float32), rate=2)})
+    corpus = Corpus(tmp_path / "corpus/manifest.jsonl")
+    export_corpus(corpus, tmp_path / "out", "csd", features={"élan": "series"}, cache=tmp_path / "cache")
+    import_folder(tmp_path / "out")
+    again = Corpus(tmp_path / "out/manifest.jsonl")
+    assert [again[id].streams["élan"].read()[0, 0] for id in ids] == list(range(12))

@@ -17,7 +17,7 @@ from plait.streams.corpus import Corpus, CorpusWriter, RecordingEntry, StreamEnt
 from plait.streams.importing import import_folder
 from plait.streams.synth import make_world
 from plait.sync import ClockFix, synchronise, write_synced
-from plait.sync.report import corrected_entry
+from plait.sync.report import _pictures, corrected_entry
 from plait.sync.truth import against_truth, recovery
 
 
@@ -175,3 +175,8 @@ def test_real_speech_by_two_recorders(real_data: Path) -> None:
     assert fix.applied
     assert abs(fix.offset + 1.7) < 0.005
     assert abs(fix.offset + fix.drift_ppm * 1e-6 * t[-1] - (-1.7 + 300e-6 * t[-1])) < 0.010
+
+
+def test_each_recording_has_a_picture_of_its_own(tmp_path: Path) -> None:
+    entries = [RecordingEntry(id=id) for id in ("a/b", "a_b", "A_b", "x" * 300, "x" * 301)]
+    assert len({path.name.lower() for path in _pictures(entries, tmp_path)}) == len(entries)

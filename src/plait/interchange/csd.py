@@ -73,9 +73,10 @@ class _Folder:
             part = self._stack.enter_context(replacing(self._out / f"{self._names.of(*name)}.csd"))
             file = self._stack.enter_context(self._h5py.File(part, "w"))
             root = self._roots.of(*name)
-            _metadata(self._h5py, file.create_group(root), root, self._out.name)
-            self._data[name] = file[root]["data"]
-        group = self._data[name].create_group(self.ids.of(id))
+            # As bytes: names that HDF5 knows to be UTF-8 make it keep a group in a form that fewer readers know.
+            _metadata(self._h5py, file.create_group(root.encode()), root, self._out.name)
+            self._data[name] = file[root.encode()]["data"]
+        group = self._data[name].create_group(self.ids.of(id).encode())
         group.create_dataset("features", data=values)
         group.create_dataset("intervals", data=np.asarray(intervals, np.float64).reshape(-1, 2))
 

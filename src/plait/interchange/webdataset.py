@@ -188,7 +188,8 @@ def _unpack(tars: list[Path], out: Path, moved: Moved) -> None:
     A key that stands in another shard before is of another sample, as in WebDataset itself.
     """
     out.mkdir(parents=True, exist_ok=True)
-    files, homes = Names(lambda key: plain_name(key.replace("/", "-"))), dict[str, Path]()
+    # joined without a dot, behind which the shard would be taken for a stream
+    files, homes = Names(lambda key: plain_name(key.replace("/", "-")), joint="-"), dict[str, Path]()
     for tar in tars:
         for name, data in _members(tar):
             key, ending = _key(name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from plait.errors import DataError, PlaitError
-from plait.names import plain_name
+from plait.names import Names
 from plait.recipe import suggest
 from plait.streams.corpus import Corpus, RecordingEntry, StreamEntry, write_manifest
 from plait.streams.recording import Recording
@@ -210,7 +210,7 @@ def synchronise(
     names = _wanted(corpus.entries, tuple(wanted) if wanted is not None else None)
     fixes: list[ClockFix] = []
     consistency: list[Consistency] = []
-    work = partial(_one, corpus, names, limits, None if plot is None else Path(plot))
+    work = partial(_one, corpus, names, limits, None if plot is None else _pictures(corpus.entries, Path(plot)))
     for i, (found, agreeing) in enumerate(in_order(work, range(len(corpus)), workers)):
         fixes += found
         consistency += agreeing
@@ -228,8 +228,14 @@ def _wanted(entries: Sequence[RecordingEntry], wanted: tuple[str, ...] | None) -
 Found = tuple[list[ClockFix], list[Consistency]]
 
 
-def _one(corpus: Corpus, names: Sequence[str], limits: Limits, plot: Path | None, index: int) -> Found:
-    return _of_recording(corpus.entries[index], corpus[index], names, limits, plot)
+def _pictures(entries: Sequence[RecordingEntry], folder: Path) -> list[Path]:
+    """A file for each recording's picture."""
+    names = Names()
+    return [folder / f"{names.of(entry.id)}.png" for entry in entries]
+
+
+def _one(corpus: Corpus, names: Sequence[str], limits: Limits, plots: Sequence[Path] | None, index: int) -> Found:
+    return _of_recording(corpus.entries[index], corpus[index], names, limits, plots[index] if plots else None)
 
 
 def _of_recording(
@@ -254,7 +260,7 @@ def _of_recording(
     if plot is not None:
         from plait.sync.plot import draw  # matplotlib is slow to import
 
-        draw(solution, plot / f"{plain_name(entry.id)}.png")
+        draw(solution, plot)
     agreeing = [solution.consistency] if solution.consistency.loops or solution.consistency.left_out else []
     return [*solution.fixes, *fixes], agreeing
 
