@@ -16,6 +16,7 @@ from plait.parts import build, find, full_spec, options_of, part_name, parts, su
 from plait.safe_yaml import brief, parse_yaml, wild_numbers
 
 __all__ = [
+    "MIN_COVERAGE",
     "Recipe",
     "build",
     "dump_recipe",
@@ -36,6 +37,9 @@ QUICK_DIM = 64
 
 EPOCHS = (5, 100)
 """The least and the most where the recipe gives steps instead."""
+
+MIN_COVERAGE = 0.1
+"""Of the recordings, the least share that makes a stream a modality where a recipe names none."""
 
 
 class _Section(BaseModel):
@@ -201,7 +205,7 @@ class Recipe(_Section):
     task: str | dict[str, Any]
     split: dict[str, Any] = Field(default_factory=dict)
     streams: dict[str, StreamPlan | None] = Field(default_factory=dict)
-    min_coverage: float = Field(0.1, ge=0, le=1)
+    min_coverage: float = Field(MIN_COVERAGE, ge=0, le=1)
     fusion: str | dict[str, Any] = "concat"
     model: dict[str, Any] = Field(default_factory=dict)
     augment: Augment = Field(default_factory=Augment)

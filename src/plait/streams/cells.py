@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections import Counter
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from plait.errors import DataError
+from plait.streams.delimited import Delimited, read_delimited
 
 __all__ = ["normal_split", "number", "read_table", "seconds_of", "typed"]
 
@@ -61,18 +61,15 @@ def seconds_of(cell: str) -> float | None:
 
 
 def read_table(path: Path) -> tuple[dict[str, list[str]], list[int], list[str]]:
-    """Columns of texts by name, the line of each row, and what is wrong with rows (those are left out).
+    """Columns of texts by name, the line of each row, and what is to be told: rows that are left out, say.
 
     Raises:
         DataError: the file is missing, empty, or has no header or a repeated column.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such table of labels. Correct labels.file or put the file there.")
-    if path.suffix.lower() == ".parquet":
-        header, rows = _parquet(path)
-    else:
-        header, rows = _delimited(path)
-    names = [name.strip() for name in header]
+    table = _parquet(path) if path.suffix.lower() == ".parquet" else read_delimited(path)
+    names, rows = [name.strip() for name in table.header], table.rows
     repeated = [name for name, n in Counter(names).items() if n > 1]
     if repeated:
         raise DataError(f"{path.name}:1: column {repeated[0]!r} stands there twice. Rename one.")
@@ -85,25 +82,10 @@ def read_table(path: Path) -> tuple[dict[str, list[str]], list[int], list[str]]:
     if not good:
         raise DataError(f"{path.name}: has no rows below its header. Add labels, or remove the file.")
     cells = [list(column) for column in zip(*(row for _, row in good))]
-    return dict(zip(names, cells)), [line for line, _ in good], problems
+    return dict(zip(names, cells)), [line for line, _ in good], [*table.notes, *problems]
 
 
-def _delimited(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-        first = file.readline()
-        if not first.strip():
-            raise DataError(f"{path.name}: is empty; expected a header row. Add one, or remove the file.")
-        delimiter = max("\t;,", key=first.count)
-        file.seek(0)
-        reader = csv.reader(file, delimiter=delimiter)
-        try:
-            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-        except csv.Error as error:
-            raise DataError(f"{path.name}:{reader.line_num}: not a table ({error}). Save it as CSV.") from error
-    return rows[0][1], rows[1:]
-
-
-def _parquet(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _parquet(path: Path) -> Delimited:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -112,16 +94,18 @@ def _parquet(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path.name}: not a Parquet table ({error}). Save it again.") from error
     columns = [["" if v is None else str(v) for v in column.to_pylist()] for column in table.columns]
-    return list(table.column_names), [(i + 2, list(row)) for i, row in enumerate(zip(*columns))]
+    return Delimited(list(table.column_names), [(i + 2, list(row)) for i, row in enumerate(zip(*columns))])
 
 
 def typed(cells: Sequence[str]) -> list[Label | None]:
     """A column of texts as (whole) numbers if every cell is one, else texts; None where it is absent.
 
-    >>> typed(["1", "", "2"]), typed(["1", "2.5", "NaN"]), typed(["1", "b"])
-    ([1, None, 2], [1.0, 2.5, None], ['1', 'b'])
+    >>> typed(["1", "", "2"]), typed(["1", "2.5", "NaN"]), typed(["1", "1_2"])
+    ([1, None, 2], [1.0, 2.5, None], ['1', '1_2'])
     """
     bare = [None if cell.strip().lower() in _ABSENT else cell.strip() for cell in cells]
+    if any("_" in cell for cell in bare if cell):  # Python takes 1_2 for 12
+        return list(bare)
     kinds: tuple[Callable[[str], Label], ...] = (int, float)
     for kind in kinds:
         try:

@@ -10,6 +10,7 @@ from typing import Any
 
 from plait.errors import PlaitError, shortened
 from plait.parts import suggest
+from plait.recipe import MIN_COVERAGE
 from plait.streams.corpus import Corpus, RecordingEntry
 from plait.streams.deep import deep_check
 from plait.streams.items import find_items, full_unit, split_items, unit_of
@@ -24,6 +25,7 @@ from plait.streams.summary import (
     label_lines,
     label_summary,
     missing_streams,
+    rare_streams,
     stream_lines,
     stream_summary,
 )
@@ -131,6 +133,8 @@ def check_corpus(
     entries = corpus.entries
     for stream, ids in missing_streams({e.id: e.streams for e in entries}).items():
         report.warnings.append(f"{len(ids)} of {len(entries)} recordings have no {stream!r}, such as {ids[0]!r}.")
+    if recipe is None:  # of one, what its own streams and min_coverage make of it is told with it
+        report.warnings += rare_streams({e.id: e.streams for e in entries}, MIN_COVERAGE).values()
     report.summary = {
         "manifest": str(corpus.path),
         "recordings": len(entries),

@@ -12,14 +12,16 @@ from typing import Any
 
 from plait.errors import ConfigError, DataError, raise_all
 from plait.parts import suggest
+from plait.recipe import MIN_COVERAGE
 from plait.streams.cells import normal_split, number
 from plait.streams.corpus import AnnotationEntry, RecordingEntry
 from plait.streams.import_options import ImportOptions, LabelOptions
 from plait.streams.import_report import ImportReport, first_of, some_of
-from plait.streams.labels import Labels, read_labels
+from plait.streams.labels import Labels, ids_in, read_labels
+from plait.streams.matching import alike
 from plait.streams.rows import read_rows
 from plait.streams.scan import Found, Scan, scan_folder
-from plait.streams.summary import Facts, label_summary, missing_streams, stream_summary
+from plait.streams.summary import Facts, label_summary, missing_streams, rare_streams, stream_summary
 
 __all__ = ["Importer"]
 
@@ -59,9 +61,18 @@ class Importer:
         """Streams from files and folders that readers claim."""
         special = {p.resolve() for p, _, _ in self.tables_wanted} | {self.manifest.resolve()}
         special |= {(self.root / r.file).resolve() for r in self.options.rows}
-        inside = not self.outside
-        base = self.manifest.parent
-        self.take(scan_folder(self.root, base, self.options, special, check_links=inside, progress=progress))
+        ids = {id for path, options, _ in self.tables_wanted for id in ids_in(path, options)}
+        self.take(
+            scan_folder(
+                self.root,
+                self.manifest.parent,
+                self.options,
+                special,
+                check_links=not self.outside,
+                ids=ids,
+                progress=progress,
+            )
+        )
 
     def take(self, scan: Scan) -> None:
         """Add what a scan found."""
@@ -221,6 +232,12 @@ class Importer:
     def report(self, entries: list[RecordingEntry]) -> ImportReport:
         facts = {e.id: {**self.drafts[e.id].facts, **_inline(e)} for e in entries}
         self._outside_notes(entries, facts)
+        self.notes += [
+            f"recordings {', '.join(map(repr, ids))} differ in capitals, blanks or the like only. If they are one, "
+            "rename their files."
+            for ids in alike(self.drafts)
+        ]
+        self.notes += rare_streams({e.id: e.streams for e in entries}, MIN_COVERAGE).values()
         return ImportReport(
             manifest=self.manifest,
             outside=any((s.path or "").startswith("..") for e in entries for s in e.streams.values()),

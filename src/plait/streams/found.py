@@ -10,7 +10,7 @@ from typing import Any
 from plait.streams.corpus import AnnotationEntry, StreamEntry
 from plait.streams.summary import Facts
 
-__all__ = ["Found", "Place", "Scan", "without_clashes"]
+__all__ = ["Found", "Place", "Scan", "printable", "without_clashes"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class Place:
     group: str = ""
     split: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        return self.path.rpartition("/")[0]
 
     @property
     def suffix(self) -> str:
@@ -51,6 +55,15 @@ class Scan:
     notes: list[str] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
 
+    def leave_out(self, path: str, why: str) -> None:
+        """Put down that a file was left out, and why."""
+        self.left_out[printable(path)] = why
+
+
+def printable(name: str) -> str:
+    """A name with what is no text in it written out, as names on disks of another encoding have it."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
 
 def without_clashes(found: list[Found], scan: Scan) -> None:
     """Give each stream of a recording a name of its own.
@@ -66,22 +79,46 @@ def without_clashes(found: list[Found], scan: Scan) -> None:
     common = Counter((f.name, f.place.suffix) for f in found)
     found = sorted(found, key=lambda f: -common[f.name, f.place.suffix])  # stable: of equals the first
     taken: dict[tuple[str, str], Found] = {}
+    apart = False
     for f in found:
         name = f.name
         if f.place.suffix in sorted(endings.get(name, ()))[1:]:
             name = f"{name}_{f.place.suffix}" if f.place.stream or f.entry.part else f.place.suffix
         owner = taken.setdefault((f.place.id, name), f)
         if owner is not f:
-            scan.left_out[f.place.path] = (
+            apart |= owner.place.folder != f.place.folder
+            scan.leave_out(
+                f.place.path,
                 f"recording {f.place.id!r} has a stream {name!r} from {owner.place.path} already. "
-                "Tell them apart with import.match: (?P<id>...) and (?P<stream>...)."
+                "Tell them apart with import.match: (?P<id>...) and (?P<stream>...).",
             )
             continue
         f.name = name
         scan.streams.append(f)
+    if apart:
+        scan.notes.append(_by_folder(found))
     for name, several in endings.items():
         kept, *others = sorted(several)
         scan.notes.append(f"several files hold {name!r}: .{kept} keeps the name; {', '.join(others)} by ending.")
+
+
+def _by_folder(found: list[Found]) -> str:
+    """How to import files whose names come again in several folders."""
+    names: dict[str, set[str]] = defaultdict(set)
+    endings: Counter[tuple[str, str]] = Counter()
+    for path in {f.place.path: f for f in found}:
+        folder, _, name = path.rpartition("/")
+        names[folder].add(name)
+        endings[folder, name.rpartition(".")[2].lower()] += 1
+    if len(set().union(*names.values())) > len(names):  # of a camera: numbers that begin anew in each folder
+        return f"the same names stand in several folders. If they are other recordings: import.match: {PATH!r}."
+    pattern = FOLDER_STREAM if max(endings.values()) > 1 else FOLDER
+    return f"the same names stand in several folders. If each folder is a recording: import.match: {pattern!r}."
+
+
+PATH = r"(?P<id>.+)\.[^./]+$"
+FOLDER = r"(?P<id>.+)/[^/]+$"
+FOLDER_STREAM = r"(?P<id>.+)/(?P<stream>[^/.]+)[^/]*$"
 
 
 def _clashing(owners: Mapping[tuple[str, str], list[Found]]) -> dict[str, set[str]]:

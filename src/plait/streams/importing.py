@@ -9,6 +9,7 @@ from typing import Any
 from plait.errors import DataError, raise_all
 from plait.streams.corpus import write_manifest
 from plait.streams.drafts import Importer
+from plait.streams.found import printable
 from plait.streams.import_options import ImportOptions, import_options
 from plait.streams.import_report import ImportReport
 from plait.streams.scan import scan_files
@@ -27,8 +28,8 @@ def import_folder(
     """Make a manifest of the files in a folder.
 
     By convention ``talk01.mp4``, ``talk01.imu.csv`` and ``notes/talk01.srt`` are streams of the recording
-    ``talk01``: its id is the file name up to the first dot, what stands between that and the ending is the
-    stream's name, and without it the reader suggests one. A folder of a known format is one recording.
+    ``talk01``: what stands behind the name of another file is the stream's name, and without it the reader suggests
+    one (`plait.streams.naming` has the whole rule). A folder of a known format is one recording.
     ``labels.csv`` holds labels. Options (see `ImportOptions`) say it where names do not. Recordings whose
     clocks are dates get an origin, so that their seconds start at 0 with their first stream; the date is
     kept as ``meta["epoch"]``.
@@ -109,7 +110,7 @@ def import_files(
     manifest, given = _target(Path(), out), [Path(p) for p in paths]
     importer = Importer(Path(), manifest, checked)
     scan = scan_files(given, manifest.parent, checked, known)
-    named = [p.as_posix() for p in given]
+    named = [printable(p.as_posix()) for p in given]
     raise_all(DataError, [f"{path}: {scan.left_out[path]}" for path in named if path in scan.left_out])
     importer.take(scan)
     entries = importer.entries()

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from plait.errors import ConfigError, DataError, raise_all
+from plait.errors import ConfigError, DataError, PlaitError, raise_all
 from plait.parts import suggest
 from plait.streams.cells import normal_split, read_table, seconds_of, typed
 from plait.streams.clock import FARTHEST
 from plait.streams.corpus import AnnotationEntry, StreamEntry
 from plait.streams.import_options import LabelOptions
+from plait.streams.matching import match_ids
+from plait.streams.naming import normal
 
-__all__ = ["Labels", "merge_ticks", "read_labels"]
+__all__ = ["Labels", "ids_in", "merge_ticks", "read_labels"]
 
 Label = str | int | float | bool
 
@@ -44,7 +45,16 @@ class Labels:
     notes: list[str] = field(default_factory=list)
 
 
-def read_labels(path: Path, options: LabelOptions, known: Container[str]) -> Labels:
+def ids_in(path: Path, options: LabelOptions) -> set[str]:
+    """The recordings that a table speaks of, by ids or files; none where it cannot be read (`read_labels` says so)."""
+    try:
+        columns, lines, _ = read_table(path)
+        return set(_Table(path.name, columns, lines, _columns(path.name, options, columns), options).names().values())
+    except PlaitError:
+        return set()
+
+
+def read_labels(path: Path, options: LabelOptions, known: Collection[str]) -> Labels:
     """Read a table of labels.
 
     Args:
@@ -129,41 +139,52 @@ class _Table:
     options: LabelOptions
     found: Labels = field(default_factory=Labels)
 
-    def rows_by_id(self, known: Container[str]) -> dict[str, list[int]]:
+    def names(self) -> dict[str, str]:
+        """The name of a recording in each cell of the column with the ids, made by ``id_format`` if there is one."""
+        return {cell: self._named(cell.strip()) for cell in dict.fromkeys(self.columns[self.at.id])}
+
+    def _named(self, name: str) -> str:
+        if self.options.id_format is None:
+            return name
+        try:
+            return self.options.id_format.format(int(name) if re.fullmatch(r"-?\d+", name) else name)
+        except (ValueError, IndexError, KeyError) as error:
+            raise ConfigError(
+                f"import.labels.id_format: {self.options.id_format!r} does not take {name!r} ({error}). "
+                "Write like S{:02d} for numbers, S{} for texts."
+            ) from error
+
+    def rows_by_id(self, known: Collection[str]) -> dict[str, list[int]]:
         """Row numbers by recording; rows of unknown recordings are counted in the notes."""
         rows: dict[str, list[int]] = defaultdict(list)
         unknown: Counter[str] = Counter()
-        resolved = {cell: self._resolve(cell, known) for cell in set(self.columns[self.at.id])}
+        names = self.names()
+        sure, loose = match_ids(list(dict.fromkeys(names.values())), known)
         for i, cell in enumerate(self.columns[self.at.id]):
-            name, is_known = resolved[cell]
-            if name and (is_known or self.at.text):
-                rows[name].append(i)
+            name = names[cell]
+            id = sure.get(name) or loose.get(name) or (normal(name) if self.at.text else "")
+            if id:
+                rows[id].append(i)
             else:
                 unknown[name] += 1
-        if unknown:
-            some = ", ".join(repr(u) for u in sorted(unknown)[:5])
-            self.found.notes.append(
-                f"{self.file}: {unknown.total()} rows of {len(unknown)} ids that are no recording here "
-                f"({some}{' ...' * (len(unknown) > 5)}); left out."
-            )
+        self._note_ids(unknown, loose, known)
         return rows
 
-    def _resolve(self, cell: str, known: Container[str]) -> tuple[str, bool]:
-        name = unicodedata.normalize("NFC", cell.strip())
-        if self.options.id_format is not None:
-            try:
-                name = self.options.id_format.format(int(name) if re.fullmatch(r"-?\d+", name) else name)
-            except (ValueError, IndexError, KeyError) as error:
-                raise ConfigError(
-                    f"import.labels.id_format: {self.options.id_format!r} does not take {name!r} ({error}). "
-                    "Write like S{:02d} for numbers, S{} for texts."
-                ) from error
-        if name in known:
-            return name, True
-        file = PurePosixPath(name.replace("\\", "/")).name
-        stems = (file[: m.start()] for m in reversed(list(re.finditer(r"\.", file))))
-        stem = next((s for s in (file, *stems) if s in known), None)
-        return (name, False) if stem is None else (stem, True)
+    def _note_ids(self, unknown: Counter[str], loose: Mapping[str, str], known: Collection[str]) -> None:
+        if loose:
+            name, id = next(iter(loose.items()))
+            self.found.notes.append(
+                f"{self.file}: {len(loose)} ids are written otherwise than the recordings' and were matched all the "
+                f"same, such as {name!r} for {id!r}. Write them alike to be sure."
+            )
+        if unknown:
+            some = ", ".join(repr(u) for u in sorted(unknown)[:5])
+            like = next(iter(known), "")
+            self.found.notes.append(
+                f"{self.file}: {unknown.total()} rows of {len(unknown)} ids that are no recording here "
+                f"({some}{' ...' * (len(unknown) > 5)}); left out. "
+                f"Recordings are named like {like!r}; see import.labels.id and id_format."
+            )
 
     def constants(self, rows: dict[str, list[int]]) -> None:
         """Group and split, one a recording."""

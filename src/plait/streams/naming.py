@@ -2,7 +2,7 @@
 
 ``talk01.imu.csv`` is the stream ``imu`` of the recording ``talk01``. But ``2024.01.05 visit.mp4`` is one recording, and
 so is ``J.R. Smith.mov``: a dot alone says nothing. What tells a stream's name from a part of the recording's is that it
-is a word, and that it comes again: after other recordings, or beside the recording's other files.
+is a word, and that it makes a table with others: streams that come again after other recordings.
 """
 
 from __future__ import annotations
@@ -10,16 +10,25 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["Named", "names_of"]
+__all__ = ["Named", "Naming", "names_of", "normal", "ways_of"]
 
 _WORD = re.compile(r"(?!v\d+(\.|$))[^\W\d_][\w-]*(\.[^\W\d_][\w-]*)*")
 """A stream's name: words joined by dots; no number, date, version or blank."""
 
-_LONELY = re.compile(r"[a-z][a-z_-]*")
-"""What is taken for a stream's name even where it comes once only."""
+_LONELY = re.compile(r"[a-z][a-z_-]*(\.[a-z][a-z_-]*)*")
+"""What is taken for a stream's name where there is a single recording."""
+
+_ENDING = re.compile(r"(?=.*[a-z])[a-z0-9]{1,9}")
+
+DENSE = 0.7
+"""Of the pairs of a recording and a stream more than this share must be there, or the words are no streams."""
+
+MANY = 8
+"""So many streams may be more than there are recordings."""
 
 
 class Named(NamedTuple):
@@ -29,70 +38,153 @@ class Named(NamedTuple):
     stream: str
 
 
-def names_of(files: Iterable[str], streams: Collection[str] = ()) -> dict[str, Named]:
+@dataclass(frozen=True)
+class Naming:
+    """What each name says, and, for people, what could be meant otherwise."""
+
+    named: dict[str, Named]
+    notes: list[str] = field(default_factory=list)
+
+
+def names_of(
+    files: Collection[str], streams: Collection[str] = (), ids: Collection[str] = (), *, closed: bool = False
+) -> Naming:
     """Recording and stream of each file name.
 
-    A name without its ending is split at a dot where what follows is a word, and
+    The ending is cut off (and so is that of another file: ``talk01.mp4.srt`` beside ``talk01.mp4``). What is left is
+    split at a dot
 
-    - is a stream that is known (``streams``), or follows other recordings too; of several such, the longest; else
-    - what stands before is a recording by another file, whose ending differs; else
-    - it is a single word in small letters.
+    - behind a recording that is known (``ids``), or before a stream that is known (``streams``);
+    - behind the whole name of another file, where what follows is a word: ``talk01.imu`` beside ``talk01``; and before
+      the same word elsewhere;
+    - before words that make a table: they come again after several names, more than 7 in 10 of the pairs are there, and
+      some name has several of them, or all files have the same;
+    - before a word in small letters, where the folder is one recording then.
 
-    Elsewhere the whole name is the recording's. Accents are one letter, in whichever form a disk writes them.
+    Elsewhere the whole name is the recording's: dates, versions, initials and titles stay in it. Accents are one
+    letter, in whichever form a disk writes them.
 
     Args:
         files: names without folders.
         streams: names of streams that are known (of rules, or of the corpus that a model was trained on).
+        ids: recordings that are known (of a table of labels), or their files.
+        closed: whether there are no streams but those that are known.
 
-    >>> found = names_of(["a.1.mp4", "a.1.imu.csv", "b.2.mp4", "b.2.imu.csv", "2024.01.05 visit.mp4"])
+    >>> found = names_of(["a.1.mp4", "a.1.imu.csv", "b.2.mp4", "b.2.imu.csv", "2024.01.05 visit.mp4"]).named
     >>> found["a.1.imu.csv"], found["b.2.mp4"].id, found["2024.01.05 visit.mp4"].id
     (Named(id='a.1', stream='imu'), 'b.2', '2024.01.05 visit')
     """
-    split = {file: _split(file) for file in files}
-    follows: dict[str, set[str]] = defaultdict(set)
-    for stem, _ in split.values():
-        for id, stream in _ways(stem):
-            follows[stream].add(id)
-    known = {s for s in follows if s in streams or len(follows[s]) > 1}
-    found: dict[str, Named] = {}
-    for file, (stem, _) in split.items():
-        ways = [way for way in _ways(stem) if way.stream in known]
-        if ways:
-            found[file] = ways[0]
-    ids = {named.id for named in found.values()}
-    stems = {stem for stem, _ in split.values()}
-    endings: dict[str, set[str]] = defaultdict(set)
-    for stem, ending in split.values():
-        for id in _beginnings(stem):
-            endings[id].add(ending)
-    return {file: found.get(file) or _single(*split[file], ids, stems, endings) for file in split}
+    stems = _stems(files)
+    whole = set(stems.values())
+    told = _known(whole, streams, {stem for i in map(normal, ids) for stem in (i, stems.get(i, i))})
+    notes: list[str] = []
+    if not closed:
+        told |= _behind_others(whole, told)
+        told |= _known(whole - told.keys(), {named.stream for named in told.values()}, ())
+        rest = [stem for stem in dict.fromkeys(stems.values()) if stem not in told]
+        found = _table(rest) or _one_recording(rest, told)
+        notes = _ambiguous(found, [stem for stem in rest if stem not in found])
+        told |= found
+    said = {file: stems[normal(file)] for file in files}
+    return Naming({file: told.get(stem, Named(stem, "")) for file, stem in said.items()}, notes)
 
 
-def _single(
-    stem: str, ending: str, ids: Collection[str], stems: Collection[str], endings: Mapping[str, Collection[str]]
-) -> Named:
-    """A file whose name, after any dot, comes once; ``endings``: of the files whose names begin so."""
-    ways = _ways(stem)
-    if stem in ids:
-        return Named(stem, "")
-    for way in ways:
-        if way.id in ids or way.id in stems or any(other != ending for other in endings[way.id]):
-            return way
-    return next((way for way in ways if _LONELY.fullmatch(way.stream)), Named(stem, ""))
+def normal(name: str) -> str:
+    """A name with its accents in one form, which disks write in two."""
+    return unicodedata.normalize("NFC", name)
 
 
-def _split(file: str) -> tuple[str, str]:
-    """The name without its ending, and the ending."""
-    stem, _, ending = unicodedata.normalize("NFC", file).rpartition(".")
-    return (stem, ending.lower()) if stem else (ending, "")
+def _stems(files: Iterable[str]) -> dict[str, str]:
+    """By file, in one form, the name without its ending; of a file beside another one that is named by it, both."""
+    ends = {file: file.rpartition(".") for file in map(normal, files)}
+    stems = {file: stem or ending for file, (stem, _, ending) in ends.items()}
+    return {file: stems[stem] if stem in stems and _has_ending(stem) else stem for file, stem in stems.items()}
 
 
-def _beginnings(stem: str) -> list[str]:
-    """What stands before each dot, the shortest first."""
-    return [stem[: m.start()] for m in re.finditer(r"\.", stem)]
+def _has_ending(file: str) -> bool:
+    stem, _, ending = file.rpartition(".")
+    return bool(stem and _ENDING.fullmatch(ending.lower()))
 
 
-def _ways(stem: str) -> list[Named]:
+def ways_of(stem: str) -> list[Named]:
     """Every split at a dot that leaves a recording and a word, the longest word first."""
-    ways = [Named(id, stem[len(id) + 1 :]) for id in _beginnings(stem)]
+    places = [m.start() for m in re.finditer(r"\.", stem)]
+    ways = [Named(stem[:at], stem[at + 1 :]) for at in places]
     return [way for way in ways if way.id.strip(" .") and _WORD.fullmatch(way.stream)]
+
+
+def _known(stems: Collection[str], streams: Collection[str], ids: Collection[str]) -> dict[str, Named]:
+    """Of stems with a recording or a stream that is known: the longest of the recordings, or of the streams."""
+    told = {}
+    for stem in stems:
+        ways = [Named(stem[: m.start()], stem[m.end() :]) for m in re.finditer(r"\.", stem)]
+        ways = [way for way in ways if way.id.strip(" .") and way.stream]
+        if stem in ids:
+            told[stem] = Named(stem, "")
+        elif behind := [way for way in ways if way.id in ids]:
+            told[stem] = behind[-1]
+        elif before := [way for way in ways if way.stream in streams]:
+            told[stem] = before[0]
+    return told
+
+
+def _behind_others(stems: Collection[str], told: Mapping[str, Named]) -> dict[str, Named]:
+    """Of stems that follow the whole name of another file, or a recording that is told."""
+    whole = {stem for stem in stems if stem not in told} | {named.id for named in told.values()}
+    first = {stem for stem in whole if not any(way.id in whole for way in ways_of(stem))}
+    found: dict[str, Named] = {}
+    for stem in stems:
+        way = next((way for way in ways_of(stem) if way.id in first), None)
+        if stem not in told and way is not None:
+            found[stem] = way
+            if way.id in stems:
+                found[way.id] = told.get(way.id, Named(way.id, ""))
+    return found
+
+
+def _table(stems: Sequence[str]) -> dict[str, Named]:
+    """Stems split before words that come again after several names, so that most names have most words."""
+    ways = {stem: own for stem in stems if (own := ways_of(stem))}
+    tables = [_of_depth(ways, depth) for depth in range(max(map(len, ways.values()), default=0), 0, -1)]
+    return max(tables, key=lambda table: table[0], default=(0.0, {}))[1]
+
+
+def _of_depth(ways: Mapping[str, list[Named]], depth: int) -> tuple[float, dict[str, Named]]:
+    """Which share of the table is there, and its stems, if streams' names have at most so many words."""
+    chosen = {stem: own[max(len(own) - depth, 0)] for stem, own in ways.items()}
+    behind: dict[str, set[str]] = defaultdict(set)
+    for way in chosen.values():
+        behind[way.stream].add(way.id)
+    words = {word for word, ids in behind.items() if len(ids) > 1}
+    cells = {stem: way for stem, way in chosen.items() if way.stream in words}
+    ids = {way.id for way in cells.values()}
+    found = {stem: way for stem, way in chosen.items() if way.id in ids}
+    share = len(cells) / max(len(ids) * len(words), 1)
+    groups = len(cells) > len(ids) or len(found) == len(ways)
+    good = share > DENSE and groups and len(words) <= max(len(ids), MANY)
+    return (share, found) if good else (0.0, {})
+
+
+def _one_recording(stems: Sequence[str], told: Mapping[str, Named]) -> dict[str, Named]:
+    """Where the folder is one recording if what follows its name are streams, they are."""
+    ways = {stem: own[0] for stem in stems if (own := ways_of(stem)) and _LONELY.fullmatch(own[0].stream)}
+    ids = {way.id for way in ways.values()} | {named.id for named in told.values()}
+    return ways if len(ids) == 1 and len(ways) == len(stems) else {}
+
+
+def _ambiguous(streams: Mapping[str, Named], whole: Sequence[str]) -> list[str]:
+    """What was taken for streams, and what for a part of the recordings' names, where it could be the other."""
+    notes = []
+    if words := {way.stream: stem for stem, way in streams.items()}:
+        some, stem = ", ".join(sorted(words)[:5]) + " ..." * (len(words) > 5), words[min(words)]
+        notes.append(
+            f"taken for streams: {some} (as in {stem!r}). If recordings are named so, say it: import.match, such as "
+            r"'(?P<id>[^/]*)\.\w+$'."
+        )
+    if dotted := [(stem, ways[-1]) for stem in whole if (ways := ways_of(stem))]:
+        stem, way = dotted[0]
+        notes.append(
+            f"taken for a part of the recording's name: {way.stream!r} in {stem!r} (and so in {len(dotted)} names). If "
+            f"it is a stream, name it: import.streams.{way.stream}: {{}}."
+        )
+    return notes

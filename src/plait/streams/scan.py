@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
-from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,20 +15,18 @@ from plait.errors import ConfigError, DataError, PlaitError, raise_all
 from plait.parts import find, options_of
 from plait.streams.cells import number
 from plait.streams.corpus import StreamEntry, _clock
-from plait.streams.found import Found, Place, Scan, without_clashes
+from plait.streams.found import Found, Place, Scan, printable, without_clashes
 from plait.streams.import_options import ImportOptions, StreamOptions
 from plait.streams.import_report import some_of
-from plait.streams.naming import Named, names_of
+from plait.streams.naming import Named, Naming, names_of, normal
 from plait.streams.readers import Reader, check_path, open_streams, reader_for
 from plait.streams.readers._told import hearing
 from plait.streams.stream import Stream
 from plait.streams.summary import facts_of
 from plait.streams.tiers import tier_of
+from plait.streams.walk import TIMES, walk
 
 __all__ = ["Found", "Place", "Scan", "lacks_rate", "scan_files", "scan_folder"]
-
-_TIMES = ".times.npy"
-"""Ending of the file with the times of the array of the same name."""
 
 
 def scan_folder(
@@ -40,6 +36,7 @@ def scan_folder(
     special: Set[Path],
     *,
     check_links: bool,
+    ids: Collection[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Scan:
     """Every stream under ``root`` that a reader can open, named and without clashes.
@@ -50,6 +47,7 @@ def scan_folder(
         options: patterns, overrides, what to skip.
         special: files that are not streams (manifest, label tables).
         check_links: whether links that leave the folder are left out.
+        ids: recordings that are known, or their files.
         progress: called with (done, of all) after each file.
 
     Raises:
@@ -58,19 +56,22 @@ def scan_folder(
     scan = Scan()
     inside: list[tuple[Path, str, str]] = []
     prefix = os.path.relpath(root.resolve(), base.resolve())
-    for path in _walk(root, options.skip, special, scan):
+    for path in walk(root, options.skip, special, scan):
         relative = "." if path == root else path.relative_to(root).as_posix()
         if check_links and path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root.resolve()):
-            scan.left_out[relative] = "is a link that leaves the folder. Put the file inside."
+            scan.leave_out(relative, "is a link that leaves the folder. Put the file inside.")
         else:
             inside.append((path, relative, Path(prefix, relative).as_posix()))
-    return _scan(inside, options, scan, progress)
+    naming = _naming(inside, options, ids=ids)
+    if not options.match:
+        scan.notes += naming.notes
+    return _scan(inside, options, scan, naming, progress)
 
 
 def scan_files(paths: Iterable[Path], base: Path, options: ImportOptions, known: Collection[str] = ()) -> Scan:
     """Every stream of the files, and of the files in the folders, that are named; as `scan_folder`.
 
-    ``known``: names that streams are known to have (see `plait.streams.naming`).
+    ``known``: the names that streams have (see `plait.streams.naming`); empty where they are not known.
 
     Raises:
         ConfigError: a reader does not have an option that was given for a stream.
@@ -79,32 +80,45 @@ def scan_files(paths: Iterable[Path], base: Path, options: ImportOptions, known:
     files: list[Path] = []
     for path in paths:
         tables = {path.resolve() / f"labels{ending}" for ending in (".csv", ".tsv", ".parquet")}
-        files += _walk(path, options.skip, tables, scan) if path.is_dir() else [path]
+        files += walk(path, options.skip, tables, scan) if path.is_dir() else [path]
     there = base.resolve()
-    return _scan(
-        [(p, p.as_posix(), Path(os.path.relpath(os.path.realpath(p), there)).as_posix()) for p in files],
-        options,
-        scan,
-        known=known,
-    )
+    placed = [(p, p.as_posix(), Path(os.path.relpath(os.path.realpath(p), there)).as_posix()) for p in files]
+    return _scan(placed, options, scan, _naming(placed, options, known=known))
+
+
+Placed = tuple[Path, str, str]
+"""A file, its name for messages and patterns, and its path in the manifest."""
+
+
+def _naming(
+    files: Sequence[Placed], options: ImportOptions, *, known: Collection[str] = (), ids: Collection[str] = ()
+) -> Naming:
+    """What the names of those files say that a reader may open."""
+    any_file = any(rule.reader for rule in options.streams.values())
+    names = {_name(path): None for path, _, _ in files if any_file or reader_for(path) is not None}
+    # A file that holds several parts gives streams NAME_PART.
+    parts = {name[: m.start()] for name in known for m in re.finditer("_", name)}
+    return names_of(list(names), {*options.streams, *known, *parts}, ids, closed=bool(known))
 
 
 def _scan(
-    files: Sequence[tuple[Path, str, str]],
+    files: Sequence[Placed],
     options: ImportOptions,
     scan: Scan,
+    naming: Naming,
     progress: Callable[[int, int], None] | None = None,
-    known: Collection[str] = (),
 ) -> Scan:
-    """Open files, given each with its name for messages and patterns and its path in the manifest."""
+    """Open files."""
     found: list[Found] = []
     wrong: dict[str, str] = {}
-    names = names_of([_name(path) for path, _, _ in files], {*options.streams, *known})
     told: dict[str, list[str]] = defaultdict(list)
     for path, relative, written in _counted(files, progress):
-        place = _place(relative, names[_name(path)], options.match)
+        if printable(written) != written:
+            scan.leave_out(relative, "its name is not in UTF-8, as a manifest is. Rename it.")
+            continue
+        place = _place(relative, naming.named.get(_name(path), Named(path.stem, "")), options.match)
         if place is None:
-            scan.left_out[relative] = "fits none of the patterns in import.match."
+            scan.leave_out(relative, "fits none of the patterns in import.match.")
             continue
         try:
             with hearing() as heard:
@@ -118,12 +132,12 @@ def _scan(
         except ConfigError as error:
             wrong.setdefault(place.stream, str(error))
         except PlaitError as error:
-            scan.left_out[relative] = str(error).replace(str(path), relative).removeprefix(f"{relative}: ")
+            scan.leave_out(relative, str(error).replace(str(path), relative).removeprefix(f"{relative}: "))
     raise_all(ConfigError, [f"import.streams.{name}: {text}" for name, text in wrong.items()])
     unclocked = sorted({f.rule_name for f in found if lacks_rate(f.entry) and f.facts.n > 1})
     scan.notes += [
         f"{name!r}: arrays without rate or times are taken as 1 observation a second. "
-        f"Give import.streams.{name}.rate, or times in {_TIMES[1:]} beside them."
+        f"Give import.streams.{name}.rate, or times in {TIMES[1:]} beside them."
         for name in unclocked
     ]
     scan.notes += [f"{some_of(paths, 3)}: {what}." for what, paths in told.items()]
@@ -132,56 +146,11 @@ def _scan(
     return scan
 
 
-def _counted(
-    files: Sequence[tuple[Path, str, str]], progress: Callable[[int, int], None] | None
-) -> Iterator[tuple[Path, str, str]]:
+def _counted(files: Sequence[Placed], progress: Callable[[int, int], None] | None) -> Iterator[Placed]:
     for done, file in enumerate(files, 1):
         yield file
         if progress:
             progress(done, len(files))
-
-
-def _walk(root: Path, skip: list[str], special: Set[Path], scan: Scan) -> Iterator[Path]:
-    """Files, and folders that a reader claims, in order; the rest of `scan` is told what was passed by."""
-    if reader_for(root) is not None:
-        yield root
-        return
-    hidden = 0
-    for here, folders, files in os.walk(root):
-        folders.sort()
-        keep = []
-        for name in folders:
-            path = Path(here, name)
-            if name.startswith("."):
-                hidden += 1
-            elif _skipped(path, root, skip):
-                scan.left_out[path.relative_to(root).as_posix()] = "skipped, as import.skip says."
-            elif reader_for(path) is not None:
-                yield path
-            else:
-                keep.append(name)
-        folders[:] = keep
-        for name in sorted(files):
-            path = Path(here, name)
-            if name.startswith("."):
-                hidden += 1
-            elif Path(os.path.realpath(path)) in special or _are_times(path):
-                continue
-            elif _skipped(path, root, skip):
-                scan.left_out[path.relative_to(root).as_posix()] = "skipped, as import.skip says."
-            else:
-                yield path
-    if hidden:
-        scan.notes.append(f"{hidden} hidden files and folders were not looked at.")
-
-
-def _skipped(path: Path, root: Path, skip: list[str]) -> bool:
-    relative = path.relative_to(root).as_posix()
-    return any(fnmatch(relative, pattern) or fnmatch(path.name, pattern) for pattern in skip)
-
-
-def _are_times(path: Path) -> bool:
-    return path.name.endswith(_TIMES) and path.with_name(path.name.replace(_TIMES, ".npy")).is_file()
 
 
 def lacks_rate(entry: StreamEntry) -> bool:
@@ -202,7 +171,7 @@ def _place(relative: str, told: Named, patterns: list[str]) -> Place | None:
     if not patterns:
         return Place(relative, stem, middle)
     for pattern in patterns:
-        if found := re.search(pattern, unicodedata.normalize("NFC", relative)):
+        if found := re.search(pattern, normal(relative)):
             named = {k: v for k, v in found.groupdict().items() if v is not None}
             known = {k: named.pop(k, "") for k in ("id", "stream", "group", "split")}
             known = {**known, "id": known["id"] or stem, "stream": known["stream"] or middle}
@@ -249,9 +218,11 @@ def _open_held(
                 rule = rule.model_copy(update={"options": {**rule.options, **own}})
                 stream = open_streams(path, rule.reader, rule.options)[part]
                 only = None if len(parts) == 1 else part
-                found.append(_found(replace(place, id=id), (rule.rename or name, name), rule, only, stream, written))
+                found.append(
+                    _found(replace(place, id=normal(id)), (rule.rename or name, name), rule, only, stream, written)
+                )
         except DataError as error:
-            scan.left_out[f"{place.path}:{id}"] = str(error).replace(str(path), place.path)
+            scan.leave_out(f"{place.path}:{id}", str(error).replace(str(path), place.path))
     return found
 
 
@@ -261,7 +232,7 @@ def _for_file(path: Path, rule: StreamOptions) -> StreamOptions:
     given = rule.rate is not None and not {"rate", "times", "time"} & set(options)
     if given and _takes_rate(rule.reader or reader_for(path)):
         return rule.model_copy(update={"options": {**options, "rate": rule.rate}, "rate": None})
-    beside = path.with_name(path.stem + _TIMES)
+    beside = path.with_name(path.stem + TIMES)
     told = rule.rate is not None or rule.duration is not None or {"rate", "times"} & set(options)
     if path.suffix.lower() == ".npy" and not told and beside.is_file():
         options["times"] = beside.name

@@ -18,6 +18,7 @@ __all__ = [
     "label_lines",
     "label_summary",
     "missing_streams",
+    "rare_streams",
     "stream_lines",
     "stream_summary",
 ]
@@ -156,4 +157,20 @@ def missing_streams(streams: Mapping[str, Iterable[str]]) -> dict[str, list[str]
         stream: [r for r, own in names.items() if stream not in own]
         for stream, count in sorted(counts.items())
         if len(names) / 2 < count < len(names)
+    }
+
+
+def rare_streams(streams: Mapping[str, Iterable[str]], least: float) -> dict[str, str]:
+    """Streams that are no modality by themselves, since less than the share ``least`` of the recordings has them; of
+    each what is to be said. None is rare where all would be.
+
+    >>> list(rare_streams({"a": ["imu"], "b": ["imu", "gps"], "c": ["imu"]}, 0.5))
+    ['gps']
+    """
+    counts = Counter(name for own in streams.values() for name in set(own))
+    rare = {name: count for name, count in sorted(counts.items()) if count < least * len(streams)}
+    return {
+        name: f"stream {name!r}: only {count} of {len(streams)} recordings have it (min_coverage: {least:g}); it is no "
+        f"modality. Name it under streams: if it is to be one."
+        for name, count in (rare.items() if len(rare) < len(counts) else ())
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from plait.streams.clock import Clock, Grid
 from plait.streams.corpus import Corpus
 from plait.streams.items import Fold, ItemSet, find_items, split_items
 from plait.streams.noise import noise_of
+from plait.streams.summary import rare_streams
 from plait.sync.resample import resample
 from plait.tasks import Task
 from plait.training.imported import import_once
@@ -145,16 +145,9 @@ class Experiment:
 
     def _covering(self, streams: Iterable[str]) -> list[str]:
         """The streams that enough recordings have to be a modality; the others are noted."""
-        count = Counter(name for entry in self.corpus.entries for name in entry.streams)
-        total, least = len(self.corpus.entries), self.recipe.min_coverage
-        kept = [name for name in streams if count[name] >= least * total]
-        self.notes += [
-            f"stream {name!r}: only {count[name]} of {total} recordings have it (min_coverage: {least:g}); it is no "
-            f"modality. Name it under streams: if it is to be one."
-            for name in streams
-            if name not in kept
-        ]
-        return kept or list(streams)
+        rare = rare_streams({entry.id: entry.streams for entry in self.corpus.entries}, self.recipe.min_coverage)
+        self.notes += rare.values()
+        return [name for name in streams if name not in rare]
 
     def _check_names(self) -> None:
         plan = self.recipe.augment
