@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from plait.cli import main
-from plait.errors import DataError
+from plait.errors import ConfigError, DataError
 from plait.evaluation.predict import predict
 from plait.recipe import load_recipe
 from plait.streams.corpus import Corpus, CorpusWriter
@@ -73,3 +74,47 @@ def test_where_the_unit_finds_nothing_the_whole_is_asked_and_told(
     first, second = capsys.readouterr().out.splitlines()
     assert "nothing on tier 'words': asked about as a whole" in first
     assert second == "other 0.00-3.00 s: no answer: nothing that the model looks at is there"
+
+
+def bare(path: Path, seconds: float = 10, rate: int = 10) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, np.random.default_rng(1).normal(0, 1, (round(seconds * rate), 2)))
+    return path
+
+
+def test_a_bare_array_has_the_rate_of_the_runs_corpus(segments_run: Run, tmp_path: Path) -> None:
+    (row,) = predict(segments_run, [bare(tmp_path / "new.imu.npy")], cache=tmp_path / "cache", segments=[(9, 10)])
+    assert (row["start"], row["stop"], row["used"]) == (8.5, 10.0, ["imu"])
+    with pytest.raises(DataError, match="measured from 0 to 2 s"):
+        predict(segments_run, [tmp_path / "new.imu.npy"], cache=tmp_path, segments=[(9, 10)], rates={"imu": 50})
+    with pytest.raises(ConfigError, match=r"rate of 'imo'.*'imu'"):
+        predict(segments_run, [tmp_path / "new.imu.npy"], cache=tmp_path, rates={"imo": 50})
+
+
+def test_a_rate_that_nobody_knows_is_asked_for(segments_run: Run, tmp_path: Path, capsys, monkeypatch) -> None:
+    run = Run(segments_run.folder)
+    monkeypatch.setattr(run.info, "rates", {"imu": None})  # of a corpus of several rates, or of times of its own
+    path = bare(tmp_path / "new.imu.npy")
+    with pytest.raises(DataError, match=r"nothing says how many.*--rate imu=HZ.*new\.imu\.times\.npy"):
+        predict(run, [path], cache=tmp_path / "cache")
+    assert predict(run, [path], cache=tmp_path / "cache", rates={"imu": "20"}, segments=[(1, 2)])[0]["used"] == ["imu"]
+    np.save(tmp_path / "new.imu.times.npy", np.arange(100) / 10)
+    assert predict(run, [path], cache=tmp_path / "cache", segments=[(1, 2)])[0]["used"] == ["imu"]
+    assert main(["predict", str(run.folder), str(path), "--rate", "imu=fast"]) == 2
+    assert "Expected STREAM=HZ" in capsys.readouterr().err
+
+
+def test_what_a_folder_held_besides_is_counted_and_named(segments_run: Run, tmp_path: Path, capsys) -> None:
+    bare(tmp_path / "new/a.imu.npy")
+    (tmp_path / "new/a.txt").write_text("")
+    (tmp_path / "new/b.xlsx").write_bytes(b"PK")
+    (tmp_path / "new/b.csv").write_text("time,x\n0,1\n1,2\n")
+    asked = ["predict", str(segments_run.folder), str(tmp_path / "new"), "--cache", str(tmp_path / "cache")]
+    assert main(asked) == 0
+    out = capsys.readouterr().out
+    assert "left out: 2 files" in out
+    assert "a.txt: is empty (0 bytes)" in out
+    assert "b.xlsx: is a spreadsheet" in out
+    assert "stream 'series', of 1 recordings, is none of the model's: not looked at." in out
+    assert main([*asked, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["left_out"]) == 2

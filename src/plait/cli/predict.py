@@ -17,6 +17,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("files", nargs="+", help="raw files or folders of recordings, with any stream absent; or a manifest")
     p.add_argument("--segment", nargs=2, type=float, action="append", default=[], metavar=("START", "STOP"),
                    help="seconds to answer for; may be repeated")  # fmt: skip
+    p.add_argument("--rate", action="append", default=[], metavar="STREAM=HZ",
+                   help="observations a second of arrays that do not tell them (default: as in training)")  # fmt: skip
     p.add_argument("--member", help="which of the run's models, such as seed0 (default: the first)")
     code_argument(p)
     outside_argument(p)
@@ -26,13 +28,37 @@ def arguments(p: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Answer for raw files, prepared as in training."""
     from plait.evaluation.predict import predict
+    from plait.streams.import_report import ImportReport
     from plait.training.run import Run
 
-    segments = [(a, b) for a, b in args.segment]
+    segments, imported = [(a, b) for a, b in args.segment], list[ImportReport]()
     run = Run(args.run_folder, allow_code=args.allow_code, allow_outside=args.allow_outside)
-    rows = predict(run, args.files, cache=args.cache, segments=segments, member=args.member)
-    say(args, {"predictions": rows}, [_prediction_line(r) for r in rows])
+    rows = predict(
+        run,
+        args.files,
+        cache=args.cache,
+        segments=segments,
+        member=args.member,
+        rates=dict(map(_rate, args.rate)),
+        told=imported.append,
+    )
+    facts = {"left_out": {k: v for r in imported for k, v in r.left_out.items()}}
+    facts |= {"notes": [note for r in imported for note in r.notes]}
+    lines = [line for r in imported for line in (*r.lines_of_left_out(), *(f"note: {note}" for note in r.notes))]
+    say(args, {"predictions": rows, **facts}, [*map(_prediction_line, rows), *lines])
     return 0
+
+
+def _rate(text: str) -> tuple[str, str]:
+    from plait.errors import ConfigError, DataError
+    from plait.streams.clock import rational
+
+    name, _, rate = text.rpartition("=")
+    try:
+        rational(rate)
+    except DataError as error:
+        raise ConfigError(f"--rate {text}: {error} Expected STREAM=HZ, such as imu=50.") from error
+    return name, rate
 
 
 def _prediction_line(row: dict[str, Any]) -> str:

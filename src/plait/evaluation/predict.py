@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from plait.errors import ConfigError, DataError
+from plait.errors import ConfigError, DataError, raise_all
 from plait.features.store import Store
-from plait.parts import foreign_code
+from plait.parts import foreign_code, suggest
 from plait.recipe import CorpusPlan
 from plait.streams.corpus import Corpus
+from plait.streams.import_report import ImportReport
 from plait.streams.importing import import_files
 from plait.streams.items import Item, asked_items
+from plait.streams.untold import Rates
 from plait.training.data import ItemData, loader
 from plait.training.experiment import Experiment
 from plait.training.run import Member, Run
@@ -30,6 +32,8 @@ def predict(
     cache: str | Path,
     segments: Sequence[tuple[float, float]] = (),
     member: str | None = None,
+    rates: Rates | None = None,
+    told: Callable[[ImportReport], None] | None = None,
 ) -> list[dict[str, Any]]:
     """What the model says of raw files (or of a manifest's recordings).
 
@@ -44,6 +48,9 @@ def predict(
         cache: where features are kept.
         segments: (start, stop) in seconds, for every recording.
         member: which of the run's models (``seed0``); the first by default.
+        rates: by stream the observations a second of arrays that do not tell them; by default what the manifest of the
+            run's corpus told of that stream.
+        told: given what was understood of files and folders, and what was left out and why.
 
     Returns:
         One dict an item: recording, start, stop, the task's answer, the modalities used, those missing, and a note
@@ -51,11 +58,11 @@ def predict(
 
     Raises:
         DataError: a file cannot be read, none holds a stream that the run knows, or a segment lies outside.
-        ConfigError: no such member.
+        ConfigError: no such member, or a rate for no stream of the model.
     """
     model = run.model(_member(run, member))
     with foreign_code(run.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
-        corpus = _corpus(run, [Path(p) for p in paths], Path(folder))
+        corpus = _corpus(run, [Path(p) for p in paths], Path(folder), dict(rates or {}), told)
         experiment = _experiment(run, corpus)
         asked, notes = asked_items(corpus, experiment.unit, segments)
         items = asked.items
@@ -77,13 +84,27 @@ def _member(run: Run, name: str | None) -> Member:
     raise ConfigError(f"{run.folder}: has no member {name!r}; it has {', '.join(m.name for m in run.finished)}.")
 
 
-def _corpus(run: Run, paths: list[Path], folder: Path) -> Corpus:
-    recipe = run.recipe
+def _corpus(
+    run: Run, paths: list[Path], folder: Path, rates: Rates, told: Callable[[ImportReport], None] | None
+) -> Corpus:
+    recipe, streams = run.recipe, run.info.modalities.values()
+    problems = [
+        f"rate of {n!r}: the model has no such stream. {suggest(n, streams)}" for n in rates if n not in streams
+    ]
+    raise_all(ConfigError, problems)
     if len(paths) == 1 and paths[0].suffix == ".jsonl":
         return Corpus(paths[0], allow_outside=run.allow_outside)
     options = recipe.corpus.options if isinstance(recipe.corpus, CorpusPlan) else {}
     manifest = folder / "manifest.jsonl"
-    import_files(paths, out=manifest, options=options, known=run.info.modalities.values())
+    rates = dict.fromkeys(streams) | run.info.rates | rates
+    report = import_files(paths, out=manifest, options=options, known=streams, rates=rates)
+    report.notes += [
+        f"stream {name!r}, of {facts['recordings']} recordings, is none of the model's: not looked at."
+        for name, facts in report.streams.items()
+        if name not in streams
+    ]
+    if told:
+        told(report)
     return Corpus(manifest, allow_outside=True)
 
 

@@ -16,7 +16,6 @@ from plait.streams.deep import deep_check
 from plait.streams.items import find_items, full_unit, split_items, unit_of
 from plait.streams.manifest import read_manifest
 from plait.streams.quality.table import signal_rows, signal_table
-from plait.streams.scan import lacks_rate
 from plait.streams.splits import SIDES
 from plait.streams.stream import Stream
 from plait.streams.summary import (
@@ -29,6 +28,7 @@ from plait.streams.summary import (
     stream_lines,
     stream_summary,
 )
+from plait.streams.untold import lacks_rate
 
 __all__ = ["CheckReport", "check_corpus"]
 

@@ -22,6 +22,7 @@ from plait.streams.matching import alike
 from plait.streams.rows import read_rows
 from plait.streams.scan import Found, Scan, scan_folder
 from plait.streams.summary import Facts, label_summary, missing_streams, rare_streams, stream_summary
+from plait.streams.untold import rate_notes
 
 __all__ = ["Importer"]
 
@@ -77,7 +78,7 @@ class Importer:
     def take(self, scan: Scan) -> None:
         """Add what a scan found."""
         self.left_out |= scan.left_out
-        self.notes += scan.notes
+        self.notes += [*rate_notes(scan.streams), *scan.notes]
         for found in scan.streams:
             self._add(found)
         self._unused_rules(scan)

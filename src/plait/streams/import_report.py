@@ -47,16 +47,21 @@ class ImportReport:
         lines += label_lines(self.labels, self.recordings)
         for stream, ids in self.missing.items():
             lines.append(f"  without {stream}: {some_of(ids, most)}")
-        if self.left_out:
-            lines.append(f"left out: {len(self.left_out)} files")
-            by_reason: dict[str, list[str]] = defaultdict(list)
-            for path, why in self.left_out.items():
-                by_reason[why].append(path)
-            lines += first_of([f"  {some_of(paths, 3)}: {why}" for why, paths in by_reason.items()], most)
+        lines += self.lines_of_left_out(most)
         lines += first_of([f"note: {note}" for note in self.notes], most)
         if self.outside:
             lines.append("note: paths leave the manifest's folder; open the corpus with allow_outside.")
         return lines
+
+    def lines_of_left_out(self, most: int = 10) -> list[str]:
+        """How many files were left out, and of each reason the first."""
+        if not self.left_out:
+            return []
+        by_reason: dict[str, list[str]] = defaultdict(list)
+        for path, why in self.left_out.items():
+            by_reason[why].append(path)
+        told = [f"  {some_of(paths, 3)}: {why}" for why, paths in by_reason.items()]
+        return [f"left out: {len(self.left_out)} files", *first_of(told, most)]
 
 
 def some_of(ids: list[str], most: int) -> str:

@@ -13,6 +13,7 @@ from plait.streams.found import printable
 from plait.streams.import_options import ImportOptions, import_options
 from plait.streams.import_report import ImportReport
 from plait.streams.scan import scan_files
+from plait.streams.untold import Rates, give_rates
 
 __all__ = ["ImportOptions", "ImportReport", "import_files", "import_folder", "import_options"]
 
@@ -86,6 +87,7 @@ def import_files(
     out: str | Path,
     options: ImportOptions | Mapping[str, Any] | None = None,
     known: Collection[str] = (),
+    rates: Rates | None = None,
 ) -> ImportReport:
     """Make a manifest of a few files and folders, wherever they are: new recordings, to be predicted.
 
@@ -97,13 +99,16 @@ def import_files(
         out: the manifest to write (replaced where there is one); open it with ``allow_outside=True``.
         options: how the training corpus was imported.
         known: names of its streams.
+        rates: by stream the observations a second of arrays that do not tell them; None where that is not known. Those
+            of other streams are taken as 1 a second, and noted.
 
     Returns:
         What was understood; of folders, also what was left out.
 
     Raises:
         ConfigError: an option is wrong.
-        DataError: a file that was named cannot be opened (all of them at once), or there is nothing to import.
+        DataError: a file that was named cannot be opened (all of them at once), there is nothing to import, or
+            a rate is not known.
     """
     unneeded: dict[str, Any] = {"labels": [], "rows": [], "group": None, "labels_from_meta": []}
     checked = import_options(options).model_copy(update=unneeded)
@@ -112,6 +117,7 @@ def import_files(
     scan = scan_files(given, manifest.parent, checked, known)
     named = [printable(p.as_posix()) for p in given]
     raise_all(DataError, [f"{path}: {scan.left_out[path]}" for path in named if path in scan.left_out])
+    give_rates(scan.streams, rates or {})
     importer.take(scan)
     entries = importer.entries()
     write_manifest(manifest, entries)

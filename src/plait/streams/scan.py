@@ -24,9 +24,10 @@ from plait.streams.readers._told import hearing
 from plait.streams.stream import Stream
 from plait.streams.summary import facts_of
 from plait.streams.tiers import tier_of
-from plait.streams.walk import TIMES, walk
+from plait.streams.untold import TIMES
+from plait.streams.walk import walk
 
-__all__ = ["Found", "Place", "Scan", "lacks_rate", "scan_files", "scan_folder"]
+__all__ = ["Found", "Place", "Scan", "scan_files", "scan_folder"]
 
 
 def scan_folder(
@@ -134,12 +135,6 @@ def _scan(
         except PlaitError as error:
             scan.leave_out(relative, str(error).replace(str(path), relative).removeprefix(f"{relative}: "))
     raise_all(ConfigError, [f"import.streams.{name}: {text}" for name, text in wrong.items()])
-    unclocked = sorted({f.rule_name for f in found if lacks_rate(f.entry) and f.facts.n > 1})
-    scan.notes += [
-        f"{name!r}: arrays without rate or times are taken as 1 observation a second. "
-        f"Give import.streams.{name}.rate, or times in {TIMES[1:]} beside them."
-        for name in unclocked
-    ]
     scan.notes += [f"{some_of(paths, 3)}: {what}." for what, paths in told.items()]
     scan.named = {f.rule_name for f in found}
     without_clashes(found, scan)
@@ -151,13 +146,6 @@ def _counted(files: Sequence[Placed], progress: Callable[[int, int], None] | Non
         yield file
         if progress:
             progress(done, len(files))
-
-
-def lacks_rate(entry: StreamEntry) -> bool:
-    """Whether a stream is an array of which nothing says how fast it ticks."""
-    told = entry.rate is not None or entry.duration is not None or {"rate", "times", "row"} & set(entry.options)
-    is_array = entry.reader == "array" or Path(entry.path or "").suffix.lower() in (".npy", ".npz", ".mat")
-    return is_array and not told
 
 
 def _name(path: Path) -> str:

@@ -11,11 +11,9 @@ from pathlib import Path
 
 from plait.streams.found import Scan
 from plait.streams.readers import reader_for
+from plait.streams.untold import TIMES
 
-__all__ = ["TIMES", "walk"]
-
-TIMES = ".times.npy"
-"""Ending of the file with the times of the array of the same name."""
+__all__ = ["walk"]
 
 SYSTEM = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "@eadir"}
 """Files and folders of Windows, macOS and storage devices, in small letters."""

@@ -17,6 +17,7 @@ from plait.atomic import replacing, write_text
 from plait.errors import ConfigError
 from plait.recipe import CorpusPlan, Recipe, dump_recipe, parse_recipe
 from plait.streams.corpus import Corpus
+from plait.streams.untold import told_rates
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.full import full_recipe
 from plait.training.imported import discard_import, move_import, note_of
@@ -222,7 +223,7 @@ def _sweep(run: Run) -> None:
 
 def _write(folder: Path, experiment: Experiment, members: Sequence[Member], examples: bytes) -> None:
     recipe = experiment.recipe
-    start = _start(folder, experiment, members)
+    start, told = _start(folder, experiment, members), told_rates(experiment.corpus.entries)
     info = {
         "format": FORMAT,
         "recipe": digest_of(recipe),
@@ -236,6 +237,7 @@ def _write(folder: Path, experiment: Experiment, members: Sequence[Member], exam
         "members": [vars(m) for m in members],
         "modalities": experiment.streams,
         "features": experiment.features,
+        "rates": {name: told[name] for name in experiment.streams.values() if name in told},
         "notes": experiment.notes,
         "items": len(experiment.items.items),
         "dropped": experiment.items.dropped,

@@ -15,6 +15,7 @@ from plait.atomic import read_text
 from plait.errors import DataError
 from plait.model import Model
 from plait.recipe import Recipe, parse_recipe
+from plait.streams.manifest import Rate
 
 __all__ = ["FORMAT", "Beginning", "Done", "Member", "Run", "RunInfo", "digest_of"]
 
@@ -101,6 +102,8 @@ class RunInfo(_Strict):
     dropped: dict[str, Annotated[int, Field(ge=0, lt=MANY)]]
     folds: list[_Fold] = Field(min_length=1)
     start: Beginning | None = Field(None, alias="from")
+    rates: dict[str, Rate | None] = Field(default_factory=dict)
+    """By stream the observations a second that the corpus's manifest tells, if they are the same everywhere."""
 
     @model_validator(mode="after")
     def _belong_together(self) -> RunInfo:
