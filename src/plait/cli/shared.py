@@ -57,8 +57,8 @@ def outside_argument(p: argparse.ArgumentParser) -> None:
     p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
 
 
-def recipe_arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("recipe", help="a YAML recipe")
+def recipe_arguments(p: argparse.ArgumentParser, what: str = "a YAML recipe") -> None:
+    p.add_argument("recipe", help=what)
     p.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="such as train.epochs=5")
 
 

@@ -3,23 +3,60 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
+import textwrap
+from pathlib import Path
+from typing import Any
 
-from plait.cli.shared import load, recipe_arguments, say
+from plait.cli.shared import code_argument, progress_bar, recipe_arguments, say
 
-HELP = "print a recipe with every default"
+HELP = "print a recipe with every default, and its features and encoders"
 ORDER = 90
-EXAMPLES = ("plait show mood.yaml", "plait show mood.yaml train.epochs=5 --json")
+EXAMPLES = ("plait show mood.yaml", "plait show mood.yaml train.epochs=5 --json", "plait show runs/mood")
+
+WIDTH = 80
 
 
-arguments = recipe_arguments
+def arguments(p: argparse.ArgumentParser) -> None:
+    recipe_arguments(p, "a YAML recipe, or a run's folder")
+    code_argument(p)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a recipe with every default written out."""
-    from plait.recipe import dump_recipe
+    """Print a recipe with every default written out, and as comments what it comes to on its corpus (or came to in a
+    run): of each modality its stream, feature and encoder, then the fusion and the heads."""
+    from plait.recipe import dump_recipe, load_recipe
     from plait.training.full import full_recipe
+    from plait.training.resolved import resolved_lines, resolved_run
+    from plait.training.run import Run
 
-    recipe, _ = load(args)
-    full = full_recipe(recipe)
-    say(args, full.model_dump(by_alias=True, mode="json"), [dump_recipe(full).rstrip()])
+    if Path(args.recipe).is_dir():
+        trained = Run(args.recipe, allow_code=args.allow_code)
+        full, found, unknown = full_recipe(trained.recipe), resolved_run(trained), ""
+    else:
+        recipe = load_recipe(args.recipe, args.overrides)
+        full = full_recipe(recipe)
+        found, unknown = _on_its_corpus(args, recipe)
+    lines = resolved_lines(found) if found else [f"streams, features and encoders are not known: {unknown}"]
+    comments = [one for line in lines for one in _comment(line)]
+    facts = full.model_dump(by_alias=True, mode="json") | {"resolved": found}
+    say(args, facts, [dump_recipe(full).rstrip(), *comments])
     return 0
+
+
+def _on_its_corpus(args: argparse.Namespace, recipe: Any) -> tuple[dict[str, Any] | None, str]:
+    """What the recipe comes to; or why that cannot be seen, which `plait check` says in full."""
+    from plait.errors import PlaitError
+    from plait.training.rehearsal import rehearse
+    from plait.training.resolved import resolved
+
+    with tempfile.TemporaryDirectory(prefix="plait-") as folder, progress_bar(args, "look") as progress:
+        try:
+            return resolved(rehearse(recipe, Path(folder), progress)), ""
+        except PlaitError as error:
+            return None, error.problems[0]
+
+
+def _comment(line: str) -> list[str]:
+    inner = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(line, WIDTH, initial_indent="# ", subsequent_indent=f"# {inner}", break_on_hyphens=False)

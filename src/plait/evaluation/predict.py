@@ -88,10 +88,8 @@ def _corpus(
     run: Run, paths: list[Path], folder: Path, rates: Rates, told: Callable[[ImportReport], None] | None
 ) -> Corpus:
     recipe, streams = run.recipe, run.info.modalities.values()
-    problems = [
-        f"rate of {n!r}: the model has no such stream. {suggest(n, streams)}" for n in rates if n not in streams
-    ]
-    raise_all(ConfigError, problems)
+    strange = [name for name in rates if name not in streams]
+    raise_all(ConfigError, [f"rate of {n!r}: the model has no such stream. {suggest(n, streams)}" for n in strange])
     if len(paths) == 1 and paths[0].suffix == ".jsonl":
         return Corpus(paths[0], allow_outside=run.allow_outside)
     options = recipe.corpus.options if isinstance(recipe.corpus, CorpusPlan) else {}

@@ -37,7 +37,7 @@ from plait.training.run import Member, Run, digest_of, held_out_name
 from plait.training.sides import Sides
 from plait.training.start import OPTIONS, Start
 
-__all__ = ["Trained", "fit", "train_fold", "train_held_out", "train_member"]
+__all__ = ["Trained", "chosen_encoder", "fit", "train_fold", "train_held_out", "train_member"]
 
 WIDE_ROWS, WIDE_COLUMNS = 5000, 1000
 """Feature rows an item, and numbers a row, up to which the quick model is quick."""
@@ -314,8 +314,8 @@ def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
     return [0] * dim if scale == "all" else list(range(dim))
 
 
-def _default_encoder(experiment: Experiment, modality: str, dim: int, length: float) -> list[dict[str, Any]]:
-    """For rows of ``dim`` numbers, typically ``length`` of them an item."""
+def chosen_encoder(experiment: Experiment, modality: str, dim: int, length: float) -> list[dict[str, Any]]:
+    """The encoder where a recipe names none, for rows of ``dim`` numbers, typically ``length`` of them an item."""
     feature = build_feature(experiment.features[modality], f"streams.{modality}.feature")
     if experiment.recipe.train.solver == "ridge":
         return [{"name": "mini_rocket", "length": max(round(length), 1)}]
@@ -353,7 +353,7 @@ def build_model(
         plan = recipe.streams.get(m)
         held = start.encoder(m) if start else None
         chosen = (plan.encoder if plan else None) or held
-        encoders[m] = chosen or _default_encoder(experiment, m, dims[m], data.typical_length(m))
+        encoders[m] = chosen or chosen_encoder(experiment, m, dims[m], data.typical_length(m))
     options = ({"dim": start.dim} if start else {}) | {k: v for k, v in recipe.model.items() if k not in OPTIONS}
     model = Model(dims, task, encoders=encoders, fusion=recipe.fusion, **options)
     for m in experiment.modalities:

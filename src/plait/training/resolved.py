@@ -1,0 +1,133 @@
+"""What a recipe comes to on its corpus, or came to in a run: of each modality its stream, feature and encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from plait.encoders import Encoder
+from plait.encoders.chain import encoder_specs
+from plait.errors import PlaitError
+from plait.features.stepped import build_feature
+from plait.parts import full_spec
+from plait.training.experiment import Experiment
+from plait.training.fit import chosen_encoder
+from plait.training.run import Run
+
+__all__ = ["resolved", "resolved_lines", "resolved_run"]
+
+PROBE = 10.0
+"""Seconds of the first recording that its features are taken of, to see their rate and width."""
+
+LATER = "chosen when the features are prepared"
+
+
+def resolved(experiment: Experiment) -> dict[str, Any]:
+    """What is known before anything is prepared: widths, rates and encoders are as a piece of one recording has them.
+
+    Args:
+        experiment: a recipe met with its corpus.
+
+    Returns:
+        ``modalities`` (by name ``stream``, ``feature``, ``rate`` of its rows in Hz, ``dim``, ``encoder``), ``fusion``
+        and ``heads``; None for what cannot be seen yet.
+    """
+    recipe = experiment.recipe
+    modalities = {}
+    for m, stream in experiment.streams.items():
+        rate, dim = _seen(experiment, m)
+        plan = recipe.streams.get(m)
+        modalities[m] = {
+            "stream": stream,
+            "feature": experiment.features[m],
+            "rate": rate,
+            "dim": dim,
+            "encoder": _encoder(experiment, m, plan.encoder if plan else None, rate, dim),
+        }
+    return {"modalities": modalities, "fusion": recipe.fusion, "heads": _heads(modalities, recipe.model)}
+
+
+def resolved_run(run: Run) -> dict[str, Any]:
+    """The same of a run: what its first finished model was built of; until there is one, encoders and widths are None.
+
+    Raises:
+        DataError: the model is damaged. ConfigError: it names code from outside, which the run may not import.
+    """
+    saved: dict[str, Any] = run.model(run.finished[0]).describe() if run.finished else {}
+    modalities = {
+        m: {
+            "stream": stream,
+            "feature": run.info.features[m],
+            "rate": None,
+            "dim": saved.get("dims", {}).get(m),
+            "encoder": saved.get("encoders", {}).get(m),
+        }
+        for m, stream in run.info.modalities.items()
+    }
+    fusion = saved.get("fusion", run.recipe.fusion)
+    return {"modalities": modalities, "fusion": fusion, "heads": _heads(modalities, saved or run.recipe.model)}
+
+
+def _heads(modalities: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
+    alone = list(modalities) if options.get("unimodal", True) and len(modalities) > 1 else []
+    return [*alone, "all together"]
+
+
+def _seen(experiment: Experiment, modality: str) -> tuple[float | None, int | None]:
+    """Rows a second and their width, of the first recording whose features can be taken."""
+    feature = build_feature(experiment.features[modality], f"streams.{modality}.feature")
+    for recording in experiment.corpus:
+        if experiment.streams[modality] in recording.streams:
+            try:
+                stream = recording.streams[experiment.streams[modality]]
+                piece = stream.cut(stream.clock.start, min(stream.clock.stop, stream.clock.start + PROBE))
+                values, clock = experiment.shape(modality, feature(piece))
+            except PlaitError:
+                return None, None
+            seconds = clock.stop - clock.start
+            return (len(values) / seconds if seconds > 0 else None), int(np.prod(values.shape[1:]))
+    return None, None
+
+
+def _encoder(
+    experiment: Experiment, modality: str, given: Any, rate: float | None, dim: int | None
+) -> list[dict[str, Any]] | None:
+    where = f"streams.{modality}.encoder"
+    if given is None:
+        if rate is None or dim is None or not experiment.items.items:
+            return None
+        length = rate * float(np.median([i.stop - i.start for i in experiment.items.items]))
+        given = chosen_encoder(experiment, modality, dim, length)
+    return [full_spec(Encoder, spec, where) for spec in encoder_specs(given, where)]
+
+
+def resolved_lines(found: Mapping[str, Any]) -> list[str]:
+    """For people, a few lines a modality.
+
+    >>> hand = {"stream": "imu", "feature": "raw", "rate": 50.0, "dim": 6, "encoder": [{"name": "gru", "layers": 1}]}
+    >>> found = {"modalities": {"hand": hand}, "fusion": "late", "heads": ["all together"]}
+    >>> for line in resolved_lines(found): print(line)
+    hand: of the stream imu
+      feature: raw; 50 rows a second, 6 numbers each
+      encoder: gru(layers=1)
+    fusion: late
+    heads: all together
+    """
+    lines = []
+    for m, own in found["modalities"].items():
+        rows = [f"{own['rate']:.4g} rows a second"] if own["rate"] else []
+        rows += [f"{own['dim']} numbers each"] if own["dim"] else []
+        encoder = " > ".join(map(_call, own["encoder"])) if own["encoder"] else LATER
+        feature = "; ".join([_call(own["feature"]), *([", ".join(rows)] if rows else [])])
+        lines += [f"{m}: of the stream {own['stream']}", f"  feature: {feature}", f"  encoder: {encoder}"]
+    return [*lines, f"fusion: {_call(found['fusion'])}", f"heads: {', '.join(found['heads'])}"]
+
+
+def _call(spec: Any) -> str:
+    """A part and its options as one would call it."""
+    if not isinstance(spec, Mapping):
+        return str(spec)
+    options = ", ".join(f"{k}={v}" for k, v in spec.items() if k != "name")
+    return f"{spec['name']}({options})" if options else str(spec["name"])
