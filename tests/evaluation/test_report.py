@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -394,6 +395,27 @@ def test_the_terminals_table(evaluation):
     assert text.count("●") == 12
     assert words.show("accuracy", found["subsets"][-1]["metrics"]["accuracy"]["mean"]) in text
     assert "majority" in text
+
+
+@pytest.mark.parametrize("count", [4, 7])
+@pytest.mark.parametrize("classes", ["xyz", ""])
+def test_the_terminals_table_has_a_line_a_subset_in_80_columns(evaluation, count, classes):
+    names = [f"a long name of modality {i}" for i in range(count)]
+    found = evaluation(names, classes, full=False)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(summary_of(found))
+    lines = console.export_text().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert "…" not in "".join(lines)
+    rows = [line for line in lines if "●" in line]
+    assert len(rows) == 2**count - 1
+    assert all(line.count("●") + line.count("·") == count for line in rows)
+    metric = found["task"]["metric"]
+    for line, row in zip(rows, found["subsets"]):
+        assert words.show(metric, words.main(found, row)) in line
+        assert words.interval(metric, row["interval"]) in line
+    told = " ".join("".join(lines).split())
+    assert all(f"{i} {name}" in told for i, name in enumerate(names, 1))
 
 
 def test_numbers_for_people():

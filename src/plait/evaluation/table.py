@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +13,9 @@ from rich.text import Text
 from plait.evaluation import words
 
 __all__ = ["subset_table", "summary_of"]
+
+WIDEST = 16
+"""Columns of a terminal that the names of modalities may take together: beyond it they are numbered, and told below."""
 
 
 def summary_of(evaluation: Mapping[str, Any]) -> Group:
@@ -25,7 +29,7 @@ def summary_of(evaluation: Mapping[str, Any]) -> Group:
 
 
 def subset_table(evaluation: Mapping[str, Any]) -> Table:
-    """A row a subset of modalities, the constant answer first and all together last.
+    """A row a subset of modalities, the constant answer first and all together last; no wider than 80 columns.
 
     Args:
         evaluation: as `plait.evaluation.summary.summarise` makes it.
@@ -37,9 +41,13 @@ def subset_table(evaluation: Mapping[str, Any]) -> Table:
     """
     metric = evaluation["task"]["metric"]
     modalities = evaluation["subsets"][-1]["modalities"]
+    names = [words.printable(name) for name in modalities]
     table = Table()
-    for name in modalities:
-        table.add_column(Text(words.printable(name)), justify="center", overflow="fold")
+    if sum(map(cell_len, names)) > WIDEST:
+        table.caption = Text(", ".join(f"{i} {name}" for i, name in enumerate(names, 1)), justify="left")
+        names = [str(i) for i in range(1, len(names) + 1)]
+    for name in names:
+        table.add_column(Text(name), justify="center", overflow="fold")
     columns = _columns(evaluation)
     for title in columns:
         table.add_column(title, justify="right", overflow="fold")
