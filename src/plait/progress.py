@@ -1,18 +1,27 @@
-"""A progress bar that long work reports to: ``progress(done, total, what)``."""
+"""Progress that long work reports to: ``progress(done, total, what)``."""
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-__all__ = ["Progress", "bar"]
+__all__ = ["EVERY", "Progress", "bar"]
 
 Progress = Callable[[int, int, str], None]
+
+EVERY = 10.0
+"""Seconds between two lines where standard error is no terminal."""
 
 
 @contextmanager
 def bar(title: str, *, quiet: bool = False) -> Iterator[Progress | None]:
-    """A rich progress bar on standard error; None (nothing to report to) when quiet.
+    """Progress on standard error, from the first second on; None (nothing to report to) when quiet.
+
+    On a terminal it is a bar with the time that has passed, which moves within a long file too. Elsewhere (in a file, a
+    pipe) it is a line at once, then one every 10 seconds for as long as the work goes on, each written through.
 
     >>> with bar("work", quiet=True) as report:
     ...     print(report)
@@ -20,12 +29,28 @@ def bar(title: str, *, quiet: bool = False) -> Iterator[Progress | None]:
     """
     if quiet:
         yield None
-        return
+    elif sys.stderr.isatty():
+        with _bar(title) as report:
+            yield report
+    else:
+        with _lines(title) as report:
+            yield report
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.errors import LiveError
+    from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as RichProgress
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     rich = RichProgress(*columns, console=Console(stderr=True), transient=True)
     task = rich.add_task(title, total=None)
 
@@ -38,6 +63,34 @@ def bar(title: str, *, quiet: bool = False) -> Iterator[Progress | None]:
             rich.stop()
 
     try:
+        with suppress(LiveError):  # another bar is shown: this one is when it has something to tell
+            rich.start()
         yield report
     finally:
         rich.stop()
+
+
+@contextmanager
+def _lines(title: str) -> Iterator[Progress]:
+    started, state, ended = time.monotonic(), [title], threading.Event()
+
+    def tell() -> None:
+        print(f"{state[0]} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
+
+    def go_on() -> None:
+        while not ended.wait(EVERY):
+            with suppress(IndexError, OSError, ValueError):  # done just now; or nobody reads any more
+                tell()
+
+    def report(done: int, total: int, what: str = "") -> None:
+        # nothing is told once there is nothing left to do: other work may follow before this block ends
+        state[:] = [f"{title} {done}/{total} {what}".rstrip()] if done < total else []
+
+    tell()
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    try:
+        yield report
+    finally:
+        ended.set()
+        thread.join()

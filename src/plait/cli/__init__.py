@@ -11,6 +11,7 @@ import argparse
 import errno
 import importlib
 import inspect
+import io
 import pkgutil
 import re
 import signal
@@ -57,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 when done, 1 for problems in the data or of the system, 2 when asked wrongly, 130 when interrupted, 143 when
         terminated.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a file or pipe gets each line when it is printed
     args = _parsed(argv)
     try:
         with _terminable():

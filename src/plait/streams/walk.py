@@ -61,7 +61,11 @@ def walk(root: Path, skip: Collection[str], special: Set[Path], scan: Scan) -> I
             path = Path(here, name)
             if _is_systems(name):
                 unseen += 1
-            elif Path(os.path.realpath(path)) not in special and not _are_times(path) and not _left_out(path, root, skip, scan):
+            elif (
+                Path(os.path.realpath(path)) not in special
+                and not _are_times(path)
+                and not _left_out(path, root, skip, scan)
+            ):
                 yield path
     if unseen:
         scan.notes.append(f"{unseen} hidden files and folders, and those of the system, were not looked at.")

@@ -80,6 +80,8 @@ def fit(
     with locked(folder):
         experiment = claim(folder, recipe, overwrite=overwrite)
         experiment.prepare(Store(cache), pack=True, jobs=jobs, progress=progress)
+        if progress:
+            progress(0, 0, "")  # nothing is left to prepare: training has a bar of its own
         run = Run(folder)
         for member in run.finished:
             run.done(member)  # raises where it is damaged, or of another recipe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from plait.errors import DataError
 from plait.model import Model
+from plait.progress import EVERY
 from plait.recipe import Recipe
 from plait.training.checkpoint import SafeCheckpoints, read_tree
 from plait.training.data import ItemData, loader
@@ -76,6 +78,21 @@ class _Checkpoints(ModelCheckpoint):
         super().load_state_dict({**state_dict, **own, "best_k_models": best, "dirpath": self.dirpath})
 
 
+class _Lines(Callback):
+    """A line an epoch where there is no terminal for a bar, at most one every few seconds."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.told = name, -EVERY
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        done, last = trainer.current_epoch + 1, trainer.max_epochs
+        if time.monotonic() - self.told < EVERY and done != last:
+            return
+        self.told = time.monotonic()
+        numbers = "".join(f", {name} {float(value):.4g}" for name, value in trainer.callback_metrics.items())
+        print(f"{self.name}: epoch {done}/{last}{numbers}", file=sys.stderr, flush=True)
+
+
 class _Stop(Callback):
     """Passes KeyboardInterrupt on, where Lightning would swallow it."""
 
@@ -111,7 +128,7 @@ def train_model(
         mode = "max" if model.task.higher_is_better else "min"
         callbacks.append(EarlyStopping(f"valid_{model.task.main_metric}", patience=train.patience, mode=mode))
     if not quiet:
-        callbacks.append(RichProgressBar())
+        callbacks.append(RichProgressBar() if sys.stdout.isatty() else _Lines(folder.name))
     last = folder / "checkpoints/last.ckpt"
     with _quiet_lightning():
         trainer = L.Trainer(
