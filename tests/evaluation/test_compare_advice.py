@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from plait.evaluation import words
 from plait.evaluation.compare_advice import advise
 from plait.evaluation.compare_report import advice_lines, as_markdown, comparison_table, save_comparison
 from plait.evaluation.compare_scores import told_apart
@@ -261,6 +262,19 @@ def test_no_claim_without_its_interval(
         assert not any(
             s in found for s in ("by more than chance", "fusing harms there", "adds to the rest", "does harm")
         )
+
+
+@pytest.mark.parametrize("result", [made(), made(sd=0.01)])
+def test_the_terminals_tables_fit_into_80_columns(result: dict[str, Any]) -> None:
+    for i, row in enumerate(result["variants"]):
+        row["title"] = f"all but a modality of a long name {i}"
+    out = io.StringIO()
+    Console(file=out, width=80).print(comparison_table(result))
+    lines = out.getvalue().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    for row in result["variants"]:
+        value, known = words.show("accuracy", row["value"]), words.interval("accuracy", row)
+        assert any(value in line and known in line for line in lines)
 
 
 @pytest.mark.parametrize("result", [made(), made(sd=0.01), made(groups=4), made(half=float("inf"))])

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -48,18 +49,34 @@ def save_comparison(result: Mapping[str, Any], folder: str | Path) -> Path:
     return place / "compare.html"
 
 
-def comparison_table(result: Mapping[str, Any]) -> Table:
-    """The table for the terminal: a row a variant, the best first, the constant answer last."""
+def comparison_table(result: Mapping[str, Any]) -> Group:
+    """For a terminal of 80 columns: what each variant reaches, and below what it costs.
+
+    Both have a row a variant, the best first; the first has the constant answer last.
+    """
     view = View(result)
+    titles, scores = _titles(view), -len(COSTS)
+    rows = [(row, _cells(view, row)) for row in view.ranked()]
+    reached, costs = _terminal(titles[:scores]), _terminal(["", *titles[scores:]])
+    for row, cells in rows:
+        style = "bold" if row is view.best else None
+        reached.add_row(*_printable(cells[:scores]), style=style)
+        costs.add_row(*_printable([cells[0], *cells[scores:]]), style=style)
+    reached.add_section()
+    reached.add_row(*_constant(view)[:scores], style="dim")
+    return Group(reached, costs)
+
+
+def _terminal(titles: Sequence[str]) -> Table:
+    """A table whose names may fold, and whose numbers may not."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for i, title in enumerate(_titles(view)):
+    for i, title in enumerate(titles):
         table.add_column(Text(title), justify="right" if i else "left", overflow="fold")
-    for row in view.ranked():
-        cells = [Text(words.printable(cell)) for cell in _cells(view, row)]
-        table.add_row(*cells, style="bold" if row is view.best else None)
-    table.add_section()
-    table.add_row(*_constant(view), style="dim")
     return table
+
+
+def _printable(cells: Sequence[str]) -> list[Text]:
+    return [Text(words.printable(cell), no_wrap=bool(i), overflow="fold") for i, cell in enumerate(cells)]
 
 
 def advice_lines(result: Mapping[str, Any]) -> list[str]:
