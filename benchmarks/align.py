@@ -1,5 +1,8 @@
 """Words against two streams of numbers, from a minute to two hours: time, memory, precision.
 
+Needs: nothing beyond plait.
+Takes: minutes; with --seconds 60 300 --repeats 3 half a minute.
+
 python benchmarks/align.py [--seconds 60 1200 7200] [--repeats 7]
 
 An interval is one word joined with one stream: words at 3.3 Hz with 100 Hz x 74 and 30 Hz x 35 float32 numbers make

@@ -1,5 +1,8 @@
 """Spoken and written digits, paired by class: PLAIT_DATA=... python benchmarks/av_digits.py
 
+Needs: fsdd, mnist in PLAIT_DATA.
+Takes: minutes.
+
 Writes ``$PLAIT_DATA/av_digits``: a wav and a png for each item, and the manifest that plait's own import makes of them.
 From the Free Spoken Digit Dataset (``fsdd/recordings``, 3000 recordings of 6 speakers, official split by the
 recording's number: 0 to 4 test) and MNIST's test images (``mnist/t10k-*.gz``). Each spoken digit is paired with
@@ -22,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
+import needs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -128,15 +132,12 @@ def main() -> None:
     parser.add_argument("--choose", type=float, nargs="*", help="levels of noise to score pictures alone at")
     parser.add_argument("--epochs", type=int, default=30, help="of each fit of --choose")
     args = parser.parse_args()
-    if args.data is None:
-        raise SystemExit("Say where fsdd/ and mnist/ are: --data FOLDER, or the environment variable PLAIT_DATA.")
+    data = needs.check(["fsdd", "mnist"], folder=args.data)
     for noise in args.choose or ():
-        print(
-            f"noise {noise:g}: pictures alone {100 * pictures_alone(args.data, noise, args.epochs):.1f} %", flush=True
-        )
+        print(f"noise {noise:g}: pictures alone {100 * pictures_alone(data, noise, args.epochs):.1f} %", flush=True)
     if args.choose is None:
-        out = args.out or args.data / "av_digits"
-        print(f"{make(args.data, out, noise=args.noise)} items in {out}")
+        out = args.out or data / "av_digits"
+        print(f"{make(data, out, noise=args.noise)} items in {out}")
 
 
 if __name__ == "__main__":

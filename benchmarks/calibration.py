@@ -1,7 +1,9 @@
 """Is the default as sure as it is right? PLAIT_DATA=... python benchmarks/calibration.py
 
-Needs the data of `default.py` (utd_mhad, grid_s1, stress_predict, av_digits; one that is not there is left out,
-and told) and some forty minutes of one core a seed; runs that `default.py` trained in ``--out`` are taken as they are.
+Needs: at least one of utd_mhad, grid_s1, stress_predict, av_digits in PLAIT_DATA.
+Takes: some forty minutes of one core a seed.
+
+A set that is not there is left out, and told; runs that `default.py` trained in ``--out`` are taken as they are.
 
 The expected calibration error (Guo et al. 2017, 15 bins) of all modalities together on the test part, beside what a
 perfectly calibrated model of that size shows: labels are drawn from the model's own probabilities, and the error
@@ -12,9 +14,9 @@ mean.
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
+import needs
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -77,10 +79,10 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     args = parser.parse_args()
+    folder = needs.check([SETS[name] for name in args.sets], fewest=1)
     table, targets = Table("set", "accuracy", "confidence", "error", "bound + 2", title="points"), []
     for name in args.sets:
-        if not (Path(os.environ.get("PLAIT_DATA", "")) / SETS[name]).is_dir():
-            print(f"{name}: PLAIT_DATA has no {SETS[name]}; left out")
+        if needs.lacking(SETS[name], folder):
             continue
         recipe = load_recipe(RECIPES / f"{name}.yaml")
         recipe.train.seeds = args.seeds

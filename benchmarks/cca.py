@@ -1,5 +1,8 @@
 """CCA against scikit-learn and cca-zoo, and deep against linear: PLAIT_DATA=... python benchmarks/cca.py
 
+Needs: scikit-learn (extra `bench`). Optional: av_digits in PLAIT_DATA; cca-zoo in an environment of its own.
+Takes: seconds; with av_digits minutes.
+
 cca-zoo runs in the Python that ``--cca-zoo`` or the environment variable CCA_ZOO_PYTHON names (it needs plait's
 dependencies too, and may be an environment of its own); without one its rows are left out, and it says so. Deep CCA is
 trained on the audio-visual digits of ``benchmarks/av_digits.py`` (``$PLAIT_DATA/av_digits``), tuned on their validation
@@ -18,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -169,6 +173,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=Path(".plait-cache"))
     args = parser.parse_args()
+    needs.check(["av_digits"], ["sklearn"], fewest=0)
     views, data = made(), os.environ.get("PLAIT_DATA")
     few = [v[:500, : d // 10] for v, d in zip(views, DIMS)]
     targets = [target("CCA: largest difference from scikit-learn's", against_sklearn(few, 7), "<=", 1e-6)]

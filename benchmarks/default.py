@@ -1,5 +1,8 @@
 """The default model on real data, with one set of hyper-parameters: PLAIT_DATA=... python benchmarks/default.py
 
+Needs: utd_mhad, grid_s1, stress_predict, av_digits, mosi in PLAIT_DATA (of the sets that are asked for).
+Takes: hours.
+
 The recipes say what the data are (features, which turns and noises are plausible) and leave all else open: encoders,
 fusion, width, training are plait's defaults on every set. Each is trained on all modalities, on each alone, and on all
 but one of them, with the same seeds, and scored on the test part after the last epoch. What is asked:
@@ -19,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -28,7 +32,15 @@ from plait import evaluate, fit, load_recipe
 from plait.evaluation.compare_variants import ALONE, WITHOUT, variants_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-SETS = ("utd_mhad", "grid_letter", "stress", "av_digits", "mosi")
+SETS = {
+    "utd_mhad": "utd_mhad",
+    "grid_letter": "grid_s1",
+    "stress": "stress_predict",
+    "av_digits": "av_digits",
+    "mosi": "mosi",
+}
+"""Recipes, and the data of each."""
+
 BABBLE = -5
 DRAWS = 20
 """Of the bootstrap, whose intervals are not shown here."""
@@ -168,6 +180,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="*", type=int, help="of the models of subsets (default: the recipe's)")
     parser.add_argument("--kinds", nargs="*", default=[ALONE, WITHOUT], choices=[ALONE, WITHOUT], help="of subsets")
     args = parser.parse_args()
+    needs.check([SETS[name] for name in args.sets or SETS])
     console, found = Console(), []
     for name in args.sets or SETS:
         scores = examine(name, args.out, args.cache, jobs=args.jobs, seeds=args.seeds or (), kinds=args.kinds)

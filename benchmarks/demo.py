@@ -1,4 +1,8 @@
-"""What `plait demo` promises: time, memory, clocks recovered, what fusing brings: python benchmarks/demo.py"""
+"""What `plait demo` promises: time, memory, clocks recovered, what fusing brings: python benchmarks/demo.py
+
+Needs: nothing beyond plait.
+Takes: two to four minutes of two cores.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 """Planted against recovered clocks, over several made-up worlds: world -> import -> sync, on real files.
 
+Needs: nothing beyond plait.
+Takes: minutes.
+
 python benchmarks/demo_sync.py [--seeds 0 1 2] [--recordings 60] [--seconds 60] [--workers 2] [--rows]
 """
 

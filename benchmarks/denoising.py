@@ -1,5 +1,8 @@
 """Noise in GRID speech taken out by each method: PLAIT_DATA=... python benchmarks/denoising.py
 
+Needs: grid_s1 in PLAIT_DATA; noisereduce (extra `bench`).
+Takes: minutes.
+
 White, pink and babble noise (five other clips of the speaker) at -5 to 20 dB in held-out clips. Three measures, each as
 the change from the noisy clip: scale-invariant signal-to-distortion ratio (Le Roux et al. 2019), segmental
 signal-to-noise ratio (windows of 32 ms within 40 dB of the loudest, each between -10 and 35 dB; Loizou 2013, eq. 11.1)
@@ -10,7 +13,6 @@ method is the default was chosen on twelve other clips (--dev).
 from __future__ import annotations
 
 import argparse
-import os
 import time
 import warnings
 from collections import defaultdict
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -158,8 +161,9 @@ def main() -> None:
     p.add_argument("--dev", action="store_true", help="the clips that the default was chosen on")
     p.add_argument("--clips", type=int, default=30)
     args = p.parse_args()
+    folder = needs.check(["grid_s1"], ["noisereduce"])
     warnings.simplefilter("ignore")
-    files = sorted(Path(os.environ["PLAIT_DATA"], "grid_s1", "s1").glob("*.mp4"))
+    files = sorted((folder / "grid_s1" / "s1").glob("*.mp4"))
     files = files[::62] if args.dev else [f for i, f in enumerate(files) if i % 62][:: len(files) // args.clips]
     methods = {"noisereduce": theirs(True), "noisereduce, drifting": theirs(False), **{m: ours(m) for m in OURS}}
     changes, seconds = measure(files[: args.clips], methods)

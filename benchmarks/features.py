@@ -1,5 +1,8 @@
 """Features of sound against librosa, and grey pictures of video against plain PyAV decoding; one thread on both sides.
 
+Needs: librosa (extra `bench`). Optional: grid_s1, sample_videos in PLAIT_DATA.
+Takes: minutes.
+
 python benchmarks/features.py [--data FOLDER] [--repeats 7]
 
 Processor time, medians of interleaved runs. Real sound and video are found through PLAIT_DATA (or --data): GRID and
@@ -23,6 +26,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import needs
+
+needs.check(packages=["librosa"])
 
 import av
 import librosa
@@ -327,6 +334,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("PLAIT_DATA"))
     parser.add_argument("--repeats", type=int, default=7)
     args = parser.parse_args()
+    needs.check(["grid_s1", "sample_videos"], fewest=0, folder=args.data)
     warnings.simplefilter("ignore")
     data = Path(args.data) if args.data else None
     found = parity(data)

@@ -1,5 +1,8 @@
 """Broken files by the hundred thousand: a reader must end each in values or in `DataError`, soon and in little memory.
 
+Needs: h5py, mcap, protobuf (extra `bench`).
+Takes: half an hour to an hour of one core; with --inputs 4000 half a minute.
+
 python benchmarks/fuzz.py [--inputs 200000] [--readers mcap edf] [--first 0] [--save FOLDER]
 
 Inputs are shared out evenly over the readers. With --save each input that fails is kept, as it stands, in
@@ -16,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import needs
 from targets import finish, target
 
 from plait.testing.fuzz import PEAK_MB, SECONDS, Seed, Tally, broken_copy, fuzz_reader
@@ -54,6 +58,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first input of each reader")
     parser.add_argument("--save", type=Path, help="where to keep inputs that fail")
     args = parser.parse_args()
+    needs.check(packages=["h5py", "mcap", "google.protobuf"])
     each = -(-args.inputs // len(args.readers))
     tallies: dict[str, Tally] = {}
     seconds: dict[str, float] = {}

@@ -1,6 +1,9 @@
 """Broken files guided by coverage: Atheris changes small files so that a reader takes ways it has not taken yet.
 
-python benchmarks/fuzz_guided.py edf .edf --seconds 60 [--save FOLDER]        (pip install atheris)
+Needs: atheris (pip install atheris).
+Takes: as long as --seconds says, a minute by default.
+
+python benchmarks/fuzz_guided.py edf .edf --seconds 60 [--save FOLDER]
 
 The limits are those of `fuzz.py`. It stops at the first input that ends in neither values nor `DataError`, and keeps
 it in the folder.
@@ -15,6 +18,10 @@ import sys
 import tempfile
 import warnings
 from pathlib import Path
+
+import needs
+
+needs.check(packages=["atheris"])
 
 import atheris
 

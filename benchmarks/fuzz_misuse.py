@@ -1,10 +1,13 @@
 """Misuse by the thousand: recipes, manifests, folders of runs and command lines, broken in every way that a random
 number thinks of. A command must end with 0, 1 or 2 and say why: no traceback, nothing over 5 s or 1 GB.
 
+Needs: Linux, nothing beyond plait.
+Takes: as long as --minutes says, an hour by default.
+
 python benchmarks/fuzz_misuse.py [--minutes 60] [--kinds recipe manifest run words] [--first 0] [--keep FOLDER]
 
-Needs Linux, no data and no extra; takes as long as it is told to. A trial is known by its kind and number: the same
-number is the same misuse. What fails is kept with --keep: its files, its words and what it said.
+A trial is known by its kind and number: the same number is the same misuse. What fails is kept with --keep: its files,
+its words and what it said.
 """
 
 from __future__ import annotations

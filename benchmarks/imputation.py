@@ -1,5 +1,8 @@
 """Planted gaps filled by each method: PLAIT_DATA=... python benchmarks/imputation.py
 
+Needs: stress_predict in PLAIT_DATA.
+Takes: about half an hour of one core; with --people 1 a minute or two.
+
 Stress-Predict: acceleration, pulse, skin conductance, temperature and heart rate at the wrist of 29 people, an hour
 each. All channels of a stream are lost at once, at thirty places for each length of gap (fewer where they would be
 more than a fifth of the recording); of the acceleration also one axis alone ("acc x"). The error is the root mean
@@ -11,13 +14,13 @@ of S10 to S29.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -133,7 +136,7 @@ def main() -> None:
     p.add_argument("--people", type=int, help="so many of them only")
     p.add_argument("--seed", type=int, default=0)
     args = p.parse_args()
-    folder = Path(os.environ["PLAIT_DATA"], "stress_predict", "Raw_data")
+    folder = needs.check(["stress_predict"]) / "stress_predict" / "Raw_data"
     errors: Errors = defaultdict(list)
     seconds: dict[str, float] = defaultdict(float)
     found = cases(folder, dev=args.dev, people=args.people, seed=args.seed)

@@ -1,4 +1,7 @@
-"""How often 95 % intervals hold the truth: python benchmarks/intervals.py (no data needed; about a minute of one core)
+"""How often 95 % intervals hold the truth: python benchmarks/intervals.py
+
+Needs: nothing beyond plait.
+Takes: about a minute of one core.
 
 Simulated test sets (`intervals_cases.py`): groups of 4 to 80 items, of which two of a group are alike by an intra-class
 correlation of 0.1, 0.3 and 0.5; skewed errors; 5, 10 and 30 groups. Of each method the share of 2,000 test sets whose

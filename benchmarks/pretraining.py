@@ -1,5 +1,8 @@
 """Pre-training without labels, then a tenth of them: PLAIT_DATA=... python benchmarks/pretraining.py
 
+Needs: utd_mhad in PLAIT_DATA.
+Takes: hours.
+
 UTD-MHAD, official split (recipes/utd_mhad.yaml): all clips of the four training people are seen without labels
 (recipes/utd_pretrain.yaml), then a tenth of them is labelled, drawn class by class, one a class at least, and the
 model is fine-tuned; the same draws train the same model from scratch, in batches of the same size.
@@ -12,11 +15,11 @@ different draws of labels are some 5 points apart. Test people are scored once, 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -139,8 +142,7 @@ def main() -> None:
     parser.add_argument("--tune", nargs="*", choices=list(GRID), help="choose schedules within the training people")
     parser.add_argument("--held-out", type=int, choices=TRAIN, default=7, help="on whom schedules are scored")
     args = parser.parse_args()
-    if "PLAIT_DATA" not in os.environ:
-        raise SystemExit("Say where utd_mhad/ is by the environment variable PLAIT_DATA.")
+    needs.check(["utd_mhad"])
     bench, draws = Bench(args.out, args.cache), range(args.draws)
     if args.tune is not None:
         tune(bench, args.overrides, draws, args.tune or list(GRID), args.held_out)

@@ -1,5 +1,8 @@
 """Fit and evaluate the recipes on real data: PLAIT_DATA=... python benchmarks/recipes.py [utd_mhad grid_letter ...]
 
+Needs: utd_mhad, grid_s1, stress_predict, mosi in PLAIT_DATA (of the recipes that are asked for).
+Takes: hours.
+
 Every seed of the recipe, last epoch or validation as it says; the test part is scored once.
 """
 
@@ -10,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import needs
 from rich.console import Console
 from targets import finish, target
 
@@ -64,6 +68,7 @@ def mosi(result: dict[str, Any], run: Run) -> list[dict[str, Any]]:
 
 
 CHECKS = {f.__name__: f for f in (utd_mhad, grid_letter, stress, mosi)}
+DATA = {"utd_mhad": "utd_mhad", "grid_letter": "grid_s1", "stress": "stress_predict", "mosi": "mosi"}
 
 
 def main() -> None:
@@ -74,6 +79,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--fresh", action="store_true", help="train anew what an earlier call has trained")
     args = parser.parse_args()
+    needs.check([DATA[name] for name in args.recipes or CHECKS])
     targets = []
     for name in args.recipes or CHECKS:
         recipe = load_recipe(RECIPES / f"{name}.yaml")

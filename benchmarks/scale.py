@@ -1,5 +1,8 @@
 """Features in one process, two, and on a local Ray cluster; what a killed worker costs: python benchmarks/scale.py
 
+Needs: ray (extra `bench`). Optional: grid_s1 in PLAIT_DATA.
+Takes: minutes.
+
 The corpus is GRID where PLAIT_DATA names the folder of real data (mouth video and sound of --recordings sentences),
 else a made-up world. Runs alternate; each makes everything anew. Speed-up is wall time against one process, as the
 machine was just then: the last row says how much faster two processes that share nothing did twice the work of one.
@@ -21,6 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -217,6 +221,7 @@ def main() -> None:
     parser.add_argument("--recordings", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    needs.check(["grid_s1"], ["ray"], fewest=0)
     with tempfile.TemporaryDirectory() as name, connected("local", 2):
         folder = Path(name)
         corpus, streams = real_or_made(folder / "corpus", args.recordings)

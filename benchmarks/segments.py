@@ -1,22 +1,24 @@
 """Space and segments against planted truth: speech, shots, words, homographies, and faces that hold still.
 
+Needs: grid_s1, fsdd, sample_videos in PLAIT_DATA. Optional: flickr8k there.
+Takes: minutes.
+
 PLAIT_DATA=... python benchmarks/segments.py [--only speech shots words homography face]
 
-Reads grid_s1, fsdd, sample_videos and, where it is there, flickr8k from the folder PLAIT_DATA. What was chosen on data
-(the offset and slope of the energy detector, the limits of shots) was chosen on other clips, speakers of digits and
-photographs; the four films are the same, joined elsewhere.
+What was chosen on data (the offset and slope of the energy detector, the limits of shots) was chosen on other clips,
+speakers of digits and photographs; the four films are the same, joined elsewhere.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
+import needs
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -305,9 +307,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     args = parser.parse_args()
-    data = Path(os.environ.get("PLAIT_DATA", ""))
-    if not (data / "grid_s1").is_dir():
-        parser.exit(2, "PLAIT_DATA does not name a folder of real data\n")
+    data = needs.check(["grid_s1", "fsdd", "sample_videos"])
+    needs.check(["flickr8k"], fewest=0)
     finish([row for name in args.only for row in PARTS[name](data)])
 
 

@@ -1,5 +1,8 @@
 """Actions from a skeleton alone, with graph convolutions and without: PLAIT_DATA=... python benchmarks/skeleton.py
 
+Needs: utd_mhad in PLAIT_DATA.
+Takes: an hour.
+
 UTD-MHAD: odd subjects train, even ones test. `recipes/utd_skeleton_st_gcn.yaml` as it is, with ST-GCN++ in the place of
 ST-GCN, and with the default encoder, trained as `recipes/utd_mhad.yaml` does it. Every seed, last epoch; the test part
 is scored once.
@@ -12,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import needs
 from rich.console import Console
 from rich.table import Table
 from targets import finish, target
@@ -61,6 +65,7 @@ def main() -> None:
     parser.add_argument("--cache", default=".plait-cache")
     parser.add_argument("--fresh", action="store_true", help="train anew what an earlier call has trained")
     args = parser.parse_args()
+    needs.check(["utd_mhad"])
     found = {}
     for name, recipe in forms().items():
         if args.forms and name not in args.forms:

@@ -1,7 +1,9 @@
 """Few items: is the default ever under a cheap baseline? PLAIT_DATA=... python benchmarks/small.py
 
-Needs mosi, utd_mhad, stress_predict, fsdd, grid_s1 and esc10 in PLAIT_DATA (one that is not there is left out, and
-told), scikit-learn, and some two to five minutes of one core a draw; six sets, three sizes and ``--draws`` of each.
+Needs: at least one of mosi, utd_mhad, stress_predict, fsdd, grid_s1, esc10 in PLAIT_DATA; scikit-learn (extra `bench`).
+Takes: two to five minutes of one core a draw, of which there are 36: hours.
+
+Six sets (one that is not there is left out, and told), three sizes and ``--draws`` of each.
 
 So many training items are drawn of a set's training part, and scored on its own test part. The default is a recipe
 that says what the data are and nothing of models; where nothing is held back for validation, as here, a quarter of the
@@ -19,20 +21,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from sklearn.linear_model import LogisticRegressionCV, RidgeClassifierCV, RidgeCV
-from sklearn.model_selection import GroupKFold, KFold
-from sklearn.preprocessing import StandardScaler
 from targets import finish, target
 
 from plait import load_recipe
@@ -50,7 +49,16 @@ from plait.training.held_out import hold_out
 from plait.training.run import Member
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-SETS = ("mosi", "utd_mhad", "stress", "fsdd", "grid_letter", "esc10")
+SETS = {
+    "mosi": "mosi",
+    "utd_mhad": "utd_mhad",
+    "stress": "stress_predict",
+    "fsdd": "fsdd",
+    "grid_letter": "grid_s1",
+    "esc10": "esc10",
+}
+"""Names of the sets, and the data of each."""
+
 MADE = {
     "fsdd": r"""
 corpus:
@@ -154,6 +162,10 @@ class World:
 
 
 def baselines(world: World, fold: Fold, task: Task) -> dict[str, Floats]:
+    from sklearn.linear_model import LogisticRegressionCV, RidgeClassifierCV, RidgeCV
+    from sklearn.model_selection import GroupKFold, KFold
+    from sklearn.preprocessing import StandardScaler
+
     described, alphas = world.described(fold), np.logspace(-3, 6, 19)
     truth = task.encode([i.target for i in fold.train]).numpy()
     groups = np.array([i.group for i in fold.train])
@@ -218,19 +230,20 @@ def one(world: World, items: int, draw: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/small"))
     parser.add_argument("--cache", type=Path, default=Path(".plait-cache"))
     args = parser.parse_args()
-    if "PLAIT_DATA" not in os.environ:
-        parser.error("set PLAIT_DATA to the folder of the unpacked sets")
+    folder = needs.check([SETS[name] for name in args.sets], ["sklearn"], fewest=1)
     torch.set_num_threads(1)
     console, rows = Console(), []
     for name in args.sets:
+        if needs.lacking(SETS[name], folder):
+            continue
         try:
-            world = World(name, Path(os.environ["PLAIT_DATA"]), args.out, args.cache)
+            world = World(name, folder, args.out, args.cache)
         except PlaitError as error:
             console.print(f"{name}: left out, as it cannot be opened: {error}")
             continue

@@ -1,10 +1,12 @@
 """Sound of every codec that PyAV encodes, in every container that takes it, against decoding the whole with PyAV.
 
+Needs: nothing beyond plait.
+Takes: some minutes.
+
 python benchmarks/sound.py [--codec NAME] [--more FOLDER]
 
 For each of some 2,000 files (8 to 96 kHz, mono, stereo and 5.1): the same samples, the same length, and windows that
-are read on their own the same as the whole. With --more also all media files of a folder. Needs nothing but plait;
-some minutes.
+are read on their own the same as the whole. With --more also all media files of a folder.
 """
 
 from __future__ import annotations

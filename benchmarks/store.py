@@ -1,5 +1,8 @@
 """Random ragged batches from a store of features, padded and masked: python benchmarks/store.py
 
+Needs: datasets, webdataset (extra `bench`).
+Takes: minutes.
+
 10,000 samples of three streams, as a corpus of utterances has them: words (5-40 x 64), sound (50-150 x 40) and video
 (20-75 x 44), some 30 kB each; then fewer that are longer (166 kB each). Every store is asked for the same: 32 samples
 drawn at random, as values, times and mask a stream, in torch. What is timed is processor time, all threads together,
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -234,6 +238,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, default=100, help="of 32 a round (a quarter for the others)")
     args = parser.parse_args()
+    needs.check(packages=["datasets", "webdataset"])
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*not writable.*")  # what the libraries hand out is only read
     short = setting("utterances", Samples(args.samples, SHORT), args.rounds, args.batches)

@@ -1,10 +1,12 @@
 """Clocks recovered from signals: offset, drift, bends and dropped samples, planted on real sound and motion.
 
+Needs: grid_s1, fsdd, stress_predict, utd_mhad in PLAIT_DATA.
+Takes: half an hour of one core; with --quick two minutes.
+
     PLAIT_DATA=folder python benchmarks/sync.py [--quick] [--seed 0] [--dev] [--rows] [--baseline]
 
-Needs GRID, FSDD, Stress-Predict and UTD-MHAD in `PLAIT_DATA`, and no package beyond plait's own. One core: about half
-an hour, with --quick two minutes. With --baseline `audio-offset-finder` gets the same sounds as buffers at the rate
-that it works at, in an environment of its own, made on first use (it pins an old numpy; 300 MB, needs a package index).
+With --baseline `audio-offset-finder` gets the same sounds as buffers at the rate that it works at, in an environment of
+its own, made on first use (it pins an old numpy; 300 MB, needs a package index).
 
 Every case is drawn from the half of the data that nothing was tuned on (``--dev``: from the other half). An answer is
 a success if it is right within the case's tolerance everywhere in the recording (between a planted jump and the one
@@ -39,15 +41,7 @@ from targets import finish, target
 from plait.errors import DataError
 from plait.sync import Comparison, compare
 
-NEEDS = {
-    "grid_s1/**/*.mp4": "GRID, speaker s1: films of sentences",
-    "grid_s1/**/*.align": "and the times of their words",
-    "fsdd/recordings/*.wav": "Free Spoken Digit Dataset",
-    "stress_predict/Raw_data/S*": "Stress-Predict: raw E4 wristbands",
-    "utd_mhad/Inertial/*.mat": "UTD-MHAD: acceleration",
-    "utd_mhad/Skeleton/*.mat": "and skeletons",
-}
-"""Files below `PLAIT_DATA`, and what they are."""
+NEEDS = ("grid_s1", "fsdd", "stress_predict", "utd_mhad")
 
 PINS = ("audio-offset-finder==0.5.3", "setuptools<81")
 """The baseline; of its needs pkg_resources went from newer setuptools."""
@@ -296,7 +290,7 @@ def main() -> None:
     parser.add_argument("--rows", action="store_true", help="print every case")
     parser.add_argument("--baseline", action="store_true", help="compare with audio-offset-finder")
     args = parser.parse_args()
-    folder = needs.data(NEEDS)
+    folder = needs.check(NEEDS)
     warnings.filterwarnings("ignore", category=FutureWarning)
     if not args.baseline:
         print("without the baseline (audio-offset-finder); --baseline makes an environment for it and adds its target")

@@ -1,10 +1,11 @@
 """How often the bounds that sync states hold: planted clocks in real and made-up recordings, by pair of streams.
 
+Needs: grid_s1, fsdd, stress_predict, utd_mhad, sample_videos in PLAIT_DATA.
+Takes: half an hour of one core; with --cases 8 four minutes.
+
     PLAIT_DATA=folder python benchmarks/sync_coverage.py [--cases 60] [--seed 0] [--dev] [--only KIND ...]
 
-Needs GRID, FSDD, Stress-Predict, UTD-MHAD and the sample videos in `PLAIT_DATA`, and no package beyond plait's own. One
-core: about half an hour; with --cases 8 four minutes. Scored on the half of people and clips on which nothing was tuned
-(``--dev``: on the other half).
+Scored on the half of people and clips on which nothing was tuned (``--dev``: on the other half).
 
 Recordings last 40 to 400 s; in a quarter of them the drift bends, one in eight loses samples. A bound holds if no
 instant of the recording is further off than it says. Only answers that state one count: where nothing in common is
@@ -40,7 +41,7 @@ from plait.errors import DataError
 from plait.sync import Comparison, compare
 from plait.sync.flags import Flag
 
-NEEDS = {**sync.NEEDS, "sample_videos/*.mp4": "videos of ten seconds", "sample_videos/test.avi": "and one with sound"}
+NEEDS = (*sync.NEEDS, "sample_videos")
 
 NONE_STATED = (Flag.NOTHING_IN_COMMON, Flag.AMBIGUOUS, Flag.OUT_OF_RANGE)
 """Flags of answers that are no answer, and so state no bound."""
@@ -181,7 +182,7 @@ def main() -> None:
     parser.add_argument("--dev", action="store_true", help="the half of the data that the bounds were tuned on")
     parser.add_argument("--only", nargs="*", default=(), metavar="KIND", help="pairs whose name holds one of these")
     args = parser.parse_args()
-    data, found, few = Data(needs.data(NEEDS), test=not args.dev), [], {}
+    data, found, few = Data(needs.check(NEEDS), test=not args.dev), [], {}
     every: dict[str, Callable[[], list[Bound]]] = {
         kind: partial(_bounds, builds, [args.seed, args.dev, number], args.cases)
         for number, (kind, builds) in enumerate(kinds(data).items())

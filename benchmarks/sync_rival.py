@@ -1,5 +1,8 @@
 """The baseline of `sync.py`, run in an environment of its own: python sync_rival.py < lines of paths of .npz files
 
+Needs: audio-offset-finder, which pins an old numpy: `sync.py --baseline` makes an environment.
+Takes: seconds a pair.
+
 Each file holds two sounds at 8 kHz, ``x`` and ``y``; for each a line of JSON comes back: the offset that is found, and
 the seconds of processor that it took (the first one is done twice: it compiles).
 """
@@ -8,7 +11,10 @@ import json
 import sys
 import time
 
-import numpy as np
+import needs
+
+needs.check(packages=["audio_offset_finder"])
+
 from audio_offset_finder.audio_offset_finder import find_offset_between_buffers
 
 

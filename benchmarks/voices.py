@@ -1,5 +1,8 @@
 """Pitch, voicing and syllables: on planted tones in noise, and on read sentences of GRID beside librosa's pYIN.
 
+Needs: librosa (extra `bench`). Optional: grid_s1 in PLAIT_DATA.
+Takes: seconds; with grid_s1 minutes.
+
 python benchmarks/voices.py [--data FOLDER] [--sentences 20]
 """
 
@@ -11,7 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import librosa
+import needs
 import numpy as np
 from targets import finish
 
@@ -60,6 +63,8 @@ def within(times: np.ndarray, spans: list[tuple[float, float, str]], silent: boo
 
 def read_aloud(clips: list[Path], words: Path) -> dict[str, float]:
     """Shares of silence and of words that count as voice, and how far both pitches agree."""
+    import librosa
+
     shares: dict[str, list[float]] = {}
     cents: list[float] = []
     for clip in clips:
@@ -99,6 +104,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("PLAIT_DATA"))
     parser.add_argument("--sentences", type=int, default=20)
     args = parser.parse_args()
+    folder = needs.check(["grid_s1"], ["librosa"], fewest=0, folder=args.data)
     warnings.simplefilter("ignore")
     rows = planted()
     print("  SNR  path   found  median cents  wrong by > 50 cents")
@@ -106,8 +112,8 @@ def main() -> None:
         cents = "-" if row["cents"] is None else f"{row['cents']:.1f}"
         print(f"{row['snr']:5}  {row['path']!s:5}  {row['found']:5.3f}  {cents:>12}  {row['wrong']:19.3f}")
     more: dict[str, Any] = {}
-    if args.data and (Path(args.data) / "grid_s1").is_dir():
-        clips, words = sorted((Path(args.data) / "grid_s1" / "s1").glob("*.mp4")), Path(args.data) / "grid_s1/align/s1"
+    if not needs.lacking("grid_s1", folder):
+        clips, words = sorted((folder / "grid_s1" / "s1").glob("*.mp4")), folder / "grid_s1/align/s1"
         more["grid"] = read_aloud(clips[:: max(len(clips) // args.sentences, 1)][: args.sentences], words)
         more["syllables"] = syllables(clips[::8], words)
         for name, value in {**more["grid"], **more["syllables"]}.items():
