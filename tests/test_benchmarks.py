@@ -80,6 +80,7 @@ NEEDING_DATA = [script for script in RUNNABLE if "in PLAIT_DATA" in required(scr
 NEEDING_PACKAGES = [script for script in RUNNABLE if packages_of(script)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [False, True], ids=["no folder", "an empty folder"])
 @pytest.mark.parametrize("script", NEEDING_DATA)
 def test_without_its_data_it_ends_at_once_and_names_them_all(
@@ -102,6 +103,7 @@ def test_without_its_data_it_ends_at_once_and_names_them_all(
     assert not list(tmp_path.iterdir())  # nothing was begun
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", NEEDING_PACKAGES)
 def test_without_its_packages_it_ends_at_once_and_says_what_to_install(
     script: str, needs: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
