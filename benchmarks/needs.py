@@ -73,7 +73,7 @@ def check(
         lines += [f"  ({fewest} of these folders would do)"] if fewest else []
     elif missing:
         print(f"left out, as PLAIT_DATA does not hold all of it: {', '.join(missing)}", file=sys.stderr, flush=True)
-    if absent := [name for name in packages if importlib.util.find_spec(name) is None]:
+    if absent := [name for name in packages if not _installed(name)]:
         wanted = " ".join(sorted({f"'{ELSEWHERE.get(name, 'plait[bench]')}'" for name in absent}))
         lines += [f"Packages are missing: {', '.join(absent)}. Do: pip install {wanted}"]
     if lines:
@@ -85,6 +85,13 @@ def check(
 def lacking(name: str, folder: Path) -> list[str]:
     """The patterns of a set in `SETS` that nothing in the folder matches."""
     return [pattern for pattern in SETS[name] if next(folder.glob(pattern), None) is None]
+
+
+def _installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # what the package lies in is not there either
+        return False
 
 
 def own_python(name: str, pins: Sequence[str]) -> Path:

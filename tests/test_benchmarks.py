@@ -149,6 +149,15 @@ def test_what_is_there_suffices(
     assert "mosi/label.csv" in capsys.readouterr().err
 
 
+def test_what_to_install_is_said_once_for_all_packages(needs: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        needs.check(packages=["json", "no_such", "no_such.within", "atheris_is_not_here"])
+    told = capsys.readouterr().err
+    assert told == (
+        "Packages are missing: no_such, no_such.within, atheris_is_not_here. Do: pip install 'plait[bench]'\n"
+    )
+
+
 GOOD = """
 import json
 from targets import finish, target
