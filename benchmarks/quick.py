@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--curve", action="store_true")
     parser.add_argument("--cache", type=Path, default=Path(".plait-cache"))
     args = parser.parse_args()
-    needs.data({"utd_mhad": "UTD-MHAD, as its release lays it out"})
+    needs.check(["utd_mhad"])
     torch.set_num_threads(1)
     console = Console()
     one(recipe_of(0), args.cache, quick=True)  # prepares, and warms up
