@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place, then moved there.
+"""Files, and folders, that are whole or absent: written beside their place, then moved there.
 
 A process that is killed while it writes leaves the old file as it was, and beside it a ``.part`` that nobody reads;
 `sweep` takes those away. Any number of processes may write one file at once: the last to finish wins, whole.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["read_text", "replacing", "sweep", "write_text"]
+__all__ = ["open_file", "read_bytes", "read_text", "replacing", "sweep", "write_text"]
 
 PART = ".part"
 
@@ -30,10 +32,11 @@ LONGEST = 1 << 28
 def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     """Gives a name beside ``path`` to write to; at the end of the block that file takes the place of ``path``.
 
-    If the block raises, ``path`` stays as it was and the new file is deleted. The folder must exist.
+    If the block raises, ``path`` stays as it was and the new file is deleted. The folder must exist. A folder may be
+    made instead of a file, where nothing stands at ``path``.
 
     Args:
-        path: the file.
+        path: the file or folder.
         durable: whether it must be on the disk before the block is left, since it marks something as done: so that a
             power cut leaves no mark without what it stands for.
 
@@ -59,6 +62,13 @@ def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             _flush(target.parent)
     finally:
+        _remove(part)
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir() and not part.is_symlink():
+        shutil.rmtree(part)
+    else:
         part.unlink(missing_ok=True)
 
 
@@ -84,21 +94,44 @@ def write_text(path: str | Path, text: str, *, durable: bool = False) -> None:
 
 
 def read_text(path: str | Path, longest: int = LONGEST) -> str:
-    """The text of a file in UTF-8, of one that has an end: not of a device or a pipe.
+    """The text of a file in UTF-8.
 
     Raises:
-        OSError: there is none, it is no file, or it has more than ``longest`` bytes.
+        OSError: as `open_file`, or it has more than ``longest`` bytes.
         UnicodeDecodeError: it is not UTF-8.
     """
-    place = Path(path)
-    if not stat.S_ISREG(place.stat().st_mode):  # opening a pipe waits for whoever writes to it
-        code = errno.EISDIR if place.is_dir() else errno.EINVAL
-        raise OSError(code, "is no file", str(path))
-    with open(place, "rb") as file:
+    with open_file(path) as file:
         found = file.read(longest + 1)
     if len(found) > longest:
         raise OSError(errno.EFBIG, f"has more than {longest:,} bytes", str(path))
     return found.decode("utf-8")
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """All of a file.
+
+    Raises:
+        OSError: as `open_file`.
+    """
+    with open_file(path) as file:
+        return file.read()
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a file that has an end: not a pipe, which waits for whoever writes to it, nor a device such as /dev/zero.
+
+    >>> open_file("/dev/zero")
+    Traceback (most recent call last):
+    OSError: [Errno 22] is no file: '/dev/zero'
+
+    Raises:
+        OSError: there is none, it cannot be read, or it is no file.
+    """
+    place = Path(path)
+    if not stat.S_ISREG(place.stat().st_mode):
+        code = errno.EISDIR if place.is_dir() else errno.EINVAL
+        raise OSError(code, "is no file", str(path))
+    return open(place, "rb")
 
 
 def sweep(folder: str | Path, older_than: float = STALE_S) -> int:
@@ -111,9 +144,9 @@ def sweep(folder: str | Path, older_than: float = STALE_S) -> int:
     (0, 1)
     """
     found = 0
-    for part in Path(folder).rglob(f"*{PART}"):
+    for part in list(Path(folder).rglob(f"*{PART}")):
         with suppress(FileNotFoundError):  # its writer has just finished, or another sweeps too
             if time.time() - part.stat().st_mtime > older_than:
-                part.unlink()
+                _remove(part)
                 found += 1
     return found

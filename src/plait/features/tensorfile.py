@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.atomic import replacing
+from plait.atomic import open_file, replacing
 
 __all__ = ["Pieces", "TensorFile", "open_tensors", "write_tensors"]
 
@@ -86,7 +86,7 @@ class TensorFile:
 def open_tensors(path: Path, format: str) -> TensorFile | None:
     """Read the header; None where there is no file, or one that is cut short or foreign (with a warning)."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return _parse(path, file, format)
     except FileNotFoundError:
         return None

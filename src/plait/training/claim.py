@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import plait
-from plait.atomic import replacing, write_text
+from plait.atomic import read_bytes, replacing, write_text
 from plait.errors import ConfigError
 from plait.recipe import CorpusPlan, Recipe, dump_recipe, parse_recipe
 from plait.streams.corpus import Corpus
@@ -66,7 +66,7 @@ def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *,
             experiment.recipe = recipe
     folder.mkdir(parents=True, exist_ok=True)
     if held is not None and held.begun:
-        experiment, examples = _resumed(held, recipe, experiment), (folder / EXAMPLES).read_bytes()
+        experiment, examples = _resumed(held, recipe, experiment), read_bytes(folder / EXAMPLES)
     else:
         meet = _replaced if anew else _met
         experiment = meet(folder, recipe, experiment)

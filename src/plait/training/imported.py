@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from plait.atomic import write_text
+from plait.atomic import read_bytes, write_text
 from plait.errors import ConfigError
 from plait.recipe import CorpusPlan
 from plait.streams.importing import import_folder
@@ -82,7 +82,7 @@ def discard_import(manifest: Path) -> None:
 
 def _read(path: Path) -> _Note | None:
     try:
-        return _Note.model_validate_json(path.read_bytes())
+        return _Note.model_validate_json(read_bytes(path))
     except (OSError, ValidationError):
         return None
 
@@ -93,4 +93,4 @@ def _digest_of(plan: CorpusPlan) -> str:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(path)).hexdigest()

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from plait.atomic import read_bytes
 from plait.errors import DataError
 from plait.streams.corpus import Corpus, RecordingEntry
 from plait.streams.items import Fold, Item
@@ -76,7 +77,7 @@ class Sides:
         """
         path = folder / FILE
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
             if hashlib.sha256(content).hexdigest() != digest:
                 raise ValueError("run.json holds another digest")
             return cls(pq.read_table(io.BytesIO(content)))

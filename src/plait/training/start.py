@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from plait.atomic import read_bytes
 from plait.errors import ConfigError, DataError, raise_all
 from plait.model import EncoderSpec, Model
 from plait.parts import suggest
@@ -129,7 +130,7 @@ class Start:
         """What a member starts from, and the SHA-256 of it."""
         source = self.source(member)
         place = self.run.folder / source.name
-        found = hashlib.sha256(b"".join((place / n).read_bytes() for n in ("model.json", "model.safetensors")))
+        found = hashlib.sha256(b"".join(read_bytes(place / n) for n in ("model.json", "model.safetensors")))
         return {"member": source.name, "sha256": found.hexdigest()}
 
     def record(self, members: Sequence[Member]) -> Beginning:
