@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from plait.atomic import replacing
 from plait.errors import ConfigError, DataError
 from plait.features.prepare import prepare
 from plait.features.store import Store
@@ -81,7 +82,8 @@ class Format(ABC):
 
     @abstractmethod
     def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
-        """Write a corpus to ``out``; what the format cannot hold is counted in ``moved``.
+        """Write a corpus to ``out``, which is moved to its place when it is whole; what the format cannot hold is
+        counted in ``moved``.
 
         Raises:
             DataError: the corpus cannot be written in this format at all.
@@ -137,7 +139,8 @@ def export_corpus(
         prepared = prepare(corpus, wanted, Store(cache), jobs=jobs)
     moved = Moved(target)
     found = _counted(samples(corpus, names, worded, prepared), len(corpus), moved, form.lacks, progress)
-    form.write(corpus, found, target, moved)
+    with replacing(target) as part:
+        form.write(corpus, found, part, moved)
     return moved
 
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from plait.atomic import replacing
 from plait.errors import ConfigError, DataError, need
 from plait.features.image import subsample
 from plait.streams.clock import Spans
@@ -51,7 +52,7 @@ def view(
     annotations as text, all on the time line ``seconds``.
 
     Everything is read in blocks; a long sound or sensor is drawn by its least and greatest value in each of many
-    short intervals, so that nothing sharp is lost.
+    short intervals, so that nothing sharp is lost. What is shown is held in memory until the file is written whole.
 
     Args:
         recording: of a corpus, or cut from one.
@@ -110,7 +111,7 @@ def _write(
 ) -> dict[str, int]:
     rr = need("rerun", "view", "showing a recording")
     screen = rr.RecordingStream("plait", recording_id=recording.id)
-    screen.save(str(file))
+    found = screen.binary_stream()  # on a full disk rerun's own way into a file says nothing, and never ends
     counts: dict[str, int] = {}
     names = list(recording.streams)
     screen.send_blueprint(_layout({name: recording.streams[name].kind for name in names}, recording.tiers))
@@ -123,8 +124,8 @@ def _write(
     for tier in recording.tiers:
         rows = [(a.start, f"{a.label} ({a.stop - a.start:.2f} s)") for a in recording.tier(tier)]
         counts[f"annotations/{tier}"] = _texts(rr, screen, f"annotations/{tier}", rows)
-    screen.flush()
-    screen.disconnect()
+    with replacing(file) as part:
+        part.write_bytes(found.read() or b"")  # in one piece: of several, each would bring a table of contents
     return counts
 
 
