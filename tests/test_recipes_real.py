@@ -55,7 +55,7 @@ def test_grid_letter(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_stress(tmp_path: Path) -> None:
-    result = run("stress", tmp_path, "train.epochs=2", "split.folds=2")
+    result = run("stress", tmp_path, "train.epochs=2", "split.folds=2", "train.wide=false")  # minutes, else
     assert len(result["subsets"]) == 63
     assert result["groups"] == 28
     assert scores(result, "roc_auc")["+".join(sorted(("acc", "bvp", "eda", "hr", "temp", "ibi")))] > 0.6
