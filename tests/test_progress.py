@@ -31,9 +31,12 @@ def test_an_error_within_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
 def test_without_a_terminal_there_are_lines_from_the_first_second_and_within_long_work(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert progress.FIRST <= 1
+    monkeypatch.setattr(progress, "FIRST", 0.02)
     monkeypatch.setattr(progress, "EVERY", 0.02)
     with bar("prepare") as report:
         assert report
+        time.sleep(0.2)
         assert capsys.readouterr().err.startswith("prepare (0 s)\n")
         report(1, 3, "long.mp4")
         time.sleep(0.2)  # one long file: nothing is reported
@@ -43,6 +46,12 @@ def test_without_a_terminal_there_are_lines_from_the_first_second_and_within_lon
         capsys.readouterr()
         time.sleep(0.1)
         assert capsys.readouterr().err == ""
+
+
+def test_what_is_done_at_once_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with bar("look"):
+        pass
+    assert capsys.readouterr().err == ""
 
 
 def test_on_a_terminal_the_bar_is_there_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +71,5 @@ def test_fit_into_a_file_tells_how_far_it_is(tiny_recipe: Path, tmp_path: Path) 
     words = ["fit", str(tiny_recipe), "train.epochs=3", "train.balance=false", "--out", str(tmp_path / "run")]
     words += ["--cache", str(tmp_path / "cache")]
     done = subprocess.run([sys.executable, "-m", "plait", *words], capture_output=True, text=True, check=True)
-    assert done.stderr.startswith("prepare (0 s)\n")
     assert "seed0: epoch 3/3" in done.stderr
     assert "wrote" in done.stdout

@@ -12,8 +12,8 @@ __all__ = ["EVERY", "Progress", "bar"]
 
 Progress = Callable[[int, int, str], None]
 
-EVERY = 10.0
-"""Seconds between two lines where standard error is no terminal."""
+FIRST, EVERY = 1.0, 10.0
+"""Seconds to the first line, and between two lines, where standard error is no terminal."""
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def bar(title: str, *, quiet: bool = False) -> Iterator[Progress | None]:
     """Progress on standard error, from the first second on; None (nothing to report to) when quiet.
 
     On a terminal it is a bar with the time that has passed, which moves within a long file too. Elsewhere (in a file, a
-    pipe) it is a line at once, then one every 10 seconds for as long as the work goes on, each written through.
+    pipe) it is a line after a second, then one every 10 seconds for as long as the work goes on, each written through.
 
     >>> with bar("work", quiet=True) as report:
     ...     print(report)
@@ -78,7 +78,9 @@ def _lines(title: str) -> Iterator[Progress]:
         print(f"{state[0]} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
 
     def go_on() -> None:
-        while not ended.wait(EVERY):
+        pause = FIRST
+        while not ended.wait(pause):
+            pause = EVERY
             with suppress(IndexError, OSError, ValueError):  # done just now; or nobody reads any more
                 tell()
 
@@ -86,7 +88,6 @@ def _lines(title: str) -> Iterator[Progress]:
         # nothing is told once there is nothing left to do: other work may follow before this block ends
         state[:] = [f"{title} {done}/{total} {what}".rstrip()] if done < total else []
 
-    tell()
     thread = threading.Thread(target=go_on, daemon=True)
     thread.start()
     try:
