@@ -14,6 +14,7 @@ from plait.evaluation.evaluate import evaluate
 from plait.evaluation.predict import predict
 from plait.features.store import Store
 from plait.recipe import Recipe, load_recipe, parse_recipe
+from plait.training.claim import claim
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.fit import build_model, fit
 from plait.training.run import Member, Run
@@ -164,6 +165,16 @@ def test_a_tuned_run_says_what_it_came_from_and_refuses_another(
     )
     with pytest.raises(ConfigError, match="have changed since"):
         fit(recipe, tmp_path / "run", cache=cache, quiet=True)
+
+
+def test_a_tuned_run_whose_claim_was_cut_off_is_claimed_again(
+    tiny_recipe: Path, pretrained: Run, tmp_path: Path
+) -> None:
+    recipe = tuned(tiny_recipe, pretrained)
+    claim(tmp_path / "run", recipe)
+    (tmp_path / "run/recipe.yaml").unlink()
+    claim(tmp_path / "run", recipe)
+    assert Run(tmp_path / "run").info.start.run == str(pretrained.folder.resolve())
 
 
 def test_what_does_not_fit_is_told_at_once(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *,
         experiment = meet(folder, recipe, experiment)
         examples = Sides.of(experiment.corpus, experiment.items.items, experiment.folds).to_bytes()
     members = [Member(seed, fold.name) for seed in recipe.train.seeds for fold in experiment.folds]
-    _write(folder, experiment, members, examples)
+    _write(folder, experiment, members, examples, held)
     return experiment
 
 
@@ -221,9 +221,9 @@ def _sweep(run: Run) -> None:
         path.unlink()
 
 
-def _write(folder: Path, experiment: Experiment, members: Sequence[Member], examples: bytes) -> None:
+def _write(folder: Path, experiment: Experiment, members: Sequence[Member], examples: bytes, held: Run | None) -> None:
     recipe = experiment.recipe
-    start, told = _start(folder, experiment, members), told_rates(experiment.corpus.entries)
+    start, told = _start(folder, experiment, members, held), told_rates(experiment.corpus.entries)
     info = {
         "format": FORMAT,
         "recipe": digest_of(recipe),
@@ -259,10 +259,10 @@ def _says(path: Path, recipe: Recipe) -> bool:
     return path.exists() and parse_recipe(path.read_text(encoding="utf-8"), source=str(path)) == recipe
 
 
-def _start(folder: Path, experiment: Experiment, members: Sequence[Member]) -> Beginning | None:
+def _start(folder: Path, experiment: Experiment, members: Sequence[Member], held: Run | None) -> Beginning | None:
     start = Start.of(experiment.recipe)
     if start is None:
         return None
     record = start.record(members)
-    check_unchanged(folder, Run(folder).info.start if Run.is_run(folder) else None, record)
+    check_unchanged(folder, held.info.start if held else None, record)
     return record
