@@ -63,11 +63,5 @@ def blended(
     >>> blended(torch.zeros(2, 1), torch.full((2, 1), 8.0), there, share)[:, 0].tolist()
     [2.0, 8.0]
     """
-    return torch.lerp(deep, wide, share_now(there, share)[:, None])
-
-
-def share_now(
-    there: Bool[Tensor, "modalities batch"], share: Float[Tensor, " modalities_and_all"]
-) -> Float[Tensor, " batch"]:
     alone = (there * share[:-1, None]).sum(0)
-    return torch.where(there.sum(0) == 1, alone, share[-1])
+    return torch.lerp(deep, wide, torch.where(there.sum(0) == 1, alone, share[-1])[:, None])

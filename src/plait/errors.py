@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 
-__all__ = ["ConfigError", "DataError", "MissingExtra", "PlaitError", "need", "raise_all", "shortened"]
+__all__ = ["ConfigError", "DataError", "MissingExtra", "PlaitError", "gathering", "need", "raise_all", "shortened"]
 
 EACH, MOST = 10, 200
 """Problems that are written out: of one kind, and of all."""
@@ -39,6 +40,22 @@ class ConfigError(PlaitError):
 
 class MissingExtra(PlaitError):
     """An optional package is needed; the message names the extra to install."""
+
+
+@contextmanager
+def gathering(problems: list[str]) -> Iterator[None]:
+    """What plait raises in this block is added to ``problems`` instead, to be told with others.
+
+    >>> problems = []
+    >>> with gathering(problems):
+    ...     raise ConfigError("fusion: there is none.")
+    >>> problems
+    ['fusion: there is none.']
+    """
+    try:
+        yield
+    except PlaitError as error:
+        problems.extend(error.problems)
 
 
 def raise_all(kind: type[PlaitError], problems: list[str]) -> None:

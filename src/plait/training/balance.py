@@ -56,44 +56,35 @@ def fit_balance(
     counts = torch.tensor([len(view) for view in views])
     weight = torch.tensor(list(shares or [1.0] * len(views))).repeat_interleave(counts)
     heads, kinds, odds = len(outputs), len(there), math.log(EVEN / len(views[0]))
+    wider = float(model.wide is not None)
     sizes = [heads, kinds, 1, kinds + 1]
     free = torch.zeros(sum(sizes), requires_grad=True)
     kept, pull = torch.ones(sum(sizes)), torch.full((sum(sizes),), 0.01 / sum(sizes))
-    kept[:heads] = float(ranking)
-    if model.wide is None:
-        kept[-kinds - 1 :] = 0.0
-    else:
-        pull[heads:] += PULL / len(views[0])
+    kept[:heads], kept[heads + kinds] = float(ranking), float(not model.task.values)  # values have no temperature
+    pull[heads:] += wider * PULL / len(views[0])
     optimizer = torch.optim.Adam([free], lr=0.05)
+
+    def factors() -> tuple[Tensor, ...]:
+        """Balance, alone and temperature are above 0, at the start 1; shares are between 0 and 1, by their odds."""
+        *logs, share = (free * kept).split(sizes)
+        return (*(x.exp() for x in logs), wider * (share + odds).sigmoid())
 
     for _ in range(ROUNDS):
         optimizer.zero_grad()
-        balance, alone, heat, share = _factors(free * kept, sizes, odds)
+        balance, alone, heat, share = factors()
         mixed = model.fusion.mix(trusted(outputs, there, balance, alone), weights)
         each = [model.task.loss(mixed, target)]
         for i in range(kinds):
-            own = alone[i] * outputs[i]
-            own = own if model.wide is None else torch.lerp(own, wide[i], share[i])
+            own = torch.lerp(alone[i] * outputs[i], wide[i], share[i])
             each.append(there[i] * model.task.nll(own, target, doubt))
-        if not model.task.values or model.wide is not None:
-            whole = tempered(mixed.detach(), there, heat[0] if not model.task.values else torch.ones(()))
-            whole = whole if model.wide is None else blended(whole, wide[-1], there, share)
-            each.append(model.task.nll(whole, target, doubt))
+        whole = blended(tempered(mixed.detach(), there, heat[0]), wide[-1], there, share)
+        each.append(model.task.nll(whole, target, doubt))
         loss = (weight * torch.stack(each)).sum() / weight.sum() + (pull * free.square()).sum()
         loss.backward()
         optimizer.step()
-    model.balance, model.alone, heat, share = (x.detach() for x in _factors(free * kept, sizes, odds))
+    model.balance, model.alone, heat, model.share = (x.detach() for x in factors())
     model.temperature = heat[0]
-    if model.wide is not None:
-        model.share = share
     return [float(x) for name in FACTORS for x in model.get_buffer(name).reshape(-1)]
-
-
-def _factors(free: Tensor, sizes: Sequence[int], odds: float) -> tuple[Tensor, ...]:
-    """Balance, alone and temperature are above 0, at the start 1; shares are between 0 and 1, by the logarithm of their
-    odds, at the start ``odds``."""
-    *logs, share = free.split(list(sizes))
-    return (*(x.exp() for x in logs), (share + odds).sigmoid())
 
 
 class _Answers(NamedTuple):
@@ -103,7 +94,7 @@ class _Answers(NamedTuple):
         outputs: of its heads, [heads, items, width].
         weights: of its heads, [heads, items].
         there: which modalities are, [modalities, items].
-        wide: what the wide part says from each modality alone, and from all, [modalities + 1, items, width]; empty
+        wide: what the wide part says from each modality alone, and from all, [modalities + 1, items, width]; zeros
             where there is none.
     """
 
@@ -119,9 +110,10 @@ def _answers(model: Model, view: ItemData) -> _Answers:
     for tokens, _, _ in loader(view, model.dims, batch=64):
         encoded = model.encode(tokens)
         outputs, weights = model.answers(encoded, model.own(encoded))
-        wide = outputs[:0]
+        there = model.there(encoded)
+        wide = outputs.new_zeros(len(there) + 1, *outputs.shape[1:])
         if model.wide is not None and encoded.wide is not None:
             subsets = [*([m] for m in model.modalities), None]
             wide = torch.stack([model.wide.combine(encoded.wide, only)[""] for only in subsets])
-        rows.append((outputs, weights, model.there(encoded), wide))
+        rows.append((outputs, weights, there, wide))
     return _Answers(*(torch.cat(parts, 1).clone() for parts in zip(*rows)))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from plait.atomic import write_text
 from plait.errors import ConfigError, DataError, raise_all
@@ -22,7 +23,7 @@ from plait.features.work import Died, Failed, Outcome, Place, outcome_of
 from plait.model import Model, default_encoder
 from plait.parts import build, find
 from plait.progress import Progress
-from plait.recipe import Recipe, quick_recipe
+from plait.recipe import Augment, Recipe, quick_recipe
 from plait.streams.items import Fold
 from plait.tasks import Task
 from plait.training.balance import fit_balance
@@ -245,20 +246,29 @@ def train_fold(
     valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
     log = train_model(place, model, train_data, valid, recipe=plan, seed=member.seed, quiet=quiet)
     if _widens(experiment, model, train_data):
-        model.widen(_wide(experiment, fold, features, member, train_data))
+        quick = replace(experiment, recipe=quick_recipe(plan))
+        model.widen(_closed_form(quick, fold, features, member, train_data, plan.augment).model)
     if valid is not None and _calibrates(experiment):
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_balance(model, views, shares, ranking=ranking)
     return Trained(model, log, copied)
 
 
-def _closed_form(experiment: Experiment, fold: Fold, features: Features, member: Member) -> Trained:
-    """Fit a fresh model for a fold without gradient descent."""
+def _closed_form(
+    experiment: Experiment,
+    fold: Fold,
+    features: Features,
+    member: Member,
+    noisy: ItemData | None = None,
+    augment: Augment | None = None,
+) -> Trained:
+    """Fit a fresh model for a fold without gradient descent; to ``noisy``, where given, instead of the plain items."""
     if experiment.recipe.model.get("from") is not None:
         raise ConfigError("model.from: train.solver: ridge begins with nothing learnt. Leave one of both out.")
     torch.manual_seed(member.seed)
-    model, data = build_model(experiment, fold, features)
-    return Trained(model, fit_closed_form(model, data, seed=member.seed), None)
+    model, plain = build_model(experiment, fold, features)
+    data = plain if noisy is None else noisy
+    return Trained(model, fit_closed_form(model, data, seed=member.seed, augment=augment), None)
 
 
 def _widens(experiment: Experiment, model: Model, data: ItemData) -> bool:
@@ -269,15 +279,6 @@ def _widens(experiment: Experiment, model: Model, data: ItemData) -> bool:
     chosen = plan.model.get("from") is not None or any(own and own.encoder for own in plan.streams.values())
     longest = max(data.typical_length(m) for m in model.modalities)
     return not chosen and longest <= WIDE_ROWS and max(model.dims.values()) <= WIDE_COLUMNS
-
-
-def _wide(experiment: Experiment, fold: Fold, features: Features, member: Member, data: ItemData) -> Model:
-    """The quick model of the same items, to answer beside the deep one."""
-    quick = replace(experiment, recipe=quick_recipe(experiment.recipe))
-    torch.manual_seed(member.seed)
-    model, _ = build_model(quick, fold, features)
-    fit_closed_form(model, data, seed=member.seed, augment=experiment.recipe.augment)
-    return model
 
 
 def _views(
@@ -326,8 +327,7 @@ def chosen_encoder(experiment: Experiment, modality: str, dim: int, length: floa
     return default_encoder(length, picture=feature.picture(dim), context=context)
 
 
-def _nothing_to_learn(modality: str, data: ItemData) -> list[str]:
-    rows = data.features(modality)
+def _nothing_to_learn(modality: str, rows: Sequence[NDArray[np.float32]]) -> list[str]:
     if not rows:
         return [f"streams.{modality}: no training item has it. Take it out of the recipe or change the split."]
     if not any(np.isfinite(row).any() for row in rows):
@@ -349,9 +349,10 @@ def build_model(
     task = build(Task, experiment.task, [i.target for i in fold.train], where="task")
     data = _data(experiment, fold.train, features, task)
     dims, encoders = {}, {}
-    raise_all(DataError, [p for m in experiment.modalities for p in _nothing_to_learn(m, data)])
+    rows = {m: data.features(m) for m in experiment.modalities}
+    raise_all(DataError, [p for m in rows for p in _nothing_to_learn(m, rows[m])])
     for m in experiment.modalities:
-        dims[m] = data.features(m)[0].shape[1]
+        dims[m] = rows[m][0].shape[1]
         plan = recipe.streams.get(m)
         held = start.encoder(m) if start else None
         chosen = (plan.encoder if plan else None) or held
@@ -359,5 +360,5 @@ def build_model(
     options = ({"dim": start.dim} if start else {}) | {k: v for k, v in recipe.model.items() if k not in OPTIONS}
     model = Model(dims, task, encoders=encoders, fusion=recipe.fusion, **options)
     for m in experiment.modalities:
-        model.set_scale(m, *fit_scale(data.features(m), _groups(experiment, m, dims[m])))
+        model.set_scale(m, *fit_scale(rows[m], _groups(experiment, m, dims[m])))
     return model, data

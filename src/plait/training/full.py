@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from plait.encoders import Encoder
-from plait.errors import ConfigError, PlaitError, raise_all
+from plait.errors import ConfigError, gathering, raise_all
 from plait.features import Feature
 from plait.fusion import Fusion
 from plait.model import Model
@@ -33,25 +32,16 @@ def full_recipe(recipe: Recipe) -> Recipe:
     problems: list[str] = []
 
     def fill(base: type, spec: Any, where: str) -> Any:
-        try:
+        with gathering(problems):
             return full_spec(base, spec, where)
-        except PlaitError as error:
-            problems.extend(error.problems)
-            return spec
+        return spec
 
-    def fill_task() -> dict[str, Any]:
+    with gathering(problems):
         task, unit = task_and_unit(recipe)
-        return {**fill(Task, task, "task"), **full_unit(unit)}
-
-    def attempt(run: Callable[[], Any]) -> None:
-        try:
-            run()
-        except PlaitError as error:
-            problems.extend(error.problems)
-
-    attempt(lambda: setattr(full, "task", fill_task()))
+        full.task = {**fill(Task, task, "task"), **full_unit(unit)}
     if recipe.split:
-        attempt(lambda: full_split(recipe.split))
+        with gathering(problems):
+            full_split(recipe.split)
     full.fusion = fill(Fusion, recipe.fusion, "fusion")
     known = {k: v for k, v in options_of(Model).items() if k not in ("encoders", "fusion")}
     known |= OPTIONS

@@ -6,11 +6,11 @@ Nothing is decoded and no feature computed: parts and their options, targets, si
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plait.errors import ConfigError, DataError, PlaitError, raise_all
+from plait.errors import ConfigError, DataError, gathering, raise_all
 from plait.fusion import Fusion
 from plait.parts import build, find
 from plait.progress import Progress
@@ -61,15 +61,10 @@ def refuse(experiment: Experiment) -> None:
         ConfigError, DataError: all problems that can be told at once.
     """
     recipe, problems = experiment.recipe, list[str]()
-
-    def attempt(run: Callable[[], Any]) -> None:
-        try:
-            run()
-        except PlaitError as error:
-            problems.extend(error.problems)
-
-    attempt(lambda: Start.of(recipe))
-    attempt(lambda: build(Fusion, recipe.fusion, experiment.modalities, recipe.model.get("dim", 128), where="fusion"))
+    with gathering(problems):
+        Start.of(recipe)
+    with gathering(problems):
+        build(Fusion, recipe.fusion, experiment.modalities, recipe.model.get("dim", 128), where="fusion")
     if recipe.train.wide and (recipe.train.solver == "ridge" or not find(Task, experiment.task, "task")[0].linear):
         problems.append(
             "train.wide: true needs a task of linear heads, such as classify or regress, and solver: adamw."
@@ -80,7 +75,8 @@ def refuse(experiment: Experiment) -> None:
     if experiment.unit.get("labelled", True) and not any(fold.test for fold in experiment.folds):
         experiment.notes.append("split: there is no test part; the model can be scored on another corpus only.")
     for fold in experiment.folds:
-        attempt(lambda fold=fold: _check_targets(experiment, fold))  # type: ignore[misc]
+        with gathering(problems):
+            _check_targets(experiment, fold)
         problems += _streams_of(experiment, fold)
     raise_all(DataError, list(dict.fromkeys(problems)))
 
