@@ -108,7 +108,7 @@ def arrow_candidates(samples: Samples, folder: Path) -> list[Candidate]:
             yield pad_torch(found)
 
     return [
-        Candidate("Arrow IPC, its buffers gathered like a pack", views, opened, path),
+        Candidate("Arrow IPC, gathered by plait", views, opened, path),
         Candidate("Arrow IPC, pyarrow take", taken, opened, path),
     ]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import weakref
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,6 +17,9 @@ from plait.tokens.tokens import Tokens
 __all__ = ["Ragged", "Rows", "pad"]
 
 
+KEPT = 4  # free arrays a modality; what a caller gathers beyond it is new memory, as ever
+
+
 class Rows(NamedTuple):
     """One item's features in one modality.
 
@@ -24,6 +30,32 @@ class Rows(NamedTuple):
 
     values: NDArray[np.float32]
     times: NDArray[np.float32]
+
+
+class Buffers:
+    """Arrays that are lent again once nobody holds what was lent.
+
+    An array of some megabytes is as a rule new memory, which the system clears page by page as it is first touched:
+    for a batch that costs about as much as filling it. A batch of training is let go as soon as the next is there.
+
+    >>> buffers = Buffers()
+    >>> place = buffers.empty((2, 3)).ctypes.data
+    >>> buffers.empty((3, 2)).ctypes.data == place
+    True
+    """
+
+    def __init__(self) -> None:
+        self._free: deque[NDArray[np.float32]] = deque(maxlen=KEPT)
+
+    def empty(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """An array of that shape, its values undefined; it is taken back when it, or the tensor on it, is gone."""
+        size = math.prod(shape)
+        buffer = self._free.pop() if self._free else None
+        if buffer is None or buffer.size < size:
+            buffer = np.empty(size, np.float32)
+        lent = buffer[:size].reshape(shape)
+        weakref.finalize(lent, self._free.append, buffer).atexit = False
+        return lent
 
 
 class Ragged:
@@ -60,7 +92,21 @@ class Ragged:
         self._times, self._instant = np.concatenate(times), 1 + np.cumsum(self.counts) - self.counts
         one = self._arrays[0] if len(self._arrays) == 1 else None
         self._flat = one if one is not None and not one[0].any() else None
+        self._beside = self._flat is not None and self._lay_beside(len(self._flat))
         self._looked, self._holes = np.zeros(len(places), bool), dict[int, NDArray[np.bool_]]()
+        self._buffers = Buffers()
+
+    def _lay_beside(self, size: int) -> bool:
+        """Lay the times where the rows of the one array lie, so that one index finds both.
+
+        It cannot be where items share a row and each counts its time from another start.
+        """
+        within = np.arange(1, len(self._times)) - np.repeat(self._instant, self.counts)
+        rows, laid = np.repeat(self._first, self.counts) + within, np.zeros(size, np.float32)
+        laid[rows] = self._times[1:]
+        if same := np.array_equal(laid[rows], self._times[1:]):
+            self._times, self._instant = laid, self._first
+        return same
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -100,13 +146,15 @@ class Ragged:
         counts = self.counts[at]
         for k, rows in others.items():
             counts[k] = len(rows.times)
-        steps = np.arange(counts.max(initial=0))
-        mask = steps < counts[:, None]
-        times = self._times.take((self._instant[at][:, None] + steps) * mask, mode="clip")  # place 0 is the padding
+        mask = np.arange(counts.max(initial=0)) < counts[:, None]
+        place = _places(self._instant[at], mask)  # of the times; 0 is the padding's
+        times = self._times.take(place, mode="clip")
         if self._flat is None or others:
             values = self._joined(at, mask.shape[1], dim, others)
         else:
-            values = self._flat.take((self._first[at][:, None] + steps) * mask, axis=0, mode="clip")
+            place = place if self._beside else _places(self._first[at], mask)
+            values = self._buffers.empty((*mask.shape, dim))
+            self._flat.take(place, axis=0, mode="clip", out=values)
         for k, rows in others.items():
             times[k, : counts[k]] = rows.times
         self._unsee(mask, at, others)
@@ -120,7 +168,9 @@ class Ragged:
         for k, (array, first, n) in enumerate(places):
             rows = others[k].values if k in others else self._arrays[array][first : first + n] if n else nothing[:0]
             pieces += (rows, nothing[len(rows) :])
-        return np.concatenate(pieces).reshape(len(at), longest, dim)
+        values = self._buffers.empty((len(at), longest, dim))
+        np.concatenate(pieces, out=values.reshape(-1, dim))
+        return values
 
     def _unsee(self, mask: NDArray[np.bool_], at: NDArray[np.int64], others: Mapping[int, Rows]) -> None:
         """Take the rows without any number out of the mask [batch, time]."""
@@ -130,6 +180,13 @@ class Ragged:
             holes = _holes(others[k].values) if k in others else self.seen(i)
             if holes is not None:
                 mask[k, : len(holes)] = holes
+
+
+def _places(first: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Counted on from the first of each row of the mask [batch, time], 0 where it is False."""
+    places = first[:, None] + np.arange(mask.shape[1])
+    places *= mask
+    return places
 
 
 def _home(values: NDArray[np.float32]) -> tuple[int, NDArray[np.float32], int]:
