@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plait.tokens.collate import Ragged, Rows, pad
@@ -137,3 +138,50 @@ def test_batches_of_like_length_pad_less_than_random_ones() -> None:
     padded = sum(len(b) * max(lengths[b]) for b in batches)
     order = np.random.default_rng(1).permutation(512).reshape(-1, 16)
     assert padded < 0.75 * sum(16 * max(lengths[b]) for b in order)
+
+
+@settings(deadline=None)  # torch's first backward takes a second
+@given(st.lists(st.tuples(st.lists(st.integers(0, 5), min_size=1, max_size=4), st.booleans()), min_size=2, max_size=12))
+def test_what_is_held_of_a_batch_is_never_written_over(steps: list[tuple[list[int], bool]]) -> None:
+    """A part of it is enough: a view, an array made of it, what autograd keeps."""
+    film = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    film[0] = 0
+    ragged = Ragged(Rows(film[1 + 9 * i : 1 + 9 * i + 4 + i], np.zeros(4 + i, np.float32)) for i in range(6))
+    held: list[tuple[np.ndarray, np.ndarray]] = []
+    weight = torch.ones(3, requires_grad=True)
+    sums, expected = [], torch.zeros(3)
+    for index, keep in steps:
+        values = ragged.pad(index, 3).values
+        if keep:
+            held.append((values[-1:].numpy(), values[-1:].numpy().copy()))
+            sums.append((values * weight).sum())
+            expected = expected + values.sum((0, 1))
+        del values
+    for found, before in held:
+        np.testing.assert_array_equal(found, before)
+    if sums:
+        torch.stack(sums).sum().backward()  # reads the values that it saved
+        torch.testing.assert_close(weight.grad, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_memory_of_a_batch_that_is_gone_is_lent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ragged, made, empty = Ragged([rows(300, 40), rows(200, 40)]), list[int](), np.empty
+    monkeypatch.setattr(np, "empty", lambda size, *rest: made.append(size) or empty(size, *rest))
+    for _ in range(5):
+        ragged.pad([0, 1], 40)
+    assert len(made) == 1
+    both = [ragged.pad([0, 1], 40), ragged.pad([0, 1], 40)]
+    assert len(made) == len(both)
+
+
+def test_items_that_share_rows_keep_their_own_times() -> None:
+    """Windows that overlap count the time of a row each from its own start."""
+    film = np.arange(20, dtype=np.float32).reshape(10, 2)
+    film[0] = 0
+    ragged = Ragged(
+        [Rows(film[2:5], np.array([0, 1, 2], np.float32)), Rows(film[3:6], np.array([0, 1, 2], np.float32))]
+    )
+    apart = Ragged([Rows(film[2:4], np.array([0, 1], np.float32)), Rows(film[4:6], np.array([5, 6], np.float32))])
+    assert ragged.pad([1, 0], 2).times.tolist() == [[0, 1, 2], [0, 1, 2]]
+    assert apart.pad([1, 0], 2).times.tolist() == [[5, 6], [0, 1]]
+    assert [rows.times.tolist() for rows in (apart[0], apart[1]) if rows] == [[0, 1], [5, 6]]
