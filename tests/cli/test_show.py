@@ -36,6 +36,11 @@ def test_a_run_shows_what_it_was_built_of(
     assert "# left: of the stream left" in shown(capsys, str(folder))
     built = json.loads(shown(capsys, str(folder), "--json"))["resolved"]["modalities"]
     assert {m: own["dim"] for m, own in built.items()} == {"left": 3, "right": 2}
+    wides = [json.loads(shown(capsys, str(place), "--json"))["resolved"]["wide"] for place in (tiny_recipe, folder)]
+    assert wides[0].keys() == wides[1].keys() == {"left", "right"}
+    assert [w["left"][0]["name"] for w in wides] == ["mini_rocket"] * 2
+    assert "# beside them, wide: left by mini_rocket(" in shown(capsys, str(tiny_recipe))
+    assert "# beside them, wide: nothing" in shown(capsys, str(tiny_recipe), "train.wide=false")
     names = [{m: [s["name"] for s in own["encoder"]] for m, own in found.items()} for found in (asked, built)]
     assert names[0] == names[1]
 

@@ -38,7 +38,7 @@ from plait.training.run import Member, Run, digest_of, held_out_name
 from plait.training.sides import Sides
 from plait.training.start import OPTIONS, Start
 
-__all__ = ["Trained", "chosen_encoder", "fit", "train_fold", "train_held_out", "train_member"]
+__all__ = ["Trained", "chosen_encoder", "fit", "train_fold", "train_held_out", "train_member", "widens"]
 
 WIDE_ROWS, WIDE_COLUMNS = 5000, 1000
 """Feature rows an item, and numbers a row, up to which the quick model is quick."""
@@ -245,7 +245,8 @@ def train_fold(
     train_data = ItemData(fold.train, features, data.targets, experiment.modalities, noisy=noisy)
     valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
     log = train_model(place, model, train_data, valid, recipe=plan, seed=member.seed, quiet=quiet)
-    if _widens(experiment, model, train_data):
+    longest = max(train_data.typical_length(m) for m in model.modalities)
+    if widens(plan, linear=model.task.linear, longest=longest, columns=max(model.dims.values())):
         quick = replace(experiment, recipe=quick_recipe(plan))
         model.widen(_closed_form(quick, fold, features, member, train_data, plan.augment).model)
     if valid is not None and _calibrates(experiment):
@@ -271,14 +272,19 @@ def _closed_form(
     return Trained(model, fit_closed_form(model, data, seed=member.seed, augment=augment), None)
 
 
-def _widens(experiment: Experiment, model: Model, data: ItemData) -> bool:
-    """Whether the quick model answers beside a deep one: see `plait.recipe.Train`."""
-    plan = experiment.recipe
-    if plan.train.wide is not None or not model.task.linear:
+def widens(plan: Recipe, *, linear: bool, longest: float, columns: int) -> bool:
+    """Whether the quick model answers beside a deep one: see `plait.recipe.Train`.
+
+    Args:
+        plan: the recipe.
+        linear: whether the task has linear heads.
+        longest: typical rows of an item in the modality that has most.
+        columns: of the widest features.
+    """
+    if plan.train.wide is not None or not linear or plan.train.solver == "ridge":
         return bool(plan.train.wide)
     chosen = plan.model.get("from") is not None or any(own and own.encoder for own in plan.streams.values())
-    longest = max(data.typical_length(m) for m in model.modalities)
-    return not chosen and longest <= WIDE_ROWS and max(model.dims.values()) <= WIDE_COLUMNS
+    return not chosen and longest <= WIDE_ROWS and columns <= WIDE_COLUMNS
 
 
 def _views(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from plait.encoders import Encoder
 from plait.encoders.chain import encoder_specs
 from plait.errors import PlaitError
 from plait.features.stepped import build_feature
-from plait.parts import full_spec
+from plait.parts import find, full_spec
+from plait.recipe import quick_recipe
+from plait.tasks import Task
 from plait.training.experiment import Experiment
-from plait.training.fit import chosen_encoder
+from plait.training.fit import chosen_encoder, widens
 from plait.training.run import Run
 
 __all__ = ["resolved", "resolved_lines", "resolved_run"]
@@ -31,11 +34,12 @@ def resolved(experiment: Experiment) -> dict[str, Any]:
         experiment: a recipe met with its corpus.
 
     Returns:
-        ``modalities`` (by name ``stream``, ``feature``, ``rate`` of its rows in Hz, ``dim``, ``encoder``), ``fusion``
-        and ``heads``; None for what cannot be seen yet.
+        ``modalities`` (by name ``stream``, ``feature``, ``rate`` of its rows in Hz, ``dim``, ``encoder``), ``fusion``,
+        ``heads`` and ``wide`` (each modality's encoder in the quick model that answers beside the deep heads; empty
+        where there is none); None for what cannot be seen yet.
     """
     recipe = experiment.recipe
-    modalities = {}
+    modalities: dict[str, dict[str, Any]] = {}
     for m, stream in experiment.streams.items():
         rate, dim = _seen(experiment, m)
         plan = recipe.streams.get(m)
@@ -46,7 +50,27 @@ def resolved(experiment: Experiment) -> dict[str, Any]:
             "dim": dim,
             "encoder": _encoder(experiment, m, plan.encoder if plan else None, rate, dim),
         }
-    return {"modalities": modalities, "fusion": recipe.fusion, "heads": _heads(modalities, recipe.model)}
+    return {
+        "modalities": modalities,
+        "fusion": recipe.fusion,
+        "heads": _heads(modalities, recipe.model),
+        "wide": _wide(experiment, modalities),
+    }
+
+
+def _wide(experiment: Experiment, modalities: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """The quick model's encoders, where it answers beside the deep heads; None where that cannot be seen yet."""
+    quick = replace(experiment, recipe=quick_recipe(experiment.recipe))
+    if any(own["rate"] is None or own["dim"] is None for own in modalities.values()) or not experiment.items.items:
+        return None
+    asked = {
+        "linear": find(Task, experiment.task, "task")[0].linear,
+        "longest": max(_length(experiment, own["rate"]) for own in modalities.values()),
+        "columns": max(own["dim"] for own in modalities.values()),
+    }
+    if not widens(experiment.recipe, **asked):
+        return {}
+    return {m: _encoder(quick, m, None, own["rate"], own["dim"]) for m, own in modalities.items()}
 
 
 def resolved_run(run: Run) -> dict[str, Any]:
@@ -67,7 +91,12 @@ def resolved_run(run: Run) -> dict[str, Any]:
         for m, stream in run.info.modalities.items()
     }
     fusion = saved.get("fusion", run.recipe.fusion)
-    return {"modalities": modalities, "fusion": fusion, "heads": _heads(modalities, saved or run.recipe.model)}
+    return {
+        "modalities": modalities,
+        "fusion": fusion,
+        "heads": _heads(modalities, saved or run.recipe.model),
+        "wide": saved.get("wide", {}).get("encoders", {}) if saved else None,
+    }
 
 
 def _heads(modalities: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
@@ -98,22 +127,28 @@ def _encoder(
     if given is None:
         if rate is None or dim is None or not experiment.items.items:
             return None
-        length = rate * float(np.median([i.stop - i.start for i in experiment.items.items]))
-        given = chosen_encoder(experiment, modality, dim, length)
+        given = chosen_encoder(experiment, modality, dim, _length(experiment, rate))
     return [full_spec(Encoder, spec, where) for spec in encoder_specs(given, where)]
+
+
+def _length(experiment: Experiment, rate: float) -> float:
+    """Rows of a typical item."""
+    return rate * float(np.median([i.stop - i.start for i in experiment.items.items]))
 
 
 def resolved_lines(found: Mapping[str, Any]) -> list[str]:
     """For people, a few lines a modality.
 
     >>> hand = {"stream": "imu", "feature": "raw", "rate": 50.0, "dim": 6, "encoder": [{"name": "gru", "layers": 1}]}
-    >>> found = {"modalities": {"hand": hand}, "fusion": "late", "heads": ["all together"]}
+    >>> wide = {"hand": [{"name": "mini_rocket", "length": 100}]}
+    >>> found = {"modalities": {"hand": hand}, "fusion": "late", "heads": ["all together"], "wide": wide}
     >>> for line in resolved_lines(found): print(line)
     hand: of the stream imu
       feature: raw; 50 rows a second, 6 numbers each
       encoder: gru(layers=1)
     fusion: late
     heads: all together
+    beside them, wide: hand by mini_rocket(length=100)
     """
     lines = []
     for m, own in found["modalities"].items():
@@ -122,7 +157,10 @@ def resolved_lines(found: Mapping[str, Any]) -> list[str]:
         encoder = " > ".join(map(_call, own["encoder"])) if own["encoder"] else LATER
         feature = "; ".join([_call(own["feature"]), *([", ".join(rows)] if rows else [])])
         lines += [f"{m}: of the stream {own['stream']}", f"  feature: {feature}", f"  encoder: {encoder}"]
-    return [*lines, f"fusion: {_call(found['fusion'])}", f"heads: {', '.join(found['heads'])}"]
+    lines += [f"fusion: {_call(found['fusion'])}", f"heads: {', '.join(found['heads'])}"]
+    wide = found["wide"]
+    told = [f"{m} by {' > '.join(map(_call, specs))}" for m, specs in (wide or {}).items()]
+    return [*lines, f"beside them, wide: {'; '.join(told) or (LATER if wide is None else 'nothing')}"]
 
 
 def _call(spec: Any) -> str:
