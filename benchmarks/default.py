@@ -42,9 +42,6 @@ SETS = {
 """Recipes, and the data of each."""
 
 BABBLE = -5
-DRAWS = 20
-"""Of the bootstrap, whose intervals are not shown here."""
-
 Subset = tuple[str, ...]
 Score = tuple[float, float]
 """Mean and standard deviation over seeds, in points (hundredths); larger is better."""
@@ -118,13 +115,13 @@ def examine(
     recipe.evaluate.missing = []
     options: dict[str, Any] = {"cache": cache, "jobs": jobs, "quiet": True}
     whole = fit(recipe, out / name, **options)
-    metric, one, noisy, constant = scored(evaluate(whole, cache=cache, draws=DRAWS))
+    metric, one, noisy, constant = scored(evaluate(whole, cache=cache))
     dedicated: dict[Subset, Score] = {}
     for variant in variants_of(recipe, list(whole.info.modalities), without=True):
         if variant.kind in kinds:
             variant.recipe.train.seeds = list(seeds or recipe.train.seeds)
             run = fit(variant.recipe, out / f"{name}-{variant.name}", **options)
-            _, scores, babble, _ = scored(evaluate(run, cache=cache, draws=DRAWS))
+            _, scores, babble, _ = scored(evaluate(run, cache=cache))
             dedicated[subset(variant.modalities)] = scores[subset(variant.modalities)]
             noisy |= {s: max(value, noisy.get(s, value)) for s, value in babble.items()}
     return Scores(metric, one, dedicated, noisy, constant)

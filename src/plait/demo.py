@@ -30,7 +30,7 @@ RECIPE = """\
 # What the demo trains: eight kinds of gesture, from whatever was recorded of them.
 corpus: corpus/synced.jsonl
 task: {name: classify, unit: segment, tier: label}
-split: {hash: group, test: 0.25, salt: plait}
+split: {hash: group, test: 0.3, salt: people}
 train: {epochs: 20}
 """
 
