@@ -33,8 +33,10 @@ ROUNDS = 200
 PULL = 1.0
 """How many items' evidence weighs as much as what is thought beforehand of a wide part's share."""
 
-EVEN = 100
-"""Held-out items at which a wide part is thought to be worth as much as the deep heads; the fewer, the more it is."""
+EVEN, STEEP = 64, 2.0
+"""Held-out items at which a wide part is thought to be worth as much as the deep heads, and how fast that changes: the
+odds of its share are EVEN / items to this power. Deep heads gain more by every item than a wide part does, also by the
+held-out ones themselves, which the model that is judged here has not seen and the one that answers has."""
 
 
 def fit_balance(
@@ -55,7 +57,7 @@ def fit_balance(
     target, doubt = torch.cat([view.targets for view in views]), 1 / (len(views[0]) + 2)
     counts = torch.tensor([len(view) for view in views])
     weight = torch.tensor(list(shares or [1.0] * len(views))).repeat_interleave(counts)
-    heads, kinds, odds = len(outputs), len(there), math.log(EVEN / len(views[0]))
+    heads, kinds, odds = len(outputs), len(there), STEEP * math.log(EVEN / len(views[0]))
     wider = float(model.wide is not None)
     sizes = [heads, kinds, 1, kinds + 1]
     free = torch.zeros(sum(sizes), requires_grad=True)
