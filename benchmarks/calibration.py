@@ -85,7 +85,7 @@ def main() -> None:
         if needs.lacking(SETS[name], folder):
             continue
         recipe = load_recipe(RECIPES / f"{name}.yaml")
-        recipe.train.seeds = args.seeds
+        recipe.train.seeds, recipe.evaluate.missing = args.seeds, []  # as `default.py` has it
         rows = of_run(fit(recipe, Path(args.out) / name, cache=args.cache, quiet=True), args.cache)
         mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
         limit = mean["bound"] + SLACK
