@@ -156,6 +156,11 @@ def _dotted(base: type[T], name: str, where: str) -> type[T]:
 
 def options_of(cls: type) -> dict[str, Any]:
     """The options that the user decides (keyword-only arguments) and their defaults."""
+    return dict(_options_of(cls))
+
+
+@cache  # asked for once a file that is opened
+def _options_of(cls: type) -> dict[str, Any]:
     signature = inspect.signature(cls)
     return {
         p.name: None if p.default is inspect.Parameter.empty else p.default

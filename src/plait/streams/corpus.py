@@ -131,10 +131,14 @@ class Corpus(Sequence[Recording]):
             )
         return target
 
+    @cached_property
+    def _root(self) -> Path:
+        return self.folder.resolve()
+
     def resolve(self, path: str, place: str) -> Path:
         """A manifest path as a file path, kept inside the corpus folder unless allowed otherwise."""
         try:
-            full, folder = (self.folder / path).resolve(), self.folder.resolve()
+            full, folder = (self.folder / path).resolve(), self._root
         except (OSError, ValueError, RuntimeError) as error:  # a circle of links, NUL, a name too long
             raise DataError(
                 f"{self.path.name}{place}: path {brief(path)} leads nowhere ({brief(error)}). Correct it."

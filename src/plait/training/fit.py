@@ -80,7 +80,7 @@ def fit(
     folder, recipe = Path(out), quick_recipe(recipe) if quick else recipe
     with locked(folder):
         experiment = claim(folder, recipe, overwrite=overwrite)
-        experiment.prepare(Store(cache), pack=True, jobs=jobs, progress=progress)
+        features = experiment.prepare(Store(cache), pack=True, jobs=jobs, progress=progress)
         if progress:
             progress(0, 0, "")  # nothing is left to prepare: training has a bar of its own
         run = Run(folder)
@@ -88,18 +88,38 @@ def fit(
             run.done(member)  # raises where it is damaged, or of another recipe
         todo = [m for m in run.members if m not in run.finished]
         without = {m.fold: m for m in reversed(run.members) if _needs_held_out(experiment, _fold(experiment, m))}
-        _each(train_held_out, list(without.values()) if todo else [], folder, cache, jobs, quiet)
-        _each(train_member, todo, folder, cache, jobs, quiet)
+        work = [(train_held_out, list(without.values()) if todo else []), (train_member, todo)]
+        experiment.folds = Sides.read(folder, run.info.examples).folds()  # as another process would read them
+        opened = Opened(run, experiment, features)
+        for train, members in work:
+            _each(train, members, folder, cache, jobs, quiet, opened)
     return Run(folder, allow_code=True, allow_outside=recipe.allow_outside)  # the caller's own recipe
 
 
+class Opened(NamedTuple):
+    """A claimed run, opened: what every member of it is trained with."""
+
+    run: Run
+    experiment: Experiment
+    features: Features
+
+
+def _open(folder: str | Path, cache: str | Path) -> Opened:
+    run = Run(folder)
+    corpus = open_corpus(run.recipe, run.folder)
+    experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
+    experiment.folds = Sides.read(run.folder, run.info.examples).folds()
+    return Opened(run, experiment, experiment.prepare(Store(cache), pack=True))
+
+
 def _each(
-    work: Callable[[str, Member, str, bool], None],
+    work: Callable[..., None],
     members: Sequence[Member],
     folder: Path,
     cache: str | Path,
     jobs: int,
     quiet: bool,
+    opened: Opened,
 ) -> None:
     """Train every one of them, in processes of their own if there is more than one of both.
 
@@ -108,7 +128,7 @@ def _each(
     """
     if jobs == 1 or len(members) < 2:
         for member in members:
-            work(str(folder), member, str(cache), quiet)
+            work(str(folder), member, str(cache), quiet, opened)
         return
     from plait.features.processes import team
 
@@ -128,7 +148,7 @@ class _Job:
     folder: str
     member: Member
     cache: str
-    work: Callable[[str, Member, str, bool], None]
+    work: Callable[..., None]
 
 
 def _attempt(job: _Job, place: Place) -> Outcome:
@@ -143,15 +163,14 @@ def _told(name: str, outcome: Outcome) -> list[str]:
     return []
 
 
-def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> None:
+def train_member(run_folder: str, member: Member, cache: str, quiet: bool, opened: Opened | None = None) -> None:
     """Train one member of a claimed run to its end, from its checkpoint where it has one."""
-    run = Run(run_folder)
-    experiment, features = _opened(run, Store(cache))
+    run, experiment, features = opened = opened or _open(run_folder, cache)
     fold, place = _fold(experiment, member), run.folder / member.name
     started = time.monotonic()
     trained = train_fold(experiment, fold, features, member, Store(cache), place, quiet)
     if _needs_held_out(experiment, fold):
-        train_held_out(run_folder, member, cache, quiet)
+        train_held_out(run_folder, member, cache, quiet, opened)
         trained.model.set_factors(run.factors(member.fold))
     trained.model.save(place)
     done = {
@@ -164,17 +183,16 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool) -> No
     write_text(place / "done.json", json.dumps(done), durable=True)
 
 
-def train_held_out(run_folder: str, member: Member, cache: str, quiet: bool) -> None:
+def train_held_out(run_folder: str, member: Member, cache: str, quiet: bool, opened: Opened | None = None) -> None:
     """Train a stand-in for the members of a fold that has no validation part, and keep the factors of its heads.
 
     It is trained as they are, on the same training part less some of its groups; how sure it is of those, and how often
     right, tells how sure the members may be of items that they have not seen.
     """
-    run = Run(run_folder)
-    place = _held_out_folder(run, member)
+    place = Path(run_folder) / held_out_name(member.fold)
     if (place / FACTORS).exists():
         return
-    experiment, features = _opened(run, Store(cache))
+    run, experiment, features = opened or _open(run_folder, cache)
     values = find(Task, experiment.task, "task")[0].values
     fold = hold_out(_fold(experiment, member), values=values)
     model = train_fold(experiment, fold, features, member, Store(cache), place, quiet, ranking=values).model
@@ -191,20 +209,8 @@ def _needs_held_out(experiment: Experiment, fold: Fold) -> bool:
     return descends and _calibrates(experiment) and not fold.valid and can_hold_out(fold)
 
 
-def _held_out_folder(run: Run, member: Member) -> Path:
-    return run.folder / held_out_name(member.fold)
-
-
 def _fold(experiment: Experiment, member: Member) -> Fold:
     return next(f for f in experiment.folds if f.name == member.fold)
-
-
-def _opened(run: Run, store: Store) -> tuple[Experiment, Features]:
-    torch.set_num_threads(run.recipe.train.threads)
-    corpus = open_corpus(run.recipe, run.folder)
-    experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
-    experiment.folds = Sides.read(run.folder, run.info.examples).folds()
-    return experiment, experiment.prepare(store, pack=True)
 
 
 class Trained(NamedTuple):
@@ -231,6 +237,7 @@ def train_fold(
     Where the fold has a validation part, the factors of its heads are fitted on it (``ranking``: see `fit_balance`).
     """
     plan = experiment.recipe
+    torch.set_num_threads(plan.train.threads)
     if plan.train.solver == "ridge":
         return _closed_form(experiment, fold, features, member)
     from plait.training.trainer import train_model  # Lightning takes seconds to import: only where it trains
