@@ -22,7 +22,7 @@ BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 FEW = [
     *[("vorbis", rate, "stereo", ending) for rate in (8000, 24000, 96000) for ending in (".ogg", ".mkv", ".mp4")],
     *[("libmp3lame", rate, "mono", ending) for rate in (8000, 44100) for ending in (".mp3", ".mkv", ".avi")],
-    *[("aac", rate, "5.1", ending) for rate in (22050, 96000) for ending in (".aac", ".m4a", ".mkv", ".ts")],
+    *[("aac", rate, "5.1", ending) for rate in (22050, 88200, 96000) for ending in (".aac", ".m4a", ".mkv", ".ts")],
     *[("libopus", 48000, "stereo", ending) for ending in (".opus", ".webm", ".mp4")],
     *[("flac", 11025, "mono", ending) for ending in (".flac", ".mkv", ".wma")],
     *[(codec, 44100, "stereo", ".wma") for codec in ("wmav1", "wmav2", "adpcm_ms")],

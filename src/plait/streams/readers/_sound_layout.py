@@ -144,8 +144,8 @@ def _end_fixed(track: Track, sizes: NDArray[np.int64], tick: float) -> bool:
     if track.skips.get(last, (0, 0))[1]:  # the duration may or may not hold the padding; the frame does
         return not track.codec.startswith(_SHORT_AT_THE_END)
     if tick <= 1:
-        if told > 0:
-            sizes[-1] = min(sizes[-1], round(told))
+        if 0 < told <= sizes[-1] - tick:  # a full frame's duration may be rounded down to a whole tick
+            sizes[-1] = round(told)
         return told > 0 or not track.codec.startswith(_SHORT_AT_THE_END)
     if track.codec.startswith(_SHORT_AT_THE_END):
         return False
