@@ -184,4 +184,6 @@ def test_items_that_share_rows_keep_their_own_times() -> None:
     apart = Ragged([Rows(film[2:4], np.array([0, 1], np.float32)), Rows(film[4:6], np.array([5, 6], np.float32))])
     assert ragged.pad([1, 0], 2).times.tolist() == [[0, 1, 2], [0, 1, 2]]
     assert apart.pad([1, 0], 2).times.tolist() == [[5, 6], [0, 1]]
+    first = Ragged([Rows(film[:2], np.array([7, 8], np.float32)), Rows(film[4:5], np.array([0], np.float32))])
+    assert first.pad([0, 1], 2).times.tolist() == [[7, 8], [0, 0]]
     assert [rows.times.tolist() for rows in (apart[0], apart[1]) if rows] == [[0, 1], [5, 6]]

@@ -99,14 +99,15 @@ class Ragged:
     def _lay_beside(self, size: int) -> bool:
         """Lay the times where the rows of the one array lie, so that one index finds both.
 
-        It cannot be where items share a row and each counts its time from another start.
+        It cannot be where items share a row and each counts its time from another start; and row 0, the padding's, has
+        time 0.
         """
         within = np.arange(1, len(self._times)) - np.repeat(self._instant, self.counts)
         rows, laid = np.repeat(self._first, self.counts) + within, np.zeros(size, np.float32)
         laid[rows] = self._times[1:]
-        if same := np.array_equal(laid[rows], self._times[1:]):
+        if same := np.array_equal(laid[rows], self._times[1:]) and laid[0] == 0:
             self._times, self._instant = laid, self._first
-        return same
+        return bool(same)
 
     def __len__(self) -> int:
         return len(self.counts)
