@@ -166,3 +166,14 @@ def test_a_model_meets_another_corpus_with_fewer_streams(tiny_recipe: Path, tiny
 def test_a_folder_that_is_no_run_is_a_data_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a plait run"):
         Run(tmp_path)
+
+
+def test_without_a_terminal_training_tells_a_line_an_epoch_and_draws_no_bar(
+    tiny_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit(load_recipe(tiny_recipe, ["train.wide=false"]), tmp_path / "run", cache=tmp_path / "cache")
+    out, told = capsys.readouterr()
+    assert out == ""
+    lines = [line for line in told.splitlines() if line.startswith("seed0: epoch ")]
+    assert lines[-1].startswith("seed0: epoch 3/3")
+    assert not any("━" in line for line in told.splitlines())

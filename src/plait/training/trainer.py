@@ -127,8 +127,9 @@ def train_model(
     if early:
         mode = "max" if model.task.higher_is_better else "min"
         callbacks.append(EarlyStopping(f"valid_{model.task.main_metric}", patience=train.patience, mode=mode))
+    bar = not quiet and sys.stdout.isatty()
     if not quiet:
-        callbacks.append(RichProgressBar() if sys.stdout.isatty() else _Lines(folder.name))
+        callbacks.append(RichProgressBar() if bar else _Lines(folder.name))
     last = folder / "checkpoints/last.ckpt"
     with _quiet_lightning():
         trainer = L.Trainer(
@@ -140,7 +141,7 @@ def train_model(
             gradient_clip_val=train.clip,
             accelerator="auto",
             devices=1,
-            enable_progress_bar=not quiet,
+            enable_progress_bar=bar,  # without one of ours Lightning would add its own
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=10**9,
