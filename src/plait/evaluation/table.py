@@ -14,8 +14,9 @@ from plait.evaluation import words
 
 __all__ = ["subset_table", "summary_of"]
 
-WIDEST = 16
-"""Columns of a terminal that the names of modalities may take together: beyond it they are numbered, and told below."""
+WIDTH, FRAME = 80, 3
+"""Columns of a terminal, and what the frame takes of them for each of the table's: where the names of the modalities do
+not fit, they are numbered, and told below."""
 
 
 def summary_of(evaluation: Mapping[str, Any]) -> Group:
@@ -42,13 +43,12 @@ def subset_table(evaluation: Mapping[str, Any]) -> Table:
     metric = evaluation["task"]["metric"]
     modalities = evaluation["subsets"][-1]["modalities"]
     names = [words.printable(name) for name in modalities]
-    table = Table()
-    if sum(map(cell_len, names)) > WIDEST:
+    table, columns = Table(), _columns(evaluation)
+    if _width(evaluation, columns) + sum(cell_len(name) + FRAME for name in names) > WIDTH:
         table.caption = Text(", ".join(f"{i} {name}" for i, name in enumerate(names, 1)), justify="left")
         names = [str(i) for i in range(1, len(names) + 1)]
     for name in names:
         table.add_column(Text(name), justify="center", overflow="fold")
-    columns = _columns(evaluation)
     for title in columns:
         table.add_column(title, justify="right", overflow="fold")
     base = words.show(metric, evaluation["baseline"]["metrics"].get(metric))
@@ -61,6 +61,12 @@ def subset_table(evaluation: Mapping[str, Any]) -> Table:
         dots = ("●" if m in row["modalities"] else "·" for m in modalities)
         table.add_row(*dots, *(cell(row) for cell in columns.values()), style="bold" if whole else None)
     return table
+
+
+def _width(evaluation: Mapping[str, Any], columns: Mapping[str, Callable[[Mapping[str, Any]], str]]) -> int:
+    """What the table takes without the modalities."""
+    cells = ([title, *map(cell, evaluation["subsets"]), "constant"] for title, cell in columns.items())
+    return 1 + sum(max(map(cell_len, column)) + FRAME for column in cells)
 
 
 def _columns(evaluation: Mapping[str, Any]) -> dict[str, Callable[[Mapping[str, Any]], str]]:
