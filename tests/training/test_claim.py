@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -198,3 +199,23 @@ def test_what_no_model_can_be_made_of_is_refused_before_anything_is_written(
         fit(load_recipe(tiny_recipe, [override]), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_recipe_is_the_same_by_whatever_path_it_is_named(
+    tiny_recipe: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = os.path.relpath(tiny_corpus, tiny_recipe.parent)
+    tiny_recipe.write_text(tiny_recipe.read_text().replace(str(tiny_corpus), beside))
+    options = {"cache": tmp_path / "cache", "quiet": True}
+    monkeypatch.chdir(tiny_recipe.parent)
+    run = fit(load_recipe(tiny_recipe.name, ["train.epochs=1"]), tmp_path / "run", **options)
+    done = (run.folder / "seed0/done.json").stat().st_mtime_ns
+    for overrides in (["train.epochs=1"], ["train.epochs=1", "train.seeds=[0, 1]"]):
+        fit(load_recipe(tiny_recipe, overrides), tmp_path / "run", **options)
+    again = Run(tmp_path / "run")
+    assert [m.name for m in again.finished] == ["seed0", "seed1"]
+    assert (run.folder / "seed0/done.json").stat().st_mtime_ns == done
+    elsewhere = load_recipe(tiny_recipe, ["train.epochs=1"])
+    elsewhere.corpus = str(tmp_path / "other.jsonl")
+    with pytest.raises(ConfigError, match="corpus"):
+        fit(elsewhere, tmp_path / "run", **options)

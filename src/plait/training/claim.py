@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
@@ -60,7 +61,7 @@ def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *,
     held = _held(folder, recipe, overwrite)
     anew = held is None and Run.is_run(folder) and not _cut_off(folder)
     if held is not None:
-        recipe = recipe.model_copy(deep=True)
+        recipe = _as_written(held.recipe, recipe)
         recipe.train.seeds = list(dict.fromkeys([*held.recipe.train.seeds, *recipe.train.seeds]))
         if experiment is not None:
             experiment.recipe = recipe
@@ -143,12 +144,29 @@ def _held(folder: Path, recipe: Recipe, overwrite: bool) -> Run | None:
     if _cut_off(folder):
         return None
     held = Run(folder)
-    if differ := _differences(held.recipe, recipe):
+    if differ := _differences(held.recipe, _as_written(held.recipe, recipe)):
         raise ConfigError(
             f"{folder}: holds the run of another recipe ({'; '.join(differ)}). Choose another --out, or give "
             "--overwrite."
         )
     return held
+
+
+def _as_written(theirs: Recipe, ours: Recipe) -> Recipe:
+    """A copy of our recipe, its paths written as theirs are where both lead to the same place from here."""
+    ours = ours.model_copy(deep=True)
+    if isinstance(theirs.corpus, CorpusPlan) and isinstance(ours.corpus, CorpusPlan):
+        ours.corpus.folder = _path(theirs.corpus.folder, ours.corpus.folder)
+    elif not isinstance(theirs.corpus, CorpusPlan) and not isinstance(ours.corpus, CorpusPlan):
+        ours.corpus = _path(theirs.corpus, ours.corpus)
+    if "from" in ours.model:
+        ours.model["from"] = _path(theirs.model.get("from"), ours.model["from"])
+    return ours
+
+
+def _path(theirs: Any, ours: Any) -> Any:
+    both = isinstance(theirs, str) and isinstance(ours, str)
+    return theirs if both and os.path.abspath(theirs) == os.path.abspath(ours) else ours
 
 
 def _differences(theirs: Recipe, ours: Recipe) -> list[str]:
