@@ -169,3 +169,12 @@ def test_check_answers_without_torch(tiny_corpus: Path) -> None:
     code = f"import sys; from plait.cli import main; {command}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("False")
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "1.5", "1e3", "1" + 90 * "0", "٣", ""])
+def test_jobs_are_a_number_of_processes(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["fit", "x.yaml"], ["sync", "x.jsonl"], ["segment", "x.jsonl"], ["demo"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, f"--jobs={given}"])
+        assert ended.value.code == 2
+        assert "expected a whole number from 1" in capsys.readouterr().err

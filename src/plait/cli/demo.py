@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from plait.cli.shared import print_json, progress_bar, say
+from plait.cli.shared import jobs_argument, print_json, progress_bar, say
 
 HELP = "the whole way on a small made-up corpus of real media files"
 ORDER = 10
@@ -14,7 +14,7 @@ EXAMPLES = ("plait demo", "plait demo --out world --recordings 12 --raw")
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--out", default="demo", help="folder for corpus, run and report (default: demo)")
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--jobs", type=int, default=2, help="processes to use (default: 2)")
+    jobs_argument(p, 2)
     p.add_argument("--recordings", type=int, default=60)
     p.add_argument("--raw", action="store_true", help="make the recordings only, in OUT itself, and stop")
     p.add_argument("--epochs", type=int, help="of training (default: the recipe's)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from plait.cli.shared import progress_bar, say
+from plait.cli.shared import jobs_argument, progress_bar, say
 
 HELP = "find shots, speech and words, as annotations"
 ORDER = 45
@@ -25,7 +25,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--words", nargs=2, metavar=("AUDIO", "TEXT"), help="sound, and the text that is put on it")
     p.add_argument("--model", metavar="NAME_OR_FOLDER", help="for words: a CTC model of Hugging Face, at hand")
     p.add_argument("--out", help="the manifest to write (default: NAME.segments.jsonl beside it)")
-    p.add_argument("--jobs", type=int, default=1, help="processes to use (default: 1)")
+    jobs_argument(p)
     p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from plait.errors import shortened
+from plait.safe_yaml import brief
 
 __all__ = [
     "cache_argument",
     "cluster_argument",
     "code_argument",
     "fail",
+    "jobs_argument",
     "load",
     "outside_argument",
     "print_json",
@@ -64,7 +66,17 @@ def recipe_arguments(p: argparse.ArgumentParser, what: str = "a YAML recipe") ->
 
 def cache_argument(p: argparse.ArgumentParser) -> None:
     p.add_argument("--cache", default=CACHE, help=f"folder of prepared features (default: {CACHE})")
-    p.add_argument("--jobs", type=int, default=1, help="processes to use (default: 1)")
+    jobs_argument(p)
+
+
+def jobs_argument(p: argparse.ArgumentParser, default: int = 1) -> None:
+    p.add_argument("--jobs", type=_jobs, default=default, metavar="N", help=f"processes to use (default: {default})")
+
+
+def _jobs(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text)):
+        raise argparse.ArgumentTypeError(f"got {brief(text)}; expected a whole number from 1 to 99999")
+    return int(text)
 
 
 def cluster_argument(p: argparse.ArgumentParser) -> None:

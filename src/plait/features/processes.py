@@ -15,6 +15,7 @@ from plait.errors import ConfigError
 from plait.features.jobs import Job
 from plait.features.threads import one_thread
 from plait.features.work import Died, Outcome, Outcomes, Place, Task, Team, attempt
+from plait.streams.workers import AT_MOST
 
 __all__ = ["team"]
 
@@ -42,6 +43,7 @@ def _at(place: Place, task: Task, job: Job) -> Outcome:
 
 def _work(todo: Sequence[Job], width: int, task: Callable[[Job], Outcome]) -> Outcomes:
     waiting, workers, stillborn = deque(todo), list[_Worker](), 0
+    width = max(1, min(width, AT_MOST))
     try:
         while waiting or any(worker.job for worker in workers):
             idle = sum(worker.job is None for worker in workers)

@@ -126,7 +126,7 @@ def _each(
     Raises:
         DataError: what was wrong with those that failed; the others are trained to their end first.
     """
-    if jobs == 1 or len(members) < 2:
+    if jobs <= 1 or len(members) < 2:
         for member in members:
             work(str(folder), member, str(cache), quiet, opened)
         return
