@@ -146,3 +146,8 @@ def test_any_line_ends_in_a_stream_or_in_told_problems(tmp_path: Path, stream: d
     with suppress(DataError):
         Corpus(path)["a"].streams["x"].clock.describe()
     assert all(problem.strip() for problem in check_corpus(path).problems)
+
+
+def test_a_name_of_spaces_can_be_seen() -> None:
+    with pytest.raises(DataError, match=r"^' ': no such manifest"):
+        Corpus(" ")

@@ -167,7 +167,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines that are not empty, with their numbers; never more of one than is needed to tell that it is too long."""
     try:
         if not path.is_file():
-            raise DataError(f"{path}: no such manifest. Make one with: plait import FOLDER")
+            name = str(path) if str(path).strip() else repr(str(path))
+            raise DataError(f"{name}: no such manifest. Make one with: plait import FOLDER")
         with open(path, encoding="utf-8-sig", errors="replace") as lines:
             for number, line in enumerate(iter(lambda: lines.readline(LONGEST + 1), ""), 1):
                 if line.strip():
