@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 import time
@@ -19,6 +20,7 @@ from typing import BinaryIO
 __all__ = ["open_file", "read_bytes", "read_text", "replacing", "sweep", "write_text"]
 
 PART = ".part"
+OURS = re.compile(r"\.[0-9a-f]{8}\.part$")
 
 STALE_S = 3600.0
 """A part that nobody has written to for so long belongs to a process that is gone."""
@@ -134,17 +136,21 @@ def open_file(path: str | Path) -> BinaryIO:
     return open(place, "rb")
 
 
-def sweep(folder: str | Path, older_than: float = STALE_S) -> int:
-    """Delete the parts that killed processes left in a folder and those below it; returns how many.
+def sweep(*folders: str | Path, older_than: float = STALE_S) -> int:
+    """Delete the parts that killed processes left in folders, not in those below them; returns how many.
+
+    A folder that the user names may be any, a home or the root of a disk: nothing is looked for in its depths, and
+    only what is named as `replacing` names its parts is deleted (a browser calls a download ``film.mp4.part``).
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> left = (folder / "features.0a1b2c3d.part").write_text("half a")
+    >>> theirs = (folder / "film.mp4.part").write_text("half a")
     >>> sweep(folder), sweep(folder, older_than=-1)
     (0, 1)
     """
     found = 0
-    for part in list(Path(folder).rglob(f"*{PART}")):
+    for part in [p for folder in folders for p in Path(folder).glob(f"*{PART}") if OURS.search(p.name)]:
         with suppress(FileNotFoundError):  # its writer has just finished, or another sweeps too
             if time.time() - part.stat().st_mtime > older_than:
                 _remove(part)

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import resource
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from plait.errors import DataError
+from plait.features.prepare import prepare
 from plait.features.store import Store, key_of
 from plait.streams.clock import Clock, Grid, Spans, Ticks
-from plait.streams.corpus import StreamEntry
+from plait.streams.corpus import Corpus, StreamEntry
 
 KEY = "ab" * 20
 CLOCKS: list[Clock] = [
@@ -283,3 +285,19 @@ def test_a_damaged_index_is_left(store: Store, tmp_path: Path, content: str, cap
 def test_no_file(store: Store, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         store.digest_of(tmp_path / "nowhere")
+
+
+def test_only_what_plait_left_is_deleted_of_a_folder_that_is_more_than_a_cache(
+    tiny_corpus: Path, tmp_path: Path
+) -> None:
+    """`--cache ~`: a half download of a browser is no part of ours, and the depths of a home are nobody's business."""
+    home, past = tmp_path / "home", time.time() - 7200
+    theirs = [home / "film.mp4.part", home / "Downloads/a.0a1b2c3d.part", home / "ab/notes.part"]
+    ours = [home / "digests.json.0a1b2c3d.part", home / "ab/ab12.safetensors.0a1b2c3d.part"]
+    for path in (*theirs, *ours):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("half")
+        os.utime(path, (past, past))
+    prepare(Corpus(tiny_corpus), {"left": {"name": "series"}}, Store(home))
+    assert [path.exists() for path in theirs] == [True] * 3
+    assert [path.exists() for path in ours] == [False] * 2

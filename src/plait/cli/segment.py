@@ -53,5 +53,5 @@ def run(args: argparse.Namespace) -> int:
     say(args, {"manifest": str(out), **report.to_json()}, [*report.lines(), f"wrote {out}"])
     if not args.json:
         for problem in report.problems:
-            print(problem, file=sys.stderr)
+            print(f"problem: {problem}", file=sys.stderr)
     return 1 if report.problems else 0

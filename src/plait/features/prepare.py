@@ -254,7 +254,7 @@ def prepare_all(
     todo = {job.key: job for prepared in found for job in prepared._missing()}
     if todo:
         store.folder.mkdir(parents=True, exist_ok=True)
-        sweep(store.folder)
+        sweep(*store.places())
     bad = {job.key: problems for job, problems in run(list(todo.values()), corpus, store, jobs, cluster, progress)}
     made = {key for key, problems in bad.items() if not problems}
     for prepared in found:

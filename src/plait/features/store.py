@@ -91,6 +91,10 @@ class Store:
         """Where the item of a key is or would be."""
         return self.folder / key[:2] / f"{key}.safetensors"
 
+    def places(self) -> list[Path]:
+        """The folders that anything is written to."""
+        return [self.folder, self.folder / "packs", *self.folder.glob("[0-9a-f][0-9a-f]")]
+
     def has(self, key: str) -> bool:
         """Whether there is a whole file for the key (its header is read, not its values)."""
         return self._file(key) is not None
