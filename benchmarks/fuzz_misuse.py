@@ -257,7 +257,6 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    stop = time.monotonic() + 60 * args.minutes
     count: Counter[tuple[str, str]] = Counter()
     failures: list[tuple[str, int, str]] = []
     slowest = largest = 0.0
@@ -274,7 +273,7 @@ def main() -> None:
             ended = warm_up(argv, folder)
             if ended.how == "failure" or (ended.how == "told" and "problem" not in ended.what):
                 print(f"whole: {' '.join(argv)}: {ended.how}: {ended.what}", flush=True)
-        number = args.first
+        number, stop = args.first, time.monotonic() + 60 * args.minutes
         while time.monotonic() < stop and number < args.first + args.inputs:
             for kind in args.kinds:
                 argv, ended = trial(kind, number, pristine, folder, words)
