@@ -24,7 +24,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from itertools import count, islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -195,10 +195,10 @@ def at_random(samples: Samples) -> Draw:
 def of_like_length(samples: Samples) -> Draw:
     """As training draws them, an epoch after another."""
     lengths = sum(samples.lengths.values())
-    epochs = iter(range(1_000_000))
+    epochs = count()
     sampler = LengthBatches(lengths, batch=BATCH, seed=1, epoch=lambda: next(epochs))  # type: ignore[arg-type]
-    batches = (np.array(one) for _ in iter(int, 1) for one in sampler if len(one) == BATCH)
-    return lambda count: list(islice(batches, count))
+    batches = (np.array(one) for _ in repeat(None) for one in sampler if len(one) == BATCH)
+    return lambda wanted: list(islice(batches, wanted))
 
 
 def measure(

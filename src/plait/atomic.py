@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import stat
 import time
@@ -20,7 +19,6 @@ from typing import BinaryIO
 __all__ = ["open_file", "read_bytes", "read_text", "replacing", "sweep", "write_text"]
 
 PART = ".part"
-OURS = re.compile(r"\.[0-9a-f]{8}\.part$")
 
 STALE_S = 3600.0
 """A part that nobody has written to for so long belongs to a process that is gone."""
@@ -55,7 +53,7 @@ def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         OSError: the folder is not there or not writable, or the disk is full.
     """
     target = Path(path)
-    part = target.with_name(f"{target.name}.{os.urandom(4).hex()}{PART}")
+    part = target.with_name(f"{target.name}.{os.urandom(4).hex()}{PART}")  # `sweep` knows its parts by this
     try:
         yield part
         if durable:
@@ -149,8 +147,8 @@ def sweep(*folders: str | Path, older_than: float = STALE_S) -> int:
     >>> sweep(folder), sweep(folder, older_than=-1)
     (0, 1)
     """
-    found = 0
-    for part in [p for folder in folders for p in Path(folder).glob(f"*{PART}") if OURS.search(p.name)]:
+    found, ours = 0, f"*.{8 * '[0-9a-f]'}{PART}"
+    for part in [part for folder in folders for part in Path(folder).glob(ours)]:
         with suppress(FileNotFoundError):  # its writer has just finished, or another sweeps too
             if time.time() - part.stat().st_mtime > older_than:
                 _remove(part)

@@ -277,7 +277,7 @@ def _plan(corpus: Corpus, prepared: Prepared, recordings: Collection[str] | None
     """What is wanted, in order, and what cannot even be found; missing streams are counted, packs opened."""
     problems: list[str] = []
     makings = {name: Making.of(name, spec, prepared.store) for name, spec in prepared.specs.items()}
-    folder = prepared.store.folder / "packs"
+    folder = prepared.store.packs
     prepared._places = {n: folder / f"{_pack_name(corpus, making)}.safetensors" for n, making in makings.items()}
     for entry in corpus.entries:
         if recordings is not None and entry.id not in recordings:

@@ -82,6 +82,7 @@ class Store:
 
     def __init__(self, folder: str | Path, *, verify: bool = False) -> None:
         self.folder, self.stale = Path(folder), list[str]()
+        self.packs = self.folder / "packs"
         self._verify, self._verified = verify, set[str]()
         self._index_path = self.folder / "digests.json"
         self._index: dict[str, list[Any]] | None = None
@@ -93,7 +94,7 @@ class Store:
 
     def places(self) -> list[Path]:
         """The folders that anything is written to."""
-        return [self.folder, self.folder / "packs", *self.folder.glob("[0-9a-f][0-9a-f]")]
+        return [self.folder, self.packs, *self.folder.glob("[0-9a-f][0-9a-f]")]
 
     def has(self, key: str) -> bool:
         """Whether there is a whole file for the key (its header is read, not its values)."""

@@ -105,6 +105,7 @@ class Opened(NamedTuple):
 
 
 def _open(folder: str | Path, cache: str | Path) -> Opened:
+    """The same in a process that has only the run's folder."""
     run = Run(folder)
     corpus = open_corpus(run.recipe, run.folder)
     experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
