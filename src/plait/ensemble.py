@@ -8,7 +8,7 @@ from torch import Tensor
 
 from plait.tokens import Tokens
 
-__all__ = ["Encoded", "blended", "tempered", "trusted"]
+__all__ = ["Encoded", "by_company", "ensembled"]
 
 
 class Encoded(dict[str, Tokens]):
@@ -21,47 +21,31 @@ class Encoded(dict[str, Tokens]):
     wide: Encoded | None = None
 
 
-def trusted(
-    outputs: Float[Tensor, "heads batch width"],
-    there: Bool[Tensor, "modalities batch"],
-    balance: Float[Tensor, " heads"],
-    alone: Float[Tensor, " modalities"],
-) -> Float[Tensor, "heads batch width"]:
-    """The heads' outputs, each times how far it is trusted: by ``alone`` where a modality has no company.
+def by_company(
+    numbers: Float[Tensor, " modalities_and_all"], there: Bool[Tensor, "modalities batch"]
+) -> Float[Tensor, "batch 1"]:
+    """A number for each item: its modality's own where that is alone, the last where several are there, or none.
 
     >>> there = torch.tensor([[True, True], [True, False]])
-    >>> trusted(torch.ones(3, 2, 1), there, torch.full((3,), 0.5), torch.ones(2))[..., 0].tolist()
-    [[0.5, 1.0], [0.5, 0.5], [0.5, 0.5]]
+    >>> by_company(torch.tensor([1.0, 2.0, 3.0]), there)[:, 0].tolist()
+    [3.0, 1.0]
     """
-    own = torch.where(there & (there.sum(0) == 1), alone[:, None], balance[: len(alone), None])
-    joint = balance[len(alone) :, None].expand(-1, own.shape[1])
-    return torch.cat([own, joint])[..., None] * outputs
+    alone = (there * numbers[:-1, None]).sum(0)
+    return torch.where(there.sum(0) == 1, alone, numbers[-1])[:, None]
 
 
-def tempered(
-    output: Float[Tensor, "batch width"], there: Bool[Tensor, "modalities batch"], temperature: Float[Tensor, ""]
-) -> Float[Tensor, "batch width"]:
-    """What several heads say together, over ``temperature``; where one modality is alone `trusted` has seen to it.
-
-    >>> there = torch.tensor([[True, True], [True, False]])
-    >>> tempered(torch.ones(2, 1), there, torch.tensor(0.5))[:, 0].tolist()
-    [2.0, 1.0]
-    """
-    return output / torch.where(there.sum(0) == 1, 1.0, temperature)[:, None]
-
-
-def blended(
+def ensembled(
     deep: Float[Tensor, "batch width"],
-    wide: Float[Tensor, "batch width"],
-    there: Bool[Tensor, "modalities batch"],
-    share: Float[Tensor, " modalities_and_all"],
+    wide: Float[Tensor, "batch width"] | None,
+    share: Float[Tensor, "batch 1"],
+    temperature: Float[Tensor, "batch 1"],
 ) -> Float[Tensor, "batch width"]:
-    """The weighted mean of two models' answers; each modality alone has a share of its own, several together the last.
+    """The weighted mean of two models' answers, over its temperature.
 
-    >>> there = torch.tensor([[True, True], [True, False]])
-    >>> share = torch.tensor([1.0, 0.0, 0.25])
-    >>> blended(torch.zeros(2, 1), torch.full((2, 1), 8.0), there, share)[:, 0].tolist()
-    [2.0, 8.0]
+    The mean of two is less sure than either. So the temperature is that of the mean, not of one of them.
+
+    >>> deep, wide, one = torch.zeros(1, 1), torch.full((1, 1), 8.0), torch.ones(1, 1)
+    >>> ensembled(deep, wide, one / 4, one / 2).item()
+    4.0
     """
-    alone = (there * share[:-1, None]).sum(0)
-    return torch.lerp(deep, wide, torch.where(there.sum(0) == 1, alone, share[-1])[:, None])
+    return (deep if wide is None else torch.lerp(deep, wide, share)) / temperature

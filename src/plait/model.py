@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from plait.atomic import replacing, write_text
 from plait.encoders import Encoder
 from plait.encoders.chain import build_encoder, encoder_specs, settled_specs
-from plait.ensemble import Encoded, blended, tempered, trusted
+from plait.ensemble import Encoded, by_company, ensembled
 from plait.errors import ConfigError, DataError, raise_all
 from plait.fusion import Fusion, Joint
 from plait.model_file import FORMAT, Described, read_described
@@ -33,7 +33,7 @@ from plait.tokens.tokens import finite
 
 __all__ = ["FACTORS", "Model", "default_encoder"]
 
-FACTORS = ("balance", "alone", "temperature", "share")
+FACTORS = ("balance", "share", "temperature")
 
 EncoderSpec = Spec | Sequence[Spec]
 
@@ -42,13 +42,13 @@ class Model(nn.Module):
     """Features of any of its modalities -> the task's output.
 
     ``output = weight * joint head(fusion) + sum over the modalities that are there of weight * own head`` (or what else
-    the fusion's `mix` makes of its heads). Each head's output is multiplied by its ``balance``, or where its modality
-    is there alone by its ``alone``; what several say together is divided by ``temperature`` (all 1, unless
-    `plait.training.balance` found better on held-out items). Where an item has no modality at all, the answer is
-    finite: the joint head's bias (without a joint head: zeros).
+    the fusion's `mix` makes of its heads). Each head's output is multiplied by its ``balance``. Where an item has no
+    modality at all, the answer is finite: the joint head's bias (without a joint head: zeros).
 
     A simpler model of the same task may answer beside it, its ``wide`` part (`widen`): the answer is then the weighted
-    mean of both, by ``share``.
+    mean of both, by ``share``. The whole is divided by ``temperature``. Of these two every modality has its own, for
+    items that have nothing else; the last is of several. (Balance and temperatures are 1, unless
+    `plait.training.balance` found better on held-out items.)
 
     Args:
         dims: feature width by modality; their order is the model's.
@@ -106,9 +106,8 @@ class Model(nn.Module):
         self.joint = task.head(dim) if self.fusion.joint else None
         self._held: list[nn.Module] = []
         self.register_buffer("balance", torch.ones(len(dims) + (self.joint is not None)))
-        self.register_buffer("alone", torch.ones(len(dims)))
-        self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("share", torch.zeros(len(dims) + 1))
+        self.register_buffer("temperature", torch.ones(len(dims) + 1))
         self.wide: Model | None = None
         for i, m in enumerate(dims):
             self.register_buffer(f"mean_{i}", torch.zeros(dims[m]))
@@ -136,7 +135,7 @@ class Model(nn.Module):
         self.get_buffer(f"std_{index}").copy_(torch.from_numpy(np.where(varies, spread, 1.0)))
 
     def factors(self) -> dict[str, Any]:
-        """How far its heads are trusted, as JSON: ``balance``, ``alone`` and ``temperature``."""
+        """How far its heads are trusted, as JSON: ``balance``, ``share`` and ``temperature``."""
         return {name: self.get_buffer(name).tolist() for name in FACTORS}
 
     def set_factors(self, factors: Mapping[str, Any]) -> None:
@@ -232,22 +231,38 @@ class Model(nn.Module):
         Raises:
             DataError: ``only`` names a modality that the model does not have.
         """
+        deep, wide, own = self.opinions(encoded, only)
+        there = self.there(encoded, only)
+        whole = ensembled(deep, wide, by_company(self.share, there), by_company(self.temperature, there))
+        return {"": whole, **{m: out for m, out in own.items() if only is None or m in only}}
+
+    def opinions(
+        self, encoded: Encoded, only: Collection[str] | None = None
+    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"] | None, dict[str, Tensor]]:
+        """What `combine` makes its answer of: the fusion's mix, the wide part's answer, and the own heads' outputs.
+
+        Args:
+            encoded, only: as for `combine`.
+
+        Raises:
+            DataError: ``only`` names a modality that the model does not have.
+        """
         for m in only or ():
             self._index(m)
         chosen = {m: t if only is None or m in only else _emptied(t) for m, t in encoded.items()}
         own = self.own(chosen)
         outputs, weights = self.answers(chosen, own)
-        there = self.there(chosen)
-        whole = self.fusion.mix(trusted(outputs, there, self.balance, self.alone), weights)
-        whole = tempered(whole, there, self.temperature)
-        if self.wide is not None and encoded.wide is not None:
-            whole = blended(whole, self.wide.combine(encoded.wide, only)[""], there, self.share)
-        return {"": whole, **{m: out for m, out in own.items() if only is None or m in only}}
+        beside = self.wide is not None and encoded.wide is not None
+        wide = self.wide.combine(encoded.wide, only)[""] if beside else None
+        return self.fusion.mix(self.balance[:, None, None] * outputs, weights), wide, own
 
-    def there(self, encoded: Mapping[str, Tokens]) -> Bool[Tensor, "modalities batch"]:
-        """Which modalities are there."""
+    def there(
+        self, encoded: Mapping[str, Tokens], only: Collection[str] | None = None
+    ) -> Bool[Tensor, "modalities batch"]:
+        """Which modalities are there, and among ``only``."""
         none = torch.zeros_like(next(iter(encoded.values())).present)
-        return torch.stack([encoded[m].present if m in encoded else none for m in self.modalities])
+        seen = [m for m in self.modalities if m in encoded and (only is None or m in only)]
+        return torch.stack([encoded[m].present if m in seen else none for m in self.modalities])
 
     def own(self, encoded: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
         """The modalities' own outputs, of what `encode` gave."""

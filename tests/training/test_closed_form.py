@@ -194,9 +194,11 @@ def test_a_run_to_begin_from_is_refused(tiny_recipe: Path, tmp_path: Path) -> No
 
 
 def test_overlap_decides_how_much_the_rest_counts_where_some_are_missing() -> None:
-    pool = OpinionPool(["a", "b"], 4)
-    there = torch.tensor([[True, True, False], [True, False, False]])
+    pool = OpinionPool(["a", "b", "c"], 4)
+    there = torch.tensor([[True, True, False, True], [True, True, False, False], [True, False, False, False]])
+    third = 1 / 3
     with torch.no_grad():
-        for overlap, alone in ((-50.0, 0.5), (50.0, 1.0)):
+        for overlap, two in ((-50.0, third), (50.0, 0.5)):
             pool.overlap.fill_(overlap)
-            assert torch.allclose(pool.weighed(there), torch.tensor([[0.5, alone, 0.0], [0.5, 0.0, 0.0]]), atol=1e-5)
+            wanted = [[third, two, 0.0, 1.0], [third, two, 0.0, 0.0], [third, 0.0, 0.0, 0.0]]
+            assert torch.allclose(pool.weighed(there), torch.tensor(wanted), atol=1e-5), "one alone answers by itself"

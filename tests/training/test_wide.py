@@ -39,21 +39,22 @@ def pair(dim: int = 8) -> Model:
     ]
     deep, wide = (m.eval() for m in made)
     deep.widen(wide)
-    deep.temperature.fill_(2.0)
     deep.share = torch.tensor([0.25, 1.0, 0.5])
+    deep.temperature = torch.tensor([2.0, 3.0, 4.0])
     return deep
 
 
-def test_the_answer_is_the_weighted_mean_by_what_is_there() -> None:
+def test_the_answer_is_the_tempered_mean_by_what_is_there() -> None:
     model, tokens = pair(), batch()
     wide = model.wide
     assert wide is not None
-    model.wide = None
+    model.wide, heat = None, model.temperature
+    model.temperature = torch.ones(3)
     deep = {s: model.combine(model.encode(tokens), s)[""] for s in (None, ("left",), ("right",))}
-    model.wide = wide
+    model.wide, model.temperature = wide, heat
     side = {s: wide.combine(wide.encode(tokens), s)[""] for s in deep}
-    for subset, share in ((None, 0.5), (("left",), 0.25), (("right",), 1.0)):
-        wanted = (1 - share) * deep[subset] + share * side[subset]
+    for subset, share, over in ((None, 0.5, 4), (("left",), 0.25, 2), (("right",), 1.0, 3)):
+        wanted = ((1 - share) * deep[subset] + share * side[subset]) / over
         assert torch.allclose(model.combine(model.encode(tokens), subset)[""], wanted, atol=1e-6)
     alone = model({"left": tokens["left"]})[""]
     assert torch.allclose(alone, model.combine(model.encode(tokens), ("left",))[""], atol=1e-6)

@@ -22,8 +22,8 @@ class OpinionPool(Decision):
     Modalities often tell the same thing twice. So where some are missing the rest count for more, by
     ``(W / W of those there) ** overlap`` with ``W`` the sum of the weights: with an overlap of 0 each counts as it is
     (all tell different things), with 1 the weights always have the same sum (all tell the same). Both are learned, the
-    prior too; at the start weights add up to 1, the overlap is one half, the prior 0. With nothing there the answer is
-    the prior.
+    prior too; at the start weights add up to 1, the overlap is one half, the prior 0. A modality that is there alone
+    has the weight 1, for its head has learnt to answer by itself. With nothing there the answer is the prior.
 
     Args:
         modalities: their names.
@@ -54,7 +54,8 @@ class OpinionPool(Decision):
         """The weights of those that are there, [modalities, batch] of truth values; 0 elsewhere."""
         own = self.trust.exp()[:, None] * there
         some = own.sum(0).clamp(min=torch.finfo(own.dtype).tiny)
-        return own * (self.trust.exp().sum() / some) ** (self.overlap.sigmoid() * there.any(0))
+        found = own * (self.trust.exp().sum() / some) ** (self.overlap.sigmoid() * there.any(0))
+        return torch.where(there.sum(0) == 1, there.to(own.dtype), found)
 
     def mix(
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]

@@ -5,33 +5,30 @@ So each addend of the output gets one factor, fitted on the validation part: tem
 "On calibration of modern neural networks") with a temperature for every head instead of one for the sum. These factors
 are fitted by the loss that the heads learnt by, so that they weigh the heads as training did.
 
-That loss asks for less than certainty (label smoothing), and a mean of heads is less sure than any of them. So two more
-make the answer as sure as it is right: the sum gets the temperature of the paper, and a modality's own head one for
-the items that have nothing else, both by the likelihood of the labels as they are. They change no ranking of classes.
-Where all held-out items are right the likelihood knows no end; as in Platt 1999, "Probabilistic outputs for support
-vector machines", each label is doubted as if one item more had been seen, and been wrong.
+That loss asks for less than certainty (label smoothing), and a mean of heads, or of two models, is less sure than any
+of them. So the answer gets the temperature of the paper, and a modality one for the items that have nothing else, both
+by the likelihood of the labels as they are; together with the share of a wide part. Temperatures change no ranking of
+classes. Where all held-out items are right the likelihood knows no end; as in Platt 1999, "Probabilistic outputs for
+support vector machines", each label is doubted as if one item more had been seen, and been wrong.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from plait.ensemble import blended, tempered, trusted
+from plait.ensemble import Encoded, by_company, ensembled
 from plait.model import FACTORS, Model
 from plait.training.data import ItemData, loader
+from plait.training.least import least
 
 __all__ = ["fit_balance"]
 
-ROUNDS = 200
-"""Steps of Adam on a handful of numbers; more change nothing."""
-
 PULL = 1.0
-"""How many items' evidence weighs as much as what is thought beforehand of a wide part's share."""
+"""How many items' evidence weighs as much as what is thought beforehand of temperatures and of a wide part's share."""
 
 EVEN, STEEP = 64, 2.0
 """Held-out items at which a wide part is thought to be worth as much as the deep heads, and how fast that changes: the
@@ -42,8 +39,8 @@ held-out ones themselves, which the model that is judged here has not seen and t
 def fit_balance(
     model: Model, views: Sequence[ItemData], shares: Sequence[float] | None = None, *, ranking: bool = True
 ) -> list[float]:
-    """Set ``balance``, ``alone``, ``temperature`` and ``share`` of a model to the factors of least loss over all views;
-    returns them, one list.
+    """Set ``balance``, ``share`` and ``temperature`` of a model to the factors of least loss over all views; returns
+    them, one list.
 
     Args:
         model: trained; nothing but the factors changes.
@@ -52,70 +49,91 @@ def fit_balance(
         ranking: whether the heads' weight beside each other is fitted too; if not, ``balance`` stays 1.
     """
     model.eval()
-    seen = [_answers(model, view) for view in views]
-    outputs, weights, there, wide = (torch.cat([getattr(s, name) for s in seen], 1) for name in _Answers._fields)
-    target, doubt = torch.cat([view.targets for view in views]), 1 / (len(views[0]) + 2)
+    for name in FACTORS:
+        model.get_buffer(name).fill_(float(name != "share"))
+    target = torch.cat([view.targets for view in views])
+    target = target.double() if target.is_floating_point() else target
     counts = torch.tensor([len(view) for view in views])
-    weight = torch.tensor(list(shares or [1.0] * len(views))).repeat_interleave(counts)
-    heads, kinds, odds = len(outputs), len(there), STEEP * math.log(EVEN / len(views[0]))
-    wider = float(model.wide is not None)
-    sizes = [heads, kinds, 1, kinds + 1]
-    free = torch.zeros(sum(sizes), requires_grad=True)
-    kept, pull = torch.ones(sum(sizes)), torch.full((sum(sizes),), 0.01 / sum(sizes))
-    kept[:heads], kept[heads + kinds] = float(ranking), float(not model.task.values)  # values have no temperature
-    pull[heads:] += wider * PULL / len(views[0])
-    optimizer = torch.optim.Adam([free], lr=0.05)
-
-    def factors() -> tuple[Tensor, ...]:
-        """Balance, alone and temperature are above 0, at the start 1; shares are between 0 and 1, by their odds."""
-        *logs, share = (free * kept).split(sizes)
-        return (*(x.exp() for x in logs), wider * (share + odds).sigmoid())
-
-    for _ in range(ROUNDS):
-        optimizer.zero_grad()
-        balance, alone, heat, share = factors()
-        mixed = model.fusion.mix(trusted(outputs, there, balance, alone), weights)
-        each = [model.task.loss(mixed, target)]
-        for i in range(kinds):
-            own = torch.lerp(alone[i] * outputs[i], wide[i], share[i])
-            each.append(there[i] * model.task.nll(own, target, doubt))
-        whole = blended(tempered(mixed.detach(), there, heat[0]), wide[-1], there, share)
-        each.append(model.task.nll(whole, target, doubt))
-        loss = (weight * torch.stack(each)).sum() / weight.sum() + (pull * free.square()).sum()
-        loss.backward()
-        optimizer.step()
-    model.balance, model.alone, heat, model.share = (x.detach() for x in factors())
-    model.temperature = heat[0]
+    weight = torch.tensor(list(shares or [1.0] * len(views)), dtype=torch.float64).repeat_interleave(counts)
+    weight /= weight.sum()
+    if ranking:
+        _fit_heads(model, views, target, weight)
+    _fit_answer(model, views, target, weight)
     return [float(x) for name in FACTORS for x in model.get_buffer(name).reshape(-1)]
 
 
-class _Answers(NamedTuple):
-    """What a model says of items.
+def _fit_heads(model: Model, views: Sequence[ItemData], target: Tensor, weight: Tensor) -> None:
+    outputs, weights, several = _of_heads(model, views)
+    weight = weight * several  # where one modality is alone its head has no other beside it
+    free = torch.zeros(len(outputs), dtype=torch.float64, requires_grad=True)
 
-    Attributes:
-        outputs: of its heads, [heads, items, width].
-        weights: of its heads, [heads, items].
-        there: which modalities are, [modalities, items].
-        wide: what the wide part says from each modality alone, and from all, [modalities + 1, items, width]; zeros
-            where there is none.
-    """
+    def loss() -> Tensor:
+        mixed = model.fusion.mix(free.exp()[:, None, None] * outputs, weights)
+        return (weight * model.task.loss(mixed, target)).sum() + 0.01 * free.square().mean()
 
-    outputs: Tensor
-    weights: Tensor
-    there: Tensor
-    wide: Tensor
+    least(loss, [free])
+    model.balance.copy_(free.detach().exp())
 
 
-@torch.inference_mode()
-def _answers(model: Model, view: ItemData) -> _Answers:
-    rows = []
-    for tokens, _, _ in loader(view, model.dims, batch=64):
-        encoded = model.encode(tokens)
-        outputs, weights = model.answers(encoded, model.own(encoded))
-        there = model.there(encoded)
-        wide = outputs.new_zeros(len(there) + 1, *outputs.shape[1:])
-        if model.wide is not None and encoded.wide is not None:
-            subsets = [*([m] for m in model.modalities), None]
-            wide = torch.stack([model.wide.combine(encoded.wide, only)[""] for only in subsets])
-        rows.append((outputs, weights, there, wide))
-    return _Answers(*(torch.cat(parts, 1).clone() for parts in zip(*rows)))
+def _fit_answer(model: Model, views: Sequence[ItemData], target: Tensor, weight: Tensor) -> None:
+    deep, wide, there = _of_models(model, views)
+    held_out, kinds = len(views[0]), len(model.modalities)
+    odds, doubt = STEEP * math.log(EVEN / held_out), 1 / (held_out + 2)
+    free = torch.zeros(2, kinds + 1, dtype=torch.float64, requires_grad=True)
+    kept = torch.ones(kinds + 1, dtype=torch.float64)
+    kept[-1] = float(not model.task.values)  # how large the value of several is, their heads' factors say
+
+    def factors() -> tuple[Tensor, Tensor]:
+        """Shares are between 0 and 1, by their odds; temperatures are above 0."""
+        return (free[0] + odds).sigmoid(), (kept * free[1]).exp()
+
+    def loss() -> Tensor:
+        share, heat = factors()
+        rows = [(share[i], heat[i], there[i]) for i in range(kinds)]
+        rows.append((by_company(share, there), by_company(heat, there), torch.ones_like(there[0])))
+        each = torch.zeros_like(weight)
+        for i, (part, over, seen) in enumerate(rows):
+            answer = ensembled(deep[i], None if wide is None else wide[i], part, over)
+            each = each + seen * model.task.nll(answer, target, doubt)
+        return (weight * each).sum() + PULL / held_out * free.square().sum()
+
+    least(loss, [free])
+    share, heat = (x.detach() for x in factors())
+    model.share.copy_(share if model.wide is not None else 0 * share)
+    model.temperature.copy_(heat)
+
+
+@torch.no_grad()
+def _of_heads(model: Model, views: Sequence[ItemData]) -> tuple[Tensor, Tensor, Tensor]:
+    """What the heads say, [heads, items, width], their weights, [heads, items], and where several modalities are there,
+    [items]; of all views, one after another."""
+    rows = [
+        (*model.answers(encoded, model.own(encoded)), model.there(encoded).sum(0, keepdim=True) > 1)
+        for encoded in _encoded(model, views)
+    ]
+    outputs, weights, several = (_joined(parts) for parts in zip(*rows))
+    return outputs, weights, several[0]
+
+
+@torch.no_grad()
+def _of_models(model: Model, views: Sequence[ItemData]) -> tuple[Tensor, Tensor | None, Tensor]:
+    """What the deep heads together say, and what the wide part does (None where there is none), [modalities + 1, items,
+    width]: from each modality alone, then from all; and which modalities are there, [modalities, items]."""
+    deep, wide, there = [], [], []
+    for encoded in _encoded(model, views):
+        pairs = [model.opinions(encoded, only)[:2] for only in (*([m] for m in model.modalities), None)]
+        deep.append(torch.stack([one for one, _ in pairs]))
+        wide.append(torch.stack([other for _, other in pairs if other is not None] or [deep[-1][0]]))
+        there.append(model.there(encoded))
+    return _joined(deep), _joined(wide) if model.wide is not None else None, torch.cat(there, 1)
+
+
+def _encoded(model: Model, views: Sequence[ItemData]) -> Iterator[Encoded]:
+    for view in views:
+        for tokens, _, _ in loader(view, model.dims, batch=64):
+            yield model.encode(tokens)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Of all batches, in places enough for a search."""
+    return torch.cat(list(parts), 1).double()

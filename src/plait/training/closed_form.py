@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.optimize
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -27,6 +26,7 @@ from plait.tasks import Task
 from plait.tasks.heads import PooledLinear
 from plait.tokens import Tokens
 from plait.training.data import ItemData
+from plait.training.least import least
 from plait.training.ridge import Ridge, fit_ridge
 from plait.training.vary import vary
 
@@ -40,9 +40,6 @@ DRAWS = 4
 """How often an item is taken where the recipe says how items vary."""
 
 CHUNK = 64
-FAR = 10.0
-"""Logarithms of factors are sought no farther from 0."""
-
 POOLED = 1000
 """Items of which the pool is fitted."""
 
@@ -190,12 +187,12 @@ def _write(model: Model, index: int, ridge: Ridge, centre: Tensor | float, size:
 def _sureness(task: Task, opinion: Tensor, target: Tensor) -> float:
     """By what an opinion is to be multiplied so that it alone, on top of the prior, foretells the targets best."""
     prior, size = task.prior().double(), torch.zeros((), dtype=torch.float64, requires_grad=True)
-    _least(lambda: task.nll(prior + size.exp() * opinion, target, _doubt(target)).mean(), [size])
+    least(lambda: task.nll(prior + size.exp() * opinion, target, _doubt(target)).mean(), [size])
     return float(size.detach().exp())
 
 
 def _fit_pool(model: Model, opinions: Sequence[_Opinion], target: Tensor, seed: int) -> None:
-    """Weights and overlap of the fusion; and that a modality alone answers as its head was made to."""
+    """Prior, weights and overlap of the fusion."""
     fusion: OpinionPool = model.fusion
     fusion.prior.data.copy_(model.task.prior())
     views = _views(opinions, target, seed)
@@ -208,10 +205,8 @@ def _fit_pool(model: Model, opinions: Sequence[_Opinion], target: Tensor, seed: 
             pull = torch.stack([(one - old).square().sum() for one, old in zip(free, start)]).sum()
             return 0.001 * pull + torch.stack([view.share * _pooled_loss(model, view) for view in views]).sum()
 
-        _least(loss, free)
+        least(loss, free)
         fusion.float()
-    alone = fusion.weighed(torch.eye(len(opinions), dtype=torch.bool)).diagonal()
-    model.alone.copy_(1 / alone.detach())
 
 
 class _View(NamedTuple):
@@ -258,19 +253,3 @@ def _pooled_loss(model: Model, view: _View) -> Tensor:
 def _doubt(target: Tensor) -> float:
     """Each label is doubted as if one item more had been seen, and been wrong: see `plait.training.balance`."""
     return 1 / (len(target) + 2)
-
-
-def _least(loss: Callable[[], Tensor], free: Sequence[Tensor]) -> None:
-    """Change a few numbers to those of least loss (L-BFGS)."""
-    sizes = [one.numel() for one in free]
-
-    def value(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        with torch.no_grad():
-            for one, numbers in zip(free, torch.from_numpy(at).split(sizes)):
-                one.copy_(numbers.reshape(one.shape))
-        found = loss()
-        slopes = torch.autograd.grad(found, free)
-        return float(found.detach()), torch.cat([one.reshape(-1) for one in slopes]).double().numpy()
-
-    start = torch.cat([one.detach().reshape(-1) for one in free]).double().numpy()
-    value(scipy.optimize.minimize(value, start, jac=True, method="L-BFGS-B", bounds=[(-FAR, FAR)] * len(start)).x)
