@@ -1,7 +1,7 @@
 """Clocks recovered from signals: offset, drift, bends and dropped samples, planted on real sound and motion.
 
 Needs: grid_s1, fsdd, stress_predict, utd_mhad in PLAIT_DATA.
-Takes: half an hour of one core; with --quick two minutes.
+Takes: three to seven minutes of one core; with --quick half a minute.
 
     PLAIT_DATA=folder python benchmarks/sync.py [--quick] [--seed 0] [--dev] [--rows] [--baseline]
 

@@ -93,7 +93,7 @@ def _fit_answer(model: Model, views: Sequence[ItemData], target: Tensor, weight:
         rows.append((by_company(share, there), by_company(heat, there), torch.ones_like(there[0])))
         each = torch.zeros_like(weight)
         for i, (part, over, seen) in enumerate(rows):
-            answer = ensembled(deep[i], None if wide is None else wide[i], part, over)
+            answer = ensembled(deep[i], wide[i], part, over)
             each = each + seen * model.task.nll(answer, target, doubt)
         return (weight * each).sum() + PULL / held_out * free.square().sum()
 
@@ -107,33 +107,28 @@ def _fit_answer(model: Model, views: Sequence[ItemData], target: Tensor, weight:
 def _of_heads(model: Model, views: Sequence[ItemData]) -> tuple[Tensor, Tensor, Tensor]:
     """What the heads say, [heads, items, width], their weights, [heads, items], and where several modalities are there,
     [items]; of all views, one after another."""
-    rows = [
-        (*model.answers(encoded, model.own(encoded)), model.there(encoded).sum(0, keepdim=True) > 1)
-        for encoded in _encoded(model, views)
-    ]
-    outputs, weights, several = (_joined(parts) for parts in zip(*rows))
-    return outputs, weights, several[0]
+    rows = []
+    for encoded in _encoded(model, views):
+        outputs, weights = model.answers(encoded, model.own(encoded))
+        rows.append((outputs, weights, model.there(encoded).sum(0, keepdim=True) > 1))
+    outputs, weights, several = (torch.cat(parts, 1) for parts in zip(*rows))
+    return outputs.double(), weights.double(), several[0]
 
 
 @torch.no_grad()
-def _of_models(model: Model, views: Sequence[ItemData]) -> tuple[Tensor, Tensor | None, Tensor]:
-    """What the deep heads together say, and what the wide part does (None where there is none), [modalities + 1, items,
-    width]: from each modality alone, then from all; and which modalities are there, [modalities, items]."""
-    deep, wide, there = [], [], []
+def _of_models(model: Model, views: Sequence[ItemData]) -> tuple[Tensor, Tensor, Tensor]:
+    """What the deep heads together say, and what the wide part does (where there is none, the same), [modalities + 1,
+    items, width]: from each modality alone, then from all; and which modalities are there, [modalities, items]."""
+    rows = []
     for encoded in _encoded(model, views):
-        pairs = [model.opinions(encoded, only)[:2] for only in (*([m] for m in model.modalities), None)]
-        deep.append(torch.stack([one for one, _ in pairs]))
-        wide.append(torch.stack([other for _, other in pairs if other is not None] or [deep[-1][0]]))
-        there.append(model.there(encoded))
-    return _joined(deep), _joined(wide) if model.wide is not None else None, torch.cat(there, 1)
+        said = [model.opinions(encoded, only)[:2] for only in (*([m] for m in model.modalities), None)]
+        deep, wide = zip(*((one, one if other is None else other) for one, other in said))
+        rows.append((torch.stack(deep), torch.stack(wide), model.there(encoded)))
+    deep, wide, there = (torch.cat(parts, 1) for parts in zip(*rows))
+    return deep.double(), wide.double(), there
 
 
 def _encoded(model: Model, views: Sequence[ItemData]) -> Iterator[Encoded]:
     for view in views:
         for tokens, _, _ in loader(view, model.dims, batch=64):
             yield model.encode(tokens)
-
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """Of all batches, in places enough for a search."""
-    return torch.cat(list(parts), 1).double()
