@@ -1,7 +1,7 @@
 """Words against two streams of numbers, from a minute to two hours: time, memory, precision.
 
 Needs: nothing beyond plait.
-Takes: minutes; with --seconds 60 300 --repeats 3 half a minute.
+Takes: minutes; with --seconds 300 1200 --repeats 3 half a minute.
 
 python benchmarks/align.py [--seconds 60 1200 7200] [--repeats 7]
 

@@ -27,7 +27,7 @@ QUICK = (
     "cca.py",
     "fuzz_misuse.py --minutes 0.25",
     "sound.py --codec pcm_s16le flac --rate 16000 48000",
-    "align.py --seconds 60 300 --repeats 3",
+    "align.py --seconds 300 1200 --repeats 3",
     "intervals.py",
     "demo.py",
     "sync.py --quick",
