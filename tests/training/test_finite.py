@@ -41,7 +41,7 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(tiny_recipe: P
         model.save(tmp_path / "broken")
     path = run.folder / "seed0/model.safetensors"
     weights = load_file(path)
-    weights["temperature"] = torch.tensor(float("nan"))
+    weights["temperature"][0] = float("nan")
     save_file(weights, path)
     with pytest.raises(DataError, match=r"model\.safetensors: 1 weights.*such as temperature"):
         Model.load(run.folder / "seed0")

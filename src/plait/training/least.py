@@ -25,7 +25,7 @@ def least(loss: Callable[[], Tensor], free: Sequence[Tensor]) -> None:
 
     >>> x = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     >>> least(lambda: (x - torch.tensor([1.0, -2.0])).square().sum(), [x])
-    >>> [round(float(v), 6) for v in x]
+    >>> x.detach().round(decimals=6).tolist()
     [1.0, -2.0]
     """
     sizes = [one.numel() for one in free]
