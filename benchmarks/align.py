@@ -30,11 +30,11 @@ from rich.console import Console
 from rich.table import Table
 from targets import finish, target
 
+from plait.align.join import How, Joining, join
+from plait.align.join_reduce import reduce_segments
+from plait.readers import open_streams
 from plait.streams.clock import Spans
-from plait.streams.readers import open_streams
 from plait.streams.stream import Stream
-from plait.sync.join import How, Joining, join
-from plait.sync.join_reduce import reduce_segments
 
 STREAMS = ((100, 74), (30, 35))
 IN_MEMORY: tuple[How, ...] = ("mean", "max", "linear")

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait import evaluate, fit, load_recipe
-from plait.streams.importing import import_folder
+from plait.importing.folder import import_folder
 
 NOISE = 0.7
 """Standard deviation of the noise, in units of the ink's contrast."""

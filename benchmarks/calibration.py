@@ -24,10 +24,10 @@ from rich.table import Table
 from targets import finish, target
 
 from plait import fit, load_recipe
+from plait.corpus.corpus import Corpus
 from plait.evaluation.evaluate import Examined
-from plait.features.store import Store
 from plait.metrics import calibration_error
-from plait.streams.corpus import Corpus
+from plait.store.store import Store
 from plait.training.experiment import Experiment
 from plait.training.run import Run
 

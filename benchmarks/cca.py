@@ -104,9 +104,9 @@ def against_zoo(python: str, views: list[NDArray[np.float64]]) -> list[dict[str,
 
 def digits(data: Path, cache: Path) -> dict[str, tuple[list[NDArray[np.float64]], NDArray[np.int64]]]:
     """By side: pictures [n, 784] and sounds [n, 16 * 40] (log mel on 16 instants of the word), and the digits."""
-    from plait.features.prepare import prepare
-    from plait.features.store import Store
-    from plait.streams.corpus import Corpus
+    from plait.corpus.corpus import Corpus
+    from plait.store.prepare import prepare
+    from plait.store.store import Store
 
     corpus = Corpus(data / "av_digits/manifest.jsonl")
     specs = {"image": {"name": "frames", "height": 28, "width": 28}, "audio": "log_mel"}

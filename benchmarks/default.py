@@ -29,7 +29,7 @@ from rich.table import Table
 from targets import finish, target
 
 from plait import evaluate, fit, load_recipe
-from plait.evaluation.compare_variants import ALONE, WITHOUT, variants_of
+from plait.comparison.variants import ALONE, WITHOUT, variants_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SETS = {

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from targets import finish, target
 
-from plait.demo import demo
+from plait.demo.demo import demo
 
 
 class Memory(threading.Thread):

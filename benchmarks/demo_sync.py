@@ -16,11 +16,11 @@ from pathlib import Path
 
 from targets import finish, target
 
-from plait.streams.corpus import Corpus
-from plait.streams.importing import import_folder
-from plait.streams.synth import make_world
-from plait.sync import synchronise
-from plait.sync.truth import Recovered, against_truth, recovery
+from plait.clocks import synchronise
+from plait.clocks.truth import Recovered, against_truth, recovery
+from plait.corpus.corpus import Corpus
+from plait.demo.synth import make_world
+from plait.importing.folder import import_folder
 
 TOLERANCE_MS = 10.0
 

@@ -28,10 +28,10 @@ from rich.progress import track
 from rich.table import Table
 from targets import finish, target
 
-from plait.steps import apply_steps
-from plait.streams.noise import add_noise
-from plait.streams.readers import open_streams
+from plait.readers import open_streams
 from plait.streams.stream import Stream
+from plait.transforms import apply_steps
+from plait.transforms.noise import add_noise
 
 LEVELS = (-5, 0, 5, 10, 20)
 KINDS = ("white", "pink", "babble")

@@ -45,8 +45,8 @@ from plait.features.motion import Motion
 from plait.features.pitch import Pitch
 from plait.features.shape import SpectralShape
 from plait.features.spectral import LogMel, Mfcc
+from plait.readers import open_streams
 from plait.streams.pictures import read_grey
-from plait.streams.readers import open_streams
 from plait.streams.stream import Stream
 
 LENGTHS = (10, 60, 600)
@@ -55,7 +55,7 @@ OURS = """
 import time; begin = time.perf_counter()
 import sys
 from pathlib import Path
-from plait.streams.readers import open_streams
+from plait.readers import open_streams
 from plait.features.spectral import {feature}
 feature = {feature}()
 (stream,) = [s for s in open_streams(Path(sys.argv[1])).values() if s.kind == "waveform"]

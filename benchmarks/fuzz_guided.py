@@ -26,10 +26,10 @@ needs.check(packages=["atheris"])
 import atheris
 
 with atheris.instrument_imports(include=["plait.streams"]):
-    import plait.streams.readers
-    from plait.parts import parts
+    import plait.readers
+    from plait.core.parts import parts
 
-    READERS = parts(plait.streams.readers.Reader)
+    READERS = parts(plait.readers.Reader)
 
 from plait.testing.fuzz import PEAK_MB, SECONDS, Case, end_of
 

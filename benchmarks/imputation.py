@@ -28,9 +28,9 @@ from rich.progress import track
 from rich.table import Table
 from targets import finish, target
 
+from plait.readers import open_streams
 from plait.streams.clock import Clock
-from plait.streams.readers import open_streams
-from plait.sync.impute import impute
+from plait.transforms.imputation import impute
 
 METHODS: dict[str, Any] = {
     **{name: name for name in ("hold", "linear", "seasonal", "knn", "low_rank", "autoregressive")},

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from targets import finish, target
 
-from plait.model import Model, default_encoder
+from plait.models.model import Model, default_encoder
 from plait.tasks.classify import Classify
 from plait.tokens import Tokens
 

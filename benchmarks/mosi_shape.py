@@ -34,12 +34,12 @@ from safetensors.torch import load_file
 from targets import finish, target
 from torch import Tensor, nn
 
+from plait.core.parts import parts
 from plait.fusion import Fusion
 from plait.fusion.crossmodal import Crossmodal
 from plait.fusion.low_rank import LowRank
 from plait.fusion.tensor_fusion import TensorFusion
-from plait.model import Model, default_encoder
-from plait.parts import parts
+from plait.models.model import Model, default_encoder
 from plait.tasks.regress import Regress
 from plait.tokens import Tokens
 

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from targets import finish, target
 
-from plait.model import Model
+from plait.models.model import Model
 from plait.tasks.classify import Classify
 from plait.tokens import Tokens
 

@@ -26,9 +26,9 @@ from rich.table import Table
 from targets import finish, target
 
 from plait import evaluate, fit, load_recipe
+from plait.corpus.corpus import Corpus
+from plait.importing.folder import import_folder
 from plait.recipe import Recipe
-from plait.streams.corpus import Corpus
-from plait.streams.importing import import_folder
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 TRAIN, TEST = [1, 3, 5, 7], [2, 4, 6, 8]

@@ -18,7 +18,7 @@ from rich.console import Console
 from targets import finish, target
 
 from plait import Run, evaluate, fit, load_recipe, write_report
-from plait.evaluation.table import summary_of
+from plait.report.table import summary_of
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 

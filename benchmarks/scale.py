@@ -31,15 +31,15 @@ from rich.console import Console
 from rich.table import Table
 from targets import finish, target
 
+from plait.core.jobs.cluster import connected
+from plait.corpus.corpus import Corpus, CorpusWriter
+from plait.demo.synth import make_world
 from plait.features import Feature
-from plait.features.cluster import connected
-from plait.features.prepare import prepare
-from plait.features.store import Store
+from plait.importing.folder import import_folder
+from plait.store.prepare import prepare
+from plait.store.store import Store
 from plait.streams.clock import Clock
-from plait.streams.corpus import Corpus, CorpusWriter
-from plait.streams.importing import import_folder
 from plait.streams.stream import Stream
-from plait.streams.synth import make_world
 
 WAYS: dict[str, dict[str, Any]] = {
     "one process": {"jobs": 1},

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.streams.readers import open_streams
+from plait.readers import open_streams
 
 Pictures = NDArray[np.uint8]
 Spans = list[tuple[float, float]]

@@ -38,14 +38,14 @@ from segment_cases import (
 )
 from targets import finish, target
 
-from plait.steps.face import face_path
-from plait.streams.readers import open_streams
+from plait.demo.face import face_film
+from plait.readers import open_streams
+from plait.segment.forced import align_words
+from plait.segment.shots import find_boundaries
+from plait.segment.speech import find_speech
 from plait.streams.stream import Stream
-from plait.streams.synth_face import face_film
-from plait.sync.forced import align_words
-from plait.sync.homography import Homography, homography_of_pictures
-from plait.sync.shots import find_boundaries
-from plait.sync.speech import find_speech
+from plait.transforms.face import face_path
+from plait.transforms.homography import Homography, homography_of_pictures
 
 Targets = list[dict[str, Any]]
 

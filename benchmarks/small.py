@@ -35,14 +35,14 @@ from rich.table import Table
 from targets import finish, target
 
 from plait import load_recipe
+from plait.core.errors import PlaitError
 from plait.encoders.fixed import Fixed
-from plait.errors import PlaitError
 from plait.evaluation.evaluate import score_subsets
-from plait.features.store import Store
+from plait.examples.data import ItemData
+from plait.examples.items import Fold
 from plait.recipe import Recipe, parse_recipe, quick_recipe
-from plait.streams.items import Fold
+from plait.store.store import Store
 from plait.tasks import Task
-from plait.training.data import ItemData
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.fit import build_model, train_fold
 from plait.training.held_out import hold_out

@@ -25,8 +25,8 @@ import av
 import numpy as np
 from targets import finish, target
 
-from plait.errors import DataError
-from plait.streams.readers.media import Media
+from plait.core.errors import DataError
+from plait.readers.media import Media
 from plait.streams.stream import Stream
 
 RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000)

@@ -48,15 +48,15 @@ from store_others import (
 )
 from targets import finish, target
 
-from plait.features.pack import open_pack, write_pack
-from plait.features.store import Store
+from plait.examples.collate import Rows, pad
+from plait.examples.data import Batches as TrainingBatches
+from plait.examples.data import ItemData
+from plait.examples.items import Item
+from plait.examples.sampler import LengthBatches
+from plait.store.pack import open_pack, write_pack
+from plait.store.store import Store
 from plait.streams.clock import Grid
-from plait.streams.items import Item
 from plait.tokens import Tokens
-from plait.tokens.collate import Rows, pad
-from plait.tokens.sampler import LengthBatches
-from plait.training.data import Batches as TrainingBatches
-from plait.training.data import ItemData
 
 OURS = "plait: packs (flat rows and offsets)"
 BOUND = "(a plain copy of the same rows and times)"

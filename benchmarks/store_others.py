@@ -14,8 +14,8 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from plait.examples.collate import Ragged, Rows
 from plait.tokens import Tokens
-from plait.tokens.collate import Ragged, Rows
 
 BATCH = 32
 RATES = {"words": 3.0, "sound": 40.0, "video": 25.0}

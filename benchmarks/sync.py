@@ -38,8 +38,8 @@ from rich.table import Table
 from sync_cases import Case, Data
 from targets import finish, target
 
-from plait.errors import DataError
-from plait.sync import Comparison, compare
+from plait.clocks import Comparison, compare
+from plait.core.errors import DataError
 
 NEEDS = ("grid_s1", "fsdd", "stress_predict", "utd_mhad")
 

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from plait.clocks.drift import Curve
+from plait.readers import open_streams
 from plait.streams.clock import Ticks
-from plait.streams.readers import open_streams
 from plait.streams.stream import Stream
-from plait.sync.drift import Curve
 
 Array = NDArray[Any]
 
@@ -390,7 +390,7 @@ def presses_to_acc(data: Data, rng: Generator, seconds: float) -> Case:
 
 def of_worlds(seed: int, recordings: int, seconds: float = 60.0) -> Iterator[Case]:
     """Pairs of a made-up world: sensor and film, sensor and sound, words and sensor, sound and film."""
-    from plait.streams.synth import make_world
+    from plait.demo.synth import make_world
 
     with tempfile.TemporaryDirectory() as folder:
         truth = make_world(folder, recordings=recordings, seconds=seconds, missing=0.0, seed=seed, idle=0)

@@ -37,9 +37,9 @@ from scipy.stats import binomtest
 from sync_cases import Case, Data
 from targets import finish, target
 
-from plait.errors import DataError
-from plait.sync import Comparison, compare
-from plait.sync.flags import Flag
+from plait.clocks import Comparison, compare
+from plait.clocks.flags import Flag
+from plait.core.errors import DataError
 
 NEEDS = (*sync.NEEDS, "sample_videos")
 
@@ -125,11 +125,11 @@ def _untold(case: Case, got: Comparison) -> bool:
 
 def worlds(seed: int, recordings: int) -> list[Bound]:
     """Bounds of all devices of made-up recordings, from the joint solution."""
-    from plait.streams.corpus import Corpus
-    from plait.streams.importing import import_folder
-    from plait.streams.synth import make_world
-    from plait.sync import synchronise
-    from plait.sync.truth import against_truth
+    from plait.clocks import synchronise
+    from plait.clocks.truth import against_truth
+    from plait.corpus.corpus import Corpus
+    from plait.demo.synth import make_world
+    from plait.importing.folder import import_folder
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -28,9 +28,9 @@ from sync_cases import (
     words_stream,
 )
 
-from plait.streams.readers import open_streams
+from plait.clocks.drift import Curve
+from plait.readers import open_streams
 from plait.streams.stream import Stream
-from plait.sync.drift import Curve
 
 Array = NDArray[Any]
 

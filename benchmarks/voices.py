@@ -20,7 +20,7 @@ from targets import finish
 
 from plait.features.pitch import Pitch
 from plait.features.prosody import COLUMNS, Prosody
-from plait.streams.readers import open_streams
+from plait.readers import open_streams
 from plait.streams.stream import Stream
 
 MORE = {"seven": 2, "zero": 2, "again": 2, "w": 3}

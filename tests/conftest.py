@@ -32,7 +32,7 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     import numpy as np
 
-    from plait.streams.corpus import CorpusWriter
+    from plait.corpus.corpus import CorpusWriter
     from plait.streams.stream import Stream
 
     folder = tmp_path_factory.mktemp("tiny")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plait.atomic import replacing, sweep, write_text
+from plait.core.atomic import replacing, sweep, write_text
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_the_umask_is_kept(tmp_path: Path) -> None:
 
 KILLED = """
 import sys
-from plait.atomic import replacing
+from plait.core.atomic import replacing
 with replacing(sys.argv[1]) as part, open(part, "w") as out:
     out.write("half")
     out.flush()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from plait.cli import main
-from plait.errors import MOST, DataError, shortened
+from plait.core.errors import MOST, DataError, shortened
 
 
 def test_problems_of_many_kinds_stay_as_they_are() -> None:

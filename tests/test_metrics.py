@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from plait import metrics
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.tasks.regress import sentiment_metrics
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
+from plait.core.parts import parts
 from plait.fusion import Fusion
-from plait.model import Model, default_encoder
-from plait.parts import parts
+from plait.models.model import Model, default_encoder
 from plait.tasks.classify import Classify
 from plait.tasks.regress import Regress
 from plait.testing.inputs import exported, poisoned, sample, shifted, widened

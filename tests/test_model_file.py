@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plait.errors import DataError
-from plait.model import Model
+from plait.core.errors import DataError
+from plait.models.model import Model
 from plait.tasks.classify import Classify
 from plait.tasks.regress import Regress
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plait.errors import DataError
+from plait.core.errors import DataError
+from plait.core.names import Names, encoded_name, plain_name, quoted_name
+from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.interchange import export_corpus
-from plait.names import Names, encoded_name, plain_name, quoted_name
-from plait.streams.corpus import Corpus, CorpusWriter
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 

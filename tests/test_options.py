@@ -12,12 +12,12 @@ import torch
 from pydantic import Field
 
 from plait.catalogue import SORTS, base_of
+from plait.core.errors import ConfigError
+from plait.core.options import Count, Few, expected, option_problems
+from plait.core.parts import build, find, parts
 from plait.encoders import Encoder
-from plait.errors import ConfigError
 from plait.fusion import Fusion
-from plait.model import Model
-from plait.options import Count, Few, expected, option_problems
-from plait.parts import build, find, parts
+from plait.models.model import Model
 from plait.tasks.classify import Classify
 from plait.tokens.budget import Budget
 

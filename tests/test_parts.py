@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 import pytest
 
 import plait
-from plait.errors import ConfigError, MissingExtra, need
+from plait.core.errors import ConfigError, MissingExtra, need
+from plait.core.parts import build, find, full_spec, part_name, parts, suggest
 from plait.features import Feature
-from plait.parts import build, find, full_spec, part_name, parts, suggest
-from plait.streams.readers import Reader
+from plait.readers import Reader
 
 
 def test_parts_are_found_without_being_registered() -> None:
@@ -27,7 +27,9 @@ def test_unknown_parts_and_options_are_refused_with_the_nearest() -> None:
         find(Feature, {"mels": 3}, "streams.a")
 
 
-@pytest.mark.parametrize("name", ["no.such.Thing", "plait.features.Feature", "plait.errors.DataError", "json.dumps"])
+@pytest.mark.parametrize(
+    "name", ["no.such.Thing", "plait.features.Feature", "plait.core.errors.DataError", "json.dumps"]
+)
 def test_a_dotted_name_must_be_a_concrete_subclass(name: str) -> None:
     with pytest.raises(ConfigError, match="x: "):
         find(Feature, name, "x")

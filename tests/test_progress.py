@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from plait import progress
-from plait.progress import bar
+from plait.core import progress
+from plait.core.progress import bar
 
 
 def test_a_bar_leaves_nothing_behind_and_another_may_follow(capsys: pytest.CaptureFixture[str]) -> None:

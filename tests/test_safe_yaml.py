@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, PlaitError
+from plait.core.errors import ConfigError, PlaitError
+from plait.core.safe_yaml import brief, parse_yaml, wild_numbers
 from plait.recipe import parse_recipe
-from plait.safe_yaml import brief, parse_yaml, wild_numbers
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefgh", "bcdefghi")

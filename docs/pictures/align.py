@@ -16,7 +16,7 @@ import numpy as np
 
 from plait.streams.clock import Grid, Spans
 from plait.streams.stream import Stream
-from plait.sync.join import How, Joined, join
+from plait.align.join import How, Joined, join
 
 DOCS = Path(__file__).parents[1]
 TEXTS = ["we", "walked", "along", "the", "old", "river", "until", "it", "got", "dark", "now"]

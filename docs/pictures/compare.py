@@ -10,9 +10,9 @@ import json
 import re
 from pathlib import Path
 
-from plait.evaluation.compare_advice import advise
-from plait.evaluation.compare_plots import save_png
-from plait.evaluation.compare_report import as_markdown
+from plait.comparison.advice import advise
+from plait.comparison.plots import save_png
+from plait.comparison.report import as_markdown
 
 DOCS = Path(__file__).parents[1]
 

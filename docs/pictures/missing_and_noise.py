@@ -16,11 +16,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from plait.steps import apply_steps
-from plait.streams.noise import add_noise
-from plait.streams.readers import open_streams
+from plait.transforms import apply_steps
+from plait.transforms.noise import add_noise
+from plait.readers import open_streams
 from plait.streams.stream import Stream
-from plait.sync.impute import impute
+from plait.transforms.imputation import impute
 
 DOCS = Path(__file__).parents[1]
 DATA = Path(os.environ["PLAIT_DATA"])

@@ -17,13 +17,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from plait.steps.face import Mouth, face_path
-from plait.steps.layouts import BONES, COMMON, LAYOUTS
-from plait.steps.skeleton import Skeleton
+from plait.transforms.face import Mouth, face_path
+from plait.transforms.layouts import BONES, COMMON, LAYOUTS
+from plait.transforms.skeleton import Skeleton
 from plait.streams.stream import Stream
-from plait.streams.synth_face import face_film
-from plait.sync.shots import find_boundaries
-from plait.sync.speech import find_speech, speech_probability
+from plait.demo.face import face_film
+from plait.segment.shots import find_boundaries
+from plait.segment.speech import find_speech, speech_probability
 
 TARGET = Path(__file__).parents[1] / "images/space-and-segments.png"
 BLUE, RED, GREY, GREEN = "#2563a8", "#c23b22", "#9aa0a6", "#2e8b57"

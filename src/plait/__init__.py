@@ -15,33 +15,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plait.lazy import lazy
-
-__version__ = "0.1.0"
+from plait.core.lazy import lazy
+from plait.core.version import __version__ as __version__
 
 _HOMES = {
-    "plait.errors": ("ConfigError", "DataError", "MissingExtra", "PlaitError"),
+    "plait.core.errors": ("ConfigError", "DataError", "MissingExtra", "PlaitError"),
     "plait.streams.clock": ("Grid", "Spans", "Ticks"),
     "plait.streams.stream": ("Stream",),
     "plait.streams.recording": ("Annotation", "Recording"),
-    "plait.streams.corpus": ("Corpus", "CorpusWriter"),
-    "plait.streams.readers": ("Reader",),
-    "plait.streams.importing": ("import_folder",),
-    "plait.streams.check": ("check_corpus",),
-    "plait.sync": ("synchronise", "write_synced"),
+    "plait.corpus.corpus": ("Corpus", "CorpusWriter"),
+    "plait.readers": ("Reader",),
+    "plait.importing.folder": ("import_folder",),
+    "plait.quality.check": ("check_corpus",),
+    "plait.clocks": ("synchronise", "write_synced"),
     "plait.recipe": ("Recipe", "load_recipe", "parse_recipe"),
     "plait.features": ("Feature",),
     "plait.tokens": ("Tokens",),
     "plait.encoders": ("Encoder",),
     "plait.fusion": ("Fusion",),
     "plait.tasks": ("Task",),
-    "plait.model": ("Model",),
+    "plait.models.model": ("Model",),
     "plait.training.fit": ("fit",),
     "plait.training.run": ("Run",),
     "plait.evaluation.evaluate": ("evaluate",),
-    "plait.evaluation.report": ("write_report",),
-    "plait.evaluation.compare": ("compare",),
-    "plait.evaluation.predict": ("predict",),
+    "plait.report.report": ("write_report",),
+    "plait.comparison.compare": ("compare",),
+    "plait.prediction.predict": ("predict",),
 }
 
 __all__ = [
@@ -80,24 +79,24 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from plait.clocks import synchronise, write_synced
+    from plait.comparison.compare import compare
+    from plait.core.errors import ConfigError, DataError, MissingExtra, PlaitError
+    from plait.corpus.corpus import Corpus, CorpusWriter
     from plait.encoders import Encoder
-    from plait.errors import ConfigError, DataError, MissingExtra, PlaitError
-    from plait.evaluation.compare import compare
     from plait.evaluation.evaluate import evaluate
-    from plait.evaluation.predict import predict
-    from plait.evaluation.report import write_report
     from plait.features import Feature
     from plait.fusion import Fusion
-    from plait.model import Model
+    from plait.importing.folder import import_folder
+    from plait.models.model import Model
+    from plait.prediction.predict import predict
+    from plait.quality.check import check_corpus
+    from plait.readers import Reader
     from plait.recipe import Recipe, load_recipe, parse_recipe
-    from plait.streams.check import check_corpus
+    from plait.report.report import write_report
     from plait.streams.clock import Grid, Spans, Ticks
-    from plait.streams.corpus import Corpus, CorpusWriter
-    from plait.streams.importing import import_folder
-    from plait.streams.readers import Reader
     from plait.streams.recording import Annotation, Recording
     from plait.streams.stream import Stream
-    from plait.sync import synchronise, write_synced
     from plait.tasks import Task
     from plait.tokens import Tokens
     from plait.training.fit import fit

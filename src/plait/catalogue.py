@@ -5,15 +5,15 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from plait.parts import options_of, parts
+from plait.core.parts import options_of, parts
 
 __all__ = ["SORTS", "base_of", "catalogue"]
 
 SORTS = {
-    "readers": "plait.streams.readers:Reader",
-    "steps": "plait.steps:Step",
-    "noises": "plait.streams.noise:Noise",
-    "imputers": "plait.sync.impute:Imputer",
+    "readers": "plait.readers:Reader",
+    "steps": "plait.transforms:Step",
+    "noises": "plait.transforms.noise:Noise",
+    "imputers": "plait.transforms.imputation:Imputer",
     "features": "plait.features:Feature",
     "encoders": "plait.encoders:Encoder",
     "fusions": "plait.fusion:Fusion",

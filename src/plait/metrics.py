@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 
 __all__ = [
     "BOUNDS",

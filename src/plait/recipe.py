@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from plait.atomic import read_text
-from plait.errors import ConfigError, raise_all
-from plait.parts import build, find, full_spec, options_of, part_name, parts, suggest
-from plait.safe_yaml import brief, parse_yaml, wild_numbers
+from plait.core.atomic import read_text
+from plait.core.errors import ConfigError, raise_all
+from plait.core.parts import build, find, full_spec, options_of, part_name, parts, suggest
+from plait.core.safe_yaml import brief, parse_yaml, wild_numbers
 
 __all__ = [
     "MIN_COVERAGE",
@@ -100,8 +100,8 @@ class Train(_Section):
 class RawNoise(_Section):
     """Noise put on the raw stream before its features are taken.
 
-    ``kind`` is a noise's name, or a mapping of its name and options (see `plait.streams.noise`); ``levels`` are in the
-    unit of the kind: dB of signal over noise, pixels of blur, a share, seconds.
+    ``kind`` is a noise's name, or a mapping of its name and options (see `plait.transforms.noise`); ``levels`` are in
+    the unit of the kind: dB of signal over noise, pixels of blur, a share, seconds.
     """
 
     kind: str | dict[str, Any]
@@ -167,7 +167,7 @@ class Evaluate(_Section):
 class StreamPlan(_Section):
     """One modality: the feature and the encoder for it; None means the default for its kind.
 
-    ``steps`` change the raw stream before the feature is taken (see `plait.steps`), in this order.
+    ``steps`` change the raw stream before the feature is taken (see `plait.transforms`), in this order.
     ``level`` takes out what is constant within a recording: ``centre`` subtracts the recording's own mean from each
     column, ``standardise`` divides by its deviation too. Both see the whole recording, so they are not causal.
     ``rate`` lays the features on a grid of so many a second, on straight lines between them; on normalised time

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from plait.cli import main
-from plait.errors import PlaitError
+from plait.core.errors import PlaitError
+from plait.corpus.corpus import CorpusWriter
 from plait.recipe import load_recipe
-from plait.streams.corpus import CorpusWriter
 from plait.streams.stream import Stream
 from plait.training.fit import fit
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from plait.cli import main
-from plait.errors import DataError
-from plait.streams.check import check_corpus
-from plait.streams.corpus import Corpus, CorpusWriter
+from plait.core.errors import DataError
+from plait.corpus.corpus import Corpus, CorpusWriter
+from plait.quality.check import check_corpus
+from plait.segment.segment import annotate, write_segments
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
-from plait.sync.segment import annotate, write_segments
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.evaluation.compare_advice import advise
-from plait.evaluation.compare_report import as_markdown
+from plait.comparison.advice import advise
+from plait.comparison.report import as_markdown
 
 DOCS = Path(__file__).parents[2] / "docs"
 FOUND = sorted((DOCS / "compare").glob("*.json"))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from plait.cli import commands
-from plait.parts import build
+from plait.core.parts import build
 from plait.recipe import load_recipe, parse_recipe
 from plait.training.full import full_recipe
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from plait.core.parts import parts
 from plait.encoders import Encoder
 from plait.encoders.chain import encoder_specs
-from plait.parts import parts
 from plait.recipe import parse_recipe
 from plait.training.full import full_recipe
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from plait.core.errors import ConfigError
 from plait.encoders.chain import build_encoder, encoder_specs
 from plait.encoders.conv import Conv
 from plait.encoders.recurrent import Gru
-from plait.errors import ConfigError
 from plait.testing.inputs import difference, sample
 from plait.tokens import Tokens
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from plait.core.errors import ConfigError, DataError
 from plait.encoders.pretrained import Hf
-from plait.errors import ConfigError, DataError
-from plait.model import Model
+from plait.models.model import Model
 from plait.tasks.classify import Classify
 from plait.testing.inputs import sample, seeded
 from plait.tokens import Tokens

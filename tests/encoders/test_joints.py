@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from plait.core.errors import ConfigError
 from plait.encoders.joints import LINKS, JointBlocks, JointGraph, axes_of
 from plait.encoders.st_gcn import StGcn
 from plait.encoders.st_gcn_pp import StGcnPp
-from plait.errors import ConfigError
 from plait.features.skeleton import Pose
-from plait.steps.layouts import LAYOUTS
 from plait.streams.stream import Stream
 from plait.testing.inputs import difference, sample
 from plait.tokens import Tokens
+from plait.transforms.layouts import LAYOUTS
 
 BOTH = pytest.mark.parametrize("cls", [StGcn, StGcnPp])
 

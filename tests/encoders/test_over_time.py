@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from plait.core.errors import ConfigError
 from plait.encoders.tcn import Tcn
 from plait.encoders.transformer import Transformer
-from plait.errors import ConfigError
 from plait.testing.inputs import difference, sample
 from plait.tokens import Tokens
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from plait.core.errors import ConfigError
 from plait.encoders.c3d import C3d
 from plait.encoders.chain import build_encoder
 from plait.encoders.cnn import Cnn
@@ -13,7 +14,6 @@ from plait.encoders.i3d import I3d
 from plait.encoders.transformer import Transformer
 from plait.encoders.two_stream import TwoStream
 from plait.encoders.vit import Vit
-from plait.errors import ConfigError
 from plait.features.flow import OpticalFlow
 from plait.features.image import Frames
 from plait.streams.stream import Stream

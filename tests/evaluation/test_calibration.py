@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.evaluation.calibration import reliability
 from plait.metrics import calibration_error
 

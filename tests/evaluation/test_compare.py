@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +16,27 @@ import pytest
 import torch
 from scipy import stats
 
-from plait.errors import ConfigError, DataError
-from plait.evaluation import compare_train
-from plait.evaluation.compare import Candidates, compare
-from plait.evaluation.compare_costs import step_bytes
-from plait.evaluation.compare_scores import key_of, merged, scored, subsets_for
-from plait.evaluation.compare_train import Job
-from plait.evaluation.compare_variants import Variant, chosen_by, variants_of
+from plait.comparison import train as compare_train
+from plait.comparison.compare import Candidates, compare
+from plait.comparison.costs import step_bytes
+from plait.comparison.scores import key_of, merged, scored, subsets_for
+from plait.comparison.variants import Variant, chosen_by, variants_of
+from plait.core.errors import ConfigError, DataError
+from plait.core.parts import find
+from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.evaluation.evaluate import evaluate
 from plait.evaluation.members import MemberOutput
 from plait.evaluation.summary import plain
-from plait.features.work import Died
+from plait.examples.data import ItemData
+from plait.examples.items import Item
 from plait.fusion import Fusion
-from plait.parts import find
 from plait.recipe import Recipe, load_recipe, parse_recipe, quick_recipe
-from plait.streams.corpus import Corpus, CorpusWriter
-from plait.streams.items import Item
 from plait.streams.stream import Stream
 from plait.tokens import Tokens
-from plait.training.data import ItemData
 from plait.training.fit import train_member
 from plait.training.lock import locked
 from plait.training.module import TrainingModule
-from plait.training.run import Member, Run
+from plait.training.run import Run
 
 TIMES = ("train_seconds", "item_seconds")
 
@@ -415,22 +412,6 @@ def test_a_comparison_cut_off_goes_on_to_the_same_numbers(
     assert all(p.stat().st_mtime_ns == then for p, then in done.items())
 
 
-def test_a_member_whose_process_dies_is_tried_once_more_alone_and_the_others_go_on() -> None:
-    jobs = [Job("runs/late", "late", Member(0, f"tune{k}")) for k in (1, 2, 3)]
-    calls: list[tuple[list[str], int]] = []
-
-    def team(todo: Sequence[Job], width: int) -> Iterator[tuple[Job, Any]]:
-        calls.append(([j.member.fold for j in todo], width))
-        for job in todo:
-            dies = job.member.fold == "tune1" or (job.member.fold == "tune2" and width > 1)
-            yield job, Died("was ended by SIGKILL") if dies else []
-
-    found = dict(compare_train._twice(jobs, team, 4))  # type: ignore[arg-type]
-    assert calls == [(["tune1", "tune2", "tune3"], 4), (["tune1", "tune2"], 1)]
-    assert [bool(found[job]) for job in jobs] == [True, False, False]
-    assert compare_train._told(found[jobs[0]]).startswith("its process was ended by SIGKILL, and once more")
-
-
 @pytest.mark.slow
 def test_two_processes_give_the_same_numbers(
     whole: tuple[Path, Path, dict[str, Any]], small: Recipe, tmp_path: Path
@@ -444,7 +425,7 @@ def test_two_processes_give_the_same_numbers(
 
 ON_RAY = """
 import json, sys
-from plait.evaluation.compare import Candidates, compare
+from plait.comparison.compare import Candidates, compare
 from plait.recipe import load_recipe
 
 recipe, out, cache = sys.argv[1:]

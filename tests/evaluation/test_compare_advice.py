@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from plait.evaluation import words
-from plait.evaluation.compare_advice import advise
-from plait.evaluation.compare_report import advice_lines, as_markdown, comparison_table, save_comparison
-from plait.evaluation.compare_scores import told_apart
-from plait.evaluation.compare_view import View
+from plait.comparison.advice import advise
+from plait.comparison.report import advice_lines, as_markdown, comparison_table, save_comparison
+from plait.comparison.scores import told_apart
+from plait.comparison.view import View
 from plait.evaluation.intervals import FEWEST_GROUPS, TOO_FEW
+from plait.report import words
 
 KINDS = {"see alone": "alone", "hear alone": "alone", "late": "fusion", "concat": "fusion", "shared": "fusion"}
 FAMILIES = {"late": "late", "concat": "early", "shared": "intermediate"}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.evaluation.intervals import (
     FEWEST_GROUPS,
     MOST_BLOCKS,

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from plait.cli import main
-from plait.errors import ConfigError, DataError
-from plait.evaluation.predict import predict
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus, CorpusWriter
+from plait.examples.items import find_items
+from plait.prediction.predict import predict
 from plait.recipe import load_recipe
-from plait.streams.corpus import Corpus, CorpusWriter
-from plait.streams.items import find_items
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 from plait.training.fit import fit

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from plait.evaluation import words
-from plait.evaluation.report import render_report, write_report
 from plait.evaluation.summary import summarise
-from plait.evaluation.table import summary_of
+from plait.report import words
+from plait.report.report import render_report, write_report
+from plait.report.table import summary_of
 
 EVIL = ['<script>alert("x")</script>', "日本語のとても長い" + "名" * 60, "$\\alpha$ & _😀", "a\x00b\x1b[31m [bold]"]
 VOID = {"meta", "br", "link", "img", "input", "hr", "use"}

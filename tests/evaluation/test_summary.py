@@ -9,7 +9,7 @@ import pytest
 from scipy import special, stats
 from sklearn.metrics import precision_score, recall_score
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.evaluation.summary import plain, point, subsets_of, summarise
 
 

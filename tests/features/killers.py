@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.features import Feature
 from plait.streams.clock import Clock
 from plait.streams.stream import Stream

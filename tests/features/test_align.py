@@ -11,17 +11,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from plait.align.join import Coverage, join
 from plait.cli import main
-from plait.errors import ConfigError, DataError
-from plait.features import aligned
-from plait.features.align import align_corpus
-from plait.features.align_plan import AlignPlan, featured
-from plait.features.store import Store
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus, CorpusWriter
+from plait.store import aligned
+from plait.store.align import align_corpus
+from plait.store.align_plan import AlignPlan, featured
+from plait.store.store import Store
 from plait.streams.clock import Spans
-from plait.streams.corpus import Corpus, CorpusWriter
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
-from plait.sync.join import Coverage, join
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_the_command_prints_coverage_and_goes_on(
 @pytest.mark.slow
 def test_real_words_on_real_frames(real_data: Path, tmp_path: Path) -> None:
     """GRID: words with their times against the film's frames and its sound."""
-    from plait.streams.importing import import_folder
+    from plait.importing.folder import import_folder
 
     source = real_data / "grid_s1"
     raw = tmp_path / "raw"

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from plait.features.prepare import prepare
+from plait.corpus.corpus import Corpus, CorpusWriter, write_manifest
 from plait.features.spectral import LogMel
-from plait.features.store import Store
+from plait.store.prepare import prepare
+from plait.store.store import Store
 from plait.streams.clock import Grid
-from plait.streams.corpus import Corpus, CorpusWriter, write_manifest
 from plait.streams.stream import Stream
 from plait.streams.warp import Warp, Warped, warped
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from scipy.signal import periodogram
 from scipy.spatial.transform import Rotation
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.features.heart import Heart, beats, good_intervals
 from plait.features.inertial import BandPower, Inertial
 from plait.features.skin import SkinConductance, responses
 from plait.features.smooth import low_pass
-from plait.streams.readers import open_streams
+from plait.readers import open_streams
 from plait.streams.stream import Stream
 
 

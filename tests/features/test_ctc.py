@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
-from plait.features import ctc
-from plait.features.ctc import letter_probabilities, word_times
+from plait.core.errors import ConfigError, DataError
+from plait.segment import ctc
+from plait.segment.ctc import letter_probabilities, word_times
 from plait.streams.stream import Stream
 
 LETTERS = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]

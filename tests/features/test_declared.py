@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plait.errors import DataError
+from plait.core.errors import DataError
+from plait.core.parts import build, parts
 from plait.features import Feature, default_feature
 from plait.features.pretrained import HfText
-from plait.parts import build, parts
 from plait.streams.clock import Grid, Spans
 from plait.streams.stream import KINDS, ArraySource, Stream
 

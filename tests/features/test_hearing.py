@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.features import sound as in_windows
 from plait.features.hearing import HfSound
 from plait.streams.clock import Grid

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from plait.errors import DataError
-from plait.features import prepare as module
-from plait.features.pack import Pack, open_pack, write_pack
-from plait.features.prepare import Prepared, prepare, prepare_all
-from plait.features.store import Store
+from plait.core.errors import DataError
+from plait.corpus.corpus import Corpus, CorpusWriter, StreamEntry, write_manifest
+from plait.store import prepare as module
+from plait.store.pack import Pack, open_pack, write_pack
+from plait.store.prepare import Prepared, prepare, prepare_all
+from plait.store.store import Store
 from plait.streams.clock import Clock, Grid, Spans, Ticks
-from plait.streams.corpus import Corpus, CorpusWriter, StreamEntry, write_manifest
 from plait.streams.stream import Stream
 
 

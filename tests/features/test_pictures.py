@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.features import image
 from plait.features.image import Dct, Frames, Shrink, subsample
 from plait.features.motion import Motion

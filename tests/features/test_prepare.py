@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
-from plait.features.prepare import Prepared, features_of, prepare, resolve_features
-from plait.features.store import Store
-from plait.streams.corpus import Corpus, CorpusWriter, StreamEntry, write_manifest
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus, CorpusWriter, StreamEntry, write_manifest
+from plait.store.prepare import Prepared, features_of, prepare, resolve_features
+from plait.store.store import Store
 from plait.streams.stream import ArraySource, Stream
 
 STREAMS = {"imu": {"name": "statistics", "window": 2, "hop": 0.5}, "said": "hashed_text"}
@@ -67,9 +67,9 @@ def test_what_another_version_of_the_reader_read_is_made_anew(
     corpus: Corpus, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(corpus, STREAMS, store)
-    monkeypatch.setattr("plait.streams.readers.media.Media.version", 99)
+    monkeypatch.setattr("plait.readers.media.Media.version", 99)
     assert prepare(corpus, STREAMS, Store(store.folder)).computed == 0
-    monkeypatch.setattr("plait.streams.readers.array.Array.version", 99)
+    monkeypatch.setattr("plait.readers.array.Array.version", 99)
     again = prepare(corpus, STREAMS, Store(store.folder))
     assert (again.computed, again.cached) == (4, 3)  # texts that stand in the manifest have no reader
     assert prepare(corpus, STREAMS, Store(store.folder)).computed == 0
@@ -80,7 +80,7 @@ def test_a_reader_that_is_named_is_the_one_whose_version_counts(
 ) -> None:
     named = edited(corpus, lambda id, name, s: s.model_copy(update={"reader": "array"}) if s.path else s)
     prepare(named, STREAMS, store)
-    monkeypatch.setattr("plait.streams.readers.array.Array.version", 99)
+    monkeypatch.setattr("plait.readers.array.Array.version", 99)
     assert prepare(named, STREAMS, Store(store.folder)).computed == 4
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.features.pretrained import HfText, find_model
 from plait.streams.clock import Spans, Ticks
 from plait.streams.stream import Stream

@@ -13,8 +13,8 @@ from plait.features.pitch import Pitch
 from plait.features.prosody import COLUMNS, Prosody
 from plait.features.series import Statistics
 from plait.features.spectral import LogMel
+from plait.readers import open_streams
 from plait.streams.clock import Ticks
-from plait.streams.readers import open_streams
 from plait.streams.stream import Stream
 
 

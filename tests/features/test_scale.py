@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import DataError
-from plait.features.scale import Moments, fit_scale
+from plait.core.errors import DataError
+from plait.store.scale import Moments, fit_scale
 
 
 @settings(max_examples=50, deadline=None)

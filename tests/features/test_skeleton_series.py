@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.features.series import Series, Statistics
 from plait.features.skeleton import Pose
 from plait.streams.clock import Grid

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.features import Feature
 from plait.features import sound as in_windows
 from plait.features.chroma import Chroma

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from plait.errors import DataError
-from plait.features.prepare import prepare
-from plait.features.store import Store, key_of
+from plait.core.errors import DataError
+from plait.corpus.corpus import Corpus, StreamEntry
+from plait.store.prepare import prepare
+from plait.store.store import Store, key_of
 from plait.streams.clock import Clock, Grid, Spans, Ticks
-from plait.streams.corpus import Corpus, StreamEntry
 
 KEY = "ab" * 20
 CLOCKS: list[Clock] = [
@@ -184,7 +184,7 @@ def test_keys_follow_what_matters_and_nothing_else() -> None:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file counts as one that has long been there."""
-    monkeypatch.setattr("plait.features.store.SETTLED_NS", -1)
+    monkeypatch.setattr("plait.store.store.SETTLED_NS", -1)
 
 
 @pytest.mark.usefixtures("settled")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.features.text import HashedText, words_of
 from plait.features.word_vectors import WordVectors
 from plait.streams.stream import Stream

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.features import vision
 from plait.features.flow import OpticalFlow
 from plait.features.vision import Efficientnet, HfVision

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.features.pitch import Pitch
 from plait.features.prosody import COLUMNS, Prosody
 from plait.features.tracking import best_path

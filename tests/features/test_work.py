@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +19,15 @@ import pytest
 
 import plait
 from plait.cli import main
-from plait.errors import ConfigError, DataError, MissingExtra
-from plait.features import processes
-from plait.features.cluster import _task, connected
-from plait.features.jobs import Job
-from plait.features.prepare import prepare
-from plait.features.store import Store
-from plait.features.threads import one_thread
-from plait.features.work import Died, Failed, Outcome, Place, _twice
-from plait.streams.corpus import Corpus, CorpusWriter, StreamEntry
+from plait.core.errors import ConfigError, DataError, MissingExtra
+from plait.core.jobs import processes
+from plait.core.jobs.cluster import _task, connected
+from plait.core.jobs.outcomes import Died, Failed, Outcomes
+from plait.core.jobs.threads import one_thread
+from plait.core.jobs.work import _twice, in_order
+from plait.corpus.corpus import Corpus, CorpusWriter
+from plait.store.prepare import prepare
+from plait.store.store import Store
 from plait.streams.stream import Stream
 
 HERE = Path(__file__).parent
@@ -59,23 +59,41 @@ def _killers_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 # what becomes of the outcomes
 
 
-def job(name: str) -> Job:
-    return Job(name, "x", StreamEntry(), {}, f" {name!r} 'x'", name)
-
-
 def test_who_died_is_tried_again_at_the_end_and_alone() -> None:
     calls: list[tuple[list[str], int]] = []
 
-    def team(todo: Sequence[Job], width: int) -> Iterator[tuple[Job, Outcome]]:
-        calls.append(([j.recording for j in todo], width))
-        for j in todo:
-            yield j, Died("was ended by SIGKILL") if j.recording == "a" or (j.recording == "b" and width > 1) else []
+    def team(todo: Sequence[str], width: int) -> Outcomes[str, int]:
+        calls.append((list(todo), width))
+        for job in todo:
+            yield job, Died("was ended by SIGKILL") if job == "a" or (job == "b" and width > 1) else 0
 
-    found = list(_twice([job(n) for n in "abc"], team, 4, "m.jsonl"))  # type: ignore[arg-type]
+    found = list(_twice("abc", team, 4))
     assert calls == [(["a", "b", "c"], 4), (["a", "b"], 1)]
-    assert [j.recording for j, _ in found] == ["c", "a", "b"]
-    assert found[2][1] == found[0][1] == []
-    assert found[1][1][0].startswith("m.jsonl 'a' 'x': its process was ended by SIGKILL, and once more")
+    assert [job for job, _ in found] == ["c", "a", "b"]
+    assert found[2][1] == found[0][1] == 0
+    assert str(found[1][1]).startswith("its process was ended by SIGKILL, and once more")
+
+
+def halves(number: int) -> float:
+    if number == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 6 / number
+
+
+def test_results_come_in_the_order_of_the_jobs_and_errors_when_their_turn_comes() -> None:
+    for jobs in (1, 2):
+        found = in_order(halves, [3, 2, 0, 1], jobs)
+        assert [next(found), next(found)] == [2.0, 3.0]
+        with pytest.raises(ZeroDivisionError if jobs == 1 else RuntimeError, match="division by zero"):
+            next(found)
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_dies_is_told_in_its_turn() -> None:
+    found = in_order(halves, [3, 4], 2)
+    assert next(found) == 2.0
+    with pytest.raises(DataError, match="its process was ended by SIGKILL, and once more when it was tried alone"):
+        next(found)
 
 
 def test_an_error_that_no_item_is_to_blame_for_keeps_its_class_and_problems() -> None:
@@ -98,7 +116,7 @@ def test_too_little_memory_is_a_problem_of_its_item(tmp_path: Path) -> None:
 
 BITS = """
 import hashlib, numpy as np
-from plait.features.threads import one_thread
+from plait.core.jobs.threads import one_thread
 rng = np.random.default_rng(0)
 a, b = rng.normal(size=(1500, 513)).astype(np.float32), rng.normal(size=(513, 80)).astype(np.float32)
 with one_thread():
@@ -228,11 +246,11 @@ ON_RAY = """
 import json, socket, sys
 from pathlib import Path
 import ray
-from plait.errors import ConfigError, DataError
-from plait.features.cluster import connected
-from plait.features.prepare import prepare
-from plait.features.store import Store
-from plait.streams.corpus import Corpus
+from plait.core.errors import ConfigError, DataError
+from plait.core.jobs.cluster import connected
+from plait.store.prepare import prepare
+from plait.store.store import Store
+from plait.corpus.corpus import Corpus
 
 folder, killers = Path(sys.argv[1]), sys.argv[2]
 sys.path.insert(0, killers)
@@ -281,15 +299,16 @@ def test_a_ray_cluster_gives_the_same_bytes_and_loses_no_more(tmp_path: Path) ->
 
 
 def test_machines_that_do_not_fit_say_so(tmp_path: Path) -> None:
-    place = Place(str(tmp_path / "manifest.jsonl"), False, str(tmp_path))
-    other = _task(job("a"), place, "0.0.0", [])
+    other = _task(-1, abs, [], "0.0.0", [])
     assert isinstance(other, Failed)
     assert other.kind is ConfigError
     assert "and 0.0.0 asks it to work. Install one version on all" in other.problems[0]
-    unseen = _task(job("a"), place, plait.__version__, [])
+    unseen = _task(-1, abs, [str(tmp_path), str(tmp_path / "gone")], plait.__version__, [])
     assert isinstance(unseen, Failed)
     assert unseen.kind is DataError
+    assert f"{tmp_path / 'gone'}: machine" in unseen.problems[0]
     assert "does not see it. Put it on a disk that all share" in unseen.problems[0]
+    assert _task(-1, abs, [str(tmp_path)], plait.__version__, []) == 1
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.fusion.concat import Concat
 from plait.fusion.late import Late
 from plait.fusion.shared import Shared

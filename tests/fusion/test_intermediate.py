@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
+from plait.core.parts import parts
 from plait.fusion import Fusion, Joint
 from plait.fusion.bottleneck import Bottleneck
 from plait.fusion.latents import Latents
 from plait.fusion.mixture import Mixture
-from plait.model import Model
-from plait.parts import parts
+from plait.models.model import Model
 from plait.tasks.classify import Classify
 from plait.tasks.heads import PooledLinear
 from plait.testing.inputs import part_of, sample

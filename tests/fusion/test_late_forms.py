@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.fusion.confidence import Confidence
 from plait.fusion.product_of_experts import ProductOfExperts
 from plait.fusion.stacking import Stacking
 from plait.fusion.vote import Vote
-from plait.model import Model
+from plait.models.model import Model
 from plait.tasks.classify import Classify
 from plait.tasks.regress import Regress
 from plait.testing.inputs import part_of, sample

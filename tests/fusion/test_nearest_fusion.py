@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.fusion.memory import Memory
 from plait.fusion.nearest import Nearest, side_by_side, tick_source
 from plait.tokens import Tokens

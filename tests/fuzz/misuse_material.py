@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from plait.cli import main
-from plait.streams.corpus import CorpusWriter
+from plait.corpus.corpus import CorpusWriter
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from plait.errors import ConfigError, DataError
-from plait.parts import parts
-from plait.streams.readers import Reader, open_streams
+from plait.core.errors import ConfigError, DataError
+from plait.core.parts import parts
+from plait.readers import Reader, open_streams
 from plait.testing.fuzz import replay
 
 

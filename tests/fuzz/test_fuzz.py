@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import plait.testing.fuzz as fuzz
-from plait.parts import parts
-from plait.streams.readers import Reader
+from plait.core.parts import parts
+from plait.readers import Reader
 from plait.testing.fuzz import Case, Seed, broken_copy, fuzz_reader, replay
 
 HERE = Path(__file__).parent
@@ -59,8 +59,8 @@ def test_inputs_are_known_by_their_number(seeds, tmp_path):
 BAD = """
 import ctypes
 import numpy as np
-from plait.errors import DataError
-from plait.streams.readers import Reader
+from plait.core.errors import DataError
+from plait.readers import Reader
 from plait.streams.stream import Stream
 
 class Bad(Reader):

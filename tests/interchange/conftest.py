@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plait.streams.corpus import AnnotationEntry, Corpus, RecordingEntry, StreamEntry, write_manifest
+from plait.corpus.corpus import AnnotationEntry, Corpus, RecordingEntry, StreamEntry, write_manifest
 
 
 def sound(path: Path, seconds: float, rate: int = 8000) -> None:

@@ -17,13 +17,9 @@ import scipy.io.wavfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
-from plait.interchange import Format, export_corpus, import_corpus
-from plait.interchange.annotations import lanes
-from plait.interchange.sample import Piece, Sample, add_sample, clock_facts, clock_of, samples
-from plait.parts import parts
-from plait.streams.clock import Grid, Spans, Ticks
-from plait.streams.corpus import (
+from plait.core.errors import ConfigError, DataError
+from plait.core.parts import parts
+from plait.corpus.corpus import (
     AnnotationEntry,
     Corpus,
     CorpusWriter,
@@ -31,7 +27,11 @@ from plait.streams.corpus import (
     StreamEntry,
     write_manifest,
 )
-from plait.streams.readers import open_streams
+from plait.interchange import Format, export_corpus, import_corpus
+from plait.interchange.annotations import lanes
+from plait.interchange.sample import Piece, Sample, add_sample, clock_facts, clock_of, samples
+from plait.readers import open_streams
+from plait.streams.clock import Grid, Spans, Ticks
 from plait.streams.stream import Stream
 
 PACKED = ["hf_datasets", "webdataset"]

@@ -12,9 +12,9 @@ import scipy.io.wavfile
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from plait.corpus.corpus import AnnotationEntry, Corpus, CorpusWriter, RecordingEntry, StreamEntry, write_manifest
+from plait.importing.folder import import_folder
 from plait.interchange import export_corpus, import_corpus
-from plait.streams.corpus import AnnotationEntry, Corpus, CorpusWriter, RecordingEntry, StreamEntry, write_manifest
-from plait.streams.importing import import_folder
 from plait.streams.recording import Annotation, Recording
 from plait.streams.stream import Stream
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
+from plait.corpus.corpus import Corpus
 from plait.interchange.viewer import LOOPBACK, VIEWER, _extremes, view
-from plait.streams.corpus import Corpus
 from plait.streams.recording import Annotation, Recording
 from plait.streams.stream import Stream
 

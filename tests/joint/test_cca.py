@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import linalg
 from sklearn.cross_decomposition import CCA as SklearnCca
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.joint.cca import Cca
 
 

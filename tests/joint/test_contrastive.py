@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.joint.contrastive import CONTRASTS, Contrast, info_nce, sigmoid_loss
 from plait.joint.deep_cca import correlation_loss
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.joint.cca import Cca
 from plait.joint.deep_cca import DeepCca, correlation_loss
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import linalg
 from scipy.spatial.distance import cdist
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.joint.cca import Cca
 from plait.joint.kernel_cca import KernelCca
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.joint.masked import ASKED, Reconstruct, hide_spans
 from plait.tokens import Tokens, cat
 

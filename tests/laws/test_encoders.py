@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from plait.core.parts import parts
 from plait.encoders import Encoder
 from plait.encoders.chain import build_encoder
-from plait.parts import parts
 from plait.testing import check_encoder
 from plait.tokens import Tokens
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from plait.core.parts import parts
 from plait.fusion import Fusion
-from plait.parts import parts
 from plait.testing import check_fusion
 
 VARIANTS = [

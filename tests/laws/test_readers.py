@@ -12,10 +12,10 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from plait.parts import parts
+from plait.core.parts import parts
+from plait.readers import Reader
+from plait.readers.align import Align
 from plait.streams.clock import Grid, Ticks
-from plait.streams.readers import Reader
-from plait.streams.readers.align import Align
 from plait.streams.stream import ArraySource, Stream
 from plait.testing import LawBroken, check_reader
 
@@ -241,7 +241,7 @@ def test_a_reader_that_breaks_a_law_is_caught(cls, law, tmp_path):
 
 def test_readers_and_their_laws_import_no_torch_and_nothing_heavy():
     code = (
-        "import sys; from plait.streams.readers import reader_for; from pathlib import Path; "
+        "import sys; from plait.readers import reader_for; from pathlib import Path; "
         "import plait.testing.reader;"
         "assert reader_for(Path('a.mp4')) == 'media';"
         "print([m for m in ('torch', 'av', 'cv2', 'pyarrow', 'scipy', 'pysubs2') if m in sys.modules])"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plait.parts import parts
+from plait.core.parts import parts
 from plait.tasks import Task
 from plait.testing import check_task
 

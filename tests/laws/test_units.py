@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from plait.streams.corpus import Corpus, CorpusWriter
-from plait.streams.items import UNITS, Item, asked_items
+from plait.corpus.corpus import Corpus, CorpusWriter
+from plait.examples.items import UNITS, Item, asked_items
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 from plait.testing import LawBroken, check_unit

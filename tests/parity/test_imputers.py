@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from plait.streams.clock import Grid
-from plait.sync.impute import impute
-from plait.sync.impute.autoregressive import _least_surprise
-from plait.sync.impute.knn import _distances
-from plait.sync.impute.low_rank import soft_impute
+from plait.transforms.imputation import impute
+from plait.transforms.imputation.autoregressive import _least_surprise
+from plait.transforms.imputation.knn import _distances
+from plait.transforms.imputation.low_rank import soft_impute
 
 
 @pytest.mark.parametrize("neighbours", [1, 3, 8])

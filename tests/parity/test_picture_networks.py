@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from plait.core.errors import ConfigError
 from plait.encoders.c3d import C3d
 from plait.encoders.cnn import Cnn
 from plait.encoders.i3d import I3d, inflate
 from plait.encoders.pictures import NORMS, Unit
-from plait.errors import ConfigError
 from plait.tokens import Tokens
 
 HEIGHT, WIDTH = 6, 9

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from plait.core.errors import ConfigError, DataError
 from plait.encoders.scene_graph import GraphAttention, SceneGraph
-from plait.errors import ConfigError, DataError
 from plait.testing import check_encoder
 from plait.testing.inputs import difference
 from plait.tokens import Tokens

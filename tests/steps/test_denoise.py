@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from scipy.signal import fftconvolve
 
-from plait.errors import ConfigError, DataError
-from plait.steps import _gains, apply_steps, denoise
-from plait.steps.denoise import METHODS, Denoise
-from plait.streams.noise import add_noise
-from plait.streams.readers import open_streams
+from plait.core.errors import ConfigError, DataError
+from plait.readers import open_streams
 from plait.streams.stream import ArraySource, Stream
+from plait.transforms import _gains, apply_steps, denoise
+from plait.transforms.denoise import METHODS, Denoise
+from plait.transforms.noise import add_noise
 
 RATE = 8000
 

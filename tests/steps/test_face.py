@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
-from plait.steps import apply_steps
-from plait.steps._boxes import best_path, lowess, settle
-from plait.steps._lazy import BLOCK_BYTES
-from plait.steps.crop import Crop
-from plait.steps.face import Face, Mouth, face_path
+from plait.core.errors import ConfigError, DataError
+from plait.demo.face import draw_face, face_film
 from plait.streams.stream import Stream
-from plait.streams.synth_face import draw_face, face_film
+from plait.transforms import apply_steps
+from plait.transforms._boxes import best_path, lowess, settle
+from plait.transforms._lazy import BLOCK_BYTES
+from plait.transforms.crop import Crop
+from plait.transforms.face import Face, Mouth, face_path
 
 T = np.arange(75) / 25
 PATH = np.stack([80 + 22 * np.sin(T * 1.3), 60 + 8 * np.sin(T * 1.9)], 1)

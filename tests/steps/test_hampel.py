@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
-from plait.steps import apply_steps
-from plait.steps.hampel import Hampel
-from plait.streams.noise import add_noise
+from plait.core.errors import ConfigError, DataError
 from plait.streams.stream import Stream
+from plait.transforms import apply_steps
+from plait.transforms.hampel import Hampel
+from plait.transforms.noise import add_noise
 
 
 def spoilt(n: int = 600) -> Stream:

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
-from plait.features.prepare import prepare
-from plait.features.store import Store
-from plait.parts import parts
-from plait.steps import apply_steps
-from plait.steps.impute import Impute
+from plait.core.errors import ConfigError, DataError
+from plait.core.parts import parts
+from plait.corpus.corpus import Corpus, CorpusWriter
+from plait.store.prepare import prepare
+from plait.store.store import Store
 from plait.streams.clock import Ticks
-from plait.streams.corpus import Corpus, CorpusWriter
-from plait.streams.noise import add_noise
 from plait.streams.stream import ArraySource, Stream
-from plait.sync.impute import Imputer, impute
+from plait.transforms import apply_steps
+from plait.transforms.imputation import Imputer, impute
+from plait.transforms.impute import Impute
+from plait.transforms.noise import add_noise
 
 METHODS = sorted(parts(Imputer))
 SPECS: dict[str, Any] = {m: m if m in ("hold", "linear") else {"name": m, "look": 2.0} for m in METHODS}

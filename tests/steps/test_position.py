@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
-from plait.steps import apply_steps
-from plait.steps.position import Metres, east_north_up
-from plait.streams.readers import open_streams
+from plait.core.errors import ConfigError, DataError
+from plait.readers import open_streams
 from plait.streams.stream import Stream
+from plait.transforms import apply_steps
+from plait.transforms.position import Metres, east_north_up
 
 
 def _stream(places, channels=("lat", "lon", "ele"), times=None):

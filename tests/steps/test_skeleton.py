@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
-from plait.steps.layouts import BONES, COMMON, LAYOUTS, common_joints, layout_of
-from plait.steps.skeleton import Skeleton
-from plait.streams.readers import open_streams
+from plait.core.errors import ConfigError, DataError
+from plait.readers import open_streams
 from plait.streams.stream import Stream
+from plait.transforms.layouts import BONES, COMMON, LAYOUTS, common_joints, layout_of
+from plait.transforms.skeleton import Skeleton
 
 AT = {name: i for i, name in enumerate(COMMON)}
 seeds = st.integers(0, 2**32 - 1)

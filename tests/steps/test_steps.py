@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
-from plait.features.prepare import prepare, resolve_features
-from plait.features.stepped import build_feature, full_feature
-from plait.features.store import Store
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.recipe import parse_recipe
-from plait.steps import apply_steps
-from plait.streams.corpus import Corpus, CorpusWriter
+from plait.store.prepare import prepare, resolve_features
+from plait.store.stepped import build_feature, full_feature
+from plait.store.store import Store
 from plait.streams.stream import Stream
+from plait.transforms import apply_steps
 
 MODULE = """
 import numpy as np
 from dataclasses import replace
-from plait.steps import Step
+from plait.transforms import Step
 from plait.streams.stream import ArraySource
 
 class Add(Step):

@@ -11,10 +11,10 @@ import time
 import numpy as np
 import pytest
 
-from plait.errors import DataError
-from plait.streams.check import check_corpus
-from plait.streams.corpus import CorpusWriter
-from plait.streams.deep import deep_check
+from plait.core.errors import DataError
+from plait.corpus.corpus import CorpusWriter
+from plait.quality.check import check_corpus
+from plait.quality.deep import deep_check
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 
@@ -240,7 +240,7 @@ class TestDeep:
         values[::7, 1], values[50:, 2] = NAN, 0
         stream = Stream.of(values, rate=5)
         whole = deep_check(stream)
-        monkeypatch.setattr("plait.streams.deep._BLOCK", 13)
+        monkeypatch.setattr("plait.quality.deep._BLOCK", 13)
         assert deep_check(stream) == whole
 
     def test_values_that_break_off(self):
@@ -258,7 +258,7 @@ class TestDeep:
 SCRIPT = """
 import sys, time
 began = time.process_time()
-from plait.streams.check import check_corpus
+from plait.quality.check import check_corpus
 report = check_corpus(sys.argv[1])
 took = time.process_time() - began
 heavy = [m for m in ("torch", "pyarrow", "cv2", "lightning", "scipy") if m in sys.modules]

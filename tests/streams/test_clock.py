@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.streams.clock import Grid, Spans, Ticks, rational, windows
 
 rates = st.sampled_from(["25", "30000/1001", "24000/1001", "44100", "1/2", "100", "333/7"])

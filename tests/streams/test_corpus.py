@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
-from plait.streams.corpus import Corpus, CorpusWriter, write_manifest
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus, CorpusWriter, write_manifest
 from plait.streams.recording import Annotation, Recording
 from plait.streams.stream import Stream
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from plait.streams.check import check_corpus
-from plait.streams.importing import import_folder
+from plait.importing.folder import import_folder
+from plait.quality.check import check_corpus
 
 
 def test_import_counts_files_and_check_recordings(tmp_path: Path) -> None:

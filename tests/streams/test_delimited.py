@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plait.errors import DataError
-from plait.streams.cells import read_table, typed
-from plait.streams.delimited import read_delimited
+from plait.core.errors import DataError
+from plait.importing.cells import read_table, typed
+from plait.importing.delimited import read_delimited
 
 ROWS = [["id", "mood", "note"], ["a", "gut", "é, ü; x"], ["001", "1,5", 'he said "no"']]
 

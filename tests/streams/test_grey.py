@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import DataError
+from plait.core.errors import DataError
+from plait.readers.media import Media
 from plait.streams.pictures import GreySource, grey_of, parts_of, read_grey
-from plait.streams.readers.media import Media
 from plait.streams.stream import Stream
 
 HEIGHT, WIDTH, FRAMES = 48, 80, 20

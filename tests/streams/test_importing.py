@@ -10,12 +10,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
-from plait.streams.cells import seconds_of
-from plait.streams.corpus import Corpus
-from plait.streams.importing import import_files, import_folder, import_options
-from plait.streams.items import find_items
-from plait.streams.labels import merge_ticks
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus
+from plait.examples.items import find_items
+from plait.importing.cells import seconds_of
+from plait.importing.folder import import_files, import_folder, import_options
+from plait.importing.labels import merge_ticks
 
 IMU = "time,x,y\n0.0,1,2\n0.5,2,3\n1.0,3,4\n"
 SRT = "1\n00:00:00,000 --> 00:00:00,800\nhello\n\n2\n00:00:01,000 --> 00:00:01,500\nthere\n"

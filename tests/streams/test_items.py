@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
-from plait.streams.corpus import Corpus, CorpusWriter, RecordingEntry, write_manifest
-from plait.streams.items import Item, find_items, full_unit, split_items, unit_of
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus, CorpusWriter, RecordingEntry, write_manifest
+from plait.examples.items import Item, find_items, full_unit, split_items, unit_of
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 
@@ -171,7 +171,7 @@ class TestWindows:
     @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12), st.sampled_from("abc")), min_size=1, max_size=15))
     def test_same_as_a_naive_count_of_instants(self, rows):
         """Overlap-weighted majority equals counting covered instants of 1/8 s, whatever overlaps what."""
-        from plait.streams.cuts import _Tier
+        from plait.examples.cuts import _Tier
 
         rows.sort()
         tier = _Tier([Annotation(a / 4, (a + n) / 4, label) for a, n, label in rows])

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plait.errors import DataError
-from plait.streams.check import check_corpus
-from plait.streams.corpus import Corpus, CorpusWriter
-from plait.streams.manifest import MOST, read_manifest
+from plait.core.errors import DataError
+from plait.corpus.corpus import Corpus, CorpusWriter
+from plait.corpus.manifest import MOST, read_manifest
+from plait.quality.check import check_corpus
 from plait.streams.recording import Annotation
 
 

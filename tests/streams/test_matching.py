@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.streams.importing import import_folder
-from plait.streams.matching import alike, match_ids
+from plait.importing.folder import import_folder
+from plait.importing.matching import alike, match_ids
 
 
 def test_a_file_that_is_not_there_is_no_other_recording() -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from plait.streams.corpus import Corpus
-from plait.streams.importing import import_files, import_folder
-from plait.streams.naming import names_of
+from plait.corpus.corpus import Corpus
+from plait.importing.folder import import_files, import_folder
+from plait.importing.naming import names_of
 
 PEOPLE = ["ada.king", "alan.turing", "emmy.noether", "ada.turing", "emmy.king", "kurt.goedel"]
 

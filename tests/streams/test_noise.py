@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
-from plait.streams.noise import BLOCK, add_noise
+from plait.core.errors import ConfigError, DataError
 from plait.streams.stream import Stream
+from plait.transforms.noise import BLOCK, add_noise
 
 
 def snr(signal, noise):

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
-from plait.parts import parts
+from plait.core.errors import ConfigError, DataError
+from plait.core.parts import parts
 from plait.streams.clock import Grid, Spans
-from plait.streams.noise import Noise, add_noise, noise_named, noise_of, runs
 from plait.streams.stream import KINDS, Stream
+from plait.transforms.noise import Noise, add_noise, noise_named, noise_of, runs
 
 
 def stream_of(kind: str, n: int = 60, seed: int = 0) -> Stream:

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from plait.cli import main
-from plait.streams.check import check_corpus
-from plait.streams.corpus import CorpusWriter
-from plait.streams.noise import add_noise
-from plait.streams.quality import Finding, quality_of, runs_of
-from plait.streams.readers import open_streams
+from plait.corpus.corpus import CorpusWriter
+from plait.quality.check import check_corpus
+from plait.quality.signals import Finding, quality_of, runs_of
+from plait.readers import open_streams
 from plait.streams.stream import ArraySource, Stream
+from plait.transforms.noise import add_noise
 
 RATE = 50.0
 
@@ -68,7 +68,7 @@ def test_faults_are_found_where_they_are_whatever_the_blocks(monkeypatch: pytest
     x[[3000, 3101, 3300, 3900, 4100, 4400, 4600], 1] += 30
     x[:, 0] = np.minimum(x[:, 0], 0.9)
     for size in (1 << 20, 777, 64):
-        monkeypatch.setattr("plait.streams.quality.BLOCK", size)
+        monkeypatch.setattr("plait.quality.signals.BLOCK", size)
         faults = of(x)
         assert faults["flat"].bad
         assert (faults["flat"].at, faults["flat"].seconds) == (20.0, 10.0)
@@ -149,7 +149,7 @@ def test_pictures_that_freeze_go_black_or_burn_out(monkeypatch: pytest.MonkeyPat
     x[50:58] = 3
     x[70:74] = 255
     for size in (1 << 20, 32 * 48 * 3 * 7):
-        monkeypatch.setattr("plait.streams.quality.BLOCK", size)
+        monkeypatch.setattr("plait.quality.signals.BLOCK", size)
         faults = of(x, 25)
         assert [round(faults[k].value, 3) for k in ("black", "overexposed")] == [0.08, 0.04]
         assert faults["frozen"].value == pytest.approx((19 + 7 + 3) / 100)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plait.errors import DataError
-from plait.streams.corpus import Corpus
-from plait.streams.importing import import_folder
-from plait.streams.synth import make_world
+from plait.core.errors import DataError
+from plait.corpus.corpus import Corpus
+from plait.demo.synth import make_world
+from plait.importing.folder import import_folder
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from plait.cli import main
-from plait.errors import DataError
-from plait.streams.check import check_corpus
-from plait.streams.corpus import Corpus
-from plait.streams.import_report import ImportReport
-from plait.streams.importing import import_files, import_folder
+from plait.core.errors import DataError
+from plait.corpus.corpus import Corpus
+from plait.importing.folder import import_files, import_folder
+from plait.importing.report import ImportReport
+from plait.quality.check import check_corpus
 
 
 def save(path: Path, seed: int = 0) -> Path:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.errors import DataError
+from plait.core.errors import DataError
+from plait.corpus.corpus import Corpus, CorpusWriter, StreamEntry
 from plait.streams.clock import Clock, Grid, Spans, Ticks
-from plait.streams.corpus import Corpus, CorpusWriter, StreamEntry
 from plait.streams.stream import Stream
 from plait.streams.warp import Warp, Warped, warped
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
+from plait.clocks import compare
+from plait.clocks.local import Run, pooled
+from plait.clocks.rates import rates
+from plait.clocks.wander import wander
 from plait.streams.stream import Stream
-from plait.sync import compare
-from plait.sync.local import Run, pooled
-from plait.sync.rates import rates
-from plait.sync.wander import wander
 
 SECONDS = 90.0
 

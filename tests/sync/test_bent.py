@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plait.cli import main
+from plait.clocks import ClockFix, SyncReport, estimate, synchronise, write_synced
+from plait.clocks.drift import Curve
+from plait.clocks.link import Link
+from plait.clocks.offset import Lags
+from plait.clocks.report import corrected_entry
+from plait.clocks.truth import against_truth
+from plait.corpus.corpus import Corpus, CorpusWriter, StreamEntry
 from plait.streams.clock import Ticks
-from plait.streams.corpus import Corpus, CorpusWriter, StreamEntry
 from plait.streams.warp import Warp, Warped
-from plait.sync import ClockFix, SyncReport, estimate, synchronise, write_synced
-from plait.sync.drift import Curve
-from plait.sync.link import Link
-from plait.sync.offset import Lags
-from plait.sync.report import corrected_entry
-from plait.sync.truth import against_truth
 
 SECONDS = 120.0
 KNOTS = ((0.0, 0.5), (40.0, 0.51), (70.0, 0.505), (70.0, 0.565), (120.0, 0.575))

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import DataError
+from plait.clocks.drift import fit_line
+from plait.clocks.estimate import ClockFix, solve
+from plait.clocks.link import Limits
+from plait.core.errors import DataError
 from plait.streams.stream import Stream
-from plait.sync.drift import fit_line
-from plait.sync.estimate import ClockFix, solve
-from plait.sync.link import Limits
 
 SECONDS = 60.0
 

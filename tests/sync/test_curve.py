@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.sync.drift import Curve
-from plait.sync.offset import Lags
-from plait.sync.pieces import fit_curve
+from plait.clocks.drift import Curve
+from plait.clocks.offset import Lags
+from plait.clocks.pieces import fit_curve
 
 T = np.arange(1.0, 600.0, 4.0)
 

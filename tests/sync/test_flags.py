@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plait.cli import main
-from plait.errors import DataError
-from plait.streams.corpus import Corpus, CorpusWriter
-from plait.sync import ClockFix, synchronise, write_synced
-from plait.sync.drift import Curve
-from plait.sync.estimate import solve
-from plait.sync.flags import Flag, nearer
-from plait.sync.link import Limits, Link
-from plait.sync.report import SyncReport
+from plait.clocks import ClockFix, synchronise, write_synced
+from plait.clocks.drift import Curve
+from plait.clocks.estimate import solve
+from plait.clocks.flags import Flag, nearer
+from plait.clocks.link import Limits, Link
+from plait.clocks.report import SyncReport
+from plait.core.errors import DataError
+from plait.corpus.corpus import Corpus, CorpusWriter
 
 DOCS = Path(__file__).parents[2] / "docs" / "synchronise.md"
 
@@ -28,7 +28,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "synchronise.md"
 def _solved(monkeypatch: Any, strokes: Any, seen_by: Any, offset: float, within: float, **limits: float) -> ClockFix:
     """What is done about a clock that was found to be ``offset`` off, to ``within`` seconds."""
     curve = Curve(offset, 0.0, 15.0, np.diag([1e-8, 1e-16]), 0.001, 1.0, 20)
-    monkeypatch.setattr("plait.sync.estimate.link", lambda *_: Link("a", "b", curve, 0.99, within, ("x~y",)))
+    monkeypatch.setattr("plait.clocks.estimate.link", lambda *_: Link("a", "b", curve, 0.99, within, ("x~y",)))
     rng = np.random.default_rng(0)
     at = strokes(rng, 30.0)
     a, b = (seen_by("series", at, 30.0, rng) for _ in range(2))

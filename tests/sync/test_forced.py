@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import DataError
-from plait.sync.forced import align_words, ctc_align
+from plait.core.errors import DataError
+from plait.segment.forced import align_words, ctc_align
 
 
 def best_of_all(logs: np.ndarray, text: list[int], blank: int) -> float:

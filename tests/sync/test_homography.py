@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
-from plait.steps import apply_steps
-from plait.steps.register import Register, warped
-from plait.streams.readers import open_streams
+from plait.core.errors import ConfigError, DataError
+from plait.readers import open_streams
 from plait.streams.stream import Stream
-from plait.sync.homography import Homography, find_homography, homography_of_pictures, homography_of_points
+from plait.transforms import apply_steps
+from plait.transforms.homography import Homography, find_homography, homography_of_pictures, homography_of_points
+from plait.transforms.register import Register, warped
 
 
 def picture(seed: int, high: int = 160, wide: int = 200) -> np.ndarray:

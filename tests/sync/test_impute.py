@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
-from plait.parts import parts
+from plait.core.errors import ConfigError, DataError
+from plait.core.parts import parts
 from plait.streams.clock import Clock, Grid, Ticks
-from plait.sync.impute import Imputer, gaps_of, impute, steady_step
-from plait.sync.impute.patterns import period_of, tilted
+from plait.transforms.imputation import Imputer, gaps_of, impute, steady_step
+from plait.transforms.imputation.patterns import period_of, tilted
 
 METHODS = sorted(parts(Imputer))
 

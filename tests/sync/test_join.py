@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plait.align.join import How, Joined, Joining, join
 from plait.streams.clock import Clock, Grid, Spans, Ticks
 from plait.streams.stream import Stream
 from plait.streams.warp import Warp, Warped
-from plait.sync.join import How, Joined, Joining, join
 
 INTERVAL = ("mean", "sum", "max", "min", "first", "last", "count")
 REDUCE: dict[str, Callable[[list[float]], float]] = {

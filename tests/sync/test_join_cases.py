@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.align.join import How, Joining, join, join_all
+from plait.core.errors import ConfigError, DataError
 from plait.streams.clock import Grid, Spans, Ticks
 from plait.streams.stream import Stream
-from plait.sync.join import How, Joining, join, join_all
 
 
 def test_the_reported_future_is_no_larger_than_it_must_be() -> None:

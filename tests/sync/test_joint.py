@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plait.clocks.consistency import consistency
+from plait.clocks.drift import Curve
+from plait.clocks.joint import best_root, chains, place_together, warp_of
+from plait.clocks.link import Link
 from plait.streams.warp import Warp
-from plait.sync.consistency import consistency
-from plait.sync.drift import Curve
-from plait.sync.joint import best_root, chains, place_together, warp_of
-from plait.sync.link import Link
 
 HORIZON = (-100.0, 700.0)
 NAMES = ("a", "b", "c", "d")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plait.errors import DataError
+from plait.clocks import compare
+from plait.clocks.waveform import samples, waveform_lags
+from plait.core.errors import DataError
 from plait.streams.clock import Grid
 from plait.streams.stream import Stream
-from plait.sync import compare
-from plait.sync.waveform import samples, waveform_lags
 
 RATE = 8000
 
@@ -81,7 +81,7 @@ def test_noise_has_no_clear_lag_and_samples_are_those_of_the_stream() -> None:
 @pytest.mark.slow
 def test_a_mouth_and_its_voice(real_data: Path) -> None:
     """Two minutes of a GRID speaker: the film's clock is found within half a frame, and refused for other speech."""
-    from plait.streams.readers import open_streams
+    from plait.readers import open_streams
 
     clips = sorted((real_data / "grid_s1").rglob("*.mp4"))[::9][:80]
     if len(clips) < 80:

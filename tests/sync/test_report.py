@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.errors import DataError
+from plait.clocks import ClockFix, synchronise, write_synced
+from plait.clocks.report import _pictures, corrected_entry
+from plait.clocks.truth import against_truth, recovery
+from plait.core.errors import DataError
+from plait.corpus.corpus import Corpus, CorpusWriter, RecordingEntry, StreamEntry, write_manifest
+from plait.demo.synth import make_world
+from plait.importing.folder import import_folder
 from plait.streams.clock import Ticks
-from plait.streams.corpus import Corpus, CorpusWriter, RecordingEntry, StreamEntry, write_manifest
-from plait.streams.importing import import_folder
-from plait.streams.synth import make_world
-from plait.sync import ClockFix, synchronise, write_synced
-from plait.sync.report import _pictures, corrected_entry
-from plait.sync.truth import against_truth, recovery
 
 
 @pytest.fixture(scope="module")
@@ -155,10 +155,10 @@ def test_a_manifest_elsewhere_or_of_another_corpus_is_refused(tmp_path: Path) ->
 
 def test_real_speech_by_two_recorders(real_data: Path) -> None:
     """Two minutes of GRID: a second recorder, off by seconds and ppm and noisy, is found within 10 ms."""
-    from plait.streams.readers import open_streams
+    from plait.clocks.estimate import solve
+    from plait.clocks.link import Limits
+    from plait.readers import open_streams
     from plait.streams.stream import Stream
-    from plait.sync.estimate import solve
-    from plait.sync.link import Limits
 
     clips = sorted((real_data / "grid_s1").rglob("*.mp4"))[:40]
     if not clips:

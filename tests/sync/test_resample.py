@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import DataError
+from plait.align.resample import How, resample
+from plait.core.errors import DataError
 from plait.streams.clock import Grid, Spans, Ticks
-from plait.sync.resample import How, resample
 
 
 def naive(values: np.ndarray, times: np.ndarray, at: float, how: str, gap: float) -> float:

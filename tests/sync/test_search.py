@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.sync.jumps import _viterbi, best_path
-from plait.sync.offset import best_line, correlations, edges_of
-from plait.sync.views import COARSE, View, main_shapes, view
+from plait.clocks.jumps import _viterbi, best_path
+from plait.clocks.offset import best_line, correlations, edges_of
+from plait.clocks.views import COARSE, View, main_shapes, view
 
 
 def noise_view(rng: np.random.Generator, seconds: float, name: str = "noise") -> View:

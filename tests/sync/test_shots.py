@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
-from plait.streams.readers import open_streams
+from plait.core.errors import ConfigError, DataError
+from plait.readers import open_streams
+from plait.segment import shots as shots_module
+from plait.segment.scenes import find_scenes
+from plait.segment.segment import shots
+from plait.segment.shots import Boundary, find_boundaries
 from plait.streams.stream import Stream
-from plait.sync import shots as shots_module
-from plait.sync.scenes import find_scenes
-from plait.sync.segment import shots
-from plait.sync.shots import Boundary, find_boundaries
 
 
 def take(seed: int, n: int = 40, pan: float = 0.2) -> np.ndarray:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plait.errors import DataError
+from plait.clocks.signals import RATE, activity
+from plait.core.errors import DataError
 from plait.streams.stream import Stream
-from plait.sync.signals import RATE, activity
 
 KINDS = ["waveform", "series", "pose", "frames", "words"]
 

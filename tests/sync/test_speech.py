@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import soxr
 
-from plait.errors import ConfigError, DataError
-from plait.streams.readers import open_streams
+from plait.core.errors import ConfigError, DataError
+from plait.readers import open_streams
+from plait.segment import speech as speech_module
+from plait.segment.silero import STEP, Silero
+from plait.segment.speech import find_speech, speech_probability
 from plait.streams.stream import Stream
-from plait.sync import speech as speech_module
-from plait.sync.silero import STEP, Silero
-from plait.sync.speech import find_speech, speech_probability
 
 SPOKEN = [(0.8, 1.6), (2.3, 3.4), (4.0, 4.3), (5.1, 6.2)]
 
@@ -142,7 +142,8 @@ def test_silero_hears_other_rates_as_soxr_gives_them() -> None:
 
 def test_speech_needs_no_torch() -> None:
     code = (
-        "import sys, numpy as np; from plait.streams.stream import Stream; from plait.sync.speech import find_speech;"
+        "import sys, numpy as np; from plait.streams.stream import Stream;"
+        "from plait.segment.speech import find_speech;"
         "find_speech(Stream.of(np.zeros(9000, np.float32), rate=16000, kind='waveform'), method='silero');"
         "print([m for m in ('torch', 'onnxruntime', 'silero_vad') if m in sys.modules])"
     )

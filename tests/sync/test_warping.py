@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
+from plait.align import warping
+from plait.align.join import join
+from plait.align.warping import TimeMap, align_by_warping, warp_path
+from plait.core.errors import ConfigError, DataError
+from plait.readers import open_streams
 from plait.streams.clock import Grid, Spans, Ticks
-from plait.streams.readers import open_streams
 from plait.streams.stream import ArraySource, Stream
 from plait.streams.warp import warped
-from plait.sync import warping
-from plait.sync.join import join
-from plait.sync.warping import TimeMap, align_by_warping, warp_path
 
 pytest.importorskip("dtaidistance")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.tasks.classify import Classify
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from plait.errors import ConfigError, DataError
-from plait.model import Model
+from plait.core.errors import ConfigError, DataError
+from plait.models.model import Model
 from plait.tasks.pretrain import Place, Pretrain
 from plait.tokens import Tokens
 

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.tokens.collate import Ragged, Rows, pad
-from plait.tokens.sampler import LengthBatches
+from plait.examples.collate import Ragged, Rows, pad
+from plait.examples.sampler import LengthBatches
 
 
 def rows(n: int, dim: int = 2) -> Rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.tasks.classify import Classify
 from plait.tokens import Tokens, masked_mean_max
 from plait.tokens.missing import StandIn
@@ -82,7 +82,7 @@ def test_what_is_masked_moves_no_stand_in() -> None:
 
 @pytest.mark.parametrize("kind", ["token", "reconstruct"])
 def test_a_model_saves_and_loads_with_them(kind: str, tmp_path) -> None:
-    from plait.model import Model
+    from plait.models.model import Model
 
     torch.manual_seed(0)
     model = Model(

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from plait.ensemble import Encoded
-from plait.features.store import Store
-from plait.model import Model
+from plait.examples.data import ItemData
+from plait.models.ensemble import Encoded
+from plait.models.model import Model
 from plait.recipe import load_recipe
+from plait.store.store import Store
 from plait.tokens import Tokens
 from plait.training import balance
 from plait.training.balance import fit_balance
-from plait.training.data import ItemData
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.fit import build_model, fit
 

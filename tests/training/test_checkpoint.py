@@ -7,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.training.checkpoint import SafeCheckpoints, read_tree, write_tree
 
 numbers = st.one_of(st.integers(-(2**60), 2**60), st.floats(allow_nan=False))

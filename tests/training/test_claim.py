@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from plait.atomic import replacing
-from plait.errors import ConfigError, DataError
+from plait.core.atomic import replacing
+from plait.core.errors import ConfigError, DataError
 from plait.recipe import Recipe, load_recipe
 from plait.training.claim import claim
 from plait.training.fit import fit
@@ -103,7 +103,7 @@ def test_a_claim_that_was_cut_off_is_made_again(
             return replacing(path, *more, **options)  # type: ignore[arg-type]
 
         with monkeypatch.context() as patch:
-            patch.setattr("plait.atomic.replacing", killed)
+            patch.setattr("plait.core.atomic.replacing", killed)
             patch.setattr("plait.training.claim.replacing", killed)
             with pytest.raises(KeyboardInterrupt):
                 claim(folder, quick(tiny_recipe))

@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from plait.cli import main
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.evaluation.evaluate import evaluate
-from plait.evaluation.predict import predict
+from plait.examples.collate import Ragged, Rows
+from plait.examples.data import ItemData
 from plait.fusion.opinion_pool import OpinionPool
-from plait.model import Model
+from plait.models.model import Model
+from plait.prediction.predict import predict
 from plait.recipe import load_recipe, quick_recipe
 from plait.tasks.classify import Classify
 from plait.tasks.regress import Regress
 from plait.tokens import Tokens
-from plait.tokens.collate import Ragged, Rows
 from plait.training.closed_form import fit_closed_form
-from plait.training.data import ItemData
 from plait.training.fit import fit
 from plait.training.run import Run
 
@@ -29,7 +29,7 @@ class Made(ItemData):
     """Items of arrays: {modality: [rows or None]}."""
 
     def __init__(self, rows: dict[str, list[np.ndarray | None]], target: torch.Tensor, groups: list[str]) -> None:
-        from plait.streams.items import Item
+        from plait.examples.items import Item
 
         self.items = [Item(f"r{i}", 0.0, 1.0, 0, g) for i, g in enumerate(groups)]
         self.modalities, self.targets, self.noisy = list(rows), target, {}

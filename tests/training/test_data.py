@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from plait.examples.data import ItemData, Swapped, loader
+from plait.examples.items import Item
 from plait.streams.clock import Clock, Grid, Ticks
-from plait.streams.items import Item
-from plait.training.data import ItemData, Swapped, loader
 
 DIMS = {"fast": 3, "slow": 2}
 

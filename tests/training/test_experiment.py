@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from plait.cli import main
+from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.recipe import parse_recipe
-from plait.streams.corpus import Corpus, CorpusWriter
 from plait.streams.stream import Stream
 from plait.training.experiment import Experiment
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from plait.errors import DataError
-from plait.model import Model
+from plait.core.errors import DataError
+from plait.corpus.corpus import CorpusWriter
+from plait.models.model import Model
 from plait.recipe import load_recipe
-from plait.streams.corpus import CorpusWriter
 from plait.streams.stream import Stream
 from plait.training.fit import fit
 

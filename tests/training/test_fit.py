@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.evaluation.evaluate import evaluate
 from plait.recipe import load_recipe
 from plait.training.fit import fit
@@ -140,7 +140,7 @@ def test_on_another_corpus_every_fold_answers_for_every_item(
 
 def test_normalisation_is_fitted_on_train_only(tiny_recipe: Path, tmp_path: Path) -> None:
     run = fit(load_recipe(tiny_recipe, ["train.epochs=1"]), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
-    from plait.streams.corpus import Corpus
+    from plait.corpus.corpus import Corpus
 
     corpus = Corpus(run.info.corpus)
     train = run.info.folds[0].train

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from plait.cli import main
-from plait.errors import ConfigError, DataError
-from plait.evaluation.predict import predict
+from plait.core.errors import ConfigError, DataError
+from plait.core.parts import find, foreign_code
 from plait.fusion import Fusion
-from plait.parts import find, foreign_code
+from plait.prediction.predict import predict
 from plait.recipe import load_recipe
 from plait.training.fit import fit
 from plait.training.run import Run

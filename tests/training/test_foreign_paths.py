@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from plait.cli import main
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.evaluation.evaluate import evaluate
-from plait.evaluation.predict import predict
+from plait.prediction.predict import predict
 from plait.recipe import load_recipe
 from plait.training.fit import fit
 from plait.training.run import Run

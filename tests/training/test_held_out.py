@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.evaluation.evaluate import evaluate
+from plait.examples.items import Fold, Item
 from plait.recipe import load_recipe
-from plait.streams.items import Fold, Item
 from plait.training import fit as fitting
 from plait.training.fit import fit
 from plait.training.held_out import can_hold_out, hold_out

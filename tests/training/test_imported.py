@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus
 from plait.recipe import CorpusPlan, load_recipe
-from plait.streams.corpus import Corpus
 from plait.training import imported
 from plait.training.claim import claim
 from plait.training.imported import import_once, note_of

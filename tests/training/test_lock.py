@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.training.lock import LOCK, locked
 
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
+from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.evaluation.evaluate import evaluate
-from plait.evaluation.report import render_report
-from plait.features.store import Store
+from plait.examples.data import ItemData
 from plait.recipe import Recipe, dump_recipe, parse_recipe
-from plait.streams.corpus import Corpus, CorpusWriter
+from plait.report.report import render_report
+from plait.store.store import Store
 from plait.streams.stream import Stream
-from plait.training.data import ItemData
 from plait.training.experiment import Experiment
 from plait.training.fit import fit
 from plait.training.noisy import NoisyFeatures, noisy_sources

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.training.ridge import Ridge, fit_ridge
 
 Array = NDArray[np.float64]

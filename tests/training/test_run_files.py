@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from plait.cli import main
-from plait.errors import DataError, PlaitError
+from plait.core.errors import DataError, PlaitError
 from plait.evaluation.evaluate import evaluate
-from plait.evaluation.predict import predict
+from plait.prediction.predict import predict
 from plait.recipe import Recipe, load_recipe
 from plait.training.checkpoint import read_tree
 from plait.training.fit import fit

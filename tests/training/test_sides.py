@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.evaluation.evaluate import evaluate
+from plait.examples.items import find_items
 from plait.recipe import Recipe, load_recipe
-from plait.streams.corpus import Corpus, CorpusWriter
-from plait.streams.items import find_items
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 from plait.training.fit import fit

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.evaluation.evaluate import evaluate
-from plait.evaluation.predict import predict
-from plait.features.store import Store
+from plait.prediction.predict import predict
 from plait.recipe import Recipe, load_recipe, parse_recipe
+from plait.store.store import Store
 from plait.training.claim import claim
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.fit import build_model, fit

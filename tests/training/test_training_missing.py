@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from plait.model import Model
+from plait.models.model import Model
 from plait.tasks.classify import Classify
 from plait.tasks.regress import Regress
 from plait.tokens import Tokens

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.evaluation.evaluate import evaluate
-from plait.model import Model
+from plait.examples.data import ItemData
+from plait.models.model import Model
 from plait.recipe import Augment, Rotate, load_recipe
 from plait.tasks.classify import Classify
 from plait.testing.inputs import exported
 from plait.tokens import Tokens
 from plait.training.closed_form import _Chunks, fit_closed_form
-from plait.training.data import ItemData
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.fit import build_model, fit
 from plait.training.rehearsal import refuse
@@ -110,8 +110,8 @@ def test_asked_for_where_it_cannot_be_it_is_refused(tiny_recipe: Path, tmp_path:
 
 
 def items(tiny_recipe: Path, tmp_path: Path) -> tuple[Model, ItemData]:
-    from plait.features.store import Store
     from plait.recipe import quick_recipe
+    from plait.store.store import Store
 
     recipe = quick_recipe(load_recipe(tiny_recipe))
     experiment = Experiment.of(recipe, open_corpus(recipe, tmp_path))

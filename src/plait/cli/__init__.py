@@ -23,9 +23,9 @@ from types import ModuleType
 
 import shtab
 
-import plait
 from plait.cli.shared import fail
-from plait.errors import PlaitError
+from plait.core.errors import PlaitError
+from plait.core.version import __version__
 
 __all__ = ["commands", "main"]
 
@@ -129,7 +129,7 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="plait")
     top.description = "Braid streams that tick at different rates into one model."
-    top.add_argument("--version", action="version", version=f"plait {plait.__version__}")
+    top.add_argument("--version", action="version", version=f"plait {__version__}")
     shtab.add_argument_to(top, "--print-completion", help="print the completion script of a shell, to be sourced")
     listed = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, command in commands().items():

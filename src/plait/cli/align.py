@@ -39,11 +39,11 @@ def arguments(p: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Join streams, or their features, on the words or ticks of one of them or on a grid; write one table a recording
     and say what could be matched. Run it again after an interruption: it goes on where it stopped."""
-    from plait.errors import ConfigError
-    from plait.features.align import align_corpus
-    from plait.features.align_plan import AlignPlan
-    from plait.features.store import Store
-    from plait.streams.corpus import Corpus
+    from plait.core.errors import ConfigError
+    from plait.corpus.corpus import Corpus
+    from plait.store.align import align_corpus
+    from plait.store.align_plan import AlignPlan
+    from plait.store.store import Store
 
     pairs = (text.partition("=") for text in args.feature)
     features = {name: yaml_option(spec, "--feature") for name, _, spec in pairs}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plait.cli.shared import progress_bar, say
-from plait.errors import DataError
+from plait.core.errors import DataError
 
 HELP = "validate a manifest, its files, clocks, labels and splits"
 ORDER = 30
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
     Exit code 1 if anything is wrong.
     """
-    from plait.streams.check import check_corpus
+    from plait.quality.check import check_corpus
 
     options = {"deep": args.deep, "signals": args.signals}
     with progress_bar(args, "check") as progress:
@@ -43,9 +43,9 @@ def _of_recipe(args: argparse.Namespace, options: dict[str, Any], progress: Any)
     """Check the corpus of a recipe, and all that `fit` would refuse; a raw folder is imported to be checked."""
     import tempfile
 
-    from plait.errors import PlaitError
+    from plait.core.errors import PlaitError
+    from plait.quality.check import check_corpus
     from plait.recipe import load_recipe
-    from plait.streams.check import check_corpus
     from plait.training.rehearsal import rehearse
 
     recipe = load_recipe(args.manifest, args.overrides)

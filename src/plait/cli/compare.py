@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
 
     The recipe's test part is not looked at. The same command resumes a comparison that was cut off.
     """
-    from plait.evaluation.compare import Candidates, compare
-    from plait.evaluation.compare_report import save_comparison
+    from plait.comparison.compare import Candidates, compare
+    from plait.comparison.report import save_comparison
 
     recipe, _ = load(args)
     out = Path(args.out) if args.out else Path("runs") / f"{recipe.name}-compare"
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _spec(text: str) -> Any:
     """A fusion as a recipe has it: a name, or a mapping in YAML."""
-    from plait.errors import ConfigError
+    from plait.core.errors import ConfigError
 
     found = yaml_option(text, "--fusions")
     if not isinstance(found, str | dict):
@@ -81,7 +81,7 @@ def _print(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from plait.evaluation.compare_report import advice_lines, comparison_table
+    from plait.comparison.report import advice_lines, comparison_table
 
     console = Console()
     console.print(comparison_table(result))

@@ -22,8 +22,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make a small corpus of real media whose device clocks disagree; import, check, sync, fit and evaluate it."""
-    from plait.demo import demo
-    from plait.streams.synth import make_world
+    from plait.demo.demo import demo
+    from plait.demo.synth import make_world
 
     if args.raw:
         with progress_bar(args, "make") as progress:

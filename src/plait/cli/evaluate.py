@@ -25,7 +25,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score every subset of modalities on the test part (or another corpus), write JSON and report.html."""
     from plait.evaluation.evaluate import evaluate
-    from plait.evaluation.report import save_evaluation
+    from plait.report.report import save_evaluation
     from plait.training.run import Run
 
     run = Run(args.run_folder, allow_code=args.allow_code, allow_outside=args.allow_outside)
@@ -46,6 +46,6 @@ def run(args: argparse.Namespace) -> int:
 def _print_table(result: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from plait.evaluation.table import summary_of
+    from plait.report.table import summary_of
 
     Console().print(summary_of(result))

@@ -28,8 +28,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write recordings, prepared features, labels and annotations as another tool reads them."""
+    from plait.corpus.corpus import Corpus
     from plait.interchange import export_corpus
-    from plait.streams.corpus import Corpus
 
     to = yaml_option(args.to, "--to")
     features = [(name, yaml_option(spec, "--feature")) for name, _, spec in map(_pair, args.feature)]

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from plait.cli.shared import load, progress_bar, run_arguments, say
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 
 HELP = "train a recipe"
 ORDER = 60

@@ -22,7 +22,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make a manifest from files by naming convention, and say what was understood and what was left out."""
-    from plait.streams.importing import import_folder
+    from plait.importing.folder import import_folder
 
     if args.source:
         return _from_another_tool(args)
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _from_another_tool(args: argparse.Namespace) -> int:
-    from plait.errors import ConfigError
+    from plait.core.errors import ConfigError
     from plait.interchange import import_corpus
 
     if not args.out:

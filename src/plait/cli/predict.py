@@ -27,8 +27,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Answer for raw files, prepared as in training."""
-    from plait.evaluation.predict import predict
-    from plait.streams.import_report import ImportReport
+    from plait.importing.report import ImportReport
+    from plait.prediction.predict import predict
     from plait.training.run import Run
 
     segments, imported = [(a, b) for a, b in args.segment], list[ImportReport]()
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rate(text: str) -> tuple[str, str]:
-    from plait.errors import ConfigError, DataError
+    from plait.core.errors import ConfigError, DataError
     from plait.streams.clock import rational
 
     name, _, rate = text.rpartition("=")

@@ -20,7 +20,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compute the features of a recipe into the cache; interrupt it when you like, what is done stays."""
-    from plait.features.store import Store
+    from plait.store.store import Store
     from plait.training.experiment import Experiment, open_corpus
 
     recipe, out = load(args)

@@ -31,9 +31,9 @@ def arguments(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Find shots, scenes, speech and words in every recording; write them as annotations to a new manifest."""
-    from plait.features.segments import segment
-    from plait.streams.corpus import Corpus
-    from plait.sync.segment import write_segments
+    from plait.corpus.corpus import Corpus
+    from plait.segment.segment import write_segments
+    from plait.segment.segments import segment
 
     corpus = Corpus(args.manifest, allow_outside=args.allow_outside)
     with progress_bar(args, "segment") as progress:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plait.errors import shortened
-from plait.safe_yaml import brief
+from plait.core.errors import shortened
+from plait.core.safe_yaml import brief
 
 __all__ = [
     "cache_argument",
@@ -101,8 +101,8 @@ def load(args: argparse.Namespace) -> tuple[Any, Path]:
 
 
 def read_yaml(path: str) -> Any:
-    from plait.atomic import read_text
-    from plait.errors import ConfigError
+    from plait.core.atomic import read_text
+    from plait.core.errors import ConfigError
 
     try:
         text = read_text(path)
@@ -113,7 +113,7 @@ def read_yaml(path: str) -> Any:
 
 def yaml_option(text: str, where: str) -> Any:
     """What an option, or a file, says in YAML."""
-    from plait.safe_yaml import parse_yaml, refuse_wild
+    from plait.core.safe_yaml import parse_yaml, refuse_wild
 
     data = parse_yaml(text, where)[0]
     refuse_wild(data, where)
@@ -121,6 +121,6 @@ def yaml_option(text: str, where: str) -> Any:
 
 
 def progress_bar(args: argparse.Namespace, what: str) -> Any:
-    from plait.progress import bar
+    from plait.core.progress import bar
 
     return bar(what, quiet=args.json)

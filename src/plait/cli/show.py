@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _on_its_corpus(args: argparse.Namespace, recipe: Any) -> tuple[dict[str, Any] | None, str]:
     """What the recipe comes to; or why that cannot be seen, which `plait check` says in full."""
-    from plait.errors import PlaitError
+    from plait.core.errors import PlaitError
     from plait.training.rehearsal import rehearse
     from plait.training.resolved import resolved
 

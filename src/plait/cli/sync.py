@@ -31,8 +31,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Estimate offset and drift between devices from their signals; write corrected clocks to a new manifest."""
-    from plait.streams.corpus import Corpus
-    from plait.sync import synchronise, write_synced
+    from plait.clocks import synchronise, write_synced
+    from plait.corpus.corpus import Corpus
 
     corpus = Corpus(args.manifest, allow_outside=args.allow_outside)
     with progress_bar(args, "sync") as progress:

@@ -22,8 +22,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Show a recording's streams on one time line in rerun, or write them to a file for it."""
+    from plait.corpus.corpus import Corpus
     from plait.interchange.viewer import view
-    from plait.streams.corpus import Corpus
 
     corpus = Corpus(args.manifest, allow_outside=args.allow_outside)
     recording = corpus[args.recording or corpus.ids[0]]

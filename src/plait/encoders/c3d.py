@@ -10,9 +10,9 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError
+from plait.core.options import Counts, Few, Fews
 from plait.encoders.pictures import PictureEncoder, Unit, by_place, check_tower, pooled, pooled_tokens, seen_frames
-from plait.errors import ConfigError
-from plait.options import Counts, Few, Fews
 from plait.tokens import Tokens
 
 __all__ = ["C3d"]

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from plait.core.errors import ConfigError
+from plait.core.parts import Spec, build, full_spec
 from plait.encoders import Encoder
-from plait.errors import ConfigError
-from plait.parts import Spec, build, full_spec
 from plait.tokens import Tokens
 
 __all__ = ["build_encoder", "encoder_specs", "settled_specs"]

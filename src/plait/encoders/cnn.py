@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError
+from plait.core.options import Counts, Few
 from plait.encoders.pictures import PictureEncoder, Tower, by_place, check_tower
-from plait.errors import ConfigError
-from plait.options import Counts, Few
 from plait.tokens import Tokens
 
 __all__ = ["Cnn", "stacked"]

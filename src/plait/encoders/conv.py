@@ -8,9 +8,9 @@ from einops import rearrange, reduce
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError
+from plait.core.options import Few, Fews
 from plait.encoders import Encoder
-from plait.errors import ConfigError
-from plait.options import Few, Fews
 from plait.tokens import Tokens
 from plait.tokens.tokens import whole
 

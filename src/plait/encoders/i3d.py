@@ -9,9 +9,9 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError, raise_all
+from plait.core.options import Counts, Few, Fews
 from plait.encoders.pictures import PictureEncoder, Tower, by_place, check_tower, pooled_tokens, seen_frames
-from plait.errors import ConfigError, raise_all
-from plait.options import Counts, Few, Fews
 from plait.tokens import Tokens
 
 __all__ = ["I3d", "inflate"]

@@ -14,11 +14,11 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError
+from plait.core.parts import suggest
 from plait.encoders.conv import MaskedBatchNorm, stride_windows
-from plait.errors import ConfigError
-from plait.parts import suggest
-from plait.steps.layouts import BONES, LAYOUTS
 from plait.tokens import Tokens
+from plait.transforms.layouts import BONES, LAYOUTS
 
 __all__ = [
     "LINKS",
@@ -82,7 +82,7 @@ LINKS: dict[str, Links] = {
         *pairwise(("left_hip", "right_hip")),
     ),
 }
-"""The bones of each of `plait.steps.layouts.LAYOUTS`. COCO's are a tree, without its links across the body; to
+"""The bones of each of `plait.transforms.layouts.LAYOUTS`. COCO's are a tree, without its links across the body; to
 MediaPipe's ``POSE_CONNECTIONS`` come four that tie nose, mouth and shoulders together: its face hangs in the air."""
 
 

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError
 from plait.encoders._summary import Summary
 from plait.encoders.fixed import Fixed
-from plait.errors import ConfigError
 from plait.tokens import Tokens
 
 __all__ = ["MiniRocket", "RandomConvolutions"]

@@ -19,10 +19,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError, raise_all
+from plait.core.parts import part_name
 from plait.encoders import Encoder
 from plait.encoders.conv import stride_windows
-from plait.errors import ConfigError, raise_all
-from plait.parts import part_name
 from plait.tokens import Tokens
 
 __all__ = [

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError
+from plait.core.options import Few
 from plait.encoders import Encoder
-from plait.errors import ConfigError
-from plait.options import Few
 from plait.tokens import Tokens
 
 __all__ = ["Position"]

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError, DataError, need
+from plait.core.options import Count
+from plait.core.parts import suggest
 from plait.encoders import Encoder
-from plait.errors import ConfigError, DataError, need
 from plait.features.pretrained import find_model, frozen
-from plait.options import Count
-from plait.parts import suggest
 from plait.tokens import Tokens
 
 __all__ = ["Hf"]

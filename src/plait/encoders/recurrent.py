@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError
+from plait.core.options import Few
 from plait.encoders import Encoder
-from plait.errors import ConfigError
-from plait.options import Few
 from plait.tokens import Tokens
 
 __all__ = ["Gru", "Lstm"]

@@ -10,9 +10,9 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError, DataError
+from plait.core.options import Few
 from plait.encoders import Encoder
-from plait.errors import ConfigError, DataError
-from plait.options import Few
 from plait.tokens import Tokens
 
 __all__ = ["GraphAttention", "SceneGraph"]

@@ -12,6 +12,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError
+from plait.core.options import Counts, Few, Fews
 from plait.encoders import Encoder
 from plait.encoders.joints import (
     JointBlocks,
@@ -24,8 +26,6 @@ from plait.encoders.joints import (
     temporal_pad,
     zeroed,
 )
-from plait.errors import ConfigError
-from plait.options import Counts, Few, Fews
 from plait.tokens import Tokens
 
 __all__ = ["GraphConv", "Shortcut", "StGcn", "TemporalConv", "mixed"]

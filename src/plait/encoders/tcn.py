@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from plait.core.errors import ConfigError
+from plait.core.options import Few
 from plait.encoders import Encoder
 from plait.encoders.conv import MaskedBatchNorm
-from plait.errors import ConfigError
-from plait.options import Few
 from plait.tokens import Tokens
 
 __all__ = ["Tcn"]

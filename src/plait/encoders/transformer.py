@@ -11,9 +11,9 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError
+from plait.core.options import Count, Few
 from plait.encoders import Encoder
-from plait.errors import ConfigError
-from plait.options import Count, Few
 from plait.tokens import Tokens
 from plait.tokens.attention import Attend, AttentionLayer, relative, rotation
 

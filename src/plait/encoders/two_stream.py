@@ -11,10 +11,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError
+from plait.core.options import Counts, Few
 from plait.encoders.cnn import stacked
 from plait.encoders.pictures import PictureEncoder, Tower, by_place, check_tower
-from plait.errors import ConfigError
-from plait.options import Counts, Few
 from plait.tokens import Tokens
 
 __all__ = ["TwoStream", "lucas_kanade"]

@@ -11,10 +11,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError, raise_all
+from plait.core.options import Few
 from plait.encoders.conv import stride_windows
 from plait.encoders.pictures import PictureEncoder
-from plait.errors import ConfigError, raise_all
-from plait.options import Few
 from plait.tokens import Tokens
 from plait.tokens.attention import AttentionLayer, relative, rotation
 

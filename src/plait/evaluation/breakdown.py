@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import PlaitError
+from plait.core.errors import PlaitError
 from plait.evaluation.members import MemberOutput, Scored, Subset
 
 __all__ = ["MOST_GROUPS", "per_class", "per_group"]

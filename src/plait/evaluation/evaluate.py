@@ -11,23 +11,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from plait.errors import DataError
+from plait.core.errors import DataError
+from plait.core.parts import foreign_code
+from plait.core.progress import Progress
+from plait.corpus.corpus import Corpus
 from plait.evaluation.facts import about_of, made_with, parts_of
 from plait.evaluation.members import MemberOutput
 from plait.evaluation.summary import subsets_of, summarise
-from plait.features.store import Store
-from plait.model import Model
-from plait.parts import foreign_code
-from plait.progress import Progress
+from plait.examples.data import FeatureSource, ItemData, Swapped, loader
+from plait.examples.items import Item
+from plait.models.model import Model
 from plait.recipe import Recipe, dump_recipe
-from plait.streams.corpus import Corpus
-from plait.streams.items import Item
-from plait.streams.noise import noise_named, noise_of
-from plait.training.data import FeatureSource, ItemData, Swapped, loader
+from plait.store.store import Store
 from plait.training.experiment import Experiment, Features
 from plait.training.noisy import NoisyFeatures
 from plait.training.run import Member, Run
 from plait.training.sides import Sides
+from plait.transforms.noise import noise_named, noise_of
 
 __all__ = ["Examined", "evaluate", "restricted", "score_subsets"]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-import plait
+from plait.core.version import __version__
+from plait.examples.items import Fold, Item
 from plait.recipe import CorpusPlan
-from plait.streams.items import Fold, Item
 from plait.training.experiment import Experiment
 
 __all__ = ["about_of", "made_with", "parts_of"]
@@ -32,7 +32,7 @@ def made_with() -> dict[str, Any]:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
         "date": now,
-        "versions": {"plait": plait.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": {"plait": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
 
 

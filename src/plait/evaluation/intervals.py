@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-from plait.errors import DataError, PlaitError
+from plait.core.errors import DataError, PlaitError
 from plait.metrics import BOUNDS
 
 __all__ = ["FEWEST_GROUPS", "LEVEL", "MOST_BLOCKS", "NO_SPREAD", "TOO_FEW", "UNDEFINED", "Bounds", "Floats", "Interval"]

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import DataError, raise_all
+from plait.core.errors import DataError, raise_all
 from plait.evaluation.intervals import Floats
 
 __all__ = ["MemberOutput", "Scored", "Subset", "pools_of"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.evaluation.breakdown import per_class, per_group
 from plait.evaluation.calibration import reliability
 from plait.evaluation.intervals import (

@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import DataError
-from plait.parts import parts
+from plait.core.errors import DataError
+from plait.core.parts import parts
 from plait.streams.clock import Clock
 from plait.streams.stream import Stream
 from plait.streams.warp import Warped, warped

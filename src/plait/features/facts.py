@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plait.errors import PlaitError
+from plait.core.errors import PlaitError
 from plait.features import Feature
 
 __all__ = ["declared", "in_words"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError, need
+from plait.core.errors import ConfigError, need
 from plait.features import Feature
 from plait.features.checks import above_zero
 from plait.features.pretrained import config_of, find_model, frozen, width_of

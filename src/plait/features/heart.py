@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.features import Feature
 from plait.features.checks import above_zero, as_float32, flat_numbers, one_of, place_of
 from plait.features.smooth import regular

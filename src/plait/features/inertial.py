@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.features import Feature
 from plait.features.checks import above_zero, as_float32, flat_numbers, place_of
 from plait.features.smooth import low_pass, low_pass_reach, regular

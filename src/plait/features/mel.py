@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.features.checks import above_zero
 from plait.features.sound import Spectrum, Wave
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.features import Feature
 from plait.features.checks import above_zero, place_of
 from plait.features.image import Shrink, subsample

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError, DataError, MissingExtra, need
+from plait.core.errors import ConfigError, DataError, MissingExtra, need
 from plait.features import Feature
 from plait.features.checks import above_zero, place_of
 from plait.streams.clock import Clock, Spans

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.features import Feature
 from plait.features.checks import above_zero, as_float32, differences, flat_numbers, one_of, place_of
 from plait.streams.clock import Clock, Grid, rational, windows
 from plait.streams.stream import Stream
 
 if TYPE_CHECKING:
-    from plait.sync.resample import How
+    from plait.align.resample import How
 
 __all__ = ["Series", "Statistics", "on_grid", "window_statistics"]
 
@@ -31,7 +31,7 @@ def on_grid(values: Values, clock: Clock, rate: Fraction, how: How, gap: float) 
 
     Instants begin at the first observation; for means half a step later, so that the intervals tile what is there.
     """
-    from plait.sync.resample import resample  # brings scipy, which is slow to import
+    from plait.align.resample import resample  # brings scipy, which is slow to import
 
     start = clock.start_exact if isinstance(clock, Grid) else Fraction(float(clock.times[0]))
     end = Fraction(float(clock.times[-1]))
@@ -51,7 +51,7 @@ class Series(Feature):
     Args:
         rate: None: at the stream's own times; else on a grid of that rate (Hz).
         how: ``mean`` over the grid's intervals (guards against aliasing), ``linear``, ``hold`` or ``nearest``;
-            see `plait.sync.resample.resample`.
+            see `plait.align.resample.resample`.
         differences: append each row less the one before it, as it is, not a second; 0 for the first, and
             after more than ``gap`` seconds.
         scale: ``recording``: each channel to mean 0 and standard deviation 1 within the recording (constant

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.features.sound import OfWindows, Spectrum, Wave
 from plait.streams.clock import Clock
 from plait.streams.stream import Stream

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.features import Feature
 from plait.features.checks import above_zero, place_of, refuse_infinite
 from plait.streams.clock import Grid

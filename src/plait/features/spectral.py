@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.features.checks import above_zero
 from plait.features.mel import MelFront, cosine_basis
 from plait.features.sound import OfWindows, Wave

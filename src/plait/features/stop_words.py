@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 
 __all__ = ["stop_words"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError, DataError, MissingExtra, need
+from plait.core.errors import ConfigError, DataError, MissingExtra, need
 from plait.features import Feature
 from plait.features.checks import above_zero, one_of
 from plait.features.image import Shrink, subsample

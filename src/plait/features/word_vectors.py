@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
 from plait.features import Feature
 from plait.features.stop_words import stop_words
 from plait.features.text import texts_of, words_of

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.features.sound import Wave, Windows
 
 __all__ = ["LOWEST_TONE", "Candidates", "Yin", "semitones"]

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
-from plait.parts import part_name
+from plait.core.errors import ConfigError
+from plait.core.parts import part_name
 from plait.tokens import Tokens
 
 __all__ = ["Fusion", "Joint"]

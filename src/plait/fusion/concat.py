@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
+from plait.core.options import Count
 from plait.fusion import Joint
-from plait.options import Count
 from plait.tokens import Tokens
 
 __all__ = ["Concat"]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.fusion import Fusion
 from plait.fusion.late import Decision, share
 from plait.tokens import Tokens

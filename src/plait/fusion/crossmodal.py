@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
+from plait.core.options import Few
 from plait.fusion import Joint
-from plait.options import Few
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, Turn, causal_keys, relative, rotation
 from plait.tokens.pooling import one_token, summed

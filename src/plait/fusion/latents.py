@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
+from plait.core.options import Count, Few
 from plait.fusion import Joint
-from plait.options import Count, Few
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, relative
 from plait.tokens.pooling import one_token

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
+from plait.core.options import Count
 from plait.fusion import Joint
 from plait.fusion.tensor_fusion import with_one
-from plait.options import Count
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token, pooled
 

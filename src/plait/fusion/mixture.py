@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
+from plait.core.options import Few
 from plait.fusion import Joint
 from plait.fusion.late import share
-from plait.options import Few
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token, pooled
 

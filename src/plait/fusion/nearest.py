@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
+from plait.core.options import Few
 from plait.fusion import Joint
-from plait.options import Few
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, relative, rotation
 

@@ -1,6 +1,6 @@
 """Other tools' formats, one file each: write a corpus as they read it, and read what they wrote.
 
-Annotations and sensors in foreign files (``.eaf``, TextGrid, ``.csd``, EDF ...) are read by `plait.streams.readers`,
+Annotations and sensors in foreign files (``.eaf``, TextGrid, ``.csd``, EDF ...) are read by `plait.readers`,
 like any other recording. Here are the formats that hold a whole corpus.
 """
 
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from plait.atomic import replacing
-from plait.errors import ConfigError, DataError
-from plait.features.prepare import prepare
-from plait.features.store import Store
+from plait.core.atomic import replacing
+from plait.core.errors import ConfigError, DataError
+from plait.core.parts import Spec, build, part_name
+from plait.corpus.corpus import Corpus
 from plait.interchange.sample import Sample, samples
-from plait.parts import Spec, build, part_name
-from plait.streams.corpus import Corpus
+from plait.store.prepare import prepare
+from plait.store.store import Store
 
 __all__ = ["Format", "Moved", "export_corpus", "import_corpus"]
 

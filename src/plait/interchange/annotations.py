@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from plait.atomic import write_text
+from plait.core.atomic import write_text
+from plait.core.names import Names
 from plait.interchange import Moved
 from plait.interchange.sample import Sample
-from plait.names import Names
 
 __all__ = ["LACKS", "Interval", "laned", "lanes", "tiers_of", "write_each"]
 

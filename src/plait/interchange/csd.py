@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from plait.atomic import replacing
-from plait.errors import need
+from plait.core.atomic import replacing
+from plait.core.errors import need
+from plait.core.names import Names
+from plait.corpus.corpus import Corpus
 from plait.interchange import Format, Moved
 from plait.interchange.sample import Piece, Sample
-from plait.names import Names
 from plait.streams.clock import Spans
-from plait.streams.corpus import Corpus
 
 __all__ = ["Csd"]
 

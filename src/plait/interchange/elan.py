@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
+from plait.core.names import Names
+from plait.corpus.corpus import Corpus
 from plait.interchange import Format, Moved
 from plait.interchange.annotations import LACKS, Interval, laned, tiers_of, write_each
 from plait.interchange.sample import Sample
-from plait.names import Names
-from plait.streams.corpus import Corpus
 
 __all__ = ["Elan"]
 

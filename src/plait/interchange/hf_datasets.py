@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -14,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import DataError
+from plait.core.errors import DataError
+from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.interchange import Format, Moved
+from plait.interchange.hf_files import described, parts_of, rows_of
+from plait.interchange.hf_foreign import read_foreign
 from plait.interchange.sample import Piece, Sample, add_sample, clock_facts, clock_of
-from plait.streams.corpus import Corpus, CorpusWriter
 from plait.streams.recording import Annotation
 
 if TYPE_CHECKING:
@@ -75,8 +76,6 @@ class HfDatasets(Format):
             os.replace(folder, out)
 
     def read(self, path: Path, out: Path, moved: Moved) -> None:
-        from plait.interchange.hf_foreign import read_foreign
-
         for folder in parts_of(path):
             about = described(folder)
             if about.get("mark") != MARK:
@@ -210,63 +209,6 @@ def _describe(folder: Path, schema: pa.Schema, columns: dict[str, str]) -> None:
     }
     (folder / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
     (folder / "dataset_info.json").write_text(json.dumps(info, indent=2), encoding="utf-8")
-
-
-def parts_of(path: Path) -> list[Path]:
-    """Folders of the dataset's parts: itself, or, of a dictionary of datasets, one each.
-
-    Raises:
-        DataError: it is none.
-    """
-    listed = path / "dataset_dict.json"
-    if listed.is_file():
-        names = _json(listed).get("splits", [])
-        folders = [path / str(n) for n in names if re.fullmatch(r"[\w.-]+", str(n)) and (path / str(n)).is_dir()]
-    else:
-        folders = [path] if (path / "state.json").is_file() else []
-    if not folders:
-        raise DataError(f"{path}: is no dataset of Hugging Face. Expected what `save_to_disk` writes, with state.json.")
-    return folders
-
-
-def described(folder: Path) -> dict[str, Any]:
-    """What plait noted when it wrote the dataset; empty for those of others."""
-    about = _json(folder / "dataset_info.json").get("description")
-    try:
-        found = json.loads(about or "{}")
-    except (ValueError, TypeError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}). Write the dataset anew.") from error
-    if not isinstance(found, dict):
-        raise DataError(f"{path}: holds {type(found).__name__}; expected an object. Write the dataset anew.")
-    return found
-
-
-def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows of one part, a batch of the file in memory at a time; of numbers, arrays.
-
-    Raises:
-        DataError: a file is missing, no Arrow stream, or cut short.
-    """
-    import pyarrow as pa
-
-    for entry in _json(folder / "state.json").get("_data_files", []):
-        name = str(entry.get("filename", "")) if isinstance(entry, dict) else ""
-        path = folder / Path(name).name
-        try:
-            with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
-                for batch in stream:
-                    for i in range(batch.num_rows):
-                        yield {c: batch.column(c)[i] for c in batch.schema.names}
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{path}: cannot be read as Arrow ({error}). Write the dataset anew.") from error
 
 
 def _sample(row: dict[str, Any], columns: dict[str, str], folder: Path) -> Sample:

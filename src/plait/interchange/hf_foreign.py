@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from plait.errors import DataError
+from plait.core.errors import DataError
+from plait.core.names import Names
+from plait.corpus.corpus import RecordingEntry, StreamEntry, write_manifest
 from plait.interchange import Moved
-from plait.interchange.hf_datasets import _json, parts_of, rows_of
-from plait.names import Names
-from plait.streams.corpus import RecordingEntry, StreamEntry, write_manifest
-from plait.streams.readers import reader_for
+from plait.interchange.hf_files import object_of, parts_of, rows_of
+from plait.readers import reader_for
 
 __all__ = ["read_foreign"]
 
@@ -29,7 +29,7 @@ def read_foreign(path: Path, out: Path, moved: Moved, *, rate: float | None, id:
     entries: dict[str, RecordingEntry] = {}
     files = Names()
     for folder in parts_of(path):
-        features = _json(folder / "dataset_info.json").get("features") or {}
+        features = object_of(folder / "dataset_info.json").get("features") or {}
         side = SIDES.get(folder.name, "") if folder != path else ""
         for row in rows_of(folder):
             name = str(row[id].as_py()) if id in row else f"{folder.name}-{len(entries):06d}"

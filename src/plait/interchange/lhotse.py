@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from plait.atomic import replacing
-from plait.errors import DataError
-from plait.features.jobs import neutral
+from plait.core.atomic import replacing
+from plait.core.errors import DataError
+from plait.core.names import Names
+from plait.corpus.corpus import AnnotationEntry, Corpus, RecordingEntry, StreamEntry, write_manifest
 from plait.interchange import LOST, Format, Moved
 from plait.interchange.lhotse_kept import Kept, Said, joined, keep, read_kept, write_kept
 from plait.interchange.sample import Sample
-from plait.names import Names
+from plait.readers import reader_for
+from plait.store.jobs import neutral
 from plait.streams.clock import Grid
-from plait.streams.corpus import AnnotationEntry, Corpus, RecordingEntry, StreamEntry, write_manifest
-from plait.streams.readers import reader_for
 from plait.streams.stream import Stream
 
 __all__ = ["Lhotse"]

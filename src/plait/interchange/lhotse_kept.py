@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from plait.atomic import write_text
-from plait.errors import DataError
+from plait.core.atomic import write_text
+from plait.core.errors import DataError
+from plait.corpus.corpus import AnnotationEntry, RecordingEntry, StreamEntry
 from plait.interchange.sample import Sample
 from plait.streams.clock import Ticks
-from plait.streams.corpus import AnnotationEntry, RecordingEntry, StreamEntry
 
 __all__ = ["Kept", "Said", "joined", "keep", "read_kept", "write_kept"]
 

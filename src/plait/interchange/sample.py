@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import DataError
-from plait.features.prepare import Prepared
+from plait.core.errors import DataError
+from plait.corpus.corpus import Corpus, CorpusWriter
+from plait.store.prepare import Prepared
 from plait.streams.clock import Clock, Grid, Spans, Ticks
-from plait.streams.corpus import Corpus, CorpusWriter
 from plait.streams.recording import Annotation
 from plait.streams.stream import ArraySource, Stream
 

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.atomic import replacing
-from plait.errors import ConfigError, DataError, need
+from plait.core.atomic import replacing
+from plait.core.errors import ConfigError, DataError, need
 from plait.features.image import subsample
 from plait.streams.clock import Spans
 from plait.streams.recording import Recording

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.atomic import replacing
-from plait.errors import DataError
+from plait.core.atomic import replacing
+from plait.core.errors import DataError
+from plait.core.names import Names, encoded_name, plain_name
+from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.features.checks import above_zero
+from plait.importing.folder import import_folder
 from plait.interchange import Format, Moved
 from plait.interchange.sample import Piece, Sample, add_sample, clock_facts, clock_of
-from plait.names import Names, encoded_name, plain_name
-from plait.streams.corpus import Corpus, CorpusWriter
-from plait.streams.importing import import_folder
 from plait.streams.recording import Annotation
 
 __all__ = ["Webdataset"]

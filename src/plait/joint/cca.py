@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Shaped
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
-from plait.errors import ConfigError, DataError, raise_all
+from plait.core.errors import ConfigError, DataError, raise_all
 
 __all__ = ["Cca", "checked_views"]
 

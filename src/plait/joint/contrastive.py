@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.joint.deep_cca import correlation_loss
 
 __all__ = ["CONTRASTS", "LEARNT", "Contrast", "info_nce", "sigmoid_loss"]

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.joint.cca import Cca, checked_views
 
 __all__ = ["DeepCca", "correlation_loss"]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import CrossLayer, rotation
 

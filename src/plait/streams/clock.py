@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 
 __all__ = ["Clock", "Grid", "Spans", "Ticks", "rational", "windows"]
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.streams.stream import Source, Stream
 
 __all__ = ["GreySource", "grey_of", "held", "parts_of", "read_grey"]

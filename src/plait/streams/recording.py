@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.streams.clock import Spans
 from plait.streams.stream import Stream
 

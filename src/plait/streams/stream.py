@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.streams.clock import Clock, Grid, Spans, Ticks
 
 __all__ = ["KINDS", "ArraySource", "MaskedSource", "Source", "Stream", "mask_of"]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plait.errors import DataError, raise_all
+from plait.core.errors import DataError, raise_all
 from plait.streams.clock import Clock, Grid, Spans, Ticks
 
 __all__ = ["Warp", "Warped", "warped"]

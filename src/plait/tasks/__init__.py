@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from plait.parts import options_of
+from plait.core.parts import options_of
 
 __all__ = ["Task"]
 

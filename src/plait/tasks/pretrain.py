@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
+from plait.core.options import Count, Few
 from plait.joint.contrastive import CONTRASTS, LEARNT, Contrast
 from plait.joint.masked import Reconstruct, hide_spans
 from plait.joint.memory import Memory
-from plait.options import Count, Few
 from plait.tasks import Target, Task
 from plait.tokens import Tokens, cat, masked_mean_max
 from plait.tokens.augment import drop_modalities
@@ -23,7 +23,7 @@ __all__ = ["Learner", "Place", "Pretrain"]
 
 
 class Learner(Protocol):
-    """What `Pretrain` needs of a `plait.model.Model`."""
+    """What `Pretrain` needs of a `plait.models.model.Model`."""
 
     def prepare(self, modality: str, tokens: Tokens) -> Tokens: ...
 
@@ -65,7 +65,7 @@ class Pretrain(Task):
     A run of it answers `plait predict` with embeddings, and is fine-tuned by ``model: {from: RUN}`` in another recipe.
 
     Args:
-        targets: the items' groups (the corpus's ``group``, such as the person), which `plait.streams.items` gives in
+        targets: the items' groups (the corpus's ``group``, such as the person), which `plait.examples.items` gives in
             place of labels; looked at by ``within`` and ``neighbours`` only.
         width: of the embeddings.
         contrast: ``info_nce``, ``sigmoid``, ``cca`` or ``none``.

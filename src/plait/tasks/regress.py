@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plait import metrics
-from plait.errors import ConfigError, DataError, raise_all
+from plait.core.errors import ConfigError, DataError, raise_all
 from plait.tasks import Target, Task
 from plait.tasks.heads import PooledLinear
 

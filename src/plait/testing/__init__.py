@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plait.lazy import lazy
+from plait.core.lazy import lazy
 
 if TYPE_CHECKING:
     from plait.testing.encoder import check_encoder

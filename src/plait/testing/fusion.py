@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.fusion import Fusion
 from plait.testing.inputs import (
     difference,

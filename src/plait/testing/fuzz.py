@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from plait.errors import DataError
-from plait.parts import find
-from plait.streams.readers import Reader
+from plait.core.errors import DataError
+from plait.core.parts import find
+from plait.readers import Reader
 from plait.streams.stream import Stream
 from plait.testing.mutate import mutate
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import DataError
-from plait.streams.readers import Reader
+from plait.core.errors import DataError
+from plait.readers import Reader
 from plait.streams.stream import KINDS, Stream
 from plait.testing.laws import LawBroken, require
 
@@ -41,7 +41,7 @@ def check_reader(cls: type[Reader], example: Path, *, mutations: int = 40, **opt
     Raises:
         LawBroken: which law, and how.
 
-    >>> from plait.streams.readers.align import Align
+    >>> from plait.readers.align import Align
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     example = Path(folder) / "a.align"
     ...     _ = example.write_text("0 10000 sil\\n10000 12000 bin\\n12000 15000 blue\\n")

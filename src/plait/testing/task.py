@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 from plait.tasks import Task
 from plait.testing.inputs import exported, poisoned, sample, seeded
 from plait.testing.laws import LawBroken, require

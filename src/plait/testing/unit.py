@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plait.errors import PlaitError
-from plait.streams.corpus import Corpus
-from plait.streams.items import Item, asked_items, find_items
+from plait.core.errors import PlaitError
+from plait.corpus.corpus import Corpus
+from plait.examples.items import Item, asked_items, find_items
 from plait.testing.laws import require
 
 __all__ = ["check_unit"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 
 __all__ = ["Budget"]
 
@@ -38,7 +38,7 @@ class Budget(TorchDispatchMode):
     >>> with Budget("encoders.voice"):
     ...     torch.empty(10_000_000, 10_000_000)
     Traceback (most recent call last):
-    plait.errors.ConfigError: encoders.voice: would hold 100,000,000,000,000 numbers, more than ...
+    plait.core.errors.ConfigError: encoders.voice: would hold 100,000,000,000,000 numbers, more than ...
     """
 
     def __init__(self, where: str) -> None:

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 from plait.tokens.pooling import mean_time, pooled
 from plait.tokens.tokens import Tokens, cat
 

@@ -20,9 +20,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from plait.ensemble import Encoded, by_company, ensembled
-from plait.model import FACTORS, Model
-from plait.training.data import ItemData, loader
+from plait.examples.data import ItemData, loader
+from plait.models.ensemble import Encoded, by_company, ensembled
+from plait.models.model import FACTORS, Model
 from plait.training.least import least
 
 __all__ = ["fit_balance"]

@@ -12,8 +12,8 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from plait.atomic import replacing
-from plait.errors import DataError
+from plait.core.atomic import replacing
+from plait.core.errors import DataError
 from plait.tokens.tensors import save_tensors
 
 __all__ = ["SafeCheckpoints", "read_tree", "write_tree"]

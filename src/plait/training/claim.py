@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-import plait
-from plait.atomic import read_bytes, replacing, write_text
-from plait.errors import ConfigError
+from plait.core.atomic import read_bytes, replacing, write_text
+from plait.core.errors import ConfigError
+from plait.core.version import __version__
+from plait.corpus.corpus import Corpus
+from plait.importing.untold import told_rates
 from plait.recipe import CorpusPlan, Recipe, dump_recipe, parse_recipe
-from plait.streams.corpus import Corpus
-from plait.streams.untold import told_rates
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.full import full_recipe
 from plait.training.imported import discard_import, move_import, note_of
@@ -246,7 +246,7 @@ def _write(folder: Path, experiment: Experiment, members: Sequence[Member], exam
         "format": FORMAT,
         "recipe": digest_of(recipe),
         "examples": hashlib.sha256(examples).hexdigest(),
-        "plait": plait.__version__,
+        "plait": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "corpus": str(experiment.corpus.path.resolve()),

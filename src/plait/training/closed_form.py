@@ -17,15 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError, raise_all
 from plait.encoders.fixed import Fixed
-from plait.errors import ConfigError, raise_all
+from plait.examples.data import ItemData
 from plait.fusion.opinion_pool import OpinionPool
-from plait.model import Model
+from plait.models.model import Model
 from plait.recipe import Augment
 from plait.tasks import Task
 from plait.tasks.heads import PooledLinear
 from plait.tokens import Tokens
-from plait.training.data import ItemData
 from plait.training.least import least
 from plait.training.ridge import Ridge, fit_ridge
 from plait.training.vary import vary

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.errors import ConfigError, DataError, raise_all
-from plait.features.prepare import Prepared, prepare_all, resolve_features
-from plait.features.scale import level
-from plait.features.store import Store
-from plait.parts import find, options_of, split_spec, suggest
+from plait.align.resample import resample
+from plait.core.errors import ConfigError, DataError, raise_all
+from plait.core.parts import find, options_of, split_spec, suggest
+from plait.corpus.corpus import Corpus
+from plait.corpus.summary import rare_streams
+from plait.examples.items import Fold, ItemSet, find_items, split_items
 from plait.recipe import CorpusPlan, RawNoise, Recipe, StreamPlan
+from plait.store.prepare import Prepared, prepare_all, resolve_features
+from plait.store.scale import level
+from plait.store.store import Store
 from plait.streams.clock import Clock, Grid
-from plait.streams.corpus import Corpus
-from plait.streams.items import Fold, ItemSet, find_items, split_items
-from plait.streams.noise import noise_of
-from plait.streams.summary import rare_streams
-from plait.sync.resample import resample
 from plait.tasks import Task
 from plait.training.imported import import_once
+from plait.transforms.noise import noise_of
 
 Found = tuple[NDArray[np.float32], Clock]
 """Features [n, dim] of a recording and their clock."""
@@ -200,7 +200,7 @@ class Experiment:
     def prepare(
         self, store: Store, recordings: Iterable[str] | None = None, *, pack: bool = False, **options: Any
     ) -> Features:
-        """Compute what is missing of every feature, and pack it if asked to. See `plait.features.prepare.prepare`."""
+        """Compute what is missing of every feature, and pack it if asked to. See `plait.store.prepare.prepare`."""
         wanted = set(recordings) if recordings is not None else {i.recording for i in self.items.items}
         plans = [{name: self.features[m]} for m, name in self.streams.items()]
         prepared = dict(zip(self.streams, prepare_all(self.corpus, plans, store, recordings=wanted, **options)))

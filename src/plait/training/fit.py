@@ -6,7 +6,8 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,22 +15,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from plait.atomic import write_text
-from plait.errors import ConfigError, DataError, raise_all
-from plait.features.scale import fit_scale
-from plait.features.stepped import build_feature
-from plait.features.store import Store
-from plait.features.work import Died, Failed, Outcome, Place, outcome_of
-from plait.model import Model, default_encoder
-from plait.parts import build, find
-from plait.progress import Progress
+from plait.core.atomic import write_text
+from plait.core.errors import ConfigError, DataError, raise_all
+from plait.core.jobs.outcomes import Died, Failed
+from plait.core.jobs.work import each
+from plait.core.parts import build, find
+from plait.core.progress import Progress
+from plait.examples.data import FeatureSource, ItemData, Noisy, Swapped
+from plait.examples.items import Fold
+from plait.models.model import Model, default_encoder
 from plait.recipe import Augment, Recipe, quick_recipe
-from plait.streams.items import Fold
+from plait.store.scale import fit_scale
+from plait.store.stepped import build_feature
+from plait.store.store import Store
 from plait.tasks import Task
 from plait.training.balance import fit_balance
 from plait.training.claim import claim
 from plait.training.closed_form import fit_closed_form
-from plait.training.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.held_out import can_hold_out, hold_out
 from plait.training.lock import locked
@@ -131,37 +133,24 @@ def _each(
         for member in members:
             work(str(folder), member, str(cache), quiet, opened)
         return
-    from plait.features.processes import team
-
-    todo = [_Job(str(folder), member, str(cache), work) for member in members]
     problems: list[str] = []
+    there = partial(_elsewhere, work, str(folder), str(cache))
     # an interrupt must end the processes now: closing the generator does
-    with closing(team(Place("", False, str(cache)), _attempt)(todo, jobs)) as outcomes:  # type: ignore[arg-type]
-        for job, outcome in outcomes:
-            problems += _told(job.member.name, outcome)  # type: ignore[attr-defined]
+    with closing(each(there, members, jobs=jobs)) as outcomes:
+        for member, outcome in outcomes:
+            problems += [f"{member.name}: {problem}" for problem in _problems(outcome)]
     raise_all(DataError, problems)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A member to train in another process."""
-
-    folder: str
-    member: Member
-    cache: str
-    work: Callable[..., None]
+def _elsewhere(work: Callable[..., None], folder: str, cache: str, member: Member) -> None:
+    """The same work in another process."""
+    work(folder, member, cache, True)
 
 
-def _attempt(job: _Job, place: Place) -> Outcome:
-    return outcome_of(lambda: job.work(job.folder, job.member, job.cache, True))
-
-
-def _told(name: str, outcome: Outcome) -> list[str]:
-    if isinstance(outcome, Failed):
-        return [f"{name}: {problem}" for problem in outcome.problems]
+def _problems(outcome: Died | Failed | None) -> Sequence[str]:
     if isinstance(outcome, Died):
-        return [f"{name}: its process {outcome.how}. Most often memory is short: give fewer --jobs."]
-    return []
+        return [f"{outcome}: give fewer --jobs."]
+    return outcome.problems if outcome else ()
 
 
 def train_member(run_folder: str, member: Member, cache: str, quiet: bool, opened: Opened | None = None) -> None:

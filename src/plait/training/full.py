@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from plait.core.errors import ConfigError, gathering, raise_all
+from plait.core.options import option_problems
+from plait.core.parts import full_spec, options_of, suggest
 from plait.encoders import Encoder
-from plait.errors import ConfigError, gathering, raise_all
+from plait.examples.splits import full_split
+from plait.examples.units import full_unit
 from plait.features import Feature
 from plait.fusion import Fusion
-from plait.model import Model
-from plait.options import option_problems
-from plait.parts import full_spec, options_of, suggest
+from plait.models.model import Model
 from plait.recipe import Recipe
-from plait.steps import Step
-from plait.streams.splits import full_split
-from plait.streams.units import full_unit
 from plait.tasks import Task
 from plait.training.experiment import task_and_unit
 from plait.training.start import OPTIONS, Start
+from plait.transforms import Step
 
 __all__ = ["full_recipe"]
 

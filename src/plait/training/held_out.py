@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from plait.streams.items import Fold
-from plait.streams.splits import homes
+from plait.examples.items import Fold
+from plait.examples.splits import homes
 
 __all__ = ["can_hold_out", "hold_out"]
 

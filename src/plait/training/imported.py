@@ -10,10 +10,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from plait.atomic import read_bytes, write_text
-from plait.errors import ConfigError
+from plait.core.atomic import read_bytes, write_text
+from plait.core.errors import ConfigError
+from plait.importing.folder import import_folder
 from plait.recipe import CorpusPlan
-from plait.streams.importing import import_folder
 
 __all__ = ["discard_import", "import_once", "move_import", "note_of"]
 

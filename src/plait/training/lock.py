@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from plait.errors import ConfigError
+from plait.core.errors import ConfigError
 
 __all__ = ["LOCK", "locked"]
 

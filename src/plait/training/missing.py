@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from plait.model import Model
+from plait.models.model import Model
 from plait.tokens import Tokens
 from plait.tokens.augment import drop_modalities
 

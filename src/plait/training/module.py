@@ -9,13 +9,13 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from plait.errors import DataError
-from plait.model import Model
+from plait.core.errors import DataError
+from plait.examples.data import Batch
+from plait.models.model import Model
 from plait.recipe import Augment, Train
 from plait.tasks.pretrain import Place
 from plait.tokens import Tokens
 from plait.tokens.augment import drop_modalities
-from plait.training.data import Batch
 from plait.training.missing import distilled_loss, drop_now, modulate, taught_loss
 from plait.training.vary import vary
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.features.prepare import features_of
-from plait.features.store import Store
-from plait.parts import Spec
+from plait.core.parts import Spec
+from plait.corpus.corpus import Corpus
+from plait.store.prepare import features_of
+from plait.store.store import Store
 from plait.streams.clock import Clock
-from plait.streams.corpus import Corpus
-from plait.streams.noise import add_noise, noise_named, noise_of
 from plait.streams.stream import ArraySource, Stream
 from plait.training.experiment import Experiment
+from plait.transforms.noise import add_noise, noise_named, noise_of
 
 __all__ = ["NoisyFeatures", "noisy_sources"]
 
@@ -35,7 +35,7 @@ class NoisyFeatures:
     """Features of one modality under noise; computed when asked for, and kept.
 
     Attributes:
-        kind: of noise, see `plait.streams.noise`.
+        kind: of noise, see `plait.transforms.noise`.
         levels: the level, in the unit of the kind, is drawn evenly between the lowest and the highest.
         pool: recordings that the other voices are drawn from (never the recording itself).
         seed: of levels, voices and noise, together with the recording's id.

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plait.errors import ConfigError, DataError, gathering, raise_all
+from plait.core.errors import ConfigError, DataError, gathering, raise_all
+from plait.core.parts import build, find
+from plait.core.progress import Progress
+from plait.corpus.corpus import Corpus
+from plait.examples.items import Fold
 from plait.fusion import Fusion
-from plait.parts import build, find
-from plait.progress import Progress
+from plait.importing.folder import import_folder
 from plait.recipe import CorpusPlan, Recipe
-from plait.streams.corpus import Corpus
-from plait.streams.importing import import_folder
-from plait.streams.items import Fold
 from plait.tasks import Task
 from plait.training.experiment import Experiment
 from plait.training.full import full_recipe

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from plait.core.errors import PlaitError
+from plait.core.parts import find, full_spec
 from plait.encoders import Encoder
 from plait.encoders.chain import encoder_specs
-from plait.errors import PlaitError
-from plait.features.stepped import build_feature
-from plait.parts import find, full_spec
 from plait.recipe import quick_recipe
+from plait.store.stepped import build_feature
 from plait.tasks import Task
 from plait.training.experiment import Experiment
 from plait.training.fit import chosen_encoder, widens

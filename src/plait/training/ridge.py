@@ -15,7 +15,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
-from plait.errors import DataError
+from plait.core.errors import DataError
 
 __all__ = ["Ridge", "fit_ridge"]
 

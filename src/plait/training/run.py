@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from plait.atomic import read_text
-from plait.errors import DataError
-from plait.model import Model
+from plait.core.atomic import read_text
+from plait.core.errors import DataError
+from plait.corpus.manifest import Rate
+from plait.models.model import Model
 from plait.recipe import Recipe, parse_recipe
-from plait.streams.manifest import Rate
 
 __all__ = ["FORMAT", "Beginning", "Done", "Member", "Run", "RunInfo", "digest_of"]
 
@@ -133,7 +133,7 @@ class Done(_Strict):
 
 
 class Factors(_Strict):
-    """``factors.json``: how far a held-out model's heads are to be trusted (see `plait.model.Model.factors`)."""
+    """``factors.json``: how far a held-out model's heads are to be trusted (see `plait.models.model.Model.factors`)."""
 
     recipe: Text
     factors: dict[str, float | list[float] | list[list[float]]]
@@ -148,7 +148,7 @@ class Run:
 
     Args:
         folder: where `fit` wrote it.
-        allow_code: whether what is loaded may name classes from outside plait: see `plait.model.Model.load`.
+        allow_code: whether what is loaded may name classes from outside plait: see `plait.models.model.Model.load`.
         allow_outside: whether a manifest that the run is scored on, or asked about, may name files outside its folder.
             Never what the run's own files say of it: they may come from anyone.
 

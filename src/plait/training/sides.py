@@ -20,10 +20,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from plait.atomic import read_bytes
-from plait.errors import DataError
-from plait.streams.corpus import Corpus, RecordingEntry
-from plait.streams.items import Fold, Item
+from plait.core.atomic import read_bytes
+from plait.core.errors import DataError
+from plait.corpus.corpus import Corpus, RecordingEntry
+from plait.examples.items import Fold, Item
 
 __all__ = ["FILE", "Sides"]
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plait.atomic import read_bytes
-from plait.errors import ConfigError, DataError, raise_all
-from plait.model import EncoderSpec, Model
-from plait.parts import suggest
+from plait.core.atomic import read_bytes
+from plait.core.errors import ConfigError, DataError, raise_all
+from plait.core.parts import suggest
+from plait.core.safe_yaml import brief
+from plait.examples.items import Fold
+from plait.models.model import EncoderSpec, Model
 from plait.recipe import Recipe, StreamPlan
-from plait.safe_yaml import brief
-from plait.streams.items import Fold
 from plait.training.run import Beginning, Member, Run
 
 OPTIONS = {"from": None, "freeze": False, "allow_code": False}
@@ -29,7 +29,7 @@ class Start:
     same as there, part by part and option by option; so must features, levels and rates. Encoders go over by modality,
     with the standardising that they were trained on; the fusion goes over where specs and modalities are equal, and
     starts afresh where not; heads always start afresh. A modality that the other run does not know starts afresh too.
-    ``allow_code: true`` lets that run name classes from outside plait (see `plait.model.Model.load`).
+    ``allow_code: true`` lets that run name classes from outside plait (see `plait.models.model.Model.load`).
     With ``freeze: true`` beside ``from`` what went over stays as it is, and the rest alone is trained.
 
     Args:

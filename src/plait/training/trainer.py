@@ -16,12 +16,12 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from plait.errors import DataError
-from plait.model import Model
-from plait.progress import EVERY
+from plait.core.errors import DataError
+from plait.core.progress import EVERY
+from plait.examples.data import ItemData, loader
+from plait.models.model import Model
 from plait.recipe import Recipe
 from plait.training.checkpoint import SafeCheckpoints, read_tree
-from plait.training.data import ItemData, loader
 from plait.training.module import TrainingModule
 from plait.training.run import digest_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from plait.model import Model
+from plait.models.model import Model
 from plait.recipe import Augment
 from plait.tokens import Tokens
 from plait.tokens.augment import gain, jitter, rotate, time_warp

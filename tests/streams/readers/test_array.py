@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import scipy.io
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus, CorpusWriter
+from plait.readers import open_streams
+from plait.readers._mat import list_mat
+from plait.readers._mat73 import is_mat73, list_mat73
+from plait.readers.array import Array
 from plait.streams.clock import Grid, Ticks
-from plait.streams.corpus import Corpus, CorpusWriter
-from plait.streams.readers import open_streams
-from plait.streams.readers._mat import list_mat
-from plait.streams.readers._mat73 import is_mat73, list_mat73
-from plait.streams.readers.array import Array
 from plait.streams.stream import Stream
 
 

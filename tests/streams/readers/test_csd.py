@@ -7,12 +7,12 @@ import logging
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus
+from plait.importing.folder import import_folder
+from plait.readers import open_streams
+from plait.readers.csd import Csd
 from plait.streams.clock import Spans
-from plait.streams.corpus import Corpus
-from plait.streams.importing import import_folder
-from plait.streams.readers import open_streams
-from plait.streams.readers.csd import Csd
 
 h5py = pytest.importorskip("h5py")
 

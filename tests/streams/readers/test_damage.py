@@ -9,19 +9,19 @@ from functools import cache
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.align.join import join
+from plait.core.errors import ConfigError, DataError
 from plait.features.flow import OpticalFlow
 from plait.features.image import Dct, Frames
 from plait.features.motion import Motion
-from plait.steps.crop import Crop
-from plait.streams.check import check_corpus
-from plait.streams.deep import deep_check
+from plait.quality.check import check_corpus
+from plait.quality.deep import deep_check
+from plait.readers import _damage
+from plait.readers._damage import Damage
+from plait.readers.media import Media
 from plait.streams.pictures import read_grey
-from plait.streams.readers import _damage
-from plait.streams.readers._damage import Damage
-from plait.streams.readers.media import Media
 from plait.streams.stream import Stream
-from plait.sync.join import join
+from plait.transforms.crop import Crop
 
 FILMS = [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.avi", "mpeg4"), ("a.mpg", "mpeg1video")]
 ALL = [*FILMS, pytest.param(("a.webm", "libvpx"), marks=pytest.mark.slow)]  # its encoder takes 20 s
@@ -108,7 +108,7 @@ def test_more_than_the_share_is_an_error_that_names_the_option(films):
 
 
 def test_a_damaged_key_frame_is_looked_for_once(films, tmp_path, monkeypatch):
-    from plait.streams.readers._cursor import Cursor
+    from plait.readers._cursor import Cursor
 
     path = tmp_path / "a.mkv"
     path.write_bytes(films("a.mkv", "libx264")[0].read_bytes())

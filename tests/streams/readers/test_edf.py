@@ -9,10 +9,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
+from plait.readers import open_streams
+from plait.readers.edf import Edf
 from plait.streams.clock import Grid, Spans, Ticks
-from plait.streams.readers import open_streams
-from plait.streams.readers.edf import Edf
 
 pyedflib = pytest.importorskip("pyedflib")
 

@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
-from plait.errors import DataError
+from plait.core.errors import DataError
+from plait.readers import open_streams
+from plait.readers.elan import Elan
 from plait.streams.clock import Spans
-from plait.streams.readers import open_streams
-from plait.streams.readers.elan import Elan
 
 
 def _document(slots, tiers, header=""):

@@ -8,8 +8,8 @@ import struct
 import numpy as np
 import pytest
 
-from plait.streams.readers import open_streams
-from plait.streams.readers._exif import turned, webp_orientation
+from plait.readers import open_streams
+from plait.readers._exif import turned, webp_orientation
 
 PICTURE = np.zeros((20, 30, 3), np.uint8)
 PICTURE[:10, :10], PICTURE[10:, 20:], PICTURE[:5, 25:] = (200, 10, 10), (10, 200, 10), (10, 10, 200)

@@ -7,15 +7,15 @@ import zipfile
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus
+from plait.importing.folder import import_folder
+from plait.readers import open_streams, reader_for
+from plait.readers._picture_size import picture_size
+from plait.readers.e4 import E4
+from plait.readers.frame_folder import FrameFolder
+from plait.readers.image import Image
 from plait.streams.clock import Grid, Ticks
-from plait.streams.corpus import Corpus
-from plait.streams.importing import import_folder
-from plait.streams.readers import open_streams, reader_for
-from plait.streams.readers._picture_size import picture_size
-from plait.streams.readers.e4 import E4
-from plait.streams.readers.frame_folder import FrameFolder
-from plait.streams.readers.image import Image
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_archives_that_would_do_harm(session, tmp_path, monkeypatch):
     (session / "ACC.csv").write_text("1,1,1\n32,32,32\n" + "1,1,1\n" * 100_000)
     bomb = _zipped(session, tmp_path / "bomb.zip")
     with monkeypatch.context() as small:
-        small.setattr("plait.streams.readers._budget.BYTES", 500_000)
+        small.setattr("plait.readers._budget.BYTES", 500_000)
         with pytest.raises(
             DataError, match=r"bomb\.zip: ACC\.csv would take 600,015 bytes unpacked, of a file .*budget: 2\."
         ):

@@ -7,10 +7,10 @@ import datetime
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
+from plait.readers import open_streams
+from plait.readers.gpx import Gpx
 from plait.streams.clock import Spans, Ticks
-from plait.streams.readers import open_streams
-from plait.streams.readers.gpx import Gpx
 
 START = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.streams.readers._hdf5 import opened
+from plait.readers._hdf5 import opened
 
 h5py = pytest.importorskip("h5py")
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
-from plait.streams.importing import import_folder
-from plait.streams.readers import open_streams, reader_for
-from plait.streams.readers.keypoints import Keypoints
+from plait.core.errors import ConfigError, DataError
+from plait.importing.folder import import_folder
+from plait.readers import open_streams, reader_for
+from plait.readers.keypoints import Keypoints
 
 RNG = np.random.default_rng(5)
 BODY = np.round(RNG.uniform(10, 90, (8, 17, 2)), 2)

@@ -12,11 +12,11 @@ import sys
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError, MissingExtra
+from plait.core.errors import ConfigError, DataError, MissingExtra
+from plait.readers import open_streams
+from plait.readers._ros import RosDecoder
+from plait.readers.mcap import Mcap
 from plait.streams.clock import Ticks
-from plait.streams.readers import open_streams
-from plait.streams.readers._ros import RosDecoder
-from plait.streams.readers.mcap import Mcap
 
 writer = pytest.importorskip("mcap.writer")
 
@@ -72,7 +72,7 @@ def test_files_without_index_or_summary_are_read_too(tmp_path):
 
 
 def test_chunks_are_not_unpacked_on_opening(tmp_path, monkeypatch):
-    import plait.streams.readers._mcap_file as module
+    import plait.readers._mcap_file as module
 
     path = _write(tmp_path / "a.mcap", {"/x": _json([{"x": i} for i in range(200)])})
     unpacked = []

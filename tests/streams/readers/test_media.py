@@ -9,11 +9,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
+from plait.readers import _cursor, open_streams
+from plait.readers._cursor import Cursor
+from plait.readers.media import Media
 from plait.streams.clock import Grid, Ticks
-from plait.streams.readers import _cursor, open_streams
-from plait.streams.readers._cursor import Cursor
-from plait.streams.readers.media import Media
 
 
 def test_opening_decodes_nothing_and_leaves_nothing_open(clip, monkeypatch):

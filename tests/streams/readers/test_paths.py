@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from plait.errors import DataError
-from plait.parts import parts
-from plait.streams.importing import import_folder
-from plait.streams.readers import Reader, open_streams, reader_for
-from plait.streams.readers._words import read_bytes
+from plait.core.errors import DataError
+from plait.core.parts import parts
+from plait.importing.folder import import_folder
+from plait.readers import Reader, open_streams, reader_for
+from plait.readers._words import read_bytes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes in the file system")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plait.errors import DataError
+from plait.core.errors import DataError
+from plait.importing.folder import import_folder
+from plait.readers import open_streams
+from plait.readers._cursor import Cursor
+from plait.readers.media import Media
 from plait.streams.clock import Grid
-from plait.streams.importing import import_folder
-from plait.streams.readers import open_streams
-from plait.streams.readers._cursor import Cursor
-from plait.streams.readers.media import Media
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 FEW = [

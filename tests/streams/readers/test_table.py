@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
+from plait.importing.folder import import_folder
+from plait.readers import open_streams
+from plait.readers.table import Table
 from plait.streams.clock import Grid, Ticks
-from plait.streams.importing import import_folder
-from plait.streams.readers import open_streams
-from plait.streams.readers.table import Table
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import struct
 
 import pytest
 
-from plait.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import Corpus
+from plait.importing.folder import import_folder
+from plait.readers import open_streams
+from plait.readers.align import Align
+from plait.readers.subtitles import Subtitles
 from plait.streams.clock import Spans
-from plait.streams.corpus import Corpus
-from plait.streams.importing import import_folder
-from plait.streams.readers import open_streams
-from plait.streams.readers.align import Align
-from plait.streams.readers.subtitles import Subtitles
 
 
 def _open(tmp_path, name, text, **options):

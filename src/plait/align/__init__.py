@@ -1,0 +1,1 @@
+"""Streams of different rates brought together: joined with words or instants, resampled, warped."""

@@ -1,0 +1,167 @@
+"""Any stream on any other's time: words, frames, a grid, ticks. Gaps stay gaps, and what is not matched is counted.
+
+Cost: a sorted search for the clocks and one pass over the values (`plait.align.join_reduce`), a block at a time, so
+that neither the stream nor the result need be in memory whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.align.join_clock import At
+from plait.align.join_count import Counter
+from plait.align.join_coverage import Coverage
+from plait.align.join_work import How, Joining, Piece
+from plait.core.errors import ConfigError, DataError, PlaitError, raise_all
+from plait.streams.clock import Clock
+from plait.streams.stream import ArraySource, Stream
+
+__all__ = ["Coverage", "How", "Joined", "Joining", "Piece", "join", "join_all"]
+
+Mask = NDArray[np.bool_]
+Values = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A stream on another clock.
+
+    Attributes:
+        values: [n, ...], 0 ('' for texts) where unknown.
+        mask: what is known, of the same shape.
+        clock: the n rows' own clock.
+        counter: what ``coverage`` is counted by.
+    """
+
+    values: Values
+    mask: Mask
+    clock: Clock
+    counter: Counter
+
+    @property
+    def coverage(self) -> Coverage:
+        """What was matched, and what not; counted when it is asked for."""
+        return self.counter.result()
+
+    def stream(self, kind: str = "series") -> Stream:
+        """The same as a stream, NaN where unknown."""
+        texts = self.values.dtype.kind == "O"
+        values = self.values if texts else np.where(self.mask, self.values, np.nan).astype(self.values.dtype)
+        return Stream(self.clock, ArraySource(values), "words" if texts else kind)
+
+
+def join(
+    left: Clock | Stream,
+    right: Stream,
+    how: How = "mean",
+    *,
+    max_gap: float | None = None,
+    causal: bool = False,
+    at: At | None = None,
+    reach: float = 0.0,
+    out: tuple[Values, Mask] | None = None,
+) -> Joined:
+    """``right`` on the observations of ``left``.
+
+    Over the interval of each row (a word's; one step about the instant of a grid; for ticks the time nearer to one
+    than to the others), of the observations that begin in it, ``start <= t < stop``:
+
+    - ``mean``, ``sum``, ``max``, ``min``, ``first``, ``last``, ``count``. An interval without any is unknown (its
+      count is 0). Sums are in float64, however long.
+
+    At the instant of each row:
+
+    - ``nearest``: the observation nearest in time, the earlier one on a tie.
+    - ``linear``: on the straight line between the neighbours.
+    - ``cubic``: on the cubic spline through them with two continuous derivatives and not-a-knot ends (as
+      ``scipy.interpolate.CubicSpline``), between gaps each; of the 48 knots about the instant.
+    - ``hold``: the last observation at or before; spans hold until they stop.
+
+    NaN is: not observed. Every number has a mask of its own; a method goes on to the next number of that channel.
+
+    Args:
+        left: where to: a clock, or a stream whose clock it is.
+        right: what: numbers; texts for nearest, hold, first, last and count. It is read in order, in blocks.
+        how: see above.
+        max_gap: seconds between two observations beyond which nothing between them is known; also how far ``hold``
+            reaches (not of spans), and twice as far as ``nearest`` does. Default: 4 (median) steps of its clock.
+        causal: no value may depend on what is recorded later than the instant at which it stands: nearest, linear
+            and cubic are refused, a grid's or ticks' interval ends at its instant (which it includes), spans on the
+            right are known when they stop and not before.
+        at: the instant of a span on the left at which its value stands; default: its middle, when causal its stop.
+        reach: of what was computed from the future (`plait.features.Feature.reach`): an observation at t is known
+            at t + reach. It is added to what the coverage says of the future; a causal join waits for so long.
+            Infinite: it depends on the whole recording.
+        out: where to put values and mask (memory-mapped arrays, say), of the shape and type that `Joining.empty`
+            gives.
+
+    Returns:
+        Values in float32 (float64 for streams of float64 or of integers above 16 bits), mask, clock, coverage.
+
+    Raises:
+        ConfigError: no such method, or one that cannot be causal.
+        DataError: the stream cannot be read.
+
+    >>> from plait.streams.clock import Spans
+    >>> words = Spans([0.0, 0.4, 9.0], [0.4, 0.9, 9.5])
+    >>> joined = join(words, Stream.of(np.arange(10.0), rate=10))
+    >>> joined.values.ravel().tolist(), joined.mask.ravel().tolist()
+    ([1.5, 6.0, 0.0], [True, True, False])
+    >>> print(joined.coverage)
+    3 intervals: 2 matched, 1 after it; 1 of 10 observations in no interval; looks up to 0.15 s ahead
+    """
+    joining = Joining(left, right, how, max_gap=max_gap, causal=causal, at=at, reach=reach)
+    values, mask = joining.empty() if out is None else _checked(joining, *out)
+    for rows, own, known in joining.raw():
+        values[rows] = own.reshape(-1, *values.shape[1:])
+        mask[rows] = known
+    return Joined(values, mask, joining.left, joining.counter)
+
+
+def join_all(
+    left: Clock | Stream,
+    rights: Mapping[str, Stream],
+    how: How | Mapping[str, How] = "mean",
+    *,
+    max_gap: float | None = None,
+    causal: bool = False,
+    at: At | None = None,
+    reach: Mapping[str, float] | None = None,
+) -> dict[str, Joined]:
+    """Several streams on the observations of one: `join` for each, by name.
+
+    ``how`` and ``reach`` may say it for each stream; a stream left out there takes the mean, and 0.
+
+    Raises:
+        ConfigError, DataError: what is wrong with any of them, all in one go.
+
+    >>> from plait.streams.clock import Spans
+    >>> body = {"imu": Stream.of(np.ones((50, 6)), rate=50), "pulse": Stream.of(np.ones(60), rate=60)}
+    >>> {name: one.values.shape for name, one in join_all(Spans([0.0], [1.0]), body, {"pulse": "max"}).items()}
+    {'imu': (1, 6), 'pulse': (1, 1)}
+    """
+    problems: list[str] = []
+    kind: type[PlaitError] = DataError
+    out: dict[str, Joined] = {}
+    for name, right in rights.items():
+        method: How = how if isinstance(how, str) else how.get(name, "mean")
+        own = (reach or {}).get(name, 0.0)
+        try:
+            out[name] = join(left, right, method, max_gap=max_gap, causal=causal, at=at, reach=own)
+        except PlaitError as error:
+            problems += [f"{name}: {problem}" for problem in error.problems]
+            kind = type(error)
+    raise_all(kind, problems)
+    return out
+
+
+def _checked(joining: Joining, values: Values, mask: Mask) -> tuple[Values, Mask]:
+    expected = (len(joining.left), *joining.right.source.shape)
+    if values.shape != expected or mask.shape != expected:
+        raise ConfigError(f"out: arrays of shapes {values.shape} and {mask.shape}; expected {expected} for both.")
+    return values, mask

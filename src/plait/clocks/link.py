@@ -1,0 +1,167 @@
+"""What the streams of one device say of the clock of another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.clocks.drift import Curve
+from plait.clocks.jumps import Path, best_path
+from plait.clocks.measure import Measured, measured, place_jump
+from plait.clocks.offset import Lags, correlations, edges_of
+from plait.clocks.pieces import fit_curve
+from plait.clocks.signals import Activity, activity
+from plait.core.errors import DataError, PlaitError
+from plait.streams.stream import Stream
+
+__all__ = ["Limits", "Link", "activities", "link", "span_of"]
+
+Array = NDArray[np.float64]
+Pair = tuple[Activity, Activity]
+
+
+ROUGH = 0.015
+"""Deviation of the lag as it is found at first, seconds."""
+
+
+NEAR = 0.004
+"""A lag tells where the clock is if it lies within three deviations of the curve; at least so many seconds each."""
+
+COARSEST = 0.05
+"""With a wider tolerance than this, seconds, clocks are not bent any less finely."""
+
+MOST = 0.5
+"""A recording in which no lag tells for more than this share is flagged."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What to search, and how sure to be.
+
+    Attributes:
+        max_offset: seconds, either way.
+        max_drift_ppm: parts per million, either way.
+        tolerance: seconds; a correction less certain than this anywhere in the recording is flagged, and used only if
+            it is surely nearer to the truth than the clock that stands.
+        sure: confidence from which a correction is used, and probability from which it is surely nearer, 0..1.
+    """
+
+    max_offset: float = 10.0
+    max_drift_ppm: float = 1000.0
+    tolerance: float = 0.010
+    sure: float = 0.95
+
+    def __post_init__(self) -> None:
+        finite = bool(np.isfinite([self.max_offset, self.max_drift_ppm, self.tolerance]).all())
+        within = self.max_offset > 0 and self.max_drift_ppm >= 0 and self.tolerance > 0 and 0 < self.sure <= 1
+        if not (finite and within):
+            raise DataError(f"{self}: expected max_offset and tolerance above 0, max_drift_ppm from 0, sure in 0..1.")
+
+
+@dataclass(frozen=True)
+class Link:
+    """What one device's streams say of another's clock: ``seconds of a - seconds of b`` along b's seconds.
+
+    Attributes:
+        a, b: the devices.
+        line: the lag over b's seconds.
+        confidence: that the right peak was found at all, 0..1.
+        bias: what the measure itself may be off by, seconds (two standard errors).
+        pairs: which streams were compared, ``'x~y'``.
+        lags: what the line was fitted to, for plots: one `Lags` a pair of streams.
+        doubt: why the confidence is half of what the match as a whole has; '' where it is not.
+        untold: (first, last) second of b between which nothing tells the lag, if that is most of the recording:
+            samples that were lost there would not be noticed.
+    """
+
+    a: str
+    b: str
+    line: Curve
+    confidence: float
+    bias: float
+    pairs: tuple[str, ...]
+    lags: tuple[Lags, ...] = ()
+    doubt: str = ""
+    untold: tuple[float, float] | None = None
+
+    @property
+    def covariance(self) -> Array:
+        """Of offset and drift, [2, 2], the bias (two standard errors wide) counted in."""
+        return np.asarray(self.line.covariance + np.diag([(self.bias / 2) ** 2, 0.0]))
+
+
+def activities(streams: Mapping[str, Stream]) -> tuple[dict[str, Activity], list[str]]:
+    """The activity of each stream that has one, and why the others have none."""
+    good: dict[str, Activity] = {}
+    problems: list[str] = []
+    for name in streams:
+        try:
+            good[name] = activity(streams[name])
+        except PlaitError as error:
+            problems.append(f"{name}: {error.problems[0]}")
+    return good, problems
+
+
+def link(a: str, xs: Mapping[str, Activity], b: str, ys: Mapping[str, Activity], limits: Limits) -> Link | None:
+    """Place device b's clock against a's by every pair of their streams, or None if nothing can be compared."""
+    if not xs or not ys:
+        return None
+    pairs = {f"{p}~{q}": (xs[p], ys[q]) for p in xs for q in ys}
+    lo, hi = span_of(ys)
+    path = _path(list(pairs.values()), lo, hi, limits)
+    found = {name: measured(x, y, path, score) for (name, (x, y)), score in zip(pairs.items(), path.peak.scores)}
+    best = min(found, key=lambda name: found[name].bias)
+    rough = max(ROUGH, found[best].error, abs(found[best].off))
+    lags = tuple(replace(each.lags, pair=name) for name, each in found.items())
+    curve = fit_curve(
+        [*lags, _rough(path, lags)],
+        pivot=(lo + hi) / 2,
+        span=(lo, hi),
+        floors=[*(_floor(each, found[best]) for each in found.values()), rough],
+        least=min(limits.tolerance, COARSEST) / 5,
+        jumps=[(early + late) / 2 for early, late, _ in path.jumps],
+        place=lambda *at: place_jump(*pairs[best], *at),
+    )
+    doubt = path.unsure if path.peak.confidence >= limits.sure else ""
+    confidence = path.peak.confidence * (0.5 if doubt else 1.0)
+    untold = _untold(curve, lags, (lo, hi))
+    return Link(a, b, curve, confidence, found[best].bias, tuple(pairs), lags, doubt, untold)
+
+
+def _untold(curve: Curve, lags: Sequence[Lags], span: tuple[float, float]) -> tuple[float, float] | None:
+    """The longest stretch without a lag near the curve, if it is more than `MOST` of the span."""
+    near = [each.times[np.abs(each.lags - curve.at(each.times)) < 3 * max(curve.spread, NEAR)] for each in lags]
+    edges = np.sort(np.concatenate([[span[0]], *near, [span[1]]]))
+    i = int(np.argmax(np.diff(edges)))
+    first, last = float(edges[i]), float(edges[i + 1])
+    return (first, last) if last - first > MOST * (span[1] - span[0]) else None
+
+
+def _rough(path: Path, lags: Sequence[Lags]) -> Lags:
+    """The path itself, two lags for each of its pieces in which less than three others tell finer."""
+    times = np.concatenate([each.times for each in lags])
+    bare = [(a, b) for a, b in path.pieces if ((times >= a) & (times <= b)).sum() < 3]
+    at = np.array([a + share * (b - a) for a, b in bare for share in (0.25, 0.75)])
+    return Lags(at, path.at(at), np.ones(len(at)))
+
+
+def _path(pairs: Sequence[Pair], lo: float, hi: float, limits: Limits) -> Path:
+    """Where the two devices are alike, roughly."""
+    drift = limits.max_drift_ppm * 1e-6
+    reach = limits.max_offset + drift * (hi - lo) / 2 + 0.1
+    edges = edges_of(lo, hi, reach, sum(len(x.views) * len(y.views) for x, y in pairs))
+    return best_path(
+        [correlations(x.views, y.views, edges, reach) for x, y in pairs], limits.max_offset, drift, (lo + hi) / 2
+    )
+
+
+def _floor(each: Measured, best: Measured) -> float:
+    """What a lag may be off by. A measure that is biased more than another must not outweigh it by many windows."""
+    return float(each.floor if each is best else np.hypot(each.floor, each.bias * np.sqrt(len(each.lags.times))))
+
+
+def span_of(acts: Mapping[str, Activity]) -> tuple[float, float]:
+    return min(a.clock.start for a in acts.values()), max(a.clock.stop for a in acts.values())

@@ -1,0 +1,292 @@
+"""`plait compare`: which modalities to fuse and how, by experiment, under one budget and on the same items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from plait.comparison.advice import advise
+from plait.comparison.costs import item_seconds, step_bytes
+from plait.comparison.scores import key_of, merged, scored, subsets_for
+from plait.comparison.train import Job, train_all, unfinished
+from plait.comparison.variants import QUICK, Variant, chosen_by, own_of, variants_of
+from plait.core.errors import ConfigError, DataError, raise_all
+from plait.core.parts import Spec
+from plait.core.progress import Progress
+from plait.evaluation.evaluate import Examined
+from plait.evaluation.facts import about_of, made_with
+from plait.evaluation.members import MemberOutput
+from plait.evaluation.summary import plain, task_facts
+from plait.examples.data import ItemData
+from plait.examples.items import split_items
+from plait.recipe import Recipe, dump_recipe
+from plait.store.store import Store
+from plait.streams.clock import Grid
+from plait.training.claim import claim
+from plait.training.experiment import Experiment, Features, open_corpus
+from plait.training.lock import locked
+from plait.training.run import Done, Member, Run
+
+__all__ = ["Candidates", "compare"]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What is compared, and on what.
+
+    Attributes:
+        fusions: beside late, early (``concat``), intermediate (``shared``) and the recipe's own: names or specs.
+        without: whether each modality is left out in turn too (only where there are three or more).
+        only: names of the variants wanted, if not all.
+        tune: folds of the training part to choose by; None for the recipe's own number, else 4.
+    """
+
+    fusions: Sequence[Spec] = ()
+    without: bool = False
+    only: Sequence[str] | None = None
+    tune: int | None = None
+
+
+def compare(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    cache: str | Path,
+    candidates: Candidates = Candidates(),
+    jobs: int = 1,
+    cluster: str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train each modality alone, several fusions of all and the quick model, and say which to take and why.
+
+    All have the recipe's budget: its epochs, batches, seeds. They are chosen by folds of the training part, so that
+    the test part is not looked at; where the recipe's split is folds, by those. Each variant is an ordinary run below
+    ``out``/variants. Called again, it goes on where it was cut off, to the same numbers; with more candidates, only the
+    new ones are trained.
+
+    Args:
+        recipe: of two modalities or more.
+        out: folder of the comparison.
+        cache: where prepared features are kept.
+        candidates: what is compared.
+        jobs: processes, each training one member (a variant, a seed, a fold) at a time.
+        cluster: instead, a Ray cluster: ``local``, ``auto`` or an address. It must see ``out``, the corpus
+            and ``cache``.
+        overwrite: train anew where ``out`` holds variants of another recipe.
+        progress: told of features prepared, members trained and members scored.
+
+    Returns:
+        The comparison, as JSON, which `plait.comparison.report.save_comparison` writes: the numbers of
+        `plait.comparison.scores.scored`; each variant's costs; ``streams`` (rates, and how often each is
+        missing); ``held_back`` (whether there is a test part that was not looked at); ``failed``; ``advice`` (see
+        `plait.comparison.advice.advise`).
+
+    Raises:
+        ConfigError: fewer than two modalities, unknown fusions, ``out`` holds another comparison; before any training.
+        DataError: the corpus is not usable as the recipe says, or nothing could be trained to its end.
+    """
+    folder = Path(out)
+    with locked(folder), ExitStack() as runs:
+        variants, base, folders = _claimed(recipe, folder, candidates, overwrite, runs)
+        return _compared(recipe, variants, base, folders, Store(cache), jobs, cluster, progress)
+
+
+def _claimed(
+    recipe: Recipe, folder: Path, candidates: Candidates, overwrite: bool, runs: ExitStack
+) -> tuple[list[Variant], Experiment, dict[str, Path]]:
+    """What is to be trained, each variant a run in a folder of its own, locked until ``runs`` is closed."""
+    base = _opened(recipe, folder, candidates.tune)
+    wanted = variants_of(
+        base.recipe, base.modalities, fusions=candidates.fusions, without=candidates.without, only=candidates.only
+    )
+    folders = {v.name: folder / "variants" / v.name for v in wanted}
+    _claim_all(wanted, folders, base, overwrite, runs)
+    return wanted, base, folders
+
+
+def _compared(
+    recipe: Recipe,
+    wanted: Sequence[Variant],
+    base: Experiment,
+    folders: Mapping[str, Path],
+    store: Store,
+    jobs: int,
+    cluster: str | None,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    features = base.prepare(store, pack=True, jobs=jobs, cluster=cluster, progress=progress)
+    todo, total = unfinished(folders)
+    cache, shared = store.folder.resolve(), [base.corpus.path.resolve(), store.folder.resolve()]
+    failed = train_all(todo, cache, shared=shared, jobs=jobs, cluster=cluster, progress=progress, total=total)
+    kept = [v for v in wanted if v.name not in {job.variant for job in failed}]
+    if not kept:
+        raise DataError([*dict.fromkeys(f"{job.name}: {why}" for job, why in failed.items())])
+    examined = _Examination({v: Run(folders[v.name], allow_code=True) for v in kept}, base, store, features)
+    result = examined.result(progress)
+    result |= _about(base, failed)
+    result["own"] = own_of(wanted, recipe)
+    result["streams"] = _streams(base, features)
+    result = plain(result)
+    return {**result, "advice": advise(result)}
+
+
+def _opened(recipe: Recipe, folder: Path, tune: int | None) -> Experiment:
+    """The recipe met with its corpus, divided to choose by; a raw folder is imported once, for all variants."""
+    own = recipe.model_copy(deep=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    corpus = open_corpus(own, folder)
+    own.corpus, own.allow_outside = str(corpus.path.resolve()), corpus.allow_outside
+    own.split = chosen_by(own, corpus, tune)
+    experiment = Experiment.of(own, corpus)
+    if own.train.stop == "early" and not all(fold.valid for fold in experiment.folds):
+        raise ConfigError("train.stop: early needs a validation part. Give split.valid, or stop: last.")
+    return experiment
+
+
+def _of_variant(base: Experiment, variant: Variant) -> Experiment:
+    """The same experiment, with the variant's recipe and modalities."""
+    streams = {m: base.streams[m] for m in variant.modalities}
+    features = {m: base.features[m] for m in variant.modalities}
+    return replace(base, recipe=variant.recipe, streams=streams, features=features)
+
+
+def _claim_all(
+    variants: Sequence[Variant], folders: Mapping[str, Path], base: Experiment, overwrite: bool, runs: ExitStack
+) -> None:
+    """Make every variant a run; tell of all whose folders hold another recipe's."""
+    problems: list[str] = []
+    for variant in variants:
+        try:
+            runs.enter_context(locked(folders[variant.name]))
+            claim(folders[variant.name], variant.recipe, _of_variant(base, variant), overwrite=overwrite)
+        except ConfigError as error:
+            problems += error.problems
+    raise_all(ConfigError, problems)
+
+
+class _Examination:
+    """Trained variants, asked for their answers."""
+
+    def __init__(self, runs: Mapping[Variant, Run], base: Experiment, store: Store, features: Features) -> None:
+        self.runs, self.base, self.store, self.features = dict(runs), base, store, features
+        self.seconds: dict[str, list[float]] = {v.name: [] for v in runs}
+
+    def result(self, progress: Progress | None) -> dict[str, Any]:
+        members = self.members
+        outputs = []
+        for i, member in enumerate(members):
+            if progress:
+                progress(i, len(members), f"score {member.name}")
+            outputs.append(self._of_member(member))
+        task = next(iter(self.runs.values())).model(members[0]).task
+        found = scored(task, list(self.runs), outputs)
+        for row, (variant, run) in zip(found["variants"], self.runs.items()):
+            row |= self._costs(variant, run)
+        if progress:
+            progress(len(members), len(members), "")
+        found["task"] = task_facts(task, about_of(self.base), task.state().get("classes"))
+        found["seeds"] = sorted({m.seed for m in members})
+        found["folds"] = sorted({m.fold for m in members})
+        return found
+
+    @property
+    def members(self) -> list[Member]:
+        """The seeds and folds that were asked for; a variant may have been trained with more seeds before."""
+        base = self.base
+        return [Member(seed, fold.name) for seed in base.recipe.train.seeds for fold in base.folds]
+
+    def _examined(self, variant: Variant, run: Run, member: Member) -> Examined:
+        experiment = _of_variant(self.base, variant)
+        return Examined(run, member, experiment, self.store, self.features, elsewhere=False)
+
+    def _of_member(self, member: Member) -> MemberOutput:
+        """The answers of one seed and fold of all variants."""
+        answers, output = {}, None
+        for variant, run in self.runs.items():
+            one = self._examined(variant, run, member)
+            output = one.output(subsets_for(variant))
+            self.seconds[variant.name].append(item_seconds(one.model, one.data))
+            for subset, scores in output.outputs.items():
+                there = np.any([output.present[m] for m in subset], axis=0)
+                answers[key_of(variant, subset)] = (scores, there)
+        return merged(output, answers)
+
+    def _costs(self, variant: Variant, run: Run) -> dict[str, Any]:
+        done = [run.done(member) for member in self.members]
+        one, steps = self._examined(variant, run, self.members[0]), variant.kind != QUICK
+        return {
+            "parameters": done[0].parameters,
+            "train_seconds": float(np.mean([_trained(d) for d in done])),
+            "item_seconds": float(np.median(self.seconds[variant.name])),
+            "step_bytes": step_bytes(one.model, one.data, variant.recipe.train.batch) if steps else None,
+        }
+
+
+def _trained(done: Done) -> float:
+    """Processor seconds of a member's epochs, however often it was cut off.
+
+    By the median epoch: in the first ones the first member of a fold makes noisy copies, which the others then find.
+    """
+    seconds = done.log["processor_seconds"]
+    return float(np.median(seconds) * len(seconds))
+
+
+def _held_back(base: Experiment) -> int:
+    """How many items stand in the test part, which nobody has looked at."""
+    if "tune" not in base.recipe.split:
+        return 0
+    spec = {k: v for k, v in base.recipe.split.items() if k != "tune"}
+    return len(split_items(base.items.items, base.corpus, spec)[0].test)
+
+
+def _about(base: Experiment, failed: Mapping[Job, str]) -> dict[str, Any]:
+    recipe, fold = base.recipe, base.folds[0]
+    return {
+        "name": recipe.name or base.corpus.path.parent.name,
+        "corpus": base.corpus.path.parent.name,
+        "modalities": base.modalities,
+        "held_back": "folds" not in recipe.split,
+        "not_looked_at": _held_back(base),
+        "trained_on": {"items": len(fold.train), "groups": len({i.group for i in fold.train})},
+        "budget": {
+            "epochs": recipe.train.epochs,
+            "steps": recipe.train.steps,
+            "batch": recipe.train.batch,
+            "stop": recipe.train.stop,
+        },
+        "failed": [{"variant": j.variant, "member": j.member.name, "problem": why} for j, why in failed.items()],
+        "recipe_yaml": dump_recipe(recipe),
+        **made_with(),
+    }
+
+
+def _streams(base: Experiment, features: Features) -> dict[str, Any]:
+    """Of each modality, as the model gets it: whether it is regular, rows a second, rows an item, how often missing."""
+    fold = base.folds[0]
+    items = [*fold.train, *fold.test]
+    data = ItemData(items, features, torch.zeros(len(items)), base.modalities)
+    regular = data.regular()
+    return {
+        m: {
+            "regular": m in regular,
+            "rate": _rate({i.recording for i in items}, features, m),
+            "rows": data.typical_length(m),
+            "missing": float(1 - data.present(m).mean()),
+        }
+        for m in base.modalities
+    }
+
+
+def _rate(recordings: set[str], features: Features, modality: str) -> float | None:
+    """Rows a second, the median of recordings; None where none has two rows."""
+    clocks = [found[1] for r in sorted(recordings) if (found := features.get(r, modality)) and len(found[1]) > 1]
+    rates = [float(c.rate) if isinstance(c, Grid) else (len(c) - 1) / (c.times[-1] - c.times[0]) for c in clocks]
+    good = [rate for rate in rates if np.isfinite(rate)]
+    return float(np.median(good)) if good else None

@@ -1,0 +1,238 @@
+"""A comparison as a table on the terminal, as Markdown, as a picture, and as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from plait.comparison.plots import draw_svg, save_png
+from plait.comparison.variants import QUICK
+from plait.comparison.view import Row, View, turned
+from plait.core.atomic import replacing, write_text
+from plait.report import words
+from plait.report.report import environment
+
+__all__ = ["advice_lines", "as_markdown", "comparison_table", "render_comparison", "save_comparison"]
+
+COSTS = {"parameters": "parameters", "train_seconds": "training, s", "item_seconds": "ms an item", "step_bytes": "MB"}
+"""What each variant costs, and the columns' titles."""
+
+COST_NOTE = (
+    "Training: processor seconds of one seed and fold, on average. Ms an item: processor milliseconds from prepared "
+    "features to its answer. MB: what a training step holds at least (weights, gradients, moments, and what is "
+    "kept for the way back)."
+)
+
+
+def save_comparison(result: Mapping[str, Any], folder: str | Path) -> Path:
+    """Write compare.json, compare.md, compare.png and compare.html into ``folder``; returns the last one's path.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    write_text(place / "compare.json", json.dumps(result, ensure_ascii=False, indent=1))
+    write_text(place / "compare.md", as_markdown(result, picture="compare.png"))
+    save_png(result, place / "compare.png")
+    with replacing(place / "compare.html") as part:
+        # half of a pair (a name cut through an emoji) must not cost the report: it is shown as a question mark
+        part.write_bytes(render_comparison(result).encode("utf-8", errors="replace"))
+    return place / "compare.html"
+
+
+def comparison_table(result: Mapping[str, Any]) -> Group:
+    """For a terminal of 80 columns: what each variant reaches, and below what it costs.
+
+    Both have a row a variant, the best first; the first has the constant answer last.
+    """
+    view = View(result)
+    titles, scores = _titles(view), -len(COSTS)
+    rows = [(row, _cells(view, row)) for row in view.ranked()]
+    reached, costs = _terminal(titles[:scores]), _terminal(["", *titles[scores:]])
+    for row, cells in rows:
+        style = "bold" if row is view.best else None
+        reached.add_row(*_printable(cells[:scores]), style=style)
+        costs.add_row(*_printable([cells[0], *cells[scores:]]), style=style)
+    reached.add_section()
+    reached.add_row(*_constant(view)[:scores], style="dim")
+    return Group(reached, costs)
+
+
+def _terminal(titles: Sequence[str]) -> Table:
+    """A table whose names may fold, and whose numbers may not."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for i, title in enumerate(titles):
+        table.add_column(Text(title), justify="right" if i else "left", overflow="fold")
+    return table
+
+
+def _printable(cells: Sequence[str]) -> list[Text]:
+    return [Text(words.printable(cell), no_wrap=bool(i), overflow="fold") for i, cell in enumerate(cells)]
+
+
+def advice_lines(result: Mapping[str, Any]) -> list[str]:
+    """The advice for the terminal: the headline first, then what speaks for it, what against, and how to go on."""
+    advice = result["advice"]
+    found = [advice["headline"], *(f"- {s}" for s in [*advice["why"], *advice["cautions"]]), advice["next"]]
+    return [words.printable(line) for line in found]
+
+
+def as_markdown(result: Mapping[str, Any], picture: str | None = None, level: int = 1) -> str:
+    """Table and advice as Markdown.
+
+    Args:
+        result: as `plait.comparison.compare.compare` makes it.
+        picture: the path of the picture, to stand above.
+        level: of the heading.
+    """
+    view, advice = View(result), result["advice"]
+    best = str(view.best["name"])
+    rows = [["**" + c + "**" if c and r["name"] == best else c for c in _cells(view, r)] for r in view.ranked()]
+    parts = [f"{'#' * level} {_plain(result['name'])}: which to fuse, and how", f"**{_plain(advice['headline'])}**"]
+    if picture:
+        parts.append(f"![Every variant with its interval, and its difference to the best]({picture})")
+    parts += [_table(_titles(view), [*rows, _constant(view)]), _listed([*advice["why"], *advice["cautions"]])]
+    if subsets := _subsets(view):
+        parts += ["One model, answering with some of its modalities, beside the model trained for these alone:"]
+        parts += [_table(_SUBSET_TITLES, [r["cells"] for r in subsets])]
+    return "\n\n".join([*parts, COST_NOTE, f"{_budget(result)} {_plain(advice['next'])}"]) + "\n"
+
+
+def render_comparison(result: Mapping[str, Any]) -> str:
+    """The comparison's HTML."""
+    view = View(result)
+    rows = [{"cells": _cells(view, r), "best": r is view.best} for r in view.ranked()]
+    return (
+        environment()
+        .get_template("compare.html.j2")
+        .render(
+            r=result,
+            advice=result["advice"],
+            titles=_titles(view),
+            rows=rows,
+            constant=_constant(view),
+            picture=Markup(draw_svg(result, "cmp")),
+            subset_titles=_SUBSET_TITLES,
+            subsets=_subsets(view),
+            cost_note=COST_NOTE,
+            budget=_budget(result),
+            too_few=view.too_few,
+        )
+    )
+
+
+def _titles(view: View) -> list[str]:
+    lower = "" if view.sign > 0 else " (lower is better)"
+    sd = ["sd"] if len(view.result["seeds"]) > 1 else []
+    interval = ["95 % interval"] if _intervals(view) else []
+    return ["", words.title_of(view.metric) + lower, *sd, *interval, f"to {view.best['title']}", *COSTS.values()]
+
+
+def _intervals(view: View) -> bool:
+    """Whether any variant has an interval: a column without one is left out."""
+    return any(words.has_interval(row) for row in view.rows.values())
+
+
+def _cells(view: View, row: Row) -> list[str]:
+    sd = [] if row["sd"] is None else [f"± {words.show(view.metric, row['sd'], unit=False)}"]
+    value = words.show(view.metric, row["value"])
+    costs = [_cost(name, row.get(name)) for name in COSTS]
+    interval = [words.interval(view.metric, row)] if _intervals(view) else []
+    return [row["title"], value, *sd, *interval, _behind(view, row), *costs]
+
+
+def _behind(view: View, row: Row) -> str:
+    """How much better (+) or worse (−) a variant is than the best, with interval."""
+    if row is view.best:
+        return ""
+    return _change(view, view.gap(row, view.best))
+
+
+def _change(view: View, gap: Row) -> str:
+    if gap["difference"] is None:
+        return "–"
+    if not words.has_interval(gap):
+        return _points(view, gap["difference"])
+    return f"{_points(view, gap['difference'])} ({_points(view, gap['low'])} to {_points(view, gap['high'])})"
+
+
+def _points(view: View, value: float) -> str:
+    return words.change(view.metric, value).removesuffix(" points")
+
+
+def _cost(name: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    if name == "parameters":
+        return f"{value:,}"
+    scaled = value * {"train_seconds": 1.0, "item_seconds": 1e3, "step_bytes": 1e-6}[name]
+    return f"{scaled:.1f}" if scaled < 100 else f"{scaled:,.0f}"
+
+
+def _constant(view: View) -> list[str]:
+    base = view.result["baseline"]
+    sd = [""] if len(view.result["seeds"]) > 1 else []
+    known = words.interval(view.metric, base) if words.has_interval(base) else ""  # a constant is often as good in all
+    interval = [known] if _intervals(view) else []
+    return ["constant answer", words.show(view.metric, base["value"]), *sd, *interval, *[""] * (1 + len(COSTS))]
+
+
+_SUBSET_TITLES = ["model", "answers with", "alone", "trained for them", "difference"]
+
+
+def _subsets(view: View) -> list[dict[str, Any]]:
+    """What fusions answer with fewer modalities, where a model was trained for these alone."""
+    found = []
+    for row in view.result["subsets"]:
+        if row["dedicated"] is None:
+            continue
+        other = view.rows[row["dedicated"]]
+        gap = turned(row["gain_of_dedicated"])
+        cells = [
+            str(view.rows[row["variant"]]["title"]),
+            " + ".join(row["modalities"]),
+            words.show(view.metric, row["value"]),
+            words.show(view.metric, other["value"]),
+            _change(view, gap),
+        ]
+        found.append({"cells": cells, "apart": gap["apart"]})
+    return found
+
+
+def _budget(result: Mapping[str, Any]) -> str:
+    """What every variant was given alike."""
+    budget, folds, seeds = result["budget"], result["folds"], result["seeds"]
+    until = "at most " if budget["stop"] == "early" else ""
+    how = "of the training part" if result["held_back"] else "of all items"
+    numbers = ", ".join(map(str, seeds))
+    quick = any(row["kind"] == QUICK for row in result["variants"])
+    all_alike = "All but the quick model, which takes no steps, alike" if quick else "All alike"
+    length = f"{budget['epochs']} epochs" if budget["epochs"] else f"about {budget['steps']} steps"
+    return (
+        f"{all_alike}: {until}{length}, batches of {budget['batch']}, {len(folds)} folds {how}, "
+        f"seed{'' if len(seeds) == 1 else 's'} {numbers}. {words.interval_note(result['intervals'])}"
+    )
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    return "\n".join(f"- {_plain(s)}" for s in sentences)
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(titles) + " |", "|---|" + "--:|" * (len(titles) - 1)]
+    lines += ["| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """A text that a user named, on one line."""
+    return words.printable(text).replace("\n", " ")

@@ -1,0 +1,95 @@
+"""Train the members of many runs: one after another, in several processes, or on a cluster.
+
+A member that fails costs itself only; one whose process dies is tried once more in the end, alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from plait.core.errors import PlaitError
+from plait.core.jobs.outcomes import Died, Failed
+from plait.core.jobs.work import each
+from plait.core.progress import Progress
+from plait.training.fit import train_member
+from plait.training.run import Member, Run
+
+__all__ = ["Job", "train_all", "unfinished"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A member of a run that is to be trained; ``variant`` is the run's name."""
+
+    folder: str
+    variant: str
+    member: Member
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant} {self.member.name}"
+
+
+def unfinished(folders: Mapping[str, Path]) -> tuple[list[Job], int]:
+    """The members of runs (folders by variant) that are not trained to their end, and how many members there are."""
+    runs = {name: Run(folder) for name, folder in folders.items()}
+    todo = [
+        Job(str(run.folder.resolve()), name, member)
+        for name, run in runs.items()
+        for member in run.members
+        if member not in run.finished
+    ]
+    return todo, sum(len(run.members) for run in runs.values())
+
+
+def train_all(
+    todo: Sequence[Job],
+    cache: Path,
+    *,
+    shared: Sequence[Path] = (),
+    jobs: int = 1,
+    cluster: str | None = None,
+    progress: Progress | None = None,
+    total: int | None = None,
+) -> dict[Job, str]:
+    """Train members, each from its checkpoint where it has one; returns what was wrong with those that failed.
+
+    Args:
+        todo: what to train.
+        cache: the folder of prepared features.
+        shared: what each machine of a cluster must see.
+        jobs: processes, each training one member at a time.
+        cluster: instead, a Ray cluster (``local``, ``auto`` or an address) that shares a disk with this machine.
+        progress: told of members trained, of ``total``; by default of those to do.
+
+    Raises:
+        ConfigError, MissingExtra: processes cannot start; there is no such cluster.
+    """
+    total = len(todo) if total is None else total
+    done, failed = total - len(todo), {}
+    if progress and todo:
+        progress(done, total, "train")
+    # an interrupt must end the processes now
+    with closing(each(partial(_train, str(cache)), todo, jobs=jobs, cluster=cluster, shared=shared)) as outcomes:
+        for job, outcome in outcomes:
+            done += 1
+            if outcome:
+                failed[job] = _told(outcome)
+            if progress:
+                progress(done, total, job.name)
+    return failed
+
+
+def _train(cache: str, job: Job) -> None:
+    train_member(job.folder, job.member, cache, True)
+
+
+def _told(outcome: Died | Failed) -> str:
+    if isinstance(outcome, Died):
+        return f"{outcome}."
+    ours = issubclass(outcome.kind, PlaitError)  # of another error, its last line: what stands above is for us
+    return " ".join(outcome.problems if ours else outcome.problems[-1].strip().splitlines()[-1:])

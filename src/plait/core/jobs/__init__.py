@@ -1,0 +1,1 @@
+"""Many jobs at a time: in this process, in several, or on a cluster."""

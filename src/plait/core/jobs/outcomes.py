@@ -1,0 +1,61 @@
+"""What becomes of jobs."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from plait.core.errors import PlaitError
+
+__all__ = ["Died", "Failed", "Job", "Outcomes", "Result", "Team", "outcome_of"]
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Died:
+    """What became of a job whose process ended without a word."""
+
+    how: str
+
+    def __str__(self) -> str:
+        return f"its process {self.how}, and once more when it was tried alone. Most often memory is short"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The error that a job ended in: its class, and what it says; in this process the error itself too."""
+
+    kind: type[Exception]
+    problems: tuple[str, ...]
+    cause: Exception | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, error: Exception) -> Failed:
+        if isinstance(error, PlaitError):
+            return cls(type(error), error.problems)
+        return cls(RuntimeError, ("".join(traceback.format_exception(error)),))
+
+    def error(self) -> Exception:
+        """To be raised."""
+        if self.cause is not None:
+            return self.cause
+        return self.kind(self.problems if issubclass(self.kind, PlaitError) else "\n".join(self.problems))
+
+
+Outcomes = Generator[tuple[Job, Result | Died | Failed], None, None]
+"""Jobs and what became of each, as they are done."""
+
+Team = Callable[[Sequence[Job], int], Outcomes[Job, Result]]
+"""Does jobs, so many at a time."""
+
+
+def outcome_of(work: Callable[[Job], Result], job: Job) -> Result | Failed:
+    """The result, or the error that it ended in, for the process that asked to tell of."""
+    try:
+        return work(job)
+    except Exception as error:  # whatever it is
+        return Failed.of(error)

@@ -1,0 +1,1 @@
+"""Recordings on disk: the manifest, and what stands in it."""

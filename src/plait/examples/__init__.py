@@ -1,0 +1,1 @@
+"""What a task looks at once: units, splits, and batches of them."""

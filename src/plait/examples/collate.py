@@ -1,0 +1,221 @@
+"""Ragged features -> one padded, masked batch a modality."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from plait.tokens.tokens import Tokens
+
+__all__ = ["Ragged", "Rows", "pad"]
+
+
+KEPT = 4  # free arrays a modality; what a caller gathers beyond it is new memory, as ever
+
+
+class Rows(NamedTuple):
+    """One item's features in one modality.
+
+    Attributes:
+        values: features [n, dim] float32, a view of a mapped file as a rule.
+        times: [n] float32, seconds from where the item begins.
+    """
+
+    values: NDArray[np.float32]
+    times: NDArray[np.float32]
+
+
+class Buffers:
+    """Arrays that are lent again once nobody holds what was lent.
+
+    An array of some megabytes is as a rule new memory, which the system clears page by page as it is first touched:
+    for a batch that costs about as much as filling it. A batch of training is let go as soon as the next is there.
+
+    >>> buffers = Buffers()
+    >>> place = buffers.empty((2, 3)).ctypes.data
+    >>> buffers.empty((3, 2)).ctypes.data == place
+    True
+    """
+
+    def __init__(self) -> None:
+        self._free: deque[NDArray[np.float32]] = deque(maxlen=KEPT)
+
+    def empty(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """An array of that shape, its values undefined; it is taken back when it, or the tensor on it, is gone."""
+        size = math.prod(shape)
+        buffer = self._free.pop() if self._free else None
+        if buffer is None or buffer.size < size:
+            buffer = np.empty(size, np.float32)
+        lent = buffer[:size].reshape(shape)
+        weakref.finalize(lent, self._free.append, buffer).atexit = False
+        return lent
+
+
+class Ragged:
+    """The rows of many items in one modality, remembered as places in the arrays that they lie in.
+
+    One object an item would be slow: those of ten thousand items fit no processor's cache, and finding them costs as
+    much as copying what they hold. Items cut out of one array whose row 0 is all zeros (`plait.store.pack`) are
+    gathered, padding included, by one ``take``.
+
+    Args:
+        rows: of each item; None, or no rows at all, where the modality is missing.
+
+    Attributes:
+        counts: [items], rows of each.
+
+    >>> film = np.arange(10, dtype=np.float32)[:, None]
+    >>> cuts = Ragged(Rows(film[i : i + 2], np.zeros(2, np.float32)) for i in (3, 5))
+    >>> cuts.pad([1, 0], 1).values[..., 0].tolist()
+    [[5.0, 6.0], [3.0, 4.0]]
+    """
+
+    def __init__(self, rows: Iterable[Rows | None]) -> None:
+        homes: dict[int, tuple[int, NDArray[np.float32]]] = {}
+        places, times = [], [np.zeros(1, np.float32)]
+        for row in rows:
+            if row is None or not len(row.times):
+                places.append((0, 0, 0))
+                continue
+            key, array, first = _home(row.values)
+            places.append((homes.setdefault(key, (len(homes), array))[0], first, len(row.times)))
+            times.append(row.times)
+        self._arrays = [array for _, array in homes.values()]
+        self._array, self._first, self.counts = np.array(places, np.int64).reshape(-1, 3).T.copy()
+        self._times, self._instant = np.concatenate(times), 1 + np.cumsum(self.counts) - self.counts
+        one = self._arrays[0] if len(self._arrays) == 1 else None
+        self._flat = one if one is not None and not one[0].any() else None
+        self._beside = self._flat is not None and self._lay_beside(len(self._flat))
+        self._looked, self._holes = np.zeros(len(places), bool), dict[int, NDArray[np.bool_]]()
+        self._buffers = Buffers()
+
+    def _lay_beside(self, size: int) -> bool:
+        """Lay the times where the rows of the one array lie, so that one index finds both.
+
+        It cannot be where items share a row and each counts its time from another start; and row 0, the padding's, has
+        time 0.
+        """
+        within = np.arange(1, len(self._times)) - np.repeat(self._instant, self.counts)
+        rows, laid = np.repeat(self._first, self.counts) + within, np.zeros(size, np.float32)
+        laid[rows] = self._times[1:]
+        if same := np.array_equal(laid[rows], self._times[1:]) and laid[0] == 0:
+            self._times, self._instant = laid, self._first
+        return bool(same)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, i: int) -> Rows | None:
+        n, first, instant = int(self.counts[i]), int(self._first[i]), int(self._instant[i])
+        if not n:
+            return None
+        return Rows(self._arrays[self._array[i]][first : first + n], self._times[instant : instant + n])
+
+    def seen(self, i: int) -> NDArray[np.bool_] | None:
+        """[n], False where a row of item i holds no finite number; None where there is no such row."""
+        if not self._looked[i]:
+            rows = self[i]
+            holes = None if rows is None else _holes(rows.values)
+            if holes is not None:
+                self._holes[int(i)] = holes
+            self._looked[i] = True
+        return self._holes.get(int(i))
+
+    def present(self) -> NDArray[np.bool_]:
+        """[items], whether there is a row with any finite number."""
+        holes = [self.seen(i) for i in range(len(self))]
+        return np.array([n > 0 and (h is None or bool(h.any())) for n, h in zip(self.counts, holes)], bool)
+
+    def pad(self, index: Sequence[int], dim: int, instead: Mapping[int, Rows] | None = None) -> Tokens:
+        """Items by position, padded with zeros to the longest of them; a missing one is an all-False mask.
+
+        A row whose features are all NaN is masked; single NaN cells stay for the model to fill.
+
+        Args:
+            index: positions, in the order of the batch.
+            dim: width of the features.
+            instead: other rows for some places of the batch (noisy ones, say).
+        """
+        others, at = instead or {}, np.asarray(index, np.int64)
+        counts = self.counts[at]
+        for k, rows in others.items():
+            counts[k] = len(rows.times)
+        mask = np.arange(counts.max(initial=0)) < counts[:, None]
+        place = _places(self._instant[at], mask)  # of the times; 0 is the padding's
+        times = self._times.take(place, mode="clip")
+        if self._flat is None or others:
+            values = self._joined(at, mask.shape[1], dim, others)
+        else:
+            place = place if self._beside else _places(self._first[at], mask)
+            values = self._buffers.empty((*mask.shape, dim))
+            self._flat.take(place, axis=0, mode="clip", out=values)
+        for k, rows in others.items():
+            times[k, : counts[k]] = rows.times
+        self._unsee(mask, at, others)
+        return Tokens(torch.from_numpy(values), torch.from_numpy(times), torch.from_numpy(mask))
+
+    def _joined(self, at: NDArray[np.int64], longest: int, dim: int, others: Mapping[int, Rows]) -> NDArray[np.float32]:
+        """Rows and padding in turn, from whatever arrays they lie in, copied in one go; [batch, longest, dim]."""
+        nothing = np.zeros((longest, dim), np.float32)
+        pieces = [nothing[:0]]
+        places = zip(self._array[at].tolist(), self._first[at].tolist(), self.counts[at].tolist())
+        for k, (array, first, n) in enumerate(places):
+            rows = others[k].values if k in others else self._arrays[array][first : first + n] if n else nothing[:0]
+            pieces += (rows, nothing[len(rows) :])
+        values = self._buffers.empty((len(at), longest, dim))
+        np.concatenate(pieces, out=values.reshape(-1, dim))
+        return values
+
+    def _unsee(self, mask: NDArray[np.bool_], at: NDArray[np.int64], others: Mapping[int, Rows]) -> None:
+        """Take the rows without any number out of the mask [batch, time]."""
+        if not others and not self._holes and self._looked[at].all():
+            return  # the usual case, once every item has been looked at
+        for k, i in enumerate(at):
+            holes = _holes(others[k].values) if k in others else self.seen(i)
+            if holes is not None:
+                mask[k, : len(holes)] = holes
+
+
+def _places(first: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Counted on from the first of each row of the mask [batch, time], 0 where it is False."""
+    places = first[:, None] + np.arange(mask.shape[1])
+    places *= mask
+    return places
+
+
+def _home(values: NDArray[np.float32]) -> tuple[int, NDArray[np.float32], int]:
+    """The array of rows that ``values`` [n, dim] is cut from, told by a number, and which of its rows is the first."""
+    owner, dim = values.base, values.shape[1]
+    if isinstance(owner, np.ndarray) and owner.dtype == values.dtype and dim:
+        apart = values.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+        first, rest = divmod(apart, values.itemsize * dim)
+        if owner.flags.c_contiguous and values.flags.c_contiguous and not rest and owner.size % dim == 0:
+            return id(owner), owner.reshape(-1, dim), first
+    return id(values), values, 0
+
+
+def _holes(values: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    """[n], False where a row holds no finite number; None where there is no such row."""
+    # the sum is finite unless a cell is not (or it overflows): a quick pass for the usual item
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.add.reduce(values, axis=None)):
+            return None
+    seen: NDArray[np.bool_] = np.isfinite(values).any(1)
+    return None if seen.all() else seen
+
+
+def pad(rows: Sequence[Rows | None], dim: int) -> Tokens:
+    """Rows of one modality as a batch: see `Ragged.pad`.
+
+    >>> one = Rows(np.ones((2, 3), np.float32), np.array([0, 0.1], np.float32))
+    >>> pad([one, None], 3).mask.tolist()
+    [[True, True], [False, False]]
+    """
+    return Ragged(rows).pad(range(len(rows)), dim)

@@ -1,0 +1,195 @@
+"""Items: what the task looks at (recordings, segments, windows), each with its target.
+
+How items are divided into training, validation and test is in `plait.examples.splits`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from plait.core.errors import ConfigError, DataError, PlaitError, raise_all
+from plait.core.parts import suggest
+from plait.corpus.corpus import Corpus
+from plait.examples.cuts import Cut, cut_at, cut_recording
+from plait.examples.splits import Fold, split_items
+from plait.examples.units import UNITS, full_unit, unit_of
+from plait.streams.recording import Recording
+
+__all__ = ["UNITS", "Fold", "Item", "ItemSet", "asked_items", "find_items", "full_unit", "split_items", "unit_of"]
+
+Label = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Item:
+    """What the task looks at once: an interval of a recording and its target.
+
+    Attributes:
+        recording: id of the recording.
+        start, stop: the interval ``start <= t < stop``, in the recording's seconds.
+        target: what is to be found out.
+        group: who or what must not stand on two sides of a split.
+        split: the corpus's own split, or the side on which a `Fold` has put the item.
+        whole: whether the item is the whole recording (nothing need be cut).
+
+    >>> Item("talk01", 1.2, 2.4, "yes", "anna", "train").id
+    'talk01@1.200-2.400'
+    """
+
+    recording: str
+    start: float
+    stop: float
+    target: Label
+    group: str = ""
+    split: str = ""
+    whole: bool = False
+
+    @property
+    def id(self) -> str:
+        """The recording's id, followed by the interval unless the item is the whole recording."""
+        return self.recording if self.whole else f"{self.recording}@{self.start:.3f}-{self.stop:.3f}"
+
+
+@dataclass(frozen=True)
+class ItemSet:
+    """Items of a corpus, and how many were dropped for which reason."""
+
+    items: list[Item]
+    dropped: dict[str, int]
+    unit: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    def lines(self) -> list[str]:
+        """What was found and what was dropped, for people."""
+        return [f"{len(self.items)} items", *(f"dropped {n}: {why}" for why, n in self.dropped.items())]
+
+
+def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
+    """Every item of a corpus that has a usable target.
+
+    The unit is one of
+
+    - ``{unit: recording, target}``: whole recordings; the target is a label of that name, else a meta field.
+      With ``labelled: false`` none is needed, here and of windows: every recording, or all of its windows, each with
+      its group for a target.
+    - ``{unit: segment, tier, labels, match, index, pad}``: one item an annotation of the tier. ``labels``
+      (a list) and ``match`` (a regular expression for the whole label) choose; of those chosen, ``index``
+      keeps the i-th of each recording (-1: the last); ``pad`` adds seconds of context on both sides,
+      within the recording.
+    - ``{unit: window, tier, length, hop, average, coverage, pad}``: windows of ``length`` seconds every ``hop``
+      (default: length), seen with ``pad`` seconds of context on both sides, within the recording. The target
+      is the label that covers most of the window (the earlier on a tie), or with ``average`` the time-weighted
+      mean of numbers. Windows of which less than ``coverage`` is annotated are dropped.
+
+    Args:
+        corpus: its manifest is read; files are opened only to learn their clocks and words.
+        unit: as above; see `UNITS` for the defaults.
+
+    Returns:
+        The items in the corpus's order, and the number of those dropped by reason.
+
+    Raises:
+        ConfigError: the unit is not one, or names a target or tier that no recording has.
+        DataError: a file cannot be opened (all of them in one message), or no item is left.
+    """
+    full = full_unit(unit)
+    items: list[Item] = []
+    dropped: Counter[str] = Counter()
+    problems: list[str] = []
+    for recording in corpus:
+        try:
+            items += [_item(recording, cut, full) for cut in cut_recording(recording, full, dropped)]
+        except PlaitError as error:
+            problems += error.problems
+    raise_all(DataError, problems)
+    if not items:
+        raise _nothing(corpus, full, dropped)
+    return ItemSet(items, dict(dropped), full)
+
+
+def _nothing(corpus: Corpus, unit: Mapping[str, Any], dropped: Counter[str]) -> PlaitError:
+    where = corpus.path.name
+    entries = corpus.entries
+    key = "target" if unit["unit"] == "recording" else "tier"
+    known: set[str] = set()
+    for entry in entries:
+        if key == "target":
+            known |= {*entry.labels, *entry.meta}
+        else:
+            known |= {*(a.tier for a in entry.annotations), *entry.streams}
+    if unit[key] not in known and entries and unit.get("labelled", True):
+        return ConfigError(f"task.{key}: no recording of {where} has {unit[key]!r}. {suggest(unit[key], known)}")
+    reasons = "; ".join(f"{n} {why}" for why, n in dropped.items()) or "the corpus has no recordings"
+    return DataError(f"{where}: no items are left ({reasons}). Loosen the task's unit or label the recordings.")
+
+
+def asked_items(
+    corpus: Corpus, unit: Mapping[str, Any], segments: Sequence[tuple[float, float]] = ()
+) -> tuple[ItemSet, dict[str, str]]:
+    """The items of a corpus that answers are wanted for, whether or not a target is known.
+
+    They are those that `find_items` finds in the same recordings, and beside them what training had to leave out for
+    want of a target: recordings without a label, windows that nobody annotated. A recording in which the unit finds
+    nothing (no such tier, shorter than a window) is asked about as a whole.
+
+    Args:
+        corpus, unit: as for `find_items`.
+        segments: (start, stop) in seconds, of every recording, instead of what the unit says.
+
+    Returns:
+        The items, in the corpus's order, and by recording why it is asked about as a whole instead.
+
+    Raises:
+        DataError: a file cannot be opened, or a segment lies outside of a recording; all in one message.
+    """
+    full = full_unit(unit)
+    items: list[Item] = []
+    notes: dict[str, str] = {}
+    problems: list[str] = []
+    dropped: Counter[str] = Counter()
+    for recording in corpus:
+        try:
+            found = _asked(recording, full, segments, dropped, notes)
+        except PlaitError as error:
+            problems += error.problems
+        else:
+            items += [_item(recording, cut, full) for cut in found]
+    raise_all(DataError, problems)
+    return ItemSet(items, dict(dropped), full), notes
+
+
+def _asked(
+    recording: Recording,
+    unit: Mapping[str, Any],
+    segments: Sequence[tuple[float, float]],
+    dropped: Counter[str],
+    notes: dict[str, str],
+) -> list[Cut]:
+    if segments:
+        return cut_at(recording, unit, segments)
+    own: Counter[str] = Counter()
+    found = cut_recording(recording, unit, own, asked=True)
+    if not found and unit["unit"] != "recording":
+        notes[recording.id] = f"{'; '.join(own)}: asked about as a whole"
+        found = cut_recording(recording, {**unit, "unit": "recording", "target": None}, own, asked=True)
+    dropped.update(own)
+    return found
+
+
+def _item(recording: Recording, cut: Cut, unit: Mapping[str, Any]) -> Item:
+    """An item of a cut; without a target its group stands for one."""
+    group = recording.group or recording.id
+    target = cut.target if cut.target is not None and unit.get("labelled", True) else group
+    if isinstance(target, np.generic):
+        target = target.item()
+    return Item(recording.id, cut.start, cut.stop, target, group, recording.split, cut.whole)

@@ -1,0 +1,1 @@
+"""The model: its parts put together, its file."""

@@ -1,0 +1,69 @@
+"""``model.json``: what a saved model says of itself, typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from plait.core.atomic import read_text
+from plait.core.errors import DataError
+from plait.core.options import Count
+from plait.core.safe_yaml import brief, wild_numbers
+
+__all__ = ["FORMAT", "Described", "read_described"]
+
+FORMAT = "plait model 3"
+
+Options = dict[str, Any]
+
+
+class Described(BaseModel):
+    """All that rebuilds a model but the weights."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    format: Literal["plait model 3"]
+    dims: dict[str, Annotated[int, Field(ge=1, le=10_000_000)]] = Field(min_length=1)
+    dim: Count
+    unimodal: float
+    missing: str
+    encoders: dict[str, Annotated[list[Options], Field(min_length=1, max_length=100)]]
+    fusion: Options
+    task: Options
+    task_state: Options
+    wide: Described | None = None
+
+
+def read_described(path: Path) -> Described:
+    """What a ``model.json`` says.
+
+    Raises:
+        DataError: it cannot be read, is garbled, or of another version; its problems all at once.
+    """
+    try:
+        saved = json.loads(read_text(path))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Give the folder of a finished fit.") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: garbled ({brief(error)}). Fit again.") from error
+    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+        raise DataError(f"{path}: not a model of this version of plait; expected the format {FORMAT!r}.")
+    try:
+        found = Described.model_validate(saved)
+    except ValidationError as error:
+        told = [(e["loc"], f"{e['msg']}; got {brief(e['input'])}") for e in error.errors(include_url=False)]
+        raise _garbled(path, told) from error
+    wild = wild_numbers(saved)
+    if strange := sorted(set(found.encoders) ^ set(found.dims)):
+        wild.append((("encoders",), f"{', '.join(map(brief, strange))} in one of dims and encoders only"))
+    if wild:
+        raise _garbled(path, wild)
+    return found
+
+
+def _garbled(path: Path, told: list[tuple[tuple[Any, ...], str]]) -> DataError:
+    problems = [f"{path}: garbled at {'.'.join(map(str, place))}: {what}." for place, what in told]
+    return DataError([*problems, f"{path}: Fit again, or copy it again from where it was fitted."])

@@ -1,0 +1,138 @@
+"""Predict from raw files: the run's own preparation, any stream absent."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from plait.core.errors import ConfigError, DataError, raise_all
+from plait.core.parts import foreign_code, suggest
+from plait.corpus.corpus import Corpus
+from plait.examples.data import ItemData, loader
+from plait.examples.items import Item, asked_items
+from plait.importing.folder import import_files
+from plait.importing.report import ImportReport
+from plait.importing.untold import Rates
+from plait.recipe import CorpusPlan
+from plait.store.store import Store
+from plait.training.experiment import Experiment
+from plait.training.run import Member, Run
+
+__all__ = ["predict"]
+
+
+def predict(
+    run: Run,
+    paths: Sequence[str | Path],
+    *,
+    cache: str | Path,
+    segments: Sequence[tuple[float, float]] = (),
+    member: str | None = None,
+    rates: Rates | None = None,
+    told: Callable[[ImportReport], None] | None = None,
+) -> list[dict[str, Any]]:
+    """What the model says of raw files (or of a manifest's recordings).
+
+    Files are put together to recordings by the naming convention that the run's corpus was imported by.
+    What is answered for is what training would have made of the same recordings (`plait.examples.items.asked_items`):
+    whole recordings, windows on the same grid, or the segments of the task's tier that the recipe's ``labels``,
+    ``match`` and ``index`` choose; where there are none, the whole recording, and a note says so.
+
+    Args:
+        run: a finished run.
+        paths: media files, folders, or one manifest.
+        cache: where features are kept.
+        segments: (start, stop) in seconds, for every recording.
+        member: which of the run's models (``seed0``); the first by default.
+        rates: by stream the observations a second of arrays that do not tell them; by default what the manifest of the
+            run's corpus told of that stream.
+        told: given what was understood of files and folders, and what was left out and why.
+
+    Returns:
+        One dict an item: recording, start, stop, the task's answer, the modalities used, those missing, and a note
+        (or ""). Where nothing that the model looks at is there, the note says so and there is no answer.
+
+    Raises:
+        DataError: a file cannot be read, none holds a stream that the run knows, or a segment lies outside.
+        ConfigError: no such member, or a rate for no stream of the model.
+    """
+    model = run.model(_member(run, member))
+    with foreign_code(run.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
+        corpus = _corpus(run, [Path(p) for p in paths], Path(folder), dict(rates or {}), told)
+        experiment = _experiment(run, corpus)
+        asked, notes = asked_items(corpus, experiment.unit, segments)
+        items = asked.items
+        features = experiment.prepare(Store(cache), {i.recording for i in items})
+        data = ItemData(items, features, torch.zeros(len(items)), experiment.modalities)
+        answers = _answers(model, data)
+    there = {m: data.present(m) for m in model.modalities if m in data.modalities}
+    used = [[m for m in there if there[m][i]] for i in range(len(items))]
+    notes = {i.recording: notes.get(i.recording, "") for i in items}
+    return [_row(item, answer, ms, model.modalities, notes) for item, answer, ms in zip(items, answers, used)]
+
+
+def _member(run: Run, name: str | None) -> Member:
+    if not run.finished:
+        raise DataError(f"{run.folder}: no member is trained to its end. Go on with: plait fit")
+    for member in run.finished:
+        if name in (None, member.name):
+            return member
+    raise ConfigError(f"{run.folder}: has no member {name!r}; it has {', '.join(m.name for m in run.finished)}.")
+
+
+def _corpus(
+    run: Run, paths: list[Path], folder: Path, rates: Rates, told: Callable[[ImportReport], None] | None
+) -> Corpus:
+    recipe, streams = run.recipe, run.info.modalities.values()
+    strange = [name for name in rates if name not in streams]
+    raise_all(ConfigError, [f"rate of {n!r}: the model has no such stream. {suggest(n, streams)}" for n in strange])
+    if len(paths) == 1 and paths[0].suffix == ".jsonl":
+        return Corpus(paths[0], allow_outside=run.allow_outside)
+    options = recipe.corpus.options if isinstance(recipe.corpus, CorpusPlan) else {}
+    manifest = folder / "manifest.jsonl"
+    rates = dict.fromkeys(streams) | run.info.rates | rates
+    report = import_files(paths, out=manifest, options=options, known=streams, rates=rates)
+    report.notes += [
+        f"stream {name!r}, of {facts['recordings']} recordings, is none of the model's: not looked at."
+        for name, facts in report.streams.items()
+        if name not in streams
+    ]
+    if told:
+        told(report)
+    return Corpus(manifest, allow_outside=True)
+
+
+def _experiment(run: Run, corpus: Corpus) -> Experiment:
+    there = {name for entry in corpus.entries for name in entry.streams}
+    used = {m: s for m, s in run.info.modalities.items() if s in there}
+    if not used:
+        wanted = ", ".join(run.info.modalities.values())
+        raise DataError(f"the files hold the streams {', '.join(sorted(there)) or 'none'}; the run knows {wanted}.")
+    return Experiment.bare(run.recipe, corpus, used, run.info.features)
+
+
+def _answers(model: Any, data: ItemData) -> list[dict[str, Any]]:
+    model.eval()
+    found: list[dict[str, Any]] = []
+    with torch.inference_mode():
+        for tokens, _, _ in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
+            found += model.task.decode(model(tokens)[""])
+    return found
+
+
+def _row(
+    item: Item, answer: dict[str, Any], used: list[str], modalities: list[str], notes: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "recording": item.recording,
+        "start": item.start,
+        "stop": item.stop,
+        **(answer if used else {}),
+        "used": used,
+        "missing": [m for m in modalities if m not in used],
+        "note": notes[item.recording] if used else "no answer: nothing that the model looks at is there",
+    }

@@ -1,0 +1,128 @@
+"""Readers: one file a format. A reader turns a path into streams; it decodes nothing until asked."""
+
+from __future__ import annotations
+
+import stat
+from abc import ABC, abstractmethod
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from plait.core.errors import ConfigError, DataError
+from plait.core.parts import build, find, parts, suggest
+from plait.readers._budget import Budget
+from plait.streams.stream import Stream
+
+__all__ = ["Reader", "check_path", "open_streams", "reader_for", "reader_version"]
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class Reader(ABC):
+    """One file format. Options are keyword-only arguments of ``__init__``; they come from the manifest.
+
+    Beside a reader's own there is one of all readers: ``budget``, how many times the usual a file may unpack to or hold
+    (64 MiB, or 100 times its size). A reader draws on ``self.budget`` before it takes memory that a file claims.
+
+    A reader must end in streams or in `DataError` for any bytes whatever, must not read values before
+    `Stream.read` asks, and must place every observation at the file's own seconds.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]]
+    """Lower-case file endings that it claims (``.mp4``); a folder format claims ``/``."""
+
+    version: ClassVar[int] = 1
+    """Raise it when what it reads of the same bytes changes, so that features of that are made anew."""
+
+    budget: Budget = Budget()
+
+    @abstractmethod
+    def open(self, path: Path) -> dict[str, Stream]:
+        """The file's streams by the name that the format suggests, in the file's own seconds.
+
+        Raises:
+            DataError: the file is missing, truncated or not of the format.
+        """
+
+    def recordings(self, path: Path) -> dict[str, dict[str, Any]]:
+        """Of a file that holds several recordings: the options that open each, by its id. Of any other: nothing.
+
+        Raises:
+            DataError: as `open`.
+        """
+        return {}
+
+    def claims(self, path: Path) -> bool:
+        """Whether this reader is for ``path`` (by its name; a folder format looks inside)."""
+        return path.name.lower().endswith(self.suffixes)
+
+
+@cache
+def _readers() -> dict[str, type[Reader]]:
+    return parts(Reader)
+
+
+def reader_for(path: Path) -> str | None:
+    """The name of the reader that claims ``path``, or None."""
+    for name, cls in _readers().items():
+        if cls().claims(path):
+            return name
+    return None
+
+
+def reader_version(path: Path, reader: str | None = None) -> int:
+    """The `version` of the reader that claims ``path``, or of the one named; 1 if none claims it.
+
+    Raises:
+        ConfigError: there is no reader of that name.
+
+    >>> reader_version(Path("talk.csv"), "array"), reader_version(Path("talk.unknown"))
+    (1, 1)
+    """
+    name = reader or reader_for(path)
+    return find(Reader, name, f"{path}: reader")[0].version if name else 1
+
+
+def check_path(path: Path) -> None:
+    """Refuse what is no regular file or folder, unopened: a pipe or a device may never end, or never begin.
+
+    Raises:
+        DataError: nothing is there, the name cannot be one, or it is a pipe, a socket or a device.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        what = "no such file" if missing else f"cannot be opened ({getattr(error, 'strerror', None) or error})"
+        shown = str(path).replace("\0", "\\0")
+        raise DataError(f"{shown}: {what}. Correct the path in the manifest or put the file there.") from error
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise DataError(
+            f"{path}: is {_KINDS.get(kind, 'something else')}; expected a regular file or a folder. "
+            "Save what it gives to a file, and name that."
+        )
+
+
+def open_streams(path: Path, reader: str | None = None, options: dict[str, Any] | None = None) -> dict[str, Stream]:
+    """Open a file or folder with the reader that claims it (or the one named).
+
+    Raises:
+        DataError: it is not there, is no regular file or folder, no reader claims it, or the reader cannot read it.
+        ConfigError: an option that the reader does not have.
+    """
+    check_path(path)
+    name = reader or reader_for(path)
+    if name is None:
+        known = sorted({s for cls in _readers().values() for s in cls.suffixes})
+        raise DataError(f"{path}: no reader for this file name. Known endings: {' '.join(known)}.")
+    if "." not in name and name not in _readers():
+        raise ConfigError(f"{path}: there is no reader {name!r}. {suggest(name, _readers())}")
+    budget, own = Budget.of(options, f"{path}: reader")
+    made = build(Reader, {"name": name, **own}, where=f"{path}: reader")
+    made.budget = budget
+    return made.open(path)

@@ -1,0 +1,1 @@
+"""Pages, pictures and sentences from an evaluation."""

@@ -1,0 +1,96 @@
+"""The facts of a report: what was trained and tested on, whether groups were new, when and with which version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plait.report.words import counted, listed
+
+__all__ = ["data", "facts"]
+
+
+def facts(evaluation: Mapping[str, Any]) -> list[str]:
+    """One fact a line, those that are known.
+
+    >>> facts({"task": {"name": "regress", "target": "age", "unit": "segment"}, "items": 9, "groups": 3, "seeds": [0]})
+    ['Task: regress age, one answer a segment.', 'Tested on 9 items of 3 groups.', '1 seed.']
+    """
+    found = [_task(evaluation), _trained(evaluation), _tested(evaluation), _members(evaluation), _made(evaluation)]
+    return [line for line in found if line]
+
+
+def _task(evaluation: Mapping[str, Any]) -> str:
+    task = evaluation["task"]
+    corpus = f"Corpus {evaluation['corpus']}. " if evaluation.get("corpus") else ""
+    what = f"{task['name']} {task.get('target') or ''}".strip()
+    return f"{corpus}Task: {what}" + (f", one answer a {task['unit']}." if task.get("unit") else ".")
+
+
+def _folds(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list((evaluation.get("parts") or {}).get("folds") or [])
+
+
+def _trained(evaluation: Mapping[str, Any]) -> str:
+    """'Trained on 431 items of 4 groups, validated on 40 items of 1 group.'"""
+    folds = _folds(evaluation)
+    if not folds:
+        return ""
+    each = f" in each of {len(folds)} folds" if len(folds) > 1 else ""
+    train = f"Trained on {_sizes([f['train'] for f in folds])}{each}"
+    valid = [f["valid"] for f in folds if f["valid"] and f["valid"]["items"]]
+    return f"{train}, {f'validated on {_sizes(valid)}' if valid else 'without a validation part'}."
+
+
+def _sizes(parts: Sequence[Mapping[str, Any]]) -> str:
+    items = _range([p["items"] for p in parts], "item")
+    if any(p["groups"] is None for p in parts):
+        return items
+    return f"{items} of {_range([p['groups'] for p in parts], 'group')}"
+
+
+def _range(numbers: Sequence[int], what: str) -> str:
+    low, high = min(numbers), max(numbers)
+    return counted(low, what) if low == high else f"{low:,} to {counted(high, what)}"
+
+
+def _tested(evaluation: Mapping[str, Any]) -> str:
+    """How much was tested on, and whether these groups (people, say) had been seen in training."""
+    size = f"Tested on {counted(evaluation['items'], 'item')} of {counted(evaluation['groups'], 'group')}"
+    folds, parts = _folds(evaluation), evaluation.get("parts") or {}
+    seen = [f["seen"] for f in folds]
+    if not folds:
+        return f"{size}."
+    if any(s is None for s in seen):
+        return f"{size}, all of another corpus than it was trained on."
+    if not parts.get("named_groups"):
+        return (
+            f"{size}: the corpus names no groups, so each recording is one of its own, and whoever is in it may have "
+            "been seen in training."
+        )
+    if sum(seen):
+        return f"{size}, of which {sum(seen)} were seen in training too."
+    return f"{size}, none of them seen in training."
+
+
+def _members(evaluation: Mapping[str, Any]) -> str:
+    folds = len(evaluation.get("folds") or [])
+    return counted(len(evaluation["seeds"]), "seed") + (f", {folds} folds." if folds > 1 else ".")
+
+
+def _made(evaluation: Mapping[str, Any]) -> str:
+    date = str(evaluation.get("date") or "").replace("T", " ").replace("+00:00", " UTC")
+    version = (evaluation.get("versions") or {}).get("plait")
+    parts = [f"plait {version}"] if version else []
+    return f"Evaluated {listed([p for p in (date, *parts) if p], 'with')}." if date or parts else ""
+
+
+def data(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the data, without what is empty."""
+    known = {**(evaluation.get("data") or {})}
+    new = known.pop("new", None) or None
+    missing = {m: n for m, n in (known.pop("missing_streams", None) or {}).items() if n}
+    rows = {"test items": evaluation["items"], "test groups": evaluation["groups"]}
+    folds = [f for f in evaluation.get("folds") or [] if f]
+    every = {**rows, "folds": folds, **known, "new since the run was begun": new, "missing streams": missing}
+    return {name: value for name, value in every.items() if value not in ({}, [], None)}

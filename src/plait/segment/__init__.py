@@ -1,0 +1,1 @@
+"""Where things begin and end: shots, scenes, speech, words."""

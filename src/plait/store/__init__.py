@@ -1,0 +1,1 @@
+"""Prepared features: made once, kept, packed, aligned."""

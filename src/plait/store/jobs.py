@@ -1,0 +1,180 @@
+"""Items to prepare: their keys and their computing, one by one or many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from plait.core.errors import DataError, PlaitError
+from plait.core.jobs.outcomes import Died, Failed
+from plait.core.jobs.work import each
+from plait.core.progress import Progress
+from plait.corpus.corpus import Corpus, RecordingEntry, StreamEntry
+from plait.readers import reader_version
+from plait.store.stepped import build_feature, identity
+from plait.store.store import Stamp, Store, key_of, stamp_of
+from plait.streams.stream import Stream
+
+__all__ = ["Change", "Job", "Making", "compute", "job_of", "placed", "run"]
+
+Change = Callable[[Stream], Stream]
+"""What is done to a raw stream before its features are taken (noise, say)."""
+
+
+Input = tuple[str, Stamp, str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stream of one recording: what to read, by what, and under which key to keep it.
+
+    ``inputs``: of each file that it depends on its path, what its system said of it, and the digest of its bytes.
+    """
+
+    recording: str
+    stream: str
+    entry: StreamEntry
+    spec: dict[str, Any]
+    place: str
+    key: str
+    inputs: tuple[Input, ...] = ()
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a stream's features are made: the same for all recordings.
+
+    Attributes:
+        stream: its name.
+        spec: the feature's name and all its options, steps included.
+        full: the spec, and the classes behind it; with ``tag``, what was done to the stream before.
+        version: of the feature.
+        files: digest of the files that the feature itself reads (word vectors, say).
+    """
+
+    stream: str
+    spec: dict[str, Any]
+    full: dict[str, Any]
+    version: int
+    files: str
+
+    @classmethod
+    def of(cls, stream: str, spec: dict[str, Any], store: Store, tag: Mapping[str, Any] | None = None) -> Making:
+        """Build the feature once, to see what it is.
+
+        Raises:
+            ConfigError: there is no such feature. DataError: a file of its own is not there.
+        """
+        feature = build_feature(spec, f"streams.{stream}.feature")
+        full = {**spec, **identity(feature)}
+        if tag:
+            full["changed"] = dict(tag)
+        return cls(stream, spec, full, feature.version, "".join(store.digest_of(p) for p in feature.files()))
+
+
+def neutral(entry: StreamEntry) -> StreamEntry:
+    """The stream on its file's own clock."""
+    return entry.model_copy(update={"offset": 0.0, "drift_ppm": 0.0, "origin": 0.0, "warp": None})
+
+
+def placed(corpus: Corpus, place: str, error: PlaitError) -> list[str]:
+    """An error's problems, with manifest, recording and stream in front where they are not there yet."""
+    head = f"{corpus.path.name}{place}"
+    return [p if p.startswith(head) else f"{head}: {p}" for p in error.problems]
+
+
+def job_of(corpus: Corpus, entry: RecordingEntry, making: Making, store: Store) -> Job:
+    """The job for a stream; its key follows the bytes of all files that it depends on, and how it is made.
+
+    Raises:
+        DataError: a file is not there, or leaves the corpus folder. ConfigError: there is no such reader.
+    """
+    place, own = f" {entry.id!r} {making.stream!r}", entry.streams[making.stream]
+    inputs = tuple(_inputs(corpus, own, place, store))
+    digest = "".join(found for _, _, found in inputs) + making.files
+    reader = reader_version(corpus.resolve(own.path, place), own.reader) if own.path else 1
+    key = key_of(own, digest, making.full, making.version, reader)
+    return Job(entry.id, making.stream, own, making.spec, place, key, inputs)
+
+
+def _inputs(corpus: Corpus, entry: StreamEntry, place: str, store: Store) -> Iterator[Input]:
+    """The stream's file and those beside it that its options name (a file of times, say)."""
+    if entry.path is None:
+        return
+    path = corpus.resolve(entry.path, place)
+    named = [path.parent / v for v in entry.options.values() if isinstance(v, str) and v]
+    for file in [path, *(p for p in named if p.is_file())]:
+        yield str(file), *store.seen(file)
+
+
+def _changed(job: Job, store: Store) -> list[str]:
+    """The files that are no longer what the job's key says: it would keep features of other bytes under it."""
+    looked_at = [(path, digest) for path, stamp, digest in job.inputs if stamp_of(Path(path)) != stamp]
+    return [path for path, digest in looked_at if store.digest_of(Path(path)) != digest]
+
+
+def compute(job: Job, corpus: Corpus, store: Store, change: Change | None = None) -> list[str]:
+    """Make and keep one item, of the stream as it is or changed; what is wrong with it, if anything.
+
+    Raises:
+        ConfigError, MissingExtra: the feature cannot work at all, whatever the stream.
+    """
+    where = f"{corpus.path.name}{job.place}"
+    try:
+        feature = build_feature(job.spec, f"streams.{job.stream}.feature")
+        stream = corpus.open_entry(neutral(job.entry), job.place)
+        values, clock = feature(stream if change is None else change(stream))
+        if changed := _changed(job, store):
+            raise DataError(f"{changed[0]}: changed while its features were made. Prepare again when it is whole.")
+        store.put(job.key, values, clock, {"spec": job.spec, "notes": feature.notes()})
+    except DataError as error:
+        return placed(corpus, job.place, error)
+    except OSError as error:
+        return [f"{where}: cannot be read or kept ({error}). Check the file and the disk."]
+    except MemoryError:
+        return [
+            f"{where}: needs more memory than there is. Use fewer processes, or cut the recording into shorter ones."
+        ]
+    return []
+
+
+def run(
+    todo: Sequence[Job], corpus: Corpus, store: Store, jobs: int, cluster: str | None, progress: Progress | None
+) -> Iterator[tuple[Job, list[str]]]:
+    """Each job and its problems, as they are done.
+
+    Raises:
+        ConfigError, MissingExtra: a feature cannot work at all; processes cannot start; there is no such cluster.
+    """
+    manifest, folder = corpus.path.resolve(), store.folder.resolve()
+    work = partial(_compute_in, manifest, corpus.allow_outside, folder)
+    if jobs <= 1 and cluster is None:
+        work = partial(compute, corpus=corpus, store=store)
+    # an interrupt must end the processes now
+    with closing(each(work, todo, jobs=jobs, cluster=cluster, shared=[manifest, folder])) as outcomes:
+        for done, (job, outcome) in enumerate(outcomes, 1):
+            if progress:
+                progress(done, len(todo), f"{job.recording} {job.stream}")
+            yield job, _problems(job, outcome, manifest.name)
+
+
+def _problems(job: Job, outcome: list[str] | Died | Failed, manifest: str) -> list[str]:
+    if isinstance(outcome, Failed):
+        raise outcome.error()
+    if isinstance(outcome, Died):
+        return [f"{manifest}{job.place}: {outcome}: cut the recording into shorter ones, or use a larger machine."]
+    return outcome
+
+
+def _compute_in(manifest: Path, outside: bool, store: Path, job: Job) -> list[str]:
+    """`compute` in another process."""
+    return compute(job, _opened(manifest, outside), Store(store))
+
+
+@cache
+def _opened(manifest: Path, outside: bool) -> Corpus:
+    return Corpus(manifest, allow_outside=outside)

@@ -1,0 +1,143 @@
+"""Mean and spread of features, in one pass and constant memory. Fitted on train only, by who trains."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.core.errors import DataError
+
+__all__ = ["Moments", "fit_scale", "level"]
+
+log = logging.getLogger("plait")
+
+ROWS = 1 << 14
+"""Rows taken at a time, so that a memory-mapped array never is in memory whole."""
+
+
+class Moments:
+    """Count, mean and squared deviations of columns, array after array; NaN cells count for nothing.
+
+    Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances"
+    (1979), eq. 2.1, in double precision.
+
+    >>> m = Moments()
+    >>> m.add(np.array([[1.0], [np.nan]])); m.add(np.array([[3.0]]))
+    >>> m.mean.tolist(), m.std.tolist(), m.count.tolist()
+    ([2.0], [1.0], [2])
+    """
+
+    def __init__(self) -> None:
+        self.count: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.mean: NDArray[np.float64] = np.zeros(0)
+        self._squares: NDArray[np.float64] = np.zeros(0)
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Take in an array [n, d].
+
+        Raises:
+            DataError: it has another width than those before, or infinite values.
+        """
+        if values.ndim != 2:
+            raise DataError(f"features of shape {values.shape}; expected [n, dim].")
+        if not len(self.count):
+            width = values.shape[1]
+            self.count, self.mean, self._squares = np.zeros(width, np.int64), np.zeros(width), np.zeros(width)
+        if values.shape[1] != len(self.count):
+            raise DataError(
+                f"features of width {values.shape[1]} after some of width {len(self.count)}; expected one. "
+                "The streams of one name must have the same channels in every recording."
+            )
+        for lo in range(0, len(values), ROWS):
+            self._merge(np.asarray(values[lo : lo + ROWS], np.float64))
+
+    def _merge(self, block: NDArray[np.float64]) -> None:
+        if np.isinf(block).any():
+            raise DataError("features hold infinite values; expected finite ones, or NaN where nothing is observed.")
+        seen = ~np.isnan(block)
+        count = seen.sum(0)
+        mean = np.where(seen, block, 0.0).sum(0) / np.maximum(count, 1)
+        squares = (np.where(seen, block - mean, 0.0) ** 2).sum(0)
+        total = self.count + count
+        share = count / np.maximum(total, 1)
+        step = np.where(count > 0, mean - self.mean, 0.0)
+        self._squares = self._squares + squares + step**2 * self.count * share
+        self.mean = self.mean + step * share
+        self.count = total
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """Standard deviation of each column, [d]; 0 where it is constant or was never observed."""
+        return np.sqrt(self._squares / np.maximum(self.count, 1))
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """Columns that hold one value only, up to rounding in single precision, or none, [d]."""
+        return self.spread <= np.maximum(1e-6 * np.abs(self.mean), 1e-12)
+
+    @property
+    def std(self) -> NDArray[np.float64]:
+        """Standard deviation to divide by, [d]: 1 for constant columns, which centring brings to 0."""
+        return np.where(self.constant, 1.0, self.spread)
+
+
+def level(values: NDArray[np.float32], how: str) -> NDArray[np.float32]:
+    """Features [n, dim] of one recording less their own mean, and divided by their deviation if asked for.
+
+    Args:
+        how: 'none', 'centre' or 'standardise'. A column that does not vary is only centred; NaN stays NaN.
+
+    >>> level(np.array([[1.0, 5.0], [3.0, 5.0]], np.float32), "standardise").tolist()
+    [[-1.0, 0.0], [1.0, 0.0]]
+    """
+    if how == "none" or not len(values):
+        return values
+    moments = Moments()
+    moments.add(values)
+    spread = moments.std if how == "standardise" else 1.0
+    return ((values - np.nan_to_num(moments.mean)) / spread).astype(np.float32)
+
+
+def fit_scale(
+    arrays: Iterable[NDArray[Any]], groups: Sequence[int] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of the columns of all arrays [n, d]; each [d], double precision.
+
+    Columns of one group (a number for each column, [d]) get the root mean square of their deviations; without
+    ``groups`` each has its own. NaN cells are left out. A constant column has deviation 1, so that it becomes 0
+    rather than noise blown up; how many there are is logged (and `Moments.constant` tells which).
+
+    Raises:
+        DataError: no array at all, different widths, or infinite values.
+
+    >>> mean, std = fit_scale([np.array([[1.0, 5.0], [3.0, 5.0]])])
+    >>> mean.tolist(), std.tolist()
+    ([2.0, 5.0], [1.0, 1.0])
+    >>> fit_scale([np.array([[0.0, 0.0], [2.0, 14.0]])], groups=[0, 0])[1].tolist()
+    [5.0, 5.0]
+    """
+    moments = Moments()
+    none = True
+    for array in arrays:
+        moments.add(array)
+        none = False
+    if none:
+        raise DataError("there are no features to take a scale from. Is the stream in any training recording?")
+    constant = int(moments.constant.sum())
+    if constant:
+        log.info("%d of %d feature columns are constant; they become 0", constant, len(moments.count))
+    return moments.mean, _shared(moments, groups) if groups is not None else moments.std
+
+
+def _shared(moments: Moments, groups: Sequence[int]) -> NDArray[np.float64]:
+    """One deviation a group: the root of the mean variance of its columns; 1 where they are all constant."""
+    if len(groups) != len(moments.count):
+        raise DataError(f"{len(groups)} groups for {len(moments.count)} feature columns; expected one a column.")
+    index = np.unique(np.asarray(groups), return_inverse=True)[1]
+    variance = np.bincount(index, np.nan_to_num(moments.spread) ** 2) / np.bincount(index)
+    shared = np.sqrt(variance)[index]
+    return np.where(shared > 1e-12, shared, 1.0)

@@ -1,0 +1,142 @@
+"""Arrays in one safetensors file: written atomically, piece by piece; read by memory map; damage noticed at once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.core.atomic import open_file, replacing
+
+__all__ = ["Pieces", "TensorFile", "open_tensors", "write_tensors"]
+
+log = logging.getLogger("plait")
+
+KINDS: dict[str, np.dtype[Any]] = {
+    "F32": np.dtype(np.float32),
+    "F64": np.dtype(np.float64),
+    "I64": np.dtype(np.int64),
+    "U8": np.dtype(np.uint8),
+}
+LETTERS = {kind: name for name, kind in KINDS.items()}
+
+SMALL = 1 << 14
+"""Bytes up to which a file is read whole: a map costs as much, and a process may have some 65,000 of them only."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """An array that is never in memory whole: its shape, and its parts one after the other along the first axis."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    parts: Iterable[NDArray[Any]]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any] | Pieces], notes: Mapping[str, str]) -> None:
+    """Write arrays of float32, float64, int64 or uint8 in the order given, and notes in the header; atomically.
+
+    Give arrays of 8 bytes a number before those of 4 and 1, so that each is aligned.
+
+    Raises:
+        OSError: the folder is not there, or the disk is full.
+    """
+    with replacing(path) as part, open(part, "wb") as out:
+        out.write(_head(tensors, notes))
+        for tensor in tensors.values():
+            for piece in tensor.parts if isinstance(tensor, Pieces) else [tensor]:
+                np.ascontiguousarray(piece).tofile(out)
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """A file of `write_tensors`: its notes, and its arrays, read-only views of the mapped file."""
+
+    path: Path
+    notes: dict[str, str]
+    _about: dict[str, Any]
+    _start: int
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """All arrays. Nothing is read from the disk before it is used."""
+        content = _content(self.path)
+        return {name: self._view(content, about) for name, about in self._about.items()}
+
+    def _view(self, content: Any, about: dict[str, Any]) -> NDArray[Any]:
+        shape, kind = tuple(about["shape"]), KINDS[about["dtype"]]
+        if 0 in shape:
+            empty: NDArray[Any] = np.empty(shape, kind)
+            empty.setflags(write=False)
+            return empty
+        found: NDArray[Any] = np.frombuffer(content, kind, math.prod(shape), self._start + about["data_offsets"][0])
+        return found.reshape(shape)
+
+
+def open_tensors(path: Path, format: str) -> TensorFile | None:
+    """Read the header; None where there is no file, or one that is cut short or foreign (with a warning)."""
+    try:
+        with open_file(path) as file:
+            return _parse(path, file, format)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("%s: not a whole file of features (%s); it will be made anew", path, error)
+        return None
+
+
+def _content(path: Path) -> Any:
+    """A whole file as a read-only buffer that keeps no file open.
+
+    ``numpy.memmap`` holds a file handle for each array, and a trainer holds thousands of them; Arrow's map
+    outlives its file's closing.
+    """
+    if path.stat().st_size <= SMALL:
+        return path.read_bytes()
+    import pyarrow as pa  # slow to import; only who reads features needs it
+
+    with pa.memory_map(str(path), "r") as file:
+        return file.read_buffer()
+
+
+def _head(tensors: Mapping[str, NDArray[Any] | Pieces], notes: Mapping[str, str]) -> bytes:
+    """The safetensors header: its length, then JSON padded so that the data begin at a multiple of 8."""
+    header: dict[str, Any] = {"__metadata__": dict(notes)}
+    at = 0
+    for name, tensor in tensors.items():
+        offsets = [at, at + tensor.nbytes]
+        header[name] = {"dtype": LETTERS[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
+        at += tensor.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _parse(path: Path, file: BinaryIO, format: str) -> TensorFile:
+    """The header.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: the file is cut short, or not of the format.
+    """
+    size, length = path.stat().st_size, file.read(8)
+    count = int.from_bytes(length, "little")
+    if len(length) < 8 or count > size - 8:
+        raise ValueError(f"{size} bytes are too few")
+    about: dict[str, Any] = json.loads(file.read(count))
+    notes = about.pop("__metadata__")
+    if notes["format"] != format:
+        raise ValueError("another format")
+    end = max(one["data_offsets"][1] for one in about.values())
+    if size != 8 + count + end:
+        raise ValueError(f"{size} bytes, but its header tells of {8 + count + end}")
+    return TensorFile(path, notes, about, 8 + count)

@@ -1,0 +1,111 @@
+"""Noise that is added at a level in decibels: the source that scales it, and the power it is scaled by."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.streams.stream import Stream
+from plait.transforms.noise import BLOCK, Noise
+
+__all__ = ["Added", "Maker", "Power", "as_table"]
+
+Floats = NDArray[np.float64]
+
+
+class Maker(ABC):
+    """Endless noise of any power by index, [hi - lo, width or 1]."""
+
+    @abstractmethod
+    def at(self, lo: int, hi: int) -> Floats:
+        """Noise of the observations lo..hi."""
+
+
+class Added(Noise):
+    """Noise of which the level is 10 log10 (signal power / noise power).
+
+    The ratio is exact over the view that the noise is added to: for a waveform over all its channels together (mean
+    square), for series and poses in each channel by itself relative to its variance. A silent waveform or a constant
+    channel has no such ratio, and stays as it is.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ("waveform", "series", "pose")
+    axis = "signal over noise, dB"
+    bounds = (-np.inf, np.inf)
+    rising = False
+
+    @abstractmethod
+    def maker(self, stream: Stream, seed: int, others: Sequence[Stream]) -> Maker:
+        """Where the noise comes from, for this stream."""
+
+    def apply(self, stream: Stream, level: float, seed: int, others: Sequence[Stream]) -> Stream:
+        return replace(stream, source=_Noisy(stream, self.maker(stream, seed, others), level))
+
+
+def as_table(values: NDArray[Any]) -> Floats:
+    """[n, everything else], float64."""
+    return np.asarray(values, np.float64).reshape(len(values), int(np.prod(values.shape[1:], dtype=int)))
+
+
+class _Noisy:
+    """A source with noise on it; the gains need one pass over the view, made at the first read."""
+
+    def __init__(self, stream: Stream, noise: Maker, level_db: float) -> None:
+        self.stream, self.noise, self.level_db = stream, noise, level_db
+        self.shape = stream.source.shape
+
+    @cached_property
+    def gains(self) -> Floats:
+        """Factor on the noise, a channel ([width]) or for all ([1])."""
+        together = self.stream.kind == "waveform"
+        signal, noise = Power(centred=not together), Power(centred=False)
+        for lo, block in self._blocks():
+            values = as_table(block)
+            made = np.broadcast_to(self.noise.at(lo, lo + len(values)), values.shape)
+            signal.add(values)
+            noise.add(np.where(np.isfinite(values), made, np.nan))
+        wanted, got = signal.powers(together) * 10 ** (-self.level_db / 10), noise.powers(together)
+        return np.sqrt(np.divide(wanted, got, out=np.zeros_like(got), where=got > 0))
+
+    def _blocks(self) -> Iterator[tuple[int, NDArray[Any]]]:
+        for view in self.stream.blocks(16 * BLOCK):
+            yield view.first, view.read()
+
+    def read(self, lo: int, hi: int) -> NDArray[Any]:
+        values = self.stream.source.read(lo, hi)
+        kind = values.dtype if values.dtype.kind == "f" else np.dtype(np.float32)
+        noisy = as_table(values) + self.gains * self.noise.at(lo, hi)[: len(values)]
+        return noisy.reshape(values.shape).astype(kind)
+
+
+class Power:
+    """Mean square (or variance) a channel, gathered block by block losing no digits (Chan et al. 1983)."""
+
+    def __init__(self, *, centred: bool) -> None:
+        self.centred = centred
+        self.count, self.mean, self.total = np.zeros(1), np.zeros(1), np.zeros(1)
+
+    def add(self, values: Floats) -> None:
+        """Gather [n, width]; what is not finite is left out."""
+        good = np.isfinite(values)
+        count = good.sum(0).astype(np.float64)
+        clean = np.where(good, values, 0.0)
+        mean = clean.sum(0) / np.maximum(count, 1) if self.centred else np.zeros(values.shape[1])
+        total = (np.where(good, clean - mean, 0.0) ** 2).sum(0)
+        both = np.maximum(self.count + count, 1)
+        step = mean - self.mean
+        self.total = self.total + total + step**2 * self.count * count / both
+        self.mean = self.mean + step * count / both
+        self.count = self.count + count
+
+    def powers(self, together: bool) -> Floats:
+        """[width], or [1] over all channels together."""
+        if together:
+            return np.atleast_1d(self.total.sum() / max(float(self.count.sum()), 1.0))
+        return self.total / np.maximum(self.count, 1)
