@@ -18,7 +18,7 @@ from plait.readers._cursor import Cursor
 from plait.readers.media import Media
 from plait.streams.clock import Grid
 
-BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 FEW = [
     *[("vorbis", rate, "stereo", ending) for rate in (8000, 24000, 96000) for ending in (".ogg", ".mkv", ".mp4")],
     *[("libmp3lame", rate, "mono", ending) for rate in (8000, 44100) for ending in (".mp3", ".mkv", ".avi")],
