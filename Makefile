@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
 MEASURED := $(VENV)/.installed-for-benchmarks
+DOCUMENTED := $(VENV)/.installed-for-docs
 
 export OMP_NUM_THREADS ?= 1
 
@@ -21,7 +22,11 @@ $(MEASURED): $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[bench]'
 	touch $@
 
-.PHONY: install install-test demo bench lint test test-fast
+$(DOCUMENTED): $(STAMP)
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	touch $@
+
+.PHONY: install install-test demo bench docs lint test test-fast
 install: $(STAMP)
 
 install-test: $(TESTED)
@@ -32,8 +37,12 @@ demo: install
 bench: $(MEASURED)
 	$(BIN)/python benchmarks/quick_ones.py
 
+docs: $(DOCUMENTED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "The documentation: site/index.html"
+
 lint: install-test
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples docs
 	$(BIN)/ruff format --check src tests benchmarks examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports

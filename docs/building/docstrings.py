@@ -9,6 +9,7 @@ from typing import Any
 import griffe
 
 CODE = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)(\(\))?`(?!`)")
+SEVERAL = re.compile(r"(?m)^( {4})(\*{0,2}\w+(?:, (?:and )?\*{0,2}\w+)+): (.*(?:\n {8}.*)*)$")
 FENCE = "```"
 
 
@@ -51,7 +52,8 @@ def _documented(pkg: griffe.Module) -> list[str]:
         here = [module.members[e] for e in exports if e in module.members and not module.members[e].is_alias]
         found += [module.path] if exports else []
         for one in here:
-            found += [o.path for o in _all(one) if not o.name.startswith("_")]
+            inner = (o for o in _all(one) if o.has_docstring and not o.name.startswith("_"))
+            found += [one.path, *(o.path for o in inner)]
     return found
 
 
@@ -74,7 +76,13 @@ def _ready(text: str, obj: griffe.Object, known: set[str]) -> str:
             lines.append(CODE.sub(lambda found: _link(found, obj, known), line))
     if inside:
         lines.append(f"{indent}{FENCE}")
-    return _returns("\n".join(lines), obj)
+    return _returns(SEVERAL.sub(_each, "\n".join(lines)), obj)
+
+
+def _each(found: re.Match[str]) -> str:
+    """An argument or attribute a line: what is said of several at once is said of each."""
+    names = re.split(r", (?:and )?", found[2])
+    return "\n".join(f"{found[1]}{name}: {found[3]}" for name in names)
 
 
 def _link(found: re.Match[str], obj: griffe.Object, known: set[str]) -> str:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
-from public import ROOT, Module, modules, page_of, pages
+from public import ROOT, Module, modules, pages
 
 COMMANDS, PARTS = "reference/commands.md", "reference/parts.md"
 OUTSIDE = re.compile(r"\[([^\]]*)\]\(\.\./(?:benchmarks|examples|recipes)/[^)]*\)")
+NOTEBOOK = re.compile(r"\]\(([\w./-]+)\.ipynb(#[\w-]+)?\)(?!\*)")
 NAME = re.compile(r"(?<![`\[])`(plait(?:\.\w+)+)`(?![`\]])")
 
 
@@ -51,9 +52,17 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         fenced ^= line.lstrip().startswith("```")
         if not fenced and not line.startswith("#"):
             line = OUTSIDE.sub(r"\1", line)
-            line = NAME.sub(lambda m: f"[{m[0]}][{known[m[1]]}]" if m[1] in known else m[0], line)
+            line = NOTEBOOK.sub(r"](\1.md\2)", line)
+            line = NAME.sub(lambda m: linked(m[0], m[1], known), line)
         lines.append(line)
     return "\n".join(lines)
+
+
+def linked(shown: str, name: str, known: dict[str, str]) -> str:
+    """A link to the entry of a name, or to that of the class whose method it is; the name itself where neither is."""
+    home = known.get(name) or known.get(name.rpartition(".")[0] if name.rpartition(".")[0] != "plait" else "")
+    is_class = home and home.rpartition(".")[2][:1].isupper()
+    return f"[{shown}][{home}]" if home and (name in known or is_class) else shown
 
 
 @cache
@@ -74,27 +83,18 @@ def start() -> str:
 
 def reference(page: str, found: list[Module]) -> str:
     """One page of the reference: the package first, then its modules."""
-    lines = [f"# {page}", ""]
+    lines = [] if found[0].name == page else [f"# {page}", ""]
     for module in found:
-        top = module.name == page
-        if not top:
-            lines += [f"## {module.name}", ""] if not module.own else []
-        level = 1 if top else 2
         own = ", ".join(json.dumps(n) for n in module.own)
-        if top:
-            lines[0] = ""
         lines += [
             f"::: {module.name}",
             "    options:",
-            f"      heading_level: {level}",
+            f"      heading_level: {1 if module.name == page else 2}",
             "      show_root_full_path: true",
             f"      members: [{own}]" if own else "      members: false",
             "",
+            *(table(module) if module.others else []),
         ]
-        if module.others:
-            lines += table(module)
-    if found[0].name != page:
-        lines[0] = f"# {page}"
     return "\n".join(lines)
 
 
@@ -151,11 +151,23 @@ def parts() -> str:
     from plait.core.parts import parts as classes
 
     told = known_names()
-    lines = ["# Parts by name", "", "What recipes and options can name. `plait list SORT` prints one of the tables.", ""]
+    lines = [
+        "# Parts by name",
+        "",
+        "What recipes and options can name. `plait list SORT` prints one of the tables.",
+        "",
+    ]
     for sort, found in ((sort, catalogue(sort)[sort]) for sort in SORTS):
         base = base_of(sort)
         home = f"{base.__module__}.{base.__qualname__}"
-        lines += [f"## {sort.capitalize()}", "", f"Base class: `{home}`.", "", "| name | what | options |", "|---|---|---|"]
+        lines += [
+            f"## {sort.capitalize()}",
+            "",
+            f"Base class: `{home}`.",
+            "",
+            "| name | what | options |",
+            "|---|---|---|",
+        ]
         for name, cls in classes(base).items():
             path = f"{cls.__module__}.{cls.__qualname__}"
             shown = f"[`{name}`][{path}]" if path in told else f"`{name}`"
@@ -181,8 +193,5 @@ def tutorial(path: Path) -> str:
     for cell in cells:
         source = "".join(cell["source"])
         blocks.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
-    blocks.insert(1, f"*This page is a notebook: [{path.name}]({path.name}).*")
+    blocks.insert(1, f"*To run it, take the notebook: [{path.name}]({path.name})*")
     return "\n\n".join(blocks) + "\n"
-
-
-__all__ = ["on_config", "on_files", "on_page_markdown", "page_of"]
