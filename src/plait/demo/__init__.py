@@ -1,0 +1,1 @@
+"""A made-up world of recordings with known truth, and a tour of plait through it."""
