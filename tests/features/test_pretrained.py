@@ -17,7 +17,7 @@ TEXTS = ["bin blue at f two now", "The weather is lovely today.", "He drove to t
 
 def test_importing_all_features_brings_no_torch() -> None:
     code = (
-        "import sys; from plait.features import default_feature, prepare, pretrained;"
+        "import sys; from plait.features import default_feature, pretrained; from plait.store import prepare;"
         "default_feature('words'); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
