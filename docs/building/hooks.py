@@ -151,12 +151,7 @@ def parts() -> str:
     from plait.core.parts import parts as classes
 
     told = known_names()
-    lines = [
-        "# Parts by name",
-        "",
-        "What recipes and options can name. `plait list SORT` prints one of the tables.",
-        "",
-    ]
+    lines = ["# Parts by name", "", "What a recipe can name. `plait list SORT` prints one of the tables.", ""]
     for sort, found in ((sort, catalogue(sort)[sort]) for sort in SORTS):
         base = base_of(sort)
         home = f"{base.__module__}.{base.__qualname__}"
