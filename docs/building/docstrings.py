@@ -101,11 +101,20 @@ def _path(name: str, obj: griffe.Object, known: set[str]) -> str | None:
             return f"{scope.path}.{name}"
         member = scope.members.get(first) if hasattr(scope, "members") else None
         if member is not None and member.is_alias:
-            path = f"{member.target_path}.{rest}" if rest else str(member.target_path)
-            if path in known:
-                return path
+            for home in _homes(member):
+                path = f"{home}.{rest}" if rest else home
+                if path in known:
+                    return path
         scope = None if scope.is_module else scope.parent
     return None
+
+
+def _homes(alias: griffe.Alias) -> list[str]:
+    """Where a name was imported from, and where that has it from in the end."""
+    try:
+        return [alias.target_path, alias.final_target.path]
+    except griffe.GriffeError:
+        return [alias.target_path]
 
 
 def _returns(text: str, obj: griffe.Object) -> str:

@@ -68,11 +68,15 @@ def linked(shown: str, name: str, known: dict[str, str]) -> str:
 @cache
 def known_names() -> dict[str, str]:
     """Where the entry of each public name, and of each module that has some, is."""
-    found = {m.name: m.name for page in pages().values() for m in page}
-    for module in modules():
-        found |= {f"{module.name}.{n}": f"{module.name}.{n}" for n in module.own}
-        found |= {f"{module.name}.{n}": home for n, home in module.others.items()}
-    return {name: home for name, home in found.items() if home in found}
+    own = {f"{m.name}.{n}" for m in modules() for n in m.own}
+    passed = {f"{m.name}.{n}": home for m in modules() for n, home in m.others.items()}
+    found = {m.name: m.name for page in pages().values() for m in page} | {name: name for name in own}
+    for name, home in passed.items():
+        while home in passed:
+            home = passed[home]
+        if home in own:
+            found[name] = home
+    return found
 
 
 def start() -> str:
@@ -100,11 +104,12 @@ def reference(page: str, found: list[Module]) -> str:
 
 def table(module: Module) -> list[str]:
     """The names that a module passes on, each with a link to where it is described."""
-    told = {f"{m.name}.{n}" for m in modules() for n in m.own}
+    told = known_names()
     lines = ["", "| name | described as |", "|---|---|"]
-    for name, home in module.others.items():
+    for name, origin in module.others.items():
         path = f"{module.name}.{name}"
-        link = f"[`{home}`][{home}]" if home in told else f"`{home}`"
+        home = told.get(path)
+        link = f"[`{home}`][{home}]" if home else f"`{origin}`"
         lines.append(f'| <span id="{path}"></span>`{path}` | {link} |')
     return [*lines, ""]
 
