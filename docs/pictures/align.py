@@ -14,9 +14,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from plait.align.join import How, Joined, join
 from plait.streams.clock import Grid, Spans
 from plait.streams.stream import Stream
-from plait.align.join import How, Joined, join
 
 DOCS = Path(__file__).parents[1]
 TEXTS = ["we", "walked", "along", "the", "old", "river", "until", "it", "got", "dark", "now"]

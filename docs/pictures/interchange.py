@@ -19,9 +19,9 @@ import numpy as np
 import pyedflib
 from mcap.writer import Writer
 
-from plait.transforms import apply_steps
 from plait.corpus.corpus import Corpus
 from plait.importing.folder import import_folder
+from plait.transforms import apply_steps
 
 SECONDS = 40
 BEGUN = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)

@@ -19,11 +19,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from plait.store.store import Store
+from plait.examples.data import ItemData
 from plait.joint.cca import Cca
 from plait.joint.deep_cca import DeepCca
+from plait.store.store import Store
 from plait.tokens import cat
-from plait.examples.data import ItemData
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.run import Run
 

@@ -16,11 +16,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from plait.transforms import apply_steps
-from plait.transforms.noise import add_noise
 from plait.readers import open_streams
 from plait.streams.stream import Stream
+from plait.transforms import apply_steps
 from plait.transforms.imputation import impute
+from plait.transforms.noise import add_noise
 
 DOCS = Path(__file__).parents[1]
 DATA = Path(os.environ["PLAIT_DATA"])

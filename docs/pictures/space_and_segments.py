@@ -17,13 +17,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from plait.transforms.face import Mouth, face_path
-from plait.transforms.layouts import BONES, COMMON, LAYOUTS
-from plait.transforms.skeleton import Skeleton
-from plait.streams.stream import Stream
 from plait.demo.face import face_film
 from plait.segment.shots import find_boundaries
 from plait.segment.speech import find_speech, speech_probability
+from plait.streams.stream import Stream
+from plait.transforms.face import Mouth, face_path
+from plait.transforms.layouts import BONES, COMMON, LAYOUTS
+from plait.transforms.skeleton import Skeleton
 
 TARGET = Path(__file__).parents[1] / "images/space-and-segments.png"
 BLUE, RED, GREY, GREEN = "#2563a8", "#c23b22", "#9aa0a6", "#2e8b57"

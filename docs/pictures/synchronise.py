@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from plait.clocks import synchronise
 from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.streams.stream import Stream
 from plait.streams.warp import Warp
-from plait.clocks import synchronise
 
 SECONDS, RATE = 600.0, 100
 BENT = Warp([(0, 1.4), (150, 1.46), (330, 1.49), (420, 1.494), (420, 1.574), (620, 1.585)])

@@ -53,7 +53,7 @@ def test_the_summary_adds_a_modality_without_touching_the_share_of_others():
 
 def test_own_outputs_are_averaged_or_added():
     rows = {"a": sample(16), "b": part_of(sample(16), [0, 3, 3, 3])}
-    mean, total = (Shared(["a", "b"], 16, own=own).weights(rows) for own in ("mean", "sum"))
+    mean, total = (Shared(["a", "b"], 16, unimodal_heads=own).weights(rows) for own in ("mean", "sum"))
     assert [w.tolist() for w in mean.values()] == [[0.25, 1, 1, 0], [0.25, 0, 0, 0]]
     assert [w.tolist() for w in total.values()] == [[1, 1, 1, 0], [1, 0, 0, 0]]
 
@@ -66,7 +66,7 @@ def test_modalities_see_each_other():
 
 
 @pytest.mark.parametrize(
-    "options", [{"own": "max"}, {"heads": 3}, {"periods": [0, 1]}, {"periods": [2, 1]}, {"periods": [1]}]
+    "options", [{"unimodal_heads": "max"}, {"heads": 3}, {"periods": [0, 1]}, {"periods": [2, 1]}, {"periods": [1]}]
 )
 def test_wrong_options_of_shared(options):
     with pytest.raises(ConfigError, match="shared"):
@@ -75,7 +75,7 @@ def test_wrong_options_of_shared(options):
 
 def test_wrong_options_of_concat():
     with pytest.raises(ConfigError, match="steps 0"):
-        Concat(["a"], 16, steps=0)
+        Concat(["a"], 16, time_bins=0)
 
 
 def test_an_unknown_modality_is_refused():

@@ -7,7 +7,7 @@ import torch
 
 from plait.core.errors import ConfigError
 from plait.core.parts import parts
-from plait.fusion import Fusion, Joint
+from plait.fusion import Fusion, Hybrid
 from plait.fusion.bottleneck import Bottleneck
 from plait.fusion.latents import Latents
 from plait.fusion.mixture import Mixture
@@ -17,13 +17,15 @@ from plait.tasks.heads import PooledLinear
 from plait.testing.inputs import part_of, sample
 from plait.tokens import Tokens
 
-JOINT = [name for name, cls in parts(Fusion).items() if issubclass(cls, Joint)]
+JOINT = [name for name, cls in parts(Fusion).items() if issubclass(cls, Hybrid)]
 
 
 @pytest.mark.parametrize("name", JOINT)
 def test_one_alone_answers_by_its_own_head_unless_there_are_none(name):
     cls, batch = parts(Fusion)[name], {"a": sample(16), "b": part_of(sample(16, seed=1), [0, 3, 3, 3])}
-    alone, mean, total, none = (cls(["a", "b"], 16, own=own).eval() for own in ("alone", "mean", "sum", "none"))
+    alone, mean, total, none = (
+        cls(["a", "b"], 16, unimodal_heads=own).eval() for own in ("alone", "mean", "sum", "none")
+    )
     assert alone.joint_weight(batch).tolist() == [1, 0, 0, 1]
     assert alone.weights(batch)["a"].tolist() == [0, 1, 1, 0]
     assert mean.joint_weight(batch).tolist() == [0.5, 0, 0, 1]
@@ -32,7 +34,7 @@ def test_one_alone_answers_by_its_own_head_unless_there_are_none(name):
     assert none.joint_weight(batch).tolist() == [1] * 4
     assert not none.weights(batch)["a"].any()
     with pytest.raises(ConfigError, match=f"{name}: own is 'max'"):
-        cls(["a", "b"], 16, own="max")
+        cls(["a", "b"], 16, unimodal_heads="max")
 
 
 @pytest.mark.parametrize("name", JOINT)
@@ -155,7 +157,7 @@ def test_latents_do_not_see_the_order_of_tokens_but_their_times():
 def test_what_only_two_together_tell_is_learnt(name):
     # exclusive or: neither stream alone says anything of the label
     torch.manual_seed(0)
-    cls, options = parts(Fusion)[name], {"own": "none"} if name in JOINT else {}
+    cls, options = parts(Fusion)[name], {"unimodal_heads": "none"} if name in JOINT else {}
     fusion, head = cls(["a", "b"], 16, dropout=0.0, **options), PooledLinear(16, 2, 0.0)
     if name == "concat":
         fusion.gru = None  # the slots alone

@@ -121,7 +121,7 @@ def test_it_loads_to_the_same_numbers(model, tmp_path):
 def test_a_saved_model_holds_all_defaults(tmp_path):
     made().save(tmp_path)
     saved = json.loads((tmp_path / "model.json").read_text())
-    assert saved["fusion"]["steps"] == 24
+    assert saved["fusion"]["time_bins"] == 24
     assert saved["encoders"]["imu"][0]["kernel"] == 5
     assert saved["task"] == {"name": "classify", **Classify(["a", "b"]).options}
     assert saved["task_state"]["classes"] == ["x", "y", "z"]
@@ -254,7 +254,7 @@ def test_wrong_parts_are_told_with_their_place():
         Model({"m": 2}, task, encoders={"m": [{"name": "conv", "stride": 2}]})
     with pytest.raises(ConfigError, match="fusion: there is no fusion 'sharde'"):
         Model({"m": 2}, task, fusion="sharde")
-    with pytest.raises(ConfigError, match=r"model.unimodal: got 0.*fusion.own: mean"):
+    with pytest.raises(ConfigError, match=r"model.unimodal: got 0.*fusion.unimodal_heads: mean"):
         Model({"m": 2}, task, dim=16, unimodal=0)
     Model({"m": 2}, task, dim=16, unimodal=0, fusion={"name": "concat", "own": "none"})
     with pytest.raises(ConfigError, match="width 15"):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from plait.tokens import Tokens
-from plait.tokens.augment import drop_modalities, gain, jitter, rotate, time_warp
+from plait.tokens.augment import crop_resize, gaussian_noise, modality_dropout, random_gain, rotate
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def tokens(rows: int = 4, steps: int = 50, dim: int = 3) -> Tokens:
 
 def test_warping_a_ramp_gives_the_cropped_ramp() -> None:
     ramp = tokens()
-    warped = time_warp({"a": ramp}, 0.2, {"a"})["a"]
+    warped = crop_resize({"a": ramp}, 0.2, {"a"})["a"]
     for row, n in ((0, 50), (1, 25)):
         values = warped.values[row, :n, 0]
         assert bool(warped.mask[row, :n].all())
@@ -34,14 +34,14 @@ def test_warping_a_ramp_gives_the_cropped_ramp() -> None:
 
 def test_warping_is_shared_between_modalities() -> None:
     batch = {"a": tokens(), "b": tokens()}
-    warped = time_warp(batch, 0.3, {"a", "b"})
+    warped = crop_resize(batch, 0.3, {"a", "b"})
     torch.testing.assert_close(warped["a"].clean().values, warped["b"].clean().values)
     assert not torch.equal(warped["a"].clean().values, batch["a"].clean().values)
 
 
 def test_irregular_modalities_keep_their_values_and_their_times_are_stretched() -> None:
     ramp = tokens()
-    warped = time_warp({"a": ramp}, 0.2, set())["a"]
+    warped = crop_resize({"a": ramp}, 0.2, set())["a"]
     torch.testing.assert_close(warped.clean().values[warped.mask], ramp.values[warped.mask])
     first = warped.times[0][warped.mask[0]]
     assert 0 <= first[0] < 0.2
@@ -67,7 +67,7 @@ def test_a_quarter_turn_about_z_takes_x_to_y(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_gain_is_one_factor_an_item_within_its_range() -> None:
     start = tokens()
-    ratio = gain(start, 0.2).values / start.values
+    ratio = random_gain(start, 0.2).values / start.values
     found = ratio[0][1:].flatten()
     torch.testing.assert_close(found, found[:1].expand(len(found)))
     assert 0.8 <= float(found[0]) <= 1.2
@@ -75,7 +75,7 @@ def test_gain_is_one_factor_an_item_within_its_range() -> None:
 
 def test_jitter_follows_the_spread() -> None:
     flat = Tokens(torch.zeros(8, 500, 2), torch.zeros(8, 500), torch.ones(8, 500) > 0)
-    noise = jitter(flat, torch.tensor([1.0, 10.0]), 0.1).values
+    noise = gaussian_noise(flat, torch.tensor([1.0, 10.0]), 0.1).values
     assert noise[..., 0].std().item() == pytest.approx(0.1, rel=0.1)
     assert noise[..., 1].std().item() == pytest.approx(1.0, rel=0.1)
 
@@ -86,7 +86,7 @@ def test_modality_dropout_never_hides_the_last_one() -> None:
     before = torch.stack([t.present for t in batch.values()]).any(0)
     hidden = 0
     for _ in range(50):
-        dropped = drop_modalities(batch, 0.6)
+        dropped = modality_dropout(batch, 0.6)
         after = torch.stack([t.present for t in dropped.values()])
         assert torch.equal(after.any(0), before)
         hidden += int((~after[:, :2]).sum())

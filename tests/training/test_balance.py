@@ -96,7 +96,7 @@ def test_two_models_together_are_as_sure_as_they_are_right(
 def test_balance_needs_a_validation_part_and_is_kept_with_the_model(tiny_recipe: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     balanced = fit(load_recipe(tiny_recipe), tmp_path / "a", cache=cache, quiet=True)
-    plain = fit(load_recipe(tiny_recipe, ["train.balance=false"]), tmp_path / "b", cache=cache, quiet=True)
+    plain = fit(load_recipe(tiny_recipe, ["train.temperature_scaling=false"]), tmp_path / "b", cache=cache, quiet=True)
     alone = fit(load_recipe(tiny_recipe, ["split={hash: group, test: 0.25}"]), tmp_path / "c", cache=cache, quiet=True)
     first = balanced.members[0]
     assert not torch.equal(balanced.model(first).balance, torch.ones(3))

@@ -45,7 +45,10 @@ def test_without_a_validation_part_the_answer_is_as_sure_as_held_out_groups_say(
     cache = tmp_path / "cache"
     run = fit(load_recipe(tiny_recipe, [NO_VALIDATION, "train.seeds=[0, 1]"]), tmp_path / "a", cache=cache, quiet=True)
     plain = fit(
-        load_recipe(tiny_recipe, [NO_VALIDATION, "train.balance=false"]), tmp_path / "b", cache=cache, quiet=True
+        load_recipe(tiny_recipe, [NO_VALIDATION, "train.temperature_scaling=false"]),
+        tmp_path / "b",
+        cache=cache,
+        quiet=True,
     )
     models = [run.model(m) for m in run.members]
     assert models[0].temperature[-1] != 1

@@ -178,7 +178,7 @@ def test_a_tuned_run_whose_claim_was_cut_off_is_claimed_again(
 
 
 def test_what_does_not_fit_is_told_at_once(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:
-    other = tuned(tiny_recipe, pretrained, "model.dim=24", "streams.left={encoder: linear, level: centre}")
+    other = tuned(tiny_recipe, pretrained, "model.dim=24", "streams.left={encoder: linear, normalization: centre}")
     with pytest.raises(ConfigError) as caught:
         begun(other, tmp_path / "run")
     text = str(caught.value)

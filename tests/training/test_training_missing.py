@@ -10,7 +10,7 @@ from plait.models.model import Model
 from plait.tasks.classify import Classify
 from plait.tasks.regress import Regress
 from plait.tokens import Tokens
-from plait.training.missing import distilled_loss, drop_now, modulate, taught_loss
+from plait.training.missing import dropout_now, modality_distillation_loss, ogm_ge, self_distillation_loss
 
 
 def batch_of(n: int = 12, seed: int = 0) -> dict[str, Tokens]:
@@ -27,9 +27,9 @@ def model_of(task=None) -> Model:
 
 
 def test_the_share_that_is_hidden_follows_its_line() -> None:
-    assert [drop_now((0.1, 0.5), e, 5) for e in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
-    assert drop_now(0.2, 3, 5) == 0.2
-    assert drop_now([0.4, 0.0], 0, 1) == 0.4
+    assert [dropout_now((0.1, 0.5), e, 5) for e in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert dropout_now(0.2, 3, 5) == 0.2
+    assert dropout_now([0.4, 0.0], 0, 1) == 0.4
 
 
 def test_distillation_adds_the_partial_answer_and_its_distance() -> None:
@@ -38,13 +38,13 @@ def test_distillation_adds_the_partial_answer_and_its_distance() -> None:
     plain, _ = model.learn(encoded, target)
     for weight in (0.0, 2.0):
         torch.manual_seed(3)
-        loss, outputs = distilled_loss(model, encoded, target, drop=0.0, weight=weight)
+        loss, outputs = modality_distillation_loss(model, encoded, target, drop=0.0, weight=weight)
         # nothing hidden: the pupil is the teacher
         assert float(loss) == pytest.approx(float(plain + model.task.loss(outputs[""], target).mean()), rel=1e-5)
     torch.manual_seed(3)
-    near, _ = distilled_loss(model, encoded, target, drop=0.6, weight=0.0)
+    near, _ = modality_distillation_loss(model, encoded, target, drop=0.6, weight=0.0)
     torch.manual_seed(3)
-    far, _ = distilled_loss(model, encoded, target, drop=0.6, weight=1.0)
+    far, _ = modality_distillation_loss(model, encoded, target, drop=0.6, weight=1.0)
     assert far > near
 
 
@@ -60,17 +60,17 @@ def test_own_heads_are_taught_by_the_mix_of_all() -> None:
         for m in "ab":
             p, q = whole.softmax(-1), own[m][i].softmax(-1)
             expected += float((p * (p / q).log()).sum())
-    loss = taught_loss(model, encoded, {"": joint, **own})
+    loss = self_distillation_loss(model, encoded, {"": joint, **own})
     assert float(loss) == pytest.approx(expected / 12, rel=1e-4)
     model.unimodal = 0.5
-    assert float(taught_loss(model, encoded, {"": joint, **own})) == pytest.approx(expected / 24, rel=1e-4)
+    assert float(self_distillation_loss(model, encoded, {"": joint, **own})) == pytest.approx(expected / 24, rel=1e-4)
 
 
 def test_the_teacher_learns_nothing_from_its_pupils() -> None:
     model, batch = model_of(), batch_of()
     encoded = model.encode(batch)
     outputs = {"": model.fused(encoded, own := model.own(encoded)), **own}
-    taught_loss(model, encoded, outputs).backward()
+    self_distillation_loss(model, encoded, outputs).backward()
     moved = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
     assert {name.split(".")[0] for name in moved} == {"encoders", "heads"}
 
@@ -88,7 +88,7 @@ def test_where_there_is_nothing_to_teach_the_loss_is_nothing(modalities, task, f
     model = Model(dict.fromkeys(modalities, 3), task, dim=16, fusion=fusion)
     encoded = model.encode({m: t for m, t in batch_of().items() if m in modalities})
     outputs = model.learn(encoded, task.encode(list(task.classes if isinstance(task, Classify) else [0.0, 1.0]) * 6))[1]
-    assert float(taught_loss(model, encoded, outputs)) == 0.0
+    assert float(self_distillation_loss(model, encoded, outputs)) == 0.0
 
 
 @pytest.mark.parametrize("task", [Classify(["x", "y"]), Regress([0.0, 1.0, 2.0])])
@@ -112,7 +112,7 @@ def test_what_is_ahead_is_slowed_down_and_what_lags_is_not() -> None:
     loss.backward()
     before = [[p.grad.clone() for p in e.parameters()] for e in model.encoders]
     sure = torch.nn.functional.one_hot(target, 2) * 8.0
-    factors = modulate(model, {"": outputs[""], "a": sure, "b": torch.zeros(12, 2)}, target, encoded, 0.5)
+    factors = ogm_ge(model, {"": outputs[""], "a": sure, "b": torch.zeros(12, 2)}, target, encoded, 0.5)
     ratio = float(torch.exp(-model.task.loss(sure, target)).mean()) / float(
         torch.exp(-model.task.loss(torch.zeros(12, 2), target)).mean()
     )
@@ -129,4 +129,4 @@ def test_a_modality_is_scored_where_it_is() -> None:
     encoded = model.encode(batch)
     loss, outputs = model.learn(encoded, target)
     loss.backward()
-    assert modulate(model, outputs, target, encoded, 0.5) == {"a": 1.0}
+    assert ogm_ge(model, outputs, target, encoded, 0.5) == {"a": 1.0}

@@ -127,7 +127,7 @@ def test_what_cannot_be_is_said() -> None:
 def test_it_is_named_in_a_recipe_and_its_counts_are_kept(tmp_path: Path) -> None:
     with CorpusWriter(tmp_path) as out:
         out.add("a", {"imu": gappy()})
-    spec: dict[str, Any] = {"steps": [{"name": "impute", "method": "linear", "mask": True}]}
+    spec: dict[str, Any] = {"preprocess": [{"name": "impute", "method": "linear", "mask": True}]}
     found = prepare(Corpus(tmp_path / "manifest.jsonl"), {"imu": spec}, Store(tmp_path / "cache"))
     values, _ = found.get("a", "imu") or (None, None)
     assert values is not None

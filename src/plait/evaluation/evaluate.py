@@ -174,13 +174,13 @@ def restricted(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
     """The same recipe with some of its modalities only: what it says of the others is left out.
 
     >>> from plait.recipe import parse_recipe
-    >>> recipe = parse_recipe("{corpus: m.jsonl, task: classify, augment: {scale: {see: 0.1, hear: 0.2}}}")
-    >>> restricted(recipe, ["hear"]).augment.scale
+    >>> recipe = parse_recipe("{corpus: m.jsonl, task: classify, augment: {random_gain: {see: 0.1, hear: 0.2}}}")
+    >>> restricted(recipe, ["hear"]).augment.random_gain
     {'hear': 0.2}
     """
     own = recipe.model_copy(deep=True)
     own.streams = {m: own.streams.get(m) for m in modalities}
-    for plan in (own.evaluate.noise, own.augment.noise, own.augment.rotate, own.augment.scale):
+    for plan in (own.evaluate.noise, own.augment.noise, own.augment.rotate, own.augment.random_gain):
         for m in set(plan) - set(modalities):
             del plan[m]  # type: ignore[attr-defined]
     return own

@@ -17,9 +17,9 @@ class Stacking(Decision):
     """The mean of the modalities' own outputs, plus a learned linear map of all of them side by side.
 
     Wolpert 1992, "Stacked generalization": a second level learns from the answers of the first which modality to
-    believe for which class. A missing modality enters as zeros, with a flag beside it. The map begins at zero, so
-    the start is the mean. Departure from the paper: both levels learn at once, on the same items, instead of the
-    second on held-out answers; what over-confidence that leaves, ``train.balance`` corrects on held-out items.
+    believe for which class. A missing modality enters as zeros, with a flag beside it. The map begins at zero, so the
+    start is the mean. Departure from the paper: both levels learn at once, on the same items, instead of the second on
+    held-out answers; what over-confidence that leaves, ``train.temperature_scaling`` corrects on held-out items.
 
     Args:
         modalities: their names.

@@ -21,7 +21,7 @@ from plait.core.parts import Spec, build, find, foreign_code, full_spec, part_na
 from plait.core.safe_yaml import brief
 from plait.encoders import Encoder
 from plait.encoders.chain import build_encoder, encoder_specs, settled_specs
-from plait.fusion import Fusion, Joint
+from plait.fusion import Fusion, Hybrid
 from plait.models.ensemble import Encoded, by_company, ensembled
 from plait.models.file import FORMAT, Described, read_described
 from plait.tasks import Task
@@ -94,10 +94,11 @@ class Model(nn.Module):
         self.encoders = nn.ModuleList(_encoder(given[m], dims[m], dim, f"encoders.{m}") for m in dims)
         with Budget("fusion"):
             self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
-        if unimodal <= 0 and isinstance(self.fusion, Joint) and self.fusion.own != "none":
+        if unimodal <= 0 and isinstance(self.fusion, Hybrid) and self.fusion.unimodal_heads != "none":
             raise ConfigError(
-                f"model.unimodal: got {unimodal}, but the modalities' own heads answer here (fusion.own: "
-                f"{self.fusion.own}) and would learn nothing. Expected a weight above 0, or fusion.own: none."
+                f"model.unimodal: got {unimodal}, but the modalities' own heads answer here "
+                f"(fusion.unimodal_heads: {self.fusion.unimodal_heads}) and would learn nothing. Expected a weight above "
+                "0, or fusion.unimodal_heads: none."
             )
         self.fusion.expect(task.width, values=task.values)
         task.expect(self.dims, dim)

@@ -17,7 +17,7 @@ from plait.joint.masked import Reconstruct, hide_spans
 from plait.joint.memory import Memory
 from plait.tasks import Target, Task
 from plait.tokens import Tokens, cat, masked_mean_max
-from plait.tokens.augment import drop_modalities
+from plait.tokens.augment import modality_dropout
 
 __all__ = ["Learner", "Place", "Pretrain"]
 
@@ -54,10 +54,10 @@ class Pretrain(Task):
     """Contrastive and masked pre-training of any set of streams, with any of them missing; no labels are read.
 
     Each step makes ``views`` copies of a batch, each varied anew (the recipe's ``augment``), with other spans hidden.
-    Loss: ``contrastive`` times the mean over every two embeddings of an item (each modality's and the model's whole,
-    of every copy; see `plait.joint.contrastive.Contrast`), plus ``masked`` times the error of what was hidden, told
-    from what the encoders made of the rest of all modalities (see `plait.joint.masked.Reconstruct`). So the fusion
-    learns by the contrast alone. A modality that ``augment.drop`` hides has to be told from the others altogether.
+    Loss: ``contrastive`` times the mean over every two embeddings of an item (each modality's and the model's whole, of
+    every copy; see `plait.joint.contrastive.Contrast`), plus ``masked`` times the error of what was hidden, told from
+    what the encoders made of the rest of all modalities (see `plait.joint.masked.Reconstruct`). So the fusion learns by
+    the contrast alone. A modality that ``augment.modality_dropout`` hides has to be told from the others altogether.
     Contrast and reconstruction together as in Huang et al. 2023 ("Contrastive masked autoencoders are stronger vision
     learners"), over modalities as in Gong et al. 2023 ("Contrastive audio-visual masked autoencoder"), with whatever
     encoders the recipe names instead of their transformers.
@@ -160,7 +160,7 @@ class Pretrain(Task):
         same = None if at is None else self._neighbours(model, at)
         embeddings, there, losses = list[Tensor](), list[Tensor](), list[Tensor]()
         for view in views:
-            shown = hide_spans(drop_modalities(view, drop) if drop else view, self.share, self.span)
+            shown = hide_spans(modality_dropout(view, drop) if drop else view, self.share, self.span)
             encoded = model.encode(shown)
             outputs = model.combine(encoded)
             seen = {m: t.present for m, t in encoded.items()}

@@ -1,4 +1,4 @@
-"""What training varies, on whole batches: shared time-warp, turns, gain, jitter, modality dropout.
+"""What training varies, on whole batches: shared crop and resize, turns, gain, noise, modality dropout.
 
 All randomness is torch's own generator, which the trainer seeds an epoch.
 """
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from plait.tokens.tokens import Tokens
 
-__all__ = ["drop_modalities", "gain", "jitter", "rotate", "time_warp"]
+__all__ = ["crop_resize", "gaussian_noise", "modality_dropout", "random_gain", "rotate"]
 
 
-def time_warp(batch: Mapping[str, Tokens], share: float, regular: Collection[str]) -> dict[str, Tokens]:
+def crop_resize(batch: Mapping[str, Tokens], share: float, regular: Collection[str]) -> dict[str, Tokens]:
     """Crop up to ``share`` off each end of an item and stretch the rest back, alike in every modality.
 
     Modalities in ``regular`` (those on a grid) are interpolated linearly; the others keep their values,
@@ -60,7 +60,7 @@ def _move(tokens: Tokens, left: Tensor, right: Tensor, length: Tensor) -> Tokens
     return Tokens(tokens.values, (tokens.times - left) * (length / (right - left)), mask)
 
 
-def gain(tokens: Tokens, share: float) -> Tokens:
+def random_gain(tokens: Tokens, share: float) -> Tokens:
     """Multiply each item by a factor drawn from 1 - share .. 1 + share."""
     factor = 1 + share * (2 * torch.rand(len(tokens.mask), 1, 1) - 1)
     return tokens.with_values(tokens.values * factor)
@@ -90,12 +90,12 @@ def _rotation(axis: Tensor, angle: Tensor) -> Tensor:
     return torch.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)
 
 
-def jitter(tokens: Tokens, spread: Tensor, amount: float) -> Tokens:
+def gaussian_noise(tokens: Tokens, spread: Tensor, amount: float) -> Tokens:
     """Add white noise of ``amount`` times each column's standard deviation ``spread`` [dim]."""
     return tokens.with_values(tokens.values + amount * spread * torch.randn_like(tokens.values))
 
 
-def drop_modalities(batch: Mapping[str, Tokens], share: float) -> dict[str, Tokens]:
+def modality_dropout(batch: Mapping[str, Tokens], share: float) -> dict[str, Tokens]:
     """Hide each modality of each item with probability ``share``; one that is there always stays."""
     present = torch.stack([t.present for t in batch.values()], 1)
     draw = torch.rand(present.shape)

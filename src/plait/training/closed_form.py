@@ -66,7 +66,7 @@ def fit_closed_form(
     _check(model)
     model.eval()
     at = np.sort(np.random.default_rng(seed).permutation(len(data))[:MOST])
-    varied = augment is not None and bool(augment.noise or augment.rotate or augment.scale)
+    varied = augment is not None and bool(augment.noise or augment.rotate or augment.random_gain)
     at = np.tile(at, max(min(DRAWS, MOST // len(at)), 1) if varied else 1)
     target = data.targets[torch.from_numpy(at)]
     opinions = [_fit_one(model, m, data, at, target, seed, augment or Augment()) for m in model.modalities]

@@ -18,7 +18,7 @@ from plait.corpus.summary import rare_streams
 from plait.examples.items import Fold, ItemSet, find_items, split_items
 from plait.recipe import CorpusPlan, RawNoise, Recipe, StreamPlan
 from plait.store.prepare import Prepared, prepare_all, resolve_features
-from plait.store.scale import level
+from plait.store.scale import normalized
 from plait.store.store import Store
 from plait.streams.clock import Clock, Grid
 from plait.tasks import Task
@@ -155,7 +155,7 @@ class Experiment:
             f"{where}.{m}: there is no such modality. {suggest(m, self.streams)}"
             for where, keys in (
                 ("augment.rotate", plan.rotate),
-                ("augment.scale", plan.scale),
+                ("augment.random_gain", plan.random_gain),
                 ("augment.noise", plan.noise),
                 ("evaluate.noise", self.recipe.evaluate.noise),
             )
@@ -215,7 +215,7 @@ class Experiment:
     def shape(self, modality: str, found: Found) -> Found:
         """Features as the recipe wants them: levelled within the recording, laid on a grid. Nothing by default."""
         plan = self.recipe.streams.get(modality) or StreamPlan()
-        values, clock = level(found[0], plan.level), found[1]
+        values, clock = normalized(found[0], plan.normalization), found[1]
         if plan.rate is None or len(clock) < 2:
             return values, clock
         grid = Grid(clock.start, plan.rate, round((clock.stop - clock.start) * plan.rate))
@@ -246,8 +246,8 @@ def default_split(corpus: Corpus) -> dict[str, Any]:
 
 
 def _spec_of(plan: StreamPlan) -> Any:
-    """The feature's spec with the plan's steps in it; None: the default feature, and no steps."""
-    if not plan.steps:
+    """The feature's spec with the plan's preprocessing in it; None: the default feature, and none."""
+    if not plan.preprocess:
         return plan.feature
     own = {"name": plan.feature} if isinstance(plan.feature, str) else dict(plan.feature or {})
-    return {**own, "steps": plan.steps}
+    return {**own, "preprocess": plan.preprocess}

@@ -191,7 +191,7 @@ def train_held_out(run_folder: str, member: Member, cache: str, quiet: bool, ope
 
 
 def _calibrates(experiment: Experiment) -> bool:
-    return experiment.recipe.train.balance and bool(experiment.unit.get("labelled", True))
+    return experiment.recipe.train.temperature_scaling and bool(experiment.unit.get("labelled", True))
 
 
 def _needs_held_out(experiment: Experiment, fold: Fold) -> bool:
@@ -312,12 +312,12 @@ def _data(experiment: Experiment, items: Sequence[Any], features: FeatureSource,
 def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
     """Which columns of a modality share a deviation."""
     plan = experiment.recipe.streams.get(modality)
-    scale = plan.scale if plan else None
-    if scale is None:
+    groups = plan.normalization_groups if plan else None
+    if groups is None:
         return build_feature(experiment.features[modality], f"streams.{modality}.feature").groups(dim)
-    if isinstance(scale, int):
-        return [i // scale for i in range(dim)]
-    return [0] * dim if scale == "all" else list(range(dim))
+    if isinstance(groups, int):
+        return [i // groups for i in range(dim)]
+    return [0] * dim if groups == "all" else list(range(dim))
 
 
 def chosen_encoder(experiment: Experiment, modality: str, dim: int, length: float) -> list[dict[str, Any]]:

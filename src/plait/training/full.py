@@ -50,7 +50,9 @@ def full_recipe(recipe: Recipe) -> Recipe:
     full.model = {**known, **recipe.model}
     for name, plan in full.streams.items():
         if plan:
-            plan.steps = [fill(Step, spec, f"streams.{name}.steps[{i}]") for i, spec in enumerate(plan.steps)]
+            plan.preprocess = [
+                fill(Step, spec, f"streams.{name}.preprocess[{i}]") for i, spec in enumerate(plan.preprocess)
+            ]
         if plan and plan.feature:
             plan.feature = fill(Feature, plan.feature, f"streams.{name}.feature")
         if plan and plan.encoder:

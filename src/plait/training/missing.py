@@ -10,15 +10,15 @@ from torch import Tensor
 
 from plait.models.model import Model
 from plait.tokens import Tokens
-from plait.tokens.augment import drop_modalities
+from plait.tokens.augment import modality_dropout
 
-__all__ = ["distilled_loss", "drop_now", "modulate", "taught_loss"]
+__all__ = ["dropout_now", "modality_distillation_loss", "ogm_ge", "self_distillation_loss"]
 
 
-def drop_now(drop: float | Sequence[float], epoch: int, epochs: int) -> float:
+def dropout_now(drop: float | Sequence[float], epoch: int, epochs: int) -> float:
     """The share of modalities to hide in an epoch: a constant, or on a straight line from the first epoch to the last.
 
-    >>> drop_now(0.3, 5, 11), drop_now([0.0, 0.5], 5, 11)
+    >>> dropout_now(0.3, 5, 11), dropout_now([0.0, 0.5], 5, 11)
     (0.3, 0.25)
     """
     if isinstance(drop, int | float):
@@ -27,7 +27,7 @@ def drop_now(drop: float | Sequence[float], epoch: int, epochs: int) -> float:
     return first + (last - first) * epoch / max(epochs - 1, 1)
 
 
-def distilled_loss(
+def modality_distillation_loss(
     model: Model, encoded: Mapping[str, Tokens], target: Tensor, *, drop: float, weight: float
 ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
     """Loss of the heads on all modalities, of the joint one on a part of them, and of how far its answers are apart.
@@ -47,12 +47,14 @@ def distilled_loss(
         The loss, and the outputs from everything, as `Model.learn` gives them.
     """
     whole, outputs = model.learn(encoded, target)
-    partial = model.fused(drop_modalities(encoded, drop), outputs)
+    partial = model.fused(modality_dropout(encoded, drop), outputs)
     apart = model.task.gap(partial, outputs[""].detach())
     return whole + (model.task.loss(partial, target) + weight * apart).mean(), outputs
 
 
-def taught_loss(model: Model, encoded: Mapping[str, Tokens], outputs: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+def self_distillation_loss(
+    model: Model, encoded: Mapping[str, Tokens], outputs: Mapping[str, Tensor]
+) -> Float[Tensor, ""]:
     """How far the modalities' own answers are from the whole model's, which knows more than any of them.
 
     The teacher is the mix of all heads, made in the same pass, as in Lan et al. 2018, "Knowledge distillation by
@@ -73,7 +75,7 @@ def taught_loss(model: Model, encoded: Mapping[str, Tokens], outputs: Mapping[st
     return model.own_loss(encoded, outputs, lambda out: model.task.gap(out, whole)).mean()
 
 
-def modulate(
+def ogm_ge(
     model: Model, outputs: Mapping[str, Tensor], target: Tensor, encoded: Mapping[str, Tokens], strength: float
 ) -> dict[str, float]:
     """Scale the gradients of each encoder by how far its modality is ahead; returns the factors.

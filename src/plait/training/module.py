@@ -15,8 +15,8 @@ from plait.models.model import Model
 from plait.recipe import Augment, Train
 from plait.tasks.pretrain import Place
 from plait.tokens import Tokens
-from plait.tokens.augment import drop_modalities
-from plait.training.missing import distilled_loss, drop_now, modulate, taught_loss
+from plait.tokens.augment import modality_dropout
+from plait.training.missing import dropout_now, modality_distillation_loss, ogm_ge, self_distillation_loss
 from plait.training.vary import vary
 
 __all__ = ["TrainingModule"]
@@ -46,14 +46,19 @@ class TrainingModule(L.LightningModule):
         torch.manual_seed(((self.seed + 1) * 100_003 + self.current_epoch) * 100_003 + index)
         if not self.model.task.labelled:
             return self._learn(tokens, target, items)
-        tokens, drop = self._vary(tokens), drop_now(self.augment.drop, self.current_epoch, self.train_plan.epochs)
+        tokens, drop = (
+            self._vary(tokens),
+            dropout_now(self.augment.modality_dropout, self.current_epoch, self.train_plan.epochs),
+        )
         encoded = self.model.encode(tokens)
-        if self.train_plan.distil:
-            loss, outputs = distilled_loss(self.model, encoded, target, drop=drop, weight=self.train_plan.distil)
+        if self.train_plan.modality_distillation:
+            loss, outputs = modality_distillation_loss(
+                self.model, encoded, target, drop=drop, weight=self.train_plan.modality_distillation
+            )
         else:
-            loss, outputs = self.model.learn(encoded, target, drop_modalities(encoded, drop) if drop else None)
-        if self.train_plan.teach:
-            loss = loss + self.train_plan.teach * taught_loss(self.model, encoded, outputs)
+            loss, outputs = self.model.learn(encoded, target, modality_dropout(encoded, drop) if drop else None)
+        if self.train_plan.self_distillation:
+            loss = loss + self.train_plan.self_distillation * self_distillation_loss(self.model, encoded, outputs)
         self._check_finite(loss, tokens, outputs, index)
         self._step = (outputs, target, encoded)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
@@ -64,7 +69,7 @@ class TrainingModule(L.LightningModule):
 
     def _learn(self, tokens: dict[str, Tokens], groups: Tensor, items: Tensor | None) -> Tensor:
         """The loss of a task without labels; of items to validate on, without variation, if ``items`` is None."""
-        drop = drop_now(self.augment.drop, self.current_epoch, self.train_plan.epochs)
+        drop = dropout_now(self.augment.modality_dropout, self.current_epoch, self.train_plan.epochs)
         views = [tokens if items is None else self._vary(tokens) for _ in range(self.model.task.views)]
         at = None if items is None else Place(items, tokens, self.current_epoch / (self.train_plan.epochs or 1))
         loss: Tensor = self.model.task.learn(self.model, views, drop, groups, at)
@@ -91,8 +96,8 @@ class TrainingModule(L.LightningModule):
         )
 
     def on_after_backward(self) -> None:
-        if self.train_plan.modulate and self.model.task.labelled:
-            modulate(self.model, *self._step, self.train_plan.modulate)
+        if self.train_plan.ogm_ge and self.model.task.labelled:
+            ogm_ge(self.model, *self._step, self.train_plan.ogm_ge)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         tokens, target, _ = batch

@@ -141,7 +141,7 @@ class Start:
 
 def _shape(recipe: Recipe, modality: str) -> tuple[str, float | None]:
     plan = recipe.streams.get(modality) or StreamPlan()
-    return plan.level, plan.rate
+    return plan.normalization, plan.rate
 
 
 def check_unchanged(folder: Path, held: Beginning | None, now: Beginning) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from plait.models.model import Model
 from plait.recipe import Augment
 from plait.tokens import Tokens
-from plait.tokens.augment import gain, jitter, rotate, time_warp
+from plait.tokens.augment import crop_resize, gaussian_noise, random_gain, rotate
 
 __all__ = ["vary"]
 
@@ -18,18 +18,18 @@ def vary(tokens: Mapping[str, Tokens], plan: Augment, model: Model, regular: Col
     Args:
         tokens: features as `ItemData` gives them, of some of the model's modalities.
         plan: the recipe's ``augment``.
-        model: whose standardising tells how large the jitter is.
+        model: whose standardising tells how large the noise is.
         regular: the modalities on a grid.
     """
     found = dict(tokens)
     for m, turn in plan.rotate.items():
         if m in found:
             found[m] = rotate(found[m], turn.degrees, turn.axis)
-    for m, share in plan.scale.items():
+    for m, share in plan.random_gain.items():
         if m in found:
-            found[m] = gain(found[m], share)
-    if plan.warp:
-        found = time_warp(found, plan.warp, set(regular) & found.keys())
-    if plan.jitter:
-        found = {m: jitter(t, model.spread(m), plan.jitter) for m, t in found.items()}
+            found[m] = random_gain(found[m], share)
+    if plan.crop_resize:
+        found = crop_resize(found, plan.crop_resize, set(regular) & found.keys())
+    if plan.gaussian_noise:
+        found = {m: gaussian_noise(t, model.spread(m), plan.gaussian_noise) for m, t in found.items()}
     return found

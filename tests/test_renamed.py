@@ -1,0 +1,37 @@
+"""A name of before is refused, and the one of now told."""
+
+from __future__ import annotations
+
+import pytest
+
+from plait.core.errors import ConfigError
+from plait.core.parts import full_spec
+from plait.fusion import Fusion
+from plait.recipe import parse_recipe
+
+
+@pytest.mark.parametrize(
+    ("section", "old", "new"),
+    [
+        ("train", "balance", "temperature_scaling"),
+        ("train", "teach", "self_distillation"),
+        ("train", "distil", "modality_distillation"),
+        ("train", "modulate", "ogm_ge"),
+        ("augment", "warp", "crop_resize"),
+        ("augment", "scale", "random_gain"),
+        ("augment", "jitter", "gaussian_noise"),
+        ("augment", "drop", "modality_dropout"),
+        ("streams.imu", "steps", "preprocess"),
+        ("streams.imu", "scale", "normalization_groups"),
+        ("streams.imu", "level", "normalization"),
+    ],
+)
+def test_a_key_of_before_is_refused_and_the_one_of_now_told(section: str, old: str, new: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{section}\.{old}: there is no such key\. It is called '{new}' now\."):
+        parse_recipe("{corpus: m, task: classify, streams: {imu: {}}}", [f"{section}.{old}=1"])
+
+
+@pytest.mark.parametrize(("old", "new"), [("steps", "time_bins"), ("own", "unimodal_heads")])
+def test_so_is_an_option_of_before(old: str, new: str) -> None:
+    with pytest.raises(ConfigError, match=f"It is called '{new}' now"):
+        full_spec(Fusion, {"name": "concat", old: 1}, "fusion")
