@@ -33,7 +33,7 @@ def test_one_alone_answers_by_its_own_head_unless_there_are_none(name):
     assert total.weights(batch)["a"].tolist() == [1, 1, 1, 0]
     assert none.joint_weight(batch).tolist() == [1] * 4
     assert not none.weights(batch)["a"].any()
-    with pytest.raises(ConfigError, match=f"{name}: own is 'max'"):
+    with pytest.raises(ConfigError, match=f"{name}: unimodal_heads is 'max'"):
         cls(["a", "b"], 16, unimodal_heads="max")
 
 
