@@ -8,6 +8,7 @@ from plait.core.errors import ConfigError
 from plait.core.parts import full_spec
 from plait.fusion import Fusion
 from plait.recipe import parse_recipe
+from plait.training.full import full_recipe
 
 
 @pytest.mark.parametrize(
@@ -17,10 +18,6 @@ from plait.recipe import parse_recipe
         ("train", "teach", "self_distillation"),
         ("train", "distil", "modality_distillation"),
         ("train", "modulate", "ogm_ge"),
-        ("augment", "warp", "crop_resize"),
-        ("augment", "scale", "random_gain"),
-        ("augment", "jitter", "gaussian_noise"),
-        ("augment", "drop", "modality_dropout"),
         ("streams.imu", "steps", "preprocess"),
         ("streams.imu", "scale", "normalization_groups"),
         ("streams.imu", "level", "normalization"),
@@ -35,3 +32,20 @@ def test_a_key_of_before_is_refused_and_the_one_of_now_told(section: str, old: s
 def test_so_is_an_option_of_before(old: str, new: str) -> None:
     with pytest.raises(ConfigError, match=f"It is called '{new}' now"):
         full_spec(Fusion, {"name": "concat", old: 1}, "fusion")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("warp", "crop_resize"),
+        ("scale", "random_gain"),
+        ("jitter", "gaussian_noise"),
+        ("drop", "modality_dropout"),
+    ],
+)
+def test_so_is_an_augmentation_of_before(old: str, new: str) -> None:
+    recipe = parse_recipe("{corpus: m, task: classify}", [f"augment.{old}=0.1"])
+    with pytest.raises(
+        ConfigError, match=rf"augment\.{old}: there is no such augmentation\. It is called '{new}' now\."
+    ):
+        full_recipe(recipe)

@@ -124,28 +124,30 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, dict | RawNoise) else value
 
 
-class Rotate(_Section):
-    """Turn every triple of columns (x, y, z) by a random angle."""
-
-    axis: Literal["x", "y", "z", "any"] = "any"
-    degrees: float = Field(20.0, ge=0, le=360)
-
-
 class Augment(_Section):
-    """What is varied in training, never in evaluation. ``noise``: one or a list for each modality.
+    """What is varied in training, never in evaluation: augmentations by name (`plait.augmentations`), with their
+    options.
 
-    ``crop_resize``: up to so much is cropped off each end of an item, and the rest stretched back, alike in every
-    modality. ``random_gain``: by modality, a factor of 1 give or take so much. ``gaussian_noise``: in standard
-    deviations of each column. ``modality_dropout``: how often each modality of an item is hidden; two numbers go from
-    the first epoch to the last.
+    ``crop_resize`` and ``gaussian_noise`` are there unless they are 0. ``modality_dropout``: how often each modality of
+    an item is hidden; two numbers go from the first epoch to the last. ``noise``: on the raw signal, one or a list for
+    each modality.
     """
 
-    crop_resize: float = Field(0.1, ge=0, lt=0.5)
-    random_gain: dict[str, float] = Field(default_factory=dict)
-    rotate: dict[str, Rotate] = Field(default_factory=dict)
-    gaussian_noise: float = Field(0.2, ge=0, le=1e6)
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    crop_resize: Any = 0.1
+    gaussian_noise: Any = 0.2
     modality_dropout: _Share | tuple[_Share, _Share] = 0.3
     noise: dict[str, Annotated[list[NoisyCopies], BeforeValidator(_listed)]] = Field(default_factory=dict)
+
+    @property
+    def kinds(self) -> dict[str, Any]:
+        """The augmentations, by name.
+
+        >>> Augment(rotate={"imu": 30}).kinds
+        {'crop_resize': 0.1, 'gaussian_noise': 0.2, 'rotate': {'imu': 30}}
+        """
+        more = self.model_extra or {}
+        return {"crop_resize": self.crop_resize, "gaussian_noise": self.gaussian_noise, **more}
 
 
 class Evaluate(_Section):

@@ -30,7 +30,7 @@ from plait.evaluation.summary import plain
 from plait.examples.data import ItemData
 from plait.examples.items import Item
 from plait.fusion import Fusion
-from plait.recipe import Recipe, load_recipe, parse_recipe, quick_recipe
+from plait.recipe import Augment, Recipe, load_recipe, parse_recipe, quick_recipe
 from plait.streams.stream import Stream
 from plait.tokens import Tokens
 from plait.training.fit import train_member
@@ -197,7 +197,7 @@ def test_what_cannot_be_compared_is_told_before_anything_is_trained(small: Recip
     with pytest.raises(ConfigError, match="Name two or more"):
         compare(small, tmp_path / "a", cache=tmp_path, candidates=Candidates(only=["late"]))
     alone = small.model_copy(deep=True)
-    alone.streams, alone.augment.random_gain = {"left": None}, {}
+    alone.streams, alone.augment = {"left": None}, Augment()
     with pytest.raises(ConfigError, match=r"one modality \(left\)"):
         compare(alone, tmp_path / "a", cache=tmp_path)
     early = small.model_copy(deep=True)
@@ -243,10 +243,10 @@ def test_variants_of_three_modalities() -> None:
     assert [v.family for v in found][3:] == ["late", "early", *["intermediate"] * 5, "late"]
     alone, without = found[0], found[8]
     assert (alone.recipe.fusion, list(alone.recipe.streams)) == ({"name": "late"}, ["a"])
-    assert alone.recipe.augment.random_gain == {"a": 0.1}
+    assert alone.recipe.augment.kinds["random_gain"] == {"a": 0.1}
     assert without.modalities == ("a", "c/d")
     assert without.recipe.fusion["layers"] == 2
-    assert recipe.augment.random_gain == {"a": 0.1, "b": 0.2}, "the recipe itself stays as it was"
+    assert recipe.augment.kinds["random_gain"] == {"a": 0.1, "b": 0.2}, "the recipe itself stays as it was"
     assert not [v for v in variants_of(recipe, ["a", "b"], without=True) if v.kind == "without"]
     twins = variants_of(recipe, ["a b", "a/b"])
     assert twins[0].name == "alone-a_b"

@@ -17,7 +17,7 @@ from plait.joint.masked import Reconstruct, hide_spans
 from plait.joint.memory import Memory
 from plait.tasks import Target, Task
 from plait.tokens import Tokens, cat, masked_mean_max
-from plait.tokens.augment import modality_dropout
+from plait.tokens.dropout import modality_dropout
 
 __all__ = ["Learner", "Place", "Pretrain"]
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.align.resample import resample
+from plait.augmentations import Vary
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import find, options_of, split_spec, suggest
 from plait.corpus.corpus import Corpus
@@ -151,14 +152,14 @@ class Experiment:
 
     def _check_names(self) -> None:
         plan = self.recipe.augment
+        kinds = {f"augment.{name}": chosen for name, chosen in Vary(plan.kinds).modalities.items()}
         problems = [
             f"{where}.{m}: there is no such modality. {suggest(m, self.streams)}"
-            for where, keys in (
-                ("augment.rotate", plan.rotate),
-                ("augment.random_gain", plan.random_gain),
-                ("augment.noise", plan.noise),
-                ("evaluate.noise", self.recipe.evaluate.noise),
-            )
+            for where, keys in {
+                **kinds,
+                "augment.noise": plan.noise,
+                "evaluate.noise": self.recipe.evaluate.noise,
+            }.items()
             for m in keys
             if m not in self.streams
         ]

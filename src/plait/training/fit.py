@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from plait.augmentations import Vary
 from plait.core.atomic import write_text
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.jobs.outcomes import Died, Failed
@@ -24,7 +25,7 @@ from plait.core.progress import Progress
 from plait.examples.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.examples.items import Fold
 from plait.models.model import Model, default_encoder
-from plait.recipe import Augment, Recipe, quick_recipe
+from plait.recipe import Recipe, quick_recipe
 from plait.store.scale import fit_scale
 from plait.store.stepped import build_feature
 from plait.store.store import Store
@@ -245,7 +246,7 @@ def train_fold(
     longest = max(train_data.typical_length(m) for m in model.modalities)
     if widens(plan, linear=model.task.linear, longest=longest, columns=max(model.dims.values())):
         quick = replace(experiment, recipe=quick_recipe(plan))
-        model.widen(_closed_form(quick, fold, features, member, train_data, plan.augment).model)
+        model.widen(_closed_form(quick, fold, features, member, train_data, Vary(plan.augment.kinds)).model)
     if valid is not None and _calibrates(experiment):
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_balance(model, views, shares, ranking=ranking)
@@ -258,7 +259,7 @@ def _closed_form(
     features: Features,
     member: Member,
     noisy: ItemData | None = None,
-    augment: Augment | None = None,
+    vary: Vary | None = None,
 ) -> Trained:
     """Fit a fresh model for a fold without gradient descent; to ``noisy``, where given, instead of the plain items."""
     if experiment.recipe.model.get("from") is not None:
@@ -266,7 +267,7 @@ def _closed_form(
     torch.manual_seed(member.seed)
     model, plain = build_model(experiment, fold, features)
     data = plain if noisy is None else noisy
-    return Trained(model, fit_closed_form(model, data, seed=member.seed, augment=augment), None)
+    return Trained(model, fit_closed_form(model, data, seed=member.seed, vary=vary), None)
 
 
 def widens(plan: Recipe, *, linear: bool, longest: float, columns: int) -> bool:

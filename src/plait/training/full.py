@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from plait.augmentations import full_augmentation
 from plait.core.errors import ConfigError, gathering, raise_all
 from plait.core.options import option_problems
 from plait.core.parts import full_spec, options_of, suggest
@@ -42,6 +43,9 @@ def full_recipe(recipe: Recipe) -> Recipe:
     if recipe.split:
         with gathering(problems):
             full_split(recipe.split)
+    for name, value in full.augment.kinds.items():
+        with gathering(problems):
+            setattr(full.augment, name, full_augmentation(name, value))
     full.fusion = fill(Fusion, recipe.fusion, "fusion")
     known = {k: v for k, v in options_of(Model).items() if k not in ("encoders", "fusion")}
     known |= OPTIONS

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from plait.models.model import Model
 from plait.tokens import Tokens
-from plait.tokens.augment import modality_dropout
+from plait.tokens.dropout import modality_dropout
 
 __all__ = ["dropout_now", "modality_distillation_loss", "ogm_ge", "self_distillation_loss"]
 

@@ -9,15 +9,15 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from plait.augmentations import Setting, Vary
 from plait.core.errors import DataError
 from plait.examples.data import Batch
 from plait.models.model import Model
 from plait.recipe import Augment, Train
 from plait.tasks.pretrain import Place
 from plait.tokens import Tokens
-from plait.tokens.augment import modality_dropout
+from plait.tokens.dropout import modality_dropout
 from plait.training.missing import dropout_now, modality_distillation_loss, ogm_ge, self_distillation_loss
-from plait.training.vary import vary
 
 __all__ = ["TrainingModule"]
 
@@ -33,7 +33,8 @@ class TrainingModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.model, self.train_plan, self.augment, self.seed = model, train, augment, seed
-        self.steps, self.regular = steps, regular
+        self.steps, self.vary = steps, Vary(augment.kinds)
+        self.setting = Setting(regular, model.spread)
         self._seen: list[tuple[Tensor, Tensor]] = []
         self._step: tuple[dict[str, Tensor], Tensor, dict[str, Tokens]]
 
@@ -47,7 +48,7 @@ class TrainingModule(L.LightningModule):
         if not self.model.task.labelled:
             return self._learn(tokens, target, items)
         tokens, drop = (
-            self._vary(tokens),
+            self.vary(tokens, self.setting),
             dropout_now(self.augment.modality_dropout, self.current_epoch, self.train_plan.epochs),
         )
         encoded = self.model.encode(tokens)
@@ -64,13 +65,10 @@ class TrainingModule(L.LightningModule):
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
         return loss
 
-    def _vary(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
-        return vary(tokens, self.augment, self.model, self.regular)
-
     def _learn(self, tokens: dict[str, Tokens], groups: Tensor, items: Tensor | None) -> Tensor:
         """The loss of a task without labels; of items to validate on, without variation, if ``items`` is None."""
         drop = dropout_now(self.augment.modality_dropout, self.current_epoch, self.train_plan.epochs)
-        views = [tokens if items is None else self._vary(tokens) for _ in range(self.model.task.views)]
+        views = [tokens if items is None else self.vary(tokens, self.setting) for _ in range(self.model.task.views)]
         at = None if items is None else Place(items, tokens, self.current_epoch / (self.train_plan.epochs or 1))
         loss: Tensor = self.model.task.learn(self.model, views, drop, groups, at)
         self._check_finite(loss, tokens, {}, 0)
