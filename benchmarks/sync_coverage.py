@@ -124,7 +124,7 @@ def _untold(case: Case, got: Comparison) -> bool:
 
 
 def worlds(seed: int, recordings: int) -> list[Bound]:
-    """Bounds of all devices of made-up recordings, from the joint solution."""
+    """Bounds of all devices of made-up recordings, from the global clock adjustment."""
     from plait.clocks import synchronise
     from plait.clocks.truth import against_truth
     from plait.corpus.corpus import Corpus

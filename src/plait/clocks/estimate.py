@@ -1,4 +1,4 @@
-"""Every device's clock of one recording against the reference, from all links between devices."""
+"""Every device's clock of one recording against the reference, by global adjustment of the links between devices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plait.clocks.consistency import Consistency, consistency
 from plait.clocks.flags import Flag, nearer, untold
-from plait.clocks.joint import CONTRADICTION, Joint, Placed, best_root, place_together
+from plait.clocks.global_adjustment import CONTRADICTION, Adjustment, Placed, adjust, best_root
 from plait.clocks.link import Limits, Link, activities, link, span_of
 from plait.clocks.signals import Activity
 from plait.streams.clock import Grid
@@ -107,7 +107,7 @@ class Solution:
     reference: str
     fixes: tuple[ClockFix, ...]
     consistency: Consistency
-    joint: Joint
+    adjustment: Adjustment
     acts: Acts
     links: tuple[Link, ...]
 
@@ -118,7 +118,7 @@ def solve(recording: str, devices: Devices, reference: str, limits: Limits) -> l
 
 
 def solve_all(recording: str, devices: Devices, reference: str, limits: Limits) -> Solution:
-    """The clocks of all devices but the reference, in least squares over every link that is sure.
+    """The clocks of all devices but the reference, by global adjustment over every link that is sure.
 
     A device that the reference says nothing about is placed through one that knows both. `JOINT` in place of the
     reference takes the device that the others can be placed on best.
@@ -132,20 +132,22 @@ def solve_all(recording: str, devices: Devices, reference: str, limits: Limits) 
     if reference == JOINT and JOINT not in devices:
         reference = best_root(sorted(devices, key=lambda name: -len(devices[name])), good)
     spans = {name: span_of(own) for name, own in acts.items() if own}
-    joint = place_together(reference, good, _horizon(spans, limits))
+    adjustment = adjust(reference, good, _horizon(spans, limits))
     fixes = []
     for name, streams in devices.items():
         if name == reference:
             continue
         start = ClockFix(recording, name, tuple(streams), reference, rate=_rate(streams))
-        if name in joint.clocks:
-            touching = [one for one in joint.left_out if name in (one.link.a, one.link.b)]
+        if name in adjustment.clocks:
+            touching = [one for one in adjustment.left_out if name in (one.link.a, one.link.b)]
             spare = max((one.off for one in touching if not one.sure), default=0.0)
-            fixes.append(_accepted(start, joint.clocks[name], _both(spans, name, reference), limits, spare))
+            fixes.append(_accepted(start, adjustment.clocks[name], _both(spans, name, reference), limits, spare))
         else:
             direct = next((one for one in links if {one.a, one.b} == {name, reference}), None)
             fixes.append(_refused(start, direct, [*problems[name], *problems[reference]]))
-    return Solution(recording, reference, tuple(fixes), consistency(recording, joint), joint, acts, tuple(links))
+    return Solution(
+        recording, reference, tuple(fixes), consistency(recording, adjustment), adjustment, acts, tuple(links)
+    )
 
 
 def _horizon(spans: Mapping[str, tuple[float, float]], limits: Limits) -> tuple[float, float]:

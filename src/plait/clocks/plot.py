@@ -113,7 +113,7 @@ def _lag(axes: Any, solution: Solution, fix: ClockFix, dots: Sequence[_Dots], co
 
 def _left_over(axes: Any, solution: Solution, fix: ClockFix, dots: Sequence[_Dots], colour: str) -> None:
     """The lags less the curve."""
-    clock = solution.joint.clocks.get(fix.device)
+    clock = solution.adjustment.clocks.get(fix.device)
     if clock is None:
         axes.set_axis_off()
         return
@@ -129,7 +129,7 @@ def _left_over(axes: Any, solution: Solution, fix: ClockFix, dots: Sequence[_Dot
 
 def _curve(axes: Any, solution: Solution, fix: ClockFix, colour: str) -> tuple[float, float] | None:
     """The fitted lag with its band and marks; the middle of what it needs of the axis, and half its height."""
-    clock, base = solution.joint.clocks.get(fix.device), _base(fix)
+    clock, base = solution.adjustment.clocks.get(fix.device), _base(fix)
     if clock is None:
         return None
     t = np.linspace(*_span(solution, fix.device), 400)
@@ -167,8 +167,8 @@ def _dots(solution: Solution, one: Link, fix: ClockFix) -> list[_Dots]:
     if fix.device not in (one.a, one.b):
         return []
     other = one.a if one.b == fix.device else one.b
-    clock = solution.joint.clocks.get(other)
-    if other != solution.reference and (clock is None or not any(one is used for used in solution.joint.used)):
+    clock = solution.adjustment.clocks.get(other)
+    if other != solution.reference and (clock is None or not any(one is used for used in solution.adjustment.used)):
         return []
     out = []
     for each in one.lags:

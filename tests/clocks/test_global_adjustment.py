@@ -1,4 +1,4 @@
-"""Pairwise links put together: consistent ones exactly, a wrong one found, loops closed."""
+"""Global clock adjustment of pairwise links: consistent ones exactly, a wrong one found, loops closed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from plait.clocks.consistency import consistency
 from plait.clocks.drift import Curve
-from plait.clocks.joint import best_root, chains, place_together, warp_of
+from plait.clocks.global_adjustment import adjust, best_root, chains, warp_of
 from plait.clocks.link import Link
 from plait.streams.warp import Warp
 
@@ -87,12 +87,12 @@ def moved(one: Link, by: float, per_second: float = 0.0) -> Link:
 def test_consistent_lines_are_recovered_exactly(seed: int, root: str, error: float) -> None:
     rng = np.random.default_rng(seed)
     clocks = {name: straight(rng) for name in NAMES}
-    joint = place_together(root, links_of(clocks, error), HORIZON)
-    assert set(joint.clocks) == set(NAMES) - {root}
-    for name, placed in joint.clocks.items():
+    adjustment = adjust(root, links_of(clocks, error), HORIZON)
+    assert set(adjustment.clocks) == set(NAMES) - {root}
+    for name, placed in adjustment.clocks.items():
         assert worst(placed.warp, clocks, name, root) < 2e-6
         assert placed.worst < 0.1
-    found = consistency("r", joint)
+    found = consistency("r", adjustment)
     assert len(found.loops) == 3
     assert max(loop.worst_s for loop in found.loops) < 1e-5
     assert not found.left_out
@@ -103,11 +103,11 @@ def test_consistent_lines_are_recovered_exactly(seed: int, root: str, error: flo
 def test_consistent_curves_with_lost_samples_are_recovered_exactly(seed: int, curved: int) -> None:
     rng = np.random.default_rng(seed)
     clocks = {name: bent(rng) if i < curved else straight(rng) for i, name in enumerate(NAMES)}
-    joint = place_together("a", links_of(clocks), HORIZON)
-    for name, placed in joint.clocks.items():
+    adjustment = adjust("a", links_of(clocks), HORIZON)
+    for name, placed in adjustment.clocks.items():
         assert worst(placed.warp, clocks, name, "a") < 2e-4
-    assert not joint.left_out
-    assert max(loop.worst_s for loop in consistency("r", joint).loops) < 0.3
+    assert not adjustment.left_out
+    assert max(loop.worst_s for loop in consistency("r", adjustment).loops) < 0.3
 
 
 @settings(max_examples=12, deadline=None)
@@ -117,13 +117,13 @@ def test_a_wrong_link_among_four_devices_is_found_and_left_out(seed: int, i: int
     clocks = {name: straight(rng) for name in NAMES}
     links = links_of(clocks)
     links[i] = moved(links[i], *off)
-    joint = place_together("a", links, HORIZON)
-    (wrong,) = joint.left_out
+    adjustment = adjust("a", links, HORIZON)
+    (wrong,) = adjustment.left_out
     assert wrong.link is links[i]
     assert wrong.sure
-    for name, placed in joint.clocks.items():
+    for name, placed in adjustment.clocks.items():
         assert worst(placed.warp, clocks, name, "a") < 2e-6
-    found = consistency("r", joint)
+    found = consistency("r", adjustment)
     gone = {wrong.link.a, wrong.link.b}
     bad = [loop for loop in found.loops if loop.worst_s > 2 * loop.expected_s]
     assert len(bad) == 1
@@ -143,10 +143,10 @@ def test_a_wrong_curve_is_found_too(seed: int, i: int) -> None:
     clocks = {name: bent(rng) for name in NAMES}
     links = links_of(clocks)
     links[i] = moved(links[i], 0.4)
-    joint = place_together("a", links, HORIZON)
-    assert [o.link for o in joint.left_out] == [links[i]]
+    adjustment = adjust("a", links, HORIZON)
+    assert [o.link for o in adjustment.left_out] == [links[i]]
     # Curves are followed on a grid of knots, not exactly: half a millisecond off at most in many seeds.
-    assert all(worst(p.warp, clocks, name, "a") < 1e-3 for name, p in joint.clocks.items())
+    assert all(worst(p.warp, clocks, name, "a") < 1e-3 for name, p in adjustment.clocks.items())
 
 
 def test_of_three_devices_only_a_lower_confidence_tells() -> None:
@@ -154,34 +154,34 @@ def test_of_three_devices_only_a_lower_confidence_tells() -> None:
     clocks = {name: straight(rng) for name in "abc"}
     links = links_of(clocks)
     links[2] = moved(links[2], 0.3)
-    joint = place_together("a", links, HORIZON)
-    assert not joint.left_out
-    assert min(placed.worst for placed in joint.clocks.values()) > 6
+    adjustment = adjust("a", links, HORIZON)
+    assert not adjustment.left_out
+    assert min(placed.worst for placed in adjustment.clocks.values()) > 6
     links[2] = replace(links[2], confidence=0.96)
-    joint = place_together("a", links, HORIZON)
-    (wrong,) = joint.left_out
+    adjustment = adjust("a", links, HORIZON)
+    (wrong,) = adjustment.left_out
     assert (wrong.link, wrong.sure) == (links[2], False)
     assert wrong.off == pytest.approx(0.3, abs=0.01)
-    assert all(worst(p.warp, clocks, n, "a") < 2e-6 for n, p in joint.clocks.items())
+    assert all(worst(p.warp, clocks, n, "a") < 2e-6 for n, p in adjustment.clocks.items())
 
 
 def test_the_solution_is_the_weighted_mean_and_its_error_covers_it() -> None:
     """Links with normal errors: the error stated is the error made, and smaller than by the direct link alone."""
-    rng, ratios, direct, joint_error = np.random.default_rng(0), [], [], []
+    rng, ratios, direct, adjusted_error = np.random.default_rng(0), [], [], []
     for _ in range(150):
         clocks = {name: straight(rng) for name in NAMES}
         links = [moved(one, rng.normal(0, 0.002)) for one in links_of(clocks, 0.002)]
         links = [replace(one, bias=0.0) for one in links]
-        placed = place_together("a", links, HORIZON).clocks["c"]
+        placed = adjust("a", links, HORIZON).clocks["c"]
         at = np.array([300.0])
         want = float(clocks["a"].back(Fraction(float(clocks["c"](at)[0]))))
         off = float(placed.warp(at)[0]) - want
         ratios.append(off / float(placed.error_at(at)[0]))
         one = next(x for x in links if (x.a, x.b) == ("a", "c"))
         direct.append(300.0 + float(one.line.at(300.0)) - want)
-        joint_error.append(off)
+        adjusted_error.append(off)
     assert 0.85 < np.std(ratios) < 1.15
-    assert np.std(joint_error) < 0.8 * np.std(direct)
+    assert np.std(adjusted_error) < 0.8 * np.std(direct)
 
 
 def test_the_best_root_reaches_most_with_least_error() -> None:

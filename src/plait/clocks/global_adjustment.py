@@ -1,8 +1,8 @@
-"""All clocks of a recording at once: the links between pairs in one least squares, wrong ones found by the others.
+"""Global clock adjustment: all links between pairs of devices in one least squares, wrong ones found by the others.
 
 Each device is first placed through its surest chain of links, then all are moved so that every link is met as
-well as its certainty asks (Gauss and Newton's step from the chain; an adjustment of a geodetic net, whose "data
-snooping" after Baarda, 1968, also finds the wrong link: without it the rest agrees).
+well as its certainty asks (a Gauss-Newton step from the chain). It is the adjustment of a geodetic network; its data
+snooping (Baarda, 1968) also finds the wrong link: without it the rest agrees.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from plait.clocks.link import Link
 from plait.clocks.wander import hats, second_differences
 from plait.streams.warp import Warp
 
-__all__ = ["CONTRADICTION", "Joint", "LeftOut", "Placed", "best_root", "chains", "extent", "place_together", "warp_of"]
+__all__ = ["CONTRADICTION", "Adjustment", "LeftOut", "Placed", "adjust", "best_root", "chains", "extent", "warp_of"]
 
 Array = NDArray[np.float64]
 Chains = dict[str, tuple[float, list[Link]]]
@@ -87,8 +87,8 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class Joint:
-    """Clocks by device (the root's own is not among them), the links that were used and those left out."""
+class Adjustment:
+    """A global clock adjustment: clocks by device (the root's own is not among them), links used and left out."""
 
     root: str
     clocks: Mapping[str, Placed]
@@ -131,8 +131,8 @@ def best_root(devices: Sequence[str], links: Sequence[Link]) -> str:
     return min(devices, key=rank)
 
 
-def place_together(root: str, links: Sequence[Link], horizon: tuple[float, float]) -> Joint:
-    """Place every device that the links reach, and leave out links that the others prove wrong.
+def adjust(root: str, links: Sequence[Link], horizon: tuple[float, float]) -> Adjustment:
+    """Adjust the clocks of all devices that the links reach, and leave out links that the others prove wrong.
 
     Args:
         root: the device whose clock is kept.
@@ -145,7 +145,7 @@ def place_together(root: str, links: Sequence[Link], horizon: tuple[float, float
     while (net := _Net(root, used, horizon)).worst > CONTRADICTION and (wrong := _wrong(net)) is not None:
         left_out.append(wrong)
         used = [one for one in used if one is not wrong.link]
-    return Joint(root, net.clocks(), tuple(used), tuple(left_out))
+    return Adjustment(root, net.clocks(), tuple(used), tuple(left_out))
 
 
 def _wrong(net: _Net) -> LeftOut | None:
