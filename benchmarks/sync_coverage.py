@@ -120,7 +120,7 @@ def bound(case: Case) -> Bound | None:
 
 def _untold(case: Case, got: Comparison) -> bool:
     first, last = got.untold or (0.0, 0.0)
-    return any(first <= t <= last for t, _ in case.truth.jumps)
+    return any(first <= t <= last for t, _ in case.truth.change_points)
 
 
 def worlds(seed: int, recordings: int) -> list[Bound]:

@@ -35,10 +35,10 @@ def curve_between(a: Warp, b: Warp, error: float, bent: bool) -> Curve:
         return line
     mine = [t for t, _ in b.points if lo < t < hi]
     yours = [float(b.back(Fraction(t + add))) for t, add in a.points]
-    jumps = [t for (t, _), (later, _) in zip(b.points, b.points[1:]) if later == t]
+    change_points = [t for (t, _), (later, _) in zip(b.points, b.points[1:]) if later == t]
     points = {t: lag(t) for t in [lo, *mine, *(t for t in yours if lo < t < hi), hi]}
     knots = sorted(points.items())
-    for t in jumps:
+    for t in change_points:
         before = lag(float(np.nextafter(t, -np.inf)))
         knots = sorted([*(k for k in knots if k[0] != t), (t, before), (t, lag(t))])
     return replace(line, knots=tuple(knots), errors=(error,) * len(knots))

@@ -44,8 +44,8 @@ class ClockFix:
         offset: seconds (nan: nothing was found); of the line that fits best where the clock bends.
         drift_ppm: parts per million.
         knots: (seconds, seconds to add), straight in between, where no one line is enough: instead of it.
-        jumps: (seconds, size in seconds) where samples were dropped: by the device, or by the reference where the
-            size is below 0. The knots hold them already.
+        change_points: (seconds, size in seconds) where the lag jumps, for samples were dropped: by the device, or by
+            the reference where the size is below 0. The knots hold them already.
         rate: observations a second of the device's first regular stream; 0 without one.
         confidence: that the right peak was found at all, 0..1.
         uncertainty_s: the clock is right within so many seconds everywhere in the recording: two standard
@@ -66,7 +66,7 @@ class ClockFix:
     offset: float = float("nan")
     drift_ppm: float = float("nan")
     knots: tuple[tuple[float, float], ...] = ()
-    jumps: tuple[tuple[float, float], ...] = ()
+    change_points: tuple[tuple[float, float], ...] = ()
     rate: float = 0.0
     confidence: float = 0.0
     uncertainty_s: float = float("inf")
@@ -210,7 +210,7 @@ def _doubt(found: ClockFix, clock: Placed, limits: Limits, left_out: float) -> t
 
 
 def _steepest(fix: ClockFix) -> float:
-    """The largest drift of the clock's straight pieces, ppm; jumps, and what is shorter than a second, are none."""
+    """The largest drift of the clock's linear pieces, ppm, change points and what is shorter than a second left out."""
     runs = [(later - t, after - add) for (t, add), (later, after) in pairwise(fix.knots) if later - t > 1.0]
     return max((abs(rise / run) * 1e6 for run, rise in runs), default=abs(fix.drift_ppm))
 
@@ -229,7 +229,7 @@ def _described(start: ClockFix, clock: Placed, span: tuple[float, float], level:
         offset=round(float(mean) - drift * 1e-6 * middle, 6),
         drift_ppm=drift,
         knots=knots,
-        jumps=_jumps(knots),
+        change_points=_change_points(knots),
         confidence=round(confidence, 6),
         method=_method(start.device, start.reference, clock),
     )
@@ -259,7 +259,7 @@ def _needed(points: Array, level: float) -> list[int]:
     return sorted(kept)
 
 
-def _jumps(knots: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+def _change_points(knots: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
     """Where a clock leaps ahead (above 0) or stands still (below)."""
     steps = ((t, after - add, later - t) for (t, add), (later, after) in pairwise(knots))
     return tuple((t, round(size, 6)) for t, size, run in steps if abs(size) > max(0.5 * run, 0.001))

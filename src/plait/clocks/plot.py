@@ -185,7 +185,7 @@ def _dots(solution: Solution, one: Link, fix: ClockFix) -> list[_Dots]:
 def _marks(axes: Any, fix: ClockFix, base: float, colour: str) -> None:
     table = np.array(fix.knots[1:-1]).reshape(-1, 2)
     axes.plot(table[:, 0], (table[:, 1] - base) * 1e3, "D", ms=4, mfc="white", mec=colour, mew=1.1)
-    for when, size in fix.jumps:
+    for when, size in fix.change_points:
         axes.axvline(when, color=INK, lw=1, ls=":")
         what = f" {abs(size) * 1e3:.0f} ms {'lost' if size > 0 else f'of {fix.reference} lost'}"
         axes.annotate(what, (when, 0.97), xycoords=("data", "axes fraction"), va="top", fontsize=8.5)

@@ -1,7 +1,8 @@
-"""Where a lag jumps: samples were dropped, or a recorder was stopped and started again.
+"""Change points of a lag, where it jumps: samples were dropped, or a recorder was stopped and started again.
 
 Each window has a score for each lag: how much more probable its correlation is at this lag than by chance. The best
-path through all windows, with a price for every jump and every step aside, is found by dynamic programming (Viterbi).
+path through all windows, with a price for every change point and every step aside, is found by dynamic programming
+(Viterbi).
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ __all__ = ["Path", "best_path"]
 Array = NDArray[np.float64]
 
 RARE = 9.0
-"""Minus the logarithm of the probability of a jump between two windows."""
+"""Minus the logarithm of the probability of a change point between two windows."""
 
 SUSPECT = 6.0
-"""The same of a jump that is worth a warning."""
+"""The same of one that is worth a warning."""
 
 STEP = 4.0
 """The same of a step aside by one column."""
@@ -38,7 +39,7 @@ ELSEWHERE = 4.8
 """Deviations by which a part must stand out at another lag to count against the one of the whole."""
 
 LEAST = 3
-"""Fewer columns than this are no jump but steps."""
+"""Fewer columns than this are no change point but steps."""
 
 
 @dataclass(frozen=True)
@@ -46,32 +47,32 @@ class Path:
     """The lag along the recording, roughly: a line, and where it is left.
 
     Attributes:
-        peak: the line that fits best once the jumps are taken out.
+        peak: the line that fits best once the change points are taken out.
         times: [windows], seconds of y.
         aside: [windows], seconds by which the lag lies off the line.
-        jumps: (earliest, latest, size): seconds of y between which the lag jumps, and by how much, seconds.
-        unsure: where there may be a jump that was not found; '' if nowhere.
+        change_points: (earliest, latest, size): seconds of y between which the lag jumps, and by how much, seconds.
+        unsure: where there may be a change point that was not found; '' if nowhere.
     """
 
     peak: Peak
     times: Array
     aside: Array
-    jumps: tuple[tuple[float, float, float], ...]
+    change_points: tuple[tuple[float, float, float], ...]
     unsure: str = ""
 
     def at(self, t: Array | float) -> Array:
         """The lag at seconds t of y."""
         when = np.asarray(t, np.float64)
-        middles = [(a + b) / 2 for a, b, _ in self.jumps]
-        sizes = np.concatenate([[0.0], np.cumsum([size for _, _, size in self.jumps])])
+        middles = [(a + b) / 2 for a, b, _ in self.change_points]
+        sizes = np.concatenate([[0.0], np.cumsum([size for _, _, size in self.change_points])])
         smooth = np.interp(when, self.times, self.aside - sizes[np.searchsorted(middles, self.times)])
         return np.asarray(self.peak.at(when) + sizes[np.searchsorted(middles, when)] + smooth)
 
     @property
-    def pieces(self) -> list[tuple[float, float]]:
-        """(first, last) second of y of each piece between two jumps."""
-        starts = [float(self.times[0]), *(late for _, late, _ in self.jumps)]
-        return list(zip(starts, [*(early for early, _, _ in self.jumps), float(self.times[-1])]))
+    def segments(self) -> list[tuple[float, float]]:
+        """(first, last) second of y of each segment between two change points."""
+        starts = [float(self.times[0]), *(late for _, late, _ in self.change_points)]
+        return list(zip(starts, [*(early for early, _, _ in self.change_points), float(self.times[-1])]))
 
 
 def best_path(found: Sequence[Correlations], max_offset: float, max_drift: float, pivot: float) -> Path:
@@ -89,11 +90,11 @@ def best_path(found: Sequence[Correlations], max_offset: float, max_drift: float
         peak = best_line(found, max_offset, max_drift, pivot, aside)
     gains = _all_gains(found, peak, max_offset)
     aside = _aside(gains, RARE)
-    jumps, perhaps = _jumps(found[0], aside), _jumps(found[0], _aside(gains, SUSPECT))
+    change_points, perhaps = _change_points(found[0], aside), _change_points(found[0], _aside(gains, SUSPECT))
     unsure = _unsure(found, peak, aside)
-    if not unsure and len(perhaps) > len(jumps):
+    if not unsure and len(perhaps) > len(change_points):
         unsure = f"the lag may jump about {perhaps[0][0]:.0f} s"
-    return Path(peak, found[0].times, aside, tuple(jumps), unsure)
+    return Path(peak, found[0].times, aside, tuple(change_points), unsure)
 
 
 def _unsure(found: Sequence[Correlations], peak: Peak, aside: Array) -> str:
@@ -119,7 +120,7 @@ def _unsure(found: Sequence[Correlations], peak: Peak, aside: Array) -> str:
     return ""
 
 
-def _jumps(found: Correlations, aside: Array) -> list[tuple[float, float, float]]:
+def _change_points(found: Correlations, aside: Array) -> list[tuple[float, float, float]]:
     change = np.diff(aside)
     at = np.flatnonzero(np.abs(change) > (LEAST - 0.5) / COARSE)
     return [(float(found.times[i]), float(found.times[i + 1]), float(change[i])) for i in at]
@@ -154,7 +155,7 @@ def _gains(found: Correlations, peak: Peak, scores: Array, max_offset: float) ->
 
 
 def _viterbi(gains: Array, price: float) -> NDArray[np.int64]:
-    """The path of most gain; one column aside costs `STEP`, any jump ``price``, [windows]."""
+    """The path of most gain; one column aside costs `STEP`, any change point ``price``, [windows]."""
     n, width = gains.shape
     came = np.zeros((n, width), np.int64)
     own = np.arange(width)

@@ -1,4 +1,4 @@
-"""Curves of straight pieces, and fitting them: bends and jumps are found where they are, and nowhere else."""
+"""Piecewise linear curves, and fitting them: bends and change points are found where they are, and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from plait.clocks.drift import Curve
 from plait.clocks.offset import Lags
-from plait.clocks.pieces import fit_curve
+from plait.clocks.piecewise_linear import fit_piecewise_linear
 
 T = np.arange(1.0, 600.0, 4.0)
 
@@ -17,7 +17,7 @@ T = np.arange(1.0, 600.0, 4.0)
 def fitted(lags: np.ndarray, noise: float, **more: object) -> Curve:
     found = [Lags(T, lags, np.ones(len(T)))]
     options = {"pivot": 300.0, "span": (0.0, 600.0), "floors": [noise / 2], "least": 3 * noise, **more}
-    return fit_curve(found, **options)  # type: ignore[arg-type]
+    return fit_piecewise_linear(found, **options)  # type: ignore[arg-type]
 
 
 @settings(max_examples=15, deadline=None)
@@ -34,8 +34,8 @@ def test_a_bend_or_a_jump_is_found(bend: float, change: float, drift: float, see
     curve = fitted(clean + rng.normal(0, 1e-4, len(T)), 1e-4)
     away = np.abs(T - bend) > 8
     assert np.abs(curve.at(T) - clean)[away].max() < 1.5e-3
-    assert len(curve.jumps) == bool(size)
-    for at, found in curve.jumps:
+    assert len(curve.change_points) == bool(size)
+    for at, found in curve.change_points:
         assert abs(at - bend) <= 4
         assert found == pytest.approx(size, abs=1e-3)
     assert len(curve.knots) >= 3
@@ -61,7 +61,7 @@ def test_a_wandering_clock_is_followed() -> None:
     line = np.polyval(np.polyfit(T, clean, 1), T)
     assert np.abs(line - clean).max() > 4e-3
     assert np.abs(curve.at(T) - clean).max() < 1e-3
-    assert not curve.jumps
+    assert not curve.change_points
 
 
 def test_a_jump_that_is_known_is_placed_by_the_signals() -> None:
@@ -72,8 +72,8 @@ def test_a_jump_that_is_known_is_placed_by_the_signals() -> None:
         asked.append(at)
         return 298.5
 
-    curve = fitted(lags, 1e-3, jumps=[302.0], place=place)
-    assert curve.jumps == ((298.5, pytest.approx(0.25, abs=1e-3)),)
+    curve = fitted(lags, 1e-3, change_points=[302.0], place=place)
+    assert curve.change_points == ((298.5, pytest.approx(0.25, abs=1e-3)),)
     assert asked[0] == pytest.approx((297.0, 301.0, 1.0, 1.25), abs=1e-3)
 
 
@@ -85,17 +85,19 @@ knots = st.lists(
 @given(knots, st.floats(-5, 5))
 def test_turned_is_the_inverse(pieces: list[tuple[float, float, float]], offset: float) -> None:
     """Also across jumps up (the time line has a hole) and down (it stands still)."""
-    points, jumps, t, lag = [(0.0, offset)], [], 0.0, offset
+    points, change_points, t, lag = [(0.0, offset)], [], 0.0, offset
     for length, slope, size in pieces:
         t, lag = t + length, lag + slope * length
         points.append((t, lag))
         if size:
-            jumps.append((t, size))
+            change_points.append((t, size))
             t, lag = (t, lag + size) if size > 0 else (t - size, lag + size)
             points.append((t, lag))
     points.append((t + 10, lag))
     flat = Curve(offset, 0.0, 0.0, np.zeros((2, 2)), 0.0, 1.0, 9)
-    curve = Curve(**{**vars(flat), "knots": tuple(points), "jumps": tuple(jumps), "errors": (0.01,) * len(points)})
+    curve = Curve(
+        **{**vars(flat), "knots": tuple(points), "change_points": tuple(change_points), "errors": (0.01,) * len(points)}
+    )
     other = curve.turned()
     at = np.linspace(-5, t + 15, 400)
     there = at + curve.at(at)
@@ -105,6 +107,6 @@ def test_turned_is_the_inverse(pieces: list[tuple[float, float, float]], offset:
     np.testing.assert_allclose((there + other.at(there))[steady], at[steady], atol=1e-6)
     again = other.turned()
     np.testing.assert_allclose(again.knots, curve.knots, atol=1e-9)
-    np.testing.assert_allclose([s for _, s in other.jumps], [-s for _, s in jumps])
+    np.testing.assert_allclose([s for _, s in other.change_points], [-s for _, s in change_points])
     assert curve.steepest <= max(abs(s) for _, s, _ in pieces) + 1e-9
     assert (curve.error_at(at) >= 0).all()

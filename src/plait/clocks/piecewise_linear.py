@@ -1,8 +1,9 @@
-"""Clocks whose drift changes, and recordings that lost samples: straight pieces, where the lags insist on them.
+"""Piecewise linear drift: of clocks whose drift changes, and of recordings that lost samples.
 
 The lags are cut into runs that a straight line fits each, by dynamic programming (the least sum of squares and a
 price for each cut, as Bellman and Roth, J. Amer. Stat. Assoc. 1969, and Jackson et al., IEEE Signal Proc. Lett. 2005).
-Each cut is then made as simple as the lags allow: a bend (the drift changes), a jump (the lag changes), or both.
+Cuts are made only where the lags insist on them. Each is then made as simple as the lags allow: a bend (the drift
+changes), a jump (the lag changes), or both.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from plait.clocks.drift import FREE, TYPICAL_DRIFT, Curve, Weighed, closeness, f
 from plait.clocks.offset import Lags
 from plait.clocks.wander import wander
 
-__all__ = ["fit_curve"]
+__all__ = ["fit_piecewise_linear"]
 
 Array = NDArray[np.float64]
 Place = Callable[[float, float, float, float], float]
@@ -102,14 +103,14 @@ class _Data:
         return float(4 * np.log1p((residual / self.noise) ** 2 / 3).sum())
 
 
-def fit_curve(
+def fit_piecewise_linear(
     lags: Sequence[Lags],
     *,
     pivot: float,
     span: tuple[float, float],
     floors: Sequence[float],
     least: float,
-    jumps: Sequence[float] = (),
+    change_points: Sequence[float] = (),
     place: Place | None = None,
 ) -> Curve:
     """A line through the lags, cut where they insist on it.
@@ -120,16 +121,16 @@ def fit_curve(
         span: first and last second of y.
         floors: least deviation of a lag of each pair, seconds.
         least: a cut that moves the curve by less, in seconds, is not made.
-        jumps: seconds at which the lag is known to jump.
+        change_points: seconds at which the lag is known to jump.
         place: given the seconds between which there is a jump, and the lags before and after, says where exactly.
 
     >>> t = np.arange(0.0, 600, 6); lag = 1 + 1e-4 * np.maximum(t - 200, 0) + 0.05 * (t > 400)
-    >>> got = fit_curve([Lags(t, lag, np.ones(100))], pivot=300, span=(0, 600), floors=[1e-4], least=1e-3)
-    >>> [round(a) for a, _ in got.knots], [round(size, 3) for _, size in got.jumps]
+    >>> got = fit_piecewise_linear([Lags(t, lag, np.ones(100))], pivot=300, span=(0, 600), floors=[1e-4], least=1e-3)
+    >>> [round(a) for a, _ in got.knots], [round(size, 3) for _, size in got.change_points]
     ([0, 200, 399, 399, 600], [0.05])
     """
     data = _gathered(lags, floors)
-    curve = _cut_where_needed(data, pivot, span, floors, least, jumps, place)
+    curve = _cut_where_needed(data, pivot, span, floors, least, change_points, place)
     residual = data.lags - curve.at(data.times)
     roots = data.weighed.roots(residual)
     wider = _widened(data.weighed, residual)
@@ -163,12 +164,12 @@ def _cut_where_needed(
     span: tuple[float, float],
     floors: Sequence[float],
     least: float,
-    jumps: Sequence[float],
+    change_points: Sequence[float],
     place: Place | None,
 ) -> Curve:
     plain = fit_line(data.times, data.lags, data.weighed.weights, data.weighed.groups, pivot=pivot, floors=floors)
     found = _cuts(data)
-    known = [_nearest(found, t, data.times) for t in jumps]
+    known = [_nearest(found, t, data.times) for t in change_points]
     cuts = sorted({*found, *known})
     if not cuts:
         return plain
@@ -303,7 +304,7 @@ def _options(t: float, crossing: float, *, needed: bool) -> list[tuple[_Term, ..
 
 
 def _placed(data: _Data, model: _Model, place: Place) -> _Model:
-    """The jumps moved to where the signals themselves say."""
+    """The change points of the lag moved to where the signals themselves say."""
     times, terms = np.unique(data.times), []
     for term in model.terms:
         i = int(np.clip(np.searchsorted(times, term.t), 1, len(times) - 1))
@@ -316,11 +317,11 @@ def _placed(data: _Data, model: _Model, place: Place) -> _Model:
 
 def _curve(data: _Data, model: _Model, span: tuple[float, float]) -> Curve:
     """The model as knots, with the line that is nearest to it."""
-    times, jumps = [span[0]], []
+    times, change_points = [span[0]], []
     for i in np.argsort([term.t for term in model.terms], kind="stable"):
         term, size = model.terms[i], float(model.found[2 + i])
         if term.jump:
-            jumps.append((term.t, size))
+            change_points.append((term.t, size))
             times += [float(np.nextafter(term.t, -np.inf)), term.t if size > 0 else term.t - 1.005 * size]
         else:
             times.append(term.t)
@@ -336,6 +337,6 @@ def _curve(data: _Data, model: _Model, span: tuple[float, float]) -> Curve:
         inliers=inliers,
         n=len(data.times),
         knots=tuple(zip(shown.tolist(), model.at(when).tolist())),
-        jumps=tuple(jumps),
+        change_points=tuple(change_points),
         errors=tuple(model.error_at(when).tolist()),
     )
