@@ -69,7 +69,7 @@ def test_correlations_are_those_of_a_naive_loop() -> None:
             want = sum(
                 x.white[i + lag] * y.white[i] for i in range(edges[w], edges[w + 1]) if 0 <= i + lag < len(x.white)
             )
-            assert found.product[p, w, found.reach + lag] == pytest.approx(want, abs=1e-3)
+            assert found.product[p, w, found.max_lag + lag] == pytest.approx(want, abs=1e-3)
 
 
 def test_scores_of_unrelated_views_are_those_of_chance() -> None:
@@ -98,8 +98,8 @@ def test_a_planted_line_is_found(offset: float, drift: float, seed: int) -> None
 
 def test_windows_grow_with_the_search_so_that_memory_does_not() -> None:
     few, many = edges_of(0, 7200, 10, 10), edges_of(0, 7200, 600, 10)
-    for edges, reach in ((few, 10), (many, 600)):
-        assert 2 * 10 * (len(edges) - 1) * (2 * reach + 10) * COARSE < 6e7 or len(edges) - 1 == 6
+    for edges, max_lag in ((few, 10), (many, 600)):
+        assert 2 * 10 * (len(edges) - 1) * (2 * max_lag + 10) * COARSE < 6e7 or len(edges) - 1 == 6
     assert len(many) < len(few)
 
 

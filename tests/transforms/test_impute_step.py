@@ -62,7 +62,7 @@ def test_it_sees_no_further_than_it_declares(method: str) -> None:
     values = stream.read()
     other = np.random.default_rng(9).normal(size=values.shape).astype(np.float32)
     for row in np.random.default_rng(1).choice(np.flatnonzero(np.isnan(values).any(1) & np.isfinite(whole).all(1)), 4):
-        near = np.abs(np.arange(len(values)) - row) / 25 <= step.reach + 1e-9
+        near = np.abs(np.arange(len(values)) - row) / 25 <= step.receptive_field + 1e-9
         if method == "hold":
             near &= np.arange(len(values)) <= row
         changed = replace(stream, source=ArraySource(np.where(near[:, None], values, other)))

@@ -31,7 +31,7 @@ class Add(Step):
         self.by = by
 
     @property
-    def reach(self):
+    def receptive_field(self):
         return 0.5
 
     def apply(self, stream):
@@ -61,7 +61,7 @@ def test_steps_come_before_the_feature_and_are_declared_with_it(add: str) -> Non
     feature = build_feature({"name": "series", "preprocess": [add, {"name": add, "by": 2}]}, "x")
     values, _ = feature(Stream.of(np.zeros((4, 1)), rate=10))
     assert np.all(values == 3)
-    assert (feature.causal, feature.reach) == (False, 1.0)
+    assert (feature.causal, feature.receptive_field) == (False, 1.0)
     assert feature.notes() == {"rows changed": 6}
 
 

@@ -106,7 +106,7 @@ def _unsure(found: Sequence[Correlations], peak: Peak, aside: Array) -> str:
     shift = np.round((peak.at(each.times) + aside) * COARSE).astype(int)
     lo = np.clip(shift - int(shift.mean()), -margin, margin) + margin
     wide = each.product.shape[2] - 2 * margin
-    here = int(shift.mean()) + each.reach - margin
+    here = int(shift.mean()) + each.max_lag - margin
     if wide < 3 or not 0 <= here < wide:
         return ""
     rows = np.stack([each.product[best, i, k : k + wide] for i, k in enumerate(lo)]).astype(np.float64) * sign
@@ -139,18 +139,18 @@ def _all_gains(found: Sequence[Correlations], peak: Peak, max_offset: float) -> 
 
 def _gains(found: Correlations, peak: Peak, scores: Array, max_offset: float) -> Array:
     """Logarithms of the likelihood ratio of each window at each lag aside of the line, [windows, lags]."""
-    reach = min(round(max_offset * COARSE), found.reach)
-    centre = np.round(peak.at(found.times) * COARSE).astype(int) + found.reach
+    max_lag = min(round(max_offset * COARSE), found.max_lag)
+    centre = np.round(peak.at(found.times) * COARSE).astype(int) + found.max_lag
     best = int(np.argmax(np.abs(scores)))
     product, spread = found.product[best], found.spread[best]
     strength = scores[best] / np.sqrt(len(centre))
-    out = np.full((len(centre), 2 * reach + 1), np.log(DEAF))
+    out = np.full((len(centre), 2 * max_lag + 1), np.log(DEAF))
     for i, c in enumerate(centre):
-        lo, hi = max(c - reach, 0), min(c + reach + 1, product.shape[1])
+        lo, hi = max(c - max_lag, 0), min(c + max_lag + 1, product.shape[1])
         seen = found.common[i, lo:hi] / max(float(found.common[i].max()), 1.0)
         score = np.where(seen > 0.5, product[i, lo:hi] / np.sqrt(np.maximum(spread[i, lo:hi], 1.0)), 0.0)
         each = strength * score - 0.5 * strength**2 + np.log(1 - DEAF)
-        out[i, lo - c + reach : hi - c + reach] = np.logaddexp(each, np.log(DEAF))
+        out[i, lo - c + max_lag : hi - c + max_lag] = np.logaddexp(each, np.log(DEAF))
     return out
 
 

@@ -151,10 +151,10 @@ def _rough(path: Path, lags: Sequence[Lags]) -> Lags:
 def _path(pairs: Sequence[Pair], lo: float, hi: float, limits: Limits) -> Path:
     """Where the two devices are alike, roughly."""
     drift = limits.max_drift_ppm * 1e-6
-    reach = limits.max_offset + drift * (hi - lo) / 2 + 0.1
-    edges = edges_of(lo, hi, reach, sum(len(x.views) * len(y.views) for x, y in pairs))
+    max_lag = limits.max_offset + drift * (hi - lo) / 2 + 0.1
+    edges = edges_of(lo, hi, max_lag, sum(len(x.views) * len(y.views) for x, y in pairs))
     return best_path(
-        [correlations(x.views, y.views, edges, reach) for x, y in pairs], limits.max_offset, drift, (lo + hi) / 2
+        [correlations(x.views, y.views, edges, max_lag) for x, y in pairs], limits.max_offset, drift, (lo + hi) / 2
     )
 
 

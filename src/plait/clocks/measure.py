@@ -86,8 +86,8 @@ def _events(x: Activity, y: Activity, path: Path, score: float) -> Measured:
     match = best_match(x, y, path.at)
     span, together = y.clock.stop - y.clock.start, match.together
     length = float(np.clip(span / 6, 8, 20)) if match.spoken else _length(span, score)
-    reach = 2 * NEAR if match.spoken else NEAR
-    lags = local_lags(match.a, match.b, lambda t: path.at(t) + together.off, length, reach)
+    max_lag = 2 * NEAR if match.spoken else NEAR
+    lags = local_lags(match.a, match.b, lambda t: path.at(t) + together.off, length, max_lag)
     error = SPOKEN_ERROR if match.spoken else together.width / max(score * np.sqrt(length / span), 1.0)
     error *= min(1.0, 3 / max(len(lags.times), 1))  # many windows show by themselves how far they scatter
     lags = replace(lags, lags=lags.lags - match.late)

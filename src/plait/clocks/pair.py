@@ -65,7 +65,7 @@ class Comparison:
 
     @property
     def change_points(self) -> tuple[tuple[float, float], ...]:
-        """(y's second, size in seconds) where the lag jumps: samples were lost, by y if the size is above 0, else by x."""
+        """(y's second, size in seconds) where the lag jumps: samples were lost by y if it is above 0, else by x."""
         return self.line.change_points
 
     def seconds(self, t: Array | float) -> Array:

@@ -140,7 +140,7 @@ class Heart(Feature):
         return 1 / Fraction(str(self._hop))
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         # Beats at the edges hang on the filter, the local level and the median of their neighbours.
         return self._window / 2 + (2.0 + LOCAL / 2 + 1.0 if self._pulse else 0.0) + LONGEST + 5.0
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from plait.features import Feature
 from plait.features.checks import above_zero, as_float32, flat_numbers
-from plait.features.smooth import low_pass, low_pass_reach, regular
+from plait.features.smooth import low_pass, low_pass_receptive_field, regular
 from plait.streams.clock import Clock, rational
 from plait.streams.stream import Stream
 
@@ -93,8 +93,8 @@ class SkinConductance(Feature):
         return None if self._rate is None else rational(self._rate)
 
     @property
-    def reach(self) -> float:
-        return max(low_pass_reach(self._cutoff), self._window + RISE) + 1.0 + 2 * self._gap
+    def receptive_field(self) -> float:
+        return max(low_pass_receptive_field(self._cutoff), self._window + RISE) + 1.0 + 2 * self._gap
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return 4 * int(np.prod(shape))

@@ -30,8 +30,8 @@ class _Stepped(Feature):
         self.causal = feature.causal and all(step.causal for step in steps)
 
     @property
-    def reach(self) -> float:
-        return self.feature.reach + sum(step.reach for step in self.steps)
+    def receptive_field(self) -> float:
+        return self.feature.receptive_field + sum(step.receptive_field for step in self.steps)
 
     @property
     def rate(self) -> Fraction | None:
