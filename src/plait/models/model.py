@@ -20,7 +20,7 @@ from plait.core.options import Count, option_problems
 from plait.core.parts import Spec, build, find, foreign_code, full_spec, part_name
 from plait.core.safe_yaml import brief
 from plait.encoders import Encoder
-from plait.encoders.chain import build_encoder, encoder_specs, settled_specs
+from plait.encoders.chain import build_encoder, encoder_specs, resolved_specs
 from plait.fusion import Fusion, Hybrid
 from plait.models.ensemble import Encoded, by_company, ensembled
 from plait.models.file import FORMAT, Described, read_described
@@ -382,7 +382,7 @@ class Model(nn.Module):
             "dim": self.dim,
             "unimodal": self.unimodal,
             "missing": self.stand_in.kind,
-            "encoders": {m: settled_specs(s, e) for (m, s), e in zip(self.encoder_specs.items(), self.encoders)},
+            "encoders": {m: resolved_specs(s, e) for (m, s), e in zip(self.encoder_specs.items(), self.encoders)},
             "fusion": self.fusion_spec,
             "task": {"name": _task_name(type(self.task)), **self.task.options},
             "task_state": self.task.state(),

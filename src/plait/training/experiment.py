@@ -114,7 +114,7 @@ class Experiment:
     def begun(
         cls, recipe: Recipe, corpus: Corpus, streams: Mapping[str, str], features: Mapping[str, dict[str, Any]]
     ) -> Experiment:
-        """The experiment of a run that is begun: modalities and features are settled, and the run keeps the sides.
+        """The experiment of a run that is begun: modalities and features are resolved, and the run keeps the sides.
 
         Streams that the corpus got since make no modality, and nothing is divided anew.
         """
@@ -194,7 +194,7 @@ class Experiment:
     def bare(
         cls, recipe: Recipe, corpus: Corpus, streams: dict[str, str], features: dict[str, dict[str, Any]]
     ) -> Experiment:
-        """An experiment without targets: what a run already settled, met with new recordings."""
+        """An experiment without targets: what a run already resolved, met with new recordings."""
         task, unit = task_and_unit(recipe)
         return cls(recipe, corpus, ItemSet([], {}), [], task, unit, streams, {m: features[m] for m in streams})
 
