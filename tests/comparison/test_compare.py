@@ -332,11 +332,11 @@ def test_intervals_of_differences_are_those_of_leaving_out_the_same_groups_of_bo
     assert result["baseline"]["answered"] == 0
 
 
-def test_of_too_few_groups_nothing_is_told_apart() -> None:
+def test_of_too_few_groups_nothing_is_significant() -> None:
     variants = [variant("alone-see", "alone", "see"), variant("late", "fusion", "see", "hear")]
     result = plain(scored(Share(), variants, answered(variants, seeds=1, n=90, groups=4)))
     (gap,) = result["differences"]
-    assert (gap["low"], gap["high"], gap["reason"], gap["apart"]) == (None, None, "too few groups", False)
+    assert (gap["low"], gap["high"], gap["reason"], gap["significant"]) == (None, None, "too few groups", False)
     assert {row["reason"] for row in result["variants"]} == {"too few groups"}
 
 
