@@ -59,10 +59,10 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("loose imu", {"name": "inertial", "cutoff": 1.0, "rate": 50}),
     ("imu", {"name": "band_power", "window": 3}),
     ("loose imu", {"name": "band_power", "window": 2, "rate": 40}),
-    ("pulse", {"name": "heart", "window": 12, "hop": 2}),
-    ("intervals", {"name": "heart", "of": "intervals", "window": 20}),
-    ("series", {"name": "skin_conductance", "cutoff": 0.2, "window": 4}),
-    ("series", {"name": "skin_conductance", "cutoff": 0.5, "window": 4, "rate": 4}),
+    ("pulse", {"name": "hrv", "window": 12, "hop": 2}),
+    ("intervals", {"name": "hrv", "of": "intervals", "window": 20}),
+    ("series", {"name": "eda", "cutoff": 0.2, "window": 4}),
+    ("series", {"name": "eda", "cutoff": 0.5, "window": 4, "rate": 4}),
 ]
 
 

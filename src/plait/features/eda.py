@@ -1,4 +1,4 @@
-"""Skin conductance: its slow level and its quick responses."""
+"""Electrodermal activity (EDA), as skin conductance: its slow level and its quick responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plait.features.smooth import low_pass, low_pass_receptive_field, regular
 from plait.streams.clock import Clock, rational
 from plait.streams.stream import Stream
 
-__all__ = ["SkinConductance", "responses"]
+__all__ = ["Eda", "responses"]
 
 Values = NDArray[np.float64]
 
@@ -50,8 +50,8 @@ def responses(conductance: Values, rate: float, least: float) -> tuple[NDArray[n
     return place[first], rise[place[first]]
 
 
-class SkinConductance(Feature):
-    """Tonic level and phasic part of skin conductance, and its responses, [n, 4].
+class Eda(Feature):
+    """Electrodermal activity: tonic level and phasic part of skin conductance, and its responses, [n, 4].
 
     Columns: the tonic level, what is slower than ``cutoff``; the phasic part, the rest; responses a minute and
     their mean rise over the last ``window`` seconds (0 where there is none). The unit is the stream's (uS).
@@ -69,7 +69,7 @@ class SkinConductance(Feature):
 
     >>> t = np.arange(0, 200, 0.25)
     >>> eda = Stream.of(2 + 0.5 * np.exp(-((t % 20 - 10) ** 2)), rate=4)
-    >>> values, _ = SkinConductance()(eda)
+    >>> values, _ = Eda()(eda)
     >>> [round(float(v), 1) for v in values[600]]
     [2.1, 0.4, 3.0, 0.5]
     """
@@ -85,7 +85,7 @@ class SkinConductance(Feature):
         rate: float | str | None = None,
         gap: float = 1.0,
     ) -> None:
-        above_zero("skin_conductance", cutoff=cutoff, least=least, window=window, gap=gap)
+        above_zero("eda", cutoff=cutoff, least=least, window=window, gap=gap)
         self._cutoff, self._least, self._window, self._rate, self._gap = cutoff, least, window, rate, gap
 
     @property

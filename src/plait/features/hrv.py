@@ -1,4 +1,4 @@
-"""The heart: beats in a pulse wave, their rate, and how it varies."""
+"""Heart rate variability (HRV): beats in a pulse wave (photoplethysmogram), their rate, and how it varies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plait.features.smooth import regular
 from plait.streams.clock import Clock, Grid
 from plait.streams.stream import Stream
 
-__all__ = ["Heart", "beats", "good_intervals"]
+__all__ = ["Hrv", "beats", "good_intervals"]
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -103,8 +103,8 @@ def good_intervals(times: Values, intervals: Values) -> Mask:
     return np.asarray((intervals >= SHORTEST) & (intervals <= LONGEST) & within)
 
 
-class Heart(Feature):
-    """Heart rate and its variability in windows, [n, 5] or, with the spectrum, [n, 8].
+class Hrv(Feature):
+    """Heart rate and its variability (HRV) in windows, [n, 5] or, with the spectrum, [n, 8].
 
     Columns: beats a minute; SDNN and RMSSD, the deviation of the intervals between beats and the root mean square
     of their successive differences, seconds; pNN50, the share of successive differences above 50 ms; the share of the
@@ -122,7 +122,7 @@ class Heart(Feature):
         spectrum: needs a window of 120 s or so.
 
     >>> t = np.arange(0, 90, 1 / 64)
-    >>> values, clock = Heart()(Stream.of(np.exp(8 * np.cos(2 * np.pi * 1.25 * t)), rate=64))
+    >>> values, clock = Hrv()(Stream.of(np.exp(8 * np.cos(2 * np.pi * 1.25 * t)), rate=64))
     >>> values[2, 0].round(1).item(), clock.times[:2].tolist()
     (75.0, [15.0, 20.0])
     """
@@ -130,8 +130,8 @@ class Heart(Feature):
     kinds = ("series",)
 
     def __init__(self, *, of: str = "pulse", window: float = 30.0, hop: float = 5.0, spectrum: bool = False) -> None:
-        one_of("heart.of", of, ("pulse", "intervals"))
-        above_zero("heart", window=window, hop=hop)
+        one_of("hrv.of", of, ("pulse", "intervals"))
+        above_zero("hrv", window=window, hop=hop)
         self._pulse, self._window, self._hop, self._spectrum = of == "pulse", window, hop, spectrum
         self._doubtful = self._empty = 0
 
