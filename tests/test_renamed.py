@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from plait.core.errors import ConfigError
-from plait.core.parts import full_spec
+from plait.core.parts import find, full_spec
+from plait.features import Feature
 from plait.fusion import Fusion
 from plait.recipe import parse_recipe
 from plait.training.full import full_recipe
@@ -49,3 +50,9 @@ def test_so_is_an_augmentation_of_before(old: str, new: str) -> None:
         ConfigError, match=rf"augment\.{old}: there is no such augmentation\. It is called '{new}' now\."
     ):
         full_recipe(recipe)
+
+
+@pytest.mark.parametrize(("old", "new"), [("heart", "hrv"), ("skin_conductance", "eda")])
+def test_so_is_a_feature_of_before(old: str, new: str) -> None:
+    with pytest.raises(ConfigError, match=rf"streams.a: there is no feature '{old}'\. It is called '{new}' now\."):
+        find(Feature, old, "streams.a")

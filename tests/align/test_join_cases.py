@@ -175,10 +175,3 @@ def test_coverage_is_the_same_whenever_and_however_often_it_is_asked_for() -> No
             assert len(asked) > 2
             assert asked == sorted(asked)
             assert small.coverage == small.coverage == want
-
-
-def test_the_old_name_of_the_receptive_field_is_refused_by_the_new_one() -> None:
-    ticks = Stream.of(np.arange(30.0), rate=10)
-    for function in (join, join_all):
-        with pytest.raises(TypeError, match=r"no argument 'reach'. It is called receptive_field now\."):
-            function(Spans([0.0], [1.0]), ticks, reach=0.25)  # type: ignore[call-arg]

@@ -6,7 +6,7 @@ import pytest
 
 import plait
 from plait.core.errors import ConfigError, MissingExtra, need
-from plait.core.parts import RENAMED, build, find, full_spec, part_name, parts, renamed, suggest
+from plait.core.parts import build, find, full_spec, part_name, parts, suggest
 from plait.features import Feature
 from plait.readers import Reader
 
@@ -25,19 +25,6 @@ def test_unknown_parts_and_options_are_refused_with_the_nearest() -> None:
     assert "Did you mean 'hop'?" in caught.value.problems[1]
     with pytest.raises(ConfigError, match="expected a name"):
         find(Feature, {"mels": 3}, "streams.a")
-
-
-@pytest.mark.parametrize(("old", "new"), [("heart", "hrv"), ("skin_conductance", "eda")])
-def test_a_part_that_was_renamed_is_refused_by_its_new_name(old: str, new: str) -> None:
-    with pytest.raises(ConfigError, match=rf"streams.a: there is no feature '{old}'. It is called {new} now\."):
-        find(Feature, old, "streams.a")
-
-
-def test_an_option_that_was_renamed_is_refused_by_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RENAMED, "bins", "mels")
-    with pytest.raises(ConfigError, match=r"streams.a.bins: log_mel has no such option. It is called mels now\."):
-        find(Feature, {"name": "log_mel", "bins": 3}, "streams.a")
-    assert (renamed("bins"), renamed("mels")) == ("It is called mels now.", "")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +54,7 @@ def test_names_and_suggestions() -> None:
 
     assert part_name(HfText) == "hf_text"
     assert suggest("zzz", ["a", "b"]) == "There is: a, b."
-    assert suggest("reach", ["receptive_field", "width"]) == "It is called receptive_field now."
+    assert suggest("reach", ["receptive_field", "width"]) == "It is called 'receptive_field' now."
     assert suggest("reach", ["beach", "width"]) == "Did you mean 'beach'?"
 
 

@@ -18,7 +18,6 @@ from plait.align.join_count import Counter
 from plait.align.join_coverage import Coverage
 from plait.align.join_work import How, Joining, Piece
 from plait.core.errors import ConfigError, DataError, PlaitError, raise_all
-from plait.core.parts import refuses_renamed
 from plait.streams.clock import Clock
 from plait.streams.stream import ArraySource, Stream
 
@@ -56,7 +55,6 @@ class Joined:
         return Stream(self.clock, ArraySource(values), "words" if texts else kind)
 
 
-@refuses_renamed
 def join(
     left: Clock | Stream,
     right: Stream,
@@ -125,7 +123,6 @@ def join(
     return Joined(values, mask, joining.left, joining.counter)
 
 
-@refuses_renamed
 def join_all(
     left: Clock | Stream,
     rights: Mapping[str, Stream],

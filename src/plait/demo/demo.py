@@ -9,18 +9,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from plait.core.errors import DataError, raise_all
-from plait.evaluation.evaluate import evaluate
-from plait.report.report import save_evaluation
-from plait.report.table import summary_of
-from plait.core.progress import bar
-from plait.recipe import Recipe, load_recipe
-from plait.quality.check import check_corpus
-from plait.corpus.corpus import Corpus
-from plait.importing.folder import import_folder
-from plait.demo.synth import make_world
 from plait.clocks import SyncReport, synchronise, write_synced
 from plait.clocks.truth import against_truth, recovery
+from plait.core.errors import DataError, raise_all
+from plait.core.progress import bar
+from plait.corpus.corpus import Corpus
+from plait.demo.synth import make_world
+from plait.evaluation.evaluate import evaluate
+from plait.importing.folder import import_folder
+from plait.quality.check import check_corpus
+from plait.recipe import Recipe, load_recipe
+from plait.report.report import save_evaluation
+from plait.report.table import summary_of
 from plait.training.fit import fit
 
 __all__ = ["demo"]

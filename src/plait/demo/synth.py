@@ -19,8 +19,8 @@ import numpy as np
 from numpy.random import Generator
 
 from plait.core.errors import DataError
-from plait.demo.media import STREAMS, Device, Gesture, Scene, write_scene
 from plait.core.jobs.work import in_order
+from plait.demo.media import STREAMS, Device, Gesture, Scene, write_scene
 
 __all__ = ["make_world"]
 
