@@ -96,9 +96,9 @@ class Model(nn.Module):
             self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
         if unimodal <= 0 and isinstance(self.fusion, Hybrid) and self.fusion.unimodal_heads != "none":
             raise ConfigError(
-                f"model.unimodal: got {unimodal}, but the modalities' own heads answer here "
-                f"(fusion.unimodal_heads: {self.fusion.unimodal_heads}) and would learn nothing. Expected a weight above "
-                "0, or fusion.unimodal_heads: none."
+                f"model.unimodal: got {unimodal}, but the modalities' own heads answer here (fusion.unimodal_heads: "
+                f"{self.fusion.unimodal_heads}) and would learn nothing. Expected a weight above 0, or "
+                "fusion.unimodal_heads: none."
             )
         self.fusion.expect(task.width, values=task.values)
         task.expect(self.dims, dim)
