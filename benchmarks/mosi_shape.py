@@ -225,8 +225,7 @@ def run_one(name: str, file: str | None) -> dict[str, Any]:
 
 
 def whole_loss(model: nn.Module, batch: dict[str, Tokens], goal: Tensor) -> Tensor:
-    encoded = model.encode(batch)
-    return model.learn(encoded, goal)[0]
+    return sum(model.task.step([model.view(model.encode(batch))], goal).values())
 
 
 def timed(model: nn.Module, loss: Callable[[], Tensor], measured: int) -> float:

@@ -14,7 +14,7 @@ from plait.tokens import Tokens
 
 
 def test_concat_averages_within_slots_and_flags_empty_ones():
-    fusion = Concat(["a", "b"], 2, steps=4, recurrent=False).eval()
+    fusion = Concat(["a", "b"], 2, time_bins=4, recurrent=False).eval()
     a = Tokens(torch.arange(8.0).reshape(1, 4, 2), torch.tensor([[0.0, 0.5, 3.2, 4.0]]), torch.ones(1, 4) > 0)
     mean, count = fusion._slots(a, torch.zeros(1), torch.full((1,), 4.0))
     assert mean.tolist() == [[[1.0, 2.0], [0.0, 0.0], [0.0, 0.0], [5.0, 6.0]]]
@@ -26,7 +26,7 @@ def test_concat_averages_within_slots_and_flags_empty_ones():
 
 @pytest.mark.parametrize("shift", [0.0, 12.5, 3600.0])
 def test_rounding_of_times_on_a_border_moves_nothing(shift):
-    fusion = Concat(["a"], 2, steps=10)
+    fusion = Concat(["a"], 2, time_bins=10)
     times = torch.arange(11.0)[None] / 10 + shift
     tokens = Tokens(torch.ones(1, 11, 2), times, torch.ones(1, 11) > 0)
     _, count = fusion._slots(tokens, times[:, 0], times[:, -1] - times[:, 0])
@@ -74,7 +74,7 @@ def test_wrong_options_of_shared(options):
 
 
 def test_wrong_options_of_concat():
-    with pytest.raises(ConfigError, match="steps 0"):
+    with pytest.raises(ConfigError, match="time_bins 0"):
         Concat(["a"], 16, time_bins=0)
 
 

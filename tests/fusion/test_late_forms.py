@@ -122,7 +122,8 @@ def test_a_model_mixes_answers_of_both_kinds(fusion, task, tmp_path):
     model = Model({"a": 4, "b": 4}, task, encoders={"a": "linear", "b": "linear"}, fusion=fusion, dim=8)
     batch = {"a": sample(4), "b": part_of(sample(4, seed=1), [0, 3, 2, 3])}
     target = task.encode(["x", "y", "z", "x"] if isinstance(task, Classify) else [0.0, 1.0, 2.0, 3.0])
-    model.learn(model.train().encode(batch), target)[0].backward()
+    view = model.view(model.train().encode(batch))
+    sum(task.step([view], target).values()).backward()
     assert all(p.grad is not None for p in model.encoders.parameters())
     model.save(tmp_path)
     torch.testing.assert_close(Model.load(tmp_path)(batch)[""], model.eval()(batch)[""])

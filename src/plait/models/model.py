@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from plait.fusion import Fusion, Hybrid
 from plait.models.ensemble import Encoded, by_company, ensembled
 from plait.models.file import FORMAT, Described, read_described
 from plait.tasks import Task
+from plait.tasks.view import View
 from plait.tokens import Tokens
 from plait.tokens.budget import Budget
 from plait.tokens.missing import StandIn
@@ -300,47 +301,40 @@ class Model(nn.Module):
         """{modality: [batch, time, features]} -> {"": the output, modality: its own head's output}."""
         return self.combine(self.encode(batch))
 
-    def learn(
-        self, encoded: Mapping[str, Tokens], target: Tensor, shown: Mapping[str, Tokens] | None = None
-    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, "batch width"]]]:
-        """Mean loss of the items, and the outputs that it is of.
-
-        Every head learns by itself: the joint one (in a late fusion the mix) with weight 1, each modality's with
-        ``unimodal`` where the modality is there. Their sum has no loss: in a sum a head that has the training items by
-        heart leaves the others nothing to learn. What fusion and stand-ins ask for themselves is added.
+    def view(
+        self,
+        encoded: Mapping[str, Tokens],
+        shown: Mapping[str, Tokens] | None = None,
+        part: Mapping[str, Tokens] | None = None,
+    ) -> View:
+        """The outputs that a task learns from (`plait.tasks.Task.step`).
 
         Args:
-            encoded: from `encode`.
-            target: from ``task.encode``, [batch].
-            shown: what the fusion gets, of the same modalities: ``encoded`` with some of it hidden; the modalities' own
-                heads learn from all that is there. None: ``encoded``.
-
-        Returns:
-            The loss, and {"": the joint output, modality: its own head's output}.
+            encoded: from `encode`; the modalities' own heads see all that is there.
+            shown: what the fusion gets, of the same modalities: ``encoded`` with some of it hidden. None: ``encoded``.
+            part: of the same modalities, for another answer of the fusion; None for none.
         """
-        seen = dict(encoded if shown is None else shown)
-        own = self.own(encoded)
-        outputs = {"": self.fused(seen, own), **own}
-        each = self.own_loss(encoded, own, lambda out: self.task.loss(out, target))
-        loss = (self.task.loss(outputs[""], target) + each).mean()
-        more = [self.fusion.loss(seen)]
+        unimodal = self.own(encoded)
+        fused = self.fused(encoded if shown is None else shown, unimodal)
+        whole = self.fusion.mix(*self.answers(encoded, unimodal, None if self.joint is None else fused))
+        teaches = self.joint is not None and len(self.modalities) > 1
+        return View(
+            encoded,
+            unimodal,
+            fused,
+            whole,
+            partial=None if part is None else self.fused(part, unimodal),
+            teacher=whole.detach() if teaches else None,
+        )
+
+    def auxiliary_losses(
+        self, encoded: Mapping[str, Tokens], shown: Mapping[str, Tokens] | None = None
+    ) -> dict[str, Float[Tensor, ""]]:
+        """What fusion and imputer ask for themselves, by name: ``fusion``, ``imputer``; arguments as for `view`."""
+        found = {"fusion": self.fusion.loss(dict(encoded if shown is None else shown))}
         if self.stand_in.kind != "none":
-            more.append(self.stand_in.loss(list(self.fusion.complete(dict(encoded)).values())))
-        return sum((one for one in more if one is not None), start=loss), outputs
-
-    def own_loss(
-        self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], measure: Callable[[Tensor], Tensor]
-    ) -> Float[Tensor, " batch"]:
-        """What the own outputs of the modalities that are there add to each item's loss.
-
-        Args:
-            encoded: from `encode`.
-            own: the modalities' own outputs.
-            measure: an output -> the items' losses, [batch].
-        """
-        each = torch.stack([measure(own[m]) for m in encoded])
-        there = torch.stack([t.present for t in encoded.values()]).to(each.dtype)
-        return self.unimodal * (each * there).sum(0)
+            found["imputer"] = self.stand_in.loss(list(self.fusion.complete(dict(encoded)).values()))
+        return {name: loss for name, loss in found.items() if loss is not None}
 
     def fused(
         self, encoded: Mapping[str, Tokens], own: Mapping[str, Float[Tensor, "batch width"]]
