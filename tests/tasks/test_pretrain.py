@@ -161,8 +161,8 @@ def test_the_answer_is_an_embedding_of_length_1():
     model = made().eval()
     output = model(batch())[""]
     rows = model.task.decode(output)
-    assert all(abs(np.linalg.norm(r["embedding"]) - 1) < 1e-6 for r in rows)
-    assert np.allclose(model.task.scores(output), [r["embedding"] for r in rows])
+    assert all(abs(np.linalg.norm(r.embedding) - 1) < 1e-6 for r in rows)
+    assert np.allclose(model.task.scores(output), [r.embedding for r in rows])
 
 
 def test_it_is_saved_and_restored(tmp_path):

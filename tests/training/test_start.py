@@ -63,7 +63,7 @@ def test_a_run_without_labels_learns_and_answers_with_embeddings(pretrained: Run
     assert log["train_loss"][-1] < log["train_loss"][0]
     assert pretrained.info.items == 48
     (row, *_) = predict(pretrained, [pretrained.info.corpus], cache=tmp_path / "cache")
-    assert len(row["embedding"]) == 4
+    assert len(row.answer.embedding) == 4
     with pytest.raises(ConfigError, match="Fine-tune it"):
         evaluate(pretrained, cache=tmp_path / "cache")
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plait.core.parts import options_of
+from plait.tasks.answers import Answer
 from plait.tasks.view import Moment, View
 from plait.tokens import Tokens
 from plait.tokens.dropout import modality_dropout
@@ -164,8 +165,8 @@ class Task(nn.Module, ABC):
         return F.kl_div(output.log_softmax(-1), teacher.log_softmax(-1), log_target=True, reduction="none").sum(-1)
 
     @abstractmethod
-    def decode(self, output: Tensor) -> list[dict[str, Any]]:
-        """What the output says, an item: ``{"label", "confidence", "probabilities": {class: p}}`` or ``{"value"}``."""
+    def decode(self, output: Tensor) -> list[Answer]:
+        """What the output says, an answer an item."""
 
     @abstractmethod
     def scores(self, output: Tensor) -> NDArray[np.float64]:

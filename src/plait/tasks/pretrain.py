@@ -17,6 +17,7 @@ from plait.joint.contrastive import CONTRASTS, LEARNT, Contrast
 from plait.joint.masked import Reconstruct, hide_spans
 from plait.joint.memory import Memory
 from plait.tasks import Target, Task
+from plait.tasks.answers import Answer, Embedding
 from plait.tasks.view import Moment, View
 from plait.tokens import Tokens, cat, masked_mean_max
 from plait.tokens.dropout import modality_dropout
@@ -59,7 +60,7 @@ class Pretrain(Task):
         DataError: ``within`` or ``neighbours``, but every item is a group of its own, or all are of one.
 
     >>> task = Pretrain([], width=8)
-    >>> task.decode(torch.ones(1, 8))[0]["embedding"][:2]
+    >>> task.decode(torch.ones(1, 8))[0].embedding[:2]
     [0.3535533845424652, 0.3535533845424652]
     """
 
@@ -160,9 +161,8 @@ class Pretrain(Task):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         _nothing()
 
-    def decode(self, output: Tensor) -> list[dict[str, Any]]:
-        """``{"embedding": [...]}``, of length 1, an item."""
-        return [{"embedding": row.tolist()} for row in self.scores(output)]
+    def decode(self, output: Tensor) -> list[Answer]:
+        return [Embedding(row.tolist()) for row in self.scores(output)]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Embeddings of length 1, [items, width]."""
