@@ -89,7 +89,7 @@ def test_an_encoder_without_tokens_in_the_batch_is_not_run(model, monkeypatch):
 
 
 def test_the_output_is_weighted_joint_plus_weighted_own(model):
-    if type(model.fusion).mix is not Fusion.mix:
+    if type(model.fusion).aggregate is not Fusion.aggregate:
         pytest.skip("it mixes in another way, which its own tests check")
     encoded = model.encode(batch())
     out = model.combine(encoded)
@@ -196,7 +196,7 @@ def test_every_head_learns_by_itself_from_what_is_there():
 
 def _check_learnt(model: Model, full, target, there) -> None:
     encoded = model.encode(full)
-    heads, _ = model.answers(encoded, model.combine(encoded))
+    heads, _ = model.head_logits(encoded, model.combine(encoded))
     each = torch.stack([model.task.loss(out, target) for out in heads])
     view = model.view(encoded)
     losses = model.task.step([view], target)
@@ -211,7 +211,7 @@ def test_what_is_hidden_from_the_fusion_is_not_hidden_from_its_own_head():
     shown = {**encoded, "imu": encoded["imu"]._replace(mask=encoded["imu"].mask & False)}
     whole, part = model.view(encoded), model.view(encoded, shown)
     torch.testing.assert_close(part.unimodal["imu"], whole.unimodal["imu"])
-    torch.testing.assert_close(part.fused, model.fused(shown, model.own(encoded)))
+    torch.testing.assert_close(part.fused, model.fused(shown, model.unimodal_logits(encoded)))
     assert (part.fused - whole.fused).abs().max() > 1e-4
     torch.testing.assert_close(model.view(encoded, part=shown).partial, part.fused)
 

@@ -19,7 +19,7 @@ __all__ = ["Fusion", "Hybrid"]
 class Fusion(nn.Module, ABC):
     """Constructed as ``Cls(modalities, dim, *, options)``; every modality comes in width ``dim``.
 
-    A model's output is `mix` of its heads' outputs: ``joint_weight() * head(fused) + sum of weights()[m] *
+    A model's output is `aggregate` of its heads' outputs: ``joint_weight() * head(fused) + sum of weights()[m] *
     head_m(m)`` over the modalities that are there, unless overridden. Late fusion has no joint part.
 
     Laws (`plait.testing.check_fusion`): any subset of modalities (an all-False mask, or left out of the
@@ -37,16 +37,16 @@ class Fusion(nn.Module, ABC):
     """Options that make a small one: what the laws are checked on."""
 
     width: int = 0
-    """Numbers an item in a head's output, from `expect`."""
+    """Numbers an item in a head's output, from `bind`."""
 
     values: bool = False
-    """Whether those numbers are values in units, from `expect`; if not, logits of classes."""
+    """Whether those numbers are values in units, from `bind`; if not, logits of classes."""
 
     def __init__(self, modalities: list[str], dim: int) -> None:
         super().__init__()
         self.modalities, self.dim = list(modalities), dim
 
-    def expect(self, width: int, *, values: bool) -> None:
+    def bind(self, width: int, *, values: bool) -> None:
         """Told once, by the model, before any weights are loaded: what the heads' outputs are.
 
         Raises:
@@ -66,7 +66,7 @@ class Fusion(nn.Module, ABC):
         """How much the joint head's logits count, [batch]. Default: 1."""
         return torch.ones_like(next(iter(tokens.values())).present, dtype=next(iter(tokens.values())).values.dtype)
 
-    def mix(
+    def aggregate(
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
         """The model's output of its heads' outputs. Default: the weighted sum.

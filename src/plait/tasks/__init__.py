@@ -63,7 +63,7 @@ class Task(nn.Module, ABC):
         """The options that it was made with, as a saved run keeps them: each is kept under its own name."""
         return {name: getattr(self, name) for name in options_of(type(self))}
 
-    def expect(self, dims: Mapping[str, int], dim: int) -> None:
+    def bind(self, dims: Mapping[str, int], dim: int) -> None:
         """Told once, by the model, before any weights are loaded: widths of the features, and of the tokens."""
 
     @abstractmethod

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError
 from plait.core.options import Count, Few
-from plait.joint.contrastive import CONTRASTS, LEARNT, Contrast
-from plait.joint.masked import Reconstruct, hide_spans
-from plait.joint.memory import Memory
+from plait.multiview.contrastive import CONTRASTS, LEARNT, Contrast
+from plait.multiview.masked import Reconstruct, hide_spans
+from plait.multiview.memory import Memory
 from plait.tasks import Target, Task
 from plait.tasks.answers import Answer, Embedding
 from plait.tasks.view import Moment, View
@@ -30,12 +30,12 @@ class Pretrain(Task):
 
     Each step makes ``views`` copies of a batch, each varied anew (the recipe's ``augment``), with other spans hidden.
     Loss: ``contrastive`` times the mean over every two embeddings of an item (each modality's and the model's whole, of
-    every copy; see `plait.joint.contrastive.Contrast`), plus ``masked`` times the error of what was hidden, told from
-    what the encoders made of the rest of all modalities (see `plait.joint.masked.Reconstruct`). So the fusion learns by
-    the contrast alone. A modality that ``augment.modality_dropout`` hides has to be told from the others altogether.
-    Contrast and reconstruction together as in Huang et al. 2023 ("Contrastive masked autoencoders are stronger vision
-    learners"), over modalities as in Gong et al. 2023 ("Contrastive audio-visual masked autoencoder"), with whatever
-    encoders the recipe names instead of their transformers.
+    every copy; see `plait.multiview.contrastive.Contrast`), plus ``masked`` times the error of what was hidden, told
+    from what the encoders made of the rest of all modalities (see `plait.multiview.masked.Reconstruct`). So the fusion
+    learns by the contrast alone. A modality that ``augment.modality_dropout`` hides has to be told from the others
+    altogether. Contrast and reconstruction together as in Huang et al. 2023 ("Contrastive masked autoencoders are
+    stronger vision learners"), over modalities as in Gong et al. 2023 ("Contrastive audio-visual masked autoencoder"),
+    with whatever encoders the recipe names instead of their transformers.
 
     A run of it answers `plait predict` with embeddings, and is fine-tuned by ``model: {from: RUN}`` in another recipe.
 
@@ -53,7 +53,7 @@ class Pretrain(Task):
         dropout: share of the pooled numbers that a projection sets to 0 in training.
         within: whether an item is told from items of its own group only.
         neighbours: the share of the training from which on an item and the one nearest to it of each group count as the
-            same thing (see `plait.joint.memory.Memory`); None: never. Not of ``cca`` and ``none``.
+            same thing (see `plait.multiview.memory.Memory`); None: never. Not of ``cca`` and ``none``.
 
     Raises:
         ConfigError: an option outside its range, or nothing to learn from.
@@ -108,7 +108,7 @@ class Pretrain(Task):
             _check_groups(targets)
         self.ask: Reconstruct | None = None
 
-    def expect(self, dims: Mapping[str, int], dim: int) -> None:
+    def bind(self, dims: Mapping[str, int], dim: int) -> None:
         self.ask = Reconstruct(dims, dim) if self.masked else None
         self._spaces = [*dims, ""]
         self.memory = Memory(self._groups, len(self._spaces), self.width) if self.neighbours is not None else None

@@ -243,10 +243,10 @@ def _views(opinions: Sequence[_Opinion], target: Tensor, seed: int) -> list[_Vie
 
 
 def _pooled_loss(model: Model, view: _View) -> Tensor:
-    pooled = model.fusion.mix(view.output, model.fusion.weighed(view.there))
+    pooled = model.fusion.aggregate(view.output, model.fusion.weighed(view.there))
     return model.task.nll(pooled, view.target, _doubt(view.target)).mean()
 
 
 def _doubt(target: Tensor) -> float:
-    """Each label is doubted as if one item more had been seen, and been wrong: see `plait.training.balance`."""
+    """Each label is doubted as if one item more had been seen, and been wrong: see `plait.training.temperatures`."""
     return 1 / (len(target) + 2)

@@ -30,7 +30,6 @@ from plait.store.scale import fit_scale
 from plait.store.stepped import build_feature
 from plait.store.store import Store
 from plait.tasks import Task
-from plait.training.balance import fit_balance
 from plait.training.claim import claim
 from plait.training.closed_form import fit_closed_form
 from plait.training.experiment import Experiment, Features, open_corpus
@@ -39,7 +38,8 @@ from plait.training.lock import locked
 from plait.training.noisy import noisy_sources
 from plait.training.run import Member, Run, digest_of, held_out_name
 from plait.training.sides import Sides
-from plait.training.start import OPTIONS, Start
+from plait.training.temperatures import fit_temperatures
+from plait.training.warm_start import OPTIONS, WarmStart
 
 __all__ = ["Trained", "chosen_encoder", "fit", "train_fold", "train_held_out", "train_member", "widens"]
 
@@ -225,7 +225,8 @@ def train_fold(
 ) -> Trained:
     """Train a fresh model for a fold with the seed of ``member``; checkpoints go to ``place``.
 
-    Where the fold has a validation part, the factors of its heads are fitted on it (``ranking``: see `fit_balance`).
+    Where the fold has a validation part, the factors of its heads are fitted on it (``ranking``: see
+    `fit_temperatures`).
     """
     plan = experiment.recipe
     torch.set_num_threads(plan.train.threads)
@@ -234,11 +235,11 @@ def train_fold(
     from plait.training.trainer import train_model  # Lightning takes seconds to import: only where it trains
 
     torch.manual_seed(member.seed)
-    start = Start.of(plan)
+    start = WarmStart.of(plan)
     model, data = build_model(experiment, fold, features, start)
     copied = None if start is None else start.begin(model, member, fold, experiment)
     if plan.model.get("freeze"):
-        model.hold(copied or ())
+        model.freeze(copied or ())
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.targets, experiment.modalities, noisy=noisy)
     valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
@@ -249,7 +250,7 @@ def train_fold(
         model.widen(_closed_form(quick, fold, features, member, train_data, Vary(plan.augment.kinds)).model)
     if valid is not None and _calibrates(experiment):
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
-        fit_balance(model, views, shares, ranking=ranking)
+        fit_temperatures(model, views, shares, ranking=ranking)
     return Trained(model, log, copied)
 
 
@@ -343,7 +344,7 @@ def _nothing_to_learn(modality: str, rows: Sequence[NDArray[np.float32]]) -> lis
 
 
 def build_model(
-    experiment: Experiment, fold: Fold, features: Features, start: Start | None = None
+    experiment: Experiment, fold: Fold, features: Features, start: WarmStart | None = None
 ) -> tuple[Model, ItemData]:
     """A fresh model for the training part of a fold, its scaling fitted there and nowhere else.
 

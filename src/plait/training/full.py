@@ -17,7 +17,7 @@ from plait.models.model import Model
 from plait.recipe import Recipe
 from plait.tasks import Task
 from plait.training.experiment import task_and_unit
-from plait.training.start import OPTIONS, Start
+from plait.training.warm_start import OPTIONS, WarmStart
 from plait.transforms import Step
 
 __all__ = ["full_recipe"]
@@ -50,7 +50,7 @@ def full_recipe(recipe: Recipe) -> Recipe:
     known = {k: v for k, v in options_of(Model).items() if k not in ("encoders", "fusion")}
     known |= OPTIONS
     problems += [f"model.{k}: there is no such option. {suggest(k, known)}" for k in recipe.model if k not in known]
-    problems += option_problems(Model, recipe.model, "model") + option_problems(Start, recipe.model, "model")
+    problems += option_problems(Model, recipe.model, "model") + option_problems(WarmStart, recipe.model, "model")
     full.model = {**known, **recipe.model}
     for name, plan in full.streams.items():
         if plan:

@@ -19,10 +19,10 @@ from plait.training.run import Beginning, Member, Run
 OPTIONS = {"from": None, "freeze": False, "allow_code": False}
 """What a recipe's ``model`` may say of it, beside the options of `Model`."""
 
-__all__ = ["OPTIONS", "Start", "check_unchanged"]
+__all__ = ["OPTIONS", "WarmStart", "check_unchanged"]
 
 
-class Start:
+class WarmStart:
     """The run that a recipe's ``model: {from: ...}`` names, pre-trained or trained on another task.
 
     Where the recipe leaves encoders or ``dim`` open, those of that run are taken. Encoders that it names must be the
@@ -46,7 +46,7 @@ class Start:
         self.models = {m: self.run.model(m) for m in self.run.members}
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Start | None:
+    def of(cls, recipe: Recipe) -> WarmStart | None:
         """What the recipe starts from; None where it says nothing.
 
         Raises:

@@ -8,8 +8,8 @@ from scipy import linalg
 from scipy.spatial.distance import cdist
 
 from plait.core.errors import ConfigError, DataError
-from plait.joint.cca import Cca
-from plait.joint.kernel_cca import KernelCca
+from plait.multiview.cca import Cca
+from plait.multiview.kernel_cca import KernelCca
 
 
 def curved(n=150, seed=0):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from plait.core.errors import ConfigError
-from plait.joint.masked import ASKED, Reconstruct, hide_spans
+from plait.multiview.masked import ASKED, Reconstruct, hide_spans
 from plait.tokens import Tokens, cat
 
 

@@ -19,7 +19,7 @@ from plait.training.experiment import Experiment, open_corpus
 from plait.training.fit import build_model, fit
 from plait.training.run import Member, Run
 from plait.training.sides import Sides
-from plait.training.start import Start
+from plait.training.warm_start import WarmStart
 
 PRETRAIN = ["task={name: pretrain, width: 4}", "train.epochs=3"]
 
@@ -49,7 +49,7 @@ def begun(recipe: Recipe, folder: Path) -> tuple[Any, Any, list[str], Experiment
     """The model at the start of fine-tuning, that it starts from, and what was copied."""
     folder.mkdir(exist_ok=True)
     experiment = Experiment.of(recipe, open_corpus(recipe, folder))
-    start = Start.of(recipe)
+    start = WarmStart.of(recipe)
     assert start is not None
     features = experiment.prepare(Store(folder.parent / "cache"))
     model, _ = build_model(experiment, experiment.folds[0], features, start)
@@ -130,7 +130,7 @@ def test_what_is_frozen_stays_as_it_was_while_the_rest_learns(
 def test_freezing_nothing_is_told(tiny_recipe: Path, pretrained: Run) -> None:
     for change in ("model={freeze: true}", f"model={{from: {pretrained.folder}, freeze: 3}}"):
         with pytest.raises(ConfigError, match=r"model\.freeze: got"):
-            Start.of(load_recipe(tiny_recipe, [change]))
+            WarmStart.of(load_recipe(tiny_recipe, [change]))
 
 
 def test_another_fusion_starts_afresh(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:
@@ -195,9 +195,9 @@ def test_a_run_that_saw_the_test_items_is_refused(tiny_recipe: Path, pretrained:
 def test_an_unfinished_or_missing_run_is_refused(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:
     (pretrained.folder / pretrained.members[0].name / "done.json").unlink()
     with pytest.raises(DataError, match="not trained to its end"):
-        Start(pretrained.folder)
+        WarmStart(pretrained.folder)
     with pytest.raises(DataError, match="is not a plait run"):
-        Start(tmp_path / "nowhere")
+        WarmStart(tmp_path / "nowhere")
 
 
 def test_the_path_is_relative_to_the_recipe(tiny_recipe: Path) -> None:
@@ -208,7 +208,7 @@ def test_the_path_is_relative_to_the_recipe(tiny_recipe: Path) -> None:
 def test_a_run_with_several_seeds_serves_each_seed_with_its_own(tiny_recipe: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     run = fit(load_recipe(tiny_recipe, [*PRETRAIN, "train.seeds=[0, 1]"]), tmp_path / "pre", cache=cache, quiet=True)
-    start = Start(run.folder)
+    start = WarmStart(run.folder)
     assert [start.source(m) for m in run.members] == run.members
     assert start.source(Member(7, "")) == run.members[0]
     assert start.digest(run.members[0])["sha256"] != start.digest(run.members[1])["sha256"]

@@ -11,7 +11,7 @@ from scipy import linalg
 from scipy.spatial.distance import cdist
 
 from plait.core.errors import ConfigError, DataError
-from plait.joint.cca import Cca, checked_views
+from plait.multiview.cca import Cca, checked_views
 
 __all__ = ["KernelCca"]
 
@@ -21,7 +21,7 @@ SAMPLE = 1000
 
 
 class KernelCca:
-    """`plait.joint.cca.Cca` in the feature spaces of a kernel: two and more views, rows may lack a view.
+    """`plait.multiview.cca.Cca` in the feature spaces of a kernel: two and more views, rows may lack a view.
 
     Kernel CCA (Akaho 2001; Hardoon, Szedmak and Shawe-Taylor 2004) with a ridge, without which any two views would
     correlate perfectly. Each kernel matrix is replaced by its incomplete Cholesky factor ``G G'`` (Fine and Scheinberg

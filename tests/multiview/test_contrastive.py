@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from plait.core.errors import ConfigError
-from plait.joint.contrastive import CONTRASTS, Contrast, info_nce, sigmoid_loss
-from plait.joint.deep_cca import correlation_loss
+from plait.multiview.contrastive import CONTRASTS, Contrast, info_nce, sigmoid_loss
+from plait.multiview.deep_cca import correlation_loss
 
 
 def pair(n=6, dim=4, seed=0):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.joint.memory import Memory
+from plait.multiview.memory import Memory
 
 
 def filled(groups, spaces=2, width=3, seed=0, but=()):

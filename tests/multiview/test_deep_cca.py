@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from plait.core.errors import ConfigError
-from plait.joint.cca import Cca
-from plait.joint.deep_cca import DeepCca, correlation_loss
+from plait.multiview.cca import Cca
+from plait.multiview.deep_cca import DeepCca, correlation_loss
 
 
 def views(n=60, dims=(3, 3), seed=0):

@@ -25,7 +25,7 @@ from plait.models.ensemble import Encoded, by_company, ensembled
 from plait.models.model import FACTORS, Model
 from plait.training.least import least
 
-__all__ = ["fit_balance"]
+__all__ = ["fit_temperatures"]
 
 PULL = 1.0
 """How many items' evidence weighs as much as what is thought beforehand of temperatures and of a wide part's share."""
@@ -36,17 +36,17 @@ odds of its share are EVEN / items to this power. Deep heads gain more by every 
 held-out ones themselves, which the model that is judged here has not seen and the one that answers has."""
 
 
-def fit_balance(
+def fit_temperatures(
     model: Model, views: Sequence[ItemData], shares: Sequence[float] | None = None, *, ranking: bool = True
 ) -> list[float]:
-    """Set ``balance``, ``share`` and ``temperature`` of a model to the factors of least loss over all views; returns
-    them, one list.
+    """Set ``head_scales``, ``share`` and ``temperature`` of a model to the factors of least loss over all views;
+    returns them, one list.
 
     Args:
         model: trained; nothing but the factors changes.
         views: the held-out items as they are, and with whatever noise training knew, so that the factors suit both.
         shares: how much each view counts; all alike by default.
-        ranking: whether the heads' weight beside each other is fitted too; if not, ``balance`` stays 1.
+        ranking: whether the heads' weight beside each other is fitted too; if not, ``head_scales`` stays 1.
     """
     model.eval()
     for name in FACTORS:
@@ -68,11 +68,11 @@ def _fit_heads(model: Model, views: Sequence[ItemData], target: Tensor, weight: 
     free = torch.zeros(len(outputs), dtype=torch.float64, requires_grad=True)
 
     def loss() -> Tensor:
-        mixed = model.fusion.mix(free.exp()[:, None, None] * outputs, weights)
+        mixed = model.fusion.aggregate(free.exp()[:, None, None] * outputs, weights)
         return (weight * model.task.loss(mixed, target)).sum() + 0.01 * free.square().mean()
 
     least(loss, [free])
-    model.balance.copy_(free.detach().exp())
+    model.head_scales.copy_(free.detach().exp())
 
 
 def _fit_answer(model: Model, views: Sequence[ItemData], target: Tensor, weight: Tensor) -> None:
@@ -109,7 +109,7 @@ def _of_heads(model: Model, views: Sequence[ItemData]) -> tuple[Tensor, Tensor, 
     [items]; of all views, one after another."""
     rows = []
     for encoded in _encoded(model, views):
-        outputs, weights = model.answers(encoded, model.own(encoded))
+        outputs, weights = model.head_logits(encoded, model.unimodal_logits(encoded))
         rows.append((outputs, weights, model.there(encoded).sum(0, keepdim=True) > 1))
     outputs, weights, several = (torch.cat(parts, 1) for parts in zip(*rows))
     return outputs.double(), weights.double(), several[0]

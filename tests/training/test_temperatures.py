@@ -14,10 +14,10 @@ from plait.models.model import Model
 from plait.recipe import load_recipe
 from plait.store.store import Store
 from plait.tokens import Tokens
-from plait.training import balance
-from plait.training.balance import fit_balance
+from plait.training import temperatures
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.fit import build_model, fit
+from plait.training.temperatures import fit_temperatures
 
 
 def prepared(tiny_recipe: Path, tmp_path: Path, *, times: int = 1) -> tuple[Model, ItemData]:
@@ -43,8 +43,8 @@ def fitted(tiny_recipe: Path, tmp_path: Path, scales: list[float], weights: list
         both = torch.tensor(weights)[:, None].expand(-1, len(part))
         return torch.stack(outputs), torch.where(there.all(0), both, alone)
 
-    model.answers = answers  # type: ignore[method-assign]
-    return fit_balance(model, [data])
+    model.head_logits = answers  # type: ignore[method-assign]
+    return fit_temperatures(model, [data])
 
 
 def test_a_head_that_is_sure_and_wrong_is_turned_down(tiny_recipe: Path, tmp_path: Path) -> None:
@@ -84,9 +84,9 @@ def test_two_models_together_are_as_sure_as_they_are_right(
         told[str(only)] += len(next(iter(encoded.values())).mask)
         return said[0, begin : told[str(only)]], said[1, begin : told[str(only)]], {}
 
-    monkeypatch.setattr(balance, "EVEN", len(data))
+    monkeypatch.setattr(temperatures, "EVEN", len(data))
     model.opinions, model.wide = opinions, Beside()  # type: ignore[method-assign, assignment]
-    fit_balance(model, [data], ranking=False)
+    fit_temperatures(model, [data], ranking=False)
     answer = torch.lerp(said[0], said[1], model.share[-1]) / model.temperature[-1]
     assert 0.3 < model.share[-1] < 0.7
     best = min(torch.linspace(0.2, 3, 281), key=lambda t: float(model.task.nll(answer / t, data.targets).mean()))
@@ -99,8 +99,8 @@ def test_balance_needs_a_validation_part_and_is_kept_with_the_model(tiny_recipe:
     plain = fit(load_recipe(tiny_recipe, ["train.temperature_scaling=false"]), tmp_path / "b", cache=cache, quiet=True)
     alone = fit(load_recipe(tiny_recipe, ["split={hash: group, test: 0.25}"]), tmp_path / "c", cache=cache, quiet=True)
     first = balanced.members[0]
-    assert not torch.equal(balanced.model(first).balance, torch.ones(3))
-    assert torch.equal(plain.model(first).balance, torch.ones(3))
-    assert torch.equal(alone.model(first).balance, torch.ones(3))
+    assert not torch.equal(balanced.model(first).head_scales, torch.ones(3))
+    assert torch.equal(plain.model(first).head_scales, torch.ones(3))
+    assert torch.equal(alone.model(first).head_scales, torch.ones(3))
     assert not torch.equal(balanced.model(first).temperature, torch.ones(3))
     assert torch.equal(plain.model(first).temperature, torch.ones(3))

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
-from plait.joint.deep_cca import correlation_loss
+from plait.multiview.deep_cca import correlation_loss
 
 __all__ = ["CONTRASTS", "LEARNT", "Contrast", "info_nce", "sigmoid_loss"]
 
@@ -110,7 +110,7 @@ class Contrast(nn.Module):
     learning for improving fairness in self-supervised learning").
 
     Args:
-        kind: ``info_nce``, ``sigmoid``, ``cca`` (`plait.joint.deep_cca.correlation_loss` a width: from -1 to 0; the
+        kind: ``info_nce``, ``sigmoid``, ``cca`` (`plait.multiview.deep_cca.correlation_loss` a width: from -1 to 0; the
             batch should be several times the width) or ``none`` (0).
         temperature: of the cosines at the start; it is learnt (kept at 0.01 or above, as in CLIP), as is the bias of
             ``sigmoid``, which starts at -10.

@@ -13,7 +13,7 @@ from scipy import linalg
 from sklearn.cross_decomposition import CCA as SklearnCca
 
 from plait.core.errors import ConfigError, DataError
-from plait.joint.cca import Cca
+from plait.multiview.cca import Cca
 
 
 def related(rng, n=200, dims=(6, 4), common=2, noise=0.5):
@@ -193,5 +193,5 @@ def test_wrong_options_and_other_shapes_are_told():
 
 
 def test_it_needs_no_torch():
-    code = "import sys, plait.joint.cca, plait.joint.kernel_cca; sys.exit('torch' in sys.modules)"
+    code = "import sys, plait.multiview.cca, plait.multiview.kernel_cca; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

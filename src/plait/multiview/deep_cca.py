@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
-from plait.joint.cca import Cca, checked_views
+from plait.multiview.cca import Cca, checked_views
 
 __all__ = ["DeepCca", "correlation_loss"]
 
@@ -25,11 +25,11 @@ def correlation_loss(
 ) -> Float[Tensor, ""]:
     """Minus the total correlation of views, differentiable.
 
-    Andrew et al. 2013 ("Deep canonical correlation analysis", equation 10): minus the sum of the canonical
-    correlations of a batch. More views as Benton et al. 2019 ("Deep generalized CCA"): with the eigenvalues of
-    the whitened blocks (see `plait.joint.cca.Cca`) the loss is ``-sum over the dim largest of (value - 1) / (M - 1)``,
-    which for two views is Andrew's. Rows that lack a view weigh one over the number of views that they have (van de
-    Velden and Bijmolt 2006: it keeps the eigenvalues between 0 and M); those that have one only do not count.
+    Andrew et al. 2013 ("Deep canonical correlation analysis", equation 10): minus the sum of the canonical correlations
+    of a batch. More views as Benton et al. 2019 ("Deep generalized CCA"): with the eigenvalues of the whitened blocks
+    (see `plait.multiview.cca.Cca`) the loss is ``-sum over the dim largest of (value - 1) / (M - 1)``, which for two
+    views is Andrew's. Rows that lack a view weigh one over the number of views that they have (van de Velden and
+    Bijmolt 2006: it keeps the eigenvalues between 0 and M); those that have one only do not count.
     Departures: whitened by Cholesky instead of the inverse square root (the same
     value); ``ridge`` is a share of the view's mean variance, so that scale does not matter.
 

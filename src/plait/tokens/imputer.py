@@ -10,12 +10,12 @@ from plait.core.errors import ConfigError
 from plait.tokens.pooling import mean_time, pooled
 from plait.tokens.tokens import Tokens, cat
 
-__all__ = ["STAND_INS", "StandIn"]
+__all__ = ["MODALITY_IMPUTERS", "ModalityImputer"]
 
-STAND_INS = ("none", "token", "reconstruct")
+MODALITY_IMPUTERS = ("none", "token", "reconstruct")
 
 
-class StandIn(nn.Module):
+class ModalityImputer(nn.Module):
     """Gives the fusion one token for each modality that an item lacks, at the mean time of what it has.
 
     ``token``: a learned vector a modality (as the missing-modality prompts of Lee et al. 2023, "Multimodal prompting
@@ -29,12 +29,12 @@ class StandIn(nn.Module):
     Args:
         count: number of modalities.
         dim: width of their tokens.
-        kind: one of `STAND_INS`.
+        kind: one of `MODALITY_IMPUTERS`.
 
     Raises:
         ConfigError: another kind.
 
-    >>> fill = StandIn(2, 4, "token")
+    >>> fill = ModalityImputer(2, 4, "token")
     >>> there = Tokens(torch.ones(1, 3, 4), torch.tensor([[1.0, 2.0, 3.0]]), torch.ones(1, 3) > 0)
     >>> both = fill([there, Tokens(torch.zeros(1, 0, 4), torch.zeros(1, 0), torch.zeros(1, 0) > 0)])
     >>> both[1].times.tolist(), both[1].mask.tolist(), both[0].mask.shape[1]
@@ -43,8 +43,8 @@ class StandIn(nn.Module):
 
     def __init__(self, count: int, dim: int, kind: str) -> None:
         super().__init__()
-        if kind not in STAND_INS:
-            raise ConfigError(f"model.missing: got {kind!r}; expected one of {', '.join(STAND_INS)}.")
+        if kind not in MODALITY_IMPUTERS:
+            raise ConfigError(f"model.missing: got {kind!r}; expected one of {', '.join(MODALITY_IMPUTERS)}.")
         self.kind = kind
         self.token = nn.Parameter(0.02 * torch.randn(count, dim)) if kind != "none" else None
         self.maps = nn.ModuleList(nn.Linear(2 * dim, 2 * dim) for _ in range(count if kind == "reconstruct" else 0))
