@@ -17,6 +17,7 @@ from plait.core.parts import find, options_of, split_spec, suggest
 from plait.corpus.corpus import Corpus
 from plait.corpus.summary import rare_streams
 from plait.examples.items import Fold, ItemSet, find_items, split_items
+from plait.examples.units import unit_options
 from plait.recipe import CorpusPlan, RawNoise, Recipe, StreamPlan
 from plait.store.prepare import Prepared, prepare_all, resolve_features
 from plait.store.scale import normalized
@@ -47,12 +48,13 @@ def open_corpus(recipe: Recipe, folder: Path, name: str = "manifest.jsonl") -> C
 
 
 def task_and_unit(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The recipe's task section as (task spec, unit spec): what the task takes, and the rest."""
+    """The recipe's task section as (task spec, unit spec): the unit takes its own options and what nobody knows."""
     name, options = split_spec(recipe.task, "task")
     cls, _ = find(Task, name, "task")
     own = options_of(cls)
-    task = {"name": name, **{k: v for k, v in options.items() if k in own}}
-    unit = {k: v for k, v in options.items() if k not in own}
+    units = unit_options(options)
+    task = {"name": name, **{k: v for k, v in options.items() if k in own and k not in units}}
+    unit = {k: v for k, v in options.items() if k not in own or k in units}
     return task, unit if cls.labelled else {**unit, "labelled": False}
 
 

@@ -24,6 +24,7 @@ from plait.core.parts import build, find
 from plait.core.progress import Progress
 from plait.examples.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.examples.items import Fold
+from plait.examples.units import make_unit
 from plait.models.model import Model, default_encoder
 from plait.recipe import Recipe, quick_recipe
 from plait.store.scale import fit_scale
@@ -327,8 +328,7 @@ def chosen_encoder(experiment: Experiment, modality: str, dim: int, length: floa
     feature = build_feature(experiment.features[modality], f"streams.{modality}.feature")
     if experiment.recipe.train.solver == "ridge":
         return [{"name": "mini_rocket", "length": max(round(length), 1)}]
-    window, pad = (float(experiment.unit.get(k) or 0) for k in ("length", "pad"))
-    context = (window, pad) if window and pad else None
+    context = make_unit(experiment.unit).context()
     return default_encoder(length, picture=feature.picture(dim), context=context)
 
 
