@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from plait.corpus.corpus import Corpus
     from plait.examples.items import Item
 
-__all__ = ["SIDES", "Fold", "Split", "as_text", "fold_of", "full_split", "holds_back", "homes", "split_items"]
+__all__ = [
+    "SIDES",
+    "Fold",
+    "Split",
+    "as_text",
+    "find_split",
+    "fold_of",
+    "full_split",
+    "holds_back",
+    "homes",
+    "split_items",
+]
 
 _ANY: dict[str, Any] = {"tune": 0, "subject_dependent": False}
 """What may stand beside the options of each form."""
@@ -72,7 +83,19 @@ def holds_back(spec: Mapping[str, Any]) -> bool:
     >>> holds_back({"by": "manifest"}), holds_back({"folds": 3})
     (True, False)
     """
-    return not spec or find(Split, _form(spec), "split")[0].holds_back
+    return not spec or find_split(spec).holds_back
+
+
+def find_split(spec: Mapping[str, Any]) -> type[Split]:
+    """The class of a split: the one that is named, or that of the form which its keys tell.
+
+    Raises:
+        ConfigError: it is none of the known forms.
+
+    >>> find_split({"folds": 3}).holds_back
+    False
+    """
+    return find(Split, _form(spec), "split")[0]
 
 
 def split_items(items: list[Item], corpus: Corpus, spec: Mapping[str, Any]) -> list[Fold]:
@@ -131,8 +154,7 @@ def _form(spec: Mapping[str, Any]) -> str:
 
 def _made(spec: Mapping[str, Any]) -> tuple[Split, dict[str, Any]]:
     """The split, and its spec with every default; a form that its keys tell needs no name in it."""
-    name = _form(spec)
-    cls = find(Split, name, "split")[0]
+    name, cls = _form(spec), find_split(spec)
     named = {"name": name} if name not in parts(Split) else {}
     own = options_of(cls)
     own |= {key: value for key, value in spec.items() if key in own}

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Lists"]
 
 Value = str | int | float | bool
-Values = Annotated[Sequence[Value], Field(description="a list of values of the key")]
-Some = Annotated[Sequence[Value], Field(min_length=1, description="a list of values of the key")]
+Values = Annotated[Sequence[Value], Field(description="a list of values of the key in split.by")]
+Some = Annotated[Sequence[Value], Field(min_length=1, description="a list of values of the key in split.by")]
 
 
 class Lists(Split):

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from plait.core.errors import ConfigError, PlaitError, raise_all
+from plait.core.errors import ConfigError, PlaitError, gathering, raise_all
 from plait.core.options import option_problems
 from plait.core.parts import build, find, options_of, parts, suggest
 from plait.core.safe_yaml import brief
@@ -153,8 +153,13 @@ def make_unit(unit: Mapping[str, Any]) -> Unit:
     missing = {key for key in _required(cls) if options[key] is None}
     problems += [_missing(key, name, cls) for key in options if key in missing - free]
     said = {key: options[key] for key in options if key in unit and key not in missing}
-    raise_all(ConfigError, problems + option_problems(cls, said, "task"))
-    return build(Unit, {"name": name, **options}, where="task")
+    wrong = option_problems(cls, said, "task")
+    made: list[Unit] = []
+    if not wrong and not missing - free:
+        with gathering(problems):
+            made.append(build(Unit, {"name": name, **options}, where="task"))
+    raise_all(ConfigError, problems + wrong)
+    return made[0]
 
 
 def _options(unit: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def cuts_at(
             for a, b in outside
         ],
     )
-    return [padded(a, b, None, pad, span) for a, b in segments]
+    return [padded(a, b, None, pad or 0.0, span) for a, b in segments]
 
 
 def padded(start: float, stop: float, target: Label | None, pad: float, span: tuple[float, float] | None) -> Cut:
