@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from plait.cli import main
 from plait.core.errors import ConfigError, DataError
 from plait.core.parts import options_of, parts
 from plait.corpus.corpus import Corpus, CorpusWriter
@@ -134,6 +135,8 @@ def test_from_the_recipe_to_the_prediction(module: str, corpus: Corpus, tmp_path
     for ask in (lambda: predict(stranger, [corpus.path], cache=cache), lambda: evaluate(stranger, cache=cache)):
         with pytest.raises((ConfigError, DataError), match="--allow-code"):
             ask()
+    assert main(["show", str(run.folder)]) == 1
+    assert main(["show", str(run.folder), "--allow-code"]) == 0
 
 
 def test_where_nothing_is_found_the_whole_is_asked_about(module: str, corpus: Corpus) -> None:
