@@ -135,7 +135,7 @@ def test_from_the_recipe_to_the_prediction(module: str, corpus: Corpus, tmp_path
     for ask in (lambda: predict(stranger, [corpus.path], cache=cache), lambda: evaluate(stranger, cache=cache)):
         with pytest.raises((ConfigError, DataError), match="--allow-code"):
             ask()
-    assert main(["show", str(run.folder)]) == 1
+    assert main(["show", str(run.folder)]) == 2
     assert main(["show", str(run.folder), "--allow-code"]) == 0
 
 
