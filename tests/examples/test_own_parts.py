@@ -126,9 +126,9 @@ def test_from_the_recipe_to_the_prediction(module: str, corpus: Corpus, tmp_path
     result = evaluate(run, cache=cache)
     assert (result["task"]["unit"], result["task"]["target"], result["items"]) == ("half", "y", 12)
     rows = predict(run, [corpus.path], cache=cache)
-    assert [(r["start"], r["stop"]) for r in rows[:2]] == [(0.0, 1.0), (1.0, 2.0)]
+    assert [(r.start, r.stop) for r in rows[:2]] == [(0.0, 1.0), (1.0, 2.0)]
     assert len(rows) == 24
-    assert [(r["start"], r["stop"]) for r in predict(run, [corpus.path], cache=cache, segments=[(0.2, 1)])[:1]] == [
+    assert [(r.start, r.stop) for r in predict(run, [corpus.path], cache=cache, segments=[(0.2, 1)])[:1]] == [
         (0.2, 1.0)
     ]
     stranger = Run(run.folder)
