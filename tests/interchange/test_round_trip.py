@@ -253,7 +253,7 @@ def test_many_recordings_with_accents_come_back_from_csd(tmp_path: Path) -> None
 
 def test_texts_that_csd_cannot_hold_whole_are_counted(tmp_path: Path) -> None:
     with CorpusWriter(tmp_path / "corpus") as out:
-        out.add("a", {"said": Stream.of(["end\0", "\0in"], spans=([0, 1], [1, 2]))})
+        out.add("a", {"said": Stream.of(np.array(["end\0", "\0in"], object), spans=([0, 1], [1, 2]))})
     corpus = Corpus(tmp_path / "corpus/manifest.jsonl")
     moved = export_corpus(corpus, tmp_path / "out", "csd", features={"said": None}, cache=tmp_path / "c")
     assert moved.notes["texts that end in NUL (without it now)"] == 1
