@@ -61,7 +61,7 @@ KEYS = (
     ),
     *("coverage", "split", "by", "hash", "folds", "test", "valid", "train", "salt", "tune", "subject_dependent"),
     *("streams", "stream", "steps", "feature", "encoder", "rate", "scale", "level", "fusion", "model", "dim", "from"),
-    *("freeze", "allow_code", "augment", "warp", "rotate", "jitter", "drop", "noise", "kind", "levels", "copies"),
+    *("freeze", "allow_code", "augment", "crop_resize", "rotate", "gaussian_noise", "modality_dropout", "noise", "kind", "levels", "copies"),
     *("evaluate", "missing", "draws", "allow_outside", "epochs", "batch", "lr", "seeds", "threads", "folder", "import"),
     *("imu", "voice", "mic", "said", "act", "score", "group", "id", "manifest", "recording", "segment", "window"),
 )
