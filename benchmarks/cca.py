@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from targets import finish, target
 
-from plait.joint.cca import Cca
+from plait.multiview.cca import Cca
 
 ROWS, DIMS = 5000, (300, 74)
 COMPONENTS = 10
@@ -143,7 +143,7 @@ def pca(views: list[NDArray[np.float64]], count: int) -> Any:
 
 
 def deep_against_linear(data: Path, cache: Path, seeds: int) -> list[dict[str, Any]]:
-    from plait.joint.deep_cca import DeepCca
+    from plait.multiview.deep_cca import DeepCca
 
     sides, k = digits(data, cache), COMPONENTS
     reduce = pca(sides["train"][0], 100)  # for both: linear CCA of 784 pixels would learn its training pairs by heart

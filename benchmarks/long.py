@@ -55,7 +55,7 @@ def run_one(fusion: str, steps: int) -> dict[str, float]:
     seconds = []
     for _ in range(2):  # the first one warms up
         began = time.process_time()
-        loss, _ = model.learn(model.encode(batch), goal)
+        loss = sum(model.task.step([model.view(model.encode(batch))], goal).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -65,7 +65,15 @@ class MulT(nn.Module):
         super().__init__()
         self.convs = nn.ModuleList(nn.Conv1d(n, 50, 5, bias=False) for n in DIMS.values())
         self.fusion = Crossmodal(
-            list(DIMS), 50, layers=4, memory=4, heads=10, dropout=0.0, causal=True, positions="none", own="none"
+            list(DIMS),
+            50,
+            layers=4,
+            memory=4,
+            heads=10,
+            dropout=0.0,
+            causal=True,
+            positions="none",
+            unimodal_heads="none",
         )
         self.fusion.dropout.p = 0.2
         self.dropout = nn.Dropout(0.5)
@@ -165,7 +173,7 @@ class Lmf(Pooled):
     def __init__(self) -> None:
         super().__init__(128, 16)
         self.text = nn.Linear(128, 64)
-        self.fusion = LowRank(["audio", "vision", "text"], 1, rank=3, own="none")
+        self.fusion = LowRank(["audio", "vision", "text"], 1, rank=3, unimodal_heads="none")
         self.fusion.factors = nn.ParameterList(torch.randn(3, n + 1, 1) for n in (16, 128, 64))
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -217,8 +225,7 @@ def run_one(name: str, file: str | None) -> dict[str, Any]:
 
 
 def whole_loss(model: nn.Module, batch: dict[str, Tokens], goal: Tensor) -> Tensor:
-    encoded = model.encode(batch)
-    return model.learn(encoded, goal)[0]
+    return sum(model.task.step([model.view(model.encode(batch))], goal).values())
 
 
 def timed(model: nn.Module, loss: Callable[[], Tensor], measured: int) -> float:

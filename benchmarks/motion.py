@@ -104,7 +104,7 @@ def fit(encoder: Any, train: Clips, *, seed: int, epochs: int, batch: int = 32) 
     for _ in range(epochs):
         for rows in torch.randperm(len(goal)).split(batch):
             seen = {"film": train.part(rows)}
-            loss, _ = model.learn(model.encode(seen), goal[rows])
+            loss = sum(model.task.step([model.view(model.encode(seen))], goal[rows]).values())
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

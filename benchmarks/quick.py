@@ -5,7 +5,8 @@ Takes: a minute; with --curve some twenty minutes of one core.
 
 UTD-MHAD, odd people train, even ones test; features are prepared before anything is timed; times are of one core.
 ``--curve`` trains the default for fewer and fewer steps, beside what it was before the quick model answered beside it
-(``train: {wide: false, balance: false}``), and says when each reaches 98.0 %: the least time of a recipe that does.
+(``train: {wide: false, temperature_scaling: false}``), and says when each reaches 98.0 %: the least time of a recipe
+that does.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from plait.recipe import Recipe
 RECIPE = Path(__file__).parents[1] / "recipes/utd_mhad.yaml"
 GOAL, LEAST, LONGEST = 98.0, 95.5, 10.0
 STEPS = (700, 500, 350, 200, 100)
-BEFORE = {"wide": False, "balance": False}
+BEFORE = {"wide": False, "temperature_scaling": False}
 
 
 def one(recipe: Recipe, cache: Path, *, quick: bool = False) -> tuple[float, float]:

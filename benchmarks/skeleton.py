@@ -33,7 +33,7 @@ def forms() -> dict[str, Recipe]:
     found = {name: load_recipe(RECIPES / "utd_skeleton_st_gcn.yaml") for name in ("st_gcn", "st_gcn_pp", "conv+gru")}
     other, plain, usual = found["st_gcn_pp"], found["conv+gru"], load_recipe(RECIPES / "utd_mhad.yaml")
     other.streams[STREAM].encoder = {**other.streams[STREAM].encoder, "name": "st_gcn_pp", "widths": [24, 48, 96]}
-    plain.streams[STREAM], plain.augment.jitter = usual.streams[STREAM], usual.augment.jitter
+    plain.streams[STREAM], plain.augment.gaussian_noise = usual.streams[STREAM], usual.augment.gaussian_noise
     plain.train = usual.train.model_copy(update={"seeds": plain.train.seeds})
     return found
 

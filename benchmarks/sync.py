@@ -9,9 +9,9 @@ With --baseline `audio-offset-finder` gets the same sounds as buffers at the rat
 its own, made on first use (it pins an old numpy; 300 MB, needs a package index).
 
 Every case is drawn from the half of the data that nothing was tuned on (``--dev``: from the other half). An answer is
-a success if it is right within the case's tolerance everywhere in the recording (between a planted jump and the one
-found, where no event may tell them apart, the jump's own error is counted instead); all else, and every answer to
-recordings that share nothing, is a failure. The tool is told the tolerance, as a user would.
+a success if it is right within the case's tolerance everywhere in the recording (between a planted change point and
+the one found, where no event may tell them apart, the change point's own error is counted instead); all else, and every
+answer to recordings that share nothing, is a failure. The tool is told the tolerance, as a user would.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Row:
     case: Case
     error: float
     drift_ppm: float
-    jump_time: float
+    change_point_time: float
     confidence: float
     uncertainty: float
     reason: str
@@ -165,13 +165,13 @@ def row(case: Case) -> Row:
 
 
 def errors(case: Case, got: Comparison) -> tuple[float, float, float]:
-    """Worst error of the lag, of the drift (ppm, by the lag at the ends) and of the jumps' instants (s)."""
+    """Worst error of the lag, of the drift (ppm, by the lag at the ends) and of the change points' instants (s)."""
     clock, truth = case.y.clock, case.truth
     at = np.linspace(clock.start, clock.stop, 2000)
     off = got.line.at(at) - truth.at(at)
     late = 0.0
-    for t, _ in truth.jumps:
-        nearest = min((s for s, _ in got.jumps), key=lambda s: abs(s - t), default=np.inf)
+    for t, _ in truth.change_points:
+        nearest = min((s for s, _ in got.change_points), key=lambda s: abs(s - t), default=np.inf)
         late = max(late, abs(nearest - t))
         if np.isfinite(nearest):
             off[(at > min(t, nearest) - 0.1) & (at < max(t, nearest) + 0.1)] = 0
@@ -312,7 +312,7 @@ def main() -> None:
         print(f"moment, {worst:.1f} ms at its worst; processor time {np.median(rival.theirs):.2f} s a pair,", end=" ")
         print(f"plait {np.median(rival.ours):.2f} s")
     good = [r for name, rows in groups.items() if name not in NOT_GOOD for r in rows]
-    late = [r.jump_time for r in good if r.case.truth.jumps]
+    late = [r.change_point_time for r in good if r.case.truth.change_points]
     found = f"{np.isfinite(late).sum()} of {len(late)} found"
     print(f"dropped samples: {found}, median {np.median(late):.2f} s from where they were")
     finish(targets_of(groups, rival), seed=args.seed, dev=args.dev, quick=args.quick)

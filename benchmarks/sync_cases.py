@@ -54,12 +54,12 @@ def planted(rng: Generator, seconds: float, *, bends: int = 0, drops: int = 0, d
     knots = list(zip(times.tolist(), lags.tolist()))
     if not bends and not drops:
         return _plain(lags[0], float(slopes[0]))
-    jumps = tuple((float(t), float(rng.uniform(0.03, 1.0))) for t in _apart(rng, seconds, drops))
-    for t, size in jumps:
+    change_points = tuple((float(t), float(rng.uniform(0.03, 1.0))) for t in _apart(rng, seconds, drops))
+    for t, size in change_points:
         before = float(np.interp(t, *zip(*knots)))
         left = [k for k in knots if k[0] < t]
         knots = [*left, (t, before), (t, before + size), *((x, y + size) for x, y in knots if x > t)]
-    return replace(_plain(lags[0], 0.0), knots=tuple(knots), jumps=jumps, errors=(0.0,) * len(knots))
+    return replace(_plain(lags[0], 0.0), knots=tuple(knots), change_points=change_points, errors=(0.0,) * len(knots))
 
 
 def _plain(offset: float, drift: float) -> Curve:

@@ -120,11 +120,11 @@ def bound(case: Case) -> Bound | None:
 
 def _untold(case: Case, got: Comparison) -> bool:
     first, last = got.untold or (0.0, 0.0)
-    return any(first <= t <= last for t, _ in case.truth.jumps)
+    return any(first <= t <= last for t, _ in case.truth.change_points)
 
 
 def worlds(seed: int, recordings: int) -> list[Bound]:
-    """Bounds of all devices of made-up recordings, from the joint solution."""
+    """Bounds of all devices of made-up recordings, from the global clock adjustment."""
     from plait.clocks import synchronise
     from plait.clocks.truth import against_truth
     from plait.corpus.corpus import Corpus

@@ -151,28 +151,25 @@ def columns(width: int) -> Iterator[None]:
 
 
 def parts() -> str:
-    """Everything that a recipe can name, as ``plait list`` shows it."""
-    from plait.catalogue import SORTS, base_of, catalogue
+    """Everything that a recipe or an option can name."""
+    from plait.augmentations import Augmentation
+    from plait.catalogue import SORTS, base_of
+    from plait.core.parts import options_of
     from plait.core.parts import parts as classes
 
     told = known_names()
-    lines = ["# Parts by name", "", "What a recipe can name. `plait list SORT` prints one of the tables.", ""]
-    for sort, found in ((sort, catalogue(sort)[sort]) for sort in SORTS):
-        base = base_of(sort)
-        home = f"{base.__module__}.{base.__qualname__}"
-        lines += [
-            f"## {sort.capitalize()}",
-            "",
-            f"Base class: `{home}`.",
-            "",
-            "| name | what | options |",
-            "|---|---|---|",
-        ]
+    bases = {sort: base_of(sort) for sort in SORTS} | {"augmentations": Augmentation}
+    lines = ["# Parts by name", "", "What a recipe or an option can name, as `plait list` shows it.", ""]
+    for sort, base in bases.items():
+        home = f"`{base.__module__}.{base.__qualname__}`"
+        lines += [f"## {sort.capitalize()}", "", f"Base class: {home}.", ""]
+        lines += ["| name | what | options |", "|---|---|---|"]
         for name, cls in classes(base).items():
             path = f"{cls.__module__}.{cls.__qualname__}"
             shown = f"[`{name}`][{path}]" if path in told else f"`{name}`"
-            options = "<br>".join(f"`{k}: {_shown(v)}`" for k, v in found[name]["options"].items())
-            lines.append(f"| {shown} | {_cell(found[name]['what'])} | {_cell(options)} |")
+            options = "<br>".join(f"`{k}: {_shown(v)}`" for k, v in options_of(cls).items())
+            what = (cls.__doc__ or "").strip().split("\n")[0]
+            lines.append(f"| {shown} | {_cell(what)} | {_cell(options)} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -22,10 +22,21 @@ BEGIN, END = "<!-- packages -->", "<!-- /packages -->"
 LEFT_OUT = {"__main__"}
 FREE_OF_TORCH, NEEDS_TORCH, ENDS = ("#d9efec", "#0f766e"), ("#fbe6d0", "#b45309"), ("#e4e7ec", "#4b5563")
 MODEL = {
-    *("fusion", "joint", "tokens", "tasks", "encoders", "examples", "models", "training", "evaluation"),
+    *(
+        "fusion",
+        "multiview",
+        "augmentations",
+        "tokens",
+        "tasks",
+        "encoders",
+        "examples",
+        "models",
+        "training",
+        "evaluation",
+    ),
     *("prediction", "comparison"),
 }
-WIDE, BOX, HIGH, GAP, MOST = 560, 126, 38, 8, 4
+WIDE, BOX, HIGH, GAP, MOST = 584, 132, 38, 8, 4
 
 
 def settings() -> dict[str, Any]:

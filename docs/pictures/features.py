@@ -135,13 +135,13 @@ def _prosody(axis: Any, stream: Stream) -> None:
 
 def table() -> str:
     """All features and what they declare with their default options, as Markdown."""
-    rows = ["| feature | takes | rows a second | sees, s | causal | what |", "|---|---|---|---|---|---|"]
+    rows = ["| feature | takes | rows a second | receptive field, s | causal | what |", "|---|---|---|---|---|---|"]
     for name, one in catalogue("features")["features"].items():
         rate = {"own": "the stream's", None: "by its model or file"}.get(one["rate"], one["rate"])
-        reach = "" if one["reach"] is None else f"± {one['reach']:.3g}"
+        field = "" if one["receptive_field"] is None else f"± {one['receptive_field']:.3g}"
         causal = {True: "yes", False: "no", None: ""}[one["causal"]]
         what = one["what"].replace("|", "\\|").replace("``", "`")
-        rows.append(f"| `{name}` | {', '.join(one['takes'])} | {rate} | {reach} | {causal} | {what} |")
+        rows.append(f"| `{name}` | {', '.join(one['takes'])} | {rate} | {field} | {causal} | {what} |")
     return "\n".join(rows)
 
 

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from plait.examples.data import ItemData
-from plait.joint.cca import Cca
-from plait.joint.deep_cca import DeepCca
+from plait.multiview.cca import Cca
+from plait.multiview.deep_cca import DeepCca
 from plait.store.store import Store
 from plait.tokens import cat
 from plait.training.experiment import Experiment, open_corpus

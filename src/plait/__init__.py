@@ -4,7 +4,9 @@ The public names, by what they are for:
 
 - what was recorded: `Grid`, `Ticks`, `Spans`, `Stream`, `Recording`, `Annotation`, `Corpus`, `CorpusWriter`
 - from files to a corpus on one clock: `import_folder`, `check_corpus`, `synchronise`, `write_synced`
-- experiments: `Recipe`, `load_recipe`, `parse_recipe`, `fit`, `Run`, `evaluate`, `write_report`, `predict`, `compare`
+- experiments: `Recipe`, `load_recipe`, `parse_recipe`, `fit`, `Run`, `evaluate`, `write_report`, `predict`,
+`Predictor`,
+  `compare`
 - parts to build on: `Reader`, `Feature`, `Tokens`, `Encoder`, `Fusion`, `Task`, `Model`
 - errors: `PlaitError`, `DataError`, `ConfigError`, `MissingExtra`
 
@@ -40,7 +42,7 @@ _HOMES = {
     "plait.evaluation.evaluate": ("evaluate",),
     "plait.report.report": ("write_report",),
     "plait.comparison.compare": ("compare",),
-    "plait.prediction.predict": ("predict",),
+    "plait.prediction.predict": ("Predictor", "predict"),
 }
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "MissingExtra",
     "Model",
     "PlaitError",
+    "Predictor",
     "Reader",
     "Recipe",
     "Recording",
@@ -89,7 +92,7 @@ if TYPE_CHECKING:
     from plait.fusion import Fusion
     from plait.importing.folder import import_folder
     from plait.models.model import Model
-    from plait.prediction.predict import predict
+    from plait.prediction.predict import Predictor, predict
     from plait.quality.check import check_corpus
     from plait.readers import Reader
     from plait.recipe import Recipe, load_recipe, parse_recipe

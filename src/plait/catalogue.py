@@ -19,6 +19,8 @@ SORTS = {
     "fusions": "plait.fusion:Fusion",
     "tasks": "plait.tasks:Task",
     "formats": "plait.interchange:Format",
+    "units": "plait.examples.units:Unit",
+    "splits": "plait.examples.splits:Split",
 }
 """Sorts of parts, and where the base of each stands."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from plait.core.atomic import read_text
 from plait.core.errors import ConfigError, raise_all
@@ -52,20 +52,22 @@ _Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class Train(_Section):
     """How a model is trained.
 
-    ``epochs``: None for as many as make ``steps`` steps of ``batch`` items, but 5 at least and 100 at most, so that
-    one recipe suits small and large corpora.
+    ``epochs``: None for as many as make ``steps`` steps of ``batch`` items, but 5 at least and 100 at most, so that one
+    recipe suits small and large corpora.
     ``solver``: ``adamw`` (gradient descent) or ``ridge``: linear heads on fixed features in closed form, to which the
     rest of this section, and ``augment``, do not apply. See `quick_recipe`.
     ``wide``: whether the quick model (`quick_recipe`) answers beside the deep heads, as far as held-out items say that
     it is worth it: wide and deep (Cheng et al. 2016), so that few items do not make the answer worse than a simple
     model's. None: where the recipe chooses no encoders and begins with no other run, the task has linear heads, and
     items are neither very long nor pictures in motion.
-    ``balance``: how far each head is to be trusted, and how sure the answer is, is fitted on the validation part in the
-    end; where the split has none, a model of the same kind is trained once a fold without a quarter of the training
-    groups, and asked about these.
-    ``teach``: weight in the loss by which each modality's own answer is drawn to that of the whole model.
-    ``distil``: weight in the loss by which the answer from a part of the modalities (``augment.drop``) is drawn to that
-    from all. ``modulate``: how strongly encoders that are ahead of the others are slowed down (0.1 to 1, say).
+    ``temperature_scaling``: how far each head is to be trusted, and how sure the answer is, is fitted on the validation
+    part in the end (Guo et al. 2017); where the split has none, a model of the same kind is trained once a fold without
+    a quarter of the training groups, and asked about these.
+    ``self_distillation``: weight in the loss by which each modality's own answer is drawn to that of the whole model
+    (Lan et al. 2018).
+    ``modality_distillation``: weight in the loss by which the answer from a part of the modalities
+    (``augment.modality_dropout``) is drawn to that from all (Garcia et al. 2018).
+    ``ogm_ge``: how strongly encoders that are ahead of the others are slowed down (0.1 to 1, say; Peng et al. 2022).
     See `plait.training.missing`.
     """
 
@@ -81,10 +83,10 @@ class Train(_Section):
     patience: int = Field(10, ge=1, le=1_000_000)
     seeds: list[_Seed] = Field(default_factory=lambda: [0], min_length=1, max_length=1000)
     wide: bool | None = None
-    balance: bool = True
-    teach: float = Field(1.0, ge=0, le=1e6)
-    distil: float = Field(0.0, ge=0, le=1e6)
-    modulate: float = Field(0.0, ge=0, le=1e6)
+    temperature_scaling: bool = True
+    self_distillation: float = Field(1.0, ge=0, le=1e6)
+    modality_distillation: float = Field(0.0, ge=0, le=1e6)
+    ogm_ge: float = Field(0.0, ge=0, le=1e6)
     log: Literal["csv", "tensorboard"] = "csv"
     threads: int = Field(1, ge=1, le=1024)
 
@@ -122,67 +124,60 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, dict | RawNoise) else value
 
 
-class Rotate(_Section):
-    """Turn every triple of columns (x, y, z) by a random angle."""
-
-    axis: Literal["x", "y", "z", "any"] = "any"
-    degrees: float = Field(20.0, ge=0, le=360)
-
-
 class Augment(_Section):
-    """What is varied in training, never in evaluation. ``noise``: one or a list for each modality.
+    """What is varied in training, never in evaluation: augmentations by name (`plait.augmentations`), with their
+    options.
 
-    ``drop``: how often each modality of an item is hidden; two numbers go from the first epoch to the last.
+    ``crop_resize`` and ``gaussian_noise`` are there unless they are 0. ``modality_dropout``: how often each modality of
+    an item is hidden; two numbers go from the first epoch to the last. ``noise``: on the raw signal, one or a list for
+    each modality.
     """
 
-    warp: float = Field(0.1, ge=0, lt=0.5)
-    scale: dict[str, float] = Field(default_factory=dict)
-    rotate: dict[str, Rotate] = Field(default_factory=dict)
-    jitter: float = Field(0.2, ge=0, le=1e6)
-    drop: _Share | tuple[_Share, _Share] = 0.3
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    crop_resize: Any = 0.1
+    gaussian_noise: Any = 0.2
+    modality_dropout: _Share | tuple[_Share, _Share] = 0.3
     noise: dict[str, Annotated[list[NoisyCopies], BeforeValidator(_listed)]] = Field(default_factory=dict)
+
+    @property
+    def kinds(self) -> dict[str, Any]:
+        """The augmentations, by name.
+
+        >>> Augment(rotate={"imu": 30}).kinds
+        {'crop_resize': 0.1, 'gaussian_noise': 0.2, 'rotate': {'imu': 30}}
+        """
+        more = self.model_extra or {}
+        return {"crop_resize": self.crop_resize, "gaussian_noise": self.gaussian_noise, **more}
 
 
 class Evaluate(_Section):
-    """What is measured beside the subset table. ``noise``: one or a list for each modality.
-
-    ``draws`` is read and left out: it belongs to recipes from before intervals came without draws.
-
-    >>> Evaluate(draws=500) == Evaluate()
-    True
-    """
+    """What is measured beside the subset table. ``noise``: one or a list for each modality."""
 
     noise: dict[str, Annotated[list[RawNoise], BeforeValidator(_listed)]] = Field(default_factory=dict)
     missing: list[Annotated[float, Field(ge=0, le=1)]] = Field(
         default_factory=lambda: [0.0, 0.1, 0.2, 0.3, 0.5, 0.7], max_length=1000
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_draws(cls, value: Any) -> Any:
-        """Recipes of older runs say how often the bootstrap draws; nothing is drawn any more."""
-        return {k: v for k, v in value.items() if k != "draws"} if isinstance(value, dict) else value
-
 
 class StreamPlan(_Section):
     """One modality: the feature and the encoder for it; None means the default for its kind.
 
-    ``steps`` change the raw stream before the feature is taken (see `plait.transforms`), in this order.
-    ``level`` takes out what is constant within a recording: ``centre`` subtracts the recording's own mean from each
-    column, ``standardise`` divides by its deviation too. Both see the whole recording, so they are not causal.
+    ``preprocess`` changes the raw stream before the feature is taken (see `plait.transforms`), step by step.
+    ``normalization`` takes out what is constant within a recording: ``centre`` subtracts the recording's own mean from
+    each column, ``standardise`` divides by its deviation too. Both see the whole recording, so they are not causal.
     ``rate`` lays the features on a grid of so many a second, on straight lines between them; on normalised time
     (``duration: 1``) that gives every recording the same number, however fast the movement was.
-    ``scale`` says which columns are divided by one deviation: each by its ``own``, ``all``, runs of so many, or, by
-    default, as the feature says.
+    ``normalization_groups`` says which columns are divided by one deviation: each by its ``own``, ``all``, runs of so
+    many, or, by default, as the feature says.
     """
 
     stream: str | None = None
-    steps: list[str | dict[str, Any]] = Field(default_factory=list)
+    preprocess: list[str | dict[str, Any]] = Field(default_factory=list)
     feature: str | dict[str, Any] | None = None
     encoder: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
     rate: float | None = Field(None, gt=0, le=1e6)
-    scale: Literal["own", "all"] | int | None = None
-    level: Literal["none", "centre", "standardise"] = "none"
+    normalization_groups: Literal["own", "all"] | int | None = None
+    normalization: Literal["none", "centre", "standardise"] = "none"
 
 
 class CorpusPlan(_Section):
@@ -278,13 +273,18 @@ def quick_recipe(recipe: Recipe) -> Recipe:
     training give way.
 
     >>> quick_recipe(parse_recipe("{corpus: m, task: classify, streams: {imu: {rate: 50, encoder: gru}}}")).streams
-    {'imu': StreamPlan(stream=None, steps=[], feature=None, encoder=None, rate=50.0, scale=None, level='none')}
+    {'imu': StreamPlan(stream=None, preprocess=[], feature=None, encoder=None, rate=50.0, normalization_groups=None, \
+normalization='none')}
     """
     quick = recipe.model_copy(deep=True)
     for plan in quick.streams.values():
         if plan is not None:
             plan.encoder = None
-    quick.fusion, quick.model, quick.augment = "opinion_pool", {"dim": QUICK_DIM}, Augment(warp=0, jitter=0, drop=0)
+    quick.fusion, quick.model, quick.augment = (
+        "opinion_pool",
+        {"dim": QUICK_DIM},
+        Augment(crop_resize=0, gaussian_noise=0, modality_dropout=0),
+    )
     quick.train = Train(solver="ridge", seeds=recipe.train.seeds, threads=recipe.train.threads)
     return quick
 

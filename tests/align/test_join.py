@@ -299,19 +299,24 @@ def test_equals_pandas_merge_asof() -> None:
     st.booleans(),
     st.sampled_from([0.0, 0.3]),
 )
-def test_what_lies_beyond_the_reported_future_changes_nothing(seed: int, how: How, causal: bool, reach: float) -> None:
+def test_what_lies_beyond_the_reported_future_changes_nothing(seed: int, how: How, causal: bool, field: float) -> None:
     rng = np.random.default_rng(seed)
     left, right = a_clock(rng, 12), a_stream(rng, 30, 2)
     causal = causal and how not in ("nearest", "linear", "cubic")
-    got = join(left, right, how, causal=causal, reach=reach, max_gap=3.0)
+    got = join(left, right, how, causal=causal, receptive_field=field, max_gap=3.0)
     clock, values = right.clock, right.read()
-    known_at = (clock.stops if isinstance(clock, Spans) else clock.times) + reach
+    known_at = (clock.stops if isinstance(clock, Spans) else clock.times) + field
     for row in rng.permutation(len(left))[:4]:
         x = instants_of(left, "stop" if causal else "middle")[row]
         later = known_at > x + got.coverage.future_s + 1e-6
         changed = np.where(later[:, None], rng.choice([np.nan, 99.0], values.shape), values)
         again = join(
-            left, Stream.of(changed, times=np.zeros(30)).on(clock), how, causal=causal, reach=reach, max_gap=3.0
+            left,
+            Stream.of(changed, times=np.zeros(30)).on(clock),
+            how,
+            causal=causal,
+            receptive_field=field,
+            max_gap=3.0,
         )
         known = got.mask[row]
         assert again.mask[row][known].all()

@@ -22,8 +22,8 @@ def test_the_reported_future_is_no_larger_than_it_must_be() -> None:
     assert join(Ticks([0.52, 0.91]), ticks, "linear").coverage.future_s == pytest.approx(0.09)
     assert join(words, ticks, "mean", at="start").coverage.future_s == pytest.approx(0.9)
     assert join(words, ticks, "mean", causal=True).coverage.ahead == 0
-    assert join(words, ticks, "mean", reach=0.25).coverage.future_s == pytest.approx(0.65)
-    assert join(words, ticks, "mean", reach=np.inf).coverage.future_s == np.inf
+    assert join(words, ticks, "mean", receptive_field=0.25).coverage.future_s == pytest.approx(0.65)
+    assert join(words, ticks, "mean", receptive_field=np.inf).coverage.future_s == np.inf
     scenes = Stream.of([[1.0], [2.0]], spans=([0.0, 2.0], [2.0, 3.0]))
     assert join(Ticks([0.5]), scenes, "hold").coverage.future_s == 1.5
 
@@ -36,11 +36,11 @@ def test_what_cannot_be_causal_is_refused_with_what_to_do() -> None:
     with pytest.raises(ConfigError, match="Use at='stop'"):
         join(words, ticks, "mean", causal=True, at="middle")
     with pytest.raises(ConfigError, match="whole recording"):
-        join(words, ticks, "mean", causal=True, reach=np.inf)
+        join(words, ticks, "mean", causal=True, receptive_field=np.inf)
     with pytest.raises(ConfigError, match="Did you mean 'mean'"):
         join(words, ticks, "meen")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="max_gap=0") as caught:
-        join(words, ticks, max_gap=0, reach=-1.0, at="end")  # type: ignore[arg-type]
+        join(words, ticks, max_gap=0, receptive_field=-1.0, at="end")  # type: ignore[arg-type]
     assert len(caught.value.problems) == 3
     texts = Stream.of(np.array(["a", "b"], object), spans=([0.0, 1.0], [1.0, 2.0]))
     with pytest.raises(ConfigError, match=r"(?s)body: how='mean' is of numbers.*face: out|body: how='mean' is of"):
@@ -51,8 +51,8 @@ def test_a_causal_join_waits_for_what_looks_ahead() -> None:
     feature = Stream.of(np.arange(20.0), rate=10)
     at = Ticks([1.0, 1.5])
     assert join(at, feature, "hold", causal=True).values.ravel().tolist() == [10, 15]
-    assert join(at, feature, "hold", causal=True, reach=0.25).values.ravel().tolist() == [7, 12]
-    assert join(Grid(1, 2, 2), feature, "max", causal=True, reach=0.25).values.ravel().tolist() == [7, 12]
+    assert join(at, feature, "hold", causal=True, receptive_field=0.25).values.ravel().tolist() == [7, 12]
+    assert join(Grid(1, 2, 2), feature, "max", causal=True, receptive_field=0.25).values.ravel().tolist() == [7, 12]
     words = Stream.of([[1.0], [2.0]], spans=([0.0, 1.0], [1.0, 1.4]))
     assert join(at, words, "hold", causal=True).values.ravel().tolist() == [1, 2]
 
@@ -153,12 +153,12 @@ def test_a_damaged_stream_is_named() -> None:
 
 def test_recordings_add_up() -> None:
     words, stream = Spans([0.0, 5.0], [1.0, 6.0]), Stream.of(np.ones(20), rate=10)
-    one, other = join(words, stream).coverage, join(words, stream, reach=1.0).coverage
+    one, other = join(words, stream).coverage, join(words, stream, receptive_field=1.0).coverage
     both = one + other
     assert (both.intervals, both.matched, both.after, both.unused) == (4, 2, 2, 20)
     assert both.future_s == other.future_s
     assert type(both).of(both.describe()) == both
-    far = join(words, stream, reach=np.inf).coverage
+    far = join(words, stream, receptive_field=np.inf).coverage
     assert type(far).of(far.describe()) == far
     assert "whole recording" in str(far)
 

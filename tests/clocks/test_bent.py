@@ -40,8 +40,8 @@ def told(a: str, b: str, rng: np.random.Generator) -> Link:
         lags = Lags(t, 1.0 + 0 * t, np.ones(29), f"{a}~{b}")
         return Link(a, b, Curve(1.0, 0.0, 60.0, covariance, 1e-3, 1.0, 29), 0.9999, 0.001, (lags.pair,), (lags,))
     knots = KNOTS if a == "sound" else tuple((k, lag - 1.0) for k, lag in KNOTS)
-    jumps = ((70.0, 0.06),)
-    curve = Curve(knots[0][1], 6e-4, 60.0, covariance, 1e-3, 1.0, 29, knots, jumps, (0.001,) * 5)
+    change_points = ((70.0, 0.06),)
+    curve = Curve(knots[0][1], 6e-4, 60.0, covariance, 1e-3, 1.0, 29, knots, change_points, (0.001,) * 5)
     curve = curve if b == "imu" else curve.turned()
     noisy = curve.at(t) + rng.normal(0, 1e-3, 29)
     lags = Lags(t, noisy, rng.uniform(0.2, 1, 29), f"{a}~{b}")
@@ -71,7 +71,7 @@ def test_the_manifest_bends_the_clock_back(corpus: Corpus) -> None:
     fix = report.of("walk", "imu")
     assert fix is not None
     assert fix.applied, fix.reason
-    assert fix.jumps == ((70.0, pytest.approx(0.06, abs=2e-3)),)
+    assert fix.change_points == ((70.0, pytest.approx(0.06, abs=2e-3)),)
     lines = "\n".join(report.lines())
     assert "3 samples lost at 70.0 s: 60 ms" in lines
     assert "bent by up to" in lines
@@ -88,7 +88,7 @@ def test_the_manifest_bends_the_clock_back(corpus: Corpus) -> None:
     assert off[np.abs(own - 70) > 0.1].max() < 2e-3
     entry = synced.entry("walk").streams["imu"]
     assert entry.sync is not None
-    assert entry.sync["jumps"] == [[70.0, fix.jumps[0][1]]]
+    assert entry.sync["change_points"] == [[70.0, fix.change_points[0][1]]]
     assert synced.entry("walk").streams["words"].warp is None
     truth = {"offset": 0.0, "drift_ppm": 0.0, "warp": KNOTS, "file": corpus.entry("walk").streams["imu"].path}
     (row,) = against_truth(corpus, report, {"recordings": {"walk": {"devices": {"imu": truth}, "seconds": SECONDS}}})
@@ -144,7 +144,7 @@ def test_a_correction_acts_on_the_bent_clock(
 
 def test_a_clock_that_the_reference_bends_says_whose_samples_are_lost() -> None:
     fix = ClockFix(
-        "r", "imu", ("imu",), "sound", offset=0.0, drift_ppm=0.0, rate=50.0, jumps=((5.0, -0.04), (9.0, 0.02))
+        "r", "imu", ("imu",), "sound", offset=0.0, drift_ppm=0.0, rate=50.0, change_points=((5.0, -0.04), (9.0, 0.02))
     )
     lines = SyncReport(("sound",), (fix,), 1).lines()
     assert "samples of sound lost at 5.0 s: 40 ms" in lines[1]

@@ -1,4 +1,4 @@
-"""Two streams compared directly: sound to a fraction of a sample, jumps, bends; flags where there is nothing."""
+"""Two streams compared directly: sound to a fraction of a sample, change points, bends; flags where nothing is."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def test_sound_at_0_db_is_placed_within_a_tenth_of_a_millisecond(kind: str) -> N
     assert np.abs(found.line.at(t) - lag_of(t, kind))[away].max() < (5e-4 if kind == "bend" else 1e-4)
     assert not found.flagged, found.reason
     assert found.uncertainty_s < 0.001
-    assert [round(size, 3) for _, size in found.jumps] == {"jump": [0.35], "back": [-0.35]}.get(kind, [])
-    assert all(abs(at - 50) < 2 for at, _ in found.jumps)
+    assert [round(size, 3) for _, size in found.change_points] == {"jump": [0.35], "back": [-0.35]}.get(kind, [])
+    assert all(abs(at - 50) < 2 for at, _ in found.change_points)
     assert (np.diff(found.seconds(t)) >= 0).all()
     assert "ppm" in str(found)
 
@@ -146,7 +146,7 @@ def test_a_part_that_fits_elsewhere_is_told() -> None:
     lag = np.where((t > 26) & (t < 34), 3.0, 1.0)
     x, y = heard(sound, np.arange(75 * RATE) / RATE, rng, 0.3), heard(sound, t + lag, rng, 0.3)
     found = compare(x, y, tolerance=0.001)
-    assert found.jumps or found.flagged
+    assert found.change_points or found.flagged
 
 
 @pytest.mark.parametrize(("one", "other"), [(8000, 8000), (16000, 8000), (44100, 8000), (11025, 22050)])

@@ -120,7 +120,7 @@ def test_the_reference_is_the_commonest_device_or_the_one_named(tmp_path: Path, 
         synchronise(corpus, reference="lefd")
 
 
-def test_jointly_every_recording_has_a_reference_of_its_own(tmp_path: Path, strokes: Any, seen_by: Any) -> None:
+def test_with_a_joint_reference_every_recording_has_its_own(tmp_path: Path, strokes: Any, seen_by: Any) -> None:
     corpus = _written(tmp_path, strokes, seen_by)
     report = synchronise(corpus, reference="joint")
     assert report.reference == ("joint",)

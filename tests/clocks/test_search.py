@@ -1,4 +1,4 @@
-"""Whitened views, the search among all lags, and jumps: chance looks like chance, and what is planted is found."""
+"""Whitened views, the search among all lags, change points: chance looks like chance, what is planted is found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.clocks.jumps import _viterbi, best_path
+from plait.clocks.change_points import _viterbi, best_path
 from plait.clocks.offset import best_line, correlations, edges_of
 from plait.clocks.views import COARSE, View, main_shapes, view
 
@@ -69,7 +69,7 @@ def test_correlations_are_those_of_a_naive_loop() -> None:
             want = sum(
                 x.white[i + lag] * y.white[i] for i in range(edges[w], edges[w + 1]) if 0 <= i + lag < len(x.white)
             )
-            assert found.product[p, w, found.reach + lag] == pytest.approx(want, abs=1e-3)
+            assert found.product[p, w, found.max_lag + lag] == pytest.approx(want, abs=1e-3)
 
 
 def test_scores_of_unrelated_views_are_those_of_chance() -> None:
@@ -98,8 +98,8 @@ def test_a_planted_line_is_found(offset: float, drift: float, seed: int) -> None
 
 def test_windows_grow_with_the_search_so_that_memory_does_not() -> None:
     few, many = edges_of(0, 7200, 10, 10), edges_of(0, 7200, 600, 10)
-    for edges, reach in ((few, 10), (many, 600)):
-        assert 2 * 10 * (len(edges) - 1) * (2 * reach + 10) * COARSE < 6e7 or len(edges) - 1 == 6
+    for edges, max_lag in ((few, 10), (many, 600)):
+        assert 2 * 10 * (len(edges) - 1) * (2 * max_lag + 10) * COARSE < 6e7 or len(edges) - 1 == 6
     assert len(many) < len(few)
 
 
@@ -117,16 +117,16 @@ def test_the_best_path_is_that_of_trying_all() -> None:
 
 
 @pytest.mark.parametrize("size", [0.0, 0.3, -1.7])
-def test_a_jump_is_found_where_there_is_one_only(size: float) -> None:
+def test_a_change_point_is_found_where_there_is_one_only(size: float) -> None:
     rng = np.random.default_rng(3)
     one = noise_view(rng, 200)
     at = np.arange(len(one.white)) / COARSE
     other = shifted(one, np.where(at < 90, 1.0, 1.0 + size), rng, 1.5)
     path = best_path([correlations([one], [other], edges_of(0, 200, 6.0, 1), 6.0)], 5.0, 2e-4, 100.0)
     assert path.peak.confidence > 0.99
-    assert len(path.jumps) == bool(size)
+    assert len(path.change_points) == bool(size)
     assert not path.unsure
-    for early, late, found in path.jumps:
+    for early, late, found in path.change_points:
         assert early - 6 < 90 < late + 6
         assert found == pytest.approx(size, abs=0.05)
     assert np.abs(path.at(np.array([20.0, 180.0])) - [1.0, 1.0 + size]).max() < 0.05

@@ -30,7 +30,7 @@ from plait.evaluation.summary import plain
 from plait.examples.data import ItemData
 from plait.examples.items import Item
 from plait.fusion import Fusion
-from plait.recipe import Recipe, load_recipe, parse_recipe, quick_recipe
+from plait.recipe import Augment, Recipe, load_recipe, parse_recipe, quick_recipe
 from plait.streams.stream import Stream
 from plait.tokens import Tokens
 from plait.training.fit import train_member
@@ -67,7 +67,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
         "task: {name: classify, target: kind}\n"
         "split: {by: group, train: [g0, g1, g2, g3, g4, g5, g6, g7], test: [g8, g9]}\n"
         "model: {dim: 8}\n"
-        "augment: {scale: {left: 0.1, right: 0.1}}\n"
+        "augment: {random_gain: {left: 0.1, right: 0.1}}\n"
         "train: {epochs: 2, batch: 8, seeds: [0]}\n"
     )
 
@@ -197,7 +197,7 @@ def test_what_cannot_be_compared_is_told_before_anything_is_trained(small: Recip
     with pytest.raises(ConfigError, match="Name two or more"):
         compare(small, tmp_path / "a", cache=tmp_path, candidates=Candidates(only=["late"]))
     alone = small.model_copy(deep=True)
-    alone.streams, alone.augment.scale = {"left": None}, {}
+    alone.streams, alone.augment = {"left": None}, Augment()
     with pytest.raises(ConfigError, match=r"one modality \(left\)"):
         compare(alone, tmp_path / "a", cache=tmp_path)
     early = small.model_copy(deep=True)
@@ -232,7 +232,7 @@ def test_choosing_is_done_on_the_training_part(small: Recipe) -> None:
 def test_variants_of_three_modalities() -> None:
     recipe = parse_recipe(
         "{corpus: m.jsonl, task: classify, fusion: {name: shared, layers: 2}, model: {dim: 8},"
-        " augment: {scale: {a: 0.1, b: 0.2}}}"
+        " augment: {random_gain: {a: 0.1, b: 0.2}}}"
     )
     found = variants_of(recipe, ["a", "b", "c/d"], without=True, fusions=["late", {"name": "shared", "layers": 2}])
     assert [v.name for v in found] == [
@@ -243,10 +243,10 @@ def test_variants_of_three_modalities() -> None:
     assert [v.family for v in found][3:] == ["late", "early", *["intermediate"] * 5, "late"]
     alone, without = found[0], found[8]
     assert (alone.recipe.fusion, list(alone.recipe.streams)) == ({"name": "late"}, ["a"])
-    assert alone.recipe.augment.scale == {"a": 0.1}
+    assert alone.recipe.augment.kinds["random_gain"] == {"a": 0.1}
     assert without.modalities == ("a", "c/d")
     assert without.recipe.fusion["layers"] == 2
-    assert recipe.augment.scale == {"a": 0.1, "b": 0.2}, "the recipe itself stays as it was"
+    assert recipe.augment.kinds["random_gain"] == {"a": 0.1, "b": 0.2}, "the recipe itself stays as it was"
     assert not [v for v in variants_of(recipe, ["a", "b"], without=True) if v.kind == "without"]
     twins = variants_of(recipe, ["a b", "a/b"])
     assert twins[0].name == "alone-a_b"
@@ -332,11 +332,11 @@ def test_intervals_of_differences_are_those_of_leaving_out_the_same_groups_of_bo
     assert result["baseline"]["answered"] == 0
 
 
-def test_of_too_few_groups_nothing_is_told_apart() -> None:
+def test_of_too_few_groups_nothing_is_significant() -> None:
     variants = [variant("alone-see", "alone", "see"), variant("late", "fusion", "see", "hear")]
     result = plain(scored(Share(), variants, answered(variants, seeds=1, n=90, groups=4)))
     (gap,) = result["differences"]
-    assert (gap["low"], gap["high"], gap["reason"], gap["apart"]) == (None, None, "too few groups", False)
+    assert (gap["low"], gap["high"], gap["reason"], gap["significant"]) == (None, None, "too few groups", False)
     assert {row["reason"] for row in result["variants"]} == {"too few groups"}
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from plait.comparison.advice import advise
 from plait.comparison.report import advice_lines, as_markdown, comparison_table, save_comparison
-from plait.comparison.scores import told_apart
+from plait.comparison.scores import significant
 from plait.comparison.view import View
 from plait.evaluation.intervals import FEWEST_GROUPS, TOO_FEW
 from plait.report import words
@@ -27,8 +27,8 @@ VALUES = {"see alone": 0.60, "hear alone": 0.80, "late": 0.85, "concat": 0.78, "
 def gap(difference: float, half: float, sd: float | None, groups: int) -> dict[str, Any]:
     ends = {"difference": difference, "low": difference - half, "high": difference + half, "sd": sd}
     if groups < FEWEST_GROUPS:
-        return {**ends, "low": None, "high": None, "reason": TOO_FEW, "apart": False}
-    return {**ends, "reason": "", "apart": told_apart(**ends)}
+        return {**ends, "low": None, "high": None, "reason": TOO_FEW, "significant": False}
+    return {**ends, "reason": "", "significant": significant(**ends)}
 
 
 def made(
@@ -143,18 +143,18 @@ def test_a_clear_winner_is_taken_and_said_to_be_clear() -> None:
     assert "with fusion: shared (plait fit)" in advice["next"]
 
 
-def test_those_that_cannot_be_told_apart_are_named_with_what_they_save() -> None:
+def test_those_that_are_not_significantly_different_are_named_with_what_they_save() -> None:
     found = said(made({**VALUES, "late": 0.89}))
-    assert "It cannot be told apart from late; it is better than the other 3 by more than chance" in found
+    assert "It is not significantly different from late; it is better than the other 3 by more than chance" in found
     assert "Where cost counts: late takes 60 % of its parameters, 60 % of its time to train" in found
     assert "hear alone takes" not in found
 
 
 def test_no_gain_is_no_gain() -> None:
     found = said(made({**VALUES, "shared": 0.81, "late": 0.79}))
-    assert "Fusing and hear alone, the best single modality, cannot be told apart" in found
+    assert "Fusing and hear alone, the best single modality, are not significantly different" in found
     assert "comes out 1.0 points above it (95 % interval −1.0 to +3.0 points); that may be chance." in found
-    assert "Whether see adds anything cannot be told: +1.0 points for shared against hear alone" in found
+    assert "What see adds is not significant: +1.0 points for shared against hear alone" in found
     assert "Fusing pays" not in found
 
 
@@ -186,7 +186,7 @@ def test_the_price_of_one_model_for_all_subsets() -> None:
 def test_seeds_that_scatter_more_than_variants_differ() -> None:
     found = made(sd=0.06)
     assert "Seeds scatter more than variants differ: between shared and late lie 5.0 points" in said(found)
-    assert not View(found).gap(View(found).best, View(found).rows["late"])["apart"]
+    assert not View(found).gap(View(found).best, View(found).rows["late"])["significant"]
     assert "Seeds scatter" not in said(made(sd=0.01))
     assert "There is one seed" in said(made())
 

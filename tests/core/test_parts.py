@@ -54,6 +54,8 @@ def test_names_and_suggestions() -> None:
 
     assert part_name(HfText) == "hf_text"
     assert suggest("zzz", ["a", "b"]) == "There is: a, b."
+    assert suggest("reach", ["receptive_field", "width"]) == "It is called 'receptive_field' now."
+    assert suggest("reach", ["beach", "width"]) == "Did you mean 'beach'?"
 
 
 def test_a_missing_package_names_the_extra() -> None:

@@ -68,7 +68,14 @@ def test_on_a_terminal_the_bar_is_there_at_once(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_fit_into_a_file_tells_how_far_it_is(tiny_recipe: Path, tmp_path: Path) -> None:
-    words = ["fit", str(tiny_recipe), "train.epochs=3", "train.balance=false", "--out", str(tmp_path / "run")]
+    words = [
+        "fit",
+        str(tiny_recipe),
+        "train.epochs=3",
+        "train.temperature_scaling=false",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     words += ["--cache", str(tmp_path / "cache")]
     done = subprocess.run([sys.executable, "-m", "plait", *words], capture_output=True, text=True, check=True)
     assert "seed0: epoch 3/3" in done.stderr

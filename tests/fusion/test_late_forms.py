@@ -25,7 +25,7 @@ outputs = st.lists(st.lists(st.integers(-40, 40), min_size=3, max_size=3, unique
 
 
 def told(fusion, width=3, values=False):
-    fusion.expect(width, values=values)
+    fusion.bind(width, values=values)
     return fusion.eval()
 
 
@@ -34,7 +34,7 @@ def told(fusion, width=3, values=False):
 def test_the_majority_wins_and_ties_go_to_the_higher_mean(rows, there):
     vote = told(Vote([*NAMES, "d"], 4))
     logits, known = torch.tensor(rows) / 10.0, [i for i, yes in enumerate(there) if yes]
-    out = vote.mix(logits[:, None], torch.tensor(there)[:, None].float())[0]
+    out = vote.aggregate(logits[:, None], torch.tensor(there)[:, None].float())[0]
     if not known:
         assert torch.allclose(out, torch.zeros(3), atol=1e-6)
         return
@@ -50,16 +50,16 @@ def test_the_majority_wins_and_ties_go_to_the_higher_mean(rows, there):
 @settings(max_examples=40, deadline=None)
 def test_values_are_voted_on_by_their_median(numbers, there):
     vote = told(Vote(NAMES, 4), 1, values=True)
-    out = vote.mix(torch.tensor(numbers).float()[:, None, None], torch.tensor(there)[:, None].float())
+    out = vote.aggregate(torch.tensor(numbers).float()[:, None, None], torch.tensor(there)[:, None].float())
     assert out.item() == median([n for n, yes in zip(numbers, there) if yes] or [0])
 
 
 def test_in_training_a_vote_has_a_gradient():
     vote = told(Vote(NAMES, 4)).train()
     logits = torch.randn(3, 1, 3, requires_grad=True)
-    vote.mix(logits, torch.ones(3, 1)).softmax(-1)[0, 0].backward()
+    vote.aggregate(logits, torch.ones(3, 1)).softmax(-1)[0, 0].backward()
     torch.testing.assert_close(
-        vote.mix(logits, torch.ones(3, 1)).softmax(-1), logits.softmax(-1).mean(0), atol=1e-6, rtol=0
+        vote.aggregate(logits, torch.ones(3, 1)).softmax(-1), logits.softmax(-1).mean(0), atol=1e-6, rtol=0
     )
     assert (logits.grad.abs().sum(-1) > 0).all()
 
@@ -67,13 +67,13 @@ def test_in_training_a_vote_has_a_gradient():
 def test_the_surer_counts_more_and_nobody_is_taught_to_be_sure():
     fusion = told(Confidence(NAMES, 4, by="entropy"))
     logits = torch.tensor([[[4.0, 0.0, 0.0]], [[0.0, 0.3, 0.0]], [[0.0, 0.0, 0.2]]], requires_grad=True)
-    out = fusion.mix(logits, torch.ones(3, 1))
+    out = fusion.aggregate(logits, torch.ones(3, 1))
     assert out.argmax() == 0
     assert out[0, 0] > 4 / 3 + 0.5
     out[0, 0].backward()
     assert (logits.grad[:, 0, 1:] == 0).all()
     with pytest.raises(ConfigError, match="entropy"):
-        fusion.expect(1, values=True)
+        fusion.bind(1, values=True)
 
 
 def test_a_gate_starts_as_the_mean_and_follows_what_it_learns():
@@ -88,12 +88,12 @@ def test_experts_that_agree_are_surer_together():
     fusion = told(ProductOfExperts(NAMES, 4))
     one = torch.tensor([[1.0, 0.0, 0.0]])
     alone, three = (
-        fusion.mix(one.expand(3, 1, 3), w).softmax(-1)[0, 0] for w in (torch.eye(3)[:, :1], torch.ones(3, 1))
+        fusion.aggregate(one.expand(3, 1, 3), w).softmax(-1)[0, 0] for w in (torch.eye(3)[:, :1], torch.ones(3, 1))
     )
     assert three > alone + 0.2
     values = told(ProductOfExperts(NAMES, 4), 1, values=True)
     # three experts of precision 1 and the prior: three quarters of the way
-    assert values.mix(torch.full((3, 1, 1), 2.0), torch.ones(3, 1)).item() == pytest.approx(1.5)
+    assert values.aggregate(torch.full((3, 1, 1), 2.0), torch.ones(3, 1)).item() == pytest.approx(1.5)
 
 
 def test_stacking_learns_whom_to_believe():
@@ -108,9 +108,9 @@ def test_stacking_learns_whom_to_believe():
     optimizer = torch.optim.Adam(fusion.parameters(), lr=0.05)
     for _ in range(60):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(fusion.mix(outputs, weights), target).backward()
+        torch.nn.functional.cross_entropy(fusion.aggregate(outputs, weights), target).backward()
         optimizer.step()
-    right = fusion.mix(outputs, weights).argmax(1) == target
+    right = fusion.aggregate(outputs, weights).argmax(1) == target
     assert right.float().mean() > 0.95
     assert right[::4].float().mean() > 0.95, "without the first, the second one's opposite is enough"
 
@@ -122,7 +122,8 @@ def test_a_model_mixes_answers_of_both_kinds(fusion, task, tmp_path):
     model = Model({"a": 4, "b": 4}, task, encoders={"a": "linear", "b": "linear"}, fusion=fusion, dim=8)
     batch = {"a": sample(4), "b": part_of(sample(4, seed=1), [0, 3, 2, 3])}
     target = task.encode(["x", "y", "z", "x"] if isinstance(task, Classify) else [0.0, 1.0, 2.0, 3.0])
-    model.learn(model.train().encode(batch), target)[0].backward()
+    view = model.view(model.train().encode(batch))
+    sum(task.step([view], target).values()).backward()
     assert all(p.grad is not None for p in model.encoders.parameters())
     model.save(tmp_path)
     torch.testing.assert_close(Model.load(tmp_path)(batch)[""], model.eval()(batch)[""])

@@ -20,7 +20,7 @@ split: {hash: group, test: 0.25, valid: 0.2}
 streams: {imu: , said: {feature: {name: hashed_text, dim: 16}}}
 model: {dim: 8}
 train: {epochs: 1, batch: 8, seeds: [0]}
-evaluate: {missing: [0.0, 0.5], draws: 20}
+evaluate: {missing: [0.0, 0.5]}
 """,
     "parts": """\
 corpus: corpus/manifest.jsonl
@@ -28,17 +28,21 @@ task: {name: regress, target: score, loss: huber}
 split: {folds: 2, by: group, valid: 0.2}
 streams:
   imu:
-    steps: [{name: hampel, window: 0.5}]
+    preprocess: [{name: hampel, window: 0.5}]
     feature: {name: series, rate: 10, how: mean, differences: true}
     encoder: [{name: conv, strides: [2], kernel: 5}, {name: transformer, layers: 1, heads: 2}]
     rate: 8
-    level: centre
-  voice: {stream: mic, feature: {name: log_mel, mels: 8, hop: 0.05, window: 0.1, rate: 2000}, scale: all}
+    normalization: centre
+  voice: {stream: mic, feature: {name: log_mel, mels: 8, hop: 0.05, window: 0.1, rate: 2000}, normalization_groups: all}
 fusion: {name: bottleneck, tokens: 2, layers: 1, heads: 2}
 model: {dim: 8, missing: token, unimodal: 0.5}
-augment: {warp: 0.1, jitter: 0.1, drop: [0.0, 0.3], noise: {imu: {kind: white, levels: [5, 10], copies: 1}}}
-train: {steps: 4, batch: 8, lr: 0.001, seeds: [0], stop: early, patience: 2, distil: 0.5}
-evaluate: {noise: {imu: [{kind: dropout, levels: [0.2]}]}, missing: [0.0], draws: 20}
+augment:
+  crop_resize: 0.1
+  gaussian_noise: 0.1
+  modality_dropout: [0.0, 0.3]
+  noise: {imu: {kind: white, levels: [5, 10], copies: 1}}
+train: {steps: 4, batch: 8, lr: 0.001, seeds: [0], stop: early, patience: 2, modality_distillation: 0.5}
+evaluate: {noise: {imu: [{kind: dropout, levels: [0.2]}]}, missing: [0.0]}
 """,
     "windows": """\
 corpus: corpus/manifest.jsonl
@@ -48,7 +52,7 @@ streams: {imu: , said: {feature: {name: hashed_text, dim: 16}}}
 fusion: late
 model: {dim: 8}
 train: {epochs: 1, batch: 8}
-evaluate: {draws: 20, missing: []}
+evaluate: {missing: []}
 """,
     "raw": """\
 corpus: {folder: raw, import: {match: '(?P<id>[^_/.]+)_(?P<stream>[a-z]+)', streams: {imu: {rate: 20, offset: 0.1}}}}
@@ -57,7 +61,7 @@ split: {by: id, train: [r0, r1, r2, r3], test: [r4, r5]}
 streams: {imu: }
 model: {dim: 8}
 train: {epochs: 1, batch: 8}
-evaluate: {draws: 20, missing: []}
+evaluate: {missing: []}
 """,
 }
 

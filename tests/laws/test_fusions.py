@@ -9,25 +9,25 @@ from plait.fusion import Fusion
 from plait.testing import check_fusion
 
 VARIANTS = [
-    ("shared", {"summary": False, "own": "sum"}),
+    ("shared", {"summary": False, "unimodal_heads": "sum"}),
     ("shared", {"layers": 2, "heads": 2, "periods": [0.02, 10.0]}),
-    ("concat", {"steps": 5, "recurrent": False}),
+    ("concat", {"time_bins": 5, "recurrent": False}),
     ("confidence", {"by": "entropy"}),
     ("nearest", {"to": "fast", "within": 0.2}),
-    ("mixture", {"top": 3, "own": "none"}),
-    ("misa", {"own": "sum"}),
+    ("mixture", {"top": 3, "unimodal_heads": "none"}),
+    ("misa", {"unimodal_heads": "sum"}),
 ]
 
 LONGER = [
     ("nearest", {"to": "fastest"}),
-    ("memory", {"to": "once", "own": "none"}),
+    ("memory", {"to": "once", "unimodal_heads": "none"}),
     ("crossmodal", {"causal": True, "layers": 2}),
     ("crossmodal", {"causal": True, "positions": "none", "layers": 1, "memory": 2}),
-    ("crossmodal", {"positions": "index", "own": "none"}),
+    ("crossmodal", {"positions": "index", "unimodal_heads": "none"}),
     ("crossmodal", {"last": True, "causal": True}),
-    ("crossmodal", {"last": True, "memory": 2, "positions": "none", "own": "none"}),
-    ("bottleneck", {"tokens": 1, "layers": 2, "own": "none"}),
-    ("latents", {"latents": 3, "layers": 1, "own": "none"}),
+    ("crossmodal", {"last": True, "memory": 2, "positions": "none", "unimodal_heads": "none"}),
+    ("bottleneck", {"tokens": 1, "layers": 2, "unimodal_heads": "none"}),
+    ("latents", {"latents": 3, "layers": 1, "unimodal_heads": "none"}),
 ]
 
 

@@ -166,7 +166,7 @@ class SharedDeaf(Shared):
 
 
 class LateBlind(Late):
-    def mix(self, outputs, weights):
+    def aggregate(self, outputs, weights):
         return outputs.mean(0)
 
 

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from plait.core.parts import parts
 from plait.corpus.corpus import Corpus, CorpusWriter
-from plait.examples.items import UNITS, Item, asked_items
+from plait.examples.items import Item, asked_items
+from plait.examples.units import Unit
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 from plait.testing import LawBroken, check_unit
@@ -67,7 +69,7 @@ SIMPLEST: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", UNITS)
+@pytest.mark.parametrize("kind", parts(Unit))
 def test_training_and_prediction_look_at_the_same_examples(kind: str) -> None:
     assert kind in options, f"say here which options the new unit {kind!r} takes"
     found = 0

@@ -89,7 +89,7 @@ def test_an_encoder_without_tokens_in_the_batch_is_not_run(model, monkeypatch):
 
 
 def test_the_output_is_weighted_joint_plus_weighted_own(model):
-    if type(model.fusion).mix is not Fusion.mix:
+    if type(model.fusion).aggregate is not Fusion.aggregate:
         pytest.skip("it mixes in another way, which its own tests check")
     encoded = model.encode(batch())
     out = model.combine(encoded)
@@ -121,7 +121,7 @@ def test_it_loads_to_the_same_numbers(model, tmp_path):
 def test_a_saved_model_holds_all_defaults(tmp_path):
     made().save(tmp_path)
     saved = json.loads((tmp_path / "model.json").read_text())
-    assert saved["fusion"]["steps"] == 24
+    assert saved["fusion"]["time_bins"] == 24
     assert saved["encoders"]["imu"][0]["kernel"] == 5
     assert saved["task"] == {"name": "classify", **Classify(["a", "b"]).options}
     assert saved["task_state"]["classes"] == ["x", "y", "z"]
@@ -196,36 +196,36 @@ def test_every_head_learns_by_itself_from_what_is_there():
 
 def _check_learnt(model: Model, full, target, there) -> None:
     encoded = model.encode(full)
-    heads, _ = model.answers(encoded, model.combine(encoded))
+    heads, _ = model.head_logits(encoded, model.combine(encoded))
     each = torch.stack([model.task.loss(out, target) for out in heads])
-    loss, outputs = model.learn(encoded, target)
-    torch.testing.assert_close(loss, (each[-1] + 0.5 * (each[:-1] * there).sum(0)).mean())
-    torch.testing.assert_close(outputs[""], heads[-1])
+    view = model.view(encoded)
+    losses = model.task.step([view], target)
+    torch.testing.assert_close(losses["fused"], each[-1].mean())
+    torch.testing.assert_close(losses["unimodal"], (each[:-1] * there).sum(0).mean())
+    torch.testing.assert_close(view.fused, heads[-1])
 
 
 def test_what_is_hidden_from_the_fusion_is_not_hidden_from_its_own_head():
     model, full = made(), batch()
-    target = model.task.encode(["x", "y", "z", "x"])
     encoded = model.encode(full)
     shown = {**encoded, "imu": encoded["imu"]._replace(mask=encoded["imu"].mask & False)}
-    whole, outputs = model.learn(encoded, target)
-    part, fewer = model.learn(encoded, target, shown)
-    torch.testing.assert_close(fewer["imu"], outputs["imu"])
-    torch.testing.assert_close(fewer[""], model.fused(shown, model.combine(encoded)))
-    apart = (model.task.loss(fewer[""], target) - model.task.loss(outputs[""], target)).mean()
-    torch.testing.assert_close(part - whole, apart)
-    assert apart.abs() > 1e-4
+    whole, part = model.view(encoded), model.view(encoded, shown)
+    torch.testing.assert_close(part.unimodal["imu"], whole.unimodal["imu"])
+    torch.testing.assert_close(part.fused, model.fused(shown, model.unimodal_logits(encoded)))
+    assert (part.fused - whole.fused).abs().max() > 1e-4
+    torch.testing.assert_close(model.view(encoded, part=shown).partial, part.fused)
 
 
 def test_a_late_fusion_learns_by_its_mix():
     model, full = made("late"), batch()
-    target = model.task.encode(["x", "y", "z", "x"])
-    torch.testing.assert_close(model.learn(model.encode(full), target)[1][""], model(full)[""])
+    torch.testing.assert_close(model.view(model.encode(full)).fused, model(full)[""])
 
 
 def test_every_parameter_learns():
     model = made().train()
-    model.learn(model.encode(batch()), model.task.encode(["x", "y", "z", "x"]))[0].backward()
+    target = model.task.encode(["x", "y", "z", "x"])
+    losses = model.task.step([model.view(model.encode(batch()))], target)
+    sum(losses.values()).backward()
     dead = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert dead == []
 
@@ -254,9 +254,9 @@ def test_wrong_parts_are_told_with_their_place():
         Model({"m": 2}, task, encoders={"m": [{"name": "conv", "stride": 2}]})
     with pytest.raises(ConfigError, match="fusion: there is no fusion 'sharde'"):
         Model({"m": 2}, task, fusion="sharde")
-    with pytest.raises(ConfigError, match=r"model.unimodal: got 0.*fusion.own: mean"):
+    with pytest.raises(ConfigError, match=r"model.unimodal: got 0.*fusion.unimodal_heads: mean"):
         Model({"m": 2}, task, dim=16, unimodal=0)
-    Model({"m": 2}, task, dim=16, unimodal=0, fusion={"name": "concat", "own": "none"})
+    Model({"m": 2}, task, dim=16, unimodal=0, fusion={"name": "concat", "unimodal_heads": "none"})
     with pytest.raises(ConfigError, match="width 15"):
         Model({"m": 2}, task, dim=15)
 

@@ -181,26 +181,26 @@ def test_the_mixtures_importance_loss_is_the_squared_coefficient_of_variation():
 def test_products_of_experts_are_products_of_densities():
     fusion = ProductOfExperts(["a", "b"], 4)
     outputs, weights = torch.tensor([[[1.5]], [[-0.4]]]), torch.tensor([[0.7], [3.0]])
-    fusion.expect(1, values=True)
+    fusion.bind(1, values=True)
     axis = np.linspace(-8, 8, 20_001)
     dense = stats.norm.pdf(axis)
     for value, precision in ((1.5, 0.7), (-0.4, 3.0)):
         dense = dense * stats.norm.pdf(axis, value, precision**-0.5)
-    close(fusion.mix(outputs, weights)[0, 0], (axis * dense).sum() / dense.sum(), 1e-4)
-    fusion.expect(3, values=False)
+    close(fusion.aggregate(outputs, weights)[0, 0], (axis * dense).sum() / dense.sum(), 1e-4)
+    fusion.bind(3, values=False)
     logits = randn(2, 1, 3)
     want = np.prod([torch.softmax(logits[i, 0], -1).numpy() ** float(weights[i, 0]) for i in range(2)], 0)
-    close(fusion.mix(logits, weights).softmax(-1)[0], want / want.sum())
+    close(fusion.aggregate(logits, weights).softmax(-1)[0], want / want.sum())
 
 
 @torch.no_grad()
 def test_confidence_by_entropy_is_scipys_entropy():
     fusion = Confidence(["a", "b", "c"], 4, by="entropy")
-    fusion.expect(5, values=False)
+    fusion.bind(5, values=False)
     logits, there = randn(3, 2, 5) * 2, torch.tensor([[1.0, 1], [1, 0], [1, 1]])
     for row in range(2):
         known = [i for i in range(3) if there[i, row]]
         sure = [-4 * stats.entropy(logits[i, row].softmax(-1).numpy()) / math.log(5) for i in known]
         share = np.exp(sure) / np.exp(sure).sum()
         want = sum(s * logits[i, row] for s, i in zip(share, known))
-        close(fusion.mix(logits, there)[row], want)
+        close(fusion.aggregate(logits, there)[row], want)

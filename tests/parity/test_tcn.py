@@ -85,5 +85,5 @@ def test_it_reaches_as_far_as_it_says(causal):
     at = 100 if causal else 50
     encoder(Tokens(values, torch.arange(101.0)[None], torch.ones(1, 101) > 0)).values[0, at].pow(2).sum().backward()
     reached = values.grad[0].abs().sum(-1).nonzero()[:, 0]
-    assert int(reached.max() - reached.min()) + 1 == encoder.reach
-    assert int(reached.max()) == (at if causal else at + encoder.reach // 2)
+    assert int(reached.max() - reached.min()) + 1 == encoder.receptive_field
+    assert int(reached.max()) == (at if causal else at + encoder.receptive_field // 2)

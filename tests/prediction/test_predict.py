@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from plait.cli import main
 from plait.core.errors import ConfigError, DataError
 from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.examples.items import find_items
-from plait.prediction.predict import predict
+from plait.prediction.predict import Prediction, Predictor, predict
 from plait.recipe import load_recipe
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
@@ -40,8 +41,8 @@ def segments_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return fit(load_recipe(recipe), folder / "run", cache=folder / "cache", quiet=True)
 
 
-def places(rows: list[dict]) -> list[tuple[str, float, float]]:
-    return [(r["recording"], r["start"], r["stop"]) for r in rows]
+def places(rows: list[Prediction]) -> list[tuple[str, float, float]]:
+    return [(r.recording, r.start, r.stop) for r in rows]
 
 
 def test_prediction_looks_at_the_examples_that_training_saw(segments_run: Run, tmp_path: Path) -> None:
@@ -50,6 +51,23 @@ def test_prediction_looks_at_the_examples_that_training_saw(segments_run: Run, t
     trained = find_items(Corpus(manifest), UNIT).items
     assert places(rows) == [(i.recording, i.start, i.stop) for i in trained]
     assert places(rows)[:2] == [("r0", 0.0, 1.5), ("r0", 8.5, 10.0)]
+
+
+def test_one_that_is_loaded_answers_many_times_as_one_that_is_not(segments_run: Run, tmp_path: Path) -> None:
+    predictor, manifest = Predictor(segments_run, cache=tmp_path), Path(segments_run.info.corpus)
+    once = predict(segments_run, [manifest], cache=tmp_path)
+    assert predictor([manifest]) == predictor([manifest]) == once
+
+
+def test_a_prediction_turned_into_annotations_says_the_same(segments_run: Run, tmp_path: Path) -> None:
+    rows = predict(segments_run, [segments_run.info.corpus], cache=tmp_path)
+    said = [note for row in rows for note in row.annotations(tier="words")]
+    assert [(a.start, a.stop, a.label) for a in said] == [(r.start, r.stop, r.answer.label) for r in rows]
+    assert {(a.tier, a.annotator) for a in said} == {("words", "plait")}
+    nothing = replace(rows[0], answer=None, used=(), note="no answer: nothing")
+    assert nothing.annotations(tier="words") == []
+    assert "label" not in nothing.to_json()
+    assert str(nothing) == "r0 0.00-1.50 s: no answer: nothing"
 
 
 def test_a_segment_outside_the_recording_is_an_error(segments_run: Run, tmp_path: Path) -> None:
@@ -84,7 +102,7 @@ def bare(path: Path, seconds: float = 10, rate: int = 10) -> Path:
 
 def test_a_bare_array_has_the_rate_of_the_runs_corpus(segments_run: Run, tmp_path: Path) -> None:
     (row,) = predict(segments_run, [bare(tmp_path / "new.imu.npy")], cache=tmp_path / "cache", segments=[(9, 10)])
-    assert (row["start"], row["stop"], row["used"]) == (8.5, 10.0, ["imu"])
+    assert (row.start, row.stop, row.used) == (8.5, 10.0, ("imu",))
     with pytest.raises(DataError, match="measured from 0 to 2 s"):
         predict(segments_run, [tmp_path / "new.imu.npy"], cache=tmp_path, segments=[(9, 10)], rates={"imu": 50})
     with pytest.raises(ConfigError, match=r"rate of 'imo'.*'imu'"):
@@ -97,9 +115,9 @@ def test_a_rate_that_nobody_knows_is_asked_for(segments_run: Run, tmp_path: Path
     path = bare(tmp_path / "new.imu.npy")
     with pytest.raises(DataError, match=r"nothing says how many.*--rate imu=HZ.*new\.imu\.times\.npy"):
         predict(run, [path], cache=tmp_path / "cache")
-    assert predict(run, [path], cache=tmp_path / "cache", rates={"imu": "20"}, segments=[(1, 2)])[0]["used"] == ["imu"]
+    assert predict(run, [path], cache=tmp_path / "cache", rates={"imu": "20"}, segments=[(1, 2)])[0].used == ("imu",)
     np.save(tmp_path / "new.imu.times.npy", np.arange(100) / 10)
-    assert predict(run, [path], cache=tmp_path / "cache", segments=[(1, 2)])[0]["used"] == ["imu"]
+    assert predict(run, [path], cache=tmp_path / "cache", segments=[(1, 2)])[0].used == ("imu",)
     assert main(["predict", str(run.folder), str(path), "--rate", "imu=fast"]) == 2
     assert "Expected STREAM=HZ" in capsys.readouterr().err
 

@@ -243,14 +243,14 @@ def test_neither_help_nor_harm_is_claimed_while_the_interval_holds_zero(gain):
     assert "worse than" not in said
     assert "does harm" not in said
     assert "which may be chance" in said
-    assert "Whether fusing helps or harms cannot be told: against sound alone, 95 % interval" in said
+    assert "Fusing makes no significant difference: against sound alone, 95 % interval" in said
 
 
 def test_too_few_groups_are_said_in_words_and_claim_nothing():
     for gain in (-0.2, 0.2):
         said = " ".join([words.headline(few() | {"gain_over_best_single": gain}), *words.cautions(few())])
         assert "There are only 3 groups to test on, too few for intervals (5 are needed)" in said
-        assert "which cannot be told from chance" in said
+        assert "and whether that is significant is not known" in said
         assert not re.search(r"better than|worse than|harm|95 %", said)
     assert "There is only 1 group to test on" in " ".join(words.cautions(few(1)))
 
@@ -258,7 +258,7 @@ def test_too_few_groups_are_said_in_words_and_claim_nothing():
 def test_a_model_that_may_be_no_better_than_a_constant_is_said_to_be_so():
     found = bare(gain_over_constant={"gain": 0.02, "interval": {"low": -0.01, "high": 0.05}})
     assert words.cautions(found) == [
-        "Whether the model is better than always giving the same answer cannot be told: +2.0 points "
+        "The model is not significantly better than always giving the same answer: +2.0 points "
         "(95 % interval −1.0 to +5.0 points)."
     ]
 

@@ -180,8 +180,10 @@ def test_the_future_that_a_feature_sees_is_counted_and_refused(corpus: Corpus, t
     frame_by_frame = {"name": "pose", "per_frame": True, "velocities": False}
     assert future(frame_by_frame, False) == pytest.approx(0.18)
     first = corpus["day 0/a"].streams
-    mel, reach = featured(first["sound"], "log_mel")
-    assert join(first["words"], mel, reach=reach).coverage.future_s == pytest.approx(0.2 - 0.01 + reach, abs=0.01)
+    mel, field = featured(first["sound"], "log_mel")
+    assert join(first["words"], mel, receptive_field=field).coverage.future_s == pytest.approx(
+        0.2 - 0.01 + field, abs=0.01
+    )
     assert future("pose", False) == np.inf
     assert future(frame_by_frame, True) == 0
     with pytest.raises(ConfigError, match="align: body: the stream depends on the whole recording"):

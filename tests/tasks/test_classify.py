@@ -77,9 +77,9 @@ def test_balanced_weights_make_classes_count_alike():
 
 def test_decode_says_label_confidence_and_probabilities():
     (row,) = Classify([1, 2]).decode(torch.tensor([[0.0, np.log(3)]]))
-    assert row["label"] == 2
-    assert row["confidence"] == pytest.approx(0.75)
-    assert row["probabilities"] == pytest.approx({"1": 0.25, "2": 0.75})
+    assert row.label == 2
+    assert row.confidence == pytest.approx(0.75)
+    assert row.probabilities == pytest.approx({"1": 0.25, "2": 0.75})
 
 
 def test_the_baseline_is_the_majority_with_training_frequencies():

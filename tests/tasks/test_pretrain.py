@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from plait.core.errors import ConfigError, DataError
 from plait.models.model import Model
-from plait.tasks.pretrain import Place, Pretrain
+from plait.tasks.pretrain import Pretrain
+from plait.tasks.view import Moment
 from plait.tokens import Tokens
 
 
@@ -36,10 +39,29 @@ def made(**options):
     return Model({"a": 3, "b": 2}, Pretrain([], width=4, **options), dim=16)
 
 
+def seen(model, tokens, drop=None):
+    """As training sees a batch; without hiding if ``drop`` is None."""
+    shown = tokens if drop is None else model.task.corrupt(tokens, drop)
+    features = {m: model.prepare(m, t) for m, t in tokens.items()}
+    return replace(model.view(model.encode(shown)), features=features, shown=shown)
+
+
+def step(model, batches, drop, groups=None, moment=None):
+    return sum(model.task.step([seen(model, tokens, drop) for tokens in batches], groups, moment).values())
+
+
+def at(model, items, tokens, done):
+    training = model.training
+    with torch.no_grad():
+        plain = seen(model.eval(), tokens)
+    model.train(training)
+    return Moment(items, done, plain)
+
+
 @pytest.mark.parametrize("options", [{}, {"contrast": "sigmoid"}, {"contrast": "cca", "views": 1}, {"masked": 0.0}])
 def test_encoders_fusion_and_projections_all_learn(options):
     model = made(**options)
-    loss = model.task.learn(model, [batch() for _ in range(model.task.views)], 0.1)
+    loss = step(model, [batch() for _ in range(model.task.views)], 0.1)
     loss.backward()
     bad = [n for n, p in model.named_parameters() if p.grad is None or not bool(p.grad.isfinite().all())]
     assert bool(loss.isfinite())
@@ -48,7 +70,7 @@ def test_encoders_fusion_and_projections_all_learn(options):
 
 def test_without_contrast_encoders_learn_from_what_is_hidden_alone():
     model = made(contrast="none", views=1)
-    model.task.learn(model, [batch()], 0.0).backward()
+    step(model, [batch()], 0.0).backward()
     assert all(float(p.grad.abs().sum()) > 0 for n, p in model.named_parameters() if n.startswith("task.ask.leave"))
     assert any(float(p.grad.abs().sum()) > 0 for p in model.encoders[0].parameters())
 
@@ -59,7 +81,7 @@ def test_what_is_masked_changes_nothing():
     found = []
     for tokens in (one, other):
         torch.manual_seed(1)
-        found.append(float(model.task.learn(model, [tokens, tokens], 0.2).detach()))
+        found.append(float(step(model, [tokens, tokens], 0.2).detach()))
     assert found[0] == found[1]
 
 
@@ -72,9 +94,9 @@ def test_groups_count_where_they_are_asked_for(option, value):
     for options in ({}, {option: value}):
         torch.manual_seed(4)
         model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, **options), dim=16)
-        for groups, at in ((None, None), (model.task.encode(GROUPS), Place(items, tokens, 0.5))):
+        for groups, moment in ((None, None), (model.task.encode(GROUPS), at(model, items, tokens, 0.5))):
             torch.manual_seed(5)
-            losses.append(model.task.learn(model, [tokens, tokens], 0.1, groups, at))
+            losses.append(step(model, [tokens, tokens], 0.1, groups, moment))
     assert losses[0] == losses[1] == losses[2]
     assert losses[3] != losses[2]
     losses[3].backward()
@@ -85,9 +107,9 @@ def test_neighbours_count_from_a_share_of_the_training_on():
     torch.manual_seed(4)
     model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, neighbours=0.5), dim=16)
     tokens, losses = batch(8), []
-    for at in (Place(torch.arange(8), tokens, 0.4), Place(torch.arange(8), tokens, 0.5), None):
+    for moment in (at(model, torch.arange(8), tokens, 0.4), at(model, torch.arange(8), tokens, 0.5), None):
         torch.manual_seed(5)
-        losses.append(float(model.task.learn(model, [tokens, tokens], 0.1, None, at).detach()))
+        losses.append(float(step(model, [tokens, tokens], 0.1, None, moment).detach()))
     assert losses[0] == losses[2] != losses[1]
 
 
@@ -95,7 +117,7 @@ def test_the_memory_keeps_what_the_model_answers_to_the_batch_unvaried():
     model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, neighbours=0.0), dim=16)
     tokens, items = batch(4), torch.tensor([5, 0, 6, 2])
     out = model.eval().combine(model.encode({"b": tokens["b"]}))
-    model.train().task.learn(model, [tokens, tokens], 0.3, None, Place(items, {"b": tokens["b"]}, 0.0))
+    step(model.train(), [tokens, tokens], 0.3, None, at(model, items, {"b": tokens["b"]}, 0.0))
     assert model.training
     kept = model.task.memory.kept
     for space, name in ((1, "b"), (2, "")):
@@ -116,10 +138,10 @@ def test_groups_that_tell_nothing_are_refused():
 def test_a_modality_that_nobody_has_is_passed_over():
     model, tokens = made(), batch()
     tokens["b"] = tokens["b"]._replace(mask=torch.zeros_like(tokens["b"].mask))
-    loss = model.task.learn(model, [tokens, tokens], 0.1)
+    loss = step(model, [tokens, tokens], 0.1)
     loss.backward()
     assert bool(loss.isfinite())
-    assert bool(model.task.learn(model, [{"a": tokens["a"]}] * 2, 0.1).isfinite())
+    assert bool(step(model, [{"a": tokens["a"]}] * 2, 0.1).isfinite())
 
 
 def test_steps_make_the_loss_fall():
@@ -128,7 +150,7 @@ def test_steps_make_the_loss_fall():
     losses = []
     for _ in range(25):
         optimizer.zero_grad()
-        loss = model.task.learn(model, [tokens], 0.1)
+        loss = step(model, [tokens], 0.1)
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
@@ -139,13 +161,13 @@ def test_the_answer_is_an_embedding_of_length_1():
     model = made().eval()
     output = model(batch())[""]
     rows = model.task.decode(output)
-    assert all(abs(np.linalg.norm(r["embedding"]) - 1) < 1e-6 for r in rows)
-    assert np.allclose(model.task.scores(output), [r["embedding"] for r in rows])
+    assert all(abs(np.linalg.norm(r.embedding) - 1) < 1e-6 for r in rows)
+    assert np.allclose(model.task.scores(output), [r.embedding for r in rows])
 
 
 def test_it_is_saved_and_restored(tmp_path):
     model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, views=3, within=True, neighbours=0.0), dim=16)
-    model.task.learn(model, [batch(8)] * 3, 0.0, None, Place(torch.arange(8), batch(8), 1.0))
+    step(model, [batch(8)] * 3, 0.0, None, at(model, torch.arange(8), batch(8), 1.0))
     model.eval().save(tmp_path)
     again = Model.load(tmp_path)
     assert torch.equal(again.task.memory.kept, model.task.memory.kept)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from plait.core.errors import ConfigError, DataError
+from plait.tasks.answers import Value
 from plait.tasks.regress import Regress
 
 
@@ -15,7 +16,7 @@ def test_losses_are_of_standardised_numbers_and_answers_in_units():
     target = task.encode([90, "110"])
     assert target.tolist() == [90, 110]
     assert task.loss(torch.tensor([[-1.0], [0.0]]), target).tolist() == [0.0, 1.0]
-    assert task.decode(torch.tensor([[-1.0], [2.0]])) == [{"value": 90.0}, {"value": 120.0}]
+    assert task.decode(torch.tensor([[-1.0], [2.0]])) == [Value(90.0), Value(120.0)]
 
 
 @pytest.mark.parametrize(("loss", "want"), [("mae", 3.0), ("mse", 9.0), ("huber", 2.5)])
@@ -26,7 +27,7 @@ def test_the_losses(loss, want):
 
 def test_constant_targets_are_not_divided_by_zero():
     task = Regress([5.0, 5.0])
-    assert task.decode(torch.tensor([[0.0]])) == [{"value": 5.0}]
+    assert task.decode(torch.tensor([[0.0]])) == [Value(5.0)]
     assert task.loss(torch.zeros(1, 1), torch.tensor([5.0])).item() == 0.0
 
 

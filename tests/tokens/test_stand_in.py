@@ -8,7 +8,7 @@ import torch
 from plait.core.errors import ConfigError
 from plait.tasks.classify import Classify
 from plait.tokens import Tokens, masked_mean_max
-from plait.tokens.missing import StandIn
+from plait.tokens.imputer import ModalityImputer
 
 DIM = 4
 
@@ -21,17 +21,17 @@ def tokens(*there: bool, steps: int = 3, fill: float = float("nan")) -> Tokens:
 
 def test_nothing_stands_for_anything_unless_asked() -> None:
     parts = [tokens(True, False), tokens(True, True)]
-    assert StandIn(2, DIM, "none")(parts) is parts
-    assert StandIn(2, DIM, "none").loss(parts) is None
-    assert not list(StandIn(2, DIM, "none").parameters())
+    assert ModalityImputer(2, DIM, "none")(parts) is parts
+    assert ModalityImputer(2, DIM, "none").loss(parts) is None
+    assert not list(ModalityImputer(2, DIM, "none").parameters())
     with pytest.raises(ConfigError, match="expected one of none, token, reconstruct"):
-        StandIn(2, DIM, "zeros")
+        ModalityImputer(2, DIM, "zeros")
 
 
 @pytest.mark.parametrize("kind", ["token", "reconstruct"])
 def test_a_stand_in_comes_where_something_is_missing_and_something_is_there(kind: str) -> None:
     parts = [tokens(True, False, False), tokens(True, True, False)]
-    one, two = StandIn(2, DIM, kind)(parts)
+    one, two = ModalityImputer(2, DIM, kind)(parts)
     assert one.mask[:, -1].tolist() == [False, True, False]
     assert two.mask[:, -1].tolist() == [False, False, False]
     assert one.times[1, -1] == pytest.approx(6.0)
@@ -41,7 +41,7 @@ def test_a_stand_in_comes_where_something_is_missing_and_something_is_there(kind
 
 def test_a_reconstruction_learns_what_the_others_say() -> None:
     torch.manual_seed(0)
-    fill = StandIn(3, DIM, "reconstruct")
+    fill = ModalityImputer(3, DIM, "reconstruct")
     turn = torch.randn(DIM, DIM)
     optimizer = torch.optim.Adam(fill.parameters(), 0.02)
     losses = []
@@ -66,7 +66,7 @@ def test_a_reconstruction_learns_what_the_others_say() -> None:
 
 def test_what_is_masked_moves_no_stand_in() -> None:
     torch.manual_seed(0)
-    fill = StandIn(2, DIM, "reconstruct")
+    fill = ModalityImputer(2, DIM, "reconstruct")
     some = tokens(True, True)
     mask = some.mask.clone()
     mask[:, 1] = False
@@ -90,7 +90,7 @@ def test_a_model_saves_and_loads_with_them(kind: str, tmp_path) -> None:
     )
     model.eval().save(tmp_path)
     again = Model.load(tmp_path)
-    assert again.stand_in.kind == kind
+    assert again.imputer.kind == kind
     batch = {
         "a": Tokens(torch.randn(2, 4, 3), torch.arange(4.0).expand(2, 4), torch.ones(2, 4) > 0),
         "b": Tokens(torch.randn(2, 4, 2), torch.arange(4.0).expand(2, 4), torch.ones(2, 4) > 0),

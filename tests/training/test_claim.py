@@ -17,7 +17,7 @@ from plait.training.claim import claim
 from plait.training.fit import fit
 from plait.training.run import Run
 
-QUICK = ["train.epochs=1", "train.balance=false"]
+QUICK = ["train.epochs=1", "train.temperature_scaling=false"]
 
 
 def quick(tiny_recipe: Path, *more: str) -> Recipe:
@@ -187,7 +187,7 @@ def test_a_member_name_cannot_leave_the_folder(tiny_recipe: Path, tmp_path: Path
         ("model.dim=wide", "model.dim: got 'wide'"),
         ("model.from=[1]", "model.from: got"),
         ("streams.left.encoder={name: gru, layers: -1}", r"streams.left.encoder.layers: got -1"),
-        ("streams.left.steps=[{name: hampel, window: long}]", r"streams.left.steps\[0\].window: got 'long'"),
+        ("streams.left.preprocess=[{name: hampel, window: long}]", r"streams.left.preprocess\[0\].window: got 'long'"),
         ("task={name: classify, target: kind, unit: [1]}", "task.unit: there is no unit"),
         ("split={folds: many}", "split.folds"),
     ],

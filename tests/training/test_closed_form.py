@@ -170,8 +170,8 @@ def test_a_quick_run_is_fitted_scored_and_asked_like_any_other(tiny_recipe: Path
     assert not [name for name in kept if name.endswith((".pkl", ".pt", ".pth", ".ckpt"))]
     assert not list((tmp_path / "run").glob("held-out*")), "nothing is trained a second time to be calibrated"
     rows = predict(Run(tmp_path / "run"), [str(recipe.corpus)], cache=tmp_path / "cache")
-    assert {r["label"] for r in rows} <= set("abcd")
-    assert any(r["missing"] == ["left"] for r in rows)
+    assert {r.answer.label for r in rows} <= set("abcd")
+    assert any(r.missing == ("left",) for r in rows)
     again = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True, quick=True)
     assert again.finished == again.members
 

@@ -39,6 +39,6 @@ def test_a_stream_that_one_recording_in_forty_has_is_no_modality(tmp_path: Path)
 def test_fit_says_so(tmp_path: Path, capsys) -> None:
     recipe = tmp_path / "r.yaml"
     recipe.write_text(f"corpus: {rare(tmp_path)}\ntask: {{name: classify, target: y}}\nmodel: {{dim: 8}}\n")
-    words = ["fit", str(recipe), "train.epochs=1", "train.balance=false", "--out", str(tmp_path / "run")]
+    words = ["fit", str(recipe), "train.epochs=1", "train.temperature_scaling=false", "--out", str(tmp_path / "run")]
     assert main([*words, "--cache", str(tmp_path / "cache")]) == 0
     assert "stream 'stray': only 1 of 40 recordings" in capsys.readouterr().out

@@ -51,7 +51,7 @@ def test_what_is_not_allowed_is_not_imported(module: Path) -> None:
 
 
 def test_a_recipe_is_code_and_a_loaded_run_is_not(module: Path, tiny_recipe: Path, tmp_path: Path) -> None:
-    recipe = load_recipe(tiny_recipe, ["fusion=mylab_marks.Mine", "train.epochs=1", "train.balance=false"])
+    recipe = load_recipe(tiny_recipe, ["fusion=mylab_marks.Mine", "train.epochs=1", "train.temperature_scaling=false"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     assert run.model(run.members[0])
     module.unlink()
@@ -65,7 +65,7 @@ def test_a_recipe_is_code_and_a_loaded_run_is_not(module: Path, tiny_recipe: Pat
 
 
 def test_a_model_that_was_tampered_with_imports_nothing(module: Path, tiny_recipe: Path, tmp_path: Path) -> None:
-    recipe = load_recipe(tiny_recipe, ["train.epochs=1", "train.balance=false"])
+    recipe = load_recipe(tiny_recipe, ["train.epochs=1", "train.temperature_scaling=false"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     path = run.folder / "seed0/model.json"
     saved = json.loads(path.read_text())

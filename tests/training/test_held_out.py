@@ -45,12 +45,15 @@ def test_without_a_validation_part_the_answer_is_as_sure_as_held_out_groups_say(
     cache = tmp_path / "cache"
     run = fit(load_recipe(tiny_recipe, [NO_VALIDATION, "train.seeds=[0, 1]"]), tmp_path / "a", cache=cache, quiet=True)
     plain = fit(
-        load_recipe(tiny_recipe, [NO_VALIDATION, "train.balance=false"]), tmp_path / "b", cache=cache, quiet=True
+        load_recipe(tiny_recipe, [NO_VALIDATION, "train.temperature_scaling=false"]),
+        tmp_path / "b",
+        cache=cache,
+        quiet=True,
     )
     models = [run.model(m) for m in run.members]
     assert models[0].temperature[-1] != 1
     assert models[0].factors() == models[1].factors(), "one held-out model serves all seeds"
-    assert torch.equal(models[0].balance, torch.ones(3)), "which class is answered does not change"
+    assert torch.equal(models[0].head_scales, torch.ones(3)), "which class is answered does not change"
     assert plain.model(plain.members[0]).temperature[-1] == 1
     assert not (tmp_path / "b" / "held-out").exists()
     sure, unsure = (evaluate(r, cache=cache) for r in (run, plain))
@@ -79,9 +82,9 @@ def test_a_fit_that_was_cut_off_keeps_the_held_out_model(
 def test_damaged_factors_are_told(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe, cache = load_recipe(tiny_recipe, [NO_VALIDATION, "train.epochs=1"]), tmp_path / "cache"
     fit(recipe, tmp_path / "run", cache=cache, quiet=True)
-    (tmp_path / "run/held-out/factors.json").write_text('{"balance": [1, 2]}')
+    (tmp_path / "run/held-out/factors.json").write_text('{"head_scales": [1, 2]}')
     (tmp_path / "run/seed0/done.json").unlink()
-    with pytest.raises(DataError, match="balance"):
+    with pytest.raises(DataError, match="head_scales"):
         fit(recipe, tmp_path / "run", cache=cache, quiet=True)
 
 
@@ -90,4 +93,4 @@ def test_numbers_are_weighed_by_held_out_groups(tiny_recipe: Path, tmp_path: Pat
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     model = run.model(run.members[0])
     assert model.temperature[-1] == 1
-    assert not np.allclose(model.balance.numpy(), 1)
+    assert not np.allclose(model.head_scales.numpy(), 1)

@@ -142,5 +142,5 @@ def test_the_tag_of_the_old_kinds_has_not_changed(corpus: Path, tmp_path: Path) 
     """So that what was prepared before is found again."""
     experiment = Experiment.of(recipe_of(corpus, ""), Corpus(corpus))
     source = NoisyFeatures(experiment, Store(tmp_path), "imu", "white", (0.0, 5.0), ("r00", "r01"), seed=0)
-    tag = source._tag("r00", source._voices("r00", "imu"))
+    tag = source._tag("r00", source._interferers("r00", "imu"))
     assert tag == {"noise": "white", "levels": [0.0, 5.0], "seed": 0, "recording": "r00", "voices": ["r01"]}

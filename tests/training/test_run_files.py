@@ -30,7 +30,7 @@ def made(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[R
     path.write_text(
         f"corpus: {tiny_corpus}\ntask: {{name: classify, target: kind}}\nmodel: {{dim: 8}}\n"
         "split: {hash: group, test: 0.25, valid: 0.2}\nevaluate: {missing: [0.0]}\n"
-        "train: {epochs: 2, batch: 16, balance: false, stop: early}\n"
+        "train: {epochs: 2, batch: 16, temperature_scaling: false, stop: early}\n"
     )
     recipe = load_recipe(path)
     fit(recipe, folder / "run", cache=folder / "cache", quiet=True)

@@ -43,7 +43,7 @@ def recipe(manifest: Path, folder: Path, *more: str, split: str = "{by: manifest
     path = folder / "tiny.yaml"
     path.write_text(
         f"corpus: {manifest}\ntask: {{name: classify, target: kind}}\nsplit: {split}\nmodel: {{dim: 8}}\n"
-        "train: {epochs: 1, balance: false}\n"
+        "train: {epochs: 1, temperature_scaling: false}\n"
     )
     return load_recipe(path, list(more))
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from plait.augmentations import Vary
 from plait.core.errors import ConfigError, DataError
 from plait.evaluation.evaluate import evaluate
 from plait.examples.data import ItemData
 from plait.models.model import Model
-from plait.recipe import Augment, Rotate, load_recipe
+from plait.recipe import load_recipe
 from plait.tasks.classify import Classify
 from plait.testing.inputs import exported
 from plait.tokens import Tokens
@@ -122,7 +123,7 @@ def items(tiny_recipe: Path, tmp_path: Path) -> tuple[Model, ItemData]:
 def test_varied_copies_are_the_same_each_time_and_the_first_is_as_it_is(tiny_recipe: Path, tmp_path: Path) -> None:
     model, data = items(tiny_recipe, tmp_path)
     at = np.tile(np.flatnonzero(data.present("left")), 3)
-    plan = Augment(rotate={"left": Rotate(degrees=30, axis="any")})
+    plan = Vary({"rotate": {"left": 30}})
     chunks = _Chunks(model, "left", data, at, plan, seed=1)
     state = torch.random.get_rng_state()
     one, two = (torch.cat([t.values.flatten(1)[:, :30] for t in chunks]) for _ in range(2))
@@ -139,7 +140,11 @@ def test_it_is_fitted_on_varied_items_only_where_the_recipe_says_how_they_vary(
     tiny_recipe: Path, tmp_path: Path
 ) -> None:
     rows = {}
-    for name, plan in (("none", None), ("jitter", Augment()), ("turns", Augment(rotate={"left": Rotate(degrees=30)}))):
+    for name, plan in (
+        ("none", None),
+        ("jitter", Vary({"gaussian_noise": 0.2})),
+        ("turns", Vary({"rotate": {"left": 30}})),
+    ):
         model, data = items(tiny_recipe, tmp_path)
-        rows[name] = fit_closed_form(model, data, seed=0, augment=plan)["items"][0]
+        rows[name] = fit_closed_form(model, data, seed=0, vary=plan)["items"][0]
     assert rows["turns"] == 4 * rows["none"] == 4 * rows["jitter"]

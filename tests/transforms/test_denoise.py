@@ -77,7 +77,7 @@ def test_it_sees_no_further_than_it_declares(method: str, monkeypatch: pytest.Mo
     whole, other = step(noisy).read(), np.random.default_rng(0).normal(size=(6 * RATE, 1)).astype(np.float32)
     assert step.causal
     for row in (1_000, 41_001):
-        near = np.abs(np.arange(6 * RATE) - row) / RATE <= step.reach
+        near = np.abs(np.arange(6 * RATE) - row) / RATE <= step.receptive_field
         changed = replace(noisy, source=ArraySource(np.where(near[:, None], noisy.read(), other)))
         np.testing.assert_allclose(step(changed).read()[row], whole[row], atol=1e-6)
 

@@ -62,7 +62,7 @@ def test_it_sees_no_further_than_it_declares(method: str) -> None:
     values = stream.read()
     other = np.random.default_rng(9).normal(size=values.shape).astype(np.float32)
     for row in np.random.default_rng(1).choice(np.flatnonzero(np.isnan(values).any(1) & np.isfinite(whole).all(1)), 4):
-        near = np.abs(np.arange(len(values)) - row) / 25 <= step.reach + 1e-9
+        near = np.abs(np.arange(len(values)) - row) / 25 <= step.receptive_field + 1e-9
         if method == "hold":
             near &= np.arange(len(values)) <= row
         changed = replace(stream, source=ArraySource(np.where(near[:, None], values, other)))
@@ -127,7 +127,7 @@ def test_what_cannot_be_is_said() -> None:
 def test_it_is_named_in_a_recipe_and_its_counts_are_kept(tmp_path: Path) -> None:
     with CorpusWriter(tmp_path) as out:
         out.add("a", {"imu": gappy()})
-    spec: dict[str, Any] = {"steps": [{"name": "impute", "method": "linear", "mask": True}]}
+    spec: dict[str, Any] = {"preprocess": [{"name": "impute", "method": "linear", "mask": True}]}
     found = prepare(Corpus(tmp_path / "manifest.jsonl"), {"imu": spec}, Store(tmp_path / "cache"))
     values, _ = found.get("a", "imu") or (None, None)
     assert values is not None

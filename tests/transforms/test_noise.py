@@ -131,7 +131,7 @@ def test_pink_power_falls_by_three_decibels_an_octave():
     assert abs(slope + 3.01) < 0.3
 
 
-def test_voices_of_a_babble_are_equally_loud():
+def test_interferers_of_a_babble_are_equally_loud():
     clean = Stream.of(np.ones(8000), rate=8000, kind="waveform")
     t = np.arange(8000) / 8000
     low = Stream.of(0.5 * np.sin(2 * np.pi * 500 * t), rate=8000, kind="waveform")

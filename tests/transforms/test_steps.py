@@ -31,7 +31,7 @@ class Add(Step):
         self.by = by
 
     @property
-    def reach(self):
+    def receptive_field(self):
         return 0.5
 
     def apply(self, stream):
@@ -58,16 +58,16 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def test_steps_come_before_the_feature_and_are_declared_with_it(add: str) -> None:
-    feature = build_feature({"name": "series", "steps": [add, {"name": add, "by": 2}]}, "x")
+    feature = build_feature({"name": "series", "preprocess": [add, {"name": add, "by": 2}]}, "x")
     values, _ = feature(Stream.of(np.zeros((4, 1)), rate=10))
     assert np.all(values == 3)
-    assert (feature.causal, feature.reach) == (False, 1.0)
+    assert (feature.causal, feature.receptive_field) == (False, 1.0)
     assert feature.notes() == {"rows changed": 6}
 
 
 def test_the_store_tells_steps_apart(add: str, corpus: Corpus, tmp_path: Path) -> None:
     store = Store(tmp_path / "cache")
-    specs = [{"name": "series"}, {"steps": [add]}, {"name": "series", "steps": [{"name": add, "by": 5}]}]
+    specs = [{"name": "series"}, {"preprocess": [add]}, {"name": "series", "preprocess": [{"name": add, "by": 5}]}]
     first = [prepare(corpus, {"imu": spec}, store).get("a", "imu") for spec in specs]
     assert [float(found[0][0, 0]) for found in first if found] == [0, 1, 5]
     again = prepare(corpus, {"imu": specs[2]}, store)
@@ -75,17 +75,17 @@ def test_the_store_tells_steps_apart(add: str, corpus: Corpus, tmp_path: Path) -
 
 
 def test_defaults_are_written_out(add: str, corpus: Corpus) -> None:
-    full = resolve_features(corpus, {"imu": {"steps": [add]}})["imu"]
+    full = resolve_features(corpus, {"imu": {"preprocess": [add]}})["imu"]
     assert full["name"] == "series"
-    assert full["steps"] == [{"name": add, "by": 1.0}]
+    assert full["preprocess"] == [{"name": add, "by": 1.0}]
     assert full_feature(full, "x") == full
 
 
 def test_a_wrong_step_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"x\.steps\.0: there is no step 'nope'"):
-        build_feature({"name": "series", "steps": ["nope"]}, "x")
+    with pytest.raises(ConfigError, match=r"x\.preprocess\.0: there is no step 'nope'"):
+        build_feature({"name": "series", "preprocess": ["nope"]}, "x")
     with pytest.raises(ConfigError, match="expected a list of steps"):
-        build_feature({"name": "series", "steps": 3}, "x")
+        build_feature({"name": "series", "preprocess": 3}, "x")
 
 
 def test_a_step_refuses_another_kind(add: str) -> None:
@@ -94,6 +94,6 @@ def test_a_step_refuses_another_kind(add: str) -> None:
 
 
 def test_a_recipe_names_steps() -> None:
-    recipe = parse_recipe("{corpus: m.jsonl, task: classify, streams: {imu: {steps: [{name: add, by: 2}]}}}")
+    recipe = parse_recipe("{corpus: m.jsonl, task: classify, streams: {imu: {preprocess: [{name: add, by: 2}]}}}")
     assert recipe.streams["imu"] is not None
-    assert recipe.streams["imu"].steps == [{"name": "add", "by": 2}]
+    assert recipe.streams["imu"].preprocess == [{"name": "add", "by": 2}]

@@ -63,7 +63,7 @@ def join(
     max_gap: float | None = None,
     causal: bool = False,
     at: At | None = None,
-    reach: float = 0.0,
+    receptive_field: float = 0.0,
     out: tuple[Values, Mask] | None = None,
 ) -> Joined:
     """``right`` on the observations of ``left``.
@@ -94,9 +94,9 @@ def join(
             and cubic are refused, a grid's or ticks' interval ends at its instant (which it includes), spans on the
             right are known when they stop and not before.
         at: the instant of a span on the left at which its value stands; default: its middle, when causal its stop.
-        reach: of what was computed from the future (`plait.features.Feature.reach`): an observation at t is known
-            at t + reach. It is added to what the coverage says of the future; a causal join waits for so long.
-            Infinite: it depends on the whole recording.
+        receptive_field: seconds to either side (`plait.features.Feature.receptive_field`), of what was computed from
+            the future: an observation at t is known at t + receptive_field. It is added to what the coverage says of
+            the future; a causal join waits for so long. Infinite: it depends on the whole recording.
         out: where to put values and mask (memory-mapped arrays, say), of the shape and type that `Joining.empty`
             gives.
 
@@ -115,7 +115,7 @@ def join(
     >>> print(joined.coverage)
     3 intervals: 2 matched, 1 after it; 1 of 10 observations in no interval; looks up to 0.15 s ahead
     """
-    joining = Joining(left, right, how, max_gap=max_gap, causal=causal, at=at, reach=reach)
+    joining = Joining(left, right, how, max_gap=max_gap, causal=causal, at=at, receptive_field=receptive_field)
     values, mask = joining.empty() if out is None else _checked(joining, *out)
     for rows, own, known in joining.raw():
         values[rows] = own.reshape(-1, *values.shape[1:])
@@ -131,11 +131,11 @@ def join_all(
     max_gap: float | None = None,
     causal: bool = False,
     at: At | None = None,
-    reach: Mapping[str, float] | None = None,
+    receptive_field: Mapping[str, float] | None = None,
 ) -> dict[str, Joined]:
     """Several streams on the observations of one: `join` for each, by name.
 
-    ``how`` and ``reach`` may say it for each stream; a stream left out there takes the mean, and 0.
+    ``how`` and ``receptive_field`` may say it for each stream; a stream left out there takes the mean, and 0.
 
     Raises:
         ConfigError, DataError: what is wrong with any of them, all in one go.
@@ -150,9 +150,9 @@ def join_all(
     out: dict[str, Joined] = {}
     for name, right in rights.items():
         method: How = how if isinstance(how, str) else how.get(name, "mean")
-        own = (reach or {}).get(name, 0.0)
+        own = (receptive_field or {}).get(name, 0.0)
         try:
-            out[name] = join(left, right, method, max_gap=max_gap, causal=causal, at=at, reach=own)
+            out[name] = join(left, right, method, max_gap=max_gap, causal=causal, at=at, receptive_field=own)
         except PlaitError as error:
             problems += [f"{name}: {problem}" for problem in error.problems]
             kind = type(error)

@@ -35,7 +35,7 @@ class Counter:
         how: the method.
         gap: longest pause, seconds.
         step: usual seconds between observations.
-        reach: seconds by which an observation is known later than its instant.
+        receptive_field: seconds by which an observation is known later than its instant.
     """
 
     clock: Observations
@@ -43,7 +43,7 @@ class Counter:
     how: str
     gap: float
     step: float
-    reach: float
+    receptive_field: float
     _waiting: Callable[[], None] | None = None
     _total: dict[str, int] = field(default_factory=dict)
     _future: float = 0.0
@@ -52,7 +52,7 @@ class Counter:
 
     def anew(self) -> Counter:
         """The same, with nothing counted."""
-        return Counter(self.clock, self.width, self.how, self.gap, self.step, self.reach)
+        return Counter(self.clock, self.width, self.how, self.gap, self.step, self.receptive_field)
 
     def intervals(self, rows: Wanted, lo: Index, hi: Index, mask: Mask) -> None:
         """Take in intervals that hold observations lo..hi each; ``mask`` is what is known of them."""
@@ -98,7 +98,7 @@ class Counter:
 
     def _add(self, rows: int, at: Times, mask: Mask, latest: Times, counts: dict[str, int]) -> None:
         """Take in so many rows, of which there are ``at``, ``mask`` and ``latest`` of those that are matched."""
-        future = (latest + self.reach if self.reach else latest) - at
+        future = (latest + self.receptive_field if self.receptive_field else latest) - at
         future = future[future > slack_of(at)]
         self._future = max(self._future, float(future.max(initial=0.0)))
         counts["unknown"] = rows - len(at) - sum(counts.get(name, 0) for name in ("before", "after", "gap", "empty"))

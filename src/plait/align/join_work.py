@@ -70,21 +70,21 @@ class Joining:
         max_gap: float | None = None,
         causal: bool = False,
         at: At | None = None,
-        reach: float = 0.0,
+        receptive_field: float = 0.0,
         block: int = BLOCK,
     ) -> None:
         self.left = left.clock if isinstance(left, Stream) else left
         self.how, self.causal = how, causal
         self.at: At = at or ("stop" if causal else "middle")
-        raise_all(ConfigError, _problems(self, right, max_gap, reach))
+        raise_all(ConfigError, _problems(self, right, max_gap, receptive_field))
         stand: At = "stop" if causal else "middle" if how in ("nearest", "linear", "cubic") else "start"
         self.clock = observations(right.clock, stand, holds=how == "hold" and not causal)
         self.right, self.width = right, math.prod(right.source.shape)  # numbers an observation
         self._rows_at_once = max(block // (4 * max(self.width, 1)), 1)
         step = typical_step(right.clock, causal)
         self.gap = 4 * step if max_gap is None else max_gap
-        self.delay = reach if causal else 0.0
-        self.counter = Counter(self.clock, self.width, how, self.gap, step, reach)
+        self.delay = receptive_field if causal else 0.0
+        self.counter = Counter(self.clock, self.width, how, self.gap, step, receptive_field)
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -243,7 +243,7 @@ def _runs(lo: Index, hi: Index, size: int) -> Iterator[tuple[Index, slice, Index
             yield held[some], slice(int(first[0]), int(last.max())), first, last
 
 
-def _problems(joining: Joining, right: Stream, max_gap: float | None, reach: float) -> list[str]:
+def _problems(joining: Joining, right: Stream, max_gap: float | None, receptive_field: float) -> list[str]:
     """What cannot be, all in one go."""
     how = joining.how
     out: list[str] = []
@@ -253,8 +253,8 @@ def _problems(joining: Joining, right: Stream, max_gap: float | None, reach: flo
         out.append(f"at={joining.at!r}; expected one of {', '.join(PLACES)}.")
     if max_gap is not None and not max_gap > 0:
         out.append(f"max_gap={max_gap} s; expected above 0.")
-    if not reach >= 0:
-        out.append(f"reach={reach} s; expected 0 or more.")
+    if not receptive_field >= 0:
+        out.append(f"receptive_field={receptive_field} s; expected 0 or more.")
     if right.kind == "words" and how not in OF_TEXTS:
         out.append(f"how={how!r} is of numbers, but the stream is of words. Use {', '.join(OF_TEXTS)}, or a feature.")
     if not joining.causal:
@@ -263,7 +263,7 @@ def _problems(joining: Joining, right: Stream, max_gap: float | None, reach: flo
         out.append(f"how={how!r} looks at later observations. Use 'hold' or an interval's where causal=True.")
     elif how != "hold" and isinstance(joining.left, Spans) and joining.at != "stop":
         out.append(f"how={how!r} over a span is known at its stop. Use at='stop', or how='hold', where causal=True.")
-    if np.isinf(reach):
+    if np.isinf(receptive_field):
         out.append("the stream depends on the whole recording. Use a feature that is causal where causal=True.")
     return out
 

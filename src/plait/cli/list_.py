@@ -29,6 +29,6 @@ def run(args: argparse.Namespace) -> int:
         for n, one in ones.items():
             options = ", ".join(f"{k}={v!r}" for k, v in one["options"].items())
             lines += [f"  {n}: {one['what']}"] + ([f"      {options}"] if options else [])
-            lines += [f"      {in_words(one)}"] if "reach" in one else []
+            lines += [f"      {in_words(one)}"] if "receptive_field" in one else []
     say(args, found, lines)
     return 0

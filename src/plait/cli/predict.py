@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from plait.cli.shared import cache_argument, code_argument, outside_argument, say
 
@@ -45,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     facts = {"left_out": {k: v for r in imported for k, v in r.left_out.items()}}
     facts |= {"notes": [note for r in imported for note in r.notes]}
     lines = [line for r in imported for line in (*r.lines_of_left_out(), *(f"note: {note}" for note in r.notes))]
-    say(args, {"predictions": rows, **facts}, [*map(_prediction_line, rows), *lines])
+    say(args, {"predictions": [row.to_json() for row in rows], **facts}, [*map(str, rows), *lines])
     return 0
 
 
@@ -59,16 +58,3 @@ def _rate(text: str) -> tuple[str, str]:
     except DataError as error:
         raise ConfigError(f"--rate {text}: {error} Expected STREAM=HZ, such as imu=50.") from error
     return name, rate
-
-
-def _prediction_line(row: dict[str, Any]) -> str:
-    place = f"{row['recording']} {row['start']:.2f}-{row['stop']:.2f} s"
-    if not row["used"]:
-        return f"{place}: {row['note']}"
-    if "embedding" in row:
-        answer = f"{len(row['embedding'])} numbers (see --json)"
-    else:
-        answer = f"{row['label']} ({row['confidence']:.0%})" if "label" in row else f"{row['value']:.3f}"
-    missing = f"; without {', '.join(row['missing'])}" if row["missing"] else ""
-    note = f" ({row['note']})" if row["note"] else ""
-    return f"{place}: {answer} from {', '.join(row['used'])}{missing}{note}"

@@ -25,6 +25,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a recipe with every default written out, and as comments what it comes to on its corpus (or came to in a
     run): of each modality its stream, feature and encoder, then the fusion and the heads."""
+    from plait.core.parts import foreign_code
     from plait.recipe import dump_recipe, load_recipe
     from plait.training.full import full_recipe
     from plait.training.resolved import resolved_lines, resolved_run
@@ -32,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
 
     if Path(args.recipe).is_dir():
         trained = Run(args.recipe, allow_code=args.allow_code)
-        full, found, unknown = full_recipe(trained.recipe), resolved_run(trained), ""
+        with foreign_code(args.allow_code):
+            full, found, unknown = full_recipe(trained.recipe), resolved_run(trained), ""
     else:
         recipe = load_recipe(args.recipe, args.overrides)
         full = full_recipe(recipe)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.clocks.joint import Joint, LeftOut, chains, extent
+from plait.clocks.global_adjustment import Adjustment, LeftOut, chains, extent
 from plait.clocks.link import Link
 
 __all__ = ["Consistency", "Loop", "consistency"]
@@ -85,12 +85,12 @@ class Consistency:
         return lines
 
 
-def consistency(recording: str, joint: Joint) -> Consistency:
+def consistency(recording: str, adjustment: Adjustment) -> Consistency:
     """Close every loop of a solution: one for each link that is not on the surest way to a device."""
-    ways = {name: way for name, (_, way) in chains(joint.root, joint.used).items()}
+    ways = {name: way for name, (_, way) in chains(adjustment.root, adjustment.used).items()}
     on_way = {id(one) for way in ways.values() for one in way}
-    spare = [one for one in (*joint.used, *(o.link for o in joint.left_out)) if id(one) not in on_way]
-    return Consistency(recording, tuple(_loop(one, ways) for one in spare), joint.left_out)
+    spare = [one for one in (*adjustment.used, *(o.link for o in adjustment.left_out)) if id(one) not in on_way]
+    return Consistency(recording, tuple(_loop(one, ways) for one in spare), adjustment.left_out)
 
 
 def _loop(one: Link, ways: dict[str, list[Link]]) -> Loop:

@@ -29,7 +29,7 @@ only where a recording is too short to tell."""
 
 @dataclass(frozen=True)
 class Curve:
-    """The lag over time: ``offset + drift * (t - pivot)``, or straight pieces between knots.
+    """The lag over time: ``offset + drift * (t - pivot)``, or piecewise linear between knots.
 
     Attributes:
         offset: seconds at the pivot, of the line through all of it.
@@ -42,8 +42,8 @@ class Curve:
         knots: (t, lag), ordered by t, between which the lag is straight (and beyond which it goes on straight);
             empty for a plain line. Two knots with the same t are a jump up. A jump down by s seconds is a
             piece that falls by s within s seconds, so that ``t + lag`` never runs backwards.
-        jumps: (t, size in seconds) where samples were dropped: by the stream whose seconds t are if the size is
-            above 0, by the other one if it is below. The knots hold them already.
+        change_points: (t, size in seconds) where the lag jumps, for samples were dropped: by the stream whose seconds
+            t are if the size is above 0, by the other one if it is below. The knots hold them already.
         errors: standard error of the lag at each knot, seconds.
         wander: (t, standard error in seconds) of a lag whose drift is never quite steady (see `plait.clocks.wander`);
             what it is more than the curve's own is what the clock may leave the curve by.
@@ -57,7 +57,7 @@ class Curve:
     inliers: float
     n: int
     knots: tuple[tuple[float, float], ...] = ()
-    jumps: tuple[tuple[float, float], ...] = ()
+    change_points: tuple[tuple[float, float], ...] = ()
     errors: tuple[float, ...] = ()
     wander: tuple[tuple[float, float], ...] = ()
 
@@ -90,7 +90,7 @@ class Curve:
 
     @property
     def steepest(self) -> float:
-        """The largest drift of any piece, seconds per second, jumps left out."""
+        """The largest drift of any piece, seconds per second, change points left out."""
         slopes = [abs(self.drift)] if not self.knots else [0.0]
         for (t, lag), (later, other) in pairwise(self.knots):
             slope = abs(other - lag) / max(later - t, 1e-9)
@@ -106,7 +106,9 @@ class Curve:
             drift=-self.drift * scale,
             pivot=self.pivot + self.offset,
             knots=tuple((t + lag, -lag) for t, lag in self.knots),
-            jumps=tuple((t + float(self.at(np.nextafter(t, -np.inf))), -size) for t, size in self.jumps),
+            change_points=tuple(
+                (t + float(self.at(np.nextafter(t, -np.inf))), -size) for t, size in self.change_points
+            ),
             wander=tuple((t + float(self.at(t)), error) for t, error in self.wander),
         )
 

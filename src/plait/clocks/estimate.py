@@ -1,4 +1,4 @@
-"""Every device's clock of one recording against the reference, from all links between devices."""
+"""Every device's clock of one recording against the reference, by global adjustment of the links between devices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plait.clocks.consistency import Consistency, consistency
 from plait.clocks.flags import Flag, nearer, untold
-from plait.clocks.joint import CONTRADICTION, Joint, Placed, best_root, place_together
+from plait.clocks.global_adjustment import CONTRADICTION, Adjustment, Placed, adjust, best_root
 from plait.clocks.link import Limits, Link, activities, link, span_of
 from plait.clocks.signals import Activity
 from plait.streams.clock import Grid
@@ -44,8 +44,8 @@ class ClockFix:
         offset: seconds (nan: nothing was found); of the line that fits best where the clock bends.
         drift_ppm: parts per million.
         knots: (seconds, seconds to add), straight in between, where no one line is enough: instead of it.
-        jumps: (seconds, size in seconds) where samples were dropped: by the device, or by the reference where the
-            size is below 0. The knots hold them already.
+        change_points: (seconds, size in seconds) where the lag jumps, for samples were dropped: by the device, or by
+            the reference where the size is below 0. The knots hold them already.
         rate: observations a second of the device's first regular stream; 0 without one.
         confidence: that the right peak was found at all, 0..1.
         uncertainty_s: the clock is right within so many seconds everywhere in the recording: two standard
@@ -66,7 +66,7 @@ class ClockFix:
     offset: float = float("nan")
     drift_ppm: float = float("nan")
     knots: tuple[tuple[float, float], ...] = ()
-    jumps: tuple[tuple[float, float], ...] = ()
+    change_points: tuple[tuple[float, float], ...] = ()
     rate: float = 0.0
     confidence: float = 0.0
     uncertainty_s: float = float("inf")
@@ -107,7 +107,7 @@ class Solution:
     reference: str
     fixes: tuple[ClockFix, ...]
     consistency: Consistency
-    joint: Joint
+    adjustment: Adjustment
     acts: Acts
     links: tuple[Link, ...]
 
@@ -118,7 +118,7 @@ def solve(recording: str, devices: Devices, reference: str, limits: Limits) -> l
 
 
 def solve_all(recording: str, devices: Devices, reference: str, limits: Limits) -> Solution:
-    """The clocks of all devices but the reference, in least squares over every link that is sure.
+    """The clocks of all devices but the reference, by global adjustment over every link that is sure.
 
     A device that the reference says nothing about is placed through one that knows both. `JOINT` in place of the
     reference takes the device that the others can be placed on best.
@@ -132,20 +132,22 @@ def solve_all(recording: str, devices: Devices, reference: str, limits: Limits) 
     if reference == JOINT and JOINT not in devices:
         reference = best_root(sorted(devices, key=lambda name: -len(devices[name])), good)
     spans = {name: span_of(own) for name, own in acts.items() if own}
-    joint = place_together(reference, good, _horizon(spans, limits))
+    adjustment = adjust(reference, good, _horizon(spans, limits))
     fixes = []
     for name, streams in devices.items():
         if name == reference:
             continue
         start = ClockFix(recording, name, tuple(streams), reference, rate=_rate(streams))
-        if name in joint.clocks:
-            touching = [one for one in joint.left_out if name in (one.link.a, one.link.b)]
+        if name in adjustment.clocks:
+            touching = [one for one in adjustment.left_out if name in (one.link.a, one.link.b)]
             spare = max((one.off for one in touching if not one.sure), default=0.0)
-            fixes.append(_accepted(start, joint.clocks[name], _both(spans, name, reference), limits, spare))
+            fixes.append(_accepted(start, adjustment.clocks[name], _both(spans, name, reference), limits, spare))
         else:
             direct = next((one for one in links if {one.a, one.b} == {name, reference}), None)
             fixes.append(_refused(start, direct, [*problems[name], *problems[reference]]))
-    return Solution(recording, reference, tuple(fixes), consistency(recording, joint), joint, acts, tuple(links))
+    return Solution(
+        recording, reference, tuple(fixes), consistency(recording, adjustment), adjustment, acts, tuple(links)
+    )
 
 
 def _horizon(spans: Mapping[str, tuple[float, float]], limits: Limits) -> tuple[float, float]:
@@ -208,7 +210,7 @@ def _doubt(found: ClockFix, clock: Placed, limits: Limits, left_out: float) -> t
 
 
 def _steepest(fix: ClockFix) -> float:
-    """The largest drift of the clock's straight pieces, ppm; jumps, and what is shorter than a second, are none."""
+    """The largest drift of the clock's linear pieces, ppm, change points and what is shorter than a second left out."""
     runs = [(later - t, after - add) for (t, add), (later, after) in pairwise(fix.knots) if later - t > 1.0]
     return max((abs(rise / run) * 1e6 for run, rise in runs), default=abs(fix.drift_ppm))
 
@@ -227,7 +229,7 @@ def _described(start: ClockFix, clock: Placed, span: tuple[float, float], level:
         offset=round(float(mean) - drift * 1e-6 * middle, 6),
         drift_ppm=drift,
         knots=knots,
-        jumps=_jumps(knots),
+        change_points=_change_points(knots),
         confidence=round(confidence, 6),
         method=_method(start.device, start.reference, clock),
     )
@@ -257,7 +259,7 @@ def _needed(points: Array, level: float) -> list[int]:
     return sorted(kept)
 
 
-def _jumps(knots: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+def _change_points(knots: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
     """Where a clock leaps ahead (above 0) or stands still (below)."""
     steps = ((t, after - add, later - t) for (t, add), (later, after) in pairwise(knots))
     return tuple((t, round(size, 6)) for t, size, run in steps if abs(size) > max(0.5 * run, 0.001))

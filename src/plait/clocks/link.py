@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from plait.clocks.change_points import Path, best_path
 from plait.clocks.drift import Curve
-from plait.clocks.jumps import Path, best_path
 from plait.clocks.measure import Measured, measured, place_jump
 from plait.clocks.offset import Lags, correlations, edges_of
-from plait.clocks.pieces import fit_curve
+from plait.clocks.piecewise_linear import fit_piecewise_linear
 from plait.clocks.signals import Activity, activity
 from plait.core.errors import DataError, PlaitError
 from plait.streams.stream import Stream
@@ -116,13 +116,13 @@ def link(a: str, xs: Mapping[str, Activity], b: str, ys: Mapping[str, Activity],
     best = min(found, key=lambda name: found[name].bias)
     rough = max(ROUGH, found[best].error, abs(found[best].off))
     lags = tuple(replace(each.lags, pair=name) for name, each in found.items())
-    curve = fit_curve(
+    curve = fit_piecewise_linear(
         [*lags, _rough(path, lags)],
         pivot=(lo + hi) / 2,
         span=(lo, hi),
         floors=[*(_floor(each, found[best]) for each in found.values()), rough],
         least=min(limits.tolerance, COARSEST) / 5,
-        jumps=[(early + late) / 2 for early, late, _ in path.jumps],
+        change_points=[(early + late) / 2 for early, late, _ in path.change_points],
         place=lambda *at: place_jump(*pairs[best], *at),
     )
     doubt = path.unsure if path.peak.confidence >= limits.sure else ""
@@ -141,9 +141,9 @@ def _untold(curve: Curve, lags: Sequence[Lags], span: tuple[float, float]) -> tu
 
 
 def _rough(path: Path, lags: Sequence[Lags]) -> Lags:
-    """The path itself, two lags for each of its pieces in which less than three others tell finer."""
+    """The path itself, two lags for each of its segments in which less than three others tell finer."""
     times = np.concatenate([each.times for each in lags])
-    bare = [(a, b) for a, b in path.pieces if ((times >= a) & (times <= b)).sum() < 3]
+    bare = [(a, b) for a, b in path.segments if ((times >= a) & (times <= b)).sum() < 3]
     at = np.array([a + share * (b - a) for a, b in bare for share in (0.25, 0.75)])
     return Lags(at, path.at(at), np.ones(len(at)))
 
@@ -151,10 +151,10 @@ def _rough(path: Path, lags: Sequence[Lags]) -> Lags:
 def _path(pairs: Sequence[Pair], lo: float, hi: float, limits: Limits) -> Path:
     """Where the two devices are alike, roughly."""
     drift = limits.max_drift_ppm * 1e-6
-    reach = limits.max_offset + drift * (hi - lo) / 2 + 0.1
-    edges = edges_of(lo, hi, reach, sum(len(x.views) * len(y.views) for x, y in pairs))
+    max_lag = limits.max_offset + drift * (hi - lo) / 2 + 0.1
+    edges = edges_of(lo, hi, max_lag, sum(len(x.views) * len(y.views) for x, y in pairs))
     return best_path(
-        [correlations(x.views, y.views, edges, reach) for x, y in pairs], limits.max_offset, drift, (lo + hi) / 2
+        [correlations(x.views, y.views, edges, max_lag) for x, y in pairs], limits.max_offset, drift, (lo + hi) / 2
     )
 
 

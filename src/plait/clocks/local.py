@@ -83,8 +83,8 @@ class Together:
     even: float = 1.0
 
 
-def pooled(x: Run, y: Run, guess: Guess, reach: float) -> Together:
-    """Where all windows together lie within ``reach`` seconds of the guess.
+def pooled(x: Run, y: Run, guess: Guess, max_lag: float) -> Together:
+    """Where all windows together lie within ``max_lag`` seconds of the guess.
 
     >>> rng = np.random.default_rng(0); noise = rng.standard_normal(4000); all_of = np.ones(4000, bool)
     >>> x, y = Run(0, 200, noise, all_of), Run(4, 200, noise, all_of)
@@ -92,14 +92,14 @@ def pooled(x: Run, y: Run, guess: Guess, reach: float) -> Together:
     >>> round(got.off, 3), round(got.likeness, 1)
     (-0.02, 1.0)
     """
-    span = round(reach * y.rate)
+    span = round(max_lag * y.rate)
     total, weight = np.zeros(2 * span + 1), 0.0
     for each in _windows(x, y, guess, 5.0, span):
         share = np.sqrt(each.own * each.other)
         total, weight = total + share * each.score, weight + share
     place = _peak(total / weight, 0.0) if weight else None
     if place is None:
-        return Together(0.0, 0.0, reach)
+        return Together(0.0, 0.0, max_lag)
     at, height, bend = place
     return Together((at - span) / y.rate, height, float(np.sqrt(height / bend)) / y.rate, _even(total, y.rate))
 
@@ -107,19 +107,19 @@ def pooled(x: Run, y: Run, guess: Guess, reach: float) -> Together:
 def _even(score: Array, rate: int) -> float:
     """Correlation of a score with its mirror image about the highest point, within 0.1 s of it."""
     i = int(np.argmax(score))
-    reach = min(i, len(score) - 1 - i, round(0.1 * rate))
-    near = np.maximum(score[i - reach : i + reach + 1], 0)
+    half = min(i, len(score) - 1 - i, round(0.1 * rate))
+    near = np.maximum(score[i - half : i + half + 1], 0)
     return float(near @ near[::-1] / max(float(near @ near), 1e-12))
 
 
-def local_lags(x: Run, y: Run, guess: Guess, length: float, reach: float) -> Lags:
-    """The lag of each window of ``length`` seconds within ``reach`` seconds of the guess.
+def local_lags(x: Run, y: Run, guess: Guess, length: float, max_lag: float) -> Lags:
+    """The lag of each window of ``length`` seconds within ``max_lag`` seconds of the guess.
 
     The peak is placed to a fraction of a step by a parabola through the best lag and its neighbours. A window
     weighs by its energy, how well it fits and how sharp its peak is (the Cramér-Rao bound of a delay). Windows
     whose best lag lies at the edge of the search say nothing and are left out.
     """
-    span = round(reach * y.rate)
+    span = round(max_lag * y.rate)
     found: list[tuple[float, float, float]] = []
     for each in _windows(x, y, guess, length, span):
         place = _peak(each.score, 0.1)

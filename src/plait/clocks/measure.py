@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.clocks.alike import best_match, sharp
-from plait.clocks.jumps import Path
+from plait.clocks.change_points import Path
 from plait.clocks.local import local_lags
 from plait.clocks.offset import Lags
-from plait.clocks.pieces import fit_curve
+from plait.clocks.piecewise_linear import fit_piecewise_linear
 from plait.clocks.signals import RATE, Activity
 from plait.clocks.waveform import samples, waveform_lags
 
@@ -69,8 +69,10 @@ def _sounds(x: Activity, y: Activity, path: Path) -> Measured | None:
         first = waveform_lags(x.stream, y.stream, path.at, 4.0, 32, 0.06)
     if len(first.times) < 6:
         return None
-    jumps = [(a + b) / 2 for a, b, _ in path.jumps]
-    rough = fit_curve([first], pivot=(lo + hi) / 2, span=(lo, hi), floors=[1e-4], least=1e-3, jumps=jumps)
+    change_points = [(a + b) / 2 for a, b, _ in path.change_points]
+    rough = fit_piecewise_linear(
+        [first], pivot=(lo + hi) / 2, span=(lo, hi), floors=[1e-4], least=1e-3, change_points=change_points
+    )
     if rough.spread > 0.003:
         return None
     lags = waveform_lags(x.stream, y.stream, rough.at, 2.0, 250, 0.02)
@@ -84,8 +86,8 @@ def _events(x: Activity, y: Activity, path: Path, score: float) -> Measured:
     match = best_match(x, y, path.at)
     span, together = y.clock.stop - y.clock.start, match.together
     length = float(np.clip(span / 6, 8, 20)) if match.spoken else _length(span, score)
-    reach = 2 * NEAR if match.spoken else NEAR
-    lags = local_lags(match.a, match.b, lambda t: path.at(t) + together.off, length, reach)
+    max_lag = 2 * NEAR if match.spoken else NEAR
+    lags = local_lags(match.a, match.b, lambda t: path.at(t) + together.off, length, max_lag)
     error = SPOKEN_ERROR if match.spoken else together.width / max(score * np.sqrt(length / span), 1.0)
     error *= min(1.0, 3 / max(len(lags.times), 1))  # many windows show by themselves how far they scatter
     lags = replace(lags, lags=lags.lags - match.late)

@@ -64,7 +64,7 @@ class Correlations:
         return np.asarray((self.edges[1:] + self.edges[:-1] - 1) / 2 / COARSE)
 
     @property
-    def reach(self) -> int:
+    def max_lag(self) -> int:
         return int(self.product.shape[2] // 2)
 
 
@@ -102,11 +102,11 @@ class Lags:
     pair: str = ""
 
 
-def edges_of(start: float, stop: float, reach: float, pairs: int) -> Ints:
+def edges_of(start: float, stop: float, max_lag: float, pairs: int) -> Ints:
     """Windows of 2 to 5 s, or longer where there would be too many, as numbers of observations."""
     first, last = round(start * COARSE), max(round(stop * COARSE), round(start * COARSE) + 1)
     span = (last - first) / COARSE
-    most = max(int(MOST / (2 * pairs * (2 * reach + 10) * COARSE)), 6)
+    most = max(int(MOST / (2 * pairs * (2 * max_lag + 10) * COARSE)), 6)
     count = int(np.clip(span / float(np.clip(span / 12, 2, 5)), 1, min(most, 600)))
     return np.round(np.linspace(first, last, count + 1)).astype(np.int64)
 
@@ -129,17 +129,17 @@ def _spectra(view: View, values: Array, edges: Ints, margin: int, size: int) -> 
     return np.asarray(rfft(cut, size, axis=1))
 
 
-def correlations(xs: Sequence[View], ys: Sequence[View], edges: Ints, reach: float) -> Correlations:
-    """Correlate windows of every y with every x at every lag within ``reach`` seconds.
+def correlations(xs: Sequence[View], ys: Sequence[View], edges: Ints, max_lag: float) -> Correlations:
+    """Correlate windows of every y with every x at every lag within ``max_lag`` seconds.
 
     >>> from plait.clocks.views import view
     >>> rng = np.random.default_rng(0); t = np.arange(3000) / 50; noise = rng.standard_normal(3100)
     >>> x, y = view("x", t, noise[:3000]), view("y", t, noise[25:3025])
     >>> got = correlations([x], [y], edges_of(0, 60, 2.0, 1), 2.0)
-    >>> (int(np.argmax(got.product[0].sum(axis=0))) - got.reach) / COARSE
+    >>> (int(np.argmax(got.product[0].sum(axis=0))) - got.max_lag) / COARSE
     0.5
     """
-    margin = round(reach * COARSE)
+    margin = round(max_lag * COARSE)
     size = next_fast_len(2 * int(np.diff(edges).max()) + 2 * margin, real=True)
 
     def against(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDArray[np.float32]:
@@ -179,24 +179,24 @@ def best_line(
     half = float(np.abs(times - pivot).max())
     n = int(np.ceil(max_drift * half * COARSE)) if half > 0 else 0
     drifts = np.linspace(-max_drift, max_drift, 2 * n + 1) if n else np.zeros(1)
-    reach = min(round(max_offset * COARSE), found[0].reach)
+    max_lag = min(round(max_offset * COARSE), found[0].max_lag)
     off = np.zeros(len(times)) if aside is None else aside
-    scores = [np.stack([_along(each, d * (times - pivot) + off, reach) for d in drifts]) for each in found]
+    scores = [np.stack([_along(each, d * (times - pivot) + off, max_lag) for d in drifts]) for each in found]
     scores = [each / _chance(each) for each in scores]
     total = np.sum([_evidence(each) for each in scores], axis=0) - np.log1p((drifts / USUAL_DRIFT) ** 2)[:, None]
     row, column = (int(i) for i in np.unravel_index(int(np.argmax(total)), total.shape))
     best = tuple(each[row, :, column] for each in scores)
-    offset = (column - reach) / COARSE
+    offset = (column - max_lag) / COARSE
     return Peak(offset, float(drifts[row]), pivot, best, float(total[row, column]), _share(total, column))
 
 
-def _along(found: Correlations, lags: Array, reach: int) -> Array:
+def _along(found: Correlations, lags: Array, max_lag: int) -> Array:
     """Correlations summed over the windows, each so many seconds aside, in deviations of chance, [pairs, offsets]."""
     shift = np.round(lags * COARSE).astype(int)
-    total = np.zeros((found.product.shape[0], 2 * reach + 1))
-    spread, common = np.zeros_like(total), np.zeros(2 * reach + 1)
-    for i, s in enumerate(np.clip(shift, reach - found.reach, found.reach - reach)):
-        cut = slice(found.reach - reach + s, found.reach + reach + s + 1)
+    total = np.zeros((found.product.shape[0], 2 * max_lag + 1))
+    spread, common = np.zeros_like(total), np.zeros(2 * max_lag + 1)
+    for i, s in enumerate(np.clip(shift, max_lag - found.max_lag, found.max_lag - max_lag)):
+        cut = slice(found.max_lag - max_lag + s, found.max_lag + max_lag + s + 1)
         total += found.product[:, i, cut]
         spread += found.spread[:, i, cut]
         common += found.common[i, cut]

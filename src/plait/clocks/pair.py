@@ -25,7 +25,7 @@ class Comparison:
 
     Attributes:
         line: the lag, seconds of x minus seconds of y at the same event, over y's seconds; straight, or with
-            knots and jumps.
+            knots and change points.
         lags: the lags of single windows that it was fitted to (for plots).
         confidence: that x and y have something in common, and the lag is theirs, 0..1.
         uncertainty_s: the lag is right within so many seconds everywhere in y: two standard errors at the worst
@@ -64,9 +64,9 @@ class Comparison:
         return self.line.drift * 1e6
 
     @property
-    def jumps(self) -> tuple[tuple[float, float], ...]:
-        """(y's second, size in seconds) where samples were lost: by y if the size is above 0, else by x."""
-        return self.line.jumps
+    def change_points(self) -> tuple[tuple[float, float], ...]:
+        """(y's second, size in seconds) where the lag jumps: samples were lost by y if it is above 0, else by x."""
+        return self.line.change_points
 
     def seconds(self, t: Array | float) -> Array:
         """x's seconds of y's seconds t."""
@@ -75,8 +75,8 @@ class Comparison:
     def __str__(self) -> str:
         if self.confidence < Limits().sure:
             return f"nothing in common found (confidence {self.confidence:.2f})"
-        lost = f", {len(self.jumps)} jumps" if self.jumps else ""
-        bends = f", {len(self.line.knots) - 2 - 2 * len(self.jumps)} bends{lost}" if self.line.knots else ""
+        lost = f", {len(self.change_points)} change points" if self.change_points else ""
+        bends = f", {len(self.line.knots) - 2 - 2 * len(self.change_points)} bends{lost}" if self.line.knots else ""
         flag = f"; FLAGGED: {self.reason}" if self.flagged else ""
         return (
             f"lag {self.lag:+.6f} s in the middle, drift {self.drift_ppm:+.3f} ppm{bends}, within "

@@ -113,7 +113,7 @@ def _lag(axes: Any, solution: Solution, fix: ClockFix, dots: Sequence[_Dots], co
 
 def _left_over(axes: Any, solution: Solution, fix: ClockFix, dots: Sequence[_Dots], colour: str) -> None:
     """The lags less the curve."""
-    clock = solution.joint.clocks.get(fix.device)
+    clock = solution.adjustment.clocks.get(fix.device)
     if clock is None:
         axes.set_axis_off()
         return
@@ -129,7 +129,7 @@ def _left_over(axes: Any, solution: Solution, fix: ClockFix, dots: Sequence[_Dot
 
 def _curve(axes: Any, solution: Solution, fix: ClockFix, colour: str) -> tuple[float, float] | None:
     """The fitted lag with its band and marks; the middle of what it needs of the axis, and half its height."""
-    clock, base = solution.joint.clocks.get(fix.device), _base(fix)
+    clock, base = solution.adjustment.clocks.get(fix.device), _base(fix)
     if clock is None:
         return None
     t = np.linspace(*_span(solution, fix.device), 400)
@@ -167,8 +167,8 @@ def _dots(solution: Solution, one: Link, fix: ClockFix) -> list[_Dots]:
     if fix.device not in (one.a, one.b):
         return []
     other = one.a if one.b == fix.device else one.b
-    clock = solution.joint.clocks.get(other)
-    if other != solution.reference and (clock is None or not any(one is used for used in solution.joint.used)):
+    clock = solution.adjustment.clocks.get(other)
+    if other != solution.reference and (clock is None or not any(one is used for used in solution.adjustment.used)):
         return []
     out = []
     for each in one.lags:
@@ -185,7 +185,7 @@ def _dots(solution: Solution, one: Link, fix: ClockFix) -> list[_Dots]:
 def _marks(axes: Any, fix: ClockFix, base: float, colour: str) -> None:
     table = np.array(fix.knots[1:-1]).reshape(-1, 2)
     axes.plot(table[:, 0], (table[:, 1] - base) * 1e3, "D", ms=4, mfc="white", mec=colour, mew=1.1)
-    for when, size in fix.jumps:
+    for when, size in fix.change_points:
         axes.axvline(when, color=INK, lw=1, ls=":")
         what = f" {abs(size) * 1e3:.0f} ms {'lost' if size > 0 else f'of {fix.reference} lost'}"
         axes.annotate(what, (when, 0.97), xycoords=("data", "axes fraction"), va="top", fontsize=8.5)

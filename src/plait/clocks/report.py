@@ -102,7 +102,9 @@ class SyncReport:
         more = {each.recording: each.lines() for each in self.consistency}
         lines: list[str] = []
         for recording, fixes in groupby(self.fixes, key=lambda fix: fix.recording):
-            lines += [line for fix in fixes for line in (_line(fix), *_jump_lines(fix))] + more.get(recording, [])
+            lines += [line for fix in fixes for line in (_line(fix), *_change_point_lines(fix))] + more.get(
+                recording, []
+            )
         return [*lines, self.summary]
 
 
@@ -124,9 +126,9 @@ def _line(fix: ClockFix) -> str:
     return f"{fix.recording}  {fix.device:<14} {found}{bent}{sure}{flag}"
 
 
-def _jump_lines(fix: ClockFix) -> list[str]:
+def _change_point_lines(fix: ClockFix) -> list[str]:
     lines = []
-    for t, size in fix.jumps:
+    for t, size in fix.change_points:
         count = round(abs(size) * fix.rate)
         what = f"{count} sample{'s' * (count != 1)} lost" if count else "the clock leaps ahead"
         whose = what if size > 0 else f"samples of {fix.reference} lost"
@@ -293,7 +295,7 @@ def corrected_entry(entry: StreamEntry, fix: ClockFix) -> StreamEntry:
         "drift_ppm": _plain(fix.drift_ppm),
         "confidence": fix.confidence,
         "uncertainty_s": _plain(fix.uncertainty_s),
-        "jumps": _plain(fix.jumps),
+        "change_points": _plain(fix.change_points),
         "untold": _plain(fix.untold),
         "method": fix.method,
         "better": _plain(fix.better),

@@ -64,15 +64,15 @@ def samples(stream: Stream, start: float, n: int, rate: float) -> Sound:
     return np.asarray(np.interp(at, np.arange(len(out)), out), np.float32)
 
 
-def waveform_lags(x: Stream, y: Stream, guess: Guess, length: float, count: int, reach: float) -> Lags:
+def waveform_lags(x: Stream, y: Stream, guess: Guess, length: float, count: int, max_lag: float) -> Lags:
     """Lags of at most ``count`` windows of ``length`` seconds of y, spread over all of it, near the guess.
 
     Args:
         x, y: sounds.
-        guess: the lag at seconds of y, to within ``reach`` seconds.
+        guess: the lag at seconds of y, to within ``max_lag`` seconds.
         length: of a window, seconds.
         count: how many windows at most.
-        reach: how far from the guess to search, seconds.
+        max_lag: how far from the guess to search, seconds.
 
     >>> rng = np.random.default_rng(0); noise = rng.standard_normal((40000, 1)).astype(np.float32)
     >>> x, y = (Stream.of(v, rate=8000, kind="waveform") for v in (noise, noise[40:]))
@@ -81,7 +81,7 @@ def waveform_lags(x: Stream, y: Stream, guess: Guess, length: float, count: int,
     True
     """
     rate = min(RATE, _rate(x), _rate(y))
-    n, span = round(length * rate), round(reach * rate)
+    n, span = round(length * rate), round(max_lag * rate)
     size = next_fast_len(n + span + 1, real=True)
     band = np.fft.rfftfreq(size, 1 / rate) >= LOWEST
     taper = np.minimum(1, 10 * np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) / n).astype(np.float32)

@@ -1,7 +1,7 @@
 """The advice of a comparison: sentences made from its numbers, and from nothing else.
 
-One variant is said to be better than another only where `told_apart` says so of their paired difference; else the
-two "cannot be told apart", or a difference "may be chance".
+One variant is said to be better than another only where `significant` says so of their paired difference; else the
+two are "not significantly different", or a difference "may be chance".
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ def _headline(view: View) -> str:
 
 
 def _choice(view: View) -> list[str]:
-    """Whether the best is told apart from the others, and what those that are not would save."""
+    """Whether the best is significantly better than the others, and what those that are not different would save."""
     ties = view.ties()
     if len(view.rows) == 1:
         return ["It is the only one that could be trained."]
     if not ties:
         return [f"It is better than each of the others {_beyond(view)}."]
-    apart = len(view.rows) - 1 - len(ties)
-    start = "It cannot be told apart from " + words.listed([str(r["title"]) for r in ties])
-    found = [start + (f"; it is better than the other {apart} {_beyond(view)}." if apart else ".")]
+    beaten = len(view.rows) - 1 - len(ties)
+    start = "It is not significantly different from " + words.listed([str(r["title"]) for r in ties])
+    found = [start + (f"; it is better than the other {beaten} {_beyond(view)}." if beaten else ".")]
     cheaper = [(row, saved) for row in ties if (saved := _saved(row, view.best))]
     if cheaper:
         told = "; ".join(f"{row['title']} takes {words.listed(saved)}" for row, saved in cheaper[:SHOWN])
@@ -74,7 +74,7 @@ def _against_quick(view: View) -> list[str]:
     if gap["difference"] is None:
         return []
     size, span = view.size(gap["difference"]), view.span(gap)
-    if not gap["apart"]:
+    if not gap["significant"]:
         side = "above" if gap["difference"] >= 0 else "below"
         return [
             f"The quick model, the baseline to beat, is not beaten beyond chance: {deep['title']}, the best of the "
@@ -109,7 +109,7 @@ def _gain(view: View) -> list[str]:
         return []
     gap = view.gap(fused, single)
     better = (gap["difference"] or 0) >= 0
-    if gap["apart"]:
+    if gap["significant"]:
         start = "Fusing pays" if better else "Fusing harms here"
         side = "better" if better else "worse"
         return [
@@ -117,7 +117,7 @@ def _gain(view: View) -> list[str]:
             f"modality, by {view.size(gap['difference'])} {view.span(gap)}."
         ]
     return [
-        f"Fusing and {single['title']}, the best single modality, cannot be told apart: the best fusion, "
+        f"Fusing and {single['title']}, the best single modality, are not significantly different: the best fusion, "
         f"{fused['title']}, comes out {view.size(gap['difference'])} {'above' if better else 'below'} it "
         f"{view.span(gap)}; {view.doubt(gap)}."
     ]
@@ -134,10 +134,10 @@ def _adds(view: View) -> list[str]:
         whole, gap, how = pair
         change = words.change(view.metric, gap["difference"])
         numbers = f"{change} for {whole['title']} against {how} {view.span(gap)}"
-        if gap["apart"]:
+        if gap["significant"]:
             found.append(f"{gone} {'adds to the rest' if gap['difference'] > 0 else 'does harm'}: {numbers}.")
         else:
-            found.append(f"Whether {gone} adds anything cannot be told: {numbers}; {view.doubt(gap)}.")
+            found.append(f"What {gone} adds is not significant: {numbers}; {view.doubt(gap)}.")
     return found
 
 
@@ -175,7 +175,7 @@ def _price(view: View) -> list[str]:
     if gap["difference"] <= 0:
         return [f"{start} is nowhere below the models trained for these alone."]
     most = f"is at most {view.size(gap['difference'])} below the model trained for them alone (with {subset}"
-    chance = "" if gap["apart"] else f"; {view.doubt(gap)}"
+    chance = "" if gap["significant"] else f"; {view.doubt(gap)}"
     return [f"{start} {most}; {view.span(gap).strip('()')}{chance})."]
 
 
@@ -252,7 +252,7 @@ def _below(view: View, gap: Row, text: str) -> list[str]:
     size = view.size(gap["difference"])
     if gap["difference"] is None or gap["difference"] >= 0 or not any(c in size for c in "123456789"):
         return []
-    end = "fusing harms there" if gap["apart"] else view.doubt(gap)
+    end = "fusing harms there" if gap["significant"] else view.doubt(gap)
     return [f"{text.format(size)} {view.span(gap)}: {end}."]
 
 
@@ -279,8 +279,8 @@ def _groups(view: View) -> list[str]:
     if view.too_few:
         found.append(
             f"There {'is' if groups == 1 else 'are'} only {words.counted(groups, 'group')}, too few for intervals "
-            f"({view.result['intervals']['fewest_groups']} are needed), so nothing is told apart here: which variant "
-            "is best for new groups is not known."
+            f"({view.result['intervals']['fewest_groups']} are needed), so no difference is called significant: which "
+            "variant is best for new groups is not known."
         )
     if not view.result["held_back"]:
         found.append(

@@ -25,6 +25,7 @@ from plait.evaluation.members import MemberOutput
 from plait.evaluation.summary import plain, task_facts
 from plait.examples.data import ItemData
 from plait.examples.items import split_items
+from plait.examples.splits import holds_back
 from plait.recipe import Recipe, dump_recipe
 from plait.store.store import Store
 from plait.streams.clock import Grid
@@ -252,7 +253,7 @@ def _about(base: Experiment, failed: Mapping[Job, str]) -> dict[str, Any]:
         "name": recipe.name or base.corpus.path.parent.name,
         "corpus": base.corpus.path.parent.name,
         "modalities": base.modalities,
-        "held_back": "folds" not in recipe.split,
+        "held_back": holds_back(recipe.split),
         "not_looked_at": _held_back(base),
         "trained_on": {"items": len(fold.train), "groups": len({i.group for i in fold.train})},
         "budget": {

@@ -106,5 +106,5 @@ def _difference(axes: Axes, view: View, row: Row, at: int, colour: Callable[[str
     if gap["low"] is not None and gap["high"] is not None:
         axes.hlines(at, gap["low"], gap["high"], color=colour(_kind(row)), lw=4, alpha=0.3)
     if gap["difference"] is not None:
-        face = colour(_kind(row)) if gap["apart"] else "white" if colour is not str else colour(plots.PAPER)
+        face = colour(_kind(row)) if gap["significant"] else "white" if colour is not str else colour(plots.PAPER)
         axes.plot(gap["difference"], at, marker="o", ms=6.5, mfc=face, mec=colour(_kind(row)), mew=1.4)

@@ -204,7 +204,7 @@ def _subsets(view: View) -> list[dict[str, Any]]:
             words.show(view.metric, other["value"]),
             _change(view, gap),
         ]
-        found.append({"cells": cells, "apart": gap["apart"]})
+        found.append({"cells": cells, "significant": gap["significant"]})
     return found
 
 

@@ -17,7 +17,7 @@ from plait.evaluation.intervals import Floats, Units, difference_of, interval_of
 from plait.evaluation.members import MemberOutput, Scored
 from plait.evaluation.summary import interval_facts, rows_of
 
-__all__ = ["CONSTANT", "key_of", "merged", "scored", "subsets_for", "told_apart"]
+__all__ = ["CONSTANT", "key_of", "merged", "scored", "significant", "subsets_for"]
 
 CONSTANT = "constant"
 """The row of the best constant answer."""
@@ -39,15 +39,15 @@ def subsets_for(variant: Variant) -> list[Subset]:
     return [full, *dict.fromkeys(s for s in fewer if len(s) < len(full))]
 
 
-def told_apart(difference: float, low: float, high: float, sd: float | None) -> bool:
-    """Whether a paired difference is more than chance.
+def significant(difference: float, low: float, high: float, sd: float | None) -> bool:
+    """Whether a paired difference is significant: more than chance.
 
     Its 95 % interval leaves out 0, and it is no smaller than its own spread over seeds. Where there is no interval
     (NaN: the groups are too few), nothing is claimed.
 
-    >>> told_apart(0.03, 0.01, 0.05, None), told_apart(0.03, -0.01, 0.05, None)
+    >>> significant(0.03, 0.01, 0.05, None), significant(0.03, -0.01, 0.05, None)
     (True, False)
-    >>> told_apart(0.03, math.nan, math.nan, None), told_apart(0.03, 0.01, 0.05, 0.04)
+    >>> significant(0.03, math.nan, math.nan, None), significant(0.03, 0.01, 0.05, 0.04)
     (False, False)
     """
     if not all(map(math.isfinite, (difference, low, high))):
@@ -162,4 +162,4 @@ class _Table:
             "high": interval["high"],
             "sd": float(seeds.std(ddof=1)) if len(seeds) > 1 else None,
         }
-        return found | {"reason": interval["reason"], "apart": told_apart(**found)}
+        return found | {"reason": interval["reason"], "significant": significant(**found)}

@@ -15,6 +15,7 @@ from plait.core.parts import Spec, build, find, full_spec, options_of, part_name
 from plait.corpus.corpus import Corpus
 from plait.evaluation.evaluate import restricted
 from plait.examples.items import find_items, split_items
+from plait.examples.splits import holds_back
 from plait.fusion import Fusion
 from plait.models.model import Model
 from plait.recipe import Recipe, quick_recipe
@@ -79,7 +80,7 @@ def chosen_by(recipe: Recipe, corpus: Corpus, parts: int | None = None) -> dict[
             the recipe's split is folds.
     """
     spec = dict(recipe.split) or default_split(corpus)
-    if "folds" in spec:
+    if not holds_back(spec):
         if parts:
             raise ConfigError("tune: the recipe's split is folds, which hold nothing back and are used. Leave it out.")
         return spec

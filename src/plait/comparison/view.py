@@ -32,7 +32,7 @@ class View:
         return [row for row in self.rows.values() if row["kind"] == kind]
 
     def gap(self, a: Row, b: Row) -> Row:
-        """How much better ``a`` is than ``b``: difference, low, high, sd, apart."""
+        """How much better ``a`` is than ``b``: difference, low, high, sd, significant."""
         found = self._gaps.get((a["name"], b["name"]))
         if found is not None:
             return found
@@ -55,8 +55,8 @@ class View:
         return sorted(self.rows.values(), key=lambda r: math.inf if r["value"] is None else -self.sign * r["value"])
 
     def ties(self) -> list[Row]:
-        """Those that cannot be told apart from the best, the best of them first."""
-        return [row for row in self.ranked() if row is not self.best and not self.gap(self.best, row)["apart"]]
+        """Those that are not significantly different from the best, the best of them first."""
+        return [row for row in self.ranked() if row is not self.best and not self.gap(self.best, row)["significant"]]
 
     def size(self, value: float | None) -> str:
         """A difference without its sign: '1.2 points'."""
@@ -67,10 +67,10 @@ class View:
         return f"({words.span(self.metric, gap)})"
 
     def doubt(self, gap: Row) -> str:
-        """Why a difference is not told from chance."""
+        """Why a difference is not significant."""
         if self.too_few:
             return f"{words.counted(self.result['groups'], 'group')} are too few to tell"
-        return "it scatters more than that over seeds" if words.told(gap) else "that may be chance"
+        return "it scatters more than that over seeds" if words.significant(gap) else "that may be chance"
 
     @property
     def too_few(self) -> bool:
@@ -86,8 +86,8 @@ class View:
 def turned(gap: Row) -> Row:
     """The difference seen from the other side.
 
-    >>> turned({"difference": 2, "low": 1, "high": 4, "apart": True})
-    {'difference': -2, 'low': -4, 'high': -1, 'apart': True}
+    >>> turned({"difference": 2, "low": 1, "high": 4, "significant": True})
+    {'difference': -2, 'low': -4, 'high': -1, 'significant': True}
     """
     pairs = {"difference": "difference", "low": "high", "high": "low"}
     return {**gap, **{k: None if gap[other] is None else -gap[other] for k, other in pairs.items()}}

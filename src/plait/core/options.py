@@ -118,14 +118,15 @@ def _strict(kind: Any) -> Any:
 
 
 def expected(kind: Any) -> str:
-    """A type in words.
+    """A type in words: those of its ``Field(description=...)`` where it has one.
 
     >>> expected(Few | None), expected(list[float]), expected(tuple[float, float])
     ('a whole number from 1 to 1,000 or null', 'a list (each a number)', 'a list of 2 (each a number)')
     """
     origin, args = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return f"{expected(args[0])}{_bounds(args[1:])}"
+        own = [m.description for m in args[1:] if isinstance(m, FieldInfo) and m.description]
+        return own[0] if own else f"{expected(args[0])}{_bounds(args[1:])}"
     if origin in (Union, types.UnionType):
         *first, last = dict.fromkeys(map(expected, args))
         return f"{', '.join(first)} or {last}" if first else last

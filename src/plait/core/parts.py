@@ -90,13 +90,36 @@ def _is_part(thing: object, base: type) -> bool:
     )
 
 
+RENAMED: dict[str, tuple[str, ...]] = {
+    "balance": ("temperature_scaling",),
+    "distil": ("modality_distillation",),
+    "drop": ("modality_dropout",),
+    "heart": ("hrv",),
+    "jitter": ("gaussian_noise",),
+    "level": ("normalization",),
+    "modulate": ("ogm_ge",),
+    "own": ("unimodal_heads",),
+    "reach": ("receptive_field",),
+    "scale": ("random_gain", "normalization_groups"),
+    "skin_conductance": ("eda",),
+    "steps": ("preprocess", "time_bins"),
+    "teach": ("self_distillation",),
+    "warp": ("crop_resize",),
+}
+"""Names of before, and what each may be called now, by where it stands."""
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
-    """' Did you mean ...?' or the list of what there is.
+    """' Did you mean ...?' or the list of what there is; of a name of before the one of now.
 
     >>> suggest("epocs", ["epochs", "seed"])
     "Did you mean 'epochs'?"
+    >>> suggest("teach", ["self_distillation", "epochs"])
+    "It is called 'self_distillation' now."
     """
     names = sorted(known)
+    if now := [name for name in RENAMED.get(word, ()) if name in names]:
+        return f"It is called {now[0]!r} now."
     close = difflib.get_close_matches(word, names, 1)
     return f"Did you mean {close[0]!r}?" if close else f"There is: {', '.join(names) or 'nothing'}."
 

@@ -33,6 +33,6 @@ class Encoder(nn.Module, ABC):
     def forward(self, tokens: Tokens) -> Tokens:
         """[batch, time, dim_in] -> [batch, time', dim]; fewer tokens may come out, each with its seconds."""
 
-    def settled(self) -> dict[str, Any]:
+    def resolved(self) -> dict[str, Any]:
         """Options, as JSON, that make it again without the files that it was made from; none by default."""
         return {}

@@ -12,7 +12,7 @@ from plait.core.parts import Spec, build, full_spec
 from plait.encoders import Encoder
 from plait.tokens import Tokens
 
-__all__ = ["build_encoder", "encoder_specs", "settled_specs"]
+__all__ = ["build_encoder", "encoder_specs", "resolved_specs"]
 
 
 LONGEST = 100
@@ -71,7 +71,7 @@ def encoder_specs(spec: Spec | Sequence[Spec], where: str) -> list[dict[str, Any
     return [full_spec(Encoder, one, place) for one, place in _listed(spec, where)]
 
 
-def settled_specs(specs: Sequence[Mapping[str, Any]], encoder: Encoder) -> list[dict[str, Any]]:
-    """What `encoder_specs` gave, with what each encoder has `settled`, so that no file is needed to build it again."""
+def resolved_specs(specs: Sequence[Mapping[str, Any]], encoder: Encoder) -> list[dict[str, Any]]:
+    """What `encoder_specs` gave, with what each encoder has `resolved`, so that no file is needed to build it again."""
     steps = encoder.steps if isinstance(encoder, _Chain) else [encoder]
-    return [{**spec, **step.settled()} for spec, step in zip(specs, steps)]
+    return [{**spec, **step.resolved()} for spec, step in zip(specs, steps)]

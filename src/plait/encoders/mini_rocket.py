@@ -199,11 +199,11 @@ def _channels(counts: list[int], dim_in: int) -> Tensor:
     return drawn.masked_fill(none, dim_in)
 
 
-def _within(mask: Bool[Tensor, "batch time"], reach: int) -> Bool[Tensor, "batch time"]:
-    """The observed places at least ``reach`` from both ends of an item; where there are none, all observed ones."""
+def _within(mask: Bool[Tensor, "batch time"], padding: int) -> Bool[Tensor, "batch time"]:
+    """The observed places at least ``padding`` from both ends of an item; where there are none, all observed ones."""
     place = torch.arange(mask.shape[1], device=mask.device)
     stop = (place + 1).masked_fill(~mask, 0).amax(1, keepdim=True)
-    inner = mask & (place >= reach) & (place < stop - reach)
+    inner = mask & (place >= padding) & (place < stop - padding)
     return torch.where(inner.any(1, keepdim=True), inner, mask)
 
 

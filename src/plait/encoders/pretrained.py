@@ -116,7 +116,7 @@ class Hf(Encoder):
         self.enter, self.leave = nn.Linear(dim_in, enter), nn.Linear(hidden, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def settled(self) -> dict[str, Any]:
+    def resolved(self) -> dict[str, Any]:
         return {"config": self.model.config.to_dict()}
 
     def train(self, mode: bool = True) -> Hf:

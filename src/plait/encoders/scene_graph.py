@@ -119,14 +119,14 @@ class SceneGraph(Encoder):
         return Tokens(self.leave(torch.cat([mean, highest], -1)), torch.where(first, last, 0.0), first).clean()
 
 
-def near(x: Float[Tensor, "batch time dim"], reach: int) -> Float[Tensor, "batch time near dim"]:
-    """The ``reach`` rows before each row, itself, and the ``reach`` behind it, in this order; zeros past the ends.
+def near(x: Float[Tensor, "batch time dim"], radius: int) -> Float[Tensor, "batch time near dim"]:
+    """The ``radius`` rows before each row, itself, and the ``radius`` behind it, in this order; zeros past the ends.
 
     >>> near(torch.tensor([[[1.0], [2.0], [3.0]]]), 1)[..., 0].tolist()
     [[[0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [2.0, 3.0, 0.0]]]
     """
-    padded = F.pad(x, (0, 0, reach, reach))
-    return torch.stack([padded[:, i : i + x.shape[1]] for i in range(2 * reach + 1)], 2)
+    padded = F.pad(x, (0, 0, radius, radius))
+    return torch.stack([padded[:, i : i + x.shape[1]] for i in range(2 * radius + 1)], 2)
 
 
 class GraphAttention(nn.Module):

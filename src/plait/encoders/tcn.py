@@ -25,9 +25,9 @@ class Tcn(Encoder):
     Bai, Kolter, Koltun 2018, "An empirical evaluation of generic convolutional and recurrent networks for sequence
     modeling", figure 1: block i is twice (convolution of dilation ``2 ** i``, norm, ReLU, dropout), added to its input
     (through a linear map where the widths differ), and a ReLU. A token sees ``1 + 2 (kernel - 1)(2 ** layers - 1)``
-    places (`reach`): up to and including its own if ``causal``, else centred on it (departure from the paper, which is
-    always causal). It runs over positions, so it is meant for streams that tick regularly: a gap keeps its place
-    and counts as zeros in every layer. Memory is linear in length.
+    places, its `receptive_field`: up to and including its own if ``causal``, else centred on it (departure from the
+    paper, which is always causal). It runs over positions, so it is meant for streams that tick regularly: a gap keeps
+    its place and counts as zeros in every layer. Memory is linear in length.
 
     Args:
         dim_in: width of the incoming tokens.
@@ -45,7 +45,7 @@ class Tcn(Encoder):
     >>> import torch
     >>> encoder = Tcn(3, 8, layers=3)
     >>> out = encoder(Tokens(torch.ones(2, 50, 3), torch.arange(50.0).expand(2, 50), torch.ones(2, 50) > 0))
-    >>> tuple(out.values.shape), encoder.reach
+    >>> tuple(out.values.shape), encoder.receptive_field
     ((2, 50, 8), 29)
     """
 
@@ -69,7 +69,7 @@ class Tcn(Encoder):
         if norm not in NORMS:
             raise ConfigError(f"tcn: norm is {norm!r}; expected one of {', '.join(NORMS)}.")
         self.dim_in, self.dim, self.causal = dim_in, dim, causal  # type: ignore[misc]
-        self.reach = 1 + 2 * (kernel - 1) * (2**layers - 1)
+        self.receptive_field = 1 + 2 * (kernel - 1) * (2**layers - 1)
         self.blocks = nn.ModuleList(
             _Block(dim if i else dim_in, dim, 2**i, kernel=kernel, dropout=dropout, norm=norm, causal=causal)
             for i in range(layers)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from plait.augmentations import Vary
 from plait.core.errors import DataError
 from plait.core.parts import foreign_code
 from plait.core.progress import Progress
@@ -174,15 +175,17 @@ def restricted(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
     """The same recipe with some of its modalities only: what it says of the others is left out.
 
     >>> from plait.recipe import parse_recipe
-    >>> recipe = parse_recipe("{corpus: m.jsonl, task: classify, augment: {scale: {see: 0.1, hear: 0.2}}}")
-    >>> restricted(recipe, ["hear"]).augment.scale
+    >>> recipe = parse_recipe("{corpus: m.jsonl, task: classify, augment: {random_gain: {see: 0.1, hear: 0.2}}}")
+    >>> restricted(recipe, ["hear"]).augment.kinds["random_gain"]
     {'hear': 0.2}
     """
     own = recipe.model_copy(deep=True)
     own.streams = {m: own.streams.get(m) for m in modalities}
-    for plan in (own.evaluate.noise, own.augment.noise, own.augment.rotate, own.augment.scale):
+    by_modality = Vary(own.augment.kinds).modalities
+    chosen = [own.augment.kinds[name] for name, names in by_modality.items() if names]
+    for plan in (own.evaluate.noise, own.augment.noise, *chosen):
         for m in set(plan) - set(modalities):
-            del plan[m]  # type: ignore[attr-defined]
+            del plan[m]
     return own
 
 

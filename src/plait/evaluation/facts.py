@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 
+from plait.core.parts import part_name
 from plait.core.version import __version__
 from plait.examples.items import Fold, Item
+from plait.examples.units import find_unit
 from plait.recipe import CorpusPlan
 from plait.training.experiment import Experiment
 
@@ -21,9 +23,9 @@ __all__ = ["about_of", "made_with", "parts_of"]
 def about_of(experiment: Experiment) -> dict[str, str]:
     """The ``corpus``; the task's ``name``, its ``target`` (a label, or the tier of annotations), and its ``unit``."""
     unit, corpus = experiment.items.unit, experiment.recipe.corpus
-    key = "target" if unit["unit"] == "recording" else "tier"
+    cls = find_unit(unit)
     folder = Path(corpus.folder) if isinstance(corpus, CorpusPlan) else experiment.corpus.path.resolve().parent
-    task = {"name": experiment.task["name"], "target": str(unit.get(key) or ""), "unit": str(unit["unit"])}
+    task = {"name": experiment.task["name"], "target": str(unit.get(cls.source) or ""), "unit": part_name(cls)}
     return {"corpus": folder.name, **task}
 
 

@@ -206,8 +206,8 @@ def jackknife_t(
     error = np.sqrt((n - 1) / n * np.square(change).sum(-1))
     with np.errstate(invalid="ignore"):
         error = np.where(error > 1e-12 * np.abs(value), error, np.nan)
-    reach = stats.t.ppf((1 + level) / 2, np.asarray(df, np.float64)) * error
-    ends = [_moved(value, side * reach, bounds) for side in (-1, 1)]
+    half_width = stats.t.ppf((1 + level) / 2, np.asarray(df, np.float64)) * error
+    ends = [_moved(value, side * half_width, bounds) for side in (-1, 1)]
     if bounds == (0.0, 1.0):
         tail = ((1 - level) / 2) ** (1 / np.asarray(groups, np.float64))
         best, worst = value > 1 - 1e-12, value < 1e-12

@@ -15,12 +15,12 @@ import numpy as np
 from plait.core.errors import ConfigError, DataError, PlaitError, raise_all
 from plait.core.parts import suggest
 from plait.corpus.corpus import Corpus
-from plait.examples.cuts import Cut, cut_at, cut_recording
 from plait.examples.splits import Fold, split_items
-from plait.examples.units import UNITS, full_unit, unit_of
+from plait.examples.units import Cut, Unit, find_unit, full_unit, make_unit, unit_of
+from plait.examples.units.recording import Recording as Whole
 from plait.streams.recording import Recording
 
-__all__ = ["UNITS", "Fold", "Item", "ItemSet", "asked_items", "find_items", "full_unit", "split_items", "unit_of"]
+__all__ = ["Fold", "Item", "ItemSet", "asked_items", "find_items", "full_unit", "split_items", "unit_of"]
 
 Label = str | int | float | bool
 
@@ -90,10 +90,11 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
       (default: length), seen with ``pad`` seconds of context on both sides, within the recording. The target
       is the label that covers most of the window (the earlier on a tie), or with ``average`` the time-weighted
       mean of numbers. Windows of which less than ``coverage`` is annotated are dropped.
+    - ``{unit: mylab.units.Mine}``, with its options: a `plait.examples.units.Unit` of one's own.
 
     Args:
         corpus: its manifest is read; files are opened only to learn their clocks and words.
-        unit: as above; see `UNITS` for the defaults.
+        unit: as above.
 
     Returns:
         The items in the corpus's order, and the number of those dropped by reason.
@@ -102,13 +103,15 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
         ConfigError: the unit is not one, or names a target or tier that no recording has.
         DataError: a file cannot be opened (all of them in one message), or no item is left.
     """
-    full = full_unit(unit)
+    full, made = full_unit(unit), make_unit(unit)
+    labelled = full.get("labelled", True)
     items: list[Item] = []
     dropped: Counter[str] = Counter()
     problems: list[str] = []
     for recording in corpus:
         try:
-            items += [_item(recording, cut, full) for cut in cut_recording(recording, full, dropped)]
+            found = made.cut(recording, dropped, asked=not labelled)
+            items += [_item(recording, cut, labelled) for cut in found]
         except PlaitError as error:
             problems += error.problems
     raise_all(DataError, problems)
@@ -120,14 +123,14 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
 def _nothing(corpus: Corpus, unit: Mapping[str, Any], dropped: Counter[str]) -> PlaitError:
     where = corpus.path.name
     entries = corpus.entries
-    key = "target" if unit["unit"] == "recording" else "tier"
+    key = find_unit(unit).source
     known: set[str] = set()
     for entry in entries:
         if key == "target":
             known |= {*entry.labels, *entry.meta}
         else:
             known |= {*(a.tier for a in entry.annotations), *entry.streams}
-    if unit[key] not in known and entries and unit.get("labelled", True):
+    if key and unit[key] not in known and entries and unit.get("labelled", True):
         return ConfigError(f"task.{key}: no recording of {where} has {unit[key]!r}. {suggest(unit[key], known)}")
     reasons = "; ".join(f"{n} {why}" for why, n in dropped.items()) or "the corpus has no recordings"
     return DataError(f"{where}: no items are left ({reasons}). Loosen the task's unit or label the recordings.")
@@ -152,44 +155,44 @@ def asked_items(
     Raises:
         DataError: a file cannot be opened, or a segment lies outside of a recording; all in one message.
     """
-    full = full_unit(unit)
+    full, made = full_unit(unit), make_unit(unit)
     items: list[Item] = []
     notes: dict[str, str] = {}
     problems: list[str] = []
     dropped: Counter[str] = Counter()
     for recording in corpus:
         try:
-            found = _asked(recording, full, segments, dropped, notes)
+            found = _asked(recording, made, segments, dropped, notes)
         except PlaitError as error:
             problems += error.problems
         else:
-            items += [_item(recording, cut, full) for cut in found]
+            items += [_item(recording, cut, full.get("labelled", True)) for cut in found]
     raise_all(DataError, problems)
     return ItemSet(items, dict(dropped), full), notes
 
 
 def _asked(
     recording: Recording,
-    unit: Mapping[str, Any],
+    unit: Unit,
     segments: Sequence[tuple[float, float]],
     dropped: Counter[str],
     notes: dict[str, str],
 ) -> list[Cut]:
     if segments:
-        return cut_at(recording, unit, segments)
+        return unit.at(recording, segments)
     own: Counter[str] = Counter()
-    found = cut_recording(recording, unit, own, asked=True)
-    if not found and unit["unit"] != "recording":
+    found = unit.cut(recording, own, asked=True)
+    if not found and not isinstance(unit, Whole):
         notes[recording.id] = f"{'; '.join(own)}: asked about as a whole"
-        found = cut_recording(recording, {**unit, "unit": "recording", "target": None}, own, asked=True)
+        found = Whole(target=None).cut(recording, own, asked=True)
     dropped.update(own)
     return found
 
 
-def _item(recording: Recording, cut: Cut, unit: Mapping[str, Any]) -> Item:
+def _item(recording: Recording, cut: Cut, labelled: bool) -> Item:
     """An item of a cut; without a target its group stands for one."""
     group = recording.group or recording.id
-    target = cut.target if cut.target is not None and unit.get("labelled", True) else group
+    target = cut.target if cut.target is not None and labelled else group
     if isinstance(target, np.generic):
         target = target.item()
     return Item(recording.id, cut.start, cut.stop, target, group, recording.split, cut.whole)

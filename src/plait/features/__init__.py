@@ -33,13 +33,13 @@ class Feature(ABC):
     """Kinds of stream for which it is the default."""
 
     causal: bool = True
-    """Whether a feature at time t depends on nothing recorded after t + `reach`. Options may decide it."""
+    """Whether a feature at time t depends on nothing recorded after t + `receptive_field`. Options may decide it."""
 
     version: ClassVar[int] = 1
     """Raise it when the numbers change, so that caches are made anew."""
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         """Half-width of the receptive field, seconds: how much of the stream around t a feature at t sees.
 
         What is learnt from the whole recording (a mean, a scale) is not counted: ``causal`` is False then.

@@ -115,7 +115,7 @@ def differences(
     step = np.diff(clock.times)
     if step.min() > gap:
         raise DataError(
-            f"{where}: observations are {step.min():g} s apart or more, but differences reach back "
+            f"{where}: observations are {step.min():g} s apart or more, but differences look back "
             f"{gap:g} s. Raise the option gap, or leave differences out."
         )
     usable = (step <= gap) & (step > 0)

@@ -71,7 +71,7 @@ class OpticalFlow(Feature):
         self._pauses = 0
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         return self._gap / 2
 
     @property

@@ -49,8 +49,8 @@ class HfSound(Feature):
     A row for each step of the model's convolutions (mostly 20 ms), in the middle of what they see of the sound; so
     `rate` is the model's. Sound is resampled to the rate that the model was trained at. Long sound goes in pieces:
     each row is computed from its piece of ``piece`` seconds with ``margin`` seconds more on either side, which
-    bounds both memory and `reach`. Where the model's folder says so (``do_normalize``), each piece is brought to
-    mean 0 and deviation 1. A row whose window touches NaN is NaN.
+    bounds both memory and `receptive_field`. Where the model's folder says so (``do_normalize``), each piece is brought
+    to mean 0 and deviation 1. A row whose window touches NaN is NaN.
 
     Args:
         model: a folder, or a name on the hub, such as facebook/wav2vec2-base; weights as safetensors.
@@ -74,8 +74,8 @@ class HfSound(Feature):
         self._offline, self._lost = offline, 0
 
     @property
-    def reach(self) -> float:
-        return self._piece + self._margin + self._front().reach
+    def receptive_field(self) -> float:
+        return self._piece + self._margin + self._front().receptive_field
 
     @property
     def rate(self) -> Fraction | None:

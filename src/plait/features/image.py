@@ -218,7 +218,7 @@ class Frames(Feature):
             rational(rate)
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         return self._gap if self._twice else 0.0
 
     @property
@@ -292,7 +292,7 @@ class Dct(Feature):
         self._twice, self._rate, self._gap = deltas, rate, gap
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         return self._gap if self._twice else 0.0
 
     @property

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from plait.core.errors import ConfigError, DataError
 from plait.features import Feature
 from plait.features.checks import above_zero, as_float32, flat_numbers, place_of
-from plait.features.smooth import low_pass, low_pass_reach, regular
+from plait.features.smooth import low_pass, low_pass_receptive_field, regular
 from plait.streams.clock import Clock, Grid, rational
 from plait.streams.stream import Stream
 
@@ -72,8 +72,8 @@ class Inertial(Feature):
         return None if self._rate is None else rational(self._rate)
 
     @property
-    def reach(self) -> float:
-        return low_pass_reach(self._cutoff) + 2 * self._gap
+    def receptive_field(self) -> float:
+        return low_pass_receptive_field(self._cutoff) + 2 * self._gap
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return 12 if self._turning(int(np.prod(shape))) else 8
@@ -182,7 +182,7 @@ class BandPower(Feature):
         return 1 / Fraction(str(self._hop))
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         return self._window / 2 + self._gap
 
     def dim(self, shape: tuple[int, ...]) -> int:

@@ -52,8 +52,8 @@ class Pitch(OfWindows):
     ``track``: probabilistic YIN (Mauch and Dixon, ICASSP 2014): candidates of each window and, among them, the
     likeliest path. Departures: the path goes through the candidates themselves rather than steps of a tenth
     of a semitone; it forgets the pitch where there is no voice; and it is sought in pieces of 1 s that look 0.5 s
-    beyond their ends, so that the reach is bounded. Without ``track``: YIN (de Cheveigne and Kawahara, JASA 2002),
-    each window by itself; its second column is 1 less the normalised difference, and there is voice where that
+    beyond their ends, so that the receptive field is bounded. Without ``track``: YIN (de Cheveigne and Kawahara, JASA
+    2002), each window by itself; its second column is 1 less the normalised difference, and there is voice where that
     is above 0.5. Times and gaps are those of `LogMel`; a window is ``window`` and the longest period.
 
     Args:
@@ -88,8 +88,8 @@ class Pitch(OfWindows):
         self._track, self._in_hz, self._threshold = track, unit == "hz", threshold
 
     @property
-    def reach(self) -> float:
-        return super().reach + (PIECE + MARGIN if self._track else 0.0)
+    def receptive_field(self) -> float:
+        return super().receptive_field + (PIECE + MARGIN if self._track else 0.0)
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return 2

@@ -72,8 +72,8 @@ class Prosody(OfWindows):
         self._span, self._step = max(round(span * a_second), 2), max(round(step * a_second), 1)
 
     @property
-    def reach(self) -> float:
-        return super().reach + PIECE + MARGIN + ABOUT + self._span / float(self._front.a_second) / 2
+    def receptive_field(self) -> float:
+        return super().receptive_field + PIECE + MARGIN + ABOUT + self._span / float(self._front.a_second) / 2
 
     @property
     def rate(self) -> Fraction | None:

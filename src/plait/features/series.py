@@ -84,7 +84,7 @@ class Series(Feature):
         self._empty = self._constant = 0
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         grid = float(1 / (2 * self._rate)) + self._gap if self._rate else 0.0
         return grid + (self._gap if self._differences else 0.0)
 
@@ -168,7 +168,7 @@ class Statistics(Feature):
         self._empty = 0
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         return self._window / 2
 
     @property

@@ -63,7 +63,7 @@ class Pose(Feature):
         self.causal = not scale and (per_frame or centre in ("first", None))
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         return self._gap if self._velocities else 0.0
 
     def dim(self, shape: tuple[int, ...]) -> int:

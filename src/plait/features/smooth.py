@@ -1,4 +1,4 @@
-"""Low-pass filters of finite length that pass over gaps, so that a feature's reach is what it says."""
+"""Low-pass filters of finite length that pass over gaps, so that a feature's receptive field is what it says."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from plait.features.series import on_grid
 from plait.streams.clock import Clock, Grid, rational
 
-__all__ = ["low_pass", "low_pass_reach", "regular"]
+__all__ = ["low_pass", "low_pass_receptive_field", "regular"]
 
 Values = NDArray[np.float64]
 
 
-def low_pass_reach(cutoff: float) -> float:
+def low_pass_receptive_field(cutoff: float) -> float:
     """Half the length of `low_pass`'s kernel, seconds: one period of the cutoff."""
     return 1 / cutoff
 
@@ -37,7 +37,7 @@ def low_pass(values: Values, rate: float, cutoff: float, *, causal: bool = False
 
     if not len(values):
         return values
-    half = max(int(np.floor(rate * low_pass_reach(cutoff))), 1)
+    half = max(int(np.floor(rate * low_pass_receptive_field(cutoff))), 1)
     kernel = _past(half) if causal else _both(half, cutoff / rate)
     seen = ~np.isnan(values)
     total = oaconvolve(np.where(seen, values, 0.0), kernel[:, None], axes=0, mode="full")

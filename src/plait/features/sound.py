@@ -78,7 +78,7 @@ class Windows:
         return Fraction(self.rate, self.step)
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         return self.size / self.rate / 2 + RINGING / min(self.rate, SLOWEST)
 
     def over(self, stream: Stream, width: int, work: Callable[[Wave], Wave]) -> tuple[Wave, Grid, int]:
@@ -160,7 +160,7 @@ class OfWindows(Feature):
     """What features taken window by window have in common.
 
     Args:
-        front: the windows; their rate is the feature's, and their reach.
+        front: the windows; their rate is the feature's, and their receptive field.
     """
 
     kinds = ("waveform",)
@@ -169,8 +169,8 @@ class OfWindows(Feature):
         self._windows, self._lost = front, 0
 
     @property
-    def reach(self) -> float:
-        return self._windows.reach
+    def receptive_field(self) -> float:
+        return self._windows.receptive_field
 
     @property
     def rate(self) -> Fraction | None:

@@ -136,8 +136,8 @@ class Mfcc(OfWindows):
         self._deltas = int(deltas)
 
     @property
-    def reach(self) -> float:
-        return super().reach + (WIDTH * self._front.step / self._front.rate if self._deltas else 0.0)
+    def receptive_field(self) -> float:
+        return super().receptive_field + (WIDTH * self._front.step / self._front.rate if self._deltas else 0.0)
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return int(self._basis.shape[1]) * (1 + self._deltas)

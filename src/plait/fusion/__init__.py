@@ -13,13 +13,13 @@ from plait.core.errors import ConfigError
 from plait.core.parts import part_name
 from plait.tokens import Tokens
 
-__all__ = ["Fusion", "Joint"]
+__all__ = ["Fusion", "Hybrid"]
 
 
 class Fusion(nn.Module, ABC):
     """Constructed as ``Cls(modalities, dim, *, options)``; every modality comes in width ``dim``.
 
-    A model's output is `mix` of its heads' outputs: ``joint_weight() * head(fused) + sum of weights()[m] *
+    A model's output is `aggregate` of its heads' outputs: ``joint_weight() * head(fused) + sum of weights()[m] *
     head_m(m)`` over the modalities that are there, unless overridden. Late fusion has no joint part.
 
     Laws (`plait.testing.check_fusion`): any subset of modalities (an all-False mask, or left out of the
@@ -37,16 +37,16 @@ class Fusion(nn.Module, ABC):
     """Options that make a small one: what the laws are checked on."""
 
     width: int = 0
-    """Numbers an item in a head's output, from `expect`."""
+    """Numbers an item in a head's output, from `bind`."""
 
     values: bool = False
-    """Whether those numbers are values in units, from `expect`; if not, logits of classes."""
+    """Whether those numbers are values in units, from `bind`; if not, logits of classes."""
 
     def __init__(self, modalities: list[str], dim: int) -> None:
         super().__init__()
         self.modalities, self.dim = list(modalities), dim
 
-    def expect(self, width: int, *, values: bool) -> None:
+    def bind(self, width: int, *, values: bool) -> None:
         """Told once, by the model, before any weights are loaded: what the heads' outputs are.
 
         Raises:
@@ -66,7 +66,7 @@ class Fusion(nn.Module, ABC):
         """How much the joint head's logits count, [batch]. Default: 1."""
         return torch.ones_like(next(iter(tokens.values())).present, dtype=next(iter(tokens.values())).values.dtype)
 
-    def mix(
+    def aggregate(
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
         """The model's output of its heads' outputs. Default: the weighted sum.
@@ -100,40 +100,43 @@ class Fusion(nn.Module, ABC):
         return {m: tokens[m].clean() if m in tokens else empty for m in self.modalities}
 
 
-class Joint(Fusion, ABC):
+class Hybrid(Fusion, ABC):
     """A fusion with a joint head beside each modality's own.
 
     Args:
         modalities: their names.
         dim: width of their tokens, and of the result.
-        own: how far the modalities' own heads answer. Where one modality is there alone, its head answers as if the
-            model had been made for it; elsewhere: ``mean``: the mean of the joint output and of the own ones' mean (so
-            that it stays one answer's size, for numbers in units as for logits); ``sum``: the sum of all; ``alone``:
-            the joint output only. ``none``: the joint head always answers, as in most papers.
+        unimodal_heads: how far the modalities' own heads answer. Where one modality is there alone, its head answers as
+            if the model had been made for it; elsewhere: ``mean``: the mean of the joint output and of the own ones'
+            mean (so that it stays one answer's size, for numbers in units as for logits); ``sum``: the sum of all;
+            ``alone``: the joint output only. ``none``: the joint head always answers, as in most papers.
 
     Raises:
-        ConfigError: ``own`` is something else.
+        ConfigError: ``unimodal_heads`` is something else.
     """
 
-    def __init__(self, modalities: list[str], dim: int, own: str) -> None:
+    def __init__(self, modalities: list[str], dim: int, unimodal_heads: str) -> None:
         super().__init__(modalities, dim)
-        if own not in ("alone", "mean", "sum", "none"):
-            raise ConfigError(f"{part_name(type(self))}: own is {own!r}; expected 'alone', 'mean', 'sum' or 'none'.")
-        self.own = own
+        if unimodal_heads not in ("alone", "mean", "sum", "none"):
+            raise ConfigError(
+                f"{part_name(type(self))}: unimodal_heads is {unimodal_heads!r}; expected "
+                "'alone', 'mean', 'sum' or 'none'."
+            )
+        self.unimodal_heads = unimodal_heads
 
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
         there = super().weights(tokens)
-        if self.own == "sum":
+        if self.unimodal_heads == "sum":
             return there
         count = torch.stack(list(there.values())).sum(0).clamp(min=1)
         alone = (count == 1).to(count.dtype)
-        share = {"mean": (1 + alone) / (2 * count), "alone": alone, "none": 0 * count}[self.own]
+        share = {"mean": (1 + alone) / (2 * count), "alone": alone, "none": 0 * count}[self.unimodal_heads]
         return {m: one * share for m, one in there.items()}
 
     def joint_weight(self, tokens: dict[str, Tokens]) -> Float[Tensor, " batch"]:
         """0 where one modality is alone and has an output of its own: there is nothing to fuse."""
         whole = super().joint_weight(tokens)
-        if self.own == "none":
+        if self.unimodal_heads == "none":
             return whole
         count = torch.stack([t.present for t in tokens.values()]).sum(0)
-        return whole * (count != 1) * (torch.where(count > 1, 0.5, 1.0) if self.own == "mean" else 1)
+        return whole * (count != 1) * (torch.where(count > 1, 0.5, 1.0) if self.unimodal_heads == "mean" else 1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
 from plait.core.options import Count, Few
-from plait.fusion import Joint
+from plait.fusion import Hybrid
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, Turn, relative, rotation
 from plait.tokens.pooling import summed
@@ -19,7 +19,7 @@ from plait.tokens.pooling import summed
 __all__ = ["Bottleneck"]
 
 
-class Bottleneck(Joint):
+class Bottleneck(Hybrid):
     """Attention bottlenecks, MBT (Nagrani et al. 2021).
 
     In each layer every modality's tokens, with layers of its own, attend to themselves and to the ``tokens``
@@ -36,7 +36,7 @@ class Bottleneck(Joint):
         heads: attention heads.
         dropout: share set to 0 in training, but never of the attention weights.
         periods: shortest and longest, seconds: see `Shared`. Bottleneck tokens have no time.
-        own: see `Joint`.
+        unimodal_heads: see `Hybrid`.
 
     Raises:
         ConfigError: widths, layers, tokens or periods that cannot be.
@@ -58,9 +58,9 @@ class Bottleneck(Joint):
         heads: Few = 4,
         dropout: float = 0.2,
         periods: Sequence[float] = (0.05, 100.0),
-        own: str = "mean",
+        unimodal_heads: str = "mean",
     ) -> None:
-        super().__init__(modalities, dim, own)
+        super().__init__(modalities, dim, unimodal_heads)
         if dim % (2 * heads) or min(tokens, layers) < 1 or len(periods) != 2 or not 0 < periods[0] < periods[1]:
             raise ConfigError(
                 f"bottleneck: width {dim} with {heads} heads, {tokens} tokens, {layers} layers, periods "

@@ -8,31 +8,31 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
 from plait.core.options import Count
-from plait.fusion import Joint
+from plait.fusion import Hybrid
 from plait.tokens import Tokens
 
 __all__ = ["Concat"]
 
 
-class Concat(Joint):
+class Concat(Hybrid):
     """Each modality averaged within the slots of a common grid, put side by side, projected to ``dim``.
 
-    The grid of an item has ``steps`` equal slots from its first to its last observation (of any modality
+    The grid of an item has ``time_bins`` equal slots from its first to its last observation (of any modality
     that is there). Every observation falls into one slot; beside each modality's mean stands a flag that
     says whether it had any there, so that an empty slot is not a magic zero.
 
     Args:
         modalities: their names.
         dim: width of their tokens, and of the result.
-        steps: slots of the grid.
+        time_bins: slots of the grid.
         recurrent: whether a two-way GRU runs over the slots, added to them.
         dropout: share set to 0 after the projection, in training.
-        own: see `Joint`.
+        unimodal_heads: see `Hybrid`.
 
     Raises:
-        ConfigError: fewer than one slot, a GRU with an odd width, or ``own`` is something else.
+        ConfigError: fewer than one slot, a GRU with an odd width, or ``unimodal_heads`` is something else.
 
-    >>> fusion = Concat(["a", "b"], 4, steps=3)
+    >>> fusion = Concat(["a", "b"], 4, time_bins=3)
     >>> t = Tokens(torch.ones(1, 6, 4), torch.arange(6.0)[None], torch.ones(1, 6) > 0)
     >>> out = fusion({"a": t})
     >>> tuple(out.values.shape), out.mask.tolist()
@@ -46,15 +46,17 @@ class Concat(Joint):
         modalities: list[str],
         dim: int,
         *,
-        steps: Count = 24,
+        time_bins: Count = 24,
         recurrent: bool = True,
         dropout: float = 0.2,
-        own: str = "mean",
+        unimodal_heads: str = "mean",
     ) -> None:
-        super().__init__(modalities, dim, own)
-        if steps < 1 or (recurrent and dim % 2):
-            raise ConfigError(f"concat: steps {steps}, width {dim}; expected 1 slot or more, and an even width.")
-        self.steps = steps
+        super().__init__(modalities, dim, unimodal_heads)
+        if time_bins < 1 or (recurrent and dim % 2):
+            raise ConfigError(
+                f"concat: time_bins {time_bins}, width {dim}; expected 1 slot or more, and an even width."
+            )
+        self.time_bins = time_bins
         self.project = nn.Linear(len(self.modalities) * (dim + 1), dim)
         self.norm = nn.LayerNorm(dim)
         self.gru = nn.GRU(dim, dim // 2, batch_first=True, bidirectional=True) if recurrent else None
@@ -73,15 +75,15 @@ class Concat(Joint):
         x = torch.where(mask[..., None], x, 0.0)
         if self.gru is not None:
             x = x + self.gru(x)[0]
-        centre = (torch.arange(self.steps, device=x.device, dtype=x.dtype) + 0.5) / self.steps
+        centre = (torch.arange(self.time_bins, device=x.device, dtype=x.dtype) + 0.5) / self.time_bins
         return Tokens(x, start[:, None] + centre * length[:, None], mask).clean()
 
     def _slots(self, part: Tokens, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
         """Means [batch, steps, dim] and counts [batch, steps, 1] of the tokens in each slot."""
         share = (part.times - start[:, None]) / length.clamp(min=1e-6)[:, None]
         # a thousandth of a slot of slack: rounding of a time on a border moves it nowhere
-        slot = (share * self.steps + 1e-3).floor().clamp(0, self.steps - 1)
-        inside = (slot[..., None] == torch.arange(self.steps, device=slot.device)) & part.mask[..., None]
+        slot = (share * self.time_bins + 1e-3).floor().clamp(0, self.time_bins - 1)
+        inside = (slot[..., None] == torch.arange(self.time_bins, device=slot.device)) & part.mask[..., None]
         inside = inside.to(part.values.dtype).transpose(1, 2)
         count = inside.sum(2, keepdim=True)
         return inside @ part.values / count.clamp(min=1), count

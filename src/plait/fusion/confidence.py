@@ -33,12 +33,12 @@ class Confidence(Decision):
         by: ``gate`` or ``entropy``; values in units have no entropy.
 
     Raises:
-        ConfigError: ``by`` is something else, or ``entropy`` of values in units (in `expect`).
+        ConfigError: ``by`` is something else, or ``entropy`` of values in units (in `bind`).
 
     >>> fusion = Confidence(["a", "b"], 4, by="entropy")
-    >>> fusion.expect(2, values=False)
+    >>> fusion.bind(2, values=False)
     >>> sure, unsure = torch.tensor([[9.0, 0.0]]), torch.tensor([[0.0, 0.1]])
-    >>> fusion.mix(torch.stack([sure, unsure]), torch.ones(2, 1)).round().tolist()
+    >>> fusion.aggregate(torch.stack([sure, unsure]), torch.ones(2, 1)).round().tolist()
     [[9.0, 0.0]]
     """
 
@@ -55,8 +55,8 @@ class Confidence(Decision):
                 nn.init.zeros_(one.weight)
                 nn.init.zeros_(one.bias)
 
-    def expect(self, width: int, *, values: bool) -> None:
-        super().expect(width, values=values)
+    def bind(self, width: int, *, values: bool) -> None:
+        super().bind(width, values=values)
         if values and self.by == "entropy":
             raise ConfigError("confidence: by is 'entropy', but values in units have none. Take by: gate, or classify.")
 
@@ -68,11 +68,11 @@ class Confidence(Decision):
         found = share(scores, there)
         return {m: found[:, i] for i, m in enumerate(self.modalities) if m in tokens}
 
-    def mix(
+    def aggregate(
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
         if self.by == "entropy":
             logs = outputs.detach().log_softmax(-1)
             entropy = -(logs.exp() * logs).sum(-1) / math.log(max(self.width, 2))
             weights = share(-self.sharpness.exp() * entropy, weights > 0, dim=0)
-        return super().mix(outputs, weights)
+        return super().aggregate(outputs, weights)

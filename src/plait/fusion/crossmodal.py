@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
 from plait.core.options import Few
-from plait.fusion import Joint
+from plait.fusion import Hybrid
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, Turn, causal_keys, relative, rotation
 from plait.tokens.pooling import one_token, summed
@@ -21,7 +21,7 @@ from plait.tokens.tokens import whole
 __all__ = ["Crossmodal"]
 
 
-class Crossmodal(Joint):
+class Crossmodal(Hybrid):
     """Multimodal transformer, MulT (Tsai et al. 2019): streams need no alignment.
 
     For every ordered pair of modalities a transformer in which the one's tokens look at the other's, as these came
@@ -47,7 +47,7 @@ class Crossmodal(Joint):
         positions: ``seconds``, ``index`` or ``none``.
         periods: shortest and longest, seconds: see `Shared`.
         last: whether the last token of each modality stands for it, instead of the mean and maximum of all.
-        own: see `Joint`.
+        unimodal_heads: see `Hybrid`.
 
     Raises:
         ConfigError: widths, layers, periods or positions that cannot be.
@@ -72,9 +72,9 @@ class Crossmodal(Joint):
         positions: str = "seconds",
         periods: Sequence[float] = (0.05, 100.0),
         last: bool = False,
-        own: str = "mean",
+        unimodal_heads: str = "mean",
     ) -> None:
-        super().__init__(modalities, dim, own)
+        super().__init__(modalities, dim, unimodal_heads)
         _check(dim, heads, min(layers, memory), positions, periods)
         self.heads, self.causal, self.positions, self.last = heads, causal, positions, last
         self.periods = float(periods[0]), float(periods[1])

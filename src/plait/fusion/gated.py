@@ -7,7 +7,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from plait.fusion import Joint
+from plait.fusion import Hybrid
 from plait.fusion.late import share
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token, pooled
@@ -15,7 +15,7 @@ from plait.tokens.pooling import one_token, pooled
 __all__ = ["Gated"]
 
 
-class Gated(Joint):
+class Gated(Hybrid):
     """Gated multimodal unit (Arevalo et al. 2017): one token, mixed number by number.
 
     ``h_m = tanh(W_m x_m)``, and ``h = sum of z_m * h_m`` with gates of all modalities together. ``x_m`` is the mean
@@ -27,15 +27,15 @@ class Gated(Joint):
         modalities: their names.
         dim: width of their tokens, and of the result.
         dropout: share of the pooled numbers set to 0 in training.
-        own: see `Joint`.
+        unimodal_heads: see `Hybrid`.
 
     >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
     >>> tuple(Gated(["a", "b"], 16)({"a": t}).values.shape)
     (2, 1, 16)
     """
 
-    def __init__(self, modalities: list[str], dim: int, *, dropout: float = 0.2, own: str = "mean") -> None:
-        super().__init__(modalities, dim, own)
+    def __init__(self, modalities: list[str], dim: int, *, dropout: float = 0.2, unimodal_heads: str = "mean") -> None:
+        super().__init__(modalities, dim, unimodal_heads)
         count = len(self.modalities)
         self.dropout = nn.Dropout(dropout)
         self.value = nn.ModuleList(nn.Linear(2 * dim, dim) for _ in range(count))

@@ -17,7 +17,7 @@ __all__ = ["Decision", "Late", "share"]
 class Decision(Fusion, ABC):
     """A fusion of the modalities' own outputs: there are no joint tokens.
 
-    `weights` says how much each output counts, from the tokens; `mix` may look at the outputs themselves.
+    `weights` says how much each output counts, from the tokens; `aggregate` may look at the outputs themselves.
     """
 
     family = "late"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
 from plait.core.options import Count, Few
-from plait.fusion import Joint
+from plait.fusion import Hybrid
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, relative
 from plait.tokens.pooling import one_token
@@ -18,7 +18,7 @@ from plait.tokens.pooling import one_token
 __all__ = ["Latents"]
 
 
-class Latents(Joint):
+class Latents(Hybrid):
     """Perceiver (Jaegle et al. 2021): ``latents`` learned vectors attend to all tokens, then to each other.
 
     Each of the ``layers`` reads the tokens of all modalities once more (with weights of its own). Each token comes
@@ -35,7 +35,7 @@ class Latents(Joint):
         dropout: share set to 0 in training, but never of the attention weights.
         periods: shortest and longest of the sines, seconds.
         waves: how many.
-        own: see `Joint`.
+        unimodal_heads: see `Hybrid`.
 
     Raises:
         ConfigError: widths, layers, latents or periods that cannot be.
@@ -56,9 +56,9 @@ class Latents(Joint):
         dropout: float = 0.2,
         periods: Sequence[float] = (0.1, 100.0),
         waves: Few = 8,
-        own: str = "mean",
+        unimodal_heads: str = "mean",
     ) -> None:
-        super().__init__(modalities, dim, own)
+        super().__init__(modalities, dim, unimodal_heads)
         if dim % heads or min(latents, layers, waves) < 1 or len(periods) != 2 or not 0 < periods[0] < periods[1]:
             raise ConfigError(
                 f"latents: width {dim} with {heads} heads, {latents} latents, {layers} layers, {waves} waves, periods "

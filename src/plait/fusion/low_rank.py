@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
 from plait.core.options import Count
-from plait.fusion import Joint
+from plait.fusion import Hybrid
 from plait.fusion.tensor_fusion import with_one
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token, pooled
@@ -16,7 +16,7 @@ from plait.tokens.pooling import one_token, pooled
 __all__ = ["LowRank"]
 
 
-class LowRank(Joint):
+class LowRank(Hybrid):
     """Low-rank multimodal fusion (Liu et al. 2018).
 
     A linear map of the outer product of ``[1, z_m]`` of all modalities, whose weights are a sum of ``rank`` products
@@ -29,7 +29,7 @@ class LowRank(Joint):
         dim: width of their tokens, and of the result.
         rank: terms of the sum.
         dropout: share of the pooled numbers set to 0 in training.
-        own: see `Joint`.
+        unimodal_heads: see `Hybrid`.
 
     Raises:
         ConfigError: a rank below 1.
@@ -40,9 +40,9 @@ class LowRank(Joint):
     """
 
     def __init__(
-        self, modalities: list[str], dim: int, *, rank: Count = 4, dropout: float = 0.2, own: str = "mean"
+        self, modalities: list[str], dim: int, *, rank: Count = 4, dropout: float = 0.2, unimodal_heads: str = "mean"
     ) -> None:
-        super().__init__(modalities, dim, own)
+        super().__init__(modalities, dim, unimodal_heads)
         if rank < 1:
             raise ConfigError(f"low_rank: rank {rank}; expected 1 or more.")
         self.dropout = nn.Dropout(dropout)

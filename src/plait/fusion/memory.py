@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from plait.fusion import Joint
+from plait.fusion import Hybrid
 from plait.fusion.nearest import side_by_side, tick_source
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token
@@ -14,7 +14,7 @@ from plait.tokens.pooling import one_token
 __all__ = ["Memory"]
 
 
-class Memory(Joint):
+class Memory(Hybrid):
     """Memory fusion network (Zadeh et al. 2018).
 
     All modalities are brought to the ticks of one (as `Nearest` does), and an LSTM each runs over them. At every
@@ -29,7 +29,7 @@ class Memory(Joint):
         dim: width of their tokens, of the memory and of the result; each LSTM has half of it.
         to: ``slowest``, ``fastest``, or the name of a modality: whose ticks.
         dropout: share set to 0 within the networks of attention and gates, in training.
-        own: see `Joint`.
+        unimodal_heads: see `Hybrid`.
 
     Raises:
         ConfigError: ``to`` names nothing.
@@ -40,9 +40,15 @@ class Memory(Joint):
     """
 
     def __init__(
-        self, modalities: list[str], dim: int, *, to: str = "slowest", dropout: float = 0.2, own: str = "mean"
+        self,
+        modalities: list[str],
+        dim: int,
+        *,
+        to: str = "slowest",
+        dropout: float = 0.2,
+        unimodal_heads: str = "mean",
     ) -> None:
-        super().__init__(modalities, dim, own)
+        super().__init__(modalities, dim, unimodal_heads)
         self.source, count = tick_source("memory", self.modalities, to), len(self.modalities)
         self.hidden = half = max(dim // 2, 1)
         self.inner = nn.ModuleList(nn.Linear(dim, 4 * half) for _ in range(count))

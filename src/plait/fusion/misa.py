@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
 from plait.core.options import Few
-from plait.fusion import Joint
+from plait.fusion import Hybrid
 from plait.tokens import Tokens
 from plait.tokens.attention import AttentionLayer
 from plait.tokens.pooling import one_token, pooled
@@ -21,7 +21,7 @@ MOMENTS = 5
 """How many moments the distributions are compared by, as in the paper."""
 
 
-class Misa(Joint):
+class Misa(Hybrid):
     """Modality-invariant and -specific representations (Hazarika et al. 2020).
 
     Each modality's mean and maximum are mapped to one vector, and that to a shared one (by a map common to all) and
@@ -41,7 +41,7 @@ class Misa(Joint):
         reconstruction: weight of the third.
         heads: attention heads.
         dropout: share set to 0 in training.
-        own: see `Joint`.
+        unimodal_heads: see `Hybrid`.
 
     Raises:
         ConfigError: ``heads`` does not divide the width.
@@ -62,9 +62,9 @@ class Misa(Joint):
         reconstruction: float = 1.0,
         heads: Few = 2,
         dropout: float = 0.2,
-        own: str = "mean",
+        unimodal_heads: str = "mean",
     ) -> None:
-        super().__init__(modalities, dim, own)
+        super().__init__(modalities, dim, unimodal_heads)
         if dim % heads:
             raise ConfigError(f"misa: width {dim} with {heads} heads; expected heads that divide it.")
         self.similarity, self.difference, self.reconstruction = similarity, difference, reconstruction

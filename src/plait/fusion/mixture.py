@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
 from plait.core.options import Few
-from plait.fusion import Joint
+from plait.fusion import Hybrid
 from plait.fusion.late import share
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token, pooled
@@ -16,7 +16,7 @@ from plait.tokens.pooling import one_token, pooled
 __all__ = ["Mixture"]
 
 
-class Mixture(Joint):
+class Mixture(Hybrid):
     """Sparsely gated mixture of experts (Shazeer et al. 2017, equations 1 to 5).
 
     Each modality has an expert, a small network of the mean and maximum of its tokens, and one more sees all
@@ -31,7 +31,7 @@ class Mixture(Joint):
         top: experts asked an item.
         importance: weight in the loss of the squared coefficient of variation of the experts' importance.
         dropout: share set to 0 within the experts in training.
-        own: see `Joint`.
+        unimodal_heads: see `Hybrid`.
 
     Raises:
         ConfigError: fewer than two experts to ask.
@@ -50,9 +50,9 @@ class Mixture(Joint):
         top: Few = 2,
         importance: float = 0.01,
         dropout: float = 0.2,
-        own: str = "mean",
+        unimodal_heads: str = "mean",
     ) -> None:
-        super().__init__(modalities, dim, own)
+        super().__init__(modalities, dim, unimodal_heads)
         if top < 2:
             raise ConfigError(f"mixture: top is {top}; expected 2 or more: one alone has no gate to learn from.")
         count = len(self.modalities)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
 from plait.core.options import Few
-from plait.fusion import Joint
+from plait.fusion import Hybrid
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, relative, rotation
 
@@ -23,7 +23,7 @@ SLACK = 1e-4
 PERIODS = (0.05, 100.0)
 
 
-class Nearest(Joint):
+class Nearest(Hybrid):
     """At each tick of one modality the nearest observation in time of every other, projected, then attention.
 
     The ticks are those of the modality that ``to`` names, or of the one with the fewest (``slowest``) or the most
@@ -38,11 +38,11 @@ class Nearest(Joint):
         within: seconds beyond which an observation is no longer near; None for no limit.
         heads: attention heads.
         dropout: share set to 0 in training.
-        own: see `Joint`.
+        unimodal_heads: see `Hybrid`.
 
     Raises:
         ConfigError: ``to`` names nothing, ``within`` is not above 0, ``2 * heads`` does not divide the width, or
-            ``own`` is something else.
+            ``unimodal_heads`` is something else.
 
     >>> fusion = Nearest(["a", "b"], 8, to="a", heads=2)
     >>> t = Tokens(torch.ones(1, 6, 8), torch.arange(6.0)[None], torch.ones(1, 6) > 0)
@@ -61,9 +61,9 @@ class Nearest(Joint):
         within: float | None = None,
         heads: Few = 4,
         dropout: float = 0.2,
-        own: str = "mean",
+        unimodal_heads: str = "mean",
     ) -> None:
-        super().__init__(modalities, dim, own)
+        super().__init__(modalities, dim, unimodal_heads)
         if dim % (2 * heads) or (within is not None and not within > 0):
             raise ConfigError(
                 f"nearest: width {dim} with {heads} heads, within {within} s; expected a width that 2 * heads "

@@ -30,8 +30,8 @@ class OpinionPool(Decision):
         dim: width of their tokens.
 
     >>> fusion = OpinionPool(["a", "b"], 4)
-    >>> fusion.expect(2, values=False)
-    >>> fusion.mix(torch.tensor([[[1.0, 0.0]], [[3.0, 0.0]]]), torch.tensor([[0.5], [0.5]])).tolist()
+    >>> fusion.bind(2, values=False)
+    >>> fusion.aggregate(torch.tensor([[[1.0, 0.0]], [[3.0, 0.0]]]), torch.tensor([[0.5], [0.5]])).tolist()
     [[2.0, 0.0]]
     """
 
@@ -41,8 +41,8 @@ class OpinionPool(Decision):
         self.trust = nn.Parameter(-torch.full((count,), float(count)).log())
         self.overlap = nn.Parameter(torch.zeros(()))
 
-    def expect(self, width: int, *, values: bool) -> None:
-        super().expect(width, values=values)
+    def bind(self, width: int, *, values: bool) -> None:
+        super().bind(width, values=values)
         self.prior = nn.Parameter(torch.zeros(width))
 
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
@@ -57,7 +57,7 @@ class OpinionPool(Decision):
         found = own * (self.trust.exp().sum() / some) ** (self.overlap.sigmoid() * there.any(0))
         return torch.where(there.sum(0) == 1, there.to(own.dtype), found)
 
-    def mix(
+    def aggregate(
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
-        return self.prior + super().mix(outputs, weights)
+        return self.prior + super().aggregate(outputs, weights)

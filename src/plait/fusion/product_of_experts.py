@@ -29,9 +29,9 @@ class ProductOfExperts(Decision):
         dim: width of their tokens.
 
     >>> fusion = ProductOfExperts(["a", "b"], 4)
-    >>> fusion.expect(2, values=False)
+    >>> fusion.bind(2, values=False)
     >>> one = torch.tensor([[0.8, 0.2]]).log()
-    >>> [round(p, 3) for p in fusion.mix(torch.stack([one, one]), torch.ones(2, 1)).softmax(-1)[0].tolist()]
+    >>> [round(p, 3) for p in fusion.aggregate(torch.stack([one, one]), torch.ones(2, 1)).softmax(-1)[0].tolist()]
     [0.941, 0.059]
     """
 
@@ -47,9 +47,9 @@ class ProductOfExperts(Decision):
         found = torch.cat([F.softplus(one(vectors[:, i])) for i, one in enumerate(self.precision)], 1) * there
         return {m: found[:, i] for i, m in enumerate(self.modalities) if m in tokens}
 
-    def mix(
+    def aggregate(
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
         if self.values:
-            return super().mix(outputs, weights / (1 + weights.sum(0)))
-        return super().mix(outputs.log_softmax(-1), weights)
+            return super().aggregate(outputs, weights / (1 + weights.sum(0)))
+        return super().aggregate(outputs.log_softmax(-1), weights)

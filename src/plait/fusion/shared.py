@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
 from plait.core.options import Few
-from plait.fusion import Joint
+from plait.fusion import Hybrid
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, relative, rotation
 from plait.tokens.pooling import summed
@@ -18,7 +18,7 @@ from plait.tokens.pooling import summed
 __all__ = ["Shared"]
 
 
-class Shared(Joint):
+class Shared(Hybrid):
     """Tokens of all modalities attend to each other; where in time they are is told by a rotation.
 
     Each modality has its own layer norm and embedding on the way in, and its own norm on the way out. Then
@@ -41,11 +41,11 @@ class Shared(Joint):
         periods: shortest and longest, seconds: differences of time finer than the one are blurred, and
             beyond the other all angles repeat.
         summary: one token an item, or all of them.
-        own: see `Joint`.
+        unimodal_heads: see `Hybrid`.
 
     Raises:
         ConfigError: ``dim`` is no multiple of ``2 * heads``, the periods are not two rising numbers above 0,
-            or ``own`` is something else.
+            or ``unimodal_heads`` is something else.
 
     >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
     >>> tuple(Shared(["a", "b"], 16)({"a": t}).values.shape)
@@ -62,9 +62,9 @@ class Shared(Joint):
         dropout: float = 0.2,
         periods: Sequence[float] = (0.05, 100.0),
         summary: bool = True,
-        own: str = "mean",
+        unimodal_heads: str = "mean",
     ) -> None:
-        super().__init__(modalities, dim, own)
+        super().__init__(modalities, dim, unimodal_heads)
         if dim % (2 * heads) or len(periods) != 2 or not 0 < periods[0] < periods[1]:
             raise ConfigError(
                 f"shared: width {dim} with {heads} heads, periods {list(periods)} s; expected a width that "

@@ -17,22 +17,22 @@ class Stacking(Decision):
     """The mean of the modalities' own outputs, plus a learned linear map of all of them side by side.
 
     Wolpert 1992, "Stacked generalization": a second level learns from the answers of the first which modality to
-    believe for which class. A missing modality enters as zeros, with a flag beside it. The map begins at zero, so
-    the start is the mean. Departure from the paper: both levels learn at once, on the same items, instead of the
-    second on held-out answers; what over-confidence that leaves, ``train.balance`` corrects on held-out items.
+    believe for which class. A missing modality enters as zeros, with a flag beside it. The map begins at zero, so the
+    start is the mean. Departure from the paper: both levels learn at once, on the same items, instead of the second on
+    held-out answers; what over-confidence that leaves, ``train.temperature_scaling`` corrects on held-out items.
 
     Args:
         modalities: their names.
         dim: width of their tokens.
 
     >>> fusion = Stacking(["a", "b"], 4)
-    >>> fusion.expect(3, values=False)
-    >>> fusion.mix(torch.tensor([[[1.0, 2.0, 3.0]], [[3.0, 2.0, 9.0]]]), torch.ones(2, 1)).tolist()
+    >>> fusion.bind(3, values=False)
+    >>> fusion.aggregate(torch.tensor([[[1.0, 2.0, 3.0]], [[3.0, 2.0, 9.0]]]), torch.ones(2, 1)).tolist()
     [[2.0, 2.0, 6.0]]
     """
 
-    def expect(self, width: int, *, values: bool) -> None:
-        super().expect(width, values=values)
+    def bind(self, width: int, *, values: bool) -> None:
+        super().bind(width, values=values)
         heads = len(self.modalities)
         self.second = nn.Linear(heads * (width + 1), width)
         nn.init.zeros_(self.second.weight)
@@ -42,7 +42,7 @@ class Stacking(Decision):
         """1 where it is there."""
         return Fusion.weights(self, tokens)
 
-    def mix(
+    def aggregate(
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
         there = weights > 0

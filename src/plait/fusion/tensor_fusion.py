@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
 from plait.core.options import Few
-from plait.fusion import Joint
+from plait.fusion import Hybrid
 from plait.tokens import Tokens
 from plait.tokens.pooling import one_token, pooled
 
@@ -18,7 +18,7 @@ LIMIT = 2**20
 """Products an item at most: more would need a layer of some hundred million weights behind them."""
 
 
-class TensorFusion(Joint):
+class TensorFusion(Hybrid):
     """Tensor fusion network (Zadeh et al. 2017): the outer product of ``[1, z_m]`` of all.
 
     ``z_m`` are ``size`` numbers of the mean and maximum of a modality's tokens. So the tensor holds each modality's
@@ -30,7 +30,7 @@ class TensorFusion(Joint):
         dim: width of their tokens, and of the result.
         size: numbers that each modality is reduced to.
         dropout: share of the products set to 0 in training.
-        own: see `Joint`.
+        unimodal_heads: see `Hybrid`.
 
     Raises:
         ConfigError: no size, or more than a million products.
@@ -42,9 +42,9 @@ class TensorFusion(Joint):
     """
 
     def __init__(
-        self, modalities: list[str], dim: int, *, size: Few = 16, dropout: float = 0.3, own: str = "mean"
+        self, modalities: list[str], dim: int, *, size: Few = 16, dropout: float = 0.3, unimodal_heads: str = "mean"
     ) -> None:
-        super().__init__(modalities, dim, own)
+        super().__init__(modalities, dim, unimodal_heads)
         products = (size + 1) ** len(self.modalities)
         if size < 1 or products > LIMIT:
             raise ConfigError(

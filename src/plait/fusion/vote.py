@@ -27,9 +27,9 @@ class Vote(Decision):
         dim: width of their tokens.
 
     >>> vote = Vote(["a", "b", "c"], 4).eval()
-    >>> vote.expect(2, values=False)
+    >>> vote.bind(2, values=False)
     >>> logits = torch.tensor([[[0.1, 0.0]], [[0.1, 0.0]], [[0.0, 9.0]]])  # two say the first class, one the second
-    >>> vote.mix(logits, torch.ones(3, 1)).argmax(1).tolist()
+    >>> vote.aggregate(logits, torch.ones(3, 1)).argmax(1).tolist()
     [0]
     """
 
@@ -37,7 +37,7 @@ class Vote(Decision):
         """1 where it is there: all votes are alike."""
         return Fusion.weights(self, tokens)
 
-    def mix(
+    def aggregate(
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
         there = (weights > 0)[..., None]

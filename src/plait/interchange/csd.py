@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Csd(Format):
                 pieces = {name: piece for name, piece in sample.streams.items() if len(piece.values)}
                 moved.note("streams without observations", len(sample.streams) - len(pieces))
                 for name, piece in pieces.items():
-                    folder.put((name,), sample.id, _values(piece), _intervals(piece))
+                    folder.put((name,), sample.id, _values(piece, moved), _intervals(piece))
                     moved.note("clocks of instants (now intervals up to the next)", not isinstance(piece.clock, Spans))
                 for tier in dict.fromkeys(a.tier for a in sample.annotations):
                     own = sorted((a for a in sample.annotations if a.tier == tier), key=lambda a: a.start)
@@ -87,9 +87,9 @@ def _group_name(name: str) -> str:
     return plain.replace(".", "_") if set(plain) <= {"."} else plain
 
 
-def _values(piece: Piece) -> Any:
+def _values(piece: Piece, moved: Moved) -> Any:
     if piece.words:
-        return np.array([[str(text).encode()] for text in piece.values] or np.zeros((0, 1), "S1"))
+        return _bytes(piece.values, moved)
     return np.asarray(piece.values, np.float32)
 
 
@@ -99,7 +99,14 @@ def _labels(labels: list[Any], moved: Moved) -> Any:
         moved.note("labels that are true or false (now 1 or 0)", sum(isinstance(label, bool) for label in labels))
         return np.asarray(labels, np.float64)[:, None]
     moved.note("labels that are numbers among texts (now texts)", len(numbers))
-    return np.array([[str(label).encode()] for label in labels])
+    return _bytes(labels, moved)
+
+
+def _bytes(texts: Iterable[Any], moved: Moved) -> Any:
+    """As bytes of one length, which NULs fill up: those at the end of a text cannot be told from them."""
+    found = [str(text) for text in texts]
+    moved.note("texts that end in NUL (without it now)", sum(text.endswith("\0") for text in found))
+    return np.array([[text.encode()] for text in found] or np.zeros((0, 1), "S1"))
 
 
 def _intervals(piece: Piece) -> Any:

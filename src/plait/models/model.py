@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,21 @@ from plait.core.options import Count, option_problems
 from plait.core.parts import Spec, build, find, foreign_code, full_spec, part_name
 from plait.core.safe_yaml import brief
 from plait.encoders import Encoder
-from plait.encoders.chain import build_encoder, encoder_specs, settled_specs
-from plait.fusion import Fusion, Joint
+from plait.encoders.chain import build_encoder, encoder_specs, resolved_specs
+from plait.fusion import Fusion, Hybrid
 from plait.models.ensemble import Encoded, by_company, ensembled
 from plait.models.file import FORMAT, Described, read_described
 from plait.tasks import Task
+from plait.tasks.view import View
 from plait.tokens import Tokens
 from plait.tokens.budget import Budget
-from plait.tokens.missing import StandIn
+from plait.tokens.imputer import ModalityImputer
 from plait.tokens.tensors import load_tensors, save_tensors
 from plait.tokens.tokens import finite
 
 __all__ = ["FACTORS", "Model", "default_encoder"]
 
-FACTORS = ("balance", "share", "temperature")
+FACTORS = ("head_scales", "share", "temperature")
 
 EncoderSpec = Spec | Sequence[Spec]
 
@@ -42,13 +43,13 @@ class Model(nn.Module):
     """Features of any of its modalities -> the task's output.
 
     ``output = weight * joint head(fusion) + sum over the modalities that are there of weight * own head`` (or what else
-    the fusion's `mix` makes of its heads). Each head's output is multiplied by its ``balance``. Where an item has no
-    modality at all, the answer is finite: the joint head's bias (without a joint head: zeros).
+    the fusion's `aggregate` makes of its heads). Each head's output is multiplied by its ``head_scales``. Where an item
+    has no modality at all, the answer is finite: the joint head's bias (without a joint head: zeros).
 
     A simpler model of the same task may answer beside it, its ``wide`` part (`widen`): the answer is then the weighted
     mean of both, by ``share``. The whole is divided by ``temperature``. Of these two every modality has its own, for
     items that have nothing else; the last is of several. (Balance and temperatures are 1, unless
-    `plait.training.balance` found better on held-out items.)
+    `plait.training.temperatures` found better on held-out items.)
 
     Args:
         dims: feature width by modality; their order is the model's.
@@ -58,7 +59,7 @@ class Model(nn.Module):
         dim: width of all tokens within the model.
         unimodal: weight in the loss of the modalities' own losses, beside 1 for the output's.
         missing: what the fusion gets for a modality that an item lacks: ``none`` (a mask), ``token`` or ``reconstruct``
-            (see `plait.tokens.missing.StandIn`).
+            (see `plait.tokens.imputer.ModalityImputer`).
 
     Raises:
         ConfigError: an unknown part or option; own heads that answer and do not learn.
@@ -94,18 +95,19 @@ class Model(nn.Module):
         self.encoders = nn.ModuleList(_encoder(given[m], dims[m], dim, f"encoders.{m}") for m in dims)
         with Budget("fusion"):
             self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
-        if unimodal <= 0 and isinstance(self.fusion, Joint) and self.fusion.own != "none":
+        if unimodal <= 0 and isinstance(self.fusion, Hybrid) and self.fusion.unimodal_heads != "none":
             raise ConfigError(
-                f"model.unimodal: got {unimodal}, but the modalities' own heads answer here (fusion.own: "
-                f"{self.fusion.own}) and would learn nothing. Expected a weight above 0, or fusion.own: none."
+                f"model.unimodal: got {unimodal}, but the modalities' own heads answer here (fusion.unimodal_heads: "
+                f"{self.fusion.unimodal_heads}) and would learn nothing. Expected a weight above 0, or "
+                "fusion.unimodal_heads: none."
             )
-        self.fusion.expect(task.width, values=task.values)
-        task.expect(self.dims, dim)
-        self.stand_in = StandIn(len(self.modalities), dim, missing)
+        self.fusion.bind(task.width, values=task.values)
+        task.bind(self.dims, dim)
+        self.imputer = ModalityImputer(len(self.modalities), dim, missing)
         self.heads = nn.ModuleList(task.head(dim) for _ in dims)
         self.joint = task.head(dim) if self.fusion.joint else None
-        self._held: list[nn.Module] = []
-        self.register_buffer("balance", torch.ones(len(dims) + (self.joint is not None)))
+        self._frozen: list[nn.Module] = []
+        self.register_buffer("head_scales", torch.ones(len(dims) + (self.joint is not None)))
         self.register_buffer("share", torch.zeros(len(dims) + 1))
         self.register_buffer("temperature", torch.ones(len(dims) + 1))
         self.wide: Model | None = None
@@ -135,7 +137,7 @@ class Model(nn.Module):
         self.get_buffer(f"std_{index}").copy_(torch.from_numpy(np.where(varies, spread, 1.0)))
 
     def factors(self) -> dict[str, Any]:
-        """How far its heads are trusted, as JSON: ``balance``, ``share`` and ``temperature``."""
+        """How far its heads are trusted, as JSON: ``head_scales``, ``share`` and ``temperature``."""
         return {name: self.get_buffer(name).tolist() for name in FACTORS}
 
     def set_factors(self, factors: Mapping[str, Any]) -> None:
@@ -154,7 +156,7 @@ class Model(nn.Module):
         """Let another model answer beside this one.
 
         Wide and deep, as in Cheng et al. 2016, "Wide & deep learning for recommender systems"; but here the two are
-        trained apart, and what each is worth is told by held-out items (`plait.training.balance`).
+        trained apart, and what each is worth is told by held-out items (`plait.training.temperatures`).
 
         Args:
             wide: of the same task and modalities.
@@ -250,11 +252,11 @@ class Model(nn.Module):
         for m in only or ():
             self._index(m)
         chosen = {m: t if only is None or m in only else _emptied(t) for m, t in encoded.items()}
-        own = self.own(chosen)
-        outputs, weights = self.answers(chosen, own)
+        own = self.unimodal_logits(chosen)
+        outputs, weights = self.head_logits(chosen, own)
         beside = self.wide is not None and encoded.wide is not None
         wide = self.wide.combine(encoded.wide, only)[""] if beside else None
-        return self.fusion.mix(self.balance[:, None, None] * outputs, weights), wide, own
+        return self.fusion.aggregate(self.head_scales[:, None, None] * outputs, weights), wide, own
 
     def there(
         self, encoded: Mapping[str, Tokens], only: Collection[str] | None = None
@@ -264,11 +266,11 @@ class Model(nn.Module):
         seen = [m for m in self.modalities if m in encoded and (only is None or m in only)]
         return torch.stack([encoded[m].present if m in seen else none for m in self.modalities])
 
-    def own(self, encoded: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
+    def unimodal_logits(self, encoded: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
         """The modalities' own outputs, of what `encode` gave."""
         return {m: self.heads[self._index(m)](t) for m, t in encoded.items()}
 
-    def answers(
+    def head_logits(
         self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], joint: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """What the fusion mixes: its heads' outputs [heads, batch, width], and their weights [heads, batch].
@@ -291,55 +293,48 @@ class Model(nn.Module):
 
     def _filled(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
         """What the fusion sees: with stand-ins, if they are wanted."""
-        if self.stand_in.kind == "none":
+        if self.imputer.kind == "none":
             return tokens
-        return dict(zip(self.modalities, self.stand_in(list(self.fusion.complete(tokens).values()))))
+        return dict(zip(self.modalities, self.imputer(list(self.fusion.complete(tokens).values()))))
 
     def forward(self, batch: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
         """{modality: [batch, time, features]} -> {"": the output, modality: its own head's output}."""
         return self.combine(self.encode(batch))
 
-    def learn(
-        self, encoded: Mapping[str, Tokens], target: Tensor, shown: Mapping[str, Tokens] | None = None
-    ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, "batch width"]]]:
-        """Mean loss of the items, and the outputs that it is of.
-
-        Every head learns by itself: the joint one (in a late fusion the mix) with weight 1, each modality's with
-        ``unimodal`` where the modality is there. Their sum has no loss: in a sum a head that has the training items by
-        heart leaves the others nothing to learn. What fusion and stand-ins ask for themselves is added.
-
-        Args:
-            encoded: from `encode`.
-            target: from ``task.encode``, [batch].
-            shown: what the fusion gets, of the same modalities: ``encoded`` with some of it hidden; the modalities' own
-                heads learn from all that is there. None: ``encoded``.
-
-        Returns:
-            The loss, and {"": the joint output, modality: its own head's output}.
-        """
-        seen = dict(encoded if shown is None else shown)
-        own = self.own(encoded)
-        outputs = {"": self.fused(seen, own), **own}
-        each = self.own_loss(encoded, own, lambda out: self.task.loss(out, target))
-        loss = (self.task.loss(outputs[""], target) + each).mean()
-        more = [self.fusion.loss(seen)]
-        if self.stand_in.kind != "none":
-            more.append(self.stand_in.loss(list(self.fusion.complete(dict(encoded)).values())))
-        return sum((one for one in more if one is not None), start=loss), outputs
-
-    def own_loss(
-        self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], measure: Callable[[Tensor], Tensor]
-    ) -> Float[Tensor, " batch"]:
-        """What the own outputs of the modalities that are there add to each item's loss.
+    def view(
+        self,
+        encoded: Mapping[str, Tokens],
+        shown: Mapping[str, Tokens] | None = None,
+        part: Mapping[str, Tokens] | None = None,
+    ) -> View:
+        """The outputs that a task learns from (`plait.tasks.Task.step`).
 
         Args:
-            encoded: from `encode`.
-            own: the modalities' own outputs.
-            measure: an output -> the items' losses, [batch].
+            encoded: from `encode`; the modalities' own heads see all that is there.
+            shown: what the fusion gets, of the same modalities: ``encoded`` with some of it hidden. None: ``encoded``.
+            part: of the same modalities, for another answer of the fusion; None for none.
         """
-        each = torch.stack([measure(own[m]) for m in encoded])
-        there = torch.stack([t.present for t in encoded.values()]).to(each.dtype)
-        return self.unimodal * (each * there).sum(0)
+        unimodal = self.unimodal_logits(encoded)
+        fused = self.fused(encoded if shown is None else shown, unimodal)
+        whole = self.fusion.aggregate(*self.head_logits(encoded, unimodal, None if self.joint is None else fused))
+        teaches = self.joint is not None and len(self.modalities) > 1
+        return View(
+            encoded,
+            unimodal,
+            fused,
+            whole,
+            partial=None if part is None else self.fused(part, unimodal),
+            teacher=whole.detach() if teaches else None,
+        )
+
+    def auxiliary_losses(
+        self, encoded: Mapping[str, Tokens], shown: Mapping[str, Tokens] | None = None
+    ) -> dict[str, Float[Tensor, ""]]:
+        """What fusion and imputer ask for themselves, by name: ``fusion``, ``imputer``; arguments as for `view`."""
+        found = {"fusion": self.fusion.loss(dict(encoded if shown is None else shown))}
+        if self.imputer.kind != "none":
+            found["imputer"] = self.imputer.loss(list(self.fusion.complete(dict(encoded)).values()))
+        return {name: loss for name, loss in found.items() if loss is not None}
 
     def fused(
         self, encoded: Mapping[str, Tokens], own: Mapping[str, Float[Tensor, "batch width"]]
@@ -350,26 +345,26 @@ class Model(nn.Module):
             encoded: from `encode`.
             own: the modalities' own outputs.
         """
-        outputs, weights = self.answers(encoded, own)
-        return self.fusion.mix(outputs, weights) if self.joint is None else outputs[-1]
+        outputs, weights = self.head_logits(encoded, own)
+        return self.fusion.aggregate(outputs, weights) if self.joint is None else outputs[-1]
 
     def _index(self, modality: str) -> int:
         if modality not in self.dims:
             raise DataError(f"the model knows no modality {modality!r}; it has {self.modalities}.")
         return self.modalities.index(modality)
 
-    def hold(self, names: Collection[str]) -> None:
+    def freeze(self, names: Collection[str]) -> None:
         """Train all but the encoders of these modalities (and the fusion, for ""): they stay as they are.
 
         They answer as in evaluation even while the rest is trained, norms by what they were trained on.
         """
-        self._held = [self.encoders[self._index(m)] if m else self.fusion for m in names]
-        for part in self._held:
+        self._frozen = [self.encoders[self._index(m)] if m else self.fusion for m in names]
+        for part in self._frozen:
             part.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> Model:
         super().train(mode)
-        for part in self._held:
+        for part in self._frozen:
             part.eval()
         return self
 
@@ -380,8 +375,8 @@ class Model(nn.Module):
             "dims": self.dims,
             "dim": self.dim,
             "unimodal": self.unimodal,
-            "missing": self.stand_in.kind,
-            "encoders": {m: settled_specs(s, e) for (m, s), e in zip(self.encoder_specs.items(), self.encoders)},
+            "missing": self.imputer.kind,
+            "encoders": {m: resolved_specs(s, e) for (m, s), e in zip(self.encoder_specs.items(), self.encoders)},
             "fusion": self.fusion_spec,
             "task": {"name": _task_name(type(self.task)), **self.task.options},
             "task_state": self.task.state(),

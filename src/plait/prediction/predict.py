@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,62 +18,126 @@ from plait.examples.items import Item, asked_items
 from plait.importing.folder import import_files
 from plait.importing.report import ImportReport
 from plait.importing.untold import Rates
+from plait.models.model import Model
 from plait.recipe import CorpusPlan
 from plait.store.store import Store
+from plait.streams.recording import Annotation
+from plait.tasks.answers import Answer
 from plait.training.experiment import Experiment
 from plait.training.run import Member, Run
 
-__all__ = ["predict"]
+__all__ = ["Prediction", "Predictor", "predict"]
 
 
-def predict(
-    run: Run,
-    paths: Sequence[str | Path],
-    *,
-    cache: str | Path,
-    segments: Sequence[tuple[float, float]] = (),
-    member: str | None = None,
-    rates: Rates | None = None,
-    told: Callable[[ImportReport], None] | None = None,
-) -> list[dict[str, Any]]:
-    """What the model says of raw files (or of a manifest's recordings).
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one example.
 
-    Files are put together to recordings by the naming convention that the run's corpus was imported by.
-    What is answered for is what training would have made of the same recordings (`plait.examples.items.asked_items`):
-    whole recordings, windows on the same grid, or the segments of the task's tier that the recipe's ``labels``,
-    ``match`` and ``index`` choose; where there are none, the whole recording, and a note says so.
+    Attributes:
+        recording: its id.
+        start, stop: what the answer is about, with its context, in seconds of the recording.
+        answer: what the task makes of the model's output; None where nothing that the model looks at is there.
+        used, missing: modalities that were there, and that were not.
+        note: what else is to be said; or "".
+    """
+
+    recording: str
+    start: float
+    stop: float
+    answer: Answer | None
+    used: tuple[str, ...]
+    missing: tuple[str, ...]
+    note: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.recording} {self.start:.2f}-{self.stop:.2f} s"
+        if self.answer is None:
+            return f"{place}: {self.note}"
+        missing = f"; without {', '.join(self.missing)}" if self.missing else ""
+        note = f" ({self.note})" if self.note else ""
+        return f"{place}: {self.answer} from {', '.join(self.used)}{missing}{note}"
+
+    def to_json(self) -> dict[str, Any]:
+        """One object: place, the answer's own entries, modalities and note."""
+        return {
+            "recording": self.recording,
+            "start": self.start,
+            "stop": self.stop,
+            **(self.answer.to_json() if self.answer else {}),
+            "used": list(self.used),
+            "missing": list(self.missing),
+            "note": self.note,
+        }
+
+    def annotations(self, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        """The answer as annotations of the recording; none where there is no answer, or it cannot be one."""
+        return self.answer.annotations(self.start, self.stop, tier=tier, annotator=annotator) if self.answer else []
+
+
+class Predictor:
+    """A run's model, loaded once, that answers for raw files, any stream absent; many times.
 
     Args:
         run: a finished run.
-        paths: media files, folders, or one manifest.
         cache: where features are kept.
-        segments: (start, stop) in seconds, for every recording.
         member: which of the run's models (``seed0``); the first by default.
-        rates: by stream the observations a second of arrays that do not tell them; by default what the manifest of the
-            run's corpus told of that stream.
-        told: given what was understood of files and folders, and what was left out and why.
-
-    Returns:
-        One dict an item: recording, start, stop, the task's answer, the modalities used, those missing, and a note
-        (or ""). Where nothing that the model looks at is there, the note says so and there is no answer.
 
     Raises:
-        DataError: a file cannot be read, none holds a stream that the run knows, or a segment lies outside.
-        ConfigError: no such member, or a rate for no stream of the model.
+        DataError: no member is trained to its end, or its files do not fit together.
+        ConfigError: no such member.
     """
-    model = run.model(_member(run, member))
-    with foreign_code(run.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
-        corpus = _corpus(run, [Path(p) for p in paths], Path(folder), dict(rates or {}), told)
-        experiment = _experiment(run, corpus)
-        asked, notes = asked_items(corpus, experiment.unit, segments)
-        items = asked.items
-        features = experiment.prepare(Store(cache), {i.recording for i in items})
-        data = ItemData(items, features, torch.zeros(len(items)), experiment.modalities)
-        answers = _answers(model, data)
-    there = {m: data.present(m) for m in model.modalities if m in data.modalities}
-    used = [[m for m in there if there[m][i]] for i in range(len(items))]
-    notes = {i.recording: notes.get(i.recording, "") for i in items}
-    return [_row(item, answer, ms, model.modalities, notes) for item, answer, ms in zip(items, answers, used)]
+
+    def __init__(self, run: Run, *, cache: str | Path, member: str | None = None) -> None:
+        self.run, self.model, self.store = run, run.model(_member(run, member)), Store(cache)
+
+    def __call__(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        segments: Sequence[tuple[float, float]] = (),
+        rates: Rates | None = None,
+        told: Callable[[ImportReport], None] | None = None,
+    ) -> list[Prediction]:
+        """What the model says of raw files (or of a manifest's recordings).
+
+        Files are put together to recordings by the naming convention that the run's corpus was imported by. What is
+        answered for is what training would have made of the same recordings (`plait.examples.items.asked_items`): whole
+        recordings, windows on the same grid, or the segments of the task's tier that the recipe's ``labels``, ``match``
+        and ``index`` choose; where there are none, the whole recording, and a note says so.
+
+        Args:
+            paths: media files, folders, or one manifest.
+            segments: (start, stop) in seconds, for every recording.
+            rates: by stream the observations a second of arrays that do not tell them; by default what the manifest of
+                the run's corpus told of that stream.
+            told: given what was understood of files and folders, and what was left out and why.
+
+        Raises:
+            DataError: a file cannot be read, none holds a stream that the run knows, or a segment lies outside.
+            ConfigError: a rate for no stream of the model.
+        """
+        run, model = self.run, self.model
+        with foreign_code(run.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
+            corpus = _corpus(run, [Path(p) for p in paths], Path(folder), dict(rates or {}), told)
+            experiment = _experiment(run, corpus)
+            asked, notes = asked_items(corpus, experiment.unit, segments)
+            items = asked.items
+            features = experiment.prepare(self.store, {i.recording for i in items})
+            data = ItemData(items, features, torch.zeros(len(items)), experiment.modalities)
+            answers = _answers(model, data)
+        there = {m: data.present(m) for m in model.modalities if m in data.modalities}
+        used = [tuple(m for m in there if there[m][i]) for i in range(len(items))]
+        return [
+            _prediction(item, answer, ms, model.modalities, notes.get(item.recording, ""))
+            for item, answer, ms in zip(items, answers, used)
+        ]
+
+
+def predict(
+    run: Run, paths: Sequence[str | Path], *, cache: str | Path, member: str | None = None, **asked: Any
+) -> list[Prediction]:
+    """What a run's model says of raw files, once: see `Predictor`, for its arguments and what it raises."""
+    return Predictor(run, cache=cache, member=member)(paths, **asked)
 
 
 def _member(run: Run, name: str | None) -> Member:
@@ -115,24 +180,17 @@ def _experiment(run: Run, corpus: Corpus) -> Experiment:
     return Experiment.bare(run.recipe, corpus, used, run.info.features)
 
 
-def _answers(model: Any, data: ItemData) -> list[dict[str, Any]]:
+def _answers(model: Model, data: ItemData) -> list[Answer]:
     model.eval()
-    found: list[dict[str, Any]] = []
+    found: list[Answer] = []
     with torch.inference_mode():
         for tokens, _, _ in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
             found += model.task.decode(model(tokens)[""])
     return found
 
 
-def _row(
-    item: Item, answer: dict[str, Any], used: list[str], modalities: list[str], notes: Mapping[str, str]
-) -> dict[str, Any]:
-    return {
-        "recording": item.recording,
-        "start": item.start,
-        "stop": item.stop,
-        **(answer if used else {}),
-        "used": used,
-        "missing": [m for m in modalities if m not in used],
-        "note": notes[item.recording] if used else "no answer: nothing that the model looks at is there",
-    }
+def _prediction(item: Item, answer: Answer, used: tuple[str, ...], modalities: Sequence[str], note: str) -> Prediction:
+    missing = tuple(m for m in modalities if m not in used)
+    if not used:
+        answer, note = None, "no answer: nothing that the model looks at is there"
+    return Prediction(item.recording, item.start, item.stop, answer, used, missing, note)

@@ -216,7 +216,7 @@ def _verdict(gain: float | None, span: Mapping[str, Any]) -> str:
     """What may be said of a modality: no more than its interval does."""
     if gain is None or not words.has_interval(span):
         return ""
-    if words.told(span):
+    if words.significant(span):
         return "helps" if gain > 0 else "harms"
     return "may be chance"
 

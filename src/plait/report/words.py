@@ -22,9 +22,9 @@ __all__ = [
     "main",
     "printable",
     "show",
+    "significant",
     "span",
     "title_of",
-    "told",
 ]
 
 _COUNT = {
@@ -98,11 +98,11 @@ def interval(metric: str, row: Mapping[str, Any] | None) -> str:
     return f"{low} to {high}" if MINUS in low else f"{low}–{high}"
 
 
-def told(row: Mapping[str, Any] | None) -> bool:
-    """Whether the interval of a difference leaves out 0: only then is one called better than the other.
+def significant(row: Mapping[str, Any] | None) -> bool:
+    """Whether a difference is significant: its interval leaves out 0. Only then is one called better than the other.
 
-    >>> told({"low": 0.01, "high": 0.05}), told({"low": -0.01, "high": 0.05}), told({"low": None, "high": None})
-    (True, False, False)
+    >>> [significant(row) for row in ({"low": 0.01, "high": 0.05}, {"low": -0.01, "high": 0.05}, {"low": None}, None)]
+    [True, False, False, False]
     """
     return row is not None and has_interval(row) and (row["low"] > 0 or row["high"] < 0)
 
@@ -210,10 +210,10 @@ def _against(evaluation: Mapping[str, Any]) -> str:
     if not any(c in size for c in "123456789"):
         return f", the same as the best single one, {best}"
     row = evaluation.get("gain_interval")
-    if told(row):
+    if significant(row):
         return f", {size} {'better than' if gain > 0 else 'worse than'} the best single one, {best}"
     where = "ahead of" if gain > 0 else "behind"
-    doubt = "which may be chance" if has_interval(row) else "which cannot be told from chance"
+    doubt = "which may be chance" if has_interval(row) else "and whether that is significant is not known"
     return f", {size} {where} the best single one, {best}, {doubt}"
 
 
@@ -239,9 +239,9 @@ def _useless(evaluation: Mapping[str, Any]) -> list[str]:
     if value <= base if task["higher_is_better"] else value >= base:
         return ["The model is no better than always giving the same answer: it has learnt nothing useful."]
     row = over.get("interval")
-    if has_interval(row) and not told(row):
+    if has_interval(row) and not significant(row):
         return [
-            "Whether the model is better than always giving the same answer cannot be told: "
+            "The model is not significantly better than always giving the same answer: "
             f"{change(task['metric'], over['gain'])} ({span(task['metric'], row)})."
         ]
     return []
@@ -254,7 +254,7 @@ def _few(evaluation: Mapping[str, Any]) -> list[str]:
         verb = "is" if groups == 1 else "are"
         return [
             f"There {verb} only {counted(groups, 'group')} to test on, too few for intervals ({fewest} are needed): "
-            "how far these figures hold for new groups cannot be told."
+            "how far these figures hold for new groups is not known."
         ]
     row = evaluation["subsets"][-1].get("interval") or {}
     reason = row.get("reason")
@@ -269,11 +269,11 @@ def _harm(evaluation: Mapping[str, Any]) -> list[str]:
     if gain is None or best is None or not has_interval(row):
         return []
     ends = span(evaluation["task"]["metric"], row)
-    if gain < 0 and told(row):
+    if gain < 0 and significant(row):
         start = f"Fusing does harm here: {best} alone does better than all together ({ends})."
         return [f"{start} Prefer {best} alone, or look at its training."]
-    if not told(row):
-        return [f"Whether fusing helps or harms cannot be told: against {best} alone, {ends}."]
+    if not significant(row):
+        return [f"Fusing makes no significant difference: against {best} alone, {ends}."]
     return []
 
 

@@ -21,7 +21,7 @@ from plait.core.jobs.work import in_order
 from plait.core.names import Names, quoted_name
 from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus, RecordingEntry
-from plait.store.align_plan import AlignPlan, features_for, reach_of
+from plait.store.align_plan import AlignPlan, features_for, receptive_field_of
 from plait.store.aligned import Column, Left, kept, write
 from plait.store.jobs import Making, job_of
 from plait.store.prepare import features_of, prepare
@@ -279,6 +279,6 @@ def _column(
         max_gap=plan.max_gap,
         causal=plan.causal,
         at=plan.at,
-        reach=reach_of(name, spec),
+        receptive_field=receptive_field_of(name, spec),
     )
     return Column(name, joining, {"how": plan.method(name), "feature": spec, "channels": list(stream.channels)})

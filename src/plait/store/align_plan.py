@@ -20,7 +20,7 @@ from plait.store.stepped import build_feature
 from plait.streams.clock import Clock, Grid, Spans, rational
 from plait.streams.stream import ArraySource, Stream
 
-__all__ = ["AlignPlan", "featured", "features_for", "reach_of"]
+__all__ = ["AlignPlan", "featured", "features_for", "receptive_field_of"]
 
 RAW = ("series", "pose")
 """Kinds of streams that are joined as they are unless a feature is named."""
@@ -122,27 +122,27 @@ def _kind(corpus: Corpus, name: str) -> str:
 def _impossible(plan: AlignPlan, name: str, kind: str, spec: dict[str, Any] | None) -> list[str]:
     """Why a stream cannot be joined so, before anything is read."""
     empty = Stream(Grid(0, 1, 0), ArraySource(np.zeros((0, 1))), "series" if spec else kind)
-    reach = reach_of(name, spec)
+    field = receptive_field_of(name, spec)
     left: Clock = Spans([], []) if plan.rate is None else Grid(0, plan.rate, 0)
     try:
-        options = {"max_gap": plan.max_gap, "causal": plan.causal, "at": plan.at, "reach": reach}
+        options = {"max_gap": plan.max_gap, "causal": plan.causal, "at": plan.at, "receptive_field": field}
         Joining(left, empty, plan.method(name), **options)  # type: ignore[arg-type]
     except ConfigError as error:
         return [f"align: {name}: {problem}" for problem in error.problems]
     return []
 
 
-def reach_of(name: str, spec: Spec | None) -> float:
+def receptive_field_of(name: str, spec: Spec | None) -> float:
     """How far ahead a stream's feature looks, seconds; see `featured`."""
-    return 0.0 if spec is None else _reach(build_feature(spec, f"streams.{name}.feature"))
+    return 0.0 if spec is None else _receptive_field(build_feature(spec, f"streams.{name}.feature"))
 
 
-def _reach(feature: Feature) -> float:
-    return feature.reach if feature.causal else float("inf")
+def _receptive_field(feature: Feature) -> float:
+    return feature.receptive_field if feature.causal else float("inf")
 
 
 def featured(stream: Stream, feature: Spec) -> tuple[Stream, float]:
-    """A stream's features as a stream, and by how many seconds they look ahead: what `join` takes as ``reach``.
+    """A stream's features as a stream, and by how many seconds they look ahead: `join`'s ``receptive_field``.
 
     Infinite where a feature learns from the whole recording.
 
@@ -151,10 +151,10 @@ def featured(stream: Stream, feature: Spec) -> tuple[Stream, float]:
         DataError: it cannot be taken of the stream.
 
     >>> body = Stream.of(np.random.default_rng(0).normal(size=(30, 20, 3)), rate=30)
-    >>> rows, reach = featured(body, {"name": "pose", "per_frame": True, "velocities": False})
-    >>> rows.shape, reach
+    >>> rows, field = featured(body, {"name": "pose", "per_frame": True, "velocities": False})
+    >>> rows.shape, field
     ((30, 60), 0.0)
     """
     built = build_feature(feature, "feature")
     values, clock = built(stream)
-    return Stream(clock, ArraySource(values), "series", (), stream.where), _reach(built)
+    return Stream(clock, ArraySource(values), "series", (), stream.where), _receptive_field(built)

@@ -176,7 +176,7 @@ def _named(corpus: Corpus, name: str, spec: Spec | None, where: str) -> Spec:
     if isinstance(spec, str) or (spec is not None and "name" in spec):
         return spec
     own = dict(spec or {})
-    steps = own.get("steps") or []
+    steps = own.get("preprocess") or []
     return {"name": default_feature(_kind_of(corpus, name, steps, where)), **own}
 
 
@@ -185,7 +185,7 @@ def _kind_of(corpus: Corpus, name: str, steps: Sequence[Spec], where: str) -> st
     for recording in corpus:
         if name in recording.streams:
             try:
-                return apply_steps(recording.streams[name], steps, f"{where}.steps").kind
+                return apply_steps(recording.streams[name], steps, f"{where}.preprocess").kind
             except PlaitError as error:
                 problems += error.problems
     known = sorted({s for entry in corpus.entries for s in entry.streams})

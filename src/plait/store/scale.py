@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from plait.core.errors import DataError
 
-__all__ = ["Moments", "fit_scale", "level"]
+__all__ = ["Moments", "fit_scale", "normalized"]
 
 log = logging.getLogger("plait")
 
@@ -85,13 +85,13 @@ class Moments:
         return np.where(self.constant, 1.0, self.spread)
 
 
-def level(values: NDArray[np.float32], how: str) -> NDArray[np.float32]:
+def normalized(values: NDArray[np.float32], how: str) -> NDArray[np.float32]:
     """Features [n, dim] of one recording less their own mean, and divided by their deviation if asked for.
 
     Args:
         how: 'none', 'centre' or 'standardise'. A column that does not vary is only centred; NaN stays NaN.
 
-    >>> level(np.array([[1.0, 5.0], [3.0, 5.0]], np.float32), "standardise").tolist()
+    >>> normalized(np.array([[1.0, 5.0], [3.0, 5.0]], np.float32), "standardise").tolist()
     [[-1.0, 0.0], [1.0, 0.0]]
     """
     if how == "none" or not len(values):

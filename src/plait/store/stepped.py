@@ -30,8 +30,8 @@ class _Stepped(Feature):
         self.causal = feature.causal and all(step.causal for step in steps)
 
     @property
-    def reach(self) -> float:
-        return self.feature.reach + sum(step.reach for step in self.steps)
+    def receptive_field(self) -> float:
+        return self.feature.receptive_field + sum(step.receptive_field for step in self.steps)
 
     @property
     def rate(self) -> Fraction | None:
@@ -60,16 +60,18 @@ class _Stepped(Feature):
 
 def _parts_of(spec: Spec, where: str) -> tuple[list[Spec], dict[str, Any]]:
     name, options = split_spec(spec, where)
-    steps = options.pop("steps", None) or []
+    steps = options.pop("preprocess", None) or []
     if isinstance(steps, str | Mapping):
         steps = [steps]
     if not isinstance(steps, list):
-        raise ConfigError(f"{where}.steps: got {steps!r}; expected a list of steps, each a name or name and options.")
+        raise ConfigError(
+            f"{where}.preprocess: got {steps!r}; expected a list of steps, each a name or name and options."
+        )
     return steps, {"name": name, **options}
 
 
 def build_feature(spec: Spec, where: str) -> Feature:
-    """The feature that a spec names, behind the steps under its key ``steps``.
+    """The feature that a spec names, behind the steps under its key ``preprocess``.
 
     Raises:
         ConfigError: no such feature or step, or an option that it does not have.
@@ -81,7 +83,7 @@ def build_feature(spec: Spec, where: str) -> Feature:
     feature = build(Feature, own, where=where)
     if not steps:
         return feature
-    return _Stepped([build(Step, one, where=f"{where}.steps.{i}") for i, one in enumerate(steps)], feature)
+    return _Stepped([build(Step, one, where=f"{where}.preprocess.{i}") for i, one in enumerate(steps)], feature)
 
 
 def full_feature(spec: Spec, where: str) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def full_feature(spec: Spec, where: str) -> dict[str, Any]:
     steps, own = _parts_of(spec, where)
     full = full_spec(Feature, own, where)
     if steps:
-        full["steps"] = [full_spec(Step, one, f"{where}.steps.{i}") for i, one in enumerate(steps)]
+        full["preprocess"] = [full_spec(Step, one, f"{where}.preprocess.{i}") for i, one in enumerate(steps)]
     return full
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plait.core.parts import options_of
+from plait.tasks.answers import Answer
+from plait.tasks.view import Moment, View
+from plait.tokens import Tokens
+from plait.tokens.dropout import modality_dropout
 
 __all__ = ["Task"]
 
@@ -41,6 +46,15 @@ class Task(nn.Module, ABC):
     """Whether its heads are linear maps of pooled tokens, and `goals` what these are to give, so that they can be
     solved in closed form."""
 
+    views: int = 1
+    """How often a batch is varied and looked at in one step."""
+
+    sees_features: ClassVar[bool] = False
+    """Whether `step` wants the features of its views, beside what the model made of them."""
+
+    remembers: bool = False
+    """Whether `step` wants to see each batch unvaried too, to remember it."""
+
     width: int
     """Numbers an item in the output (classes; 1 for a scalar)."""
 
@@ -49,7 +63,7 @@ class Task(nn.Module, ABC):
         """The options that it was made with, as a saved run keeps them: each is kept under its own name."""
         return {name: getattr(self, name) for name in options_of(type(self))}
 
-    def expect(self, dims: Mapping[str, int], dim: int) -> None:
+    def bind(self, dims: Mapping[str, int], dim: int) -> None:
         """Told once, by the model, before any weights are loaded: widths of the features, and of the tokens."""
 
     @abstractmethod
@@ -67,6 +81,51 @@ class Task(nn.Module, ABC):
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Loss an item, [batch], of output [batch, width] and encoded targets [batch]."""
+
+    def corrupt(self, tokens: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
+        """Features as the encoders get them in training. Default: as they are.
+
+        Args:
+            tokens: features by modality.
+            share: how often a modality of an item is to be hidden (``augment.modality_dropout``).
+        """
+        return tokens
+
+    def obscure(self, encoded: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
+        """Encoded tokens as the fusion gets them in training. Default: each modality hidden ``share`` of the time."""
+        return modality_dropout(encoded, share) if share else encoded
+
+    def step(self, views: Sequence[View], target: Tensor, moment: Moment | None = None) -> dict[str, Float[Tensor, ""]]:
+        """What training makes small, by name: each a mean over the items, before any weight that the recipe gives it.
+
+        Every head learns by itself, and not their sum: in a sum a head that has the training items by heart leaves the
+        others nothing to learn. ``fused`` is the loss of what the fusion says, ``unimodal`` that of the modalities' own
+        heads, ``partial`` that of the fusion's answer from a part of the modalities.
+
+        Two more draw answers to better ones, which get no gradient. ``modality_distillation``: the partial one to that
+        from everything (Hinton et al. 2015; from the full to the partial as in Garcia et al. 2018, "Modality
+        distillation with multiple stream networks for action recognition", without a network of its own).
+        ``self_distillation``: the modalities' own ones to the whole model's, made in the same pass (Lan et al. 2018,
+        "Knowledge distillation by on-the-fly native ensemble"); here the pupils see less than their teacher. Of values
+        there is none: a target says it all, where a label says nothing of the other classes.
+
+        Args:
+            views: of one batch, as many as ``views``.
+            target: from `encode`, [batch].
+            moment: where the batch stands in the training; None: it is none of its items.
+        """
+        (view,) = views
+        losses = {
+            "fused": self.loss(view.fused, target).mean(),
+            "unimodal": view.over_modalities(lambda out: self.loss(out, target)),
+        }
+        if view.partial is not None:
+            losses["partial"] = self.loss(view.partial, target).mean()
+            losses["modality_distillation"] = self.divergence(view.partial, view.fused.detach()).mean()
+        if view.teacher is not None and not self.values:
+            teacher = view.teacher
+            losses["self_distillation"] = view.over_modalities(lambda out: self.divergence(out, teacher))
+        return losses
 
     def goals(self, target: Tensor) -> Tensor:
         """What a linear head is regressed on, [batch, width], of encoded targets [batch].
@@ -95,7 +154,7 @@ class Task(nn.Module, ABC):
             return self.loss(output, target)
         return F.cross_entropy(output, target, label_smoothing=doubt, reduction="none")
 
-    def gap(self, output: Tensor, teacher: Tensor) -> Tensor:
+    def divergence(self, output: Tensor, teacher: Tensor) -> Tensor:
         """How far an output is from another's, an item, [batch]: what distillation makes small.
 
         Of values the mean square of the difference. Of logits the Kullback-Leibler divergence of the probabilities from
@@ -106,8 +165,8 @@ class Task(nn.Module, ABC):
         return F.kl_div(output.log_softmax(-1), teacher.log_softmax(-1), log_target=True, reduction="none").sum(-1)
 
     @abstractmethod
-    def decode(self, output: Tensor) -> list[dict[str, Any]]:
-        """What the output says, an item: ``{"label", "confidence", "probabilities": {class: p}}`` or ``{"value"}``."""
+    def decode(self, output: Tensor) -> list[Answer]:
+        """What the output says, an answer an item."""
 
     @abstractmethod
     def scores(self, output: Tensor) -> NDArray[np.float64]:

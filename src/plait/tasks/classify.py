@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from plait import metrics
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.tasks import Target, Task
+from plait.tasks.answers import Answer, Label
 from plait.tasks.heads import PooledLinear
 
 __all__ = ["Classify"]
@@ -115,16 +116,11 @@ class Classify(Task):
         raw = F.cross_entropy(output, target, label_smoothing=self.smoothing, reduction="none")
         return raw * self.get_buffer("weight")[target]
 
-    def decode(self, output: Tensor) -> list[dict[str, Any]]:
-        rows = self.scores(output)
+    def decode(self, output: Tensor) -> list[Answer]:
         names = [class_key(c) for c in self.classes]
         return [
-            {
-                "label": self.classes[int(row.argmax())],
-                "confidence": float(row.max()),
-                "probabilities": {n: float(p) for n, p in zip(names, row)},
-            }
-            for row in rows
+            Label(self.classes[int(row.argmax())], float(row.max()), {n: float(p) for n, p in zip(names, row)})
+            for row in self.scores(output)
         ]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:

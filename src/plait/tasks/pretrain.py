@@ -3,64 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError
 from plait.core.options import Count, Few
-from plait.joint.contrastive import CONTRASTS, LEARNT, Contrast
-from plait.joint.masked import Reconstruct, hide_spans
-from plait.joint.memory import Memory
+from plait.multiview.contrastive import CONTRASTS, LEARNT, Contrast
+from plait.multiview.masked import Reconstruct, hide_spans
+from plait.multiview.memory import Memory
 from plait.tasks import Target, Task
+from plait.tasks.answers import Answer, Embedding
+from plait.tasks.view import Moment, View
 from plait.tokens import Tokens, cat, masked_mean_max
-from plait.tokens.augment import drop_modalities
+from plait.tokens.dropout import modality_dropout
 
-__all__ = ["Learner", "Place", "Pretrain"]
-
-
-class Learner(Protocol):
-    """What `Pretrain` needs of a `plait.models.model.Model`."""
-
-    def prepare(self, modality: str, tokens: Tokens) -> Tokens: ...
-
-    def encode(self, batch: Mapping[str, Tokens]) -> dict[str, Tokens]: ...
-
-    def combine(self, encoded: Mapping[str, Tokens]) -> dict[str, Tensor]: ...
-
-    def train(self) -> Any: ...
-
-    def eval(self) -> Any: ...
-
-
-class Place(NamedTuple):
-    """Where a batch stands in the training.
-
-    Attributes:
-        items: their places among the training items, [batch].
-        batch: as it is, not varied.
-        done: share of the training that is done.
-    """
-
-    items: Tensor
-    batch: Mapping[str, Tokens]
-    done: float
+__all__ = ["Pretrain"]
 
 
 class Pretrain(Task):
     """Contrastive and masked pre-training of any set of streams, with any of them missing; no labels are read.
 
     Each step makes ``views`` copies of a batch, each varied anew (the recipe's ``augment``), with other spans hidden.
-    Loss: ``contrastive`` times the mean over every two embeddings of an item (each modality's and the model's whole,
-    of every copy; see `plait.joint.contrastive.Contrast`), plus ``masked`` times the error of what was hidden, told
-    from what the encoders made of the rest of all modalities (see `plait.joint.masked.Reconstruct`). So the fusion
-    learns by the contrast alone. A modality that ``augment.drop`` hides has to be told from the others altogether.
-    Contrast and reconstruction together as in Huang et al. 2023 ("Contrastive masked autoencoders are stronger vision
-    learners"), over modalities as in Gong et al. 2023 ("Contrastive audio-visual masked autoencoder"), with whatever
-    encoders the recipe names instead of their transformers.
+    Loss: ``contrastive`` times the mean over every two embeddings of an item (each modality's and the model's whole, of
+    every copy; see `plait.multiview.contrastive.Contrast`), plus ``masked`` times the error of what was hidden, told
+    from what the encoders made of the rest of all modalities (see `plait.multiview.masked.Reconstruct`). So the fusion
+    learns by the contrast alone. A modality that ``augment.modality_dropout`` hides has to be told from the others
+    altogether. Contrast and reconstruction together as in Huang et al. 2023 ("Contrastive masked autoencoders are
+    stronger vision learners"), over modalities as in Gong et al. 2023 ("Contrastive audio-visual masked autoencoder"),
+    with whatever encoders the recipe names instead of their transformers.
 
     A run of it answers `plait predict` with embeddings, and is fine-tuned by ``model: {from: RUN}`` in another recipe.
 
@@ -78,14 +53,14 @@ class Pretrain(Task):
         dropout: share of the pooled numbers that a projection sets to 0 in training.
         within: whether an item is told from items of its own group only.
         neighbours: the share of the training from which on an item and the one nearest to it of each group count as the
-            same thing (see `plait.joint.memory.Memory`); None: never. Not of ``cca`` and ``none``.
+            same thing (see `plait.multiview.memory.Memory`); None: never. Not of ``cca`` and ``none``.
 
     Raises:
         ConfigError: an option outside its range, or nothing to learn from.
         DataError: ``within`` or ``neighbours``, but every item is a group of its own, or all are of one.
 
     >>> task = Pretrain([], width=8)
-    >>> task.decode(torch.ones(1, 8))[0]["embedding"][:2]
+    >>> task.decode(torch.ones(1, 8))[0].embedding[:2]
     [0.3535533845424652, 0.3535533845424652]
     """
 
@@ -93,6 +68,7 @@ class Pretrain(Task):
     higher_is_better = False
     values = True
     labelled = False
+    sees_features = True
 
     def __init__(
         self,
@@ -119,7 +95,7 @@ class Pretrain(Task):
             )
         self.width, self.contrast, self.temperature, self.contrastive = width, contrast, temperature, contrastive
         self.masked, self.share, self.span, self.views, self.dropout = masked, share, span, views, dropout
-        self.within, self.neighbours = within, neighbours
+        self.within, self.neighbours, self.remembers = within, neighbours, neighbours is not None
         self.compare = Contrast(contrast, temperature, within=within)
         self.memory: Memory | None = None
         self._groups = self.encode(targets)
@@ -132,7 +108,7 @@ class Pretrain(Task):
             _check_groups(targets)
         self.ask: Reconstruct | None = None
 
-    def expect(self, dims: Mapping[str, int], dim: int) -> None:
+    def bind(self, dims: Mapping[str, int], dim: int) -> None:
         self.ask = Reconstruct(dims, dim) if self.masked else None
         self._spaces = [*dims, ""]
         self.memory = Memory(self._groups, len(self._spaces), self.width) if self.neighbours is not None else None
@@ -140,52 +116,42 @@ class Pretrain(Task):
     def head(self, dim: int) -> nn.Module:
         return _Projection(dim, self.width, self.dropout)
 
-    def learn(
-        self,
-        model: Learner,
-        views: Sequence[Mapping[str, Tokens]],
-        drop: float,
-        groups: Tensor | None = None,
-        at: Place | None = None,
-    ) -> Tensor:
-        """Loss of a batch, as the module of training asks for it.
+    def corrupt(self, tokens: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
+        return hide_spans(modality_dropout(tokens, share) if share else tokens, self.share, self.span)
+
+    def obscure(self, encoded: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
+        return encoded  # what is hidden was hidden from the encoders
+
+    def step(
+        self, views: Sequence[View], target: Tensor | None, moment: Moment | None = None
+    ) -> dict[str, Float[Tensor, ""]]:
+        """``contrast`` and ``reconstruction``, as the options weigh them.
 
         Args:
-            model: whose encoders, fusion and projections learn.
             views: copies of one batch, varied; its rows are the same items in each.
-            drop: how often each modality of an item is hidden altogether.
-            groups: of the items, as `encode` gives them, [batch]; None: all of one.
-            at: where they stand in the training; None: they are none of its items, and have no neighbours.
+            target: groups of the items, as `encode` gives them, [batch]; None: all of one.
+            moment: where they stand in the training; None: they are none of its items, and have no neighbours.
         """
-        same = None if at is None else self._neighbours(model, at)
-        embeddings, there, losses = list[Tensor](), list[Tensor](), list[Tensor]()
+        same = None if moment is None else self._neighbours(moment)
+        embeddings, there, told = list[Tensor](), list[Tensor](), list[Tensor]()
         for view in views:
-            shown = hide_spans(drop_modalities(view, drop) if drop else view, self.share, self.span)
-            encoded = model.encode(shown)
-            outputs = model.combine(encoded)
-            seen = {m: t.present for m, t in encoded.items()}
-            embeddings += [outputs[m] for m in seen] + [outputs[""]]
-            there += [*seen.values(), torch.stack([*seen.values()]).any(0)]
+            own, present = _embedded(view)
+            embeddings, there = embeddings + own, there + present
             if self.ask is not None:
-                truth = {m: model.prepare(m, t) for m, t in view.items()}
-                losses.append(self.ask(truth, shown, cat([*encoded.values()])))
-        contrast = self.contrastive * self.compare(embeddings, torch.stack(there, 1), groups, same)
-        return contrast + self.masked * torch.stack(losses).mean() if losses else contrast
+                told.append(self.ask(view.features, view.shown, cat([*view.encoded.values()])))
+        losses = {"contrast": self.contrastive * self.compare(embeddings, torch.stack(there, 1), target, same)}
+        if told:
+            losses["reconstruction"] = self.masked * torch.stack(told).mean()
+        return losses
 
-    def _neighbours(self, model: Learner, at: Place) -> Tensor | None:
+    def _neighbours(self, moment: Moment) -> Tensor | None:
         """Which of a batch's items belong together, once it is remembered as the model sees it, unvaried."""
-        if self.memory is None or self.neighbours is None:
+        if self.memory is None or self.neighbours is None or moment.plain is None:
             return None
-        with torch.no_grad():
-            model.eval()
-            encoded = model.encode(at.batch)
-            outputs = model.combine(encoded)
-            model.train()
-        names, there = [*encoded, ""], [t.present for t in encoded.values()]
-        spaces = [self._spaces.index(name) for name in names]
-        kept = torch.stack([outputs[name] for name in names])
-        self.memory.keep(spaces, at.items, kept, torch.stack([*there, torch.stack(there).any(0)]))
-        return self.memory.neighbours(at.items) if at.done >= self.neighbours else None
+        embeddings, there = _embedded(moment.plain)
+        spaces = [self._spaces.index(name) for name in (*moment.plain.encoded, "")]
+        self.memory.keep(spaces, moment.items, torch.stack(embeddings), torch.stack(there))
+        return self.memory.neighbours(moment.items) if moment.done >= self.neighbours else None
 
     def encode(self, targets: list[Target]) -> Tensor:
         """Numbers of the groups, from 0 up in the order in which they come, [items]."""
@@ -195,9 +161,8 @@ class Pretrain(Task):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         _nothing()
 
-    def decode(self, output: Tensor) -> list[dict[str, Any]]:
-        """``{"embedding": [...]}``, of length 1, an item."""
-        return [{"embedding": row.tolist()} for row in self.scores(output)]
+    def decode(self, output: Tensor) -> list[Answer]:
+        return [Embedding(row.tolist()) for row in self.scores(output)]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Embeddings of length 1, [items, width]."""
@@ -215,6 +180,12 @@ class Pretrain(Task):
     @classmethod
     def restore(cls, state: dict[str, Any], **options: Any) -> Pretrain:
         return cls(state.get("groups", []), **options)
+
+
+def _embedded(view: View) -> tuple[list[Tensor], list[Tensor]]:
+    """Embeddings of each modality and of the whole, [batch, width] each, and where there is anything behind them."""
+    there = [tokens.present for tokens in view.encoded.values()]
+    return [*(view.unimodal[m] for m in view.encoded), view.whole], [*there, torch.stack(there).any(0)]
 
 
 class _Projection(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from plait import metrics
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.tasks import Target, Task
+from plait.tasks.answers import Answer, Value
 from plait.tasks.heads import PooledLinear
 
 __all__ = ["Regress"]
@@ -41,7 +42,7 @@ class Regress(Task):
 
     >>> task = Regress([1.0, 3.0])
     >>> task.state(), task.decode(torch.tensor([[1.0]]))
-    ({'mean': 2.0, 'std': 1.0}, [{'value': 3.0}])
+    ({'mean': 2.0, 'std': 1.0}, [Value(value=3.0)])
     """
 
     main_metric = "mae"
@@ -97,8 +98,8 @@ class Regress(Task):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         return _LOSSES[self.loss_name](output[:, 0], (target - self.mean) / self.std, reduction="none")
 
-    def decode(self, output: Tensor) -> list[dict[str, Any]]:
-        return [{"value": float(v)} for v in self.scores(output)[:, 0]]
+    def decode(self, output: Tensor) -> list[Answer]:
+        return [Value(float(v)) for v in self.scores(output)[:, 0]]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Values in units [items, 1], float64."""

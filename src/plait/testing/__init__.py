@@ -17,10 +17,20 @@ if TYPE_CHECKING:
     from plait.testing.fuzz import fuzz_reader
     from plait.testing.laws import LawBroken
     from plait.testing.reader import check_reader
+    from plait.testing.split import check_split
     from plait.testing.task import check_task
     from plait.testing.unit import check_unit
 
-__all__ = ["LawBroken", "check_encoder", "check_fusion", "check_reader", "check_task", "check_unit", "fuzz_reader"]
+__all__ = [
+    "LawBroken",
+    "check_encoder",
+    "check_fusion",
+    "check_reader",
+    "check_split",
+    "check_task",
+    "check_unit",
+    "fuzz_reader",
+]
 
 # looked up when asked for: the reader's laws must not import torch
 _HOMES = {
@@ -28,6 +38,7 @@ _HOMES = {
     "check_encoder": "encoder",
     "check_fusion": "fusion",
     "check_reader": "reader",
+    "check_split": "split",
     "check_task": "task",
     "check_unit": "unit",
     "fuzz_reader": "fuzz",

@@ -86,7 +86,7 @@ def _made(cls: type[Fusion], options: dict[str, Any], seed: int = 1) -> Fusion:
     """A fusion whose parameters are no longer at their start, where some are 0 or alike."""
     with seeded(seed):
         fusion = cls(list(NAMES), DIM, **{**cls.trial, **options}).train()
-        fusion.expect(WIDTH, values=False)
+        fusion.bind(WIDTH, values=False)
         fusion(_batch())
         with torch.no_grad():
             for weight in fusion.parameters():
@@ -209,29 +209,29 @@ def _heads(fusion: Fusion, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _mixed(fusion: Fusion, batch: Batch) -> Tensor:
-    return fusion.mix(*_heads(fusion, batch))
+    return fusion.aggregate(*_heads(fusion, batch))
 
 
 def _check_mix(cls: type[Fusion], options: dict[str, Any], batch: Batch, values: bool) -> None:
     with seeded(1):
         fusion = cls(list(NAMES), DIM, **{**cls.trial, **options})
         try:
-            fusion.expect(1 if values else WIDTH, values=values)
+            fusion.bind(1 if values else WIDTH, values=values)
         except ConfigError:
             return  # it says itself that it cannot
     outputs, weights = (x.detach() for x in _heads(fusion.eval(), batch))
-    out = fusion.mix(outputs, weights)
+    out = fusion.aggregate(outputs, weights)
     require(tuple(out.shape) == (5, fusion.width), cls, "mixing", f"its shape is {tuple(out.shape)}")
     require(bool(out.isfinite().all()), cls, "mixing", "it is not finite")
     other = torch.where((weights == 0)[..., None], outputs + 3.0, outputs)
-    same = torch.allclose(out, fusion.mix(other, weights), atol=1e-4)
+    same = torch.allclose(out, fusion.aggregate(other, weights), atol=1e-4)
     require(same, cls, "mixing", "what a head of weight 0 says changes the answer")
-    alone = torch.cat([fusion.mix(outputs[:, i : i + 1], weights[:, i : i + 1]) for i in range(5)])
+    alone = torch.cat([fusion.aggregate(outputs[:, i : i + 1], weights[:, i : i + 1]) for i in range(5)])
     require(torch.allclose(out, alone, atol=1e-4), cls, "mixing", "a row alone gives another answer")
     free = outputs.clone().requires_grad_()
     with seeded(3):
         probe = torch.randn(out.shape)
-    (fusion.train().mix(free, weights) * probe).sum().backward()
+    (fusion.train().aggregate(free, weights) * probe).sum().backward()
     size = torch.zeros(weights.shape) if free.grad is None else free.grad.abs().sum(-1)
     require(bool(size.isfinite().all()), cls, "mixing", "its gradient is not finite")
     # of an ordered choice (a median) not everyone is reached

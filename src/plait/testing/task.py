@@ -107,8 +107,9 @@ def _fitted(cls: type, task: Task, targets: list[Any]) -> torch.Tensor:
 def _check_agreement(cls: type, task: Task, targets: list[Any], output: torch.Tensor) -> None:
     said = task.decode(output)
     require(len(said) == len(targets), cls, "agreement", f"{len(said)} answers for {len(targets)} items")
-    json.dumps(said)
-    answers = [row.get("label", row.get("value")) for row in said]
+    json.dumps([answer.to_json() for answer in said])
+    require(all(str(answer) for answer in said), cls, "agreement", "an answer prints as nothing")
+    answers = [a.label for answer in said for a in answer.annotations(0.0, 1.0, tier="said")]
     truth, again = task.encode(targets), task.encode(answers)
     slack = 0.1 * float(truth.std()) if truth.is_floating_point() else 0.0
     same = bool(((again - truth).abs() <= slack).all())

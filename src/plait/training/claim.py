@@ -26,7 +26,7 @@ from plait.training.rehearsal import refuse
 from plait.training.run import FORMAT, Beginning, Member, Run, digest_of
 from plait.training.sides import FILE as EXAMPLES
 from plait.training.sides import Sides
-from plait.training.start import Start, check_unchanged
+from plait.training.warm_start import WarmStart, check_unchanged
 
 __all__ = ["claim"]
 
@@ -278,7 +278,7 @@ def _says(path: Path, recipe: Recipe) -> bool:
 
 
 def _start(folder: Path, experiment: Experiment, members: Sequence[Member], held: Run | None) -> Beginning | None:
-    start = Start.of(experiment.recipe)
+    start = WarmStart.of(experiment.recipe)
     if start is None:
         return None
     record = start.record(members)

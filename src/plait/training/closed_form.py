@@ -17,18 +17,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from plait.augmentations import Setting, Vary
 from plait.core.errors import ConfigError, raise_all
 from plait.encoders.fixed import Fixed
 from plait.examples.data import ItemData
 from plait.fusion.opinion_pool import OpinionPool
 from plait.models.model import Model
-from plait.recipe import Augment
 from plait.tasks import Task
 from plait.tasks.heads import PooledLinear
 from plait.tokens import Tokens
 from plait.training.least import least
 from plait.training.ridge import Ridge, fit_ridge
-from plait.training.vary import vary
 
 __all__ = ["MOST", "fit_closed_form"]
 
@@ -47,17 +46,15 @@ SUBSETS = 24
 """Of the modalities, besides all of them, that the pool is fitted to answer from."""
 
 
-def fit_closed_form(
-    model: Model, data: ItemData, *, seed: int, augment: Augment | None = None
-) -> dict[str, list[float]]:
+def fit_closed_form(model: Model, data: ItemData, *, seed: int, vary: Vary | None = None) -> dict[str, list[float]]:
     """Fit a fresh model's encoders, heads and fusion to the training items; returns a log of one row.
 
     Args:
         model: its encoders have fixed features (``mini_rocket``), its fusion is ``opinion_pool``; scaled already.
         data: the training items, with targets.
         seed: of the draws.
-        augment: how items vary. Where it names noises, turns or gains, every item is taken several times: once as it
-            is, then as drawn.
+        vary: how items vary. Where the recipe says it of any modality (turns, gains), or ``data`` has noises, every
+            item is taken several times: once as it is, then as drawn.
 
     Raises:
         ConfigError: the model or its task has parts of other kinds.
@@ -66,10 +63,10 @@ def fit_closed_form(
     _check(model)
     model.eval()
     at = np.sort(np.random.default_rng(seed).permutation(len(data))[:MOST])
-    varied = augment is not None and bool(augment.noise or augment.rotate or augment.scale)
+    varied = vary is not None and bool(vary.chosen or data.noisy)
     at = np.tile(at, max(min(DRAWS, MOST // len(at)), 1) if varied else 1)
     target = data.targets[torch.from_numpy(at)]
-    opinions = [_fit_one(model, m, data, at, target, seed, augment or Augment()) for m in model.modalities]
+    opinions = [_fit_one(model, m, data, at, target, seed, vary or Vary({})) for m in model.modalities]
     _fit_pool(model, opinions, target, seed)
     seconds = time.process_time() - started
     return {"epoch": [0.0], "items": [float(len(at))], "processor_seconds": [seconds]}
@@ -105,7 +102,7 @@ class _Opinion(NamedTuple):
 
 
 def _fit_one(
-    model: Model, modality: str, data: ItemData, at: NDArray[np.int64], target: Tensor, seed: int, augment: Augment
+    model: Model, modality: str, data: ItemData, at: NDArray[np.int64], target: Tensor, seed: int, vary: Vary
 ) -> _Opinion:
     """Fit the encoder and the head of one modality."""
     there = data.present(modality)[at]
@@ -115,7 +112,7 @@ def _fit_one(
     encoder: Fixed = model.encoders[index]
     _silence(encoder.readout, model.heads[index].linear)  # what cannot be fitted says nothing
     if len(items) > 1:
-        features = encoder.fit(_Chunks(model, modality, data, items, augment, seed))
+        features = encoder.fit(_Chunks(model, modality, data, items, vary, seed))
         goal, groups = model.task.goals(own), [data.items[i].group for i in items]
         found = fit_ridge(
             features.numpy(), encoder.sizes, goal.numpy(), groups, classes=not model.task.values, seed=seed
@@ -137,10 +134,10 @@ class _Chunks:
     """
 
     def __init__(
-        self, model: Model, modality: str, data: ItemData, items: NDArray[np.int64], augment: Augment, seed: int
+        self, model: Model, modality: str, data: ItemData, items: NDArray[np.int64], vary: Vary, seed: int
     ) -> None:
         self.model, self.modality, self.data, self.items = model, modality, data, items
-        self.augment, self.seed = augment, seed
+        self.vary, self.seed = vary, seed
 
     def __iter__(self) -> Iterator[Tokens]:
         ends = [0, *(np.flatnonzero(np.diff(self.items) <= 0) + 1).tolist(), len(self.items)]
@@ -156,7 +153,7 @@ class _Chunks:
         instead = self.data.stand_ins(items, turn).get(m) if turn else None
         tokens = self.data.rows[m].pad(items, self.model.dims[m], instead)
         if turn:
-            tokens = vary({m: tokens}, self.augment, self.model, regular)[m]
+            tokens = self.vary({m: tokens}, Setting(regular, self.model.spread))[m]
         return self.model.prepare(m, tokens)
 
 
@@ -246,10 +243,10 @@ def _views(opinions: Sequence[_Opinion], target: Tensor, seed: int) -> list[_Vie
 
 
 def _pooled_loss(model: Model, view: _View) -> Tensor:
-    pooled = model.fusion.mix(view.output, model.fusion.weighed(view.there))
+    pooled = model.fusion.aggregate(view.output, model.fusion.weighed(view.there))
     return model.task.nll(pooled, view.target, _doubt(view.target)).mean()
 
 
 def _doubt(target: Tensor) -> float:
-    """Each label is doubted as if one item more had been seen, and been wrong: see `plait.training.balance`."""
+    """Each label is doubted as if one item more had been seen, and been wrong: see `plait.training.temperatures`."""
     return 1 / (len(target) + 2)

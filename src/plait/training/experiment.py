@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.align.resample import resample
+from plait.augmentations import Vary
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import find, options_of, split_spec, suggest
 from plait.corpus.corpus import Corpus
 from plait.corpus.summary import rare_streams
 from plait.examples.items import Fold, ItemSet, find_items, split_items
+from plait.examples.units import unit_options
 from plait.recipe import CorpusPlan, RawNoise, Recipe, StreamPlan
 from plait.store.prepare import Prepared, prepare_all, resolve_features
-from plait.store.scale import level
+from plait.store.scale import normalized
 from plait.store.store import Store
 from plait.streams.clock import Clock, Grid
 from plait.tasks import Task
@@ -46,12 +48,13 @@ def open_corpus(recipe: Recipe, folder: Path, name: str = "manifest.jsonl") -> C
 
 
 def task_and_unit(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The recipe's task section as (task spec, unit spec): what the task takes, and the rest."""
+    """The recipe's task section as (task spec, unit spec): the unit takes its own options and what nobody knows."""
     name, options = split_spec(recipe.task, "task")
     cls, _ = find(Task, name, "task")
     own = options_of(cls)
-    task = {"name": name, **{k: v for k, v in options.items() if k in own}}
-    unit = {k: v for k, v in options.items() if k not in own}
+    units = unit_options(options)
+    task = {"name": name, **{k: v for k, v in options.items() if k in own and k not in units}}
+    unit = {k: v for k, v in options.items() if k not in own or k in units}
     return task, unit if cls.labelled else {**unit, "labelled": False}
 
 
@@ -113,7 +116,7 @@ class Experiment:
     def begun(
         cls, recipe: Recipe, corpus: Corpus, streams: Mapping[str, str], features: Mapping[str, dict[str, Any]]
     ) -> Experiment:
-        """The experiment of a run that is begun: modalities and features are settled, and the run keeps the sides.
+        """The experiment of a run that is begun: modalities and features are resolved, and the run keeps the sides.
 
         Streams that the corpus got since make no modality, and nothing is divided anew.
         """
@@ -151,14 +154,14 @@ class Experiment:
 
     def _check_names(self) -> None:
         plan = self.recipe.augment
+        kinds = {f"augment.{name}": chosen for name, chosen in Vary(plan.kinds).modalities.items()}
         problems = [
             f"{where}.{m}: there is no such modality. {suggest(m, self.streams)}"
-            for where, keys in (
-                ("augment.rotate", plan.rotate),
-                ("augment.scale", plan.scale),
-                ("augment.noise", plan.noise),
-                ("evaluate.noise", self.recipe.evaluate.noise),
-            )
+            for where, keys in {
+                **kinds,
+                "augment.noise": plan.noise,
+                "evaluate.noise": self.recipe.evaluate.noise,
+            }.items()
             for m in keys
             if m not in self.streams
         ]
@@ -193,7 +196,7 @@ class Experiment:
     def bare(
         cls, recipe: Recipe, corpus: Corpus, streams: dict[str, str], features: dict[str, dict[str, Any]]
     ) -> Experiment:
-        """An experiment without targets: what a run already settled, met with new recordings."""
+        """An experiment without targets: what a run already resolved, met with new recordings."""
         task, unit = task_and_unit(recipe)
         return cls(recipe, corpus, ItemSet([], {}), [], task, unit, streams, {m: features[m] for m in streams})
 
@@ -215,7 +218,7 @@ class Experiment:
     def shape(self, modality: str, found: Found) -> Found:
         """Features as the recipe wants them: levelled within the recording, laid on a grid. Nothing by default."""
         plan = self.recipe.streams.get(modality) or StreamPlan()
-        values, clock = level(found[0], plan.level), found[1]
+        values, clock = normalized(found[0], plan.normalization), found[1]
         if plan.rate is None or len(clock) < 2:
             return values, clock
         grid = Grid(clock.start, plan.rate, round((clock.stop - clock.start) * plan.rate))
@@ -246,8 +249,8 @@ def default_split(corpus: Corpus) -> dict[str, Any]:
 
 
 def _spec_of(plan: StreamPlan) -> Any:
-    """The feature's spec with the plan's steps in it; None: the default feature, and no steps."""
-    if not plan.steps:
+    """The feature's spec with the plan's preprocessing in it; None: the default feature, and none."""
+    if not plan.preprocess:
         return plan.feature
     own = {"name": plan.feature} if isinstance(plan.feature, str) else dict(plan.feature or {})
-    return {**own, "steps": plan.steps}
+    return {**own, "preprocess": plan.preprocess}

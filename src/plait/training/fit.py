@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from plait.augmentations import Vary
 from plait.core.atomic import write_text
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.jobs.outcomes import Died, Failed
@@ -23,13 +24,13 @@ from plait.core.parts import build, find
 from plait.core.progress import Progress
 from plait.examples.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.examples.items import Fold
+from plait.examples.units import make_unit
 from plait.models.model import Model, default_encoder
-from plait.recipe import Augment, Recipe, quick_recipe
+from plait.recipe import Recipe, quick_recipe
 from plait.store.scale import fit_scale
 from plait.store.stepped import build_feature
 from plait.store.store import Store
 from plait.tasks import Task
-from plait.training.balance import fit_balance
 from plait.training.claim import claim
 from plait.training.closed_form import fit_closed_form
 from plait.training.experiment import Experiment, Features, open_corpus
@@ -38,7 +39,8 @@ from plait.training.lock import locked
 from plait.training.noisy import noisy_sources
 from plait.training.run import Member, Run, digest_of, held_out_name
 from plait.training.sides import Sides
-from plait.training.start import OPTIONS, Start
+from plait.training.temperatures import fit_temperatures
+from plait.training.warm_start import OPTIONS, WarmStart
 
 __all__ = ["Trained", "chosen_encoder", "fit", "train_fold", "train_held_out", "train_member", "widens"]
 
@@ -191,7 +193,7 @@ def train_held_out(run_folder: str, member: Member, cache: str, quiet: bool, ope
 
 
 def _calibrates(experiment: Experiment) -> bool:
-    return experiment.recipe.train.balance and bool(experiment.unit.get("labelled", True))
+    return experiment.recipe.train.temperature_scaling and bool(experiment.unit.get("labelled", True))
 
 
 def _needs_held_out(experiment: Experiment, fold: Fold) -> bool:
@@ -224,7 +226,8 @@ def train_fold(
 ) -> Trained:
     """Train a fresh model for a fold with the seed of ``member``; checkpoints go to ``place``.
 
-    Where the fold has a validation part, the factors of its heads are fitted on it (``ranking``: see `fit_balance`).
+    Where the fold has a validation part, the factors of its heads are fitted on it (``ranking``: see
+    `fit_temperatures`).
     """
     plan = experiment.recipe
     torch.set_num_threads(plan.train.threads)
@@ -233,11 +236,11 @@ def train_fold(
     from plait.training.trainer import train_model  # Lightning takes seconds to import: only where it trains
 
     torch.manual_seed(member.seed)
-    start = Start.of(plan)
+    start = WarmStart.of(plan)
     model, data = build_model(experiment, fold, features, start)
     copied = None if start is None else start.begin(model, member, fold, experiment)
     if plan.model.get("freeze"):
-        model.hold(copied or ())
+        model.freeze(copied or ())
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.targets, experiment.modalities, noisy=noisy)
     valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
@@ -245,10 +248,10 @@ def train_fold(
     longest = max(train_data.typical_length(m) for m in model.modalities)
     if widens(plan, linear=model.task.linear, longest=longest, columns=max(model.dims.values())):
         quick = replace(experiment, recipe=quick_recipe(plan))
-        model.widen(_closed_form(quick, fold, features, member, train_data, plan.augment).model)
+        model.widen(_closed_form(quick, fold, features, member, train_data, Vary(plan.augment.kinds)).model)
     if valid is not None and _calibrates(experiment):
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
-        fit_balance(model, views, shares, ranking=ranking)
+        fit_temperatures(model, views, shares, ranking=ranking)
     return Trained(model, log, copied)
 
 
@@ -258,7 +261,7 @@ def _closed_form(
     features: Features,
     member: Member,
     noisy: ItemData | None = None,
-    augment: Augment | None = None,
+    vary: Vary | None = None,
 ) -> Trained:
     """Fit a fresh model for a fold without gradient descent; to ``noisy``, where given, instead of the plain items."""
     if experiment.recipe.model.get("from") is not None:
@@ -266,7 +269,7 @@ def _closed_form(
     torch.manual_seed(member.seed)
     model, plain = build_model(experiment, fold, features)
     data = plain if noisy is None else noisy
-    return Trained(model, fit_closed_form(model, data, seed=member.seed, augment=augment), None)
+    return Trained(model, fit_closed_form(model, data, seed=member.seed, vary=vary), None)
 
 
 def widens(plan: Recipe, *, linear: bool, longest: float, columns: int) -> bool:
@@ -312,12 +315,12 @@ def _data(experiment: Experiment, items: Sequence[Any], features: FeatureSource,
 def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
     """Which columns of a modality share a deviation."""
     plan = experiment.recipe.streams.get(modality)
-    scale = plan.scale if plan else None
-    if scale is None:
+    groups = plan.normalization_groups if plan else None
+    if groups is None:
         return build_feature(experiment.features[modality], f"streams.{modality}.feature").groups(dim)
-    if isinstance(scale, int):
-        return [i // scale for i in range(dim)]
-    return [0] * dim if scale == "all" else list(range(dim))
+    if isinstance(groups, int):
+        return [i // groups for i in range(dim)]
+    return [0] * dim if groups == "all" else list(range(dim))
 
 
 def chosen_encoder(experiment: Experiment, modality: str, dim: int, length: float) -> list[dict[str, Any]]:
@@ -325,8 +328,7 @@ def chosen_encoder(experiment: Experiment, modality: str, dim: int, length: floa
     feature = build_feature(experiment.features[modality], f"streams.{modality}.feature")
     if experiment.recipe.train.solver == "ridge":
         return [{"name": "mini_rocket", "length": max(round(length), 1)}]
-    window, pad = (float(experiment.unit.get(k) or 0) for k in ("length", "pad"))
-    context = (window, pad) if window and pad else None
+    context = make_unit(experiment.unit).context()
     return default_encoder(length, picture=feature.picture(dim), context=context)
 
 
@@ -342,7 +344,7 @@ def _nothing_to_learn(modality: str, rows: Sequence[NDArray[np.float32]]) -> lis
 
 
 def build_model(
-    experiment: Experiment, fold: Fold, features: Features, start: Start | None = None
+    experiment: Experiment, fold: Fold, features: Features, start: WarmStart | None = None
 ) -> tuple[Model, ItemData]:
     """A fresh model for the training part of a fold, its scaling fitted there and nowhere else.
 

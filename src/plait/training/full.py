@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from plait.augmentations import full_augmentation
 from plait.core.errors import ConfigError, gathering, raise_all
 from plait.core.options import option_problems
 from plait.core.parts import full_spec, options_of, suggest
@@ -16,7 +17,7 @@ from plait.models.model import Model
 from plait.recipe import Recipe
 from plait.tasks import Task
 from plait.training.experiment import task_and_unit
-from plait.training.start import OPTIONS, Start
+from plait.training.warm_start import OPTIONS, WarmStart
 from plait.transforms import Step
 
 __all__ = ["full_recipe"]
@@ -42,15 +43,20 @@ def full_recipe(recipe: Recipe) -> Recipe:
     if recipe.split:
         with gathering(problems):
             full_split(recipe.split)
+    for name, value in full.augment.kinds.items():
+        with gathering(problems):
+            setattr(full.augment, name, full_augmentation(name, value))
     full.fusion = fill(Fusion, recipe.fusion, "fusion")
     known = {k: v for k, v in options_of(Model).items() if k not in ("encoders", "fusion")}
     known |= OPTIONS
     problems += [f"model.{k}: there is no such option. {suggest(k, known)}" for k in recipe.model if k not in known]
-    problems += option_problems(Model, recipe.model, "model") + option_problems(Start, recipe.model, "model")
+    problems += option_problems(Model, recipe.model, "model") + option_problems(WarmStart, recipe.model, "model")
     full.model = {**known, **recipe.model}
     for name, plan in full.streams.items():
         if plan:
-            plan.steps = [fill(Step, spec, f"streams.{name}.steps[{i}]") for i, spec in enumerate(plan.steps)]
+            plan.preprocess = [
+                fill(Step, spec, f"streams.{name}.preprocess[{i}]") for i, spec in enumerate(plan.preprocess)
+            ]
         if plan and plan.feature:
             plan.feature = fill(Feature, plan.feature, f"streams.{name}.feature")
         if plan and plan.encoder:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -9,15 +11,14 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from plait.augmentations import Setting, Vary
 from plait.core.errors import DataError
 from plait.examples.data import Batch
 from plait.models.model import Model
 from plait.recipe import Augment, Train
-from plait.tasks.pretrain import Place
+from plait.tasks.view import Moment, View
 from plait.tokens import Tokens
-from plait.tokens.augment import drop_modalities
-from plait.training.missing import distilled_loss, drop_now, modulate, taught_loss
-from plait.training.vary import vary
+from plait.training.missing import dropout_now, ogm_ge
 
 __all__ = ["TrainingModule"]
 
@@ -33,9 +34,16 @@ class TrainingModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.model, self.train_plan, self.augment, self.seed = model, train, augment, seed
-        self.steps, self.regular = steps, regular
+        self.steps, self.vary = steps, Vary(augment.kinds)
+        self.setting = Setting(regular, model.spread)
         self._seen: list[tuple[Tensor, Tensor]] = []
-        self._step: tuple[dict[str, Tensor], Tensor, dict[str, Tokens]]
+        self._step: tuple[View, Tensor]
+        self.weights = {
+            "unimodal": model.unimodal,
+            "modality_distillation": train.modality_distillation,
+            "self_distillation": train.self_distillation * model.unimodal,
+        }
+        """What the losses of a step count beside 1."""
 
     def epoch_now(self) -> int:
         """The epoch that a data loader begins; right on resuming too, where `current_epoch` lags until it has begun."""
@@ -44,37 +52,46 @@ class TrainingModule(L.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         tokens, target, items = batch
         torch.manual_seed(((self.seed + 1) * 100_003 + self.current_epoch) * 100_003 + index)
-        if not self.model.task.labelled:
-            return self._learn(tokens, target, items)
-        tokens, drop = self._vary(tokens), drop_now(self.augment.drop, self.current_epoch, self.train_plan.epochs)
-        encoded = self.model.encode(tokens)
-        if self.train_plan.distil:
-            loss, outputs = distilled_loss(self.model, encoded, target, drop=drop, weight=self.train_plan.distil)
-        else:
-            loss, outputs = self.model.learn(encoded, target, drop_modalities(encoded, drop) if drop else None)
-        if self.train_plan.teach:
-            loss = loss + self.train_plan.teach * taught_loss(self.model, encoded, outputs)
-        self._check_finite(loss, tokens, outputs, index)
-        self._step = (outputs, target, encoded)
+        task, done = self.model.task, self.current_epoch / (self.train_plan.epochs or 1)
+        moment = Moment(items, done, self._unvaried(tokens) if task.remembers else None)
+        varied = [self.vary(tokens, self.setting) for _ in range(task.views)]
+        loss, views = self._loss(varied, target, moment)
+        self._check_finite(loss, views[-1], index)
+        self._step = (views[-1], target)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
         return loss
 
-    def _vary(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
-        return vary(tokens, self.augment, self.model, self.regular)
+    def _loss(
+        self, batches: Sequence[Mapping[str, Tokens]], target: Tensor, moment: Moment | None
+    ) -> tuple[Tensor, list[View]]:
+        drop = dropout_now(self.augment.modality_dropout, self.current_epoch, self.train_plan.epochs)
+        looked = [self._view(tokens, drop) for tokens in batches]
+        losses = self.model.task.step([view for view, _ in looked], target, moment)
+        more = [loss for _, own in looked for loss in own.values()]
+        parts = [self.weights.get(name, 1.0) * loss for name, loss in losses.items()]
+        return torch.stack([*parts, *more]).sum(), [view for view, _ in looked]
 
-    def _learn(self, tokens: dict[str, Tokens], groups: Tensor, items: Tensor | None) -> Tensor:
-        """The loss of a task without labels; of items to validate on, without variation, if ``items`` is None."""
-        drop = drop_now(self.augment.drop, self.current_epoch, self.train_plan.epochs)
-        views = [tokens if items is None else self._vary(tokens) for _ in range(self.model.task.views)]
-        at = None if items is None else Place(items, tokens, self.current_epoch / (self.train_plan.epochs or 1))
-        loss: Tensor = self.model.task.learn(self.model, views, drop, groups, at)
-        self._check_finite(loss, tokens, {}, 0)
-        rows = len(next(iter(tokens.values())).mask)
-        name = "valid_loss" if items is None else "train_loss"
-        self.log(name, loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=rows)
-        return loss
+    def _view(self, tokens: Mapping[str, Tokens], drop: float) -> tuple[View, dict[str, Tensor]]:
+        """A batch as the model sees it with some of it hidden, and what fusion and imputer ask for."""
+        model = self.model
+        shown = model.task.corrupt(tokens, drop)
+        encoded = model.encode(shown)
+        part = model.task.obscure(encoded, drop)
+        whole = bool(self.train_plan.modality_distillation)  # then the fusion answers from both
+        seen = encoded if whole else part
+        view = model.view(encoded, seen, part if whole else None)
+        if model.task.sees_features:
+            view = replace(view, features={m: model.prepare(m, t) for m, t in tokens.items()}, shown=shown)
+        return view, model.auxiliary_losses(encoded, seen)
 
-    def _check_finite(self, loss: Tensor, tokens: dict[str, Tokens], outputs: dict[str, Tensor], index: int) -> None:
+    @torch.no_grad()
+    def _unvaried(self, tokens: Mapping[str, Tokens]) -> View:
+        self.model.eval()
+        view = self.model.view(self.model.encode(tokens))
+        self.model.train()
+        return view
+
+    def _check_finite(self, loss: Tensor, view: View, index: int) -> None:
         """Stop at once where a loss is NaN or infinite: all that comes after it would be too.
 
         Raises:
@@ -82,7 +99,7 @@ class TrainingModule(L.LightningModule):
         """
         if bool(loss.isfinite()):
             return
-        blame = [m for m in tokens if m in outputs and not bool(outputs[m].isfinite().all())]
+        blame = [m for m, out in view.unimodal.items() if not bool(out.isfinite().all())]
         what = f"the answers from {', '.join(blame)} are" if blame else "the answer or its loss is"
         raise DataError(
             f"epoch {self.current_epoch + 1}, step {index + 1}: {what} NaN or infinite, and nothing more can be "
@@ -91,14 +108,16 @@ class TrainingModule(L.LightningModule):
         )
 
     def on_after_backward(self) -> None:
-        if self.train_plan.modulate and self.model.task.labelled:
-            modulate(self.model, *self._step, self.train_plan.modulate)
+        if self.train_plan.ogm_ge and self.model.task.main_metric != "loss":
+            ogm_ge(self.model, *self._step, self.train_plan.ogm_ge)
 
     def validation_step(self, batch: Batch, index: int) -> None:
         tokens, target, _ = batch
-        if not self.model.task.labelled:
+        if self.model.task.main_metric == "loss":
             torch.manual_seed(index)  # the same is hidden in every epoch
-            self._learn(tokens, target, None)
+            loss, views = self._loss([tokens] * self.model.task.views, target, None)
+            self._check_finite(loss, views[-1], index)
+            self.log("valid_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
             return
         self._seen.append((self.model(tokens)[""], target))
 

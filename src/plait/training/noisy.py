@@ -23,11 +23,11 @@ from plait.transforms.noise import add_noise, noise_named, noise_of
 
 __all__ = ["NoisyFeatures", "noisy_sources"]
 
-VOICES = 5
+INTERFERERS = 5
 """How many other recordings are mixed into one noise."""
 
 SHORT = 200_000
-"""Observations up to which a voice is kept in memory."""
+"""Observations up to which an interferer is kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class NoisyFeatures:
     Attributes:
         kind: of noise, see `plait.transforms.noise`.
         levels: the level, in the unit of the kind, is drawn evenly between the lowest and the highest.
-        pool: recordings that the other voices are drawn from (never the recording itself).
-        seed: of levels, voices and noise, together with the recording's id.
+        pool: recordings that interferers are drawn from (never the recording itself).
+        seed: of levels, interferers and noise, together with the recording's id.
     """
 
     experiment: Experiment
@@ -54,15 +54,15 @@ class NoisyFeatures:
         """(features [n, dim], clock), or None where the stream is missing."""
         if recording not in self._kept:
             plan, name = self.experiment, self.experiment.streams[self.modality]
-            voices = self._voices(recording, name)
+            interferers = self._interferers(recording, name)
             found = features_of(
                 plan.corpus,
                 recording,
                 name,
                 plan.features[self.modality],
                 self.store,
-                change=lambda stream: self._noise(stream, recording, voices),
-                tag=self._tag(recording, voices),
+                change=lambda stream: self._noise(stream, recording, interferers),
+                tag=self._tag(recording, interferers),
             )
             self._kept[recording] = found and plan.shape(self.modality, found)
         return self._kept[recording]
@@ -71,31 +71,32 @@ class NoisyFeatures:
         digest = hashlib.blake2b(f"{self.seed}/{part}/{recording}".encode(), digest_size=8).digest()
         return np.random.default_rng(int.from_bytes(digest, "little"))
 
-    def _voices(self, recording: str, name: str) -> list[str]:
+    def _interferers(self, recording: str, name: str) -> list[str]:
         corpus = self.experiment.corpus
         others = [r for r in self.pool if r != recording and name in corpus.entry(r).streams]
-        number = min(VOICES, len(others))
+        number = min(INTERFERERS, len(others))
+        # "voices", here and in the tag, decides what is drawn and which cache is found: numbers made before stay so.
         return [others[i] for i in self._rng(recording, "voices").choice(len(others), number, replace=False)]
 
-    def _noise(self, stream: Stream, recording: str, voices: Sequence[str]) -> Stream:
+    def _noise(self, stream: Stream, recording: str, interferers: Sequence[str]) -> Stream:
         rng = self._rng(recording, "noise")
         name, corpus = self.experiment.streams[self.modality], self.experiment.corpus
         level = float(rng.uniform(*self.levels))
-        others = [_voice(corpus, v, name) for v in voices] if noise_of(self.kind).voices else []
+        others = [_interferer(corpus, one, name) for one in interferers] if noise_of(self.kind).interferers else []
         return add_noise(stream, self.kind, level, rng, others)
 
-    def _tag(self, recording: str, voices: Sequence[str]) -> dict[str, Any]:
+    def _tag(self, recording: str, interferers: Sequence[str]) -> dict[str, Any]:
         return {
             "noise": noise_named(self.kind)[1],
             "levels": list(self.levels),
             "seed": self.seed,
             "recording": recording,
-            "voices": list(voices),
+            "voices": list(interferers),
         }
 
 
 @lru_cache(maxsize=512)
-def _voice(corpus: Corpus, recording: str, name: str) -> Stream:
+def _interferer(corpus: Corpus, recording: str, name: str) -> Stream:
     """Another recording's stream; a short one is decoded once for all the noises that it goes into."""
     stream = corpus[recording].streams[name]
     if len(stream) > SHORT:

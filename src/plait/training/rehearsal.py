@@ -21,7 +21,7 @@ from plait.recipe import CorpusPlan, Recipe
 from plait.tasks import Task
 from plait.training.experiment import Experiment
 from plait.training.full import full_recipe
-from plait.training.start import Start
+from plait.training.warm_start import WarmStart
 
 __all__ = ["refuse", "rehearse"]
 
@@ -62,7 +62,7 @@ def refuse(experiment: Experiment) -> None:
     """
     recipe, problems = experiment.recipe, list[str]()
     with gathering(problems):
-        Start.of(recipe)
+        WarmStart.of(recipe)
     with gathering(problems):
         build(Fusion, recipe.fusion, experiment.modalities, recipe.model.get("dim", 128), where="fusion")
     if recipe.train.wide and (recipe.train.solver == "ridge" or not find(Task, experiment.task, "task")[0].linear):

@@ -32,13 +32,13 @@ class Step(ABC):
     """Kinds of stream that it takes (keys of `plait.streams.stream.KINDS`)."""
 
     causal: bool = True
-    """Whether an observation at time t depends on nothing recorded after t + `reach`. Options may decide it."""
+    """Whether an observation at t depends on nothing recorded after t + `receptive_field`. Options may decide it."""
 
     version: ClassVar[int] = 1
     """Raise it when the numbers change, so that caches are made anew."""
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         """Half-width of the receptive field, seconds. What is learnt from the whole stream is not counted:
         ``causal`` is False then."""
         return 0.0

@@ -163,9 +163,9 @@ def lowess(times: Array, values: Array, span: float, rounds: int = 3) -> Array:
     count = min(max(round(span / step) | 1, 5), k)
     near = np.clip(np.arange(k) - count // 2, 0, k - count)[:, None] + np.arange(count)
     t = times[near] - times[:, None]
-    reach = np.abs(t).max(1, keepdims=True) * (1 + 1e-6) + 1e-12
-    powers = (t / reach)[..., None] ** np.arange(3)
-    tricube = (1 - (np.abs(t) / reach) ** 3) ** 3
+    bandwidth = np.abs(t).max(1, keepdims=True) * (1 + 1e-6) + 1e-12
+    powers = (t / bandwidth)[..., None] ** np.arange(3)
+    tricube = (1 - (np.abs(t) / bandwidth) ** 3) ** 3
     robust = np.ones(k)
     for _ in range(rounds):
         weight = tricube * (robust[near] + 1e-6)

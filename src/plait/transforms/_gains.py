@@ -155,10 +155,10 @@ class OmLsa(_Tracked):
         return out
 
 
-def _presence(state: Floats, reach: int) -> Floats:
+def _presence(state: Floats, half_width: int) -> Floats:
     """0 to 1 as the mean prior of a bin and its neighbours goes from -10 to -5 dB."""
-    taps = np.hanning(2 * reach + 3)[1:-1]
-    mean = np.convolve(np.pad(state, reach, "edge"), taps / taps.sum(), "valid")
+    taps = np.hanning(2 * half_width + 3)[1:-1]
+    mean = np.convolve(np.pad(state, half_width, "edge"), taps / taps.sum(), "valid")
     out: Floats = np.clip((10 * np.log10(mean + TINY) + 10) / 5, 0, 1)
     return out
 

@@ -80,7 +80,7 @@ class Denoise(Step):
         self.causal = method != "gate" or noise is not None
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         around = {"gate": SteadyGate.before, "drifting_gate": DriftingGate.before}.get(self.method, Gain.before)
         return CHUNK + around + 2 * self.window
 

@@ -52,7 +52,7 @@ class Hampel(Step):
         self._made: _Filtered | None = None
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         return self.window * 1.2  # steps may differ by a fifth
 
     def apply(self, stream: Stream) -> Stream:

@@ -23,9 +23,9 @@ class Impute(Step):
 
     The methods stand in `plait.transforms.imputation`.
 
-    A value depends on what lies within `reach`: ``max_gap`` and what the method looks at beyond it, to both sides;
-    ``hold`` alone looks at nothing later. Each gap is filled from its own surroundings when it is read, so memory does
-    not grow with the stream.
+    A value depends on what lies within `receptive_field`: ``max_gap`` and what the method looks at beyond it, to both
+    sides; ``hold`` alone looks at nothing later. Each gap is filled from its own surroundings when it is read, so
+    memory does not grow with the stream.
 
     Args:
         method: ``hold``, ``linear``, ``seasonal``, ``knn``, ``low_rank`` or ``autoregressive``, or a mapping of a name
@@ -52,7 +52,7 @@ class Impute(Step):
         self._made: _Filled | None = None
 
     @property
-    def reach(self) -> float:
+    def receptive_field(self) -> float:
         return self.max_gap + self.imputer.look
 
     def apply(self, stream: Stream) -> Stream:
@@ -99,7 +99,7 @@ class _Filled:
     def _fill(self, lo: int, hi: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Observations lo..hi with what can be filled, [n, channels], and what of it on straight lines."""
         step, n = self.step, len(self.stream)
-        begin, end = self._around(lo, hi, step.reach * (1 + 1e-6))
+        begin, end = self._around(lo, hi, step.receptive_field * (1 + 1e-6))
         values = self.stream[begin:end].read()
         table = np.asarray(values, np.float64).reshape(len(values), int(np.prod(values.shape[1:], dtype=int)))
         if np.isinf(table).any():
@@ -114,13 +114,13 @@ class _Filled:
         filled, plain = fill_in(step.imputer, table, times, wanted)
         return filled[lo - begin : hi - begin], plain[lo - begin : hi - begin]
 
-    def _around(self, lo: int, hi: int, reach: float) -> tuple[int, int]:
+    def _around(self, lo: int, hi: int, receptive_field: float) -> tuple[int, int]:
         clock = self.stream.clock
         if isinstance(clock, Grid):
-            more = int(reach * float(clock.rate)) + 2
+            more = int(receptive_field * float(clock.rate)) + 2
             return max(lo - more, 0), min(hi + more, len(clock))
         times = clock.times
-        begin, end = np.searchsorted(times, [times[lo] - reach, times[hi - 1] + reach])
+        begin, end = np.searchsorted(times, [times[lo] - receptive_field, times[hi - 1] + receptive_field])
         return max(int(begin) - 1, 0), min(int(end) + 1, len(times))
 
     def _times(self, lo: int, hi: int) -> NDArray[np.float64]:

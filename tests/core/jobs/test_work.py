@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import multiprocessing
@@ -103,6 +104,22 @@ def test_an_error_that_no_item_is_to_blame_for_keeps_its_class_and_problems() ->
     other = Failed.of(ZeroDivisionError("division by zero")).error()
     assert isinstance(other, RuntimeError)
     assert "ZeroDivisionError: division by zero" in str(other)
+
+
+def full(_: int) -> None:
+    raise FileTooLarge(errno.EFBIG, "File too large", "film.mp4")
+
+
+class FileTooLarge(OSError):
+    def __reduce__(self) -> str:
+        raise TypeError("cannot be sent")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_of_the_system_stays_one(jobs: int) -> None:
+    with pytest.raises(OSError, match="File too large") as caught:
+        list(in_order(full, [1, 2], jobs))
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, "film.mp4")
 
 
 def test_too_little_memory_is_a_problem_of_its_item(tmp_path: Path) -> None:

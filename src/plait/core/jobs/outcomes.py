@@ -37,6 +37,9 @@ class Failed:
     def of(cls, error: Exception) -> Failed:
         if isinstance(error, PlaitError):
             return cls(type(error), error.problems)
+        if isinstance(error, OSError) and error.errno is not None:
+            # a library's own kind of it may not survive the way to another process
+            return cls(OSError, (str(error),), OSError(error.errno, error.strerror, error.filename))
         return cls(RuntimeError, ("".join(traceback.format_exception(error)),))
 
     def error(self) -> Exception:

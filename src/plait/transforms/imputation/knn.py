@@ -46,8 +46,8 @@ class Knn(Imputer):
         scaled = values / _deviation(values) if self.scale else values
         if not self.around:
             return self._instants(values, scaled, first, last, channels)
-        reach = max(observations(self.around, steady_step(times)), 1)
-        lo, hi = max(first - reach, 0), min(last + reach, len(values))
+        near = max(observations(self.around, steady_step(times)), 1)
+        lo, hi = max(first - near, 0), min(last + near, len(values))
         away = _distances(scaled, scaled[lo:hi])
         return np.stack([self._stretch(values[:, c], away, first, last, lo) for c in channels], 1)
 

@@ -43,7 +43,7 @@ class Noise(ABC):
     rising: ClassVar[bool] = True
     """Whether a higher level is worse; not so for signal over noise."""
 
-    voices: ClassVar[bool] = False
+    interferers: ClassVar[bool] = False
     """Whether it is made of other recordings' streams."""
 
     @abstractmethod
@@ -116,11 +116,11 @@ def add_noise(
         kind: the noise's name, or a mapping of its name and options; see the classes of this package.
         level: in the unit of the kind.
         rng: a seed, or a generator from which one is drawn now.
-        others: the other voices of a babble.
+        others: the interferers of a babble: other recordings' streams.
 
     Raises:
         ConfigError: no such noise, or no such level of it.
-        DataError: the noise does not suit the stream, or a babble has no voices that sound.
+        DataError: the noise does not suit the stream, or a babble has no interferers that sound.
 
     >>> tone = Stream.of(np.sin(np.arange(1000.0)), rate=100)
     >>> noise = add_noise(tone, "white", 10.0, 0).read() - tone.read()

@@ -1,4 +1,4 @@
-"""Babble: other voices at equal power."""
+"""Babble: other voices, the interferers, at equal power."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Babble(Added):
     """
 
     kinds = ("waveform",)
-    voices = True
+    interferers = True
 
     def maker(self, stream: Stream, seed: int, others: Sequence[Stream]) -> Maker:
-        return _Voices(stream, seed, others)
+        return _Interferers(stream, seed, others)
 
 
-class _Voices(Maker):
+class _Interferers(Maker):
     def __init__(self, stream: Stream, seed: int, others: Sequence[Stream]) -> None:
-        wrong = [o.where or f"voice {i}" for i, o in enumerate(others) if o.kind != "waveform" or not len(o)]
+        wrong = [o.where or f"interferer {i}" for i, o in enumerate(others) if o.kind != "waveform" or not len(o)]
         if wrong or not others:
             raise DataError(
                 f"{stream.where or 'stream'}: babble needs one or more other waveforms that are not empty; "
@@ -44,18 +44,20 @@ class _Voices(Maker):
             )
         self.where = stream.where or "stream"
         places = generator(seed, 0).random(len(others))
-        self._voices = [_Voice(o, _ratio(o, stream), float(p)) for o, p in zip(others, places)]
+        self._interferers = [_Interferer(o, _ratio(o, stream), float(p)) for o, p in zip(others, places)]
 
     @cached_property
-    def voices(self) -> list[tuple[_Voice, float]]:
-        """The voices that sound, and the gain that brings each to power 1."""
-        loud = [(v, p) for v in self._voices if (p := v.power) > 0]
+    def interferers(self) -> list[tuple[_Interferer, float]]:
+        """The interferers that sound, and the gain that brings each to power 1."""
+        loud = [(v, p) for v in self._interferers if (p := v.power) > 0]
         if not loud:
-            raise DataError(f"{self.where}: all {len(self._voices)} voices of the babble are silent. Give others.")
+            raise DataError(
+                f"{self.where}: all {len(self._interferers)} interferers of the babble are silent. Give others."
+            )
         return [(v, float(p**-0.5)) for v, p in loud]
 
     def at(self, lo: int, hi: int) -> Floats:
-        total: Floats = np.sum([gain * voice.at(lo, hi) for voice, gain in self.voices], axis=0)
+        total: Floats = np.sum([gain * one.at(lo, hi) for one, gain in self.interferers], axis=0)
         return total[:, None]
 
 
@@ -66,7 +68,7 @@ def _ratio(other: Stream, stream: Stream) -> float:
 
 
 @dataclass(frozen=True)
-class _Voice:
+class _Interferer:
     """A waveform mixed down to one channel, looped from a place within 0..1 of it."""
 
     stream: Stream

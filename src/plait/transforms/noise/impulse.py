@@ -69,8 +69,8 @@ class _Spiked:
         power = Power(centred=True)
         for block in self.stream.blocks(16 * BLOCK):
             power.add(as_table(block.read()))
-        reach = self.size * np.sqrt(power.powers(self.stream.kind == "waveform"))
-        return power.mean - reach, power.mean + reach
+        height = self.size * np.sqrt(power.powers(self.stream.kind == "waveform"))
+        return power.mean - height, power.mean + height
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:
         values = self.stream.source.read(lo, hi)

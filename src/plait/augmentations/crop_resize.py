@@ -1,0 +1,75 @@
+"""A part of each item, stretched to its whole length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from plait.augmentations import Augmentation, Setting
+from plait.core.errors import ConfigError
+from plait.tokens.tokens import Tokens
+
+__all__ = ["CropResize"]
+
+
+class CropResize(Augmentation):
+    """Crop up to ``share`` off each end of an item and stretch the rest back, alike in every modality.
+
+    Of modalities on a grid values are interpolated linearly; the others keep theirs, their times are stretched, and
+    what falls outside the crop is masked. The random resized crop of Szegedy et al. 2015 ("Going deeper with
+    convolutions"), in time.
+
+    Args:
+        share: of the item, from 0 up to, but not including, one half.
+
+    Raises:
+        ConfigError: another share.
+    """
+
+    shared = True
+    rank = 30
+
+    def __init__(self, *, share: float = 0.1) -> None:
+        if not 0 <= share < 0.5:
+            raise ConfigError(f"crop_resize: share {share}; expected 0 or more, below 0.5.")
+        self.share = share
+
+    def __call__(self, batch: Mapping[str, Tokens], setting: Setting) -> dict[str, Tokens]:
+        rows = len(next(iter(batch.values())).mask)
+        left = torch.rand(rows, 1) * self.share
+        right = 1 - torch.rand(rows, 1) * self.share
+        length = torch.stack([_last_time(t) for t in batch.values()]).amax(0)[:, None].clamp(min=1e-6)
+        return {
+            m: _stretch(t, left, right) if m in setting.regular else _move(t, left * length, right * length, length)
+            for m, t in batch.items()
+        }
+
+
+def _last_time(tokens: Tokens) -> Tensor:
+    if tokens.mask.shape[1] == 0:
+        return tokens.times.new_zeros(len(tokens.mask))
+    return torch.where(tokens.mask, tokens.times, 0.0).amax(1)
+
+
+def _stretch(tokens: Tokens, left: Tensor, right: Tensor) -> Tokens:
+    steps = tokens.mask.shape[1]
+    if steps < 2:
+        return tokens
+    index = torch.arange(steps)
+    last = torch.where(tokens.mask, index, 0).amax(1, keepdim=True)
+    place = left * last + (right - left) * index
+    low = place.floor().long().clamp(max=steps - 2)
+    weight = (place - low).clamp(0, 1)[..., None]
+    pick = low[..., None].expand(-1, -1, tokens.dim)
+    values = tokens.values.gather(1, pick) * (1 - weight) + tokens.values.gather(1, pick + 1) * weight
+    kept = tokens.mask.gather(1, low) & (tokens.mask.gather(1, low + 1) | (weight[..., 0] < 1e-6))
+    return Tokens(values, tokens.times, kept & (index <= last))
+
+
+def _move(tokens: Tokens, left: Tensor, right: Tensor, length: Tensor) -> Tokens:
+    inside = (tokens.times >= left) & (tokens.times <= right)
+    mask = tokens.mask & inside
+    mask = torch.where(mask.any(1, keepdim=True), mask, tokens.mask)
+    return Tokens(tokens.values, (tokens.times - left) * (length / (right - left)), mask)

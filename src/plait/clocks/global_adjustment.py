@@ -1,0 +1,301 @@
+"""Global clock adjustment: all links between pairs of devices in one least squares, wrong ones found by the others.
+
+Each device is first placed through its surest chain of links, then all are moved so that every link is met as
+well as its certainty asks (a Gauss-Newton step from the chain). It is the adjustment of a geodetic network; its data
+snooping (Baarda, 1968) also finds the wrong link: without it the rest agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.clocks.drift import Curve
+from plait.clocks.link import Link
+from plait.clocks.wander import hats, second_differences
+from plait.streams.warp import Warp
+
+__all__ = ["CONTRADICTION", "Adjustment", "LeftOut", "Placed", "adjust", "best_root", "chains", "extent", "warp_of"]
+
+Array = NDArray[np.float64]
+Chains = dict[str, tuple[float, list[Link]]]
+
+CONTRADICTION = 6.0
+"""Standard errors by which a link may miss the solution."""
+
+BEND = 200e-6
+"""Deviation of what one correction's slope differs from the next one's, seconds per second."""
+
+STRAIGHT = 0.0005
+"""How straight a link is taken to be between its knots, seconds."""
+
+STEEP = 1e-3
+"""A clock that stands still while the other goes on is given this slope, so that time goes forward."""
+
+SURER = 10.0
+"""How many times as probable one explanation must be as the next, to be taken."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One device's clock on the root's.
+
+    Attributes:
+        warp: what is added to its seconds.
+        nodes: [m] root seconds at which the solution's ``covariance`` [m, m] is stated; straight in between.
+        worst: standard errors by which the links that touch it miss the solution, at most.
+        way: the surest chain of links from the root.
+        links: how many touch it.
+        untold: (first, last) second of the device between which no link tells, if that is most of the recording.
+    """
+
+    warp: Warp
+    nodes: Array
+    covariance: Array
+    worst: float
+    way: tuple[Link, ...]
+    links: int
+    untold: tuple[float, float] | None = None
+
+    def error_at(self, t: Array) -> Array:
+        """Standard error at the device's seconds t, [len(t)]."""
+        return np.asarray(np.sqrt(np.diag(self.covariance_at(t))))
+
+    def covariance_at(self, t: Array) -> Array:
+        """Covariance of the clock's error at the device's seconds t, [len(t), len(t)].
+
+        Along the way from the root, what each clock may leave its line by is counted as one error.
+        """
+        at = hats(self.warp(t), self.nodes)
+        wander = [one.line.wander_at(t) for one in self.way]
+        return np.asarray(at @ self.covariance @ at.T + sum((np.outer(w, w) for w in wander), np.zeros((len(t),) * 2)))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A link that the others contradict: by how many seconds at most, in how many standard errors, and whether
+    the others tell (``sure``) or only its lower confidence does."""
+
+    link: Link
+    off: float
+    deviations: float
+    sure: bool
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """A global clock adjustment: clocks by device (the root's own is not among them), links used and left out."""
+
+    root: str
+    clocks: Mapping[str, Placed]
+    used: tuple[Link, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def warp_of(curve: Curve, horizon: tuple[float, float]) -> Warp:
+    """A lag as what is added to the seconds of the stream that it is stated for, from end to end of ``horizon``."""
+    lo, hi = horizon
+    inner = [(t, lag) for t, lag in curve.knots if lo < t < hi]
+    points = [(lo, float(curve.at(lo))), *inner, (hi, float(curve.at(hi)))]
+    out = points[:1]
+    for t, lag in points[1:]:
+        before, had = out[-1]
+        rise = t + lag - before - had  # where time would stand still, it goes on slowly instead
+        out.append((t if rise > 0 and rise >= STEEP * (t - before) else before + (had - lag) / (1 - STEEP), lag))
+    return Warp(out)
+
+
+def chains(root: str, links: Sequence[Link]) -> Chains:
+    """For each device that can be reached, the variance of its surest way from the root, and the links on it."""
+    best: Chains = {root: (0.0, [])}
+    for _ in links:
+        for one in links:
+            for here, there in ((one.a, one.b), (one.b, one.a)):
+                cost = best[here][0] + float(one.covariance[0, 0]) if here in best else np.inf
+                if cost < best.get(there, (np.inf, []))[0]:
+                    best[there] = (cost, [*best[here][1], one])
+    return best
+
+
+def best_root(devices: Sequence[str], links: Sequence[Link]) -> str:
+    """The device that reaches most others, and of those the one with the smallest errors to them in sum."""
+
+    def rank(name: str) -> tuple[int, float]:
+        found = chains(name, links)
+        return (-len(found), float(sum(np.sqrt(variance) for variance, _ in found.values())))
+
+    return min(devices, key=rank)
+
+
+def adjust(root: str, links: Sequence[Link], horizon: tuple[float, float]) -> Adjustment:
+    """Adjust the clocks of all devices that the links reach, and leave out links that the others prove wrong.
+
+    Args:
+        root: the device whose clock is kept.
+        links: between pairs of devices, each sure of itself.
+        horizon: from before the first to after the last second of any device.
+    """
+    reached = chains(root, links)
+    used = [one for one in links if one.a in reached]
+    left_out: list[LeftOut] = []
+    while (net := _Net(root, used, horizon)).worst > CONTRADICTION and (wrong := _wrong(net)) is not None:
+        left_out.append(wrong)
+        used = [one for one in used if one is not wrong.link]
+    return Adjustment(root, net.clocks(), tuple(used), tuple(left_out))
+
+
+def _wrong(net: _Net) -> LeftOut | None:
+    """The link without which the rest agrees, if that is one only."""
+    scored = []
+    for i, one in enumerate(net.links):
+        rest = [other for other in net.links if other is not one]
+        if len(chains(net.root, rest)) < len(net.names) + 1:
+            continue  # the only way to a device
+        without = _Net(net.root, rest, net.horizon)
+        doubt = np.log(np.clip(1 - one.confidence, 1e-3, 0.5))
+        scored.append((float(doubt - without.misfit / 2), -without.misfit / 2, i, without))
+    if not scored:
+        return None
+    scored.sort(key=lambda s: s[:3], reverse=True)
+    if len(scored) > 1 and scored[0][0] - scored[1][0] < np.log(SURER):
+        return None
+    _, own, i, without = scored[0]
+    others = max((s[1] for s in scored[1:]), default=-np.inf)
+    return LeftOut(net.links[i], without.gap(net.links[i]), net.worst, bool(own - others >= np.log(SURER)))
+
+
+class _Net:
+    """Devices as nodes, links as edges: the least squares over all of them."""
+
+    def __init__(self, root: str, links: Sequence[Link], horizon: tuple[float, float]) -> None:
+        self.root, self.links, self.horizon = root, tuple(links), horizon
+        self._chains = chains(root, links)
+        self.names = sorted(set(self._chains) - {root})
+        self.placed = {name: self._along(self._chains[name][1]) for name in self._chains}
+        self.nodes = self._breaks()
+        self._solve()
+
+    def _along(self, way: Sequence[Link]) -> Warp:
+        """The clock of the device at the end of a chain, by the chain alone."""
+        here, total = self.root, Warp(())
+        for one in way:
+            line, there = (one.line, one.b) if one.a == here else (one.line.turned(), one.a)
+            total, here = warp_of(line, self.horizon).then(total), there
+        return total
+
+    def _breaks(self) -> Array:
+        """Root seconds between which what is added to the chains is straight: where any link bends."""
+        lo, hi = self.horizon
+        inner = [
+            float(self.placed[one.b]([t])[0]) + side
+            for one in self.links
+            for (t, _), jump in zip(one.line.knots, _at_jump(one.line))
+            for side in ((-1.0, 1.0) if jump else (0.0,))
+        ]
+        kept = [lo]
+        least = max((hi - lo) / 60, 0.5)
+        for t in sorted(x for x in inner if lo < x < hi):
+            if t - kept[-1] >= least:
+                kept.append(t)
+        return np.array([*kept, hi])
+
+    def _solve(self) -> None:
+        m, names = len(self.nodes), self.names
+        rows, values, self._owner = [np.zeros((0, m * len(names)))], [np.zeros(0)], []
+        for i, one in enumerate(self.links):
+            at, covariance = self._asked(one)
+            lag = one.line.at(at)
+            whiten = np.linalg.inv(np.linalg.cholesky(covariance))
+            weights = hats(self.placed[one.b](at), self.nodes)
+            design = np.zeros((len(at), m * len(names)))
+            for name, sign in ((one.b, 1), (one.a, -1)):
+                if name != self.root:
+                    design[:, m * names.index(name) : m * (names.index(name) + 1)] += sign * weights
+            rows.append(whiten @ design)
+            values.append(whiten @ (self.placed[one.a](at + lag) - self.placed[one.b](at)))
+            self._owner += [i] * len(at)
+        design, target = np.concatenate(rows), np.concatenate(values)
+        bends = np.kron(np.eye(len(names)), second_differences(self.nodes)) / BEND
+        normal = design.T @ design + bends.T @ bends
+        self.covariance = np.linalg.inv(normal) if len(names) else np.zeros((0, 0))
+        self.moves = (self.covariance @ (design.T @ target)).reshape(len(names), m)
+        self.residual = target - design @ self.moves.reshape(-1)
+        self.misfit = float((self.residual**2).sum())
+        self.worst = float(np.abs(self.residual).max(initial=0.0))
+
+    def _asked(self, one: Link) -> tuple[Array, Array]:
+        """Where a link is asked for its lag, in b's seconds, and the covariance of what it says there."""
+        line, shared = one.line, (one.bias / 2) ** 2
+        if len(self.nodes) == 2:
+            away = np.array([0.0, 20.0])
+            spread = np.column_stack([np.ones(2), away])
+            return line.pivot + away, spread @ line.covariance @ spread.T + shared + 1e-14 * np.eye(2)
+        first, last = extent(one)
+        own = np.array([float(self.placed[one.b].back(t)) for t in self.nodes[1:-1].tolist()])
+        at = np.unique([first, *own[(own > first) & (own < last)], last])
+        if line.knots:
+            local = hats(at, np.array([t for t, _ in line.knots])) * np.array(line.errors)
+            covariance = local @ local.T
+        else:
+            spread = np.column_stack([np.ones(len(at)), at - line.pivot])
+            covariance = spread @ line.covariance @ spread.T
+        loose = max(line.spread**2 * len(at) / max(line.n, len(at)), STRAIGHT**2)
+        return at, covariance + shared + loose * np.eye(len(at))
+
+    def gap(self, one: Link) -> float:
+        """By how many seconds a link misses the solution, at most."""
+        ends = np.linspace(*extent(one), 5)
+        clocks = {name: self._warp(name) for name in (one.a, one.b)}
+        return float(np.abs(clocks[one.a](ends + one.line.at(ends)) - clocks[one.b](ends)).max())
+
+    def _warp(self, name: str) -> Warp:
+        if name == self.root:
+            return Warp(())
+        moves = self.moves[self.names.index(name)]
+        return self.placed[name].then(Warp(zip(self.nodes.tolist(), moves.tolist())))
+
+    def clocks(self) -> dict[str, Placed]:
+        """Every device's clock but the root's."""
+        worst = np.zeros(len(self.links))
+        np.maximum.at(worst, np.array(self._owner, int), np.abs(self.residual))
+        m, out = len(self.nodes), {}
+        for i, name in enumerate(self.names):
+            own = slice(i * m, (i + 1) * m)
+            touching = [float(w) for w, one in zip(worst, self.links) if name in (one.a, one.b)]
+            way = tuple(self._chains[name][1])
+            covariance = np.asarray(self.covariance[own, own], np.float64)
+            blind = _untold(name, self.links)
+            out[name] = Placed(self._warp(name), self.nodes, covariance, max(touching), way, len(touching), blind)
+        return out
+
+
+def _at_jump(line: Curve) -> list[bool]:
+    """Of each knot, whether its neighbour is the other side of a jump (up, or down within its own size)."""
+    steep = [abs(y - x) > 0.01 * (b - a) for (a, x), (b, y) in pairwise(line.knots)]
+    return [before or after for before, after in zip([False, *steep], [*steep, False])]
+
+
+def extent(one: Link) -> tuple[float, float]:
+    """First and last second of b that a link was measured at."""
+    times = [t for each in one.lags for t in each.times] or [t for t, _ in one.line.knots]
+    if len(times) < 2:
+        return one.line.pivot - 30.0, one.line.pivot + 30.0
+    return float(min(times)), float(max(times))
+
+
+def _untold(name: str, links: Sequence[Link]) -> tuple[float, float] | None:
+    """The shortest stretch, in the device's seconds, in which a link to it tells nothing; None if one tells."""
+    found = []
+    for one in links:
+        if name not in (one.a, one.b):
+            continue
+        if one.untold is None:
+            return None
+        first, last = one.untold
+        own = (first, last) if name == one.b else (first + float(one.line.at(first)), last + float(one.line.at(last)))
+        found.append(own)
+    return min(found, key=lambda stretch: stretch[1] - stretch[0], default=None)

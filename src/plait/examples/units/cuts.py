@@ -1,0 +1,113 @@
+"""Cuts: intervals of a recording, and what all units need to find them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from plait.core.errors import DataError, PlaitError, raise_all
+from plait.streams.recording import Annotation, Recording
+from plait.streams.stream import Stream
+
+__all__ = ["Cut", "Label", "cuts_at", "is_target", "measured_span", "padded", "streams_of", "tier_of"]
+
+Label = str | int | float | bool
+
+
+class Cut(NamedTuple):
+    """An interval ``start <= t < stop`` of a recording, in its seconds.
+
+    Attributes:
+        start, stop: with the context that the unit asks for.
+        target: what is known of it; None where nothing is, and answers are asked for.
+        whole: whether it is the whole recording.
+    """
+
+    start: float
+    stop: float
+    target: Label | None
+    whole: bool = False
+
+
+def cuts_at(
+    recording: Recording, segments: Sequence[tuple[float, float]], *, pad: float = 0.0, tier: str = ""
+) -> list[Cut]:
+    """Given segments of a recording, with context.
+
+    Args:
+        recording: its clocks are read.
+        segments: (start, stop) in seconds.
+        pad: seconds of context on both sides, within what was measured.
+        tier: a stream of words that the unit cuts by, which is no measurement.
+
+    Raises:
+        DataError: one has no duration, or lies outside of what was recorded; all of them in one message.
+    """
+    span = measured_span(recording, tier)
+    if span is None:
+        raise DataError(f"{recording.id}: no stream has any observation. There is nothing to answer from.")
+    outside = [(a, b) for a, b in segments if not (-math.inf < a < b < math.inf and a < span[1] and b > span[0])]
+    raise_all(
+        DataError,
+        [
+            f"{recording.id}: segment {a:g} to {b:g} s; expected finite seconds, a start before its stop, within the "
+            f"recording, which was measured from {span[0]:g} to {span[1]:g} s."
+            for a, b in outside
+        ],
+    )
+    return [padded(a, b, None, pad or 0.0, span) for a, b in segments]
+
+
+def padded(start: float, stop: float, target: Label | None, pad: float, span: tuple[float, float] | None) -> Cut:
+    """A segment with ``pad`` seconds of context on both sides.
+
+    What lies outside of ``span``, the recording, is no context; a segment itself is never shortened.
+    """
+    low, high = span or (-math.inf, math.inf)
+    return Cut(min(max(start - pad, low), start), max(min(stop + pad, high), stop), target)
+
+
+def measured_span(recording: Recording, tier: str = "") -> tuple[float, float] | None:
+    """Span of what was measured, or else of words other than the tier itself; None where there is neither."""
+    streams = streams_of(recording, tier)
+    clocks = [s.clock for s in streams if s.kind != "words"] or [s.clock for s in streams]
+    return (min(c.start for c in clocks), max(c.stop for c in clocks)) if clocks else None
+
+
+def streams_of(recording: Recording, but: str = "") -> list[Stream]:
+    """Streams that hold anything, without the one named ``but``.
+
+    Raises:
+        DataError: those that do not open, all in one message.
+    """
+    streams: list[Stream] = []
+    problems: list[str] = []
+    for name in recording.streams:
+        try:
+            if name != but:
+                streams.append(recording.streams[name])
+        except PlaitError as error:
+            problems += error.problems
+    raise_all(DataError, problems)
+    return [s for s in streams if len(s)]
+
+
+def tier_of(recording: Recording, tier: str, dropped: Counter[str]) -> list[Annotation]:
+    """The annotations of a tier whose labels can be targets; the others are counted."""
+    found = recording.tier(tier)
+    if not found:
+        dropped[f"recordings: nothing on tier {tier!r}"] += 1
+    return [a for a in found if is_target(a.label, dropped, "annotations")]
+
+
+def is_target(label: Any, dropped: Counter[str], what: str) -> bool:
+    """Whether a label can be a target, a text or a finite number; if not, it is counted under ``what``."""
+    if not isinstance(label, str | int | float | bool):
+        dropped[f"{what}: target is not a text or a number"] += 1
+    elif isinstance(label, float) and not math.isfinite(label):
+        dropped[f"{what}: target is NaN or infinite"] += 1
+    else:
+        return True
+    return False

@@ -1,0 +1,91 @@
+"""Segments: one item an annotation."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import ClassVar
+
+from plait.core.errors import ConfigError
+from plait.core.safe_yaml import brief
+from plait.examples.splits.sides import as_text
+from plait.examples.units import Context, Unit
+from plait.examples.units.cuts import Cut, Label, cuts_at, measured_span, padded, tier_of
+from plait.streams.recording import Annotation, Recording
+
+__all__ = ["Segment"]
+
+
+class Segment(Unit):
+    """One item an annotation of a tier, which is its target.
+
+    Args:
+        tier: an annotation tier, or a stream of words.
+        labels: those that are wanted; all by default.
+        match: a regular expression for the whole label.
+        index: of those chosen, the i-th of each recording (-1: the last).
+        pad: seconds of context on both sides, within the recording.
+
+    Raises:
+        ConfigError: ``match`` is not a regular expression.
+    """
+
+    source: ClassVar[str] = "tier"
+    annotated: ClassVar[bool] = True
+    needs: ClassVar[dict[str, str]] = {"tier": "the name of an annotation tier or of a stream of words"}
+
+    def __init__(
+        self,
+        *,
+        tier: str,
+        labels: list[Label] | None = None,
+        match: str | None = None,
+        index: int | None = None,
+        pad: Context = 0.0,
+    ) -> None:
+        self.tier, self.match, self.index, self.pad = tier, match, index, pad
+        self.labels = None if labels is None else {as_text(label) for label in labels}
+        try:
+            self.pattern = re.compile(match or "")
+        except re.error as error:
+            raise ConfigError(f"task.match: got {brief(match)}; expected a regular expression ({error}).") from error
+
+    def cut(self, recording: Recording, dropped: Counter[str], *, asked: bool) -> list[Cut]:
+        chosen = self._chosen(tier_of(recording, self.tier, dropped), dropped)
+        span = measured_span(recording, self.tier) if chosen else None
+        cuts = []
+        for a in chosen:
+            if a.stop <= a.start:
+                dropped["annotations: no duration"] += 1
+            elif span and (a.start >= span[1] or a.stop <= span[0]):
+                dropped["annotations: outside the recording"] += 1
+            else:
+                cuts.append(padded(a.start, a.stop, a.label, self.pad, span))
+        return cuts
+
+    def at(self, recording: Recording, segments: Sequence[tuple[float, float]]) -> list[Cut]:
+        return cuts_at(recording, segments, pad=self.pad, tier=self.tier)
+
+    def _chosen(self, found: list[Annotation], dropped: Counter[str]) -> list[Annotation]:
+        kept = found
+        if self.labels is not None:
+            kept = [a for a in kept if as_text(a.label) in self.labels]
+            _count(dropped, "annotations: not among labels", len(found) - len(kept))
+        if self.match is not None:
+            before = len(kept)
+            kept = [a for a in kept if self.pattern.fullmatch(as_text(a.label))]
+            _count(dropped, f"annotations: do not match {self.match!r}", before - len(kept))
+        if self.index is not None:
+            i, before = self.index, len(kept)
+            one = kept[i : i + 1 or None]
+            if found and not one:
+                dropped[f"recordings: no annotation number {i}"] += 1
+            kept = one
+            _count(dropped, f"annotations: not number {i}", before - len(kept))
+        return kept
+
+
+def _count(dropped: Counter[str], why: str, n: int) -> None:
+    if n:
+        dropped[why] += n

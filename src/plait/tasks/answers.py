@@ -1,0 +1,93 @@
+"""What a model says of an example: it prints itself, becomes JSON, and becomes annotations."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from plait.streams.recording import Annotation
+
+__all__ = ["Answer", "Embedding", "Label", "Value"]
+
+
+@dataclass(frozen=True)
+class Answer(ABC):
+    """One answer, about one stretch of time that the asker knows."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """For people, in one line."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and texts, by the names of its attributes."""
+        return asdict(self)
+
+    @abstractmethod
+    def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        """The same as annotations of a recording, where it can be one.
+
+        Args:
+            start, stop: what the answer is about, seconds.
+            tier: where they are to stand.
+            annotator: who says so.
+        """
+
+
+@dataclass(frozen=True)
+class Label(Answer):
+    """A class.
+
+    Attributes:
+        label: the most probable one, in the type that the targets had.
+        confidence: its probability.
+        probabilities: of each class, by its name.
+
+    >>> print(Label("run", 0.75, {"run": 0.75, "walk": 0.25}))
+    run (75%)
+    """
+
+    label: str | int | float | bool
+    confidence: float
+    probabilities: Mapping[str, float]
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.confidence:.0%})"
+
+    def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        return [Annotation(start, stop, self.label, tier, annotator)]
+
+
+@dataclass(frozen=True)
+class Value(Answer):
+    """A number, in the units of the targets.
+
+    >>> print(Value(2.5))
+    2.500
+    """
+
+    value: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f}"
+
+    def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        return [Annotation(start, stop, self.value, tier, annotator)]
+
+
+@dataclass(frozen=True)
+class Embedding(Answer):
+    """A point in a space of examples, of length 1. It is no annotation.
+
+    >>> print(Embedding([0.6, 0.8]))
+    2 numbers (see --json)
+    """
+
+    embedding: list[float]
+
+    def __str__(self) -> str:
+        return f"{len(self.embedding)} numbers (see --json)"
+
+    def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        return []

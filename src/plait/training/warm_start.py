@@ -1,0 +1,158 @@
+"""Fine-tuning: a model that begins as another run ended, as far as the two are made alike. ``model: {from: RUN}``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from plait.core.atomic import read_bytes
+from plait.core.errors import ConfigError, DataError, raise_all
+from plait.core.parts import suggest
+from plait.core.safe_yaml import brief
+from plait.examples.items import Fold
+from plait.models.model import EncoderSpec, Model
+from plait.recipe import Recipe, StreamPlan
+from plait.training.run import Beginning, Member, Run
+
+OPTIONS = {"from": None, "freeze": False, "allow_code": False}
+"""What a recipe's ``model`` may say of it, beside the options of `Model`."""
+
+__all__ = ["OPTIONS", "WarmStart", "check_unchanged"]
+
+
+class WarmStart:
+    """The run that a recipe's ``model: {from: ...}`` names, pre-trained or trained on another task.
+
+    Where the recipe leaves encoders or ``dim`` open, those of that run are taken. Encoders that it names must be the
+    same as there, part by part and option by option; so must features, levels and rates. Encoders go over by modality,
+    with the standardising that they were trained on; the fusion goes over where specs and modalities are equal, and
+    starts afresh where not; heads always start afresh. A modality that the other run does not know starts afresh too.
+    ``allow_code: true`` lets that run name classes from outside plait (see `plait.models.model.Model.load`).
+    With ``freeze: true`` beside ``from`` what went over stays as it is, and the rest alone is trained.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        DataError: there is no finished run.
+    """
+
+    def __init__(self, folder: str | Path, *, allow_code: bool = False) -> None:
+        self.run = Run(folder, allow_code=allow_code)
+        if self.run.finished != self.run.members:
+            raise DataError(f"model.from: {folder} is not trained to its end. Go on with: plait fit")
+        self.models = {m: self.run.model(m) for m in self.run.members}
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> WarmStart | None:
+        """What the recipe starts from; None where it says nothing.
+
+        Raises:
+            ConfigError: ``from`` is no path, ``freeze`` no truth value, or there is nothing to freeze.
+        """
+        place, freeze = recipe.model.get("from"), recipe.model.get("freeze", False)
+        if not isinstance(place, str | None) or place == "":
+            raise ConfigError(f"model.from: got {brief(place)}; expected the folder of a run, or null.")
+        if not isinstance(freeze, bool) or (freeze and place is None):
+            raise ConfigError(
+                f"model.freeze: got {brief(freeze)}; expected true or false, and true beside from: RUN only."
+            )
+        return None if place is None else cls(place, allow_code=recipe.model.get("allow_code") is True)
+
+    def source(self, member: Member) -> Member:
+        """The member of that run to start from: of the same fold and seed where there is one, else the first."""
+        same = [m for m in self.run.members if m.fold == member.fold] or self.run.members
+        return next((m for m in same if m.seed == member.seed), same[0])
+
+    def encoder(self, modality: str) -> EncoderSpec | None:
+        """The specs of a modality's encoder there; None where it is not known."""
+        return next(iter(self.models.values())).encoder_specs.get(modality)
+
+    @property
+    def dim(self) -> int:
+        return next(iter(self.models.values())).dim
+
+    def begin(self, model: Model, member: Member, fold: Fold, experiment: Any) -> list[str]:
+        """Copy into a fresh ``model`` what fits; returns what: modalities, and "" for the fusion.
+
+        Raises:
+            ConfigError: a modality of both whose features or encoder differ, or none of both; all problems at once.
+            DataError: it was trained on recordings that ``fold`` tests on.
+        """
+        source = self.source(member)
+        self._check_apart(source, fold)
+        other = self.models[source]
+        shared = [m for m in model.modalities if m in other.dims]
+        if not shared:
+            raise ConfigError(
+                f"model.from: {self._place} knows no modality of {model.modalities}. {suggest('', other.dims)}"
+            )
+        raise_all(ConfigError, [p for m in shared for p in self._differences(model, other, m, experiment)])
+        for m in shared:
+            mine, its = model.modalities.index(m), other.modalities.index(m)
+            model.encoders[mine].load_state_dict(other.encoders[its].state_dict())
+            model.set_scale(m, other.get_buffer(f"mean_{its}").numpy(), other.spread(m).numpy())
+        if (model.describe()["fusion"], model.modalities) != (other.describe()["fusion"], other.modalities):
+            return shared
+        model.fusion.load_state_dict(other.fusion.state_dict())
+        return [*shared, ""]
+
+    @property
+    def _place(self) -> str:
+        return str(self.run.folder)
+
+    def _check_apart(self, source: Member, fold: Fold) -> None:
+        theirs = next(f for f in self.run.info.folds if f.name == source.fold)
+        both = sorted({i.recording for i in fold.test} & set(theirs.train))
+        if both:
+            raise DataError(
+                f"model.from: {self._place} was trained on {len(both)} recordings that this recipe tests on, "
+                f"such as {both[0]!r}. Give both recipes the same split."
+            )
+
+    def _differences(self, model: Model, other: Model, modality: str, experiment: Any) -> list[str]:
+        pairs = {
+            "width of tokens (model.dim)": (model.dim, other.dim),
+            "features": (model.dims[modality], other.dims[modality]),
+            "encoder": (model.describe()["encoders"][modality], other.describe()["encoders"][modality]),
+            "feature": (experiment.features[modality], self.run.info.features[modality]),
+            "level, rate": (_shape(experiment.recipe, modality), _shape(self.run.recipe, modality)),
+        }
+        return [
+            f"model.from: {modality}: {what} {mine} here, {its} in {self._place}. Make them the same or leave them out."
+            for what, (mine, its) in pairs.items()
+            if mine != its
+        ]
+
+    def digest(self, member: Member) -> dict[str, str]:
+        """What a member starts from, and the SHA-256 of it."""
+        source = self.source(member)
+        place = self.run.folder / source.name
+        found = hashlib.sha256(b"".join(read_bytes(place / n) for n in ("model.json", "model.safetensors")))
+        return {"member": source.name, "sha256": found.hexdigest()}
+
+    def record(self, members: Sequence[Member]) -> Beginning:
+        """For ``run.json``: the run, and what each member starts from."""
+        found = {m.name: self.digest(m) for m in members}
+        return Beginning.model_validate({"run": str(self.run.folder.resolve()), "members": found})
+
+
+def _shape(recipe: Recipe, modality: str) -> tuple[str, float | None]:
+    plan = recipe.streams.get(modality) or StreamPlan()
+    return plan.normalization, plan.rate
+
+
+def check_unchanged(folder: Path, held: Beginning | None, now: Beginning) -> None:
+    """Refuse to go on with a run whose beginning is no longer what it was.
+
+    Raises:
+        ConfigError: the weights that it starts from are others than when it was begun.
+    """
+    both = held.members.keys() & now.members.keys() if held else ()  # seeds that are added begin now
+    if held and any(held.members[name] != now.members[name] for name in both):
+        raise ConfigError(
+            f"{folder}: was begun from {held.run}, whose weights have changed since. "
+            "Start anew with --overwrite, or choose another --out."
+        )

@@ -1,0 +1,214 @@
+"""Pre-training a run without labels, and fine-tuning from it by one line of a recipe."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from plait.core.errors import ConfigError, DataError
+from plait.evaluation.evaluate import evaluate
+from plait.prediction.predict import predict
+from plait.recipe import Recipe, load_recipe, parse_recipe
+from plait.store.store import Store
+from plait.training.claim import claim
+from plait.training.experiment import Experiment, open_corpus
+from plait.training.fit import build_model, fit
+from plait.training.run import Member, Run
+from plait.training.sides import Sides
+from plait.training.warm_start import WarmStart
+
+PRETRAIN = ["task={name: pretrain, width: 4}", "train.epochs=3"]
+
+
+@pytest.fixture(scope="module")
+def once(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run and the cache of its features, made once."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    split = "split={hash: group, test: 0.25, valid: 0.2}"
+    text = f"{{corpus: {tiny_corpus}, task: classify, model: {{dim: 16}}, train: {{batch: 8}}}}"
+    fit(parse_recipe(text, [*PRETRAIN, split]), folder / "pre", cache=folder / "cache", quiet=True)
+    return folder
+
+
+@pytest.fixture
+def pretrained(once: Path, tmp_path: Path) -> Run:
+    """A copy of it, to be changed at will."""
+    shutil.copytree(once, tmp_path, dirs_exist_ok=True)
+    return Run(tmp_path / "pre")
+
+
+def tuned(recipe: Path, run: Run, *overrides: str) -> Recipe:
+    return load_recipe(recipe, [f"model={{from: {run.folder}}}", "train.epochs=2", *overrides])
+
+
+def begun(recipe: Recipe, folder: Path) -> tuple[Any, Any, list[str], Experiment]:
+    """The model at the start of fine-tuning, that it starts from, and what was copied."""
+    folder.mkdir(exist_ok=True)
+    experiment = Experiment.of(recipe, open_corpus(recipe, folder))
+    start = WarmStart.of(recipe)
+    assert start is not None
+    features = experiment.prepare(Store(folder.parent / "cache"))
+    model, _ = build_model(experiment, experiment.folds[0], features, start)
+    member = start.run.members[0]
+    return model, start.run.model(member), start.begin(model, member, experiment.folds[0], experiment), experiment
+
+
+def test_a_run_without_labels_learns_and_answers_with_embeddings(pretrained: Run, tmp_path: Path) -> None:
+    log = pretrained.done(pretrained.members[0]).log
+    assert len(log["train_loss"]) == len(log["valid_loss"]) == 3
+    assert log["train_loss"][-1] < log["train_loss"][0]
+    assert pretrained.info.items == 48
+    (row, *_) = predict(pretrained, [pretrained.info.corpus], cache=tmp_path / "cache")
+    assert len(row.answer.embedding) == 4
+    with pytest.raises(ConfigError, match="Fine-tune it"):
+        evaluate(pretrained, cache=tmp_path / "cache")
+
+
+def test_groups_of_the_corpus_reach_the_loss(tiny_recipe: Path, tmp_path: Path) -> None:
+    logs = []
+    for name, more in (("plain", ""), ("groups", ", within: true, neighbours: 0.0")):
+        recipe = load_recipe(tiny_recipe, [f"task={{name: pretrain, width: 4{more}}}", "train.epochs=2"])
+        run = fit(recipe, tmp_path / name, cache=tmp_path / "cache", quiet=True)
+        logs.append(run.done(run.members[0]).log["train_loss"])
+        groups = {item.group for item in Sides.read(run.folder, run.info.examples).folds()[0].train}
+        assert groups == {f"g{int(r[1:]) // 4}" for r in run.info.folds[0].train}
+    assert logs[0] != logs[1]
+
+
+def test_windows_need_no_annotations(tiny_recipe: Path, tmp_path: Path) -> None:
+    windows = "task={name: pretrain, width: 4, unit: window, length: 0.5}"
+    recipe = load_recipe(tiny_recipe, [windows])
+    experiment = Experiment.of(recipe, open_corpus(recipe, tmp_path))
+    assert len(experiment.items) > 96
+    assert all(abs(i.stop - i.start - 0.5) < 1e-6 and i.target == i.group for i in experiment.items)
+
+
+def test_fine_tuning_starts_with_its_encoders_scales_and_fusion(
+    tiny_recipe: Path, pretrained: Run, tmp_path: Path
+) -> None:
+    model, source, copied, _ = begun(tuned(tiny_recipe, pretrained), tmp_path / "run")
+    assert copied == [*model.modalities, ""]
+    for mine, its in ((model.encoders, source.encoders), (model.fusion, source.fusion)):
+        assert all(torch.equal(v, its.state_dict()[k]) for k, v in mine.state_dict().items())
+    assert all(
+        torch.equal(model.get_buffer(f"{w}_{i}"), source.get_buffer(f"{w}_{i}"))
+        for w in ("mean", "std")
+        for i in (0, 1)
+    )
+    assert model.task.width == 4
+    assert model.heads[0].linear.in_features == 2 * source.dim
+
+
+def test_what_the_recipe_leaves_open_is_taken_from_there(tiny_recipe: Path, tmp_path: Path) -> None:
+    narrow = load_recipe(tiny_recipe, [*PRETRAIN, "model={dim: 24}", "streams.left.encoder=linear"])
+    run = fit(narrow, tmp_path / "pre", cache=tmp_path / "cache", quiet=True)
+    model, _, _, _ = begun(tuned(tiny_recipe, run), tmp_path / "run")
+    assert model.dim == 24
+    assert [s["name"] for s in model.encoder_specs["left"]] == ["linear"]
+
+
+def test_what_is_frozen_stays_as_it_was_while_the_rest_learns(
+    tiny_recipe: Path, pretrained: Run, tmp_path: Path
+) -> None:
+    run = fit(
+        tuned(tiny_recipe, pretrained, "model.freeze=true", "fusion=late"),
+        tmp_path / "run",
+        cache=tmp_path / "cache",
+        quiet=True,
+    )
+    model, source = run.model(run.members[0]), pretrained.model(pretrained.members[0])
+    for mine, its in zip(model.encoders.state_dict().values(), source.encoders.state_dict().values()):
+        assert torch.equal(mine, its)
+    log = run.done(run.members[0]).log
+    assert log["train_loss"][-1] < log["train_loss"][0]
+
+
+def test_freezing_nothing_is_told(tiny_recipe: Path, pretrained: Run) -> None:
+    for change in ("model={freeze: true}", f"model={{from: {pretrained.folder}, freeze: 3}}"):
+        with pytest.raises(ConfigError, match=r"model\.freeze: got"):
+            WarmStart.of(load_recipe(tiny_recipe, [change]))
+
+
+def test_another_fusion_starts_afresh(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:
+    _, _, copied, _ = begun(tuned(tiny_recipe, pretrained, "fusion=late"), tmp_path / "run")
+    assert copied == ["left", "right"]
+
+
+def test_one_modality_alone_can_be_tuned(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:
+    _, _, copied, _ = begun(tuned(tiny_recipe, pretrained, "streams={right: null}"), tmp_path / "run")
+    assert copied == ["right"]
+
+
+def test_a_tuned_run_says_what_it_came_from_and_refuses_another(
+    tiny_recipe: Path, pretrained: Run, tmp_path: Path
+) -> None:
+    recipe, cache = tuned(tiny_recipe, pretrained), tmp_path / "cache"
+    run = fit(recipe, tmp_path / "run", cache=cache, quiet=True)
+    (record,) = run.info.start.members.values()
+    assert record.member == pretrained.members[0].name
+    assert len(record.sha256) == 64
+    assert run.done(run.members[0]).copied == ["left", "right", ""]
+    assert fit(recipe, tmp_path / "run", cache=cache, quiet=True).info.start == run.info.start
+    recipe.train.seeds = [0, 1]
+    more = fit(recipe, tmp_path / "run", cache=cache, quiet=True)
+    assert [m.seed for m in more.finished] == [0, 1], "a seed that is added begins from the same run"
+    fit(
+        load_recipe(tiny_recipe, [*PRETRAIN, "train.seeds=[5]"]),
+        pretrained.folder,
+        cache=cache,
+        quiet=True,
+        overwrite=True,
+    )
+    with pytest.raises(ConfigError, match="have changed since"):
+        fit(recipe, tmp_path / "run", cache=cache, quiet=True)
+
+
+def test_a_tuned_run_whose_claim_was_cut_off_is_claimed_again(
+    tiny_recipe: Path, pretrained: Run, tmp_path: Path
+) -> None:
+    recipe = tuned(tiny_recipe, pretrained)
+    claim(tmp_path / "run", recipe)
+    (tmp_path / "run/recipe.yaml").unlink()
+    claim(tmp_path / "run", recipe)
+    assert Run(tmp_path / "run").info.start.run == str(pretrained.folder.resolve())
+
+
+def test_what_does_not_fit_is_told_at_once(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:
+    other = tuned(tiny_recipe, pretrained, "model.dim=24", "streams.left={encoder: linear, normalization: centre}")
+    with pytest.raises(ConfigError) as caught:
+        begun(other, tmp_path / "run")
+    text = str(caught.value)
+    for part in ("left: width of tokens", "left: encoder", "left: level"):
+        assert part in text
+
+
+def test_a_run_that_saw_the_test_items_is_refused(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:
+    crossed = tuned(tiny_recipe, pretrained, "split={hash: group, test: 0.4, salt: other}")
+    with pytest.raises(DataError, match="that this recipe tests on, such as 'r"):
+        begun(crossed, tmp_path / "run")
+
+
+def test_an_unfinished_or_missing_run_is_refused(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:
+    (pretrained.folder / pretrained.members[0].name / "done.json").unlink()
+    with pytest.raises(DataError, match="not trained to its end"):
+        WarmStart(pretrained.folder)
+    with pytest.raises(DataError, match="is not a plait run"):
+        WarmStart(tmp_path / "nowhere")
+
+
+def test_the_path_is_relative_to_the_recipe(tiny_recipe: Path) -> None:
+    recipe = load_recipe(tiny_recipe, ["model={from: runs/pre}"])
+    assert Path(recipe.model["from"]) == tiny_recipe.parent / "runs/pre"
+
+
+def test_a_run_with_several_seeds_serves_each_seed_with_its_own(tiny_recipe: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    run = fit(load_recipe(tiny_recipe, [*PRETRAIN, "train.seeds=[0, 1]"]), tmp_path / "pre", cache=cache, quiet=True)
+    start = WarmStart(run.folder)
+    assert [start.source(m) for m in run.members] == run.members
+    assert start.source(Member(7, "")) == run.members[0]
+    assert start.digest(run.members[0])["sha256"] != start.digest(run.members[1])["sha256"]
