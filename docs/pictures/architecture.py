@@ -101,7 +101,7 @@ def box(name: str, x: float, y: float) -> str:
     fill, line = colours(name)
     return (
         f'<rect x="{x:g}" y="{y}" width="{BOX}" height="{HIGH}" rx="6" fill="{fill}" stroke="{line}" '
-        f'stroke-width="1.2"/><text x="{x + BOX / 2:g}" y="{y + 25}" font-size="18" text-anchor="middle" '
+        f'stroke-width="1.2"/><text x="{x + BOX / 2:g}" y="{y + 25}" font-size="{18 if len(name) < 12 else 16}" text-anchor="middle" '
         f'fill="#1f2430">{escape(name)}</text>'
     )
 
