@@ -99,9 +99,10 @@ def picture() -> str:
 
 def box(name: str, x: float, y: float) -> str:
     fill, line = colours(name)
+    size = 18 if len(name) < 12 else 16
     return (
         f'<rect x="{x:g}" y="{y}" width="{BOX}" height="{HIGH}" rx="6" fill="{fill}" stroke="{line}" '
-        f'stroke-width="1.2"/><text x="{x + BOX / 2:g}" y="{y + 25}" font-size="{18 if len(name) < 12 else 16}" text-anchor="middle" '
+        f'stroke-width="1.2"/><text x="{x + BOX / 2:g}" y="{y + 25}" font-size="{size}" text-anchor="middle" '
         f'fill="#1f2430">{escape(name)}</text>'
     )
 
