@@ -152,13 +152,12 @@ def columns(width: int) -> Iterator[None]:
 
 def parts() -> str:
     """Everything that a recipe or an option can name."""
-    from plait.augmentations import Augmentation
     from plait.catalogue import SORTS, base_of
     from plait.core.parts import options_of
     from plait.core.parts import parts as classes
 
     told = known_names()
-    bases = {sort: base_of(sort) for sort in SORTS} | {"augmentations": Augmentation}
+    bases = {sort: base_of(sort) for sort in SORTS}
     lines = ["# Parts by name", "", "What a recipe or an option can name, as `plait list` shows it.", ""]
     for sort, base in bases.items():
         home = f"`{base.__module__}.{base.__qualname__}`"

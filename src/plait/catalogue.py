@@ -15,6 +15,7 @@ SORTS = {
     "noises": "plait.transforms.noise:Noise",
     "imputers": "plait.transforms.imputation:Imputer",
     "features": "plait.features:Feature",
+    "augmentations": "plait.augmentations:Augmentation",
     "encoders": "plait.encoders:Encoder",
     "fusions": "plait.fusion:Fusion",
     "tasks": "plait.tasks:Task",
