@@ -19,6 +19,7 @@ from plait.examples.splits import Split, full_split, holds_back
 from plait.examples.units import Unit
 from plait.prediction.predict import predict
 from plait.recipe import load_recipe
+from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 from plait.tasks import Task
 from plait.training.experiment import task_and_unit
@@ -239,3 +240,13 @@ def test_a_form_of_plait_may_be_named_too(module: str, corpus: Corpus) -> None:
     assert full_split({"name": "folds"}) == full_split({"folds": 5})
     assert full_split({"name": f"{module}.Odd"})["name"] == f"{module}.Odd"
     assert parts(Split).keys() == {"manifest", "lists", "hash", "folds"}
+
+
+def test_a_hop_that_never_ends_is_refused_at_once(tmp_path: Path) -> None:
+    with CorpusWriter(tmp_path) as out:
+        for i in range(3):
+            out.add(f"r{i}", {"imu": Stream.of(np.zeros((40, 1)), rate=10)}, annotations=[Annotation(0, 4, "a", "act")])
+    unit = full_unit({"unit": "window", "tier": "act", "length": 1.0, "hop": 5e-254})
+    with pytest.raises(DataError, match=r"task\.hop: got 5e-254 s, by which a recording holds more than") as caught:
+        find_items(Corpus(tmp_path / "manifest.jsonl"), unit)
+    assert len(caught.value.problems) == 1

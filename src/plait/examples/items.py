@@ -114,7 +114,7 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
             items += [_item(recording, cut, labelled) for cut in found]
         except PlaitError as error:
             problems += error.problems
-    raise_all(DataError, problems)
+    raise_all(DataError, list(dict.fromkeys(problems)))
     if not items:
         raise _nothing(corpus, full, dropped)
     return ItemSet(items, dict(dropped), full)

@@ -9,13 +9,16 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from plait.core.errors import DataError
+from plait.core.errors import ConfigError, DataError
 from plait.examples.units import Context, Length, Unit
 from plait.examples.units.cuts import Cut, Label, cuts_at, measured_span, tier_of
 from plait.streams.clock import windows
 from plait.streams.recording import Annotation, Recording
 
 __all__ = ["Window"]
+
+MOST = 1_000_000
+"""Windows of a recording: more are a slip of the pen."""
 
 Coverage = Annotated[float, Field(ge=0, le=1, description="a share from 0 to 1")]
 
@@ -30,6 +33,9 @@ class Window(Unit):
         average: the target is the mean of numbers instead, weighted by time.
         coverage: a window of which a smaller share is annotated is dropped.
         pad: seconds of context on both sides, within the recording.
+
+    Raises:
+        ConfigError: on cutting, a hop so small that a recording holds more than a million windows.
     """
 
     source: ClassVar[str] = "tier"
@@ -64,6 +70,10 @@ class Window(Unit):
             return []
         if tier and not asked and self.average:
             tier.check_numbers(recording.id, self.tier)
+        if span[1] - span[0] - self.length > MOST * self.hop:
+            raise ConfigError(
+                f"task.hop: got {self.hop:g} s, by which a recording holds more than {MOST:,} windows. Give a larger one."
+            )
         cuts, pad = [], self.pad
         for start, stop in windows(*span, self.length, self.hop):
             target, covered = tier.target(start, stop, self.average) if tier and not asked else (None, 0.0)
