@@ -247,6 +247,6 @@ def test_a_hop_that_never_ends_is_refused_at_once(tmp_path: Path) -> None:
         for i in range(3):
             out.add(f"r{i}", {"imu": Stream.of(np.zeros((40, 1)), rate=10)}, annotations=[Annotation(0, 4, "a", "act")])
     unit = full_unit({"unit": "window", "tier": "act", "length": 1.0, "hop": 5e-254})
-    with pytest.raises(DataError, match=r"task\.hop: got 5e-254 s, by which a recording holds more than") as caught:
+    with pytest.raises(DataError, match=r"task\.hop: got 5e-254 s, so a recording holds more than") as caught:
         find_items(Corpus(tmp_path / "manifest.jsonl"), unit)
     assert len(caught.value.problems) == 1

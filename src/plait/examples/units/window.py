@@ -72,7 +72,7 @@ class Window(Unit):
             tier.check_numbers(recording.id, self.tier)
         if span[1] - span[0] - self.length > MOST * self.hop:
             raise ConfigError(
-                f"task.hop: got {self.hop:g} s, by which a recording holds more than {MOST:,} windows. Give a larger one."
+                f"task.hop: got {self.hop:g} s, so a recording holds more than {MOST:,} windows. Give a larger one."
             )
         cuts, pad = [], self.pad
         for start, stop in windows(*span, self.length, self.hop):
