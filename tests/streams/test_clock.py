@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plait.core.errors import DataError
+from plait.features.series import Statistics
 from plait.streams.clock import Grid, Spans, Ticks, rational, windows
+from plait.streams.stream import Stream
 
 rates = st.sampled_from(["25", "30000/1001", "24000/1001", "44100", "1/2", "100", "333/7"])
 starts = st.floats(-1e4, 2e9, allow_nan=False)
@@ -58,6 +60,13 @@ def test_a_million_windows_do_not_drift() -> None:
     assert last[0] == 100_000.0
     grid = Grid(0, "30000/1001", 3_000_000)
     assert grid.window(last[0], last[0] + 1).start == -(-100_000 * 30000 // 1001)
+
+
+def test_windows_without_an_end_are_refused_at_once() -> None:
+    with pytest.raises(DataError, match=r"windows every 5e-254 s: 4 s hold more than 10,000,000\. Give a larger hop"):
+        next(windows(0, 4, 1.0, 5e-254))
+    with pytest.raises(DataError, match="Give a larger hop"):
+        Statistics(window=1.0, hop=5e-254)(Stream.of(np.zeros((40, 1)), rate=10))
 
 
 @given(st.floats(0.05, 30), st.floats(0.01, 5), st.floats(0.01, 5))

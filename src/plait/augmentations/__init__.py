@@ -60,7 +60,6 @@ class Vary:
     Raises:
         ConfigError: an unknown augmentation, or an option that it does not have; all at once.
 
-    >>> import torch
     >>> vary = Vary({"random_gain": {"imu": 0.5}, "crop_resize": 0})
     >>> [(type(part).__name__, modality) for part, modality in vary.parts], vary.modalities
     ([('RandomGain', 'imu')], {'random_gain': ['imu']})

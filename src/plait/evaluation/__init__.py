@@ -1,1 +1,1 @@
-"""Evaluation: metrics, intervals, every subset of modalities, robustness, and the report."""
+"""Evaluation: every subset of modalities from one model, intervals, calibration, robustness."""

@@ -339,10 +339,17 @@ class Spans(_Listed):
         return {"clock": "spans", "start": self.start, "stop": self.stop, "n": self.n}
 
 
+MOST_WINDOWS = 10_000_000
+"""Of one stream; more are a slip of the pen, and would be counted for ever."""
+
+
 def windows(start: float, stop: float, length: float, hop: float) -> Iterator[tuple[float, float]]:
     """Windows of ``length`` seconds every ``hop`` seconds that lie wholly within ``start..stop``.
 
     Each is counted from the start, so that a million of them do not drift.
+
+    Raises:
+        DataError: length or hop is not above 0, or there would be more than `MOST_WINDOWS`.
 
     >>> list(windows(0, 1, 0.5, 0.25))
     [(0.0, 0.5), (0.25, 0.75), (0.5, 1.0)]
@@ -351,6 +358,10 @@ def windows(start: float, stop: float, length: float, hop: float) -> Iterator[tu
         raise DataError(f"windows of {length} s every {hop} s; expected both above 0.")
     begin, step, size, end = _exact(start), Fraction(str(hop)), Fraction(str(length)), _exact(stop)
     count = math.floor((end - begin - size) / step + Fraction(1, 10**9)) + 1
+    if count > MOST_WINDOWS:
+        raise DataError(
+            f"windows every {hop:g} s: {stop - start:g} s hold more than {MOST_WINDOWS:,}. Give a larger hop."
+        )
     for i in range(max(count, 0)):
         left = begin + i * step
         yield float(left), float(left + size)

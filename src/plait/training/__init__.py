@@ -1,1 +1,1 @@
-"""One Lightning module, its data, and checkpoints without pickle."""
+"""From a recipe to trained members of a run: claimed, trained, calibrated; each resumable, nothing pickled."""

@@ -68,7 +68,8 @@ class TrainingModule(L.LightningModule):
         looked = [self._view(tokens, drop) for tokens in batches]
         losses = self.model.task.step([view for view, _ in looked], target, moment)
         more = [loss for _, own in looked for loss in own.values()]
-        parts = [self.weights.get(name, 1.0) * loss for name, loss in losses.items()]
+        weights = {name: self.weights.get(name, 1.0) for name in losses}
+        parts = [weights[name] * loss for name, loss in losses.items() if weights[name]]  # 0: no way back either
         return torch.stack([*parts, *more]).sum(), [view for view, _ in looked]
 
     def _view(self, tokens: Mapping[str, Tokens], drop: float) -> tuple[View, dict[str, Tensor]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from plait.core.errors import PlaitError
@@ -56,9 +56,11 @@ Team = Callable[[Sequence[Job], int], Outcomes[Job, Result]]
 """Does jobs, so many at a time."""
 
 
-def outcome_of(work: Callable[[Job], Result], job: Job) -> Result | Failed:
-    """The result, or the error that it ended in, for the process that asked to tell of."""
+def outcome_of(work: Callable[[Job], Result], job: Job, *, here: bool = False) -> Result | Failed:
+    """The result, or the error that it ended in, for who asked to tell of; the error itself only ``here``, for it may
+    not survive the way to another process."""
     try:
         return work(job)
     except Exception as error:  # whatever it is
-        return Failed.of(error)
+        failed = Failed.of(error)
+        return replace(failed, cause=error) if here else failed

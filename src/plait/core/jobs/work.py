@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from plait.core.errors import DataError
 from plait.core.jobs.cluster import connected
-from plait.core.jobs.outcomes import Died, Failed, Job, Outcomes, Result, Team
+from plait.core.jobs.outcomes import Died, Failed, Job, Outcomes, Result, Team, outcome_of
 from plait.core.jobs.processes import team
 from plait.core.jobs.threads import one_thread
 
@@ -54,7 +53,7 @@ def each(
     else:
         with one_thread():
             for job in todo:
-                yield job, _here(work, job)
+                yield job, outcome_of(work, job, here=True)
 
 
 def in_order(work: Callable[[Job], Result], todo: Sequence[Job], jobs: int = 1) -> Iterator[Result]:
@@ -88,13 +87,6 @@ def _result(outcome: Result | Died | Failed) -> Result:
     if isinstance(outcome, Died):
         raise DataError(f"a part of the work could not be done: {outcome}. Use fewer processes.")
     return outcome
-
-
-def _here(work: Callable[[Job], Result], job: Job) -> Result | Failed:
-    try:
-        return work(job)
-    except Exception as error:  # whatever it is: who asked decides
-        return replace(Failed.of(error), cause=error)
 
 
 def _twice(todo: Sequence[Job], team: Team[Job, Result], width: int) -> Outcomes[Job, Result]:
