@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from plait.align.join import How, Joined, Joining, join
@@ -299,6 +299,7 @@ def test_equals_pandas_merge_asof() -> None:
     st.booleans(),
     st.sampled_from([0.0, 0.3]),
 )
+@example(82715, "nearest", False, 0.0)  # a nearer span that is NaN stops after the one that is used
 def test_what_lies_beyond_the_reported_future_changes_nothing(seed: int, how: How, causal: bool, field: float) -> None:
     rng = np.random.default_rng(seed)
     left, right = a_clock(rng, 12), a_stream(rng, 30, 2)

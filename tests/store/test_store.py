@@ -5,6 +5,8 @@ import logging
 import os
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -71,15 +73,34 @@ def test_any_size_is_aligned(store: Store, n: int, d: int, grid: bool) -> None:
     assert int.from_bytes(head, "little") % 8 == 0
 
 
+@contextmanager
+def open_files_at_most(more: int) -> Iterator[None]:
+    """The process may open so many more than it has."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + more, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_no_file_is_called_damaged_because_too_many_are_open(store: Store) -> None:
+    store.put(KEY, numbers(), Ticks(np.arange(7)))
+    with open_files_at_most(8), ExitStack() as held:
+        with suppress(OSError):
+            while True:
+                held.enter_context(open(os.devnull))
+        with pytest.raises(DataError, match="ulimit"):
+            store.get(KEY)
+    assert store.get(KEY) is not None
+
+
 def test_thousands_may_be_held_at_once(store: Store) -> None:
     """Each holds a memory map, but no file: a common limit is 1024."""
     store.put(KEY, numbers(), Ticks(np.arange(7)))
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
-    try:
+    with open_files_at_most(64):
         held = [store.get(KEY) for _ in range(400)]
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     store.path_of(KEY).unlink()
     assert held[0] is not None
     np.testing.assert_array_equal(held[0][0], numbers())

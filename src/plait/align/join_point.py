@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.align.join_clock import Observations
+from plait.align.join_reduce import reduce_intervals
 from plait.align.join_seen import next_seen
 from plait.align.join_spline import KNOTS, spline_weights
 
@@ -71,6 +72,19 @@ class Window:
         over = self.clock.known(self.first + np.clip(index, 0, len(self.rows) - 1))
         return np.asarray(np.where(known, over, -np.inf).max(1, initial=-np.inf))
 
+    def latest_among(self, start: Times, stop: Times) -> Times:
+        """When the last of all observations from ``start`` to ``stop`` is known, [k]; -inf where there is none.
+
+        Spans that begin in order do not end in order: that a nearer one is NaN may be known only after the one used.
+        """
+        out = np.full(len(start), -np.inf)
+        if self.clock.over is None or self.clean:
+            return out
+        lo, hi = self.clock.first(start), self.clock.first(stop, after=True)
+        some = np.flatnonzero(hi > lo)
+        out[some] = reduce_intervals(self.clock.over[:, None], lo[some], hi[some], np.maximum, np.float64)[:, 0]
+        return out
+
 
 def _full(window: Window, index: Index, known: Mask, latest: Times) -> Picked:
     values = window.values(index)
@@ -85,6 +99,8 @@ def _nearest(window: Window, at: Times) -> Picked:
     far = np.abs(np.minimum(back, ahead))
     known = np.isfinite(far) & (far <= window.gap / 2 + slack)
     latest = np.where(known & (far > slack), at[:, None] + far, -np.inf).max(1, initial=-np.inf)
+    reach = np.where(known, far, -np.inf).max(1, initial=-np.inf)
+    latest = np.maximum(latest, window.latest_among(at - reach, at + reach))
     return _full(window, pick, known, np.maximum(latest, window.latest(pick, known)))
 
 
@@ -115,6 +131,9 @@ def _linear(window: Window, at: Times) -> Picked:
     low, high = window.values(left).astype(np.float64), window.values(right).astype(np.float64)
     values = low * (1 - share) + high * share
     latest = np.maximum(window.latest(right, known), window.latest(left, known))
+    first = np.where(known, np.minimum(window.times(left), at[:, None]), np.inf).min(1, initial=np.inf)
+    last = np.where(known, np.maximum(window.times(right), at[:, None]), -np.inf).max(1, initial=-np.inf)
+    latest = np.maximum(latest, window.latest_among(first, last))
     return Picked(values, np.broadcast_to(known, values.shape), latest)
 
 
@@ -166,6 +185,7 @@ def _spline(window: Window, times: Times, at: Times, run: Index, columns: Index,
         used = knots[-1:] if window.clock.over is None else knots
         latest = np.where(knots[-1] == run[-1], _end_of_run(window, times[run[-1]]), -np.inf)
         latest = np.maximum(latest, window.clock.known(window.first + used).max(0))
+        latest = np.maximum(latest, window.latest_among(times[knots[0]], times[knots[-1]]))
         out.latest[part] = np.maximum(out.latest[part], latest)
 
 

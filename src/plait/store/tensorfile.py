@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.atomic import open_file, replacing
+from plait.core.errors import DataError
 
 __all__ = ["Pieces", "TensorFile", "open_tensors", "write_tensors"]
 
@@ -29,6 +31,9 @@ LETTERS = {kind: name for name, kind in KINDS.items()}
 
 SMALL = 1 << 14
 """Bytes up to which a file is read whole: a map costs as much, and a process may have some 65,000 of them only."""
+
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What the system says of a file that it has no means to open."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +89,22 @@ class TensorFile:
 
 
 def open_tensors(path: Path, format: str) -> TensorFile | None:
-    """Read the header; None where there is no file, or one that is cut short or foreign (with a warning)."""
+    """Read the header; None where there is no file, or one that is cut short or foreign (with a warning).
+
+    Raises:
+        DataError: the process may open no more files.
+    """
     try:
         with open_file(path) as file:
             return _parse(path, file, format)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, OSError) and error.errno in EXHAUSTED:  # nothing is wrong with the file
+            raise DataError(
+                f"{path}: cannot be opened ({error.strerror}). Raise the limit of open files (ulimit -n), or ask for "
+                "fewer workers."
+            ) from error
         log.warning("%s: not a whole file of features (%s); it will be made anew", path, error)
         return None
 
