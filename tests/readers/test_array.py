@@ -229,10 +229,10 @@ def test_matlab_73(tmp_path, caplog):
 def test_a_broken_matlab_73_file_says_so(tmp_path):
     path = _mat73(tmp_path / "a.mat", x=("double", np.arange(4000.0)[:, None], {}))
     path.write_bytes(path.read_bytes()[:9000])
-    with pytest.raises(DataError, match=r"a\.mat:x: cannot be read as a MATLAB 7\.3 file \(.*behind its end.*-v7"):
-        Array().open(path)["x"].read()
+    with pytest.raises(DataError, match=r"a\.mat: cannot be read as a MATLAB 7\.3 file \(.*truncated file.*-v7"):
+        Array().open(path)
     path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM")
-    with pytest.raises(DataError, match=r"a\.mat: cannot be read as a MATLAB 7\.3 file \(it does not begin as an HDF5"):
+    with pytest.raises(DataError, match=r"a\.mat: cannot be read as a MATLAB 7\.3 file \(.*file signature not found"):
         Array().open(path)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from plait.core.atomic import replacing
-from plait.core.errors import need
 from plait.core.names import Names
 from plait.corpus.corpus import Corpus
 from plait.interchange import Format, Moved
@@ -38,7 +37,8 @@ class Csd(Format):
     lacks = ("labels", "group", "split", "meta", "annotators")
 
     def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
-        h5py = need("h5py", "formats", "writing .csd")
+        import h5py
+
         out.mkdir()
         streams = {name for entry in corpus.entries for name in entry.streams}
         with ExitStack() as stack:

@@ -7,8 +7,6 @@ Source: MathWorks, "MAT-File Versions" (7.3 is HDF5 behind a head of 512 bytes);
 from __future__ import annotations
 
 import math
-import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,12 +18,15 @@ from numpy.typing import NDArray
 
 from plait.core.errors import DataError
 from plait.readers._budget import USUAL, Budget
-from plait.readers._hdf5 import Dataset, File, opened
+from plait.readers._hdf5 import BROKEN, Dataset, File, behind, opened, reason
 
 __all__ = ["Mat73Array", "is_mat73", "list_mat73"]
 
 _HEAD = 512
-_BROKEN = (OSError, ValueError, struct.error, zlib.error, IndexError, OverflowError)
+_LONGEST = 1 << 31
+"""Product of the sizes above 0 of an array without values; NumPy itself refuses absurd ones."""
+
+_TOLD = ("MATLAB_class", "MATLAB_empty", "MATLAB_object_decode", "MATLAB_sparse")
 _LETTERS = {"double": "f", "single": "f", "logical": "u", "char": "U"}
 _LETTERS |= {f"{u}int{n}": u or "i" for u in ("", "u") for n in (8, 16, 32, 64)}
 
@@ -52,8 +53,8 @@ class Mat73Array:
         """
         if self.dataset is None:
             return np.empty(self.shape, "U1" if self.kind == "U" else "f8")
-        with _reading(self.path, self.name, self.budget) as file:
-            values = file.read(self.dataset, 0, self.dataset.shape[0]).T
+        where = f"{self.path}:{self.name}"
+        values = behind(_values, self.path, self.budget, where, self.dataset, where=where, asked=self.dataset.nbytes).T
         return _rows(values) if self.kind == "U" else values
 
 
@@ -70,37 +71,48 @@ def list_mat73(path: Path, budget: Budget = USUAL) -> list[Mat73Array]:
     Raises:
         DataError: it is broken.
     """
-    with _reading(path, "", budget) as file:
-        links = {name: at for name, at in file.links(file.root).items() if not name.startswith("#")}
+    return behind(_listed, path, budget)
+
+
+# ---- behind the gate
+
+
+def _listed(path: Path, budget: Budget) -> list[Mat73Array]:
+    with _reading(str(path), path, budget) as file:
+        links = {name: at for name, at in file.links("/").items() if not name.startswith("#")}
         return [replace(_array(path, file, name, at), budget=budget) for name, at in links.items()]
 
 
+def _values(path: Path, budget: Budget, where: str, dataset: Dataset) -> NDArray[Any]:
+    with _reading(where, path, budget) as file:
+        return file.read(dataset, 0, dataset.shape[0])
+
+
 @contextmanager
-def _reading(path: Path, name: str, budget: Budget) -> Iterator[File]:
+def _reading(where: str, path: Path, budget: Budget) -> Iterator[File]:
     try:
-        with opened(path, budget) as file:
+        with opened(path, budget.purse(path)) as file:
             yield file
-    except _BROKEN as error:
-        where = f"{path}:{name}" if name else str(path)
+    except BROKEN as error:
         raise DataError(
-            f"{where}: cannot be read as a MATLAB 7.3 file ({str(error)[:200]}). Get a whole copy, or save the arrays "
+            f"{where}: cannot be read as a MATLAB 7.3 file ({reason(error)}). Get a whole copy, or save the arrays "
             "anew in MATLAB with -v7."
         ) from error
 
 
-def _array(path: Path, file: File, name: str, at: int) -> Mat73Array:
+def _array(path: Path, file: File, name: str, at: str) -> Mat73Array:
     try:
-        told = file.attributes(at)
+        told = file.attributes(at, _TOLD)
         kind = told.get("MATLAB_class", b"")
         word = kind.decode("ascii", "replace") if isinstance(kind, bytes) else ""
         odd = "MATLAB_object_decode" in told or "MATLAB_sparse" in told or (word and word not in _LETTERS)
         dataset = None if odd else file.dataset(at)
-    except ValueError as error:
-        return Mat73Array(path, name, (), "O", why=str(error))
+    except BROKEN as error:
+        return Mat73Array(path, name, (), "O", why=reason(error))
     if dataset is None or not dataset.shape or dataset.is_text:
         return Mat73Array(path, name, (), "O", why="sparse" if "MATLAB_sparse" in told else word)
-    letter = _LETTERS.get(word, dataset.type.letter)  # without a class: written by something else than MATLAB
-    if told.get("MATLAB_empty"):
+    letter = _LETTERS.get(word, dataset.letter)  # without a class: written by something else than MATLAB
+    if np.any(told.get("MATLAB_empty", 0)):
         return _empty(path, name, letter, [int(n) for n in file.read(dataset, 0, dataset.shape[0]).reshape(-1)])
     shape = dataset.shape[::-1]
     return Mat73Array(path, name, shape[:-1] if letter == "U" else shape, letter, dataset)
@@ -108,7 +120,7 @@ def _array(path: Path, file: File, name: str, at: int) -> Mat73Array:
 
 def _empty(path: Path, name: str, letter: str, sizes: list[int]) -> Mat73Array:
     """An array without values: what stands in its place are its sizes."""
-    if math.prod(sizes) or min(sizes) < 0 or len(sizes) < 2:
+    if math.prod(sizes) or min(sizes) < 0 or len(sizes) < 2 or math.prod(n or 1 for n in sizes) > _LONGEST:
         raise ValueError(f"{name} is said to be empty, with sizes {sizes[:8]}")
     return Mat73Array(path, name, tuple(sizes[:-1] if letter == "U" else sizes), letter)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from plait.core.errors import ConfigError, DataError
 from plait.core.parts import suggest
 from plait.readers import Reader
 from plait.readers._budget import Budget
-from plait.readers._hdf5 import Dataset, File, opened
+from plait.readers._hdf5 import BROKEN, Dataset, File, behind, opened, reason
 from plait.readers._told import tell
 from plait.readers._words import refuse_infinite
 from plait.streams.clock import Spans
@@ -23,7 +23,6 @@ from plait.streams.stream import Stream
 
 __all__ = ["Csd"]
 
-_BROKEN = (OSError, ValueError, struct.error, zlib.error, IndexError, OverflowError)
 _LARGEST = 50_000_000
 """Bytes of one observation, or of all intervals."""
 
@@ -61,82 +60,105 @@ class Csd(Reader):
         self.recording, self.infinite = recording, infinite
 
     def open(self, path: Path) -> dict[str, Stream]:
-        try:
-            with opened(path, self.budget) as file:
-                name, data = _sequence(path, file)
-                if self.recording is None:
-                    return {key: self._stream(path, file, key, at) for key, at in data.items()}
-                if self.recording not in data:
-                    raise DataError(f"{path}: has no recording {self.recording!r}. {suggest(self.recording, data)}")
-                return {name: self._stream(path, file, self.recording, data[self.recording])}
-        except _BROKEN as error:
-            raise _broken(path, error) from error
+        name, found = behind(_contents, path, self.budget, self.recording)
+        streams = {key: self._stream(path, key, *parts) for key, parts in found.items()}
+        return streams if self.recording is None else {name: streams[self.recording]}
 
     def recordings(self, path: Path) -> dict[str, dict[str, Any]]:
         """One a group of the sequence's data."""
-        try:
-            with opened(path, self.budget) as file:
-                return {key: {"recording": key} for key in _sequence(path, file)[1]}
-        except _BROKEN as error:
-            raise _broken(path, error) from error
+        return {key: {"recording": key} for key in behind(_names, path, self.budget)}
 
-    def _stream(self, path: Path, file: File, key: str, group: int) -> Stream:
+    def _stream(self, path: Path, key: str, features: Dataset, times: NDArray[np.float64]) -> Stream:
         where = f"{path}:{key}"
-        features, intervals = (_dataset(where, file, group, part) for part in ("features", "intervals"))
-        n, *rest = features.shape
-        if intervals.shape != (n, 2) or intervals.is_text or 16 * n > _LARGEST:
-            raise DataError(
-                f"{where}: {n} observations, but intervals of shape {intervals.shape}; expected ({n}, 2) seconds. "
-                "Make the sequence anew."
-            )
-        times = np.asarray(file.read(intervals, 0, n), np.float64)
         order = np.argsort(times[:, 0], kind="stable")
-        moved = int((order != np.arange(n)).sum())
+        moved = int((order != np.arange(len(order))).sum())
         if moved:
             tell(where, f"{moved} intervals out of order were sorted")
         try:
             clock = Spans(*times[order].T)
         except DataError as error:
             raise DataError(f"{where}: {error}") from error
-        text = features.is_text
-        shape = () if text else tuple(rest or [1])
+        shape = () if features.is_text else features.shape[1:] or (1,)
         source = _Features(path, where, features, shape, order if moved else None, self.infinite == "nan", self.budget)
-        return Stream(clock, source, "words" if text else "series", (), where)
+        return Stream(clock, source, "words" if features.is_text else "series", (), where)
 
 
-def _broken(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: cannot be read as a computational sequence ({str(error)[:200]}). Get a whole copy.")
+# ---- behind the gate
 
 
-def _sequence(path: Path, file: File) -> tuple[str, dict[str, int]]:
-    """The sequence's name, and where the groups of its recordings are."""
-    root = file.links(file.root)
-    found = {name: inner["data"] for name, at in root.items() if "data" in (inner := file.links(at))}
-    if len(found) != 1:
+def _names(path: Path, budget: Budget) -> list[str]:
+    """The ids of a file's recordings."""
+    with _sequence(path, budget) as (_, _, recordings):
+        return list(recordings)
+
+
+def _contents(
+    path: Path, budget: Budget, recording: str | None
+) -> tuple[str, dict[str, tuple[Dataset, NDArray[np.float64]]]]:
+    """The sequence's name; features, and intervals [n, 2] in seconds, of the recording or of all."""
+    with _sequence(path, budget) as (file, name, recordings):
+        if recording is not None and recording not in recordings:
+            raise DataError(f"{path}: has no recording {recording!r}. {suggest(recording, recordings)}")
+        chosen = recordings if recording is None else {recording: recordings[recording]}
+        return name, {key: _recording(f"{path}:{key}", file, place) for key, place in chosen.items()}
+
+
+def _rows(path: Path, budget: Budget, where: str, features: Dataset, lo: int, hi: int) -> NDArray[Any]:
+    try:
+        with opened(path, budget.purse(path)) as file:
+            return file.read(features, lo, hi)
+    except BROKEN as error:
+        raise DataError(f"{where}: values cannot be read ({reason(error)}). Get a whole copy.") from error
+
+
+@contextmanager
+def _sequence(path: Path, budget: Budget) -> Iterator[tuple[File, str, dict[str, str]]]:
+    """The file, the sequence's name, and where the groups of its recordings are."""
+    try:
+        with opened(path, budget.purse(path)) as file:
+            root = file.links("/")
+            found = {name: inner["data"] for name, at in root.items() if "data" in (inner := file.links(at))}
+            if len(found) != 1:
+                raise DataError(
+                    f"{path}: is no computational sequence: expected one group with a group 'data' in it, but it has "
+                    f"{', '.join(list(root)[:5]) or 'nothing'}. Save it with the CMU Multimodal SDK."
+                )
+            ((name, at),) = found.items()
+            recordings = file.links(at)
+            if not recordings:
+                raise DataError(f"{path}: has no recordings. Get a whole copy.")
+            yield file, name, recordings
+    except BROKEN as error:
+        what = f"cannot be read as a computational sequence ({reason(error)})"
+        raise DataError(f"{path}: {what}. Get a whole copy.") from error
+
+
+def _recording(where: str, file: File, group: str) -> tuple[Dataset, NDArray[np.float64]]:
+    features, intervals = (_dataset(where, file, group, part) for part in ("features", "intervals"))
+    n = features.shape[0]
+    if intervals.shape != (n, 2) or intervals.is_text or intervals.nbytes > _LARGEST:
         raise DataError(
-            f"{path}: is no computational sequence: expected one group with a group 'data' in it, but it has "
-            f"{', '.join(list(root)[:5]) or 'nothing'}. Save it with the CMU Multimodal SDK."
+            f"{where}: {n} observations, but intervals of shape {intervals.shape}; expected ({n}, 2) seconds. "
+            "Make the sequence anew."
         )
-    ((name, at),) = found.items()
-    recordings = file.links(at)
-    if not recordings:
-        raise DataError(f"{path}: has no recordings. Get a whole copy.")
-    return name, recordings
+    return features, np.asarray(file.read(intervals, 0, n), np.float64)
 
 
-def _dataset(where: str, file: File, group: int, part: str) -> Dataset:
+def _dataset(where: str, file: File, group: str, part: str) -> Dataset:
     links = file.links(group)
     try:
         found = file.dataset(links[part]) if part in links else None
-    except ValueError as error:
-        raise DataError(f"{where}: {part} cannot be read ({error}). Make the sequence anew.") from error
+    except BROKEN as error:
+        raise DataError(f"{where}: {part} cannot be read ({reason(error)}). Make the sequence anew.") from error
     if found is None or not found.shape:
         raise DataError(f"{where}: has no array {part!r} of its own. Make the sequence anew.")
-    row = float(np.prod(found.shape[1:], dtype=np.float64)) * found.type.size
-    if row > _LARGEST:
+    if found.nbytes / max(found.shape[0], 1) > _LARGEST:
         raise DataError(f"{where}: {part} claim the shape {found.shape}; expected fewer numbers an observation.")
-    file.purse.check(found.shape[0] * row, part)
+    file.purse.check(found.nbytes, part)
     return found
+
+
+# ---- before the gate
 
 
 @dataclass(eq=False)
@@ -154,14 +176,11 @@ class _Features:
     def read(self, lo: int, hi: int) -> NDArray[Any]:
         n = self.features.shape[0]
         lo, hi = max(lo, 0), min(hi, n)
-        try:
-            with opened(self.path, self.budget) as file:
-                if self.order is None:
-                    rows = file.read(self.features, lo, hi)
-                else:
-                    rows = file.read(self.features, 0, n)[self.order[lo:hi]]
-        except _BROKEN as error:
-            raise DataError(f"{self.where}: values cannot be read ({error}). Get a whole copy.") from error
+        first, last = (lo, hi) if self.order is None else (0, n)
+        what = (self.budget, self.where, self.features, first, last)
+        rows = behind(_rows, self.path, *what, where=self.where, asked=self.features.nbytes)
+        if self.order is not None:
+            rows = rows[self.order[lo:hi]]
         if self.features.is_text:
             return _texts(rows)
         values = rows.reshape(len(rows), *self.shape)
