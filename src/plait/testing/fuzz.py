@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from plait.core.errors import DataError
+from plait.core.jobs import gate
 from plait.core.parts import find
 from plait.readers import Reader
 from plait.streams.stream import Stream
@@ -275,13 +276,10 @@ def _status(key: str) -> int:
 
 
 def _spent() -> float:
-    """Processor time of this process and of those that it started, seconds: some files are read behind the gate."""
+    """Processor time of this process and of those behind the gate, seconds."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    try:
-        living = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    except OSError:
-        living = []
-    return time.process_time() + ended.ru_utime + ended.ru_stime + sum(_processor_time(int(pid)) for pid in living)
+    behind = gate.process()
+    return time.process_time() + ended.ru_utime + ended.ru_stime + (_processor_time(behind) if behind else 0.0)
 
 
 def _peak_mb() -> float:

@@ -25,7 +25,7 @@ from plait.core.errors import DataError
 from plait.core.jobs.outcomes import Died, Failed, outcome_of
 from plait.core.jobs.threads import VARIABLES
 
-__all__ = ["guarded"]
+__all__ = ["guarded", "process"]
 
 Result = TypeVar("Result")
 
@@ -63,6 +63,11 @@ def guarded(work: Callable[..., Result], *args: Any, where: str, seconds: float 
     return result
 
 
+def process() -> int | None:
+    """The number of the process behind the gate, if there is one."""
+    return _KEPT[0].pid if _KEPT else None
+
+
 class _Keeper:
     """The process behind the gate."""
 
@@ -91,6 +96,10 @@ class _Keeper:
             raise
         finally:
             guard.cancel()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
