@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,6 +80,29 @@ def test_edfio_s_files_too(tmp_path):
     found = open_streams(path)
     assert np.array_equal(found["signals"].read()[:, 0], edfio.read_edf(path).signals[0].data)
     assert (found["annotations"].clock.start, found["annotations"].read().tolist()) == (0.5, ["R"])
+
+
+def test_files_of_pyedflib_s_own_tests():
+    """EDF+ and BDF+ of several rates and durations of a record, names in UTF-8, onsets below a second."""
+    files = sorted({p.name: p for p in Path(pyedflib.__file__).parent.rglob("*.[eb]df")}.values())
+    if not files:
+        pytest.skip("pyedflib is installed without its test data")
+    compared = 0
+    for path in files:
+        found = Edf(by="channel").open(path)
+        with pyedflib.EdfReader(str(path)) as other:
+            labels = [label for label in other.getSignalLabels() if "Annotations" not in label]
+            for k, label in enumerate(labels):
+                stream = found[label]
+                assert np.allclose(stream.read()[:, 0], other.readSignal(k), rtol=0, atol=1e-9)
+                assert float(stream.clock.rate) == pytest.approx(other.getSampleFrequency(k))
+                compared += 1
+            starts, _, texts = other.readAnnotations()
+        if len(texts):
+            first = stream.clock.start  # pyedflib counts from the first sample, not from the header's full second
+            assert np.allclose(found["annotations"].clock.starts - first, starts, atol=1e-6)
+            assert found["annotations"].read().tolist() == list(texts)
+    assert compared > 10
 
 
 def _file(path, kind="", onsets=(0, 1, 2), duration="1", records=None, samples=4, fields=None):

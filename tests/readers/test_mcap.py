@@ -14,6 +14,8 @@ import pytest
 
 from plait.core.errors import ConfigError, DataError, MissingExtra
 from plait.readers import open_streams
+from plait.readers._budget import USUAL
+from plait.readers._mcap_file import index
 from plait.readers._ros import RosDecoder
 from plait.readers.mcap import Mcap
 from plait.streams.clock import Ticks
@@ -82,6 +84,30 @@ def test_chunks_are_not_unpacked_on_opening(tmp_path, monkeypatch):
     assert len(unpacked) == 1  # the first message shows what there is
     stream[190:].read()
     assert len(unpacked) <= 5
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize("packing", ["ZSTD", "LZ4", "NONE"])
+def test_messages_and_times_are_those_of_mcap(tmp_path, packing, chunked):
+    rng = np.random.default_rng(0)
+    times = np.sort(rng.integers(0, 10**12, 120)).tolist()
+    topics = {
+        name: ("json", "", "", b"", [(t, json.dumps({"x": t, "pad": "p" * (t % 50)}).encode()) for t in times[k::3]])
+        for k, name in enumerate(("/a", "/b", "/c"))
+    }
+    path = _write(tmp_path / "a.mcap", topics, packing=packing, chunked=chunked)
+    with open(path, "rb") as file:
+        theirs = [
+            (c.topic, m.log_time, m.data)
+            for _, c, m in pytest.importorskip("mcap.reader").make_reader(file).iter_messages()
+        ]
+    found = index(path, USUAL)
+    ours = {c.topic: found.messages(k) for k, c in found.channels.items()}
+    for topic, messages in ours.items():
+        own = [(t, data) for name, t, data in theirs if name == topic]
+        assert messages.times.tolist() == [t for t, _ in own]
+        order = rng.permutation(len(messages)).tolist()
+        assert [data for _, data in messages.read(order)] == [own[i][1] for i in order]
 
 
 def test_ros2_messages_are_those_of_mcap_ros2(tmp_path):
@@ -275,3 +301,6 @@ def test_messages_of_nothing_cannot_be_endless():
         RosDecoder("a/msg/Top", text, ros1=True)(struct.pack("<I", 2**32 - 1))
     with pytest.raises(ValueError, match="shorter than its definition"):
         RosDecoder("a/msg/Top", "float64[1000000000] x", ros1=True)(io.BytesIO(bytes(100)).getvalue())
+    text = "a/E[] all\n" + "=" * 80 + "\nMSG: a/E\nuint8[4] x\n"
+    with pytest.raises(ValueError, match="more parts than bytes"):
+        RosDecoder("a/msg/Top", text, ros1=False)(b"\0\1\0\0" + struct.pack("<I", 2**32 - 1))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plait.core.errors import ConfigError, DataError
 from plait.corpus.corpus import Corpus
 from plait.importing.folder import import_folder
 from plait.readers import open_streams
+from plait.readers._webvtt import cues_of
 from plait.readers.align import Align
 from plait.readers.subtitles import Subtitles
 from plait.streams.clock import Spans
@@ -126,6 +129,50 @@ def test_what_webvtt_leaves_open_is_told(tmp_path, caplog):
     assert padded.clock == Spans([1.5], [3607.23])
     assert "which are taken as decimal fractions" in caplog.text
     assert "second 0 is elsewhere in its broadcast (X-TIMESTAMP-MAP" in caplog.text
+
+
+BLOCKS = st.sampled_from([
+    "NOTE", "NOTE a remark", "NOTE\nover\nlines", "STYLE\n::cue(b) {\n  color: red;\n}", "REGION\nid:a\nwidth:40%",
+])  # fmt: skip
+LINES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=20).filter(
+    lambda t: "-->" not in t
+)
+
+
+@st.composite
+def _cue(draw):
+    begin, length = draw(st.integers(0, 400_000_000)), draw(st.integers(0, 9000))
+    stamps = [
+        f"{t // 3_600_000:02}:{t // 60_000 % 60:02}:{t // 1000 % 60:02}.{t % 1000:03}" for t in (begin, begin + length)
+    ]
+    if begin + length < 3_600_000 and draw(st.booleans()):
+        stamps = [stamp[3:] for stamp in stamps]  # hours may be left out
+    name = draw(st.sampled_from(["", "1\n", "the first one\n", "NOTE-book\n"]))
+    settings = draw(st.sampled_from(["", " align:start line:0", "\tposition:10%,line-left region:a"]))
+    tags = draw(
+        st.sampled_from(["{}", "<v Ann>{}", "<v.loud Ann Lee>{}</v>", "<i>{}</i>", "<c.x.y>{}</c> <00:01.000>on"])
+    )
+    payload = [tags.format(line) for line in draw(st.lists(LINES, max_size=3))]
+    return "\n".join([f"{name}{stamps[0]} --> {stamps[1]}{settings}", *payload])
+
+
+@given(blocks=st.lists(BLOCKS | _cue(), max_size=8), end=st.sampled_from(["\n", "\r\n", "\r"]), gap=st.integers(2, 4))
+def test_cues_of_webvtt_are_those_of_webvtt_py(blocks, end, gap):
+    webvtt = pytest.importorskip("webvtt")
+    text = ("\n" * gap).join(["WEBVTT - title\nKind: captions", *blocks, ""])
+    found = cues_of(text.replace("\n", end))
+    theirs = [(_millis(c.start_time), _millis(c.end_time), c.raw_text) for c in webvtt.from_string(text).captions]
+    assert [(round(1000 * a), round(1000 * b), body) for a, b, body in found.rows] == theirs
+    assert (found.problems, found.told) == ([], [])
+
+
+def _millis(stamp):
+    return ((stamp.hours * 60 + stamp.minutes) * 60 + stamp.seconds) * 1000 + stamp.milliseconds
+
+
+def test_a_map_of_times_stands_in_the_header_of_webvtt_only(tmp_path, caplog):
+    _open(tmp_path, "a.vtt", "WEBVTT\n00:01.000 --> 00:02.000\nX-TIMESTAMP-MAP=LOCAL\n")
+    assert caplog.text == ""
 
 
 LONG = '''File type = "ooTextFile"

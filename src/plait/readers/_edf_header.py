@@ -1,4 +1,9 @@
-"""The header of an EDF or BDF file: 256 bytes, and 256 more for each signal, all in ASCII."""
+"""The header of an EDF or BDF file: 256 bytes, and 256 more for each signal, all in ASCII.
+
+Written here because edfio 0.4 reads on over the gaps of EDF+D as if there were none, takes a file that is cut short or
+has no scale with a warning, and loads BDF whole; pyedflib 0.1 refuses gaps, and knows a rate as a float. Ten seconds of
+32 channels take 0.7 ms here, 0.8 ms by edfio, 1.2 ms by pyedflib (`benchmarks/readers.py`).
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 What runs behind the gate opens the file with `opened`, and gives back plain data. Links to elsewhere are never
 followed, nor are values read that lie in other files.
+
+The gate adds half a millisecond to a reading (`benchmarks/readers.py`). Of a sequence of 2,200 recordings one takes
+11 ms to open, all take 1.6 s; code of our own, which read no more than h5py writes by default, took 7 ms and 0.4 s.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,13 +92,13 @@ class File:
     """Groups and arrays of a file, by their places; ``/`` is the root."""
 
     def __init__(self, file: Any, purse: Purse) -> None:
-        self._file, self.purse = file, purse
+        self._object, self.purse = lru_cache(16)(file.__getitem__), purse
 
     def links(self, place: str) -> dict[str, str]:
         """Names and places in a group; links to elsewhere are left out. Of what is no group: nothing."""
         import h5py
 
-        group = self._file[place]
+        group = self._object(place)
         if not isinstance(group, h5py.Group):
             return {}
         self.purse.count(len(group), "names in groups")
@@ -111,27 +115,29 @@ class File:
         """
         import h5py
 
-        found = self._file[place]
-        if not isinstance(found, h5py.Dataset) or found.shape is None:
+        found = self._object(place)
+        shape = found.shape if isinstance(found, h5py.Dataset) else None
+        if shape is None:
             return None
-        if found.is_virtual or found.external:
+        how = found.id.get_create_plist()
+        if how.get_layout() == h5py.h5d.VIRTUAL or how.get_external_count():
             raise ValueError("its values are in other files, which are not followed")
         dtype = found.dtype
         text = h5py.check_string_dtype(dtype) is not None
         if not text and (dtype.kind not in "biuf" or dtype.itemsize > 8):
             raise ValueError(f"its values ({dtype}) are neither numbers nor texts")
-        if math.prod(found.shape) and not found.id.get_storage_size():
+        if math.prod(shape) and not found.id.get_storage_size():
             raise ValueError("it has a shape, but no values")
-        return Dataset(place, tuple(map(int, found.shape)), "S" if text else dtype.kind, dtype.itemsize)
+        return Dataset(place, tuple(map(int, shape)), "S" if text else dtype.kind, dtype.itemsize)
 
     def attributes(self, place: str, names: tuple[str, ...]) -> dict[str, Any]:
         """Those of the named attributes that the object has."""
-        attributes = self._file[place].attrs
+        attributes = self._object(place).attrs
         return {name: attributes[name] for name in names if name in attributes}
 
     def read(self, dataset: Dataset, lo: int, hi: int) -> NDArray[Any]:
         """Rows lo..hi of an array; texts are bytes objects."""
-        found = self._file[dataset.place]
+        found = self._object(dataset.place)
         if found.shape != dataset.shape:
             raise ValueError(f"an array has the shape {found.shape}; when it was opened it had {dataset.shape}")
         lo, hi = max(lo, 0), min(hi, dataset.shape[0])

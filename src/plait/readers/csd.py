@@ -134,7 +134,8 @@ def _sequence(path: Path, budget: Budget) -> Iterator[tuple[File, str, dict[str,
 
 
 def _recording(where: str, file: File, group: str) -> tuple[Dataset, NDArray[np.float64]]:
-    features, intervals = (_dataset(where, file, group, part) for part in ("features", "intervals"))
+    links = file.links(group)
+    features, intervals = (_dataset(where, file, links, part) for part in ("features", "intervals"))
     n = features.shape[0]
     if intervals.shape != (n, 2) or intervals.is_text or intervals.nbytes > _LARGEST:
         raise DataError(
@@ -144,8 +145,7 @@ def _recording(where: str, file: File, group: str) -> tuple[Dataset, NDArray[np.
     return features, np.asarray(file.read(intervals, 0, n), np.float64)
 
 
-def _dataset(where: str, file: File, group: str, part: str) -> Dataset:
-    links = file.links(group)
+def _dataset(where: str, file: File, links: dict[str, str], part: str) -> Dataset:
     try:
         found = file.dataset(links[part]) if part in links else None
     except BROKEN as error:
