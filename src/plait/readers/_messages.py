@@ -59,37 +59,20 @@ def _json(data: bytes) -> dict[str, Any]:
 
 def _protobuf(schema: Schema) -> Decoder:
     why = "reading protobuf messages in .mcap files"
-    pool_module = need("google.protobuf.descriptor_pool", "formats", why)
-    files_module = need("google.protobuf.descriptor_pb2", "formats", why)
-    factory = need("google.protobuf.message_factory", "formats", why)
+    decoders, records = need("mcap_protobuf.decoder", "formats", why), need("mcap.records", "formats", why)
+    told = records.Schema(id=1, name=schema.name, encoding=schema.encoding, data=schema.data)
     try:
-        files = files_module.FileDescriptorSet.FromString(schema.data).file
-        pool = pool_module.DescriptorPool()
-        by_name = {file.name: file for file in files}
-        added: set[str] = set()
-        for name in by_name:
-            _add(name, by_name, pool, added, 0)
-        cls = factory.GetMessageClass(pool.FindMessageTypeByName(schema.name))
+        parse = decoders.DecoderFactory().decoder_for("protobuf", told)
     except Exception as error:  # the library raises whatever broken descriptors lead to
         raise ValueError(f"its protobuf schema cannot be understood ({str(error)[:100]})") from error
 
     def decode(data: bytes) -> dict[str, Any]:
         try:
-            return _as_dict(cls.FromString(data))
+            return _as_dict(parse(data))
         except Exception as error:  # as above
             raise ValueError(f"it is no {schema.name[:60]} ({str(error)[:100]})") from error
 
     return decode
-
-
-def _add(name: str, files: dict[str, Any], pool: Any, added: set[str], depth: int) -> None:
-    """Add a file to the pool after those that it leans on."""
-    if name in added or name not in files or depth > _DEEPEST:
-        return
-    added.add(name)
-    for other in files[name].dependency:
-        _add(other, files, pool, added, depth + 1)
-    pool.Add(files[name])
 
 
 def _as_dict(message: Any, depth: int = 0) -> dict[str, Any]:
