@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -9,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plait.core.errors import DataError
+from plait.core.jobs import gate
+from plait.readers import open_streams
 from plait.readers._budget import Budget
-from plait.readers._hdf5 import opened
+from plait.readers._hdf5 import behind, opened
 
 
 def _at(file, names):
@@ -130,3 +135,22 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path):
         with pytest.raises(DataError, match=r"would take [\d,]+ bytes unpacked.*option budget"):
             _read(path, "wide", lo, hi)
     assert _read(path, "wide", 2, 3, budget=3).shape == (1, 10**7)
+
+
+def walk(path):
+    with h5py.File(path) as file:
+        file.visit(lambda name: None)
+
+
+def test_a_file_that_the_library_never_leaves_costs_seconds(monkeypatch):
+    """It walks round the names of this one for ever, in C; read as a sequence, the file is refused before that."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))  # the other process finds `walk` there
+    monkeypatch.setitem(sys.modules, "test_hdf5", sys.modules[__name__])
+    monkeypatch.setattr(walk, "__module__", "test_hdf5")
+    monkeypatch.setattr("plait.readers._hdf5._SECONDS", 1.0)
+    path = Path(__file__).parents[1] / "fuzz/cases/csd/endless_names/a.csd"
+    gate._end()
+    with pytest.raises(DataError, match=r"a\.csd: is so broken that what reads it takes too long\. Get a whole copy"):
+        behind(walk, path)
+    with pytest.raises(DataError, match="bad symbol table node"):
+        open_streams(path)
