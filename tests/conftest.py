@@ -89,6 +89,7 @@ class FakeClassify:
 
 
 class FakeRegress:
+    values = True
     main_metric = "mae"
     higher_is_better = False
 

@@ -14,7 +14,7 @@ import numpy as np
 from plait.comparison.variants import ALONE, FUSION, Variant
 from plait.core.errors import DataError
 from plait.evaluation.intervals import Floats, Units, difference_of, interval_of
-from plait.evaluation.members import MemberOutput, Scored
+from plait.evaluation.members import MemberOutput, Scored, widths_of
 from plait.evaluation.summary import interval_facts, rows_of
 
 __all__ = ["CONSTANT", "key_of", "merged", "scored", "significant", "subsets_for"]
@@ -81,8 +81,7 @@ def scored(task: Scored, variants: Sequence[Variant], members: Sequence[MemberOu
         ``intervals`` (how they were computed).
         Differences are in the metric's own units, and above 0 where the first is the better one.
     """
-    widths = {o.shape[1] for m in members for o in m.outputs.values()}
-    if len(widths) > 1:
+    if len(widths := widths_of(members)) > 1:
         raise DataError(
             f"split: the training parts of the folds have {' and '.join(map(str, sorted(widths)))} classes. Ask for "
             "fewer folds (tune), so that each has all of them."

@@ -11,24 +11,50 @@ from numpy.typing import NDArray
 from plait.core.errors import PlaitError
 from plait.evaluation.members import MemberOutput, Scored, Subset
 
-__all__ = ["MOST_GROUPS", "per_class", "per_group"]
+__all__ = ["MOST_GROUPS", "class_counts", "main_metric", "per_class", "per_group", "tag_counts"]
 
 MOST_GROUPS = 500
 """Of more groups there is no table: nobody reads it."""
 
 
-def per_class(counts: NDArray[np.int64], classes: Sequence[str], seeds: int = 1) -> list[dict[str, Any]]:
+Counts = NDArray[np.int64]
+
+
+def class_counts(confusion: Counts) -> Counts:
+    """Of each class how often it was right, true and answered, [3, classes].
+
+    Args:
+        confusion: [classes, classes], rows are truths, columns answers.
+    """
+    return np.stack([np.diag(confusion), confusion.sum(1), confusion.sum(0)])
+
+
+def tag_counts(scores: NDArray[np.float64], target: NDArray[Any]) -> Counts:
+    """The same where several classes may hold at a time: a class is answered from a score of 0.5 on.
+
+    Args:
+        scores: probabilities, [rows, classes].
+        target: 1 and 0, -1 where it is not asked, [rows, classes].
+
+    >>> tag_counts(np.array([[0.9, 0.6], [0.2, 0.7]]), np.array([[1, 0], [1, -1]])).tolist()
+    [[1, 0], [2, 0], [1, 1]]
+    """
+    true, said = target == 1, (scores >= 0.5) & ((target == 0) | (target == 1))
+    return np.stack([(true & said).sum(0), true.sum(0), said.sum(0)])
+
+
+def per_class(counts: Counts, classes: Sequence[str], seeds: int = 1) -> list[dict[str, Any]]:
     """Of each class: ``items`` (a seed), ``recall``, ``precision`` and ``f1``; None where it does not occur.
 
     Args:
-        counts: [classes, classes], rows are truths, columns answers.
+        counts: as `class_counts` or `tag_counts` gives them, [3, classes].
         classes: their names.
         seeds: over how many it was counted.
 
-    >>> per_class(np.array([[3, 1], [0, 2]]), ["walk", "run"])[1]
+    >>> per_class(class_counts(np.array([[3, 1], [0, 2]])), ["walk", "run"])[1]
     {'class': 'run', 'items': 2, 'recall': 1.0, 'precision': 0.6666666666666666, 'f1': 0.8}
     """
-    hit, true, said = np.diag(counts), counts.sum(1), counts.sum(0)
+    hit, true, said = counts
     return [
         {
             "class": name,
@@ -58,7 +84,7 @@ def per_group(pools: Sequence[MemberOutput], subset: Subset, task: Scored) -> li
     rows: list[dict[str, Any]] = []
     for g in names:
         parts = [(p.outputs[subset][own[g]], np.asarray(p.target)[own[g]]) for p, own in zip(pools, inside)]
-        values = [_metric(task, scores, target) for scores, target in parts if len(target)]
+        values = [main_metric(task, scores, target) for scores, target in parts if len(target)]
         items = len({p.items[int(i)] for p, own in zip(pools, inside) for i in own[g]})
         rows.append({"group": str(g), "items": items, "value": float(np.mean(values))})
     sign = 1 if task.higher_is_better else -1
@@ -67,7 +93,8 @@ def per_group(pools: Sequence[MemberOutput], subset: Subset, task: Scored) -> li
     return [*sorted(known, key=lambda r: sign * r["value"]), *undefined] if known else []
 
 
-def _metric(task: Scored, scores: NDArray[np.float64], target: NDArray[Any]) -> float:
+def main_metric(task: Scored, scores: NDArray[Any], target: NDArray[Any]) -> float:
+    """The task's main metric of some items; NaN where it is not defined on them."""
     try:
         return task.metrics(scores, target)[task.main_metric]
     except (PlaitError, ValueError, ArithmeticError):

@@ -17,13 +17,14 @@ from plait.core.parts import foreign_code
 from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
 from plait.evaluation.facts import about_of, made_with, parts_of
-from plait.evaluation.members import MemberOutput
+from plait.evaluation.members import MemberOutput, paddings_of, same_steps, stacked
 from plait.evaluation.summary import subsets_of, summarise
 from plait.examples.data import FeatureSource, ItemData, Swapped, loader
 from plait.examples.items import Item
 from plait.models.model import Model
 from plait.recipe import Recipe, dump_recipe
 from plait.store.store import Store
+from plait.tasks import Task
 from plait.training.experiment import Experiment, Features
 from plait.training.noisy import NoisyFeatures
 from plait.training.run import Member, Run
@@ -43,12 +44,15 @@ def score_subsets(
     *,
     keep: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> dict[Subset, Scores]:
-    """Scores of every item for each subset of modalities, [items, width]; encoders run once.
+    """Scores of every item for each subset of modalities, as the task's ``scores`` gives them; encoders run once.
+
+    Of timed answers batches may differ in steps; they are filled up to the longest.
 
     Args:
         keep: by modality [items], False where it is to be hidden.
     """
-    found: dict[Subset, list[torch.Tensor]] = {s: [] for s in subsets}
+    found: dict[Subset, list[Scores]] = {s: [] for s in subsets}
+    task = model.task
     model.eval()
     with torch.inference_mode():
         for tokens, _, index in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
@@ -58,8 +62,9 @@ def score_subsets(
                 }
             encoded = model.encode(tokens)
             for subset in subsets:
-                found[subset].append(model.combine(encoded, only=subset)[""])
-    return {s: model.task.scores(torch.cat(o)) for s, o in found.items()}
+                found[subset].append(task.scores(model.combine(encoded, only=subset)[""]))
+    padding, _ = paddings_of(task)
+    return {s: stacked(o, padding) for s, o in found.items()}
 
 
 def evaluate(
@@ -232,6 +237,8 @@ class Examined:
     def output(self, subsets: Sequence[Subset] | None = None) -> MemberOutput:
         """Its answers with each of some subsets of its modalities, by default all."""
         task, count = self.model.task, len(self.items)
+        found = score_subsets(self.model, self.data, subsets or subsets_of(self.modalities))
+        outputs, target = _on_one_clock(task, found, self.target.numpy())
         return MemberOutput(
             # on another corpus the folds' models all answer for all items: each counts as a seed
             seed=self.number if self.elsewhere else self.member.seed,
@@ -239,15 +246,15 @@ class Examined:
             items=[i.id for i in self.items],
             recordings=[i.recording for i in self.items],
             groups=[i.group for i in self.items],
-            target=self.target.numpy(),
+            target=target,
             present={m: self.data.present(m) for m in self.modalities},
-            outputs=score_subsets(self.model, self.data, subsets or subsets_of(self.modalities)),
-            baseline=task.baseline(self.train, count),
+            outputs=outputs,
+            baseline=_constant(task.baseline(self.train, count), target),
         )
 
     def _metric(self, scores: Scores) -> float:
         task = self.model.task
-        return task.metrics(scores, self.target.numpy())[task.main_metric]
+        return task.metrics(*same_steps(task, scores, self.target.numpy()))[task.main_metric]
 
     def noise(self) -> list[dict[str, Any]]:
         """The main metric with one modality under noise: all modalities together, and that one alone."""
@@ -277,6 +284,22 @@ class Examined:
             scores = score_subsets(self.model, self.data, [full], keep=keep)[full]
             rows.append({"share": share, "value": self._metric(scores)})
         return rows
+
+
+def _on_one_clock(
+    task: Task, outputs: Mapping[Subset, Scores], target: NDArray[Any]
+) -> tuple[dict[Subset, Scores], NDArray[Any]]:
+    """Timed answers and their targets, all of the same number of steps."""
+    for scores in outputs.values():
+        target = same_steps(task, scores, target)[1]
+    return {s: same_steps(task, scores, target)[0] for s, scores in outputs.items()}, target
+
+
+def _constant(baseline: Scores, target: NDArray[Any]) -> Scores:
+    """A timed baseline of as many steps as the target: its last one goes on, for it is the same at every step."""
+    if baseline.ndim < 3 or target.ndim < 2:
+        return baseline
+    return baseline[:, np.minimum(np.arange(target.shape[1]), baseline.shape[1] - 1)]
 
 
 def _mean(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

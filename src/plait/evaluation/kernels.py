@@ -24,15 +24,17 @@ def kernel_for(metric: Metric, scores: Floats, target: NDArray[Any], units: Unit
 
     Args:
         metric: takes indices into the items.
-        scores: of each item, [items, classes or 1].
-        target: encoded, [items].
+        scores: of each item, [items, classes or 1]; timed ones [items, steps, ...] have no fast kernel.
+        target: encoded, [items] or [items, steps, ...].
         units: of the items.
     """
     slow = from_indices(metric, units)
+    if scores.ndim != 2 or target.ndim != 1:
+        return slow  # timed answers and texts
     trials = _trials(units.n)
     wanted = slow(trials)
     if np.isfinite(wanted[0]):
-        for kernel in _candidates(scores, target, units):
+        for kernel in _candidates(np.asarray(scores, np.float64), target, units):
             if np.allclose(kernel(trials), wanted, rtol=1e-7, atol=1e-9, equal_nan=True):
                 return kernel
     return slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,13 +12,34 @@ from numpy.typing import NDArray
 from plait.core.errors import DataError, raise_all
 from plait.evaluation.intervals import Floats
 
-__all__ = ["MemberOutput", "Scored", "Subset", "pools_of"]
+__all__ = [
+    "MemberOutput",
+    "Scored",
+    "Subset",
+    "frames_of",
+    "paddings_of",
+    "pools_of",
+    "same_steps",
+    "stacked",
+    "widths_of",
+]
 
 Subset = tuple[str, ...]
 
+NOT_ASKED = -1
+"""What stands in a target where nothing is asked: padding, and instants without a label."""
+
 
 class Scored(Protocol):
-    """What evaluation needs of a `plait.tasks.Task`."""
+    """What evaluation needs of a `plait.tasks.Task`.
+
+    These are looked for too, and may be missing:
+
+    - ``values``: whether scores are values in units; then truths are drawn against answers.
+    - ``padding``: what fills scores of fewer steps than others; 0 by default. Of token ids it is -1.
+    - ``frames(scores, target)``: see `frames_of`.
+    - ``texts(scores, target)``: a pair of texts an item, the truth and the answer, where people can read them.
+    """
 
     main_metric: str
     higher_is_better: bool
@@ -36,11 +57,13 @@ class MemberOutput:
         seed, fold: which member.
         items: ids of the items, unique within a fold.
         recordings, groups: of each item.
-        target: encoded targets, [n].
+        target: encoded targets: [n]; of timed answers [n, steps], of several labels at a time [n, steps, classes];
+            of texts the ids of their tokens, [n, length]. -1 where nothing is asked.
         present: whether each modality is there, {modality: [n] bool}.
-        outputs: scores [n, classes or 1] of each subset, its modalities in the model's order. Items without
-            any of a subset's modalities are in it too: there the model's prior answers.
-        baseline: scores of the best constant answer, [n, classes or 1].
+        outputs: scores of each subset, its modalities in the model's order: [n, classes or 1]; of timed answers
+            [n, steps, classes or 1]; of texts ids [n, length], whose length is not the target's. Items without any of a
+            subset's modalities are in it too: there the model's prior answers.
+        baseline: scores of the best constant answer, like an output.
     """
 
     seed: int
@@ -54,8 +77,73 @@ class MemberOutput:
     baseline: Floats
 
 
-def pools_of(members: Sequence[MemberOutput]) -> list[MemberOutput]:
+def frames_of(task: Scored | None, scores: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Scores [rows, classes] and targets [rows] of what is counted one by one: items, or the instants asked.
+
+    Several labels at a time keep their targets [rows, classes]. A task that counts otherwise has a ``frames`` of its
+    own.
+
+    >>> scores, target = np.array([[[0.9, 0.1], [0.2, 0.8]]]), np.array([[0, -1]])
+    >>> frames_of(None, scores, target)
+    (array([[0.9, 0.1]]), array([0]))
+    """
+    own = getattr(task, "frames", None)
+    if own is not None:
+        scores, target = own(scores, target)
+        return np.asarray(scores), np.asarray(target)
+    if scores.ndim < 3:
+        return scores, target
+    asked = (target != NOT_ASKED).reshape(*target.shape[:2], -1).any(-1)
+    return scores[asked], target[asked]
+
+
+def stacked(arrays: Sequence[NDArray[Any]], padding: float) -> NDArray[Any]:
+    """Arrays [items, steps, ...] one after another, those of fewer steps filled up with ``padding``.
+
+    >>> stacked([np.ones((1, 2), int), np.ones((1, 3), int)], -1).tolist()
+    [[1, 1, -1], [1, 1, 1]]
+    """
+    if arrays[0].ndim < 2:
+        return np.concatenate(arrays)
+    most = max(a.shape[1] for a in arrays)
+    return np.concatenate([_lengthened(a, most, padding) for a in arrays])
+
+
+def _lengthened(array: NDArray[Any], steps: int, padding: float) -> NDArray[Any]:
+    more = steps - array.shape[1]
+    if more <= 0:
+        return array
+    return np.pad(array, [(0, 0), (0, more), *[(0, 0)] * (array.ndim - 2)], constant_values=padding)
+
+
+def same_steps(task: Scored, scores: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Timed scores [items, steps, classes] and their targets on as many steps; pooled answers and texts as they are.
+
+    >>> [a.shape for a in same_steps(None, np.zeros((2, 5, 3)), np.zeros((2, 4), int))]
+    [(2, 5, 3), (2, 5)]
+    """
+    if scores.ndim < 3 or target.ndim < 2:
+        return scores, target
+    steps = max(scores.shape[1], target.shape[1])
+    of_scores, of_targets = paddings_of(task)
+    return _lengthened(scores, steps, of_scores), _lengthened(target, steps, of_targets)
+
+
+def paddings_of(task: Scored | None) -> tuple[float, float]:
+    """What scores and targets of fewer steps are filled up with; a target of values with NaN, since -1 may be one."""
+    return getattr(task, "padding", 0), np.nan if getattr(task, "values", False) else NOT_ASKED
+
+
+def widths_of(members: Sequence[MemberOutput]) -> set[int]:
+    """How many classes (or values) an answer has in each member; none of texts."""
+    answers = [(np.asarray(x), np.ndim(m.target)) for m in members for x in (*m.outputs.values(), m.baseline)]
+    return {x.shape[-1] for x, axes in answers if x.ndim > 2 or axes == 1}
+
+
+def pools_of(members: Sequence[MemberOutput], task: Scored | None = None) -> list[MemberOutput]:
     """One member a seed, that holds the test items of all its folds.
+
+    Timed answers of the folds may have different numbers of steps: they are filled up (see `paddings_of`).
 
     Raises:
         DataError: no members, members that do not fit together, or answers that are not numbers; all at once.
@@ -63,8 +151,13 @@ def pools_of(members: Sequence[MemberOutput]) -> list[MemberOutput]:
     if not members:
         raise DataError("there are no outputs to evaluate.")
     raise_all(DataError, [p for m in members for p in _problems(m, members[0])])
+    if len(widths := widths_of(members)) > 1:
+        raise DataError(
+            f"the members answer with {' and '.join(map(str, sorted(widths)))} classes. Ask for fewer folds, or "
+            "another split, so that each training part has all classes."
+        )
     seeds = sorted({m.seed for m in members})
-    return [_pool([m for m in members if m.seed == s]) for s in seeds]
+    return [_pool([m for m in members if m.seed == s], *paddings_of(task)) for s in seeds]
 
 
 def _problems(member: MemberOutput, first: MemberOutput) -> list[str]:
@@ -96,10 +189,7 @@ def _wrong(name: str, array: NDArray[Any], items: Sequence[str]) -> list[str]:
     ]
 
 
-def _pool(folds: list[MemberOutput]) -> MemberOutput:
-    def joined(get: Callable[[MemberOutput], Any]) -> NDArray[Any]:
-        return np.concatenate([np.asarray(get(f)) for f in folds])
-
+def _pool(folds: list[MemberOutput], padding: float, not_asked: float) -> MemberOutput:
     some = folds[0]
     return MemberOutput(
         seed=some.seed,
@@ -107,8 +197,8 @@ def _pool(folds: list[MemberOutput]) -> MemberOutput:
         items=[i for f in folds for i in f.items],
         recordings=[r for f in folds for r in f.recordings],
         groups=[g for f in folds for g in f.groups],
-        target=joined(lambda f: f.target),
-        present={m: joined(lambda f, m=m: f.present[m]) for m in some.present},
-        outputs={s: joined(lambda f, s=s: f.outputs[s]) for s in some.outputs},
-        baseline=joined(lambda f: f.baseline),
+        target=stacked([np.asarray(f.target) for f in folds], not_asked),
+        present={m: np.concatenate([np.asarray(f.present[m]) for f in folds]) for m in some.present},
+        outputs={s: stacked([np.asarray(f.outputs[s]) for f in folds], padding) for s in some.outputs},
+        baseline=stacked([np.asarray(f.baseline) for f in folds], padding),
     )

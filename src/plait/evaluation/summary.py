@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import DataError
-from plait.evaluation.breakdown import per_class, per_group
+from plait.evaluation.breakdown import class_counts, per_class, per_group, tag_counts
 from plait.evaluation.calibration import reliability
+from plait.evaluation.examples import examples_of
 from plait.evaluation.intervals import (
     FEWEST_GROUPS,
     LEVEL,
@@ -26,8 +27,8 @@ from plait.evaluation.intervals import (
     leave_one_out,
 )
 from plait.evaluation.kernels import kernel_for
-from plait.evaluation.members import MemberOutput, Scored, Subset, pools_of
-from plait.metrics import calibration_error
+from plait.evaluation.members import MemberOutput, Scored, Subset, frames_of, pools_of
+from plait.metrics import calibration_error, confusion
 
 __all__ = ["interval_facts", "plain", "point", "rows_of", "subsets_of", "summarise", "task_facts"]
 
@@ -67,7 +68,7 @@ def summarise(
     Raises:
         DataError: no members, members that do not fit together, or answers that are not numbers.
     """
-    pools = pools_of(members)
+    pools = pools_of(members, task)
     about, modalities = dict(about or {}), list(modalities or pools[0].present)
     subsets = _ordered(pools[0].outputs, modalities)
     rows, left_out, units = _rows(pools, task, subsets)
@@ -90,9 +91,11 @@ def summarise(
         "per_group": per_group(pools, subsets[-1], task),
     }
     if classes:
-        evaluation |= _of_classes(pools, subsets[-1], [str(c) for c in classes])
-    else:
+        evaluation |= _of_classes(pools, subsets[-1], [str(c) for c in classes], task)
+    elif getattr(task, "values", False):
         evaluation["scatter"] = _scatter(pools[0], subsets[-1])
+    else:
+        evaluation["examples"] = examples_of(pools[0], subsets[-1], task)
     more = dict(sections or {})
     evaluation["robustness"] = {"noise": [], "missing": [], **more.pop("robustness", {})}
     evaluation["data"] = {
@@ -117,7 +120,7 @@ def interval_facts(units: Units) -> dict[str, Any]:
 
 def point(task: Scored, members: Sequence[MemberOutput], subset: Subset) -> dict[str, Any]:
     """One point of a robustness curve: ``{"metric", "value" (mean over seeds), "sd"}`` of the main metric."""
-    values = [task.metrics(p.outputs[subset], p.target)[task.main_metric] for p in pools_of(members)]
+    values = [task.metrics(p.outputs[subset], p.target)[task.main_metric] for p in pools_of(members, task)]
     return plain({"metric": task.main_metric, "value": float(np.mean(values)), "sd": _sd(values)})
 
 
@@ -131,7 +134,7 @@ def rows_of(task: Scored, members: Sequence[MemberOutput]) -> tuple[list[dict[st
     Raises:
         DataError: no members, members that do not fit together, or answers that are not numbers.
     """
-    pools = pools_of(members)
+    pools = pools_of(members, task)
     return _rows(pools, task, list(pools[0].outputs))
 
 
@@ -169,9 +172,9 @@ def _kernel(pools: list[MemberOutput], task: Scored, answers: Sequence[Floats], 
     for p, answer in zip(pools, answers):
         own = Units(units.codes[start : start + len(p.items)], units.n, units.groups)
         start += len(p.items)
-        scores, target = np.asarray(answer, np.float64), np.asarray(p.target)
+        scores, target = np.asarray(answer), np.asarray(p.target)
 
-        def metric(i: NDArray[np.intp], scores: Floats = scores, target: NDArray[Any] = target) -> float:
+        def metric(i: NDArray[np.intp], scores: NDArray[Any] = scores, target: NDArray[Any] = target) -> float:
             return task.metrics(scores[i], target[i])[task.main_metric]
 
         made.append(kernel_for(metric, scores, target, own))
@@ -228,23 +231,31 @@ def task_facts(task: Scored, about: Mapping[str, Any], classes: Sequence[Any] | 
     }
 
 
-def _of_classes(pools: list[MemberOutput], full: Subset, classes: list[str]) -> dict[str, Any]:
-    """Confusions and calibration of the full set, counted over all seeds; the error is their mean."""
-    scores, target = (np.concatenate(x) for x in zip(*[(p.outputs[full], p.target) for p in pools]))
-    counts = np.zeros((len(classes), len(classes)), int)
-    np.add.at(counts, (target.astype(int), scores.argmax(1)), 1)
-    errors = [calibration_error(p.target, p.outputs[full]) for p in pools]
+def _of_classes(pools: list[MemberOutput], full: Subset, classes: list[str], task: Scored) -> dict[str, Any]:
+    """Confusions and calibration of the full set, counted over all seeds; the error is their mean.
+
+    Of timed answers the instants asked are counted. Where several classes may hold at a time there is no confusion.
+    """
+    frames = [frames_of(task, p.outputs[full], p.target) for p in pools]
+    scores, target = (np.concatenate(x) for x in zip(*frames))
+    if target.ndim > 1:
+        return {"per_class": per_class(tag_counts(scores, target), classes, len(pools))}
+    counts = confusion(target, scores.argmax(1), len(classes))
+    errors = [calibration_error(t, s) for s, t in frames]
     return {
-        "per_class": per_class(counts, classes, len(pools)),
+        "per_class": per_class(class_counts(counts), classes, len(pools)),
         "confusion": {"classes": classes, "counts": counts.tolist()},
         "calibration": {"bins": reliability(scores, target), "ece": float(np.mean(errors))},
     }
 
 
 def _scatter(pool: MemberOutput, full: Subset, most: int = 2000) -> dict[str, Any]:
-    """Targets and answers of the first seed, at most so many, evenly chosen."""
-    step = max(1, -(-len(pool.items) // most))
-    return {"target": pool.target[::step].tolist(), "predicted": pool.outputs[full][::step, 0].tolist()}
+    """Targets and answers of the first seed, at most so many, evenly chosen; of timed ones every step is one."""
+    target = np.asarray(pool.target, np.float64)
+    answer = np.asarray(pool.outputs[full]).reshape(target.shape)
+    known = np.isfinite(target)
+    step = max(1, -(-int(known.sum()) // most))
+    return {"target": target[known][::step].tolist(), "predicted": answer[known][::step].tolist()}
 
 
 def _missing(pools: list[MemberOutput], modalities: Sequence[str]) -> dict[str, int]:

@@ -100,6 +100,7 @@ def _context(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "matrix": _matrix(evaluation),
         "classes": _folded(sorted(evaluation.get("per_class") or [], key=_recall)),
         "groups": _folded(evaluation.get("per_group") or []),
+        "with_texts": any(x["truth"] is not None for x in evaluation.get("examples") or []),
         "data": report_facts.data(evaluation),
         "sync": _sync(evaluation.get("sync")),
     }

@@ -1,0 +1,39 @@
+"""Answers one by one, for tasks whose answers are neither classes nor values: texts, say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from plait.evaluation.breakdown import main_metric
+from plait.evaluation.members import MemberOutput, Scored, Subset
+
+__all__ = ["LOOKED_AT", "SHOWN", "examples_of"]
+
+SHOWN = 20
+"""Nobody reads more."""
+
+LOOKED_AT = 2000
+"""Among so many items, evenly chosen, the worst are looked for: the metric is computed on each alone."""
+
+
+def examples_of(pool: MemberOutput, subset: Subset, task: Scored) -> list[dict[str, Any]]:
+    """At most `SHOWN` items of one seed, the worst first; those on which the metric is not defined come last.
+
+    Returns:
+        Of each: its ``item``, ``value`` (the main metric on it alone), ``truth`` and ``answer`` (None where the task
+        has no ``texts``).
+    """
+    chosen = np.arange(0, len(pool.items), max(1, -(-len(pool.items) // LOOKED_AT)))
+    scores, target = np.asarray(pool.outputs[subset]), np.asarray(pool.target)
+    values = np.array([main_metric(task, scores[[i]], target[[i]]) for i in chosen])
+    sign = 1 if task.higher_is_better else -1
+    worst = chosen[np.argsort(sign * values, kind="stable")[:SHOWN]]  # NaN is sorted last
+    value = dict(zip(chosen.tolist(), values.tolist()))
+    texts = getattr(task, "texts", None)
+    pairs = texts(scores[worst], target[worst]) if texts else [(None, None)] * len(worst)
+    return [
+        {"item": pool.items[int(i)], "value": value[int(i)], "truth": truth, "answer": answer}
+        for i, (truth, answer) in zip(worst, pairs, strict=True)
+    ]
