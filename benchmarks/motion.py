@@ -96,7 +96,7 @@ def fit(encoder: Any, train: Clips, *, seed: int, epochs: int, batch: int = 32) 
     """A model of one modality, its tokens pooled over time, trained by AdamW at one rate for all encoders."""
     torch.manual_seed(seed)
     model = Model({"film": SIZE * SIZE}, Classify(train.motions), encoders={"film": encoder}, fusion="late", dim=64)
-    model.set_scale("film", np.zeros(SIZE * SIZE), np.full(SIZE * SIZE, float(train.tokens.values.std())))
+    model.backbone.set_scale("film", np.zeros(SIZE * SIZE), np.full(SIZE * SIZE, float(train.tokens.values.std())))
     goal = model.task.encode(train.motions)
     steps = epochs * math.ceil(len(goal) / batch)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.05)
@@ -138,7 +138,7 @@ def main() -> None:
             model = fit(ENCODERS[name], train, seed=seed, epochs=args.epochs)
             seconds.append(time.process_time() - begin)
             scores.append(100 * accuracy(model, held_out))
-        weights = sum(p.numel() for p in model.encoders.parameters())
+        weights = sum(p.numel() for p in model.backbone.encoders.parameters())
         found[name] = {"accuracy": scores, "parameters": weights, "seconds": float(np.median(seconds))}
         print(f"{name}: {', '.join(f'{s:.1f}' for s in scores)} %", flush=True)
     _report(found)

@@ -128,8 +128,7 @@ class World:
         )
 
     def data(self, items: list[Any], task: Task) -> ItemData:
-        targets = task.encode([i.target for i in items])
-        return ItemData(items, self.features, targets, self.experiment.modalities)
+        return ItemData(items, self.features, task.asked(items), self.experiment.modalities)
 
     def described(self, fold: Fold) -> dict[str, tuple[Floats, Floats]]:
         """Statistics and random convolutions of training and test items, modalities side by side."""
@@ -139,7 +138,7 @@ class World:
         model, train = build_model(plain, fold, self.features)
         self.experiment.recipe = self.recipe
         parts: dict[str, list[tuple[Floats, Floats]]] = {"statistics": [], "convolutions": []}
-        for m, encoder in zip(model.modalities, model.encoders):
+        for m, encoder in zip(model.modalities, model.backbone.encoders):
             both = [self._of(model, m, encoder, data) for data in (train, self.data(fold.test, model.task))]
             own = np.split(both[0], [encoder.sizes[0]], 1), np.split(both[1], [encoder.sizes[0]], 1)
             single = len(encoder.sizes) == 1
@@ -150,7 +149,7 @@ class World:
     def _of(self, model: Any, m: str, encoder: Fixed, data: ItemData) -> Floats:
         def batches(items: list[int]) -> Any:
             for i in range(0, len(items), 64):
-                yield model.prepare(m, data.rows[m].pad(items[i : i + 64], model.dims[m]))
+                yield model.backbone.prepare(m, data.rows[m].pad(items[i : i + 64], model.dims[m]))
 
         there = np.flatnonzero(data.present(m)).tolist()
         if bool((encoder.centre == 0).all()):

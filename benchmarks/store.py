@@ -49,8 +49,8 @@ from store_others import (
 from targets import finish, target
 
 from plait.examples.collate import Rows, pad
+from plait.examples.data import Asked, ItemData
 from plait.examples.data import Batches as TrainingBatches
-from plait.examples.data import ItemData
 from plait.examples.items import Item
 from plait.examples.sampler import LengthBatches
 from plait.store.pack import open_pack, write_pack
@@ -92,7 +92,7 @@ def keep(samples: Samples, folder: Path) -> Store:
 
 def data_of(samples: Samples, get: Callable[[str], Any]) -> ItemData:
     items = [Item(f"{i:05d}", 0.0, 1.0, "", whole=True) for i in range(samples.count)]
-    return ItemData(items, Source(get), torch.zeros(samples.count), list(samples.sizes))
+    return ItemData(items, Source(get), Asked(torch.zeros(samples.count)), list(samples.sizes))
 
 
 def in_training(data: ItemData, dims: Mapping[str, int]) -> Batches:

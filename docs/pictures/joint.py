@@ -73,7 +73,7 @@ def told(axes: Any, folder: Path, cache: Path) -> None:
         source = cat([*model.encode(shown).values()])
         guess = model.task.ask.at("skeleton", pose.times, source)[0, :, HAND]
     index = model.modalities.index("skeleton")
-    metres = guess * model.spread("skeleton")[HAND] + model.get_buffer(f"mean_{index}")[HAND]
+    metres = guess * model.backbone.std("skeleton")[HAND] + model.backbone.get_buffer(f"mean_{index}")[HAND]
     times, inside = pose.times[0].numpy(), ~out[0].numpy()
     axes.axvspan(*HIDDEN, color="#f0f0f0")
     axes.plot(times, pose.values[0, :, HAND], ":", color=GREY, lw=1.6, label="what was there")

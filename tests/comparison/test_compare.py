@@ -27,7 +27,7 @@ from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.evaluation.evaluate import evaluate
 from plait.evaluation.members import MemberOutput
 from plait.evaluation.summary import plain
-from plait.examples.data import ItemData
+from plait.examples.data import Asked, ItemData
 from plait.examples.items import Item
 from plait.fusion import Fusion
 from plait.recipe import Augment, Recipe, load_recipe, parse_recipe, quick_recipe
@@ -362,7 +362,7 @@ class Sixfold(torch.nn.Module):
         self.dims, self.modalities = {"x": 3}, ["x"]
         self.weight = torch.nn.Parameter(torch.ones(3))
 
-    def forward(self, batch: dict[str, Tokens]) -> dict[str, torch.Tensor]:
+    def forward(self, batch: dict[str, Tokens], at: None = None) -> dict[str, torch.Tensor]:
         scaled = batch["x"].values * self.weight  # keeps its input: three numbers a row
         return {"": scaled.exp().sum((1, 2))}  # keeps what it gives: three more
 
@@ -376,7 +376,7 @@ def test_the_memory_of_a_step_counts_what_is_kept_for_the_way_back() -> None:
             return source[recording]
 
     items = [Item(r, 0.0, 100.0, "a", whole=True) for r in source]
-    data = ItemData(items, Source(), torch.zeros(9), ["x"])
+    data = ItemData(items, Source(), Asked(torch.zeros(9)), ["x"])
     for batch, rows in ((1, 9), (2, 18), (4, 36)):  # the longest are nine rows long, the others are padded to it
         assert step_bytes(Sixfold(), data, batch) == 4 * (4 * 3 + 6 * rows)  # type: ignore[arg-type]
 

@@ -86,11 +86,11 @@ def test_a_fusions_own_loss_is_added_in_training(name):
     model = Model({"a": 4, "b": 4}, Classify(["x", "y"]), encoders={"a": "linear", "b": "linear"}, fusion=name, dim=8)
     batch = {"a": sample(4), "b": sample(4, seed=1)}
     encoded = model.eval().encode(batch)
-    found = model.auxiliary_losses(encoded)
-    torch.testing.assert_close(found, {"fusion": model.fusion.loss(encoded)})
+    found = model.backbone.auxiliary_losses(encoded)
+    torch.testing.assert_close(found, {"fusion": model.backbone.fusion.loss(encoded)})
     assert found["fusion"] > 0
     nothing = {m: t._replace(mask=t.mask & False) for m, t in encoded.items()}
-    assert model.fusion.loss(nothing).isfinite()
+    assert model.backbone.fusion.loss(nothing).isfinite()
 
 
 def test_losses_of_misa_learn_what_is_shared():

@@ -124,7 +124,7 @@ def test_a_model_mixes_answers_of_both_kinds(fusion, task, tmp_path):
     target = task.encode(["x", "y", "z", "x"] if isinstance(task, Classify) else [0.0, 1.0, 2.0, 3.0])
     view = model.view(model.train().encode(batch))
     sum(task.step([view], target).values()).backward()
-    assert all(p.grad is not None for p in model.encoders.parameters())
+    assert all(p.grad is not None for p in model.backbone.encoders.parameters())
     model.save(tmp_path)
     torch.testing.assert_close(Model.load(tmp_path)(batch)[""], model.eval()(batch)[""])
     lone, own = model(batch)[""][1], model(batch)["a"][1]

@@ -5,10 +5,32 @@ from __future__ import annotations
 import pytest
 
 from plait.core.parts import parts
+from plait.examples.targets import Annotated
 from plait.tasks import Task
 from plait.testing import check_task
 
-TARGETS = {"classify": ["run", "walk", "run", "sit", "run", "sit"], "regress": [-1.5, 0, 0.25, 2, "1.25"]}
+MOVES = [
+    Annotated(4.0, ((0.0, 1.0, "sit"), (1.0, 4.0, "run"))),
+    Annotated(3.0, ((0.0, 3.0, "walk"),)),
+    Annotated(2.0, ((1.0, 2.0, "run"),)),
+]
+SOUNDS = [
+    Annotated(4.0, ((0.0, 2.0, "rain"), (1.0, 3.0, "dog"))),
+    Annotated(3.0),
+    Annotated(2.0, ((0.0, 2.0, "rain"),)),
+]
+WORDS = [
+    Annotated(1.0, ((0.1, 0.4, "Good"), (0.4, 0.8, "day"))),
+    Annotated(0.5, ((0.1, 0.4, "day"),)),
+    Annotated(1.0, ((0.1, 0.4, "good"), (0.4, 0.8, "good day"))),
+]
+TARGETS = {
+    "classify": ["run", "walk", "run", "sit", "run", "sit"],
+    "regress": [-1.5, 0, 0.25, 2, "1.25"],
+    "tag": MOVES,
+    "transcribe": WORDS,
+}
+GIVEN = {"tag": {"target": "moves"}, "transcribe": {"target": "words"}}
 
 VARIANTS = [
     ("classify", {"smoothing": 0.0, "metric": "macro_f1"}, [1, 2, 2, 10, 3, 2]),
@@ -18,13 +40,17 @@ VARIANTS = [
     ("regress", {"loss": "mse", "metric": "rmse"}, [100.0, 130.0, 90.0]),
     ("regress", {"loss": "huber", "metric": "corr"}, [1e-3, 2e-3, 5e-3]),
     ("regress", {"sentiment": True}, [-3, -1, 0, 0.6, 2.4]),
+    ("tag", {"target": "sounds", "several": True, "metric": "segment_f1"}, SOUNDS),
+    ("tag", {"target": "moves", "background": "none", "rate": 2.0, "metric": "map"}, MOVES),
+    ("tag", {"target": "moves", "causal": True, "smoothing": 0.1, "metric": "accuracy"}, MOVES),
+    ("transcribe", {"target": "words", "token": "character", "metric": "cer"}, WORDS),
 ]
 
 
-@pytest.mark.parametrize("name", [name for name, cls in parts(Task).items() if cls.labelled])
+@pytest.mark.parametrize("name", [name for name, cls in parts(Task).items() if cls.asks != "nothing"])
 def test_every_task_with_targets_keeps_the_laws(name):
     assert name in TARGETS, f"give targets for the new task {name!r} here"
-    check_task(parts(Task)[name], TARGETS[name])
+    check_task(parts(Task)[name], TARGETS[name], **GIVEN.get(name, {}))
 
 
 @pytest.mark.parametrize(("name", "options", "targets"), VARIANTS)

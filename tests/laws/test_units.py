@@ -24,7 +24,7 @@ recordings = st.lists(
     st.tuples(st.integers(0, 120), st.floats(-2, 2), st.lists(note, max_size=8), st.booleans()), min_size=1, max_size=3
 )
 options = {
-    "recording": st.fixed_dictionaries({"target": st.just("y")}, optional={"labelled": st.just(False)}),
+    "recording": st.fixed_dictionaries({"target": st.just("y")}, optional={"asks": st.just("nothing")}),
     "segment": st.fixed_dictionaries(
         {"tier": st.sampled_from(["t", "words"])},
         optional={
@@ -41,7 +41,7 @@ options = {
             "coverage": st.floats(0, 1),
             "pad": st.floats(0, 4),
             "average": st.booleans(),
-            "labelled": st.just(False),
+            "asks": st.just("nothing"),
         },
     ),
 }

@@ -12,7 +12,8 @@ import torch
 from plait.core.errors import ConfigError, DataError
 from plait.core.parts import parts
 from plait.fusion import Fusion
-from plait.models.model import Model, default_encoder
+from plait.models.backbone import default_encoder
+from plait.models.model import Model
 from plait.tasks.classify import Classify
 from plait.tasks.regress import Regress
 from plait.testing.inputs import exported, poisoned, sample, shifted, widened
@@ -30,7 +31,7 @@ def made(fusion="concat", **options) -> Model:
     torch.manual_seed(0)
     encoders = {"a.b": ["linear", "gru"], "keys": "linear", "imu": [{"name": "conv", "strides": [2]}, "gru"]}
     model = Model(DIMS, Classify(["x", "y", "z"]), **{"encoders": encoders, "fusion": fusion, "dim": 16, **options})
-    model.set_scale("imu", np.arange(6.0), np.full(6, 2.0))
+    model.backbone.set_scale("imu", np.arange(6.0), np.full(6, 2.0))
     model.train()
     model(batch())
     return model.eval()
@@ -49,7 +50,7 @@ def test_every_subset_is_finite_and_the_same_however_it_is_missing(model):
     full = batch()
     encoded = model.encode(full)
     for some in chain.from_iterable(combinations(DIMS, n) for n in range(4)):
-        out = model.combine(encoded, only=some)
+        out = model.forward_subset(encoded, some)
         assert set(out) == {"", *some}
         assert all(v.isfinite().all() for v in out.values())
         masked = {m: t if m in some else t._replace(mask=t.mask & False) for m, t in full.items()}
@@ -71,7 +72,7 @@ def test_what_is_masked_padding_order_rows_and_shift_change_nothing(model):
 
 def test_an_item_with_nothing_gets_the_prior(model):
     out = model(batch())[""]  # row 3 of each sample is empty
-    want = torch.zeros(3) if model.joint is None else model.joint.linear.bias
+    want = torch.zeros(3) if model.ensemble.joint is None else model.ensemble.joint.linear.bias
     assert torch.allclose(out[3], want, atol=1e-6)
 
 
@@ -82,21 +83,23 @@ def test_an_encoder_without_tokens_in_the_batch_is_not_run(model, monkeypatch):
     def fail(tokens):
         raise RuntimeError("was run")
 
-    monkeypatch.setattr(model.encoders[0], "forward", fail)
+    monkeypatch.setattr(model.backbone.encoders[0], "forward", fail)
     assert same(want, model(empty))
     with pytest.raises(RuntimeError, match="was run"):
         model(batch())
 
 
 def test_the_output_is_weighted_joint_plus_weighted_own(model):
-    if type(model.fusion).aggregate is not Fusion.aggregate:
+    if type(model.backbone.fusion).aggregate is not Fusion.aggregate:
         pytest.skip("it mixes in another way, which its own tests check")
     encoded = model.encode(batch())
-    out = model.combine(encoded)
-    weights = model.fusion.weights(encoded)
+    out = model.forward_subset(encoded)
+    weights = model.backbone.fusion.weights(encoded)
     total = sum(weights[m][:, None] * out[m] for m in DIMS)
-    if model.joint is not None:
-        total = total + model.fusion.joint_weight(encoded)[:, None] * model.joint(model.fusion(encoded))
+    if model.ensemble.joint is not None:
+        total = total + model.backbone.fusion.joint_weight(encoded)[:, None] * model.ensemble.joint(
+            model.backbone.fusion(encoded)
+        )
     assert torch.allclose(out[""], total, atol=1e-6)
 
 
@@ -174,13 +177,13 @@ def test_a_changed_description_is_a_data_error(tmp_path, change):
 
 def test_standardising_fills_gaps_with_the_mean():
     model = Model({"m": 2}, Classify(["a", "b"]), dim=16)
-    model.set_scale("m", [10.0, np.nan], [2.0, 0.0])
+    model.backbone.set_scale("m", [10.0, np.nan], [2.0, 0.0])
     nan = float("nan")
     values = torch.tensor([[[12.0, 1.0], [nan, 3.0], [nan, nan], [float("inf"), 2.0]]])
-    ready = model.prepare("m", Tokens(values, torch.zeros(1, 4), torch.ones(1, 4) > 0))
+    ready = model.backbone.prepare("m", Tokens(values, torch.zeros(1, 4), torch.ones(1, 4) > 0))
     assert ready.mask.tolist() == [[True, True, False, True]]
     assert ready.values.tolist() == [[[1.0, 1.0], [0.0, 3.0], [0.0, 0.0], [0.0, 2.0]]]
-    assert model.spread("m").tolist() == [2.0, 1.0]
+    assert model.backbone.std("m").tolist() == [2.0, 1.0]
 
 
 def test_every_head_learns_by_itself_from_what_is_there():
@@ -196,7 +199,7 @@ def test_every_head_learns_by_itself_from_what_is_there():
 
 def _check_learnt(model: Model, full, target, there) -> None:
     encoded = model.encode(full)
-    heads, _ = model.head_logits(encoded, model.combine(encoded))
+    heads, _ = model.head_logits(encoded, model.forward_subset(encoded))
     each = torch.stack([model.task.loss(out, target) for out in heads])
     view = model.view(encoded)
     losses = model.task.step([view], target)
@@ -211,7 +214,7 @@ def test_what_is_hidden_from_the_fusion_is_not_hidden_from_its_own_head():
     shown = {**encoded, "imu": encoded["imu"]._replace(mask=encoded["imu"].mask & False)}
     whole, part = model.view(encoded), model.view(encoded, shown)
     torch.testing.assert_close(part.unimodal["imu"], whole.unimodal["imu"])
-    torch.testing.assert_close(part.fused, model.fused(shown, model.unimodal_logits(encoded)))
+    torch.testing.assert_close(part.fused, model.fused(shown, model.ensemble.unimodal(encoded)))
     assert (part.fused - whole.fused).abs().max() > 1e-4
     torch.testing.assert_close(model.view(encoded, part=shown).partial, part.fused)
 
@@ -239,9 +242,9 @@ def test_wrong_input_is_told():
     with pytest.raises(DataError, match="'imu' has 5 features, but the model was made for 6"):
         model({"imu": sample(5)})
     with pytest.raises(DataError, match="no modality 'pose'"):
-        model.combine(model.encode(batch()), only=["pose"])
+        model.forward_subset(model.encode(batch()), ["pose"])
     with pytest.raises(DataError, match=r"scale of 'imu'.*\(6,\)"):
-        model.set_scale("imu", np.zeros(3), np.ones(3))
+        model.backbone.set_scale("imu", np.zeros(3), np.ones(3))
     with pytest.raises(DataError, match="expected one or more"):
         Model({}, Classify(["a", "b"]))
 

@@ -42,7 +42,7 @@ def made(**options):
 def seen(model, tokens, drop=None):
     """As training sees a batch; without hiding if ``drop`` is None."""
     shown = tokens if drop is None else model.task.corrupt(tokens, drop)
-    features = {m: model.prepare(m, t) for m, t in tokens.items()}
+    features = {m: model.backbone.prepare(m, t) for m, t in tokens.items()}
     return replace(model.view(model.encode(shown)), features=features, shown=shown)
 
 
@@ -72,7 +72,7 @@ def test_without_contrast_encoders_learn_from_what_is_hidden_alone():
     model = made(contrast="none", views=1)
     step(model, [batch()], 0.0).backward()
     assert all(float(p.grad.abs().sum()) > 0 for n, p in model.named_parameters() if n.startswith("task.ask.leave"))
-    assert any(float(p.grad.abs().sum()) > 0 for p in model.encoders[0].parameters())
+    assert any(float(p.grad.abs().sum()) > 0 for p in model.backbone.encoders[0].parameters())
 
 
 def test_what_is_masked_changes_nothing():
@@ -116,7 +116,7 @@ def test_neighbours_count_from_a_share_of_the_training_on():
 def test_the_memory_keeps_what_the_model_answers_to_the_batch_unvaried():
     model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, neighbours=0.0), dim=16)
     tokens, items = batch(4), torch.tensor([5, 0, 6, 2])
-    out = model.eval().combine(model.encode({"b": tokens["b"]}))
+    out = model.eval().forward_subset(model.encode({"b": tokens["b"]}))
     step(model.train(), [tokens, tokens], 0.3, None, at(model, items, {"b": tokens["b"]}, 0.0))
     assert model.training
     kept = model.task.memory.kept

@@ -90,7 +90,7 @@ def test_a_model_saves_and_loads_with_them(kind: str, tmp_path) -> None:
     )
     model.eval().save(tmp_path)
     again = Model.load(tmp_path)
-    assert again.imputer.kind == kind
+    assert again.backbone.imputer.kind == kind
     batch = {
         "a": Tokens(torch.randn(2, 4, 3), torch.arange(4.0).expand(2, 4), torch.ones(2, 4) > 0),
         "b": Tokens(torch.randn(2, 4, 2), torch.arange(4.0).expand(2, 4), torch.ones(2, 4) > 0),

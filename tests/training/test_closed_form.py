@@ -12,7 +12,7 @@ from plait.cli import main
 from plait.core.errors import ConfigError
 from plait.evaluation.evaluate import evaluate
 from plait.examples.collate import Ragged, Rows
-from plait.examples.data import ItemData
+from plait.examples.data import Asked, ItemData
 from plait.fusion.opinion_pool import OpinionPool
 from plait.models.model import Model
 from plait.prediction.predict import predict
@@ -32,7 +32,7 @@ class Made(ItemData):
         from plait.examples.items import Item
 
         self.items = [Item(f"r{i}", 0.0, 1.0, 0, g) for i, g in enumerate(groups)]
-        self.modalities, self.targets, self.noisy = list(rows), target, {}
+        self.modalities, self.asked, self.noisy = list(rows), Asked(target), {}
         self.seed, self.epoch = 0, lambda: 0
         made = {
             m: [None if x is None else Rows(x, np.arange(len(x), dtype=np.float32)) for x in v] for m, v in rows.items()
@@ -67,9 +67,9 @@ def quick(data: Made, task: Classify | Regress, *, dim: int = 8, seed: int = 0) 
 
 
 def answers(model: Model, data: Made, only: tuple[str, ...] | None = None) -> torch.Tensor:
-    tokens, _, _ = data.batch(range(len(data)), model.dims)
+    tokens = data.batch(range(len(data)), model.dims).inputs
     with torch.inference_mode():
-        return model.combine(model.encode(tokens), only)[""]
+        return model.forward_subset(model.encode(tokens), only)[""]
 
 
 def test_every_subset_answers_and_noise_is_not_listened_to() -> None:
@@ -83,7 +83,7 @@ def test_every_subset_answers_and_noise_is_not_listened_to() -> None:
     assert right[None] >= max(right.values()) - 0.02
     sure = answers(model, test, ("noise",)).softmax(-1).amax(-1)
     assert float(sure.mean()) < 0.45, "who knows nothing says so"
-    nothing = {m: Tokens(t.values, t.times, t.mask & False) for m, t in test.batch([0], model.dims)[0].items()}
+    nothing = {m: Tokens(t.values, t.times, t.mask & False) for m, t in test.batch([0], model.dims).inputs.items()}
     assert torch.allclose(model(nothing)[""], model.task.prior()), "with nothing there the classes' shares are left"
 
 
@@ -112,7 +112,7 @@ def test_values_are_regressed_too() -> None:
     data, label = world()
     rng = np.random.default_rng(0)
     target = 100.0 + 10.0 * label + rng.normal(size=len(label))
-    data.targets = torch.from_numpy(target).float()
+    data.asked = Asked(torch.from_numpy(target).float())
     model = quick(data, Regress(target.tolist()))
     test, truth = world(seed=1)
     guess = model.task.scores(answers(model, test))[:, 0]
@@ -182,7 +182,7 @@ def test_the_command_keeps_it_beside_the_deep_run(
     monkeypatch.chdir(tmp_path)
     assert main(["fit", "--quick", str(tiny_recipe)]) == 0
     assert "runs/tiny-quick" in capsys.readouterr().out
-    assert isinstance(Run("runs/tiny-quick").model(Run("runs/tiny-quick").members[0]).fusion, OpinionPool)
+    assert isinstance(Run("runs/tiny-quick").model(Run("runs/tiny-quick").members[0]).backbone.fusion, OpinionPool)
 
 
 def test_a_run_to_begin_from_is_refused(tiny_recipe: Path, tmp_path: Path) -> None:

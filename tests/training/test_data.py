@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from plait.examples.data import ItemData, Swapped, loader
+from plait.examples.data import Asked, ItemData, Swapped, loader
 from plait.examples.items import Item
 from plait.streams.clock import Clock, Grid, Ticks
 
@@ -84,11 +84,11 @@ def test_batches_equal_items_put_together_one_by_one(noisy: bool) -> None:
     del second.found["a", "fast"]  # a noisy source that lacks what the clean one has
     groups = {"fast": [(0.3, [first]), (0.4, [first, second])], "slow": [(0.5, [second])]} if noisy else None
     targets = torch.arange(len(ITEMS))
-    data = ItemData(ITEMS, source, targets, list(DIMS), noisy=groups)
+    data = ItemData(ITEMS, source, Asked(targets), list(DIMS), noisy=groups)
     epoch = 3
     batches = loader(data, DIMS, batch=7, seed=5, epoch=lambda: epoch)
     seen = []
-    for tokens, target, index in batches:
+    for tokens, target, index, _ in batches:
         truth = one_by_one(data, source, index.tolist())
         for m in DIMS:
             for ours, theirs in zip(tokens[m], truth[m]):
@@ -97,26 +97,26 @@ def test_batches_equal_items_put_together_one_by_one(noisy: bool) -> None:
         seen += index.tolist()
     assert sorted(seen) == list(range(len(ITEMS)))
     assert len(batches) == -(-len(ITEMS) // 7)
-    again = [index.tolist() for _, _, index in batches]
+    again = [index.tolist() for _, _, index, _ in batches]
     epoch = 4
-    assert [index.tolist() for _, _, index in batches] != again
+    assert [index.tolist() for _, _, index, _ in batches] != again
 
 
 def test_without_a_seed_the_order_is_that_of_the_items() -> None:
-    data = ItemData(ITEMS, Source(0), torch.zeros(len(ITEMS)), list(DIMS))
+    data = ItemData(ITEMS, Source(0), Asked(torch.zeros(len(ITEMS))), list(DIMS))
     batches = loader(data, {**DIMS, "other": 4}, batch=16)
     found = list(batches)
-    assert [i for _, _, index in found for i in index.tolist()] == list(range(len(ITEMS)))
+    assert [i for _, _, index, _ in found for i in index.tolist()] == list(range(len(ITEMS)))
     assert found[0][0]["other"].values.shape == (16, 0, 4), "a modality of the model that the data do not have"
 
 
 def test_what_it_tells_of_its_items() -> None:
     source = Source(0)
-    data = ItemData(ITEMS, source, torch.zeros(len(ITEMS)), list(DIMS))
+    data = ItemData(ITEMS, source, Asked(torch.zeros(len(ITEMS))), list(DIMS))
     counts = {m: [len(c[0]) if (c := _cut(source, item, m)) else 0 for item in ITEMS] for m in DIMS}
     assert data.lengths == [a + b for a, b in zip(*counts.values())]
     assert data.typical_length("slow") == np.median([n for n in counts["slow"] if n])
     assert [len(f) for f in data.features("slow")] == [n for n in counts["slow"] if n]
     assert data.present("slow").tolist() == [n > 0 for n in counts["slow"]]
     assert data.regular() == {"fast"}
-    assert not ItemData(ITEMS, Swapped(source, "slow", Source(9)), torch.zeros(9), ["slow"]).present("slow")[-2]
+    assert not ItemData(ITEMS, Swapped(source, "slow", Source(9)), Asked(torch.zeros(9)), ["slow"]).present("slow")[-2]

@@ -36,8 +36,8 @@ def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(tiny_recipe: P
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     model = run.model(run.members[0])
     with torch.no_grad():
-        next(model.encoders.parameters()).fill_(float("inf"))
-    with pytest.raises(DataError, match=r"1 weights of the model are NaN or infinite, such as encoders\.0"):
+        next(model.backbone.encoders.parameters()).fill_(float("inf"))
+    with pytest.raises(DataError, match=r"1 weights of the model are NaN or infinite, such as backbone\.encoders\.0"):
         model.save(tmp_path / "broken")
     path = run.folder / "seed0/model.safetensors"
     weights = load_file(path)

@@ -146,7 +146,7 @@ def test_normalisation_is_fitted_on_train_only(tiny_recipe: Path, tmp_path: Path
     train = run.info.folds[0].train
     rows = [corpus[r].streams["left"].read() for r in train if "left" in corpus[r].streams]
     mean = np.concatenate(rows).mean(0)
-    np.testing.assert_allclose(weights(run)["mean_0"].numpy(), mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(weights(run)["backbone.mean_0"].numpy(), mean, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_meets_another_corpus_with_fewer_streams(tiny_recipe: Path, tiny_corpus: Path, tmp_path: Path) -> None:

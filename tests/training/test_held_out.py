@@ -26,12 +26,12 @@ def items(groups: dict[str, str]) -> list[Item]:
 
 def test_whole_groups_are_held_out_and_no_class_that_the_rest_lacks() -> None:
     fold = Fold(items({"a": "xyxy", "b": "xyxy", "c": "xyxy", "d": "xyxz"}), [], [], "fold2")
-    part = hold_out(fold, values=False)
+    part = hold_out(fold, classes=True)
     assert {i.group for i in part.train}.isdisjoint(i.group for i in part.valid)
     assert len(part.train) == 12
     assert part.name == "fold2"
     assert {i.target for i in part.valid} <= {i.target for i in part.train}
-    assert len(hold_out(fold, values=True).valid) == 4
+    assert len(hold_out(fold, classes=False).valid) == 4
 
 
 def test_a_single_group_holds_nothing_out() -> None:
@@ -53,7 +53,7 @@ def test_without_a_validation_part_the_answer_is_as_sure_as_held_out_groups_say(
     models = [run.model(m) for m in run.members]
     assert models[0].temperature[-1] != 1
     assert models[0].factors() == models[1].factors(), "one held-out model serves all seeds"
-    assert torch.equal(models[0].head_scales, torch.ones(3)), "which class is answered does not change"
+    assert torch.equal(models[0].ensemble.head_scales, torch.ones(3)), "which class is answered does not change"
     assert plain.model(plain.members[0]).temperature[-1] == 1
     assert not (tmp_path / "b" / "held-out").exists()
     sure, unsure = (evaluate(r, cache=cache) for r in (run, plain))
@@ -93,4 +93,4 @@ def test_numbers_are_weighed_by_held_out_groups(tiny_recipe: Path, tmp_path: Pat
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     model = run.model(run.members[0])
     assert model.temperature[-1] == 1
-    assert not np.allclose(model.head_scales.numpy(), 1)
+    assert not np.allclose(model.ensemble.head_scales.numpy(), 1)

@@ -12,7 +12,7 @@ import torch
 from plait.core.errors import ConfigError
 from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.evaluation.evaluate import evaluate
-from plait.examples.data import ItemData
+from plait.examples.data import Asked, ItemData
 from plait.recipe import Recipe, dump_recipe, parse_recipe
 from plait.report.report import render_report
 from plait.store.store import Store
@@ -126,13 +126,13 @@ def test_copies_stand_in_as_often_as_their_shares_say(corpus: Path, tmp_path: Pa
     assert [(share, len(copies)) for share, copies in noisy["film"]] == [(0.3, 1), (0.4, 2)]
     sources = [copy for _, copies in noisy["film"] for copy in copies]
     assert len({(str(s.kind), s.seed) for s in sources}) == 3
-    data = ItemData(items[:1], features, torch.zeros(1), ["film"], noisy={"film": noisy["film"]})
+    data = ItemData(items[:1], features, Asked(torch.zeros(1)), ["film"], noisy={"film": noisy["film"]})
     clean = features.get(items[0].recording, "film")[0]
     variants = [clean, *(s.get(items[0].recording, "film")[0] for s in sources)]  # type: ignore[index]
     counts = np.zeros(4)
     for epoch in range(1500):
         data.epoch = lambda epoch=epoch: epoch  # type: ignore[misc]
-        tokens, _, _ = data.batch([0], {"film": clean.shape[1]})
+        tokens = data.batch([0], {"film": clean.shape[1]}).inputs
         rows: Any = tokens["film"].values[0].numpy()
         counts[next(i for i, v in enumerate(variants) if np.array_equal(v, rows))] += 1
     np.testing.assert_allclose(counts / 1500, [0.3, 0.3, 0.2, 0.2], atol=0.05)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from plait.examples.data import ItemData
+from plait.examples.data import Asked, ItemData
 from plait.models.ensemble import Encoded
 from plait.models.model import Model
 from plait.recipe import load_recipe
@@ -26,7 +26,7 @@ def prepared(tiny_recipe: Path, tmp_path: Path, *, times: int = 1) -> tuple[Mode
     features = experiment.prepare(Store(tmp_path / "cache"))
     torch.manual_seed(0)
     model, data = build_model(experiment, experiment.folds[0], features)
-    return model, ItemData(data.items * times, features, data.targets.repeat(times), experiment.modalities)
+    return model, ItemData(data.items * times, features, Asked(data.targets.repeat(times)), experiment.modalities)
 
 
 def fitted(tiny_recipe: Path, tmp_path: Path, scales: list[float], weights: list[float]) -> list[float]:
@@ -35,10 +35,10 @@ def fitted(tiny_recipe: Path, tmp_path: Path, scales: list[float], weights: list
     model, data = prepared(tiny_recipe, tmp_path)
     right = torch.nn.functional.one_hot(data.targets, 4).float()
 
-    def answers(encoded: object, own: object) -> tuple[torch.Tensor, torch.Tensor]:
+    def answers(encoded: object, own: object, at: None = None) -> tuple[torch.Tensor, torch.Tensor]:
         part = right[: len(next(iter(encoded.values())).mask)]  # type: ignore[attr-defined]
         outputs = [scale * out for scale, out in zip(scales, (part, part.roll(1, 0), part))]
-        there = model.there(encoded)  # type: ignore[arg-type]
+        there = model.backbone.there(encoded)  # type: ignore[arg-type]
         alone = torch.cat([there, ~there.any(0, keepdim=True)]).float()
         both = torch.tensor(weights)[:, None].expand(-1, len(part))
         return torch.stack(outputs), torch.where(there.all(0), both, alone)
@@ -79,7 +79,9 @@ def test_two_models_together_are_as_sure_as_they_are_right(
     said = 2 * torch.nn.functional.one_hot(data.targets, 4) + 2 * noise
     told: Counter[str] = Counter()
 
-    def opinions(encoded: Encoded, only: object = None) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    def opinions(
+        encoded: Encoded, only: object, at: None
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         begin = told[str(only)]
         told[str(only)] += len(next(iter(encoded.values())).mask)
         return said[0, begin : told[str(only)]], said[1, begin : told[str(only)]], {}
@@ -99,8 +101,8 @@ def test_balance_needs_a_validation_part_and_is_kept_with_the_model(tiny_recipe:
     plain = fit(load_recipe(tiny_recipe, ["train.temperature_scaling=false"]), tmp_path / "b", cache=cache, quiet=True)
     alone = fit(load_recipe(tiny_recipe, ["split={hash: group, test: 0.25}"]), tmp_path / "c", cache=cache, quiet=True)
     first = balanced.members[0]
-    assert not torch.equal(balanced.model(first).head_scales, torch.ones(3))
-    assert torch.equal(plain.model(first).head_scales, torch.ones(3))
-    assert torch.equal(alone.model(first).head_scales, torch.ones(3))
+    assert not torch.equal(balanced.model(first).ensemble.head_scales, torch.ones(3))
+    assert torch.equal(plain.model(first).ensemble.head_scales, torch.ones(3))
+    assert torch.equal(alone.model(first).ensemble.head_scales, torch.ones(3))
     assert not torch.equal(balanced.model(first).temperature, torch.ones(3))
     assert torch.equal(plain.model(first).temperature, torch.ones(3))

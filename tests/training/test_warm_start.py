@@ -92,15 +92,18 @@ def test_fine_tuning_starts_with_its_encoders_scales_and_fusion(
 ) -> None:
     model, source, copied, _ = begun(tuned(tiny_recipe, pretrained), tmp_path / "run")
     assert copied == [*model.modalities, ""]
-    for mine, its in ((model.encoders, source.encoders), (model.fusion, source.fusion)):
+    for mine, its in (
+        (model.backbone.encoders, source.backbone.encoders),
+        (model.backbone.fusion, source.backbone.fusion),
+    ):
         assert all(torch.equal(v, its.state_dict()[k]) for k, v in mine.state_dict().items())
     assert all(
-        torch.equal(model.get_buffer(f"{w}_{i}"), source.get_buffer(f"{w}_{i}"))
+        torch.equal(model.backbone.get_buffer(f"{w}_{i}"), source.backbone.get_buffer(f"{w}_{i}"))
         for w in ("mean", "std")
         for i in (0, 1)
     )
     assert model.task.width == 4
-    assert model.heads[0].linear.in_features == 2 * source.dim
+    assert model.ensemble.heads[0].linear.in_features == 2 * source.dim
 
 
 def test_what_the_recipe_leaves_open_is_taken_from_there(tiny_recipe: Path, tmp_path: Path) -> None:
@@ -108,7 +111,7 @@ def test_what_the_recipe_leaves_open_is_taken_from_there(tiny_recipe: Path, tmp_
     run = fit(narrow, tmp_path / "pre", cache=tmp_path / "cache", quiet=True)
     model, _, _, _ = begun(tuned(tiny_recipe, run), tmp_path / "run")
     assert model.dim == 24
-    assert [s["name"] for s in model.encoder_specs["left"]] == ["linear"]
+    assert [s["name"] for s in model.backbone.encoder_specs["left"]] == ["linear"]
 
 
 def test_what_is_frozen_stays_as_it_was_while_the_rest_learns(
@@ -121,7 +124,7 @@ def test_what_is_frozen_stays_as_it_was_while_the_rest_learns(
         quiet=True,
     )
     model, source = run.model(run.members[0]), pretrained.model(pretrained.members[0])
-    for mine, its in zip(model.encoders.state_dict().values(), source.encoders.state_dict().values()):
+    for mine, its in zip(model.backbone.encoders.state_dict().values(), source.backbone.encoders.state_dict().values()):
         assert torch.equal(mine, its)
     log = run.done(run.members[0]).log
     assert log["train_loss"][-1] < log["train_loss"][0]

@@ -51,14 +51,14 @@ def test_the_answer_is_the_tempered_mean_by_what_is_there() -> None:
     assert wide is not None
     model.wide, heat = None, model.temperature
     model.temperature = torch.ones(3)
-    deep = {s: model.combine(model.encode(tokens), s)[""] for s in (None, ("left",), ("right",))}
+    deep = {s: model.forward_subset(model.encode(tokens), s)[""] for s in (None, ("left",), ("right",))}
     model.wide, model.temperature = wide, heat
-    side = {s: wide.combine(wide.encode(tokens), s)[""] for s in deep}
+    side = {s: wide.forward_subset(wide.encode(tokens), s)[""] for s in deep}
     for subset, share, over in ((None, 0.5, 4), (("left",), 0.25, 2), (("right",), 1.0, 3)):
         wanted = ((1 - share) * deep[subset] + share * side[subset]) / over
-        assert torch.allclose(model.combine(model.encode(tokens), subset)[""], wanted, atol=1e-6)
+        assert torch.allclose(model.forward_subset(model.encode(tokens), subset)[""], wanted, atol=1e-6)
     alone = model({"left": tokens["left"]})[""]
-    assert torch.allclose(alone, model.combine(model.encode(tokens), ("left",))[""], atol=1e-6)
+    assert torch.allclose(alone, model.forward_subset(model.encode(tokens), ("left",))[""], atol=1e-6)
 
 
 def test_it_is_saved_within_the_model_and_exported(tmp_path: Path) -> None:

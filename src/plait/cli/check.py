@@ -60,9 +60,19 @@ def _of_recipe(args: argparse.Namespace, options: dict[str, Any], progress: Any)
         if not place.is_file():
             raise DataError(problems)
         outside = args.allow_outside or recipe.allow_outside or imported
-        task = recipe.task if isinstance(recipe.task, dict) else {"name": recipe.task}
-        section = {"task": task, **({"split": recipe.split} if recipe.split else {})}
+        section = {"task": _unit(recipe), **({"split": recipe.split} if recipe.split else {})}
         report = check_corpus(place, allow_outside=outside, recipe=section, **options, progress=progress)
     report.problems += [p for p in problems if p not in report.problems]
     report.warnings += notes
     return report
+
+
+def _unit(recipe: Any) -> dict[str, Any]:
+    """The task section, with what the task asks of an item; as it stands, where the task is none."""
+    from plait.core.errors import PlaitError
+    from plait.training.experiment import task_and_unit
+
+    try:
+        return task_and_unit(recipe)[1]
+    except PlaitError:
+        return dict(recipe.task) if isinstance(recipe.task, dict) else {"name": recipe.task}

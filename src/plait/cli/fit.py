@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
     members = {m.name: run.done(m) for m in run.members}
     facts = {name: {"seconds": d.seconds, "parameters": d.parameters} for name, d in members.items()}
     lines = [f"{name}: {f['parameters']:,} parameters, {f['seconds']:.0f} s" for name, f in facts.items()]
-    labelled = run.model(run.members[0]).task.labelled
-    then = f"next: plait evaluate {out}" if labelled else f"next: another recipe with model: {{from: {out}}}"
+    answers = run.model(run.members[0]).task.asks != "nothing"
+    then = f"next: plait evaluate {out}" if answers else f"next: another recipe with model: {{from: {out}}}"
     say(
         args,
         {"run": str(out), "members": facts, "notes": run.info.notes},

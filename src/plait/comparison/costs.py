@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from plait.evaluation.evaluate import score_subsets
-from plait.examples.data import ItemData
+from plait.examples.data import Batch, ItemData
 from plait.models.model import Model
-from plait.tokens import Tokens
 
 __all__ = ["item_seconds", "step_bytes"]
 
@@ -35,12 +33,12 @@ def step_bytes(model: Model, data: ItemData, batch: int) -> int:
     running statistics, if it has any, are not the same afterwards.
     """
     longest = sorted(range(len(data)), key=lambda i: -data.lengths[i])[:batch]
-    tokens, _, _ = data.batch(sorted(longest), {m: model.dims[m] for m in data.modalities})
+    asked = data.batch(sorted(longest), {m: model.dims[m] for m in data.modalities})
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return COPIES * weights + _kept(model, tokens)
+    return COPIES * weights + _kept(model, asked)
 
 
-def _kept(model: Model, tokens: Mapping[str, Tokens]) -> int:
+def _kept(model: Model, batch: Batch) -> int:
     own = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
     kept: dict[int, int] = {}
 
@@ -55,7 +53,9 @@ def _kept(model: Model, tokens: Mapping[str, Tokens]) -> int:
 
     model.train()
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, give):
-        outputs = model(tokens)  # held until the end of the block, so that no storage is counted in another's place
+        outputs = model(
+            batch.inputs, batch.at
+        )  # held until the end of the block, so that no storage is counted in another's place
     model.eval()
     del outputs
     return sum(kept.values())

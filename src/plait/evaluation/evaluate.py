@@ -55,14 +55,14 @@ def score_subsets(
     task = model.task
     model.eval()
     with torch.inference_mode():
-        for tokens, _, index in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
+        for tokens, _, index, at in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
             if keep is not None:
                 tokens = {
                     m: t._replace(mask=t.mask & torch.from_numpy(keep[m])[index][:, None]) for m, t in tokens.items()
                 }
             encoded = model.encode(tokens)
             for subset in subsets:
-                found[subset].append(task.scores(model.combine(encoded, only=subset)[""]))
+                found[subset].append(task.scores(model.forward_subset(encoded, subset, at)[""]))
     padding, _ = paddings_of(task)
     return {s: stacked(o, padding) for s, o in found.items()}
 
@@ -225,14 +225,15 @@ class Examined:
         folds = Sides.read(run.folder, run.info.examples).folds() if elsewhere else experiment.folds
         fold = next(f for f in folds if f.name == member.fold)
         self.items = experiment.items.items if elsewhere else fold.test
-        self.target = self.model.task.encode([i.target for i in self.items])
+        self.asked = self.model.task.asked(self.items)
+        self.target = self.asked.targets
         self.modalities = experiment.modalities
         self.elsewhere, self.number = elsewhere, run.members.index(member)
         self.train = self.model.task.encode([i.target for i in fold.train]).numpy()
         self.data = self._data(features)
 
     def _data(self, source: FeatureSource) -> ItemData:
-        return ItemData(self.items, source, self.target, self.modalities)
+        return ItemData(self.items, source, self.asked, self.modalities)
 
     def output(self, subsets: Sequence[Subset] | None = None) -> MemberOutput:
         """Its answers with each of some subsets of its modalities, by default all."""

@@ -25,7 +25,8 @@ def about_of(experiment: Experiment) -> dict[str, str]:
     unit, corpus = experiment.items.unit, experiment.recipe.corpus
     cls = find_unit(unit)
     folder = Path(corpus.folder) if isinstance(corpus, CorpusPlan) else experiment.corpus.path.resolve().parent
-    task = {"name": experiment.task["name"], "target": str(unit.get(cls.source) or ""), "unit": part_name(cls)}
+    target = unit.get("annotations") or unit.get(cls.source) or ""
+    task = {"name": experiment.task["name"], "target": str(target), "unit": part_name(cls)}
     return {"corpus": folder.name, **task}
 
 

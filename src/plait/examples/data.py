@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,12 +14,42 @@ from plait.examples.collate import Ragged, Rows, pad
 from plait.examples.items import Item
 from plait.examples.sampler import LengthBatches
 from plait.streams.clock import Clock, Grid
-from plait.tokens import Tokens
+from plait.tokens import Instants, Tokens
 
-__all__ = ["Batch", "Batches", "FeatureSource", "ItemData", "Noisy", "Swapped", "loader"]
+__all__ = ["Asked", "Batch", "Batches", "FeatureSource", "ItemData", "Noisy", "Swapped", "loader"]
 
-Batch = tuple[dict[str, Tokens], Tensor, Tensor]
-"""Tokens by modality, encoded targets [batch], positions of the items in the data [batch]."""
+
+class Asked(NamedTuple):
+    """What is asked of items.
+
+    Attributes:
+        targets: what is to be answered, as the task's `loss` takes it, [items, ...]; zeros where nobody knows.
+        at: when answers are wanted; None: once an item.
+    """
+
+    targets: Tensor
+    at: Instants | None = None
+
+    @property
+    def steps(self) -> int:
+        """Instants of a typical item, the median; 0 where items are answered for as a whole."""
+        return 0 if self.at is None or not len(self.at.mask) else int(self.at.mask.sum(1).median())
+
+
+class Batch(NamedTuple):
+    """Some items, padded.
+
+    Attributes:
+        inputs: tokens by modality.
+        targets: encoded targets, [batch, ...].
+        items: positions of the items in the data, [batch].
+        at: when answers are wanted; None: once an item.
+    """
+
+    inputs: dict[str, Tokens]
+    targets: Tensor
+    items: Tensor
+    at: Instants | None = None
 
 
 class FeatureSource(Protocol):
@@ -48,7 +78,7 @@ class ItemData:
     Args:
         items: what to cut.
         source: the features.
-        targets: encoded targets [items] (zeros where there are none, in prediction).
+        asked: what is asked of them.
         modalities: which, in the model's order.
         noisy: other sources of the same shape, by modality, in groups, and how often one of each group stands in.
     """
@@ -57,12 +87,12 @@ class ItemData:
         self,
         items: Sequence[Item],
         source: FeatureSource,
-        targets: Tensor,
+        asked: Asked,
         modalities: Sequence[str],
         *,
         noisy: Noisy | None = None,
     ) -> None:
-        self.items, self.source, self.targets = list(items), source, targets
+        self.items, self.source, self.asked = list(items), source, asked
         self.modalities, self.noisy = list(modalities), dict(noisy or {})
         self.seed, self.epoch = 0, _never
         self.rows = {m: Ragged(self._cut(item, m, source) for item in self.items) for m in self.modalities}
@@ -80,15 +110,21 @@ class ItemData:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def targets(self) -> Tensor:
+        """Encoded targets, [items, ...]."""
+        return self.asked.targets
+
     def batch(self, indices: Sequence[int], dims: Mapping[str, int]) -> Batch:
-        """Items by position, padded: {modality: Tokens} over all of ``dims``, targets, positions."""
+        """Items by position, padded, with tokens of all of ``dims``."""
         instead = self.stand_ins(indices, self.epoch())
         tokens = {
             m: self.rows[m].pad(indices, dim, instead.get(m)) if m in self.rows else pad([None] * len(indices), dim)
             for m, dim in dims.items()
         }
         index = torch.from_numpy(np.array(indices, np.int64))
-        return tokens, self.targets[index], index
+        at = self.asked.at
+        return Batch(tokens, self.targets[index], index, None if at is None else at.of(index))
 
     def stand_ins(self, indices: Sequence[int], epoch: int) -> dict[str, dict[int, Rows]]:
         """By modality, the places of a batch where an epoch's draw for the item puts a noisy source, and its rows."""

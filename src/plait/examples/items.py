@@ -16,13 +16,12 @@ from plait.core.errors import ConfigError, DataError, PlaitError, raise_all
 from plait.core.parts import suggest
 from plait.corpus.corpus import Corpus
 from plait.examples.splits import Fold, split_items
+from plait.examples.targets import Target, annotated
 from plait.examples.units import Cut, Unit, find_unit, full_unit, make_unit, unit_of
 from plait.examples.units.recording import Recording as Whole
 from plait.streams.recording import Recording
 
 __all__ = ["Fold", "Item", "ItemSet", "asked_items", "find_items", "full_unit", "split_items", "unit_of"]
-
-Label = str | int | float | bool
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class Item:
         group: who or what must not stand on two sides of a split.
         split: the corpus's own split, or the side on which a `Fold` has put the item.
         whole: whether the item is the whole recording (nothing need be cut).
+        context: seconds at its start and at its end that are seen, and not asked about.
 
     >>> Item("talk01", 1.2, 2.4, "yes", "anna", "train").id
     'talk01@1.200-2.400'
@@ -44,10 +44,11 @@ class Item:
     recording: str
     start: float
     stop: float
-    target: Label
+    target: Target
     group: str = ""
     split: str = ""
     whole: bool = False
+    context: tuple[float, float] = (0.0, 0.0)
 
     @property
     def id(self) -> str:
@@ -80,8 +81,6 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
     The unit is one of
 
     - ``{unit: recording, target}``: whole recordings; the target is a label of that name, else a meta field.
-      With ``labelled: false`` none is needed, here and of windows: every recording, or all of its windows, each with
-      its group for a target.
     - ``{unit: segment, tier, labels, match, index, pad}``: one item an annotation of the tier. ``labels``
       (a list) and ``match`` (a regular expression for the whole label) choose; of those chosen, ``index``
       keeps the i-th of each recording (-1: the last); ``pad`` adds seconds of context on both sides,
@@ -91,6 +90,10 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
       is the label that covers most of the window (the earlier on a tie), or with ``average`` the time-weighted
       mean of numbers. Windows of which less than ``coverage`` is annotated are dropped.
     - ``{unit: mylab.units.Mine}``, with its options: a `plait.examples.units.Unit` of one's own.
+
+    With ``asks: nothing`` no target is needed, of recordings and windows: every recording, or all of its windows, each
+    with its group for a target. With ``asks: annotations`` the target is all that stands on the tier ``annotations``
+    within the item; recordings without anything there are dropped.
 
     Args:
         corpus: its manifest is read; files are opened only to learn their clocks and words.
@@ -104,14 +107,15 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
         DataError: a file cannot be opened (all of them in one message), or no item is left.
     """
     full, made = full_unit(unit), make_unit(unit)
-    labelled = full.get("labelled", True)
+    asks = full.get("asks", "label")
     items: list[Item] = []
     dropped: Counter[str] = Counter()
     problems: list[str] = []
     for recording in corpus:
         try:
-            found = made.cut(recording, dropped, asked=not labelled)
-            items += [_item(recording, cut, labelled) for cut in found]
+            if asks != "annotations" or _is_annotated(recording, full["annotations"], dropped):
+                found = made.cut(recording, dropped, asked=asks != "label")
+                items += [_item(recording, cut, full, dropped) for cut in found]
         except PlaitError as error:
             problems += error.problems
     raise_all(DataError, list(dict.fromkeys(problems)))
@@ -123,15 +127,17 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
 def _nothing(corpus: Corpus, unit: Mapping[str, Any], dropped: Counter[str]) -> PlaitError:
     where = corpus.path.name
     entries = corpus.entries
-    key = find_unit(unit).source
+    asks = unit.get("asks", "label")
+    key, name = (find_unit(unit).source, None) if asks != "annotations" else ("target", unit["annotations"])
+    name = name or (unit[key] if key else None)
     known: set[str] = set()
     for entry in entries:
         if key == "target":
-            known |= {*entry.labels, *entry.meta}
-        else:
+            known |= {*entry.labels, *(entry.meta if asks == "label" else ())}
+        if key != "target" or asks == "annotations":
             known |= {*(a.tier for a in entry.annotations), *entry.streams}
-    if key and unit[key] not in known and entries and unit.get("labelled", True):
-        return ConfigError(f"task.{key}: no recording of {where} has {unit[key]!r}. {suggest(unit[key], known)}")
+    if name and name not in known and entries and asks != "nothing":
+        return ConfigError(f"task.{key}: no recording of {where} has {name!r}. {suggest(name, known)}")
     reasons = "; ".join(f"{n} {why}" for why, n in dropped.items()) or "the corpus has no recordings"
     return DataError(f"{where}: no items are left ({reasons}). Loosen the task's unit or label the recordings.")
 
@@ -166,7 +172,7 @@ def asked_items(
         except PlaitError as error:
             problems += error.problems
         else:
-            items += [_item(recording, cut, full.get("labelled", True)) for cut in found]
+            items += [_item(recording, cut, {**full, "asks": "nothing"}, dropped) for cut in found]
     raise_all(DataError, problems)
     return ItemSet(items, dict(dropped), full), notes
 
@@ -189,10 +195,20 @@ def _asked(
     return found
 
 
-def _item(recording: Recording, cut: Cut, labelled: bool) -> Item:
+def _is_annotated(recording: Recording, name: str, dropped: Counter[str]) -> bool:
+    if recording.tier(name) or name in recording.labels:
+        return True
+    dropped[f"recordings: nothing on tier {name!r}"] += 1
+    return False
+
+
+def _item(recording: Recording, cut: Cut, unit: Mapping[str, Any], dropped: Counter[str]) -> Item:
     """An item of a cut; without a target its group stands for one."""
-    group = recording.group or recording.id
-    target = cut.target if cut.target is not None and labelled else group
+    group, asks = recording.group or recording.id, unit.get("asks", "label")
+    target: Target | None = cut.target if asks == "label" else None
+    if asks == "annotations":
+        target = annotated(recording, unit["annotations"], cut, dropped)
     if isinstance(target, np.generic):
         target = target.item()
-    return Item(recording.id, cut.start, cut.stop, target, group, recording.split, cut.whole)
+    target = group if target is None else target
+    return Item(recording.id, cut.start, cut.stop, target, group, recording.split, cut.whole, cut.context)

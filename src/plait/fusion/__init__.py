@@ -42,6 +42,11 @@ class Fusion(nn.Module, ABC):
     values: bool = False
     """Whether those numbers are values in units, from `bind`; if not, logits of classes."""
 
+    @classmethod
+    def at_instants(cls, steps: int) -> dict[str, Any]:
+        """Options that suit a task with so many answers an item, where the recipe leaves them open; none by default."""
+        return {}
+
     def __init__(self, modalities: list[str], dim: int) -> None:
         super().__init__()
         self.modalities, self.dim = list(modalities), dim

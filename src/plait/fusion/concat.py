@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,6 +42,11 @@ class Concat(Hybrid):
     """
 
     family = "early"
+
+    @classmethod
+    def at_instants(cls, steps: int) -> dict[str, Any]:
+        """As many slots as answers, up to 512."""
+        return {"time_bins": min(max(steps, 24), 512)}
 
     def __init__(
         self,

@@ -1,14 +1,18 @@
-"""How the answers of several heads, and of two models, become one."""
+"""How the answers of several heads, and of two models, become one; once an item, or at instants."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from plait.tokens import Tokens
+from plait.fusion import Fusion
+from plait.tasks import Task
+from plait.tokens import Instants, Tokens
 
-__all__ = ["Encoded", "by_company", "ensembled"]
+__all__ = ["Encoded", "LogitEnsemble", "by_company", "ensembled"]
 
 
 class Encoded(dict[str, Tokens]):
@@ -19,6 +23,84 @@ class Encoded(dict[str, Tokens]):
     """
 
     wide: Encoded | None = None
+
+
+class LogitEnsemble(nn.Module):
+    """A head for each modality, one for the fused tokens, and how far each is trusted.
+
+    Outputs are [batch, width], of tasks that answer at instants [batch, steps, width]. How they are weighted is the
+    fusion's to say, of each item; the instants of an item are weighted alike.
+
+    Args:
+        modalities: in the model's order.
+        dim: width of the tokens.
+        task: makes the heads.
+        joint: whether there is a head for the fused tokens.
+    """
+
+    def __init__(self, modalities: list[str], dim: int, task: Task, *, joint: bool) -> None:
+        super().__init__()
+        self.modalities, self.unasked = modalities, task.unasked
+        self.heads = nn.ModuleList(task.head(dim) for _ in modalities)
+        self.joint = task.head(dim) if joint else None
+        self.register_buffer("head_scales", torch.ones(len(modalities) + joint))
+
+    def unimodal(self, encoded: Mapping[str, Tokens], at: Instants | None = None) -> dict[str, Tensor]:
+        """What each modality's own head says."""
+        return {m: self._ask(self.heads[self.modalities.index(m)], t, at) for m, t in encoded.items()}
+
+    def logits(
+        self, fusion: Fusion, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], joint: Tensor | None
+    ) -> tuple[Tensor, Float[Tensor, "heads batch"]]:
+        """What the fusion aggregates: its heads' outputs, [heads, batch, ...], and their weights.
+
+        The heads are the modalities', in the model's order, then the joint one if there is one. A modality left out
+        of ``encoded`` has weight 0.
+
+        Args:
+            fusion: says the weights.
+            encoded: tokens by modality.
+            own: the modalities' own outputs.
+            joint: the joint head's output, if there is one.
+        """
+        some = next(iter(own.values()))
+        none, silent = torch.zeros_like(some), some.new_zeros(len(some))
+        outputs, by_name = [own.get(m, none) for m in self.modalities], fusion.weights(dict(encoded))
+        weights = [by_name.get(m, silent) for m in self.modalities]
+        if joint is not None:
+            outputs.append(joint)
+            weights.append(fusion.joint_weight(dict(encoded)))
+        return torch.stack(outputs), torch.stack(weights)
+
+    def joint_logits(self, fused: Tokens, at: Instants | None) -> Tensor | None:
+        """What the joint head says of fused tokens; None where there is no such head."""
+        return None if self.joint is None else self._ask(self.joint, fused, at)
+
+    def aggregate(
+        self, fusion: Fusion, outputs: Tensor, weights: Float[Tensor, "heads batch"], scales: Tensor | None = None
+    ) -> Tensor:
+        """One output of several, [batch, ...], by the fusion; to it every instant is an item of its own.
+
+        Args:
+            fusion: aggregates.
+            outputs, weights: from `logits`.
+            scales: by what each head's output is multiplied first, [heads]; None: 1.
+        """
+        heads, batch, *steps, width = outputs.shape
+        rows = outputs.reshape(heads, -1, width)
+        rows = rows if scales is None else scales[:, None, None] * rows
+        if steps:
+            weights = weights.repeat_interleave(steps[0], 1)
+        return fusion.aggregate(rows, weights).reshape(batch, *steps, width)
+
+    def _ask(self, head: nn.Module, tokens: Tokens, at: Instants | None) -> Tensor:
+        return head(tokens) if at is None else self.silenced(head(tokens, at), at)
+
+    def silenced(self, output: Tensor, at: Instants | None) -> Tensor:
+        """The same with what the task says there (`Task.unasked`) where nothing is asked."""
+        if at is None:
+            return output
+        return torch.where(at.mask[..., None], output, self.unasked().to(output))
 
 
 def by_company(
@@ -35,11 +117,11 @@ def by_company(
 
 
 def ensembled(
-    deep: Float[Tensor, "batch width"],
-    wide: Float[Tensor, "batch width"] | None,
-    share: Float[Tensor, "batch 1"],
-    temperature: Float[Tensor, "batch 1"],
-) -> Float[Tensor, "batch width"]:
+    deep: Float[Tensor, "batch *steps width"],
+    wide: Float[Tensor, "batch *steps width"] | None,
+    share: Float[Tensor, "batch 1"] | Float[Tensor, ""],
+    temperature: Float[Tensor, "batch 1"] | Float[Tensor, ""],
+) -> Float[Tensor, "batch *steps width"]:
     """The weighted mean of two models' answers, over its temperature.
 
     The mean of two is less sure than either. So the temperature is that of the mean, not of one of them.
@@ -48,4 +130,6 @@ def ensembled(
     >>> ensembled(deep, wide, one / 4, one / 2).item()
     4.0
     """
+    if deep.ndim > 2 and share.ndim:
+        share, temperature = share[..., None], temperature[..., None]
     return (deep if wide is None else torch.lerp(deep, wide, share)) / temperature

@@ -15,7 +15,7 @@ from plait.core.safe_yaml import brief, wild_numbers
 
 __all__ = ["FORMAT", "Described", "read_described"]
 
-FORMAT = "plait model 3"
+FORMAT = "plait model 4"
 
 Options = dict[str, Any]
 
@@ -25,7 +25,7 @@ class Described(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    format: Literal["plait model 3"]
+    format: Literal["plait model 4"]
     dims: dict[str, Annotated[int, Field(ge=1, le=10_000_000)]] = Field(min_length=1)
     dim: Count
     unimodal: float

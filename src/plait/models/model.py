@@ -1,42 +1,33 @@
-"""The model: standardising, encoders, fusion and the task's heads, put together; save and load."""
+"""The model: backbone, heads and what answers beside them, put together; save and load."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from plait.core.atomic import replacing, write_text
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.options import Count, option_problems
-from plait.core.parts import Spec, build, find, foreign_code, full_spec, part_name
+from plait.core.parts import Spec, find, foreign_code, part_name
 from plait.core.safe_yaml import brief
-from plait.encoders import Encoder
-from plait.encoders.chain import build_encoder, encoder_specs, resolved_specs
-from plait.fusion import Fusion, Hybrid
-from plait.models.ensemble import Encoded, by_company, ensembled
+from plait.encoders.chain import resolved_specs
+from plait.fusion import Hybrid
+from plait.models.backbone import Backbone, EncoderSpec
+from plait.models.ensemble import Encoded, LogitEnsemble, by_company, ensembled
 from plait.models.file import FORMAT, Described, read_described
 from plait.tasks import Task
 from plait.tasks.view import View
-from plait.tokens import Tokens
-from plait.tokens.budget import Budget
-from plait.tokens.imputer import ModalityImputer
+from plait.tokens import Instants, Tokens
 from plait.tokens.tensors import load_tensors, save_tensors
-from plait.tokens.tokens import finite
 
-__all__ = ["FACTORS", "Model", "default_encoder"]
+__all__ = ["FACTORS", "Model"]
 
 FACTORS = ("head_scales", "share", "temperature")
-
-EncoderSpec = Spec | Sequence[Spec]
 
 
 class Model(nn.Module):
@@ -51,6 +42,8 @@ class Model(nn.Module):
     items that have nothing else; the last is of several. (Balance and temperatures are 1, unless
     `plait.training.temperatures` found better on held-out items.)
 
+    A task that answers at instants is told them: ``at``, with every batch.
+
     Args:
         dims: feature width by modality; their order is the model's.
         task: what is asked.
@@ -60,6 +53,10 @@ class Model(nn.Module):
         unimodal: weight in the loss of the modalities' own losses, beside 1 for the output's.
         missing: what the fusion gets for a modality that an item lacks: ``none`` (a mask), ``token`` or ``reconstruct``
             (see `plait.tokens.imputer.ModalityImputer`).
+
+    Attributes:
+        backbone: all before the heads.
+        ensemble: the heads.
 
     Raises:
         ConfigError: an unknown part or option; own heads that answer and do not learn.
@@ -85,60 +82,44 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         raise_all(ConfigError, option_problems(Model, {"dim": dim, "unimodal": unimodal, "missing": missing}, "model"))
-        _check_dims(dims)
-        self.dims, self.modalities, self.dim, self.unimodal = dict(dims), list(dims), dim, unimodal
-        given = {m: (encoders or {}).get(m) or default_encoder(64) for m in dims}
-        self.encoder_specs = {m: encoder_specs(spec, f"encoders.{m}") for m, spec in given.items()}
-        self.fusion_spec = full_spec(Fusion, fusion, "fusion")
-        self.task = task
-        # lists, not dicts by name: a modality may be called anything, "keys" or "a.b" too
-        self.encoders = nn.ModuleList(_encoder(given[m], dims[m], dim, f"encoders.{m}") for m in dims)
-        with Budget("fusion"):
-            self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
-        if unimodal <= 0 and isinstance(self.fusion, Hybrid) and self.fusion.unimodal_heads != "none":
+        self.unimodal, self.task = unimodal, task
+        self.backbone = Backbone(dims, encoders or {}, fusion, dim, missing)
+        fused = self.backbone.fusion
+        if unimodal <= 0 and isinstance(fused, Hybrid) and fused.unimodal_heads != "none":
             raise ConfigError(
                 f"model.unimodal: got {unimodal}, but the modalities' own heads answer here (fusion.unimodal_heads: "
-                f"{self.fusion.unimodal_heads}) and would learn nothing. Expected a weight above 0, or "
+                f"{fused.unimodal_heads}) and would learn nothing. Expected a weight above 0, or "
                 "fusion.unimodal_heads: none."
             )
-        self.fusion.bind(task.width, values=task.values)
+        fused.bind(task.width, values=task.values)
         task.bind(self.dims, dim)
-        self.imputer = ModalityImputer(len(self.modalities), dim, missing)
-        self.heads = nn.ModuleList(task.head(dim) for _ in dims)
-        self.joint = task.head(dim) if self.fusion.joint else None
-        self._frozen: list[nn.Module] = []
-        self.register_buffer("head_scales", torch.ones(len(dims) + (self.joint is not None)))
+        self.ensemble = LogitEnsemble(self.modalities, dim, task, joint=fused.joint)
         self.register_buffer("share", torch.zeros(len(dims) + 1))
         self.register_buffer("temperature", torch.ones(len(dims) + 1))
         self.wide: Model | None = None
-        for i, m in enumerate(dims):
-            self.register_buffer(f"mean_{i}", torch.zeros(dims[m]))
-            self.register_buffer(f"std_{i}", torch.ones(dims[m]))
 
-    def set_scale(self, modality: str, mean: ArrayLike, std: ArrayLike) -> None:
-        """Set by what a modality is standardised: mean and deviation of the training features, [dim] each.
+    @property
+    def dims(self) -> dict[str, int]:
+        """Feature width by modality."""
+        return self.backbone.dims
 
-        A feature never observed (nan) or that does not vary (deviation 0, or below 1e-6 of its mean) is
-        shifted only.
+    @property
+    def modalities(self) -> list[str]:
+        """Their names, in order."""
+        return self.backbone.modalities
 
-        Raises:
-            DataError: an unknown modality, or another number of features.
-        """
-        index = self._index(modality)
-        centre, spread = np.asarray(mean, np.float64), np.asarray(std, np.float64)
-        if centre.shape != (self.dims[modality],) or spread.shape != centre.shape:
-            raise DataError(
-                f"scale of {modality!r}: mean {centre.shape} and std {spread.shape}; "
-                f"expected ({self.dims[modality]},) each."
-            )
-        centre = np.where(np.isfinite(centre), centre, 0.0)
-        varies = np.isfinite(spread) & (spread > 1e-6 * np.abs(centre)) & (spread > 1e-12)
-        self.get_buffer(f"mean_{index}").copy_(torch.from_numpy(centre))
-        self.get_buffer(f"std_{index}").copy_(torch.from_numpy(np.where(varies, spread, 1.0)))
+    @property
+    def dim(self) -> int:
+        """Width of all tokens."""
+        return self.backbone.dim
 
     def factors(self) -> dict[str, Any]:
         """How far its heads are trusted, as JSON: ``head_scales``, ``share`` and ``temperature``."""
-        return {name: self.get_buffer(name).tolist() for name in FACTORS}
+        return {name: self.factor(name).tolist() for name in FACTORS}
+
+    def factor(self, name: str) -> Tensor:
+        """One of `FACTORS`, to be read or written."""
+        return self.ensemble.head_scales if name == "head_scales" else self.get_buffer(name)
 
     def set_factors(self, factors: Mapping[str, Any]) -> None:
         """Trust the heads as `factors` of a model with the same heads says.
@@ -147,7 +128,7 @@ class Model(nn.Module):
             DataError: a factor is missing, or is for other heads.
         """
         for name in FACTORS:
-            found, own = torch.tensor(factors.get(name, ())), self.get_buffer(name)
+            found, own = torch.tensor(factors.get(name, ())), self.factor(name)
             if found.shape != own.shape or not found.isfinite().all():
                 raise DataError(f"factors: {name} is {factors.get(name)!r}; expected finite numbers {list(own.shape)}.")
             own.copy_(found)
@@ -171,141 +152,88 @@ class Model(nn.Module):
         self.wide = wide
         self.share.fill_(share)
 
-    def spread(self, modality: str) -> Float[Tensor, " features"]:
-        """The standard deviations that `set_scale` set, in the features' units.
-
-        Raises:
-            DataError: an unknown modality.
-        """
-        return self.get_buffer(f"std_{self._index(modality)}")
-
-    def prepare(self, modality: str, tokens: Tokens) -> Tokens:
-        """Standardised features: a cell that is not finite becomes the mean, a row of such cells is masked.
-
-        Raises:
-            DataError: an unknown modality, or another number of features than the model was made for.
-        """
-        index = self._index(modality)
-        if tokens.dim != self.dims[modality]:
-            raise DataError(
-                f"{modality!r} has {tokens.dim} features, but the model was made for {self.dims[modality]}. "
-                "Prepare it with the features of the model's recipe."
-            )
-        if finite(tokens.values):
-            return tokens.with_values(self._scaled(index, tokens.values)).clean()
-        seen = tokens.values.isfinite()
-        values = self._scaled(index, tokens.values)
-        return Tokens(torch.where(seen, values, 0.0), tokens.times, tokens.mask & seen.any(-1)).clean()
-
-    def _scaled(self, index: int, values: Tensor) -> Tensor:
-        return (values - self.get_buffer(f"mean_{index}")) / self.get_buffer(f"std_{index}")
-
     def encode(self, batch: Mapping[str, Tokens]) -> Encoded:
-        """Each modality of the batch through its own encoder: {modality: [batch, time', dim]}; and the wide part's.
-
-        A modality without a token in the whole batch is not run through its encoder; the result is the same.
-
-        Raises:
-            DataError: an empty batch, an unknown modality, or another number of features.
-        """
-        if not batch:
-            raise DataError(f"a batch without any modality; expected one of {self.modalities} at least, if all masked.")
-        ready = {m: self.prepare(m, tokens) for m, tokens in batch.items()}
-        found = Encoded({m: self._encode_one(m, ready[m]) for m in self.modalities if m in ready})
+        """`Backbone.encode`, and the wide part's."""
+        found = Encoded(self.backbone.encode(batch))
         if self.wide is not None:
             found.wide = self.wide.encode(batch)
         return found
 
-    def _encode_one(self, modality: str, tokens: Tokens) -> Tokens:
-        # a graph cannot branch on data; there the encoder always runs
-        if not torch.compiler.is_compiling() and not bool(tokens.mask.any()):
-            values = tokens.values.new_zeros(len(tokens.values), 0, self.dim)
-            return Tokens(values, tokens.times[:, :0], tokens.mask[:, :0])
-        return self.encoders[self._index(modality)](tokens)
+    def forward(self, batch: Mapping[str, Tokens], at: Instants | None = None) -> dict[str, Tensor]:
+        """{modality: [batch, time, features]} -> {"": the output, modality: its own head's output}.
 
-    def combine(self, encoded: Encoded, only: Collection[str] | None = None) -> dict[str, Tensor]:
-        """Outputs of what `encode` gave: "" for the whole, and each modality's own, [batch, width] each.
+        Args:
+            batch: features.
+            at: when answers are wanted, of a task that answers at instants.
+
+        Returns:
+            [batch, width] each, with ``at`` [batch, steps, width].
+        """
+        return self.forward_subset(self.encode(batch), at=at)
+
+    def forward_subset(
+        self, encoded: Encoded, subset: Collection[str] | None = None, at: Instants | None = None
+    ) -> dict[str, Tensor]:
+        """The same, of what `encode` gave: "" for the whole, and each modality's own.
 
         Args:
             encoded: from `encode`.
-            only: answer as if no other modalities had been there; None for all.
+            subset: answer as if no other modalities had been there; None for all.
+            at: as for `forward`.
 
         Raises:
-            DataError: ``only`` names a modality that the model does not have.
+            DataError: ``subset`` names a modality that the model does not have.
         """
-        deep, wide, own = self.opinions(encoded, only)
-        there = self.there(encoded, only)
+        deep, wide, own = self.opinions(encoded, subset, at)
+        there = self.backbone.there(encoded, subset)
         whole = ensembled(deep, wide, by_company(self.share, there), by_company(self.temperature, there))
-        return {"": whole, **{m: out for m, out in own.items() if only is None or m in only}}
+        whole = self.ensemble.silenced(whole, at)
+        return {"": whole, **{m: out for m, out in own.items() if subset is None or m in subset}}
 
     def opinions(
-        self, encoded: Encoded, only: Collection[str] | None = None
-    ) -> tuple[Float[Tensor, "batch width"], Float[Tensor, "batch width"] | None, dict[str, Tensor]]:
-        """What `combine` makes its answer of: the fusion's mix, the wide part's answer, and the own heads' outputs.
+        self, encoded: Encoded, subset: Collection[str] | None = None, at: Instants | None = None
+    ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
+        """What the answer is made of: the fusion's aggregate, the wide part's answer, and the own heads' outputs.
 
         Args:
-            encoded, only: as for `combine`.
+            encoded, subset, at: as for `forward_subset`.
 
         Raises:
-            DataError: ``only`` names a modality that the model does not have.
+            DataError: ``subset`` names a modality that the model does not have.
         """
-        for m in only or ():
-            self._index(m)
-        chosen = {m: t if only is None or m in only else _emptied(t) for m, t in encoded.items()}
-        own = self.unimodal_logits(chosen)
-        outputs, weights = self.head_logits(chosen, own)
+        for m in subset or ():
+            self.backbone.index(m)
+        chosen = {m: t if subset is None or m in subset else _emptied(t) for m, t in encoded.items()}
+        own = self.ensemble.unimodal(chosen, at)
         beside = self.wide is not None and encoded.wide is not None
-        wide = self.wide.combine(encoded.wide, only)[""] if beside else None
-        return self.fusion.aggregate(self.head_scales[:, None, None] * outputs, weights), wide, own
-
-    def there(
-        self, encoded: Mapping[str, Tokens], only: Collection[str] | None = None
-    ) -> Bool[Tensor, "modalities batch"]:
-        """Which modalities are there, and among ``only``."""
-        none = torch.zeros_like(next(iter(encoded.values())).present)
-        seen = [m for m in self.modalities if m in encoded and (only is None or m in only)]
-        return torch.stack([encoded[m].present if m in seen else none for m in self.modalities])
-
-    def unimodal_logits(self, encoded: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
-        """The modalities' own outputs, of what `encode` gave."""
-        return {m: self.heads[self._index(m)](t) for m, t in encoded.items()}
+        wide = self.wide.forward_subset(encoded.wide, subset, at)[""] if beside else None
+        return self.aggregate(*self.head_logits(chosen, own, at), self.ensemble.head_scales), wide, own
 
     def head_logits(
-        self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], joint: Tensor | None = None
+        self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], at: Instants | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What the fusion mixes: its heads' outputs [heads, batch, width], and their weights [heads, batch].
-
-        The heads are the modalities', in the model's order, then the joint one if there is one. A modality left out
-        of ``encoded`` has weight 0.
+        """What the fusion aggregates: see `LogitEnsemble.logits`.
 
         Args:
             encoded: from `encode`.
             own: the modalities' own outputs.
-            joint: the joint head's output, where it is known already.
+            at: as for `forward`.
         """
-        tokens, none = dict(encoded), torch.zeros_like(next(iter(own.values())))
-        outputs, by_name = [own.get(m, none) for m in self.modalities], self.fusion.weights(tokens)
-        weights = [by_name.get(m, none[:, 0]) for m in self.modalities]
-        if self.joint is not None:
-            outputs.append(self.joint(self.fusion(self._filled(tokens))) if joint is None else joint)
-            weights.append(self.fusion.joint_weight(tokens))
-        return torch.stack(outputs), torch.stack(weights)
+        return self.ensemble.logits(self.backbone.fusion, encoded, own, self._joint(encoded, at))
 
-    def _filled(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
-        """What the fusion sees: with stand-ins, if they are wanted."""
-        if self.imputer.kind == "none":
-            return tokens
-        return dict(zip(self.modalities, self.imputer(list(self.fusion.complete(tokens).values()))))
+    def aggregate(self, outputs: Tensor, weights: Tensor, scales: Tensor | None = None) -> Tensor:
+        """One output of `head_logits`, by the fusion."""
+        return self.ensemble.aggregate(self.backbone.fusion, outputs, weights, scales)
 
-    def forward(self, batch: Mapping[str, Tokens]) -> dict[str, Float[Tensor, "batch width"]]:
-        """{modality: [batch, time, features]} -> {"": the output, modality: its own head's output}."""
-        return self.combine(self.encode(batch))
+    def _joint(self, encoded: Mapping[str, Tokens], at: Instants | None) -> Tensor | None:
+        return None if self.ensemble.joint is None else self.ensemble.joint_logits(self.backbone.fuse(encoded), at)
 
     def view(
         self,
         encoded: Mapping[str, Tokens],
         shown: Mapping[str, Tokens] | None = None,
         part: Mapping[str, Tokens] | None = None,
+        at: Instants | None = None,
     ) -> View:
         """The outputs that a task learns from (`plait.tasks.Task.step`).
 
@@ -313,71 +241,47 @@ class Model(nn.Module):
             encoded: from `encode`; the modalities' own heads see all that is there.
             shown: what the fusion gets, of the same modalities: ``encoded`` with some of it hidden. None: ``encoded``.
             part: of the same modalities, for another answer of the fusion; None for none.
+            at: as for `forward`.
         """
-        unimodal = self.unimodal_logits(encoded)
-        fused = self.fused(encoded if shown is None else shown, unimodal)
-        whole = self.fusion.aggregate(*self.head_logits(encoded, unimodal, None if self.joint is None else fused))
-        teaches = self.joint is not None and len(self.modalities) > 1
+        own = self.ensemble.unimodal(encoded, at)
+        fused = self.fused(encoded if shown is None else shown, own, at)
+        joint = None if self.ensemble.joint is None else fused
+        whole = self.aggregate(*self.ensemble.logits(self.backbone.fusion, encoded, own, joint))
+        teaches = joint is not None and len(self.modalities) > 1
         return View(
             encoded,
-            unimodal,
+            own,
             fused,
             whole,
-            partial=None if part is None else self.fused(part, unimodal),
+            partial=None if part is None else self.fused(part, own, at),
             teacher=whole.detach() if teaches else None,
         )
 
-    def auxiliary_losses(
-        self, encoded: Mapping[str, Tokens], shown: Mapping[str, Tokens] | None = None
-    ) -> dict[str, Float[Tensor, ""]]:
-        """What fusion and imputer ask for themselves, by name: ``fusion``, ``imputer``; arguments as for `view`."""
-        found = {"fusion": self.fusion.loss(dict(encoded if shown is None else shown))}
-        if self.imputer.kind != "none":
-            found["imputer"] = self.imputer.loss(list(self.fusion.complete(dict(encoded)).values()))
-        return {name: loss for name, loss in found.items() if loss is not None}
-
-    def fused(
-        self, encoded: Mapping[str, Tokens], own: Mapping[str, Float[Tensor, "batch width"]]
-    ) -> Float[Tensor, "batch width"]:
-        """What the fusion says of the modalities together: the joint head's output, or of a late fusion the mix.
+    def fused(self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], at: Instants | None = None) -> Tensor:
+        """What the fusion says of the modalities together: the joint head's output, or of a late fusion the aggregate.
 
         Args:
             encoded: from `encode`.
             own: the modalities' own outputs.
+            at: as for `forward`.
         """
-        outputs, weights = self.head_logits(encoded, own)
-        return self.fusion.aggregate(outputs, weights) if self.joint is None else outputs[-1]
-
-    def _index(self, modality: str) -> int:
-        if modality not in self.dims:
-            raise DataError(f"the model knows no modality {modality!r}; it has {self.modalities}.")
-        return self.modalities.index(modality)
-
-    def freeze(self, names: Collection[str]) -> None:
-        """Train all but the encoders of these modalities (and the fusion, for ""): they stay as they are.
-
-        They answer as in evaluation even while the rest is trained, norms by what they were trained on.
-        """
-        self._frozen = [self.encoders[self._index(m)] if m else self.fusion for m in names]
-        for part in self._frozen:
-            part.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> Model:
-        super().train(mode)
-        for part in self._frozen:
-            part.eval()
-        return self
+        joint = self._joint(encoded, at)
+        if joint is not None:
+            return joint
+        return self.aggregate(*self.ensemble.logits(self.backbone.fusion, encoded, own, None))
 
     def describe(self) -> dict[str, Any]:
         """All that rebuilds it but the weights, as JSON."""
+        backbone = self.backbone
+        pairs = zip(backbone.encoder_specs.items(), backbone.encoders)
         plain = {
             "format": FORMAT,
             "dims": self.dims,
             "dim": self.dim,
             "unimodal": self.unimodal,
-            "missing": self.imputer.kind,
-            "encoders": {m: resolved_specs(s, e) for (m, s), e in zip(self.encoder_specs.items(), self.encoders)},
-            "fusion": self.fusion_spec,
+            "missing": backbone.imputer.kind,
+            "encoders": {m: resolved_specs(s, e) for (m, s), e in pairs},
+            "fusion": backbone.fusion_spec,
             "task": {"name": _task_name(type(self.task)), **self.task.options},
             "task_state": self.task.state(),
             **({} if self.wide is None else {"wide": self.wide.describe()}),
@@ -434,45 +338,6 @@ class Model(nn.Module):
             ) from error
         model._check_finite(path)
         return model.eval()
-
-
-def default_encoder(
-    length: float, *, picture: Sequence[int] | None = None, context: tuple[float, float] | None = None
-) -> list[dict[str, Any]]:
-    """Specs of the encoder for a stream with typically ``length`` feature rows an item.
-
-    Strided convolutions down to some 16 to 24 tokens (stride 1 if they are no more already), then a GRU;
-    beyond 16 fold by strides of 4, so that long streams need no tower of layers. Below 2 rows: linear, or a
-    convolutional net for a picture.
-
-    Args:
-        length: rows.
-        picture: height, width and channels, if a row is a picture.
-        context: seconds of the window that is asked about, and of what is seen on both sides of it: then each token is
-            told its place first.
-
-    >>> default_encoder(75), default_encoder(1)
-    ([{'name': 'conv', 'strides': [2, 2]}, {'name': 'gru'}], [{'name': 'linear'}])
-    >>> default_encoder(1, picture=(28, 28, 1)), default_encoder(20, context=(60, 300))[0]
-    ([{'name': 'cnn', 'shape': [28, 28, 1]}], {'name': 'position', 'periods': [60, 2640]})
-    """
-    if length < 2:
-        return [{"name": "cnn", "shape": list(picture)}] if picture else [{"name": "linear"}]
-    halvings = max(0, round(math.log2(length / 20)))
-    fours = min(max(0, halvings - 4), halvings // 2)
-    strides = [4] * fours + [2] * (halvings - 2 * fours)
-    place = [{"name": "position", "periods": [context[0], 4 * (context[0] + 2 * context[1])]}] if context else []
-    return [*place, {"name": "conv", "strides": strides or [1]}, {"name": "gru"}]
-
-
-def _encoder(spec: EncoderSpec, dim_in: int, dim: int, where: str) -> Encoder:
-    with Budget(where):
-        return build_encoder(spec, dim_in, dim, where)
-
-
-def _check_dims(dims: Mapping[str, int]) -> None:
-    if not dims or min(dims.values()) < 1:
-        raise DataError(f"modalities with features {dict(dims)}; expected one or more, each with a feature or more.")
 
 
 def _emptied(tokens: Tokens) -> Tokens:

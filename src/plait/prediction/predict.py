@@ -123,7 +123,7 @@ class Predictor:
             asked, notes = asked_items(corpus, experiment.unit, segments)
             items = asked.items
             features = experiment.prepare(self.store, {i.recording for i in items})
-            data = ItemData(items, features, torch.zeros(len(items)), experiment.modalities)
+            data = ItemData(items, features, model.task.asked(items, known=False), experiment.modalities)
             answers = _answers(model, data)
         there = {m: data.present(m) for m in model.modalities if m in data.modalities}
         used = [tuple(m for m in there if there[m][i]) for i in range(len(items))]
@@ -184,8 +184,8 @@ def _answers(model: Model, data: ItemData) -> list[Answer]:
     model.eval()
     found: list[Answer] = []
     with torch.inference_mode():
-        for tokens, _, _ in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
-            found += model.task.decode(model(tokens)[""])
+        for batch in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
+            found += model.task.decode(model(batch.inputs, batch.at)[""], batch.at)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,15 +13,20 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError
 from plait.core.parts import options_of
+from plait.examples.data import Asked
+from plait.examples.items import Item
+from plait.examples.targets import Target
 from plait.tasks.answers import Answer
 from plait.tasks.view import Moment, View
-from plait.tokens import Tokens
+from plait.tokens import Instants, Tokens
 from plait.tokens.dropout import modality_dropout
 
 __all__ = ["Task"]
 
-Target = str | int | float | bool
+MOST_INSTANTS = 100_000
+"""An item: nobody means more, and a batch of it would not fit in memory."""
 
 
 class Task(nn.Module, ABC):
@@ -39,8 +44,9 @@ class Task(nn.Module, ABC):
     values: ClassVar[bool] = False
     """Whether outputs are values in units, so that the mean of two answers is one; if not, logits of classes."""
 
-    labelled: ClassVar[bool] = True
-    """Whether it learns from targets; if not, from the batches themselves (`plait.tasks.pretrain`)."""
+    asks: ClassVar[Literal["label", "annotations", "nothing"]] = "label"
+    """What the target of an item is: its label; all that is annotated within it (`plait.examples.targets.Annotated`),
+    on the tier that the option ``target`` names; or nothing (`plait.tasks.pretrain`)."""
 
     linear: ClassVar[bool] = False
     """Whether its heads are linear maps of pooled tokens, and `goals` what these are to give, so that they can be
@@ -56,7 +62,7 @@ class Task(nn.Module, ABC):
     """Whether `step` wants to see each batch unvaried too, to remember it."""
 
     width: int
-    """Numbers an item in the output (classes; 1 for a scalar)."""
+    """Numbers in the output, an item or an instant (classes; 1 for a scalar)."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -66,13 +72,58 @@ class Task(nn.Module, ABC):
     def bind(self, dims: Mapping[str, int], dim: int) -> None:
         """Told once, by the model, before any weights are loaded: widths of the features, and of the tokens."""
 
+    def instants(self, seconds: float) -> NDArray[np.float64] | None:
+        """When answers are wanted within so many seconds, in order; None, the default: once an item."""
+        return None
+
+    def unasked(self) -> Tensor:
+        """The output at an instant at which nothing is asked, [width]; by default zeros."""
+        return torch.zeros(self.width)
+
+    def asked(self, items: Sequence[Item], *, known: bool = True) -> Asked:
+        """What is asked of items.
+
+        Args:
+            items: with their targets.
+            known: whether these are targets; if not, zeros stand for them.
+
+        Raises:
+            DataError: a target that the task does not know.
+            ConfigError: more than `MOST_INSTANTS` of an item.
+        """
+        targets = self.encode([i.target for i in items]) if known else torch.zeros(len(items))
+        return Asked(targets, self.asked_at(items))
+
+    def asked_at(self, items: Sequence[Item]) -> Instants | None:
+        """When answers of items are wanted, [items, steps]; None: once an item.
+
+        Raises:
+            ConfigError: more than `MOST_INSTANTS` of an item.
+        """
+        times: list[NDArray[np.float64]] = []
+        for item in items:
+            before, after = item.context
+            found = self.instants(item.stop - item.start - before - after)
+            if found is None:
+                return None
+            times.append(before + found)
+        steps = max(map(len, times), default=0)
+        if steps > MOST_INSTANTS:
+            raise ConfigError(f"task: {steps:,} answers are asked of one item; expected a lower rate or shorter items.")
+        padded = np.zeros((len(times), steps), np.float32)
+        for row, own in zip(padded, times):
+            row[: len(own)] = own
+        mask = np.arange(steps) < np.array([len(own) for own in times], np.int64)[:, None]
+        return Instants(torch.from_numpy(padded), torch.from_numpy(mask))
+
     @abstractmethod
     def head(self, dim: int) -> nn.Module:
-        """A new head: Tokens [batch, time, dim] -> [batch, width]."""
+        """A new head: Tokens [batch, time, dim] -> [batch, width]; with `Instants` beside them, of a task that has
+        any, [batch, steps, width]."""
 
     @abstractmethod
     def encode(self, targets: list[Target]) -> Tensor:
-        """Targets as the loss takes them, [batch].
+        """Targets as the loss takes them, [batch, ...].
 
         Raises:
             DataError: a target that the task does not know.
@@ -80,7 +131,7 @@ class Task(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Loss an item, [batch], of output [batch, width] and encoded targets [batch]."""
+        """Loss an item, [batch], of output [batch, width] or [batch, steps, width] and encoded targets [batch, ...]."""
 
     def corrupt(self, tokens: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
         """Features as the encoders get them in training. Default: as they are.
@@ -150,7 +201,7 @@ class Task(nn.Module, ABC):
             target: encoded targets, [batch].
             doubt: the share of each target that goes to all classes alike.
         """
-        if self.values:
+        if self.values or output.ndim > 2:
             return self.loss(output, target)
         return F.cross_entropy(output, target, label_smoothing=doubt, reduction="none")
 
@@ -162,15 +213,22 @@ class Task(nn.Module, ABC):
         """
         if self.values:
             return (output - teacher).square().mean(-1)
-        return F.kl_div(output.log_softmax(-1), teacher.log_softmax(-1), log_target=True, reduction="none").sum(-1)
+        found = F.kl_div(output.log_softmax(-1), teacher.log_softmax(-1), log_target=True, reduction="none").sum(-1)
+        return found if found.ndim == 1 else found.mean(1)
 
     @abstractmethod
-    def decode(self, output: Tensor) -> list[Answer]:
-        """What the output says, an answer an item."""
+    def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
+        """What the output says, an answer an item.
+
+        Args:
+            output: [batch, width], or [batch, steps, width].
+            at: the instants, of a task that answers at instants.
+        """
 
     @abstractmethod
     def scores(self, output: Tensor) -> NDArray[np.float64]:
-        """Outputs as evaluation takes them: probabilities [items, classes] or values [items, 1]."""
+        """Outputs as evaluation takes them: probabilities [items, classes] or values [items, 1]; of a task that answers
+        at instants [items, steps, classes], or what it says, padded, [items, longest]."""
 
     @abstractmethod
     def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:

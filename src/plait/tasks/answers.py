@@ -9,7 +9,10 @@ from typing import Any
 
 from plait.streams.recording import Annotation
 
-__all__ = ["Answer", "Embedding", "Label", "Value"]
+__all__ = ["Answer", "Embedding", "Label", "Spans", "Text", "Value"]
+
+Timed = tuple[float, float, str | int | float | bool, float]
+"""Start and stop, in seconds from where the item begins; a label; how sure."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,63 @@ class Value(Answer):
 
     def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
         return [Annotation(start, stop, self.value, tier, annotator)]
+
+
+@dataclass(frozen=True)
+class Spans(Answer):
+    """Labels over time: events, states.
+
+    Attributes:
+        spans: start, stop, label and mean probability of each, in order of time; seconds from where the item begins.
+
+    >>> print(Spans(((0.5, 2.0, "rain", 0.9),)))
+    rain 0.50-2.00 s (90%)
+    """
+
+    spans: tuple[Timed, ...]
+
+    def __str__(self) -> str:
+        told = [f"{label} {start:.2f}-{stop:.2f} s ({sure:.0%})" for start, stop, label, sure in self.spans]
+        return ", ".join(told) or "nothing"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"spans": [_to_json(span) for span in self.spans]}
+
+    def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        return [Annotation(start + a, start + b, label, tier, annotator) for a, b, label, _ in self.spans]
+
+
+@dataclass(frozen=True)
+class Text(Answer):
+    """Words, and when each was said.
+
+    Attributes:
+        words: start, stop, word and probability of each, in order of time; seconds from where the item begins.
+
+    >>> print(Text(((0.1, 0.4, "good", 0.9), (0.4, 0.8, "morning", 0.8))))
+    good morning
+    """
+
+    words: tuple[Timed, ...]
+
+    @property
+    def text(self) -> str:
+        """The words in a line."""
+        return " ".join(str(word) for _, _, word, _ in self.words)
+
+    def __str__(self) -> str:
+        return self.text or "(nothing)"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"text": self.text, "words": [_to_json(word) for word in self.words]}
+
+    def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        return [Annotation(start + a, start + b, word, tier, annotator) for a, b, word, _ in self.words]
+
+
+def _to_json(span: Timed) -> dict[str, Any]:
+    start, stop, label, sure = span
+    return {"start": start, "stop": stop, "label": label, "confidence": sure}
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ from torch import Tensor, nn
 
 from plait import metrics
 from plait.core.errors import ConfigError, DataError, raise_all
-from plait.tasks import Target, Task
+from plait.examples.targets import Target
+from plait.examples.units.cuts import Label as Name
+from plait.tasks import Task
 from plait.tasks.answers import Answer, Label
 from plait.tasks.heads import PooledLinear
+from plait.tokens import Instants
 
 __all__ = ["Classify"]
 
@@ -58,14 +62,14 @@ class Classify(Task):
         metric: str = "accuracy",
     ) -> None:
         super().__init__()
-        classes = _classes(targets)
+        classes = classes_of(targets)
         index = {class_key(c): i for i, c in enumerate(classes)}
         tally = Counter(index[class_key(t)] for t in targets)
         self._set(classes, [tally[i] for i in range(len(classes))])
         self.smoothing, self.class_weight, self.dropout = smoothing, class_weight, dropout
         self._choose(metric)
 
-    def _set(self, classes: list[Target], counts: list[int]) -> None:
+    def _set(self, classes: list[Name], counts: list[int]) -> None:
         if len(classes) < 2:
             raise DataError(
                 f"the training items have {len(classes)} class{'' if len(classes) == 1 else 'es'} "
@@ -116,7 +120,7 @@ class Classify(Task):
         raw = F.cross_entropy(output, target, label_smoothing=self.smoothing, reduction="none")
         return raw * self.get_buffer("weight")[target]
 
-    def decode(self, output: Tensor) -> list[Answer]:
+    def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         names = [class_key(c) for c in self.classes]
         return [
             Label(self.classes[int(row.argmax())], float(row.max()), {n: float(p) for n, p in zip(names, row)})
@@ -178,9 +182,9 @@ def class_key(label: Target) -> str:
     return str(int(label)) if label == int(label) else repr(label)
 
 
-def _classes(targets: list[Target]) -> list[Target]:
+def classes_of(targets: Sequence[Target]) -> list[Name]:
     """Classes without repetition: numbers by size, then texts by letter."""
-    found: dict[str, Target] = {}
+    found: dict[str, Name] = {}
     for target in targets:
         plain = target.item() if isinstance(target, np.generic) else target
         if isinstance(plain, float) and plain.is_integer():

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError
 from plait.core.options import Count, Few
+from plait.examples.targets import Target
 from plait.multiview.contrastive import CONTRASTS, LEARNT, Contrast
 from plait.multiview.masked import Reconstruct, hide_spans
 from plait.multiview.memory import Memory
-from plait.tasks import Target, Task
+from plait.tasks import Task
 from plait.tasks.answers import Answer, Embedding
 from plait.tasks.view import Moment, View
-from plait.tokens import Tokens, cat, masked_mean_max
+from plait.tokens import Instants, Tokens, cat, masked_mean_max
 from plait.tokens.dropout import modality_dropout
 
 __all__ = ["Pretrain"]
@@ -67,7 +68,7 @@ class Pretrain(Task):
     main_metric = "loss"
     higher_is_better = False
     values = True
-    labelled = False
+    asks = "nothing"
     sees_features = True
 
     def __init__(
@@ -161,7 +162,7 @@ class Pretrain(Task):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         _nothing()
 
-    def decode(self, output: Tensor) -> list[Answer]:
+    def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         return [Embedding(row.tolist()) for row in self.scores(output)]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from plait import metrics
 from plait.core.errors import ConfigError, DataError, raise_all
-from plait.tasks import Target, Task
+from plait.examples.targets import Target
+from plait.tasks import Task
 from plait.tasks.answers import Answer, Value
 from plait.tasks.heads import PooledLinear
+from plait.tokens import Instants
 
 __all__ = ["Regress"]
 
@@ -98,7 +100,7 @@ class Regress(Task):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         return _LOSSES[self.loss_name](output[:, 0], (target - self.mean) / self.std, reduction="none")
 
-    def decode(self, output: Tensor) -> list[Answer]:
+    def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         return [Value(float(v)) for v in self.scores(output)[:, 0]]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:

@@ -11,10 +11,13 @@ import torch
 from torch import nn
 
 from plait.core.errors import DataError
+from plait.examples.items import Item
+from plait.examples.targets import Annotated
 from plait.tasks import Task
+from plait.tasks.answers import Answer
 from plait.testing.inputs import exported, poisoned, sample, seeded
 from plait.testing.laws import LawBroken, require
-from plait.tokens import Tokens
+from plait.tokens import Instants, Tokens
 
 __all__ = ["check_task"]
 
@@ -24,11 +27,12 @@ DIM = 8
 def check_task(cls: type[Task], targets: list[Any], **options: Any) -> None:
     """Check the laws of a task, on training ``targets`` as a corpus would give them.
 
-    Shape (of heads, losses, scores); loss (finite, and smaller after steps against its gradient); heads
-    (finite for an item without tokens, blind to what is masked, exportable); agreement (the answer decoded
-    from the loss's own optimum is the target; `decode`, `scores` and `metrics` say the same); state (survives
-    JSON, and the restored task gives the same numbers); strangers (a target of another kind is a
-    DataError); baseline (finite scores that the metrics take, and that telling the truth beats).
+    Shape (of heads, losses, scores); loss (finite, blind to instants that nobody asks about, and smaller after steps
+    against its gradient); heads (finite for an item without tokens, blind to what is masked, the same at an instant
+    whatever else is asked, exportable); agreement (the answer decoded from the loss's own optimum is the target, also
+    by way of annotations; `decode`, `scores` and `metrics` say the same); state (survives JSON, and the restored task
+    gives the same numbers); strangers (a target of another kind is a DataError); baseline (finite scores that the
+    metrics take, and that telling the truth beats).
 
     Args:
         cls: the class, constructed as ``cls(targets, **options)``.
@@ -48,49 +52,73 @@ def check_task(cls: type[Task], targets: list[Any], **options: Any) -> None:
     _check_baseline(cls, task, targets, output)
 
 
+def _items(targets: list[Any]) -> list[Item]:
+    return [Item(f"r{i}", 0.0, t.seconds if isinstance(t, Annotated) else 1.0, t) for i, t in enumerate(targets)]
+
+
+def _size(task: Task, targets: list[Any]) -> tuple[int, ...]:
+    """Of an output for the targets."""
+    at = task.asked_at(_items(targets))
+    return (len(targets), task.width) if at is None else (*at.mask.shape, task.width)
+
+
+def _silenced(task: Task, targets: list[Any], output: torch.Tensor) -> torch.Tensor:
+    """As a model gives it: at instants of padding there is what the task says."""
+    at = task.asked_at(_items(targets))
+    return output if at is None else torch.where(at.mask[..., None], output, task.unasked().to(output))
+
+
 def _check_shape(cls: type, task: Task, targets: list[Any]) -> None:
-    target = task.encode(targets)
+    target, size = task.encode(targets), _size(task, targets)
     require(len(target) == len(targets), cls, "shape", f"{len(target)} encoded targets of {len(targets)}")
     with seeded(1):
-        output = torch.randn(len(targets), task.width)
+        output = _silenced(task, targets, torch.randn(size))
     loss = task.loss(output, target)
     require(tuple(loss.shape) == (len(targets),), cls, "shape", f"loss {tuple(loss.shape)}; expected one an item")
     require(bool(loss.isfinite().all()), cls, "loss", "it is not finite")
     alone = torch.cat([task.loss(output[i : i + 1], target[i : i + 1]) for i in range(len(targets))])
     require(torch.allclose(loss, alone, atol=1e-5), cls, "loss", "an item's loss depends on the other items")
+    if len(size) > 2:
+        ends = [len(task.instants(t.seconds)) for t in targets]
+        own = [task.loss(output[i : i + 1, :n], task.encode([t])) for i, (n, t) in enumerate(zip(ends, targets))]
+        same = torch.allclose(loss, torch.cat(own), atol=1e-4)
+        require(same, cls, "loss", "an item's loss depends on instants that nobody asks about")
     scores = task.scores(output)
-    fits = isinstance(scores, np.ndarray) and scores.shape == (len(targets), task.width)
-    require(fits, cls, "shape", f"scores {np.shape(scores)}; expected ({len(targets)}, {task.width})")
+    fits = isinstance(scores, np.ndarray) and len(scores) == len(targets) and bool(np.isfinite(scores).all())
+    fits = fits and (len(size) > 2 or scores.shape == size)
+    require(fits, cls, "shape", f"scores {np.shape(scores)}; expected finite ones of {size}")
 
 
 def _check_head(cls: type, task: Task) -> None:
     with seeded(1):
         head = task.head(DIM).eval()
     require(isinstance(head, nn.Module), cls, "heads", f"head gives {type(head).__name__}; expected a module")
-    tokens = sample(DIM)
-    out = head(tokens)
-    require(
-        tuple(out.shape) == (4, task.width),
-        cls,
-        "heads",
-        f"output {tuple(out.shape)}; expected (4, {task.width})",
-    )
-    blind = torch.allclose(out, head(poisoned(tokens, float("nan"))), atol=1e-5)
+    tokens, more = sample(DIM), list[Any]()
+    if task.instants(1.0) is not None:
+        times = torch.tensor([-0.5, 0.0, 0.31, 0.9, 7.0]).expand(4, 5)
+        more = [Instants(times, torch.ones(4, 5) > 0)]
+    out = head(tokens, *more)
+    size = (4, *(x.mask.shape[1] for x in more), task.width)
+    require(tuple(out.shape) == size, cls, "heads", f"output {tuple(out.shape)}; expected {size}")
+    blind = torch.allclose(out, head(poisoned(tokens, float("nan")), *more), atol=1e-5)
     require(blind and bool(out.isfinite().all()), cls, "heads", "what is masked changes the output")
-    none = head(Tokens(*(x[:, :0] for x in tokens)))
+    none = head(Tokens(*(x[:, :0] for x in tokens)), *more)
     require(bool(none.isfinite().all()), cls, "heads", "without any token the output is not finite")
-    graph = exported(cls, head, tokens)(tokens)
+    for at in more:
+        fewer = head(tokens, Instants(at.times[:, 1:3], at.mask[:, 1:3]))
+        require(torch.allclose(out[:, 1:3], fewer, atol=1e-5), cls, "heads", "an instant depends on what else is asked")
+    graph = exported(cls, head, tokens, *more)(tokens, *more)
     require(torch.allclose(out, graph, atol=1e-5), cls, "heads", "once exported it gives other numbers")
 
 
 def _fitted(cls: type, task: Task, targets: list[Any]) -> torch.Tensor:
     """Outputs driven down the loss's gradient; the loss must fall."""
     target = task.encode(targets)
-    output = torch.zeros(len(targets), task.width, requires_grad=True)
+    output = torch.zeros(_size(task, targets), requires_grad=True)
     optimizer = torch.optim.Adam([output], lr=0.05)
     losses = []
     for _ in range(300):
-        loss = task.loss(output, target).mean()
+        loss = task.loss(_silenced(task, targets, output), target).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -101,24 +129,34 @@ def _fitted(cls: type, task: Task, targets: list[Any]) -> torch.Tensor:
         "loss",
         f"a step against its gradient leads from {losses[0]} to {losses[1]}",
     )
-    return output.detach()
+    return _silenced(task, targets, output.detach())
 
 
 def _check_agreement(cls: type, task: Task, targets: list[Any], output: torch.Tensor) -> None:
-    said = task.decode(output)
+    said = task.decode(output, task.asked_at(_items(targets)))
     require(len(said) == len(targets), cls, "agreement", f"{len(said)} answers for {len(targets)} items")
     json.dumps([answer.to_json() for answer in said])
     require(all(str(answer) for answer in said), cls, "agreement", "an answer prints as nothing")
-    answers = [a.label for answer in said for a in answer.annotations(0.0, 1.0, tier="said")]
+    answers = [_as_target(answer, t) for answer, t in zip(said, targets)]
     truth, again = task.encode(targets), task.encode(answers)
     slack = 0.1 * float(truth.std()) if truth.is_floating_point() else 0.0
-    same = bool(((again - truth).abs() <= slack).all())
+    # what nobody knows (-1) may be answered as one likes
+    known = torch.ones_like(truth, dtype=torch.bool) if truth.is_floating_point() else truth != -1
+    same = again.shape == truth.shape and bool(((again - truth).abs()[known] <= slack).all())
     require(same, cls, "agreement", f"fitted to {targets[:4]}, it answers {answers[:4]}")
     found = task.metrics(task.scores(output), task.encode(targets).numpy())
     first = next(iter(found))
     require(first == task.main_metric, cls, "agreement", f"metrics begin with {first!r}, not {task.main_metric!r}")
     odd = [k for k, v in found.items() if not isinstance(v, float)]
     require(not odd, cls, "agreement", f"metrics {odd} are no floats")
+
+
+def _as_target(answer: Answer, target: Any) -> Any:
+    """What a corpus would give, if the answer were annotated in it."""
+    notes = answer.annotations(0.0, 1.0, tier="said")
+    if not isinstance(target, Annotated):
+        return notes[0].label
+    return Annotated(target.seconds, tuple((a.start, a.stop, a.label) for a in notes))
 
 
 def _check_state(cls: type[Task], task: Task, targets: list[Any], output: torch.Tensor) -> None:
@@ -129,7 +167,9 @@ def _check_state(cls: type[Task], task: Task, targets: list[Any], output: torch.
         raise LawBroken(cls, "state", f"state or options are not JSON ({error})") from error
     again = cls.restore(state, **options)
     require(again.state() == task.state() and again.options == task.options, cls, "state", "it changes on the way")
-    same = np.array_equal(task.scores(output), again.scores(output)) and task.decode(output) == again.decode(output)
+    at = task.asked_at(_items(targets))
+    same = np.array_equal(task.scores(output), again.scores(output))
+    same = same and task.decode(output, at) == again.decode(output, at)
     target = task.encode(targets)
     same = same and torch.equal(target, again.encode(targets))
     same = same and torch.equal(task.loss(output, target), again.loss(output, target))
@@ -157,8 +197,9 @@ def _refuses(act: Callable[[], object]) -> bool:
 def _check_baseline(cls: type, task: Task, targets: list[Any], output: torch.Tensor) -> None:
     target = task.encode(targets).numpy()
     scores = task.baseline(target, len(targets))
-    fits = scores.shape == (len(targets), task.width) and bool(np.isfinite(scores).all())
-    require(fits, cls, "baseline", f"scores {scores.shape}; expected finite ({len(targets)}, {task.width})")
+    fits = len(scores) == len(targets) and bool(np.isfinite(scores).all())
+    fits = fits and (target.ndim > 1 or scores.shape == (len(targets), task.width))
+    require(fits, cls, "baseline", f"scores {scores.shape}; expected finite ones, {len(targets)} of them")
     require(bool((scores == scores[0]).all()), cls, "baseline", "it is not constant")
     ours, constant = (task.metrics(s, target)[task.main_metric] for s in (task.scores(output), scores))
     better = ours > constant if task.higher_is_better else ours < constant

@@ -75,14 +75,14 @@ def fit_closed_form(model: Model, data: ItemData, *, seed: int, vary: Vary | Non
 def _check(model: Model) -> None:
     problems = [
         f"streams.{m}.encoder: train.solver: ridge needs one of fixed features, such as mini_rocket. Leave it out."
-        for m, encoder in zip(model.modalities, model.encoders)
+        for m, encoder in zip(model.modalities, model.backbone.encoders)
         if not isinstance(encoder, Fixed)
     ]
-    if not isinstance(model.fusion, OpinionPool):
+    if not isinstance(model.backbone.fusion, OpinionPool):
         problems.append(
             "fusion: train.solver: ridge needs opinion_pool, whose weights it fits. Set fusion: opinion_pool."
         )
-    if not model.task.linear or not all(isinstance(head, PooledLinear) for head in model.heads):
+    if not model.task.linear or not all(isinstance(head, PooledLinear) for head in model.ensemble.heads):
         problems.append("task: train.solver: ridge needs a task of linear heads, such as classify or regress.")
     raise_all(ConfigError, problems)
 
@@ -109,8 +109,8 @@ def _fit_one(
     items, own = at[there], target[torch.from_numpy(there)]
     output, told = torch.zeros(len(at), model.task.width, dtype=torch.float64), torch.zeros(len(at), dtype=torch.bool)
     index = model.modalities.index(modality)
-    encoder: Fixed = model.encoders[index]
-    _silence(encoder.readout, model.heads[index].linear)  # what cannot be fitted says nothing
+    encoder: Fixed = model.backbone.encoders[index]
+    _silence(encoder.readout, model.ensemble.heads[index].linear)  # what cannot be fitted says nothing
     if len(items) > 1:
         features = encoder.fit(_Chunks(model, modality, data, items, vary, seed))
         goal, groups = model.task.goals(own), [data.items[i].group for i in items]
@@ -153,8 +153,8 @@ class _Chunks:
         instead = self.data.stand_ins(items, turn).get(m) if turn else None
         tokens = self.data.rows[m].pad(items, self.model.dims[m], instead)
         if turn:
-            tokens = self.vary({m: tokens}, Setting(regular, self.model.spread))[m]
-        return self.model.prepare(m, tokens)
+            tokens = self.vary({m: tokens}, Setting(regular, self.model.backbone.std))[m]
+        return self.model.backbone.prepare(m, tokens)
 
 
 @torch.no_grad()
@@ -170,7 +170,7 @@ def _write(model: Model, index: int, ridge: Ridge, centre: Tensor | float, size:
 
     Tokens narrower than the answer keep its largest directions: reduced-rank regression (Izenman 1975).
     """
-    encoder, head = model.encoders[index], model.heads[index].linear
+    encoder, head = model.backbone.encoders[index], model.ensemble.heads[index].linear
     weight = torch.from_numpy(ridge.weight)
     width = weight.shape[1]
     turn = torch.eye(width, dtype=weight.dtype)
@@ -190,7 +190,7 @@ def _sureness(task: Task, opinion: Tensor, target: Tensor) -> float:
 
 def _fit_pool(model: Model, opinions: Sequence[_Opinion], target: Tensor, seed: int) -> None:
     """Prior, weights and overlap of the fusion."""
-    fusion: OpinionPool = model.fusion
+    fusion: OpinionPool = model.backbone.fusion
     fusion.prior.data.copy_(model.task.prior())
     views = _views(opinions, target, seed)
     if views:
@@ -243,7 +243,7 @@ def _views(opinions: Sequence[_Opinion], target: Tensor, seed: int) -> list[_Vie
 
 
 def _pooled_loss(model: Model, view: _View) -> Tensor:
-    pooled = model.fusion.aggregate(view.output, model.fusion.weighed(view.there))
+    pooled = model.backbone.fusion.aggregate(view.output, model.backbone.fusion.weighed(view.there))
     return model.task.nll(pooled, view.target, _doubt(view.target)).mean()
 
 

@@ -14,6 +14,7 @@ from plait.align.resample import resample
 from plait.augmentations import Vary
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import find, options_of, split_spec, suggest
+from plait.core.safe_yaml import brief
 from plait.corpus.corpus import Corpus
 from plait.corpus.summary import rare_streams
 from plait.examples.items import Fold, ItemSet, find_items, split_items
@@ -51,11 +52,29 @@ def task_and_unit(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
     """The recipe's task section as (task spec, unit spec): the unit takes its own options and what nobody knows."""
     name, options = split_spec(recipe.task, "task")
     cls, _ = find(Task, name, "task")
-    own = options_of(cls)
-    units = unit_options(options)
+    own, units = options_of(cls), unit_options(options)
+    if cls.asks == "annotations":  # the tier is the task's to name, not the unit's
+        units = {k: v for k, v in units.items() if k != "target"}
     task = {"name": name, **{k: v for k, v in options.items() if k in own and k not in units}}
     unit = {k: v for k, v in options.items() if k not in own or k in units}
-    return task, unit if cls.labelled else {**unit, "labelled": False}
+    if cls.asks == "label":
+        return task, unit
+    unit["asks"] = cls.asks
+    if cls.asks == "annotations":
+        unit["annotations"] = _annotated_tier(task)
+        if "tier" in units:  # a stream of words that is asked about is no measurement
+            unit.setdefault("tier", unit["annotations"])
+    return task, unit
+
+
+def _annotated_tier(task: Mapping[str, Any]) -> str:
+    tier = task.get("target")
+    if not isinstance(tier, str) or not tier:
+        raise ConfigError(
+            f"task.target: got {brief(tier)}. {task['name']} needs the name of a tier of annotations, or of a stream "
+            "of words."
+        )
+    return tier
 
 
 @dataclass

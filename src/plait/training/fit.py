@@ -20,12 +20,14 @@ from plait.core.atomic import write_text
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.jobs.outcomes import Died, Failed
 from plait.core.jobs.work import each
-from plait.core.parts import build, find
+from plait.core.parts import Spec, build, find, full_spec
 from plait.core.progress import Progress
 from plait.examples.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.examples.items import Fold
 from plait.examples.units import make_unit
-from plait.models.model import Model, default_encoder
+from plait.fusion import Fusion
+from plait.models.backbone import default_encoder
+from plait.models.model import Model
 from plait.recipe import Recipe, quick_recipe
 from plait.store.scale import fit_scale
 from plait.store.stepped import build_feature
@@ -185,15 +187,16 @@ def train_held_out(run_folder: str, member: Member, cache: str, quiet: bool, ope
     if (place / FACTORS).exists():
         return
     run, experiment, features = opened or _open(run_folder, cache)
-    values = find(Task, experiment.task, "task")[0].values
-    fold = hold_out(_fold(experiment, member), values=values)
+    task = find(Task, experiment.task, "task")[0]
+    values = task.values
+    fold = hold_out(_fold(experiment, member), classes=not values and task.asks == "label")
     model = train_fold(experiment, fold, features, member, Store(cache), place, quiet, ranking=values).model
     found = {"recipe": digest_of(run.recipe), "factors": model.factors()}
     write_text(place / FACTORS, json.dumps(found), durable=True)
 
 
 def _calibrates(experiment: Experiment) -> bool:
-    return experiment.recipe.train.temperature_scaling and bool(experiment.unit.get("labelled", True))
+    return experiment.recipe.train.temperature_scaling and experiment.unit.get("asks") != "nothing"
 
 
 def _needs_held_out(experiment: Experiment, fold: Fold) -> bool:
@@ -240,9 +243,9 @@ def train_fold(
     model, data = build_model(experiment, fold, features, start)
     copied = None if start is None else start.begin(model, member, fold, experiment)
     if plan.model.get("freeze"):
-        model.freeze(copied or ())
+        model.backbone.freeze(copied or ())
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
-    train_data = ItemData(fold.train, features, data.targets, experiment.modalities, noisy=noisy)
+    train_data = ItemData(fold.train, features, data.asked, experiment.modalities, noisy=noisy)
     valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
     log = train_model(place, model, train_data, valid, recipe=plan, seed=member.seed, quiet=quiet)
     longest = max(train_data.typical_length(m) for m in model.modalities)
@@ -308,8 +311,7 @@ def _count(model: Model) -> int:
 
 
 def _data(experiment: Experiment, items: Sequence[Any], features: FeatureSource, task: Task) -> ItemData:
-    targets = task.encode([i.target for i in items])
-    return ItemData(items, features, targets, experiment.modalities)
+    return ItemData(items, features, task.asked(items), experiment.modalities)
 
 
 def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
@@ -323,13 +325,24 @@ def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
     return [0] * dim if groups == "all" else list(range(dim))
 
 
-def chosen_encoder(experiment: Experiment, modality: str, dim: int, length: float) -> list[dict[str, Any]]:
-    """The encoder where a recipe names none, for rows of ``dim`` numbers, typically ``length`` of them an item."""
+def chosen_encoder(
+    experiment: Experiment, modality: str, dim: int, length: float, steps: int = 0
+) -> list[dict[str, Any]]:
+    """The encoder where a recipe names none, for rows of ``dim`` numbers, typically ``length`` of them an item.
+
+    ``steps``: instants an item at which answers are asked.
+    """
     feature = build_feature(experiment.features[modality], f"streams.{modality}.feature")
     if experiment.recipe.train.solver == "ridge":
         return [{"name": "mini_rocket", "length": max(round(length), 1)}]
     context = make_unit(experiment.unit).context()
-    return default_encoder(length, picture=feature.picture(dim), context=context)
+    return default_encoder(length, picture=feature.picture(dim), context=context, steps=steps)
+
+
+def resolved_fusion(spec: Spec, steps: int = 0) -> Spec:
+    """The fusion that a recipe names, with what it leaves open as suits ``steps`` answers an item."""
+    cls, options = find(Fusion, spec, "fusion")
+    return {**full_spec(Fusion, spec, "fusion"), **cls.at_instants(steps), **options} if steps else spec
 
 
 def _nothing_to_learn(modality: str, rows: Sequence[NDArray[np.float32]]) -> list[str]:
@@ -353,7 +366,7 @@ def build_model(
     recipe = experiment.recipe
     task = build(Task, experiment.task, [i.target for i in fold.train], where="task")
     data = _data(experiment, fold.train, features, task)
-    dims, encoders = {}, {}
+    dims, encoders, steps = {}, {}, data.asked.steps
     rows = {m: data.features(m) for m in experiment.modalities}
     raise_all(DataError, [p for m in rows for p in _nothing_to_learn(m, rows[m])])
     for m in experiment.modalities:
@@ -361,9 +374,10 @@ def build_model(
         plan = recipe.streams.get(m)
         held = start.encoder(m) if start else None
         chosen = (plan.encoder if plan else None) or held
-        encoders[m] = chosen or chosen_encoder(experiment, m, dims[m], data.typical_length(m))
+        encoders[m] = chosen or chosen_encoder(experiment, m, dims[m], data.typical_length(m), steps)
+    fusion = resolved_fusion(recipe.fusion, steps)
     options = ({"dim": start.dim} if start else {}) | {k: v for k, v in recipe.model.items() if k not in OPTIONS}
-    model = Model(dims, task, encoders=encoders, fusion=recipe.fusion, **options)
+    model = Model(dims, task, encoders=encoders, fusion=fusion, **options)
     for m in experiment.modalities:
-        model.set_scale(m, *fit_scale(rows[m], _groups(experiment, m, dims[m])))
+        model.backbone.set_scale(m, *fit_scale(rows[m], _groups(experiment, m, dims[m])))
     return model, data

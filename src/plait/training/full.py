@@ -39,7 +39,9 @@ def full_recipe(recipe: Recipe) -> Recipe:
 
     with gathering(problems):
         task, unit = task_and_unit(recipe)
-        full.task = {**fill(Task, task, "task"), **full_unit(unit)}
+        task = fill(Task, task, "task")
+        hidden = {"asks", "annotations", *task}  # what the task says of the unit is no option
+        full.task = {**task, **{k: v for k, v in full_unit(unit).items() if k not in hidden}}
     if recipe.split:
         with gathering(problems):
             full_split(recipe.split)

@@ -19,12 +19,12 @@ def can_hold_out(fold: Fold) -> bool:
     return len({item.group for item in fold.train}) > 1
 
 
-def hold_out(fold: Fold, *, values: bool) -> Fold:
+def hold_out(fold: Fold, *, classes: bool) -> Fold:
     """The fold with about a quarter of its training part, whole groups, to validate on, and nothing to test.
 
     Args:
         fold: it has two training groups or more.
-        values: whether targets are numbers; if not, items of classes that only the held-out groups have are left out,
+        classes: whether targets are classes; then items of classes that only the held-out groups have are left out,
             for a model that has never seen a class cannot name it.
     """
     count = Counter(item.group for item in fold.train)
@@ -32,4 +32,4 @@ def hold_out(fold: Fold, *, values: bool) -> Fold:
     train = [item for item in fold.train if home[item.group]]
     known = {item.target for item in train}
     spared = [replace(item, split="valid") for item in fold.train if not home[item.group]]
-    return Fold(train, [item for item in spared if values or item.target in known], [], fold.name)
+    return Fold(train, [item for item in spared if not classes or item.target in known], [], fold.name)

@@ -49,7 +49,7 @@ def ogm_ge(model: Model, view: View, target: Tensor, strength: float) -> dict[st
         rest = [s for other, s in score.items() if other != m]
         ratio = own * len(rest) / max(sum(rest), 1e-9) if rest else 1.0
         factors[m] = 1.0 - float(torch.tanh(torch.tensor(strength * max(ratio - 1.0, 0.0))))
-        for weight in model.encoders[model.modalities.index(m)].parameters():
+        for weight in model.backbone.encoders[model.modalities.index(m)].parameters():
             if weight.grad is not None:
                 weight.grad.mul_(factors[m])
     return factors

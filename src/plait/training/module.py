@@ -17,7 +17,7 @@ from plait.examples.data import Batch
 from plait.models.model import Model
 from plait.recipe import Augment, Train
 from plait.tasks.view import Moment, View
-from plait.tokens import Tokens
+from plait.tokens import Instants, Tokens
 from plait.training.missing import dropout_now, ogm_ge
 
 __all__ = ["TrainingModule"]
@@ -35,7 +35,7 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.model, self.train_plan, self.augment, self.seed = model, train, augment, seed
         self.steps, self.vary = steps, Vary(augment.kinds)
-        self.setting = Setting(regular, model.spread)
+        self.setting = Setting(regular, model.backbone.std)
         self._seen: list[tuple[Tensor, Tensor]] = []
         self._step: tuple[View, Tensor]
         self.weights = {
@@ -50,29 +50,29 @@ class TrainingModule(L.LightningModule):
         return int(self.trainer.fit_loop.epoch_progress.current.processed)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        tokens, target, items = batch
+        tokens, target, items, at = batch
         torch.manual_seed(((self.seed + 1) * 100_003 + self.current_epoch) * 100_003 + index)
         task, done = self.model.task, self.current_epoch / (self.train_plan.epochs or 1)
-        moment = Moment(items, done, self._unvaried(tokens) if task.remembers else None)
+        moment = Moment(items, done, self._unvaried(tokens, at) if task.remembers else None)
         varied = [self.vary(tokens, self.setting) for _ in range(task.views)]
-        loss, views = self._loss(varied, target, moment)
+        loss, views = self._loss(varied, target, at, moment)
         self._check_finite(loss, views[-1], index)
         self._step = (views[-1], target)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
         return loss
 
     def _loss(
-        self, batches: Sequence[Mapping[str, Tokens]], target: Tensor, moment: Moment | None
+        self, batches: Sequence[Mapping[str, Tokens]], target: Tensor, at: Instants | None, moment: Moment | None
     ) -> tuple[Tensor, list[View]]:
         drop = dropout_now(self.augment.modality_dropout, self.current_epoch, self.train_plan.epochs)
-        looked = [self._view(tokens, drop) for tokens in batches]
+        looked = [self._view(tokens, at, drop) for tokens in batches]
         losses = self.model.task.step([view for view, _ in looked], target, moment)
         more = [loss for _, own in looked for loss in own.values()]
         weights = {name: self.weights.get(name, 1.0) for name in losses}
         parts = [weights[name] * loss for name, loss in losses.items() if weights[name]]  # 0: no way back either
         return torch.stack([*parts, *more]).sum(), [view for view, _ in looked]
 
-    def _view(self, tokens: Mapping[str, Tokens], drop: float) -> tuple[View, dict[str, Tensor]]:
+    def _view(self, tokens: Mapping[str, Tokens], at: Instants | None, drop: float) -> tuple[View, dict[str, Tensor]]:
         """A batch as the model sees it with some of it hidden, and what fusion and imputer ask for."""
         model = self.model
         shown = model.task.corrupt(tokens, drop)
@@ -80,15 +80,15 @@ class TrainingModule(L.LightningModule):
         part = model.task.obscure(encoded, drop)
         whole = bool(self.train_plan.modality_distillation)  # then the fusion answers from both
         seen = encoded if whole else part
-        view = model.view(encoded, seen, part if whole else None)
+        view = model.view(encoded, seen, part if whole else None, at)
         if model.task.sees_features:
-            view = replace(view, features={m: model.prepare(m, t) for m, t in tokens.items()}, shown=shown)
-        return view, model.auxiliary_losses(encoded, seen)
+            view = replace(view, features={m: model.backbone.prepare(m, t) for m, t in tokens.items()}, shown=shown)
+        return view, model.backbone.auxiliary_losses(encoded, seen)
 
     @torch.no_grad()
-    def _unvaried(self, tokens: Mapping[str, Tokens]) -> View:
+    def _unvaried(self, tokens: Mapping[str, Tokens], at: Instants | None) -> View:
         self.model.eval()
-        view = self.model.view(self.model.encode(tokens))
+        view = self.model.view(self.model.encode(tokens), at=at)
         self.model.train()
         return view
 
@@ -113,14 +113,14 @@ class TrainingModule(L.LightningModule):
             ogm_ge(self.model, *self._step, self.train_plan.ogm_ge)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        tokens, target, _ = batch
+        tokens, target, _, at = batch
         if self.model.task.main_metric == "loss":
             torch.manual_seed(index)  # the same is hidden in every epoch
-            loss, views = self._loss([tokens] * self.model.task.views, target, None)
+            loss, views = self._loss([tokens] * self.model.task.views, target, at, None)
             self._check_finite(loss, views[-1], index)
             self.log("valid_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
             return
-        self._seen.append((self.model(tokens)[""], target))
+        self._seen.append((self.model(tokens, at)[""], target))
 
     def on_validation_epoch_end(self) -> None:
         if not self._seen:

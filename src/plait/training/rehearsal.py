@@ -72,7 +72,7 @@ def refuse(experiment: Experiment) -> None:
     if recipe.train.stop == "early" and not all(fold.valid for fold in experiment.folds):
         problems.append("train.stop: early needs a validation part. Give split.valid, or stop: last.")
     raise_all(ConfigError, problems)
-    if experiment.unit.get("labelled", True) and not any(fold.test for fold in experiment.folds):
+    if experiment.unit.get("asks") != "nothing" and not any(fold.test for fold in experiment.folds):
         experiment.notes.append("split: there is no test part; the model can be scored on another corpus only.")
     for fold in experiment.folds:
         with gathering(problems):
@@ -83,7 +83,7 @@ def refuse(experiment: Experiment) -> None:
 
 def _check_targets(experiment: Experiment, fold: Fold) -> None:
     """The task takes the training targets, and names every class that it will be asked about."""
-    if not fold.train or not experiment.unit.get("labelled", True):
+    if not fold.train or experiment.unit.get("asks") == "nothing":
         return
     where = f" of {fold.name}" if fold.name else ""
     task = build(Task, experiment.task, [i.target for i in fold.train], where="task")

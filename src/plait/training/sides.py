@@ -24,6 +24,7 @@ from plait.core.atomic import read_bytes
 from plait.core.errors import DataError
 from plait.corpus.corpus import Corpus, RecordingEntry
 from plait.examples.items import Fold, Item
+from plait.examples.targets import target_from_json, target_to_json
 
 __all__ = ["FILE", "Sides"]
 
@@ -40,8 +41,8 @@ class Sides:
     """The examples of a run, the side of each in every fold, and what their recordings were.
 
     Args:
-        table: a row an example: ``recording start stop whole target group split``, digests of the recording's
-            ``streams`` (their paths, sizes and clocks), and a column ``side NAME`` a fold.
+        table: a row an example: ``recording start stop whole before after target group split``, digests of the
+            recording's ``streams`` (their paths, sizes and clocks), and a column ``side NAME`` a fold.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -58,7 +59,9 @@ class Sides:
             "start": [float(i.start) for i in items],
             "stop": [float(i.stop) for i in items],
             "whole": [i.whole for i in items],
-            "target": [json.dumps(i.target) for i in items],
+            "before": [i.context[0] for i in items],
+            "after": [i.context[1] for i in items],
+            "target": [json.dumps(target_to_json(i.target)) for i in items],
             "group": [i.group for i in items],
             "split": [i.split for i in items],
             "streams": [streams[i.recording] for i in items],
@@ -133,8 +136,8 @@ class Sides:
 
 
 def _item(row: Mapping[str, Any]) -> Item:
-    about = row["recording"], row["start"], row["stop"], json.loads(row["target"])
-    return Item(*about, row["group"], row["split"], row["whole"])
+    about = row["recording"], row["start"], row["stop"], target_from_json(json.loads(row["target"]))
+    return Item(*about, row["group"], row["split"], row["whole"], (row["before"], row["after"]))
 
 
 def _was(column: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:

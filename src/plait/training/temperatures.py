@@ -23,6 +23,7 @@ from torch import Tensor
 from plait.examples.data import ItemData, loader
 from plait.models.ensemble import Encoded, by_company, ensembled
 from plait.models.model import FACTORS, Model
+from plait.tokens import Instants
 from plait.training.least import least
 
 __all__ = ["fit_temperatures"]
@@ -50,7 +51,7 @@ def fit_temperatures(
     """
     model.eval()
     for name in FACTORS:
-        model.get_buffer(name).fill_(float(name != "share"))
+        model.factor(name).fill_(float(name != "share"))
     target = torch.cat([view.targets for view in views])
     target = target.double() if target.is_floating_point() else target
     counts = torch.tensor([len(view) for view in views])
@@ -59,7 +60,7 @@ def fit_temperatures(
     if ranking:
         _fit_heads(model, views, target, weight)
     _fit_answer(model, views, target, weight)
-    return [float(x) for name in FACTORS for x in model.get_buffer(name).reshape(-1)]
+    return [float(x) for name in FACTORS for x in model.factor(name).reshape(-1)]
 
 
 def _fit_heads(model: Model, views: Sequence[ItemData], target: Tensor, weight: Tensor) -> None:
@@ -68,11 +69,11 @@ def _fit_heads(model: Model, views: Sequence[ItemData], target: Tensor, weight: 
     free = torch.zeros(len(outputs), dtype=torch.float64, requires_grad=True)
 
     def loss() -> Tensor:
-        mixed = model.fusion.aggregate(free.exp()[:, None, None] * outputs, weights)
+        mixed = model.aggregate(outputs, weights, free.exp())
         return (weight * model.task.loss(mixed, target)).sum() + 0.01 * free.square().mean()
 
     least(loss, [free])
-    model.head_scales.copy_(free.detach().exp())
+    model.ensemble.head_scales.copy_(free.detach().exp())
 
 
 def _fit_answer(model: Model, views: Sequence[ItemData], target: Tensor, weight: Tensor) -> None:
@@ -108,9 +109,9 @@ def _of_heads(model: Model, views: Sequence[ItemData]) -> tuple[Tensor, Tensor, 
     """What the heads say, [heads, items, width], their weights, [heads, items], and where several modalities are there,
     [items]; of all views, one after another."""
     rows = []
-    for encoded in _encoded(model, views):
-        outputs, weights = model.head_logits(encoded, model.unimodal_logits(encoded))
-        rows.append((outputs, weights, model.there(encoded).sum(0, keepdim=True) > 1))
+    for encoded, at in _encoded(model, views):
+        outputs, weights = model.head_logits(encoded, model.ensemble.unimodal(encoded, at), at)
+        rows.append((outputs, weights, model.backbone.there(encoded).sum(0, keepdim=True) > 1))
     outputs, weights, several = (torch.cat(parts, 1) for parts in zip(*rows))
     return outputs.double(), weights.double(), several[0]
 
@@ -120,15 +121,15 @@ def _of_models(model: Model, views: Sequence[ItemData]) -> tuple[Tensor, Tensor,
     """What the deep heads together say, and what the wide part does (where there is none, the same), [modalities + 1,
     items, width]: from each modality alone, then from all; and which modalities are there, [modalities, items]."""
     rows = []
-    for encoded in _encoded(model, views):
-        said = [model.opinions(encoded, only)[:2] for only in (*([m] for m in model.modalities), None)]
+    for encoded, at in _encoded(model, views):
+        said = [model.opinions(encoded, only, at)[:2] for only in (*([m] for m in model.modalities), None)]
         deep, wide = zip(*((one, one if other is None else other) for one, other in said))
-        rows.append((torch.stack(deep), torch.stack(wide), model.there(encoded)))
+        rows.append((torch.stack(deep), torch.stack(wide), model.backbone.there(encoded)))
     deep, wide, there = (torch.cat(parts, 1) for parts in zip(*rows))
     return deep.double(), wide.double(), there
 
 
-def _encoded(model: Model, views: Sequence[ItemData]) -> Iterator[Encoded]:
+def _encoded(model: Model, views: Sequence[ItemData]) -> Iterator[tuple[Encoded, Instants | None]]:
     for view in views:
-        for tokens, _, _ in loader(view, model.dims, batch=64):
-            yield model.encode(tokens)
+        for batch in loader(view, model.dims, batch=64):
+            yield model.encode(batch.inputs), batch.at

@@ -12,7 +12,8 @@ from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import suggest
 from plait.core.safe_yaml import brief
 from plait.examples.items import Fold
-from plait.models.model import EncoderSpec, Model
+from plait.models.backbone import EncoderSpec
+from plait.models.model import Model
 from plait.recipe import Recipe, StreamPlan
 from plait.training.run import Beginning, Member, Run
 
@@ -68,7 +69,7 @@ class WarmStart:
 
     def encoder(self, modality: str) -> EncoderSpec | None:
         """The specs of a modality's encoder there; None where it is not known."""
-        return next(iter(self.models.values())).encoder_specs.get(modality)
+        return next(iter(self.models.values())).backbone.encoder_specs.get(modality)
 
     @property
     def dim(self) -> int:
@@ -92,11 +93,11 @@ class WarmStart:
         raise_all(ConfigError, [p for m in shared for p in self._differences(model, other, m, experiment)])
         for m in shared:
             mine, its = model.modalities.index(m), other.modalities.index(m)
-            model.encoders[mine].load_state_dict(other.encoders[its].state_dict())
-            model.set_scale(m, other.get_buffer(f"mean_{its}").numpy(), other.spread(m).numpy())
+            model.backbone.encoders[mine].load_state_dict(other.backbone.encoders[its].state_dict())
+            model.backbone.set_scale(m, other.backbone.mean(m).numpy(), other.backbone.std(m).numpy())
         if (model.describe()["fusion"], model.modalities) != (other.describe()["fusion"], other.modalities):
             return shared
-        model.fusion.load_state_dict(other.fusion.state_dict())
+        model.backbone.fusion.load_state_dict(other.backbone.fusion.state_dict())
         return [*shared, ""]
 
     @property

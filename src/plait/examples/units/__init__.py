@@ -38,6 +38,11 @@ Length = Annotated[float, Field(gt=0, description="seconds above 0")]
 Context = Annotated[float, Field(ge=0, description="0 or more seconds")]
 
 
+ASKED = ("unit", "asks", "annotations")
+"""Keys of a unit's description that are none of its options: its name; what an item is asked (``label``,
+``annotations`` or ``nothing``); and the tier of the annotations."""
+
+
 class Unit(ABC):
     """Which intervals of a recording a task looks at, each with its target.
 
@@ -99,7 +104,7 @@ def unit_of(section: Mapping[str, Any]) -> dict[str, Any]:
     >>> unit_of({"name": "classify", "target": "gait", "label_smoothing": 0.1})
     {'target': 'gait'}
     """
-    known = {"unit", "labelled", *unit_options(section)}.union(*map(options_of, parts(Unit).values()))
+    known = {*ASKED, *unit_options(section)}.union(*map(options_of, parts(Unit).values()))
     return {key: value for key, value in section.items() if key in known}
 
 
@@ -136,9 +141,7 @@ def full_unit(unit: Mapping[str, Any]) -> dict[str, Any]:
     30
     """
     full = {"unit": unit.get("unit", "recording"), **_options(unit), **make_unit(unit).resolved()}
-    if unit.get("labelled", True) is False:
-        full["labelled"] = False
-    return full
+    return full | {key: unit[key] for key in ("asks", "annotations") if key in unit}
 
 
 def make_unit(unit: Mapping[str, Any]) -> Unit:
@@ -148,8 +151,8 @@ def make_unit(unit: Mapping[str, Any]) -> Unit:
         ConfigError: as `full_unit`.
     """
     cls, options, name = find_unit(unit), _options(unit), unit.get("unit", "recording")
-    problems = [_unknown(key, name, cls) for key in unit if key not in options and key not in ("unit", "labelled")]
-    free = {cls.source} if unit.get("labelled", True) is False and not cls.annotated else set()
+    problems = [_unknown(key, name, cls) for key in unit if key not in options and key not in ASKED]
+    free = {cls.source} if unit.get("asks", "label") != "label" and not cls.annotated else set()
     missing = {key for key in _required(cls) if options[key] is None}
     problems += [_missing(key, name, cls) for key in options if key in missing - free]
     said = {key: options[key] for key in options if key in unit and key not in missing}

@@ -23,12 +23,14 @@ class Cut(NamedTuple):
         start, stop: with the context that the unit asks for.
         target: what is known of it; None where nothing is, and answers are asked for.
         whole: whether it is the whole recording.
+        context: seconds at its start and at its end that are seen, and not asked about.
     """
 
     start: float
     stop: float
     target: Label | None
     whole: bool = False
+    context: tuple[float, float] = (0.0, 0.0)
 
 
 def cuts_at(
@@ -66,7 +68,8 @@ def padded(start: float, stop: float, target: Label | None, pad: float, span: tu
     What lies outside of ``span``, the recording, is no context; a segment itself is never shortened.
     """
     low, high = span or (-math.inf, math.inf)
-    return Cut(min(max(start - pad, low), start), max(min(stop + pad, high), stop), target)
+    first, last = min(max(start - pad, low), start), max(min(stop + pad, high), stop)
+    return Cut(first, last, target, context=(start - first, last - stop))
 
 
 def measured_span(recording: Recording, tier: str = "") -> tuple[float, float] | None:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from plait.core.errors import ConfigError, DataError
 from plait.examples.units import Context, Length, Unit
-from plait.examples.units.cuts import Cut, Label, cuts_at, measured_span, tier_of
+from plait.examples.units.cuts import Cut, Label, cuts_at, measured_span, padded, tier_of
 from plait.streams.clock import windows
 from plait.streams.recording import Annotation, Recording
 
@@ -80,7 +80,7 @@ class Window(Unit):
             if not asked and (target is None or covered < self.coverage * (stop - start) - 1e-9):
                 dropped[f"windows: less than {self.coverage:.0%} of it is annotated"] += 1
             else:
-                cuts.append(Cut(max(start - pad, span[0]), min(stop + pad, span[1]), target))
+                cuts.append(padded(start, stop, target, pad, span))
         if not cuts and span[1] - span[0] < self.length:
             dropped["recordings: shorter than a window"] += 1
         return cuts

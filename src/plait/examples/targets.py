@@ -1,0 +1,62 @@
+"""What is asked of an example: a label, or what is annotated within it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from plait.examples.units.cuts import Cut, Label, is_target
+from plait.streams.recording import Recording
+
+__all__ = ["Annotated", "Target", "annotated", "target_from_json", "target_to_json"]
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """All that is annotated on a tier within what is asked about.
+
+    Attributes:
+        seconds: how long that is.
+        spans: start, stop and label of each, in order of time; seconds from where it begins, clipped to it.
+    """
+
+    seconds: float
+    spans: tuple[tuple[float, float, Label], ...] = ()
+
+
+Target = Label | Annotated
+
+
+def annotated(recording: Recording, name: str, cut: Cut, dropped: Counter[str]) -> Annotated:
+    """What a recording holds of a tier, or of a stream of words, within a cut less its context.
+
+    A label of that name, of the whole recording, is one span.
+    """
+    start, stop = cut.start + cut.context[0], cut.stop - cut.context[1]
+    found = [(a.start, a.stop, a.label) for a in recording.tier(name)]
+    if not found and name in recording.labels:
+        found = [(start, stop, recording.labels[name])]
+    spans = [
+        (max(a, start) - start, min(b, stop) - start, label)
+        for a, b, label in found
+        if a < stop and b > start and is_target(label, dropped, "annotations")
+    ]
+    return Annotated(stop - start, tuple(spans))
+
+
+def target_to_json(target: Target) -> Any:
+    """For a saved run."""
+    return {"seconds": target.seconds, "spans": target.spans} if isinstance(target, Annotated) else target
+
+
+def target_from_json(found: Any) -> Target:
+    """The other way.
+
+    >>> target_from_json(target_to_json(Annotated(2.0, ((0.5, 1.0, "yes"),))))
+    Annotated(seconds=2.0, spans=((0.5, 1.0, 'yes'),))
+    """
+    if not isinstance(found, dict):
+        label: Label = found
+        return label
+    return Annotated(found["seconds"], tuple((a, b, label) for a, b, label in found["spans"]))

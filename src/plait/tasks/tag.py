@@ -1,0 +1,281 @@
+"""A class for every instant of a grid, or several at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from plait import metrics
+from plait.core.errors import ConfigError, DataError
+from plait.examples.targets import Annotated as Held
+from plait.examples.targets import Target
+from plait.examples.units.cuts import Label
+from plait.tasks import Task
+from plait.tasks.answers import Answer, Spans
+from plait.tasks.classify import class_key, classes_of
+from plait.tasks.heads import TimedLinear
+from plait.tasks.overlap import Span, average_precision, mean_average_precision, runs, segment_f1
+from plait.tokens import Instants
+
+__all__ = ["Tag"]
+
+METRICS = ("macro_f1", "accuracy", "roc_auc", "average_precision", "segment_f1", "map")
+
+Rate = Annotated[float, Field(gt=0, le=1000, description="answers a second, above 0")]
+
+
+class Tag(Task):
+    """Which class at which time: sound events, actions, states; ``rate`` times a second.
+
+    Each instant stands for the time about it, ``1 / rate`` seconds, and its truth is what covers most of that. Where
+    less than half of it is annotated, nothing is learnt and nothing scored, unless ``background`` names it, or several
+    classes may hold at once (``several``), where it is the absence of all.
+
+    Args:
+        targets: what is annotated within the training items.
+        target: the tier of annotations.
+        rate: answers a second.
+        several: whether classes may hold at once (a sigmoid each); else one at a time (a softmax).
+        background: the class of what nobody annotated.
+        causal: whether an answer knows what was observed until the end of its time, and no more. Encoders, fusion,
+            features and normalization have to be causal too.
+        smoothing: label smoothing (Szegedy et al. 2016, section 7), of one class at a time.
+        dropout: share of the numbers at an instant that a head sets to 0 in training.
+        overlap: of an answered span and a true one, intersection over union, from which on they are the same.
+        metric: by what validation selects. Of instants: ``macro_f1``, ``accuracy``, ``roc_auc`` (mean over classes), or
+            ``average_precision`` (likewise). Of spans that overlap: ``segment_f1`` (Lea et al. 2017, "Temporal
+            convolutional networks for action segmentation and detection", section 4.1; over all classes) or ``map``,
+            mean average precision (Caba Heilbron et al. 2015, "ActivityNet").
+
+    Raises:
+        DataError: too few classes, or a label that is neither a text nor a finite number.
+        ConfigError: an unknown metric, or ``background`` where several classes may hold.
+
+    >>> from plait.examples.targets import Annotated
+    >>> task = Tag([Annotated(3.0, ((0.0, 1.0, "sit"), (1.0, 3.0, "walk")))], target="motion")
+    >>> task.classes, task.encode([Annotated(2.0, ((0.0, 1.2, "walk"),))]).tolist()
+    (['sit', 'walk'], [[1, -1]])
+    """
+
+    main_metric = "macro_f1"
+    asks = "annotations"
+
+    def __init__(
+        self,
+        targets: list[Target],
+        *,
+        target: str,
+        rate: Rate = 1.0,
+        several: bool = False,
+        background: str | None = None,
+        causal: bool = False,
+        smoothing: float = 0.0,
+        dropout: float = 0.4,
+        overlap: float = 0.5,
+        metric: str = "macro_f1",
+    ) -> None:
+        super().__init__()
+        self.target, self.rate, self.several, self.background = target, rate, several, background
+        self.causal, self.smoothing, self.dropout = causal, smoothing, dropout
+        self.overlap, self.metric = overlap, metric
+        named: list[Label] = [] if background is None else [background]
+        self._set(classes_of([*named, *(label for t in targets for _, _, label in _whole(t).spans)]))
+        self._check()
+
+    def _set(self, classes: list[Label]) -> None:
+        least = 1 if self.several else 2
+        if len(classes) < least:
+            raise DataError(
+                f"the training items have {len(classes)} class{'' if len(classes) == 1 else 'es'} on the tier "
+                f"{self.target!r} ({', '.join(map(repr, classes)) or 'nothing is annotated'}); expected {least} or "
+                "more. Check target and split, or give tag.background."
+            )
+        self.classes, self.width = classes, len(classes)
+        self._index = {class_key(c): i for i, c in enumerate(classes)}
+        self.main_metric = self.metric  # type: ignore[misc]
+
+    def _check(self) -> None:
+        if self.metric not in METRICS:
+            raise ConfigError(f"tag.metric: got {self.metric!r}; expected one of {', '.join(METRICS)}.")
+        if self.several and self.background is not None:
+            raise ConfigError("tag.background: with several: true, what nobody annotated is no class. Leave one out.")
+        if not 0 <= self.smoothing < 1 or not 0 < self.overlap <= 1 or not 0 <= self.dropout < 1:
+            raise ConfigError(
+                f"tag: smoothing {self.smoothing}, dropout {self.dropout}, overlap {self.overlap}; expected 0 or more "
+                "and below 1, and of overlap above 0, to 1."
+            )
+
+    def instants(self, seconds: float) -> NDArray[np.float64]:
+        """The middle of each ``1 / rate`` seconds; where answers are causal, its end."""
+        count = max(1, round(seconds * self.rate))
+        return (np.arange(count) + (1.0 if self.causal else 0.5)) / self.rate
+
+    def head(self, dim: int) -> nn.Module:
+        return TimedLinear(dim, self.width, self.dropout, causal=self.causal)
+
+    def encode(self, targets: list[Target]) -> Tensor:
+        """The class of each instant, [items, steps]; or whether each holds, [items, steps, classes]. -1: nobody knows.
+
+        Raises:
+            DataError: a class that the training items do not have.
+        """
+        rows = [self._covered(_whole(t)) for t in targets]
+        steps = max(map(len, rows), default=0)
+        shape = (len(rows), steps, self.width) if self.several else (len(rows), steps)
+        out = np.full(shape, -1, np.int64)
+        for row, own in zip(out, rows):
+            row[: len(own)] = self._mostly(own) if self.several else self._one(own)
+        return torch.from_numpy(out)
+
+    def _covered(self, target: Held) -> NDArray[np.float64]:
+        """Seconds of each instant's time that each class covers, [steps, classes]."""
+        count = len(self.instants(target.seconds))
+        edges = np.arange(count + 1) / self.rate
+        found = np.zeros((count, self.width))
+        for start, stop, label in target.spans:
+            index = self._index.get(class_key(label))
+            if index is None:
+                raise DataError(f"label {label!r} is no class of the training items. Leave it out, or split otherwise.")
+            first, last = int(start * self.rate), int(np.ceil(stop * self.rate)) + 1
+            part = slice(max(first - 1, 0), min(last + 1, count))
+            low, high = edges[:-1][part], edges[1:][part]
+            found[part, index] += np.clip(np.minimum(high, stop) - np.maximum(low, start), 0, None)
+        return found
+
+    def _mostly(self, covered: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether half of an instant's time or more is covered."""
+        return covered >= 0.5 / self.rate - 1e-9
+
+    def _one(self, covered: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The class that covers most of each instant's time, [steps]."""
+        best, rest = covered.argmax(1), 1 / self.rate - covered.sum(1)
+        if self.background is not None:
+            return np.where(rest > covered.max(1), self._index[class_key(self.background)], best)
+        return np.where(self._mostly(covered.sum(1)), best, -1)
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Mean over the instants of an item whose truth is known; 0 where none is."""
+        if self.several:
+            each = F.binary_cross_entropy_with_logits(output, target.clamp(min=0).to(output), reduction="none").mean(-1)
+            known = target[..., 0] >= 0
+        else:
+            flat, known = target.clamp(min=0).flatten(), target >= 0
+            each = F.cross_entropy(
+                output.flatten(0, 1), flat, label_smoothing=self.smoothing, reduction="none"
+            ).view_as(target)
+        return (each * known).sum(1) / known.sum(1).clamp(min=1)
+
+    def divergence(self, output: Tensor, teacher: Tensor) -> Tensor:
+        if not self.several:
+            return super().divergence(output, teacher)
+        sure = teacher.sigmoid()
+        apart = F.binary_cross_entropy_with_logits(output, sure, reduction="none")
+        return (apart - F.binary_cross_entropy_with_logits(teacher, sure, reduction="none")).mean((1, 2))
+
+    def scores(self, output: Tensor) -> NDArray[np.float64]:
+        """Probabilities, [items, steps, classes]."""
+        output = output.detach().double()
+        return (output.sigmoid() if self.several else output.softmax(-1)).cpu().numpy()
+
+    def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
+        scores = self.scores(output)
+        asked = np.ones(scores.shape[:2], np.bool_) if at is None else at.mask.cpu().numpy()
+        when = np.zeros(scores.shape[:2]) if at is None else at.times.cpu().numpy().astype(np.float64)
+        back = (1.0 if self.causal else 0.5) / self.rate
+        return [self._answer(s[m], t[m] - back) for s, m, t in zip(scores, asked, when)]
+
+    def _answer(self, scores: NDArray[np.float64], starts: NDArray[np.float64]) -> Spans:
+        spans = []
+        for index, on in enumerate(self._held(scores).T):
+            for lo, hi in runs(on):
+                stop = starts[hi - 1] + 1 / self.rate
+                spans.append((starts[lo], stop, self.classes[index], scores[lo:hi, index].mean()))
+        if self.background is not None:
+            spans = [s for s in spans if s[2] != self.background]
+        spans.sort(key=lambda s: s[:2])
+        return Spans(tuple((round(float(a), 6), round(float(b), 6), label, float(p)) for a, b, label, p in spans))
+
+    def _held(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which classes hold at each instant, [steps, classes]."""
+        return scores > 0.5 if self.several else np.eye(self.width, dtype=np.bool_)[scores.argmax(-1)]
+
+    def frames(
+        self, scores: NDArray[np.float64], target: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Scores and truths of the instants whose truth is known, [rows, classes] and [rows] or [rows, classes]."""
+        known = (target[..., 0] if self.several else target) >= 0
+        return np.broadcast_to(scores, (*known.shape, self.width))[known], target[known]
+
+    def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
+        """All of `METRICS`, the main one first."""
+        rows, truth = self.frames(scores, target)
+        if self.several:
+            true, said = truth > 0, self._held(rows)
+            first = {"macro_f1": _mean(map(_f1, true.T, said.T)), "accuracy": float((true == said).mean())}
+        else:
+            true, guess = np.eye(self.width, dtype=np.bool_)[truth], rows.argmax(-1)
+            first = {"macro_f1": metrics.f1(truth, guess), "accuracy": metrics.accuracy(truth, guess)}
+        real, told = self._spans(scores, target)
+        found = first | {
+            "roc_auc": _mean(map(metrics.roc_auc, true.T, rows.T)),
+            "average_precision": _mean(map(average_precision, true.T, rows.T)),
+            "segment_f1": segment_f1(real, told, self.overlap),
+            "map": mean_average_precision(real, told, self.overlap),
+        }
+        return {self.main_metric: found[self.main_metric], **found}
+
+    def _spans(self, scores: NDArray[np.float64], target: NDArray[Any]) -> tuple[list[Span], list[Span]]:
+        """True spans and answered ones of all items, in steps; none of the background."""
+        kinds = [k for k, c in enumerate(self.classes) if c != self.background]
+        known = (target[..., 0] if self.several else target) >= 0
+        scores = np.broadcast_to(scores, (*known.shape, self.width))
+        true = target > 0 if self.several else (target[..., None] == np.arange(self.width))
+        said = self._held(scores) & known[..., None]
+        real = [Span(i, a, b, k) for i, row in enumerate(true) for k in kinds for a, b in runs(row[:, k])]
+        told = [
+            Span(i, a, b, k, float(scores[i, a:b, k].mean()))
+            for i, row in enumerate(said)
+            for k in kinds
+            for a, b in runs(row[:, k])
+        ]
+        return real, told
+
+    def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
+        """How often each class holds at the training instants, at every instant."""
+        known = (train[..., 0] if self.several else train) >= 0
+        held = train[known] > 0 if self.several else np.eye(self.width)[train[known]]
+        share = held.mean(0) if len(held) else np.full(self.width, 1 / self.width)
+        return np.broadcast_to(share, (count, 1, self.width)).copy()
+
+    def state(self) -> dict[str, Any]:
+        return {"classes": self.classes}
+
+    @classmethod
+    def restore(cls, state: dict[str, Any], **options: Any) -> Tag:
+        return cls([Held(1.0, tuple((0.0, 1.0, label) for label in state["classes"]))], **options)
+
+
+def _whole(target: Target) -> Held:
+    if not isinstance(target, Held):
+        raise DataError(f"target {target!r} is nothing that is annotated over time; expected `Annotated`.")
+    return target
+
+
+def _f1(true: NDArray[np.bool_], said: NDArray[np.bool_]) -> float:
+    """F1 of one class; nan where it neither is nor is said to be."""
+    both = int(true.sum() + said.sum())
+    return 2 * float((true & said).sum()) / both if both else math.nan
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Mean of those that are defined."""
+    known = [v for v in values if math.isfinite(v)]
+    return float(np.mean(known)) if known else math.nan

@@ -1,0 +1,218 @@
+"""What is said, as a sequence without times in the training targets: connectionist temporal classification."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor, nn
+
+from plait.core.errors import ConfigError, DataError
+from plait.examples.targets import Annotated as Held
+from plait.examples.targets import Target
+from plait.tasks import Task
+from plait.tasks.answers import Answer, Text
+from plait.tasks.heads import TimedLinear
+from plait.tasks.overlap import edit_distance
+from plait.tokens import Instants
+
+__all__ = ["Transcribe"]
+
+Rate = Annotated[float, Field(gt=0, le=1000, description="answers a second, above 0")]
+
+CERTAIN = 30.0
+"""Logit of what is as good as certain: exp(-30) is 1e-13."""
+
+KINDS = ("word", "character")
+
+
+class Transcribe(Task):
+    """The words (or characters) within an item, in order; by CTC, decoded greedily.
+
+    Graves, Fernández, Gomez & Schmidhuber 2006, "Connectionist temporal classification", ICML: the likelihood of a
+    sequence is summed over all its alignments to ``rate`` answers a second, each a token or a blank (section 3.1);
+    decoding takes the best token at each instant, and drops repetitions and blanks (best path, section 3.2).
+
+    Args:
+        targets: what is annotated within the training items: labels of words or sentences, in order of time.
+        target: the tier of annotations, or the stream of words.
+        rate: answers a second; above the rate of tokens, and twice where the same one follows itself.
+        token: what is learnt: ``word``s (of the training items; others cannot be said) or ``character``s.
+        lower: whether upper and lower case are one.
+        ignore: labels that are no words, such as ``sil``.
+        dropout: share of the numbers at an instant that a head sets to 0 in training.
+        metric: by what validation selects: ``wer`` (word error rate) or ``cer`` (character error rate).
+
+    Raises:
+        DataError: no training item says anything.
+        ConfigError: an unknown kind of token, or metric.
+
+    >>> task = Transcribe([Held(1.0, ((0.1, 0.4, "Good"), (0.5, 0.9, "day")))], target="words")
+    >>> task.tokens, task.encode([Held(1.0, ((0.1, 0.9, "good good"),))]).tolist()
+    (['day', 'good'], [[2, 2]])
+    """
+
+    main_metric = "wer"
+    higher_is_better = False
+    asks = "annotations"
+
+    def __init__(
+        self,
+        targets: list[Target],
+        *,
+        target: str,
+        rate: Rate = 25.0,
+        token: str = "word",
+        lower: bool = True,
+        ignore: Sequence[str] = (),
+        dropout: float = 0.2,
+        metric: str = "wer",
+    ) -> None:
+        super().__init__()
+        if token not in KINDS or metric not in ("wer", "cer"):
+            raise ConfigError(
+                f"transcribe: token {token!r}, metric {metric!r}; expected {' or '.join(KINDS)}, and wer or cer."
+            )
+        self.target, self.rate, self.token, self.lower, self.ignore = target, rate, token, lower, list(ignore)
+        self.dropout, self.metric, self.main_metric = dropout, metric, metric  # type: ignore[misc]
+        said = [self._split(t) for t in targets]
+        self._set(sorted({token for row in said for token in row}))
+
+    def _set(self, tokens: list[str]) -> None:
+        if not tokens:
+            raise DataError(f"no training item says anything on the tier {self.target!r}. Check target and split.")
+        self.tokens, self.width = tokens, len(tokens) + 1
+        self._index = {token: i for i, token in enumerate(tokens, 1)}  # 0 is the blank
+
+    def _split(self, target: Target) -> list[str]:
+        """The tokens of what is annotated."""
+        if not isinstance(target, Held):
+            raise DataError(f"target {target!r} is nothing that is annotated over time; expected `Annotated`.")
+        spans = sorted((s for s in target.spans if str(s[2]) not in self.ignore), key=lambda s: s[:2])
+        text = " ".join(str(label) for _, _, label in spans)
+        words = (text.lower() if self.lower else text).split()
+        return words if self.token == "word" else list(" ".join(words))
+
+    def instants(self, seconds: float) -> NDArray[np.float64]:
+        return (np.arange(max(1, round(seconds * self.rate))) + 0.5) / self.rate
+
+    def unasked(self) -> Tensor:
+        """A blank, as good as certain: it says nothing, and costs nothing."""
+        return F.one_hot(torch.tensor(0), self.width) * CERTAIN
+
+    def head(self, dim: int) -> nn.Module:
+        return TimedLinear(dim, self.width, self.dropout)
+
+    def encode(self, targets: list[Target]) -> Tensor:
+        """Numbers of the tokens from 1 up, padded with -1, [items, longest].
+
+        Tokens that no training item has are one more, ``width``: they count as errors, and cannot be learnt.
+        """
+        rows = [[self._index.get(token, self.width) for token in self._split(t)] for t in targets]
+        out = torch.full((len(rows), max(map(len, rows), default=0)), -1, dtype=torch.long)
+        for row, own in zip(out, rows):
+            row[: len(own)] = torch.tensor(own, dtype=torch.long)
+        return out
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Negative log-likelihood of the sequence, a token; 0 of one that is longer than there are answers."""
+        batch, steps, _ = output.shape
+        known = (target > 0) & (target < self.width)
+        count = known.sum(1)
+        # tokens that cannot be learnt are taken out, and the rest moved up
+        order = (~known).long().argsort(dim=1, stable=True)
+        wanted = torch.where(known, target, 0).gather(1, order)
+        length = torch.full((batch,), steps, dtype=torch.long, device=output.device)
+        found = F.ctc_loss(
+            output.log_softmax(-1).transpose(0, 1), wanted, length, count, reduction="none", zero_infinity=True
+        )
+        return found / count.clamp(min=1)
+
+    def scores(self, output: Tensor) -> NDArray[np.float64]:
+        """Numbers of the tokens that are said, padded with -1, [items, longest]."""
+        rows = [[token for token, _, _ in _best_path(row)] for row in output.detach().argmax(-1).tolist()]
+        out = np.full((len(rows), max([1, *map(len, rows)])), -1.0)
+        for place, own in zip(out, rows):
+            place[: len(own)] = own
+        return out
+
+    padding = -1.0
+    """What stands after the end of a row of `scores`."""
+
+    def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
+        sure, best = output.detach().softmax(-1).max(-1)
+        when = torch.zeros(best.shape) if at is None else at.times
+        return [self._answer(*row) for row in zip(best.tolist(), sure.tolist(), when.tolist())]
+
+    def _answer(self, best: list[int], sure: list[float], when: list[float]) -> Text:
+        """A token lasts from where it is first the best to where it is last; a word from its first to its last one."""
+        half = 0.5 / self.rate
+        found = [
+            (max(when[lo] - half, 0.0), when[hi - 1] + half, self.tokens[token - 1], float(np.mean(sure[lo:hi])))
+            for token, lo, hi in _best_path(best)
+        ]
+        if self.token == "character":
+            found = [_joined(list(own)) for space, own in itertools.groupby(found, lambda t: t[2] == " ") if not space]
+        return Text(tuple((round(a, 6), round(b, 6), word, p) for a, b, word, p in found))
+
+    def texts(self, scores: NDArray[np.float64], target: NDArray[Any]) -> list[tuple[str, str]]:
+        """Of each item what was to be said, and what was."""
+        return [(self._text(true), self._text(said)) for true, said in zip(target, scores)]
+
+    def _text(self, row: NDArray[Any]) -> str:
+        found = ["?" if token >= self.width else self.tokens[int(token) - 1] for token in row if token > 0]
+        return (" " if self.token == "word" else "").join(found)
+
+    def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
+        """``wer`` and ``cer``: errors a word or a character of what was to be said (above 1 where too much is); and
+        ``exact``, the share of items without an error. nan where nothing was to be said."""
+        pairs = self.texts(scores, target)
+        words = [(a.split(), b.split()) for a, b in pairs]
+        found = {"wer": _error_rate(words), "cer": _error_rate(pairs), "exact": _exact(words)}
+        return {self.main_metric: found[self.main_metric], **found}
+
+    def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
+        """What is said most often in training, for every item."""
+        rows = Counter(tuple(int(t) for t in row if t > 0) for row in train)
+        best = max(rows, key=lambda row: (rows[row], row), default=())
+        return np.broadcast_to(np.array(best or (-1,), np.float64), (count, max(len(best), 1))).copy()
+
+    def state(self) -> dict[str, Any]:
+        return {"tokens": self.tokens}
+
+    @classmethod
+    def restore(cls, state: dict[str, Any], **options: Any) -> Transcribe:
+        task = cls([Held(1.0, ((0.0, 1.0, "x"),))], **options)
+        task._set([str(token) for token in state["tokens"]])
+        return task
+
+
+def _best_path(best: list[int]) -> list[tuple[int, int, int]]:
+    """Token, first instant and one past the last of each run that is no blank.
+
+    >>> _best_path([0, 3, 3, 0, 3, 1])
+    [(3, 1, 3), (3, 4, 5), (1, 5, 6)]
+    """
+    edges = [0, *(i for i in range(1, len(best)) if best[i] != best[i - 1]), len(best)]
+    return [(best[a], a, b) for a, b in itertools.pairwise(edges) if a < b and best[a]]
+
+
+def _joined(characters: list[tuple[float, float, str, float]]) -> tuple[float, float, str, float]:
+    starts, stops, letters, sure = zip(*characters)
+    return starts[0], stops[-1], "".join(letters), float(np.mean(sure))
+
+
+def _error_rate(pairs: list[Any]) -> float:
+    wanted = sum(len(true) for true, _ in pairs)
+    return sum(edit_distance(true, said) for true, said in pairs) / wanted if wanted else float("nan")
+
+
+def _exact(pairs: list[Any]) -> float:
+    return float(np.mean([true == said for true, said in pairs])) if pairs else float("nan")

@@ -1,0 +1,69 @@
+"""Instants at which answers are asked, and what tokens say there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from plait.tokens.tokens import Tokens
+
+__all__ = ["Instants", "at_instants"]
+
+
+class Instants(NamedTuple):
+    """A padded batch of instants.
+
+    Attributes:
+        times: [batch, steps], seconds from where the item begins, in order.
+        mask: [batch, steps], True where an answer is wanted. What stands under False means nothing.
+    """
+
+    times: Float[Tensor, "batch steps"]
+    mask: Bool[Tensor, "batch steps"]
+
+    def of(self, items: Tensor) -> Instants:
+        """Those of some items."""
+        return Instants(self.times[items], self.mask[items])
+
+
+def at_instants(tokens: Tokens, at: Instants, *, causal: bool = False) -> Float[Tensor, "batch steps dim"]:
+    """What the tokens say at each instant: on a straight line from the last observation to the next.
+
+    Before the first observation it is the first, after the last the last; zeros for an item without any.
+
+    Args:
+        tokens: in any order of time.
+        at: the instants.
+        causal: the last observation at or before the instant instead; zeros where there is none yet.
+
+    >>> mask = torch.tensor([[True, True, False]])
+    >>> tokens = Tokens(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([[0.0, 1.0, 5.0]]), mask)
+    >>> at = Instants(torch.tensor([[0.25, 3.0]]), torch.ones(1, 2) > 0)
+    >>> at_instants(tokens, at)[0, :, 0].tolist(), at_instants(tokens, at, causal=True)[0, :, 0].tolist()
+    ([2.5, 4.0], [2.0, 4.0])
+    """
+    batch, steps = at.times.shape
+    if tokens.values.shape[1] == 0:
+        return tokens.values.new_zeros(batch, steps, tokens.dim)
+    # what is observed comes first, in order of time; what is masked lies in the far future, as empty as it is
+    far = torch.finfo(tokens.times.dtype).max
+    times, order = torch.where(tokens.mask, tokens.times, far).sort(dim=1, stable=True)
+    count = tokens.mask.sum(1, keepdim=True)
+    place = torch.searchsorted(times, at.times.to(times.dtype).contiguous(), right=True) - 1
+    left, right = place.clamp(min=0), torch.minimum(place + 1, (count - 1).clamp(min=0))
+    left = torch.minimum(left, right)
+    before, after = _rows(tokens, order, left), _rows(tokens, order, right)
+    some = (count > 0)[..., None]
+    if causal:
+        return torch.where(some & (place >= 0)[..., None], before, 0.0)
+    start, stop = times.gather(1, left), times.gather(1, right)
+    share = (at.times - start) / torch.where(stop > start, stop - start, 1.0)
+    return torch.where(some, torch.lerp(before, after, share.clamp(0, 1)[..., None].to(before.dtype)), 0.0)
+
+
+def _rows(tokens: Tokens, order: Tensor, place: Tensor) -> Float[Tensor, "batch steps dim"]:
+    index = order.gather(1, place)[..., None].expand(-1, -1, tokens.dim)
+    return tokens.values.gather(1, index)
