@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -47,6 +48,9 @@ class Transcribe(Task):
         token: what is learnt: ``word``s (of the training items; others cannot be said) or ``character``s.
         lower: whether upper and lower case are one.
         ignore: labels that are no words, such as ``sil``.
+        alignment: weight, beside 1 for CTC, of the cross-entropy at the instants of which the annotations say what is
+            said there: spans of one word each, and what lies between spans; not of characters. CTC alone puts each token at an instant of
+            its own choice, another one for each head, and heads that disagree in time cannot be averaged.
         dropout: share of the numbers at an instant that a head sets to 0 in training.
         metric: by what validation selects: ``wer`` (word error rate) or ``cer`` (character error rate).
 
@@ -55,8 +59,8 @@ class Transcribe(Task):
         ConfigError: an unknown kind of token, or metric.
 
     >>> task = Transcribe([Held(1.0, ((0.1, 0.4, "Good"), (0.5, 0.9, "day")))], target="words")
-    >>> task.tokens, task.encode([Held(1.0, ((0.1, 0.9, "good good"),))]).tolist()
-    (['day', 'good'], [[2, 2]])
+    >>> task.tokens, task.encode([Held(1.0, ((0.1, 0.9, "good good"),))])[:, :3, 0].tolist()
+    (['day', 'good'], [[2, 2, -1]])
     """
 
     main_metric = "wer"
@@ -72,6 +76,7 @@ class Transcribe(Task):
         token: str = "word",
         lower: bool = True,
         ignore: Sequence[str] = (),
+        alignment: float = 1.0,
         dropout: float = 0.2,
         metric: str = "wer",
     ) -> None:
@@ -80,8 +85,12 @@ class Transcribe(Task):
             raise ConfigError(
                 f"transcribe: token {token!r}, metric {metric!r}; expected {' or '.join(KINDS)}, and wer or cer."
             )
+        if not 0 <= alignment < math.inf or not 0 <= dropout < 1:
+            raise ConfigError(
+                f"transcribe: alignment {alignment}, dropout {dropout}; expected 0 or more, and dropout below 1."
+            )
         self.target, self.rate, self.token, self.lower, self.ignore = target, rate, token, lower, list(ignore)
-        self.dropout, self.metric, self.main_metric = dropout, metric, metric  # type: ignore[misc]
+        self.alignment, self.dropout, self.metric, self.main_metric = alignment, dropout, metric, metric  # type: ignore[misc]
         said = [self._split(t) for t in targets]
         self._set(sorted({token for row in said for token in row}))
 
@@ -91,13 +100,19 @@ class Transcribe(Task):
         self.tokens, self.width = tokens, len(tokens) + 1
         self._index = {token: i for i, token in enumerate(tokens, 1)}  # 0 is the blank
 
-    def _split(self, target: Target) -> list[str]:
-        """The tokens of what is annotated."""
+    def _spans(self, target: Target) -> list[tuple[float, float, list[str]]]:
+        """Start, stop and tokens of each annotation, in order of time."""
         if not isinstance(target, Held):
             raise DataError(f"target {target!r} is nothing that is annotated over time; expected `Annotated`.")
         spans = sorted((s for s in target.spans if str(s[2]) not in self.ignore), key=lambda s: s[:2])
-        text = " ".join(str(label) for _, _, label in spans)
-        words = (text.lower() if self.lower else text).split()
+        return [(start, stop, self._words(str(label))) for start, stop, label in spans]
+
+    def _words(self, text: str) -> list[str]:
+        return (text.lower() if self.lower else text).split()
+
+    def _split(self, target: Target) -> list[str]:
+        """The tokens of what is annotated."""
+        words = [word for _, _, own in self._spans(target) for word in own]
         return words if self.token == "word" else list(" ".join(words))
 
     def instants(self, seconds: float) -> NDArray[np.float64]:
@@ -111,18 +126,43 @@ class Transcribe(Task):
         return TimedLinear(dim, self.width, self.dropout)
 
     def encode(self, targets: list[Target]) -> Tensor:
-        """Numbers of the tokens from 1 up, padded with -1, [items, longest].
+        """Numbers of the tokens from 1 up, and at each instant that of the one that is said there (0: none; -1: nobody
+        knows), padded with -1, [items, longest, 2].
 
         Tokens that no training item has are one more, ``width``: they count as errors, and cannot be learnt.
         """
         rows = [[self._index.get(token, self.width) for token in self._split(t)] for t in targets]
-        out = torch.full((len(rows), max(map(len, rows), default=0)), -1, dtype=torch.long)
-        for row, own in zip(out, rows):
-            row[: len(own)] = torch.tensor(own, dtype=torch.long)
+        when = [self._aligned(t) for t in targets]
+        longest = max([*map(len, rows), *map(len, when)], default=0)
+        out = torch.full((len(rows), longest, 2), -1, dtype=torch.long)
+        for both, own, held in zip(out, rows, when):
+            both[: len(own), 0] = torch.tensor(own, dtype=torch.long)
+            both[: len(held), 1] = torch.from_numpy(held)
         return out
 
+    def _aligned(self, target: Target) -> NDArray[np.int64]:
+        """The word at each instant, [steps]; of characters nobody knows."""
+        spans = self._spans(target)
+        at = self.instants(target.seconds) if isinstance(target, Held) else np.zeros(0)
+        held = np.full(len(at), 0 if self.token == "word" else -1, np.int64)
+        for start, stop, words in spans if self.token == "word" else ():
+            inside = (at >= start) & (at < stop)
+            token = self._index.get(words[0], -1) if len(words) == 1 else -1
+            held[inside] = np.where(held[inside] == 0, token, -1)  # two at once: nobody knows
+        return held
+
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Negative log-likelihood of the sequence, a token; 0 of one that is longer than there are answers."""
+        """Negative log-likelihood of the sequence, a token (0 of one that is longer than there are answers), and
+        ``alignment`` times that of the tokens at their instants, an instant."""
+        found = self._ctc(output, target[..., 0])
+        if not self.alignment:
+            return found
+        held = target[:, : output.shape[1], 1]
+        held = F.pad(held, (0, output.shape[1] - held.shape[1]), value=-1)
+        each = F.cross_entropy(output.flatten(0, 1), held.flatten(), ignore_index=-1, reduction="none").view_as(held)
+        return found + self.alignment * each.sum(1) / (held >= 0).sum(1).clamp(min=1)
+
+    def _ctc(self, output: Tensor, target: Tensor) -> Tensor:
         batch, steps, _ = output.shape
         known = (target > 0) & (target < self.width)
         count = known.sum(1)
@@ -164,7 +204,7 @@ class Transcribe(Task):
 
     def texts(self, scores: NDArray[np.float64], target: NDArray[Any]) -> list[tuple[str, str]]:
         """Of each item what was to be said, and what was."""
-        return [(self._text(true), self._text(said)) for true, said in zip(target, scores)]
+        return [(self._text(true), self._text(said)) for true, said in zip(target[..., 0], scores)]
 
     def _text(self, row: NDArray[Any]) -> str:
         found = ["?" if token >= self.width else self.tokens[int(token) - 1] for token in row if token > 0]
@@ -180,7 +220,7 @@ class Transcribe(Task):
 
     def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
         """What is said most often in training, for every item."""
-        rows = Counter(tuple(int(t) for t in row if t > 0) for row in train)
+        rows = Counter(tuple(int(t) for t in row if t > 0) for row in train[..., 0])
         best = max(rows, key=lambda row: (rows[row], row), default=())
         return np.broadcast_to(np.array(best or (-1,), np.float64), (count, max(len(best), 1))).copy()
 
