@@ -164,7 +164,8 @@ class StreamPlan(_Section):
 
     ``preprocess`` changes the raw stream before the feature is taken (see `plait.transforms`), step by step.
     ``normalization`` takes out what is constant within a recording: ``centre`` subtracts the recording's own mean from
-    each column, ``standardise`` divides by its deviation too. Both see the whole recording, so they are not causal.
+    each column, ``standardise`` divides by its deviation too. Both see the whole recording, so they are not causal;
+    ``running`` does the same with each row's mean and deviation of the rows until then.
     ``rate`` lays the features on a grid of so many a second, on straight lines between them; on normalised time
     (``duration: 1``) that gives every recording the same number, however fast the movement was.
     ``normalization_groups`` says which columns are divided by one deviation: each by its ``own``, ``all``, runs of so
@@ -177,7 +178,7 @@ class StreamPlan(_Section):
     encoder: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
     rate: float | None = Field(None, gt=0, le=1e6)
     normalization_groups: Literal["own", "all"] | int | None = None
-    normalization: Literal["none", "centre", "standardise"] = "none"
+    normalization: Literal["none", "centre", "standardise", "running"] = "none"
 
 
 class CorpusPlan(_Section):

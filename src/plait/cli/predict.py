@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 from plait.cli.shared import cache_argument, code_argument, outside_argument, say
 
 HELP = "answer for raw files"
 ORDER = 80
-EXAMPLES = ("plait predict runs/mood new/talk99.mp4", "plait predict runs/mood new/ --segment 3 8 --json")
+EXAMPLES = (
+    "plait predict runs/mood new/talk99.mp4",
+    "plait predict runs/mood new/ --segment 3 8 --json",
+    "plait predict runs/words study/manifest.jsonl --annotate study/said.jsonl",
+)
 
 
 def arguments(p: argparse.ArgumentParser) -> None:
@@ -18,6 +24,9 @@ def arguments(p: argparse.ArgumentParser) -> None:
                    help="seconds to answer for; may be repeated")  # fmt: skip
     p.add_argument("--rate", action="append", default=[], metavar="STREAM=HZ",
                    help="observations a second of arrays that do not tell them (default: as in training)")  # fmt: skip
+    p.add_argument("--annotate", metavar="OUT", help="write the manifest that is asked about, with the answers as "
+                   "annotations, beside it: for plait view and export")  # fmt: skip
+    p.add_argument("--tier", default="predicted", help="of these annotations (default: predicted)")
     p.add_argument("--member", help="which of the run's models, such as seed0 (default: the first)")
     code_argument(p)
     outside_argument(p)
@@ -41,11 +50,29 @@ def run(args: argparse.Namespace) -> int:
         rates=dict(map(_rate, args.rate)),
         told=imported.append,
     )
+    written = [_annotated(args, rows)] if args.annotate else []
     facts = {"left_out": {k: v for r in imported for k, v in r.left_out.items()}}
     facts |= {"notes": [note for r in imported for note in r.notes]}
-    lines = [line for r in imported for line in (*r.lines_of_left_out(), *(f"note: {note}" for note in r.notes))]
+    facts |= {"manifest": str(written[0])} if written else {}
+    lines = [f"wrote {path}" for path in written]
+    lines += [line for r in imported for line in (*r.lines_of_left_out(), *(f"note: {note}" for note in r.notes))]
     say(args, {"predictions": [row.to_json() for row in rows], **facts}, [*map(str, rows), *lines])
     return 0
+
+
+def _annotated(args: argparse.Namespace, rows: list[Any]) -> Path:
+    """Write the manifest again, with the answers as annotations."""
+    from plait.core.errors import ConfigError
+    from plait.corpus.annotated import write_annotated
+    from plait.corpus.corpus import Corpus
+    from plait.streams.recording import Annotation
+
+    if len(args.files) != 1 or not args.files[0].endswith(".jsonl"):
+        raise ConfigError("--annotate: needs one manifest to write again. Import the files first: plait import")
+    found: dict[str, list[Annotation]] = {}
+    for row in rows:
+        found.setdefault(row.recording, []).extend(row.annotations(tier=args.tier))
+    return write_annotated(Corpus(args.files[0], allow_outside=args.allow_outside), found, args.annotate)
 
 
 def _rate(text: str) -> tuple[str, str]:

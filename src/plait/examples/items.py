@@ -203,7 +203,12 @@ def _is_annotated(recording: Recording, name: str, dropped: Counter[str]) -> boo
 
 
 def _item(recording: Recording, cut: Cut, unit: Mapping[str, Any], dropped: Counter[str]) -> Item:
-    """An item of a cut; without a target its group stands for one."""
+    """An item of a cut; without a target its group stands for one.
+
+    Where nothing later may be looked at, there is no context behind it.
+    """
+    if unit.get("causal"):
+        cut = cut._replace(stop=cut.stop - cut.context[1], context=(cut.context[0], 0.0))
     group, asks = recording.group or recording.id, unit.get("asks", "label")
     target: Target | None = cut.target if asks == "label" else None
     if asks == "annotations":

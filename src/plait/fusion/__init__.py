@@ -24,7 +24,8 @@ class Fusion(nn.Module, ABC):
 
     Laws (`plait.testing.check_fusion`): any subset of modalities (an all-False mask, or left out of the
     dict) gives a finite answer; the dict's order changes nothing; every present modality gets a gradient;
-    shifting all times by a constant changes nothing; and all that `Encoder` promises of masks and padding.
+    shifting all times by a constant changes nothing; ``causal`` is true to its word; and all that `Encoder` promises of
+    masks and padding.
     """
 
     family: ClassVar[str] = "intermediate"
@@ -32,6 +33,9 @@ class Fusion(nn.Module, ABC):
 
     joint: ClassVar[bool] = True
     """Whether the fused tokens have a head of their own; without it `forward` may return no tokens."""
+
+    causal: ClassVar[bool] = False
+    """Whether no fused token depends on later ones, and no weight on anything but which modalities an item has."""
 
     trial: ClassVar[dict[str, Any]] = {}
     """Options that make a small one: what the laws are checked on."""

@@ -53,6 +53,8 @@ class Late(Decision):
     {'a': [0.5, 1.0], 'b': [0.5, 0.0]}
     """
 
+    causal = True
+
     def __init__(self, modalities: list[str], dim: int) -> None:
         super().__init__(modalities, dim)
         self.trust = nn.Parameter(torch.zeros(len(self.modalities)))

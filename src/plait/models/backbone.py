@@ -201,6 +201,7 @@ def default_encoder(
     picture: Sequence[int] | None = None,
     context: tuple[float, float] | None = None,
     steps: int = 0,
+    causal: bool = False,
 ) -> list[dict[str, Any]]:
     """Specs of the encoder for a stream with typically ``length`` feature rows an item.
 
@@ -214,6 +215,7 @@ def default_encoder(
         context: seconds of the window that is asked about, and of what is seen on both sides of it: then each token is
             told its place first.
         steps: instants an item at which answers are asked; as many tokens are kept.
+        causal: whether no token may see a later one.
 
     >>> default_encoder(75), default_encoder(1)
     ([{'name': 'conv', 'strides': [2, 2]}, {'name': 'gru'}], [{'name': 'linear'}])
@@ -226,6 +228,9 @@ def default_encoder(
     fours = min(max(0, halvings - 4), halvings // 2)
     strides = [4] * fours + [2] * (halvings - 2 * fours)
     place = [{"name": "position", "periods": [context[0], 4 * (context[0] + 2 * context[1])]}] if context else []
+    if causal:
+        conv = {"name": "conv", "strides": strides or [1], "causal": True}
+        return [conv, {"name": "gru", "bidirectional": False}]
     return [*place, {"name": "conv", "strides": strides or [1]}, {"name": "gru"}]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import Any
 from plait.core.errors import ConfigError, DataError
 from plait.core.jobs.work import in_order
 from plait.core.parts import suggest
-from plait.corpus.corpus import AnnotationEntry, Corpus, RecordingEntry, write_manifest
+from plait.corpus.annotated import write_annotated
+from plait.corpus.corpus import Corpus
 from plait.segment.scenes import find_scenes
 from plait.segment.shots import find_boundaries
 from plait.segment.speech import find_speech
@@ -195,14 +196,4 @@ def write_segments(corpus: Corpus, report: SegmentReport, out: str | Path) -> Pa
     Raises:
         DataError: ``out`` is in another folder, or the report is of another corpus.
     """
-    target = corpus.beside(out)
-    if strangers := sorted(set(report.found) - set(corpus.ids)):
-        raise DataError(f"{corpus.path}: has no recording {strangers[0]!r}; the report is of another corpus.")
-    write_manifest(target, [_with(entry, report.found.get(entry.id, [])) for entry in corpus.entries])
-    return target
-
-
-def _with(entry: RecordingEntry, found: Sequence[Annotation]) -> RecordingEntry:
-    tiers = {a.tier for a in found}
-    kept = [a for a in entry.annotations if a.tier not in tiers or a.annotator != ANNOTATOR]
-    return entry.model_copy(update={"annotations": [*kept, *(AnnotationEntry(**asdict(a)) for a in found)]})
+    return write_annotated(corpus, report.found, out)

@@ -89,17 +89,35 @@ def normalized(values: NDArray[np.float32], how: str) -> NDArray[np.float32]:
     """Features [n, dim] of one recording less their own mean, and divided by their deviation if asked for.
 
     Args:
-        how: 'none', 'centre' or 'standardise'. A column that does not vary is only centred; NaN stays NaN.
+        how: 'none', 'centre', 'standardise', or 'running': as 'standardise', with mean and deviation of the rows until
+            then. A column that does not vary is only centred; NaN stays NaN.
 
     >>> normalized(np.array([[1.0, 5.0], [3.0, 5.0]], np.float32), "standardise").tolist()
     [[-1.0, 0.0], [1.0, 0.0]]
     """
     if how == "none" or not len(values):
         return values
+    if how == "running":
+        return _running(values)
     moments = Moments()
     moments.add(values)
     spread = moments.std if how == "standardise" else 1.0
     return ((values - np.nan_to_num(moments.mean)) / spread).astype(np.float32)
+
+
+def _running(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each row less the mean of the rows until then, over their deviation; [n, d]."""
+    seen = np.isfinite(values)
+    # about the first row that is seen, so that large numbers cost no digits
+    first = values[seen.argmax(0), np.arange(values.shape[1])].astype(np.float64)
+    level = np.where(seen, values - np.nan_to_num(first), 0.0)
+    count = np.maximum(seen.cumsum(0), 1)
+    mean = level.cumsum(0) / count
+    spread = np.sqrt(np.maximum((level**2).cumsum(0) / count - mean**2, 0.0))
+    away = np.where(seen, values - np.nan_to_num(first), np.nan) - mean
+    return (away / np.where(spread > 1e-6 * np.maximum(np.abs(mean + np.nan_to_num(first)), 1e-6), spread, 1.0)).astype(
+        np.float32
+    )
 
 
 def fit_scale(

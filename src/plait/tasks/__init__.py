@@ -61,6 +61,9 @@ class Task(nn.Module, ABC):
     remembers: bool = False
     """Whether `step` wants to see each batch unvaried too, to remember it."""
 
+    causal: bool = False
+    """Whether an answer may depend on nothing that was recorded after its instant."""
+
     width: int
     """Numbers in the output, an item or an instant (classes; 1 for a scalar)."""
 

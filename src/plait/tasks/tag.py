@@ -45,8 +45,8 @@ class Tag(Task):
         rate: answers a second.
         several: whether classes may hold at once (a sigmoid each); else one at a time (a softmax).
         background: the class of what nobody annotated.
-        causal: whether an answer knows what was observed until the end of its time, and no more. Encoders, fusion,
-            features and normalization have to be causal too.
+        causal: whether an answer knows what was observed until the end of its time, and no more. Features,
+            normalization, encoders and fusion have to be causal then; which are not is told before anything is trained.
         smoothing: label smoothing (Szegedy et al. 2016, section 7), of one class at a time.
         dropout: share of the numbers at an instant that a head sets to 0 in training.
         overlap: of an answered span and a true one, intersection over union, from which on they are the same.

@@ -49,8 +49,9 @@ class Transcribe(Task):
         lower: whether upper and lower case are one.
         ignore: labels that are no words, such as ``sil``.
         alignment: weight, beside 1 for CTC, of the cross-entropy at the instants of which the annotations say what is
-            said there: spans of one word each, and what lies between spans; not of characters. CTC alone puts each token at an instant of
-            its own choice, another one for each head, and heads that disagree in time cannot be averaged.
+            said there: spans of one word each, and what lies between spans; not of characters. CTC alone puts each
+            token at an instant of its own choice, another one for each head, and heads that disagree in time cannot be
+            averaged.
         dropout: share of the numbers at an instant that a head sets to 0 in training.
         metric: by what validation selects: ``wer`` (word error rate) or ``cer`` (character error rate).
 
@@ -76,7 +77,7 @@ class Transcribe(Task):
         token: str = "word",
         lower: bool = True,
         ignore: Sequence[str] = (),
-        alignment: float = 1.0,
+        alignment: float = 10.0,
         dropout: float = 0.2,
         metric: str = "wer",
     ) -> None:

@@ -38,7 +38,8 @@ def check_fusion(cls: type[Fusion], **options: Any) -> None:
     Shape; masks; rows; padding; subsets (any of them gives finite answers and weights, the same whether a
     missing modality is masked or left out of the dict; weights are 0 where it is missing); order of the
     dict; gradient (to every modality that is there, through joint or own part); times (a shift of 12.5 s
-    shifts the output's times and nothing else); mixing (of any subset's outputs, classes or values: finite, rows
+    shifts the output's times and nothing else); causality (where it says so, what comes after a token changes neither
+    it nor a weight); mixing (of any subset's outputs, classes or values: finite, rows
     by themselves, whatever a head of weight 0 says, and with a gradient to one that counts); saving; export.
 
     Args:
@@ -60,6 +61,8 @@ def check_fusion(cls: type[Fusion], **options: Any) -> None:
         _check_order(cls, fusion, batch)
         gap = difference(out, fusion({m: shifted(t, 12.5) for m, t in batch.items()}), shift=12.5)
         require(not gap, cls, "times", f"12.5 s later, {gap}")
+        if cls.causal:
+            _check_causal(cls, fusion, batch, out)
         gap = _apart(fusion, reloaded(fusion, _made(cls, options, seed=2)), batch)
         require(not gap, cls, "saving", f"loaded again, {gap}")
     _check_gradient(cls, fusion, batch)
@@ -197,6 +200,20 @@ def _check_gradient(cls: type, fusion: Fusion, batch: Batch) -> None:
         require(bool((size[~t.mask] == 0).all()), cls, "masks", f"a gradient reaches what is masked of {m!r}")
         reached = torch.equal((size > 0).any(1), t.present)
         require(reached, cls, "gradient", f"{m!r} is there and gets none")
+
+
+def _check_causal(cls: type, fusion: Fusion, batch: Batch, out: Tokens) -> None:
+    """Everything after an instant is changed; what stands until then stays."""
+    for row in range(len(out.mask)):
+        for end in out.times[row][out.mask[row]].tolist():
+            changed = {
+                m: t.with_values(torch.where((t.times > end)[..., None], 9.0, t.values)) for m, t in batch.items()
+            }
+            other, old = fusion(changed), out.mask[row] & (out.times[row] <= end)
+            same = torch.allclose(other.values[row][old], out.values[row][old], atol=1e-4)
+            require(same, cls, "causality", f"what comes after {end} s changes a token until then")
+            same = not _weights_apart(fusion.weights(changed), fusion.weights(batch))
+            require(same, cls, "causality", "later values change a weight")
 
 
 def _heads(fusion: Fusion, batch: Batch) -> tuple[Tensor, Tensor]:

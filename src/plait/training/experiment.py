@@ -22,8 +22,9 @@ from plait.examples.units import unit_options
 from plait.recipe import CorpusPlan, RawNoise, Recipe, StreamPlan
 from plait.store.prepare import Prepared, prepare_all, resolve_features
 from plait.store.scale import normalized
+from plait.store.stepped import build_feature
 from plait.store.store import Store
-from plait.streams.clock import Clock, Grid
+from plait.streams.clock import Clock, Grid, Spans, Ticks
 from plait.tasks import Task
 from plait.training.imported import import_once
 from plait.transforms.noise import noise_of
@@ -64,6 +65,8 @@ def task_and_unit(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
         unit["annotations"] = _annotated_tier(task)
         if "tier" in units:  # a stream of words that is asked about is no measurement
             unit.setdefault("tier", unit["annotations"])
+    if task.get("causal") is True:
+        unit["causal"] = True
     return task, unit
 
 
@@ -164,6 +167,31 @@ class Experiment:
             name = self.streams[modality]
             self.features[modality] = resolve_features(self.corpus, {name: spec})[name]
         self._check_names()
+        self._check_causal()
+
+    @property
+    def causal(self) -> bool:
+        """Whether answers may depend on nothing that was recorded after their instants."""
+        return self.task.get("causal") is True
+
+    def _check_causal(self) -> None:
+        """Refuse features that look at the whole recording, where answers must not."""
+        problems = []
+        for m, spec in self.features.items() if self.causal else ():
+            plan = self.recipe.streams.get(m) or StreamPlan()
+            if not build_feature(spec, f"streams.{m}.feature").causal:
+                problems.append(
+                    f"streams.{m}.feature: {spec['name']}, with these options, looks at the whole recording, but "
+                    "task.causal is true. Choose another, or other options."
+                )
+            if plan.normalization not in ("none", "running"):
+                problems.append(
+                    f"streams.{m}.normalization: {plan.normalization} looks at the whole recording, but task.causal is "
+                    "true. Use running, or none."
+                )
+            if plan.rate is not None:
+                problems.append(f"streams.{m}.rate: is laid by looking ahead, but task.causal is true. Leave it out.")
+        raise_all(ConfigError, problems)
 
     def _covering(self, streams: Iterable[str]) -> list[str]:
         """The streams that enough recordings have to be a modality; the others are noted."""
@@ -238,11 +266,21 @@ class Experiment:
         """Features as the recipe wants them: levelled within the recording, laid on a grid. Nothing by default."""
         plan = self.recipe.streams.get(modality) or StreamPlan()
         values, clock = normalized(found[0], plan.normalization), found[1]
+        if self.causal:
+            return _when_known(values, clock, build_feature(self.features[modality], modality).receptive_field)
         if plan.rate is None or len(clock) < 2:
             return values, clock
         grid = Grid(clock.start, plan.rate, round((clock.stop - clock.start) * plan.rate))
         laid, known = resample(values, clock, grid, "linear")
         return np.where(known, laid, np.nan).astype(np.float32), grid
+
+
+def _when_known(values: NDArray[np.float32], clock: Clock, receptive_field: float) -> Found:
+    """The same, each row at the instant at which all that it sees has been recorded."""
+    if isinstance(clock, Spans):
+        order = np.argsort(clock.stops, kind="stable")
+        values, clock = values[order], Ticks(clock.stops[order])
+    return values, clock.corrected(receptive_field)
 
 
 def _noise_problems(where: str, plan: RawNoise, kind: str | None) -> list[str]:

@@ -20,7 +20,7 @@ from plait.core.atomic import write_text
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.jobs.outcomes import Died, Failed
 from plait.core.jobs.work import each
-from plait.core.parts import Spec, build, find, full_spec
+from plait.core.parts import Spec, build, find, full_spec, parts
 from plait.core.progress import Progress
 from plait.examples.data import FeatureSource, ItemData, Noisy, Swapped
 from plait.examples.items import Fold
@@ -336,7 +336,21 @@ def chosen_encoder(
     if experiment.recipe.train.solver == "ridge":
         return [{"name": "mini_rocket", "length": max(round(length), 1)}]
     context = make_unit(experiment.unit).context()
-    return default_encoder(length, picture=feature.picture(dim), context=context, steps=steps)
+    causal = experiment.causal
+    return default_encoder(length, picture=feature.picture(dim), context=context, steps=steps, causal=causal)
+
+
+def _check_causal(model: Model) -> None:
+    """Refuse parts that look ahead, where answers must not."""
+    problems = [
+        f"streams.{m}.encoder: looks ahead, but task.causal is true. Leave it open, or choose a causal one."
+        for m, encoder in zip(model.modalities, model.backbone.encoders)
+        if not encoder.causal
+    ]
+    if not model.backbone.fusion.causal:
+        known = ", ".join(name for name, cls in parts(Fusion).items() if cls.causal)
+        problems.append(f"fusion: looks ahead, but task.causal is true. Choose one that is causal: {known}.")
+    raise_all(ConfigError, problems)
 
 
 def resolved_fusion(spec: Spec, steps: int = 0) -> Spec:
@@ -378,6 +392,8 @@ def build_model(
     fusion = resolved_fusion(recipe.fusion, steps)
     options = ({"dim": start.dim} if start else {}) | {k: v for k, v in recipe.model.items() if k not in OPTIONS}
     model = Model(dims, task, encoders=encoders, fusion=fusion, **options)
+    if task.causal:
+        _check_causal(model)
     for m in experiment.modalities:
         model.backbone.set_scale(m, *fit_scale(rows[m], _groups(experiment, m, dims[m])))
     return model, data

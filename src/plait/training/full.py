@@ -10,7 +10,7 @@ from plait.core.options import option_problems
 from plait.core.parts import full_spec, options_of, suggest
 from plait.encoders import Encoder
 from plait.examples.splits import full_split
-from plait.examples.units import full_unit
+from plait.examples.units import ASKED, full_unit
 from plait.features import Feature
 from plait.fusion import Fusion
 from plait.models.model import Model
@@ -40,7 +40,7 @@ def full_recipe(recipe: Recipe) -> Recipe:
     with gathering(problems):
         task, unit = task_and_unit(recipe)
         task = fill(Task, task, "task")
-        hidden = {"asks", "annotations", *task}  # what the task says of the unit is no option
+        hidden = {*ASKED[1:], *task}  # what the task says of the unit is no option
         full.task = {**task, **{k: v for k, v in full_unit(unit).items() if k not in hidden}}
     if recipe.split:
         with gathering(problems):

@@ -38,9 +38,9 @@ Length = Annotated[float, Field(gt=0, description="seconds above 0")]
 Context = Annotated[float, Field(ge=0, description="0 or more seconds")]
 
 
-ASKED = ("unit", "asks", "annotations")
+ASKED = ("unit", "asks", "annotations", "causal")
 """Keys of a unit's description that are none of its options: its name; what an item is asked (``label``,
-``annotations`` or ``nothing``); and the tier of the annotations."""
+``annotations`` or ``nothing``); the tier of the annotations; and whether nothing after it may be looked at."""
 
 
 class Unit(ABC):
@@ -141,7 +141,7 @@ def full_unit(unit: Mapping[str, Any]) -> dict[str, Any]:
     30
     """
     full = {"unit": unit.get("unit", "recording"), **_options(unit), **make_unit(unit).resolved()}
-    return full | {key: unit[key] for key in ("asks", "annotations") if key in unit}
+    return full | {key: unit[key] for key in ASKED[1:] if key in unit}
 
 
 def make_unit(unit: Mapping[str, Any]) -> Unit:
