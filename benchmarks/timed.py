@@ -86,7 +86,7 @@ def make_scenes(folder: Path, data: Path, *, train: int = 240, test: int = 80) -
 
 SCENES = """
 corpus: {manifest}
-task: {{name: tag, target: sound, rate: 5, several: true, metric: segment_f1}}
+task: {{name: tag, target: sound, rate: 5, several: true, metric: segmental_f1}}
 split: {{by: manifest}}
 train: {{seeds: [0, 1, 2]}}
 """
@@ -156,7 +156,7 @@ def of_scenes(args: argparse.Namespace, console: Console) -> list[dict[str, Any]
         experiment.folds[0], recipe, experiment.prepare(Store(args.cache)), ["sound"], [(0.1, 0.1), (0.5, 0.5)]
     )
     table(console, "scenes of ESC-10 sounds, fold 4", found, cheap)
-    gap = found["segment_f1"] - cheap["segment_f1"]
+    gap = found["segmental_f1"] - cheap["segmental_f1"]
     return [target("scenes: segment F1 less that of a logistic regression, frame by frame", gap, ">=", 0.0)]
 
 

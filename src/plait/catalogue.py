@@ -19,6 +19,7 @@ SORTS = {
     "encoders": "plait.encoders:Encoder",
     "fusions": "plait.fusion:Fusion",
     "tasks": "plait.tasks:Task",
+    "metrics": "plait.metrics:Metric",
     "formats": "plait.interchange:Format",
     "units": "plait.examples.units:Unit",
     "splits": "plait.examples.splits:Split",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from plait.core.errors import DataError
 from plait.evaluation.calibration import reliability
-from plait.metrics import calibration_error
+from plait.metrics.functional import calibration_error
 
 
 def naive(scores, target, bins):

@@ -19,7 +19,7 @@ from plait.evaluation.intervals import (
     TOO_FEW,
     UNDEFINED,
     Units,
-    bounds_of,
+    bounds_within,
     degrees_of_freedom,
     difference_of,
     from_indices,
@@ -30,7 +30,8 @@ from plait.evaluation.intervals import (
     paired_interval,
 )
 from plait.evaluation.kernels import kernel_for
-from plait.metrics import correlation
+from plait.metrics import known_bounds
+from plait.metrics.functional import correlation
 
 
 def grouped(n=200, groups=12, seed=0):
@@ -170,9 +171,9 @@ def test_what_is_the_same_in_all_groups_has_no_interval_but_a_faultless_share_ha
 
 
 def test_bounds_are_those_of_the_name_unless_the_values_say_otherwise():
-    assert bounds_of("corr", [0.2, np.nan]) == (-1, 1)
-    assert bounds_of("mae", [3.0]) == (0, np.inf)
-    assert bounds_of("accuracy", [93.0]) == bounds_of("profit", [0.5]) == (-np.inf, np.inf)
+    assert bounds_within(known_bounds("corr"), [0.2, np.nan]) == (-1, 1)
+    assert bounds_within(known_bounds("mae"), [3.0]) == (0, np.inf)
+    assert bounds_within(known_bounds("accuracy"), [93.0]) == known_bounds("profit") == (-np.inf, np.inf)
 
 
 def test_what_cannot_be_done_is_said():

@@ -40,8 +40,8 @@ VARIANTS = [
     ("regress", {"loss": "mse", "metric": "rmse"}, [100.0, 130.0, 90.0]),
     ("regress", {"loss": "huber", "metric": "corr"}, [1e-3, 2e-3, 5e-3]),
     ("regress", {"sentiment": True}, [-3, -1, 0, 0.6, 2.4]),
-    ("tag", {"target": "sounds", "several": True, "metric": "segment_f1"}, SOUNDS),
-    ("tag", {"target": "moves", "background": "none", "rate": 2.0, "metric": "map"}, MOVES),
+    ("tag", {"target": "sounds", "several": True, "metric": "segmental_f1"}, SOUNDS),
+    ("tag", {"target": "moves", "background": "none", "rate": 2.0, "metric": "mean_average_precision"}, MOVES),
     ("tag", {"target": "moves", "causal": True, "smoothing": 0.1, "metric": "accuracy"}, MOVES),
     ("transcribe", {"target": "words", "token": "character", "metric": "cer"}, WORDS),
 ]

@@ -1,7 +1,7 @@
 """Calibration: is a model that says 80 % right 80 times in a hundred?
 
 Guo, Pleiss, Sun & Weinberger 2017, "On calibration of modern neural networks", ICML, equations 1 to 3. The
-error itself is `plait.metrics.calibration_error`.
+error itself is `plait.metrics.functional.calibration_error`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.metrics import checked_probabilities
+from plait.metrics.functional import checked_probabilities
 
 __all__ = ["reliability"]
 

@@ -27,10 +27,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from plait.core.errors import DataError, PlaitError
-from plait.metrics import BOUNDS
 
 __all__ = ["FEWEST_GROUPS", "LEVEL", "MOST_BLOCKS", "NO_SPREAD", "TOO_FEW", "UNDEFINED", "Bounds", "Floats", "Interval"]
-__all__ += ["Kernel", "Units", "bounds_of", "degrees_of_freedom", "difference_of", "from_indices", "from_sums"]
+__all__ += ["Kernel", "Units", "bounds_within", "degrees_of_freedom", "difference_of", "from_indices", "from_sums"]
 __all__ += ["interval_of", "jackknife_interval", "jackknife_t", "leave_one_out", "mean_interval", "paired_interval"]
 
 Floats = NDArray[np.float64]
@@ -162,13 +161,13 @@ def from_sums(items: Floats, units: Units, combine: Callable[[Floats], Floats]) 
     return kernel
 
 
-def bounds_of(metric: str, values: ArrayLike) -> Bounds:
-    """Between what a metric lies, by its name; anywhere where the name or the values do not say so.
+def bounds_within(bounds: Bounds, values: ArrayLike) -> Bounds:
+    """Between what a metric is said to lie; anywhere where its values do not.
 
-    >>> bounds_of("accuracy", [0.9]), bounds_of("accuracy", [90.0])
+    >>> bounds_within((0.0, 1.0), [0.9]), bounds_within((0.0, 1.0), [90.0])
     ((0.0, 1.0), (-inf, inf))
     """
-    low, high = BOUNDS.get(metric, ANYWHERE)
+    low, high = bounds
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
     return (low, high) if ((known >= low - 1e-9) & (known <= high + 1e-9)).all() else ANYWHERE

@@ -36,6 +36,7 @@ class Scored(Protocol):
     These are looked for too, and may be missing:
 
     - ``values``: whether scores are values in units; then truths are drawn against answers.
+    - ``bounds``: between what the main metric lies; by default those of plait's metric of that name.
     - ``padding``: what fills scores of fewer steps than others; 0 by default. Of token ids it is -1.
     - ``frames(scores, target)``: see `frames_of`.
     - ``texts(scores, target)``: a pair of texts an item, the truth and the answer, where people can read them.

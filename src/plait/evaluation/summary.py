@@ -21,14 +21,15 @@ from plait.evaluation.intervals import (
     Floats,
     Kernel,
     Units,
-    bounds_of,
+    bounds_within,
     difference_of,
     interval_of,
     leave_one_out,
 )
 from plait.evaluation.kernels import kernel_for
 from plait.evaluation.members import MemberOutput, Scored, Subset, frames_of, pools_of
-from plait.metrics import calibration_error, confusion
+from plait.metrics import known_bounds
+from plait.metrics.functional import calibration_error, confusion
 
 __all__ = ["interval_facts", "plain", "point", "rows_of", "subsets_of", "summarise", "task_facts"]
 
@@ -162,7 +163,8 @@ def _row(pools: list[MemberOutput], task: Scored, subset: Subset, values: Floats
     }
     found = [task.metrics(p.outputs[subset], p.target) for p in pools]
     metrics = {name: _over_seeds([f[name] for f in found]) for name in found[0]}
-    interval = asdict(interval_of(values, units, bounds=bounds_of(task.main_metric, values)))
+    between = getattr(task, "bounds", None) or known_bounds(task.main_metric)
+    interval = asdict(interval_of(values, units, bounds=bounds_within(between, values)))
     return {"modalities": list(subset), "answered": len(answered), "metrics": metrics, "interval": interval}
 
 

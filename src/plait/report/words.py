@@ -6,7 +6,9 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from plait.core.parts import parts
 from plait.evaluation.intervals import TOO_FEW
+from plait.metrics import Metric
 
 __all__ = [
     "about",
@@ -37,6 +39,7 @@ _COUNT = {
     8: "all eight",
 }
 _SHARES = ("acc", "f1", "recall", "precision", "uar")
+"""Words in the name of a share, where the metric is none of plait's, which say so themselves."""
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -46,7 +49,8 @@ def in_percent(metric: str) -> bool:
     >>> in_percent("balanced_accuracy"), in_percent("roc_auc")
     (True, False)
     """
-    return any(word in metric.lower() for word in _SHARES)
+    known = parts(Metric).get(metric)
+    return known.percent if known else any(word in metric.lower() for word in _SHARES)
 
 
 def title_of(metric: str) -> str:

@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from plait import metrics
 from plait.core.errors import ConfigError, DataError, raise_all
+from plait.core.parts import Spec
 from plait.examples.targets import Target
 from plait.examples.units.cuts import Label as Name
+from plait.metrics import metrics_for
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Label
 from plait.tasks.heads import PooledLinear
@@ -37,8 +38,8 @@ class Classify(Task):
             classes alike.
         class_weight: None, or ``balanced``: an item counts ``n / (classes * n of its class)``.
         dropout: share of the pooled numbers that a head sets to 0 in training.
-        metric: by what validation selects: ``accuracy``, ``balanced_accuracy``, ``macro_f1``,
-            ``weighted_f1``, or ``roc_auc`` (two classes only; the second one is the positive).
+        metric: by what validation selects: a `plait.metrics.Metric` of classes, by its name or the dotted path of your
+            own. ``roc_auc`` is of two classes only; the second one is the positive.
 
     Raises:
         DataError: fewer than two classes, or a label that is neither a text nor a finite number.
@@ -59,7 +60,7 @@ class Classify(Task):
         smoothing: float = 0.1,
         class_weight: str | None = None,
         dropout: float = 0.4,
-        metric: str = "accuracy",
+        metric: Spec = "accuracy",
     ) -> None:
         super().__init__()
         classes = classes_of(targets)
@@ -79,19 +80,15 @@ class Classify(Task):
         self.classes, self.counts, self.width = classes, counts, len(classes)
         self._index = {class_key(c): i for i, c in enumerate(classes)}
 
-    def _choose(self, metric: str) -> None:
-        known = {"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"} | (
-            {"roc_auc"} if self.width == 2 else set()
-        )
-        if metric not in known:
-            raise ConfigError(
-                f"classify.metric: got {metric!r}; with {self.width} classes there is: {', '.join(sorted(known))}."
-            )
+    def _choose(self, metric: Spec) -> None:
         if self.class_weight not in (None, "balanced"):
             raise ConfigError(f"classify.class_weight: got {self.class_weight!r}; expected null or 'balanced'.")
         if not 0 <= self.smoothing < 1:
             raise ConfigError(f"classify.smoothing: got {self.smoothing}; expected 0 or more, below 1.")
-        self.metric = self.main_metric = metric  # type: ignore[misc]
+        self.metric = metric
+        self._metrics = metrics_for("classes", metric, where="classify.metric", classes=self.width)
+        self.main_metric, main = next(iter(self._metrics.items()))  # type: ignore[misc]
+        self.higher_is_better, self.bounds = main.higher_is_better, main.bounds  # type: ignore[misc]
         balanced = [sum(self.counts) / (self.width * max(c, 1)) for c in self.counts]
         weights = balanced if self.class_weight else [1.0] * self.width
         self.register_buffer("weight", torch.tensor(weights), persistent=False)
@@ -132,19 +129,9 @@ class Classify(Task):
         return output.detach().double().softmax(-1).cpu().numpy()
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
-        """``accuracy balanced_accuracy macro_f1 weighted_f1 log_loss ece``; ``roc_auc`` for two classes."""
-        truth, guess = np.asarray(target, np.int64), scores.argmax(1)
-        found = {
-            "accuracy": metrics.accuracy(truth, guess),
-            "balanced_accuracy": metrics.balanced_accuracy(truth, guess),
-            "macro_f1": metrics.f1(truth, guess),
-            "weighted_f1": metrics.f1(truth, guess, weighted=True),
-            "log_loss": metrics.log_loss(truth, scores),
-            "ece": metrics.calibration_error(truth, scores),
-        }
-        if self.width == 2:
-            found["roc_auc"] = metrics.roc_auc(truth, scores[:, 1])
-        return {self.main_metric: found[self.main_metric], **found}
+        """The chosen one, then ``accuracy balanced_accuracy macro_f1 weighted_f1 log_loss ece``; ``roc_auc`` of two."""
+        truth = np.asarray(target, np.int64)
+        return {name: metric(truth, scores) for name, metric in self._metrics.items()}
 
     def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
         """The training frequencies, for every item: so the guess is the majority class."""

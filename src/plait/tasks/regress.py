@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from plait import metrics
 from plait.core.errors import ConfigError, DataError, raise_all
+from plait.core.parts import Spec, part_name
 from plait.examples.targets import Target
+from plait.metrics import metrics_for
+from plait.metrics.sentiment import SENTIMENT
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Value
 from plait.tasks.heads import PooledLinear
@@ -21,7 +23,6 @@ from plait.tokens import Instants
 
 __all__ = ["Regress"]
 
-_LOWER = {"mae": False, "rmse": False, "corr": True}
 _LOSSES = {"mae": F.l1_loss, "mse": F.mse_loss, "huber": F.huber_loss}
 
 
@@ -35,8 +36,9 @@ class Regress(Task):
         targets: the training items' numbers (or their texts).
         loss: ``mae``, ``mse`` or ``huber`` (quadratic within one standard deviation).
         dropout: share of the pooled numbers that a head sets to 0 in training.
-        metric: by what validation selects: ``mae``, ``rmse`` or ``corr``.
-        sentiment: also the usual metrics of CMU-MOSI, targets from -3 to 3: see `sentiment_metrics`.
+        metric: by what validation selects: a `plait.metrics.Metric` of values, by its name or the dotted path of one of
+            your own.
+        sentiment: also the usual metrics of CMU-MOSI, targets from -3 to 3: see `plait.metrics.sentiment`.
 
     Raises:
         DataError: no targets, or one that is not a finite number.
@@ -59,16 +61,19 @@ class Regress(Task):
         *,
         loss: str = "mae",
         dropout: float = 0.4,
-        metric: str = "mae",
+        metric: Spec = "mae",
         sentiment: bool = False,
     ) -> None:
         super().__init__()
-        if loss not in _LOSSES or metric not in _LOWER:
-            raise ConfigError(
-                f"regress: loss {loss!r}, metric {metric!r}; expected one of {[*_LOSSES]} and of {[*_LOWER]}."
-            )
+        if loss not in _LOSSES:
+            raise ConfigError(f"regress: loss {loss!r}; expected one of {[*_LOSSES]}.")
         self.loss_name, self.dropout, self.metric, self.sentiment = loss, dropout, metric, sentiment
-        self.main_metric, self.higher_is_better = metric, _LOWER[metric]  # type: ignore[misc]
+        self._metrics = metrics_for("values", metric, where="regress.metric")
+        self._metrics |= {
+            part_name(cls): cls() for cls in SENTIMENT if sentiment and part_name(cls) not in self._metrics
+        }
+        self.main_metric, main = next(iter(self._metrics.items()))  # type: ignore[misc]
+        self.higher_is_better, self.bounds = main.higher_is_better, main.bounds  # type: ignore[misc]
         values = _numbers(targets)
         if not len(values):
             raise DataError("there are no training targets to regress on. Check label and split.")
@@ -108,15 +113,9 @@ class Regress(Task):
         return output.detach().double().cpu().numpy() * self.std + self.mean
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
-        """``mae rmse corr``, and with ``sentiment`` those of `sentiment_metrics`."""
-        guess, truth = scores[:, 0], np.asarray(target, np.float64)
-        found = {
-            "mae": metrics.mean_absolute_error(truth, guess),
-            "rmse": metrics.root_mean_squared_error(truth, guess),
-            "corr": metrics.correlation(truth, guess),
-        }
-        more = sentiment_metrics(truth, guess) if self.sentiment else {}
-        return {self.main_metric: found[self.main_metric], **found, **more}
+        """The chosen one, then ``mae rmse corr``, and with ``sentiment`` those of `plait.metrics.sentiment`."""
+        truth = np.asarray(target, np.float64)
+        return {name: metric(truth, scores[:, 0]) for name, metric in self._metrics.items()}
 
     def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
         """The training median, for every item: the constant with the least absolute error."""
@@ -130,29 +129,6 @@ class Regress(Task):
         task = cls([0.0], **options)
         task._set(float(state["mean"]), float(state["std"]))
         return task
-
-
-def sentiment_metrics(truth: NDArray[np.float64], guess: NDArray[np.float64]) -> dict[str, float]:
-    """What papers on CMU-MOSI report (Zadeh et al. 2016, and Tsai et al. 2019 for the two kinds of Acc-2).
-
-    ``acc2_nonzero`` and ``f1_nonzero``: negative against positive, items whose truth is 0 left out (a guess
-    of exactly 0 counts as negative). ``acc2_nonneg`` and ``f1_nonneg``: negative against the rest, all items.
-    F1 is weighted by class.
-    ``acc7``: both clipped to -3..3 and rounded (halves to even).
-
-    >>> sentiment_metrics(np.array([-1.0, 0.0, 2.0]), np.array([-0.2, 0.3, -1.0]))["acc2_nonzero"]
-    0.5
-    """
-    some = truth != 0
-    signed, other = truth[some] > 0, guess[some] > 0
-    seven = [np.round(np.clip(v, -3, 3)) for v in (truth, guess)]
-    return {
-        "acc2_nonzero": metrics.accuracy(signed, other),
-        "f1_nonzero": metrics.f1(signed, other, weighted=True),
-        "acc2_nonneg": metrics.accuracy(truth >= 0, guess >= 0),
-        "f1_nonneg": metrics.f1(truth >= 0, guess >= 0, weighted=True),
-        "acc7": metrics.accuracy(*seven),
-    }
 
 
 def _numbers(targets: list[Target]) -> NDArray[np.float64]:

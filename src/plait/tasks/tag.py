@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,21 +11,21 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
-from plait import metrics
 from plait.core.errors import ConfigError, DataError
+from plait.core.parts import Spec
+from plait.core.safe_yaml import brief
 from plait.examples.targets import Annotated as Held
 from plait.examples.targets import Target
 from plait.examples.units.cuts import Label
+from plait.metrics import Sort, metrics_for, sort_of
+from plait.metrics.spans import Span, runs
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Spans
 from plait.tasks.classify import class_key, classes_of
 from plait.tasks.heads import TimedLinear
-from plait.tasks.overlap import Span, average_precision, mean_average_precision, runs, segment_f1
 from plait.tokens import Instants
 
 __all__ = ["Tag"]
-
-METRICS = ("macro_f1", "accuracy", "roc_auc", "average_precision", "segment_f1", "map")
 
 Rate = Annotated[float, Field(gt=0, le=1000, description="answers a second, above 0")]
 
@@ -49,11 +47,9 @@ class Tag(Task):
             normalization, encoders and fusion have to be causal then; which are not is told before anything is trained.
         smoothing: label smoothing (Szegedy et al. 2016, section 7), of one class at a time.
         dropout: share of the numbers at an instant that a head sets to 0 in training.
-        overlap: of an answered span and a true one, intersection over union, from which on they are the same.
-        metric: by what validation selects. Of instants: ``macro_f1``, ``accuracy``, ``roc_auc`` (mean over classes), or
-            ``average_precision`` (likewise). Of spans that overlap: ``segment_f1`` (Lea et al. 2017, "Temporal
-            convolutional networks for action segmentation and detection", section 4.1; over all classes) or ``map``,
-            mean average precision (Caba Heilbron et al. 2015, "ActivityNet").
+        metric: by what validation selects: a `plait.metrics.Metric` of instants (of ``classes``; with ``several``, of
+            ``labels``) or of ``spans``, by its name or the dotted path of one of your own; by default ``macro_f1`` or
+            ``multilabel_f1``.
 
     Raises:
         DataError: too few classes, or a label that is neither a text nor a finite number.
@@ -79,13 +75,12 @@ class Tag(Task):
         causal: bool = False,
         smoothing: float = 0.0,
         dropout: float = 0.4,
-        overlap: float = 0.5,
-        metric: str = "macro_f1",
+        metric: Spec | None = None,
     ) -> None:
         super().__init__()
         self.target, self.rate, self.several, self.background = target, rate, several, background
         self.causal, self.smoothing, self.dropout = causal, smoothing, dropout
-        self.overlap, self.metric = overlap, metric
+        self.metric = metric or ("multilabel_f1" if several else "macro_f1")
         named: list[Label] = [] if background is None else [background]
         self._set(classes_of([*named, *(label for t in targets for _, _, label in _whole(t).spans)]))
         self._check()
@@ -100,17 +95,29 @@ class Tag(Task):
             )
         self.classes, self.width = classes, len(classes)
         self._index = {class_key(c): i for i, c in enumerate(classes)}
-        self.main_metric = self.metric  # type: ignore[misc]
+        self._choose()
+
+    def _choose(self) -> None:
+        sort: Sort = "labels" if self.several else "classes"
+        chosen = {sort: self.metric, "spans": "segmental_f1"}
+        if (own := sort_of(self.metric, where="tag.metric")) == "spans":
+            chosen = {"spans": self.metric, sort: "multilabel_f1" if self.several else "macro_f1"}
+        elif own != sort:
+            raise ConfigError(f"tag.metric: {brief(self.metric)} is of {own}; expected one of {sort} or of spans.")
+        classes = 0 if self.several else self.width
+        self._metrics = {
+            of: metrics_for(of, spec, where="tag.metric", classes=classes if of == "classes" else 0)
+            for of, spec in chosen.items()
+        }
+        self.main_metric, main = next(iter(next(iter(self._metrics.values())).items()))  # type: ignore[misc]
+        self.higher_is_better = main.higher_is_better  # type: ignore[misc]
 
     def _check(self) -> None:
-        if self.metric not in METRICS:
-            raise ConfigError(f"tag.metric: got {self.metric!r}; expected one of {', '.join(METRICS)}.")
         if self.several and self.background is not None:
             raise ConfigError("tag.background: with several: true, what nobody annotated is no class. Leave one out.")
-        if not 0 <= self.smoothing < 1 or not 0 < self.overlap <= 1 or not 0 <= self.dropout < 1:
+        if not 0 <= self.smoothing < 1 or not 0 <= self.dropout < 1:
             raise ConfigError(
-                f"tag: smoothing {self.smoothing}, dropout {self.dropout}, overlap {self.overlap}; expected 0 or more "
-                "and below 1, and of overlap above 0, to 1."
+                f"tag: smoothing {self.smoothing}, dropout {self.dropout}; expected 0 or more, and below 1."
             )
 
     def instants(self, seconds: float) -> NDArray[np.float64]:
@@ -215,22 +222,10 @@ class Tag(Task):
         return np.broadcast_to(scores, (*known.shape, self.width))[known], target[known]
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
-        """All of `METRICS`, the main one first."""
-        rows, truth = self.frames(scores, target)
-        if self.several:
-            true, said = truth > 0, self._held(rows)
-            first = {"macro_f1": _mean(map(_f1, true.T, said.T)), "accuracy": float((true == said).mean())}
-        else:
-            true, guess = np.eye(self.width, dtype=np.bool_)[truth], rows.argmax(-1)
-            first = {"macro_f1": metrics.f1(truth, guess), "accuracy": metrics.accuracy(truth, guess)}
-        real, told = self._spans(scores, target)
-        found = first | {
-            "roc_auc": _mean(map(metrics.roc_auc, true.T, rows.T)),
-            "average_precision": _mean(map(average_precision, true.T, rows.T)),
-            "segment_f1": segment_f1(real, told, self.overlap),
-            "map": mean_average_precision(real, told, self.overlap),
-        }
-        return {self.main_metric: found[self.main_metric], **found}
+        """The chosen one, then the standard ones of instants and of spans."""
+        given = {"spans": self._spans(scores, target)}
+        given["labels" if self.several else "classes"] = self.frames(scores, target)[::-1]
+        return {name: metric(*given[of]) for of, own in self._metrics.items() for name, metric in own.items()}
 
     def _spans(self, scores: NDArray[np.float64], target: NDArray[Any]) -> tuple[list[Span], list[Span]]:
         """True spans and answered ones of all items, in steps; none of the background."""
@@ -267,15 +262,3 @@ def _whole(target: Target) -> Held:
     if not isinstance(target, Held):
         raise DataError(f"target {target!r} is nothing that is annotated over time; expected `Annotated`.")
     return target
-
-
-def _f1(true: NDArray[np.bool_], said: NDArray[np.bool_]) -> float:
-    """F1 of one class; nan where it neither is nor is said to be."""
-    both = int(true.sum() + said.sum())
-    return 2 * float((true & said).sum()) / both if both else math.nan
-
-
-def _mean(values: Iterable[float]) -> float:
-    """Mean of those that are defined."""
-    known = [v for v in values if math.isfinite(v)]
-    return float(np.mean(known)) if known else math.nan

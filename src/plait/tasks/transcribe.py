@@ -16,12 +16,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError
+from plait.core.parts import Spec
 from plait.examples.targets import Annotated as Held
 from plait.examples.targets import Target
+from plait.metrics import metrics_for
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Text
 from plait.tasks.heads import TimedLinear
-from plait.tasks.overlap import edit_distance
 from plait.tokens import Instants
 
 __all__ = ["Transcribe"]
@@ -53,7 +54,8 @@ class Transcribe(Task):
             token at an instant of its own choice, another one for each head, and heads that disagree in time cannot be
             averaged.
         dropout: share of the numbers at an instant that a head sets to 0 in training.
-        metric: by what validation selects: ``wer`` (word error rate) or ``cer`` (character error rate).
+        metric: by what validation selects: a `plait.metrics.Metric` of texts, by its name (``wer``, ``cer``) or the
+            dotted path of one of your own.
 
     Raises:
         DataError: no training item says anything.
@@ -79,19 +81,20 @@ class Transcribe(Task):
         ignore: Sequence[str] = (),
         alignment: float = 10.0,
         dropout: float = 0.2,
-        metric: str = "wer",
+        metric: Spec = "wer",
     ) -> None:
         super().__init__()
-        if token not in KINDS or metric not in ("wer", "cer"):
-            raise ConfigError(
-                f"transcribe: token {token!r}, metric {metric!r}; expected {' or '.join(KINDS)}, and wer or cer."
-            )
+        if token not in KINDS:
+            raise ConfigError(f"transcribe: token {token!r}; expected {' or '.join(KINDS)}.")
         if not 0 <= alignment < math.inf or not 0 <= dropout < 1:
             raise ConfigError(
                 f"transcribe: alignment {alignment}, dropout {dropout}; expected 0 or more, and dropout below 1."
             )
         self.target, self.rate, self.token, self.lower, self.ignore = target, rate, token, lower, list(ignore)
-        self.alignment, self.dropout, self.metric, self.main_metric = alignment, dropout, metric, metric  # type: ignore[misc]
+        self.alignment, self.dropout, self.metric = alignment, dropout, metric
+        self._metrics = metrics_for("texts", metric, where="transcribe.metric")
+        self.main_metric, main = next(iter(self._metrics.items()))  # type: ignore[misc]
+        self.higher_is_better = main.higher_is_better  # type: ignore[misc]
         said = [self._split(t) for t in targets]
         self._set(sorted({token for row in said for token in row}))
 
@@ -212,12 +215,10 @@ class Transcribe(Task):
         return (" " if self.token == "word" else "").join(found)
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
-        """``wer`` and ``cer``: errors a word or a character of what was to be said (above 1 where too much is); and
-        ``exact``, the share of items without an error. nan where nothing was to be said."""
+        """The chosen one, then the standard ones of texts."""
         pairs = self.texts(scores, target)
-        words = [(a.split(), b.split()) for a, b in pairs]
-        found = {"wer": _error_rate(words), "cer": _error_rate(pairs), "exact": _exact(words)}
-        return {self.main_metric: found[self.main_metric], **found}
+        true, said = [a for a, _ in pairs], [b for _, b in pairs]
+        return {name: metric(true, said) for name, metric in self._metrics.items()}
 
     def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
         """What is said most often in training, for every item."""
@@ -248,12 +249,3 @@ def _best_path(best: list[int]) -> list[tuple[int, int, int]]:
 def _joined(characters: list[tuple[float, float, str, float]]) -> tuple[float, float, str, float]:
     starts, stops, letters, sure = zip(*characters)
     return starts[0], stops[-1], "".join(letters), float(np.mean(sure))
-
-
-def _error_rate(pairs: list[Any]) -> float:
-    wanted = sum(len(true) for true, _ in pairs)
-    return sum(edit_distance(true, said) for true, said in pairs) / wanted if wanted else float("nan")
-
-
-def _exact(pairs: list[Any]) -> float:
-    return float(np.mean([true == said for true, said in pairs])) if pairs else float("nan")

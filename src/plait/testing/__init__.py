@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from plait.testing.fusion import check_fusion
     from plait.testing.fuzz import fuzz_reader
     from plait.testing.laws import LawBroken
+    from plait.testing.metric import check_metric
     from plait.testing.reader import check_reader
     from plait.testing.split import check_split
     from plait.testing.task import check_task
@@ -25,6 +26,7 @@ __all__ = [
     "LawBroken",
     "check_encoder",
     "check_fusion",
+    "check_metric",
     "check_reader",
     "check_split",
     "check_task",
@@ -37,6 +39,7 @@ _HOMES = {
     "LawBroken": "laws",
     "check_encoder": "encoder",
     "check_fusion": "fusion",
+    "check_metric": "metric",
     "check_reader": "reader",
     "check_split": "split",
     "check_task": "task",

@@ -1,4 +1,4 @@
-"""Metrics over time: against scikit-learn, a naive matching, and jiwer where it is installed."""
+"""Metrics of spans and of several labels: against scikit-learn, and by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plait.tasks.overlap import Span, average_precision, edit_distance, mean_average_precision, runs, segment_f1
+from plait.metrics.functional import average_precision
+from plait.metrics.mean_average_precision import MeanAveragePrecision
+from plait.metrics.segmental_f1 import SegmentalF1
+from plait.metrics.spans import Span, runs
 
 
 @settings(max_examples=50, deadline=None)
@@ -32,13 +35,13 @@ def test_segments_by_hand() -> None:
         Span(1, 1, 10, 0, 0.95),  # by .9
         Span(1, 0, 10, 0, 0.5),  # better, but the true one is taken in time by none before it
     ]
-    assert segment_f1(truth, said, 0.5) == pytest.approx(2 * 2 / (3 + 5))
-    assert segment_f1(truth, said, 0.7) == pytest.approx(2 * 1 / (3 + 5))
+    assert SegmentalF1()(truth, said) == pytest.approx(2 * 2 / (3 + 5))
+    assert SegmentalF1(overlap=0.7)(truth, said) == pytest.approx(2 * 1 / (3 + 5))
     # class 0: by confidence .95 (right), .9 (right), .8, .7, .5; class 1: nothing said
-    assert mean_average_precision(truth, said, 0.5) == pytest.approx((1.0 + 0.0) / 2)
-    assert math.isnan(segment_f1([], []))
-    assert math.isnan(mean_average_precision([], said))
-    assert segment_f1(truth, []) == 0
+    assert MeanAveragePrecision()(truth, said) == pytest.approx((1.0 + 0.0) / 2)
+    assert math.isnan(SegmentalF1()([], []))
+    assert math.isnan(MeanAveragePrecision()([], said))
+    assert SegmentalF1()(truth, []) == 0
 
 
 @given(st.lists(st.booleans(), max_size=20))
@@ -49,21 +52,3 @@ def test_runs_cover_what_is_on(on: list[bool]) -> None:
         covered[lo:hi] = True
         assert hi == len(on) or not on[hi]
     assert covered.tolist() == on
-
-
-words = st.lists(st.sampled_from("abc"), max_size=8)
-
-
-@given(words, words, words)
-def test_edit_distance_is_a_distance(a: list[str], b: list[str], c: list[str]) -> None:
-    assert edit_distance(a, b) == edit_distance(b, a)
-    assert (edit_distance(a, b) == 0) == (a == b)
-    assert edit_distance(a, c) <= edit_distance(a, b) + edit_distance(b, c)
-    assert abs(len(a) - len(b)) <= edit_distance(a, b) <= max(len(a), len(b))
-
-
-@settings(max_examples=30, deadline=None)
-@given(words.filter(bool), words)
-def test_word_errors_are_jiwers(a: list[str], b: list[str]) -> None:
-    jiwer = pytest.importorskip("jiwer")
-    assert edit_distance(a, b) / len(a) == pytest.approx(jiwer.wer(" ".join(a), " ".join(b)))

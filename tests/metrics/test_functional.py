@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from plait import metrics
 from plait.core.errors import DataError
-from plait.tasks.regress import sentiment_metrics
+from plait.core.parts import part_name
+from plait.metrics import functional as metrics
+from plait.metrics.sentiment import SENTIMENT
 
 
 @st.composite
@@ -108,7 +109,7 @@ def test_a_probability_of_zero_does_not_make_the_log_loss_infinite():
 def test_sentiment_metrics_by_hand():
     truth = np.array([-2.6, -0.4, 0.0, 0.0, 1.2, 3.0])
     guess = np.array([-3.4, 0.2, 0.1, -0.1, 0.0, 2.6])
-    found = sentiment_metrics(truth, guess)
+    found = {part_name(metric): metric()(truth, guess) for metric in SENTIMENT}
     # without the zeros: neg neg pos pos against neg pos neg(0) pos
     assert found["acc2_nonzero"] == pytest.approx(2 / 4)
     # negative against the rest, zeros kept, 0 is not negative

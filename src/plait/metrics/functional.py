@@ -1,14 +1,16 @@
-"""Metrics, in numpy, of probabilities or values against truths; as in scikit-learn unless said otherwise.
+"""Metrics as functions, in numpy, of labels, probabilities or values; as in scikit-learn unless said otherwise.
 
-Every metric takes its numbers through one gate: lengths that differ, NaN, infinite numbers, probabilities that are none
+Every one takes its numbers through one gate: lengths that differ, NaN, infinite numbers, probabilities that are none
 and classes that do not exist are refused with a `DataError`. Of nothing at all a metric is nan.
+
+They are our own, not scikit-learn's (which plait does without) or torchmetrics', since those take a NaN for a wrong
+answer, and an interval asks for a metric once a group and subset: at 300 items these take a quarter (accuracy, area
+under ROC) to two thirds (F1) of torchmetrics' time. Tests hold them to scikit-learn and SciPy.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,8 +19,8 @@ from numpy.typing import NDArray
 from plait.core.errors import DataError
 
 __all__ = [
-    "BOUNDS",
     "accuracy",
+    "average_precision",
     "balanced_accuracy",
     "calibration_error",
     "checked_probabilities",
@@ -33,15 +35,6 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
-
-_SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "roc_auc", "ece")
-
-BOUNDS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    dict.fromkeys(_SHARES, (0.0, 1.0))
-    | dict.fromkeys(("mae", "rmse", "log_loss"), (0.0, math.inf))
-    | {"corr": (-1.0, 1.0)}
-)
-"""Between what a task's metric lies, by its name; one that is not here may lie anywhere."""
 
 
 def confusion(truth: NDArray[Any], guess: NDArray[Any], classes: int) -> Indices:
@@ -171,6 +164,22 @@ def roc_auc(truth: NDArray[Any], score: Floats) -> float:
     _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
     return float((ranks[positive].sum() - ups * (ups + 1) / 2) / (ups * downs))
+
+
+def average_precision(truth: NDArray[Any], score: Floats) -> float:
+    """Area under precision over recall, without interpolation; nan where nothing is true.
+
+    >>> average_precision(np.array([0, 1, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1]))
+    0.5833333333333333
+    """
+    truth, score = _aligned("average_precision", truth=truth, score=score)
+    if not truth.any():
+        return math.nan
+    order = np.argsort(-score, kind="stable")
+    right, value = np.cumsum(truth[order] > 0), score[order]
+    last = np.flatnonzero(np.append(np.diff(value) != 0, True))  # of equal scores all are taken at once
+    gained = np.diff(right[last], prepend=0)
+    return float((gained * right[last] / (last + 1)).sum() / right[-1])
 
 
 def mean_absolute_error(truth: Floats, guess: Floats) -> float:

@@ -1,0 +1,23 @@
+"""Accuracy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from plait.metrics import Metric, functional
+
+__all__ = ["Accuracy"]
+
+
+class Accuracy(Metric):
+    """Share of items whose most probable class is the true one."""
+
+    of = "classes"
+    bounds = (0.0, 1.0)
+    percent = True
+    rank = 10
+
+    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+        return functional.accuracy(target, scores.argmax(1))

@@ -1,0 +1,23 @@
+"""Balanced accuracy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from plait.metrics import Metric, functional
+
+__all__ = ["BalancedAccuracy"]
+
+
+class BalancedAccuracy(Metric):
+    """Mean recall over the classes that occur (unweighted average recall)."""
+
+    of = "classes"
+    bounds = (0.0, 1.0)
+    percent = True
+    rank = 20
+
+    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+        return functional.balanced_accuracy(target, scores.argmax(1))

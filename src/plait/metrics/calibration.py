@@ -1,0 +1,23 @@
+"""Calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from plait.metrics import Metric, functional
+
+__all__ = ["Ece"]
+
+
+class Ece(Metric):
+    """Expected calibration error over 15 bins (Guo et al. 2017, equation 3): how far confidence is from accuracy."""
+
+    of = "classes"
+    higher_is_better = False
+    bounds = (0.0, 1.0)
+    rank = 41
+
+    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+        return functional.calibration_error(target, scores)

@@ -1,0 +1,49 @@
+"""Error rates of texts: edits by which answers become truths."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from plait.core.errors import DataError
+from plait.metrics import Metric
+
+__all__ = ["Cer", "Wer"]
+
+
+class Wer(Metric):
+    """Word error rate: words to insert, delete or replace, over those of the truths (torchmetrics); nan where these have no word."""
+
+    of = "texts"
+    higher_is_better = False
+    bounds = (0.0, math.inf)
+    percent = True
+    rank = 10
+
+    def __call__(self, target: Sequence[str], scores: Sequence[str]) -> float:
+        from torchmetrics.functional.text import word_error_rate
+
+        return _rate("wer", word_error_rate, target, scores)
+
+
+class Cer(Metric):
+    """Character error rate: the same of characters, spaces included (torchmetrics); nan where the truths are empty."""
+
+    of = "texts"
+    higher_is_better = False
+    bounds = (0.0, math.inf)
+    percent = True
+    rank = 20
+
+    def __call__(self, target: Sequence[str], scores: Sequence[str]) -> float:
+        from torchmetrics.functional.text import char_error_rate
+
+        return _rate("cer", char_error_rate, target, scores)
+
+
+def _rate(name: str, rate: object, target: Sequence[str], scores: Sequence[str]) -> float:
+    if len(target) != len(scores):
+        raise DataError(f"{name}: {len(target)} truths and {len(scores)} answers; expected one an item each.")
+    if not any(text.split() for text in target):
+        return math.nan
+    return float(rate(list(scores), list(target)))  # type: ignore[operator]

@@ -1,0 +1,35 @@
+"""F1, averaged over classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from plait.metrics import Metric, functional
+
+__all__ = ["MacroF1", "WeightedF1"]
+
+
+class MacroF1(Metric):
+    """Mean F1 of the classes that occur among truths or answers, each alike."""
+
+    of = "classes"
+    bounds = (0.0, 1.0)
+    percent = True
+    rank = 30
+
+    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+        return functional.f1(target, scores.argmax(1))
+
+
+class WeightedF1(Metric):
+    """Mean F1 of the classes, each by how often it is true."""
+
+    of = "classes"
+    bounds = (0.0, 1.0)
+    percent = True
+    rank = 31
+
+    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+        return functional.f1(target, scores.argmax(1), weighted=True)

@@ -1,0 +1,58 @@
+"""Of several labels at once: each by itself, and their mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.metrics import Metric, functional
+
+__all__ = ["MultilabelAveragePrecision", "MultilabelF1", "MultilabelRocAuc"]
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Mean of those that are defined."""
+    known = [v for v in values if math.isfinite(v)]
+    return float(np.mean(known)) if known else math.nan
+
+
+class MultilabelF1(Metric):
+    """Mean F1 of the labels that occur among truths or answers (probabilities above a half), each alike; else nan."""
+
+    of = "labels"
+    bounds = (0.0, 1.0)
+    percent = True
+    rank = 10
+
+    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+        true, said = target > 0, scores > 0.5
+        both = true.sum(0) + said.sum(0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return _mean((2 * (true & said).sum(0) / both).tolist())
+
+
+class MultilabelRocAuc(Metric):
+    """Mean area under the ROC curve of the labels that are true somewhere, and somewhere not; nan where none is so."""
+
+    of = "labels"
+    bounds = (0.0, 1.0)
+    rank = 20
+
+    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+        return _mean(functional.roc_auc(t > 0, s) for t, s in zip(target.T, scores.T))
+
+
+class MultilabelAveragePrecision(Metric):
+    """Mean average precision (without interpolation, as scikit-learn's) of the labels that are true somewhere; nan
+    where none is."""
+
+    of = "labels"
+    bounds = (0.0, 1.0)
+    rank = 30
+
+    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+        return _mean(functional.average_precision(t > 0, s) for t, s in zip(target.T, scores.T))

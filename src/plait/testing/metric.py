@@ -1,0 +1,132 @@
+"""The laws of metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from plait.metrics import Metric
+from plait.metrics.spans import Span
+from plait.testing.laws import require
+
+__all__ = ["check_metric"]
+
+Pair = tuple[Any, Any]
+
+ITEMS = 40
+VOCABULARY = ["a", "bc", "def", "ghij"]
+
+
+def check_metric(cls: type[Metric], **options: Any) -> None:
+    """Check the laws of a metric on drawn answers.
+
+    Best (perfect answers give the best value, and no others a better one); order (that of the items does not matter);
+    bounds (it stays within them); nan (only where there is nothing at all, unless its docstring speaks of nan); inputs
+    (they are not changed); of spans the order within their list.
+
+    Args:
+        cls: the class, constructed as ``cls(**options)``.
+        options: its options.
+
+    Raises:
+        LawBroken: which law, and how.
+    """
+    metric = cls(**options)
+    low, high = cls.bounds
+    require(low < high, cls, "bounds", f"{cls.bounds}; expected a lower one and a higher one")
+    drawn = [pair for seed in range(8) for pair in _drawn(cls, seed)]
+    require(bool(drawn), cls, "best", "it fits neither two nor three classes, so that nothing can be checked")
+    values = []
+    for target, scores in drawn:
+        values.append(_value(cls, metric, target, scores))
+        _check_order(cls, metric, target, scores)
+    _check_best(cls, metric, values, drawn)
+    for target, scores in _odd(cls):
+        _check_nan(cls, _value(cls, metric, target, scores), len(target))
+
+
+def _value(cls: type[Metric], metric: Metric, target: Any, scores: Any) -> float:
+    before = repr((target, scores))
+    found = metric(target, scores)
+    require(repr((target, scores)) == before, cls, "inputs", "it changes what it is given")
+    require(isinstance(found, float), cls, "bounds", f"it gives {type(found).__name__}; expected a float")
+    low, high = cls.bounds
+    within = math.isnan(found) or low - 1e-9 <= found <= high + 1e-9
+    require(within, cls, "bounds", f"it gives {found}; expected {low} to {high}")
+    return found
+
+
+def _drawn(cls: type[Metric], seed: int) -> Iterator[Pair]:
+    """Answers of some worth, in which all classes occur, and none on its own."""
+    rng = np.random.default_rng(seed)
+    if cls.of == "values":
+        target = rng.normal(size=ITEMS)
+        yield target, target + rng.normal(size=ITEMS)
+    elif cls.of == "texts":
+        target = [" ".join(rng.choice(VOCABULARY, 4)) for _ in range(ITEMS)]
+        yield target, [" ".join(rng.choice([*text.split(), "x"], 4)) for text in target]
+    elif cls.of == "spans":
+        true = [Span(i, 10 * k, 10 * k + int(rng.integers(3, 9)), k % 3) for i in range(ITEMS) for k in range(4)]
+        said = [s._replace(stop=s.stop + int(rng.integers(0, 7)), score=float(rng.random())) for s in true]
+        yield true, [s for s in said if rng.random() < 0.9]
+    elif cls.of == "labels":
+        truth = rng.integers(0, 2, (ITEMS, 3))
+        yield truth, (rng.random((ITEMS, 3)) + 0.5 * truth) / 1.5
+    else:
+        for classes in (2, 3):
+            if cls.fits(classes):
+                yield _classes(rng, classes)
+
+
+def _classes(rng: np.random.Generator, classes: int) -> Pair:
+    target = rng.permutation(np.resize(np.arange(classes), ITEMS))
+    scores = rng.dirichlet(np.ones(classes), ITEMS) + 0.3 * np.eye(classes)[target]
+    return target, scores / scores.sum(-1, keepdims=True)
+
+
+def _perfect(cls: type[Metric], target: Any, scores: Any) -> Any:
+    if cls.of in ("values", "texts", "spans"):
+        return target
+    if cls.of == "labels":
+        return target.astype(float)
+    return np.eye(scores.shape[-1])[np.maximum(target, 0)]
+
+
+def _check_best(cls: type[Metric], metric: Metric, values: list[float], drawn: list[Pair]) -> None:
+    require(not any(map(math.isnan, values)), cls, "nan", "it gives nan on ordinary answers")
+    best, sign = cls.bounds[1 if cls.higher_is_better else 0], 1 if cls.higher_is_better else -1
+    for value, (target, scores) in zip(values, drawn):
+        perfect = _value(cls, metric, target, _perfect(cls, target, scores))
+        reached = math.isinf(best) or abs(perfect - best) < 1e-6
+        require(reached, cls, "best", f"perfect answers give {perfect}; expected {best}")
+        require(sign * (perfect - value) > 0, cls, "best", f"perfect answers give {perfect}, and worse ones {value}")
+
+
+def _check_order(cls: type[Metric], metric: Metric, target: Any, scores: Any) -> None:
+    order = np.random.default_rng(0).permutation(len(target))
+    turned = (_taken(target, order), _taken(scores, order))
+    one, two = metric(target, scores), metric(*turned)
+    require(math.isclose(one, two, rel_tol=1e-9, abs_tol=1e-9), cls, "order", f"{one}, in another order {two}")
+
+
+def _taken(values: Any, order: Any) -> Any:
+    return [values[i] for i in order] if isinstance(values, list) else values[order]
+
+
+def _odd(cls: type[Metric]) -> Iterator[Pair]:
+    """Nothing, one item, and items that are all alike."""
+    for target, scores in _drawn(cls, 0):
+        yield target[:0], scores[:0]
+        yield _taken(target, [0]), _taken(scores, [0])
+        yield _taken(target, [0] * 5), _taken(scores, [0] * 5)
+        if cls.of == "values":
+            yield np.zeros(5), scores[:5]
+
+
+def _check_nan(cls: type[Metric], value: float, items: int) -> None:
+    told = "nan" in (cls.__doc__ or "").lower()
+    require(not math.isnan(value) or not items or told, cls, "nan", f"nan of {items} items, which its docstring hides")
+    require(math.isnan(value) or bool(items), cls, "nan", f"{value} of nothing; expected nan")
