@@ -176,7 +176,11 @@ def test_a_causal_answer_knows_nothing_that_comes_later(fusion: str) -> None:
         ("name: tag", "", "task.target: got None. tag needs the name of a tier"),
         ("name: tag, target: moev", "", "task.target: no recording of manifest.jsonl has 'moev'. Did you mean 'move'"),
         ("name: tag, target: move, rate: 0", "", "rate.*above 0"),
-        ("name: tag, target: move, metric: wer", "", "tag.metric: wer is of texts; expected one of classes or of spans"),
+        (
+            "name: tag, target: move, metric: wer",
+            "",
+            "tag.metric: wer is of texts; expected one of classes or of spans",
+        ),
         ("name: transcribe, target: move, token: phone", "", "token 'phone'"),
         ("name: tag, target: move, several: true, background: none", "", "tag.background"),
         ("name: tag, target: move, causal: true", "", "fusion: looks ahead.*locf"),

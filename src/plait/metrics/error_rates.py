@@ -12,7 +12,8 @@ __all__ = ["Cer", "Wer"]
 
 
 class Wer(Metric):
-    """Word error rate: words to insert, delete or replace, over those of the truths (torchmetrics); nan where these have no word."""
+    """Word error rate: words to insert, delete or replace, over those of the truths (torchmetrics); nan if these have
+    none."""
 
     of = "texts"
     higher_is_better = False

@@ -110,7 +110,7 @@ class Tag(Task):
             for of, spec in chosen.items()
         }
         self.main_metric, main = next(iter(next(iter(self._metrics.values())).items()))  # type: ignore[misc]
-        self.higher_is_better = main.higher_is_better  # type: ignore[misc]
+        self.higher_is_better, self.bounds = main.higher_is_better, main.bounds  # type: ignore[misc]
 
     def _check(self) -> None:
         if self.several and self.background is not None:

@@ -94,7 +94,7 @@ class Transcribe(Task):
         self.alignment, self.dropout, self.metric = alignment, dropout, metric
         self._metrics = metrics_for("texts", metric, where="transcribe.metric")
         self.main_metric, main = next(iter(self._metrics.items()))  # type: ignore[misc]
-        self.higher_is_better = main.higher_is_better  # type: ignore[misc]
+        self.higher_is_better, self.bounds = main.higher_is_better, main.bounds  # type: ignore[misc]
         said = [self._split(t) for t in targets]
         self._set(sorted({token for row in said for token in row}))
 
