@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plait.core.errors import DataError
-from plait.store.scale import Moments, fit_scale
+from plait.store.scale import Moments, fit_scale, normalized
 
 
 @settings(max_examples=50, deadline=None)
@@ -56,3 +56,22 @@ def test_refused() -> None:
         fit_scale([np.zeros((2, 3)), np.zeros((2, 2))])
     with pytest.raises(DataError, match="infinite"):
         fit_scale([np.array([[np.inf]])])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 1e6]))
+def test_running_normalization_is_that_of_the_rows_until_then(seed: int, gone: float, level: float) -> None:
+    rng = np.random.default_rng(seed)
+    values = (rng.normal(size=(20, 3)) + level).astype(np.float32)
+    values[:, 2] = level
+    values[rng.random(values.shape) < gone] = np.nan
+    found = normalized(values, "running")
+    for row in range(20):
+        until = values[: row + 1].astype(np.float64)
+        for column in range(3):
+            own = until[:, column][np.isfinite(until[:, column])]
+            if not np.isfinite(values[row, column]):
+                assert np.isnan(found[row, column])
+                continue
+            spread = own.std() if own.std() > 1e-6 * abs(own.mean()) else 1.0
+            assert found[row, column] == pytest.approx((values[row, column] - own.mean()) / spread, abs=2e-3)

@@ -179,7 +179,7 @@ def test_a_causal_answer_knows_nothing_that_comes_later(fusion: str) -> None:
         (
             "name: tag, target: move, metric: wer",
             "",
-            "tag.metric: wer is of texts; expected one of classes or of spans",
+            "tag.metric: 'wer' is of texts; expected one of classes or of spans",
         ),
         ("name: transcribe, target: move, token: phone", "", "token 'phone'"),
         ("name: tag, target: move, several: true, background: none", "", "tag.background"),

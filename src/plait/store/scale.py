@@ -108,16 +108,17 @@ def normalized(values: NDArray[np.float32], how: str) -> NDArray[np.float32]:
 def _running(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Each row less the mean of the rows until then, over their deviation; [n, d]."""
     seen = np.isfinite(values)
-    # about the first row that is seen, so that large numbers cost no digits
-    first = values[seen.argmax(0), np.arange(values.shape[1])].astype(np.float64)
-    level = np.where(seen, values - np.nan_to_num(first), 0.0)
+    # counted from the first row that is seen, so that large numbers cost no digits
+    origin = np.nan_to_num(values[seen.argmax(0), np.arange(values.shape[1])].astype(np.float64))
+    level = np.where(seen, values - origin, 0.0)
     count = np.maximum(seen.cumsum(0), 1)
     mean = level.cumsum(0) / count
     spread = np.sqrt(np.maximum((level**2).cumsum(0) / count - mean**2, 0.0))
-    away = np.where(seen, values - np.nan_to_num(first), np.nan) - mean
-    return (away / np.where(spread > 1e-6 * np.maximum(np.abs(mean + np.nan_to_num(first)), 1e-6), spread, 1.0)).astype(
+    varies = spread > np.maximum(1e-6 * np.abs(mean + origin), 1e-12)
+    found: NDArray[np.float32] = np.where(seen, (level - mean) / np.where(varies, spread, 1.0), np.nan).astype(
         np.float32
     )
+    return found
 
 
 def fit_scale(
