@@ -23,6 +23,7 @@ SORTS = {
     "formats": "plait.interchange:Format",
     "units": "plait.examples.units:Unit",
     "splits": "plait.examples.splits:Split",
+    "sections": "plait.report.sections:Section",
 }
 """Sorts of parts, and where the base of each stands."""
 

@@ -17,6 +17,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("run_folder", metavar="RUN", help="a run's folder")
     p.add_argument("--corpus", help="the manifest of another corpus, whose streams may be fewer")
     p.add_argument("--out", help="folder for evaluation.json and report.html (default: the run's)")
+    p.add_argument("--section", action="append", default=[], metavar="CLASS",
+                   help="a section of your own in the report, by its dotted path; may be repeated")  # fmt: skip
     code_argument(p)
     outside_argument(p)
     cache_argument(p)
@@ -26,15 +28,17 @@ def run(args: argparse.Namespace) -> int:
     """Score every subset of modalities on the test part (or another corpus), write JSON and report.html."""
     from plait.evaluation.evaluate import evaluate
     from plait.report.report import save_evaluation
+    from plait.report.sections import sections_of
     from plait.training.run import Run
 
+    sections_of(args.section)  # a wrong name is told before hours of scoring
     run = Run(args.run_folder, allow_code=args.allow_code, allow_outside=args.allow_outside)
     with progress_bar(args, "evaluate") as progress:
         result = evaluate(run, cache=args.cache, corpus=args.corpus, progress=progress)
     out = Path(args.out) if args.out else run.folder
     if args.corpus and not args.out:
         out = run.folder / f"on-{Path(args.corpus).resolve().parent.name}"
-    report = save_evaluation(result, out)
+    report = save_evaluation(result, out, sections=args.section)
     if args.json:
         print_json({**result, "report": str(report)})
     else:

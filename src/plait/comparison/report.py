@@ -18,7 +18,7 @@ from plait.comparison.variants import QUICK
 from plait.comparison.view import Row, View, turned
 from plait.core.atomic import replacing, write_text
 from plait.report import words
-from plait.report.report import environment
+from plait.report.environment import environment
 
 __all__ = ["advice_lines", "as_markdown", "comparison_table", "render_comparison", "save_comparison"]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from plait.testing.laws import LawBroken
     from plait.testing.metric import check_metric
     from plait.testing.reader import check_reader
+    from plait.testing.section import check_section
     from plait.testing.split import check_split
     from plait.testing.task import check_task
     from plait.testing.unit import check_unit
@@ -28,6 +29,7 @@ __all__ = [
     "check_fusion",
     "check_metric",
     "check_reader",
+    "check_section",
     "check_split",
     "check_task",
     "check_unit",
@@ -41,6 +43,7 @@ _HOMES = {
     "check_fusion": "fusion",
     "check_metric": "metric",
     "check_reader": "reader",
+    "check_section": "section",
     "check_split": "split",
     "check_task": "task",
     "check_unit": "unit",

@@ -1,0 +1,32 @@
+"""Where the pages' templates are found, with what they need to write numbers and names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from plait.report import plots, words
+
+__all__ = ["environment"]
+
+
+def environment() -> Environment:
+    """Where the pages' templates are found, with what they need to write numbers and names."""
+    found = Environment(
+        loader=PackageLoader("plait.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
+    found.filters["short"] = plots.short
+    found.globals |= {"words": words, "is_mapping": lambda v: isinstance(v, Mapping)}
+    return found
+
+
+def _printable(value: Any) -> Any:
+    """Names come from users' files; our own SVG is left as it is."""
+    return words.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,0 +1,46 @@
+"""What is taken for what: the confusion matrix, and its most frequent mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from markupsafe import Markup
+
+from plait.report import plots
+from plait.report.sections import Section
+
+__all__ = ["Confusion"]
+
+
+class Confusion(Section):
+    """What is taken for what: the confusion matrix, and its most frequent mistakes."""
+
+    rank = 30
+    template = """
+<p class="note">Truth down, answers across, all modalities together, counted over {{ e.seeds | length }} seed{{ "" if e.seeds | length == 1 else "s" }}. The shade is the share of the true class; blue is right, orange is wrong.</p>
+<div class="matrix{% if matrix.classes <= 12 %} beside{% endif %}">
+{% if matrix.svg %}<figure class="scroll big{% if matrix.classes > 10 %} wide{% endif %}">{{ matrix.svg }}</figure>{% else %}<p>With {{ matrix.classes }} classes the matrix is too large to read; it is in the JSON.</p>{% endif %}
+<div>{% if matrix.mistakes %}<h3>Most frequent mistakes</h3><ul class="plain">{% for m in matrix.mistakes %}<li>{{ m.truth }} taken for {{ m.answer }}: {{ m.count }} of {{ m.of }}</li>{% endfor %}</ul>{% else %}<p>No mistakes.</p>{% endif %}</div>
+</div>
+"""
+
+    def title(self, evaluation: Mapping[str, Any]) -> str:
+        return "What is taken for what"
+
+    def content(self, evaluation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        matrix = _matrix(evaluation)
+        return {"matrix": matrix} if matrix else None
+
+
+def _matrix(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The confusion matrix, and its most frequent mistakes in words."""
+    confusion = evaluation.get("confusion")
+    if not confusion:
+        return None
+    classes, counts = confusion["classes"], confusion["counts"]
+    wrong = [(n, i, j) for i, row in enumerate(counts) for j, n in enumerate(row) if n and i != j]
+    worst = sorted(wrong, key=lambda w: (-w[0], w[1], w[2]))[:5]
+    mistakes = [{"truth": classes[i], "answer": classes[j], "count": n, "of": sum(counts[i])} for n, i, j in worst]
+    svg = Markup(plots.confusion(classes, counts, "con"))
+    return {"svg": svg, "mistakes": mistakes, "classes": len(classes)}

@@ -1,0 +1,26 @@
+"""What it was tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from plait.report.facts import data
+from plait.report.sections import Section
+
+__all__ = ["Data"]
+
+
+class Data(Section):
+    """What it was tested on."""
+
+    rank = 90
+    template = """
+{{ page.tree(data) }}
+"""
+
+    def title(self, evaluation: Mapping[str, Any]) -> str:
+        return "The data"
+
+    def content(self, evaluation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        return {"data": data(evaluation)}

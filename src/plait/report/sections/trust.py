@@ -1,0 +1,76 @@
+"""How far to trust it: noise, missing streams, calibration, training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from plait.report import plots, words
+from plait.report.sections import Section
+
+__all__ = ["Trust"]
+
+
+class Trust(Section):
+    """How far to trust it: noise, missing streams, calibration, training."""
+
+    rank = 70
+    template = """
+<div class="grid">
+{% for f in figures %}<figure><figcaption><h3>{{ f.title }}</h3><p>{{ f.text }}</p></figcaption>{{ f.svg }}</figure>
+{% endfor %}
+</div>
+"""
+
+    def title(self, evaluation: Mapping[str, Any]) -> str:
+        return "How far to trust it"
+
+    def content(self, evaluation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        figures = [f for f in _figures(evaluation) if f["svg"]]
+        return {"figures": figures} if figures else None
+
+
+def _figures(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The plots of half a page each, with a title and what to see in them."""
+    found = _robustness(evaluation)
+    calibration = evaluation.get("calibration") or {}
+    if calibration.get("bins"):
+        text = (
+            "On the dashed line the model is as sure as it is right; below it, too sure. Larger dots hold more items."
+        )
+        error = words.show("accuracy", calibration.get("ece"), unit=False)
+        text += f" Expected calibration error: {error} points."
+        found.append(_figure("Is it as sure as it should be?", text, plots.reliability(calibration["bins"], "rel")))
+    scatter = evaluation.get("scatter")
+    if scatter:
+        text = "Answers against truth, all modalities together, first seed; on the dashed line they agree."
+        found.append(_figure("Answers and truth", text, plots.scatter(scatter["target"], scatter["predicted"], "sca")))
+    seeds = (evaluation.get("training") or {}).get("seeds")
+    if seeds:
+        svg = plots.training(seeds, evaluation["task"]["metric"], "tra")
+        found.append(_figure("Training", "A line for each seed and fold.", svg))
+    return found
+
+
+def _robustness(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    robustness = evaluation.get("robustness") or {}
+    found = []
+    pairs = dict.fromkeys((r["modality"], r["kind"]) for r in robustness.get("noise") or [])
+    for i, (modality, kind) in enumerate(pairs):
+        text = f"Noise on {modality} alone: {kind.replace('_', ' ')}.{_band(evaluation, robustness['noise'])}"
+        found.append(_figure(f"When {modality} gets noisy", text, plots.noise(evaluation, modality, kind, f"noi{i}")))
+    if robustness.get("missing"):
+        text = f"Streams hidden at random, nothing retrained.{_band(evaluation, robustness['missing'])}"
+        found.append(_figure("When streams are missing", text, plots.missing(evaluation, "mis")))
+    return found
+
+
+def _band(evaluation: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    over = "seeds and folds" if len(evaluation["folds"]) > 1 else "seeds"
+    return f" The band is one standard deviation over {over}." if any(r.get("sd") for r in rows) else ""
+
+
+def _figure(title: str, text: str, svg: str) -> dict[str, Any]:
+    return {"title": title, "text": text, "svg": Markup(svg)}

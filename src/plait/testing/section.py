@@ -1,0 +1,132 @@
+"""The laws of report sections."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+
+from plait.evaluation.members import MemberOutput
+from plait.evaluation.summary import subsets_of, summarise
+from plait.report.sections import Section
+from plait.tasks import Task
+from plait.tasks.classify import Classify
+from plait.tasks.regress import Regress
+from plait.testing.laws import LawBroken, require
+
+__all__ = ["check_section"]
+
+STRANGE = "<script>x</script>&amp;"
+"""A name that stands on the page as it is only where somebody forgot to escape it."""
+
+_VOID = {"br", "hr", "img", "input", "link", "meta", "use"}
+
+
+def check_section(
+    cls: type[Section], evaluations: Sequence[Mapping[str, Any]] = (), **options: Any
+) -> list[Mapping[str, Any]]:
+    """Check the laws of a report section.
+
+    Page (its tags are closed, it loads nothing from elsewhere and runs nothing); names (those of users are escaped);
+    inputs (the evaluation is not changed); sameness (the same evaluation gives the same HTML); gaps (an evaluation of
+    any task, with one modality or with several, does not make it fail).
+
+    Args:
+        cls: the class, constructed as ``cls(**options)``.
+        evaluations: beside some of made-up runs, which hold classes, values, one modality and several.
+        options: its options.
+
+    Returns:
+        The evaluations of which it had something to say.
+
+    Raises:
+        LawBroken: which law, and how.
+    """
+    said = []
+    for evaluation in [*_made_up(), *evaluations]:
+        before = json.dumps(evaluation)
+        html = _rendered(cls, evaluation, options)
+        require(json.dumps(evaluation) == before, cls, "inputs", "it changes the evaluation")
+        require(html == _rendered(cls, evaluation, options), cls, "sameness", "the same evaluation gives other HTML")
+        require("<script" not in html, cls, "names", "a name of the user's stands on the page unescaped")
+        _check_page(cls, html)
+        said += [evaluation] if html else []
+    return said
+
+
+def _rendered(cls: type[Section], evaluation: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    try:
+        return str(cls(**options).render(evaluation))
+    except Exception as error:
+        task = f"{evaluation['task']['name']} of {evaluation['modalities']}"
+        raise LawBroken(cls, "gaps", f"{task}: {type(error).__name__}: {error}") from error
+
+
+class _Tags(HTMLParser):
+    """What is open, what is closed without having been opened, and what is loaded or run."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.wrong: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.wrong += [f"<{tag} {k}=...>" for k, v in attrs if k in ("src", "href") and not (v or "").startswith("#")]
+        self.wrong += [f"<{tag} {k}=...>" for k, _ in attrs if k.startswith("on")]
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in _VOID and (not self.open or self.open.pop() != tag):
+            self.wrong.append(f"</{tag}>")
+
+
+def _check_page(cls: type, html: str) -> None:
+    tags = _Tags(html)
+    require(not tags.wrong, cls, "page", f"{tags.wrong[:3]} does not belong there")
+    require(not tags.open, cls, "page", f"<{tags.open[-1] if tags.open else ''}> is not closed")
+    outside = re.search(r"url\((?!#)|@import", html)
+    require(outside is None, cls, "page", "its style loads something from elsewhere")
+
+
+def _made_up() -> Iterator[dict[str, Any]]:
+    """Evaluations of classes and of values, of one modality and of two; names are hostile."""
+    for modalities in (["see"], ["see", STRANGE]):
+        yield _evaluation(Classify(["calm", STRANGE]), modalities)
+        yield _evaluation(Regress([0.0, 1.0]), modalities)
+
+
+def _evaluation(task: Task, modalities: list[str]) -> dict[str, Any]:
+    members = [_member(task, modalities, seed) for seed in (0, 1)]
+    about = {"run": STRANGE, "corpus": STRANGE, "target": STRANGE}
+    return summarise(task, members, about=about, sections={"recipe_yaml": STRANGE, "versions": {"plait": STRANGE}})
+
+
+def _member(task: Task, modalities: list[str], seed: int, n: int = 48) -> MemberOutput:
+    rng = np.random.default_rng(seed)
+    target = np.arange(n) % 2 if not task.values else np.linspace(-1, 1, n)
+    clue = np.stack([1 - target, target], 1) if not task.values else target[:, None]
+    scores = clue + rng.random((n, task.width))
+    scores = scores if task.values else scores / scores.sum(1, keepdims=True)
+    items = [f"{STRANGE} {i}" for i in range(n)]
+    return MemberOutput(
+        seed=seed,
+        fold="",
+        items=items,
+        recordings=items,
+        groups=[f"{STRANGE} {i % 8}" for i in range(n)],
+        target=target,
+        present={m: rng.random(n) > 0.1 for m in modalities},
+        outputs=dict.fromkeys(subsets_of(modalities), scores),
+        baseline=task.baseline(target, n),
+    )

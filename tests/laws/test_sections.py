@@ -1,0 +1,100 @@
+"""The laws over every section of the report, and sections that break each of them."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from plait.core.parts import parts
+from plait.report.sections import Section
+from plait.testing import LawBroken, check_section
+
+TEXTS = {
+    "task": {"name": "transcribe", "metric": "word_error_rate", "higher_is_better": False, "classes": None},
+    "subsets": [{"modalities": ["see"], "metrics": {"word_error_rate": {"mean": 0.5, "sd": None}}, "interval": None}],
+    "modalities": ["see"],
+    "examples": [{"item": "<script>", "value": 1.0, "truth": "<script>", "answer": "b"}],
+    "sync": [{"recording": "<script>", "device": "cam", "max_error_ms": 30.0, "flagged": False}],
+    "items": 1,
+    "groups": 1,
+    "folds": [""],
+    "seeds": [0],
+    "baseline": {"metrics": {}},
+}
+
+
+@pytest.mark.parametrize("name", parts(Section))
+def test_every_section_keeps_the_laws_and_says_something_of_some_run(name):
+    assert check_section(parts(Section)[name], [TEXTS])
+
+
+def test_no_two_stand_at_the_same_place():
+    ranks = [cls.rank for cls in parts(Section).values()]
+    assert len(set(ranks)) == len(ranks)
+
+
+class Plain(Section):
+    template = "<p>{{ run }}</p>"
+
+    def title(self, evaluation):
+        return "Run"
+
+    def content(self, evaluation):
+        return {"run": evaluation["run"]}
+
+
+class Unescaped(Plain):
+    template = "<p>{{ run | safe }}</p>"
+
+
+class Unclosed(Plain):
+    template = "<p><b>{{ run }}</p>"
+
+
+class Loads(Plain):
+    template = '<img src="https://elsewhere.org/x.png">'
+
+
+class Clicks(Plain):
+    template = '<p onclick="run()">{{ run }}</p>'
+
+
+class Needy(Plain):
+    def content(self, evaluation):
+        return {"run": evaluation["confusion"]["classes"]}
+
+
+class Counts(Plain):
+    count = itertools.count()
+
+    def content(self, evaluation):
+        return {"run": next(self.count)}
+
+
+class Overwrites(Plain):
+    def content(self, evaluation):
+        evaluation["run"] += "."
+        return {"run": ""}
+
+
+def test_a_sound_section_keeps_them():
+    assert len(check_section(Plain)) == 4
+
+
+@pytest.mark.parametrize(
+    ("cls", "law"),
+    [
+        (Unescaped, "names"),
+        (Unclosed, "page"),
+        (Loads, "page"),
+        (Clicks, "page"),
+        (Needy, "gaps"),
+        (Counts, "sameness"),
+        (Overwrites, "inputs"),
+    ],
+)
+def test_each_law_can_be_broken(cls, law):
+    with pytest.raises(LawBroken) as error:
+        check_section(cls)
+    assert error.value.law == law
