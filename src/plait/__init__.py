@@ -4,9 +4,8 @@ The public names, by what they are for:
 
 - what was recorded: `Grid`, `Ticks`, `Spans`, `Stream`, `Recording`, `Annotation`, `Corpus`, `CorpusWriter`
 - from files to a corpus on one clock: `import_folder`, `check_corpus`, `synchronise`, `write_synced`
-- experiments: `Recipe`, `load_recipe`, `parse_recipe`, `fit`, `Run`, `evaluate`, `write_report`, `predict`,
-`Predictor`,
-  `compare`
+- experiments: `Recipe`, `load_recipe`, `parse_recipe`, `fit`, `Run`, `evaluate`, `read_evaluation`, `write_report`,
+  `predict`, `Predictor`, `compare`
 - parts to build on: `Reader`, `Feature`, `Tokens`, `Encoder`, `Fusion`, `Task`, `Model`
 - errors: `PlaitError`, `DataError`, `ConfigError`, `MissingExtra`
 
@@ -40,6 +39,7 @@ _HOMES = {
     "plait.training.fit": ("fit",),
     "plait.training.run": ("Run",),
     "plait.evaluation.evaluate": ("evaluate",),
+    "plait.evaluation.schema": ("read_evaluation",),
     "plait.report.report": ("write_report",),
     "plait.comparison.compare": ("compare",),
     "plait.prediction.predict": ("Predictor", "predict"),
@@ -76,6 +76,7 @@ __all__ = [
     "load_recipe",
     "parse_recipe",
     "predict",
+    "read_evaluation",
     "synchronise",
     "write_report",
     "write_synced",
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from plait.corpus.corpus import Corpus, CorpusWriter
     from plait.encoders import Encoder
     from plait.evaluation.evaluate import evaluate
+    from plait.evaluation.schema import read_evaluation
     from plait.features import Feature
     from plait.fusion import Fusion
     from plait.importing.folder import import_folder

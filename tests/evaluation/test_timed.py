@@ -10,6 +10,7 @@ import pytest
 from plait.core.errors import DataError
 from plait.evaluation.evaluate import _constant, _on_one_clock
 from plait.evaluation.members import MemberOutput, frames_of, pools_of
+from plait.evaluation.schema import _ADAPTER
 from plait.evaluation.summary import summarise
 from plait.report.report import render_report
 
@@ -132,6 +133,7 @@ def test_several_labels_at_a_time_are_counted_by_class_and_have_no_confusion():
     target[:, 6:] = -1
     target[0, 0, 1] = -1
     found = summarise(Labels(), [member(target, 0.2 + 0.6 * said, np.full(target.shape, 0.5))])
+    _ADAPTER.validate_python(found, strict=True)
     assert "confusion" not in found
     assert "scatter" not in found
     for k, row in enumerate(found["per_class"]):
@@ -165,6 +167,7 @@ def test_texts_have_examples_the_worst_first():
     found = summarise(Words(), [texts(30, 3, [4, 9], "a"), texts(30, 5, [2], "b")])
     assert found["subsets"][-1]["metrics"]["wrong"]["mean"] == pytest.approx(3 / 60)
     assert not {"confusion", "scatter", "calibration"} & set(found)
+    _ADAPTER.validate_python(found, strict=True)
     rows = found["examples"]
     assert len(rows) == 20
     assert [r["item"] for r in rows[:3]] == ["aitem4", "aitem9", "bitem2"]

@@ -18,6 +18,7 @@ from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
 from plait.evaluation.facts import about_of, made_with, parts_of
 from plait.evaluation.members import MemberOutput, paddings_of, same_steps, stacked
+from plait.evaluation.schema import Evaluation
 from plait.evaluation.summary import subsets_of, summarise
 from plait.examples.data import FeatureSource, ItemData, Swapped, loader
 from plait.examples.items import Item
@@ -73,7 +74,7 @@ def evaluate(
     cache: str | Path,
     corpus: str | Path | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """Score every finished member on its test part, or on the whole of another corpus.
 
     The test part is that which the run was begun with, whatever the corpus says now.
@@ -85,10 +86,10 @@ def evaluate(
         progress: told of features being prepared, and of members scored.
 
     Returns:
-        The evaluation as JSON, all that the report shows: subsets, intervals, baseline, classes and groups, parts,
-        confusion, calibration, robustness, training, versions and date; under ``unfinished`` the members that are not
-        scored, for want of training; under ``data.new`` how many examples are not, for they came after the run was
-        begun.
+        The evaluation, all that the report shows, ready for JSON: subsets, intervals, baseline, classes and groups,
+        parts, confusion, calibration, robustness, training, versions and date; under ``unfinished`` the members that
+        are not scored, for want of training; under ``data.new`` how many examples are not, for they came after the run
+        was begun.
 
     Raises:
         DataError: no member is finished, the run's examples have changed since it was begun (the message says which
@@ -98,7 +99,7 @@ def evaluate(
         return _evaluated(run, cache, corpus, progress)
 
 
-def _evaluated(run: Run, cache: str | Path, corpus: str | Path | None, progress: Progress | None) -> dict[str, Any]:
+def _evaluated(run: Run, cache: str | Path, corpus: str | Path | None, progress: Progress | None) -> Evaluation:
     members = _scored(run)
     experiment, new = _experiment(run, corpus)
     store = Store(cache)
@@ -116,14 +117,17 @@ def _evaluated(run: Run, cache: str | Path, corpus: str | Path | None, progress:
     if progress:
         progress(len(members), len(members), "")
     first = run.model(members[0])
-    result = summarise(first.task, outputs, about={"run": run.folder.name, **about_of(experiment)})
-    result |= {"parts": parts_of(experiment, trained_on, elsewhere=corpus is not None), **made_with()}
-    result["robustness"] = {"noise": _mean(noise), "missing": _mean(missing)}
-    result["training"] = {"seeds": [_curve(run, m, first.task.main_metric) for m in members]}
-    result["recipe_yaml"] = dump_recipe(run.recipe)
-    result["data"] = {**_data_section(experiment), "new": new}
-    result["unfinished"] = [m.name for m in run.members if m not in members]
-    return result
+    sections: dict[str, Any] = {
+        "parts": parts_of(experiment, trained_on, elsewhere=corpus is not None),
+        **made_with(),
+        "robustness": {"noise": _mean(noise), "missing": _mean(missing)},
+        "training": {"seeds": [_curve(run, m, first.task.main_metric) for m in members]},
+        "recipe_yaml": dump_recipe(run.recipe),
+        "data": {**_data_section(experiment), "new": new},
+        "unfinished": [m.name for m in run.members if m not in members],
+    }
+    about = {"run": run.folder.name, **about_of(experiment)}
+    return summarise(first.task, outputs, about=about, sections=sections)
 
 
 def _scored(run: Run) -> list[Member]:

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ from plait.evaluation.intervals import (
 )
 from plait.evaluation.kernels import kernel_for
 from plait.evaluation.members import MemberOutput, Scored, Subset, frames_of, pools_of
+from plait.evaluation.schema import VERSION, Evaluation
 from plait.metrics import known_bounds
 from plait.metrics.functional import calibration_error, confusion
 
@@ -51,7 +52,7 @@ def summarise(
     *,
     about: Mapping[str, Any] | None = None,
     sections: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """The evaluation, as JSON: every subset of modalities against the best constant answer, with intervals.
 
     A seed's folds are pooled and scored once. Metrics are the mean over seeds, ``sd`` their standard
@@ -75,6 +76,7 @@ def summarise(
     rows, left_out, units = _rows(pools, task, subsets)
     classes = task.state().get("classes")
     evaluation: dict[str, Any] = {
+        "version": VERSION,
         "run": about.get("run", ""),
         "corpus": about.get("corpus", ""),
         "task": task_facts(task, about, classes),
@@ -104,7 +106,7 @@ def summarise(
         "missing_streams": _missing(pools, modalities),
         **more.pop("data", {}),
     }
-    return plain(evaluation | more)
+    return cast(Evaluation, plain(evaluation | more))
 
 
 def interval_facts(units: Units) -> dict[str, Any]:

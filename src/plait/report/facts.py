@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from plait.evaluation.schema import Evaluation, FoldFacts
 from plait.report.words import counted, listed
 
 __all__ = ["data", "facts"]
 
 
-def facts(evaluation: Mapping[str, Any]) -> list[str]:
+def facts(evaluation: Evaluation) -> list[str]:
     """One fact a line, those that are known.
 
     >>> facts({"task": {"name": "regress", "target": "age", "unit": "segment"}, "items": 9, "groups": 3, "seeds": [0]})
@@ -20,18 +21,19 @@ def facts(evaluation: Mapping[str, Any]) -> list[str]:
     return [line for line in found if line]
 
 
-def _task(evaluation: Mapping[str, Any]) -> str:
+def _task(evaluation: Evaluation) -> str:
     task = evaluation["task"]
     corpus = f"Corpus {evaluation['corpus']}. " if evaluation.get("corpus") else ""
     what = f"{task['name']} {task.get('target') or ''}".strip()
     return f"{corpus}Task: {what}" + (f", one answer a {task['unit']}." if task.get("unit") else ".")
 
 
-def _folds(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return list((evaluation.get("parts") or {}).get("folds") or [])
+def _folds(evaluation: Evaluation) -> list[FoldFacts]:
+    parts = evaluation.get("parts")
+    return parts["folds"] if parts else []
 
 
-def _trained(evaluation: Mapping[str, Any]) -> str:
+def _trained(evaluation: Evaluation) -> str:
     """'Trained on 431 items of 4 groups, validated on 40 items of 1 group.'"""
     folds = _folds(evaluation)
     if not folds:
@@ -54,16 +56,16 @@ def _range(numbers: Sequence[int], what: str) -> str:
     return counted(low, what) if low == high else f"{low:,} to {counted(high, what)}"
 
 
-def _tested(evaluation: Mapping[str, Any]) -> str:
+def _tested(evaluation: Evaluation) -> str:
     """How much was tested on, and whether these groups (people, say) had been seen in training."""
     size = f"Tested on {counted(evaluation['items'], 'item')} of {counted(evaluation['groups'], 'group')}"
-    folds, parts = _folds(evaluation), evaluation.get("parts") or {}
-    seen = [f["seen"] for f in folds]
-    if not folds:
+    folds, parts = _folds(evaluation), evaluation.get("parts")
+    seen = [f["seen"] for f in folds if f["seen"] is not None]
+    if not parts or not folds:
         return f"{size}."
-    if any(s is None for s in seen):
+    if len(seen) < len(folds):
         return f"{size}, all of another corpus than it was trained on."
-    if not parts.get("named_groups"):
+    if not parts["named_groups"]:
         return (
             f"{size}: the corpus names no groups, so each recording is one of its own, and whoever is in it may have "
             "been seen in training."
@@ -73,21 +75,21 @@ def _tested(evaluation: Mapping[str, Any]) -> str:
     return f"{size}, none of them seen in training."
 
 
-def _members(evaluation: Mapping[str, Any]) -> str:
+def _members(evaluation: Evaluation) -> str:
     folds = len(evaluation.get("folds") or [])
     return counted(len(evaluation["seeds"]), "seed") + (f", {folds} folds." if folds > 1 else ".")
 
 
-def _made(evaluation: Mapping[str, Any]) -> str:
+def _made(evaluation: Evaluation) -> str:
     date = str(evaluation.get("date") or "").replace("T", " ").replace("+00:00", " UTC")
     version = (evaluation.get("versions") or {}).get("plait")
     parts = [f"plait {version}"] if version else []
     return f"Evaluated {listed([p for p in (date, *parts) if p], 'with')}." if date or parts else ""
 
 
-def data(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def data(evaluation: Evaluation) -> dict[str, Any]:
     """What is known of the data, without what is empty."""
-    known = {**(evaluation.get("data") or {})}
+    known: dict[str, Any] = {**(evaluation.get("data") or {})}
     new = known.pop("new", None) or None
     missing = {m: n for m, n in (known.pop("missing_streams", None) or {}).items() if n}
     rows = {"test items": evaluation["items"], "test groups": evaluation["groups"]}

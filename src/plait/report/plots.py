@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from plait.core.atomic import replacing
+from plait.evaluation.schema import Bin, Evaluation
 from plait.report.words import in_percent, main, printable, title_of
 
 __all__ = ["confusion", "missing", "noise", "png", "reliability", "scatter", "svg", "training", "upset"]
@@ -30,7 +31,7 @@ _LIGHT = {INK: "#1b1e22", MUTED: "#5b626b", RULE: "#dfdbd2", PAPER: "#fdfcfa"} |
 )
 _MARKS = "osD^vPX*"
 _DASHES = ["-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2))]
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "plait", "text.parse_math": False, "font.family": "sans-serif",
     "font.size": 9.5, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK,
@@ -43,7 +44,7 @@ _STYLE: dict[str, Any] = {
 
 def png(path: str | Path, size: tuple[float, float], draw: Callable[[Figure, Mapping[str, str]], None]) -> None:
     """Draw into a PNG file, in the colours of the light report; ``draw`` gets them by their stand-ins."""
-    style = {k: _LIGHT.get(v, v) if isinstance(v, str) else v for k, v in _STYLE.items()}
+    style: Any = {k: _LIGHT.get(v, v) if isinstance(v, str) else v for k, v in _STYLE.items()}
     with matplotlib.rc_context(style), warnings.catch_warnings(), replacing(path) as part:
         warnings.simplefilter("ignore", UserWarning)  # as below
         figure = Figure(figsize=size, layout="constrained", facecolor="white")
@@ -95,7 +96,7 @@ def _line(axes: Axes, i: int, x: Any, rows: Sequence[Mapping[str, Any]], label: 
     axes.plot(x, y, color=colour, marker=_MARKS[i % len(_MARKS)], ls=_DASHES[i % len(_DASHES)], label=label)
 
 
-def _baseline(axes: Axes, evaluation: Mapping[str, Any]) -> None:
+def _baseline(axes: Axes, evaluation: Evaluation) -> None:
     value = evaluation["baseline"]["metrics"].get(evaluation["task"]["metric"])
     if value is not None:
         axes.axhline(value, color=MUTED, lw=1, ls=(0, (2, 2)), label="constant answer")
@@ -108,7 +109,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
         figure.legend(loc="outside upper left", ncols=columns, handlelength=2.6)
 
 
-def noise(evaluation: Mapping[str, Any], modality: str, kind: str, name: str) -> str:
+def noise(evaluation: Evaluation, modality: str, kind: str, name: str) -> str:
     """The main metric as one modality gets worse: a line a subset, from clean to the worst level."""
     rows = [r for r in evaluation["robustness"]["noise"] if (r["modality"], r["kind"]) == (modality, kind)]
     axis, rising = rows[0]["axis"], rows[0]["rising"]
@@ -134,7 +135,7 @@ def noise(evaluation: Mapping[str, Any], modality: str, kind: str, name: str) ->
     return svg(name, (4.9, 3.5), draw)
 
 
-def missing(evaluation: Mapping[str, Any], name: str) -> str:
+def missing(evaluation: Evaluation, name: str) -> str:
     """The main metric as more and more streams are hidden at random."""
     rows = sorted(evaluation["robustness"]["missing"], key=lambda r: r["share"])
 
@@ -152,12 +153,15 @@ def missing(evaluation: Mapping[str, Any], name: str) -> str:
     return svg(name, (4.9, 3.5), draw)
 
 
-def reliability(bins: Sequence[Mapping[str, float]], name: str) -> str:
+_COLUMNS: tuple[Literal["confidence"], Literal["accuracy"], Literal["count"]] = ("confidence", "accuracy", "count")
+
+
+def reliability(bins: Sequence[Bin], name: str) -> str:
     """Accuracy against confidence; on the diagonal a model means what it says."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        x, y, n = (np.array([b[k] for b in bins], float) for k in ("confidence", "accuracy", "count"))
+        x, y, n = (np.array([b[k] for b in bins], float) for k in _COLUMNS)
         axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=(0, (2, 2)))
         axes.vlines(x, np.minimum(x, y), np.maximum(x, y), color=LINES[1], lw=2, alpha=0.55)
         axes.plot(x, y, color=LINES[0], lw=1, alpha=0.6)
@@ -248,7 +252,7 @@ def scatter(target: Sequence[float], predicted: Sequence[float], name: str) -> s
     return svg(name, (4.4, 4.1), draw) if pairs else ""
 
 
-def upset(evaluation: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], name: str) -> str:
+def upset(evaluation: Evaluation, rows: Sequence[Mapping[str, Any]], name: str) -> str:
     """Every subset as a column, best first: its value above, what is in it below (after Lex et al. 2014)."""
     names = evaluation["subsets"][-1]["modalities"]
     known = [r for r in rows if main(evaluation, r) is not None]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from plait.core.atomic import replacing, write_text
 from plait.core.parts import Spec
+from plait.evaluation.schema import Evaluation, to_json
 from plait.report import facts as report_facts
 from plait.report import words
 from plait.report.environment import environment
@@ -17,7 +16,7 @@ from plait.report.sections import render_sections
 __all__ = ["render_report", "save_evaluation", "write_report"]
 
 
-def write_report(evaluation: Mapping[str, Any], path: str | Path, *, sections: Sequence[Spec] = ()) -> Path:
+def write_report(evaluation: Evaluation, path: str | Path, *, sections: Sequence[Spec] = ()) -> Path:
     """Write report.html, atomically; the same numbers give the same bytes.
 
     Args:
@@ -39,7 +38,7 @@ def write_report(evaluation: Mapping[str, Any], path: str | Path, *, sections: S
     return target
 
 
-def save_evaluation(evaluation: Mapping[str, Any], folder: str | Path, *, sections: Sequence[Spec] = ()) -> Path:
+def save_evaluation(evaluation: Evaluation, folder: str | Path, *, sections: Sequence[Spec] = ()) -> Path:
     """Write evaluation.json and report.html into ``folder``, made if need be; returns the report's path.
 
     The numbers come first: a section of one's own that fails does not cost them.
@@ -50,11 +49,11 @@ def save_evaluation(evaluation: Mapping[str, Any], folder: str | Path, *, sectio
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    write_text(place / "evaluation.json", json.dumps(evaluation, ensure_ascii=False, indent=1))
+    write_text(place / "evaluation.json", to_json(evaluation))
     return write_report(evaluation, place / "report.html", sections=sections)
 
 
-def render_report(evaluation: Mapping[str, Any], *, sections: Sequence[Spec] = ()) -> str:
+def render_report(evaluation: Evaluation, *, sections: Sequence[Spec] = ()) -> str:
     """The report's HTML: its header, then `plait.report.sections`; arguments as `write_report`."""
     return (
         environment()

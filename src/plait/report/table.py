@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from plait.evaluation.schema import Evaluation
 from plait.report import words
 
 __all__ = ["subset_table", "summary_of"]
@@ -19,7 +20,7 @@ WIDTH, FRAME = 80, 3
 not fit, they are numbered, and told below."""
 
 
-def summary_of(evaluation: Mapping[str, Any]) -> Group:
+def summary_of(evaluation: Evaluation) -> Group:
     """The table of subsets, then in words what came out and what to know before believing it, each a paragraph.
 
     Args:
@@ -29,7 +30,7 @@ def summary_of(evaluation: Mapping[str, Any]) -> Group:
     return Group(subset_table(evaluation), *(Text(words.printable(line)) for line in said))
 
 
-def subset_table(evaluation: Mapping[str, Any]) -> Table:
+def subset_table(evaluation: Evaluation) -> Table:
     """A row a subset of modalities, the constant answer first and all together last; no wider than 80 columns.
 
     Args:
@@ -63,13 +64,13 @@ def subset_table(evaluation: Mapping[str, Any]) -> Table:
     return table
 
 
-def _width(evaluation: Mapping[str, Any], columns: Mapping[str, Callable[[Mapping[str, Any]], str]]) -> int:
+def _width(evaluation: Evaluation, columns: Mapping[str, Callable[[Mapping[str, Any]], str]]) -> int:
     """What the table takes without the modalities."""
     cells = ([title, *map(cell, evaluation["subsets"]), "constant"] for title, cell in columns.items())
     return 1 + sum(max(map(cell_len, column)) + FRAME for column in cells)
 
 
-def _columns(evaluation: Mapping[str, Any]) -> dict[str, Callable[[Mapping[str, Any]], str]]:
+def _columns(evaluation: Evaluation) -> dict[str, Callable[[Mapping[str, Any]], str]]:
     """Titles, and how each column's cell is written; those that would be empty are left out."""
     metric, rows = evaluation["task"]["metric"], evaluation["subsets"]
     better = "" if evaluation["task"]["higher_is_better"] else " (lower is better)"

@@ -8,6 +8,7 @@ from typing import Any
 
 from plait.core.parts import parts
 from plait.evaluation.intervals import TOO_FEW
+from plait.evaluation.schema import Evaluation
 from plait.metrics import Metric
 
 __all__ = [
@@ -157,7 +158,7 @@ def counted(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def main(evaluation: Mapping[str, Any], row: Mapping[str, Any]) -> float | None:
+def main(evaluation: Evaluation, row: Mapping[str, Any]) -> float | None:
     """A subset's value of the main metric."""
     found = row["metrics"].get(evaluation["task"]["metric"]) or {}
     return found.get("mean")
@@ -180,7 +181,7 @@ def interval_note(facts: Mapping[str, Any]) -> str:
     return f"Intervals: cluster jackknife over {over}, Student’s t with {df}."
 
 
-def about(evaluation: Mapping[str, Any]) -> str:
+def about(evaluation: Evaluation) -> str:
     """What was measured of what: 'accuracy of action'.
 
     >>> about({"task": {"metric": "mae", "target": "age"}})
@@ -190,7 +191,7 @@ def about(evaluation: Mapping[str, Any]) -> str:
     return title_of(task["metric"]) + (f" of {task['target']}" if task.get("target") else "")
 
 
-def headline(evaluation: Mapping[str, Any]) -> str:
+def headline(evaluation: Evaluation) -> str:
     """The one sentence that says what came out, good or bad."""
     metric, full = evaluation["task"]["metric"], evaluation["subsets"][-1]
     value, names = main(evaluation, full), full["modalities"]
@@ -206,7 +207,7 @@ def headline(evaluation: Mapping[str, Any]) -> str:
     return f"{what[:1].upper()}{what[1:]}: {start}; {constant} gives {show(metric, base)}."
 
 
-def _against(evaluation: Mapping[str, Any]) -> str:
+def _against(evaluation: Evaluation) -> str:
     metric, gain, best = (evaluation["task"]["metric"], *_best(evaluation))
     if gain is None or best is None:
         return ""
@@ -221,12 +222,12 @@ def _against(evaluation: Mapping[str, Any]) -> str:
     return f", {size} {where} the best single one, {best}, {doubt}"
 
 
-def _best(evaluation: Mapping[str, Any]) -> tuple[float | None, str | None]:
+def _best(evaluation: Evaluation) -> tuple[float | None, str | None]:
     best = evaluation.get("best_single")
     return evaluation.get("gain_over_best_single"), best["modality"] if best else None
 
 
-def cautions(evaluation: Mapping[str, Any]) -> list[str]:
+def cautions(evaluation: Evaluation) -> list[str]:
     """What a reader must know before believing the headline."""
     todo = evaluation.get("unfinished") or []
     left_out = [f"Not trained to the end, and left out: {listed(todo)}."] if todo else []
@@ -235,7 +236,7 @@ def cautions(evaluation: Mapping[str, Any]) -> list[str]:
     return [*_useless(evaluation), *_few(evaluation), *_harm(evaluation), *_seen(evaluation), *left_out]
 
 
-def _useless(evaluation: Mapping[str, Any]) -> list[str]:
+def _useless(evaluation: Evaluation) -> list[str]:
     task, over = evaluation["task"], evaluation.get("gain_over_constant") or {}
     base, value = evaluation["baseline"]["metrics"].get(task["metric"]), main(evaluation, evaluation["subsets"][-1])
     if base is None or value is None:
@@ -251,7 +252,7 @@ def _useless(evaluation: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _few(evaluation: Mapping[str, Any]) -> list[str]:
+def _few(evaluation: Evaluation) -> list[str]:
     facts = evaluation.get("intervals") or {}
     groups, fewest = facts.get("groups", 0), facts.get("fewest_groups", 0)
     if groups < fewest:
@@ -267,7 +268,7 @@ def _few(evaluation: Mapping[str, Any]) -> list[str]:
     return [f"There is no interval of the main figure: {title_of(evaluation['task']['metric'])} is {reason}."]
 
 
-def _harm(evaluation: Mapping[str, Any]) -> list[str]:
+def _harm(evaluation: Evaluation) -> list[str]:
     gain, best = _best(evaluation)
     row = evaluation.get("gain_interval")
     if gain is None or best is None or not has_interval(row):
@@ -281,8 +282,9 @@ def _harm(evaluation: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _seen(evaluation: Mapping[str, Any]) -> list[str]:
-    folds = (evaluation.get("parts") or {}).get("folds") or []
+def _seen(evaluation: Evaluation) -> list[str]:
+    parts = evaluation.get("parts")
+    folds = parts["folds"] if parts else []
     seen = sum(f.get("seen") or 0 for f in folds)
     if not seen:
         return []

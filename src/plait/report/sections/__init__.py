@@ -11,6 +11,7 @@ from markupsafe import Markup
 from plait.core.errors import ConfigError, PlaitError
 from plait.core.parts import Spec, build, part_name, parts
 from plait.core.safe_yaml import brief
+from plait.evaluation.schema import Evaluation
 from plait.report import words
 from plait.report.environment import environment
 
@@ -25,8 +26,6 @@ __all__ = [
     "sections_of",
     "sign_of",
 ]
-
-Evaluation = Mapping[str, Any]
 
 _BEGIN = "{% import 'macros.html.j2' as page %}<section>\n<h2>{{ title }}</h2>\n"
 
@@ -124,7 +123,8 @@ def has_intervals(evaluation: Evaluation) -> bool:
 def has_sd(evaluation: Evaluation) -> bool:
     """Whether there is a spread over seeds."""
     metric = evaluation["task"]["metric"]
-    return any((row["metrics"].get(metric) or {}).get("sd") is not None for row in evaluation["subsets"])
+    found = [row["metrics"].get(metric) for row in evaluation["subsets"]]
+    return any(value is not None and value.get("sd") is not None for value in found)
 
 
 def folded(rows: Sequence[Any], most: int = FEW_ROWS) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from plait.evaluation.schema import Evaluation
 from plait.report.sections import FEW_ROWS, Section
 
 __all__ = ["Clocks"]
@@ -27,10 +28,10 @@ class Clocks(Section):
 {% if sync.more %}<details><summary>The other {{ sync.more | length }}, in order of error</summary><div class="scroll"><table class="clocks">{{ clock_head() }}<tbody>{{ clock_rows(sync.more) }}</tbody></table></div></details>{% endif %}
 """
 
-    def title(self, evaluation: Mapping[str, Any]) -> str:
+    def title(self, evaluation: Evaluation) -> str:
         return "Clocks"
 
-    def content(self, evaluation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
         found = _sync(evaluation.get("sync"))
         return {"sync": found} if found else None
 

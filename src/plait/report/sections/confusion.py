@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from plait.evaluation.schema import Evaluation
 from plait.report import plots
 from plait.report.sections import Section
 
@@ -25,15 +26,15 @@ class Confusion(Section):
 </div>
 """
 
-    def title(self, evaluation: Mapping[str, Any]) -> str:
+    def title(self, evaluation: Evaluation) -> str:
         return "What is taken for what"
 
-    def content(self, evaluation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
         matrix = _matrix(evaluation)
         return {"matrix": matrix} if matrix else None
 
 
-def _matrix(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
+def _matrix(evaluation: Evaluation) -> dict[str, Any] | None:
     """The confusion matrix, and its most frequent mistakes in words."""
     confusion = evaluation.get("confusion")
     if not confusion:

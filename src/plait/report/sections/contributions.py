@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plait.evaluation.schema import Evaluation
 from plait.report import words
 from plait.report.sections import Section, has_intervals, sign_of
 
@@ -22,10 +23,10 @@ class Contributions(Section):
 </tbody></table></div>
 """
 
-    def title(self, evaluation: Mapping[str, Any]) -> str:
+    def title(self, evaluation: Evaluation) -> str:
         return "What each one brings"
 
-    def content(self, evaluation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
         rows = _contribution(evaluation)
         if not rows:
             return None
@@ -36,7 +37,7 @@ class Contributions(Section):
         }
 
 
-def _contribution(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _contribution(evaluation: Evaluation) -> list[dict[str, Any]]:
     """What each modality brings to the others, with interval, and what it is worth alone; the most needed first."""
     metric, sign, found = evaluation["task"]["metric"], sign_of(evaluation), []
     rows = evaluation.get("contributions") or []
@@ -45,14 +46,14 @@ def _contribution(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     for row in rows:
         gain, span = row["gain"], row["interval"]
         # the metric's own direction: an error grows when a modality is left out that helps
-        ends = sorted(-sign * span[end] for end in ("low", "high")) if words.has_interval(span) else [None, None]
-        changed = {**span, "low": ends[0], "high": ends[1]}
+        ends = sorted(-sign * end for end in (span["low"], span["high"]) if end is not None)
+        changed = {**span, "low": ends[0], "high": ends[1]} if len(ends) == 2 else {}
         found.append(
             {
                 "modality": row["modality"],
                 "harms": gain is not None and gain < 0,
                 "text": words.change(metric, None if gain is None else -sign * gain),
-                "interval": words.span(metric, changed).removeprefix("95 % interval ") if ends[0] is not None else "",
+                "interval": words.span(metric, changed).removeprefix("95 % interval ") if changed else "",
                 "verdict": _verdict(gain, span),
                 "width": 0.0 if gain is None else round(100 * abs(gain) / largest, 1),
                 "alone": words.show(metric, alone.get(row["modality"])),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plait.evaluation.schema import Evaluation
 from plait.report.facts import data
 from plait.report.sections import Section
 
@@ -19,8 +20,8 @@ class Data(Section):
 {{ page.tree(data) }}
 """
 
-    def title(self, evaluation: Mapping[str, Any]) -> str:
+    def title(self, evaluation: Evaluation) -> str:
         return "The data"
 
-    def content(self, evaluation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
         return {"data": data(evaluation)}

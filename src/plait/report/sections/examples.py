@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from plait.evaluation.schema import Evaluation
 from plait.report.sections import Section, full_of
 
 __all__ = ["Examples"]
@@ -22,10 +23,10 @@ class Examples(Section):
 </tbody></table></div>
 """
 
-    def title(self, evaluation: Mapping[str, Any]) -> str:
+    def title(self, evaluation: Evaluation) -> str:
         return "Answers one by one"
 
-    def content(self, evaluation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
         rows = evaluation.get("examples")
         if not rows:
             return None

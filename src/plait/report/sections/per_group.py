@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from plait.core.options import Count
+from plait.evaluation.schema import Evaluation
 from plait.report.sections import FEW_ROWS, Section, folded, full_of
 
 __all__ = ["PerGroup"]
@@ -34,10 +35,10 @@ class PerGroup(Section):
     def __init__(self, *, rows: Count = FEW_ROWS) -> None:
         self.rows = rows
 
-    def title(self, evaluation: Mapping[str, Any]) -> str:
+    def title(self, evaluation: Evaluation) -> str:
         return "Group by group"
 
-    def content(self, evaluation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
         groups = folded(evaluation.get("per_group") or [], self.rows)
         if groups is None:
             return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from plait.evaluation.schema import Evaluation
 from plait.report import plots, words
 from plait.report.sections import FEW_ROWS, Section, full_of, has_intervals, has_sd, sign_of
 
@@ -52,10 +53,10 @@ class Subsets(Section):
 </tbody></table></div></details>
 """
 
-    def title(self, evaluation: Mapping[str, Any]) -> str:
+    def title(self, evaluation: Evaluation) -> str:
         return "Every subset of modalities" if len(full_of(evaluation)["modalities"]) > 1 else "The result"
 
-    def content(self, evaluation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
         metric, full = evaluation["task"]["metric"], full_of(evaluation)
         rows, more = _rows(evaluation)
         return {
@@ -73,11 +74,11 @@ class Subsets(Section):
         }
 
 
-def _many(evaluation: Mapping[str, Any]) -> bool:
+def _many(evaluation: Evaluation) -> bool:
     return len(evaluation["subsets"][-1]["modalities"]) > FEW_MODALITIES
 
 
-def _ranked(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _ranked(evaluation: Evaluation) -> list[Mapping[str, Any]]:
     """Subsets, best first; those without a value last."""
     sign = sign_of(evaluation)
 
@@ -88,7 +89,7 @@ def _ranked(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return sorted(evaluation["subsets"], key=key)
 
 
-def _rows(evaluation: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _rows(evaluation: Evaluation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The table's rows, and those folded away where there are many: all but the best, the full set and the singles."""
     if not _many(evaluation):
         return [_row(evaluation, r) for r in evaluation["subsets"]], []
@@ -98,7 +99,7 @@ def _rows(evaluation: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dic
     return [_row(evaluation, r) for r in shown], [_row(evaluation, r) for r in ranked if r not in shown]
 
 
-def _row(evaluation: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+def _row(evaluation: Evaluation, row: Mapping[str, Any]) -> dict[str, Any]:
     metric = evaluation["task"]["metric"]
     found = row["metrics"].get(metric) or {}
     span = row.get("interval") or {}
@@ -116,7 +117,7 @@ def _row(evaluation: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _axis(evaluation: Mapping[str, Any]) -> dict[str, float]:
+def _axis(evaluation: Evaluation) -> dict[str, float]:
     """The range of the table's bars: all intervals and the baseline; shares keep within 0 and 1."""
     metric = evaluation["task"]["metric"]
     values = [evaluation["baseline"]["metrics"].get(metric)]
@@ -132,7 +133,7 @@ def _axis(evaluation: Mapping[str, Any]) -> dict[str, float]:
     return {"low": low, "high": high}
 
 
-def _place(evaluation: Mapping[str, Any], value: float | None) -> float | None:
+def _place(evaluation: Evaluation, value: float | None) -> float | None:
     """Where a value stands on the table's bars, percent."""
     if value is None:
         return None

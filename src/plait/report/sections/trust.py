@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from plait.evaluation.schema import Evaluation
 from plait.report import plots, words
 from plait.report.sections import Section
 
@@ -24,37 +25,37 @@ class Trust(Section):
 </div>
 """
 
-    def title(self, evaluation: Mapping[str, Any]) -> str:
+    def title(self, evaluation: Evaluation) -> str:
         return "How far to trust it"
 
-    def content(self, evaluation: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
         figures = [f for f in _figures(evaluation) if f["svg"]]
         return {"figures": figures} if figures else None
 
 
-def _figures(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
     """The plots of half a page each, with a title and what to see in them."""
     found = _robustness(evaluation)
-    calibration = evaluation.get("calibration") or {}
-    if calibration.get("bins"):
+    calibration = evaluation.get("calibration")
+    if calibration and calibration["bins"]:
         text = (
             "On the dashed line the model is as sure as it is right; below it, too sure. Larger dots hold more items."
         )
-        error = words.show("accuracy", calibration.get("ece"), unit=False)
+        error = words.show("accuracy", calibration["ece"], unit=False)
         text += f" Expected calibration error: {error} points."
         found.append(_figure("Is it as sure as it should be?", text, plots.reliability(calibration["bins"], "rel")))
     scatter = evaluation.get("scatter")
     if scatter:
         text = "Answers against truth, all modalities together, first seed; on the dashed line they agree."
         found.append(_figure("Answers and truth", text, plots.scatter(scatter["target"], scatter["predicted"], "sca")))
-    seeds = (evaluation.get("training") or {}).get("seeds")
-    if seeds:
-        svg = plots.training(seeds, evaluation["task"]["metric"], "tra")
+    training = evaluation.get("training")
+    if training and training["seeds"]:
+        svg = plots.training(training["seeds"], evaluation["task"]["metric"], "tra")
         found.append(_figure("Training", "A line for each seed and fold.", svg))
     return found
 
 
-def _robustness(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _robustness(evaluation: Evaluation) -> list[dict[str, Any]]:
     robustness = evaluation.get("robustness") or {}
     found = []
     pairs = dict.fromkeys((r["modality"], r["kind"]) for r in robustness.get("noise") or [])
@@ -67,7 +68,7 @@ def _robustness(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _band(evaluation: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def _band(evaluation: Evaluation, rows: Sequence[Mapping[str, Any]]) -> str:
     over = "seeds and folds" if len(evaluation["folds"]) > 1 else "seeds"
     return f" The band is one standard deviation over {over}." if any(r.get("sd") for r in rows) else ""
 

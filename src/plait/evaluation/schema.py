@@ -1,0 +1,346 @@
+"""What an evaluation is, as JSON: its keys and types, its version, and how it is read back.
+
+An `Evaluation` is a dictionary with known keys, so that what is in memory, in ``evaluation.json`` and in ``--json`` is
+one and the same. `docs/evaluation.schema.json` is made of these classes: ``python docs/pictures/evaluation_schema.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, NotRequired
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from plait.core.errors import DataError
+from plait.core.safe_yaml import brief
+
+__all__ = ["VERSION", "Evaluation", "MetricRow", "SubsetRow", "evaluation_schema", "read_evaluation", "to_json"]
+__all__ += ["Bin", "FoldFacts", "IntervalRow", "TaskFacts"]
+
+VERSION = 1
+"""Of the form of the JSON: one more whenever a key goes, or means something else."""
+
+_known = with_config(ConfigDict(extra="forbid"))
+
+
+@_known
+class IntervalRow(TypedDict):
+    """``low`` and ``high`` of a 95 % interval over groups; None, and a ``reason``, where there is none."""
+
+    low: float | None
+    high: float | None
+    groups: int
+    reason: str
+
+
+@_known
+class IntervalFacts(TypedDict):
+    """How intervals were computed."""
+
+    method: str
+    level: float
+    groups: int
+    left_out_in_turn: int
+    degrees_of_freedom: float | None
+    fewest_groups: int
+
+
+@_known
+class TaskFacts(TypedDict):
+    """The task: its name, label or tier, unit, main metric and its direction; the classes, where there are any."""
+
+    name: str
+    target: str
+    unit: str
+    metric: str
+    higher_is_better: bool
+    classes: list[str] | None
+
+
+@_known
+class MetricRow(TypedDict):
+    """A metric over seeds; None where it is not defined, ``sd`` also where there is one seed."""
+
+    mean: float | None
+    sd: float | None
+    per_seed: list[float | None]
+
+
+@_known
+class SubsetRow(TypedDict):
+    """What one model answers with some of its modalities; ``answered``: items on which any of them is there."""
+
+    modalities: list[str]
+    answered: int
+    metrics: dict[str, MetricRow]
+    interval: IntervalRow
+
+
+@_known
+class Baseline(TypedDict):
+    """Metrics of the best constant answer."""
+
+    metrics: dict[str, float | None]
+
+
+@_known
+class BestSingle(TypedDict):
+    """The best modality alone, and its value."""
+
+    modality: str
+    value: float | None
+
+
+@_known
+class Contribution(TypedDict):
+    """How much better all modalities are than all but one; above 0 is better."""
+
+    modality: str
+    gain: float | None
+    interval: IntervalRow
+
+
+@_known
+class Gain(TypedDict):
+    """How much better than a constant answer; above 0 is better."""
+
+    gain: float | None
+    interval: IntervalRow
+
+
+@_known
+class GroupRow(TypedDict):
+    """The main metric on one group alone."""
+
+    group: str
+    items: int
+    value: float | None
+
+
+ClassRow = TypedDict(
+    "ClassRow",
+    {"class": str, "items": int, "recall": float | None, "precision": float | None, "f1": float | None},
+)
+"""One class; None where it does not occur."""
+
+
+@_known
+class Confusion(TypedDict):
+    """Counts over all seeds: rows are truths, columns answers."""
+
+    classes: list[str]
+    counts: list[list[int]]
+
+
+@_known
+class Bin(TypedDict):
+    """Items whose confidence is above ``low`` and at most ``high``."""
+
+    low: float
+    high: float
+    confidence: float
+    accuracy: float
+    count: int
+
+
+@_known
+class Calibration(TypedDict):
+    """Bins of confidence, and the expected calibration error."""
+
+    bins: list[Bin]
+    ece: float | None
+
+
+@_known
+class Scatter(TypedDict):
+    """Truths and answers of the first seed."""
+
+    target: list[float]
+    predicted: list[float]
+
+
+@_known
+class Example(TypedDict):
+    """One answer, where they are neither classes nor values."""
+
+    item: str
+    value: float | None
+    truth: str | None
+    answer: str | None
+
+
+@_known
+class NoiseRow(TypedDict):
+    """The main metric of a subset while one modality is noisy."""
+
+    modality: str
+    kind: str
+    axis: str
+    rising: bool
+    level: float
+    subset: list[str]
+    value: float | None
+    sd: float | None
+
+
+@_known
+class MissingRow(TypedDict):
+    """The main metric while a share of all streams is hidden."""
+
+    share: float
+    value: float | None
+    sd: float | None
+
+
+@_known
+class Robustness(TypedDict):
+    """Noise and missing streams, nothing retrained."""
+
+    noise: list[NoiseRow]
+    missing: list[MissingRow]
+
+
+@_known
+class DataFacts(TypedDict):
+    """What of the corpus was not used: by reason, and how often each stream is missing."""
+
+    dropped: dict[str, int]
+    missing_streams: dict[str, int]
+    recordings: NotRequired[int]
+    new: NotRequired[int]
+
+
+@_known
+class Size(TypedDict):
+    """How many items of how many groups; None where it is not known."""
+
+    items: int
+    groups: int | None
+
+
+@_known
+class FoldFacts(TypedDict):
+    """Sizes of a fold's parts; ``seen``: how many test groups were in training or validation."""
+
+    name: str
+    train: Size
+    valid: Size | None
+    test: Size
+    seen: int | None
+
+
+@_known
+class Parts(TypedDict):
+    """The folds, and whether the corpus names groups."""
+
+    folds: list[FoldFacts]
+    named_groups: bool
+
+
+@with_config(ConfigDict(extra="allow"))
+class Curve(TypedDict):
+    """The epochs of a member; beside these whatever else its log holds, a list a column."""
+
+    member: NotRequired[str]
+    epoch: NotRequired[list[float | None]]
+    train_loss: NotRequired[list[float | None]]
+    valid: NotRequired[list[float | None] | None]
+
+
+@_known
+class Training(TypedDict):
+    """Curves, one a member."""
+
+    seeds: list[Curve]
+
+
+class Evaluation(TypedDict):
+    """What a run is worth: all that the report shows.
+
+    ``subsets`` has a row for each subset of the modalities, all together last. What a run does not have is not there:
+    ``confusion`` of values, say. Sections of one's own may stand beside these.
+    """
+
+    version: Literal[1]
+    run: str
+    corpus: str
+    task: TaskFacts
+    modalities: list[str]
+    items: int
+    groups: int
+    seeds: list[int]
+    folds: list[str]
+    baseline: Baseline
+    intervals: IntervalFacts
+    subsets: list[SubsetRow]
+    best_single: BestSingle | None
+    gain_over_best_single: float | None
+    gain_interval: IntervalRow | None
+    contributions: list[Contribution]
+    gain_over_constant: Gain
+    per_group: list[GroupRow]
+    robustness: Robustness
+    data: DataFacts
+    per_class: NotRequired[list[ClassRow]]
+    confusion: NotRequired[Confusion]
+    calibration: NotRequired[Calibration]
+    scatter: NotRequired[Scatter]
+    examples: NotRequired[list[Example]]
+    parts: NotRequired[Parts]
+    training: NotRequired[Training]
+    sync: NotRequired[list[dict[str, Any]]]
+    unfinished: NotRequired[list[str]]
+    recipe_yaml: NotRequired[str]
+    versions: NotRequired[dict[str, str]]
+    date: NotRequired[str]
+
+
+_ADAPTER = TypeAdapter(Evaluation)
+
+
+def evaluation_schema() -> dict[str, Any]:
+    """The JSON schema of an evaluation."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_ADAPTER.json_schema()}
+
+
+def to_json(evaluation: Evaluation) -> str:
+    """The text of ``evaluation.json``."""
+    return json.dumps(evaluation, ensure_ascii=False, indent=1)
+
+
+def read_evaluation(path: str | Path) -> Evaluation:
+    """An evaluation as `plait evaluate` wrote it: a file, or a folder with ``evaluation.json``.
+
+    Raises:
+        DataError: it is no JSON, no evaluation, or of another version; the message says what to do.
+        OSError: it cannot be read.
+    """
+    place = Path(path)
+    place = place / "evaluation.json" if place.is_dir() else place
+    again = "Make it anew with: plait evaluate RUN"
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{place}: no JSON ({brief(error, 100)}). {again}") from error
+    if not isinstance(found, dict) or "subsets" not in found:
+        raise DataError(f"{place}: no evaluation: got {brief(found, 60)}; expected an object with 'subsets'. {again}")
+    if found.get("version") != VERSION:
+        got = found.get("version", "none, so that it is from an older plait")
+        raise DataError(f"{place}: version {got}; expected {VERSION}. {again}")
+    return _checked(found, place)
+
+
+def _checked(found: dict[str, Any], place: Path) -> Evaluation:
+    try:
+        _ADAPTER.validate_python(found, strict=True)
+    except ValidationError as error:
+        problems = [f"{place}: {_told(one)}. Make it anew with: plait evaluate RUN" for one in error.errors()[:10]]
+        raise DataError(problems) from error
+    return found  # type: ignore[return-value]  # validated, with what else the user put into it
+
+
+def _told(error: Any) -> str:
+    where = ".".join(map(str, error["loc"]))
+    return f"{where}: got {brief(error['input'], 60)}; {error['msg'][:1].lower()}{error['msg'][1:]}"
