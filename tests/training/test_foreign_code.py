@@ -57,8 +57,9 @@ def test_a_recipe_is_code_and_a_loaded_run_is_not(module: Path, tiny_recipe: Pat
     module.unlink()
     del sys.modules["mylab_marks"]
     stranger = Run(run.folder)
-    with pytest.raises(DataError, match="--allow-code"):
+    with pytest.raises(DataError, match="--allow-code") as told:
         predict(stranger, [run.info.corpus], cache=tmp_path / "cache")
+    assert "garbled" not in str(told.value), "nothing is wrong with the file"
     assert not module.exists()
     assert main(["predict", str(run.folder), run.info.corpus, "--cache", str(tmp_path / "cache"), "--json"]) == 1
     assert predict(Run(run.folder, allow_code=True), [run.info.corpus], cache=tmp_path / "cache")

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
-__all__ = ["ConfigError", "DataError", "MissingExtra", "PlaitError", "gathering", "need", "raise_all", "shortened"]
+__all__ = ["ConfigError", "DataError", "MissingExtra", "PartNotFound", "PlaitError"]
+__all__ += ["gathering", "need", "raise_all", "shortened"]
 
 EACH, MOST = 10, 200
 """Problems that are written out: of one kind, and of all."""
@@ -36,6 +37,10 @@ class DataError(PlaitError):
 
 class ConfigError(PlaitError):
     """A recipe, command line or argument asks for what is not there."""
+
+
+class PartNotFound(ConfigError):
+    """A part of the user's own cannot be had: its module may not be imported, or cannot be."""
 
 
 class MissingExtra(PlaitError):

@@ -18,7 +18,7 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any, TypeVar
 
-from plait.core.errors import ConfigError, PlaitError, raise_all
+from plait.core.errors import ConfigError, PartNotFound, PlaitError, raise_all
 from plait.core.options import option_problems
 from plait.core.safe_yaml import brief
 
@@ -40,7 +40,7 @@ def foreign_code(allowed: bool) -> Iterator[None]:
     >>> with foreign_code(False):
     ...     find(Base, "antigravity.Part", "fusion")
     Traceback (most recent call last):
-    plait.core.errors.ConfigError: fusion: 'antigravity.Part' is code from outside plait, ...
+    plait.core.errors.PartNotFound: fusion: 'antigravity.Part' is code from outside plait, ...
     """
     token = _foreign_code.set(allowed)
     try:
@@ -164,14 +164,14 @@ def _dotted(base: type[T], name: str, where: str) -> type[T]:
     if not all(word.isidentifier() for word in name.split(".")):
         raise ConfigError(f"{where}: {brief(name)} is not the dotted path of a class, such as mylab.fusions.Mine.")
     if not _foreign_code.get() and module.split(".")[0] != "plait":
-        raise ConfigError(
+        raise PartNotFound(
             f"{where}: {name!r} is code from outside plait, which a run or a model that is loaded may not choose. If "
             "you trust where it comes from, allow it with --allow-code (in Python: allow_code=True)."
         )
     try:
         cls = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # a module may do anything while it is imported
-        raise ConfigError(f"{where}: cannot import {name!r} ({error}). Is it on the Python path?") from error
+        raise PartNotFound(f"{where}: cannot import {name!r} ({error}). Is it on the Python path?") from error
     if not (inspect.isclass(cls) and issubclass(cls, base) and not inspect.isabstract(cls)):
         raise ConfigError(f"{where}: {name} is not a concrete subclass of {base.__module__}.{base.__name__}.")
     return cls

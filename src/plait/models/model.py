@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from plait.core.atomic import replacing, write_text
-from plait.core.errors import ConfigError, DataError, raise_all
+from plait.core.errors import ConfigError, DataError, PartNotFound, raise_all
 from plait.core.options import Count, option_problems
 from plait.core.parts import Spec, find, foreign_code, part_name
 from plait.core.safe_yaml import brief
@@ -355,6 +355,8 @@ def _rebuilt(path: Path) -> Model:
         return _remade(saved)
     except MemoryError:
         raise
+    except PartNotFound as error:  # nothing is wrong with the file
+        raise DataError([f"{path}: {problem}" for problem in error.problems]) from error
     except Exception as error:  # what is left to be wrong is what a part makes of its own options and state
         reason = brief(error, 300) or type(error).__name__
         raise DataError(f"{path}: garbled or from another version ({reason}). Fit again.") from error
