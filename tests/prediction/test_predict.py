@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,3 +137,24 @@ def test_what_a_folder_held_besides_is_counted_and_named(segments_run: Run, tmp_
     assert "stream 'series', of 1 recordings, is none of the model's: not looked at." in out
     assert main([*asked, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["left_out"]) == 2
+
+
+def test_a_members_folder_answers_alone(tiny_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = fit(load_recipe(tiny_recipe, ["train.epochs=1"]), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+    corpus = run.info.corpus
+    expected = [p.to_json() for p in predict(run, [corpus], cache=tmp_path / "cache")]
+    alone = tmp_path / "elsewhere"
+    shutil.copytree(run.folder / "seed0", alone)
+    shutil.rmtree(run.folder)
+    for path in alone.rglob("*"):
+        assert not path.is_file() or str(tmp_path).encode() not in path.read_bytes() or "log" in path.name, path
+    assert [p.to_json() for p in predict(alone, [corpus], cache=tmp_path / "other")] == expected
+    assert main(["predict", str(alone), corpus, "--cache", str(tmp_path / "other"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["predictions"] == expected
+    with pytest.raises(ConfigError, match="is one member of a run"):
+        Predictor(alone, cache=tmp_path / "other", member="seed1")
+    (alone / "preparation.json").write_text("{}")
+    with pytest.raises(DataError, match=r"damaged or of another version \(task: Field required"):
+        Predictor(alone, cache=tmp_path / "other")
+    with pytest.raises(DataError, match="Give the folder of a run"):
+        Predictor(tmp_path, cache=tmp_path / "other")

@@ -18,7 +18,9 @@ EXAMPLES = (
 
 
 def arguments(p: argparse.ArgumentParser) -> None:
-    p.add_argument("run_folder", metavar="RUN", help="a run's folder")
+    p.add_argument(
+        "run_folder", metavar="RUN", help="a run's folder, or that of one of its models, which may stand alone"
+    )
     p.add_argument("files", nargs="+", help="raw files or folders of recordings, with any stream absent; or a manifest")
     p.add_argument("--segment", nargs=2, type=float, action="append", default=[], metavar=("START", "STOP"),
                    help="seconds to answer for; may be repeated")  # fmt: skip
@@ -36,20 +38,17 @@ def arguments(p: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Answer for raw files, prepared as in training."""
     from plait.importing.report import ImportReport
-    from plait.prediction.predict import predict
+    from plait.prediction.predict import Predictor
+    from plait.training.preparation import FILE
     from plait.training.run import Run
 
     segments, imported = [(a, b) for a, b in args.segment], list[ImportReport]()
-    run = Run(args.run_folder, allow_code=args.allow_code, allow_outside=args.allow_outside)
-    rows = predict(
-        run,
-        args.files,
-        cache=args.cache,
-        segments=segments,
-        member=args.member,
-        rates=dict(map(_rate, args.rate)),
-        told=imported.append,
-    )
+    allowed = {"allow_code": args.allow_code, "allow_outside": args.allow_outside}
+    alone = (Path(args.run_folder) / FILE).is_file()
+    source = args.run_folder if alone else Run(args.run_folder, **allowed)
+    predictor = Predictor(source, cache=args.cache, member=args.member, **(allowed if alone else {}))
+    rates = dict(map(_rate, args.rate))
+    rows = predictor(args.files, segments=segments, rates=rates, told=imported.append)
     written = [_annotated(args, rows)] if args.annotate else []
     facts = {"left_out": {k: v for r in imported for k, v in r.left_out.items()}}
     facts |= {"notes": [note for r in imported for note in r.notes]}

@@ -19,11 +19,11 @@ from plait.importing.folder import import_files
 from plait.importing.report import ImportReport
 from plait.importing.untold import Rates
 from plait.models.model import Model
-from plait.recipe import CorpusPlan
 from plait.store.store import Store
 from plait.streams.recording import Annotation
 from plait.tasks.answers import Answer
 from plait.training.experiment import Experiment
+from plait.training.preparation import Preparation
 from plait.training.run import Member, Run
 
 __all__ = ["Prediction", "Predictor", "predict"]
@@ -75,20 +75,45 @@ class Prediction:
 
 
 class Predictor:
-    """A run's model, loaded once, that answers for raw files, any stream absent; many times.
+    """A model, loaded once, that answers for raw files, any stream absent; many times.
 
     Args:
-        run: a finished run.
+        source: a finished run; or the folder of one of its members, which needs nothing but itself.
         cache: where features are kept.
         member: which of the run's models (``seed0``); the first by default.
+        allow_code: of a folder: whether its files may name classes from outside plait (see
+            `plait.models.model.Model.load`). A `Run` says so itself.
+        allow_outside: of a folder: whether a manifest that it is asked about may name files outside its own.
 
     Raises:
         DataError: no member is trained to its end, or its files do not fit together.
         ConfigError: no such member.
     """
 
-    def __init__(self, run: Run, *, cache: str | Path, member: str | None = None) -> None:
-        self.run, self.model, self.store = run, run.model(_member(run, member)), Store(cache)
+    def __init__(
+        self,
+        source: Run | str | Path,
+        *,
+        cache: str | Path,
+        member: str | None = None,
+        allow_code: bool = False,
+        allow_outside: bool = False,
+    ) -> None:
+        self.store = Store(cache)
+        if isinstance(source, Run):
+            self.prepared, self.model = Preparation.of(source), source.model(_member(source, member))
+            allow_code, allow_outside = source.allow_code, source.allow_outside
+        else:
+            if member is not None:
+                raise ConfigError(f"{source}: is one member of a run; it has no member {member!r}. Leave it out.")
+            self.prepared = Preparation.read(Path(source))
+            self.model = Model.load(source, allow_code=allow_code)
+        self.allow_code, self.allow_outside = allow_code, allow_outside
+        if list(self.prepared.modalities) != self.model.modalities:
+            raise DataError(
+                f"{source}: is prepared for {list(self.prepared.modalities)}, but its model has "
+                f"{self.model.modalities}. Copy the folder again from its run."
+            )
 
     def __call__(
         self,
@@ -116,10 +141,10 @@ class Predictor:
             DataError: a file cannot be read, none holds a stream that the run knows, or a segment lies outside.
             ConfigError: a rate for no stream of the model.
         """
-        run, model = self.run, self.model
-        with foreign_code(run.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
-            corpus = _corpus(run, [Path(p) for p in paths], Path(folder), dict(rates or {}), told)
-            experiment = _experiment(run, corpus)
+        model = self.model
+        with foreign_code(self.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
+            corpus = self._corpus([Path(p) for p in paths], Path(folder), dict(rates or {}), told)
+            experiment = _experiment(self.prepared, corpus)
             asked, notes = asked_items(corpus, experiment.unit, segments)
             items = asked.items
             features = experiment.prepare(self.store, {i.recording for i in items})
@@ -132,12 +157,32 @@ class Predictor:
             for item, answer, ms in zip(items, answers, used)
         ]
 
+    def _corpus(
+        self, paths: list[Path], folder: Path, rates: Rates, told: Callable[[ImportReport], None] | None
+    ) -> Corpus:
+        streams = self.prepared.modalities.values()
+        strange = [name for name in rates if name not in streams]
+        raise_all(ConfigError, [f"rate of {n!r}: the model has no such stream. {suggest(n, streams)}" for n in strange])
+        if len(paths) == 1 and paths[0].suffix == ".jsonl":
+            return Corpus(paths[0], allow_outside=self.allow_outside)
+        manifest = folder / "manifest.jsonl"
+        rates = dict.fromkeys(streams) | self.prepared.rates | rates
+        report = import_files(paths, out=manifest, options=self.prepared.naming, known=streams, rates=rates)
+        report.notes += [
+            f"stream {name!r}, of {facts['recordings']} recordings, is none of the model's: not looked at."
+            for name, facts in report.streams.items()
+            if name not in streams
+        ]
+        if told:
+            told(report)
+        return Corpus(manifest, allow_outside=True)
+
 
 def predict(
-    run: Run, paths: Sequence[str | Path], *, cache: str | Path, member: str | None = None, **asked: Any
+    source: Run | str | Path, paths: Sequence[str | Path], *, cache: str | Path, member: str | None = None, **asked: Any
 ) -> list[Prediction]:
-    """What a run's model says of raw files, once: see `Predictor`, for its arguments and what it raises."""
-    return Predictor(run, cache=cache, member=member)(paths, **asked)
+    """What a model says of raw files, once: see `Predictor`, for its arguments and what it raises."""
+    return Predictor(source, cache=cache, member=member)(paths, **asked)
 
 
 def _member(run: Run, name: str | None) -> Member:
@@ -149,35 +194,13 @@ def _member(run: Run, name: str | None) -> Member:
     raise ConfigError(f"{run.folder}: has no member {name!r}; it has {', '.join(m.name for m in run.finished)}.")
 
 
-def _corpus(
-    run: Run, paths: list[Path], folder: Path, rates: Rates, told: Callable[[ImportReport], None] | None
-) -> Corpus:
-    recipe, streams = run.recipe, run.info.modalities.values()
-    strange = [name for name in rates if name not in streams]
-    raise_all(ConfigError, [f"rate of {n!r}: the model has no such stream. {suggest(n, streams)}" for n in strange])
-    if len(paths) == 1 and paths[0].suffix == ".jsonl":
-        return Corpus(paths[0], allow_outside=run.allow_outside)
-    options = recipe.corpus.options if isinstance(recipe.corpus, CorpusPlan) else {}
-    manifest = folder / "manifest.jsonl"
-    rates = dict.fromkeys(streams) | run.info.rates | rates
-    report = import_files(paths, out=manifest, options=options, known=streams, rates=rates)
-    report.notes += [
-        f"stream {name!r}, of {facts['recordings']} recordings, is none of the model's: not looked at."
-        for name, facts in report.streams.items()
-        if name not in streams
-    ]
-    if told:
-        told(report)
-    return Corpus(manifest, allow_outside=True)
-
-
-def _experiment(run: Run, corpus: Corpus) -> Experiment:
+def _experiment(prepared: Preparation, corpus: Corpus) -> Experiment:
     there = {name for entry in corpus.entries for name in entry.streams}
-    used = {m: s for m, s in run.info.modalities.items() if s in there}
+    used = {m: s for m, s in prepared.modalities.items() if s in there}
     if not used:
-        wanted = ", ".join(run.info.modalities.values())
-        raise DataError(f"the files hold the streams {', '.join(sorted(there)) or 'none'}; the run knows {wanted}.")
-    return Experiment.bare(run.recipe, corpus, used, run.info.features)
+        wanted = ", ".join(prepared.modalities.values())
+        raise DataError(f"the files hold the streams {', '.join(sorted(there)) or 'none'}; the model knows {wanted}.")
+    return Experiment.bare(prepared.recipe, corpus, used, prepared.features)
 
 
 def _answers(model: Model, data: ItemData) -> list[Answer]:

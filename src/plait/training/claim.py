@@ -38,7 +38,7 @@ OURS = ("recipe.yaml", "run.json", EXAMPLES, *PAGES)
 """Files that plait writes into a run's folder itself."""
 
 OURS_OF_A_MEMBER = (
-    *("model.safetensors", "model.json", "done.json", "factors.json", "log.csv"),
+    *("model.safetensors", "model.json", "preparation.json", "done.json", "factors.json", "log.csv"),
     *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
 )
 

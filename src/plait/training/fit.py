@@ -39,6 +39,7 @@ from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.held_out import can_hold_out, hold_out
 from plait.training.lock import locked
 from plait.training.noisy import noisy_sources
+from plait.training.preparation import Preparation
 from plait.training.run import Member, Run, digest_of, held_out_name
 from plait.training.sides import Sides
 from plait.training.temperatures import fit_temperatures
@@ -167,6 +168,7 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool, opene
         train_held_out(run_folder, member, cache, quiet, opened)
         trained.model.set_factors(run.factors(member.fold))
     trained.model.save(place)
+    Preparation.of(run).write(place)
     done = {
         "recipe": digest_of(run.recipe),
         "log": trained.log,
