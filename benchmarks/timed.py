@@ -88,7 +88,6 @@ SCENES = """
 corpus: {manifest}
 task: {{name: tag, target: sound, rate: 5, several: true, metric: segmental_f1}}
 split: {{by: manifest}}
-train: {{seeds: [0, 1, 2]}}
 """
 
 
@@ -150,6 +149,7 @@ def regression(
 def of_scenes(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     make_scenes(args.out / "scenes", args.data / "esc10")
     recipe = parse_recipe(SCENES.format(manifest=args.out / "scenes" / "manifest.jsonl"))
+    recipe.train.seeds = args.seeds
     found = evaluated(recipe, args, "scenes-run")
     experiment = Experiment.of(recipe, open_corpus(recipe, args.out))
     cheap = regression(
