@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -30,6 +30,7 @@ def scale_of(x: Array, sizes: list[int], found: Ridge) -> Array:
 
 
 @settings(max_examples=25, deadline=None)
+@example(412, 13, 1, 2, False)
 @given(st.integers(0, 10**6), st.integers(12, 40), st.integers(1, 30), st.integers(2, 9), st.booleans())
 def test_held_out_answers_are_those_of_fits_without_the_group(
     seed: int, items: int, features: int, groups: int, classes: bool
@@ -46,9 +47,9 @@ def test_held_out_answers_are_those_of_fits_without_the_group(
     for g in range(groups):
         out = every[group == g]
         wanted = fitted(x, y, scale, found.alpha, every[group != g], out)
-        np.testing.assert_allclose(found.held_out[out], wanted, atol=5e-3)  # kernels are of float32
+        np.testing.assert_allclose(found.held_out[out], wanted, rtol=5e-3, atol=5e-3)  # kernels of float32, alpha of 1e-4
     said = x @ found.weight + found.bias
-    np.testing.assert_allclose(said, fitted(x, y, scale, found.alpha, every, every), atol=5e-3)
+    np.testing.assert_allclose(said, fitted(x, y, scale, found.alpha, every, every), rtol=5e-3, atol=5e-3)
     assert found.told.all()
 
 
