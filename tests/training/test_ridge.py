@@ -47,7 +47,7 @@ def test_held_out_answers_are_those_of_fits_without_the_group(
     for g in range(groups):
         out = every[group == g]
         wanted = fitted(x, y, scale, found.alpha, every[group != g], out)
-        np.testing.assert_allclose(found.held_out[out], wanted, rtol=5e-3, atol=5e-3)  # kernels of float32, alpha of 1e-4
+        np.testing.assert_allclose(found.held_out[out], wanted, rtol=5e-3, atol=5e-3)  # float32, alpha 1e-4
     said = x @ found.weight + found.bias
     np.testing.assert_allclose(said, fitted(x, y, scale, found.alpha, every, every), rtol=5e-3, atol=5e-3)
     assert found.told.all()
