@@ -149,7 +149,7 @@ GARBLED = [
     (lambda d: (d / "model.json").write_text("{"), "garbled"),
     (lambda d: (d / "model.json").write_text("[1]"), "not a model"),
     (lambda d: (d / "model.json").write_bytes(b"\xff\xfe\x00"), "garbled"),
-    (lambda d: (d / "model.json").write_text('{"format": "plait model 3"}'), "garbled"),
+    (lambda d: (d / "model.json").write_text('{"format": "plait model 4"}'), "garbled"),
     (lambda d: (d / "model.safetensors").unlink(), "not the weights"),
     (lambda d: _cut(d / "model.safetensors"), "not the weights"),
     (lambda d: (d / "model.safetensors").write_bytes(b"hello"), "not the weights"),

@@ -50,7 +50,9 @@ def read_described(path: Path) -> Described:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: garbled ({brief(error)}). Fit again.") from error
     if not isinstance(saved, dict) or saved.get("format") != FORMAT:
-        raise DataError(f"{path}: not a model of this version of plait; expected the format {FORMAT!r}.")
+        raise DataError(
+            f"{path}: not a model of this version of plait; expected the format {FORMAT!r}. Fit its recipe again."
+        )
     try:
         found = Described.model_validate(saved)
     except ValidationError as error:

@@ -13,13 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from plait.core.atomic import read_text
 from plait.core.errors import DataError
+from plait.core.safe_yaml import brief
 from plait.corpus.manifest import Rate
 from plait.models.model import Model
 from plait.recipe import Recipe, parse_recipe
 
 __all__ = ["FORMAT", "Beginning", "Done", "Member", "Run", "RunInfo", "digest_of"]
 
-FORMAT = "plait run 1"
+FORMAT = "plait run 2"
+
+MARK = "plait run "
+"""What the format of every version begins with."""
 
 MANY = 10**12
 """More than any count that a run can hold."""
@@ -85,7 +89,7 @@ class Beginning(_Strict):
 class RunInfo(_Strict):
     """``run.json``: what is known of a run before anything is trained."""
 
-    format: Literal["plait run 1"]
+    format: Literal["plait run 2"]
     recipe: Text
     examples: Text
     plait: Text
@@ -160,6 +164,13 @@ class Run:
         self.folder, self.allow_code, self.allow_outside = Path(folder), allow_code, allow_outside
         if not (self.folder / "run.json").is_file():
             raise DataError(f"{self.folder}: is not a plait run. Make one with: plait fit RECIPE")
+        made_by = _format_of(self.folder)
+        if made_by != FORMAT and made_by.startswith(MARK):
+            raise DataError(
+                f"{self.folder}: is a run of another version of plait (format {brief(made_by)}; this one reads "
+                f"{FORMAT!r}). Fit its recipe again: plait fit {self.folder / 'recipe.yaml'} --out ANOTHER. Keys "
+                "that have other names now are told."
+            )
         self.info = _read(self.folder / "run.json", RunInfo, "Make a run with: plait fit RECIPE")
         try:
             text = read_text(self.folder / "recipe.yaml")
@@ -175,11 +186,7 @@ class Run:
     @staticmethod
     def is_run(folder: Path) -> bool:
         """Whether a folder bears the mark of a run."""
-        try:
-            found = json.loads(read_text(folder / "run.json"))
-        except (OSError, ValueError, RecursionError):
-            return False
-        return isinstance(found, dict) and found.get("format") == FORMAT
+        return _format_of(folder).startswith(MARK)
 
     @property
     def finished(self) -> list[Member]:
@@ -227,6 +234,15 @@ class Run:
         if found.recipe != self._digest:
             raise DataError(f"{path}: was trained by another recipe. Delete its folder and go on with: plait fit")
         return found
+
+
+def _format_of(folder: Path) -> str:
+    """The format that a folder's ``run.json`` names; empty where there is none."""
+    try:
+        found = json.loads(read_text(folder / "run.json"))
+    except (OSError, ValueError, RecursionError):
+        return ""
+    return str(found.get("format", "")) if isinstance(found, dict) else ""
 
 
 def _read(path: Path, kind: type[T], do: str) -> T:
