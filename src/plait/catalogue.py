@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from plait.core.parts import options_of, parts
+from plait.core.errors import ConfigError
+from plait.core.parts import find, options_of, parts
 
-__all__ = ["SORTS", "base_of", "catalogue"]
+__all__ = ["SORTS", "base_of", "catalogue", "own_part"]
 
 SORTS = {
     "readers": "plait.readers:Reader",
@@ -52,14 +53,34 @@ def catalogue(sort: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
     """
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for one in [sort] if sort else sorted(SORTS):
-        base = base_of(one)
-        found[one] = {
-            part: {"what": (cls.__doc__ or "").strip().split("\n")[0], "options": options_of(cls)}
-            for part, cls in parts(base).items()
-        }
-        if one == "features":
-            from plait.features.facts import declared
-
-            for part, cls in parts(base).items():
-                found[one][part].update(declared(cls))
+        found[one] = {part: _described(one, cls) for part, cls in parts(base_of(one)).items()}
     return found
+
+
+def own_part(path: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """The same of one class by its dotted path, such as one of the user's own.
+
+    Raises:
+        ConfigError: it cannot be imported, or is a part of no sort.
+
+    >>> list(own_part("plait.encoders.linear.Linear"))
+    ['encoders']
+    """
+    if "." not in path:
+        raise ConfigError(
+            f"class: {path!r} is no dotted path, such as mylab.fusions.Mine. plait list shows plait's own."
+        )
+    cls = find(object, path, "class")[0]
+    for sort in SORTS:
+        if issubclass(cls, base_of(sort)):
+            return {sort: {path: _described(sort, cls)}}
+    raise ConfigError(f"class: {path} is a part of no sort. It has to be derived from the base class of one.")
+
+
+def _described(sort: str, cls: type[Any]) -> dict[str, Any]:
+    said = {"what": (cls.__doc__ or "").strip().split("\n")[0], "options": options_of(cls)}
+    if sort != "features":
+        return said
+    from plait.features.facts import declared
+
+    return {**said, **declared(cls)}

@@ -95,6 +95,18 @@ def test_list_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "expected"), [("Gru", "no dotted path"), ("os.path.join", "not a concrete"), ("os.PathLike", "")]
+)
+def test_list_shows_a_class_by_its_dotted_path(path: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = run(capsys, "list", "--class", "plait.encoders.recurrent.Gru")
+    assert (code, list(found), list(found["encoders"])) == (0, ["encoders"], ["plait.encoders.recurrent.Gru"])
+    assert found["encoders"]["plait.encoders.recurrent.Gru"] == run(capsys, "list", "encoders")[1]["encoders"]["gru"]
+    code, found = run(capsys, "list", "--class", path)
+    assert code == 2
+    assert expected in found["problems"][0]
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("corpus: a.jsonl\ntask: classify\ntrain:\n  epocs: 3\n", "4 train.epocs: there is no such key. Did you mean"),

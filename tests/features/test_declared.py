@@ -16,6 +16,7 @@ from plait.features import Feature, default_feature
 from plait.features.pretrained import HfText
 from plait.streams.clock import Grid, Spans
 from plait.streams.stream import KINDS, ArraySource, Stream
+from plait.testing import check_feature
 
 Make = Callable[[str, int], Stream]
 
@@ -107,6 +108,14 @@ def test_every_feature_is_tried() -> None:
 def test_every_kind_has_one_default(kind: str) -> None:
     known = [name for name, cls in parts(Feature).items() if kind in cls.default_for]
     assert known == [default_feature(kind)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=label)
+def test_every_feature_keeps_the_public_laws(case: tuple[str, dict[str, Any]], random_stream: Make) -> None:
+    kind, spec = case
+    if spec["name"] != "word_vectors":  # it needs a file: below
+        options = {key: value for key, value in spec.items() if key != "name"}
+        check_feature(parts(Feature)[spec["name"]], random_stream(kind, 0), **options)
 
 
 @pytest.mark.parametrize("case", CASES, ids=label)

@@ -17,7 +17,7 @@ EXAMPLES = (
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("manifest", help="the manifest")
     p.add_argument("--to", required=True, metavar="FORMAT",
-                   help="csd, elan, hf_datasets, lhotse, textgrid or webdataset; options as YAML: "
+                   help="a format (plait list formats), or the dotted path of your own; options as YAML: "
                    "'{name: webdataset, per_shard: 100}'")  # fmt: skip
     p.add_argument("--out", required=True, help="the file or folder to make")
     p.add_argument("--feature", action="append", default=[], metavar="STREAM=FEATURE",

@@ -16,7 +16,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--out", help="the manifest to write (default: FOLDER/manifest.jsonl)")
     p.add_argument("--options", help="a YAML file with import options: match, group, streams, labels, rows, skip")
     p.add_argument("--from", dest="source", metavar="FORMAT",
-                   help="what another tool wrote: hf_datasets, lhotse, webdataset; needs --out")  # fmt: skip
+                   help="what another tool wrote: lhotse ..., or the dotted path of your own; needs --out")  # fmt: skip
     p.add_argument("--overwrite", action="store_true", help="replace a manifest that is there")
 
 

@@ -8,21 +8,22 @@ from plait.cli.shared import say
 
 HELP = "list the parts that a recipe can name"
 ORDER = 95
-EXAMPLES = ("plait list", "plait list fusions")
+EXAMPLES = ("plait list", "plait list fusions", "plait list --class mylab.fusions.Mine")
 
 
 def arguments(p: argparse.ArgumentParser) -> None:
     from plait.catalogue import SORTS
 
     p.add_argument("what", nargs="?", choices=sorted(SORTS), help="one sort of part (default: all)")
+    p.add_argument("--class", dest="own", metavar="PATH", help="a part of your own, by its dotted path")
 
 
 def run(args: argparse.Namespace) -> int:
     """List the parts that a recipe can name, and their options."""
-    from plait.catalogue import catalogue
+    from plait.catalogue import catalogue, own_part
     from plait.features.facts import in_words
 
-    found = catalogue(args.what)
+    found = own_part(args.own) if args.own else catalogue(args.what)
     lines = []
     for what, ones in found.items():
         lines.append(f"{what}:")

@@ -1,0 +1,82 @@
+"""The laws of features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.features import Feature
+from plait.streams.clock import Clock, Grid
+from plait.streams.stream import Stream
+from plait.testing.laws import require
+from plait.testing.streams import changed, edges, for_kinds, refuses_others, same
+
+__all__ = ["check_feature"]
+
+
+def check_feature(cls: type[Feature], *streams: Stream, **options: Any) -> None:
+    """Check the laws of a feature.
+
+    Kinds (it takes those that it lists, and refuses others with a `DataError`); shape (float32 rows, as many as its
+    clock has, as wide as `dim` says, none infinite); place (rows stand within the stream); rate (the clock runs at
+    the `rate` that it declares); inputs (the stream is not changed, and gives the same rows again); emptiness (of
+    nothing no rows); times (a stream that is 64 s later has the same rows 64 s later); receptive field (if it is
+    ``causal``, what lies outside changes no row).
+
+    Args:
+        cls: the class, constructed as ``cls(**options)``.
+        streams: to try it on; by default a random one of each kind that it takes.
+        options: its options.
+
+    Raises:
+        LawBroken: which law, and how.
+
+    >>> from plait.features.series import Statistics
+    >>> check_feature(Statistics, window=2.0)
+    """
+    feature = cls(**options)
+    taken = list(refuses_others(feature, cls.kinds))
+    require(not taken, cls, "kinds", f"it takes {taken}, which it does not list")
+    for stream in for_kinds(cls, streams):
+        before = np.array(stream.read())
+        values, clock = feature(stream)
+        _check_rows(cls, feature, stream, values, clock)
+        again, _ = feature(stream)
+        kept = same(again, values) and same(stream.read(), before)
+        require(kept, cls, "inputs", "it changes the stream, or gives other rows the second time")
+        none, empty = feature(stream[:0])
+        bare = none.shape == (0, values.shape[1]) and len(empty) == 0
+        require(bare, cls, "emptiness", f"of nothing it gives {none.shape}; expected no rows")
+        moved, later = feature(stream.on(stream.clock.corrected(offset=64.0)))
+        kept = same(moved, values) and np.allclose(later.times, clock.times + 64, atol=1e-6)
+        require(kept, cls, "times", "64 s later it gives other rows, or at other times")
+        if feature.causal:
+            _check_field(cls, feature, stream, values, clock)
+
+
+def _check_rows(cls: type, feature: Feature, stream: Stream, values: NDArray[Any], clock: Clock) -> None:
+    size = (len(clock), feature.dim(stream.source.shape))
+    right = values.shape == size and values.dtype == np.float32
+    require(right, cls, "shape", f"rows {values.shape} {values.dtype}; expected {size} float32")
+    require(not np.isinf(values).any(), cls, "shape", "rows are infinite")
+    require(len(clock) > 0, cls, "shape", "it gives no rows")
+    begin, end = edges(stream)
+    inside = clock.times[0] >= begin[0] - 1e-6 and clock.times[-1] <= max(end[-1], stream.clock.stop) + 1e-6
+    require(bool(inside), cls, "place", f"rows from {clock.times[0]:g} to {clock.times[-1]:g} s leave the stream")
+    if feature.rate is not None and isinstance(clock, Grid):
+        require(clock.rate == feature.rate, cls, "rate", f"{clock.rate} rows a second; it declares {feature.rate}")
+    if feature.rate is None:
+        own = abs(len(clock) - len(stream)) <= 1
+        require(own, cls, "rate", f"{len(clock)} rows of {len(stream)} observations; it declares the stream's own")
+
+
+def _check_field(cls: type, feature: Feature, stream: Stream, values: NDArray[Any], clock: Clock) -> None:
+    begin, end = edges(stream)
+    for row in np.random.default_rng(0).integers(0, len(clock), 3):
+        t, far = clock.times[row], feature.receptive_field + 1e-9
+        outside = (begin > t + far) | (end < t - far)
+        others, _ = feature(changed(stream, outside))
+        kept = others.shape == values.shape and same(others[row], values[row])
+        require(kept, cls, "receptive field", f"what is more than {far:g} s off changes the row at {t:g} s")

@@ -1,0 +1,68 @@
+"""The laws of steps, which change a raw stream before its features are taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.streams.stream import KINDS, Stream
+from plait.testing.laws import require
+from plait.testing.streams import changed, edges, for_kinds, read_alike, refuses_others, same
+from plait.transforms import Step
+
+__all__ = ["check_step"]
+
+
+def check_step(cls: type[Step], *streams: Stream, **options: Any) -> None:
+    """Check the laws of a step.
+
+    Kinds (it takes those that it lists, and refuses others with a `DataError`); shape (a stream of a known kind, none
+    of its values infinite); pieces (in blocks and in cuts the result reads as in one pass); inputs (the stream is not
+    changed, and gives the same result again); emptiness (of nothing it makes nothing); times (a stream that is 64 s
+    later has the same result 64 s later); receptive field (if it is ``causal``, what lies outside changes nothing);
+    notes (counts by name).
+
+    Args:
+        cls: the class, constructed as ``cls(**options)``.
+        streams: to try it on; by default a random one of each kind that it takes.
+        options: its options.
+
+    Raises:
+        LawBroken: which law, and how.
+
+    >>> from plait.transforms.hampel import Hampel
+    >>> check_step(Hampel, window=0.3)
+    """
+    step = cls(**options)
+    taken = list(refuses_others(step, cls.kinds))
+    require(not taken, cls, "kinds", f"it takes {taken}, which it does not list")
+    for stream in for_kinds(cls, streams):
+        before = np.array(stream.read())
+        made = step(stream)
+        known = isinstance(made, Stream) and made.kind in KINDS
+        require(known, cls, "shape", f"it gives {type(made).__name__}; expected a stream of a known kind")
+        read_alike(cls, made)
+        values = made.read()
+        require(values.dtype.kind != "f" or not np.isinf(values).any(), cls, "shape", "values are infinite")
+        kept = same(cls(**options)(stream).read(), values) and same(stream.read(), before)
+        require(kept, cls, "inputs", "it changes the stream, or gives another result the second time")
+        require(not len(step(stream[:0]).read()), cls, "emptiness", "of nothing it makes something")
+        moved = step(stream.on(stream.clock.corrected(offset=64.0)))
+        kept = same(moved.read(), values) and np.allclose(moved.clock.times, made.clock.times + 64, atol=1e-6)
+        require(kept, cls, "times", "64 s later it gives another result, or at other times")
+        if step.causal:
+            _check_field(cls, step, stream, values, made.clock.times)
+    counts = all(isinstance(k, str) and isinstance(v, int) and v > 0 for k, v in step.notes().items())
+    require(counts, cls, "notes", f"{step.notes()}; expected counts above 0 by name")
+
+
+def _check_field(cls: type, step: Step, stream: Stream, values: NDArray[Any], times: NDArray[np.float64]) -> None:
+    begin, end = edges(stream)
+    for row in np.random.default_rng(0).integers(0, len(times), 3):
+        t, far = times[row], step.receptive_field + 1e-9
+        other = step(changed(stream, (begin > t + far) | (end < t - far)))
+        now = int(np.argmin(np.abs(other.clock.times - t)))
+        kept = same(other[now : now + 1].read(), values[row : row + 1])
+        require(kept, cls, "receptive field", f"what is more than {far:g} s off changes the value at {t:g} s")

@@ -1,0 +1,117 @@
+"""Made-up streams of every kind, and what a law asks of one. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.core.errors import DataError
+from plait.streams.clock import Spans
+from plait.streams.stream import ArraySource, Source, Stream
+from plait.testing.laws import require
+
+__all__ = ["Watched", "changed", "edges", "for_kinds", "made_stream", "read_alike", "refuses_others", "same"]
+
+TOLERANCE = 2e-4
+"""Relative to the size of the numbers: sums in another order differ by less."""
+
+VOCABULARY = ("one", "two", "blue", "green", "walk", "again")
+
+
+def made_stream(kind: str, seed: int = 0) -> Stream:
+    """A random stream of a kind, some seconds long.
+
+    >>> made_stream("pose").shape, made_stream("words").kind
+    ((160, 5, 3), 'words')
+    """
+    rng = np.random.default_rng(seed)
+    if kind == "words":
+        starts = np.arange(24) * 0.5 + rng.uniform(0, 0.2, 24)
+        return Stream.of(rng.choice(VOCABULARY, 24).astype(object), spans=(starts, starts + 0.2), kind=kind)
+    if kind == "frames":
+        return Stream.of(rng.integers(0, 256, (50, 24, 32, 3)).astype(np.uint8), rate=25, kind=kind)
+    if kind == "waveform":
+        return Stream.of((0.1 * rng.standard_normal((32_000, 1))).astype(np.float32), rate=16_000, kind=kind)
+    shape = (1200, 3) if kind == "series" else (160, 5, 3)
+    walk = 0.1 * rng.standard_normal(shape).cumsum(0) + 0.05 * rng.standard_normal(shape)
+    return Stream.of(walk.astype(np.float32), rate=20, kind=kind)
+
+
+def for_kinds(cls: Any, given: Sequence[Stream]) -> list[Stream]:
+    """The streams given, or one of each kind that a class takes."""
+    return list(given) or [made_stream(kind) for kind in cls.kinds]
+
+
+def changed(stream: Stream, where: NDArray[np.bool_], seed: int = 1) -> Stream:
+    """The stream with its observations at ``where`` taken from other places."""
+    values = np.array(stream.read())
+    other = values[np.random.default_rng(seed).permutation(len(values))]
+    values[where] = other[where]
+    return replace(stream, source=ArraySource(values), first=0)
+
+
+def edges(stream: Stream) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where each observation begins and ends, seconds."""
+    clock = stream.clock
+    return (clock.starts, clock.stops) if isinstance(clock, Spans) else (clock.times, clock.times)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two arrays are alike: texts exactly, numbers within `TOLERANCE`, NaN at the same places."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape:
+        return False
+    if a.dtype.kind not in "fiub":
+        return bool(np.array_equal(a, b))
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    size = float(np.nanmax(np.abs(a))) if np.isfinite(a).any() else 1.0
+    return bool(np.allclose(a, b, rtol=0, atol=TOLERANCE * max(size, 1.0), equal_nan=True))
+
+
+def read_alike(cls: type, stream: Stream) -> None:
+    """Check that a stream in pieces, and a cut of it, is what one pass reads.
+
+    Raises:
+        LawBroken: the law of pieces.
+    """
+    whole = stream.read()
+    require(len(whole) == len(stream), cls, "shape", f"{len(whole)} values, but its clock has {len(stream)}")
+    for size in (max(len(stream) // 20, 7), max(len(stream) // 3, 1)):
+        blocks = [block.read() for block in stream.blocks(size)]
+        if blocks:
+            alike = same(np.concatenate(blocks), whole)
+            require(alike, cls, "pieces", f"in blocks of {size} it reads other values")
+    lo, hi = len(whole) // 3, 2 * len(whole) // 3
+    require(same(stream[lo:hi].read(), whole[lo:hi]), cls, "pieces", "a cut of it reads other values")
+    require(stream[lo:lo].read().shape == (0, *whole.shape[1:]), cls, "pieces", "nothing of it has another shape")
+
+
+@dataclass
+class Watched:
+    """A source that counts how often it is read."""
+
+    inner: Source
+    reads: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.inner.shape
+
+    def read(self, lo: int, hi: int) -> NDArray[Any]:
+        self.reads += 1
+        return self.inner.read(lo, hi)
+
+
+def refuses_others(part: Any, kinds: Sequence[str]) -> Iterator[str]:
+    """Kinds that a part does not list and takes all the same."""
+    for kind in ("series", "words"):
+        if kind not in kinds:
+            try:
+                part(made_stream(kind))
+            except DataError:
+                continue
+            yield kind
