@@ -85,8 +85,9 @@ def _check_shape(cls: type, task: Task, targets: list[Any]) -> None:
         require(same, cls, "loss", "an item's loss depends on instants that nobody asks about")
     scores = task.scores(output)
     fits = isinstance(scores, np.ndarray) and len(scores) == len(targets) and bool(np.isfinite(scores).all())
-    fits = fits and (len(size) > 2 or scores.shape == size)
-    require(fits, cls, "shape", f"scores {np.shape(scores)}; expected finite ones of {size}")
+    fits = fits and (len(size) > 2 or scores.ndim == 2)  # as many columns as it likes: K - 1 outputs may tell K classes
+    told = f"{len(targets)} rows" if len(size) > 2 else f"{len(targets)} rows of columns"
+    require(fits, cls, "shape", f"scores {np.shape(scores)}; expected finite ones, {told}")
 
 
 def _check_head(cls: type, task: Task) -> None:
@@ -198,8 +199,9 @@ def _check_baseline(cls: type, task: Task, targets: list[Any], output: torch.Ten
     target = task.encode(targets).numpy()
     scores = task.baseline(target, len(targets))
     fits = len(scores) == len(targets) and bool(np.isfinite(scores).all())
-    fits = fits and (target.ndim > 1 or scores.shape == (len(targets), task.width))
-    require(fits, cls, "baseline", f"scores {scores.shape}; expected finite ones, {len(targets)} of them")
+    wanted = np.shape(task.scores(output))
+    fits = fits and (output.ndim > 2 or scores.shape == wanted)
+    require(fits, cls, "baseline", f"scores {scores.shape}; expected finite ones, as `scores` gives them {wanted}")
     require(bool((scores == scores[0]).all()), cls, "baseline", "it is not constant")
     ours, constant = (task.metrics(s, target)[task.main_metric] for s in (task.scores(output), scores))
     better = ours > constant if task.higher_is_better else ours < constant
