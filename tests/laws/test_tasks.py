@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch.nn.functional as F
 
 from plait.core.parts import parts
 from plait.examples.targets import Annotated
 from plait.tasks import Task
+from plait.tasks.classify import Classify
 from plait.testing import check_task
 
 MOVES = [
@@ -56,3 +58,27 @@ def test_every_task_with_targets_keeps_the_laws(name):
 @pytest.mark.parametrize(("name", "options", "targets"), VARIANTS)
 def test_options_keep_them_too(name, options, targets):
     check_task(parts(Task)[name], targets, **options)
+
+
+class Reference(Classify):
+    """The logit of the first class is 0: a head has one output less than there are classes."""
+
+    def __init__(self, targets):
+        super().__init__(targets)
+        self.width -= 1
+
+    def loss(self, output, target):
+        return super().loss(F.pad(output, (1, 0)), target)
+
+    def scores(self, output):
+        return super().scores(F.pad(output, (1, 0)))
+
+    @classmethod
+    def restore(cls, state, **options):
+        task = super().restore(state, **options)
+        task.width = len(task.classes) - 1
+        return task
+
+
+def test_scores_may_have_other_columns_than_outputs():
+    check_task(Reference, TARGETS["classify"])
