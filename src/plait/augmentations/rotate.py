@@ -61,4 +61,5 @@ def _rotation(axis: Tensor, angle: Tensor) -> Tensor:
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
     sine, cosine = angle.sin()[:, None, None], angle.cos()[:, None, None]
-    return torch.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)
+    turned: Tensor = torch.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)
+    return turned

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from plait.cli.shared import cache_argument, code_argument, outside_argument, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from plait.evaluation.schema import Evaluation
 
 HELP = "score a run for every subset of its modalities"
 ORDER = 70
@@ -47,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_table(result: dict[str, Any]) -> None:
+def _print_table(result: Evaluation) -> None:
     from rich.console import Console
 
     from plait.report.table import summary_of

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     rates = dict(map(_rate, args.rate))
     rows = predictor(args.files, segments=segments, rates=rates, told=imported.append)
     written = [_annotated(args, rows)] if args.annotate else []
-    facts = {"left_out": {k: v for r in imported for k, v in r.left_out.items()}}
+    facts: dict[str, object] = {"left_out": {k: v for r in imported for k, v in r.left_out.items()}}
     facts |= {"notes": [note for r in imported for note in r.notes]}
     facts |= {"manifest": str(written[0])} if written else {}
     lines = [f"wrote {path}" for path in written]

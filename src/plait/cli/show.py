@@ -34,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
     if Path(args.recipe).is_dir():
         trained = Run(args.recipe, allow_code=args.allow_code)
         with foreign_code(args.allow_code):
-            full, found, unknown = full_recipe(trained.recipe), resolved_run(trained), ""
+            full = full_recipe(trained.recipe)
+            found: dict[str, Any] | None = resolved_run(trained)
+            unknown = ""
     else:
         recipe = load_recipe(args.recipe, args.overrides)
         full = full_recipe(recipe)

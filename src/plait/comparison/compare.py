@@ -23,7 +23,7 @@ from plait.evaluation.evaluate import Examined
 from plait.evaluation.facts import about_of, made_with
 from plait.evaluation.members import MemberOutput
 from plait.evaluation.summary import plain, task_facts
-from plait.examples.data import ItemData
+from plait.examples.data import Asked, ItemData
 from plait.examples.items import split_items
 from plait.examples.splits import holds_back
 from plait.recipe import Recipe, dump_recipe
@@ -209,7 +209,7 @@ class _Examination:
 
     def _of_member(self, member: Member) -> MemberOutput:
         """The answers of one seed and fold of all variants."""
-        answers, output = {}, None
+        answers = {}
         for variant, run in self.runs.items():
             one = self._examined(variant, run, member)
             output = one.output(subsets_for(variant))
@@ -272,7 +272,7 @@ def _streams(base: Experiment, features: Features) -> dict[str, Any]:
     """Of each modality, as the model gets it: whether it is regular, rows a second, rows an item, how often missing."""
     fold = base.folds[0]
     items = [*fold.train, *fold.test]
-    data = ItemData(items, features, torch.zeros(len(items)), base.modalities)
+    data = ItemData(items, features, Asked(torch.zeros(len(items))), base.modalities)
     regular = data.regular()
     return {
         m: {

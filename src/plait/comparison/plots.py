@@ -70,7 +70,7 @@ def _baseline(axes: Axes, view: View, colour: Callable[[str], str]) -> None:
     base, (low, high) = view.result["baseline"]["value"], axes.get_xlim()
     if base is None:
         return
-    style = {"color": colour(MUTED), "fontsize": 8, "va": "center"}
+    style: dict[str, Any] = {"color": colour(MUTED), "fontsize": 8, "va": "center"}
     if low - (high - low) < base < high + (high - low):
         axes.axvline(base, color=colour(MUTED), lw=1, ls=(0, (2, 2)))
         axes.text(base, -0.72, " constant answer", **style)

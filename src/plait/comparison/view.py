@@ -22,7 +22,7 @@ class View:
         self.sign = 1 if result["task"]["higher_is_better"] else -1
         self.rows: dict[str, Row] = {row["name"]: row for row in result["variants"]}
         self.best = self.top(list(self.rows.values()))
-        self._gaps = {(d["a"], d["b"]): d for d in result["differences"]}
+        self._gaps: dict[tuple[str, str], Row] = {(d["a"], d["b"]): d for d in result["differences"]}
 
     def top(self, rows: Sequence[Row]) -> Row:
         """The row of the best value; the first of several, and one without a value last."""

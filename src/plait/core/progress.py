@@ -5,15 +5,20 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 __all__ = ["EVERY", "Progress", "bar"]
 
-Progress = Callable[[int, int, str], None]
-
 FIRST, EVERY = 1.0, 10.0
 """Seconds to the first line, and between two lines, where standard error is no terminal."""
+
+
+class Progress(Protocol):
+    """Told how much is done, of how much, and perhaps what comes now."""
+
+    def __call__(self, done: int, total: int, what: str = "", /) -> None: ...
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from plait.clocks import SyncReport, synchronise, write_synced
@@ -16,6 +16,7 @@ from plait.core.progress import bar
 from plait.corpus.corpus import Corpus
 from plait.demo.synth import make_world
 from plait.evaluation.evaluate import evaluate
+from plait.evaluation.schema import Evaluation
 from plait.importing.folder import import_folder
 from plait.quality.check import check_corpus
 from plait.recipe import Recipe, load_recipe
@@ -89,7 +90,7 @@ class _Teller:
     def step(self, text: str) -> None:
         self.console.print(f"[bold]{time.monotonic() - self.started:5.0f} s[/bold]  {text}")
 
-    def show(self, thing: Table | str) -> None:
+    def show(self, thing: RenderableType) -> None:
         self.console.print(thing, highlight=False)
 
 
@@ -106,7 +107,7 @@ def _import_and_check(folder: Path, say: _Teller) -> Corpus:
 
 def _fit_and_evaluate(
     recipe: Recipe, folder: Path, jobs: int, clocks: list[dict[str, Any]], say: _Teller
-) -> dict[str, Any]:
+) -> Evaluation:
     say.step("plait fit")
     with bar("prepare", quiet=say.quiet) as progress:
         run = fit(
@@ -119,7 +120,7 @@ def _fit_and_evaluate(
             progress=progress,
         )
     say.step("plait evaluate")
-    evaluation = {**evaluate(run, cache=folder / "cache"), "sync": clocks}
+    evaluation: Evaluation = {**evaluate(run, cache=folder / "cache"), "sync": clocks}
     save_evaluation(evaluation, run.folder)
     say.show(summary_of(evaluation))
     return evaluation

@@ -27,6 +27,8 @@ class Summary(nn.Module):
     [2.0, 0.82, 0.82, 1.0, 1.0, 1.2, 1.5, 2.0, 2.5, 2.8, 3.0]
     """
 
+    quantiles: Tensor
+
     def __init__(self, dim_in: int, *, mean_only: bool) -> None:
         super().__init__()
         self.mean_only = mean_only

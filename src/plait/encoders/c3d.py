@@ -82,7 +82,7 @@ class C3d(PictureEncoder):
         seen = seen_frames(tokens)
         x = rearrange(pictures, "b t c h w -> b c t h w")
         for stage, stride in zip(self.stages, self.strides):
-            for unit in stage:
+            for unit in stage.children():
                 x = unit(x, seen)
             x, seen = pooled(x, seen, stride)
         frames = by_place(rearrange(x, "b c t h w -> (b t) c h w"), self.grid)

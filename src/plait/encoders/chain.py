@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 from torch import nn
 
@@ -73,5 +73,5 @@ def encoder_specs(spec: Spec | Sequence[Spec], where: str) -> list[dict[str, Any
 
 def resolved_specs(specs: Sequence[Mapping[str, Any]], encoder: Encoder) -> list[dict[str, Any]]:
     """What `encoder_specs` gave, with what each encoder has `resolved`, so that no file is needed to build it again."""
-    steps = encoder.steps if isinstance(encoder, _Chain) else [encoder]
+    steps = cast("Iterable[Encoder]", encoder.steps) if isinstance(encoder, _Chain) else [encoder]
     return [{**spec, **step.resolved()} for spec, step in zip(specs, steps)]

@@ -127,7 +127,8 @@ class _TokenNorm(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        return self.norm(values)
+        normed: Tensor = self.norm(values)
+        return normed
 
 
 class MaskedBatchNorm(nn.Module):
@@ -170,7 +171,8 @@ class MaskedBatchNorm(nn.Module):
         centred = flat - mean
         var = seen @ centred.square() / count
         self._move(mean.detach(), var.detach(), count)
-        return (centred * (torch.rsqrt(var + self.eps) * self.weight) + self.bias).unflatten(0, mask.shape)
+        normed: Tensor = (centred * (torch.rsqrt(var + self.eps) * self.weight) + self.bias).unflatten(0, mask.shape)
+        return normed
 
     def _move(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
         move = self.momentum * (count > 1)

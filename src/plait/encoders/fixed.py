@@ -28,6 +28,8 @@ class Fixed(Encoder, ABC):
     A subclass makes its features in ``__init__`` and calls `_ready`.
     """
 
+    centre: Tensor
+    gain: Tensor
     sizes: list[int]
     """How many features there are of each kind, in their order: kinds are weighed against each other as a whole."""
 

@@ -242,7 +242,8 @@ class JointNorm(nn.Module):
     def _masked(self, x: JointTokens, mask: Bool[Tensor, "batch time"]) -> JointTokens:
         joints = x.shape[2]
         seen = rearrange(mask[..., None].expand(-1, -1, joints), "b t j -> b (t j)")
-        return rearrange(self.norm(rearrange(x, "b t j c -> b (t j) c"), seen), "b (t j) c -> b t j c", j=joints)
+        normed: Tensor = self.norm(rearrange(x, "b t j c -> b (t j) c"), seen)
+        return rearrange(normed, "b (t j) c -> b t j c", j=joints)
 
 
 def zeroed(x: JointTokens, mask: Bool[Tensor, "batch time"]) -> JointTokens:

@@ -77,7 +77,8 @@ class MiniRocket(Fixed):
         single = length < 2
         self.convolutions = None if single else RandomConvolutions(dim_in, length=length, features=features)
         self.summary = Summary(dim_in, mean_only=single)
-        self._ready(dim_in, dim, [self.convolutions.size, self.summary.size] if not single else [self.summary.size])
+        own = [] if self.convolutions is None else [self.convolutions.size]
+        self._ready(dim_in, dim, [*own, self.summary.size])
 
     def raw(self, tokens: Tokens) -> Float[Tensor, "batch features"]:
         found = self.summary(tokens)
@@ -96,6 +97,11 @@ class RandomConvolutions(nn.Module):
         length: tokens of a typical item.
         features: about; there are ``size``.
     """
+
+    channels: Tensor
+    order: Tensor
+    bias: Tensor
+    kernels: Tensor
 
     def __init__(self, dim_in: int, *, length: float, features: int) -> None:
         super().__init__()
@@ -139,7 +145,7 @@ class RandomConvolutions(nn.Module):
         return torch.cat([self._shares(values, mask) for values, mask in parts])
 
     def _shares(self, values: Tensor, mask: Tensor) -> Float[Tensor, "batch features"]:
-        bias, start, found = self.bias + FLAT, 0, []
+        bias, start, found = self.bias + FLAT, 0, list[Tensor]()
         for number, (dilation, count) in enumerate(zip(self.dilations, self.biases)):
             places = torch.stack([mask, _within(mask, dilation * (TAPS // 2))], 1)
             total = places.sum(-1).clamp(min=1).repeat(1, len(KERNELS) // 2).to(values.dtype)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -90,7 +91,8 @@ class PictureEncoder(Encoder):
         else:
             there = see(pictures.flatten(0, 1)[mask], None)
             values = there.new_zeros(len(mask), there.shape[1]).index_put((mask.nonzero()[:, 0],), there)
-        return values.unflatten(0, tokens.mask.shape)
+        out: Tensor = values.unflatten(0, tokens.mask.shape)
+        return out
 
     @abstractmethod
     def see(self, pictures: Float[Tensor, "batch time channels height width"], tokens: Tokens) -> Tokens:
@@ -148,7 +150,7 @@ class _FrameNorm(nn.Module):
     def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
         parts = x.unflatten(1, (self.groups, -1))
         var, mean = torch.var_mean(parts, (2, -2, -1), correction=0, keepdim=True)
-        flat = ((parts - mean) * torch.rsqrt(var + self.eps)).flatten(1, 2)
+        flat: Tensor = ((parts - mean) * torch.rsqrt(var + self.eps)).flatten(1, 2)
         return flat * _by_channel(self.weight, x) + _by_channel(self.bias, x)
 
 
@@ -214,13 +216,14 @@ class _Inception(nn.Module):
 
     def __init__(self, before: int, after: int, *, depth: int, norm: str) -> None:
         super().__init__()
-        small, wide, part = {"depth": min(depth, 1), "norm": norm}, {"depth": depth, "norm": norm}, after // 8
-        self.point = Unit(before, 2 * part, 1, **small)
-        self.middle = nn.ModuleList([Unit(before, 3 * part, 1, **small), Unit(3 * part, 4 * part, 3, **wide)])
-        self.narrow = nn.ModuleList([Unit(before, max(part // 2, 1), 1, **small)])
-        self.narrow.append(Unit(max(part // 2, 1), part, 3, **wide))
+        small, wide = (partial(Unit, depth=frames, norm=norm) for frames in (min(depth, 1), depth))
+        part = after // 8
+        self.point = small(before, 2 * part, 1)
+        self.middle = nn.ModuleList([small(before, 3 * part, 1), wide(3 * part, 4 * part, 3)])
+        self.narrow = nn.ModuleList([small(before, max(part // 2, 1), 1)])
+        self.narrow.append(wide(max(part // 2, 1), part, 3))
         self.pool = nn.MaxPool3d((depth, 3, 3), 1, (depth // 2, 1, 1)) if depth else nn.MaxPool2d(3, 1, 1)
-        self.top = Unit(before, part, 1, **small)
+        self.top = small(before, part, 1)
 
     def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
         branches = [self.point(x, seen)]

@@ -38,6 +38,8 @@ class Position(Encoder):
     (1, 5, 8)
     """
 
+    period: Tensor
+
     def __init__(
         self,
         dim_in: int,

@@ -148,7 +148,8 @@ class Hf(Encoder):
             values = values[:, : self.limit]
         # an empty row attends to its first place, so that nothing becomes NaN
         seen = torch.arange(values.shape[1], device=values.device) < count.clamp(min=1)[:, None]
-        return self.model(inputs_embeds=self.enter(values), attention_mask=seen.long()).last_hidden_state
+        states: Tensor = self.model(inputs_embeds=self.enter(values), attention_mask=seen.long()).last_hidden_state
+        return states
 
 
 def _wide(index: Tensor, width: int) -> Tensor:

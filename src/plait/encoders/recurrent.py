@@ -22,7 +22,7 @@ class _Recurrent(Encoder):
     prefix reversed. No packed sequences: so it exports, and padding changes nothing at all.
     """
 
-    cell: type[nn.RNNBase]
+    cell: type[nn.GRU] | type[nn.LSTM]
 
     def __init__(
         self, dim_in: int, dim: int, *, layers: Few = 1, bidirectional: bool = True, dropout: float = 0.2

@@ -114,7 +114,8 @@ class StGcn(Encoder):
         )
 
     def forward(self, tokens: Tokens) -> Tokens:
-        return self.joints(tokens)
+        out: Tokens = self.joints(tokens)
+        return out
 
 
 class _Block(nn.Module):
@@ -168,7 +169,8 @@ class GraphConv(nn.Module):
 
 def mixed(x: JointTokens, weights: Float[Tensor, "subset joint neighbour"], linear: nn.Linear) -> JointTokens:
     """Neighbours gathered by their weights, the subsets side by side, through one linear layer."""
-    return linear(rearrange(torch.einsum("kij,btjc->btikc", weights, x), "b t j k c -> b t j (k c)"))
+    out: JointTokens = linear(rearrange(torch.einsum("kij,btjc->btikc", weights, x), "b t j k c -> b t j (k c)"))
+    return out
 
 
 class TemporalConv(nn.Module):
@@ -185,7 +187,8 @@ class TemporalConv(nn.Module):
     def forward(self, x: JointTokens, after: Mask) -> JointTokens:
         x = temporal_pad(x, after.shape[1], span=self.span, stride=self.stride, causal=self.causal)
         x = rearrange(self.conv(rearrange(x, "b t j c -> b c t j")), "b c t j -> b t j c")
-        return self.norm(x, after)
+        out: JointTokens = self.norm(x, after)
+        return out
 
 
 class Shortcut(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -97,7 +97,8 @@ class StGcnPp(Encoder):
         )
 
     def forward(self, tokens: Tokens) -> Tokens:
-        return self.joints(tokens)
+        out: Tokens = self.joints(tokens)
+        return out
 
 
 class _Block(nn.Module):
@@ -150,15 +151,17 @@ class Branches(nn.Module):
     def forward(self, x: JointTokens, before: Mask, after: Mask) -> JointTokens:
         x = zeroed(F.relu(self.norms[0](self.enter(x), before)), before)
         *parts, highest, plain = x.split(self.parts, -1)
-        out = [self._convolved(conv, part, after) for conv, part in zip(self.convs, parts)]
+        found = [self._convolved(conv, part, after) for conv, part in zip(self.convs, parts)]
         # nothing is below 0 after the ReLU, so the zeros of gaps and edges take no maximum from what is there
         windows = self._padded(highest, after, KERNEL).unfold(1, KERNEL, self.stride)
-        out += [windows.amax(-1), self._padded(plain, after, 1)[:, :: self.stride]]
-        return self.norms[2](self.leave(F.relu(self.norms[1](torch.cat(out, -1), after))), after)
+        found += [windows.amax(-1), self._padded(plain, after, 1)[:, :: self.stride]]
+        out: JointTokens = self.norms[2](self.leave(F.relu(self.norms[1](torch.cat(found, -1), after))), after)
+        return out
 
-    def _convolved(self, conv: nn.Conv2d, x: JointTokens, after: Mask) -> JointTokens:
-        x = self._padded(x, after, (KERNEL - 1) * conv.dilation[0] + 1)
-        return rearrange(conv(rearrange(x, "b t j c -> b c t j")), "b c t j -> b t j c")
+    def _convolved(self, conv: nn.Module, x: JointTokens, after: Mask) -> JointTokens:
+        x = self._padded(x, after, (KERNEL - 1) * cast("nn.Conv2d", conv).dilation[0] + 1)
+        out: JointTokens = rearrange(conv(rearrange(x, "b t j c -> b c t j")), "b c t j -> b t j c")
+        return out
 
     def _padded(self, x: JointTokens, after: Mask, span: int) -> JointTokens:
         return temporal_pad(x, after.shape[1], span=span, stride=self.stride, causal=self.causal)

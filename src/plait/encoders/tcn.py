@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
@@ -92,9 +94,9 @@ class _Block(nn.Module):
         self, dim_in: int, dim: int, dilation: int, *, kernel: int, dropout: float, norm: str, causal: bool
     ) -> None:
         super().__init__()
-        options = {"kernel": kernel, "norm": norm, "causal": causal}
-        self.first = _Convolution(dim_in, dim, dilation, **options)
-        self.second = _Convolution(dim, dim, dilation, **options)
+        make = partial(_Convolution, kernel=kernel, norm=norm, causal=causal)
+        self.first = make(dim_in, dim, dilation)
+        self.second = make(dim, dim, dilation)
         self.dropout = nn.Dropout(dropout)
         self.skip = nn.Linear(dim_in, dim) if dim_in != dim else nn.Identity()
 
@@ -114,14 +116,16 @@ class _Convolution(nn.Module):
         super().__init__()
         conv = nn.Conv1d(dim_in, dim, kernel, dilation=dilation)
         self.conv = weight_norm(conv) if norm == "weight" else conv
-        self.norm = {"weight": None, "layer": nn.LayerNorm, "batch": MaskedBatchNorm}[norm]
-        self.norm = self.norm and self.norm(dim)
+        kind = {"weight": None, "layer": nn.LayerNorm, "batch": MaskedBatchNorm}[norm]
+        self.norm = kind and kind(dim)
         before = (kernel - 1) * dilation
         self.margin = (before, 0) if causal else (before // 2, before // 2)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         y = self.conv(F.pad(rearrange(x, "b t d -> b d t"), self.margin))
-        y = rearrange(y, "b d t -> b t d")
+        out: Tensor = rearrange(y, "b d t -> b t d")
         if isinstance(self.norm, MaskedBatchNorm):
-            return self.norm(y, mask)
-        return y if self.norm is None else self.norm(y)
+            out = self.norm(out, mask)
+        elif self.norm is not None:
+            out = self.norm(out)
+        return out

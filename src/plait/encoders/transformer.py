@@ -116,7 +116,7 @@ def _take(values: Float[Tensor, "batch time dim"], index: Tensor) -> Float[Tenso
     return values.gather(1, index[..., None].expand_as(values))
 
 
-def _attend_before(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, dropout: float) -> Tensor:
+def _attend_before(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None, dropout: float) -> Tensor:
     """Attention of each place to itself and those before it; padding stands behind, so that it is never seen."""
     met = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
     return rearrange(met, "b h t d -> b t (h d)")
@@ -144,7 +144,7 @@ def _attend_near(
     # each place sees itself at least, so that what stands in padding stays finite
     seen = (seen & (apart.abs() <= window) & (apart <= after)) | (apart == 0)
     blocks = rearrange(q, "b h (n w) d -> (b n) h w d", w=window)
-    met = F.scaled_dot_product_attention(blocks, *near, attn_mask=seen, dropout_p=dropout)
+    met = F.scaled_dot_product_attention(blocks, near[0], near[1], attn_mask=seen, dropout_p=dropout)
     return rearrange(met, "(b n) h w d -> b (n w) (h d)", b=batch)[:, :time]
 
 

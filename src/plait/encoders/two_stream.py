@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -77,9 +78,9 @@ class TwoStream(PictureEncoder):
                 "stacked, and a channel or more that is no flow."
             )
         self.flow, self.stack, self.grid = flow, stack, grid
-        form = {"block": "residual", "depth": 0, "norm": norm}
-        self.appearance = Tower(self.channels - flow, widths, **form)
-        self.motion = Tower(stack * (flow or 2), widths, **form)
+        tower = partial(Tower, block="residual", depth=0, norm=norm)
+        self.appearance = tower(self.channels - flow, widths)
+        self.motion = tower(stack * (flow or 2), widths)
         self.leave = nn.Linear(2 * widths[-1] * grid**2, dim)
         self.dropout = nn.Dropout(dropout)
 
@@ -140,9 +141,11 @@ def lucas_kanade(
     xx, xy, yy, xt, yt = means.unbind(2)
     xx, yy = xx + prior, yy + prior
     size = xx * yy - xy * xy
-    return torch.stack([xy * yt - yy * xt, xy * xt - xx * yt], 2) / size[:, :, None]
+    flow: Tensor = torch.stack([xy * yt - yy * xt, xy * xt - xx * yt], 2) / size[:, :, None]
+    return flow
 
 
 def _filtered(pictures: Tensor, kernels: Tensor) -> Float[Tensor, "batch time kernels height width"]:
     wide = F.pad(pictures.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
-    return F.conv2d(wide, kernels[:, None]).unflatten(0, pictures.shape[:2])
+    out: Tensor = F.conv2d(wide, kernels[:, None]).unflatten(0, pictures.shape[:2])
+    return out

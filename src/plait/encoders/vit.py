@@ -118,4 +118,5 @@ class Vit(PictureEncoder):
         x = self.dropout(torch.cat([self.summary.expand(x.shape[0], -1, -1), x], 1) + self.place)
         for layer in self.space:
             x = layer(x, None, None)
-        return x[:, 0]
+        first: Tensor = x[:, 0]
+        return first

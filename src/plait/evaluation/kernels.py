@@ -72,25 +72,29 @@ def _split(sums: Floats) -> tuple[Floats, Floats, Floats]:
 
 def _f1_all(sums: Floats) -> Floats:
     hit, true, guess = _split(sums)
-    return np.where(true + guess > 0, 2 * hit / np.maximum(true + guess, 1), 0.0).mean(1)
+    mean: Floats = np.where(true + guess > 0, 2 * hit / np.maximum(true + guess, 1), 0.0).mean(1)
+    return mean
 
 
 def _f1_seen(sums: Floats) -> Floats:
     hit, true, guess = _split(sums)
     seen = true + guess > 0
-    return np.where(seen, 2 * hit / np.maximum(true + guess, 1), 0.0).sum(1) / seen.sum(1)
+    mean: Floats = np.where(seen, 2 * hit / np.maximum(true + guess, 1), 0.0).sum(1) / seen.sum(1)
+    return mean
 
 
 def _f1_weighted(sums: Floats) -> Floats:
     hit, true, guess = _split(sums)
     each = np.where(true + guess > 0, 2 * hit / np.maximum(true + guess, 1), 0.0)
-    return (each * true).sum(1) / true.sum(1)
+    mean: Floats = (each * true).sum(1) / true.sum(1)
+    return mean
 
 
 def _recall(sums: Floats) -> Floats:
     hit, true, _ = _split(sums)
     seen = true > 0
-    return np.where(seen, hit / np.maximum(true, 1), 0.0).sum(1) / seen.sum(1)
+    mean: Floats = np.where(seen, hit / np.maximum(true, 1), 0.0).sum(1) / seen.sum(1)
+    return mean
 
 
 def _area(scores: Floats, target: NDArray[Any], units: Units) -> Kernel:
@@ -107,7 +111,8 @@ def _area(scores: Floats, target: NDArray[Any], units: Units) -> Kernel:
                 np.einsum("dg,gh,dh->d", counts, won, counts, optimize=True) / ((counts @ yes) * (counts @ no))
                 for won, yes, no in tables
             ]
-        return np.mean(areas, axis=0)
+        mean: Floats = np.mean(areas, axis=0)
+        return mean
 
     return kernel
 
@@ -140,7 +145,8 @@ def _of_values(value: Floats, target: Floats, units: Units) -> Iterator[Kernel]:
 def _of_size_one(values: Floats) -> Floats:
     """Deviations from the mean, in their own scale: no correlation depends on it, and sums of squares do."""
     away = values - values.mean()
-    return away / (np.abs(away).max() or 1.0)
+    scaled: Floats = away / (np.abs(away).max() or 1.0)
+    return scaled
 
 
 def _pearson(sums: Floats) -> Floats:

@@ -42,8 +42,11 @@ class Scored(Protocol):
     - ``texts(scores, target)``: a pair of texts an item, the truth and the answer, where people can read them.
     """
 
-    main_metric: str
-    higher_is_better: bool
+    @property
+    def main_metric(self) -> str: ...
+
+    @property
+    def higher_is_better(self) -> bool: ...
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]: ...
 

@@ -124,7 +124,8 @@ def interval_facts(units: Units) -> dict[str, Any]:
 def point(task: Scored, members: Sequence[MemberOutput], subset: Subset) -> dict[str, Any]:
     """One point of a robustness curve: ``{"metric", "value" (mean over seeds), "sd"}`` of the main metric."""
     values = [task.metrics(p.outputs[subset], p.target)[task.main_metric] for p in pools_of(members, task)]
-    return plain({"metric": task.main_metric, "value": float(np.mean(values)), "sd": _sd(values)})
+    found: dict[str, Any] = plain({"metric": task.main_metric, "value": float(np.mean(values)), "sd": _sd(values)})
+    return found
 
 
 def rows_of(task: Scored, members: Sequence[MemberOutput]) -> tuple[list[dict[str, Any]], list[Floats], Units]:

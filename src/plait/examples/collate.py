@@ -207,7 +207,7 @@ def _holes(values: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.add.reduce(values, axis=None)):
             return None
-    seen: NDArray[np.bool_] = np.isfinite(values).any(1)
+    seen: NDArray[np.bool_] = np.logical_or.reduce(np.isfinite(values), 1)
     return None if seen.all() else seen
 
 

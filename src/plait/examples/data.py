@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -139,14 +139,16 @@ class ItemData:
                 group = int(np.searchsorted(shares, rng.random(), side="right"))
                 if group < len(groups):
                     sources = groups[group][1]
-                    rows = self._cut(self.items[i], modality, sources[rng.integers(len(sources))])
+                    rows = self._cut(self.items[i], modality, sources[int(rng.integers(len(sources)))])
                     found[modality][place] = rows or Rows(clean.values[:0], clean.times[:0])
         return found
 
     @property
     def lengths(self) -> list[int]:
         """The number of feature rows of each item, over all modalities."""
-        return sum((rows.counts for rows in self.rows.values()), np.zeros(len(self), np.int64)).tolist()
+        total: NDArray[np.int64] = sum((rows.counts for rows in self.rows.values()), np.zeros(len(self), np.int64))
+        lengths: list[int] = total.tolist()
+        return lengths
 
     def typical_length(self, modality: str) -> float:
         """Median number of feature rows of the items that have the modality; 0 where none has."""
@@ -176,6 +178,14 @@ def _never() -> int:
     return 0
 
 
+class Order(Protocol):
+    """Which items each batch has, of as many batches as it is long; may be drawn anew each time."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Sequence[int]]: ...
+
+
 class Batches:
     """Batches of items; each time it is gone through is an epoch.
 
@@ -183,7 +193,7 @@ class Batches:
     batch is gathered in one go, in less time than passing it between processes would take.
     """
 
-    def __init__(self, data: ItemData, dims: Mapping[str, int], order: Collection[Sequence[int]]) -> None:
+    def __init__(self, data: ItemData, dims: Mapping[str, int], order: Order) -> None:
         self.data, self.dims, self.order = data, dims, order
 
     def __len__(self) -> int:

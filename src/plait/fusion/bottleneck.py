@@ -83,7 +83,8 @@ class Bottleneck(Hybrid):
         turns = [self._turn(when) for when in since]
         between = self.between.expand(len(parts[0].mask), -1, -1)
         for layers in self.layers:
-            met = [self._layer(layer, t, between, turn) for layer, t, turn in zip(layers, parts, turns)]
+            each = layers.children()  # one of each modality
+            met = [self._layer(layer, t, between, turn) for layer, t, turn in zip(each, parts, turns)]
             parts, between = [t for t, _ in met], _averaged(between, [b for _, b in met], parts)
         pieces = [t.with_values(norm(t.values)).clean() for t, norm in zip(parts, self.leave)]
         out = summed(self.pool, pieces)

@@ -50,10 +50,11 @@ class Confidence(Decision):
         if by == "entropy":
             self.sharpness = nn.Parameter(torch.tensor(math.log(4.0)))
         else:
-            self.gate = nn.ModuleList(nn.Linear(2 * dim, 1) for _ in self.modalities)
-            for one in self.gate:
+            gates = [nn.Linear(2 * dim, 1) for _ in self.modalities]
+            for one in gates:
                 nn.init.zeros_(one.weight)
                 nn.init.zeros_(one.bias)
+            self.gate = nn.ModuleList(gates)
 
     def bind(self, width: int, *, values: bool) -> None:
         super().bind(width, values=values)

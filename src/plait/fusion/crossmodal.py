@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -76,7 +76,8 @@ class Crossmodal(Hybrid):
     ) -> None:
         super().__init__(modalities, dim, unimodal_heads)
         _check(dim, heads, min(layers, memory), positions, periods)
-        self.heads, self.causal, self.positions, self.last = heads, causal, positions, last
+        self.heads, self.positions, self.last = heads, positions, last
+        self.causal = causal  # type: ignore[misc]  # an instance may override what its class says
         self.periods = float(periods[0]), float(periods[1])
         count = len(self.modalities)
         # a single modality has nobody to look at: only its own transformer
@@ -103,7 +104,7 @@ class Crossmodal(Hybrid):
     def streams(self, tokens: dict[str, Tokens]) -> list[Tokens]:
         """Each modality's tokens after its last transformer, [batch, time_m, (modalities - 1) * dim] each."""
         parts = list(self.complete(tokens).values())
-        found = [self.leave[i](self._remember(t, self.memory[i])) for i, t in enumerate(self._met(parts))]
+        found = [self.leave[i](self._remember(t, self.memory[i].children())) for i, t in enumerate(self._met(parts))]
         return [t.with_values(x).clean() for t, x in zip(parts, found)]
 
     def ends(self, tokens: dict[str, Tokens]) -> list[Float[Tensor, "batch wide"]]:
@@ -113,7 +114,7 @@ class Crossmodal(Hybrid):
         """
         found = []
         for i, t in enumerate(self._met(list(self.complete(tokens).values()))):
-            *layers, final = self.memory[i]
+            *layers, final = cast("Iterable[AttentionLayer]", self.memory[i])
             x = self._remember(t, layers)
             if x.shape[1]:
                 place = torch.where(t.mask, t.times, -1.0).argmax(1)
@@ -136,10 +137,9 @@ class Crossmodal(Hybrid):
         return [t._replace(times=when) for t, when in zip(parts, since)]
 
     def _enter(self, tokens: Tokens) -> Float[Tensor, "batch time dim"]:
-        if self.positions == "seconds":
-            return self.dropout(tokens.values)
-        x = self.dim**0.5 * tokens.values
-        return self.dropout(x + _sines(tokens.times, self.dim) if self.positions == "index" else x)
+        x = tokens.values if self.positions == "seconds" else self.dim**0.5 * tokens.values
+        entered: Tensor = self.dropout(x + _sines(tokens.times, self.dim) if self.positions == "index" else x)
+        return entered
 
     def _turn(self, tokens: Tokens, dim: int) -> Turn | None:
         return rotation(tokens.times, dim // self.heads, *self.periods) if self.positions == "seconds" else None
@@ -147,11 +147,12 @@ class Crossmodal(Hybrid):
     def _meet(self, target: int, parts: list[Tokens]) -> Tokens:
         """What a modality gets from all the others, side by side."""
         mine, found = parts[target], []
-        for source, layers, norm in zip(self.sources[target], self.pairs[target], self.norms[target]):
+        pairs, norms = self.pairs[target].children(), self.norms[target].children()
+        for source, layers, norm in zip(self.sources[target], pairs, norms):
             x, other = mine.values, parts[source]
             turns = self._turn(mine, self.dim), self._turn(other, self.dim)
             keys = self._keys(mine, other)
-            for layer in layers:
+            for layer in layers.children():
                 x = layer(x, other.values, keys=keys, turn=turns[0], turn_source=turns[1])
             found.append(norm(x))
         return mine.with_values(torch.cat(found, -1)) if found else mine

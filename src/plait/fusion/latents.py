@@ -45,6 +45,8 @@ class Latents(Hybrid):
     (2, 8, 16)
     """
 
+    period: Tensor
+
     def __init__(
         self,
         modalities: list[str],

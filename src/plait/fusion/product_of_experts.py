@@ -37,10 +37,11 @@ class ProductOfExperts(Decision):
 
     def __init__(self, modalities: list[str], dim: int) -> None:
         super().__init__(modalities, dim)
-        self.precision = nn.ModuleList(nn.Linear(2 * dim, 1) for _ in self.modalities)
-        for one in self.precision:
+        experts = [nn.Linear(2 * dim, 1) for _ in self.modalities]
+        for one in experts:
             nn.init.zeros_(one.weight)
             nn.init.constant_(one.bias, torch.tensor(1.0).expm1().log().item())  # softplus of it is 1
+        self.precision = nn.ModuleList(experts)
 
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
         vectors, there = pooled(self.complete(tokens).values())

@@ -49,4 +49,5 @@ class Stacking(Decision):
         kept = torch.where(there[..., None], outputs, 0.0)
         mean = kept.sum(0) / there.sum(0).clamp(min=1)[:, None]
         seen = torch.cat([kept, there[..., None].to(kept.dtype)], -1)
-        return mean + self.second(seen.transpose(0, 1).flatten(1))
+        answer: Tensor = mean + self.second(seen.transpose(0, 1).flatten(1))
+        return answer

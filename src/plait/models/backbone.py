@@ -138,14 +138,16 @@ class Backbone(nn.Module):
         if not torch.compiler.is_compiling() and not bool(tokens.mask.any()):
             values = tokens.values.new_zeros(len(tokens.values), 0, self.dim)
             return Tokens(values, tokens.times[:, :0], tokens.mask[:, :0])
-        return self.encoders[self.index(modality)](tokens)
+        encoded: Tokens = self.encoders[self.index(modality)](tokens)
+        return encoded
 
     def fuse(self, encoded: Mapping[str, Tokens]) -> Tokens:
         """Tokens of all modalities together, of what `encode` gave; with stand-ins for missing ones, if wanted."""
         tokens = dict(encoded)
         if self.imputer.kind != "none":
             tokens = dict(zip(self.modalities, self.imputer(list(self.fusion.complete(tokens).values()))))
-        return self.fusion(tokens)
+        fused: Tokens = self.fusion(tokens)
+        return fused
 
     def there(
         self, encoded: Mapping[str, Tokens], only: Collection[str] | None = None

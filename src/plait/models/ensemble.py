@@ -38,6 +38,8 @@ class LogitEnsemble(nn.Module):
         joint: whether there is a head for the fused tokens.
     """
 
+    head_scales: Tensor
+
     def __init__(self, modalities: list[str], dim: int, task: Task, *, joint: bool) -> None:
         super().__init__()
         self.modalities, self.unasked = modalities, task.unasked

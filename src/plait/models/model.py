@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from plait.core.errors import ConfigError, DataError, PartNotFound, raise_all
 from plait.core.options import Count, option_problems
 from plait.core.parts import Spec, find, foreign_code, part_name
 from plait.core.safe_yaml import brief
+from plait.encoders import Encoder
 from plait.encoders.chain import resolved_specs
 from plait.fusion import Hybrid
 from plait.models.backbone import Backbone, EncoderSpec
@@ -68,6 +69,9 @@ class Model(nn.Module):
     >>> {name: tuple(out.shape) for name, out in model({"imu": imu}).items()}
     {'': (3, 2), 'imu': (3, 2)}
     """
+
+    share: Tensor
+    temperature: Tensor
 
     def __init__(
         self,
@@ -205,8 +209,9 @@ class Model(nn.Module):
             self.backbone.index(m)
         chosen = {m: t if subset is None or m in subset else _emptied(t) for m, t in encoded.items()}
         own = self.ensemble.unimodal(chosen, at)
-        beside = self.wide is not None and encoded.wide is not None
-        wide = self.wide.forward_subset(encoded.wide, subset, at)[""] if beside else None
+        wide = None
+        if self.wide is not None and encoded.wide is not None:
+            wide = self.wide.forward_subset(encoded.wide, subset, at)[""]
         return self.aggregate(*self.head_logits(chosen, own, at), self.ensemble.head_scales), wide, own
 
     def head_logits(
@@ -280,13 +285,14 @@ class Model(nn.Module):
             "dim": self.dim,
             "unimodal": self.unimodal,
             "missing": backbone.imputer.kind,
-            "encoders": {m: resolved_specs(s, e) for (m, s), e in pairs},
+            "encoders": {m: resolved_specs(s, cast("Encoder", e)) for (m, s), e in pairs},
             "fusion": backbone.fusion_spec,
             "task": {"name": _task_name(type(self.task)), **self.task.options},
             "task_state": self.task.state(),
             **({} if self.wide is None else {"wide": self.wide.describe()}),
         }
-        return json.loads(json.dumps(plain))  # tuples become lists, as they are once saved
+        saved: dict[str, Any] = json.loads(json.dumps(plain))  # tuples become lists, as they are once saved
+        return saved
 
     def save(self, folder: str | Path) -> None:
         """Write ``model.safetensors`` and ``model.json`` (specs, task and its state); nothing pickled.

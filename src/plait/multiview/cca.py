@@ -180,8 +180,8 @@ def checked_views(views: Sequence[ArrayLike]) -> tuple[list[Array], Bool[np.ndar
     whole = [_finite(x) for x in arrays]
     there = np.stack([np.ones(len(x), bool) if fine else ~np.isnan(x).all(1) for x, fine in zip(arrays, whole)], 1)
     for i, x in enumerate(arrays):
-        broken = () if whole[i] else np.flatnonzero(there[:, i] & ~np.isfinite(x).all(1))
-        if len(broken):
+        broken = [] if whole[i] else np.flatnonzero(there[:, i] & ~np.isfinite(x).all(1)).tolist()
+        if broken:
             problems.append(
                 f"view {i}: {len(broken)} rows have cells that are not finite, the first row {broken[0]}. "
                 "Fill them, or make the whole row NaN: then it counts as missing."

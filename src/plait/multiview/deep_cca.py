@@ -56,7 +56,8 @@ def correlation_loss(
     # the ridge is part of a view's own scatter: so the diagonal blocks of rows that are all there are exactly 1
     own = torch.block_diag(*[w.T @ w for w in white])
     gram = gram - own + torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    return -(torch.linalg.eigvalsh(gram)[-dim:] - 1).sum() / (size - 1)
+    loss: Tensor = -(torch.linalg.eigvalsh(gram)[-dim:] - 1).sum() / (size - 1)
+    return loss
 
 
 def _centred(x: Tensor, seen: Tensor) -> Tensor:
@@ -69,7 +70,8 @@ def _white(x: Tensor, ridge: float) -> Tensor:
     scatter = x.T @ x
     level = ridge * scatter.diagonal().mean() + torch.finfo(x.dtype).tiny
     root = torch.linalg.cholesky(scatter + level * torch.eye(len(scatter), dtype=x.dtype, device=x.device))
-    return torch.linalg.solve_triangular(root, x.T, upper=False).T
+    white: Tensor = torch.linalg.solve_triangular(root, x.T, upper=False).T
+    return white
 
 
 class DeepCca:
@@ -132,7 +134,7 @@ class DeepCca:
             torch.manual_seed(self.seed)
             self.networks_ = nn.ModuleList(self._network(x.shape[1]) for x in arrays)
             self._train([self._tensor(x, i) for i, x in enumerate(arrays)], torch.from_numpy(there))
-        self.cca_ = Cca(self.components, ridge=self.ridge).fit(self._outputs(arrays))
+        self.cca_ = Cca(self.components, ridge=self.ridge).fit([x for x in self._outputs(arrays) if x is not None])
         return self
 
     def _network(self, dim: int) -> nn.Module:

@@ -76,7 +76,7 @@ class KernelCca:
         """Choose the pivots and find the directions. See `Cca.fit` for views, missing rows and errors."""
         arrays, there = checked_views(views)
         self._maps = [self._map(x[seen], i) for i, (x, seen) in enumerate(zip(arrays, there.T))]
-        self.cca_ = Cca(self.components, ridge=self.ridge).fit(self._features(arrays))
+        self.cca_ = Cca(self.components, ridge=self.ridge).fit([x for x in self._features(arrays) if x is not None])
         return self
 
     @property

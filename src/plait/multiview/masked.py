@@ -106,7 +106,8 @@ class Reconstruct(nn.Module):
         turn = rotation(times - first, self.turned, *self.periods)
         turn_source = rotation(source.times - first, self.turned, *self.periods)
         x = self.look(asked, source.values, keys=source.mask, turn=turn, turn_source=turn_source)
-        return self.leave[index](self.norm(x))
+        rebuilt: Tensor = self.leave[index](self.norm(x))
+        return rebuilt
 
     def forward(self, truth: Mapping[str, Tokens], shown: Mapping[str, Tokens], tokens: Tokens) -> Float[Tensor, ""]:
         """Mean squared error of what was hidden, the mean over the modalities that had anything hidden.

@@ -166,7 +166,7 @@ class Predictor:
         if len(paths) == 1 and paths[0].suffix == ".jsonl":
             return Corpus(paths[0], allow_outside=self.allow_outside)
         manifest = folder / "manifest.jsonl"
-        rates = dict.fromkeys(streams) | self.prepared.rates | rates
+        rates = {**dict.fromkeys(streams), **self.prepared.rates, **rates}
         report = import_files(paths, out=manifest, options=self.prepared.naming, known=streams, rates=rates)
         report.notes += [
             f"stream {name!r}, of {facts['recordings']} recordings, is none of the model's: not looked at."
@@ -214,6 +214,6 @@ def _answers(model: Model, data: ItemData) -> list[Answer]:
 
 def _prediction(item: Item, answer: Answer, used: tuple[str, ...], modalities: Sequence[str], note: str) -> Prediction:
     missing = tuple(m for m in modalities if m not in used)
-    if not used:
-        answer, note = None, "no answer: nothing that the model looks at is there"
-    return Prediction(item.recording, item.start, item.stop, answer, used, missing, note)
+    told = answer if used else None
+    note = note if used else "no answer: nothing that the model looks at is there"
+    return Prediction(item.recording, item.start, item.stop, told, used, missing, note)

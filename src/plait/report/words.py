@@ -181,7 +181,7 @@ def interval_note(facts: Mapping[str, Any]) -> str:
     return f"Intervals: cluster jackknife over {over}, Student’s t with {df}."
 
 
-def about(evaluation: Evaluation) -> str:
+def about(evaluation: Evaluation | Mapping[str, Any]) -> str:
     """What was measured of what: 'accuracy of action'.
 
     >>> about({"task": {"metric": "mae", "target": "age"}})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -178,5 +178,5 @@ def classes_of(targets: Sequence[Target]) -> list[Name]:
             plain = int(plain)
         key = class_key(plain)
         if key not in found or isinstance(found[key], str):
-            found[key] = plain
+            found[key] = cast("Name", plain)  # `class_key` takes no other
     return sorted(found.values(), key=lambda c: (isinstance(c, str), isinstance(c, bool), c))

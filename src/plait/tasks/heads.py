@@ -32,7 +32,8 @@ class PooledLinear(nn.Module):
 
     def forward(self, tokens: Tokens) -> Float[Tensor, "batch width"]:
         """[batch, time, dim] -> [batch, width]."""
-        return self.linear(self.dropout(masked_mean_max(tokens)))
+        out: Tensor = self.linear(self.dropout(masked_mean_max(tokens)))
+        return out
 
 
 class TimedLinear(nn.Module):
@@ -59,4 +60,5 @@ class TimedLinear(nn.Module):
 
     def forward(self, tokens: Tokens, at: Instants) -> Float[Tensor, "batch steps width"]:
         """[batch, time, dim] -> [batch, steps, width]."""
-        return self.linear(self.dropout(at_instants(tokens, at, causal=self.causal)))
+        out: Tensor = self.linear(self.dropout(at_instants(tokens, at, causal=self.causal)))
+        return out

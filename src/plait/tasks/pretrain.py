@@ -200,7 +200,8 @@ class _Projection(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tensor:
         """[batch, time, dim] -> [batch, width]."""
-        return self.layers(masked_mean_max(tokens))
+        out: Tensor = self.layers(masked_mean_max(tokens))
+        return out
 
 
 def _nothing() -> NoReturn:

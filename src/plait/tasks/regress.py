@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import Spec, part_name
-from plait.examples.targets import Target
+from plait.examples.targets import Annotated, Target
 from plait.metrics import metrics_for
 from plait.metrics.sentiment import SENTIMENT
 from plait.tasks import Task
@@ -23,7 +24,7 @@ from plait.tokens import Instants
 
 __all__ = ["Regress"]
 
-_LOSSES = {"mae": F.l1_loss, "mse": F.mse_loss, "huber": F.huber_loss}
+_LOSSES: dict[str, Callable[..., Tensor]] = {"mae": F.l1_loss, "mse": F.mse_loss, "huber": F.huber_loss}
 
 
 class Regress(Task):
@@ -135,7 +136,7 @@ def _numbers(targets: list[Target]) -> NDArray[np.float64]:
     values, problems = [], []
     for target in targets:
         try:
-            value = math.nan if isinstance(target, bool) else float(target)
+            value = math.nan if isinstance(target, bool | Annotated) else float(target)
         except (TypeError, ValueError):
             value = math.nan
         values.append(value)

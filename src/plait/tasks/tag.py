@@ -123,7 +123,7 @@ class Tag(Task):
     def instants(self, seconds: float) -> NDArray[np.float64]:
         """The middle of each ``1 / rate`` seconds; where answers are causal, its end."""
         count = max(1, round(seconds * self.rate))
-        return (np.arange(count) + (1.0 if self.causal else 0.5)) / self.rate
+        return (np.arange(count, dtype=np.float64) + (1.0 if self.causal else 0.5)) / self.rate
 
     def head(self, dim: int) -> nn.Module:
         return TimedLinear(dim, self.width, self.dropout, causal=self.causal)
@@ -223,7 +223,7 @@ class Tag(Task):
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
         """The chosen one, then the standard ones of instants and of spans."""
-        given = {"spans": self._spans(scores, target)}
+        given: dict[str, tuple[object, object]] = {"spans": self._spans(scores, target)}
         given["labels" if self.several else "classes"] = self.frames(scores, target)[::-1]
         return {name: metric(*given[of]) for of, own in self._metrics.items() for name, metric in own.items()}
 

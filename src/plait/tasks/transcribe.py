@@ -120,7 +120,7 @@ class Transcribe(Task):
         return words if self.token == "word" else list(" ".join(words))
 
     def instants(self, seconds: float) -> NDArray[np.float64]:
-        return (np.arange(max(1, round(seconds * self.rate))) + 0.5) / self.rate
+        return (np.arange(max(1, round(seconds * self.rate)), dtype=np.float64) + 0.5) / self.rate
 
     def unasked(self) -> Tensor:
         """A blank, as good as certain: it says nothing, and costs nothing."""

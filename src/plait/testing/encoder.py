@@ -68,7 +68,7 @@ def _made(cls: type[Encoder], options: dict[str, Any], seed: int = 1) -> Encoder
     return encoder.eval()
 
 
-def _check_shape(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:
+def _check_shape(cls: type[Encoder], encoder: Encoder, tokens: Tokens, out: Tokens) -> None:
     values, times, mask = out
     require(isinstance(out, Tokens), cls, "shape", f"returns {type(out).__name__}; expected Tokens")
     require(encoder.dim_in == cls.trial[0] and encoder.dim == DIM, cls, "shape", "dim_in and dim are not those given")

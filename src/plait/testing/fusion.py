@@ -93,7 +93,7 @@ def _made(cls: type[Fusion], options: dict[str, Any], seed: int = 1) -> Fusion:
         fusion(_batch())
         with torch.no_grad():
             for weight in fusion.parameters():
-                weight += 0.1 * torch.randn_like(weight)
+                weight.add_(torch.randn_like(weight), alpha=0.1)
     return fusion.eval()
 
 
@@ -171,8 +171,8 @@ def _check_subsets(cls: type, fusion: Fusion, batch: Batch) -> None:
         require(finite, cls, "subsets", f"of {some}: weights are not finite")
         silent = all(bool((w[~masked[m].present] == 0).all()) for m, w in weights.items())
         require(silent, cls, "subsets", f"of {some}: a missing modality has a weight")
-        pooled = [masked_mean_max(fusion(b)) for b in (masked, left)]
-        gap = "" if torch.allclose(*pooled, atol=1e-4) else "the answers differ"
+        one, other = (masked_mean_max(fusion(b)) for b in (masked, left))
+        gap = "" if torch.allclose(one, other, atol=1e-4) else "the answers differ"
         gap = gap or _weights_apart(weights, fusion.weights(left))
         require(not gap, cls, "subsets", f"of {some}: masked against left out, {gap}")
 
@@ -195,7 +195,8 @@ def _check_gradient(cls: type, fusion: Fusion, batch: Batch) -> None:
     values = {m: poisoned(t, float("nan")).values.requires_grad_() for m, t in batch.items()}
     _answer(fusion, {m: t._replace(values=values[m]) for m, t in batch.items()}).sum().backward()
     for m, t in batch.items():
-        size = torch.zeros(t.mask.shape) if values[m].grad is None else values[m].grad.abs().sum(-1)
+        gradient = values[m].grad
+        size = torch.zeros(t.mask.shape) if gradient is None else gradient.abs().sum(-1)
         require(bool(size.isfinite().all()), cls, "masks", f"NaN under the mask of {m!r} makes its gradient NaN")
         require(bool((size[~t.mask] == 0).all()), cls, "masks", f"a gradient reaches what is masked of {m!r}")
         reached = torch.equal((size > 0).any(1), t.present)

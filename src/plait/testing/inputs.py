@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -27,6 +27,8 @@ __all__ = [
     "shifted",
     "widened",
 ]
+
+M = TypeVar("M", bound=nn.Module)
 
 TOLERANCE = 1e-4
 """Relative to the size of the numbers; float32 sums in another order differ by some 1e-6."""
@@ -110,7 +112,7 @@ def _apart(a: Tensor, b: Tensor, what: str) -> str:
     return f"{what} differ by {gap:.3g}" if gap > TOLERANCE * max(1.0, float(a.abs().max().detach())) else ""
 
 
-def reloaded(module: nn.Module, fresh: nn.Module) -> nn.Module:
+def reloaded(module: nn.Module, fresh: M) -> M:
     """``fresh`` with the numbers of ``module``, by way of a safetensors file.
 
     Raises:

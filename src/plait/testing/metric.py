@@ -66,8 +66,8 @@ def _drawn(cls: type[Metric], seed: int) -> Iterator[Pair]:
         target = rng.normal(size=ITEMS)
         yield target, target + rng.normal(size=ITEMS)
     elif cls.of == "texts":
-        target = [" ".join(rng.choice(VOCABULARY, 4)) for _ in range(ITEMS)]
-        yield target, [" ".join(rng.choice([*text.split(), "x"], 4)) for text in target]
+        texts = [" ".join(rng.choice(VOCABULARY, 4)) for _ in range(ITEMS)]
+        yield texts, [" ".join(rng.choice([*text.split(), "x"], 4)) for text in texts]
     elif cls.of == "spans":
         true = [Span(i, 10 * k, 10 * k + int(rng.integers(3, 9)), k % 3) for i in range(ITEMS) for k in range(4)]
         said = [s._replace(stop=s.stop + int(rng.integers(0, 7)), score=float(rng.random())) for s in true]

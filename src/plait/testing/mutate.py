@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -117,7 +118,7 @@ def _extreme(rng: Rng, data: bytes) -> bytes:
     """A length field, perhaps, at its limits; either byte order."""
     size, value = 1 << int(rng.integers(4)), _EXTREMES[int(rng.integers(len(_EXTREMES)))]
     at = _place(rng, len(data))
-    order = "little" if rng.random() < 0.5 else "big"
+    order: Literal["little", "big"] = "little" if rng.random() < 0.5 else "big"
     return data[:at] + (value % (1 << 8 * size)).to_bytes(size, order) + data[at + size :]
 
 

@@ -9,8 +9,10 @@ from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plait.evaluation.members import MemberOutput
+from plait.evaluation.schema import Evaluation
 from plait.evaluation.summary import subsets_of, summarise
 from plait.report.sections import Section
 from plait.tasks import Task
@@ -26,9 +28,7 @@ STRANGE = "<script>x</script>&amp;"
 _VOID = {"br", "hr", "img", "input", "link", "meta", "use"}
 
 
-def check_section(
-    cls: type[Section], evaluations: Sequence[Mapping[str, Any]] = (), **options: Any
-) -> list[Mapping[str, Any]]:
+def check_section(cls: type[Section], evaluations: Sequence[Evaluation] = (), **options: Any) -> list[Evaluation]:
     """Check the laws of a report section.
 
     Page (its tags are closed, it loads nothing from elsewhere and runs nothing); names (those of users are escaped);
@@ -58,7 +58,7 @@ def check_section(
     return said
 
 
-def _rendered(cls: type[Section], evaluation: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+def _rendered(cls: type[Section], evaluation: Evaluation, options: Mapping[str, Any]) -> str:
     try:
         return str(cls(**options).render(evaluation))
     except Exception as error:
@@ -99,14 +99,14 @@ def _check_page(cls: type, html: str) -> None:
     require(outside is None, cls, "page", "its style loads something from elsewhere")
 
 
-def _made_up() -> Iterator[dict[str, Any]]:
+def _made_up() -> Iterator[Evaluation]:
     """Evaluations of classes and of values, of one modality and of two; names are hostile."""
     for modalities in (["see"], ["see", STRANGE]):
         yield _evaluation(Classify(["calm", STRANGE]), modalities)
         yield _evaluation(Regress([0.0, 1.0]), modalities)
 
 
-def _evaluation(task: Task, modalities: list[str]) -> dict[str, Any]:
+def _evaluation(task: Task, modalities: list[str]) -> Evaluation:
     members = [_member(task, modalities, seed) for seed in (0, 1)]
     about = {"run": STRANGE, "corpus": STRANGE, "target": STRANGE}
     return summarise(task, members, about=about, sections={"recipe_yaml": STRANGE, "versions": {"plait": STRANGE}})
@@ -116,7 +116,7 @@ def _member(task: Task, modalities: list[str], seed: int, n: int = 48) -> Member
     rng = np.random.default_rng(seed)
     target = np.arange(n) % 2 if not task.values else np.linspace(-1, 1, n)
     clue = np.stack([1 - target, target], 1) if not task.values else target[:, None]
-    scores = clue + rng.random((n, task.width))
+    scores: NDArray[np.float64] = np.add(clue, rng.random((n, task.width)), dtype=np.float64)
     scores = scores if task.values else scores / scores.sum(1, keepdims=True)
     items = [f"{STRANGE} {i}" for i in range(n)]
     return MemberOutput(

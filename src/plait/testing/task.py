@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def _check_shape(cls: type, task: Task, targets: list[Any]) -> None:
     alone = torch.cat([task.loss(output[i : i + 1], target[i : i + 1]) for i in range(len(targets))])
     require(torch.allclose(loss, alone, atol=1e-5), cls, "loss", "an item's loss depends on the other items")
     if len(size) > 2:
-        ends = [len(task.instants(t.seconds)) for t in targets]
+        ends = [len(asked) for t in targets if (asked := task.instants(t.seconds)) is not None]
         own = [task.loss(output[i : i + 1, :n], task.encode([t])) for i, (n, t) in enumerate(zip(ends, targets))]
         same = torch.allclose(loss, torch.cat(own), atol=1e-4)
         require(same, cls, "loss", "an item's loss depends on instants that nobody asks about")
@@ -178,9 +179,10 @@ def _check_state(cls: type[Task], task: Task, targets: list[Any], output: torch.
 
 
 def _check_strangers(cls: type, task: Task) -> None:
-    for stranger in ("a label that nobody gave", float("nan"), None):
+    strangers: list[Any] = ["a label that nobody gave", float("nan"), None]
+    for stranger in strangers:
         require(
-            _refuses(lambda s=stranger: task.encode([s])),
+            _refuses(partial(task.encode, [stranger])),
             cls,
             "strangers",
             f"it takes {stranger!r} as a target",

@@ -135,7 +135,8 @@ class AttentionLayer(nn.Module):
         q, k, v = (_heads(part, self.heads) for part in self.qkv(self.norm(x)).chunk(3, -1))
         met = look(rotate(q, turn), rotate(k, turn), v, keys, self.rate if self.training else 0.0)
         x = x + self.dropout(self.out(met))
-        return x + self.dropout(self.feed(x))
+        out: Tensor = x + self.dropout(self.feed(x))
+        return out
 
     def one(
         self,
@@ -161,7 +162,8 @@ class AttentionLayer(nn.Module):
             there = place[:, None, None, None].expand(-1, 1, 1, turn[0].shape[-1])
             q, k = rotate(q, (turn[0].gather(2, there), turn[1].gather(2, there))), rotate(k, turn)
         y = x.gather(1, pick) + self.dropout(self.out(_attend(q, k, v, keys, self.rate if self.training else 0.0)))
-        return y + self.dropout(self.feed(y))
+        out: Tensor = y + self.dropout(self.feed(y))
+        return out
 
 
 class CrossLayer(nn.Module):
@@ -210,7 +212,8 @@ class CrossLayer(nn.Module):
         """
         if source.shape[1]:
             x = x + self.dropout(self._look(x, source, keys, turn, turn_source))
-        return x + self.dropout(self.feed(x))
+        out: Tensor = x + self.dropout(self.feed(x))
+        return out
 
     def _look(
         self, x: Tensor, source: Tensor, keys: Tensor | None, turn: Turn | None, turn_source: Turn | None
@@ -218,7 +221,8 @@ class CrossLayer(nn.Module):
         q = _heads(self.query(self.norm(x)), self.heads)
         k, v = (_heads(part, self.heads) for part in self.key_value(self.norm_source(source)).chunk(2, -1))
         if keys is None:
-            return self.out(_attend(rotate(q, turn), rotate(k, turn_source), v, None, 0.0))
+            met: Tensor = self.out(_attend(rotate(q, turn), rotate(k, turn_source), v, None, 0.0))
+            return met
         some = keys.any(-1, keepdim=True)
         met = self.out(_attend(rotate(q, turn), rotate(k, turn_source), v, keys | ~some, 0.0))
         return torch.where(some if keys.ndim == 3 else some[:, None], met, 0.0)

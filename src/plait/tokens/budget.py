@@ -42,7 +42,7 @@ class Budget(TorchDispatchMode):
     """
 
     def __init__(self, where: str) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.where, self.most = where, _numbers()
         self.numbers = self.tensors = 0
 

@@ -36,7 +36,8 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     if path.exists() and not path.is_file():  # opening a pipe waits for whoever writes to it
         raise OSError(errno.EINVAL, "is no file", str(path))
     try:
-        return load_file(path)
+        found: dict[str, Tensor] = load_file(path)
+        return found
     except SafetensorError as error:
         raise OSError(errno.EIO, f"damaged: {error}", str(path)) from error
     except OSError as error:  # it gives its reason in words only

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -109,8 +109,8 @@ def _fit_one(
     items, own = at[there], target[torch.from_numpy(there)]
     output, told = torch.zeros(len(at), model.task.width, dtype=torch.float64), torch.zeros(len(at), dtype=torch.bool)
     index = model.modalities.index(modality)
-    encoder: Fixed = model.backbone.encoders[index]
-    _silence(encoder.readout, model.ensemble.heads[index].linear)  # what cannot be fitted says nothing
+    encoder, head = _learnt(model, index)
+    _silence(encoder.readout, head)  # what cannot be fitted says nothing
     if len(items) > 1:
         features = encoder.fit(_Chunks(model, modality, data, items, vary, seed))
         goal, groups = model.task.goals(own), [data.items[i].group for i in items]
@@ -157,6 +157,15 @@ class _Chunks:
         return self.model.backbone.prepare(m, tokens)
 
 
+def _learnt(model: Model, index: int) -> tuple[Fixed, nn.Linear]:
+    """A modality's encoder and the map of its own head; `fit_closed_form` has checked that they are these."""
+    return cast("Fixed", model.backbone.encoders[index]), cast("PooledLinear", model.ensemble.heads[index]).linear
+
+
+def _pool(model: Model) -> OpinionPool:
+    return cast("OpinionPool", model.backbone.fusion)
+
+
 @torch.no_grad()
 def _silence(*maps: nn.Linear) -> None:
     for part in maps:
@@ -170,7 +179,7 @@ def _write(model: Model, index: int, ridge: Ridge, centre: Tensor | float, size:
 
     Tokens narrower than the answer keep its largest directions: reduced-rank regression (Izenman 1975).
     """
-    encoder, head = model.backbone.encoders[index], model.ensemble.heads[index].linear
+    encoder, head = _learnt(model, index)
     weight = torch.from_numpy(ridge.weight)
     width = weight.shape[1]
     turn = torch.eye(width, dtype=weight.dtype)
@@ -190,7 +199,7 @@ def _sureness(task: Task, opinion: Tensor, target: Tensor) -> float:
 
 def _fit_pool(model: Model, opinions: Sequence[_Opinion], target: Tensor, seed: int) -> None:
     """Prior, weights and overlap of the fusion."""
-    fusion: OpinionPool = model.backbone.fusion
+    fusion = _pool(model)
     fusion.prior.data.copy_(model.task.prior())
     views = _views(opinions, target, seed)
     if views:
@@ -243,7 +252,7 @@ def _views(opinions: Sequence[_Opinion], target: Tensor, seed: int) -> list[_Vie
 
 
 def _pooled_loss(model: Model, view: _View) -> Tensor:
-    pooled = model.backbone.fusion.aggregate(view.output, model.backbone.fusion.weighed(view.there))
+    pooled = _pool(model).aggregate(view.output, _pool(model).weighed(view.there))
     return model.task.nll(pooled, view.target, _doubt(view.target)).mean()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.loops.progress import _ProcessedTracker
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -47,7 +48,9 @@ class TrainingModule(L.LightningModule):
 
     def epoch_now(self) -> int:
         """The epoch that a data loader begins; right on resuming too, where `current_epoch` lags until it has begun."""
-        return int(self.trainer.fit_loop.epoch_progress.current.processed)
+        now = self.trainer.fit_loop.epoch_progress.current
+        assert isinstance(now, _ProcessedTracker)  # that of an epoch is
+        return now.processed
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         tokens, target, items, at = batch
@@ -64,7 +67,7 @@ class TrainingModule(L.LightningModule):
     def _loss(
         self, batches: Sequence[Mapping[str, Tokens]], target: Tensor, at: Instants | None, moment: Moment | None
     ) -> tuple[Tensor, list[View]]:
-        drop = dropout_now(self.augment.modality_dropout, self.current_epoch, self.train_plan.epochs)
+        drop = dropout_now(self.augment.modality_dropout, self.current_epoch, self.train_plan.epochs or 1)
         looked = [self._view(tokens, at, drop) for tokens in batches]
         losses = self.model.task.step([view for view, _ in looked], target, moment)
         more = [loss for _, own in looked for loss in own.values()]

@@ -98,7 +98,7 @@ class NoisyFeatures:
 @lru_cache(maxsize=512)
 def _interferer(corpus: Corpus, recording: str, name: str) -> Stream:
     """Another recording's stream; a short one is decoded once for all the noises that it goes into."""
-    stream = corpus[recording].streams[name]
+    stream: Stream = corpus[recording].streams[name]
     if len(stream) > SHORT:
         return stream
     return replace(stream, source=ArraySource(stream.read()), first=0)

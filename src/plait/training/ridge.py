@@ -132,10 +132,10 @@ def _mixed(kernels: Sequence[Floats], shares: Sequence[float]) -> Floats:
 def _numbered(groups: NDArray[np.generic], target: Floats, classes: bool) -> Places:
     """Groups by number; each item its own where groups cannot be left out."""
     _, numbers = np.unique(groups, return_inverse=True)
-    numbers = numbers.reshape(-1).astype(np.int64)
-    if numbers.max() == 0 or 2 * _told(numbers, target, classes).sum() < len(target):
+    found: Places = numbers.reshape(-1).astype(np.int64)
+    if found.max() == 0 or 2 * _told(found, target, classes).sum() < len(target):
         return np.arange(len(target))
-    return numbers
+    return found
 
 
 def _told(groups: Places, target: Floats, classes: bool) -> NDArray[np.bool_]:

@@ -123,8 +123,9 @@ def _of_models(model: Model, views: Sequence[ItemData]) -> tuple[Tensor, Tensor,
     rows = []
     for encoded, at in _encoded(model, views):
         said = [model.opinions(encoded, only, at)[:2] for only in (*([m] for m in model.modalities), None)]
-        deep, wide = zip(*((one, one if other is None else other) for one, other in said))
-        rows.append((torch.stack(deep), torch.stack(wide), model.backbone.there(encoded)))
+        own = [(one, one if other is None else other) for one, other in said]
+        stacks = (torch.stack([one[k] for one in own]) for k in (0, 1))
+        rows.append((*stacks, model.backbone.there(encoded)))
     deep, wide, there = (torch.cat(parts, 1) for parts in zip(*rows))
     return deep.double(), wide.double(), there
 
