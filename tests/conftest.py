@@ -7,9 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
 
-from plait.evaluation.members import MemberOutput
-from plait.evaluation.summary import subsets_of
+import plait.testing.shapes  # noqa: F401  # the hook looks it up by name
+
+SHAPED = ("encoders", "fusion", "models", "multiview", "tasks", "tokens")
+"""Packages whose signatures state shapes. With PLAIT_SHAPES set they are checked at every call: a third more time."""
+if os.environ.get("PLAIT_SHAPES"):  # before their import
+    install_import_hook([f"plait.{name}" for name in SHAPED], "plait.testing.shapes.checked")
+
+from plait.evaluation.members import MemberOutput  # noqa: E402
+from plait.evaluation.summary import subsets_of  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)

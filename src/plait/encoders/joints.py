@@ -25,7 +25,9 @@ __all__ = [
     "JointBlocks",
     "JointGraph",
     "JointNorm",
+    "JointSteps",
     "JointTokens",
+    "Padded",
     "axes_of",
     "check_blocks",
     "partitions",
@@ -34,6 +36,9 @@ __all__ = [
 ]
 
 JointTokens = Float[Tensor, "batch time joint channel"]
+Padded = Float[Tensor, "batch padded joint channel"]
+JointSteps = Float[Tensor, "batch steps joint width"]
+"""What a layer makes of them: it may be of fewer times and of other channels."""
 Links = tuple[tuple[str, str], ...]
 
 
@@ -251,7 +256,7 @@ def zeroed(x: JointTokens, mask: Bool[Tensor, "batch time"]) -> JointTokens:
     return x * mask[..., None, None]
 
 
-def temporal_pad(x: JointTokens, out: int, *, span: int, stride: int, causal: bool) -> JointTokens:
+def temporal_pad(x: JointTokens, out: int, *, span: int, stride: int, causal: bool) -> Padded:
     """Zeros before and behind, so that windows of ``span`` every ``stride`` places give ``out`` of them.
 
     Each window is centred on the ``stride`` places that it stands for, or (``causal``) ends with them.

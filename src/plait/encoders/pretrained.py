@@ -137,7 +137,7 @@ class Hf(Encoder):
         values = torch.gather(hidden, 1, _wide(back, hidden.shape[2]))
         return tokens.with_values(self.dropout(self.leave(values))).clean()
 
-    def _over(self, values: Float[Tensor, "batch time dim"], count: Tensor) -> Float[Tensor, "batch time hidden"]:
+    def _over(self, values: Float[Tensor, "batch time dim"], count: Tensor) -> Float[Tensor, "batch places hidden"]:
         """The model over rows whose first ``count`` tokens are observations."""
         if self.limit is not None and values.shape[1] > self.limit:
             if int(count.max()) > self.limit:

@@ -19,6 +19,7 @@ from plait.encoders.joints import (
     JointBlocks,
     JointGraph,
     JointNorm,
+    JointSteps,
     JointTokens,
     axes_of,
     check_blocks,
@@ -31,6 +32,7 @@ from plait.tokens import Tokens
 __all__ = ["GraphConv", "Shortcut", "StGcn", "TemporalConv", "mixed"]
 
 Mask = Bool[Tensor, "batch time"]
+Later = Bool[Tensor, "batch steps"]
 
 
 class StGcn(Encoder):
@@ -140,7 +142,7 @@ class _Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.shortcut = Shortcut(width_in, width, stride=stride, causal=causal)
 
-    def forward(self, x: JointTokens, before: Mask, after: Mask) -> JointTokens:
+    def forward(self, x: JointTokens, before: Mask, after: Later) -> JointSteps:
         y = zeroed(F.relu(self.norm(self.spatial(x), before)), before)
         return F.relu(self.dropout(self.temporal(y, after)) + self.shortcut(x, after))
 
@@ -162,14 +164,16 @@ class GraphConv(nn.Module):
         self.importance = nn.Parameter(torch.ones_like(weights)) if importance else None
         self.linear = nn.Linear(len(weights) * width_in, width, bias=False)
 
-    def forward(self, x: JointTokens) -> JointTokens:
+    def forward(self, x: JointTokens) -> JointSteps:
         weights = self.weights if self.importance is None else self.weights * self.importance
         return mixed(x, weights, self.linear)
 
 
-def mixed(x: JointTokens, weights: Float[Tensor, "subset joint neighbour"], linear: nn.Linear) -> JointTokens:
+def mixed(
+    x: JointTokens, weights: Float[Tensor, "subset joint neighbour"], linear: nn.Linear
+) -> Float[Tensor, "batch time joint width"]:
     """Neighbours gathered by their weights, the subsets side by side, through one linear layer."""
-    out: JointTokens = linear(rearrange(torch.einsum("kij,btjc->btikc", weights, x), "b t j k c -> b t j (k c)"))
+    out: Tensor = linear(rearrange(torch.einsum("kij,btjc->btikc", weights, x), "b t j k c -> b t j (k c)"))
     return out
 
 
@@ -184,10 +188,10 @@ class TemporalConv(nn.Module):
         self.norm = JointNorm(width)
         self.span, self.stride, self.causal = (kernel - 1) * dilation + 1, stride, causal
 
-    def forward(self, x: JointTokens, after: Mask) -> JointTokens:
+    def forward(self, x: JointTokens, after: Later) -> JointSteps:
         x = temporal_pad(x, after.shape[1], span=self.span, stride=self.stride, causal=self.causal)
         x = rearrange(self.conv(rearrange(x, "b t j c -> b c t j")), "b c t j -> b t j c")
-        out: JointTokens = self.norm(x, after)
+        out: Tensor = self.norm(x, after)
         return out
 
 
@@ -199,5 +203,5 @@ class Shortcut(nn.Module):
         same = (width_in, stride) == (width, 1)
         self.conv = None if same else TemporalConv(width_in, width, kernel=1, stride=stride, causal=causal)
 
-    def forward(self, x: JointTokens, after: Mask) -> JointTokens:
+    def forward(self, x: JointTokens, after: Later) -> JointSteps:
         return x if self.conv is None else self.conv(x, after)

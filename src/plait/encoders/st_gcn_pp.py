@@ -16,14 +16,16 @@ from plait.encoders.joints import (
     JointBlocks,
     JointGraph,
     JointNorm,
+    JointSteps,
     JointTokens,
+    Padded,
     axes_of,
     check_blocks,
     partitions,
     temporal_pad,
     zeroed,
 )
-from plait.encoders.st_gcn import Mask, Shortcut, mixed
+from plait.encoders.st_gcn import Later, Mask, Shortcut, mixed
 from plait.tokens import Tokens
 
 __all__ = ["StGcnPp"]
@@ -113,7 +115,7 @@ class _Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.shortcut = Shortcut(width_in, width, stride=stride, causal=causal)
 
-    def forward(self, x: JointTokens, before: Mask, after: Mask) -> JointTokens:
+    def forward(self, x: JointTokens, before: Mask, after: Later) -> JointSteps:
         y = self.dropout(self.temporal(self.spatial(x, before), before, after))
         return F.relu(y + self.shortcut(x, after))
 
@@ -128,7 +130,7 @@ class AdaptiveGraphConv(nn.Module):
         self.norm = JointNorm(width)
         self.shortcut = Shortcut(width_in, width, stride=1, causal=False)
 
-    def forward(self, x: JointTokens, before: Mask) -> JointTokens:
+    def forward(self, x: JointTokens, before: Mask) -> JointSteps:
         y = F.relu(self.norm(mixed(x, self.weights, self.linear), before) + self.shortcut(x, before))
         return zeroed(y, before)
 
@@ -148,20 +150,20 @@ class Branches(nn.Module):
         )
         self.stride, self.causal = stride, causal
 
-    def forward(self, x: JointTokens, before: Mask, after: Mask) -> JointTokens:
+    def forward(self, x: JointTokens, before: Mask, after: Later) -> JointSteps:
         x = zeroed(F.relu(self.norms[0](self.enter(x), before)), before)
         *parts, highest, plain = x.split(self.parts, -1)
         found = [self._convolved(conv, part, after) for conv, part in zip(self.convs, parts)]
         # nothing is below 0 after the ReLU, so the zeros of gaps and edges take no maximum from what is there
         windows = self._padded(highest, after, KERNEL).unfold(1, KERNEL, self.stride)
         found += [windows.amax(-1), self._padded(plain, after, 1)[:, :: self.stride]]
-        out: JointTokens = self.norms[2](self.leave(F.relu(self.norms[1](torch.cat(found, -1), after))), after)
+        out: Tensor = self.norms[2](self.leave(F.relu(self.norms[1](torch.cat(found, -1), after))), after)
         return out
 
-    def _convolved(self, conv: nn.Module, x: JointTokens, after: Mask) -> JointTokens:
+    def _convolved(self, conv: nn.Module, x: JointTokens, after: Later) -> JointSteps:
         x = self._padded(x, after, (KERNEL - 1) * cast("nn.Conv2d", conv).dilation[0] + 1)
-        out: JointTokens = rearrange(conv(rearrange(x, "b t j c -> b c t j")), "b c t j -> b t j c")
+        out: Tensor = rearrange(conv(rearrange(x, "b t j c -> b c t j")), "b c t j -> b t j c")
         return out
 
-    def _padded(self, x: JointTokens, after: Mask, span: int) -> JointTokens:
+    def _padded(self, x: JointTokens, after: Later, span: int) -> Padded:
         return temporal_pad(x, after.shape[1], span=span, stride=self.stride, causal=self.causal)

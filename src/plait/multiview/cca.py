@@ -236,7 +236,7 @@ def _complete(arrays: list[Array]) -> tuple[Array, list[Array]]:
     return spread, np.split(mean, np.cumsum([x.shape[1] for x in arrays])[:-1])
 
 
-def _products(arrays: list[Array], shift: Array | None = None) -> Float[np.ndarray, "d+1 d+1"]:
+def _products(arrays: list[Array], shift: Array | None = None) -> Float[np.ndarray, "one_more one_more"]:
     """``Z' Z`` of the views side by side, less ``shift``, with a last column of ones that makes the sums."""
     n, width = len(arrays[0]), sum(x.shape[1] for x in arrays) + 1
     total, rows = np.zeros((width, width), order="F"), np.ones((min(ROWS, n), width))
@@ -267,7 +267,7 @@ class _Whitener:
         return np.asarray(linalg.blas.dtrsm(1.0, self.matrix, vectors) if self.inverse else self.matrix @ vectors)
 
 
-def _between(spread: Array, left: _Whitener, right: _Whitener) -> Shaped[np.ndarray, "rank rank"]:
+def _between(spread: Array, left: _Whitener, right: _Whitener) -> Shaped[np.ndarray, "left_rank right_rank"]:
     """The covariance of two views, both whitened."""
     return right.across(left.across(spread).T).T
 

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
@@ -143,7 +143,7 @@ class Contrast(nn.Module):
         self,
         views: Sequence[Float[Tensor, "n dim"]],
         there: Bool[Tensor, "n views"] | None = None,
-        groups: Int[Tensor, " n"] | None = None,
+        groups: Shaped[Tensor, " n"] | None = None,
         same: Bool[Tensor, "n n"] | None = None,
     ) -> Float[Tensor, ""]:
         """The loss of two or more embeddings of n items; what stands under a False in ``there`` changes nothing.
