@@ -65,7 +65,7 @@ class Vary:
     ([('RandomGain', 'imu')], {'random_gain': ['imu']})
     """
 
-    def __init__(self, spec: Mapping[str, Any]) -> None:
+    def __init__(self, spec: Mapping[str, object]) -> None:
         problems: list[str] = []
         self.parts: list[tuple[Augmentation, str | None]] = []
         self.modalities: dict[str, list[str]] = {}
@@ -93,7 +93,7 @@ class Vary:
         return any(modality is not None for _, modality in self.parts)
 
 
-def full_augmentation(name: str, value: Any) -> Any:
+def full_augmentation(name: str, value: object) -> object:
     """What a recipe says of an augmentation, with every default written out.
 
     >>> full_augmentation("rotate", {"imu": 30})
@@ -110,7 +110,7 @@ def full_augmentation(name: str, value: Any) -> Any:
     return full.get(None, full) or value
 
 
-def _each(name: str, value: Any) -> list[tuple[str | None, dict[str, Any]]]:
+def _each(name: str, value: object) -> list[tuple[str | None, dict[str, object]]]:
     """The modalities that an augmentation is for (None: all of them), and its options for each."""
     known = {*parts(Augmentation), "noise", "modality_dropout"}
     if "." not in name and name not in known:
@@ -124,7 +124,7 @@ def _each(name: str, value: Any) -> list[tuple[str | None, dict[str, Any]]]:
     return [(m, options) for m, options in pairs if options is not None]
 
 
-def _options(cls: type[Augmentation], value: Any, where: str) -> dict[str, Any] | None:
+def _options(cls: type[Augmentation], value: object, where: str) -> dict[str, object] | None:
     """Of a mapping itself, of a number the first option; None where it is left out."""
     if isinstance(value, Mapping):
         return dict(value)

@@ -77,7 +77,7 @@ def _spec(text: str) -> Any:
     return found
 
 
-def _print(result: dict[str, Any]) -> None:
+def _print(result: dict[str, object]) -> None:
     from rich.console import Console
     from rich.text import Text
 

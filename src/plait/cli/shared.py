@@ -39,7 +39,7 @@ def fail(args: argparse.Namespace, problems: list[str], kind: str) -> None:
         print(f"{kind}: {problem}", file=sys.stderr)
 
 
-def print_json(thing: Any) -> None:
+def print_json(thing: object) -> None:
     print(json.dumps(thing, ensure_ascii=False, default=str))
 
 

@@ -108,7 +108,7 @@ class SyncReport:
         return [*lines, self.summary]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return [_plain(v) for v in value] if isinstance(value, tuple) else value

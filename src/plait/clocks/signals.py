@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
 
 import cv2
 import numpy as np
@@ -254,7 +253,7 @@ def _sound(stream: Stream) -> Iterator[Part]:
         yield Part(times, rise, *_coarser(times, power[1:-1] / size))
 
 
-def _coarser(times: Array, power: NDArray[Any]) -> tuple[Array, NDArray[np.float32]]:
+def _coarser(times: Array, power: NDArray[np.generic]) -> tuple[Array, NDArray[np.float32]]:
     """The mean over runs of five, to hold less."""
     n = len(times) // 5 * 5
     return times[:n].reshape(-1, 5).mean(axis=1), power[:n].reshape(-1, 5, power.shape[1]).mean(axis=1)

@@ -121,7 +121,7 @@ def _compared(
     jobs: int,
     cluster: str | None,
     progress: Progress | None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     features = base.prepare(store, pack=True, jobs=jobs, cluster=cluster, progress=progress)
     todo, total = unfinished(folders)
     cache, shared = store.folder.resolve(), [base.corpus.path.resolve(), store.folder.resolve()]
@@ -247,7 +247,7 @@ def _held_back(base: Experiment) -> int:
     return len(split_items(base.items.items, base.corpus, spec)[0].test)
 
 
-def _about(base: Experiment, failed: Mapping[Job, str]) -> dict[str, Any]:
+def _about(base: Experiment, failed: Mapping[Job, str]) -> dict[str, object]:
     recipe, fold = base.recipe, base.folds[0]
     return {
         "name": recipe.name or base.corpus.path.parent.name,
@@ -268,7 +268,7 @@ def _about(base: Experiment, failed: Mapping[Job, str]) -> dict[str, Any]:
     }
 
 
-def _streams(base: Experiment, features: Features) -> dict[str, Any]:
+def _streams(base: Experiment, features: Features) -> dict[str, object]:
     """Of each modality, as the model gets it: whether it is regular, rows a second, rows an item, how often missing."""
     fold = base.folds[0]
     items = [*fold.train, *fold.test]

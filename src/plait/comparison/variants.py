@@ -174,7 +174,7 @@ def _fused(recipe: Recipe, modalities: Sequence[str], spec: Spec) -> Variant:
     return Variant(name.replace(" ", "-"), name, FUSION, cls.family, tuple(modalities), own)
 
 
-def _without(recipe: Recipe, modalities: Sequence[str], modality: str, fusion: dict[str, Any]) -> Variant:
+def _without(recipe: Recipe, modalities: Sequence[str], modality: str, fusion: dict[str, object]) -> Variant:
     rest = [m for m in modalities if m != modality]
     own = restricted(recipe, rest)
     own.fusion = fusion

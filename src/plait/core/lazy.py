@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["lazy"]
 
 
-def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
     """A package's ``__getattr__`` (PEP 562).
 
     Args:

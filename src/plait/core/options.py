@@ -44,7 +44,7 @@ Pixels = Annotated[int, Field(ge=1, le=10_000)]
 Hertz = Annotated[int, Field(ge=1, le=10_000_000)]
 """Samples a second."""
 
-_WORDS: dict[Any, str] = {
+_WORDS: dict[object, str] = {
     int: "a whole number",
     float: "a number",
     str: "a text",
@@ -53,7 +53,7 @@ _WORDS: dict[Any, str] = {
 }
 
 
-def option_problems(cls: type, options: Mapping[str, Any], where: str) -> list[str]:
+def option_problems(cls: type, options: Mapping[str, object], where: str) -> list[str]:
     """What is wrong with the types and sizes of options; those that ``cls`` does not have are passed over.
 
     >>> class Conv:
@@ -71,7 +71,7 @@ def option_problems(cls: type, options: Mapping[str, Any], where: str) -> list[s
     ]
 
 
-def _fits(adapter: TypeAdapter[Any], value: Any) -> bool:
+def _fits(adapter: TypeAdapter[object], value: object) -> bool:
     try:
         adapter.validate_python(value)
     except ValidationError:
@@ -80,7 +80,7 @@ def _fits(adapter: TypeAdapter[Any], value: Any) -> bool:
 
 
 @cache
-def _adapters(cls: type) -> dict[str, tuple[TypeAdapter[Any], str]]:
+def _adapters(cls: type) -> dict[str, tuple[TypeAdapter[object], str]]:
     found = {}
     for name, kind in _annotations(cls):
         with suppress(PydanticUserError, TypeError):  # a class of the user's that pydantic knows nothing of
@@ -88,7 +88,7 @@ def _adapters(cls: type) -> dict[str, tuple[TypeAdapter[Any], str]]:
     return found
 
 
-def _annotations(cls: type) -> Iterator[tuple[str, Any]]:
+def _annotations(cls: type) -> Iterator[tuple[str, object]]:
     """Names and types of the options whose annotations can be resolved; others are left to the part itself."""
     names = getattr(inspect.unwrap(cls.__init__), "__globals__", {})  # type: ignore[misc]
     for p in inspect.signature(cls).parameters.values():
@@ -140,7 +140,7 @@ def expected(kind: Any) -> str:
     return _WORDS.get(kind, getattr(kind, "__name__", str(kind)))
 
 
-def _bounds(marks: tuple[Any, ...]) -> str:
+def _bounds(marks: tuple[object, ...]) -> str:
     own = [m for mark in marks for m in (mark.metadata if isinstance(mark, FieldInfo) else [mark])]
     words = {"ge": " from {:,}", "gt": " above {:,}", "le": " to {:,}", "lt": " up to, but not including, {:,}"}
     return "".join(said.format(getattr(m, key)) for key, said in words.items() for m in own if hasattr(m, key))

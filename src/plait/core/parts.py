@@ -67,7 +67,7 @@ def parts(base: type[T]) -> dict[str, type[T]]:
 
 
 @cache
-def _scan(base: type[Any]) -> dict[str, type[Any]]:
+def _scan(base: type[object]) -> dict[str, type[object]]:
     package_name = base.__module__
     module = importlib.import_module(package_name)
     if not hasattr(module, "__path__"):
@@ -133,7 +133,7 @@ def split_spec(spec: Spec, where: str) -> tuple[str, dict[str, Any]]:
     raise ConfigError(f"{where}: got {brief(spec)}; expected a name, or a mapping with the key 'name' and options.")
 
 
-def find(base: type[T], spec: Spec, where: str) -> tuple[type[T], dict[str, Any]]:
+def find(base: type[T], spec: Spec, where: str) -> tuple[type[T], dict[str, object]]:
     """The class that a spec names and the options that it gives, both checked.
 
     A dotted name (``mylab.fusions.Mine``) is imported, so that users' own classes need no registration; what is loaded
@@ -183,7 +183,7 @@ def options_of(cls: type) -> dict[str, Any]:
 
 
 @cache  # asked for once a file that is opened
-def _options_of(cls: type) -> dict[str, Any]:
+def _options_of(cls: type) -> dict[str, object]:
     signature = inspect.signature(cls)
     return {
         p.name: None if p.default is inspect.Parameter.empty else p.default
@@ -192,7 +192,7 @@ def _options_of(cls: type) -> dict[str, Any]:
     }
 
 
-def build(base: type[T], spec: Spec, *data: Any, where: str) -> T:
+def build(base: type[T], spec: Spec, *data: object, where: str) -> T:
     """Construct the part that ``spec`` names; ``data`` are the arguments that the data decide.
 
     Raises:
@@ -208,7 +208,7 @@ def build(base: type[T], spec: Spec, *data: Any, where: str) -> T:
         raise ConfigError(f"{where}: {part_name(cls)} does not take {brief(options, 200)} ({reason}).") from error
 
 
-def full_spec(base: type, spec: Spec, where: str) -> dict[str, Any]:
+def full_spec(base: type, spec: Spec, where: str) -> dict[str, object]:
     """A spec with every default written out, as a saved run keeps it."""
     cls: type
     cls, options = find(base, spec, where)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import yaml
 
@@ -21,7 +20,7 @@ DEEPEST, MOST = 40, 100_000
 GREATEST = 1e15
 """No option of anything is beyond it; above it a float no longer tells whole numbers apart."""
 
-NumberProblem = tuple[tuple[Any, ...], str]
+NumberProblem = tuple[tuple[object, ...], str]
 """Path of keys, and what is wrong there."""
 
 
@@ -35,7 +34,7 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def parse_yaml(text: str, where: str) -> tuple[Any, yaml.Node | None]:
+def parse_yaml(text: str, where: str) -> tuple[object, yaml.Node | None]:
     """What a YAML text says, and its nodes (which know their lines).
 
     Args:
@@ -96,7 +95,7 @@ def _children(node: yaml.Node) -> Iterator[yaml.Node]:
         yield from node.value
 
 
-def wild_numbers(data: Any, path: tuple[Any, ...] = ()) -> list[NumberProblem]:
+def wild_numbers(data: object, path: tuple[object, ...] = ()) -> list[NumberProblem]:
     """Numbers that nothing can be computed with: NaN, infinite, or beyond ±1e15.
 
     >>> wild_numbers({"train": {"lr": float("inf"), "steps": 5}})
@@ -113,7 +112,7 @@ def wild_numbers(data: Any, path: tuple[Any, ...] = ()) -> list[NumberProblem]:
     return [(path, f"got {brief(data)}; expected a number within ±{GREATEST:g}")] if abs(data) > GREATEST else []
 
 
-def brief(value: Any, length: int = 80) -> str:
+def brief(value: object, length: int = 80) -> str:
     """A value in a message, never long.
 
     >>> brief("x" * 1000, 20)
@@ -125,7 +124,7 @@ def brief(value: Any, length: int = 80) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
-def _shallow(value: Any) -> str:
+def _shallow(value: object) -> str:
     """The repr of a value, of a long one only the beginning: the rest is never written out."""
     if isinstance(value, str):
         return repr(value[:1000])
@@ -137,11 +136,11 @@ def _shallow(value: Any) -> str:
     return repr(value)
 
 
-def _leaf(value: Any) -> str:
+def _leaf(value: object) -> str:
     return "{...}" if isinstance(value, dict) else "[...]" if isinstance(value, list | tuple) else brief(value)
 
 
-def refuse_wild(data: Any, where: str) -> None:
+def refuse_wild(data: object, where: str) -> None:
     """Raise for every number of ``data`` that `wild_numbers` finds.
 
     Raises:

@@ -217,7 +217,7 @@ class CorpusWriter:
         *,
         labels: Mapping[str, Label] | None = None,
         annotations: Iterable[Annotation] = (),
-        meta: Mapping[str, Any] | None = None,
+        meta: Mapping[str, object] | None = None,
         group: str = "",
         split: str = "",
     ) -> None:

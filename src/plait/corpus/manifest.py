@@ -36,7 +36,7 @@ MOST = 1000
 """Problems after which reading stops: the file is something else."""
 
 
-def _label(value: Any) -> Any:
+def _label(value: object) -> object:
     """A text, number or flag. NaN and infinite ones stay: they are counted where items are looked for."""
     if not isinstance(value, str | int | float):
         raise ValueError("expected a text, a number, true or false")
@@ -45,7 +45,7 @@ def _label(value: Any) -> Any:
     return value
 
 
-def _rate(value: Any) -> Any:
+def _rate(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("expected observations a second: 25, 29.97 or 30000/1001")
     try:
@@ -88,7 +88,7 @@ class StreamEntry(_Strict):
     offset: Seconds = 0.0
     drift_ppm: float = Field(0.0, ge=-999_000, le=999_000_000, allow_inf_nan=False)
     warp: list[tuple[Seconds, Seconds]] | None = None
-    sync: dict[str, Any] | None = None
+    sync: dict[str, object] | None = None
 
     def correct(self, clock: Clock) -> Clock:
         """The file's clock on the recording's time line.

@@ -47,7 +47,7 @@ def facts_of(stream: Stream, clock: Clock | None = None) -> Facts:
     return Facts(stream.kind, len(clock), clock.start, clock.stop, rate, stream.shape[1:])
 
 
-def stream_summary(found: Mapping[str, Mapping[str, Facts]]) -> dict[str, dict[str, Any]]:
+def stream_summary(found: Mapping[str, Mapping[str, Facts]]) -> dict[str, dict[str, object]]:
     """By stream: recordings that have it, kinds, rates in Hz, hours; from facts by recording and stream."""
     by_name: dict[str, list[Facts]] = defaultdict(list)
     for streams in found.values():
@@ -88,7 +88,7 @@ def _long(hours: float) -> str:
     return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.1f} min" if hours >= 1 / 60 else f"{hours * 3600:.1f} s"
 
 
-def _values(values: Sequence[Any]) -> dict[str, Any]:
+def _values(values: Sequence[object]) -> dict[str, object]:
     """Counts by value, or the range where there are many numbers."""
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     counts = Counter(str(v) for v in values)
@@ -100,7 +100,7 @@ def _values(values: Sequence[Any]) -> dict[str, Any]:
     return summary
 
 
-def label_summary(entries: Iterable[RecordingEntry]) -> dict[str, Any]:
+def label_summary(entries: Iterable[RecordingEntry]) -> dict[str, object]:
     """Labels of recordings, annotations by tier, groups and splits, each with counts."""
     labels: dict[str, list[Any]] = defaultdict(list)
     tiers: dict[str, list[Any]] = defaultdict(list)

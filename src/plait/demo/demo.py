@@ -44,7 +44,7 @@ def demo(
     recordings: int = 60,
     epochs: int | None = None,
     quiet: bool = False,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Make a corpus, then import, check, sync, fit and evaluate it, and write the report.
 
     Args:
@@ -106,7 +106,7 @@ def _import_and_check(folder: Path, say: _Teller) -> Corpus:
 
 
 def _fit_and_evaluate(
-    recipe: Recipe, folder: Path, jobs: int, clocks: list[dict[str, Any]], say: _Teller
+    recipe: Recipe, folder: Path, jobs: int, clocks: list[dict[str, object]], say: _Teller
 ) -> Evaluation:
     say.step("plait fit")
     with bar("prepare", quiet=say.quiet) as progress:
@@ -126,7 +126,7 @@ def _fit_and_evaluate(
     return evaluation
 
 
-def _clock_rows(corpus: Corpus, report: SyncReport, truth: dict[str, Any]) -> list[dict[str, Any]]:
+def _clock_rows(corpus: Corpus, report: SyncReport, truth: dict[str, object]) -> list[dict[str, object]]:
     """Planted against recovered clocks, as the report shows them."""
     found = []
     for row in against_truth(corpus, report, truth):

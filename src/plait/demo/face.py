@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -61,7 +59,7 @@ def face_film(
     width: int = 320,
     noise: float = 3.0,
     seed: int = 0,
-) -> NDArray[Any]:
+) -> NDArray[np.generic]:
     """A film [n, height, width, 3] uint8 of a face along a path, before a wall with pictures on it.
 
     Args:

@@ -41,7 +41,7 @@ def make_world(
     idle: int | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Write a made-up corpus as media files, tables and subtitles, ready for `plait import`.
 
     Args:
@@ -97,7 +97,7 @@ def _write(job: tuple[Path, Scene, list[int]]) -> Scene:
 
 
 def _truth_of(scene: Scene) -> dict[str, Any]:
-    devices: dict[str, dict[str, Any]] = {"camera": {"offset": 0.0, "drift_ppm": 0.0}}
+    devices: dict[str, dict[str, object]] = {"camera": {"offset": 0.0, "drift_ppm": 0.0}}
     if "imu" in scene.present:
         devices["imu"] = {"file": f"{scene.name}.imu.csv", **scene.sensor.onto(scene.camera)}
     if "words" in scene.present:

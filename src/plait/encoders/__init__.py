@@ -23,7 +23,7 @@ class Encoder(nn.Module, ABC):
     causal: ClassVar[bool] = False
     """Whether no output depends on later input. An instance may override it (``self.causal = ...``)."""
 
-    trial: ClassVar[tuple[int, dict[str, Any]]] = (5, {})
+    trial: ClassVar[tuple[int, dict[str, object]]] = (5, {})
     """A width of the incoming tokens and options that make a small one: what the laws are checked on."""
 
     dim_in: int
@@ -33,6 +33,6 @@ class Encoder(nn.Module, ABC):
     def forward(self, tokens: Tokens) -> Tokens:
         """[batch, time, dim_in] -> [batch, time', dim]; fewer tokens may come out, each with its seconds."""
 
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> dict[str, object]:
         """Options, as JSON, that make it again without the files that it was made from; none by default."""
         return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch.nn.functional as F
 from einops import rearrange
@@ -47,7 +47,7 @@ class C3d(PictureEncoder):
     (2, 5, 16)
     """
 
-    trial: ClassVar[tuple[int, dict[str, Any]]] = (
+    trial: ClassVar[tuple[int, dict[str, object]]] = (
         30,
         {"shape": [5, 6], "widths": [4, 8], "layers": [1, 2], "strides": [1, 2]},
     )

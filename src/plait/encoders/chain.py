@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 from torch import nn
 
@@ -59,7 +59,7 @@ def build_encoder(spec: Spec | Sequence[Spec], dim_in: int, dim: int, where: str
     return steps[0] if len(steps) == 1 else _Chain(steps)
 
 
-def encoder_specs(spec: Spec | Sequence[Spec], where: str) -> list[dict[str, Any]]:
+def encoder_specs(spec: Spec | Sequence[Spec], where: str) -> list[dict[str, object]]:
     """The same as a list with every default written out, as a saved run keeps it.
 
     Raises:
@@ -71,7 +71,7 @@ def encoder_specs(spec: Spec | Sequence[Spec], where: str) -> list[dict[str, Any
     return [full_spec(Encoder, one, place) for one, place in _listed(spec, where)]
 
 
-def resolved_specs(specs: Sequence[Mapping[str, Any]], encoder: Encoder) -> list[dict[str, Any]]:
+def resolved_specs(specs: Sequence[Mapping[str, object]], encoder: Encoder) -> list[dict[str, object]]:
     """What `encoder_specs` gave, with what each encoder has `resolved`, so that no file is needed to build it again."""
     steps = cast("Iterable[Encoder]", encoder.steps) if isinstance(encoder, _Chain) else [encoder]
     return [{**spec, **step.resolved()} for spec, step in zip(specs, steps)]

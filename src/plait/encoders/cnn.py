@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +47,7 @@ class Cnn(PictureEncoder):
     """
 
     causal = True
-    trial: ClassVar[tuple[int, dict[str, Any]]] = (30, {"shape": [5, 6], "widths": [4, 8]})
+    trial: ClassVar[tuple[int, dict[str, object]]] = (30, {"shape": [5, 6], "widths": [4, 8]})
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from einops import rearrange, repeat
 from jaxtyping import Float
@@ -47,7 +47,7 @@ class I3d(PictureEncoder):
     ((2, 5, 16), [0.5, 2.5, 4.5, 6.5, 8.0])
     """
 
-    trial: ClassVar[tuple[int, dict[str, Any]]] = (30, {"shape": [5, 6], "widths": [4, 8, 8]})
+    trial: ClassVar[tuple[int, dict[str, object]]] = (30, {"shape": [5, 6], "widths": [4, 8, 8]})
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +48,7 @@ class SceneGraph(Encoder):
     """
 
     causal = True
-    trial: ClassVar[tuple[int, dict[str, Any]]] = (5, {"box": 1, "objects": 4})
+    trial: ClassVar[tuple[int, dict[str, object]]] = (5, {"box": 1, "objects": 4})
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -74,7 +74,7 @@ class StGcn(Encoder):
     (2, 4, 8)
     """
 
-    trial: ClassVar[tuple[int, dict[str, Any]]] = (
+    trial: ClassVar[tuple[int, dict[str, object]]] = (
         16,
         {"layout": [[0, 1], [1, 2], [1, 3]], "widths": [6, 8], "strides": [1, 2], "kernel": 5},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +63,7 @@ class StGcnPp(Encoder):
     (2, 4, 8)
     """
 
-    trial: ClassVar[tuple[int, dict[str, Any]]] = (
+    trial: ClassVar[tuple[int, dict[str, object]]] = (
         16,
         {"layout": [[0, 1], [1, 2], [1, 3]], "widths": [7, 12], "strides": [1, 2]},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +52,7 @@ class Vit(PictureEncoder):
     ((2, 3, 16), [0.5, 2.5, 4.5])
     """
 
-    trial: ClassVar[tuple[int, dict[str, Any]]] = (24, {"shape": [4, 6], "patch": 2, "tube": 2})
+    trial: ClassVar[tuple[int, dict[str, object]]] = (24, {"shape": [4, 6], "patch": 2, "tube": 2})
 
     def __init__(
         self,

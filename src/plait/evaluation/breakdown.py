@@ -29,7 +29,7 @@ def class_counts(confusion: Counts) -> Counts:
     return np.stack([np.diag(confusion), confusion.sum(1), confusion.sum(0)])
 
 
-def tag_counts(scores: NDArray[np.float64], target: NDArray[Any]) -> Counts:
+def tag_counts(scores: NDArray[np.float64], target: NDArray[np.generic]) -> Counts:
     """The same where several classes may hold at a time: a class is answered from a score of 0.5 on.
 
     Args:

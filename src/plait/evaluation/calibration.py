@@ -6,8 +6,6 @@ error itself is `plait.metrics.functional.calibration_error`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +14,7 @@ from plait.metrics.functional import checked_probabilities
 __all__ = ["reliability"]
 
 
-def reliability(scores: NDArray[np.float64], target: NDArray[Any], *, bins: int = 15) -> list[dict[str, float]]:
+def reliability(scores: NDArray[np.float64], target: NDArray[np.generic], *, bins: int = 15) -> list[dict[str, float]]:
     """Bins of equal width over the confidence, those that are not empty, from the least sure to the surest.
 
     A confidence on the border of two bins is in the lower one (the paper's ((m-1)/M, m/M]).

@@ -117,7 +117,7 @@ def _evaluated(run: Run, cache: str | Path, corpus: str | Path | None, progress:
     if progress:
         progress(len(members), len(members), "")
     first = run.model(members[0])
-    sections: dict[str, Any] = {
+    sections: dict[str, object] = {
         "parts": parts_of(experiment, trained_on, elsewhere=corpus is not None),
         **made_with(),
         "robustness": {"noise": _mean(noise), "missing": _mean(missing)},
@@ -145,7 +145,7 @@ def _scored(run: Run) -> list[Member]:
     return [m for m in run.finished if folds[m.seed] == most]
 
 
-def _curve(run: Run, member: Member, metric: str) -> dict[str, Any]:
+def _curve(run: Run, member: Member, metric: str) -> dict[str, object]:
     """A member's epochs, as the report draws them."""
     log = run.done(member).log
     return {"member": member.name, **log, "valid": log.get(f"valid_{metric}")}
@@ -198,13 +198,13 @@ def restricted(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
     return own
 
 
-def _all_items(experiment: Experiment, corpus: Any, members: Sequence[Member]) -> list[Item]:
+def _all_items(experiment: Experiment, corpus: object, members: Sequence[Member]) -> list[Item]:
     if corpus is not None:
         return experiment.items.items
     return [i for fold in experiment.folds if fold.name in {m.fold for m in members} for i in fold.test]
 
 
-def _data_section(experiment: Experiment) -> dict[str, Any]:
+def _data_section(experiment: Experiment) -> dict[str, object]:
     recordings = {i.recording for i in experiment.items.items}
     entries = [e for e in experiment.corpus.entries if e.id in recordings]
     lacking = {m: sum(s not in e.streams for e in entries) for m, s in experiment.streams.items()}
@@ -300,7 +300,7 @@ def _on_one_clock(
     return {s: same_steps(task, scores, target)[0] for s, scores in outputs.items()}, target
 
 
-def _constant(baseline: Scores, target: NDArray[Any]) -> Scores:
+def _constant(baseline: Scores, target: NDArray[np.generic]) -> Scores:
     """A timed baseline of as many steps as the target: its last one goes on, for it is the same at every step."""
     if baseline.ndim < 3 or target.ndim < 2:
         return baseline

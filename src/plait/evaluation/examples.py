@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from plait.evaluation.breakdown import main_metric
@@ -18,7 +16,7 @@ LOOKED_AT = 2000
 """Among so many items, evenly chosen, the worst are looked for: the metric is computed on each alone."""
 
 
-def examples_of(pool: MemberOutput, subset: Subset, task: Scored) -> list[dict[str, Any]]:
+def examples_of(pool: MemberOutput, subset: Subset, task: Scored) -> list[dict[str, object]]:
     """At most `SHOWN` items of one seed, the worst first; those on which the metric is not defined come last.
 
     Returns:

@@ -30,7 +30,7 @@ def about_of(experiment: Experiment) -> dict[str, str]:
     return {"corpus": folder.name, **task}
 
 
-def made_with() -> dict[str, Any]:
+def made_with() -> dict[str, object]:
     """When, to the second and with the zone, and with which versions."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
@@ -39,7 +39,7 @@ def made_with() -> dict[str, Any]:
     }
 
 
-def parts_of(experiment: Experiment, trained_on: Sequence[int], *, elsewhere: bool) -> dict[str, Any]:
+def parts_of(experiment: Experiment, trained_on: Sequence[int], *, elsewhere: bool) -> dict[str, object]:
     """Sizes of the parts of every fold, and how many of a fold's test groups were in its training or validation part.
 
     Args:

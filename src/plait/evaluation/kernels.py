@@ -7,7 +7,6 @@ that a task that defines a metric in its own way is never overruled: it takes th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ __all__ = ["kernel_for"]
 Metric = Callable[[NDArray[np.intp]], float]
 
 
-def kernel_for(metric: Metric, scores: Floats, target: NDArray[Any], units: Units) -> Kernel:
+def kernel_for(metric: Metric, scores: Floats, target: NDArray[np.generic], units: Units) -> Kernel:
     """A kernel of the metric, a fast one where there is one.
 
     Args:
@@ -46,14 +45,14 @@ def _trials(n: int) -> Floats:
     return np.stack([place >= 0, place != n // 2, place % 2 == 0, place < max(n // 4, 1)]).astype(np.float64)
 
 
-def _candidates(scores: Floats, target: NDArray[Any], units: Units) -> Iterator[Kernel]:
+def _candidates(scores: Floats, target: NDArray[np.generic], units: Units) -> Iterator[Kernel]:
     if scores.shape[1] > 1 and np.issubdtype(np.asarray(target).dtype, np.integer):
         yield from _of_classes(scores, np.asarray(target), units)
     elif scores.shape[1] == 1:
         yield from _of_values(scores[:, 0], np.asarray(target, np.float64), units)
 
 
-def _of_classes(scores: Floats, target: NDArray[Any], units: Units) -> Iterator[Kernel]:
+def _of_classes(scores: Floats, target: NDArray[np.generic], units: Units) -> Iterator[Kernel]:
     """Accuracy, F1 (macro over classes seen, over all; weighted), mean recall of classes, area under ROC."""
     said, classes = scores.argmax(1), np.arange(scores.shape[1])
     one = np.ones((len(target), 1))
@@ -97,7 +96,7 @@ def _recall(sums: Floats) -> Floats:
     return mean
 
 
-def _area(scores: Floats, target: NDArray[Any], units: Units) -> Kernel:
+def _area(scores: Floats, target: NDArray[np.generic], units: Units) -> Kernel:
     """Area under ROC (Hanley & McNeil 1982: the share of pairs in order), each class against the rest.
 
     Pairs of groups are counted once; a row then weighs each pair of groups by how often both are taken.

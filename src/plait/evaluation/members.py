@@ -48,7 +48,7 @@ class Scored(Protocol):
     @property
     def higher_is_better(self) -> bool: ...
 
-    def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]: ...
+    def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]: ...
 
     def state(self) -> dict[str, Any]: ...
 
@@ -81,7 +81,9 @@ class MemberOutput:
     baseline: Floats
 
 
-def frames_of(task: Scored | None, scores: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def frames_of(
+    task: Scored | None, scores: NDArray[np.float64], target: NDArray[np.generic]
+) -> tuple[NDArray[np.float64], NDArray[np.generic]]:
     """Scores [rows, classes] and targets [rows] of what is counted one by one: items, or the instants asked.
 
     Several labels at a time keep their targets [rows, classes]. A task that counts otherwise has a ``frames`` of its
@@ -113,7 +115,7 @@ def stacked(arrays: Sequence[NDArray[Any]], padding: float) -> NDArray[Any]:
     return np.concatenate([_lengthened(a, most, padding) for a in arrays])
 
 
-def _lengthened(array: NDArray[Any], steps: int, padding: float) -> NDArray[Any]:
+def _lengthened(array: NDArray[np.generic], steps: int, padding: float) -> NDArray[np.generic]:
     more = steps - array.shape[1]
     if more <= 0:
         return array
@@ -178,7 +180,7 @@ def _problems(member: MemberOutput, first: MemberOutput) -> list[str]:
     return found + [f"{where}: {p}" for name, x in arrays.items() for p in _wrong(name, np.asarray(x), member.items)]
 
 
-def _wrong(name: str, array: NDArray[Any], items: Sequence[str]) -> list[str]:
+def _wrong(name: str, array: NDArray[np.generic], items: Sequence[str]) -> list[str]:
     """Why an array is no row of numbers an item."""
     if len(array) != len(items):
         return [f"the {name} has {len(array)} rows, but there are {len(items)} items."]

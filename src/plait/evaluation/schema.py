@@ -290,7 +290,7 @@ class Evaluation(TypedDict):
     examples: NotRequired[list[Example]]
     parts: NotRequired[Parts]
     training: NotRequired[Training]
-    sync: NotRequired[list[dict[str, Any]]]
+    sync: NotRequired[list[dict[str, object]]]
     unfinished: NotRequired[list[str]]
     recipe_yaml: NotRequired[str]
     versions: NotRequired[dict[str, str]]
@@ -300,7 +300,7 @@ class Evaluation(TypedDict):
 _ADAPTER = TypeAdapter(Evaluation)
 
 
-def evaluation_schema() -> dict[str, Any]:
+def evaluation_schema() -> dict[str, object]:
     """The JSON schema of an evaluation."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_ADAPTER.json_schema()}
 
@@ -332,7 +332,7 @@ def read_evaluation(path: str | Path) -> Evaluation:
     return _checked(found, place)
 
 
-def _checked(found: dict[str, Any], place: Path) -> Evaluation:
+def _checked(found: dict[str, object], place: Path) -> Evaluation:
     try:
         _ADAPTER.validate_python(found, strict=True)
     except ValidationError as error:

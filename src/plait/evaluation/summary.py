@@ -109,7 +109,7 @@ def summarise(
     return cast(Evaluation, plain(evaluation | more))
 
 
-def interval_facts(units: Units) -> dict[str, Any]:
+def interval_facts(units: Units) -> dict[str, object]:
     """How intervals were computed, as the report says it."""
     return {
         "method": "cluster jackknife, Student's t",
@@ -121,14 +121,14 @@ def interval_facts(units: Units) -> dict[str, Any]:
     }
 
 
-def point(task: Scored, members: Sequence[MemberOutput], subset: Subset) -> dict[str, Any]:
+def point(task: Scored, members: Sequence[MemberOutput], subset: Subset) -> dict[str, object]:
     """One point of a robustness curve: ``{"metric", "value" (mean over seeds), "sd"}`` of the main metric."""
     values = [task.metrics(p.outputs[subset], p.target)[task.main_metric] for p in pools_of(members, task)]
     found: dict[str, Any] = plain({"metric": task.main_metric, "value": float(np.mean(values)), "sd": _sd(values)})
     return found
 
 
-def rows_of(task: Scored, members: Sequence[MemberOutput]) -> tuple[list[dict[str, Any]], list[Floats], Units]:
+def rows_of(task: Scored, members: Sequence[MemberOutput]) -> tuple[list[dict[str, object]], list[Floats], Units]:
     """A row for each of the members' ``outputs`` in their order, its main metric with all and without each unit in turn
     [1 + units], and the units.
 
@@ -160,7 +160,7 @@ def _rows(
     return rows, list(left_out), units
 
 
-def _row(pools: list[MemberOutput], task: Scored, subset: Subset, values: Floats, units: Units) -> dict[str, Any]:
+def _row(pools: list[MemberOutput], task: Scored, subset: Subset, values: Floats, units: Units) -> dict[str, object]:
     answered = {
         item for p in pools for item, there in zip(p.items, np.any([p.present[m] for m in subset], axis=0)) if there
     }
@@ -216,8 +216,8 @@ def _contributions(rows: list[dict[str, Any]], left_out: list[Floats], units: Un
 
 
 def _over_constant(
-    pools: list[MemberOutput], full: dict[str, Any], left_out: Floats, units: Units, task: Scored
-) -> dict[str, Any]:
+    pools: list[MemberOutput], full: dict[str, object], left_out: Floats, units: Units, task: Scored
+) -> dict[str, object]:
     """How much better all together are than the best constant answer; paired."""
     constant = leave_one_out([_kernel(pools, task, [p.baseline for p in pools], units)], units)[0]
     gain = (1 if task.higher_is_better else -1) * difference_of(left_out, constant)
@@ -254,7 +254,7 @@ def _of_classes(pools: list[MemberOutput], full: Subset, classes: list[str], tas
     }
 
 
-def _scatter(pool: MemberOutput, full: Subset, most: int = 2000) -> dict[str, Any]:
+def _scatter(pool: MemberOutput, full: Subset, most: int = 2000) -> dict[str, object]:
     """Targets and answers of the first seed, at most so many, evenly chosen; of timed ones every step is one."""
     target = np.asarray(pool.target, np.float64)
     answer = np.asarray(pool.outputs[full]).reshape(target.shape)
@@ -273,7 +273,7 @@ def _missing(pools: list[MemberOutput], modalities: Sequence[str]) -> dict[str, 
     }
 
 
-def _over_seeds(values: list[float]) -> dict[str, Any]:
+def _over_seeds(values: list[float]) -> dict[str, object]:
     return {"mean": float(np.mean(values)), "sd": _sd(values), "per_seed": [float(v) for v in values]}
 
 

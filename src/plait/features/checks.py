@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,7 +42,7 @@ def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
         raise ConfigError(f"{option}: got {value!r}; expected one of {', '.join(known)}.")
 
 
-def refuse_infinite(values: NDArray[Any], stream: Stream, first: int = 0) -> None:
+def refuse_infinite(values: NDArray[np.generic], stream: Stream, first: int = 0) -> None:
     """Refuse infinite values [n, ...] of a stream or of a block that begins at observation ``first``.
 
     Raises:
@@ -94,8 +92,8 @@ def as_float32(values: NDArray[np.float64], stream: Stream) -> NDArray[np.float3
 
 
 def differences(
-    values: NDArray[Any], clock: Clock, gap: float, where: str, *, per_second: bool = False
-) -> NDArray[Any]:
+    values: NDArray[np.generic], clock: Clock, gap: float, where: str, *, per_second: bool = False
+) -> NDArray[np.generic]:
     """Each observation less the one before it, [n, dim]; 0 where there is none to compare with.
 
     Compared is with the observation just before, if it was at most ``gap`` seconds earlier and was

@@ -138,7 +138,7 @@ class Shrink:
             small[...] = cv2.resize(picture, (self.width, self.height), interpolation=cv2.INTER_AREA)
         return np.multiply(out, scale, out=out)
 
-    def _cropped(self, stream: Stream, first: int) -> tuple[NDArray[Any], np.float32]:
+    def _cropped(self, stream: Stream, first: int) -> tuple[NDArray[np.generic], np.float32]:
         """Pictures within the crop, grey already where the source can do it, and what brings them to 0..1."""
         top, left, height, width = self.box(stream.source.shape)
         if self.grey and isinstance(stream.source, GreySource):

@@ -144,7 +144,7 @@ def _packaged() -> Path:
 
 
 @lru_cache(maxsize=1)
-def _weights(path: Path) -> dict[str, Any]:
+def _weights(path: Path) -> dict[str, object]:
     """Tensors by name. The package ships torch's own format, so only the very bytes known here are read, and
     by torch's loader that makes tensors and nothing else."""
     torch = need("torch", "offline-models", "efficientnet")

@@ -37,7 +37,7 @@ class Fusion(nn.Module, ABC):
     causal: ClassVar[bool] = False
     """Whether no fused token depends on later ones, and no weight on anything but which modalities an item has."""
 
-    trial: ClassVar[dict[str, Any]] = {}
+    trial: ClassVar[dict[str, object]] = {}
     """Options that make a small one: what the laws are checked on."""
 
     width: int = 0
@@ -47,7 +47,7 @@ class Fusion(nn.Module, ABC):
     """Whether those numbers are values in units, from `bind`; if not, logits of classes."""
 
     @classmethod
-    def at_instants(cls, steps: int) -> dict[str, Any]:
+    def at_instants(cls, steps: int) -> dict[str, object]:
         """Options that suit a task with so many answers an item, where the recipe leaves them open; none by default."""
         return {}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -46,7 +46,7 @@ class Bottleneck(Hybrid):
     (2, 1, 16)
     """
 
-    trial: ClassVar[dict[str, Any]] = {"layers": 1}
+    trial: ClassVar[dict[str, object]] = {"layers": 1}
 
     def __init__(
         self,

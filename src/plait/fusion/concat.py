@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,7 +42,7 @@ class Concat(Hybrid):
     family = "early"
 
     @classmethod
-    def at_instants(cls, steps: int) -> dict[str, Any]:
+    def at_instants(cls, steps: int) -> dict[str, object]:
         """As many slots as answers, up to 512."""
         return {"time_bins": min(max(steps, 24), 512)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -57,7 +57,7 @@ class Crossmodal(Hybrid):
     (2, 1, 16)
     """
 
-    trial: ClassVar[dict[str, Any]] = {"layers": 1}
+    trial: ClassVar[dict[str, object]] = {"layers": 1}
 
     def __init__(
         self,

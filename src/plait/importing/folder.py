@@ -85,7 +85,7 @@ def import_files(
     paths: Sequence[str | Path],
     *,
     out: str | Path,
-    options: ImportOptions | Mapping[str, Any] | None = None,
+    options: ImportOptions | Mapping[str, object] | None = None,
     known: Collection[str] = (),
     rates: Rates | None = None,
 ) -> ImportReport:
@@ -110,7 +110,7 @@ def import_files(
         DataError: a file that was named cannot be opened (all of them at once), there is nothing to import, or
             a rate is not known.
     """
-    unneeded: dict[str, Any] = {"labels": [], "rows": [], "group": None, "labels_from_meta": []}
+    unneeded: dict[str, object] = {"labels": [], "rows": [], "group": None, "labels_from_meta": []}
     checked = import_options(options).model_copy(update=unneeded)
     manifest, given = _target(Path(), out), [Path(p) for p in paths]
     importer = Importer(Path(), manifest, checked)

@@ -66,7 +66,7 @@ class LabelOptions(_Options):
 
     @field_validator("label", "text", mode="before")
     @classmethod
-    def _several(cls, value: Any) -> Any:
+    def _several(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
 
 
@@ -112,7 +112,7 @@ class ImportOptions(_Options):
 
     @field_validator("match", "skip", "labels", "labels_from_meta", "rows", mode="before")
     @classmethod
-    def _several(cls, value: Any) -> Any:
+    def _several(cls, value: object) -> object:
         return [value] if isinstance(value, str | Mapping | _Options) else value
 
 

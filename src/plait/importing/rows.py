@@ -7,7 +7,6 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +47,7 @@ def read_rows(
     return streams, facts, _labels(path.name, ids, table, rows)
 
 
-def _variables(path: Path, texts: set[str], streams: Iterable[str]) -> dict[str, NDArray[Any]]:
+def _variables(path: Path, texts: set[str], streams: Iterable[str]) -> dict[str, NDArray[np.generic]]:
     """The one-dimensional variables; only the names of the others are checked."""
     if not path.is_file():
         raise DataError(f"{path}: no such file. Correct import.rows.file or put the file there.")
@@ -93,7 +92,7 @@ def _streams(
     return streams, facts
 
 
-def _labels(file: str, ids: list[str], table: dict[str, NDArray[Any]], rows: RowOptions) -> Labels:
+def _labels(file: str, ids: list[str], table: dict[str, NDArray[np.generic]], rows: RowOptions) -> Labels:
     out = Labels()
     for label, variable in rows.labels.items():
         # The shortest text that is the same number in the array's own precision: float32 0.1 is 0.1.

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, 
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from plait.core.errors import ConfigError, DataError, PlaitError, raise_all
 from plait.core.parts import find, options_of
@@ -183,7 +182,7 @@ def _open(path: Path, written: str, place: Place, options: ImportOptions) -> lis
     ]  # fmt: skip
 
 
-def _held(path: Path, place: Place, options: ImportOptions) -> dict[str, dict[str, Any]]:
+def _held(path: Path, place: Place, options: ImportOptions) -> dict[str, dict[str, object]]:
     """Recordings of a file that holds several, and the options that open each."""
     name = reader_for(path)
     if name is None or find(Reader, name, "reader")[0].recordings is Reader.recordings:
@@ -193,7 +192,7 @@ def _held(path: Path, place: Place, options: ImportOptions) -> dict[str, dict[st
 
 
 def _open_held(
-    path: Path, written: str, place: Place, options: ImportOptions, held: dict[str, dict[str, Any]], scan: Scan
+    path: Path, written: str, place: Place, options: ImportOptions, held: dict[str, dict[str, object]], scan: Scan
 ) -> list[Found]:
     """The streams of a file that holds several recordings: by its own names, unless a pattern names the stream."""
     found = []

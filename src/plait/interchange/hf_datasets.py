@@ -228,7 +228,7 @@ def _piece(row: dict[str, Any], name: str) -> Piece:
     return Piece(numbers(values), clock_of(json.loads(row[f"{name}.clock"].as_py()), starts, stops))
 
 
-def numbers(values: Any) -> NDArray[Any]:
+def numbers(values: Any) -> NDArray[np.generic]:
     """An Arrow array of rows of numbers as [n, dim], or of texts as [n]."""
     import pyarrow as pa
 

@@ -30,7 +30,7 @@ def parts_of(path: Path) -> list[Path]:
     return folders
 
 
-def described(folder: Path) -> dict[str, Any]:
+def described(folder: Path) -> dict[str, object]:
     """What plait noted when it wrote the dataset; empty for those of others."""
     about = object_of(folder / "dataset_info.json").get("description")
     try:

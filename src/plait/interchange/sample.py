@@ -51,7 +51,7 @@ class Sample:
     group: str = ""
     split: str = ""
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, object]:
         """All but the arrays, as JSON."""
         return {
             "id": self.id,
@@ -84,7 +84,7 @@ def samples(corpus: Corpus, names: Sequence[str], worded: set[str], prepared: Pr
         )
 
 
-def clock_facts(clock: Clock) -> dict[str, Any]:
+def clock_facts(clock: Clock) -> dict[str, object]:
     """What makes a clock again together with the edges: a grid's exact start and rate, or which sort it is.
 
     >>> clock_facts(Grid(0.5, 29.97, 3))

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -144,11 +145,11 @@ def _layout(kinds: dict[str, str], tiers: tuple[str, ...]) -> Any:
     return rrb.Blueprint(rrb.Horizontal(*columns), rrb.TimePanel(timeline=TIMELINE), collapse_panels=True)
 
 
-def _at(rr: Any, seconds: NDArray[np.float64]) -> list[Any]:
+def _at(rr: ModuleType, seconds: NDArray[np.float64]) -> list[Any]:
     return [rr.TimeColumn(TIMELINE, duration=seconds)]
 
 
-def _frames(rr: Any, screen: Any, name: str, stream: Stream, rate: float) -> int:
+def _frames(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) -> int:
     kept, clock = subsample(stream.clock, rate)
     times, count = clock.times, 0
     for index, picture in _pictures(stream, kept):
@@ -180,14 +181,14 @@ def _pictures(stream: Stream, kept: NDArray[np.int64]) -> Iterator[tuple[int, ND
             yield int(index), np.asarray(picture, np.uint8)
 
 
-def _sound(rr: Any, screen: Any, name: str, stream: Stream, rate: float) -> int:
+def _sound(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) -> int:
     length = max(stream.clock.stop - stream.clock.start, 1e-9)
     points = int(np.clip(length * ENVELOPE, 2, LONGEST))
     times, values = _extremes(stream, points)
     return _lines(rr, screen, name, times, values)
 
 
-def _series(rr: Any, screen: Any, name: str, stream: Stream, rate: float) -> int:
+def _series(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) -> int:
     times, values = _extremes(stream, LONGEST // 2)
     return _lines(rr, screen, name, times, values)
 
@@ -209,7 +210,7 @@ def _extremes(stream: Stream, points: int) -> tuple[NDArray[np.float64], NDArray
     return np.concatenate(times), np.concatenate(values)
 
 
-def _lines(rr: Any, screen: Any, name: str, times: NDArray[np.float64], values: NDArray[np.float64]) -> int:
+def _lines(rr: ModuleType, screen: Any, name: str, times: NDArray[np.float64], values: NDArray[np.float64]) -> int:
     """One line a channel; what was not observed is left out."""
     for channel in range(values.shape[1]):
         known = np.isfinite(values[:, channel])
@@ -218,7 +219,7 @@ def _lines(rr: Any, screen: Any, name: str, times: NDArray[np.float64], values: 
     return int(values.size)
 
 
-def _pose(rr: Any, screen: Any, name: str, stream: Stream, rate: float) -> int:
+def _pose(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) -> int:
     points = rr.Points3D if stream.source.shape[1] == 3 else rr.Points2D
     kept, clock = subsample(stream.clock, 6 * rate)
     for time, place in zip(clock.times, stream.read()[kept]):
@@ -227,13 +228,13 @@ def _pose(rr: Any, screen: Any, name: str, stream: Stream, rate: float) -> int:
     return len(kept)
 
 
-def _words(rr: Any, screen: Any, name: str, stream: Stream, rate: float) -> int:
+def _words(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) -> int:
     clock = stream.clock
     starts = clock.starts if isinstance(clock, Spans) else clock.times
     return _texts(rr, screen, name, [(float(t), str(text)) for t, text in zip(starts, stream.read())])
 
 
-def _texts(rr: Any, screen: Any, name: str, rows: list[tuple[float, str]]) -> int:
+def _texts(rr: ModuleType, screen: Any, name: str, rows: list[tuple[float, str]]) -> int:
     if rows:
         times = np.array([time for time, _ in rows], np.float64)
         screen.send_columns(name, _at(rr, times), rr.TextLog.columns(text=[text for _, text in rows]))

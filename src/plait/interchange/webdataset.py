@@ -95,7 +95,7 @@ def _write_shard(path: Path, shard: list[Sample]) -> None:
             _member(tar, f"{key}.json", json.dumps(about, default=str).encode())
 
 
-def _npy(values: NDArray[Any]) -> bytes:
+def _npy(values: NDArray[np.generic]) -> bytes:
     out = io.BytesIO()
     np.save(out, np.ascontiguousarray(values), allow_pickle=False)
     return out.getvalue()

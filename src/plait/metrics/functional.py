@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
-def confusion(truth: NDArray[Any], guess: NDArray[Any], classes: int) -> Indices:
+def confusion(truth: NDArray[np.generic], guess: NDArray[np.generic], classes: int) -> Indices:
     """Counts [classes, classes]: rows are truths, columns guesses, both as class indices.
 
     Raises:
@@ -51,7 +51,7 @@ def confusion(truth: NDArray[Any], guess: NDArray[Any], classes: int) -> Indices
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
 
 
-def accuracy(truth: NDArray[Any], guess: NDArray[Any]) -> float:
+def accuracy(truth: NDArray[np.generic], guess: NDArray[np.generic]) -> float:
     """Share of right guesses; nan of nothing.
 
     Args:
@@ -68,7 +68,7 @@ def accuracy(truth: NDArray[Any], guess: NDArray[Any]) -> float:
     return float(np.mean(truth == guess)) if len(truth) else math.nan
 
 
-def balanced_accuracy(truth: NDArray[Any], guess: NDArray[Any]) -> float:
+def balanced_accuracy(truth: NDArray[np.generic], guess: NDArray[np.generic]) -> float:
     """Mean recall over the classes that occur among the truths; nan of nothing.
 
     >>> balanced_accuracy(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
@@ -79,7 +79,7 @@ def balanced_accuracy(truth: NDArray[Any], guess: NDArray[Any]) -> float:
     return float(np.mean(recalls)) if recalls else math.nan
 
 
-def f1(truth: NDArray[Any], guess: NDArray[Any], *, weighted: bool = False) -> float:
+def f1(truth: NDArray[np.generic], guess: NDArray[np.generic], *, weighted: bool = False) -> float:
     """F1 averaged over the classes that occur among truths or guesses; nan of nothing.
 
     Args:
@@ -100,7 +100,7 @@ def f1(truth: NDArray[Any], guess: NDArray[Any], *, weighted: bool = False) -> f
     return float(np.average(2 * hits / (true + said), weights=true if weighted else None))
 
 
-def log_loss(truth: NDArray[Any], probabilities: Floats) -> float:
+def log_loss(truth: NDArray[np.generic], probabilities: Floats) -> float:
     """Mean of ``-ln p`` of the true class, nats; p is kept above the float's epsilon. nan of nothing.
 
     Args:
@@ -256,12 +256,12 @@ def _aligned(metric: str, **arrays: Any) -> list[NDArray[Any]]:
     return list(found.values())
 
 
-def _values(metric: str, truth: Any, guess: Any) -> tuple[Floats, Floats]:
+def _values(metric: str, truth: object, guess: object) -> tuple[Floats, Floats]:
     truth, guess = _aligned(metric, truth=truth, guess=guess)
     return _finite(metric, "truth", truth), _finite(metric, "guess", guess)
 
 
-def _finite(metric: str, name: str, values: NDArray[Any]) -> Floats:
+def _finite(metric: str, name: str, values: NDArray[np.generic]) -> Floats:
     try:
         numbers = values.astype(np.float64)
     except (TypeError, ValueError):
@@ -271,7 +271,7 @@ def _finite(metric: str, name: str, values: NDArray[Any]) -> Floats:
     return numbers
 
 
-def _classes(metric: str, name: str, values: NDArray[Any], classes: int) -> Indices:
+def _classes(metric: str, name: str, values: NDArray[np.generic], classes: int) -> Indices:
     numbers = _finite(metric, name, values)
     strange = (numbers < 0) | (numbers >= classes) | (numbers % 1 != 0)
     if strange.any():
@@ -279,7 +279,7 @@ def _classes(metric: str, name: str, values: NDArray[Any], classes: int) -> Indi
     return numbers.astype(np.int64)
 
 
-def _labels(metric: str, truth: Any, guess: Any) -> list[NDArray[Any]]:
+def _labels(metric: str, truth: Any, guess: Any) -> list[NDArray[np.generic]]:
     """Classes of any kind that can be compared and ordered: numbers, truth values or texts."""
     pair = _aligned(metric, truth=truth, guess=guess)
     for name, values in zip(("truth", "guess"), pair):
@@ -292,14 +292,14 @@ def _labels(metric: str, truth: Any, guess: Any) -> list[NDArray[Any]]:
     return pair
 
 
-def _none(values: NDArray[Any]) -> NDArray[np.bool_]:
+def _none(values: NDArray[np.generic]) -> NDArray[np.bool_]:
     """Where there is no class: NaN or None."""
     if values.dtype.kind == "f":
         return np.asarray(np.isnan(values))
     return np.array([v is None or v != v for v in values] if values.dtype.kind == "O" else [False], bool)
 
 
-def _kinds(values: NDArray[Any]) -> set[str]:
+def _kinds(values: NDArray[np.generic]) -> set[str]:
     """Whether there are texts, numbers or both; neither where there is nothing."""
     if not len(values):
         return set()
@@ -307,7 +307,7 @@ def _kinds(values: NDArray[Any]) -> set[str]:
     return {"texts" if isinstance(v, str) else "numbers" for v in each}
 
 
-def checked_probabilities(metric: str, truth: Any, probabilities: Any) -> tuple[Indices, Floats]:
+def checked_probabilities(metric: str, truth: object, probabilities: object) -> tuple[Indices, Floats]:
     """Class indices [n] and rows [n, classes] that each add up to 1, or a `DataError` that names the metric."""
     rows, truth = np.asarray(probabilities), np.asarray(truth)
     if rows.ndim != 2 or truth.shape != rows.shape[:1]:
@@ -320,7 +320,7 @@ def checked_probabilities(metric: str, truth: Any, probabilities: Any) -> tuple[
     return _classes(metric, "truth", truth, rows.shape[1]), rows
 
 
-def _refuse(metric: str, name: str, values: NDArray[Any], bad: NDArray[np.bool_], wanted: str) -> NoReturn:
+def _refuse(metric: str, name: str, values: NDArray[np.generic], bad: NDArray[np.bool_], wanted: str) -> NoReturn:
     """Say how many items are bad and which is the first."""
     rows = np.asarray(bad.reshape(len(bad), -1).any(1))
     first = int(rows.argmax())

@@ -5,8 +5,6 @@ Zadeh et al. 2016; the two kinds of Acc-2 as in Tsai et al. 2019.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +25,7 @@ class Acc2Nonzero(Metric):
     standard = False
     rank = 60
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
         return functional.accuracy(*_signs(target, scores))
 
 
@@ -40,7 +38,7 @@ class F1Nonzero(Metric):
     standard = False
     rank = 61
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
         return functional.f1(*_signs(target, scores), weighted=True)
 
 
@@ -53,7 +51,7 @@ class Acc2Nonneg(Metric):
     standard = False
     rank = 62
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
         return functional.accuracy(np.asarray(target) >= 0, np.asarray(scores) >= 0)
 
 
@@ -66,7 +64,7 @@ class F1Nonneg(Metric):
     standard = False
     rank = 63
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
         return functional.f1(np.asarray(target) >= 0, np.asarray(scores) >= 0, weighted=True)
 
 
@@ -79,11 +77,11 @@ class Acc7(Metric):
     standard = False
     rank = 64
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
         return functional.accuracy(*(np.round(np.clip(v, -3, 3)) for v in (target, scores)))
 
 
-def _signs(target: NDArray[Any], scores: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _signs(target: NDArray[np.generic], scores: NDArray[np.generic]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     some = np.asarray(target) != 0
     return target[some] > 0, scores[some] > 0
 

@@ -17,7 +17,7 @@ __all__ = ["FORMAT", "Described", "read_described"]
 
 FORMAT = "plait model 4"
 
-Options = dict[str, Any]
+Options = dict[str, object]
 
 
 class Described(BaseModel):

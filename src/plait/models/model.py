@@ -117,7 +117,7 @@ class Model(nn.Module):
         """Width of all tokens."""
         return self.backbone.dim
 
-    def factors(self) -> dict[str, Any]:
+    def factors(self) -> dict[str, object]:
         """How far its heads are trusted, as JSON: ``head_scales``, ``share`` and ``temperature``."""
         return {name: self.factor(name).tolist() for name in FACTORS}
 
@@ -125,7 +125,7 @@ class Model(nn.Module):
         """One of `FACTORS`, to be read or written."""
         return self.ensemble.head_scales if name == "head_scales" else self.get_buffer(name)
 
-    def set_factors(self, factors: Mapping[str, Any]) -> None:
+    def set_factors(self, factors: Mapping[str, object]) -> None:
         """Trust the heads as `factors` of a model with the same heads says.
 
         Raises:
@@ -291,7 +291,7 @@ class Model(nn.Module):
             "task_state": self.task.state(),
             **({} if self.wide is None else {"wide": self.wide.describe()}),
         }
-        saved: dict[str, Any] = json.loads(json.dumps(plain))  # tuples become lists, as they are once saved
+        saved: dict[str, object] = json.loads(json.dumps(plain))  # tuples become lists, as they are once saved
         return saved
 
     def save(self, folder: str | Path) -> None:

@@ -108,7 +108,7 @@ def check_path(path: Path) -> None:
         )
 
 
-def open_streams(path: Path, reader: str | None = None, options: dict[str, Any] | None = None) -> dict[str, Stream]:
+def open_streams(path: Path, reader: str | None = None, options: dict[str, object] | None = None) -> dict[str, Stream]:
     """Open a file or folder with the reader that claims it (or the one named).
 
     Raises:

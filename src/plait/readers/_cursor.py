@@ -15,7 +15,7 @@ __all__ = ["Cursor", "av_errors", "remedy"]
 
 _LIMIT = 16
 _open: OrderedDict[int, weakref.ref[Cursor]] = OrderedDict()
-_inherited: list[Any] = []
+_inherited: list[object] = []
 
 
 def av_errors() -> tuple[type[Exception], ...]:
@@ -46,11 +46,11 @@ class Cursor:
     def __init__(self, path: Path, track: int, threads: bool = False) -> None:
         self.path, self.track, self.threads = path, track, threads
         self._container: Any = None
-        self._frames: Iterator[Any] = iter(())
+        self._frames: Iterator[object] = iter(())
         self._pid = 0
         self._tally = [0]
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return (Cursor, (self.path, self.track, self.threads))
 
     @property

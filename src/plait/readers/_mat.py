@@ -59,7 +59,7 @@ class MatArray:
     """Why it is not read."""
     budget: Budget = USUAL
 
-    def load(self) -> NDArray[Any]:
+    def load(self) -> NDArray[np.generic]:
         """The values.
 
         Raises:
@@ -175,7 +175,7 @@ def _unpacked(packed: bytes, size: int, order: str, purse: Purse | None) -> tupl
 
 def _matrix(
     path: Path, data: bytes, size: int, order: str, at: int, purse: Purse | None
-) -> tuple[MatArray, NDArray[Any]]:
+) -> tuple[MatArray, NDArray[np.generic]]:
     _, place, _, after = _tag(data, 0, order)
     (flags,) = struct.unpack_from(order + "I", data, place)
     kind, is_complex = flags & 0xFF, bool(flags & 0x800)
@@ -202,7 +202,7 @@ def _name(data: bytes, at: int, order: str) -> tuple[str, int]:
     return data[place : place + length].decode("latin-1").rstrip("\0"), after
 
 
-def _numbers(data: bytes, at: int, order: str, shape: tuple[int, ...], kind: int) -> NDArray[Any]:
+def _numbers(data: bytes, at: int, order: str, shape: tuple[int, ...], kind: int) -> NDArray[np.generic]:
     stored, place, length, _ = _tag(data, at, order)
     if stored not in _STORED:
         raise ValueError(f"values are stored as type {stored}, which is unknown")
@@ -216,7 +216,7 @@ def _numbers(data: bytes, at: int, order: str, shape: tuple[int, ...], kind: int
         return np.frombuffer(raw, dtype).reshape(shape, order="F").astype(_CLASSES[kind])
 
 
-def _letters(raw: bytes, stored: int, dtype: np.dtype[Any], order: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def _letters(raw: bytes, stored: int, dtype: np.dtype[Any], order: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
     """Rows of text: letters run along the last axis."""
     if stored in (16, 17, 18):
         coding = {16: "utf-8", 17: "utf-16-", 18: "utf-32-"}[stored]
@@ -250,6 +250,6 @@ def _v4(path: Path, data: mmap.mmap, at: int, purse: Purse | None) -> Found:
     return array, after, _text(values) if letter == "U" else values
 
 
-def _text(codes: NDArray[Any]) -> NDArray[Any]:
+def _text(codes: NDArray[np.generic]) -> NDArray[np.generic]:
     letters = np.clip(np.nan_to_num(codes.astype(np.float64)), 0, 0x10FFFF).astype(np.int64).tolist()
     return np.array(["".join(map(chr, row)).rstrip() for row in letters], np.str_).reshape(len(codes))

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +44,7 @@ class Mat73Array:
     """Why it is not read."""
     budget: Budget = USUAL
 
-    def load(self) -> NDArray[Any]:
+    def load(self) -> NDArray[np.generic]:
         """The values.
 
         Raises:
@@ -83,7 +82,7 @@ def _listed(path: Path, budget: Budget) -> list[Mat73Array]:
         return [replace(_array(path, file, name, at), budget=budget) for name, at in links.items()]
 
 
-def _values(path: Path, budget: Budget, where: str, dataset: Dataset) -> NDArray[Any]:
+def _values(path: Path, budget: Budget, where: str, dataset: Dataset) -> NDArray[np.generic]:
     with _reading(where, path, budget) as file:
         return file.read(dataset, 0, dataset.shape[0])
 
@@ -125,7 +124,7 @@ def _empty(path: Path, name: str, letter: str, sizes: list[int]) -> Mat73Array:
     return Mat73Array(path, name, tuple(sizes[:-1] if letter == "U" else sizes), letter)
 
 
-def _rows(codes: NDArray[Any]) -> NDArray[Any]:
+def _rows(codes: NDArray[np.generic]) -> NDArray[np.generic]:
     """Rows of text of UTF-16 along the last axis."""
     flat = codes.astype("<u2").reshape(math.prod(codes.shape[:-1]), codes.shape[-1])
     return np.array([row.tobytes().decode("utf-16-le", "replace").rstrip() for row in flat], np.str_).reshape(

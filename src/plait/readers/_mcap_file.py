@@ -17,7 +17,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +103,7 @@ class Messages:
     def __len__(self) -> int:
         return len(self.times)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_kept": OrderedDict()}
 
     def read(self, which: Iterable[int], purse: Purse | None = None) -> Iterator[tuple[int, bytes]]:

@@ -70,7 +70,7 @@ class People:
     """Whether pictures stand in the order of a list, so that their numbers are places in it."""
 
 
-def people_of(data: Any, where: str, key: str | None = None) -> People:
+def people_of(data: object, where: str, key: str | None = None) -> People:
     """The people that a JSON document of any of the known forms tells of.
 
     COCO annotations (``images``, ``annotations``) and results (a list with ``image_id``, as AlphaPose's), MMPose
@@ -98,7 +98,7 @@ def people_of(data: Any, where: str, key: str | None = None) -> People:
     return People([picture_of(p, f"{where}: picture {i}", key) for i, p in enumerate(data)])
 
 
-def picture_of(data: Any, where: str, key: str | None = None) -> Picture:
+def picture_of(data: object, where: str, key: str | None = None) -> Picture:
     """One picture: ``people`` or ``instances`` or points of one or several people, and number and time if given.
 
     Raises:
@@ -120,7 +120,7 @@ def picture_of(data: Any, where: str, key: str | None = None) -> Picture:
     return Picture([] if found is None else _several(found, where, data), number, seconds)
 
 
-def _number(value: Any) -> int | None:
+def _number(value: object) -> int | None:
     """A picture's number: itself, or the last digits of a file's name."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
@@ -136,13 +136,13 @@ def _seconds(value: Any, where: str) -> float:
     return float(value)
 
 
-def _one(person: Mapping[str, Any], where: str, key: str | None) -> Person:
+def _one(person: Mapping[str, object], where: str, key: str | None) -> Person:
     points: Any = next((person[k] for k in ((key,) if key else LANDMARKS) if person.get(k) is not None), [])
     scores = person.get("keypoint_scores")
     return _person(points, where, scores, _track(person))
 
 
-def _track(person: Mapping[str, Any]) -> int | None:
+def _track(person: Mapping[str, object]) -> int | None:
     found = next((person[k] for k in TRACKS if k in person), None)
     if isinstance(found, list) and len(found) == 1:
         found = found[0]
@@ -151,7 +151,7 @@ def _track(person: Mapping[str, Any]) -> int | None:
     return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found < 10**15 else None
 
 
-def _several(found: Any, where: str, picture: Mapping[str, Any] | None) -> list[Person]:
+def _several(found: object, where: str, picture: Mapping[str, object] | None) -> list[Person]:
     """Points of one person, or a list of people's."""
     if isinstance(found, Mapping):
         found = found.get("landmark", found.get("landmarks", []))
@@ -190,7 +190,7 @@ def _person(points: Any, where: str, scores: Any, track: int | None) -> Person:
     return Person(rows, sure, track)
 
 
-def _merged(entries: Iterable[Mapping[str, Any]], where: str) -> list[Picture]:
+def _merged(entries: Iterable[Mapping[str, object]], where: str) -> list[Picture]:
     """Results with one entry a person: those of a picture put together, in the order of the pictures' numbers."""
     found: dict[int, Picture] = {}
     for i, entry in enumerate(entries):
@@ -217,7 +217,7 @@ def _coco(data: Mapping[str, Any], where: str) -> People:
     return People(pictures, names, listed=True)
 
 
-def _mmpose_names(meta: Any) -> tuple[str, ...]:
+def _mmpose_names(meta: object) -> tuple[str, ...]:
     table = meta.get("keypoint_id2name") if isinstance(meta, Mapping) else None
     if not isinstance(table, Mapping):
         return ()

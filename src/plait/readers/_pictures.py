@@ -174,7 +174,7 @@ class Pictures:
             shape,
         )
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_scaler": None, "_ahead": deque()}
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:
@@ -189,7 +189,7 @@ class Pictures:
         self._decode(lo, hi, put)
         return self._blackened(out, lo)
 
-    def read_grey(self, lo: int, hi: int, box: ArrayLike | None = None) -> NDArray[Any]:
+    def read_grey(self, lo: int, hi: int, box: ArrayLike | None = None) -> NDArray[np.generic]:
         """Pictures lo..hi in grey, cut to a box, [hi - lo, height, width]; see `plait.streams.pictures`.
 
         Of 8-bit video in its own size the brightness plane is cut and copied; all else goes through swscale.
@@ -220,7 +220,7 @@ class Pictures:
             out[self.damage.lost[lo : lo + len(out)]] = 0
         return out
 
-    def _decode(self, lo: int, hi: int, put: Callable[[int, Any], None]) -> None:
+    def _decode(self, lo: int, hi: int, put: Callable[[int, object], None]) -> None:
         """Call ``put(i - lo, frame)`` for each picture i of lo..hi that there is."""
         if hi <= lo:
             return
@@ -321,7 +321,7 @@ class Pictures:
         i = int(np.searchsorted(self.pts, frame.pts))
         return i if i < len(self.pts) and self.pts[i] == frame.pts else -1
 
-    def _scaled(self, frame: Any, layout: str, channels: int) -> NDArray[Any]:
+    def _scaled(self, frame: Any, layout: str, channels: int) -> NDArray[np.generic]:
         """A frame in another format and in the size asked for, [h, w] or [h, w, 3]."""
         if self._scaler is None:
             self._scaler = _scaler()

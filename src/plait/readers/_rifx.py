@@ -40,7 +40,7 @@ def rifx_sound(path: Path) -> Stream:
     return Stream(Grid(0, rate, n), load, "waveform", (), str(path))
 
 
-def _read(path: Path) -> tuple[int, NDArray[Any]]:
+def _read(path: Path) -> tuple[int, NDArray[np.generic]]:
     from scipy.io import wavfile
 
     try:
@@ -58,7 +58,7 @@ def _read(path: Path) -> tuple[int, NDArray[Any]]:
         ) from error
 
 
-def _checked(rate: int, values: NDArray[Any]) -> tuple[int, NDArray[Any]]:
+def _checked(rate: int, values: NDArray[np.generic]) -> tuple[int, NDArray[np.generic]]:
     if rate <= 0 or not values.size:
         raise ValueError(f"{values.size} values at {rate} Hz")
     return rate, values

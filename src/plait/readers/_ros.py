@@ -66,7 +66,7 @@ class RosDecoder:
                 self._types[_short(head[4:].strip())] = _fields(body, ros1)
         self._check(self._name, (), {})
 
-    def __call__(self, data: bytes) -> dict[str, Any]:
+    def __call__(self, data: bytes) -> dict[str, object]:
         """Decode one message.
 
         Raises:

@@ -42,7 +42,7 @@ class Sound:
     layout: Layout
     channels: int
     most: float
-    _block: tuple[int, NDArray[Any]] | None = field(default=None, repr=False)
+    _block: tuple[int, NDArray[np.generic]] | None = field(default=None, repr=False)
     _row: int | None = None
     """The frame last decoded; -1 before the first, None after a seek."""
     _wanted: int = 0
@@ -116,7 +116,7 @@ class Sound:
         if self._block is None or self._block[0] > lo:  # some demuxers land behind the place asked for
             self._start()
 
-    def _fill(self, out: NDArray[Any], lo: int, hi: int) -> None:
+    def _fill(self, out: NDArray[np.generic], lo: int, hi: int) -> None:
         while True:
             self._block = self._block or self._pull()
             if self._block is None:
@@ -130,7 +130,7 @@ class Sound:
                 return
             self._block = None
 
-    def _pull(self) -> tuple[int, NDArray[Any]] | None:
+    def _pull(self) -> tuple[int, NDArray[np.generic]] | None:
         """The next frame that has a place, and that of its first sample."""
         layout = self.layout
         while (frame := self.cursor.take()) is not None:

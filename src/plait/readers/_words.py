@@ -92,7 +92,7 @@ class Later:
 
     def __init__(
         self,
-        load: Callable[[], NDArray[Any]],
+        load: Callable[[], NDArray[np.generic]],
         n: int,
         shape: tuple[int, ...],
         where: str,
@@ -100,9 +100,9 @@ class Later:
         keep: bool = True,
     ) -> None:
         self._load, self._n, self.shape, self._where, self._keep = load, n, shape, where, keep
-        self._values: NDArray[Any] | None = None
+        self._values: NDArray[np.generic] | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_values": None}
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:

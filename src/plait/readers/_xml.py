@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -73,7 +72,7 @@ class _Builder:
     def _error(self, what: str) -> DataError:
         return DataError(f"{self._path}:{self._parser.CurrentLineNumber}: {what}. Get a whole copy, or export it anew.")
 
-    def _refuse(self, *args: Any) -> int:
+    def _refuse(self, *args: object) -> int:
         raise self._error("defines entities, which are not read")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:

@@ -35,7 +35,7 @@ class _Variable:
     shape: tuple[int, ...]
     kind: str
     """NumPy's letter for the type."""
-    load: Callable[[], NDArray[Any]]
+    load: Callable[[], NDArray[np.generic]]
     why: str = ""
     """Why it is not read."""
 
@@ -131,7 +131,7 @@ class Array(Reader):
         rest = list(shape)
         return (rest.pop(self.time_axis), *rest)
 
-    def _values(self, variable: _Variable, shape: tuple[int, ...]) -> NDArray[Any]:
+    def _values(self, variable: _Variable, shape: tuple[int, ...]) -> NDArray[np.generic]:
         values = variable.load()
         values = np.asarray(values[self.row])[None] if self.row is not None else np.moveaxis(values, self.time_axis, 0)
         values = values.reshape(shape) if values.size == np.prod(shape, dtype=np.int64) else values
@@ -187,7 +187,7 @@ def _npy(path: Path) -> _Variable:
     return _Variable(tuple(values.shape), values.dtype.kind, partial(_mapped, path))
 
 
-def _mapped(path: Path) -> NDArray[Any]:
+def _mapped(path: Path) -> NDArray[np.generic]:
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except Exception as error:  # NumPy's header parser raises whatever broken bytes lead to
@@ -219,7 +219,7 @@ def _shape_of(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return tuple(shape), dtype
 
 
-def _member(path: Path, name: str, budget: Budget) -> NDArray[Any]:
+def _member(path: Path, name: str, budget: Budget) -> NDArray[np.generic]:
     try:
         with zipfile.ZipFile(path) as archive:
             purse = budget.purse(path)

@@ -103,7 +103,7 @@ def _contents(
         return name, {key: _recording(f"{path}:{key}", file, place) for key, place in chosen.items()}
 
 
-def _rows(path: Path, budget: Budget, where: str, features: Dataset, lo: int, hi: int) -> NDArray[Any]:
+def _rows(path: Path, budget: Budget, where: str, features: Dataset, lo: int, hi: int) -> NDArray[np.generic]:
     try:
         with opened(path, budget.purse(path)) as file:
             return file.read(features, lo, hi)
@@ -186,7 +186,7 @@ class _Features:
         values = rows.reshape(len(rows), *self.shape)
         return self._without_infinite(values) if self.infinite_as_nan else refuse_infinite(values, self.where, lo)
 
-    def _without_infinite(self, values: NDArray[Any]) -> NDArray[Any]:
+    def _without_infinite(self, values: NDArray[np.generic]) -> NDArray[np.generic]:
         bad = np.isinf(values) if values.dtype.kind == "f" else np.zeros(1, bool)
         if bad.any():
             tell(self.where, f"{bad.sum()} infinite values are read as NaN")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,7 @@ def _sensor(path: File, sensor: str) -> Stream | None:
     return Stream(Grid(begin, hz, n), source, "series", _AXES.get(sensor, (sensor.lower(),)), str(path))
 
 
-def _rows(path: File, width: int, scale: float) -> NDArray[Any]:
+def _rows(path: File, width: int, scale: float) -> NDArray[np.generic]:
     body = path.text().rstrip().split("\n", 2)[2].encode()
     values = _parsed(body, width)
     if values is None:
@@ -156,7 +156,7 @@ def _first_bad(body: bytes, width: int) -> int:
     return low
 
 
-def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
+def _float32(values: NDArray[np.generic]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # what leaves the range is infinite, and refused as such
         return values.astype(np.float32)
 

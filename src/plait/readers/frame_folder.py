@@ -123,6 +123,6 @@ class _Stills:
             out[i] = picture
         return out
 
-    def _picture(self, name: str) -> NDArray[Any]:
+    def _picture(self, name: str) -> NDArray[np.generic]:
         path = self.folder / name
         return scaled(decode_still(read_bytes(path), str(path), self.grey), *self.size, str(path))

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,7 +171,7 @@ def _one_shape(pictures: Sequence[Picture], path: Path) -> tuple[int, int]:
     return joints, axes
 
 
-def _lines(path: Path) -> Iterator[tuple[str, Any]]:
+def _lines(path: Path) -> Iterator[tuple[str, object]]:
     """Place and content of each line of JSON Lines, one at a time: such files are long."""
     try:
         with open(path, encoding="utf-8-sig") as lines:
@@ -182,7 +182,7 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
         raise DataError(f"{path}: cannot be read as UTF-8 text ({error}). Correct the path or the file.") from error
 
 
-def _parsed(text: str, where: str) -> Any:
+def _parsed(text: str, where: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

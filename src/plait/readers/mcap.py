@@ -101,7 +101,7 @@ class Mcap(Reader):
         channels = ("red", "green", "blue") if kind == "frames" else names if kind == "series" else ()
         return Stream(clock, source, kind, channels, where)
 
-    def _layout(self, first: dict[str, Any], where: str) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
+    def _layout(self, first: dict[str, object], where: str) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
         """Kind, shape of an observation and names, by the first message."""
         picture = picture_of(first, where)
         if picture is not None:
@@ -173,7 +173,7 @@ class _Topic:
     _decode: Decoder | None = field(default=None, repr=False)
     _told: bool = False
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_decode": None}  # a protobuf class does not travel
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:
@@ -191,18 +191,18 @@ class _Topic:
                 raise _undecoded(self.where, i, error) from error
         return refuse_infinite(out, self.where, lo) if self.kind == "series" else out
 
-    def _decoder(self, data: bytes) -> dict[str, Any]:
+    def _decoder(self, data: bytes) -> dict[str, object]:
         if self._decode is None:
             self._decode = decoder_for(self.channel, self.schema)
         return self._decode(data)
 
-    def _picture(self, message: dict[str, Any], i: int) -> NDArray[Any]:
+    def _picture(self, message: dict[str, Any], i: int) -> NDArray[np.generic]:
         picture = picture_of(message, f"{self.where}: message {i}")
         if picture is None or picture.shape != self.shape:
             raise ValueError(f"a picture of {None if picture is None else picture.shape}; the first was {self.shape}")
         return picture
 
-    def _numbers(self, message: dict[str, Any], i: int) -> list[float]:
+    def _numbers(self, message: dict[str, object], i: int) -> list[float]:
         found = numbers_of(message)
         values = [found.pop(name, np.nan) for name in self.names]
         more = chosen(found, self.fields)
@@ -212,6 +212,6 @@ class _Topic:
             tell(self.where, f"{lacks}; they are left out, here and later")
         return values
 
-    def _text(self, message: dict[str, Any], i: int) -> str:
+    def _text(self, message: dict[str, object], i: int) -> str:
         found = texts_of(message)
         return " ".join(found.get(name, "") for name in self.names)

@@ -100,12 +100,12 @@ class Table(Reader):
 
     def _columns(
         self, path: Path, table: Any, time: str | None
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    ) -> tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.generic]]]:
         unknown = [c for c in self.columns or () if c not in table.column_names]
         raise_all(DataError, [f"{path}: has no column {c!r}. {suggest(c, table.column_names)}" for c in unknown])
         chosen = self.columns or [c for c in table.column_names if c != time]
         channels: dict[str, NDArray[Any]] = {}
-        words: dict[str, NDArray[Any]] = {}
+        words: dict[str, NDArray[np.generic]] = {}
         problems: list[str] = []
         left: list[str] = []
         for name in chosen:
@@ -128,7 +128,7 @@ class Table(Reader):
         return channels, words
 
     def _streams(
-        self, path: Path, clock: Clock, channels: dict[str, NDArray[Any]], words: dict[str, NDArray[Any]]
+        self, path: Path, clock: Clock, channels: dict[str, NDArray[np.generic]], words: dict[str, NDArray[np.generic]]
     ) -> dict[str, Stream]:
         found = {}
         if channels:

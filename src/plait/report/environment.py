@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
@@ -27,6 +26,6 @@ def environment() -> Environment:
     return found
 
 
-def _printable(value: Any) -> Any:
+def _printable(value: object) -> object:
     """Names come from users' files; our own SVG is left as it is."""
     return words.printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

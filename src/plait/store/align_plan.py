@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -76,7 +76,7 @@ class AlignPlan:
         return self.how.get(stream, self.how.get("", "mean"))
 
 
-def features_for(corpus: Corpus, plan: AlignPlan) -> dict[str, dict[str, Any] | None]:
+def features_for(corpus: Corpus, plan: AlignPlan) -> dict[str, dict[str, object] | None]:
     """Of each stream that is wanted its feature with all options, or None for the stream as it is."""
     known = list(dict.fromkeys(name for entry in corpus.entries for name in entry.streams))
     tiers = {a.tier for entry in corpus.entries for a in entry.annotations}
@@ -119,7 +119,7 @@ def _kind(corpus: Corpus, name: str) -> str:
     raise DataError(problems)
 
 
-def _impossible(plan: AlignPlan, name: str, kind: str, spec: dict[str, Any] | None) -> list[str]:
+def _impossible(plan: AlignPlan, name: str, kind: str, spec: dict[str, object] | None) -> list[str]:
     """Why a stream cannot be joined so, before anything is read."""
     empty = Stream(Grid(0, 1, 0), ArraySource(np.zeros((0, 1))), "series" if spec else kind)
     field = receptive_field_of(name, spec)

@@ -50,7 +50,7 @@ class Column:
 
     name: str
     joining: Joining
-    about: Mapping[str, Any]
+    about: Mapping[str, object]
 
     def rows(self, size: int) -> Iterator[tuple[Values, Values]]:
         """Values and mask [size, d] (the last may have fewer rows), flat."""
@@ -106,7 +106,7 @@ def _write_parquet(part: Path, left: Left, columns: Sequence[Column], key: str) 
     return coverage
 
 
-def _field(column: Column) -> Any:
+def _field(column: Column) -> object:
     """The field of a stream: a list of all its numbers a row, or a text."""
     import pyarrow as pa
 

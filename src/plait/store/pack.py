@@ -114,7 +114,7 @@ def write_pack(path: Path, keys: Sequence[str], store: Store) -> None:
     write_tensors(path, tensors, {"format": FORMAT})
 
 
-def _index(keys: Sequence[str], abouts: Sequence[str], store: Store) -> dict[str, Any]:
+def _index(keys: Sequence[str], abouts: Sequence[str], store: Store) -> dict[str, object]:
     """Keys, clocks (each kind and rate once) and what was noted."""
     unique = {text: i for i, text in enumerate(dict.fromkeys(abouts))}
     notes = {key: store.meta(key).get("notes") for key in keys}

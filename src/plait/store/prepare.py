@@ -51,7 +51,7 @@ class Prepared:
     """
 
     store: Store
-    specs: dict[str, dict[str, Any]]
+    specs: dict[str, dict[str, object]]
     computed: int = 0
     cached: int = 0
     absent: dict[str, int] = field(default_factory=dict)
@@ -307,7 +307,7 @@ def features_of(
     store: Store,
     *,
     change: Change | None = None,
-    tag: Mapping[str, Any] | None = None,
+    tag: Mapping[str, object] | None = None,
 ) -> tuple[NDArray[np.float32], Clock] | None:
     """Features of one stream, computed or from the store; None where the recording does not have it.
 

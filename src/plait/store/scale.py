@@ -122,7 +122,7 @@ def _running(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def fit_scale(
-    arrays: Iterable[NDArray[Any]], groups: Sequence[int] | None = None
+    arrays: Iterable[NDArray[np.generic]], groups: Sequence[int] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of the columns of all arrays [n, d]; each [d], double precision.
 

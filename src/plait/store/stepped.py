@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +57,7 @@ class _Stepped(Feature):
         return dict(total)
 
 
-def _parts_of(spec: Spec, where: str) -> tuple[list[Spec], dict[str, Any]]:
+def _parts_of(spec: Spec, where: str) -> tuple[list[Spec], dict[str, object]]:
     name, options = split_spec(spec, where)
     steps = options.pop("preprocess", None) or []
     if isinstance(steps, str | Mapping):
@@ -86,7 +85,7 @@ def build_feature(spec: Spec, where: str) -> Feature:
     return _Stepped([build(Step, one, where=f"{where}.preprocess.{i}") for i, one in enumerate(steps)], feature)
 
 
-def full_feature(spec: Spec, where: str) -> dict[str, Any]:
+def full_feature(spec: Spec, where: str) -> dict[str, object]:
     """A spec with every default of the feature and of its steps written out, as a saved run keeps it."""
     steps, own = _parts_of(spec, where)
     full = full_spec(Feature, own, where)
@@ -95,7 +94,7 @@ def full_feature(spec: Spec, where: str) -> dict[str, Any]:
     return full
 
 
-def identity(feature: Feature) -> dict[str, Any]:
+def identity(feature: Feature) -> dict[str, object]:
     """What a cache key must know beside the spec: the classes and the steps' versions."""
     if isinstance(feature, _Stepped):
         versions = [[_class_of(step), step.version] for step in feature.steps]

@@ -29,7 +29,7 @@ SETTLED_NS = 2_000_000_000
 """A file changed less than this ago may change again within its time stamp; its digest is not remembered."""
 
 
-def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, Any], version: int, reader: int = 1) -> str:
+def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, object], version: int, reader: int = 1) -> str:
     """The name of prepared features in a store: 40 letters that follow the input's bytes and every option.
 
     The correction of the clock (offset, drift, origin, warp) is left out, since it moves the features' clock and
@@ -85,7 +85,7 @@ class Store:
         self.packs = self.folder / "packs"
         self._verify, self._verified = verify, set[str]()
         self._index_path = self.folder / "digests.json"
-        self._index: dict[str, list[Any]] | None = None
+        self._index: dict[str, list[object]] | None = None
         self._changed = False
 
     def path_of(self, key: str) -> Path:
@@ -194,7 +194,7 @@ class Store:
             self._changed = True
         return found
 
-    def _digests(self) -> dict[str, list[Any]]:
+    def _digests(self) -> dict[str, list[object]]:
         if self._index is None:
             self._index = {}
             try:
@@ -244,7 +244,7 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def clock_parts(clock: Clock) -> tuple[dict[str, Any], dict[str, NDArray[np.float64]]]:
+def clock_parts(clock: Clock) -> tuple[dict[str, object], dict[str, NDArray[np.float64]]]:
     """A clock as exact JSON, and the arrays that belong to it."""
     if isinstance(clock, Grid):
         return {"clock": "grid", "start": str(clock.start_exact), "rate": str(clock.rate), "n": clock.n}, {}

@@ -42,14 +42,14 @@ class Pieces:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    parts: Iterable[NDArray[Any]]
+    parts: Iterable[NDArray[np.generic]]
 
     @property
     def nbytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def write_tensors(path: Path, tensors: Mapping[str, NDArray[Any] | Pieces], notes: Mapping[str, str]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic] | Pieces], notes: Mapping[str, str]) -> None:
     """Write arrays of float32, float64, int64 or uint8 in the order given, and notes in the header; atomically.
 
     Give arrays of 8 bytes a number before those of 4 and 1, so that each is aligned.
@@ -78,10 +78,10 @@ class TensorFile:
         content = _content(self.path)
         return {name: self._view(content, about) for name, about in self._about.items()}
 
-    def _view(self, content: Any, about: dict[str, Any]) -> NDArray[Any]:
+    def _view(self, content: Any, about: dict[str, Any]) -> NDArray[np.generic]:
         shape, kind = tuple(about["shape"]), KINDS[about["dtype"]]
         if 0 in shape:
-            empty: NDArray[Any] = np.empty(shape, kind)
+            empty: NDArray[np.generic] = np.empty(shape, kind)
             empty.setflags(write=False)
             return empty
         found: NDArray[Any] = np.frombuffer(content, kind, math.prod(shape), self._start + about["data_offsets"][0])
@@ -109,7 +109,7 @@ def open_tensors(path: Path, format: str) -> TensorFile | None:
         return None
 
 
-def _content(path: Path) -> Any:
+def _content(path: Path) -> object:
     """A whole file as a read-only buffer that keeps no file open.
 
     ``numpy.memmap`` holds a file handle for each array, and a trainer holds thousands of them; Arrow's map
@@ -123,7 +123,7 @@ def _content(path: Path) -> Any:
         return file.read_buffer()
 
 
-def _head(tensors: Mapping[str, NDArray[Any] | Pieces], notes: Mapping[str, str]) -> bytes:
+def _head(tensors: Mapping[str, NDArray[np.generic] | Pieces], notes: Mapping[str, str]) -> bytes:
     """The safetensors header: its length, then JSON padded so that the data begin at a multiple of 8."""
     header: dict[str, Any] = {"__metadata__": dict(notes)}
     at = 0

@@ -7,7 +7,7 @@ there is none. A step that crops or turns pictures should have its source pass i
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,7 @@ __all__ = ["GreySource", "grey_of", "held", "parts_of", "read_grey"]
 class GreySource(Protocol):
     """A source of pictures that can be read grey and cut without making colours first."""
 
-    def read_grey(self, lo: int, hi: int, box: ArrayLike | None = None) -> NDArray[Any]:
+    def read_grey(self, lo: int, hi: int, box: ArrayLike | None = None) -> NDArray[np.generic]:
         """Pictures lo..hi in grey, [hi - lo, height, width], cut to ``box`` (see `parts_of`)."""
 
 
@@ -59,7 +59,7 @@ def parts_of(box: ArrayLike | None, n: int, shape: tuple[int, ...]) -> tuple[lis
     return parts * n if len(parts) != n else parts, (int(boxes[0, 2]), int(boxes[0, 3]))
 
 
-def grey_of(picture: NDArray[Any]) -> NDArray[Any]:
+def grey_of(picture: NDArray[np.generic]) -> NDArray[np.generic]:
     """One picture [h, w], [h, w, 1], [h, w, 3] or [h, w, 4] in grey, [h, w], of the same type (double: single).
 
     Colours are weighed as in ITU-R BT.601 (0.299, 0.587, 0.114); a fourth channel is left out.
@@ -73,11 +73,11 @@ def grey_of(picture: NDArray[Any]) -> NDArray[Any]:
         return picture.reshape(picture.shape[:2])
     import cv2  # slow to import
 
-    grey: NDArray[Any] = cv2.cvtColor(np.ascontiguousarray(picture[..., :3]), cv2.COLOR_RGB2GRAY)
+    grey: NDArray[np.generic] = cv2.cvtColor(np.ascontiguousarray(picture[..., :3]), cv2.COLOR_RGB2GRAY)
     return grey
 
 
-def held(pictures: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
+def held(pictures: NDArray[np.generic], mask: NDArray[np.bool_]) -> NDArray[np.generic]:
     """Pictures of which those that were lost show the one before, as players do; the first ones the one after.
 
     Args:
@@ -90,11 +90,11 @@ def held(pictures: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
     if mask.all() or not mask.any():
         return pictures
     before = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
-    filled: NDArray[Any] = pictures[np.where(before < 0, np.argmax(mask), before)]
+    filled: NDArray[np.generic] = pictures[np.where(before < 0, np.argmax(mask), before)]
     return filled
 
 
-def read_grey(stream: Stream, box: ArrayLike | None = None) -> NDArray[Any]:
+def read_grey(stream: Stream, box: ArrayLike | None = None) -> NDArray[np.generic]:
     """All pictures of a view in grey, [n, height, width], cut to ``box`` (see `parts_of`). Use `Stream.blocks` too.
 
     From 8-bit video this is the brightness that the file holds, stretched to 0..255 where it uses 16..235: what

@@ -172,7 +172,7 @@ class Stream:
         return replace(self, clock=clock)
 
 
-def _kind(array: NDArray[Any]) -> str:
+def _kind(array: NDArray[np.generic]) -> str:
     if array.dtype.kind in "UO":
         return "words"
     if array.ndim == 4:

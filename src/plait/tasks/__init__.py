@@ -234,11 +234,11 @@ class Task(nn.Module, ABC):
         at instants [items, steps, classes], or what it says, padded, [items, longest]."""
 
     @abstractmethod
-    def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
+    def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
         """All metrics by name, of `scores` and encoded targets; the main one first."""
 
     @abstractmethod
-    def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
+    def baseline(self, train: NDArray[np.generic], count: int) -> NDArray[np.float64]:
         """Scores of the best constant answer, learnt from the training targets, for ``count`` items."""
 
     @abstractmethod
@@ -247,5 +247,5 @@ class Task(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def restore(cls, state: dict[str, Any], **options: Any) -> Task:
+    def restore(cls, state: dict[str, object], **options: object) -> Task:
         """The task again, from `state` and its options."""

@@ -131,7 +131,7 @@ class Text(Answer):
         return [Annotation(start + a, start + b, word, tier, annotator) for a, b, word, _ in self.words]
 
 
-def _to_json(span: Timed) -> dict[str, Any]:
+def _to_json(span: Timed) -> dict[str, object]:
     start, stop, label, sure = span
     return {"start": start, "stop": stop, "label": label, "confidence": sure}
 

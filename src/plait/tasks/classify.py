@@ -128,7 +128,7 @@ class Classify(Task):
         """Probabilities [items, classes], float64."""
         return output.detach().double().softmax(-1).cpu().numpy()
 
-    def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
+    def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
         """The chosen one, then ``accuracy balanced_accuracy macro_f1 weighted_f1 log_loss ece``; ``roc_auc`` of two."""
         truth = np.asarray(target, np.int64)
         return {name: metric(truth, scores) for name, metric in self._metrics.items()}

@@ -169,10 +169,10 @@ class Pretrain(Task):
         """Embeddings of length 1, [items, width]."""
         return nn.functional.normalize(output.detach(), dim=-1).cpu().numpy().astype(np.float64)
 
-    def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
+    def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
         _nothing()
 
-    def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
+    def baseline(self, train: NDArray[np.generic], count: int) -> NDArray[np.float64]:
         _nothing()
 
     def state(self) -> dict[str, Any]:

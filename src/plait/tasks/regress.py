@@ -113,12 +113,12 @@ class Regress(Task):
         """Values in units [items, 1], float64."""
         return output.detach().double().cpu().numpy() * self.std + self.mean
 
-    def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
+    def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
         """The chosen one, then ``mae rmse corr``, and with ``sentiment`` those of `plait.metrics.sentiment`."""
         truth = np.asarray(target, np.float64)
         return {name: metric(truth, scores[:, 0]) for name, metric in self._metrics.items()}
 
-    def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
+    def baseline(self, train: NDArray[np.generic], count: int) -> NDArray[np.float64]:
         """The training median, for every item: the constant with the least absolute error."""
         return np.full((count, 1), float(np.median(np.asarray(train, np.float64))))
 

@@ -210,17 +210,17 @@ class Transcribe(Task):
         """Of each item what was to be said, and what was."""
         return [(self._text(true), self._text(said)) for true, said in zip(target[..., 0], scores)]
 
-    def _text(self, row: NDArray[Any]) -> str:
+    def _text(self, row: NDArray[np.generic]) -> str:
         found = ["?" if token >= self.width else self.tokens[int(token) - 1] for token in row if token > 0]
         return (" " if self.token == "word" else "").join(found)
 
-    def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
+    def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
         """The chosen one, then the standard ones of texts."""
         pairs = self.texts(scores, target)
         true, said = [a for a, _ in pairs], [b for _, b in pairs]
         return {name: metric(true, said) for name, metric in self._metrics.items()}
 
-    def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
+    def baseline(self, train: NDArray[np.generic], count: int) -> NDArray[np.float64]:
         """What is said most often in training, for every item."""
         rows = Counter(tuple(int(t) for t in row if t > 0) for row in train[..., 0])
         best = max(rows, key=lambda row: (rows[row], row), default=())

@@ -26,7 +26,7 @@ __all__ = ["check_encoder"]
 DIM = 16
 
 
-def check_encoder(cls: type[Encoder], **options: Any) -> None:
+def check_encoder(cls: type[Encoder], **options: object) -> None:
     """Check the laws of an encoder, on a batch with gaps, padding and an empty row, in evaluation mode.
 
     Shape; masks (what stands where there is no observation changes nothing, NaN included, nor the

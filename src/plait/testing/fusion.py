@@ -32,7 +32,7 @@ NAMES = ["fast", "slow", "once"]
 Batch = dict[str, Tokens]
 
 
-def check_fusion(cls: type[Fusion], **options: Any) -> None:
+def check_fusion(cls: type[Fusion], **options: object) -> None:
     """Check the laws of a fusion of three modalities of different rates, in evaluation mode.
 
     Shape; masks; rows; padding; subsets (any of them gives finite answers and weights, the same whether a
@@ -230,7 +230,7 @@ def _mixed(fusion: Fusion, batch: Batch) -> Tensor:
     return fusion.aggregate(*_heads(fusion, batch))
 
 
-def _check_mix(cls: type[Fusion], options: dict[str, Any], batch: Batch, values: bool) -> None:
+def _check_mix(cls: type[Fusion], options: dict[str, object], batch: Batch, values: bool) -> None:
     with seeded(1):
         fusion = cls(list(NAMES), DIM, **{**cls.trial, **options})
         try:

@@ -128,7 +128,7 @@ def reloaded(module: nn.Module, fresh: M) -> M:
     return fresh.eval()
 
 
-def exported(cls: type, module: nn.Module, *args: Any) -> nn.Module:
+def exported(cls: type, module: nn.Module, *args: object) -> nn.Module:
     """The module, of class ``cls`` or holding one, as `torch.export` captures it on ``args``.
 
     Raises:

@@ -23,7 +23,7 @@ _LARGEST = 50_000_000
 """Values of one observation beyond which a broken file is not read: it only claims to be that large."""
 
 
-def check_reader(cls: type[Reader], example: Path, *, mutations: int = 40, **options: Any) -> None:
+def check_reader(cls: type[Reader], example: Path, *, mutations: int = 40, **options: object) -> None:
     """Check the laws of a reader on a small file (or folder) of its format.
 
     Claims (it claims the example by its name); opening (leaves no file open, twice gives the same clocks); missing
@@ -73,7 +73,7 @@ def _open_files(example: Path) -> int:
     return count
 
 
-def _check_values(cls: type[Reader], name: str, stream: Stream) -> NDArray[Any]:
+def _check_values(cls: type[Reader], name: str, stream: Stream) -> NDArray[np.generic]:
     times = stream.clock.times
     starts = getattr(stream.clock, "starts", times)
     require(bool((np.diff(starts) >= 0).all()), cls, "clock", f"{name}: times go backwards")
@@ -91,11 +91,11 @@ def _check_values(cls: type[Reader], name: str, stream: Stream) -> NDArray[Any]:
     return values
 
 
-def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
+def _same(a: NDArray[np.generic], b: NDArray[np.generic]) -> bool:
     return a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
 
 
-def _check_pieces(cls: type[Reader], name: str, stream: Stream, values: NDArray[Any]) -> None:
+def _check_pieces(cls: type[Reader], name: str, stream: Stream, values: NDArray[np.generic]) -> None:
     n = len(stream)
     pieces = [block.read() for block in stream.blocks(max(1, n // 7))]
     if pieces:
@@ -106,7 +106,7 @@ def _check_pieces(cls: type[Reader], name: str, stream: Stream, values: NDArray[
         require(_same(got, values[lo:hi]), cls, "pieces", f"{name}: {lo}:{hi} differs from one pass")
 
 
-def _check_cut(cls: type[Reader], name: str, stream: Stream, values: NDArray[Any]) -> None:
+def _check_cut(cls: type[Reader], name: str, stream: Stream, values: NDArray[np.generic]) -> None:
     a, b = stream.clock.start, stream.clock.stop
     at = [a + (b - a) * f for f in (0.2, 0.4, 0.6, 0.8)]
     twice, once = stream.cut(at[0], at[2]).cut(at[1], at[3]), stream.cut(at[1], at[2])
@@ -116,7 +116,7 @@ def _check_cut(cls: type[Reader], name: str, stream: Stream, values: NDArray[Any
     require(kept, cls, "cut", f"{name}: values of a cut of a cut")
 
 
-def _check_pickling(cls: type[Reader], name: str, stream: Stream, values: NDArray[Any]) -> None:
+def _check_pickling(cls: type[Reader], name: str, stream: Stream, values: NDArray[np.generic]) -> None:
     half = len(stream) // 2
     stream[:half].read()
     try:
@@ -126,7 +126,7 @@ def _check_pickling(cls: type[Reader], name: str, stream: Stream, values: NDArra
     require(_same(copy[half:].read(), values[half:]), cls, "pickling", f"{name}: the copy reads other values")
 
 
-def _check_missing(cls: type[Reader], example: Path, options: dict[str, Any]) -> None:
+def _check_missing(cls: type[Reader], example: Path, options: dict[str, object]) -> None:
     missing = example.with_name("not_there" + example.suffix)
     _outcome(cls, missing, options, "missing")
 
@@ -148,7 +148,7 @@ def _outcome(cls: type[Reader], path: Path, options: dict[str, Any], law: str) -
         raise LawBroken(cls, law, f"{path.name} ends in {error!r}") from error
 
 
-def _check_bytes(cls: type[Reader], example: Path, options: dict[str, Any], mutations: int) -> None:
+def _check_bytes(cls: type[Reader], example: Path, options: dict[str, object], mutations: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / example.name
         (shutil.copytree if example.is_dir() else shutil.copy)(example, copy)

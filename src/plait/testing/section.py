@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from html.parser import HTMLParser
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ STRANGE = "<script>x</script>&amp;"
 _VOID = {"br", "hr", "img", "input", "link", "meta", "use"}
 
 
-def check_section(cls: type[Section], evaluations: Sequence[Evaluation] = (), **options: Any) -> list[Evaluation]:
+def check_section(cls: type[Section], evaluations: Sequence[Evaluation] = (), **options: object) -> list[Evaluation]:
     """Check the laws of a report section.
 
     Page (its tags are closed, it loads nothing from elsewhere and runs nothing); names (those of users are escaped);
@@ -58,7 +57,7 @@ def check_section(cls: type[Section], evaluations: Sequence[Evaluation] = (), **
     return said
 
 
-def _rendered(cls: type[Section], evaluation: Evaluation, options: Mapping[str, Any]) -> str:
+def _rendered(cls: type[Section], evaluation: Evaluation, options: Mapping[str, object]) -> str:
     try:
         return str(cls(**options).render(evaluation))
     except Exception as error:

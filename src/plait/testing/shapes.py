@@ -26,4 +26,5 @@ def checked(function: F) -> F:
     if not arrays:
         return function
     function.__annotations__ = arrays
-    return beartype(function)
+    strict: F = beartype(function)
+    return strict

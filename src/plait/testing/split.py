@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import Any
 
 from plait.corpus.corpus import Corpus
 from plait.examples.items import Item
@@ -15,7 +14,7 @@ from plait.testing.laws import require
 __all__ = ["check_split"]
 
 
-def check_split(items: Sequence[Item], corpus: Corpus, spec: Mapping[str, Any]) -> list[Fold]:
+def check_split(items: Sequence[Item], corpus: Corpus, spec: Mapping[str, object]) -> list[Fold]:
     """Check the law of splits on the items of a corpus.
 
     Every item stands on one side of a fold at most, and says on which; no group stands on two, unless the spec allows
@@ -62,11 +61,11 @@ def _check_fold(fold: Fold, items: Sequence[Item], cls: type, *, allowed: bool) 
     require(not both, cls, "splits", f"groups stand on two sides: {both[:5]}")
 
 
-def _known_by(item: Item) -> tuple[Any, ...]:
+def _known_by(item: Item) -> tuple[object, ...]:
     return item.recording, item.start, item.stop, item.target, item.group, item.whole
 
 
-def _places(folds: Sequence[Fold]) -> dict[str, Counter[tuple[Any, ...]]]:
+def _places(folds: Sequence[Fold]) -> dict[str, Counter[tuple[object, ...]]]:
     return {
         fold.name: Counter((*_known_by(item), side) for side, own in fold.sides.items() for item in own)
         for fold in folds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from plait.core.errors import PlaitError
 from plait.corpus.corpus import Corpus
@@ -14,7 +13,7 @@ from plait.testing.laws import require
 __all__ = ["check_unit"]
 
 
-def check_unit(corpus: Corpus, unit: Mapping[str, Any]) -> int:
+def check_unit(corpus: Corpus, unit: Mapping[str, object]) -> int:
     """Check the law of units on a corpus.
 
     Every item that training finds is asked about in prediction, with the same start and stop, and in the same order.

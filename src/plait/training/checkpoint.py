@@ -19,7 +19,7 @@ from plait.tokens.tensors import save_tensors
 __all__ = ["SafeCheckpoints", "read_tree", "write_tree"]
 
 
-def write_tree(path: Path, tree: Any) -> None:
+def write_tree(path: Path, tree: object) -> None:
     """Write nested dicts, lists, numbers, strings and tensors to one file, atomically.
 
     Raises:
@@ -52,7 +52,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _pack(node: Any, tensors: dict[str, Tensor]) -> Any:
+def _pack(node: object, tensors: dict[str, Tensor]) -> object:
     if isinstance(node, Tensor):
         name = str(len(tensors))
         tensors[name] = node.detach().cpu().clone().contiguous()

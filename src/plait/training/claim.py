@@ -177,13 +177,13 @@ def _differences(theirs: Recipe, ours: Recipe) -> list[str]:
     return [f"{key}: {_short(a.get(key))} there, {_short(b.get(key))} here" for key in keys]
 
 
-def _flat(tree: Any, path: str = "") -> dict[str, Any]:
+def _flat(tree: object, path: str = "") -> dict[str, object]:
     if not isinstance(tree, dict) or not tree:
         return {path: tree}
     return {k: v for key, value in tree.items() for k, v in _flat(value, f"{path}.{key}" if path else str(key)).items()}
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -329,7 +329,7 @@ def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
 
 def chosen_encoder(
     experiment: Experiment, modality: str, dim: int, length: float, steps: int = 0
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """The encoder where a recipe names none, for rows of ``dim`` numbers, typically ``length`` of them an item.
 
     ``steps``: instants an item at which answers are asked.

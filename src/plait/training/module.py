@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import lightning as L
 import torch
@@ -141,7 +140,7 @@ class TrainingModule(L.LightningModule):
         optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=plan.lr, weight_decay=plan.weight_decay, fused=self.device.type in FUSED
         )
-        schedule: Any
+        schedule: object
         if plan.schedule == "onecycle":
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.lr, total_steps=self.steps)
         elif plan.schedule == "cosine":

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import count
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +84,7 @@ class NoisyFeatures:
         others = [_interferer(corpus, one, name) for one in interferers] if noise_of(self.kind).interferers else []
         return add_noise(stream, self.kind, level, rng, others)
 
-    def _tag(self, recording: str, interferers: Sequence[str]) -> dict[str, Any]:
+    def _tag(self, recording: str, interferers: Sequence[str]) -> dict[str, object]:
         return {
             "noise": noise_named(self.kind)[1],
             "levels": list(self.levels),

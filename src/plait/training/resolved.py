@@ -27,7 +27,7 @@ PROBE = 10.0
 LATER = "chosen when the features are prepared"
 
 
-def resolved(experiment: Experiment) -> dict[str, Any]:
+def resolved(experiment: Experiment) -> dict[str, object]:
     """What is known before anything is prepared: widths, rates and encoders are as a piece of one recording has them.
 
     Args:
@@ -99,7 +99,7 @@ def resolved_run(run: Run) -> dict[str, Any]:
     }
 
 
-def _heads(modalities: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
+def _heads(modalities: Mapping[str, object], options: Mapping[str, object]) -> list[str]:
     alone = list(modalities) if options.get("unimodal", True) and len(modalities) > 1 else []
     return [*alone, "all together"]
 

@@ -140,7 +140,7 @@ def _item(row: Mapping[str, Any]) -> Item:
     return Item(*about, row["group"], row["split"], row["whole"], (row["before"], row["after"]))
 
 
-def _was(column: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], str]:
+def _was(column: str) -> Callable[[Mapping[str, object], Mapping[str, object]], str]:
     return lambda a, b: f" ({a[column] or 'none'} -> {b[column] or 'none'})"
 
 

@@ -35,7 +35,7 @@ class Changed:
 
     source: Source
     shape: tuple[int, ...]
-    change: Callable[[NDArray[Any], int], NDArray[Any]]
+    change: Callable[[NDArray[np.generic], int], NDArray[np.generic]]
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:
         size = max(1, BLOCK_BYTES // max(1, 8 * math.prod(self.source.shape)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +56,9 @@ class Crop(Step):
         return replace(stream, source=Changed(stream.source, (*size, channels), change))
 
 
-def _cut(pictures: NDArray[Any], first: int, part: tuple[slice, slice], size: tuple[int, int]) -> NDArray[Any]:
+def _cut(
+    pictures: NDArray[np.generic], first: int, part: tuple[slice, slice], size: tuple[int, int]
+) -> NDArray[np.generic]:
     boxes = pictures[:, part[0], part[1]]
     if boxes.shape[1:3] == size:
         return np.ascontiguousarray(boxes)
@@ -67,7 +68,7 @@ def _cut(pictures: NDArray[Any], first: int, part: tuple[slice, slice], size: tu
     return out
 
 
-def resized(picture: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+def resized(picture: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.generic]:
     """A picture [h, w, channels] at ``size`` (height, width): mean over the area, or linear where it grows."""
     import cv2
 

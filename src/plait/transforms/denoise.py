@@ -106,7 +106,7 @@ class _Denoised:
         rate = float(stream.clock.rate) if isinstance(stream.clock, Grid) else 1.0
         self.spectra = _Spectra.of(rate, step.window, overlap=4 if step.gated else 2)
         self.chunk = math.ceil(CHUNK * rate / self.spectra.hop) * self.spectra.hop
-        self._last: tuple[int, NDArray[Any]] | None = None
+        self._last: tuple[int, NDArray[np.generic]] | None = None
 
     def read(self, lo: int, hi: int) -> NDArray[Any]:
         parts = [self._at(n)[max(lo - n * self.chunk, 0) : hi - n * self.chunk] for n in self._numbers(lo, hi)]
@@ -120,7 +120,7 @@ class _Denoised:
             self._last = (number, self._make(number * self.chunk, min((number + 1) * self.chunk, len(self.stream))))
         return self._last[1]
 
-    def _make(self, lo: int, hi: int) -> NDArray[Any]:
+    def _make(self, lo: int, hi: int) -> NDArray[np.generic]:
         spectra, rate = self.spectra, self.spectra.rate
         hop = spectra.hop
         gain_of = [self._gain(c) for c in range(self._raw(0, 0).shape[1])]

@@ -6,7 +6,6 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +94,7 @@ def _finds(stream: Stream, kept: NDArray[np.int64], smallest: float) -> list[NDA
     return found
 
 
-def _grey(picture: NDArray[Any]) -> NDArray[np.uint8]:
+def _grey(picture: NDArray[np.generic]) -> NDArray[np.uint8]:
     import cv2
 
     one = picture[..., 0] if picture.shape[2] == 1 else cv2.cvtColor(picture[..., :3], cv2.COLOR_RGB2GRAY)
@@ -146,7 +145,7 @@ class _Cut:
     _boxes: NDArray[np.float64] | None = field(default=None, repr=False)
     _still: NDArray[np.bool_] | None = field(default=None, repr=False)
 
-    def __call__(self, pictures: NDArray[Any], first: int) -> NDArray[Any]:
+    def __call__(self, pictures: NDArray[np.generic], first: int) -> NDArray[np.generic]:
         size = self.step._size
         out = np.empty((len(pictures), *size, self.stream.source.shape[2]), pictures.dtype)
         if not len(pictures):
@@ -177,7 +176,7 @@ class _Cut:
         return self._boxes, self._still
 
 
-def _standing(picture: NDArray[Any], box: NDArray[np.float64], size: tuple[int, int]) -> NDArray[Any]:
+def _standing(picture: NDArray[np.generic], box: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.generic]:
     """A box of whole pixels, sharp; what lies outside the picture repeats its edge."""
     x, y, w, h = (round(float(v)) for v in box)
     rows = np.clip(np.arange(y, y + max(h, 1)), 0, picture.shape[0] - 1)
@@ -185,7 +184,7 @@ def _standing(picture: NDArray[Any], box: NDArray[np.float64], size: tuple[int, 
     return resized(picture[rows[:, None], columns], size)
 
 
-def _moving(picture: NDArray[Any], box: NDArray[np.float64], size: tuple[int, int]) -> NDArray[Any]:
+def _moving(picture: NDArray[np.generic], box: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.generic]:
     """A box between pixels, by straight lines, so that it does not step; shrunk by the mean over the area."""
     import cv2
 

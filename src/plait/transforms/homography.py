@@ -104,8 +104,8 @@ def homography_of_points(moving: ArrayLike, fixed: ArrayLike, *, tolerance: floa
 
 
 def homography_of_pictures(
-    moving: Sequence[NDArray[Any]],
-    fixed: Sequence[NDArray[Any]],
+    moving: Sequence[NDArray[np.generic]],
+    fixed: Sequence[NDArray[np.generic]],
     *,
     method: str = "sift",
     tolerance: float = 3.0,
@@ -182,7 +182,7 @@ def _at(stream: Stream, times: Array) -> list[NDArray[Any]]:
 Features = tuple[Array, NDArray[Any] | None]
 
 
-def _features(picture: NDArray[Any], method: str) -> Features:
+def _features(picture: NDArray[np.generic], method: str) -> Features:
     """Places [n, 2] in the picture's own pixels, and descriptions."""
     import cv2
 
@@ -254,7 +254,7 @@ def _slopes(matrix: Array, points: Array) -> Array:
     return np.asarray(np.stack(rows, 1) / w[:, None])
 
 
-def _grid(picture: NDArray[Any]) -> Array:
+def _grid(picture: NDArray[np.generic]) -> Array:
     high, wide = picture.shape[:2]
     x, y = np.meshgrid(np.linspace(0, wide - 1, 7), np.linspace(0, high - 1, 7))
     return np.column_stack([x.ravel(), y.ravel()])
@@ -271,7 +271,7 @@ def _posterior(inliers: float, matches: float) -> float:
     return 1 / (1 + math.exp(-min(max(odds, -700.0), 700.0)))
 
 
-def _corners(picture: NDArray[Any]) -> Array:
+def _corners(picture: NDArray[np.generic]) -> Array:
     high, wide = picture.shape[:2]
     return np.array([[0.0, 0], [wide - 1, 0], [wide - 1, high - 1], [0, high - 1]])
 
@@ -287,7 +287,7 @@ def _folds(matrix: Array, points: Array) -> str:
     return ""
 
 
-def _gathered(points: Array, picture: NDArray[Any]) -> str:
+def _gathered(points: Array, picture: NDArray[np.generic]) -> str:
     """Why agreeing matches do not hold a whole picture: they all lie in one small place."""
     spread = np.linalg.norm(points.std(0))
     return "" if spread > 0.05 * max(picture.shape[:2]) else "all matches that agree lie in one small place"

@@ -135,7 +135,7 @@ class _Filled:
         for name, what in zip(FILLED, (~seen & ~left, plain, left)):
             self.counts[name] += int(what.sum())
 
-    def _with_mask(self, values: NDArray[Any], seen: NDArray[np.bool_]) -> NDArray[Any]:
+    def _with_mask(self, values: NDArray[np.generic], seen: NDArray[np.bool_]) -> NDArray[np.generic]:
         return np.concatenate([values, seen.astype(values.dtype)], 1) if self.step.mask else values
 
 

@@ -88,7 +88,7 @@ class Register(Step):
         return replace(stream, source=Changed(stream.source, (*size, channels), _Sought(self, stream, reference, size)))
 
 
-def _given(matrix: Any, points: Any) -> Homography | None:
+def _given(matrix: object, points: object) -> Homography | None:
     if matrix is not None:
         own = np.asarray(matrix, np.float64)
         if own.shape != (3, 3) or not np.isfinite(own).all() or abs(float(np.linalg.det(own))) < 1e-12:
@@ -131,7 +131,7 @@ class _Warp:
     matrix: NDArray[np.float64]
     size: tuple[int, int]
 
-    def __call__(self, pictures: NDArray[Any], first: int) -> NDArray[Any]:
+    def __call__(self, pictures: NDArray[np.generic], first: int) -> NDArray[np.generic]:
         import cv2
 
         height, width = self.size
@@ -152,7 +152,7 @@ class _Sought:
     size: tuple[int, int]
     _found: Homography | None = field(default=None, repr=False)
 
-    def __call__(self, pictures: NDArray[Any], first: int) -> NDArray[Any]:
+    def __call__(self, pictures: NDArray[np.generic], first: int) -> NDArray[np.generic]:
         if not len(pictures):
             return np.empty((0, *self.size, self.stream.source.shape[2]), pictures.dtype)
         if self._found is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +109,7 @@ class _Normal:
     joints: tuple[str, ...]
     _learnt: tuple[float, float] | None = field(default=None, repr=False)
 
-    def __call__(self, raw: NDArray[Any], first: int) -> NDArray[np.float32]:
+    def __call__(self, raw: NDArray[np.generic], first: int) -> NDArray[np.float32]:
         angle, length = self._known() if len(raw) else (0.0, 1.0)
         points = self._common(raw)
         step = self.step
@@ -120,7 +119,7 @@ class _Normal:
             points = _turned(points, np.full(len(points), angle) if step._turn == "once" else _direction(points))
         return (with_bones(points) if step._scale == "bones" else points / length).astype(np.float32)
 
-    def _common(self, raw: NDArray[Any]) -> Points:
+    def _common(self, raw: NDArray[np.generic]) -> Points:
         return common_joints(_upright(raw.astype(np.float64), self.step._up or self.layout.up), self.joints)
 
     def _known(self) -> tuple[float, float]:

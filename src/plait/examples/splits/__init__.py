@@ -32,7 +32,7 @@ __all__ = [
     "split_items",
 ]
 
-_ANY: dict[str, Any] = {"tune": 0, "subject_dependent": False}
+_ANY: dict[str, object] = {"tune": 0, "subject_dependent": False}
 """What may stand beside the options of each form."""
 
 
@@ -62,7 +62,7 @@ class Split(ABC):
         """
 
 
-def full_split(spec: Mapping[str, Any]) -> dict[str, Any]:
+def full_split(spec: Mapping[str, object]) -> dict[str, object]:
     """The split with every default written out.
 
     Raises:
@@ -86,7 +86,7 @@ def holds_back(spec: Mapping[str, Any]) -> bool:
     return not spec or find_split(spec).holds_back
 
 
-def find_split(spec: Mapping[str, Any]) -> type[Split]:
+def find_split(spec: Mapping[str, object]) -> type[Split]:
     """The class of a split: the one that is named, or that of the form which its keys tell.
 
     Raises:
@@ -133,7 +133,7 @@ def split_items(items: list[Item], corpus: Corpus, spec: Mapping[str, Any]) -> l
     return folds
 
 
-def _form(spec: Mapping[str, Any]) -> str:
+def _form(spec: Mapping[str, object]) -> str:
     """The name of the part: the one that is given, or that of the form that its keys tell."""
     if "name" in spec:
         return split_spec(spec, "split")[0]
@@ -173,7 +173,7 @@ def _made(spec: Mapping[str, Any]) -> tuple[Split, dict[str, Any]]:
     return made[0], {**named, **own, **common}
 
 
-def _common_problems(cls: type[Split], common: Mapping[str, Any]) -> list[str]:
+def _common_problems(cls: type[Split], common: Mapping[str, object]) -> list[str]:
     problems = []
     tune, dependent = common.get("tune", 0), common.get("subject_dependent", False)
     if not (tune == 0 and type(tune) is int):
@@ -209,11 +209,11 @@ def _sound(folds: Any, items: Sequence[Item], made: Split) -> list[Fold]:
     return [_marked(fold, len(items)) for fold in folds]
 
 
-def _known_by(item: Item) -> tuple[Any, ...]:
+def _known_by(item: Item) -> tuple[object, ...]:
     return item.recording, item.start, item.stop, item.target, item.group, item.whole
 
 
-def _strange(fold: Fold, given: Mapping[tuple[Any, ...], int], name: str) -> list[str]:
+def _strange(fold: Fold, given: Mapping[tuple[object, ...], int], name: str) -> list[str]:
     found: Counter[tuple[Any, ...]] = Counter()
     problems = []
     for item in (item for side in fold.sides.values() for item in side):

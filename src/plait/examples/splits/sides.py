@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -87,7 +87,7 @@ def values_of(corpus: Corpus, key: str, where: str) -> dict[str, str]:
     return found
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """A value as a text, so that 1, 1.0 and '1' are the same person."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 

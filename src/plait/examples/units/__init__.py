@@ -89,7 +89,7 @@ class Unit(ABC):
         """
         return cuts_at(recording, segments)
 
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> dict[str, object]:
         """Options that the unit decides where they are left open, as JSON; none by default."""
         return {}
 
@@ -98,7 +98,7 @@ class Unit(ABC):
         return None
 
 
-def unit_of(section: Mapping[str, Any]) -> dict[str, Any]:
+def unit_of(section: Mapping[str, object]) -> dict[str, object]:
     """The part of a recipe's ``task`` section that says which items there are (the rest is the task's own).
 
     >>> unit_of({"name": "classify", "target": "gait", "label_smoothing": 0.1})
@@ -108,7 +108,7 @@ def unit_of(section: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in section.items() if key in known}
 
 
-def unit_options(section: Mapping[str, Any]) -> dict[str, Any]:
+def unit_options(section: Mapping[str, object]) -> dict[str, object]:
     """The options of the unit that a ``task`` section names, with their defaults; none if there is no such unit."""
     try:
         return options_of(find_unit(section))
@@ -116,7 +116,7 @@ def unit_options(section: Mapping[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def find_unit(unit: Mapping[str, Any]) -> type[Unit]:
+def find_unit(unit: Mapping[str, object]) -> type[Unit]:
     """The class of a unit, whose name stands under ``unit``.
 
     Raises:
@@ -165,7 +165,7 @@ def make_unit(unit: Mapping[str, Any]) -> Unit:
     return made[0]
 
 
-def _options(unit: Mapping[str, Any]) -> dict[str, Any]:
+def _options(unit: Mapping[str, object]) -> dict[str, object]:
     known = options_of(find_unit(unit))
     return {**known, **{key: value for key, value in unit.items() if key in known}}
 

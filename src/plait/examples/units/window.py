@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -57,7 +57,7 @@ class Window(Unit):
         self.tier, self.length, self.hop = tier or "", length, length if hop is None else hop
         self.average, self.coverage, self.pad = average, coverage, pad
 
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> dict[str, object]:
         return {"hop": self.hop}
 
     def context(self) -> tuple[float, float] | None:

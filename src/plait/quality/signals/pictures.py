@@ -14,7 +14,7 @@ from plait.streams.stream import Stream
 __all__ = ["Exposure", "Frozen"]
 
 
-def _thin(values: NDArray[Any]) -> NDArray[np.float32]:
+def _thin(values: NDArray[np.generic]) -> NDArray[np.float32]:
     """Grey pictures of at most about 64 x 64 pixels, by leaving pixels out, [n, height, width], 0 to 255."""
     high, wide = (max(size // 64, 1) for size in values.shape[1:3])
     few: NDArray[np.float32] = values[:, ::high, ::wide].astype(np.float32).mean(-1)

@@ -53,7 +53,7 @@ class Section(ABC):
         """The heading, for people."""
 
     @abstractmethod
-    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
         """What the template shows, by name; None where there is nothing to say: the section is then left out.
 
         Args:

@@ -31,12 +31,12 @@ class Clocks(Section):
     def title(self, evaluation: Evaluation) -> str:
         return "Clocks"
 
-    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
         found = _sync(evaluation.get("sync"))
         return {"sync": found} if found else None
 
 
-def _sync(clocks: Sequence[Mapping[str, Any]] | None) -> dict[str, Any] | None:
+def _sync(clocks: Sequence[Mapping[str, object]] | None) -> dict[str, object] | None:
     """Planted and recovered clocks: how many are right, and the worst first."""
     if not clocks:
         return None

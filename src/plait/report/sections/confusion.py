@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from markupsafe import Markup
 
@@ -29,12 +28,12 @@ class Confusion(Section):
     def title(self, evaluation: Evaluation) -> str:
         return "What is taken for what"
 
-    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
         matrix = _matrix(evaluation)
         return {"matrix": matrix} if matrix else None
 
 
-def _matrix(evaluation: Evaluation) -> dict[str, Any] | None:
+def _matrix(evaluation: Evaluation) -> dict[str, object] | None:
     """The confusion matrix, and its most frequent mistakes in words."""
     confusion = evaluation.get("confusion")
     if not confusion:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from plait.evaluation.schema import Evaluation
 from plait.report import words
@@ -26,7 +25,7 @@ class Contributions(Section):
     def title(self, evaluation: Evaluation) -> str:
         return "What each one brings"
 
-    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
         rows = _contribution(evaluation)
         if not rows:
             return None
@@ -37,7 +36,7 @@ class Contributions(Section):
         }
 
 
-def _contribution(evaluation: Evaluation) -> list[dict[str, Any]]:
+def _contribution(evaluation: Evaluation) -> list[dict[str, object]]:
     """What each modality brings to the others, with interval, and what it is worth alone; the most needed first."""
     metric, sign, found = evaluation["task"]["metric"], sign_of(evaluation), []
     rows = evaluation.get("contributions") or []
@@ -62,7 +61,7 @@ def _contribution(evaluation: Evaluation) -> list[dict[str, Any]]:
     return found
 
 
-def _verdict(gain: float | None, span: Mapping[str, Any]) -> str:
+def _verdict(gain: float | None, span: Mapping[str, object]) -> str:
     """What may be said of a modality: no more than its interval does."""
     if gain is None or not words.has_interval(span):
         return ""

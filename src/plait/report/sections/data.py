@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from plait.evaluation.schema import Evaluation
 from plait.report.facts import data
@@ -23,5 +22,5 @@ class Data(Section):
     def title(self, evaluation: Evaluation) -> str:
         return "The data"
 
-    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
         return {"data": data(evaluation)}

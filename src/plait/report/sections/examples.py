@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from plait.evaluation.schema import Evaluation
 from plait.report.sections import Section, full_of
@@ -26,7 +25,7 @@ class Examples(Section):
     def title(self, evaluation: Evaluation) -> str:
         return "Answers one by one"
 
-    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
         rows = evaluation.get("examples")
         if not rows:
             return None

@@ -38,7 +38,7 @@ class PerClass(Section):
     def title(self, evaluation: Evaluation) -> str:
         return "Class by class"
 
-    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
         classes = folded(sorted(evaluation.get("per_class") or [], key=_recall), self.rows)
         if classes is None:
             return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from plait.core.options import Count
 from plait.evaluation.schema import Evaluation
@@ -38,7 +37,7 @@ class PerGroup(Section):
     def title(self, evaluation: Evaluation) -> str:
         return "Group by group"
 
-    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
         groups = folded(evaluation.get("per_group") or [], self.rows)
         if groups is None:
             return None

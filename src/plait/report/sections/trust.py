@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from markupsafe import Markup
 
@@ -28,12 +27,12 @@ class Trust(Section):
     def title(self, evaluation: Evaluation) -> str:
         return "How far to trust it"
 
-    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
         figures = [f for f in _figures(evaluation) if f["svg"]]
         return {"figures": figures} if figures else None
 
 
-def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
+def _figures(evaluation: Evaluation) -> list[dict[str, object]]:
     """The plots of half a page each, with a title and what to see in them."""
     found = _robustness(evaluation)
     calibration = evaluation.get("calibration")
@@ -55,7 +54,7 @@ def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
     return found
 
 
-def _robustness(evaluation: Evaluation) -> list[dict[str, Any]]:
+def _robustness(evaluation: Evaluation) -> list[dict[str, object]]:
     robustness = evaluation.get("robustness") or {}
     found = []
     pairs = dict.fromkeys((r["modality"], r["kind"]) for r in robustness.get("noise") or [])
@@ -68,10 +67,10 @@ def _robustness(evaluation: Evaluation) -> list[dict[str, Any]]:
     return found
 
 
-def _band(evaluation: Evaluation, rows: Sequence[Mapping[str, Any]]) -> str:
+def _band(evaluation: Evaluation, rows: Sequence[Mapping[str, object]]) -> str:
     over = "seeds and folds" if len(evaluation["folds"]) > 1 else "seeds"
     return f" The band is one standard deviation over {over}." if any(r.get("sd") for r in rows) else ""
 
 
-def _figure(title: str, text: str, svg: str) -> dict[str, Any]:
+def _figure(title: str, text: str, svg: str) -> dict[str, object]:
     return {"title": title, "text": text, "svg": Markup(svg)}

@@ -78,7 +78,7 @@ def noise_of(kind: Spec, where: str = "noise") -> Noise:
     return build(Noise, kind, where=where)
 
 
-def noise_named(kind: Spec) -> tuple[str, Any]:
+def noise_named(kind: Spec) -> tuple[str, object]:
     """A noise for people, and for the tag that tells it from others in a store: all its options written out.
 
     >>> noise_named("babble"), noise_named({"name": "coloured", "exponent": 2})[0]

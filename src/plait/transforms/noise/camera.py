@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +76,7 @@ class _Framed(PictureSource):
         )
         return moved.reshape(picture.shape)
 
-    def _map(self, height: int, width: int) -> NDArray[Any]:
+    def _map(self, height: int, width: int) -> NDArray[np.generic]:
         """[2, 3], from a pixel's old place to its new one."""
         rng = generator(self.seed, 0)
         right, down, turn, zoom = rng.uniform(-self.level, self.level, 4)

@@ -143,7 +143,7 @@ class _Covered(PictureSource):
         top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
         return int(top), int(left), rows, columns, count
 
-    def _filling(self, picture: Picture, number: int, shape: tuple[int, int]) -> Any:
+    def _filling(self, picture: Picture, number: int, shape: tuple[int, int]) -> object:
         whole = picture.dtype.kind in "iu"
         if self.fill == "mean":
             mean = picture.mean((0, 1), dtype=np.float64)

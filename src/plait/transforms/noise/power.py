@@ -48,7 +48,7 @@ class Added(Noise):
         return replace(stream, source=_Noisy(stream, self.maker(stream, seed, others), level))
 
 
-def as_table(values: NDArray[Any]) -> Floats:
+def as_table(values: NDArray[np.generic]) -> Floats:
     """[n, everything else], float64."""
     return np.asarray(values, np.float64).reshape(len(values), int(np.prod(values.shape[1:], dtype=int)))
 
@@ -73,7 +73,7 @@ class _Noisy:
         wanted, got = signal.powers(together) * 10 ** (-self.level_db / 10), noise.powers(together)
         return np.sqrt(np.divide(wanted, got, out=np.zeros_like(got), where=got > 0))
 
-    def _blocks(self) -> Iterator[tuple[int, NDArray[Any]]]:
+    def _blocks(self) -> Iterator[tuple[int, NDArray[np.generic]]]:
         for view in self.stream.blocks(16 * BLOCK):
             yield view.first, view.read()
 
