@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
-from plait.encoders.recurrent import Gru
 from plait.fusion import Hybrid
 from plait.tokens import Instants, Tokens, cat
 from plait.tokens.instants import at_instants
@@ -55,14 +54,15 @@ class Locf(Hybrid):
             raise ConfigError(f"locf: dropout is {dropout}; expected 0 or more, below 1.")
         self.project = nn.Linear(len(self.modalities) * (dim + 2), dim)
         self.norm, self.dropout = nn.LayerNorm(dim), nn.Dropout(dropout)
-        self.gru = Gru(dim, dim, bidirectional=False) if recurrent else None
+        self.gru = nn.GRU(dim, dim, batch_first=True) if recurrent else None
 
     def forward(self, tokens: dict[str, Tokens]) -> Tokens:
         parts = list(self.complete(tokens).values())
         ticks = _in_order(cat(parts))
         x = F.gelu(self.norm(self.project(torch.cat([_last(part, ticks) for part in parts], -1))))
         out = ticks.with_values(self.dropout(x)).clean()
-        return out if self.gru is None else out.with_values(out.values + self.gru(out).values).clean()
+        # what is padded comes last, so that it cannot reach what is observed
+        return out if self.gru is None else out.with_values(out.values + self.gru(out.values)[0]).clean()
 
 
 def _in_order(tokens: Tokens) -> Tokens:

@@ -22,7 +22,7 @@ from plait.training.run import Run
 __all__ = ["FILE", "Preparation"]
 
 FILE = "preparation.json"
-FORMAT = "plait preparation 1"
+FORMAT: Literal["plait preparation 1"] = "plait preparation 1"
 
 
 class Preparation(BaseModel):
