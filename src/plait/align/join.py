@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +18,11 @@ from plait.align.join_coverage import Coverage
 from plait.align.join_work import How, Joining, Piece
 from plait.core.errors import ConfigError, DataError, PlaitError, raise_all
 from plait.streams.clock import Clock
-from plait.streams.stream import ArraySource, Stream
+from plait.streams.stream import ArraySource, Stream, Values
 
 __all__ = ["Coverage", "How", "Joined", "Joining", "Piece", "join", "join_all"]
 
 Mask = NDArray[np.bool_]
-Values = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.align.join_reduce import reduce_intervals
 from plait.align.join_seen import next_seen
+from plait.streams.stream import Values
 
 __all__ = ["INTERVAL", "Gathering", "gathering"]
 
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-Values = NDArray[Any]
 
 INTERVAL = ("mean", "sum", "max", "min", "first", "last", "count")
 

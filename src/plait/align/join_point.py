@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,13 @@ from plait.align.join_clock import Observations
 from plait.align.join_reduce import reduce_intervals
 from plait.align.join_seen import next_seen
 from plait.align.join_spline import KNOTS, spline_weights
+from plait.streams.stream import Values
 
 __all__ = ["POINT", "Picked", "Window"]
 
 Times = NDArray[np.float64]
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-Values = NDArray[Any]
 
 AT_ONCE = 4096
 """Instants of a spline at a time: the weights of each are many."""

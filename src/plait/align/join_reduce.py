@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from plait.streams.stream import Values
+
 __all__ = ["reduce_intervals", "reduce_segments"]
 
 Index = NDArray[np.int64]
-Values = NDArray[Any]
 
 NARROW = 4
 """Columns up to which NumPy's reduceat is the faster."""

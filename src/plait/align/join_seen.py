@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
+
+from plait.streams.stream import Values
 
 __all__ = ["next_seen"]
 
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-Values = NDArray[Any]
 
 STEPS = 32
 """Rows that are looked through one by one; NaN that goes on for longer is looked up in a table of its column."""

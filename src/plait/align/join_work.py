@@ -19,7 +19,7 @@ from plait.align.join_spline import KNOTS
 from plait.core.errors import ConfigError, raise_all
 from plait.core.parts import suggest
 from plait.streams.clock import Clock, Spans
-from plait.streams.stream import Stream, mask_of
+from plait.streams.stream import Stream, Values, mask_of
 
 __all__ = ["How", "Joining", "Piece"]
 
@@ -28,7 +28,6 @@ How = Literal["nearest", "linear", "cubic", "hold", "mean", "sum", "max", "min",
 Times = NDArray[np.float64]
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-Values = NDArray[Any]
 
 BLOCK = 1 << 23
 """Bytes of values that are worked on at a time; about what a processor's cache holds."""

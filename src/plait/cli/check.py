@@ -67,7 +67,7 @@ def _of_recipe(args: argparse.Namespace, options: dict[str, Any], progress: Any)
     return report
 
 
-def _unit(recipe: Any) -> dict[str, Any]:
+def _unit(recipe: Any) -> dict[str, object]:
     """The task section, with what the task asks of an item; as it stands, where the task is none."""
     from plait.core.errors import PlaitError
     from plait.training.experiment import task_and_unit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +42,7 @@ class Consistency:
     loops: tuple[Loop, ...]
     left_out: tuple[LeftOut, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Milliseconds, ready for JSON."""
         return {
             "recording": self.recording,

@@ -6,13 +6,17 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.clocks.estimate import ClockFix, Solution
 from plait.clocks.link import Link
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
 
 __all__ = ["draw"]
 
@@ -70,7 +74,7 @@ def _colour(solution: Solution, device: str) -> str:
     return INK if device == solution.reference else COLOURS[others.index(device) % len(COLOURS)]
 
 
-def _lags(figure: Any, solution: Solution) -> None:
+def _lags(figure: FigureBase, solution: Solution) -> None:
     """Two panels a device, the lags and what the curve leaves of them, on one axis of time."""
     if not solution.fixes:
         return
@@ -91,15 +95,15 @@ def _lags(figure: Any, solution: Solution) -> None:
         axes.set_xlabel("device's own seconds")
 
 
-def _scattered(axes: Any, dots: Sequence[_Dots], values: Sequence[Array], colour: str) -> None:
+def _scattered(axes: Axes, dots: Sequence[_Dots], values: Sequence[Array], colour: str) -> None:
     for i, (dot, seconds) in enumerate(zip(dots, values)):
         size = 8 + 26 * np.sqrt(dot.weights / max(float(np.quantile(dot.weights, 0.95)), 1e-12)).clip(0, 1)
         face, edge = (colour, "white") if dot.direct else ("none", colour)
-        look = {"marker": MARKS[i % len(MARKS)], "linewidth": 0.6, "alpha": 0.75, "label": dot.pair}
+        look: dict[str, Any] = {"marker": MARKS[i % len(MARKS)], "linewidth": 0.6, "alpha": 0.75, "label": dot.pair}
         axes.scatter(dot.times, seconds * 1e3, size, facecolor=face, edgecolor=edge, **look)
 
 
-def _lag(axes: Any, solution: Solution, fix: ClockFix, dots: Sequence[_Dots], colour: str) -> None:
+def _lag(axes: Axes, solution: Solution, fix: ClockFix, dots: Sequence[_Dots], colour: str) -> None:
     base = _base(fix)
     _scattered(axes, dots, [dot.lags - base for dot in dots], colour)
     lags = np.concatenate([dot.lags for dot in dots]) - base if dots else np.zeros(1)
@@ -111,7 +115,7 @@ def _lag(axes: Any, solution: Solution, fix: ClockFix, dots: Sequence[_Dots], co
     axes.title.set_in_layout(False)  # it may reach over the panel beside it
 
 
-def _left_over(axes: Any, solution: Solution, fix: ClockFix, dots: Sequence[_Dots], colour: str) -> None:
+def _left_over(axes: Axes, solution: Solution, fix: ClockFix, dots: Sequence[_Dots], colour: str) -> None:
     """The lags less the curve."""
     clock = solution.adjustment.clocks.get(fix.device)
     if clock is None:
@@ -127,7 +131,7 @@ def _left_over(axes: Any, solution: Solution, fix: ClockFix, dots: Sequence[_Dot
     axes.set_ylabel("off the line, ms")
 
 
-def _curve(axes: Any, solution: Solution, fix: ClockFix, colour: str) -> tuple[float, float] | None:
+def _curve(axes: Axes, solution: Solution, fix: ClockFix, colour: str) -> tuple[float, float] | None:
     """The fitted lag with its band and marks; the middle of what it needs of the axis, and half its height."""
     clock, base = solution.adjustment.clocks.get(fix.device), _base(fix)
     if clock is None:
@@ -182,7 +186,7 @@ def _dots(solution: Solution, one: Link, fix: ClockFix) -> list[_Dots]:
     return out
 
 
-def _marks(axes: Any, fix: ClockFix, base: float, colour: str) -> None:
+def _marks(axes: Axes, fix: ClockFix, base: float, colour: str) -> None:
     table = np.array(fix.knots[1:-1]).reshape(-1, 2)
     axes.plot(table[:, 0], (table[:, 1] - base) * 1e3, "D", ms=4, mfc="white", mec=colour, mew=1.1)
     for when, size in fix.change_points:
@@ -191,7 +195,7 @@ def _marks(axes: Any, fix: ClockFix, base: float, colour: str) -> None:
         axes.annotate(what, (when, 0.97), xycoords=("data", "axes fraction"), va="top", fontsize=8.5)
 
 
-def _limits(axes: Any, lags: Array, middle: float, half: float) -> None:
+def _limits(axes: Axes, lags: Array, middle: float, half: float) -> None:
     """All of the curve and most of the dots; those outside are counted."""
     away = np.abs(lags - middle)
     half = max(half, min(float(np.quantile(away, 0.9)) * 1.3, 4 * half))
@@ -213,7 +217,7 @@ def _title(fix: ClockFix) -> str:
     return found + (f". FLAGGED: {fix.reason}" if fix.flagged else f", confidence {fix.confidence:.3f}")
 
 
-def _streams(figure: Any, solution: Solution) -> None:
+def _streams(figure: FigureBase, solution: Solution) -> None:
     """What happens in each stream in a few seconds: by its file's clock, and by the reference's."""
     rows = [(device, name) for device, own in solution.acts.items() for name in own]
     if not rows:
@@ -262,7 +266,7 @@ def _busiest(solution: Solution, rows: Sequence[tuple[str, str]], after: dict[st
     return float(starts[int(np.argmax(least))])
 
 
-def _stacked(axes: Any, times: Array, values: Array, row: int, colour: str) -> None:
+def _stacked(axes: Axes, times: Array, values: Array, row: int, colour: str) -> None:
     lo, hi = axes.get_xlim()
     inside = (times >= lo) & (times <= hi)
     if not inside.any():

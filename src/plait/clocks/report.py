@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from plait.clocks.consistency import Consistency
 from plait.clocks.estimate import JOINT, ClockFix, solve_all
@@ -80,7 +79,7 @@ class SyncReport:
         """What was found for one stream; None for the reference, and where there was nothing to compare."""
         return next((f for f in self.fixes if f.recording == recording and stream in f.streams), None)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Everything, ready for JSON (null for what is not known)."""
         return {
             "reference": list(self.reference),

@@ -70,7 +70,7 @@ def against_truth(corpus: Corpus, report: SyncReport, truth: Mapping[str, Any]) 
     return rows
 
 
-def _planted(planted: Mapping[str, Any]) -> StreamEntry:
+def _planted(planted: Mapping[str, object]) -> StreamEntry:
     return StreamEntry(offset=planted["offset"], drift_ppm=planted["drift_ppm"], warp=planted.get("warp"))
 
 
@@ -81,7 +81,7 @@ def _worst_ms(found: Callable[[Array], Array], true: StreamEntry, seconds: float
     return float(np.abs(found(t) - want).max() * 1e3)
 
 
-def recovery(rows: Iterable[Recovered], recordings: int, tolerance_ms: float = 10.0) -> dict[str, Any]:
+def recovery(rows: Iterable[Recovered], recordings: int, tolerance_ms: float = 10.0) -> dict[str, object]:
     """The shares that matter: recordings with every stream within tolerance, and errors that no flag announces."""
     worst: dict[str, float] = defaultdict(float)
     by_device: dict[str, list[Recovered]] = defaultdict(list)

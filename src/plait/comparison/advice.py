@@ -23,7 +23,7 @@ SHOWN = 3
 """Of so many that are as good it is told what they would save."""
 
 
-def advise(result: Mapping[str, Any]) -> dict[str, Any]:
+def advise(result: Mapping[str, object]) -> dict[str, object]:
     """What to take and why, in words.
 
     Args:

@@ -219,7 +219,7 @@ class _Examination:
                 answers[key_of(variant, subset)] = (scores, there)
         return merged(output, answers)
 
-    def _costs(self, variant: Variant, run: Run) -> dict[str, Any]:
+    def _costs(self, variant: Variant, run: Run) -> dict[str, object]:
         done = [run.done(member) for member in self.members]
         one, steps = self._examined(variant, run, self.members[0]), variant.kind != QUICK
         return {

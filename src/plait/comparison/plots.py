@@ -22,7 +22,7 @@ SINGLE, FUSED, LESS = LINES[0], LINES[1], LINES[2]
 """One modality; all of them; all but one."""
 
 
-def save_png(result: Mapping[str, Any], path: str | Path) -> None:
+def save_png(result: Mapping[str, object], path: str | Path) -> None:
     """Write the picture as PNG.
 
     Raises:
@@ -31,7 +31,7 @@ def save_png(result: Mapping[str, Any], path: str | Path) -> None:
     plots.png(path, _size(result), lambda figure, colours: _draw(figure, View(result), colours.__getitem__))
 
 
-def draw_svg(result: Mapping[str, Any], name: str) -> str:
+def draw_svg(result: Mapping[str, object], name: str) -> str:
     """The picture as inline SVG, in the colours of the page that it stands on."""
     return plots.svg(name, _size(result), lambda figure: _draw(figure, View(result), str))
 

@@ -32,7 +32,7 @@ COST_NOTE = (
 )
 
 
-def save_comparison(result: Mapping[str, Any], folder: str | Path) -> Path:
+def save_comparison(result: Mapping[str, object], folder: str | Path) -> Path:
     """Write compare.json, compare.md, compare.png and compare.html into ``folder``; returns the last one's path.
 
     Raises:
@@ -49,7 +49,7 @@ def save_comparison(result: Mapping[str, Any], folder: str | Path) -> Path:
     return place / "compare.html"
 
 
-def comparison_table(result: Mapping[str, Any]) -> Group:
+def comparison_table(result: Mapping[str, object]) -> Group:
     """For a terminal of 80 columns: what each variant reaches, and below what it costs.
 
     Both have a row a variant, the best first; the first has the constant answer last.
@@ -107,7 +107,7 @@ def as_markdown(result: Mapping[str, Any], picture: str | None = None, level: in
     return "\n\n".join([*parts, COST_NOTE, f"{_budget(result)} {_plain(advice['next'])}"]) + "\n"
 
 
-def render_comparison(result: Mapping[str, Any]) -> str:
+def render_comparison(result: Mapping[str, object]) -> str:
     """The comparison's HTML."""
     view = View(result)
     rows = [{"cells": _cells(view, r), "best": r is view.best} for r in view.ranked()]

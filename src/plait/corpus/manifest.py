@@ -121,7 +121,7 @@ class RecordingEntry(_Strict):
     split: str = ""
 
 
-def _plain(entry: BaseModel) -> dict[str, Any]:
+def _plain(entry: BaseModel) -> dict[str, object]:
     return entry.model_dump(exclude_defaults=True, mode="json")
 
 

@@ -96,7 +96,7 @@ def _write(job: tuple[Path, Scene, list[int]]) -> Scene:
     return scene
 
 
-def _truth_of(scene: Scene) -> dict[str, Any]:
+def _truth_of(scene: Scene) -> dict[str, object]:
     devices: dict[str, dict[str, object]] = {"camera": {"offset": 0.0, "drift_ppm": 0.0}}
     if "imu" in scene.present:
         devices["imu"] = {"file": f"{scene.name}.imu.csv", **scene.sensor.onto(scene.camera)}

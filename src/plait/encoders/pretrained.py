@@ -63,7 +63,7 @@ class Hf(Encoder):
     (2, 5, 16)
     """
 
-    trial: ClassVar[tuple[int, dict[str, Any]]] = (
+    trial: ClassVar[tuple[int, dict[str, object]]] = (
         5,
         {
             "tune": "all",

@@ -293,7 +293,7 @@ class Examined:
 
 def _on_one_clock(
     task: Task, outputs: Mapping[Subset, Scores], target: NDArray[Any]
-) -> tuple[dict[Subset, Scores], NDArray[Any]]:
+) -> tuple[dict[Subset, Scores], NDArray[np.generic]]:
     """Timed answers and their targets, all of the same number of steps."""
     for scores in outputs.values():
         target = same_steps(task, scores, target)[1]

@@ -174,7 +174,7 @@ def _problems(member: MemberOutput, first: MemberOutput) -> list[str]:
             found.append(f"{where}: {len(getattr(member, what))} {what}, but {n} items.")
     if set(member.outputs) != set(first.outputs) or set(member.present) != set(first.present):
         found.append(f"{where}: other subsets or modalities than seed {first.seed}, fold {first.fold!r}.")
-    arrays: dict[str, Any] = {"target": member.target, "baseline": member.baseline}
+    arrays: dict[str, object] = {"target": member.target, "baseline": member.baseline}
     arrays |= {"output of " + " + ".join(s): x for s, x in member.outputs.items()}
     arrays |= {f"presence of {m}": x for m, x in member.present.items()}
     return found + [f"{where}: {p}" for name, x in arrays.items() for p in _wrong(name, np.asarray(x), member.items)]

@@ -186,7 +186,7 @@ def _kernel(pools: list[MemberOutput], task: Scored, answers: Sequence[Floats], 
     return lambda counts: np.mean([kernel(counts) for kernel in made], axis=0)
 
 
-def _gain(rows: list[dict[str, Any]], left_out: list[Floats], units: Units, task: Scored) -> dict[str, Any]:
+def _gain(rows: list[dict[str, Any]], left_out: list[Floats], units: Units, task: Scored) -> dict[str, object]:
     """How much better all together are than the best one alone; above 0 is better, whatever the metric."""
     sign = 1 if task.higher_is_better else -1
     value = [r["metrics"][task.main_metric]["mean"] for r in rows]
@@ -236,7 +236,7 @@ def task_facts(task: Scored, about: Mapping[str, Any], classes: Sequence[Any] | 
     }
 
 
-def _of_classes(pools: list[MemberOutput], full: Subset, classes: list[str], task: Scored) -> dict[str, Any]:
+def _of_classes(pools: list[MemberOutput], full: Subset, classes: list[str], task: Scored) -> dict[str, object]:
     """Confusions and calibration of the full set, counted over all seeds; the error is their mean.
 
     Of timed answers the instants asked are counted. Where several classes may hold at a time there is no confusion.

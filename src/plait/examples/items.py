@@ -143,7 +143,7 @@ def _nothing(corpus: Corpus, unit: Mapping[str, Any], dropped: Counter[str]) -> 
 
 
 def asked_items(
-    corpus: Corpus, unit: Mapping[str, Any], segments: Sequence[tuple[float, float]] = ()
+    corpus: Corpus, unit: Mapping[str, object], segments: Sequence[tuple[float, float]] = ()
 ) -> tuple[ItemSet, dict[str, str]]:
     """The items of a corpus that answers are wanted for, whether or not a target is known.
 

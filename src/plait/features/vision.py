@@ -170,7 +170,7 @@ def lite0(pictures: Any, weights: dict[str, Any]) -> Any:
     return _convolved(x, weights, "_conv_head", "_bn1").mean((2, 3))
 
 
-def _block(x: Any, weights: dict[str, Any], name: str, stride: int, widening: int) -> Any:
+def _block(x: Any, weights: dict[str, object], name: str, stride: int, widening: int) -> Any:
     """An inverted bottleneck: widen, convolve each channel, narrow; added to what came in where sizes agree."""
     out = x
     if widening > 1:

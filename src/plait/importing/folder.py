@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from plait.core.errors import DataError, raise_all
 from plait.corpus.corpus import write_manifest
@@ -22,7 +21,7 @@ def import_folder(
     folder: str | Path,
     *,
     out: str | Path | None = None,
-    options: ImportOptions | Mapping[str, Any] | None = None,
+    options: ImportOptions | Mapping[str, object] | None = None,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImportReport:

@@ -36,7 +36,7 @@ class ImportReport:
     missing: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Everything, as JSON types."""
         return {**vars(self), "manifest": str(self.manifest)}
 

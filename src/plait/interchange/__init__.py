@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from plait.core.atomic import replacing
 from plait.core.errors import ConfigError, DataError
@@ -55,7 +55,7 @@ class Moved:
         if count:
             self.notes[what] = self.notes.get(what, 0) + count
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "path": str(self.path),
             "recordings": self.recordings,

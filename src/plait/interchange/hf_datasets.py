@@ -131,7 +131,7 @@ def _told_columns(folder: Path) -> dict[str, str]:
 
 def _batched(
     found: Iterator[Sample], widths: dict[str, int], columns: dict[str, str]
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list[dict[str, object]]]:
     rows: list[dict[str, Any]] = []
     for sample in found:
         rows.append(_row(sample, widths, columns))

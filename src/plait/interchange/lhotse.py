@@ -52,7 +52,7 @@ class Lhotse(Format):
         out.mkdir()
         names, all_kept = Names(lambda id: id, joint="-", exact=True), dict[str, Kept]()
         recordings: list[dict[str, Any]] = []
-        supervisions: list[dict[str, Any]] = []
+        supervisions: list[dict[str, object]] = []
         for sample in found:
             entry, recording = corpus.entry(sample.id), corpus[sample.id]
             sounds = list(_sounds(corpus, sample, moved))
@@ -76,7 +76,7 @@ class Lhotse(Format):
         _write(out / "supervisions.jsonl.gz", supervisions)
         write_kept(out, all_kept)
 
-    def _supervisions(self, id: str, sample: Sample, own: Callable[[float], float]) -> Iterator[dict[str, Any]]:
+    def _supervisions(self, id: str, sample: Sample, own: Callable[[float], float]) -> Iterator[dict[str, object]]:
         """Everything with a start and an end, on the sound's own clock."""
         rows = [(a.start, a.stop, a.label, a.tier, {"annotator": a.annotator}) for a in sample.annotations]
         for name, piece in sample.streams.items():
@@ -143,7 +143,7 @@ def _note_supervisions(rows: list[dict[str, Any]], duration: float, moved: Moved
     moved.note("supervisions of no length (lhotse.validate refuses them)", sum(not row["duration"] for row in rows))
 
 
-def _recording(id: str, raw: Stream, path: Path) -> dict[str, Any]:
+def _recording(id: str, raw: Stream, path: Path) -> dict[str, object]:
     """A sound as lhotse describes it, on the clock of its file."""
     channels = list(range(raw.shape[1]))
     rate = round(raw.clock.rate) if isinstance(raw.clock, Grid) else 1
@@ -179,7 +179,7 @@ def _own_seconds(stream: Stream, rate: int) -> Callable[[float], float]:
     return own
 
 
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+def _write(path: Path, rows: list[dict[str, object]]) -> None:
     with replacing(path) as part, open(part, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
         for row in rows:
             packed.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
@@ -191,7 +191,7 @@ def _named(path: Path, what: str) -> Path | None:
     return next((p for p in sorted(path.glob(f"*{what}*.jsonl*"))), None)
 
 
-def _found(path: Path, what: str) -> list[dict[str, Any]]:
+def _found(path: Path, what: str) -> list[dict[str, object]]:
     """Rows of a manifest.
 
     Raises:
@@ -221,7 +221,7 @@ def _found(path: Path, what: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _read_recording(row: dict[str, Any], where: str, out: Path, moved: Moved) -> RecordingEntry | None:
+def _read_recording(row: dict[str, object], where: str, out: Path, moved: Moved) -> RecordingEntry | None:
     sources = row.get("sources")
     if not isinstance(row.get("id"), str) or not isinstance(sources, list):
         raise DataError(f"{where}: has no id or no sources. Expected a recording of lhotse.")

@@ -130,7 +130,7 @@ def _write(
     return counts
 
 
-def _layout(kinds: dict[str, str], tiers: tuple[str, ...]) -> Any:
+def _layout(kinds: dict[str, str], tiers: tuple[str, ...]) -> object:
     """Pictures and bodies on the left, lines below one another, texts on the right."""
     rrb = need("rerun.blueprint", "view", "showing a recording")
     seen = [
@@ -188,7 +188,7 @@ def _sound(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) 
     return _lines(rr, screen, name, times, values)
 
 
-def _series(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) -> int:
+def _series(rr: ModuleType, screen: object, name: str, stream: Stream, rate: float) -> int:
     times, values = _extremes(stream, LONGEST // 2)
     return _lines(rr, screen, name, times, values)
 
@@ -228,7 +228,7 @@ def _pose(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) -
     return len(kept)
 
 
-def _words(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) -> int:
+def _words(rr: ModuleType, screen: object, name: str, stream: Stream, rate: float) -> int:
     clock = stream.clock
     starts = clock.starts if isinstance(clock, Spans) else clock.times
     return _texts(rr, screen, name, [(float(t), str(text)) for t, text in zip(starts, stream.read())])

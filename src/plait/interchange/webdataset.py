@@ -170,7 +170,7 @@ def _read_shard(path: Path) -> Iterator[Sample]:
             raise DataError(f"{path}: sample {key!r} is not whole ({error!r}). Write the shard anew.") from error
 
 
-def _piece(parts: dict[str, bytes], own: dict[str, Any]) -> Piece:
+def _piece(parts: dict[str, bytes], own: dict[str, object]) -> Piece:
     if "texts" in own:
         edges = np.array(own["edges"], np.float64).reshape(-1, 2)
         return Piece(np.array(own["texts"], object), clock_of(own, edges[:, 0], edges[:, 1]))

@@ -279,7 +279,7 @@ def _classes(metric: str, name: str, values: NDArray[np.generic], classes: int) 
     return numbers.astype(np.int64)
 
 
-def _labels(metric: str, truth: Any, guess: Any) -> list[NDArray[np.generic]]:
+def _labels(metric: str, truth: Any, guess: object) -> list[NDArray[np.generic]]:
     """Classes of any kind that can be compared and ordered: numbers, truth values or texts."""
     pair = _aligned(metric, truth=truth, guess=guess)
     for name, values in zip(("truth", "guess"), pair):

@@ -57,7 +57,7 @@ class Prediction:
         note = f" ({self.note})" if self.note else ""
         return f"{place}: {self.answer} from {', '.join(self.used)}{missing}{note}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """One object: place, the answer's own entries, modalities and note."""
         return {
             "recording": self.recording,

@@ -51,7 +51,7 @@ class CheckReport:
     def ok(self) -> bool:
         return not self.problems
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Everything, as JSON types."""
         return {"ok": self.ok, **vars(self)}
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plait.core.jobs.gate import guarded
 from plait.readers._budget import Purse
+from plait.streams.stream import Values
 
 __all__ = ["BROKEN", "Dataset", "File", "behind", "opened", "reason"]
 
@@ -135,7 +135,7 @@ class File:
         attributes = self._object(place).attrs
         return {name: attributes[name] for name in names if name in attributes}
 
-    def read(self, dataset: Dataset, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, dataset: Dataset, lo: int, hi: int) -> Values:
         """Rows lo..hi of an array; texts are bytes objects."""
         found = self._object(dataset.place)
         if found.shape != dataset.shape:
@@ -147,7 +147,7 @@ class File:
         self.purse.spend(_unpacked(found, lo, hi), "chunks of an array")
         if dataset.is_text:
             self.purse.count((hi - lo) * one / dataset.size, "texts")
-        values: NDArray[Any] = found[lo:hi]
+        values: Values = found[lo:hi]
         return values.astype(object if dataset.is_text else values.dtype.newbyteorder("="))
 
 

@@ -18,7 +18,7 @@ from plait.readers._still import decode_still
 
 __all__ = ["Decoder", "chosen", "decoder_for", "numbers_of", "picture_of", "stamp_of", "texts_of"]
 
-Decoder = Callable[[bytes], dict[str, Any]]
+Decoder = Callable[[bytes], dict[str, object]]
 
 _MOST = 20_000
 """Numbers in one message."""
@@ -49,7 +49,7 @@ def decoder_for(channel: Channel, schema: Schema | None) -> Decoder:
     raise ValueError(f"its messages are {channel.encoding!r} by a schema in {schema.encoding!r}, which is not read")
 
 
-def _json(data: bytes) -> dict[str, Any]:
+def _json(data: bytes) -> dict[str, object]:
     try:
         value = json.loads(data)
     except RecursionError:
@@ -75,7 +75,7 @@ def _protobuf(schema: Schema) -> Decoder:
     return decode
 
 
-def _as_dict(message: Any, depth: int = 0) -> dict[str, Any]:
+def _as_dict(message: Any, depth: int = 0) -> dict[str, object]:
     if depth > _DEEPEST:
         raise ValueError("it is nested too deeply")
     found: dict[str, Any] = {}
@@ -132,7 +132,7 @@ def numbers_of(message: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def texts_of(message: dict[str, Any]) -> dict[str, str]:
+def texts_of(message: dict[str, object]) -> dict[str, str]:
     """All texts of a message by their place.
 
     >>> texts_of({"name": "go", "data": 1})
@@ -152,7 +152,7 @@ def chosen(values: dict[str, Any], fields: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in values if any(name == f or name.startswith(f + ".") for f in fields))
 
 
-def _leaves(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
+def _leaves(value: Any, name: str, depth: int) -> Iterator[tuple[str, object]]:
     stamp = stamp_of(value)
     if stamp is not None:
         yield name, stamp
@@ -170,7 +170,7 @@ def _leaves(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def picture_of(message: dict[str, Any], where: str) -> NDArray[np.uint8] | None:
+def picture_of(message: dict[str, object], where: str) -> NDArray[np.uint8] | None:
     """The picture in a message of a usual type (compressed or raw image), [h, w, 3] RGB; None where it has none.
 
     Raises:

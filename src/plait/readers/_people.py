@@ -137,7 +137,7 @@ def _seconds(value: Any, where: str) -> float:
 
 
 def _one(person: Mapping[str, object], where: str, key: str | None) -> Person:
-    points: Any = next((person[k] for k in ((key,) if key else LANDMARKS) if person.get(k) is not None), [])
+    points: object = next((person[k] for k in ((key,) if key else LANDMARKS) if person.get(k) is not None), [])
     scores = person.get("keypoint_scores")
     return _person(points, where, scores, _track(person))
 

@@ -22,6 +22,7 @@ from plait.readers._luma import FullRange, luma
 from plait.readers._packets import Track
 from plait.streams.clock import Clock, Grid, Ticks, rational
 from plait.streams.pictures import parts_of
+from plait.streams.stream import Values
 
 __all__ = ["Pictures", "picture_clock", "rotation"]
 
@@ -177,7 +178,7 @@ class Pictures:
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_scaler": None, "_ahead": deque()}
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         if self.grey:
             return self.read_grey(lo, hi)[..., None]
         out = np.empty((max(hi - lo, 0), *self.shape), np.uint8)

@@ -16,6 +16,7 @@ from plait.readers._packets import Track
 from plait.readers._rifx import unit_floats
 from plait.readers._sound_layout import Layout, sound_layout
 from plait.readers._words import refuse_infinite
+from plait.streams.stream import Values
 
 __all__ = ["Sound"]
 
@@ -74,7 +75,7 @@ class Sound:
     def shape(self) -> tuple[int, ...]:
         return (self.channels,)
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         out = np.full((hi - lo, self.channels), np.nan, np.float32)
         if hi <= lo:
             return out

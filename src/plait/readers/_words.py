@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from plait.core.errors import DataError
 from plait.readers import check_path
 from plait.streams.clock import Spans
-from plait.streams.stream import ArraySource, Stream
+from plait.streams.stream import ArraySource, Stream, Values
 
 __all__ = ["Later", "decoded", "read_bytes", "read_text", "refuse_infinite", "words"]
 
@@ -68,7 +67,7 @@ def words(path: Path, rows: Sequence[tuple[float, float, str]]) -> Stream:
     return Stream(clock, ArraySource(texts), "words", (), str(path))
 
 
-def refuse_infinite(values: NDArray[Any], where: str, first: int = 0) -> NDArray[Any]:
+def refuse_infinite(values: Values, where: str, first: int = 0) -> Values:
     """The values, unless one is infinite: that is an overflow or a division by zero, never a measurement."""
     if values.dtype.kind == "f" and np.isinf(values).any():
         rows = np.unique(np.argwhere(np.isinf(values))[:, 0])
@@ -105,7 +104,7 @@ class Later:
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_values": None}
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         values = self._load() if self._values is None else self._values
         if values.shape != (self._n, *self.shape):
             raise DataError(

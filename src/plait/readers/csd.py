@@ -19,7 +19,7 @@ from plait.readers._hdf5 import BROKEN, Dataset, File, behind, opened, reason
 from plait.readers._told import tell
 from plait.readers._words import refuse_infinite
 from plait.streams.clock import Spans
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["Csd"]
 
@@ -173,7 +173,7 @@ class _Features:
     infinite_as_nan: bool
     budget: Budget
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         n = self.features.shape[0]
         lo, hi = max(lo, 0), min(hi, n)
         first, last = (lo, hi) if self.order is None else (0, n)
@@ -194,7 +194,7 @@ class _Features:
         return values
 
 
-def _texts(rows: NDArray[Any]) -> NDArray[Any]:
+def _texts(rows: Values) -> Values:
     cells = rows.reshape(len(rows), -1).tolist() if len(rows) else []
     out = np.empty(len(cells), object)
     out[:] = [" ".join(text.decode("utf-8", "replace") for text in row) for row in cells]

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from plait.readers import Reader
 from plait.readers._edf_header import Header, Signal, read_header
 from plait.readers._words import words
 from plait.streams.clock import Clock, Grid, Ticks
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["Edf"]
 
@@ -159,7 +159,7 @@ class _Records:
     def shape(self) -> tuple[int, ...]:
         return (len(self.signals),)
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         size = self.signals[0].samples
         lo, hi = max(lo, 0), min(hi, size * self.header.records)
         out = np.empty((max(hi - lo, 0), len(self.signals)))

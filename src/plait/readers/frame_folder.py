@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from plait.readers import Reader
 from plait.readers._still import decode_still, scaled
 from plait.readers._words import read_bytes, read_text
 from plait.streams.clock import Clock, Grid, Ticks
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["FrameFolder"]
 
@@ -110,7 +110,7 @@ class _Stills:
             self._shape = self._picture(self.names[0]).shape
         return self._shape
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         lo, hi = max(lo, 0), min(hi, len(self.names))
         out = np.empty((max(hi - lo, 0), *self.shape), np.uint8)
         for i, name in enumerate(self.names[lo:hi]):

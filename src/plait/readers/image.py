@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
-
-from numpy.typing import NDArray
+from typing import ClassVar
 
 from plait.core.errors import ConfigError, DataError
 from plait.readers import Reader
 from plait.readers._still import decode_still, scaled
 from plait.readers._words import read_bytes
 from plait.streams.clock import Grid
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["Image"]
 
@@ -70,7 +68,7 @@ class _Picture:
             self.read(0, 1)
         return self._shape
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         picture = decode_still(read_bytes(self.path), str(self.path), self.grey)
         picture = scaled(picture, self.width, self.height, str(self.path))
         self._shape = picture.shape

@@ -20,7 +20,7 @@ from plait.readers._names import Names
 from plait.readers._told import tell
 from plait.readers._words import refuse_infinite
 from plait.streams.clock import Ticks
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["Mcap"]
 
@@ -176,7 +176,7 @@ class _Topic:
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_decode": None}  # a protobuf class does not travel
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         lo, hi = max(lo, 0), min(hi, len(self.messages))
         put: dict[str, Callable[[dict[str, Any], int], Any]] = {
             "frames": self._picture, "series": self._numbers, "words": self._text,
@@ -196,7 +196,7 @@ class _Topic:
             self._decode = decoder_for(self.channel, self.schema)
         return self._decode(data)
 
-    def _picture(self, message: dict[str, Any], i: int) -> NDArray[np.generic]:
+    def _picture(self, message: dict[str, object], i: int) -> NDArray[np.generic]:
         picture = picture_of(message, f"{self.where}: message {i}")
         if picture is None or picture.shape != self.shape:
             raise ValueError(f"a picture of {None if picture is None else picture.shape}; the first was {self.shape}")

@@ -88,7 +88,7 @@ def _value_axis(axes: Axes, metric: str) -> None:
         axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
 
 
-def _line(axes: Axes, i: int, x: Any, rows: Sequence[Mapping[str, Any]], label: str) -> None:
+def _line(axes: Axes, i: int, x: Any, rows: Sequence[Mapping[str, object]], label: str) -> None:
     y = np.array([np.nan if r["value"] is None else r["value"] for r in rows])
     sd = np.array([r.get("sd") or 0.0 for r in rows])
     colour = LINES[i % len(LINES)]

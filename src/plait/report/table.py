@@ -64,13 +64,13 @@ def subset_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def _width(evaluation: Evaluation, columns: Mapping[str, Callable[[Mapping[str, Any]], str]]) -> int:
+def _width(evaluation: Evaluation, columns: Mapping[str, Callable[[Mapping[str, object]], str]]) -> int:
     """What the table takes without the modalities."""
     cells = ([title, *map(cell, evaluation["subsets"]), "constant"] for title, cell in columns.items())
     return 1 + sum(max(map(cell_len, column)) + FRAME for column in cells)
 
 
-def _columns(evaluation: Evaluation) -> dict[str, Callable[[Mapping[str, Any]], str]]:
+def _columns(evaluation: Evaluation) -> dict[str, Callable[[Mapping[str, object]], str]]:
     """Titles, and how each column's cell is written; those that would be empty are left out."""
     metric, rows = evaluation["task"]["metric"], evaluation["subsets"]
     better = "" if evaluation["task"]["higher_is_better"] else " (lower is better)"

@@ -86,7 +86,7 @@ def _signed(text: str) -> str:
     return text.replace("-", MINUS)
 
 
-def has_interval(row: Mapping[str, Any] | None) -> bool:
+def has_interval(row: Mapping[str, object] | None) -> bool:
     """Whether there are two ends."""
     return bool(row) and row.get("low") is not None and row.get("high") is not None  # type: ignore[union-attr]
 

@@ -105,7 +105,7 @@ class SegmentReport:
                 one["recordings"] += 1
         return out
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "recordings": self.recordings,
             "tiers": self.tiers(),

@@ -66,7 +66,7 @@ class AlignReport:
                 out[name] = out[name] + coverage if name in out else coverage
         return out
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "out": str(self.out),
             "written": self.written,

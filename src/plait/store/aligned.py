@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plait.align.join import Coverage, Joining
 from plait.core.atomic import replacing
 from plait.streams.clock import Clock, Spans
+from plait.streams.stream import Values
 
 __all__ = ["FORMATS", "Column", "Left", "kept", "write"]
 
@@ -24,8 +24,6 @@ ROWS_BYTES = 1 << 24
 
 ABOUT = "plait"
 """Where a file says what it is: key and coverage, as JSON."""
-
-Values = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ class Prepared:
         }
 
 
-def resolve_features(corpus: Corpus, streams: Mapping[str, Spec | None]) -> dict[str, dict[str, Any]]:
+def resolve_features(corpus: Corpus, streams: Mapping[str, Spec | None]) -> dict[str, dict[str, object]]:
     """Specs with all defaults; None becomes the default of the stream's kind, seen in the first that opens.
 
     Raises:

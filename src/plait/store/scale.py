@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import DataError
+from plait.streams.stream import Values
 
 __all__ = ["Moments", "fit_scale", "normalized"]
 
@@ -36,7 +36,7 @@ class Moments:
         self.mean: NDArray[np.float64] = np.zeros(0)
         self._squares: NDArray[np.float64] = np.zeros(0)
 
-    def add(self, values: NDArray[Any]) -> None:
+    def add(self, values: Values) -> None:
         """Take in an array [n, d].
 
         Raises:

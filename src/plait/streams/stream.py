@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from plait.core.errors import DataError
 from plait.streams.clock import Clock, Grid, Spans, Ticks
 
-__all__ = ["KINDS", "ArraySource", "MaskedSource", "Source", "Stream", "mask_of"]
+__all__ = ["KINDS", "ArraySource", "MaskedSource", "Source", "Stream", "Values", "mask_of"]
 
 KINDS = {
     "frames": "pictures, [n, height, width, channels] uint8",
@@ -22,6 +22,9 @@ KINDS = {
     "words": "texts, [n] str",
 }
 
+Values = NDArray[Any]
+"""Observations, time first: numbers of the kind that their file has, or texts."""
+
 
 class Source(Protocol):
     """Where values come from: a run of observations at a time."""
@@ -30,7 +33,7 @@ class Source(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Shape of one observation."""
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         """Observations lo..hi, [hi - lo, *shape]. Reading on from where the last read ended must be cheap."""
 
 
@@ -54,13 +57,13 @@ def mask_of(source: Source, lo: int, hi: int) -> NDArray[np.bool_]:
 class ArraySource:
     """Values in memory or in a memory-mapped file."""
 
-    array: NDArray[Any]
+    array: Values
 
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.array.shape[1:])
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         return self.array[lo:hi]
 
 
@@ -135,7 +138,7 @@ class Stream:
         """[n, ...] without decoding."""
         return (len(self.clock), *self.source.shape)
 
-    def read(self) -> NDArray[Any]:
+    def read(self) -> Values:
         """All values of this view, [n, ...]. Use `blocks` where they may not fit in memory."""
         return self.source.read(self.first, self.first + len(self.clock))
 

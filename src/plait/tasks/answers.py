@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from plait.streams.recording import Annotation
 
@@ -23,7 +22,7 @@ class Answer(ABC):
     def __str__(self) -> str:
         """For people, in one line."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain numbers and texts, by the names of its attributes."""
         return asdict(self)
 
@@ -96,7 +95,7 @@ class Spans(Answer):
         told = [f"{label} {start:.2f}-{stop:.2f} s ({sure:.0%})" for start, stop, label, sure in self.spans]
         return ", ".join(told) or "nothing"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {"spans": [_to_json(span) for span in self.spans]}
 
     def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
@@ -124,7 +123,7 @@ class Text(Answer):
     def __str__(self) -> str:
         return self.text or "(nothing)"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {"text": self.text, "words": [_to_json(word) for word in self.words]}
 
     def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:

@@ -25,7 +25,7 @@ __all__ = ["check_task"]
 DIM = 8
 
 
-def check_task(cls: type[Task], targets: list[Any], **options: Any) -> None:
+def check_task(cls: type[Task], targets: list[object], **options: Any) -> None:
     """Check the laws of a task, on training ``targets`` as a corpus would give them.
 
     Shape (of heads, losses, scores); loss (finite, blind to instants that nobody asks about, and smaller after steps
@@ -57,13 +57,13 @@ def _items(targets: list[Any]) -> list[Item]:
     return [Item(f"r{i}", 0.0, t.seconds if isinstance(t, Annotated) else 1.0, t) for i, t in enumerate(targets)]
 
 
-def _size(task: Task, targets: list[Any]) -> tuple[int, ...]:
+def _size(task: Task, targets: list[object]) -> tuple[int, ...]:
     """Of an output for the targets."""
     at = task.asked_at(_items(targets))
     return (len(targets), task.width) if at is None else (*at.mask.shape, task.width)
 
 
-def _silenced(task: Task, targets: list[Any], output: torch.Tensor) -> torch.Tensor:
+def _silenced(task: Task, targets: list[object], output: torch.Tensor) -> torch.Tensor:
     """As a model gives it: at instants of padding there is what the task says."""
     at = task.asked_at(_items(targets))
     return output if at is None else torch.where(at.mask[..., None], output, task.unasked().to(output))

@@ -12,7 +12,7 @@ __all__ = ["HOSTILE", "broken_tree"]
 Rng = np.random.Generator
 Path = tuple[Any, ...]
 
-HOSTILE: tuple[Any, ...] = (
+HOSTILE: tuple[object, ...] = (
     *(-1, 0, 1, 2, 3, 10**9, 10**12, 10**21, 2**63, -(2**63), 10**400, 0.5, -0.5, 1.5, 1e-9, 1e-300, 1e15, 1e300),
     *(float("nan"), float("inf"), float("-inf"), True, False, None, "", " ", ".", "..", "/", "../../x", "a/b", "a\0b"),
     *(

@@ -47,8 +47,8 @@ class Budget(TorchDispatchMode):
         self.numbers = self.tensors = 0
 
     def __torch_dispatch__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+        self, func: Callable[..., object], types: object, args: Any = (), kwargs: dict[str, object] | None = None
+    ) -> object:
         first = next(iter(func._schema.arguments), None)  # type: ignore[attr-defined]
         if first is not None and first.name == "size" and args:
             self._count(math.prod(max(int(n), 0) for n in args[0]))

@@ -68,7 +68,7 @@ def _pack(node: object, tensors: dict[str, Tensor]) -> object:
     raise TypeError(f"a checkpoint cannot hold {type(node).__name__}: {node!r}")
 
 
-def _unpack(node: Any, file: Any) -> Any:
+def _unpack(node: object, file: Any) -> Any:
     if not isinstance(node, dict):
         return node
     ((kind, content),) = node.items()
@@ -83,7 +83,7 @@ def _unpack(node: Any, file: Any) -> Any:
 class SafeCheckpoints(CheckpointIO):
     """Lightning's door to `write_tree` and `read_tree`."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, object], path: Any, storage_options: object | None = None) -> None:
         write_tree(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> Any:

@@ -70,7 +70,7 @@ def task_and_unit(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
     return task, unit
 
 
-def _annotated_tier(task: Mapping[str, Any]) -> str:
+def _annotated_tier(task: Mapping[str, object]) -> str:
     tier = task.get("target")
     if not isinstance(tier, str) or not tier:
         raise ConfigError(
@@ -87,7 +87,7 @@ class Features:
     prepared: dict[str, Prepared]
     streams: dict[str, str]
     shape: Callable[[str, Found], Found]
-    _kept: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _kept: dict[tuple[str, str], object] = field(default_factory=dict)
 
     def get(self, recording: str, modality: str) -> Any:
         """(features [n, dim], clock) of one recording, or None where the stream is missing."""
@@ -136,7 +136,7 @@ class Experiment:
 
     @classmethod
     def begun(
-        cls, recipe: Recipe, corpus: Corpus, streams: Mapping[str, str], features: Mapping[str, dict[str, Any]]
+        cls, recipe: Recipe, corpus: Corpus, streams: Mapping[str, str], features: Mapping[str, dict[str, object]]
     ) -> Experiment:
         """The experiment of a run that is begun: modalities and features are resolved, and the run keeps the sides.
 
@@ -241,7 +241,7 @@ class Experiment:
 
     @classmethod
     def bare(
-        cls, recipe: Recipe, corpus: Corpus, streams: dict[str, str], features: dict[str, dict[str, Any]]
+        cls, recipe: Recipe, corpus: Corpus, streams: dict[str, str], features: dict[str, dict[str, object]]
     ) -> Experiment:
         """An experiment without targets: what a run already resolved, met with new recordings."""
         task, unit = task_and_unit(recipe)

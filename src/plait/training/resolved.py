@@ -73,7 +73,7 @@ def _wide(experiment: Experiment, modalities: Mapping[str, dict[str, Any]]) -> d
     return {m: _encoder(quick, m, None, own["rate"], own["dim"]) for m, own in modalities.items()}
 
 
-def resolved_run(run: Run) -> dict[str, Any]:
+def resolved_run(run: Run) -> dict[str, object]:
     """The same of a run: what its first finished model was built of; until there is one, encoders and widths are None.
 
     Raises:
@@ -122,7 +122,7 @@ def _seen(experiment: Experiment, modality: str) -> tuple[float | None, int | No
 
 def _encoder(
     experiment: Experiment, modality: str, given: Any, rate: float | None, dim: int | None
-) -> list[dict[str, Any]] | None:
+) -> list[dict[str, object]] | None:
     where = f"streams.{modality}.encoder"
     if given is None:
         if rate is None or dim is None or not experiment.items.items:

@@ -145,9 +145,9 @@ def _was(column: str) -> Callable[[Mapping[str, object], Mapping[str, object]], 
 
 
 def _named(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]] = (),
-    tell: Callable[[Mapping[str, Any], Mapping[str, Any]], str] | None = None,
+    tell: Callable[[Mapping[str, Any], Mapping[str, object]], str] | None = None,
 ) -> str:
     names = [_item(row).id + (tell(*pairs[i]) if tell else "") for i, row in enumerate(rows[:SHOWN])]
     return ", ".join(names) + (" ..." if len(rows) > SHOWN else "")

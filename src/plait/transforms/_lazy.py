@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import DataError
-from plait.streams.stream import Source, Stream, mask_of
+from plait.streams.stream import Source, Stream, Values, mask_of
 
 __all__ = ["Changed", "check_pictures"]
 
@@ -37,7 +36,7 @@ class Changed:
     shape: tuple[int, ...]
     change: Callable[[NDArray[np.generic], int], NDArray[np.generic]]
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         size = max(1, BLOCK_BYTES // max(1, 8 * math.prod(self.source.shape)))
         starts = range(lo, max(hi, lo + 1), size)  # once even for nothing: the type comes from `change`
         parts = [self.change(self.source.read(at, max(min(at + size, hi), at)), at) for at in starts]

@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import ConfigError, DataError
 from plait.streams.clock import Grid
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 from plait.transforms import Step
 from plait.transforms._gains import TINY, DriftingGate, Gain, OmLsa, SteadyGate, Wiener
 
@@ -108,14 +107,14 @@ class _Denoised:
         self.chunk = math.ceil(CHUNK * rate / self.spectra.hop) * self.spectra.hop
         self._last: tuple[int, NDArray[np.generic]] | None = None
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         parts = [self._at(n)[max(lo - n * self.chunk, 0) : hi - n * self.chunk] for n in self._numbers(lo, hi)]
         return np.concatenate(parts) if parts else np.zeros((0, *self.shape), np.float32)
 
     def _numbers(self, lo: int, hi: int) -> range:
         return range(lo // self.chunk, -(-hi // self.chunk)) if hi > lo else range(0)
 
-    def _at(self, number: int) -> NDArray[Any]:
+    def _at(self, number: int) -> Values:
         if self._last is None or self._last[0] != number:
             self._last = (number, self._make(number * self.chunk, min((number + 1) * self.chunk, len(self.stream))))
         return self._last[1]

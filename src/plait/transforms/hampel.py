@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import ConfigError, DataError
 from plait.streams.clock import Grid
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 from plait.transforms import Step
 from plait.transforms.imputation import observations, steady_step
 
@@ -80,7 +79,7 @@ class _Filtered:
         self.shape = stream.source.shape
         self.count = self._counted = 0  # outliers, among so many observations
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         begin, end = max(lo - self.side, 0), min(hi + self.side, len(self.stream))
         values = self.stream[begin:end].read()
         if hi <= lo:

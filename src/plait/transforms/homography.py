@@ -65,7 +65,7 @@ class Homography:
         depth = np.where(moved[..., 2:] > 1e-12, moved[..., 2:], np.nan)
         return np.asarray(moved[..., :2] / depth)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Everything, ready for JSON."""
         own = {k: v for k, v in vars(self).items() if k != "matrix"}
         for name in ("error", "uncertainty"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from plait.core.errors import ConfigError, DataError
 from plait.core.parts import Spec
 from plait.streams.clock import Grid
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 from plait.transforms import Step
 from plait.transforms.imputation import fill_in, gaps_of, imputable, imputer_of
 
@@ -82,7 +81,7 @@ class _Filled:
         self.counts = dict.fromkeys(FILLED, 0)
         self._counted = 0  # observations up to here are in the counts
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         values = self.stream[lo:hi].read()
         table = values.reshape(len(values), int(np.prod(values.shape[1:], dtype=int)))
         if values.dtype.kind != "f" or np.isfinite(table).all() or not len(values):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import ConfigError, DataError
 from plait.streams.clock import Clock
-from plait.streams.stream import Source, Stream
+from plait.streams.stream import Source, Stream, Values
 from plait.transforms import Step
 
 __all__ = ["Metres", "east_north_up"]
@@ -153,7 +152,7 @@ class _Local:
     def shape(self) -> tuple[int, ...]:
         return (len(self.columns) + self.speed,)
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         before = 1 if self.speed and lo > self.first else 0
         places = np.asarray(self.source.read(lo - before, max(hi, lo))[:, self.columns], np.float64)
         bad = np.flatnonzero(~_on_earth(places))

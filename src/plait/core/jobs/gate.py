@@ -170,7 +170,7 @@ def serve() -> None:
             answers.flush()
 
 
-def _called(job: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
+def _called(job: tuple[Callable[..., object], tuple[object, ...]]) -> object:
     return job[0](*job[1])
 
 

@@ -131,7 +131,7 @@ def find_unit(unit: Mapping[str, object]) -> type[Unit]:
     return find(Unit, name, "task.unit")[0]
 
 
-def full_unit(unit: Mapping[str, Any]) -> dict[str, Any]:
+def full_unit(unit: Mapping[str, object]) -> dict[str, Any]:
     """The unit with every default written out.
 
     Raises:

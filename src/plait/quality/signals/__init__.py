@@ -10,14 +10,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.parts import parts
 from plait.streams.clock import Grid
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["Finding", "Measure", "Quality", "quality_of", "runs_of"]
 
@@ -77,7 +77,7 @@ class Measure(ABC):
         self.stream = stream
 
     @abstractmethod
-    def add(self, values: NDArray[Any], first: int) -> None:
+    def add(self, values: Values, first: int) -> None:
         """Look at observations [n, ...], the first of which has this index in the stream."""
 
     @abstractmethod
@@ -115,7 +115,7 @@ class Quality:
         """``good``, or everything that one should look at."""
         return "; ".join(f.text for f in self.findings if f.bad) or "good"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Everything, as JSON types."""
         return {"kind": self.kind, "verdict": self.verdict, "findings": [asdict(f) for f in self.findings]}
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.quality.signals import Finding, Measure, runs_of
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["Exposure", "Frozen"]
 
@@ -44,7 +43,7 @@ class Exposure(_OfPictures):
         self.black: list[NDArray[np.bool_]] = []
         self.burnt: list[NDArray[np.bool_]] = []
 
-    def add(self, values: NDArray[Any], first: int) -> None:
+    def add(self, values: Values, first: int) -> None:
         grey = _thin(values)
         self.black.append((grey < 20).mean((1, 2)) >= 0.95)
         self.burnt.append((grey > 249).mean((1, 2)) >= 0.5)
@@ -63,7 +62,7 @@ class Frozen(_OfPictures):
         self.change: list[NDArray[np.float32]] = []
         self.last: NDArray[np.float32] | None = None
 
-    def add(self, values: NDArray[Any], first: int) -> None:
+    def add(self, values: Values, first: int) -> None:
         grey = _thin(values)
         if not len(grey):
             return

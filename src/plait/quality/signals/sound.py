@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.quality.signals import Finding, Measure, runs_of
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["Level", "SpeechToNoise"]
 
@@ -20,7 +19,7 @@ Floats = NDArray[np.float64]
 WINDOW = 0.05
 
 
-def _mono(values: NDArray[Any]) -> Floats:
+def _mono(values: Values) -> Floats:
     """[n], -1 to 1; NaN stays."""
     scale = -float(np.iinfo(values.dtype).min) if values.dtype.kind == "i" else 1.0
     return np.asarray(values.reshape(len(values), -1).mean(1, dtype=np.float64) / scale)
@@ -39,7 +38,7 @@ class Level(Measure):
         self.silent: list[NDArray[np.bool_]] = []
         self.zeros: list[tuple[int, int]] = []
 
-    def add(self, values: NDArray[Any], first: int) -> None:
+    def add(self, values: Values, first: int) -> None:
         sound = _mono(values)
         wave = np.concatenate([self.rest, np.nan_to_num(sound)])
         count = len(wave) // self.size
@@ -84,7 +83,7 @@ class SpeechToNoise(Measure):
         self.total = self.logs = 0.0
         self.count = 0
 
-    def add(self, values: NDArray[Any], first: int) -> None:
+    def add(self, values: Values, first: int) -> None:
         size = np.abs(_mono(values))
         size = size[size > 1e-9]
         self.total += float(size.sum())

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.quality.signals import Finding, Measure
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["Spikes", "lone"]
 
@@ -58,7 +57,7 @@ class Spikes(Measure):
         self.samples: dict[int, list[Floats]] = {}
         self.total = 0
 
-    def add(self, values: NDArray[Any], first: int) -> None:
+    def add(self, values: Values, first: int) -> None:
         table = np.asarray(values, np.float64).reshape(len(values), -1)
         self.total += table.size
         window = max(int(20 / self.step) if self.step else 0, 41)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.quality.signals import Finding, Measure, runs_of
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["Clipped", "Flat"]
 
@@ -34,7 +33,7 @@ class Flat(Measure):
         self.last: Floats | None = None
         self.run = self.begin = 0
 
-    def add(self, values: NDArray[Any], first: int) -> None:
+    def add(self, values: Values, first: int) -> None:
         table = np.asarray(values, np.float64).reshape(len(values), -1)
         rows = np.flatnonzero(np.isfinite(table).any(1))
         if not len(rows):
@@ -93,7 +92,7 @@ class Clipped(Measure):
         self.longest: dict[tuple[int, int], tuple[float, int, int]] = {}  # the last value, longest run at it, where
         self.total, self.full, self.full_at = 0, 0, -1
 
-    def add(self, values: NDArray[Any], first: int) -> None:
+    def add(self, values: Values, first: int) -> None:
         table = values.reshape(len(values), -1)
         self.total += table.size
         for channel in range(table.shape[1]):

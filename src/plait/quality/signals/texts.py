@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plait.quality.signals import Finding, Measure
 from plait.streams.clock import Spans
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["Texts"]
 
@@ -25,7 +23,7 @@ class Texts(Measure):
         self.empty: list[int] = []
         self.total = 0
 
-    def add(self, values: NDArray[Any], first: int) -> None:
+    def add(self, values: Values, first: int) -> None:
         self.total += len(values)
         self.empty += [first + i for i, text in enumerate(values) if not str(text).strip()]
 

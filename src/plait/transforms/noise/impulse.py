@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import ConfigError
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 from plait.transforms.noise import BLOCK, Noise, generator
 from plait.transforms.noise.pictures import Picture, PictureSource
 from plait.transforms.noise.power import Power, as_table
@@ -72,7 +71,7 @@ class _Spiked:
         height = self.size * np.sqrt(power.powers(self.stream.kind == "waveform"))
         return power.mean - height, power.mean + height
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         values = self.stream.source.read(lo, hi)
         table, start = as_table(values).copy(), lo - self.stream.first
         for number in range(start // BLOCK, -(-(start + len(values)) // BLOCK)):

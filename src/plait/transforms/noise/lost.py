@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import ConfigError
 from plait.streams.clock import Clock, Spans, Ticks
-from plait.streams.stream import Source, Stream, mask_of
+from plait.streams.stream import Source, Stream, Values, mask_of
 from plait.transforms.noise import Noise, generator, runs
 from plait.transforms.noise.pictures import observations_in
 
@@ -56,7 +55,7 @@ class _Gappy:
     def shape(self) -> tuple[int, ...]:
         return self.inner.shape
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         values = self.inner.read(lo, hi)
         out = values.astype(np.result_type(values.dtype, np.float32))
         for i in range(int(np.searchsorted(self.last, lo, "right")), int(np.searchsorted(self.first, hi, "left"))):
@@ -115,11 +114,11 @@ class _Picked:
     def shape(self) -> tuple[int, ...]:
         return self.inner.shape
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         wanted = self.index[lo - self.first : hi - self.first]
         if not len(wanted):
             return self.inner.read(0, 0)
-        values: NDArray[Any] = self.inner.read(int(wanted[0]), int(wanted[-1]) + 1)[wanted - wanted[0]]
+        values: Values = self.inner.read(int(wanted[0]), int(wanted[-1]) + 1)[wanted - wanted[0]]
         return values
 
     def mask(self, lo: int, hi: int) -> NDArray[np.bool_]:

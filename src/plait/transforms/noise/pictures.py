@@ -5,19 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import ConfigError
 from plait.streams.clock import Grid
-from plait.streams.stream import Source, Stream, mask_of
+from plait.streams.stream import Source, Stream, Values, mask_of
 from plait.transforms.noise import Noise, generator
 
 __all__ = ["Blur", "NoisyPictures", "Occlusion", "PictureSource", "observations_in"]
 
-Picture = NDArray[Any]
+Picture = Values
 
 
 def observations_in(stream: Stream, seconds: float) -> float:
@@ -48,7 +47,7 @@ class PictureSource(ABC):
     def mask(self, lo: int, hi: int) -> NDArray[np.bool_]:
         return mask_of(self.inner, lo, hi)
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         values = self.inner.read(lo, hi)
         changed = [self.one(picture, lo + i) for i, picture in enumerate(values)]
         return np.stack(changed) if changed else values

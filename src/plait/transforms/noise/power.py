@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 from plait.transforms.noise import BLOCK, Noise
 
 __all__ = ["Added", "Maker", "Power", "as_table"]
@@ -77,7 +77,7 @@ class _Noisy:
         for view in self.stream.blocks(16 * BLOCK):
             yield view.first, view.read()
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         values = self.stream.source.read(lo, hi)
         kind = values.dtype if values.dtype.kind == "f" else np.dtype(np.float32)
         noisy = as_table(values) + self.gains * self.noise.at(lo, hi)[: len(values)]

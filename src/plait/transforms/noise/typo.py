@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plait.core.errors import ConfigError
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 from plait.transforms.noise import Noise, generator
 
 __all__ = ["Typo"]
@@ -88,7 +86,7 @@ class _Mistyped:
             found.setdefault(i, []).append(j)
         return found
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> Values:
         words = self.stream.source.read(lo, hi)
         begin = lo - self.stream.first
         out = [self._type(str(w), begin + i) if begin + i in self.errors else w for i, w in enumerate(words)]
