@@ -61,8 +61,10 @@ class Locf(Hybrid):
         ticks = _in_order(cat(parts))
         x = F.gelu(self.norm(self.project(torch.cat([_last(part, ticks) for part in parts], -1))))
         out = ticks.with_values(self.dropout(x)).clean()
+        if self.gru is None or out.mask.shape[1] == 0:  # torch's GRU takes no empty sequence
+            return out
         # what is padded comes last, so that it cannot reach what is observed
-        return out if self.gru is None else out.with_values(out.values + self.gru(out.values)[0]).clean()
+        return out.with_values(out.values + self.gru(out.values)[0]).clean()
 
 
 def _in_order(tokens: Tokens) -> Tokens:
