@@ -43,8 +43,9 @@ from plait.examples.items import Fold
 from plait.recipe import Recipe, parse_recipe, quick_recipe
 from plait.store.store import Store
 from plait.tasks import Task
+from plait.training.build import build_model
 from plait.training.experiment import Experiment, open_corpus
-from plait.training.fit import build_model, train_fold
+from plait.training.fit import train_fold
 from plait.training.held_out import hold_out
 from plait.training.run import Member
 

@@ -15,8 +15,9 @@ from plait.recipe import load_recipe
 from plait.store.store import Store
 from plait.tokens import Tokens
 from plait.training import temperatures
+from plait.training.build import build_model
 from plait.training.experiment import Experiment, open_corpus
-from plait.training.fit import build_model, fit
+from plait.training.fit import fit
 from plait.training.temperatures import fit_temperatures
 
 

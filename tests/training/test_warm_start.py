@@ -14,9 +14,10 @@ from plait.evaluation.evaluate import evaluate
 from plait.prediction.predict import predict
 from plait.recipe import Recipe, load_recipe, parse_recipe
 from plait.store.store import Store
+from plait.training.build import build_model
 from plait.training.claim import claim
 from plait.training.experiment import Experiment, open_corpus
-from plait.training.fit import build_model, fit
+from plait.training.fit import fit
 from plait.training.run import Member, Run
 from plait.training.sides import Sides
 from plait.training.warm_start import WarmStart

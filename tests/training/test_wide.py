@@ -17,9 +17,10 @@ from plait.recipe import load_recipe
 from plait.tasks.classify import Classify
 from plait.testing.inputs import exported
 from plait.tokens import Tokens
+from plait.training.build import build_model
 from plait.training.closed_form import _Chunks, fit_closed_form
 from plait.training.experiment import Experiment, open_corpus
-from plait.training.fit import build_model, fit
+from plait.training.fit import fit
 from plait.training.rehearsal import refuse
 from plait.training.run import Run
 

@@ -22,7 +22,18 @@ from plait.core.errors import ConfigError, PartNotFound, PlaitError, raise_all
 from plait.core.options import option_problems
 from plait.core.safe_yaml import brief
 
-__all__ = ["Spec", "build", "find", "foreign_code", "full_spec", "options_of", "part_name", "parts", "suggest"]
+__all__ = [
+    "Options",
+    "Spec",
+    "build",
+    "find",
+    "foreign_code",
+    "full_spec",
+    "options_of",
+    "part_name",
+    "parts",
+    "suggest",
+]
 
 T = TypeVar("T")
 
@@ -48,6 +59,9 @@ def foreign_code(allowed: bool) -> Iterator[None]:
     finally:
         _foreign_code.reset(token)
 
+
+Options = dict[str, Any]
+"""What a recipe or a saved file holds by name: values of YAML or JSON."""
 
 Spec = str | Mapping[str, Any]
 
@@ -124,7 +138,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"There is: {', '.join(names) or 'nothing'}."
 
 
-def split_spec(spec: Spec, where: str) -> tuple[str, dict[str, Any]]:
+def split_spec(spec: Spec, where: str) -> tuple[str, Options]:
     """A part's name and options, of ``name`` or ``{name: ..., option: ...}``."""
     if isinstance(spec, str):
         return spec, {}

@@ -30,7 +30,7 @@ def class_counts(confusion: Counts) -> Counts:
 
 
 def tag_counts(scores: NDArray[np.float64], target: NDArray[np.generic]) -> Counts:
-    """The same where several classes may hold at a time: a class is answered from a score of 0.5 on.
+    """The same where several classes may hold at a time: a class is answered where its score is above 0.5.
 
     Args:
         scores: probabilities, [rows, classes].
@@ -39,7 +39,7 @@ def tag_counts(scores: NDArray[np.float64], target: NDArray[np.generic]) -> Coun
     >>> tag_counts(np.array([[0.9, 0.6], [0.2, 0.7]]), np.array([[1, 0], [1, -1]])).tolist()
     [[1, 0], [2, 0], [1, 1]]
     """
-    true, said = target == 1, (scores >= 0.5) & ((target == 0) | (target == 1))
+    true, said = target == 1, (scores > 0.5) & ((target == 0) | (target == 1))
     return np.stack([(true & said).sum(0), true.sum(0), said.sum(0)])
 
 

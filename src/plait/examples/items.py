@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from plait.core.errors import ConfigError, DataError, PlaitError, raise_all
-from plait.core.parts import suggest
+from plait.core.parts import Options, suggest
 from plait.corpus.corpus import Corpus
 from plait.examples.splits import Fold, split_items
-from plait.examples.targets import Target, annotated
+from plait.examples.targets import Notes, Target, annotated, notes_of
 from plait.examples.units import Cut, Unit, find_unit, full_unit, make_unit, unit_of
 from plait.examples.units.recording import Recording as Whole
 from plait.streams.recording import Recording
@@ -62,7 +62,7 @@ class ItemSet:
 
     items: list[Item]
     dropped: dict[str, int]
-    unit: dict[str, Any] = field(default_factory=dict)
+    unit: Options = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -113,9 +113,12 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
     problems: list[str] = []
     for recording in corpus:
         try:
-            if asks != "annotations" or _is_annotated(recording, full["annotations"], dropped):
-                found = made.cut(recording, dropped, asked=asks != "label")
-                items += [_item(recording, cut, full, dropped) for cut in found]
+            notes = notes_of(recording, full["annotations"]) if asks == "annotations" else ()
+            if asks == "annotations" and not notes:
+                dropped[f"recordings: nothing on tier {full['annotations']!r}"] += 1
+                continue
+            found = made.cut(recording, dropped, asked=asks != "label")
+            items += [_item(recording, cut, full, dropped, notes) for cut in found]
         except PlaitError as error:
             problems += error.problems
     raise_all(DataError, list(dict.fromkeys(problems)))
@@ -195,14 +198,7 @@ def _asked(
     return found
 
 
-def _is_annotated(recording: Recording, name: str, dropped: Counter[str]) -> bool:
-    if recording.tier(name) or name in recording.labels:
-        return True
-    dropped[f"recordings: nothing on tier {name!r}"] += 1
-    return False
-
-
-def _item(recording: Recording, cut: Cut, unit: Mapping[str, Any], dropped: Counter[str]) -> Item:
+def _item(recording: Recording, cut: Cut, unit: Mapping[str, Any], dropped: Counter[str], notes: Notes = ()) -> Item:
     """An item of a cut; without a target its group stands for one.
 
     Where nothing later may be looked at, there is no context behind it.
@@ -212,7 +208,7 @@ def _item(recording: Recording, cut: Cut, unit: Mapping[str, Any], dropped: Coun
     group, asks = recording.group or recording.id, unit.get("asks", "label")
     target: Target | None = cut.target if asks == "label" else None
     if asks == "annotations":
-        target = annotated(recording, unit["annotations"], cut, dropped)
+        target = annotated(notes, cut, dropped)
     if isinstance(target, np.generic):
         target = target.item()
     target = group if target is None else target

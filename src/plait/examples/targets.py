@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from plait.examples.units.cuts import Cut, Label, is_target
 from plait.streams.recording import Recording
 
-__all__ = ["Annotated", "Target", "annotated", "target_from_json", "target_to_json"]
+__all__ = ["Annotated", "Target", "annotated", "notes_of", "target_from_json", "target_to_json"]
 
 
 @dataclass(frozen=True)
@@ -28,18 +30,24 @@ class Annotated:
 Target = Label | Annotated
 
 
-def annotated(recording: Recording, name: str, cut: Cut, dropped: Counter[str]) -> Annotated:
-    """What a recording holds of a tier, or of a stream of words, within a cut less its context.
+Notes = Sequence[tuple[float, float, Label]]
+"""Start, stop and label of each annotation, seconds of the recording."""
 
-    A label of that name, of the whole recording, is one span.
-    """
-    start, stop = cut.start + cut.context[0], cut.stop - cut.context[1]
+
+def notes_of(recording: Recording, name: str) -> Notes:
+    """What a recording holds of a tier, or of a stream of words; a label of that name is one, of all times."""
     found = [(a.start, a.stop, a.label) for a in recording.tier(name)]
     if not found and name in recording.labels:
-        found = [(start, stop, recording.labels[name])]
+        found = [(-math.inf, math.inf, recording.labels[name])]
+    return found
+
+
+def annotated(notes: Notes, cut: Cut, dropped: Counter[str]) -> Annotated:
+    """What of a recording's annotations lies within a cut less its context."""
+    start, stop = cut.start + cut.context[0], cut.stop - cut.context[1]
     spans = [
         (max(a, start) - start, min(b, stop) - start, label)
-        for a, b, label in found
+        for a, b, label in notes
         if a < stop and b > start and is_target(label, dropped, "annotations")
     ]
     return Annotated(stop - start, tuple(spans))

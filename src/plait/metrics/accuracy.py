@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
 from plait.metrics import Metric, functional
+from plait.metrics.functional import Array
 
 __all__ = ["Accuracy"]
 
@@ -19,5 +16,5 @@ class Accuracy(Metric):
     percent = True
     rank = 10
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: Array, scores: Array) -> float:
         return functional.accuracy(target, scores.argmax(1))

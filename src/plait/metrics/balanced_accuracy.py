@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
 from plait.metrics import Metric, functional
+from plait.metrics.functional import Array
 
 __all__ = ["BalancedAccuracy"]
 
@@ -19,5 +16,5 @@ class BalancedAccuracy(Metric):
     percent = True
     rank = 20
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: Array, scores: Array) -> float:
         return functional.balanced_accuracy(target, scores.argmax(1))

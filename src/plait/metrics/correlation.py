@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
 from plait.metrics import Metric, functional
+from plait.metrics.functional import Array
 
 __all__ = ["Corr"]
 
@@ -18,5 +15,5 @@ class Corr(Metric):
     bounds = (-1.0, 1.0)
     rank = 30
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: Array, scores: Array) -> float:
         return functional.correlation(target, scores)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
-
-from numpy.typing import NDArray
 
 from plait.metrics import Metric, functional
+from plait.metrics.functional import Array
 
 __all__ = ["Mae", "Rmse"]
 
@@ -20,7 +18,7 @@ class Mae(Metric):
     bounds = (0.0, math.inf)
     rank = 10
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: Array, scores: Array) -> float:
         return functional.mean_absolute_error(target, scores)
 
 
@@ -32,5 +30,5 @@ class Rmse(Metric):
     bounds = (0.0, math.inf)
     rank = 20
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: Array, scores: Array) -> float:
         return functional.root_mean_squared_error(target, scores)

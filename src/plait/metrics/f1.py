@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
 from plait.metrics import Metric, functional
+from plait.metrics.functional import Array
 
 __all__ = ["MacroF1", "WeightedF1"]
 
@@ -19,7 +16,7 @@ class MacroF1(Metric):
     percent = True
     rank = 30
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: Array, scores: Array) -> float:
         return functional.f1(target, scores.argmax(1))
 
 
@@ -31,5 +28,5 @@ class WeightedF1(Metric):
     percent = True
     rank = 31
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: Array, scores: Array) -> float:
         return functional.f1(target, scores.argmax(1), weighted=True)

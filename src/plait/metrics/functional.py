@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from plait.core.errors import DataError
 
 __all__ = [
+    "Array",
     "accuracy",
     "average_precision",
     "balanced_accuracy",
@@ -32,6 +33,9 @@ __all__ = [
     "roc_auc",
     "root_mean_squared_error",
 ]
+
+Array = NDArray[Any]
+"""Numbers of any type."""
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -120,7 +124,7 @@ def log_loss(truth: NDArray[np.generic], probabilities: Floats) -> float:
     return float(-np.log(np.clip(p, np.finfo(np.float64).eps, 1.0)).mean())
 
 
-def calibration_error(truth: NDArray[Any], probabilities: Floats, bins: int = 15) -> float:
+def calibration_error(truth: Array, probabilities: Floats, bins: int = 15) -> float:
     """Expected calibration error (Guo et al. 2017, equation 3) over equal bins of the top probability.
 
     nan of nothing.
@@ -141,7 +145,7 @@ def calibration_error(truth: NDArray[Any], probabilities: Floats, bins: int = 15
     return float(np.abs(gap).sum() / len(top))
 
 
-def roc_auc(truth: NDArray[Any], score: Floats) -> float:
+def roc_auc(truth: Array, score: Floats) -> float:
     """Area under the ROC curve: how often a positive outscores a negative, ties by half (Mann-Whitney).
 
     nan where only one of both occurs: there is nothing to rank.
@@ -166,7 +170,7 @@ def roc_auc(truth: NDArray[Any], score: Floats) -> float:
     return float((ranks[positive].sum() - ups * (ups + 1) / 2) / (ups * downs))
 
 
-def average_precision(truth: NDArray[Any], score: Floats) -> float:
+def average_precision(truth: Array, score: Floats) -> float:
     """Area under precision over recall, without interpolation; nan where nothing is true.
 
     >>> average_precision(np.array([0, 1, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1]))
@@ -247,7 +251,7 @@ def _scaled(values: Floats) -> tuple[Floats, float]:
     return np.ldexp(np.ldexp(values, -half), half - exponent), math.ldexp(math.ldexp(1.0, half), exponent - half)
 
 
-def _aligned(metric: str, **arrays: Any) -> list[NDArray[Any]]:
+def _aligned(metric: str, **arrays: Any) -> list[Array]:
     """Each as an array of one axis, all of one length."""
     found = {name: np.asarray(x) for name, x in arrays.items()}
     if any(x.ndim != 1 for x in found.values()) or len({len(x) for x in found.values()}) > 1:

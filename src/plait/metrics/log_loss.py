@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
-
-from numpy.typing import NDArray
 
 from plait.metrics import Metric, functional
+from plait.metrics.functional import Array
 
 __all__ = ["LogLoss"]
 
@@ -20,5 +18,5 @@ class LogLoss(Metric):
     bounds = (0.0, math.inf)
     rank = 40
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: Array, scores: Array) -> float:
         return functional.log_loss(target, scores)

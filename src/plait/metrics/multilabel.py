@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from plait.metrics import Metric, functional
+from plait.metrics.functional import Array
 
 __all__ = ["MultilabelAveragePrecision", "MultilabelF1", "MultilabelRocAuc"]
 
@@ -28,7 +27,7 @@ class MultilabelF1(Metric):
     percent = True
     rank = 10
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: Array, scores: Array) -> float:
         true, said = target > 0, scores > 0.5
         both = true.sum(0) + said.sum(0)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -42,7 +41,7 @@ class MultilabelRocAuc(Metric):
     bounds = (0.0, 1.0)
     rank = 20
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: Array, scores: Array) -> float:
         return _mean(functional.roc_auc(t > 0, s) for t, s in zip(target.T, scores.T))
 
 
@@ -54,5 +53,5 @@ class MultilabelAveragePrecision(Metric):
     bounds = (0.0, 1.0)
     rank = 30
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: Array, scores: Array) -> float:
         return _mean(functional.average_precision(t > 0, s) for t, s in zip(target.T, scores.T))

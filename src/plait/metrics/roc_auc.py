@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
 from plait.metrics import Metric, functional
+from plait.metrics.functional import Array
 
 __all__ = ["RocAuc"]
 
@@ -22,5 +19,5 @@ class RocAuc(Metric):
     def fits(cls, classes: int) -> bool:
         return classes == 2
 
-    def __call__(self, target: NDArray[Any], scores: NDArray[Any]) -> float:
+    def __call__(self, target: Array, scores: Array) -> float:
         return functional.roc_auc(target, scores[:, 1])

@@ -13,68 +13,57 @@ from plait.metrics import Metric, functional
 __all__ = ["SENTIMENT", "Acc2Nonneg", "Acc2Nonzero", "Acc7", "F1Nonneg", "F1Nonzero"]
 
 
-class Acc2Nonzero(Metric):
-    """Negative against positive; items whose truth is 0 are left out (an answer of exactly 0 counts as negative).
-
-    nan where every truth is 0.
-    """
+class Sentiment(Metric):
+    """One of them: in percent, and only where targets are sentiment."""
 
     of = "values"
     bounds = (0.0, 1.0)
     percent = True
     standard = False
+
+
+class Acc2Nonzero(Sentiment):
+    """Negative against positive; items whose truth is 0 are left out (an answer of exactly 0 counts as negative).
+
+    nan where every truth is 0.
+    """
+
     rank = 60
 
     def __call__(self, target: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
         return functional.accuracy(*_signs(target, scores))
 
 
-class F1Nonzero(Metric):
+class F1Nonzero(Sentiment):
     """F1 of the same, weighted by class; nan where every truth is 0."""
 
-    of = "values"
-    bounds = (0.0, 1.0)
-    percent = True
-    standard = False
     rank = 61
 
     def __call__(self, target: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
         return functional.f1(*_signs(target, scores), weighted=True)
 
 
-class Acc2Nonneg(Metric):
+class Acc2Nonneg(Sentiment):
     """Negative against the rest, all items."""
 
-    of = "values"
-    bounds = (0.0, 1.0)
-    percent = True
-    standard = False
     rank = 62
 
     def __call__(self, target: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
         return functional.accuracy(np.asarray(target) >= 0, np.asarray(scores) >= 0)
 
 
-class F1Nonneg(Metric):
+class F1Nonneg(Sentiment):
     """F1 of the same, weighted by class."""
 
-    of = "values"
-    bounds = (0.0, 1.0)
-    percent = True
-    standard = False
     rank = 63
 
     def __call__(self, target: NDArray[np.generic], scores: NDArray[np.generic]) -> float:
         return functional.f1(np.asarray(target) >= 0, np.asarray(scores) >= 0, weighted=True)
 
 
-class Acc7(Metric):
+class Acc7(Sentiment):
     """Accuracy in seven classes: truth and answer clipped to -3..3 and rounded (halves to even)."""
 
-    of = "values"
-    bounds = (0.0, 1.0)
-    percent = True
-    standard = False
     rank = 64
 
     def __call__(self, target: NDArray[np.generic], scores: NDArray[np.generic]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
-from plait.core.parts import options_of
+from plait.core.parts import Options, options_of
 from plait.examples.data import Asked
 from plait.examples.items import Item
 from plait.examples.targets import Target
+from plait.metrics import Metric
 from plait.tasks.answers import Answer
+from plait.tasks.timed import padded
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens
 from plait.tokens.dropout import modality_dropout
@@ -68,9 +70,14 @@ class Task(nn.Module, ABC):
     """Numbers in the output, an item or an instant (classes; 1 for a scalar)."""
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> Options:
         """The options that it was made with, as a saved run keeps them: each is kept under its own name."""
         return {name: getattr(self, name) for name in options_of(type(self))}
+
+    def select_by(self, found: Mapping[str, Metric]) -> None:
+        """Let validation select by the first of some metrics, by name."""
+        self.main_metric, main = next(iter(found.items()))  # type: ignore[misc]  # of one task, not of its class
+        self.higher_is_better, self.bounds = main.higher_is_better, main.bounds  # type: ignore[misc]
 
     def bind(self, dims: Mapping[str, int], dim: int) -> None:
         """Told once, by the model, before any weights are loaded: widths of the features, and of the tokens."""
@@ -94,8 +101,8 @@ class Task(nn.Module, ABC):
             DataError: a target that the task does not know.
             ConfigError: more than `MOST_INSTANTS` of an item.
         """
-        targets = self.encode([i.target for i in items]) if known else torch.zeros(len(items))
-        return Asked(targets, self.asked_at(items))
+        at = self.asked_at(items)  # first, for it refuses what would not fit in memory
+        return Asked(self.encode([i.target for i in items]) if known else torch.zeros(len(items)), at)
 
     def asked_at(self, items: Sequence[Item]) -> Instants | None:
         """When answers of items are wanted, [items, steps]; None: once an item.
@@ -113,11 +120,8 @@ class Task(nn.Module, ABC):
         steps = max(map(len, times), default=0)
         if steps > MOST_INSTANTS:
             raise ConfigError(f"task: {steps:,} answers are asked of one item; expected a lower rate or shorter items.")
-        padded = np.zeros((len(times), steps), np.float32)
-        for row, own in zip(padded, times):
-            row[: len(own)] = own
         mask = np.arange(steps) < np.array([len(own) for own in times], np.int64)[:, None]
-        return Instants(torch.from_numpy(padded), torch.from_numpy(mask))
+        return Instants(torch.from_numpy(padded(times, 0.0, np.float32)), torch.from_numpy(mask))
 
     @abstractmethod
     def head(self, dim: int) -> nn.Module:
@@ -197,7 +201,7 @@ class Task(nn.Module, ABC):
         """How badly an output, taken at its word, foretells the target, an item, [batch]: what calibration makes small.
 
         Of classes the negative log-likelihood, without the weights and the smoothing that `loss` may learn by; of
-        values the `loss`.
+        values, and of answers over time, the `loss`.
 
         Args:
             output: [batch, width].
@@ -242,7 +246,7 @@ class Task(nn.Module, ABC):
         """Scores of the best constant answer, learnt from the training targets, for ``count`` items."""
 
     @abstractmethod
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Options:
         """What was learnt from the training targets (classes, mean, scale), as JSON; kept with the run."""
 
     @classmethod

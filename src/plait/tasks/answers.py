@@ -99,7 +99,7 @@ class Spans(Answer):
         return {"spans": [_to_json(span) for span in self.spans]}
 
     def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
-        return [Annotation(start + a, start + b, label, tier, annotator) for a, b, label, _ in self.spans]
+        return _placed(self.spans, start, tier, annotator)
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,12 @@ class Text(Answer):
         return {"text": self.text, "words": [_to_json(word) for word in self.words]}
 
     def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
-        return [Annotation(start + a, start + b, word, tier, annotator) for a, b, word, _ in self.words]
+        return _placed(self.words, start, tier, annotator)
+
+
+def _placed(spans: tuple[Timed, ...], start: float, tier: str, annotator: str) -> list[Annotation]:
+    """As annotations of a recording in which the item begins at ``start``."""
+    return [Annotation(start + a, start + b, label, tier, annotator) for a, b, label, _ in spans]
 
 
 def _to_json(span: Timed) -> dict[str, object]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError
 from plait.core.options import Count, Few
+from plait.core.parts import Options
 from plait.examples.targets import Target
 from plait.multiview.contrastive import CONTRASTS, LEARNT, Contrast
 from plait.multiview.masked import Reconstruct, hide_spans
@@ -175,11 +176,11 @@ class Pretrain(Task):
     def baseline(self, train: NDArray[np.generic], count: int) -> NDArray[np.float64]:
         _nothing()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Options:
         return {"groups": self._groups.tolist()} if self.neighbours is not None else {}
 
     @classmethod
-    def restore(cls, state: dict[str, Any], **options: Any) -> Pretrain:
+    def restore(cls, state: Options, **options: Any) -> Pretrain:
         return cls(state.get("groups", []), **options)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError, raise_all
-from plait.core.parts import Spec, part_name
+from plait.core.parts import Options, Spec, part_name
 from plait.examples.targets import Annotated, Target
 from plait.metrics import metrics_for
 from plait.metrics.sentiment import SENTIMENT
@@ -73,8 +73,7 @@ class Regress(Task):
         self._metrics |= {
             part_name(cls): cls() for cls in SENTIMENT if sentiment and part_name(cls) not in self._metrics
         }
-        self.main_metric, main = next(iter(self._metrics.items()))  # type: ignore[misc]
-        self.higher_is_better, self.bounds = main.higher_is_better, main.bounds  # type: ignore[misc]
+        self.select_by(self._metrics)
         values = _numbers(targets)
         if not len(values):
             raise DataError("there are no training targets to regress on. Check label and split.")
@@ -84,7 +83,7 @@ class Regress(Task):
         self.mean, self.std = mean, std if std > 0 else 1.0
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> Options:
         """The options that it was made with (`loss` the option and `loss` the method share a name)."""
         return {
             "loss": self.loss_name,
@@ -122,11 +121,11 @@ class Regress(Task):
         """The training median, for every item: the constant with the least absolute error."""
         return np.full((count, 1), float(np.median(np.asarray(train, np.float64))))
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Options:
         return {"mean": self.mean, "std": self.std}
 
     @classmethod
-    def restore(cls, state: dict[str, Any], **options: Any) -> Regress:
+    def restore(cls, state: Options, **options: Any) -> Regress:
         task = cls([0.0], **options)
         task._set(float(state["mean"]), float(state["std"]))
         return task

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError
-from plait.core.parts import Spec
+from plait.core.parts import Options, Spec
 from plait.core.safe_yaml import brief
-from plait.examples.targets import Annotated as Held
-from plait.examples.targets import Target
+from plait.examples.targets import Annotated, Target
 from plait.examples.units.cuts import Label
 from plait.metrics import Sort, metrics_for, sort_of
+from plait.metrics.functional import Array
 from plait.metrics.spans import Span, runs
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Spans
-from plait.tasks.classify import class_key, classes_of
 from plait.tasks.heads import TimedLinear
+from plait.tasks.of_classes import class_key, classes_of
+from plait.tasks.timed import Rate, annotated_of, grid, padded
 from plait.tokens import Instants
 
 __all__ = ["Tag"]
-
-Rate = Annotated[float, Field(gt=0, le=1000, description="answers a second, above 0")]
 
 
 class Tag(Task):
@@ -55,7 +53,6 @@ class Tag(Task):
         DataError: too few classes, or a label that is neither a text nor a finite number.
         ConfigError: an unknown metric, or ``background`` where several classes may hold.
 
-    >>> from plait.examples.targets import Annotated
     >>> task = Tag([Annotated(3.0, ((0.0, 1.0, "sit"), (1.0, 3.0, "walk")))], target="motion")
     >>> task.classes, task.encode([Annotated(2.0, ((0.0, 1.2, "walk"),))]).tolist()
     (['sit', 'walk'], [[1, -1]])
@@ -82,7 +79,7 @@ class Tag(Task):
         self.causal, self.smoothing, self.dropout = causal, smoothing, dropout
         self.metric = metric or ("multilabel_f1" if several else "macro_f1")
         named: list[Label] = [] if background is None else [background]
-        self._set(classes_of([*named, *(label for t in targets for _, _, label in _whole(t).spans)]))
+        self._set(classes_of([*named, *(label for t in targets for _, _, label in annotated_of(t).spans)]))
         self._check()
 
     def _set(self, classes: list[Label]) -> None:
@@ -109,8 +106,7 @@ class Tag(Task):
             of: metrics_for(of, spec, where="tag.metric", classes=classes if of == "classes" else 0)
             for of, spec in chosen.items()
         }
-        self.main_metric, main = next(iter(next(iter(self._metrics.values())).items()))  # type: ignore[misc]
-        self.higher_is_better, self.bounds = main.higher_is_better, main.bounds  # type: ignore[misc]
+        self.select_by(next(iter(self._metrics.values())))
 
     def _check(self) -> None:
         if self.several and self.background is not None:
@@ -122,8 +118,7 @@ class Tag(Task):
 
     def instants(self, seconds: float) -> NDArray[np.float64]:
         """The middle of each ``1 / rate`` seconds; where answers are causal, its end."""
-        count = max(1, round(seconds * self.rate))
-        return (np.arange(count, dtype=np.float64) + (1.0 if self.causal else 0.5)) / self.rate
+        return grid(seconds, self.rate, 1.0 if self.causal else 0.5)
 
     def head(self, dim: int) -> nn.Module:
         return TimedLinear(dim, self.width, self.dropout, causal=self.causal)
@@ -134,15 +129,11 @@ class Tag(Task):
         Raises:
             DataError: a class that the training items do not have.
         """
-        rows = [self._covered(_whole(t)) for t in targets]
-        steps = max(map(len, rows), default=0)
-        shape = (len(rows), steps, self.width) if self.several else (len(rows), steps)
-        out = np.full(shape, -1, np.int64)
-        for row, own in zip(out, rows):
-            row[: len(own)] = self._mostly(own) if self.several else self._one(own)
-        return torch.from_numpy(out)
+        covered = [self._covered(annotated_of(t)) for t in targets]
+        rows = [self._mostly(own) if self.several else self._one(own) for own in covered]
+        return torch.from_numpy(padded(rows, -1, np.int64))
 
-    def _covered(self, target: Held) -> NDArray[np.float64]:
+    def _covered(self, target: Annotated) -> NDArray[np.float64]:
         """Seconds of each instant's time that each class covers, [steps, classes]."""
         count = len(self.instants(target.seconds))
         edges = np.arange(count + 1) / self.rate
@@ -221,13 +212,13 @@ class Tag(Task):
         known = (target[..., 0] if self.several else target) >= 0
         return np.broadcast_to(scores, (*known.shape, self.width))[known], target[known]
 
-    def metrics(self, scores: NDArray[np.float64], target: NDArray[Any]) -> dict[str, float]:
+    def metrics(self, scores: NDArray[np.float64], target: Array) -> dict[str, float]:
         """The chosen one, then the standard ones of instants and of spans."""
         given: dict[str, tuple[object, object]] = {"spans": self._spans(scores, target)}
         given["labels" if self.several else "classes"] = self.frames(scores, target)[::-1]
         return {name: metric(*given[of]) for of, own in self._metrics.items() for name, metric in own.items()}
 
-    def _spans(self, scores: NDArray[np.float64], target: NDArray[Any]) -> tuple[list[Span], list[Span]]:
+    def _spans(self, scores: NDArray[np.float64], target: Array) -> tuple[list[Span], list[Span]]:
         """True spans and answered ones of all items, in steps; none of the background."""
         kinds = [k for k, c in enumerate(self.classes) if c != self.background]
         known = (target[..., 0] if self.several else target) >= 0
@@ -243,22 +234,16 @@ class Tag(Task):
         ]
         return real, told
 
-    def baseline(self, train: NDArray[Any], count: int) -> NDArray[np.float64]:
+    def baseline(self, train: Array, count: int) -> NDArray[np.float64]:
         """How often each class holds at the training instants, at every instant."""
         known = (train[..., 0] if self.several else train) >= 0
         held = train[known] > 0 if self.several else np.eye(self.width)[train[known]]
         share = held.mean(0) if len(held) else np.full(self.width, 1 / self.width)
         return np.broadcast_to(share, (count, 1, self.width)).copy()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Options:
         return {"classes": self.classes}
 
     @classmethod
-    def restore(cls, state: dict[str, Any], **options: Any) -> Tag:
-        return cls([Held(1.0, tuple((0.0, 1.0, label) for label in state["classes"]))], **options)
-
-
-def _whole(target: Target) -> Held:
-    if not isinstance(target, Held):
-        raise DataError(f"target {target!r} is nothing that is annotated over time; expected `Annotated`.")
-    return target
+    def restore(cls, state: Options, **options: Any) -> Tag:
+        return cls([Annotated(1.0, tuple((0.0, 1.0, label) for label in state["classes"]))], **options)

@@ -6,28 +6,26 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError
-from plait.core.parts import Spec
-from plait.examples.targets import Annotated as Held
-from plait.examples.targets import Target
+from plait.core.parts import Options, Spec
+from plait.examples.targets import Annotated, Target
 from plait.metrics import metrics_for
+from plait.metrics.functional import Array
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Text
 from plait.tasks.heads import TimedLinear
+from plait.tasks.timed import Rate, annotated_of, grid, padded
 from plait.tokens import Instants
 
 __all__ = ["Transcribe"]
-
-Rate = Annotated[float, Field(gt=0, le=1000, description="answers a second, above 0")]
 
 CERTAIN = 30.0
 """Logit of what is as good as certain: exp(-30) is 1e-13."""
@@ -61,10 +59,13 @@ class Transcribe(Task):
         DataError: no training item says anything.
         ConfigError: an unknown kind of token, or metric.
 
-    >>> task = Transcribe([Held(1.0, ((0.1, 0.4, "Good"), (0.5, 0.9, "day")))], target="words")
-    >>> task.tokens, task.encode([Held(1.0, ((0.1, 0.9, "good good"),))])[:, :3, 0].tolist()
+    >>> task = Transcribe([Annotated(1.0, ((0.1, 0.4, "Good"), (0.5, 0.9, "day")))], target="words")
+    >>> task.tokens, task.encode([Annotated(1.0, ((0.1, 0.9, "good good"),))])[:, :3, 0].tolist()
     (['day', 'good'], [[2, 2, -1]])
     """
+
+    padding = -1.0
+    """What stands after the end of a row of `scores`."""
 
     main_metric = "wer"
     higher_is_better = False
@@ -93,8 +94,7 @@ class Transcribe(Task):
         self.target, self.rate, self.token, self.lower, self.ignore = target, rate, token, lower, list(ignore)
         self.alignment, self.dropout, self.metric = alignment, dropout, metric
         self._metrics = metrics_for("texts", metric, where="transcribe.metric")
-        self.main_metric, main = next(iter(self._metrics.items()))  # type: ignore[misc]
-        self.higher_is_better, self.bounds = main.higher_is_better, main.bounds  # type: ignore[misc]
+        self.select_by(self._metrics)
         said = [self._split(t) for t in targets]
         self._set(sorted({token for row in said for token in row}))
 
@@ -106,9 +106,7 @@ class Transcribe(Task):
 
     def _spans(self, target: Target) -> list[tuple[float, float, list[str]]]:
         """Start, stop and tokens of each annotation, in order of time."""
-        if not isinstance(target, Held):
-            raise DataError(f"target {target!r} is nothing that is annotated over time; expected `Annotated`.")
-        spans = sorted((s for s in target.spans if str(s[2]) not in self.ignore), key=lambda s: s[:2])
+        spans = sorted((s for s in annotated_of(target).spans if str(s[2]) not in self.ignore), key=lambda s: s[:2])
         return [(start, stop, self._words(str(label))) for start, stop, label in spans]
 
     def _words(self, text: str) -> list[str]:
@@ -120,7 +118,7 @@ class Transcribe(Task):
         return words if self.token == "word" else list(" ".join(words))
 
     def instants(self, seconds: float) -> NDArray[np.float64]:
-        return (np.arange(max(1, round(seconds * self.rate)), dtype=np.float64) + 0.5) / self.rate
+        return grid(seconds, self.rate)
 
     def unasked(self) -> Tensor:
         """A blank, as good as certain: it says nothing, and costs nothing."""
@@ -138,18 +136,16 @@ class Transcribe(Task):
         rows = [[self._index.get(token, self.width) for token in self._split(t)] for t in targets]
         when = [self._aligned(t) for t in targets]
         longest = max([*map(len, rows), *map(len, when)], default=0)
-        out = torch.full((len(rows), longest, 2), -1, dtype=torch.long)
-        for both, own, held in zip(out, rows, when):
-            both[: len(own), 0] = torch.tensor(own, dtype=torch.long)
-            both[: len(held), 1] = torch.from_numpy(held)
-        return out
+        both = [padded(own, -1, np.int64, least=longest) for own in (rows, when)]
+        return torch.from_numpy(np.stack(both, -1))
 
     def _aligned(self, target: Target) -> NDArray[np.int64]:
         """The word at each instant, [steps]; of characters nobody knows."""
-        spans = self._spans(target)
-        at = self.instants(target.seconds) if isinstance(target, Held) else np.zeros(0)
-        held = np.full(len(at), 0 if self.token == "word" else -1, np.int64)
-        for start, stop, words in spans if self.token == "word" else ():
+        at = self.instants(annotated_of(target).seconds)
+        if self.token != "word":
+            return np.full(len(at), -1, np.int64)
+        held = np.zeros(len(at), np.int64)
+        for start, stop, words in self._spans(target):
             inside = (at >= start) & (at < stop)
             token = self._index.get(words[0], -1) if len(words) == 1 else -1
             held[inside] = np.where(held[inside] == 0, token, -1)  # two at once: nobody knows
@@ -182,13 +178,7 @@ class Transcribe(Task):
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Numbers of the tokens that are said, padded with -1, [items, longest]."""
         rows = [[token for token, _, _ in _best_path(row)] for row in output.detach().argmax(-1).tolist()]
-        out = np.full((len(rows), max([1, *map(len, rows)])), -1.0)
-        for place, own in zip(out, rows):
-            place[: len(own)] = own
-        return out
-
-    padding = -1.0
-    """What stands after the end of a row of `scores`."""
+        return padded(rows, self.padding, np.float64, least=1)
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         sure, best = output.detach().softmax(-1).max(-1)
@@ -206,7 +196,7 @@ class Transcribe(Task):
             found = [_joined(list(own)) for space, own in itertools.groupby(found, lambda t: t[2] == " ") if not space]
         return Text(tuple((round(a, 6), round(b, 6), word, p) for a, b, word, p in found))
 
-    def texts(self, scores: NDArray[np.float64], target: NDArray[Any]) -> list[tuple[str, str]]:
+    def texts(self, scores: NDArray[np.float64], target: Array) -> list[tuple[str, str]]:
         """Of each item what was to be said, and what was."""
         return [(self._text(true), self._text(said)) for true, said in zip(target[..., 0], scores)]
 
@@ -226,12 +216,12 @@ class Transcribe(Task):
         best = max(rows, key=lambda row: (rows[row], row), default=())
         return np.broadcast_to(np.array(best or (-1,), np.float64), (count, max(len(best), 1))).copy()
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Options:
         return {"tokens": self.tokens}
 
     @classmethod
-    def restore(cls, state: dict[str, Any], **options: Any) -> Transcribe:
-        task = cls([Held(1.0, ((0.0, 1.0, "x"),))], **options)
+    def restore(cls, state: Options, **options: Any) -> Transcribe:
+        task = cls([Annotated(1.0, ((0.0, 1.0, "x"),))], **options)
         task._set([str(token) for token in state["tokens"]])
         return task
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
+from plait.core.parts import Options
 from plait.encoders import Encoder
 from plait.testing.inputs import (
     difference,
@@ -60,7 +59,7 @@ def check_encoder(cls: type[Encoder], **options: object) -> None:
     require(not difference(out, graph), cls, "export", f"once exported, {difference(out, graph)}")
 
 
-def _made(cls: type[Encoder], options: dict[str, Any], seed: int = 1) -> Encoder:
+def _made(cls: type[Encoder], options: Options, seed: int = 1) -> Encoder:
     """An encoder that has seen a batch of training, so that running statistics are not at their start."""
     with seeded(seed):
         encoder = cls(cls.trial[0], DIM, **{**cls.trial[1], **options}).train()

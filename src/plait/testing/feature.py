@@ -11,7 +11,7 @@ from plait.features import Feature
 from plait.streams.clock import Clock, Grid
 from plait.streams.stream import Stream
 from plait.testing.laws import require
-from plait.testing.streams import changed, edges, for_kinds, refuses_others, same
+from plait.testing.streams import changed, check_kinds, edges, for_kinds, same
 
 __all__ = ["check_feature"]
 
@@ -37,8 +37,7 @@ def check_feature(cls: type[Feature], *streams: Stream, **options: Any) -> None:
     >>> check_feature(Statistics, window=2.0)
     """
     feature = cls(**options)
-    taken = list(refuses_others(feature, cls.kinds))
-    require(not taken, cls, "kinds", f"it takes {taken}, which it does not list")
+    check_kinds(cls, feature, cls.kinds)
     for stream in for_kinds(cls, streams):
         before = np.array(stream.read())
         values, clock = feature(stream)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from plait.core.errors import DataError
+from plait.core.parts import Options
 from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.interchange import Format, Moved, export_corpus, import_corpus
 from plait.streams.recording import Annotation, Recording
@@ -86,7 +87,7 @@ def _check_counts(cls: type[Format], moved: Moved) -> None:
     json.dumps(moved.to_json())
 
 
-def _check_reading(cls: type[Format], corpus: Corpus, folder: Path, spec: dict[str, Any], moved: Moved) -> None:
+def _check_reading(cls: type[Format], corpus: Corpus, folder: Path, spec: Options, moved: Moved) -> None:
     back = import_corpus(folder / "out", folder / "again", spec)
     again = Corpus(folder / "again/manifest.jsonl", allow_outside=True)
     require(again.ids == corpus.ids, cls, "reading", f"recordings {again.ids}; expected {corpus.ids}")
@@ -107,7 +108,7 @@ def _check_reading(cls: type[Format], corpus: Corpus, folder: Path, spec: dict[s
 
 
 def _facts(one: Recording, other: Recording) -> dict[str, tuple[Any, Any]]:
-    def of(recording: Recording) -> dict[str, Any]:
+    def of(recording: Recording) -> Options:
         return {
             "labels": dict(recording.labels),
             "meta": dict(recording.meta),

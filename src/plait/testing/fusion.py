@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
+from plait.core.parts import Options
 from plait.fusion import Fusion
 from plait.testing.inputs import (
     difference,
@@ -85,7 +85,7 @@ class _Both(nn.Module):
         return self.fusion(batch), self.fusion.weights(batch), _mixed(self.fusion, batch)
 
 
-def _made(cls: type[Fusion], options: dict[str, Any], seed: int = 1) -> Fusion:
+def _made(cls: type[Fusion], options: Options, seed: int = 1) -> Fusion:
     """A fusion whose parameters are no longer at their start, where some are 0 or alike."""
     with seeded(seed):
         fusion = cls(list(NAMES), DIM, **{**cls.trial, **options}).train()

@@ -26,7 +26,7 @@ import numpy as np
 
 from plait.core.errors import DataError
 from plait.core.jobs import gate
-from plait.core.parts import find
+from plait.core.parts import Options, find
 from plait.readers import Reader
 from plait.streams.stream import Stream
 from plait.testing.mutate import mutate
@@ -52,7 +52,7 @@ class Seed:
     """A small valid file or folder, and the options that it is opened with."""
 
     path: Path
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Case:
 
     reader: str
     path: Path
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,10 @@ from plait.testing.laws import require
 
 __all__ = ["check_metric"]
 
-Pair = tuple[Any, Any]
+Side = Any
+"""Targets or scores, of whichever sort the metric takes."""
+
+Pair = tuple[Side, Side]
 
 ITEMS = 40
 VOCABULARY = ["a", "bc", "def", "ghij"]
@@ -48,7 +51,7 @@ def check_metric(cls: type[Metric], **options: Any) -> None:
         _check_nan(cls, _value(cls, metric, target, scores), len(target))
 
 
-def _value(cls: type[Metric], metric: Metric, target: Any, scores: Any) -> float:
+def _value(cls: type[Metric], metric: Metric, target: Side, scores: Side) -> float:
     before = repr((target, scores))
     found = metric(target, scores)
     require(repr((target, scores)) == before, cls, "inputs", "it changes what it is given")
@@ -87,7 +90,7 @@ def _classes(rng: np.random.Generator, classes: int) -> Pair:
     return target, scores / scores.sum(-1, keepdims=True)
 
 
-def _perfect(cls: type[Metric], target: Any, scores: Any) -> Any:
+def _perfect(cls: type[Metric], target: Side, scores: Side) -> Side:
     if cls.of in ("values", "texts", "spans"):
         return target
     if cls.of == "labels":
@@ -105,7 +108,7 @@ def _check_best(cls: type[Metric], metric: Metric, values: list[float], drawn: l
         require(sign * (perfect - value) > 0, cls, "best", f"perfect answers give {perfect}, and worse ones {value}")
 
 
-def _check_order(cls: type[Metric], metric: Metric, target: Any, scores: Any) -> None:
+def _check_order(cls: type[Metric], metric: Metric, target: Side, scores: Side) -> None:
     rng = np.random.default_rng(0)
     order = rng.permutation(len(target))
     turned = (_taken(target, order), _taken(scores, rng.permutation(len(scores)) if cls.of == "spans" else order))
@@ -113,7 +116,7 @@ def _check_order(cls: type[Metric], metric: Metric, target: Any, scores: Any) ->
     require(math.isclose(one, two, rel_tol=1e-9, abs_tol=1e-9), cls, "order", f"{one}, in another order {two}")
 
 
-def _taken(values: Any, order: Any) -> Any:
+def _taken(values: Side, order: Side) -> Side:
     return [values[i] for i in order] if isinstance(values, list) else values[order]
 
 

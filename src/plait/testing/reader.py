@@ -7,12 +7,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import DataError
+from plait.core.parts import Options
 from plait.readers import Reader
 from plait.streams.stream import KINDS, Stream
 from plait.testing.laws import LawBroken, require
@@ -131,7 +131,7 @@ def _check_missing(cls: type[Reader], example: Path, options: dict[str, object])
     _outcome(cls, missing, options, "missing")
 
 
-def _outcome(cls: type[Reader], path: Path, options: dict[str, Any], law: str) -> None:
+def _outcome(cls: type[Reader], path: Path, options: Options, law: str) -> None:
     """Open and read all; anything but streams or a `DataError` breaks the law."""
     try:
         streams = cls(**options).open(path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from plait.streams.clock import Spans
 from plait.streams.stream import ArraySource, Source, Stream
 from plait.testing.laws import require
 
-__all__ = ["Watched", "changed", "edges", "for_kinds", "made_stream", "read_alike", "refuses_others", "same"]
+__all__ = ["Watched", "changed", "check_kinds", "edges", "for_kinds", "made_stream", "read_alike", "same"]
 
 TOLERANCE = 2e-4
 """Relative to the size of the numbers: sums in another order differ by less."""
@@ -106,12 +107,12 @@ class Watched:
         return self.inner.read(lo, hi)
 
 
-def refuses_others(part: Any, kinds: Sequence[str]) -> Iterator[str]:
-    """Kinds that a part does not list and takes all the same."""
+def check_kinds(cls: type, part: Any, kinds: Sequence[str]) -> None:
+    """A part refuses the kinds of streams that it does not list."""
+    taken = []
     for kind in ("series", "words"):
         if kind not in kinds:
-            try:
+            with suppress(DataError):
                 part(made_stream(kind))
-            except DataError:
-                continue
-            yield kind
+                taken.append(kind)
+    require(not taken, cls, "kinds", f"it takes {taken}, which it does not list")

@@ -10,6 +10,9 @@ import numpy as np
 __all__ = ["HOSTILE", "broken_tree"]
 
 Rng = np.random.Generator
+Tree = Any
+"""Mappings, lists and plain values, as deep as they like."""
+
 Path = tuple[Any, ...]
 
 HOSTILE: tuple[object, ...] = (
@@ -49,7 +52,7 @@ HOSTILE: tuple[object, ...] = (
 """Values that somebody might write, or that nobody would."""
 
 
-def places(tree: Any, path: Path = ()) -> list[Path]:
+def places(tree: Tree, path: Path = ()) -> list[Path]:
     """Every place of a tree of mappings and lists, its root first.
 
     >>> places({"a": [1, 2]})
@@ -59,7 +62,7 @@ def places(tree: Any, path: Path = ()) -> list[Path]:
     return [path, *(p for key, value in inner for p in places(value, (*path, key)))]
 
 
-def broken_tree(rng: Rng, tree: Any, words: Sequence[str] = ()) -> Any:
+def broken_tree(rng: Rng, tree: Tree, words: Sequence[str] = ()) -> Tree:
     """A tree with one to three of its values changed, moved, taken out or put in.
 
     Args:
@@ -75,7 +78,7 @@ def broken_tree(rng: Rng, tree: Any, words: Sequence[str] = ()) -> Any:
     return tree
 
 
-def _one(rng: Rng, tree: Any, words: Sequence[str]) -> Any:
+def _one(rng: Rng, tree: Tree, words: Sequence[str]) -> Tree:
     every = places(tree)
     path, other = (every[int(i)] for i in rng.integers(len(every), size=2))
     how = int(rng.integers(12))
@@ -99,7 +102,7 @@ def _one(rng: Rng, tree: Any, words: Sequence[str]) -> Any:
     return _put(tree, path, [own] * int(rng.integers(2, 400)))
 
 
-def _value(rng: Rng, words: Sequence[str]) -> Any:
+def _value(rng: Rng, words: Sequence[str]) -> Tree:
     if words and rng.random() < 0.25:
         return _word(rng, words)
     return HOSTILE[int(rng.integers(len(HOSTILE)))]
@@ -109,13 +112,13 @@ def _word(rng: Rng, words: Sequence[str]) -> str:
     return words[int(rng.integers(len(words)))]
 
 
-def _at(tree: Any, path: Path) -> Any:
+def _at(tree: Tree, path: Path) -> Tree:
     for step in path:
         tree = tree[step]
     return tree
 
 
-def _put(tree: Any, path: Path, value: Any) -> Any:
+def _put(tree: Tree, path: Path, value: Tree) -> Tree:
     if not path:
         return value
     first, *rest = path
@@ -124,9 +127,9 @@ def _put(tree: Any, path: Path, value: Any) -> Any:
     return copy
 
 
-def _without(tree: Any, path: Path) -> Any:
+def _without(tree: Tree, path: Path) -> Tree:
     *before, last = path
     holder = _at(tree, tuple(before))
-    copy: Any = dict(holder) if isinstance(holder, dict) else list(holder)
+    copy: Tree = dict(holder) if isinstance(holder, dict) else list(holder)
     del copy[last]
     return _put(tree, tuple(before), copy)

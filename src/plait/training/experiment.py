@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from plait.align.resample import resample
 from plait.augmentations import Vary
 from plait.core.errors import ConfigError, DataError, raise_all
-from plait.core.parts import find, options_of, split_spec, suggest
+from plait.core.parts import Options, find, options_of, split_spec, suggest
 from plait.core.safe_yaml import brief
 from plait.corpus.corpus import Corpus
 from plait.corpus.summary import rare_streams
@@ -49,7 +49,7 @@ def open_corpus(recipe: Recipe, folder: Path, name: str = "manifest.jsonl") -> C
     return Corpus(recipe.corpus, allow_outside=recipe.allow_outside)
 
 
-def task_and_unit(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
     """The recipe's task section as (task spec, unit spec): the unit takes its own options and what nobody knows."""
     name, options = split_spec(recipe.task, "task")
     cls, _ = find(Task, name, "task")
@@ -113,10 +113,10 @@ class Experiment:
     corpus: Corpus
     items: ItemSet
     folds: list[Fold]
-    task: dict[str, Any]
-    unit: dict[str, Any]
+    task: Options
+    unit: Options
     streams: dict[str, str] = field(default_factory=dict)
-    features: dict[str, dict[str, Any]] = field(default_factory=dict)
+    features: dict[str, Options] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @classmethod
@@ -153,7 +153,7 @@ class Experiment:
         kinds = {name: entry for entry in self.corpus.entries for name in entry.streams}
         plans: dict[str, StreamPlan | None] = dict(self.recipe.streams) or dict.fromkeys(self._covering(kinds))
         problems = []
-        specs: dict[str, Any] = {}
+        specs: Options = {}
         for modality, given in plans.items():
             plan = given or StreamPlan()
             name = plan.stream or modality
@@ -296,7 +296,7 @@ def _noise_problems(where: str, plan: RawNoise, kind: str | None) -> list[str]:
     return [f"{where}.kind: is for {', '.join(noise.kinds)}, but the stream is {kind}."]
 
 
-def default_split(corpus: Corpus) -> dict[str, Any]:
+def default_split(corpus: Corpus) -> Options:
     """The corpus's own split where it has one; else by hash: a fifth of the groups to test, of ten or more a tenth
     to validate."""
     if any(entry.split for entry in corpus.entries):

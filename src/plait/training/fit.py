@@ -9,30 +9,25 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from plait.augmentations import Vary
 from plait.core.atomic import write_text
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.jobs.outcomes import Died, Failed
 from plait.core.jobs.work import each
-from plait.core.parts import Spec, build, find, full_spec, parts
+from plait.core.parts import find
 from plait.core.progress import Progress
-from plait.examples.data import FeatureSource, ItemData, Noisy, Swapped
+from plait.examples.data import ItemData, Noisy, Swapped
 from plait.examples.items import Fold
-from plait.examples.units import make_unit
-from plait.fusion import Fusion
-from plait.models.backbone import default_encoder
 from plait.models.model import Model
 from plait.recipe import Recipe, quick_recipe
-from plait.store.scale import fit_scale
-from plait.store.stepped import build_feature
 from plait.store.store import Store
 from plait.tasks import Task
+from plait.training.build import build_model, item_data, widens
 from plait.training.claim import claim
 from plait.training.closed_form import fit_closed_form
 from plait.training.experiment import Experiment, Features, open_corpus
@@ -43,12 +38,9 @@ from plait.training.preparation import Preparation
 from plait.training.run import Member, Run, digest_of, held_out_name
 from plait.training.sides import Sides
 from plait.training.temperatures import fit_temperatures
-from plait.training.warm_start import OPTIONS, WarmStart
+from plait.training.warm_start import WarmStart
 
-__all__ = ["Trained", "chosen_encoder", "fit", "train_fold", "train_held_out", "train_member", "widens"]
-
-WIDE_ROWS, WIDE_COLUMNS = 5000, 1000
-"""Feature rows an item, and numbers a row, up to which the quick model is quick."""
+__all__ = ["Trained", "fit", "train_fold", "train_held_out", "train_member"]
 
 FACTORS = "factors.json"
 """What a held-out model found of how far its heads are to be trusted."""
@@ -248,7 +240,7 @@ def train_fold(
         model.backbone.freeze(copied or ())
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.asked, experiment.modalities, noisy=noisy)
-    valid = _data(experiment, fold.valid, features, model.task) if fold.valid else None
+    valid = item_data(experiment, fold.valid, features, model.task) if fold.valid else None
     log = train_model(place, model, train_data, valid, recipe=plan, seed=member.seed, quiet=quiet)
     longest = max(train_data.typical_length(m) for m in model.modalities)
     if widens(plan, linear=model.task.linear, longest=longest, columns=max(model.dims.values())):
@@ -277,21 +269,6 @@ def _closed_form(
     return Trained(model, fit_closed_form(model, data, seed=member.seed, vary=vary), None)
 
 
-def widens(plan: Recipe, *, linear: bool, longest: float, columns: int) -> bool:
-    """Whether the quick model answers beside a deep one: see `plait.recipe.Train`.
-
-    Args:
-        plan: the recipe.
-        linear: whether the task has linear heads.
-        longest: typical rows of an item in the modality that has most.
-        columns: of the widest features.
-    """
-    if plan.train.wide is not None or not linear or plan.train.solver == "ridge":
-        return bool(plan.train.wide)
-    chosen = plan.model.get("from") is not None or any(own and own.encoder for own in plan.streams.values())
-    return not chosen and longest <= WIDE_ROWS and columns <= WIDE_COLUMNS
-
-
 def _views(
     experiment: Experiment,
     fold: Fold,
@@ -303,99 +280,10 @@ def _views(
     """The validation items clean and under every noise of the training, and how often training saw each."""
     views, shares = [valid], [float(np.prod([1 - sum(share for share, _ in groups) for groups in noisy.values()]))]
     for m, share, copies in ((m, *group) for m, groups in noisy.items() for group in groups):
-        views += [_data(experiment, fold.valid, Swapped(features, m, source), task) for source in copies]
+        views += [item_data(experiment, fold.valid, Swapped(features, m, source), task) for source in copies]
         shares += [share / len(copies)] * len(copies)
     return views, shares
 
 
 def _count(model: Model) -> int:
     return sum(p.numel() for p in model.parameters())
-
-
-def _data(experiment: Experiment, items: Sequence[Any], features: FeatureSource, task: Task) -> ItemData:
-    return ItemData(items, features, task.asked(items), experiment.modalities)
-
-
-def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
-    """Which columns of a modality share a deviation."""
-    plan = experiment.recipe.streams.get(modality)
-    groups = plan.normalization_groups if plan else None
-    if groups is None:
-        return build_feature(experiment.features[modality], f"streams.{modality}.feature").groups(dim)
-    if isinstance(groups, int):
-        return [i // groups for i in range(dim)]
-    return [0] * dim if groups == "all" else list(range(dim))
-
-
-def chosen_encoder(
-    experiment: Experiment, modality: str, dim: int, length: float, steps: int = 0
-) -> list[dict[str, object]]:
-    """The encoder where a recipe names none, for rows of ``dim`` numbers, typically ``length`` of them an item.
-
-    ``steps``: instants an item at which answers are asked.
-    """
-    feature = build_feature(experiment.features[modality], f"streams.{modality}.feature")
-    if experiment.recipe.train.solver == "ridge":
-        return [{"name": "mini_rocket", "length": max(round(length), 1)}]
-    context = make_unit(experiment.unit).context()
-    causal = experiment.causal
-    return default_encoder(length, picture=feature.picture(dim), context=context, steps=steps, causal=causal)
-
-
-def _check_causal(model: Model) -> None:
-    """Refuse parts that look ahead, where answers must not."""
-    problems = [
-        f"streams.{m}.encoder: looks ahead, but task.causal is true. Leave it open, or choose a causal one."
-        for m, encoder in zip(model.modalities, model.backbone.encoders)
-        if not encoder.causal
-    ]
-    if not model.backbone.fusion.causal:
-        known = ", ".join(name for name, cls in parts(Fusion).items() if cls.causal)
-        problems.append(f"fusion: looks ahead, but task.causal is true. Choose one that is causal: {known}.")
-    raise_all(ConfigError, problems)
-
-
-def resolved_fusion(spec: Spec, steps: int = 0) -> Spec:
-    """The fusion that a recipe names, with what it leaves open as suits ``steps`` answers an item."""
-    cls, options = find(Fusion, spec, "fusion")
-    return {**full_spec(Fusion, spec, "fusion"), **cls.at_instants(steps), **options} if steps else spec
-
-
-def _nothing_to_learn(modality: str, rows: Sequence[NDArray[np.float32]]) -> list[str]:
-    if not rows:
-        return [f"streams.{modality}: no training item has it. Take it out of the recipe or change the split."]
-    if not any(np.isfinite(row).any() for row in rows):
-        return [
-            f"streams.{modality}: its features are NaN or infinite in every training item; there is nothing to learn "
-            "from. Look at the stream with: plait check --signals"
-        ]
-    return []
-
-
-def build_model(
-    experiment: Experiment, fold: Fold, features: Features, start: WarmStart | None = None
-) -> tuple[Model, ItemData]:
-    """A fresh model for the training part of a fold, its scaling fitted there and nowhere else.
-
-    What the recipe leaves open is as in ``start``, the run to be fine-tuned.
-    """
-    recipe = experiment.recipe
-    task = build(Task, experiment.task, [i.target for i in fold.train], where="task")
-    data = _data(experiment, fold.train, features, task)
-    dims, encoders, steps = {}, {}, data.asked.steps
-    rows = {m: data.features(m) for m in experiment.modalities}
-    raise_all(DataError, [p for m in rows for p in _nothing_to_learn(m, rows[m])])
-    for m in experiment.modalities:
-        dims[m] = rows[m][0].shape[1]
-        plan = recipe.streams.get(m)
-        held = start.encoder(m) if start else None
-        chosen = (plan.encoder if plan else None) or held
-        encoders[m] = chosen or chosen_encoder(experiment, m, dims[m], data.typical_length(m), steps)
-    fusion = resolved_fusion(recipe.fusion, steps)
-    options = ({"dim": start.dim} if start else {}) | {k: v for k, v in recipe.model.items() if k not in OPTIONS}
-    model = Model(dims, task, encoders=encoders, fusion=fusion, **options)
-    if task.causal:
-        _check_causal(model)
-    for m in experiment.modalities:
-        model.backbone.set_scale(m, *fit_scale(rows[m], _groups(experiment, m, dims[m])))
-    return model, data

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.loops.progress import _ProcessedTracker
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
@@ -47,9 +47,8 @@ class TrainingModule(L.LightningModule):
 
     def epoch_now(self) -> int:
         """The epoch that a data loader begins; right on resuming too, where `current_epoch` lags until it has begun."""
-        now = self.trainer.fit_loop.epoch_progress.current
-        assert isinstance(now, _ProcessedTracker)  # that of an epoch is
-        return now.processed
+        now: Any = self.trainer.fit_loop.epoch_progress.current  # Lightning types it as less than it is
+        return int(now.processed)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         tokens, target, items, at = batch

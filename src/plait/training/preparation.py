@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from plait.core.atomic import read_text, write_text
-from plait.core.errors import DataError
-from plait.core.safe_yaml import brief
+from plait.core.atomic import write_text
+from plait.core.parts import Options
 from plait.corpus.manifest import Rate
 from plait.recipe import CorpusPlan, Recipe, StreamPlan
-from plait.training.run import Run
+from plait.training.run import Run, read_json
 
 __all__ = ["FILE", "Preparation"]
 
@@ -40,11 +39,11 @@ class Preparation(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     format: Literal["plait preparation 1"] = FORMAT
-    task: str | dict[str, Any]
+    task: str | Options
     streams: dict[str, StreamPlan | None]
-    naming: dict[str, Any]
+    naming: Options
     modalities: dict[str, str] = Field(min_length=1)
-    features: dict[str, dict[str, Any]]
+    features: dict[str, Options]
     rates: dict[str, Rate | None]
 
     @classmethod
@@ -84,16 +83,5 @@ class Preparation(BaseModel):
         Raises:
             DataError: there is none, or it is damaged or of another version.
         """
-        path = folder / FILE
-        try:
-            return cls.model_validate_json(read_text(path))
-        except OSError as error:
-            raise DataError(
-                f"{path}: cannot be read ({error.strerror}). Give the folder of a run, or of a trained member in one."
-            ) from error
-        except (ValueError, RecursionError) as error:
-            problems = error.errors(include_input=False) if isinstance(error, ValidationError) else []
-            told = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in problems[:5])
-            raise DataError(
-                f"{path}: is damaged or of another version ({told or brief(error)}). Copy it again from its run."
-            ) from error
+        do = "Give the folder of a run, or of a trained member in one that is whole."
+        return read_json(folder / FILE, cls, do)

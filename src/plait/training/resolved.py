@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from plait.core.errors import PlaitError
-from plait.core.parts import find, full_spec
+from plait.core.parts import Options, build, find, full_spec
 from plait.encoders import Encoder
 from plait.encoders.chain import encoder_specs
 from plait.recipe import quick_recipe
 from plait.store.stepped import build_feature
 from plait.tasks import Task
+from plait.training.build import chosen_encoder, resolved_fusion, widens
 from plait.training.experiment import Experiment
-from plait.training.fit import chosen_encoder, widens
 from plait.training.run import Run
 
 __all__ = ["resolved", "resolved_lines", "resolved_run"]
@@ -39,7 +39,7 @@ def resolved(experiment: Experiment) -> dict[str, object]:
         where there is none); None for what cannot be seen yet.
     """
     recipe = experiment.recipe
-    modalities: dict[str, dict[str, Any]] = {}
+    modalities: dict[str, Options] = {}
     for m, stream in experiment.streams.items():
         rate, dim = _seen(experiment, m)
         plan = recipe.streams.get(m)
@@ -52,13 +52,13 @@ def resolved(experiment: Experiment) -> dict[str, object]:
         }
     return {
         "modalities": modalities,
-        "fusion": recipe.fusion,
+        "fusion": resolved_fusion(recipe.fusion, _steps(experiment)),
         "heads": _heads(modalities, recipe.model),
         "wide": _wide(experiment, modalities),
     }
 
 
-def _wide(experiment: Experiment, modalities: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
+def _wide(experiment: Experiment, modalities: Mapping[str, Options]) -> Options | None:
     """The quick model's encoders, where it answers beside the deep heads; None where that cannot be seen yet."""
     quick = replace(experiment, recipe=quick_recipe(experiment.recipe))
     if any(own["rate"] is None or own["dim"] is None for own in modalities.values()) or not experiment.items.items:
@@ -79,7 +79,7 @@ def resolved_run(run: Run) -> dict[str, object]:
     Raises:
         DataError: the model is damaged. ConfigError: it names code from outside, which the run may not import.
     """
-    saved: dict[str, Any] = run.model(run.finished[0]).describe() if run.finished else {}
+    saved: Options = run.model(run.finished[0]).describe() if run.finished else {}
     modalities = {
         m: {
             "stream": stream,
@@ -127,8 +127,17 @@ def _encoder(
     if given is None:
         if rate is None or dim is None or not experiment.items.items:
             return None
-        given = chosen_encoder(experiment, modality, dim, _length(experiment, rate))
+        given = chosen_encoder(experiment, modality, dim, _length(experiment, rate), _steps(experiment))
     return [full_spec(Encoder, spec, where) for spec in encoder_specs(given, where)]
+
+
+def _steps(experiment: Experiment) -> int:
+    """Instants of the longest item at which answers are asked; 0 where each item is answered once."""
+    items = experiment.items.items
+    if not items or experiment.unit.get("asks") != "annotations":
+        return 0
+    task = build(Task, experiment.task, [i.target for i in items], where="task")
+    return task.asked([max(items, key=lambda i: i.stop - i.start)], known=False).steps
 
 
 def _length(experiment: Experiment, rate: float) -> float:

@@ -7,18 +7,19 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from plait.core.atomic import read_text
 from plait.core.errors import DataError
+from plait.core.parts import Options
 from plait.core.safe_yaml import brief
 from plait.corpus.manifest import Rate
 from plait.models.model import Model
 from plait.recipe import Recipe, parse_recipe
 
-__all__ = ["FORMAT", "Beginning", "Done", "Member", "Run", "RunInfo", "digest_of"]
+__all__ = ["FORMAT", "Beginning", "Done", "Member", "Run", "RunInfo", "digest_of", "read_json"]
 
 FORMAT = "plait run 2"
 
@@ -100,7 +101,7 @@ class RunInfo(_Strict):
     allow_outside: bool
     members: list[_Member] = Field(min_length=1)
     modalities: dict[str, str]
-    features: dict[str, dict[str, Any]]
+    features: dict[str, Options]
     notes: list[str]
     items: int = Field(ge=0, lt=MANY)
     dropped: dict[str, Annotated[int, Field(ge=0, lt=MANY)]]
@@ -171,7 +172,7 @@ class Run:
                 f"{FORMAT!r}). Fit its recipe again: plait fit {self.folder / 'recipe.yaml'} --out ANOTHER. Keys "
                 "that have other names now are told."
             )
-        self.info = _read(self.folder / "run.json", RunInfo, "Make a run with: plait fit RECIPE")
+        self.info = read_json(self.folder / "run.json", RunInfo, "Make a run with: plait fit RECIPE")
         try:
             text = read_text(self.folder / "recipe.yaml")
         except (OSError, UnicodeDecodeError) as error:
@@ -221,7 +222,7 @@ class Run:
         """
         return self._own(self.folder / member.name / "done.json", Done)
 
-    def factors(self, fold: str) -> dict[str, Any]:
+    def factors(self, fold: str) -> Options:
         """What a fold's held-out model found of its heads.
 
         Raises:
@@ -230,7 +231,7 @@ class Run:
         return self._own(self.folder / held_out_name(fold) / "factors.json", Factors).factors
 
     def _own(self, path: Path, kind: type[Trained]) -> Trained:
-        found = _read(path, kind, "Delete it and go on with: plait fit")
+        found = read_json(path, kind, "Delete it and go on with: plait fit")
         if found.recipe != self._digest:
             raise DataError(f"{path}: was trained by another recipe. Delete its folder and go on with: plait fit")
         return found
@@ -245,12 +246,24 @@ def _format_of(folder: Path) -> str:
     return str(found.get("format", "")) if isinstance(found, dict) else ""
 
 
-def _read(path: Path, kind: type[T], do: str) -> T:
+def read_json(path: Path, kind: type[T], do: str) -> T:
+    """A file of a run, checked.
+
+    Args:
+        path: the file.
+        kind: what it should hold.
+        do: what to do where it does not, for messages.
+
+    Raises:
+        DataError: it cannot be read, is damaged or of another version.
+    """
     try:
         return kind.model_validate_json(read_text(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). {do}") from error
     except (ValueError, RecursionError) as error:
-        problems = error.errors() if isinstance(error, ValidationError) else []
+        problems = error.errors(include_input=False) if isinstance(error, ValidationError) else []
         told = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in problems[:5]]
-        raise DataError(f"{path}: is damaged or of another version ({'; '.join(told) or error}). {do}") from error
+        raise DataError(
+            f"{path}: is damaged or of another version ({'; '.join(told) or brief(error)}). {do}"
+        ) from error

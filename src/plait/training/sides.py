@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from plait.core.atomic import read_bytes
 from plait.core.errors import DataError
+from plait.core.parts import Options
 from plait.corpus.corpus import Corpus, RecordingEntry
 from plait.examples.items import Fold, Item
 from plait.examples.targets import target_from_json, target_to_json
@@ -47,14 +48,14 @@ class Sides:
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
-        self._rows: list[dict[str, Any]] = table.to_pylist()
+        self._rows: list[Options] = table.to_pylist()
         self._by_key = dict(zip(_keys(self._rows), self._rows))
 
     @classmethod
     def of(cls, corpus: Corpus, items: Sequence[Item], folds: Sequence[Fold]) -> Sides:
         """Those of a recipe met with its corpus."""
         streams = {i: _streams_digest(corpus, corpus.entry(i)) for i in {item.recording for item in items}}
-        columns: dict[str, Any] = {
+        columns: Options = {
             "recording": [i.recording for i in items],
             "start": [float(i.start) for i in items],
             "stop": [float(i.stop) for i in items],

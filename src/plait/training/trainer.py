@@ -10,13 +10,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from plait.core.errors import DataError
+from plait.core.parts import Options
 from plait.core.progress import EVERY
 from plait.examples.data import ItemData, loader
 from plait.models.model import Model
@@ -51,10 +51,10 @@ class _History(Callback):
         with open(self.path, "w", newline="", encoding="utf-8") as out:
             csv.writer(out).writerows([self.rows.keys(), *zip(*self.rows.values())])
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> Options:
         return {"recipe": self.recipe, "log": {k: list(v) for k, v in self.rows.items()}}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Options) -> None:
         if state_dict.get("recipe") != self.recipe:
             raise DataError(
                 f"{self.path.parent}: its checkpoint is of another recipe. Delete the folder to train this member anew."
@@ -65,13 +65,13 @@ class _History(Callback):
 class _Checkpoints(ModelCheckpoint):
     """Remembers its files by their names in its own folder: one that is moved or copied goes on with its own files."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> Options:
         state = super().state_dict()
         own = {key: Path(state[key]).name if state[key] else state[key] for key in _PATHS}
         best = {Path(path).name: score for path, score in self.best_k_models.items()}
         return {**state, **own, "best_k_models": best, "dirpath": ""}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Options) -> None:
         folder = Path(str(self.dirpath))
         own = {key: str(folder / state_dict[key]) if state_dict[key] else state_dict[key] for key in _PATHS}
         best = {str(folder / name): score for name, score in state_dict["best_k_models"].items()}
@@ -155,7 +155,7 @@ def train_model(
 
 
 def _checkpoints(folder: Path, model: Model, early: bool) -> ModelCheckpoint:
-    options: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    options: Options = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
     if not early:
         return _Checkpoints(**options, filename="last", save_top_k=1, every_n_epochs=1)
     mode = "max" if model.task.higher_is_better else "min"

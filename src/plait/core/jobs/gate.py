@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 from plait.core.errors import DataError
 from plait.core.jobs.outcomes import Died, Failed, outcome_of
@@ -81,14 +81,14 @@ class _Keeper:
     def ask(self, job: Any, patience: float) -> Any:
         """The outcome of a job."""
         process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
+        to, answers = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)  # pipes, as they were asked
         guard = threading.Timer(patience, process.kill)
         guard.start()
         try:
-            pickle.dump(job, process.stdin, pickle.HIGHEST_PROTOCOL)
-            process.stdin.flush()
-            return pickle.load(process.stdout)
+            # a pickle of our own process, through its own pipe: nothing of a file is ever unpickled
+            pickle.dump(job, to, pickle.HIGHEST_PROTOCOL)
+            to.flush()
+            return pickle.load(answers)
         except (EOFError, OSError, pickle.UnpicklingError):
             return Died(_how(self.end()))
         except BaseException:  # an interrupt: whoever asks next must not get this answer

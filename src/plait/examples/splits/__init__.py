@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from plait.core.errors import ConfigError, DataError, gathering, raise_all
 from plait.core.options import option_problems
-from plait.core.parts import build, find, options_of, parts, split_spec, suggest
+from plait.core.parts import Options, build, find, options_of, parts, split_spec, suggest
 from plait.core.safe_yaml import brief
 from plait.examples.splits.sides import SIDES, Fold, as_text, fold_of, homes
 
@@ -152,7 +152,7 @@ def _form(spec: Mapping[str, object]) -> str:
     )
 
 
-def _made(spec: Mapping[str, Any]) -> tuple[Split, dict[str, Any]]:
+def _made(spec: Mapping[str, Any]) -> tuple[Split, Options]:
     """The split, and its spec with every default; a form that its keys tell needs no name in it."""
     name, cls = _form(spec), find_split(spec)
     named = {"name": name} if name not in parts(Split) else {}

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from plait.core.errors import ConfigError, PlaitError, gathering, raise_all
 from plait.core.options import option_problems
-from plait.core.parts import build, find, options_of, parts, suggest
+from plait.core.parts import Options, build, find, options_of, parts, suggest
 from plait.core.safe_yaml import brief
 from plait.examples.units.cuts import Cut, cuts_at, measured_span
 from plait.streams.recording import Recording
@@ -131,7 +131,7 @@ def find_unit(unit: Mapping[str, object]) -> type[Unit]:
     return find(Unit, name, "task.unit")[0]
 
 
-def full_unit(unit: Mapping[str, object]) -> dict[str, Any]:
+def full_unit(unit: Mapping[str, object]) -> Options:
     """The unit with every default written out.
 
     Raises:

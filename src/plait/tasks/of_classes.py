@@ -1,0 +1,140 @@
+"""What tasks share whose answer is one of several classes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from plait.core.errors import ConfigError, DataError, raise_all
+from plait.core.parts import Options, Spec, part_name
+from plait.examples.targets import Target
+from plait.examples.units.cuts import Label as Name
+from plait.metrics import metrics_for
+from plait.metrics.functional import Array
+from plait.tasks import Task
+from plait.tasks.answers import Answer, Label
+from plait.tokens import Instants
+
+__all__ = ["OfClasses", "class_key", "classes_of"]
+
+
+class OfClasses(Task):
+    """One of the classes that the training targets name: classes, metrics, baseline and answers.
+
+    What is left to a subclass is what an output means: `head`, `loss` and `scores`, the probabilities of the classes;
+    `nll`, `divergence` and `prior` too where the output is not a logit for each class.
+
+    A class keeps its JSON type. A number and its text are one class (3, 3.0 and "3"; True and "true"), so
+    that labels read from a CSV meet those from JSON; the typed form is kept if either occurs.
+
+    Args:
+        targets: the training items' labels.
+        metric: by what validation selects: see `plait.tasks.classify.Classify`.
+        order: the classes in their order; None: numbers by size, then texts by letter.
+
+    Raises:
+        DataError: fewer than two classes, or a label that is neither a text nor a finite number.
+        ConfigError: an unknown metric, or an ``order`` that lacks a class of the training items.
+    """
+
+    def __init__(self, targets: list[Target], metric: Spec, *, order: Sequence[Name] | None = None) -> None:
+        super().__init__()
+        found, where = classes_of(targets), part_name(type(self))
+        if order is not None and (missing := {class_key(c) for c in found} - {class_key(c) for c in order}):
+            raise ConfigError(f"{where}.order: lacks {sorted(missing)}, which training items have. Give all classes.")
+        self.classes: list[Name] = found if order is None else list(order)
+        if len(self.classes) < 2:
+            raise DataError(
+                f"the training items have {len(self.classes)} class{'' if len(self.classes) == 1 else 'es'} "
+                f"({', '.join(map(repr, self.classes)) or 'no labels at all'}); "
+                "expected two or more. Check label and split."
+            )
+        self._index = {class_key(c): i for i, c in enumerate(self.classes)}
+        tally = Counter(self._index[class_key(t)] for t in targets)
+        self.counts = [tally[i] for i in range(len(self.classes))]
+        self.width, self.metric = len(self.classes), metric
+        self._metrics = metrics_for("classes", metric, where=f"{where}.metric", classes=self.width)
+        self.select_by(self._metrics)
+
+    def encode(self, targets: list[Target]) -> Tensor:
+        """The number of each item's class, [batch], long.
+
+        Raises:
+            DataError: a label that is not among the training classes.
+        """
+        keys = [class_key(t) for t in targets]
+        strange = sorted({repr(t) for t, k in zip(targets, keys) if k not in self._index})
+        raise_all(
+            DataError,
+            [
+                f"label {t} is not among the training classes {self.classes}. Correct it or leave it out."
+                for t in strange
+            ],
+        )
+        return torch.tensor([self._index[k] for k in keys], dtype=torch.long)
+
+    def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
+        names = [class_key(c) for c in self.classes]
+        return [
+            Label(self.classes[int(row.argmax())], float(row.max()), {n: float(p) for n, p in zip(names, row)})
+            for row in self.scores(output)
+        ]
+
+    def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
+        """The chosen one, then ``accuracy balanced_accuracy macro_f1 weighted_f1 log_loss ece``; ``roc_auc`` of two."""
+        truth = np.asarray(target, np.int64)
+        return {name: metric(truth, scores) for name, metric in self._metrics.items()}
+
+    def baseline(self, train: Array, count: int) -> NDArray[np.float64]:
+        """The training frequencies, for every item: so the guess is the majority class."""
+        tally = np.bincount(np.asarray(train, np.int64), minlength=len(self.classes)).astype(np.float64)
+        return np.tile(tally / max(tally.sum(), 1), (count, 1))
+
+    def state(self) -> Options:
+        return {"classes": list(self.classes), "counts": list(self.counts)}
+
+    @classmethod
+    def restore(cls, state: Options, **options: Any) -> Self:
+        task = cls(state["classes"], **options)
+        task.counts = [int(count) for count in state["counts"]]
+        return task
+
+
+def class_key(label: Target) -> str:
+    """The text under which a class is known: that of its JSON form, texts as they are.
+
+    Raises:
+        DataError: neither a text nor a finite number.
+
+    >>> class_key(3.0), class_key("3"), class_key(True), class_key(2.5)
+    ('3', '3', 'true', '2.5')
+    """
+    if isinstance(label, np.generic):
+        label = label.item()
+    if isinstance(label, bool):
+        return "true" if label else "false"
+    if isinstance(label, str):
+        return label
+    if not isinstance(label, int | float) or not math.isfinite(label):
+        raise DataError(f"label {label!r} cannot name a class; expected a text or a finite number. Leave the item out.")
+    return str(int(label)) if label == int(label) else repr(label)
+
+
+def classes_of(targets: Sequence[Target]) -> list[Name]:
+    """Classes without repetition: numbers by size, then texts by letter."""
+    found: dict[str, Name] = {}
+    for target in targets:
+        plain = target.item() if isinstance(target, np.generic) else target
+        if isinstance(plain, float) and plain.is_integer():
+            plain = int(plain)
+        key = class_key(plain)
+        if key not in found or isinstance(found[key], str):
+            found[key] = cast("Name", plain)  # `class_key` takes no other
+    return sorted(found.values(), key=lambda c: (isinstance(c, str), isinstance(c, bool), c))

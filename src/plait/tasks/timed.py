@@ -1,0 +1,54 @@
+"""What tasks that answer over time share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated as Typed
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
+
+from plait.core.errors import DataError
+from plait.examples.targets import Annotated, Target
+
+__all__ = ["Rate", "annotated_of", "grid", "padded"]
+
+T = TypeVar("T", bound=np.generic)
+
+Rate = Typed[float, Field(gt=0, le=1000, description="answers a second, above 0")]
+
+
+def grid(seconds: float, rate: float, place: float = 0.5) -> NDArray[np.float64]:
+    """An instant for each ``1 / rate`` of so many seconds, one at least; ``place``: where within it, 0 to 1.
+
+    >>> grid(2.0, 2.0).tolist(), grid(0.1, 2.0, 1.0).tolist()
+    ([0.25, 0.75, 1.25, 1.75], [0.5])
+    """
+    return (np.arange(max(1, round(seconds * rate)), dtype=np.float64) + place) / rate
+
+
+def annotated_of(target: Target) -> Annotated:
+    """The target, which is annotated over time.
+
+    Raises:
+        DataError: it is not.
+    """
+    if not isinstance(target, Annotated):
+        raise DataError(f"target {target!r} is nothing that is annotated over time; expected `Annotated`.")
+    return target
+
+
+def padded(rows: Sequence[ArrayLike], fill: float, dtype: type[T], *, least: int = 0) -> NDArray[T]:
+    """Rows of unequal length, [rows, longest, ...], filled up with ``fill``; ``least`` places at least.
+
+    >>> padded([[1, 2], [3]], -1, np.int64).tolist()
+    [[1, 2], [3, -1]]
+    """
+    made = [np.asarray(row, dtype) for row in rows]
+    longest = max([least, *map(len, made)])
+    out = np.full((len(made), longest, *(made[0].shape[1:] if made else ())), fill, dtype)
+    for place, own in zip(out, made):
+        place[: len(own)] = own
+    return out
