@@ -62,8 +62,8 @@ class Classify(OfClasses):
 
     def _weight(self) -> Tensor:
         """How much an item of each class counts, [classes]."""
-        balanced = [sum(self.counts) / (self.width * max(c, 1)) for c in self.counts]
-        return torch.tensor(balanced if self.class_weight else [1.0] * self.width)
+        balanced = [sum(self.counts) / (len(self.counts) * max(c, 1)) for c in self.counts]
+        return torch.tensor(balanced if self.class_weight else [1.0] * len(self.counts))
 
     def prior(self) -> Tensor:
         """Logarithms of the classes' shares of the training items, as ``class_weight`` counts them."""
