@@ -137,6 +137,26 @@ def test_a_saved_run_keeps_what_was_asked(tagged: Run, moves: Path, tmp_path: Pa
     assert "have another target" in told
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_the_quick_model_answers_over_time(moves: Path, tmp_path: Path, several: bool) -> None:
+    task = f"name: tag, target: move, rate: 4, several: {str(several).lower()}, unit: window, length: 4, hop: 4, pad: 1"
+    run = fit(recipe_of(moves, task), tmp_path / "run", cache=tmp_path / "cache", quiet=True, quick=True)
+    result = evaluate(run, cache=tmp_path / "cache")
+    name = "multilabel_f1" if several else "macro_f1"
+    by = {tuple(s["modalities"]): s["metrics"][name]["mean"] for s in result["subsets"]}
+    assert by["hand", "foot"] > 0.8
+    assert by["hand", "foot"] > by[("foot",)]
+    assert result["baseline"]["metrics"][name] < 0.5
+    encoders = run.model(run.members[0]).describe()["encoders"]
+    assert {spec[0]["name"] for spec in encoders.values()} == {"moving_statistics"}
+
+
+def test_the_quick_model_answers_beside_the_deep_heads(tagged: Run) -> None:
+    model = tagged.model(tagged.members[0])
+    assert model.wide is not None
+    assert 0 < float(model.share[-1]) < 1
+
+
 def test_words_are_learnt_from_their_order_and_times(moves: Path, tmp_path: Path) -> None:
     recipe = recipe_of(moves, "name: transcribe, target: move, rate: 5")
     recipe.train.batch = 8

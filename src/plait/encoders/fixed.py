@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from plait.encoders import Encoder
-from plait.tokens import Tokens
+from plait.tokens import Instants, Tokens
 from plait.tokens.pooling import one_token
 
 __all__ = ["Fixed"]
@@ -20,7 +20,7 @@ LARGEST = 10.0
 
 
 class Fixed(Encoder, ABC):
-    """One token an item: fixed features of it, standardised, and one linear map of them to the model's width.
+    """Fixed features of an item or of each of its tokens, standardised, and one linear map to the model's width.
 
     `fit` sets the features' free numbers and their mean and deviation, of training items, before anything is learnt.
     The map, ``readout``, is learnt: by gradient descent, or in closed form (`plait.training.closed_form`).
@@ -41,26 +41,30 @@ class Fixed(Encoder, ABC):
         self.readout = nn.Linear(total, dim)
 
     @abstractmethod
-    def raw(self, tokens: Tokens) -> Float[Tensor, "batch features"]:
+    def raw(self, tokens: Tokens) -> Float[Tensor, "batch *time features"]:
         """The features as they are, finite for an item without tokens too. ``tokens`` are clean."""
+
+    def at(self, tokens: Tokens, at: Instants | None) -> Float[Tensor, "rows features"]:
+        """`raw` of each item, or, where it has a time, at the instants that are asked, one item after another."""
+        return self.raw(tokens)
 
     @abstractmethod
     def settle(self, tokens: Iterable[Tokens]) -> None:
         """Choose what is free in the features by training items; they are clean, and all there."""
 
-    def described(self, tokens: Tokens) -> Float[Tensor, "batch features"]:
+    def described(self, tokens: Tokens) -> Float[Tensor, "batch *time features"]:
         """The features, standardised: mean 0 and deviation 1 over the training items, 0 where they do not vary."""
         return ((self.raw(tokens.clean()) - self.centre) * self.gain).clamp(-LARGEST, LARGEST)
 
     @torch.no_grad()
-    def fit(self, batches: Iterable[Tokens]) -> Float[Tensor, "items features"]:
-        """Fit the features to the training items that are there; returns `described` of them, in their order.
+    def fit(self, batches: Iterable[tuple[Tokens, Instants | None]]) -> Float[Tensor, "rows features"]:
+        """Fit the features to the training items that are there; returns them standardised, as `at` orders them.
 
         Args:
-            batches: of items that all have tokens; gone through twice.
+            batches: of items that all have tokens, and the instants that are asked; gone through twice.
         """
-        self.settle(t.clean() for t in batches)
-        found = torch.cat([self.raw(t.clean()) for t in batches])
+        self.settle(t.clean() for t, _ in batches)
+        found = torch.cat([self.at(t.clean(), at) for t, at in batches])
         mean = found.double().mean(0)
         spread = (found.double() - mean).square().mean(0).sqrt()
         varies = spread > 1e-6 * mean.abs() + 1e-9

@@ -62,7 +62,7 @@ class MiniRocket(Fixed):
 
     >>> tokens = Tokens(torch.randn(2, 50, 3), torch.arange(50.0).expand(2, 50) / 25, torch.ones(2, 50) > 0)
     >>> encoder = MiniRocket(3, 8, length=50, features=840)
-    >>> tuple(encoder.fit([tokens]).shape), tuple(encoder(tokens).values.shape)
+    >>> tuple(encoder.fit([(tokens, None)]).shape), tuple(encoder(tokens).values.shape)
     ((2, 873), (2, 1, 8))
     """
 

@@ -35,6 +35,8 @@ class OpinionPool(Decision):
     [[2.0, 0.0]]
     """
 
+    causal = True
+
     def __init__(self, modalities: list[str], dim: int) -> None:
         super().__init__(modalities, dim)
         count = len(self.modalities)

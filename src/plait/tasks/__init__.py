@@ -51,7 +51,7 @@ class Task(nn.Module, ABC):
     on the tier that the option ``target`` names; or nothing (`plait.tasks.pretrain`)."""
 
     linear: ClassVar[bool] = False
-    """Whether its heads are linear maps of pooled tokens, and `goals` what these are to give, so that they can be
+    """Whether its heads are linear maps (`plait.tasks.heads`), and `goals` what these are to give, so that they can be
     solved in closed form."""
 
     views: int = 1
@@ -185,8 +185,12 @@ class Task(nn.Module, ABC):
             losses["self_distillation"] = view.over_modalities(lambda out: self.divergence(out, teacher))
         return losses
 
+    def known(self, target: Tensor) -> Tensor:
+        """At which instants the truth is known, [batch, steps], of encoded targets [batch, steps, ...]."""
+        return target >= 0
+
     def goals(self, target: Tensor) -> Tensor:
-        """What a linear head is regressed on, [batch, width], of encoded targets [batch].
+        """What a linear head is regressed on, [rows, width], of encoded targets [rows, ...]: items, or instants.
 
         Of classes 1 in the column of the item's class and 0 elsewhere; a task of values gives its standardised targets.
         """

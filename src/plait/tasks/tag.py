@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Tag(Task):
         background: the class of what nobody annotated.
         causal: whether an answer knows what was observed until the end of its time, and no more. Features,
             normalization, encoders and fusion have to be causal then; which are not is told before anything is trained.
-        smoothing: label smoothing (Szegedy et al. 2016, section 7), of one class at a time.
+        smoothing: label smoothing (Szegedy et al. 2016, section 7); of several classes each is drawn to one half.
         dropout: share of the numbers at an instant that a head sets to 0 in training.
         metric: by what validation selects: a `plait.metrics.Metric` of instants (of ``classes``; with ``several``, of
             ``labels``) or of ``spans``, by its name or the dotted path of one of your own; by default ``macro_f1`` or
@@ -60,6 +61,7 @@ class Tag(Task):
 
     main_metric = "macro_f1"
     asks = "annotations"
+    linear = True
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class Tag(Task):
         named: list[Label] = [] if background is None else [background]
         self._set(classes_of([*named, *(label for t in targets for _, _, label in annotated_of(t).spans)]))
         self._check()
+        self.seconds = self._seconds([annotated_of(t) for t in targets])
 
     def _set(self, classes: list[Label]) -> None:
         least = 1 if self.several else 2
@@ -133,6 +136,28 @@ class Tag(Task):
         rows = [self._mostly(own) if self.several else self._one(own) for own in covered]
         return torch.from_numpy(padded(rows, -1, np.int64))
 
+    def known(self, target: Tensor) -> Tensor:
+        return (target[..., 0] if self.several else target) >= 0
+
+    def goals(self, target: Tensor) -> Tensor:
+        return target.to(self.prior()) if self.several else super().goals(target)
+
+    def prior(self) -> Tensor:
+        """Logits of the share of the training time that each class has."""
+        share = torch.tensor(self.seconds, dtype=torch.float64) / max(self.seconds[-1], 1e-9)
+        share = share[:-1].clamp(1e-4, 1 - 1e-4)
+        return (share.logit() if self.several else share.log()).float()
+
+    def _seconds(self, targets: Sequence[Annotated]) -> list[float]:
+        """How long each class is annotated, and at the end all that is asked about."""
+        found = dict.fromkeys(range(self.width), 0.0)
+        for start, stop, label in (span for t in targets for span in t.spans):
+            found[self._index[class_key(label)]] += stop - start
+        whole, named = sum(t.seconds for t in targets), sum(found.values())
+        if self.background is not None:
+            found[self._index[class_key(self.background)]] += max(whole - named, 0.0)
+        return [*found.values(), whole if self.several else sum(found.values())]
+
     def _covered(self, target: Annotated) -> NDArray[np.float64]:
         """Seconds of each instant's time that each class covers, [steps, classes]."""
         count = len(self.instants(target.seconds))
@@ -161,15 +186,22 @@ class Tag(Task):
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Mean over the instants of an item whose truth is known; 0 where none is."""
+        return self._error(output, target, self.smoothing)
+
+    def nll(self, output: Tensor, target: Tensor, doubt: float = 0.0) -> Tensor:
+        """Negative log-likelihood: the mean over an item's instants, or of instants by themselves, [rows, width]."""
+        return self._error(output, target, doubt)
+
+    def _error(self, output: Tensor, target: Tensor, doubt: float) -> Tensor:
+        known, true = self.known(target), target.clamp(min=0)
         if self.several:
-            each = F.binary_cross_entropy_with_logits(output, target.clamp(min=0).to(output), reduction="none").mean(-1)
-            known = target[..., 0] >= 0
+            goal = (1 - doubt) * true.to(output) + doubt / 2
+            each = F.binary_cross_entropy_with_logits(output, goal, reduction="none").mean(-1)
         else:
-            flat, known = target.clamp(min=0).flatten(), target >= 0
-            each = F.cross_entropy(
-                output.flatten(0, 1), flat, label_smoothing=self.smoothing, reduction="none"
-            ).view_as(target)
-        return (each * known).sum(1) / known.sum(1).clamp(min=1)
+            rows = output.reshape(-1, output.shape[-1])
+            each = F.cross_entropy(rows, true.flatten(), label_smoothing=doubt, reduction="none").view_as(target)
+        each = each * known
+        return each if each.ndim == 1 else each.sum(1) / known.sum(1).clamp(min=1)
 
     def divergence(self, output: Tensor, teacher: Tensor) -> Tensor:
         if not self.several:
@@ -209,8 +241,11 @@ class Tag(Task):
         self, scores: NDArray[np.float64], target: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Scores and truths of the instants whose truth is known, [rows, classes] and [rows] or [rows, classes]."""
-        known = (target[..., 0] if self.several else target) >= 0
+        known = self._asked(target)
         return np.broadcast_to(scores, (*known.shape, self.width))[known], target[known]
+
+    def _asked(self, target: Array) -> NDArray[np.bool_]:
+        return (target[..., 0] if self.several else target) >= 0
 
     def metrics(self, scores: NDArray[np.float64], target: Array) -> dict[str, float]:
         """The chosen one, then the standard ones of instants and of spans."""
@@ -221,7 +256,7 @@ class Tag(Task):
     def _spans(self, scores: NDArray[np.float64], target: Array) -> tuple[list[Span], list[Span]]:
         """True spans and answered ones of all items, in steps; none of the background."""
         kinds = [k for k, c in enumerate(self.classes) if c != self.background]
-        known = (target[..., 0] if self.several else target) >= 0
+        known = self._asked(target)
         scores = np.broadcast_to(scores, (*known.shape, self.width))
         true = target > 0 if self.several else (target[..., None] == np.arange(self.width))
         said = self._held(scores) & known[..., None]
@@ -236,14 +271,16 @@ class Tag(Task):
 
     def baseline(self, train: Array, count: int) -> NDArray[np.float64]:
         """How often each class holds at the training instants, at every instant."""
-        known = (train[..., 0] if self.several else train) >= 0
+        known = self._asked(train)
         held = train[known] > 0 if self.several else np.eye(self.width)[train[known]]
         share = held.mean(0) if len(held) else np.full(self.width, 1 / self.width)
         return np.broadcast_to(share, (count, 1, self.width)).copy()
 
     def state(self) -> Options:
-        return {"classes": self.classes}
+        return {"classes": self.classes, "seconds": self.seconds}
 
     @classmethod
     def restore(cls, state: Options, **options: Any) -> Tag:
-        return cls([Annotated(1.0, tuple((0.0, 1.0, label) for label in state["classes"]))], **options)
+        task = cls([Annotated(1.0, tuple((0.0, 1.0, label) for label in state["classes"]))], **options)
+        task.seconds = [float(s) for s in state["seconds"]]
+        return task

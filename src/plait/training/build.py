@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import Spec, build, find, full_spec, parts
+from plait.encoders.moving_statistics import windows_for
 from plait.examples.data import FeatureSource, ItemData
 from plait.examples.items import Fold, Item
 from plait.examples.units import make_unit
@@ -71,6 +72,10 @@ def chosen_encoder(
     """
     feature = build_feature(experiment.features[modality], f"streams.{modality}.feature")
     if experiment.recipe.train.solver == "ridge":
+        if steps:
+            seconds = float(np.median([i.stop - i.start for i in experiment.items.items]))
+            windows = windows_for(length, seconds, causal=experiment.causal)
+            return [{"name": "moving_statistics", "windows": windows, "causal": experiment.causal}]
         return [{"name": "mini_rocket", "length": max(round(length), 1)}]
     context = make_unit(experiment.unit).context()
     causal = experiment.causal

@@ -3,6 +3,8 @@
 What is free beyond the ridge (shrinkage, how surely a head answers, how much it counts beside the others) is fitted to
 what is said of training groups that are left out, which a ridge regression tells in closed form (`fit_ridge`). So there
 is nothing to stop, and no part of the items is spent on validation.
+
+Of a task that answers at instants, instants take the place of items: rows, below.
 """
 
 from __future__ import annotations
@@ -24,23 +26,26 @@ from plait.examples.data import ItemData
 from plait.fusion.opinion_pool import OpinionPool
 from plait.models.model import Model
 from plait.tasks import Task
-from plait.tasks.heads import PooledLinear
-from plait.tokens import Tokens
+from plait.tasks.heads import PooledLinear, TimedLinear
+from plait.tokens import Instants, Tokens
 from plait.training.least import least
 from plait.training.ridge import Ridge, fit_ridge
 
 __all__ = ["MOST", "fit_closed_form"]
 
 MOST = 3000
-"""Training items that are used, drawn of all: the work grows with their cube, and so many tell what a linear head can
-learn."""
+"""Training items that are used, and rows of them, drawn of all: the work grows with the cube of the rows, and so many
+tell what a linear head can learn."""
 
 DRAWS = 4
 """How often an item is taken where the recipe says how items vary."""
 
 CHUNK = 64
+ROOM = 2**25
+"""Features of instants that are made at once, to have those that are asked about taken out."""
+
 POOLED = 1000
-"""Items of which the pool is fitted."""
+"""Rows of which the pool is fitted."""
 
 SUBSETS = 24
 """Of the modalities, besides all of them, that the pool is fitted to answer from."""
@@ -65,11 +70,41 @@ def fit_closed_form(model: Model, data: ItemData, *, seed: int, vary: Vary | Non
     at = np.sort(np.random.default_rng(seed).permutation(len(data))[:MOST])
     varied = vary is not None and bool(vary.chosen or data.noisy)
     at = np.tile(at, max(min(DRAWS, MOST // len(at)), 1) if varied else 1)
-    target = data.targets[torch.from_numpy(at)]
-    opinions = [_fit_one(model, m, data, at, target, seed, vary or Vary({})) for m in model.modalities]
-    _fit_pool(model, opinions, target, seed)
+    rows = _rows(model.task, data, at, seed)
+    opinions = [_fit_one(model, m, data, rows, seed, vary or Vary({})) for m in model.modalities]
+    _fit_pool(model, opinions, rows.target, seed)
     seconds = time.process_time() - started
     return {"epoch": [0.0], "items": [float(len(at))], "processor_seconds": [seconds]}
+
+
+class _Rows(NamedTuple):
+    """What answers are fitted to: the items, or some instants of each.
+
+    Attributes:
+        items: places in the data; an item may come again.
+        at: the instants of each of ``items``; None where there are none.
+        place: of which of ``items`` each row is, [rows].
+        target: encoded, [rows, ...].
+    """
+
+    items: NDArray[np.int64]
+    at: Instants | None
+    place: NDArray[np.int64]
+    target: Tensor
+
+
+def _rows(task: Task, data: ItemData, items: NDArray[np.int64], seed: int) -> _Rows:
+    index = torch.from_numpy(items)
+    target = data.targets[index]
+    if data.asked.at is None:
+        return _Rows(items, None, np.arange(len(items)), target)
+    at = data.asked.at.of(index)
+    known = (at.mask & task.known(target)).flatten().nonzero()[:, 0].numpy()
+    some = np.sort(np.random.default_rng(seed).permutation(known)[:MOST])
+    mask = torch.zeros(at.mask.numel(), dtype=torch.bool)
+    mask[torch.from_numpy(some)] = True
+    mask = mask.view_as(at.mask)
+    return _Rows(items, Instants(at.times, mask), some // mask.shape[1], target[mask])
 
 
 def _check(model: Model) -> None:
@@ -82,18 +117,18 @@ def _check(model: Model) -> None:
         problems.append(
             "fusion: train.solver: ridge needs opinion_pool, whose weights it fits. Set fusion: opinion_pool."
         )
-    if not model.task.linear or not all(isinstance(head, PooledLinear) for head in model.ensemble.heads):
-        problems.append("task: train.solver: ridge needs a task of linear heads, such as classify or regress.")
+    if not model.task.linear or not all(isinstance(head, PooledLinear | TimedLinear) for head in model.ensemble.heads):
+        problems.append("task: train.solver: ridge needs a task of linear heads, such as classify, regress or tag.")
     raise_all(ConfigError, problems)
 
 
 class _Opinion(NamedTuple):
-    """What a modality's head says of items when their group is left out.
+    """What a modality's head says of rows when their item's group is left out.
 
     Attributes:
-        output: [items, width], 0 where the modality is missing.
-        there: [items].
-        told: [items], whether the output is worth anything.
+        output: [rows, width], 0 where the modality is missing.
+        there: [rows].
+        told: [rows], whether the output is worth anything.
     """
 
     output: Tensor
@@ -101,22 +136,21 @@ class _Opinion(NamedTuple):
     told: Tensor
 
 
-def _fit_one(
-    model: Model, modality: str, data: ItemData, at: NDArray[np.int64], target: Tensor, seed: int, vary: Vary
-) -> _Opinion:
+def _fit_one(model: Model, modality: str, data: ItemData, rows: _Rows, seed: int, vary: Vary) -> _Opinion:
     """Fit the encoder and the head of one modality."""
-    there = data.present(modality)[at]
-    items, own = at[there], target[torch.from_numpy(there)]
-    output, told = torch.zeros(len(at), model.task.width, dtype=torch.float64), torch.zeros(len(at), dtype=torch.bool)
+    some = data.present(modality)[rows.items]
+    there = some[rows.place]
+    own, count = rows.target[torch.from_numpy(there)], len(there)
+    output, told = torch.zeros(count, model.task.width, dtype=torch.float64), torch.zeros(count, dtype=torch.bool)
     index = model.modalities.index(modality)
     encoder, head = _learnt(model, index)
     _silence(encoder.readout, head)  # what cannot be fitted says nothing
-    if len(items) > 1:
-        features = encoder.fit(_Chunks(model, modality, data, items, vary, seed))
-        goal, groups = model.task.goals(own), [data.items[i].group for i in items]
-        found = fit_ridge(
-            features.numpy(), encoder.sizes, goal.numpy(), groups, classes=not model.task.values, seed=seed
-        )
+    if len(own) > 1:
+        at = None if rows.at is None else rows.at.of(torch.from_numpy(some))
+        features = encoder.fit(_Chunks(model, modality, data, rows.items[some], at, vary, seed))
+        goal, groups = model.task.goals(own), [data.items[i].group for i in rows.items[rows.place[there]]]
+        classes = own.ndim == 1 and not model.task.values  # of several at once, none speaks for the others
+        found = fit_ridge(features.numpy(), encoder.sizes, goal.numpy(), groups, classes=classes, seed=seed)
         centre = 0.0 if model.task.values else goal.double().mean(0)
         known = torch.from_numpy(found.told)
         opinion = torch.from_numpy(found.held_out) - centre
@@ -128,25 +162,39 @@ def _fit_one(
 
 
 class _Chunks:
-    """Some items of one modality as the model's encoder gets them, in batches; any number of times, always the same.
+    """Some items of one modality as the model's encoder gets them, in batches, and what instants are asked; any number
+    of times, always the same.
 
     Where an item comes again it is varied, and its noise drawn anew.
     """
 
     def __init__(
-        self, model: Model, modality: str, data: ItemData, items: NDArray[np.int64], vary: Vary, seed: int
+        self,
+        model: Model,
+        modality: str,
+        data: ItemData,
+        items: NDArray[np.int64],
+        at: Instants | None,
+        vary: Vary,
+        seed: int,
     ) -> None:
         self.model, self.modality, self.data, self.items = model, modality, data, items
-        self.vary, self.seed = vary, seed
+        self.at, self.vary, self.seed = at, vary, seed
+        self.size = CHUNK
+        if at is not None:
+            own = data.typical_length(modality) * sum(_learnt(model, model.modalities.index(modality))[0].sizes)
+            self.size = min(max(int(ROOM / max(own, 1)), 1), CHUNK)
 
-    def __iter__(self) -> Iterator[Tokens]:
+    def __iter__(self) -> Iterator[tuple[Tokens, Instants | None]]:
         ends = [0, *(np.flatnonzero(np.diff(self.items) <= 0) + 1).tolist(), len(self.items)]
         for turn, (first, last) in enumerate(itertools.pairwise(ends)):
             regular = self.data.regular() if turn else set()
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed * 100_003 + turn)
-                for start in range(first, last, CHUNK):
-                    yield self._chunk(self.items[start : min(start + CHUNK, last)].tolist(), turn, regular)
+                for start in range(first, last, self.size):
+                    part = slice(start, min(start + self.size, last))
+                    at = None if self.at is None else Instants(self.at.times[part], self.at.mask[part])
+                    yield self._chunk(self.items[part].tolist(), turn, regular), at
 
     def _chunk(self, items: list[int], turn: int, regular: Collection[str]) -> Tokens:
         m = self.modality
@@ -159,7 +207,8 @@ class _Chunks:
 
 def _learnt(model: Model, index: int) -> tuple[Fixed, nn.Linear]:
     """A modality's encoder and the map of its own head; `fit_closed_form` has checked that they are these."""
-    return cast("Fixed", model.backbone.encoders[index]), cast("PooledLinear", model.ensemble.heads[index]).linear
+    head = cast("PooledLinear | TimedLinear", model.ensemble.heads[index])
+    return cast("Fixed", model.backbone.encoders[index]), head.linear
 
 
 def _pool(model: Model) -> OpinionPool:
@@ -216,12 +265,12 @@ def _fit_pool(model: Model, opinions: Sequence[_Opinion], target: Tensor, seed: 
 
 
 class _View(NamedTuple):
-    """Items as they would be if some modalities were missing.
+    """Rows as they would be if some modalities were missing.
 
     Attributes:
-        output: [modalities, items, width].
-        there: [modalities, items].
-        target: [items].
+        output: [modalities, rows, width].
+        there: [modalities, rows].
+        target: [rows, ...].
         share: how much the view counts.
     """
 
@@ -232,7 +281,7 @@ class _View(NamedTuple):
 
 
 def _views(opinions: Sequence[_Opinion], target: Tensor, seed: int) -> list[_View]:
-    """Some items with all their modalities (a half of the weight) and with parts of them, where two or more meet."""
+    """Some rows with all their modalities (a half of the weight) and with parts of them, where two or more meet."""
     output, there, told = (torch.stack(parts) for parts in zip(*opinions))
     good = (told | ~there).all(0)
     rng = np.random.default_rng(seed)

@@ -67,7 +67,7 @@ def refuse(experiment: Experiment) -> None:
         build(Fusion, recipe.fusion, experiment.modalities, recipe.model.get("dim", 128), where="fusion")
     if recipe.train.wide and (recipe.train.solver == "ridge" or not find(Task, experiment.task, "task")[0].linear):
         problems.append(
-            "train.wide: true needs a task of linear heads, such as classify or regress, and solver: adamw."
+            "train.wide: true needs a task of linear heads, such as classify, regress or tag, and solver: adamw."
         )
     if recipe.train.stop == "early" and not all(fold.valid for fold in experiment.folds):
         problems.append("train.stop: early needs a validation part. Give split.valid, or stop: last.")
