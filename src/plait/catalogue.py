@@ -10,6 +10,9 @@ from plait.core.parts import find, options_of, parts
 
 __all__ = ["SORTS", "base_of", "catalogue", "own_part"]
 
+Described = dict[str, Any]
+"""First line of the documentation, options with their defaults, and what else a part declares."""
+
 SORTS = {
     "readers": "plait.readers:Reader",
     "steps": "plait.transforms:Step",
@@ -40,7 +43,7 @@ def base_of(sort: str) -> type[Any]:
     return base
 
 
-def catalogue(sort: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
+def catalogue(sort: str | None = None) -> dict[str, dict[str, Described]]:
     """By sort and name: the first line of each part's documentation, and its options with their defaults.
 
     Features say also what they declare (`plait.features.facts.declared`).
@@ -51,13 +54,13 @@ def catalogue(sort: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
     >>> catalogue("readers")["readers"]["align"]["options"]
     {'unit_hz': 25000}
     """
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    found: dict[str, dict[str, Described]] = {}
     for one in [sort] if sort else sorted(SORTS):
         found[one] = {part: _described(one, cls) for part, cls in parts(base_of(one)).items()}
     return found
 
 
-def own_part(path: str) -> dict[str, dict[str, dict[str, Any]]]:
+def own_part(path: str) -> dict[str, dict[str, Described]]:
     """The same of one class by its dotted path, such as one of the user's own.
 
     Raises:
@@ -77,8 +80,8 @@ def own_part(path: str) -> dict[str, dict[str, dict[str, Any]]]:
     raise ConfigError(f"class: {path} is a part of no sort. It has to be derived from the base class of one.")
 
 
-def _described(sort: str, cls: type[Any]) -> dict[str, Any]:
-    said = {"what": (cls.__doc__ or "").strip().split("\n")[0], "options": options_of(cls)}
+def _described(sort: str, cls: type[Any]) -> Described:
+    said: Described = {"what": (cls.__doc__ or "").strip().split("\n")[0], "options": options_of(cls)}
     if sort != "features":
         return said
     from plait.features.facts import declared

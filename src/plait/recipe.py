@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from plait.core.atomic import read_text
 from plait.core.errors import ConfigError, raise_all
@@ -40,6 +42,10 @@ EPOCHS = (5, 100)
 
 MIN_COVERAGE = 0.1
 """Of the recordings, the least share that makes a stream a modality where a recipe names none."""
+
+
+Options = dict[str, Any]
+"""Options of parts by name, as YAML has them; each part checks its own."""
 
 
 class _Section(BaseModel):
@@ -106,7 +112,7 @@ class RawNoise(_Section):
     the unit of the kind: dB of signal over noise, pixels of blur, a share, seconds.
     """
 
-    kind: str | dict[str, Any]
+    kind: str | Options
     levels: list[float] = Field(min_length=1, max_length=1000)
 
 
@@ -120,7 +126,7 @@ class NoisyCopies(RawNoise):
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: object) -> object:
     return [value] if isinstance(value, dict | RawNoise) else value
 
 
@@ -134,13 +140,13 @@ class Augment(_Section):
     """
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
-    crop_resize: Any = 0.1
-    gaussian_noise: Any = 0.2
+    crop_resize: object = 0.1
+    gaussian_noise: object = 0.2
     modality_dropout: _Share | tuple[_Share, _Share] = 0.3
     noise: dict[str, Annotated[list[NoisyCopies], BeforeValidator(_listed)]] = Field(default_factory=dict)
 
     @property
-    def kinds(self) -> dict[str, Any]:
+    def kinds(self) -> Options:
         """The augmentations, by name.
 
         >>> Augment(rotate={"imu": 30}).kinds
@@ -173,9 +179,9 @@ class StreamPlan(_Section):
     """
 
     stream: str | None = None
-    preprocess: list[str | dict[str, Any]] = Field(default_factory=list)
-    feature: str | dict[str, Any] | None = None
-    encoder: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
+    preprocess: list[str | Options] = Field(default_factory=list)
+    feature: str | Options | None = None
+    encoder: str | Options | list[str | Options] | None = None
     rate: float | None = Field(None, gt=0, le=1e6)
     normalization_groups: Literal["own", "all"] | int | None = None
     normalization: Literal["none", "centre", "standardise", "running"] = "none"
@@ -185,7 +191,7 @@ class CorpusPlan(_Section):
     """A folder of raw recordings, and how its file names are read."""
 
     folder: str
-    options: dict[str, Any] = Field(default_factory=dict, alias="import")
+    options: Options = Field(default_factory=dict, alias="import")
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
@@ -198,12 +204,12 @@ class Recipe(_Section):
 
     name: str = Field("", max_length=200, pattern=r"^[^/\\\x00-\x1f]*$")
     corpus: str | CorpusPlan
-    task: str | dict[str, Any]
-    split: dict[str, Any] = Field(default_factory=dict)
+    task: str | Options
+    split: Options = Field(default_factory=dict)
     streams: dict[str, StreamPlan | None] = Field(default_factory=dict)
     min_coverage: float = Field(MIN_COVERAGE, ge=0, le=1)
-    fusion: str | dict[str, Any] = "concat"
-    model: dict[str, Any] = Field(default_factory=dict)
+    fusion: str | Options = "concat"
+    model: Options = Field(default_factory=dict)
     augment: Augment = Field(default_factory=Augment)
     train: Train = Field(default_factory=Train)
     evaluate: Evaluate = Field(default_factory=Evaluate)
@@ -233,8 +239,8 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
         recipe.corpus.folder = _beside(path, recipe.corpus.folder)
     else:
         recipe.corpus = _beside(path, recipe.corpus)
-    if isinstance(recipe.model.get("from"), str):
-        recipe.model["from"] = _beside(path, recipe.model["from"], "model.from")
+    if isinstance(origin := recipe.model.get("from"), str):
+        recipe.model["from"] = _beside(path, origin, "model.from")
     return recipe
 
 
@@ -257,7 +263,7 @@ def parse_recipe(text: str, overrides: list[str] | None = None, source: str = "r
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        problems = [_problem(source, nodes, dict(e)) for e in error.errors()]
+        problems = [_problem(source, nodes, e) for e in error.errors()]
         raise ConfigError(list(dict.fromkeys(problems))) from error
 
 
@@ -305,7 +311,7 @@ def _beside(recipe: Path, path: str, key: str = "corpus") -> str:
 _STEPS_OF_PYDANTIC = ("CorpusPlan", "dict[", "list[", "function")
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def _override(data: dict[str, object], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigError(f"override {override!r}: expected KEY=VALUE, such as train.epochs=5.")
@@ -315,13 +321,14 @@ def _override(data: dict[str, Any], override: str) -> None:
             place[step] = {"name": "concat"} if step == "fusion" else {}
         elif isinstance(place[step], str) and step in ("task", "fusion", "feature", "encoder"):
             place[step] = {"name": place[step]}
-        place = place[step]
-        if not isinstance(place, dict):
-            raise ConfigError(f"override {override!r}: {step} is {place!r}, which has no keys.")
+        inner = place[step]
+        if not isinstance(inner, dict):
+            raise ConfigError(f"override {override!r}: {step} is {inner!r}, which has no keys.")
+        place = inner
     place[last] = parse_yaml(text, f"override {brief(override)}")[0]
 
 
-def _problem(source: str, nodes: yaml.Node | None, error: dict[str, Any]) -> str:
+def _problem(source: str, nodes: yaml.Node | None, error: ErrorDetails) -> str:
     path = [p for p in error["loc"] if p != "str" and not str(p).startswith(_STEPS_OF_PYDANTIC)]
     line = _line(nodes, path)
     place = f"{source}:{line} {'.'.join(map(str, path))}"
@@ -332,7 +339,7 @@ def _problem(source: str, nodes: yaml.Node | None, error: dict[str, Any]) -> str
     return f"{place}: {error['msg']}; got {brief(error.get('input'))}."
 
 
-def _line(node: yaml.Node | None, path: list[Any]) -> int:
+def _line(node: yaml.Node | None, path: Sequence[object]) -> int:
     """Line number of a key (1 up), as deep as the file has it."""
     line = 1
     for step in path:
@@ -349,19 +356,19 @@ def _line(node: yaml.Node | None, path: list[Any]) -> int:
     return line
 
 
-def _keys(path: list[Any]) -> list[str]:
+def _keys(path: Sequence[object]) -> list[str]:
     """The keys that a section has, for suggestions."""
-    model: Any = Recipe
+    model: type[BaseModel] = Recipe
     for step in path:
-        field = getattr(model, "model_fields", {}).get(step)
-        inner = _model_in(field.annotation) if field else _model_in(model)
+        field = model.model_fields.get(str(step))
+        inner = _model_in(field.annotation) if field else model
         if inner is None:
             return []
         model = inner
     return [f.alias or name for name, f in model.model_fields.items()]
 
 
-def _model_in(annotation: Any) -> Any:
+def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((m for m in map(_model_in, getattr(annotation, "__args__", ())) if m), None)

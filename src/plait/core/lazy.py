@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
 
 __all__ = ["lazy"]
 
@@ -20,7 +19,7 @@ def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
     3.0
     """
 
-    def attribute(name: str) -> Any:
+    def attribute(name: str) -> object:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(importlib.import_module(homes[name]), name)

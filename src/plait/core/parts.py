@@ -87,7 +87,7 @@ def _scan(base: type[object]) -> dict[str, type[object]]:
     if not hasattr(module, "__path__"):
         package_name = package_name.rpartition(".")[0]
         module = importlib.import_module(package_name)
-    found: dict[str, type[Any]] = {}
+    found: dict[str, type[object]] = {}
     for info in pkgutil.iter_modules(module.__path__):
         for thing in vars(importlib.import_module(f"{package_name}.{info.name}")).values():
             if _is_part(thing, base) and thing.__module__.startswith(package_name):
@@ -138,12 +138,12 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"Did you mean {close[0]!r}?" if close else f"There is: {', '.join(names) or 'nothing'}."
 
 
-def split_spec(spec: Spec, where: str) -> tuple[str, Options]:
+def split_spec(spec: Spec, where: str) -> tuple[str, dict[str, object]]:
     """A part's name and options, of ``name`` or ``{name: ..., option: ...}``."""
     if isinstance(spec, str):
         return spec, {}
-    if isinstance(spec, Mapping) and isinstance(spec.get("name"), str):
-        return spec["name"], {k: v for k, v in spec.items() if k != "name"}
+    if isinstance(spec, Mapping) and isinstance(name := spec.get("name"), str):
+        return name, {k: v for k, v in spec.items() if k != "name"}
     raise ConfigError(f"{where}: got {brief(spec)}; expected a name, or a mapping with the key 'name' and options.")
 
 
@@ -191,7 +191,7 @@ def _dotted(base: type[T], name: str, where: str) -> type[T]:
     return cls
 
 
-def options_of(cls: type) -> dict[str, Any]:
+def options_of(cls: type) -> dict[str, object]:
     """The options that the user decides (keyword-only arguments) and their defaults."""
     return dict(_options_of(cls))
 

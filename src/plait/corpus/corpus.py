@@ -255,7 +255,7 @@ class CorpusWriter:
         target = self.folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         np.save(target, values, allow_pickle=False)
-        options: dict[str, Any] = {"kind": stream.kind}
+        options: dict[str, object] = {"kind": stream.kind}
         clock: Clock = stream.clock
         warp = list(clock.warp.points) if isinstance(clock, Warped) else None
         clock = clock.base if isinstance(clock, Warped) else clock

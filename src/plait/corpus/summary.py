@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+Summary = Mapping[str, Any]
+"""Facts in JSON types: of a stream, of one kind of label, or of all labels of a corpus."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What is known of an opened stream without decoding it; times in the recording's seconds."""
@@ -65,7 +69,7 @@ def stream_summary(found: Mapping[str, Mapping[str, Facts]]) -> dict[str, dict[s
     }
 
 
-def stream_lines(summary: Mapping[str, Mapping[str, Any]], recordings: int) -> list[str]:
+def stream_lines(summary: Mapping[str, Summary], recordings: int) -> list[str]:
     """One line a stream.
 
     >>> imu = {"recordings": 3, "kinds": ["series"], "shapes": [[6]], "rates": [50.0], "hours": 0.5}
@@ -92,7 +96,7 @@ def _values(values: Sequence[object]) -> dict[str, object]:
     """Counts by value, or the range where there are many numbers."""
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     counts = Counter(str(v) for v in values)
-    summary: dict[str, Any] = {"n": len(values), "distinct": len(counts)}
+    summary: dict[str, object] = {"n": len(values), "distinct": len(counts)}
     if len(counts) <= 30:
         summary["counts"] = dict(sorted(counts.items()))
     elif len(numbers) == len(values):
@@ -102,8 +106,8 @@ def _values(values: Sequence[object]) -> dict[str, object]:
 
 def label_summary(entries: Iterable[RecordingEntry]) -> dict[str, object]:
     """Labels of recordings, annotations by tier, groups and splits, each with counts."""
-    labels: dict[str, list[Any]] = defaultdict(list)
-    tiers: dict[str, list[Any]] = defaultdict(list)
+    labels: dict[str, list[object]] = defaultdict(list)
+    tiers: dict[str, list[object]] = defaultdict(list)
     seconds: dict[str, float] = defaultdict(float)
     splits: Counter[str] = Counter()
     groups = set()
@@ -123,7 +127,7 @@ def label_summary(entries: Iterable[RecordingEntry]) -> dict[str, object]:
     }
 
 
-def label_lines(summary: Mapping[str, Any], recordings: int) -> list[str]:
+def label_lines(summary: Summary, recordings: int) -> list[str]:
     """What `label_summary` found, a line each."""
     lines = [f"  label {name}: {_say(v)}; {v['n']} of {recordings} recordings" for name, v in summary["labels"].items()]
     lines += [
@@ -136,7 +140,7 @@ def label_lines(summary: Mapping[str, Any], recordings: int) -> list[str]:
     return lines
 
 
-def _say(values: Mapping[str, Any]) -> str:
+def _say(values: Summary) -> str:
     if "min" in values:
         return f"{values['min']:g} to {values['max']:g} (mean {values['mean']:g})"
     counts = values.get("counts")

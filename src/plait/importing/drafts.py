@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import suggest
@@ -93,7 +92,7 @@ class Importer:
         place = found.place
         self._set(draft.entry, place.group, normal_split(place.split), place.meta, found.place.path)
 
-    def _set(self, entry: RecordingEntry, group: str, split: str, meta: Mapping[str, Any], where: str) -> None:
+    def _set(self, entry: RecordingEntry, group: str, split: str, meta: Mapping[str, object], where: str) -> None:
         """Facts about a recording; the first source keeps its word, and others that differ are noted."""
         for key, value in {"group": group, "split": split}.items():
             old = getattr(entry, key)
@@ -103,10 +102,10 @@ class Importer:
                 )
             elif value:
                 setattr(entry, key, value)
-        for key, value in meta.items():
-            if entry.meta.setdefault(key, value) != value:
+        for key, fact in meta.items():
+            if entry.meta.setdefault(key, fact) != fact:
                 self.notes.append(
-                    f"{where}: {key} of {entry.id!r} is {value!r} here, but {entry.meta[key]!r} elsewhere."
+                    f"{where}: {key} of {entry.id!r} is {fact!r} here, but {entry.meta[key]!r} elsewhere."
                 )
 
     def _unused_rules(self, scan: Scan) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from plait.corpus.corpus import AnnotationEntry, StreamEntry
 from plait.corpus.summary import Facts
@@ -22,7 +21,7 @@ class Place:
     stream: str = ""
     group: str = ""
     split: str = ""
-    meta: dict[str, Any] = field(default_factory=dict)
+    meta: dict[str, object] = field(default_factory=dict)
 
     @property
     def folder(self) -> str:

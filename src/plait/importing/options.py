@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from plait.core.errors import ConfigError, raise_all
 from plait.core.parts import find, suggest
@@ -34,7 +35,7 @@ class StreamOptions(_Options):
 
     reader: str | None = None
     part: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, object] = Field(default_factory=dict)
     rate: Rate | None = None
     duration: Annotated[Seconds, Field(gt=0)] | None = None
     offset: Seconds = 0.0
@@ -119,7 +120,7 @@ class ImportOptions(_Options):
 _PLACES: dict[str, type[_Options]] = {"streams": StreamOptions, "labels": LabelOptions, "rows": RowOptions}
 
 
-def import_options(options: ImportOptions | Mapping[str, Any] | None) -> ImportOptions:
+def import_options(options: ImportOptions | Mapping[str, object] | None) -> ImportOptions:
     """Options, checked.
 
     Raises:
@@ -139,7 +140,7 @@ def import_options(options: ImportOptions | Mapping[str, Any] | None) -> ImportO
     return options
 
 
-def _explain(error: Any) -> str:
+def _explain(error: ErrorDetails) -> str:
     place = ".".join(str(p) for p in ("import", *error["loc"]))
     if error["type"] != "extra_forbidden":
         return f"{place}: got {brief(error['input'])}. {error['msg'].removeprefix('Value error, ')}."

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from plait.corpus.summary import label_lines, stream_lines
 
@@ -30,8 +29,8 @@ class ImportReport:
     manifest: Path
     outside: bool
     recordings: int
-    streams: dict[str, dict[str, Any]]
-    labels: dict[str, Any]
+    streams: dict[str, dict[str, object]]
+    labels: dict[str, object]
     left_out: dict[str, str] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

@@ -6,7 +6,7 @@ import stat
 from abc import ABC, abstractmethod
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from plait.core.errors import ConfigError, DataError
 from plait.core.parts import build, find, parts, suggest
@@ -49,7 +49,7 @@ class Reader(ABC):
             DataError: the file is missing, truncated or not of the format.
         """
 
-    def recordings(self, path: Path) -> dict[str, dict[str, Any]]:
+    def recordings(self, path: Path) -> dict[str, dict[str, object]]:
         """Of a file that holds several recordings: the options that open each, by its id. Of any other: nothing.
 
         Raises:

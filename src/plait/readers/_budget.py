@@ -11,7 +11,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from plait.core.errors import ConfigError, DataError
 
@@ -35,7 +34,7 @@ class Budget:
     times: float = 1.0
 
     @classmethod
-    def of(cls, options: Mapping[str, Any] | None, where: str) -> tuple[Budget, dict[str, Any]]:
+    def of(cls, options: Mapping[str, object] | None, where: str) -> tuple[Budget, dict[str, object]]:
         """The budget that a reader's options give, and the other options.
 
         Raises:
@@ -43,8 +42,7 @@ class Budget:
         """
         others = dict(options or {})
         times = others.pop("budget", 1)
-        good = isinstance(times, int | float) and not isinstance(times, bool) and 0 < times < 1e12
-        if not good:
+        if isinstance(times, bool) or not isinstance(times, int | float) or not 0 < times < 1e12:
             raise ConfigError(f"{where}.budget: got {str(times)[:40]!r}; expected a number above 0, as 10: ten times.")
         return cls(float(times)), others
 

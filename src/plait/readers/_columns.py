@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,10 @@ from plait.readers._budget import Budget, Purse
 from plait.readers._csv import count_columns, read_csv, refuse_mixed
 from plait.readers._told import tell
 from plait.streams.clock import Ticks
+from plait.streams.stream import Values
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["DISORDER", "find_time", "load", "numbers", "ordered", "seconds", "texts"]
 
@@ -32,7 +36,7 @@ _SCALE = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NAMED_UNIT = re.compile(r"[_ .(\[](s|sec|secs|seconds|ms|us|ns)[)\]]?$")
 
 
-def load(path: Path, header: bool, decimal: str, encoding: str, budget: Budget) -> Any:
+def load(path: Path, header: bool, decimal: str, encoding: str, budget: Budget) -> pa.Table:
     """The file as a `pyarrow.Table` with stripped column names; nameless columns are left out, and told.
 
     Raises:
@@ -63,7 +67,7 @@ def load(path: Path, header: bool, decimal: str, encoding: str, budget: Budget) 
     return table.select(named).rename_columns(names)
 
 
-def _is_row_number(name: str, kind: Any) -> bool:
+def _is_row_number(name: str, kind: pa.DataType) -> bool:
     """Whether it is an index that pandas wrote without a name."""
     import pyarrow as pa
 
@@ -74,7 +78,7 @@ def _is_parquet(path: Path) -> bool:
     return path.suffix.lower() in (".parquet", ".pq")
 
 
-def _parquet(path: Path, budget: Budget) -> Any:
+def _parquet(path: Path, budget: Budget) -> pa.Table:
     """The file, whose texts stay packed until they are known to fit: one text may stand in a million rows."""
     import pyarrow as pa
     import pyarrow.parquet
@@ -96,7 +100,7 @@ def _parquet(path: Path, budget: Budget) -> Any:
     return table
 
 
-def _unpacked(name: str, column: Any, purse: Purse) -> Any:
+def _unpacked(name: str, column: pa.ChunkedArray, purse: Purse) -> pa.ChunkedArray:
     """A column of which each value stood once, each in its row."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -126,7 +130,7 @@ def find_time(names: Sequence[str], wanted: str | None, path: Path, needed: bool
     return None
 
 
-def numbers(path: Path, table: Any, name: str) -> NDArray[np.float64] | None:
+def numbers(path: Path, table: pa.Table, name: str) -> NDArray[np.float64] | None:
     """A column as [n] float64, NaN where empty; None where it is text.
 
     Raises:
@@ -151,7 +155,7 @@ def numbers(path: Path, table: Any, name: str) -> NDArray[np.float64] | None:
     return np.asarray(values, np.float64)
 
 
-def texts(path: Path, table: Any, name: str) -> NDArray[np.object_]:
+def texts(path: Path, table: pa.Table, name: str) -> NDArray[np.object_]:
     """A column as [n] texts, empty where a cell is.
 
     Raises:
@@ -167,7 +171,7 @@ def texts(path: Path, table: Any, name: str) -> NDArray[np.object_]:
     return np.array(["" if v is None else str(v) for v in table[name].to_pylist()], object)
 
 
-def seconds(path: Path, table: Any, name: str, unit: str) -> NDArray[np.float64]:
+def seconds(path: Path, table: pa.Table, name: str, unit: str) -> NDArray[np.float64]:
     """A column of times as [n] seconds: relative ones as they are, dates as Unix seconds.
 
     Raises:
@@ -210,13 +214,13 @@ def _unit(name: str, values: NDArray[np.float64]) -> str:
     return "ns" if size >= 1e17 else "us" if size >= 1e14 else "ms" if size >= 1e11 else "s"
 
 
-def _integers(column: Any) -> NDArray[np.int64]:
+def _integers(column: pa.ChunkedArray) -> NDArray[np.int64]:
     import pyarrow as pa
 
     return np.asarray(column.cast(pa.int64()).to_numpy(), np.int64)
 
 
-def _scaled(values: NDArray[Any], scale: int) -> NDArray[np.float64]:
+def _scaled(values: Values, scale: int) -> NDArray[np.float64]:
     if values.dtype.kind == "i":  # whole seconds apart: nanoseconds since 1970 do not fit a float
         return np.asarray(values // scale + (values % scale) / scale, np.float64)
     return np.asarray(values / scale, np.float64)

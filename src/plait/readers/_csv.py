@@ -6,11 +6,14 @@ import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from plait.core.errors import DataError
 from plait.readers._budget import Purse
 from plait.readers._words import decoded, read_bytes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["DECIMALS", "count_columns", "read_csv", "refuse_mixed"]
 
@@ -25,7 +28,7 @@ _LOOK = 1 << 16
 _THOUSANDS = r"^\s*[-+]?[1-9]\d{0,2},\d{3}\s*$"
 
 
-def read_csv(path: Path, header: bool, decimal: str, encoding: str, purse: Purse) -> Any:
+def read_csv(path: Path, header: bool, decimal: str, encoding: str, purse: Purse) -> pa.Table:
     """The file as a `pyarrow.Table`.
 
     Raises:
@@ -89,7 +92,7 @@ def _delimiter(path: Path, data: bytes) -> str:
     return even[0] if even else max(",;\t", key=lambda sign: counts[sign][0])
 
 
-def _parsed(data: bytes, delimiter: str, names: list[str] | None, decimal: str) -> Any:
+def _parsed(data: bytes, delimiter: str, names: list[str] | None, decimal: str) -> pa.Table:
     import pyarrow as pa
     import pyarrow.csv
 
@@ -101,20 +104,20 @@ def _parsed(data: bytes, delimiter: str, names: list[str] | None, decimal: str) 
     )
 
 
-def _is_text(column: Any) -> bool:
+def _is_text(column: pa.ChunkedArray) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_string(column.type) or pa.types.is_large_string(column.type))
 
 
-def _matching(column: Any, pattern: str) -> int:
+def _matching(column: pa.ChunkedArray, pattern: str) -> int:
     """How many cells match."""
     import pyarrow.compute as pc
 
     return int(pc.sum(pc.match_substring_regex(column, pattern)).as_py() or 0)
 
 
-def _has_sign(column: Any, sign: str) -> bool:
+def _has_sign(column: pa.ChunkedArray, sign: str) -> bool:
     """Whether a column that was read as text is one of numbers, some of which have this sign before the fraction."""
     if not _is_text(column):
         return False
@@ -123,7 +126,7 @@ def _has_sign(column: Any, sign: str) -> bool:
     return signed > 0 and 2 * (signed + whole) > len(column) - column.null_count
 
 
-def _refuse_two_signs(path: Path, first: Any, second: Any, odd: Sequence[int], sign: str) -> None:
+def _refuse_two_signs(path: Path, first: pa.Table, second: pa.Table, odd: Sequence[int], sign: str) -> None:
     """Refuse a file of which one reading loses some columns, and the other one others."""
     names = first.column_names
     lost = [names[i] for i in range(first.num_columns) if not _is_text(first.column(i)) and _is_text(second.column(i))]
@@ -136,7 +139,7 @@ def _refuse_two_signs(path: Path, first: Any, second: Any, odd: Sequence[int], s
         )
 
 
-def _refuse_thousands(path: Path, table: Any, odd: Sequence[int]) -> None:
+def _refuse_thousands(path: Path, table: pa.Table, odd: Sequence[int]) -> None:
     """Refuse commas that may as well separate thousands."""
     if any(_matching(table.column(i), _SIGNED[","]) > _matching(table.column(i), _THOUSANDS) for i in odd):
         return
@@ -151,7 +154,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(repr(n) for n in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _example(column: Any, pattern: str) -> str:
+def _example(column: pa.ChunkedArray, pattern: str) -> str:
     import pyarrow.compute as pc
 
     return str(column.filter(pc.match_substring_regex(column, pattern))[0].as_py())

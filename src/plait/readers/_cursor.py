@@ -7,9 +7,12 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plait.core.errors import DataError
+
+if TYPE_CHECKING:
+    import av
 
 __all__ = ["Cursor", "av_errors", "remedy"]
 
@@ -45,8 +48,8 @@ class Cursor:
 
     def __init__(self, path: Path, track: int, threads: bool = False) -> None:
         self.path, self.track, self.threads = path, track, threads
-        self._container: Any = None
-        self._frames: Iterator[object] = iter(())
+        self._container: av.container.InputContainer = None
+        self._frames: Iterator[av.frame.Frame] = iter(())
         self._pid = 0
         self._tally = [0]
 
@@ -76,7 +79,7 @@ class Cursor:
         """Packets passed over since the start, as they did not decode."""
         return self._tally[0]
 
-    def take(self) -> Any:
+    def take(self) -> av.frame.Frame | None:
         """The next frame, or None at the end.
 
         Raises:
@@ -94,7 +97,7 @@ class Cursor:
             self.close()
         return frame
 
-    def frames(self) -> Iterator[Any]:
+    def frames(self) -> Iterator[av.frame.Frame]:
         """The frames from here on, as `take` gives them; stopping in between leaves the rest for the next call.
 
         Nothing else may be read meanwhile: other files might be opened, and this one closed for them.
@@ -153,7 +156,9 @@ class Cursor:
         return DataError(f"{self.path}: track {self.track} does not decode ({error}). {remedy(self.path)}")
 
 
-def _decoded(container: Any, track: Any, tally: list[int]) -> Iterator[Any]:
+def _decoded(
+    container: av.container.InputContainer, track: av.stream.Stream, tally: list[int]
+) -> Iterator[av.frame.Frame]:
     """Frames of all packets that decode; the others are counted. (PyAV's own ``decode`` ends at the first of them.)"""
     bad, tally[0] = av_errors(), 0
     for packet in container.demux(track):
@@ -165,7 +170,7 @@ def _decoded(container: Any, track: Any, tally: list[int]) -> Iterator[Any]:
         yield from frames
 
 
-def _skip_others(container: Any, track: int) -> None:
+def _skip_others(container: av.container.InputContainer, track: int) -> None:
     """Have the demuxer pass over all other tracks, so that the sound of a long video is not read through pictures."""
     import av.stream
 

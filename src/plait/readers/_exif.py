@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["turned", "webp_orientation"]
+
+Number = TypeVar("Number", bound=np.generic)
 
 _ORIENTATION = 0x0112
 
@@ -48,7 +50,7 @@ def _orientation(tiff: bytes) -> int:
     return 1
 
 
-def turned(picture: NDArray[Any], orientation: int) -> NDArray[Any]:
+def turned(picture: NDArray[Number], orientation: int) -> NDArray[Number]:
     """A picture [h, w, ...] as it is to be shown, given its EXIF orientation.
 
     >>> turned(np.array([[1, 2, 3]]), 6).tolist()  # lay on its side

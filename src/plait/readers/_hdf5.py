@@ -57,7 +57,7 @@ class Dataset:
         return float(math.prod(self.shape)) * self.size
 
 
-def behind(work: Callable[..., Result], path: Path, *args: Any, where: str = "", asked: float = 0.0) -> Result:
+def behind(work: Callable[..., Result], path: Path, *args: object, where: str = "", asked: float = 0.0) -> Result:
     """``work(path, *args)``, behind the gate.
 
     Args:

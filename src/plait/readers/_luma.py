@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import av
 
 __all__ = ["FullRange", "luma"]
 
@@ -24,7 +27,7 @@ _JPEG = 2
 """ffmpeg's number for frames that use all of 0..255."""
 
 
-def luma(frame: Any) -> tuple[NDArray[np.uint8], bool] | None:
+def luma(frame: av.VideoFrame) -> tuple[NDArray[np.uint8], bool] | None:
     """A view [h, w] on a frame's brightness, and whether it fills 0..255 already; None if it has no such plane."""
     name = frame.format.name
     if name not in _FULL and name not in _LIMITED:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +134,7 @@ def _tag(data: bytes, at: int, order: str) -> tuple[int, int, int, int]:
     return kind, at + 8, size, at + 8 + size + (-size % 8 if kind != _PACKED else 0)
 
 
-Found = tuple[MatArray | None, int, NDArray[Any]]
+Found = tuple[MatArray | None, int, NDArray[np.generic]]
 """An array, where the next element begins, and the array's values if they were wanted."""
 
 
@@ -216,7 +215,9 @@ def _numbers(data: bytes, at: int, order: str, shape: tuple[int, ...], kind: int
         return np.frombuffer(raw, dtype).reshape(shape, order="F").astype(_CLASSES[kind])
 
 
-def _letters(raw: bytes, stored: int, dtype: np.dtype[Any], order: str, shape: tuple[int, ...]) -> NDArray[np.generic]:
+def _letters(
+    raw: bytes, stored: int, dtype: np.dtype[np.generic], order: str, shape: tuple[int, ...]
+) -> NDArray[np.generic]:
     """Rows of text: letters run along the last axis."""
     if stored in (16, 17, 18):
         coding = {16: "utf-8", 17: "utf-16-", 18: "utf-32-"}[stored]

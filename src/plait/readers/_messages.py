@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,7 @@ def _protobuf(schema: Schema) -> Decoder:
     except Exception as error:  # the library raises whatever broken descriptors lead to
         raise ValueError(f"its protobuf schema cannot be understood ({str(error)[:100]})") from error
 
-    def decode(data: bytes) -> dict[str, Any]:
+    def decode(data: bytes) -> dict[str, object]:
         try:
             return _as_dict(parse(data))
         except Exception as error:  # as above
@@ -78,7 +78,7 @@ def _protobuf(schema: Schema) -> Decoder:
 def _as_dict(message: Any, depth: int = 0) -> dict[str, object]:
     if depth > _DEEPEST:
         raise ValueError("it is nested too deeply")
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for field in message.DESCRIPTOR.fields:
         is_message = field.message_type is not None
         value = getattr(message, field.name)
@@ -98,7 +98,7 @@ def _repeated(field: Any) -> bool:
     return bool(field.label == field.LABEL_REPEATED if told is None else told)
 
 
-def stamp_of(value: Any) -> float | None:
+def stamp_of(value: object) -> float | None:
     """Seconds of a pair of seconds and nanoseconds; None of anything else."""
     if not isinstance(value, dict) or len(value) != 2:
         return None
@@ -109,7 +109,7 @@ def stamp_of(value: Any) -> float | None:
     return None
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     """A number as a float, infinite where it is too large for one; NaN of anything else."""
     if not isinstance(value, bool | int | float):
         return math.nan
@@ -119,7 +119,7 @@ def _number(value: Any) -> float:
         return math.inf
 
 
-def numbers_of(message: dict[str, Any]) -> dict[str, float]:
+def numbers_of(message: dict[str, object]) -> dict[str, float]:
     """All numbers of a message by their place (``linear.x``, ``ranges.0``); a time stamp is one number, in seconds.
 
     >>> numbers_of({"header": {"stamp": {"sec": 1, "nanosec": 500000000}}, "data": [1, True], "frame": "map"})
@@ -141,7 +141,7 @@ def texts_of(message: dict[str, object]) -> dict[str, str]:
     return {name: value for name, value in _leaves(message, "", 0) if isinstance(value, str)}
 
 
-def chosen(values: dict[str, Any], fields: tuple[str, ...]) -> tuple[str, ...]:
+def chosen(values: Mapping[str, object], fields: tuple[str, ...]) -> tuple[str, ...]:
     """The places that begin with one of the fields; without fields all but those of the header.
 
     >>> chosen({"header.seq": 1, "x.a": 2, "xx": 3}, ()), chosen({"header.seq": 1, "x.a": 2, "xx": 3}, ("x",))
@@ -152,7 +152,7 @@ def chosen(values: dict[str, Any], fields: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in values if any(name == f or name.startswith(f + ".") for f in fields))
 
 
-def _leaves(value: Any, name: str, depth: int) -> Iterator[tuple[str, object]]:
+def _leaves(value: object, name: str, depth: int) -> Iterator[tuple[str, object]]:
     stamp = stamp_of(value)
     if stamp is not None:
         yield name, stamp
@@ -190,8 +190,8 @@ def picture_of(message: dict[str, object], where: str) -> NDArray[np.uint8] | No
     return _raw(message, data) if isinstance(message.get("encoding"), str) and "step" in message else None
 
 
-def _raw(message: dict[str, Any], data: bytes) -> NDArray[np.uint8] | None:
-    known = _RAW.get(message["encoding"].lower())
+def _raw(message: dict[str, object], data: bytes) -> NDArray[np.uint8] | None:
+    known = _RAW.get(str(message["encoding"]).lower())
     if known is None:
         return None
     depth, order = known

@@ -6,13 +6,16 @@ import struct
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import DataError, raise_all
 from plait.readers._cursor import av_errors, remedy
+
+if TYPE_CHECKING:
+    import av
 
 __all__ = ["Track", "scan"]
 
@@ -75,7 +78,7 @@ class _Probe:
     found: tuple[int, int, int] | None = None
     done: bool = False
 
-    def add(self, packet: Any, number: int) -> None:
+    def add(self, packet: av.Packet, number: int) -> None:
         try:
             frames = packet.decode()
         except av_errors():
@@ -97,7 +100,7 @@ class _Notes:
     cut: bool = False
     probe: _Probe | None = None
 
-    def add(self, packet: Any) -> None:
+    def add(self, packet: av.Packet) -> None:
         if self.probe is not None and not self.probe.done:
             self.probe.add(packet, len(self.pts))
         if packet.has_sidedata("skip_samples"):
@@ -141,12 +144,12 @@ def scan(path: Path) -> list[Track]:
         ) from error
 
 
-def _is_cover(stream: Any) -> bool:
+def _is_cover(stream: av.stream.Stream) -> bool:
     flags = stream.disposition  # an enum, of int or not, by the version of PyAV
     return bool(int(getattr(flags, "value", flags)) & _ATTACHED_PICTURE)
 
 
-def _shortfalls(path: Path, container: Any, notes: dict[int, _Notes]) -> list[str]:
+def _shortfalls(path: Path, container: av.container.InputContainer, notes: dict[int, _Notes]) -> list[str]:
     problems = []
     kind = container.format.name
     for stream in container.streams:
@@ -173,7 +176,7 @@ def _shortfalls(path: Path, container: Any, notes: dict[int, _Notes]) -> list[st
     return problems
 
 
-def _is_short(stream: Any, note: _Notes, kind: str) -> bool:
+def _is_short(stream: av.stream.Stream, note: _Notes, kind: str) -> bool:
     if not stream.duration or not _counts(stream, kind):
         return False
     missing = int((stream.start_time or 0) + stream.duration - note.end)
@@ -184,20 +187,20 @@ def _is_short(stream: Any, note: _Notes, kind: str) -> bool:
     return bool(fewer or missing > 0.05 * stream.duration)
 
 
-def _counts(stream: Any, kind: str) -> bool:
+def _counts(stream: av.stream.Stream, kind: str) -> bool:
     """Whether the index counts what the packets are timed in: of packed sound, RIFF counts bytes or blocks."""
     name = stream.codec_context.name if stream.codec_context else ""
     return not kind.startswith(("avi", "wav", "w64")) or stream.type != "audio" or name.startswith("pcm_")
 
 
-def _first(container: Any) -> Fraction:
+def _first(container: av.container.InputContainer) -> Fraction:
     """Where the first track of a format without a zero begins, seconds."""
     starts = [s.start_time * Fraction(s.time_base) for s in container.streams if s.start_time is not None]
     first: Fraction = min(starts, default=Fraction(0))
     return first
 
 
-def _track(path: Path, container: Any, stream: Any, note: _Notes) -> Track:
+def _track(path: Path, container: av.container.InputContainer, stream: av.stream.Stream, note: _Notes) -> Track:
     bare = [i for i, (p, d) in enumerate(zip(note.pts, note.dts)) if p is None and d is None]
     kind, context = container.format.name, stream.codec_context
     without = bool(bare) if stream.type == "video" else len(bare) == len(note.pts) and kind.startswith(_TIMED)

@@ -129,9 +129,8 @@ def _number(value: object) -> int | None:
     return number if number is not None and 0 <= number < 10**15 else None
 
 
-def _seconds(value: Any, where: str) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
-    if not good:
+def _seconds(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e15:
         raise DataError(f"{where}: a time of {str(value)[:40]!r}; expected a finite number.")
     return float(value)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,9 @@ from plait.readers._packets import Track
 from plait.streams.clock import Clock, Grid, Ticks, rational
 from plait.streams.pictures import parts_of
 from plait.streams.stream import Values
+
+if TYPE_CHECKING:
+    import av
 
 __all__ = ["Pictures", "picture_clock", "rotation"]
 
@@ -91,7 +94,7 @@ def rotation(path: Path) -> int:
     return 0
 
 
-def _box(file: Any, wanted: bytes) -> bytes:
+def _box(file: BinaryIO, wanted: bytes) -> bytes:
     while len(head := file.read(8)) == 8:
         size, name = struct.unpack(">I4s", head)
         used = 8
@@ -105,7 +108,7 @@ def _box(file: Any, wanted: bytes) -> bytes:
     return b""
 
 
-def _scaler() -> Callable[..., Any]:
+def _scaler() -> Callable[..., object]:
     """swscale in one thread: sharing out a small picture takes ten times as long as converting it."""
     import av
     from av.video.reformatter import VideoReformatter
@@ -146,7 +149,7 @@ class Pictures:
     _next: int = 0
     _from: int | None = None
     """The key frame just sought, until a picture shows that the demuxer landed no later."""
-    _ahead: deque[tuple[int, Any]] = field(default_factory=deque, repr=False)
+    _ahead: deque[tuple[int, av.VideoFrame]] = field(default_factory=deque, repr=False)
     """Frames decoded already, for the next read."""
     _broken: int = 0
     _scaler: Any = field(default=None, repr=False)
@@ -183,7 +186,7 @@ class Pictures:
             return self.read_grey(lo, hi)[..., None]
         out = np.empty((max(hi - lo, 0), *self.shape), np.uint8)
 
-        def put(i: int, frame: Any) -> None:
+        def put(i: int, frame: av.VideoFrame) -> None:
             picture = self._scaled(frame, "rgb24", 3)
             out[i] = np.rot90(picture, self.turns) if self.turns else picture
 
@@ -199,7 +202,7 @@ class Pictures:
         out = np.empty((len(parts), *size), np.uint8)
         todo, (high, wide) = FullRange(out), self.size
 
-        def put(i: int, frame: Any) -> None:
+        def put(i: int, frame: av.VideoFrame) -> None:
             own = luma(frame) if frame.height == high and frame.width == wide else None
             plane, full = own if own is not None else (self._scaled(frame, "gray", 1), True)
             out[i] = (np.rot90(plane, self.turns) if self.turns else plane)[parts[i]]
@@ -269,7 +272,7 @@ class Pictures:
     def _fill(self, put: Callable[[int, Any], None], lo: int, hi: int) -> bool:
         """Decode on to frame ``hi``; False if the demuxer landed behind the key frame sought."""
         first, last = self._next, self.damage.reach(hi)
-        kept: list[tuple[int, Any]] = []
+        kept: list[tuple[int, av.VideoFrame]] = []
         seen, late = np.zeros(last + 1 - first, bool), _REORDERED
         for i, frame in self._placed():
             if self._from is not None and i > self._from:
@@ -297,7 +300,7 @@ class Pictures:
         self._next = max(self._next, min(hi, len(self.pts)))
         return True
 
-    def _placed(self) -> Iterator[tuple[int, Any]]:
+    def _placed(self) -> Iterator[tuple[int, av.VideoFrame]]:
         """Frames and their places: those decoded before, then new ones."""
         after = max((i + 1 for i, _ in self._ahead), default=self._next)
         while self._ahead:
@@ -313,7 +316,7 @@ class Pictures:
             after = i + 1
             yield i, frame
 
-    def _place(self, frame: Any, after: int) -> int:
+    def _place(self, frame: av.VideoFrame, after: int) -> int:
         """Which picture a frame is, by its time; -1: none."""
         if frame.pts is None:
             return -1
@@ -322,7 +325,7 @@ class Pictures:
         i = int(np.searchsorted(self.pts, frame.pts))
         return i if i < len(self.pts) and self.pts[i] == frame.pts else -1
 
-    def _scaled(self, frame: Any, layout: str, channels: int) -> NDArray[np.generic]:
+    def _scaled(self, frame: av.VideoFrame, layout: str, channels: int) -> NDArray[np.generic]:
         """A frame in another format and in the size asked for, [h, w] or [h, w, 3]."""
         if self._scaler is None:
             self._scaler = _scaler()

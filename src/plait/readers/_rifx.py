@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from plait.core.errors import DataError
 from plait.readers._words import Later
 from plait.streams.clock import Grid
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["is_rifx", "rifx_sound", "unit_floats"]
 
@@ -64,7 +63,7 @@ def _checked(rate: int, values: NDArray[np.generic]) -> tuple[int, NDArray[np.ge
     return rate, values
 
 
-def unit_floats(values: NDArray[Any]) -> NDArray[np.float32]:
+def unit_floats(values: Values) -> NDArray[np.float32]:
     """Samples of any type in -1..1, of the same shape: signed ones by their range, unsigned ones about its middle.
 
     >>> unit_floats(np.array([-32768, 16384], np.int16)).tolist(), unit_floats(np.array([0, 192], np.uint8)).tolist()

@@ -138,7 +138,7 @@ class _Cursor:
         self._widest, self._ros1 = widest, ros1
         self._at, self._left = 0, len(data) + _SPARE
 
-    def message(self, name: str) -> dict[str, Any]:
+    def message(self, name: str) -> dict[str, object]:
         if not self._types[name] and not self._ros1:
             self._numbers("B", 1)  # ROS 2 gives an empty message a member, since a C structure needs one
         return {field.name: self._field(field, name) for field in self._types[name]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from plait.readers._rifx import unit_floats
 from plait.readers._sound_layout import Layout, sound_layout
 from plait.readers._words import refuse_infinite
 from plait.streams.stream import Values
+
+if TYPE_CHECKING:
+    import av
 
 __all__ = ["Sound"]
 
@@ -152,7 +155,7 @@ class Sound:
             self._lose(range(self._row + 1, len(layout.pts)))
         return None
 
-    def _row_of(self, frame: Any) -> int | None:
+    def _row_of(self, frame: av.AudioFrame) -> int | None:
         """Which frame of the layout it is: by its time, else by its order; None: one that is not wanted."""
         last = -1 if self._row is None else self._row
         row, pts = last + 1, self.layout.pts
@@ -160,7 +163,7 @@ class Sound:
             row = int(np.searchsorted(pts, frame.pts, "right")) - 1
         return row if last < row < len(pts) else None
 
-    def _values(self, frame: Any, first: int) -> NDArray[np.float32] | None:
+    def _values(self, frame: av.AudioFrame, first: int) -> NDArray[np.float32] | None:
         """Samples of a frame; None where it is damaged or unlike the others."""
         if frame.sample_rate != self.layout.grid.rate or frame.layout.nb_channels != self.channels:
             self._why = (
@@ -194,7 +197,7 @@ class Sound:
             )
 
 
-def _floats(frame: Any) -> NDArray[np.float32]:
+def _floats(frame: av.AudioFrame) -> NDArray[np.float32]:
     """[samples, channels] in -1..1."""
     channels = frame.layout.nb_channels
     if frame.format.name.rstrip("p") == "s64":  # PyAV has no array of these

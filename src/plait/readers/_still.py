@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,7 +27,7 @@ def decode_still(data: bytes, where: str, grey: bool = False) -> NDArray[np.uint
     orientation = webp_orientation(data)
     how = (cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR) | (cv2.IMREAD_IGNORE_ORIENTATION if orientation else 0)
     try:
-        picture: Any = cv2.imdecode(np.frombuffer(data, np.uint8), how)
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), how)
         if picture is None:
             raise DataError(f"{where}: is no picture that OpenCV decodes. Save it as PNG, or leave it out.")
         picture = picture[..., None] if grey else cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)

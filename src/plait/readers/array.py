@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -211,7 +211,7 @@ def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], str]:
     return shape, dtype.kind
 
 
-def _shape_of(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _shape_of(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     """What the header of an array says."""
     version = np.lib.format.read_magic(file)
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

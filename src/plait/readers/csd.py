@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class Csd(Reader):
         streams = {key: self._stream(path, key, *parts) for key, parts in found.items()}
         return streams if self.recording is None else {name: streams[self.recording]}
 
-    def recordings(self, path: Path) -> dict[str, dict[str, Any]]:
+    def recordings(self, path: Path) -> dict[str, dict[str, object]]:
         """One a group of the sequence's data."""
         return {key: {"recording": key} for key in behind(_names, path, self.budget)}
 

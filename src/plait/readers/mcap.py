@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,7 +178,7 @@ class _Topic:
 
     def read(self, lo: int, hi: int) -> Values:
         lo, hi = max(lo, 0), min(hi, len(self.messages))
-        put: dict[str, Callable[[dict[str, Any], int], Any]] = {
+        put: dict[str, Callable[[dict[str, object], int], object]] = {
             "frames": self._picture, "series": self._numbers, "words": self._text,
         }  # fmt: skip
         letters = {"frames": "u1", "series": "f8", "words": "O"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from plait.readers._told import tell
 from plait.readers._words import refuse_infinite
 from plait.streams.clock import Clock, Grid, Spans
 from plait.streams.stream import KINDS, ArraySource, Stream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = ["Table"]
 
@@ -99,12 +102,12 @@ class Table(Reader):
         )
 
     def _columns(
-        self, path: Path, table: Any, time: str | None
+        self, path: Path, table: pa.Table, time: str | None
     ) -> tuple[dict[str, NDArray[np.generic]], dict[str, NDArray[np.generic]]]:
         unknown = [c for c in self.columns or () if c not in table.column_names]
         raise_all(DataError, [f"{path}: has no column {c!r}. {suggest(c, table.column_names)}" for c in unknown])
         chosen = self.columns or [c for c in table.column_names if c != time]
-        channels: dict[str, NDArray[Any]] = {}
+        channels: dict[str, NDArray[np.generic]] = {}
         words: dict[str, NDArray[np.generic]] = {}
         problems: list[str] = []
         left: list[str] = []

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -90,7 +89,7 @@ class Clock(ABC):
         """The same observations on another time line: ``(t - origin) * (1 + drift_ppm / 1e6) + offset``."""
 
     @abstractmethod
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """What the clock is, for people and for JSON (without the times themselves)."""
 
     def __len__(self) -> int:
@@ -197,7 +196,7 @@ class Grid(Clock):
         scale = 1 + Fraction(round(drift_ppm * 1000), 10**9)
         return Grid((self.start_exact - _exact(origin)) * scale + _exact(offset), self.rate / scale, self.n)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         return {"clock": "grid", "start": self.start, "rate": str(self.rate), "n": self.n}
 
 
@@ -270,7 +269,7 @@ class Ticks(_Listed):
     def __repr__(self) -> str:
         return f"Ticks({self.n} from {self.start:g} to {self.stop:g} s)"
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         return {"clock": "ticks", "start": self.start, "stop": self.stop, "n": self.n}
 
 
@@ -335,7 +334,7 @@ class Spans(_Listed):
     def __repr__(self) -> str:
         return f"Spans({self.n} from {self.start:g} to {self.stop:g} s)"
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         return {"clock": "spans", "start": self.start, "stop": self.stop, "n": self.n}
 
 

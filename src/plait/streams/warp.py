@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -215,7 +215,7 @@ class Warped(Clock):
         shift = (offset, drift_ppm, origin)
         return Warped(self.base.corrected(*shift), self.warp.moved(*shift))
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         rate, points = str(self.base.rate), len(self.warp.points)
         return {"clock": "warped", "start": self.start, "stop": self.stop, "rate": rate, "n": self.n, "points": points}
 

@@ -44,7 +44,7 @@ class Cluster:
         self, todo: Sequence[Job], width: int, work: Callable[[Job], Result], shared: Sequence[str]
     ) -> Outcomes[Job, Result]:
         remote = self._ray.remote(num_cpus=1, max_retries=0)(_task)
-        waiting, flying = deque(todo), dict[Any, Job]()
+        waiting, flying = deque(todo), dict[object, Job]()
         try:
             while waiting or flying:
                 while waiting and len(flying) < width:
@@ -56,7 +56,7 @@ class Cluster:
             for one in flying:
                 self._ray.cancel(one)
 
-    def _outcome(self, done: Any) -> Any:
+    def _outcome(self, done: object) -> Any:
         errors = self._ray.exceptions
         try:
             return self._ray.get(done)
@@ -83,7 +83,7 @@ def connected(address: str, cpus: int = 1) -> Iterator[Cluster]:
     if ray.is_initialized():
         yield Cluster(ray)
         return
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    options: dict[str, object] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         options |= {"num_cpus": cpus if cpus > 1 else None, "object_store_memory": LOCAL_STORE}
         options["include_dashboard"] = False
