@@ -1,4 +1,4 @@
-"""Readers: one file a format. A reader turns a path into streams; it decodes nothing until asked."""
+"""Readers: one file per format. A reader turns a path into streams; it decodes nothing until asked."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ _KINDS = {
 class Reader(ABC):
     """One file format. Options are keyword-only arguments of ``__init__``; they come from the manifest.
 
-    Beside a reader's own there is one of all readers: ``budget``, how many times the usual a file may unpack to or hold
-    (64 MiB, or 100 times its size). A reader draws on ``self.budget`` before it takes memory that a file claims.
+    All readers have one more option, ``budget``: by which factor a file may exceed the usual limit on what it unpacks
+    to or holds (64 MiB, or 100 times its size). A reader draws on ``self.budget`` before it takes memory that a file
+    claims.
 
-    A reader must end in streams or in `DataError` for any bytes whatever, must not read values before
+    For any bytes whatever, a reader must end in streams or in `DataError`. It must not read values before
     `Stream.read` asks, and must place every observation at the file's own seconds.
     """
 
@@ -37,7 +38,7 @@ class Reader(ABC):
     """Lower-case file endings that it claims (``.mp4``); a folder format claims ``/``."""
 
     version: ClassVar[int] = 1
-    """Raise it when what it reads of the same bytes changes, so that features of that are made anew."""
+    """Raise it when the reader gives other values for the same bytes: features are then computed anew."""
 
     budget: Budget = Budget()
 
@@ -50,7 +51,7 @@ class Reader(ABC):
         """
 
     def recordings(self, path: Path) -> dict[str, dict[str, object]]:
-        """Of a file that holds several recordings: the options that open each, by its id. Of any other: nothing.
+        """For a file that holds several recordings: the options that open each, by its id. Empty for any other file.
 
         Raises:
             DataError: as `open`.
@@ -58,7 +59,7 @@ class Reader(ABC):
         return {}
 
     def claims(self, path: Path) -> bool:
-        """Whether this reader is for ``path`` (by its name; a folder format looks inside)."""
+        """Whether this reader is for ``path`` (by its name; formats that are folders look inside)."""
         return path.name.lower().endswith(self.suffixes)
 
 
@@ -89,7 +90,7 @@ def reader_version(path: Path, reader: str | None = None) -> int:
 
 
 def check_path(path: Path) -> None:
-    """Refuse what is no regular file or folder, unopened: a pipe or a device may never end, or never begin.
+    """Refuse, without opening it, what is no regular file or folder: a pipe or a device may never end, or block.
 
     Raises:
         DataError: nothing is there, the name cannot be one, or it is a pipe, a socket or a device.

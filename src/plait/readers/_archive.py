@@ -18,7 +18,9 @@ def opened_member(archive: zipfile.ZipFile, name: str, purse: Purse) -> IO[bytes
         ValueError: it is packed in another way than deflate.
     """
     info = archive.getinfo(name)
+    # zipfile bounds what deflate gives at a time; bzip2 and lzma give all of a block, however large.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"it is packed in way {info.compress_type}; expected deflate")
+    # The stated size can be relied on: zipfile reads no further.
     purse.spend(info.file_size, name)
     return archive.open(info)

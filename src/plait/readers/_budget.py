@@ -1,4 +1,4 @@
-"""What a file may cost: bytes that it unpacks to, and things that it holds, against its own size.
+"""What a file may cost: bytes that it unpacks to, and things that it holds, relative to its own size.
 
 A few kilobytes can claim terabytes, unpack to gigabytes or hold millions of empty records. Every reader draws what
 its file claims from one purse before it takes the memory or the time.
@@ -20,12 +20,12 @@ BYTES, DENSITY = 1 << 26, 100
 """A file may unpack to 64 MiB, or to 100 times its own size if that is more: text packs to a tenth, sensors to half."""
 
 THINGS = 1_000_000
-"""A file may hold so many records, names or texts, or one a byte of its own if that is more."""
+"""A file may hold this number of records, names or texts, or one per byte of its size if that is more."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What files may cost, as a multiple of the usual; a reader has one, and sources that read later keep it.
+    """What files may cost, as a multiple of the usual limit; a reader has one, and its sources keep it.
 
     >>> Budget.of({"rate": 50, "budget": 4}, "a.npz")
     (Budget(times=4.0), {'rate': 50})
@@ -38,12 +38,14 @@ class Budget:
         """The budget that a reader's options give, and the other options.
 
         Raises:
-            ConfigError: it is no number above 0.
+            ConfigError: the budget is no number above 0.
         """
         others = dict(options or {})
         times = others.pop("budget", 1)
         if isinstance(times, bool) or not isinstance(times, int | float) or not 0 < times < 1e12:
-            raise ConfigError(f"{where}.budget: got {str(times)[:40]!r}; expected a number above 0, as 10: ten times.")
+            raise ConfigError(
+                f"{where}.budget: got {str(times)[:40]!r}; expected a number above 0, such as 10 (ten times)."
+            )
         return cls(float(times)), others
 
     def purse(self, path: Path, where: str = "", size: int | None = None) -> Purse:
@@ -63,7 +65,7 @@ class Budget:
 
 
 USUAL = Budget()
-"""What every reader allows until the user says more."""
+"""What every reader allows unless the user allows more."""
 
 
 class Purse:
@@ -89,7 +91,7 @@ at most 67,108,864. If you trust the file, open it with the option budget: 15.
         self._check(self._bytes, max(BYTES, DENSITY * self._size), f"{what} would take", "bytes unpacked")
 
     def check(self, size: float, what: str) -> None:
-        """As `spend`, of a full purse, and without drawing: for a claim whose bytes are drawn later.
+        """Compare with a full purse without drawing: for a claim whose bytes are drawn later.
 
         Raises:
             DataError: it is more than a full purse holds.

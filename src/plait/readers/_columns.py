@@ -79,7 +79,7 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _parquet(path: Path, budget: Budget) -> pa.Table:
-    """The file, whose texts stay packed until they are known to fit: one text may stand in a million rows."""
+    """The file. Texts stay dictionary-encoded until they are known to fit: one text may be in a million rows."""
     import pyarrow as pa
     import pyarrow.parquet
 
@@ -90,7 +90,8 @@ def _parquet(path: Path, budget: Budget) -> pa.Table:
         count_columns(purse, len(schema))
         source = pyarrow.parquet.ParquetFile(file, read_dictionary=texts)
         told = source.metadata
-        sizes = (told.row_group(i).total_byte_size for i in range(told.num_row_groups))  # columns' own end the process
+        # Of row groups: to ask single columns for their sizes ends the process on some broken files.
+        sizes = (told.row_group(i).total_byte_size for i in range(told.num_row_groups))
         purse.check(max(8.0 * told.num_rows * told.num_columns, sum(sizes)), "it")
         table = source.read(use_threads=False)
     for i, name in enumerate(table.column_names):
@@ -101,7 +102,7 @@ def _parquet(path: Path, budget: Budget) -> pa.Table:
 
 
 def _unpacked(name: str, column: pa.ChunkedArray, purse: Purse) -> pa.ChunkedArray:
-    """A column of which each value stood once, each in its row."""
+    """A dictionary-encoded column, with its values written out in each row."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -119,6 +120,7 @@ def find_time(names: Sequence[str], wanted: str | None, path: Path, needed: bool
         if wanted not in names:
             raise DataError(f"{path}: has no column {wanted!r} for the time. {suggest(wanted, names)}")
         return wanted
+    # Backwards, so that the first of two columns with one bare name stays.
     bare = {_NAMED_UNIT.sub("", n.lower()).strip("_ .([)]"): n for n in reversed(names)}
     for usual in _TIMES:
         if usual in bare:
@@ -156,7 +158,7 @@ def numbers(path: Path, table: pa.Table, name: str) -> NDArray[np.float64] | Non
 
 
 def texts(path: Path, table: pa.Table, name: str) -> NDArray[np.object_]:
-    """A column as [n] texts, empty where a cell is.
+    """A column as [n] texts; an empty cell is an empty text.
 
     Raises:
         DataError: its cells are lists, structures or bytes.
@@ -210,6 +212,7 @@ def _unit(name: str, values: NDArray[np.float64]) -> str:
     named = _NAMED_UNIT.search(name.lower())
     if named:
         return named[1] if named[1] in _SCALE else "s"
+    # Unix times of today: 1.7e9 s, so 1.7e12 in ms, 1.7e15 in us, 1.7e18 in ns.
     size = float(np.median(np.abs(values)))
     return "ns" if size >= 1e17 else "us" if size >= 1e14 else "ms" if size >= 1e11 else "s"
 
@@ -243,17 +246,17 @@ def _parsed(path: Path, name: str, cells: list[str]) -> NDArray[np.float64]:
 def ordered(
     path: Path, times: NDArray[np.float64], on_disorder: str, what: str = "row", first: int = 2
 ) -> tuple[Ticks, NDArray[np.int64]]:
-    """A clock of times that may repeat or go backwards, and which of them it keeps, in their order.
+    """A clock from times that may repeat or go backwards, and the indices of the times that it keeps, in order.
 
     Args:
         path: for messages.
         times: seconds.
         on_disorder: one of `DISORDER`.
-        what: what each time is of.
-        first: the number of the first of them.
+        what: what has a time, for messages.
+        first: the number of the first one, for messages.
 
     Raises:
-        DataError: they do, and ``on_disorder`` is ``error``.
+        DataError: times repeat or go backwards, and ``on_disorder`` is ``error``.
     """
     steps = np.diff(times)
     again, back = np.flatnonzero(steps == 0), np.flatnonzero(steps < 0)
@@ -267,6 +270,7 @@ def ordered(
         if on_disorder == "sort":
             keep = np.argsort(times, kind="stable")
         else:
+            # A time is kept if it is later than all before it: one that jumps far ahead costs those that follow.
             before = np.concatenate([[-np.inf], np.maximum.accumulate(times)[:-1]])
             keep = np.flatnonzero(times > before)
         kept = f"on_disorder={on_disorder} kept {len(keep)} of {len(times)} {what}s"

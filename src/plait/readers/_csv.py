@@ -1,4 +1,4 @@
-"""Comma-separated values of any locale: which sign separates cells, and which one stands in numbers."""
+"""Comma-separated values of any locale: finds the delimiter and the decimal sign."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ def read_csv(path: Path, header: bool, decimal: str, encoding: str, purse: Purse
     Raises:
         DataError: it is empty, of another encoding, has no names, too many of them, or numbers with both decimal signs.
     """
+    # UTF-8 again, whatever it was: Arrow and the search for delimiters work on bytes.
     data = decoded(read_bytes(path), path, encoding).encode()
     if not data.strip():
         raise DataError(f"{path}: is empty. Expected a header and a row an observation; get it anew.")
     delimiter = _delimiter(path, data)
     names = _cells(path, data, delimiter)
     count_columns(purse, len(names))
+    # A table without a header would lose its first row, and call its columns 0.13 and 2.7.
     if header and all(map(_is_number, names)):
         raise DataError(
             f"{path}:1: the first line holds numbers ({', '.join(names)[:60]}); expected names of "
@@ -49,6 +51,7 @@ def read_csv(path: Path, header: bool, decimal: str, encoding: str, purse: Purse
     if decimal != "auto":
         return _parsed(data, delimiter, given, decimal)
     second = data[:_LOOK].splitlines()[1:2]
+    # Locales with decimal commas separate cells by semicolons.
     guess, other = (",", ".") if delimiter == ";" and second and b"," in second[0] else (".", ",")
     table = _parsed(data, delimiter, given, guess)
     odd = [i for i in range(table.num_columns) if _has_sign(table.column(i), other)]
@@ -71,7 +74,7 @@ def _cells(path: Path, data: bytes, delimiter: str) -> list[str]:
 
 
 def count_columns(purse: Purse, columns: int) -> None:
-    """Draw columns; each takes what 40 rows do.
+    """Draw columns; each costs as much as 40 rows.
 
     Raises:
         DataError: there are more than the purse has.
@@ -80,14 +83,15 @@ def count_columns(purse: Purse, columns: int) -> None:
 
 
 def _delimiter(path: Path, data: bytes) -> str:
-    """The sign of which all of the first lines have as many, outside of quotes; else that which the first has most.
+    """The delimiter that is equally frequent in all of the first lines, outside quotes; else the commonest of line 1.
 
-    A comma comes last, as it may stand in numbers.
+    A comma is tried last, since it may be a decimal sign.
     """
     if path.suffix.lower() == ".tsv":
         return "\t"
     lines = [re.sub(rb'"[^"]*"', b"", line) for line in data[:_LOOK].splitlines()[:20] if line.strip()]
     counts = {sign: [line.count(sign.encode()) for line in lines] for sign in "\t;,"}
+    # Without the last line, which the end of the sample may cut.
     even = [sign for sign, found in counts.items() if found[0] and len(set(found[: len(lines) - 1 or 1])) == 1]
     return even[0] if even else max(",;\t", key=lambda sign: counts[sign][0])
 
@@ -118,16 +122,17 @@ def _matching(column: pa.ChunkedArray, pattern: str) -> int:
 
 
 def _has_sign(column: pa.ChunkedArray, sign: str) -> bool:
-    """Whether a column that was read as text is one of numbers, some of which have this sign before the fraction."""
+    """Whether a column that was read as text holds numbers, some with this decimal sign."""
     if not _is_text(column):
         return False
     signed = _matching(column, _SIGNED[sign])
     whole = _matching(column, _WHOLE) if signed else 0
+    # A majority: a column of remarks may hold a number here and there.
     return signed > 0 and 2 * (signed + whole) > len(column) - column.null_count
 
 
 def _refuse_two_signs(path: Path, first: pa.Table, second: pa.Table, odd: Sequence[int], sign: str) -> None:
-    """Refuse a file of which one reading loses some columns, and the other one others."""
+    """Refuse a file in which either decimal sign turns some columns of numbers into text."""
     names = first.column_names
     lost = [names[i] for i in range(first.num_columns) if not _is_text(first.column(i)) and _is_text(second.column(i))]
     if lost:
@@ -140,7 +145,7 @@ def _refuse_two_signs(path: Path, first: pa.Table, second: pa.Table, odd: Sequen
 
 
 def _refuse_thousands(path: Path, table: pa.Table, odd: Sequence[int]) -> None:
-    """Refuse commas that may as well separate thousands."""
+    """Refuse commas that could be separators of thousands."""
     if any(_matching(table.column(i), _SIGNED[","]) > _matching(table.column(i), _THOUSANDS) for i in odd):
         return
     example = _example(table.column(odd[0]), _THOUSANDS)
@@ -168,7 +173,7 @@ def _is_number(text: str) -> bool:
 
 
 def refuse_mixed(path: Path, name: str, cells: Sequence[str | None]) -> None:
-    """Refuse a column of texts most of which are numbers.
+    """Refuse a column of texts if most of them are numbers.
 
     Raises:
         DataError: with the first cell that is none, or that has another decimal sign than the first number.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Cursor", "av_errors", "remedy"]
 
 _LIMIT = 16
+# Weak: a cursor that nobody holds any more is collected, which closes its file.
 _open: OrderedDict[int, weakref.ref[Cursor]] = OrderedDict()
 _inherited: list[object] = []
 
@@ -36,14 +37,14 @@ def remedy(path: Path) -> str:
 class Cursor:
     """Decoded frames of one track, in order; opens its file when first asked, closes it at the end.
 
-    At most 16 files are open in a process: the one used longest ago is closed, and takes up again by seeking.
+    At most 16 files are open in a process: the least recently used one is closed, and resumes by seeking.
     A cursor carried into a forked or spawned process opens the file anew, as two processes must not share
     one file position. A packet that does not decode is counted (`broken`) and passed over, as ffmpeg does.
 
     Args:
         path: the file.
         track: the stream's index in the container.
-        threads: whether several threads may decode (more is lost than won on short clips).
+        threads: whether several threads may decode (slower on short clips).
     """
 
     def __init__(self, path: Path, track: int, threads: bool = False) -> None:
@@ -76,14 +77,14 @@ class Cursor:
 
     @property
     def broken(self) -> int:
-        """Packets passed over since the start, as they did not decode."""
+        """Packets since the start that did not decode and were skipped."""
         return self._tally[0]
 
     def take(self) -> av.frame.Frame | None:
         """The next frame, or None at the end.
 
         Raises:
-            DataError: the file cannot be read on.
+            DataError: the file cannot be read any further.
         """
         if not self.is_open:
             return None
@@ -141,10 +142,11 @@ class Cursor:
             if (cursor := oldest()) is not None:
                 cursor.close()
         try:
+            # Tags in an encoding other than UTF-8 must not cost the file.
             self._container = av.open(str(self.path), metadata_errors="ignore")
             track = self._container.streams[self.track]
             track.thread_type = "AUTO" if self.threads else "NONE"
-            if track.codec_context.name == "flac":  # every frame has a checksum; else damage would be noise
+            if track.codec_context.name == "flac":  # every frame has a checksum; otherwise damage would sound as noise
                 track.codec_context.options = {"err_detect": "crccheck"}
             _skip_others(self._container, self.track)
         except av_errors() as error:
@@ -159,7 +161,7 @@ class Cursor:
 def _decoded(
     container: av.container.InputContainer, track: av.stream.Stream, tally: list[int]
 ) -> Iterator[av.frame.Frame]:
-    """Frames of all packets that decode; the others are counted. (PyAV's own ``decode`` ends at the first of them.)"""
+    """Frames of all packets that decode; others are counted. (PyAV's own ``decode`` ends at the first bad one.)"""
     bad, tally[0] = av_errors(), 0
     for packet in container.demux(track):
         try:
@@ -171,7 +173,7 @@ def _decoded(
 
 
 def _skip_others(container: av.container.InputContainer, track: int) -> None:
-    """Have the demuxer pass over all other tracks, so that the sound of a long video is not read through pictures."""
+    """Let the demuxer skip all other tracks, so that reading the sound of a long video skips its pictures."""
     import av.stream
 
     discard: Any = getattr(av.stream, "Discard", None)

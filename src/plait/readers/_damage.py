@@ -1,4 +1,4 @@
-"""Which pictures of a film are lost: those that do not decode, and those that build on them."""
+"""Which pictures of a video are lost: those that do not decode, and those that are predicted from them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["Damage", "tell_once"]
 
 
 class Damage:
-    """What is known of the pictures of a track, in order of showing.
+    """What is known of the pictures of a track, in presentation order.
 
     Args:
-        packet: of each picture, the number of its packet; packets stand in order of decoding.
-        key: whether each is a key frame, from which decoding may start.
+        packet: the number of each picture's packet; packets are in decoding order.
+        key: whether each picture is a key frame, from which decoding may start.
 
     >>> film = Damage(np.array([0, 2, 1, 3, 4]), np.array([True, False, False, True, False]))
     >>> film.reach(2)  # picture 1 is decoded after picture 2, which it may build on
@@ -35,18 +35,19 @@ class Damage:
         self._rank = np.empty(n, np.int64)
         self._rank[self._order] = np.arange(n)
         self._keys = np.flatnonzero(key[self._order])
+        # Of the pictures decoded so far, the one that is shown last.
         latest = np.maximum.accumulate(self._order)
         self._reach = latest[np.maximum.accumulate(self._rank)]
         self._told: set[int] = set()
 
     def reach(self, hi: int) -> int:
-        """The last picture that is decoded before some picture of ..hi, so that it may spoil it."""
+        """The last picture decoded by the time that all pictures before ``hi`` are: damage to it may affect them."""
         return int(self._reach[hi - 1])
 
     def add(self, i: int) -> None:
-        """Picture i does not decode: it is lost, and so is what is decoded after it up to the next key frame.
+        """Picture i does not decode: it is lost, and so are all decoded after it up to the next key frame.
 
-        Pictures shown before that key frame but decoded after it (an open group) build on both, and are lost too.
+        Pictures shown before that key frame but decoded after it (open GOP) are predicted from both, and are lost too.
         """
         if i in self._told:
             return
@@ -68,5 +69,5 @@ class Damage:
 
 @lru_cache(maxsize=4096)
 def tell_once(path: Path, what: str) -> None:
-    """Warn of a file once in a process, however often it is opened and read."""
+    """Warn of a file once per process, however often it is opened and read."""
     logging.getLogger("plait").warning("%s: %s (`plait check --deep` counts them)", path, what)

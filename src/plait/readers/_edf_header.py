@@ -34,7 +34,7 @@ _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT",
 
 @dataclass(frozen=True)
 class Signal:
-    """One channel: where its samples stand in a record, and what a digital step is worth.
+    """One channel: the place of its samples in a record, and its scale.
 
     Physical values are ``(digital + offset) * gain``.
     """
@@ -46,21 +46,21 @@ class Signal:
     gain: float
     offset: float
     problem: str = ""
-    """Why its numbers have no physical values."""
+    """Why it has no physical values."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself; ``notes`` are the places (bytes in a record, length) of its annotations."""
+    """The content of a header; ``notes`` are the places (offset in a record, length) of its annotations."""
 
     path: Path
     begun: float
-    """The date of its start as if it were UTC, Unix seconds; 0 where it is none."""
+    """Unix seconds of its start, taken as UTC; 0 where the date is invalid."""
     records: int
     duration: Fraction
-    """Of a record, seconds; above 0 where there are signals."""
+    """Seconds per record; above 0 where there are signals."""
     length: int
-    """Of the header, bytes."""
+    """Bytes of the header."""
     record_bytes: int
     bytes_a_sample: int
     gaps: bool
@@ -125,7 +125,7 @@ class _Parser:
         )
 
     def _columns(self, count: int) -> list[dict[str, bytes]]:
-        """The fields of each signal; the header holds one field of all signals after the other."""
+        """The fields of each signal; the header is ordered by field, then by signal."""
         found: list[dict[str, bytes]] = [{} for _ in range(count)]
         at = 0
         for name, width in _FIELDS.items():
@@ -164,6 +164,7 @@ class _Parser:
 
     def _records(self, length: int, record: int) -> int:
         there = (self._size - length) // record if record else 0
+        # -1 while recording, and after a recorder was not stopped.
         told = self._integer(self._head[236:244], "the number of records", -1, 1 << 62)
         self._stop_if_wrong()
         if told > there:
@@ -177,13 +178,14 @@ class _Parser:
         return there if told < 0 else told
 
     def _begun(self) -> float:
-        """Unix seconds of the start as if it were UTC; the four-digit year of EDF+ where there is one."""
+        """Unix seconds of the start, taken as UTC; with the four-digit year of EDF+ where there is one."""
         date, time = _text(self._head[168:176]), _text(self._head[176:184])
         found = re.fullmatch(r"(\d\d)\D(\d\d)\D(\d\d)", date)
         clock = re.fullmatch(r"(\d\d)\D(\d\d)\D(\d\d)", time)
         if not found or not clock:
             return 0.0
         day, month, year = map(int, found.groups())
+        # EDF's clipping date: 85 to 99 stand for 1985 to 1999.
         year += 1900 if year >= 85 else 2000
         plus = re.search(
             r"Startdate (\d\d)-([A-Z]{3})-(\d{4})", _text(self._head[88:168]).replace("startdate", "Startdate")
@@ -198,6 +200,7 @@ class _Parser:
 
     def _number(self, field: bytes, what: str) -> float:
         try:
+            # Some writers use the decimal comma of their locale.
             value = float(_text(field).replace(",", "."))
         except ValueError:
             value = math.nan
@@ -219,6 +222,7 @@ class _Parser:
         if not 0 <= value <= 1e7:
             self._wrong(f"{what} is {text!r}; expected seconds")
             return Fraction(0)
+        # The text is exact, while a float of 0.1 s per record would let times drift.
         return Fraction(text) if re.fullmatch(r"\d*\.?\d+|\d+\.", text) else Fraction(value)
 
     def _wrong(self, what: str) -> None:

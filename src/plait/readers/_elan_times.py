@@ -1,4 +1,4 @@
-"""When the annotations of an ELAN document are: their own times, or what follows from their parents."""
+"""The times of annotations in an ELAN document: their own, or derived from their parents."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def spans_of(
     """Start and end of each annotation by its id; what is wrong is added to ``problems``.
 
     Raises:
-        DataError: finding them out takes more steps than the purse has.
+        DataError: deriving them takes more steps than the purse has.
     """
     notes = [note for tier in tiers for note in tier]
     known = _shared_out(tiers, {s: t for s, t in times.items() if t is not None}, purse)
@@ -86,11 +86,11 @@ def spans_of(
 
 
 def _shared_out(tiers: Sequence[Sequence[Note]], known: dict[str, float], purse: Purse) -> dict[str, float]:
-    """Slots without a time stand evenly between those that have one, along a chain of annotations of one tier."""
-    for _ in tiers:  # a tier may lean on one that stands behind it
+    """Slots without a time are spread evenly between those that have one, along a chain of annotations of one tier."""
+    for _ in tiers:  # a tier may depend on one that comes after it
         before = len(known)
         for tier in tiers:
-            purse.count(len(tier) + 1, "annotations that lean on others")
+            purse.count(len(tier) + 1, "annotations that depend on others")
             after = {n.slots[0]: n.slots[1] for n in tier if n.slots}
             for first in [s for s in after if s in known and after[s] not in known]:
                 _fill(first, after, known)
@@ -104,7 +104,7 @@ def _fill(first: str, after: Mapping[str, str], known: dict[str, float]) -> None
     while at not in known:
         chain.append(at)
         if at not in after or len(chain) > len(after):
-            return  # ends without a time, or goes in a circle
+            return  # the chain ends without a time, or is a circle
         at = after[at]
     for i, slot in enumerate(chain, 1):
         known[slot] = known[first] + (known[at] - known[first]) * i / (len(chain) + 1)
@@ -121,6 +121,7 @@ def _add_references(tiers: Sequence[Sequence[Note]], spans: dict[str, Span]) -> 
         for parent, children in own.items():
             groups[parent].append(_in_order(children))
     waiting = [parent for parent in groups if parent in spans]
+    # Not by recursion: children may have children, as deep as a broken file likes.
     while waiting:
         parent = waiting.pop()
         start, stop = spans[parent]
@@ -132,7 +133,8 @@ def _add_references(tiers: Sequence[Sequence[Note]], spans: dict[str, Span]) -> 
 
 
 def _in_order(children: list[Note]) -> list[Note]:
-    """By what each says stands in front of it; else as in the file."""
+    """Ordered by the predecessor that each one names; else as in the file."""
+    # Backwards, so that the first of two with one predecessor follows it.
     after = {n.previous: n for n in reversed(children) if n.previous}
     ids = {n.id for n in children}
     ordered: dict[str, Note] = {}

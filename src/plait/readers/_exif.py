@@ -1,4 +1,4 @@
-"""How a WebP picture is to be turned: OpenCV knows it of other formats, and of some WebP files in some versions."""
+"""The orientation of WebP pictures. OpenCV applies that of other formats, but of WebP only in some versions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ORIENTATION = 0x0112
 
 
 def webp_orientation(data: bytes) -> int | None:
-    """The EXIF orientation of a WebP file, 1 to 8 (1 where it says none); None of any other format.
+    """The EXIF orientation of a WebP file, 1 to 8 (1 where it states none); None for any other format.
 
     Source: Google, "WebP Container Specification" (chunk ``EXIF``); CIPA DC-008 (EXIF 2.32), tag 0x0112. Many writers
     put JPEG's prefix ``Exif`` before the TIFF header, or leave the flag in the header unset; both are read.
@@ -32,6 +32,7 @@ def webp_orientation(data: bytes) -> int | None:
             kind, size = struct.unpack_from("<4sI", data, at)
             if kind == b"EXIF":
                 return _orientation(data[at + 8 : at + 8 + size].removeprefix(b"Exif\0\0"))
+            # RIFF pads chunks to an even size.
             at += 8 + size + size % 2
     except struct.error:
         return 1
@@ -51,7 +52,7 @@ def _orientation(tiff: bytes) -> int:
 
 
 def turned(picture: NDArray[Number], orientation: int) -> NDArray[Number]:
-    """A picture [h, w, ...] as it is to be shown, given its EXIF orientation.
+    """A picture [h, w, ...] turned upright, given its EXIF orientation.
 
     >>> turned(np.array([[1, 2, 3]]), 6).tolist()  # lay on its side
     [[1], [2], [3]]

@@ -1,7 +1,7 @@
 """HDF5 by h5py, behind the gate: on some broken files the library loops for ever, and no caller can stop it.
 
-What runs behind the gate opens the file with `opened`, and gives back plain data. Links to elsewhere are never
-followed, nor are values read that lie in other files.
+Code behind the gate opens the file with `opened` and returns plain data. Links to other files are never followed, and
+values stored in other files are not read.
 
 The gate adds half a millisecond to a reading (`benchmarks/readers.py`). Of a sequence of 2,200 recordings one takes
 11 ms to open, all take 1.6 s; code of our own, which read no more than h5py writes by default, took 7 ms and 0.4 s.
@@ -29,7 +29,7 @@ __all__ = ["BROKEN", "Dataset", "File", "behind", "opened", "reason"]
 Result = TypeVar("Result")
 
 BROKEN = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, MemoryError)
-"""What h5py raises, as broken bytes lead to."""
+"""What h5py raises for broken bytes."""
 
 _SECONDS, _PACE = 3.0, 2e7
 """Processor time that any file may take, and bytes a second beyond that."""
@@ -53,7 +53,7 @@ class Dataset:
 
     @property
     def nbytes(self) -> float:
-        """Of all values; it may be more than any integer of 64 bits."""
+        """Bytes of all values; a float, since broken files claim more than 64 bits can count."""
         return float(math.prod(self.shape)) * self.size
 
 
@@ -63,7 +63,7 @@ def behind(work: Callable[..., Result], path: Path, *args: object, where: str = 
     Args:
         work: opens the file; a function of a module.
         path: the file.
-        args: more that ``work`` is told.
+        args: more arguments of ``work``.
         where: for messages, if it is not the path.
         asked: bytes of values that are asked for.
 
@@ -80,7 +80,7 @@ def behind(work: Callable[..., Result], path: Path, *args: object, where: str = 
 
 @contextmanager
 def opened(path: Path, purse: Purse) -> Iterator[File]:
-    """A file, for as long as it is needed; what follows may raise any of `BROKEN`."""
+    """An open file; code in the block may raise any of `BROKEN`."""
     import h5py
 
     # A lock would keep files on some network disks from being read, and we only read.
@@ -92,10 +92,11 @@ class File:
     """Groups and arrays of a file, by their places; ``/`` is the root."""
 
     def __init__(self, file: Any, purse: Purse) -> None:
+        # Several questions in a row are about one object, and h5py opens it anew each time.
         self._object, self.purse = lru_cache(16)(file.__getitem__), purse
 
     def links(self, place: str) -> dict[str, str]:
-        """Names and places in a group; links to elsewhere are left out. Of what is no group: nothing."""
+        """Names and places in a group, without links to other files; empty for anything but a group."""
         import h5py
 
         group = self._object(place)
@@ -108,10 +109,10 @@ class File:
         return {shown: f"{place.rstrip('/')}/{name}" for shown, name in texts}
 
     def dataset(self, place: str) -> Dataset | None:
-        """The array at a place; None of what is none.
+        """The array at a place; None if something else is there.
 
         Raises:
-            ValueError: its values are none that are read, or not in this file.
+            ValueError: its values are of a type that is not read, or not in this file.
         """
         import h5py
 
@@ -126,6 +127,7 @@ class File:
         text = h5py.check_string_dtype(dtype) is not None
         if not text and (dtype.kind not in "biuf" or dtype.itemsize > 8):
             raise ValueError(f"its values ({dtype}) are neither numbers nor texts")
+        # HDF5 fills in what was never written: a few bytes could read as terabytes of zeros.
         if math.prod(shape) and not found.id.get_storage_size():
             raise ValueError("it has a shape, but no values")
         return Dataset(place, tuple(map(int, shape)), "S" if text else dtype.kind, dtype.itemsize)

@@ -1,4 +1,4 @@
-"""Grey pictures straight from a decoded frame: the brightness plane is cut first and copied once."""
+"""Grey pictures straight from a decoded frame: the luma plane is cut first and copied once."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _LIMITED = frozenset(
     ["yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv410p", "yuva420p", "yuva422p", "yuva444p"]
     + ["nv12", "nv21", "nv16", "nv24"]
 )
-"""Formats of 8 bits whose first plane is the brightness, from 0 or from 16 up unless the frame says otherwise."""
+"""8-bit formats whose first plane is luma: full range (from 0), or limited (from 16) unless the frame says full."""
 
 _CACHED = 1 << 18
-"""Bytes of pictures worked on at a time."""
+"""Bytes of pictures worked on at a time, so that they stay in the processor's cache."""
 
 _JPEG = 2
 """ffmpeg's number for frames that use all of 0..255."""
 
 
 def luma(frame: av.VideoFrame) -> tuple[NDArray[np.uint8], bool] | None:
-    """A view [h, w] on a frame's brightness, and whether it fills 0..255 already; None if it has no such plane."""
+    """A view [h, w] of a frame's luma, and whether it is full range (0..255); None if it has no such plane."""
     name = frame.format.name
     if name not in _FULL and name not in _LIMITED:
         return None
@@ -47,9 +47,9 @@ def _stretch() -> NDArray[np.uint8]:
 
 
 class FullRange:
-    """Brings pictures of 16..235 (ITU-R BT.601) to 0..255, to the nearest, as swscale does; in place.
+    """Stretches pictures from 16..235 (ITU-R BT.601) to 0..255, rounded as swscale does; in place.
 
-    They are told of as they are written and done several at a time, as many as the processor's cache holds.
+    `add` notes each picture when it is written; several are then converted at a time, as many as fit the cache.
 
     Args:
         pictures: [n, h, w] uint8, contiguous.
@@ -75,7 +75,7 @@ class FullRange:
             self.flush()
 
     def flush(self) -> None:
-        """Do what was told of and is not done yet."""
+        """Convert the pictures that were added and not converted yet."""
         part = self._pictures[self._first : self._past]
         self._first = self._past
         if part.size:

@@ -1,6 +1,6 @@
 """MATLAB files of versions 4 and 5 to 7: their numeric and text arrays, found by headers and loaded later.
 
-Written here because the readers that there are end a process on some broken files.
+Written here because existing readers crash the process on some broken files.
 
 Source: MathWorks, "MAT-File Format" (R2023b), chapters "Level 5 MAT-File Format" and "Version 4 MAT-File Format".
 """
@@ -28,7 +28,7 @@ _STORED = {
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
     16: "u1", 17: "u2", 18: "u4",
 }  # fmt: skip
-"""NumPy's types by the number of the storage type."""
+"""NumPy's types by the number of the storage type (miINT8 ...)."""
 
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
 _CHAR, _MATRIX, _PACKED, _OPAQUE = 4, 14, 15, 17
@@ -41,10 +41,10 @@ _HEAD = 4096
 
 @dataclass(frozen=True)
 class MatArray:
-    """An array in a MATLAB file, by what stands in front of it.
+    """An array in a MATLAB file, as its header describes it.
 
     Attributes:
-        shape: sizes; of text without the last axis, along which its letters run.
+        shape: sizes; for text without the last axis, along which its letters run.
         kind: NumPy's letter of the type; ``O`` for what is neither real numbers nor text (cells, structures ...).
     """
 
@@ -62,7 +62,7 @@ class MatArray:
         """The values.
 
         Raises:
-            DataError: the file is broken behind the header, or is another by now.
+            DataError: the file is broken after the header, or was replaced.
         """
         with _mapped(self.path) as data:
             try:
@@ -84,12 +84,13 @@ def list_mat(path: Path, budget: Budget = USUAL) -> list[MatArray]:
     found: list[MatArray] = []
     with _mapped(path) as data:
         try:
+            # Version 5 begins with a header of 128 bytes; version 4 has none.
             find, at = (_v4, 0) if _is_v4(data) else (_v5, 128)
             if at:
                 _order(data)
             while at < len(data):
                 array, at, _ = find(path, data, at, None)
-                if array is not None and array.name:  # MATLAB keeps what functions close over in one without a name
+                if array is not None and array.name:  # an array without a name holds workspaces of functions
                     found.append(replace(array, budget=budget))
         except _BROKEN as error:
             raise _broken(path, str(error)) from error
@@ -119,12 +120,12 @@ def _is_v4(data: mmap.mmap) -> bool:
 def _order(data: mmap.mmap) -> str:
     mark = data[126:128]
     if mark not in (b"IM", b"MI"):
-        raise ValueError("it does not say in which order its bytes stand")
+        raise ValueError("it does not state its byte order")
     return "<" if mark == b"IM" else ">"
 
 
 def _tag(data: bytes, at: int, order: str) -> tuple[int, int, int, int]:
-    """Storage type, where the content stands, its length, and where the next element begins."""
+    """Storage type, offset and length of the content, and offset of the next element."""
     (kind,) = struct.unpack_from(order + "I", data, at)
     if kind >> 16:  # a small element: type and length in one word, the content in the next
         if kind >> 16 > 4:
@@ -155,7 +156,7 @@ def _v5(path: Path, data: mmap.mmap, at: int, purse: Purse | None) -> Found:
 
 
 def _unpacked(packed: bytes, size: int, order: str, purse: Purse | None) -> tuple[bytes, int]:
-    """Content of the matrix in a packed element (its first part without a purse), and the length it promises."""
+    """Content of the matrix in a compressed element (without a purse: its beginning), and its stated length."""
     unpack = zlib.decompressobj()
     head = unpack.decompress(packed, _HEAD)
     kind, begin, inner, _ = _tag(head, 0, order)
@@ -212,6 +213,7 @@ def _numbers(data: bytes, at: int, order: str, shape: tuple[int, ...], kind: int
     if len(raw) < length or length != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{len(raw)} bytes of values for the sizes {shape}")
     with np.errstate(over="ignore", invalid="ignore"):
+        # MATLAB stores columns first, and doubles of small whole numbers as bytes: hence the type of the class.
         return np.frombuffer(raw, dtype).reshape(shape, order="F").astype(_CLASSES[kind])
 
 
@@ -232,6 +234,7 @@ def _letters(
 
 def _v4(path: Path, data: mmap.mmap, at: int, purse: Purse | None) -> Found:
     (word,) = struct.unpack_from("<i", data, at)
+    # MOPT, four decimal digits (byte order, 0, precision, kind), is below 5000 only in the right byte order.
     order = "<" if 0 <= word < 5000 else ">"
     mopt, rows, columns, is_complex, length = struct.unpack_from(order + "5i", data, at)
     precision, kind = mopt // 10 % 10, mopt % 10

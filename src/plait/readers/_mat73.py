@@ -78,6 +78,7 @@ def list_mat73(path: Path, budget: Budget = USUAL) -> list[Mat73Array]:
 
 def _listed(path: Path, budget: Budget) -> list[Mat73Array]:
     with _reading(str(path), path, budget) as file:
+        # #refs# and #subsystem# hold what cells and objects refer to.
         links = {name: at for name, at in file.links("/").items() if not name.startswith("#")}
         return [replace(_array(path, file, name, at), budget=budget) for name, at in links.items()]
 
@@ -110,7 +111,7 @@ def _array(path: Path, file: File, name: str, at: str) -> Mat73Array:
         return Mat73Array(path, name, (), "O", why=reason(error))
     if dataset is None or not dataset.shape or dataset.is_text:
         return Mat73Array(path, name, (), "O", why="sparse" if "MATLAB_sparse" in told else word)
-    letter = _LETTERS.get(word, dataset.letter)  # without a class: written by something else than MATLAB
+    letter = _LETTERS.get(word, dataset.letter)  # no class: not written by MATLAB
     if np.any(told.get("MATLAB_empty", 0)):
         return _empty(path, name, letter, [int(n) for n in file.read(dataset, 0, dataset.shape[0]).reshape(-1)])
     shape = dataset.shape[::-1]
@@ -118,7 +119,7 @@ def _array(path: Path, file: File, name: str, at: str) -> Mat73Array:
 
 
 def _empty(path: Path, name: str, letter: str, sizes: list[int]) -> Mat73Array:
-    """An array without values: what stands in its place are its sizes."""
+    """An array without values: the dataset holds its sizes instead."""
     if math.prod(sizes) or min(sizes) < 0 or len(sizes) < 2 or math.prod(n or 1 for n in sizes) > _LONGEST:
         raise ValueError(f"{name} is said to be empty, with sizes {sizes[:8]}")
     return Mat73Array(path, name, tuple(sizes[:-1] if letter == "U" else sizes), letter)

@@ -1,4 +1,4 @@
-"""The records of an MCAP file: where each message stands, found without unpacking what is indexed.
+"""The records of an MCAP file: the place of each message, found without unpacking indexed chunks.
 
 Written here because a `Stream` is cut at any place. Beside the package mcap 1.6, finding where messages are is 14 times
 as fast, reading blocks one after another 9 times (`benchmarks/readers.py`), for chunks that were unpacked are kept. A
@@ -32,7 +32,7 @@ _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _INDEX = 3, 4, 5, 6, 7
 _MESSAGE_HEAD = 22
 _LARGEST_RECORD = 1 << 28
 _KEPT = 1 << 24
-"""Bytes of chunks that a topic keeps unpacked; two chunks at the least."""
+"""Bytes of unpacked chunks that a topic keeps; at least two chunks."""
 _UNPACKING: tuple[type[Exception], ...] = (ValueError, RuntimeError, EOFError, MemoryError)
 _BROKEN = (struct.error, ValueError, IndexError, OverflowError)
 
@@ -69,10 +69,11 @@ class Index:
     path: Path
     budget: Budget
     purse: Purse
-    """For all that is done on opening."""
+    """Budget of everything that is done on opening."""
     schemas: dict[int, Schema] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
     chunks: list[Chunk] = field(default_factory=list)
+    # Flat numbers of 8 bytes: a million messages as tuples take several times the memory.
     entries: dict[int, array[int]] = field(default_factory=lambda: defaultdict(lambda: array("Q")))
     """By channel: time, chunk + 1 and place of each message, one after the other."""
 
@@ -80,6 +81,7 @@ class Index:
         """The messages of a channel, by their time."""
         rows = np.array(self.entries[channel], np.uint64).reshape(-1, 3)
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        # Stored plus one, as the flat array holds no negative numbers.
         chunks = rows[:, 1].astype(np.int64) - 1
         return Messages(self.path, self.budget, self.chunks, rows[:, 0], chunks, rows[:, 2].astype(np.int64))
 
@@ -107,7 +109,7 @@ class Messages:
         return {**self.__dict__, "_kept": OrderedDict()}
 
     def read(self, which: Iterable[int], purse: Purse | None = None) -> Iterator[tuple[int, bytes]]:
-        """(publish time in ns, content) of messages, given by their numbers; without a purse of a full one.
+        """(publish time in ns, content) of the messages with these numbers; without ``purse`` from a full one.
 
         Raises:
             DataError: a chunk cannot be unpacked, or holds no message where the index says so.
@@ -167,12 +169,14 @@ def unpack(path: Path, file: BinaryIO, chunk: Chunk, purse: Purse) -> bytes:
     try:
         if chunk.compression == "zstd":
             zstd = need("zstandard", "formats", "reading .mcap files packed with zstd")
+            # One byte more than is promised, which tells a longer content.
             data = zstd.ZstdDecompressor().stream_reader(data).read(chunk.size + 1)
         elif chunk.compression == "lz4":
             lz4 = need("lz4.frame", "formats", "reading .mcap files packed with lz4")
             data = lz4.LZ4FrameDecompressor().decompress(data, chunk.size + 1)
         elif chunk.compression:
             raise ValueError(f"it is packed with {chunk.compression[:20]!r}; known are zstd and lz4")
+        # A checksum of 0 means that the writer made none.
         if len(data) != chunk.size or (chunk.crc and zlib.crc32(data) != chunk.crc):
             raise ValueError("its length or checksum is another than it says")
     except _UNPACKING + _zstd_errors() as error:
@@ -189,7 +193,7 @@ def _zstd_errors() -> tuple[type[Exception], ...]:
 
 
 def index(path: Path, budget: Budget) -> Index:
-    """Find the messages of a file; chunks that bear an index are passed over.
+    """Find the messages of a file; chunks with an index are not unpacked.
 
     Raises:
         DataError: no MCAP file, cut short, records that make no sense, or more of them than the budget has.
@@ -211,7 +215,7 @@ def index(path: Path, budget: Budget) -> Index:
 
 
 def _records(file: BinaryIO, end: int, found: Index) -> None:
-    at, bare = 8, False  # bare: the last chunk has had no index yet
+    at, bare = 8, False  # bare: the last chunk has no index so far
     while at + 9 <= end:
         file.seek(at)
         kind, size = struct.unpack("<BQ", file.read(9))
@@ -282,7 +286,7 @@ def _look_into(file: BinaryIO, found: Index, number: int, messages: bool) -> Non
 
 
 def _name_channels(file: BinaryIO, found: Index) -> None:
-    """Channels and schemas may stand in chunks alone: look into the first chunk of each that is not known."""
+    """Channels and schemas may be in chunks only: look into the first chunk of each unknown one."""
     for channel, rows in found.entries.items():
         known = found.channels.get(channel)
         number = rows[1]

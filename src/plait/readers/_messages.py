@@ -1,4 +1,4 @@
-"""Messages of a robot's topic -> numbers, texts or pictures: decoded by their schema, laid out by the first one."""
+"""Messages of a robot's topic as numbers, texts or pictures: decoded by schema, with the layout of the first one."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _RAW = {"rgb8": (3, None), "bgr8": (3, [2, 1, 0]), "rgba8": (4, [0, 1, 2]), "bgr
 
 
 def decoder_for(channel: Channel, schema: Schema | None) -> Decoder:
-    """What decodes the messages of a channel.
+    """The decoder for the messages of a channel.
 
     Raises:
-        ValueError: nothing here does; says why.
-        MissingExtra: what does is not installed.
+        ValueError: there is no decoder for them; says why.
+        MissingExtra: the package that decodes them is not installed.
     """
     if channel.encoding == "json":
         return _json
@@ -83,6 +83,7 @@ def _as_dict(message: Any, depth: int = 0) -> dict[str, object]:
         is_message = field.message_type is not None
         value = getattr(message, field.name)
         if _repeated(field):
+            # The keys of a map differ by message, and so would the columns.
             if is_message and field.message_type.GetOptions().map_entry:
                 continue
             found[field.name] = [_as_dict(v, depth + 1) for v in value] if is_message else list(value)
@@ -95,6 +96,7 @@ def _as_dict(message: Any, depth: int = 0) -> dict[str, object]:
 
 def _repeated(field: Any) -> bool:
     told = getattr(field, "is_repeated", None)
+    # Newer versions of protobuf have is_repeated, and warn of label.
     return bool(field.label == field.LABEL_REPEATED if told is None else told)
 
 
@@ -120,7 +122,7 @@ def _number(value: object) -> float:
 
 
 def numbers_of(message: dict[str, object]) -> dict[str, float]:
-    """All numbers of a message by their place (``linear.x``, ``ranges.0``); a time stamp is one number, in seconds.
+    """All numbers of a message by place (``linear.x``, ``ranges.0``); a time stamp is one number, in seconds.
 
     >>> numbers_of({"header": {"stamp": {"sec": 1, "nanosec": 500000000}}, "data": [1, True], "frame": "map"})
     {'header.stamp': 1.5, 'data.0': 1.0, 'data.1': 1.0}
@@ -133,7 +135,7 @@ def numbers_of(message: dict[str, object]) -> dict[str, float]:
 
 
 def texts_of(message: dict[str, object]) -> dict[str, str]:
-    """All texts of a message by their place.
+    """All texts of a message by place.
 
     >>> texts_of({"name": "go", "data": 1})
     {'name': 'go'}
@@ -142,7 +144,7 @@ def texts_of(message: dict[str, object]) -> dict[str, str]:
 
 
 def chosen(values: Mapping[str, object], fields: tuple[str, ...]) -> tuple[str, ...]:
-    """The places that begin with one of the fields; without fields all but those of the header.
+    """The places within one of the fields; without fields, all but those of the header.
 
     >>> chosen({"header.seq": 1, "x.a": 2, "xx": 3}, ()), chosen({"header.seq": 1, "x.a": 2, "xx": 3}, ("x",))
     (('x.a', 'xx'), ('x.a',))

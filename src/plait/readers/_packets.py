@@ -1,4 +1,4 @@
-"""What a media container says of its tracks: times of packets, read without decoding any of them."""
+"""What a media container states of its tracks: times of packets, read without decoding them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["Track", "scan"]
 
 _INDEXED = ("mov", "avi", "wav", "w64", "flac", "aiff")
-"""Formats whose header states how long each track is; of others it is a guess of the demuxer."""
+"""Formats whose header states the length of each track; for others the demuxer guesses it."""
 
 _SEEKABLE = ("mov", "matroska", "wav", "w64", "flac", "aiff")
-"""Formats that give the same times after a seek; others (MPEG streams, mp3) guess them from bytes passed over."""
+"""Formats with the same times after a seek; in others (MPEG streams, mp3) they are guessed from the bytes skipped."""
 
 _TIMED = ("mov", "matroska", "mpeg", "asf", "flv", "live_flv", "ogg", "nut", "mxf", "gxf", "rm", "wtv")
-"""Formats (mpegts too) whose packets bear times; in all others sound goes on without a gap, by its count alone."""
+"""Formats (mpegts too) whose packets have times; in all others sound is continuous and timed by counting samples."""
 
 _PROBED = 32
-"""Packets of sound that are decoded on opening at most, until one gives a frame."""
+"""Most packets of sound that are decoded on opening, until one gives a frame."""
 
 _TS_DISCONT, _ATTACHED_PICTURE = 0x0200, 0x0400
 
@@ -38,8 +38,8 @@ _TS_DISCONT, _ATTACHED_PICTURE = 0x0200, 0x0400
 class Track:
     """One track: its packets in the order of the file, times in ticks of ``tick`` seconds.
 
-    ``origin`` is what the format's arbitrary zero must be moved by, seconds: an MPEG program stream starts
-    at any time, an mp3 at the end of its encoder's padding; all other formats have a zero of their own.
+    ``origin`` is the time, in seconds, that becomes 0: an MPEG program stream starts at any time, an mp3 at the end of
+    its encoder's padding; for all other formats it is 0.
     """
 
     path: Path
@@ -48,7 +48,7 @@ class Track:
     tick: Fraction
     origin: Fraction
     ordered: bool
-    """Whether packets bear no presentation times of their own (AVI with B-frames), so that frames go by their order."""
+    """Whether packets have no presentation times (AVI with B-frames), so that frames are placed by their order."""
     seekable: bool
     """Whether reading may start in the middle."""
     pts: NDArray[np.int64]
@@ -62,18 +62,18 @@ class Track:
     height: int = 0
     codec: str = ""
     timed: bool = True
-    """Whether packets bear times of their own, so that there may be gaps."""
+    """Whether packets have times, so that there may be gaps."""
     sample_rate: int = 0
     channels: int = 0
     sparse: bool = False
     """Whether some packets have no time."""
     first: tuple[int, int, int] | None = None
-    """Of the first frame of sound: the packet that it comes from, its time and its samples."""
+    """The first frame of sound: number of its packet, its time, and its number of samples."""
 
 
 @dataclass
 class _Probe:
-    """Decodes the first packets of a sound track, until one gives a frame: what comes before it only primes."""
+    """Decodes the first packets of a sound track until one gives a frame: those before it only prime the decoder."""
 
     found: tuple[int, int, int] | None = None
     done: bool = False
@@ -90,7 +90,7 @@ class _Probe:
 
 @dataclass
 class _Notes:
-    """What is collected of a track while the file is read through."""
+    """What is collected about a track while the file is read through."""
 
     pts: list[int | None] = field(default_factory=list)
     dts: list[int | None] = field(default_factory=list)
@@ -104,6 +104,7 @@ class _Notes:
         if self.probe is not None and not self.probe.done:
             self.probe.add(packet, len(self.pts))
         if packet.has_sidedata("skip_samples"):
+            # ffmpeg, AV_PKT_DATA_SKIP_SAMPLES: samples to skip at the front and the back, then reasons.
             front, back = struct.unpack("<II", bytes(packet.get_sidedata("skip_samples"))[:8])
             self.skips[len(self.pts)] = (front, back)
         self.pts.append(packet.pts)
@@ -114,7 +115,7 @@ class _Notes:
 
     @property
     def end(self) -> int:
-        """Last tick that any packet reaches; one without a duration lasts as long as most do."""
+        """Last tick that any packet reaches; one without a duration counts as long as the median step."""
         times = sorted(p for p in self.pts if p is not None)
         usual = int(np.median(np.diff(times))) if len(times) > 1 and not all(self.duration) else 0
         return max((p + (d or usual) for p, d in zip(self.pts, self.duration) if p is not None), default=0)
@@ -132,6 +133,7 @@ def scan(path: Path) -> list[Track]:
         with av.open(str(path), metadata_errors="ignore") as container:
             notes = {s.index: _Notes(probe=_Probe() if s.type == "audio" else None) for s in container.streams}
             for packet in container.demux():
+                # At the end PyAV gives an empty packet per track, which flushes its decoder.
                 if packet.size:
                     notes[packet.stream_index].add(packet)
             raise_all(DataError, _shortfalls(path, container, notes))
@@ -145,7 +147,7 @@ def scan(path: Path) -> list[Track]:
 
 
 def _is_cover(stream: av.stream.Stream) -> bool:
-    flags = stream.disposition  # an enum, of int or not, by the version of PyAV
+    flags = stream.disposition  # an int or an enum, depending on the version of PyAV
     return bool(int(getattr(flags, "value", flags)) & _ATTACHED_PICTURE)
 
 
@@ -165,8 +167,10 @@ def _shortfalls(path: Path, container: av.container.InputContainer, notes: dict[
                 f"promises {stream.duration * tick:.3f} s. The file is cut short. {remedy(path)}"
             )
     ends = [float(n.end * s.time_base) for s in container.streams if (n := notes[s.index]).pts and s.time_base]
+    # A single packet without a duration (a subtitle, say) may last until the end that the header states.
     open_ended = any(len(n.pts) == 1 and not n.duration[0] for n in notes.values())
     if kind.startswith("matroska") and container.duration and ends and not open_ended:
+        # AV_TIME_BASE: microseconds.
         promised = container.duration / 1e6
         if promised - max(ends) > max(0.25, 0.02 * promised):
             problems.append(
@@ -188,13 +192,13 @@ def _is_short(stream: av.stream.Stream, note: _Notes, kind: str) -> bool:
 
 
 def _counts(stream: av.stream.Stream, kind: str) -> bool:
-    """Whether the index counts what the packets are timed in: of packed sound, RIFF counts bytes or blocks."""
+    """Whether the index counts in the unit of packet times: for compressed sound, RIFF counts bytes or blocks."""
     name = stream.codec_context.name if stream.codec_context else ""
     return not kind.startswith(("avi", "wav", "w64")) or stream.type != "audio" or name.startswith("pcm_")
 
 
 def _first(container: av.container.InputContainer) -> Fraction:
-    """Where the first track of a format without a zero begins, seconds."""
+    """Start of the first track, seconds, for formats with an arbitrary zero."""
     starts = [s.start_time * Fraction(s.time_base) for s in container.streams if s.start_time is not None]
     first: Fraction = min(starts, default=Fraction(0))
     return first
@@ -214,7 +218,7 @@ def _track(path: Path, container: av.container.InputContainer, stream: av.stream
     floating = bool(int(container.format.flags) & _TS_DISCONT) or kind == "mp3"
     flags = np.array(note.flags, bool)
     pairs = list(zip(note.pts, note.dts))
-    if kind == "avi":  # its frames stand in the order of decoding; the demuxer's guess at pts is a frame late
+    if kind == "avi":  # frames are in decoding order; the demuxer's guess at pts is a frame late
         pairs = [(d, p) for p, d in pairs]
     times = [next((t for t in pair if t is not None), 0) for pair in pairs]
     by_order = kind == "avi" and note.pts != note.dts

@@ -1,4 +1,4 @@
-"""People in pictures, out of the JSON that pose estimators write: points, how sure of each, and who is who."""
+"""People in pictures, from the JSON of pose estimators: points, their confidence, and identities."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LANDMARKS = (
     "pose_keypoints_3d",
     "pose_keypoints_2d",
 )
-"""Keys under which points stand; the first that a picture has is taken. World landmarks, in metres, come first."""
+"""Keys of points; the first one that a picture has is used. World landmarks, in metres, come first."""
 
 SECONDS = {"time": 1.0, "timestamp": 1.0, "seconds": 1.0, "timestamp_ms": 1e-3, "time_ms": 1e-3, "timestamp_us": 1e-6}
 NUMBERS = ("frame", "frame_id", "frame_index", "frame_number", "index")
@@ -37,7 +37,7 @@ SURE = ("visibility", "score", "confidence", "presence")
 
 @dataclass(frozen=True)
 class Person:
-    """Points [joints, 2 or 3], how sure of each [joints], and an id where the file gives one."""
+    """Points [joints, 2 or 3], their confidence [joints], and an id where the file gives one."""
 
     points: NDArray[np.float64]
     sure: NDArray[np.float64]
@@ -52,7 +52,7 @@ class Person:
 
 @dataclass
 class Picture:
-    """The people of one picture; its number and its seconds, where the file gives them."""
+    """The people of one picture; its number and time in seconds, where the file gives them."""
 
     people: list[Person]
     number: int | None = None
@@ -61,23 +61,23 @@ class Picture:
 
 @dataclass(frozen=True)
 class People:
-    """What a file says: its pictures, the joints' names if it has them, and the number that its first picture has."""
+    """The content of a file: pictures, the joints' names if it has them, and the number of its first picture."""
 
     pictures: list[Picture]
     names: tuple[str, ...] = ()
     first: int = 0
     listed: bool = False
-    """Whether pictures stand in the order of a list, so that their numbers are places in it."""
+    """Whether the numbers of pictures are their places in a list."""
 
 
 def people_of(data: object, where: str, key: str | None = None) -> People:
-    """The people that a JSON document of any of the known forms tells of.
+    """The people in a JSON document of any known form.
 
     COCO annotations (``images``, ``annotations``) and results (a list with ``image_id``, as AlphaPose's), MMPose
     (``instance_info``), one OpenPose picture (``people``), else a list of pictures, or one under ``frames``.
 
     Args:
-        key: under which of the `LANDMARKS` (or another key) points stand.
+        key: the key of the points, one of `LANDMARKS` or another.
 
     Raises:
         DataError: it is none of these, or points are not numbers.
@@ -124,6 +124,7 @@ def _number(value: object) -> int | None:
     """A picture's number: itself, or the last digits of a file's name."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
+    # Bounded: int() of a run of thousands of digits is slow, and refused from 4,300 on.
     digits = re.findall(r"\d+", value.rpartition("/")[2].rpartition(".")[0] or value) if isinstance(value, str) else []
     number = value if isinstance(value, int) else int(digits[-1][-15:]) if digits else None
     return number if number is not None and 0 <= number < 10**15 else None
@@ -151,7 +152,7 @@ def _track(person: Mapping[str, object]) -> int | None:
 
 
 def _several(found: object, where: str, picture: Mapping[str, object] | None) -> list[Person]:
-    """Points of one person, or a list of people's."""
+    """The points of one person, or a list with those of several."""
     if isinstance(found, Mapping):
         found = found.get("landmark", found.get("landmarks", []))
     if not isinstance(found, list):
@@ -163,7 +164,7 @@ def _several(found: object, where: str, picture: Mapping[str, object] | None) ->
 
 
 def _person(points: Any, where: str, scores: Any, track: int | None) -> Person:
-    """One person of points given as {"x": ...}, as rows, or as one run of x, y, sure (or x, y, z, sure)."""
+    """One person from points given as {"x": ...}, as rows, or as one flat list x, y, sure, ... (or x, y, z, sure)."""
     try:
         if points and isinstance(points[0], Mapping):
             axes = ("x", "y", "z") if "z" in points[0] else ("x", "y")
@@ -174,13 +175,14 @@ def _person(points: Any, where: str, scores: Any, track: int | None) -> Person:
             rows = np.array(points, np.float64)
             sure = np.ones(len(rows)) if scores is None else np.array(scores, np.float64)
         else:
+            # Only the length tells 4 numbers per point from 3; where both fit it is 3, the form of OpenPose and COCO.
             width = 4 if len(points) % 3 else 3
             both = np.array(points, np.float64).reshape(-1, width)
             rows, sure = both[:, :-1], both[:, -1]
         if rows.ndim != 2 or rows.shape[1] not in (2, 3) or sure.shape != rows.shape[:1]:
             raise ValueError(f"points of shape {rows.shape} with {sure.shape} scores")
         if (np.abs(rows) > 1e12).any():
-            raise ValueError("a point lies further off than anything can")
+            raise ValueError("a point is further away than 1e12")
     except (TypeError, ValueError, KeyError, OverflowError, AttributeError) as error:
         raise DataError(
             f"{where}: points are not rows of 2 or 3 numbers, nor runs of x, y, confidence ({str(error)[:80]}). "
@@ -190,7 +192,7 @@ def _person(points: Any, where: str, scores: Any, track: int | None) -> Person:
 
 
 def _merged(entries: Iterable[Mapping[str, object]], where: str) -> list[Picture]:
-    """Results with one entry a person: those of a picture put together, in the order of the pictures' numbers."""
+    """Results with one entry per person, grouped by picture, in the order of the pictures' numbers."""
     found: dict[int, Picture] = {}
     for i, entry in enumerate(entries):
         number = _number(entry["image_id"])
@@ -230,10 +232,10 @@ def largest(pictures: Sequence[Picture]) -> list[Person | None]:
 
 
 def follow(pictures: Sequence[Picture], rank: int) -> list[Person | None]:
-    """One person through all pictures: the ``rank``-th most seen (0: the most; the surer and larger, the more).
+    """One person through all pictures: the ``rank``-th most seen (0: the most), weighted by confidence and size.
 
-    Ids of the file say who is who where everyone has one; else each person goes on as the nearest one of the last
-    pictures, if that is at most one body size off.
+    If everyone has an id in the file, ids link the pictures; else each person continues as the nearest one of the
+    last pictures, if that is at most one body size away.
     """
     known = all(one.track is not None for p in pictures for one in p.people)
     tracks = _by_id(pictures) if known else _by_place(pictures)
@@ -259,7 +261,7 @@ def _by_id(pictures: Sequence[Picture]) -> Tracks:
 
 
 def _by_place(pictures: Sequence[Picture], patience: int = 30) -> Tracks:
-    """Tracks by nearness, the nearest pairs first; one that was not seen for ``patience`` pictures has ended."""
+    """Tracks by distance, the nearest pairs first; a track ends if it is not seen for ``patience`` pictures."""
     tracks: Tracks = {}
     for i, picture in enumerate(pictures):
         alive = [name for name, own in tracks.items() if i - own[-1][0] <= patience]
@@ -284,6 +286,7 @@ def _pairs(people: Sequence[Person], last: Sequence[Person]) -> Iterator[tuple[f
             both = (one.sure > 0) & (other.sure > 0) & np.isfinite(moved).all(1)
             if not both.any():
                 continue
+            # The mean shift, not the mean distance: moving arms do not make another person.
             far = float(np.linalg.norm(moved[both].mean(0)))
             if far <= max(one.size, other.size):
                 yield far, a, b

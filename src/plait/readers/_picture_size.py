@@ -1,4 +1,4 @@
-"""Width and height of a still picture by its header, so that no decoder is asked for more than memory holds."""
+"""Width and height of a still picture from its header, so that no decoder is given more than memory holds."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ MOST_PIXELS = 100_000_000
 
 _JPEG_SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _BARE = {0x01, *range(0xD0, 0xD9)}
-"""JPEG's markers without a length behind them."""
+"""JPEG markers that no length follows."""
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) of PNG, JPEG, BMP, WebP or TIFF; None where it is none of these, or is cut.
+    """(width, height) of PNG, JPEG, BMP, WebP or TIFF; None for other formats, or if it is cut.
 
     >>> picture_size(b"BM" + bytes(12) + bytes([40, 0, 0, 0, 30, 0, 0, 0, 20, 0, 0, 0]))
     (30, 20)
@@ -36,6 +36,7 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
             return None
     except (struct.error, KeyError):
         return None
+    # A BMP with a negative height stores its rows from the top down.
     return abs(width), abs(height)
 
 
@@ -60,7 +61,7 @@ def _jpeg(data: bytes) -> tuple[int, int]:
         mark, kind = struct.unpack_from("BB", data, at)
         if mark != 0xFF:
             raise KeyError("no marker")
-        if kind == 0xFF or kind in _BARE:  # filling
+        if kind == 0xFF or kind in _BARE:  # a fill byte, or a marker without a segment
             at += 1 if kind == 0xFF else 2
             continue
         if kind in _JPEG_SIZES:
@@ -74,6 +75,7 @@ def _webp(data: bytes) -> tuple[int, int]:
     kind = data[12:16]
     if kind == b"VP8X":
         a, b, c, d, e, f = struct.unpack_from("6B", data, 24)
+        # VP8X: width and height less one, in 24 bits each.
         return 1 + a + (b << 8) + (c << 16), 1 + d + (e << 8) + (f << 16)
     if kind == b"VP8L":
         bits = struct.unpack_from("<I", data, 21)[0]

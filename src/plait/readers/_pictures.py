@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["Pictures", "picture_clock", "rotation"]
 
 _LONG = 200_000_000
-"""Pixels from which on several threads decode faster than one."""
+"""Pixels of a track above which several threads decode faster than one."""
 
 
 def shown(track: Track) -> NDArray[np.int64]:
-    """Packets that become pictures, in order of showing: what the edit list keeps, from the first key frame on."""
+    """Packets that become pictures, in presentation order: what the edit list keeps, from the first key frame on."""
     keep = ~track.discard
     if track.key.any():
         first = int(np.argmax(track.key))
@@ -62,6 +62,7 @@ def picture_clock(pts: NDArray[np.int64], tick: Fraction, rates: tuple[Fraction,
     from_start = (pts - pts[0]).astype(np.float64)
     if n > 1 and from_start[-1] > 0:
         mean = Fraction(n - 1, int(pts[-1] - pts[0])) / tick
+        # The container's rates first, then broadcast rates near the mean, simple fractions, the mean itself.
         rates = (*rates, rational(float(mean)), mean.limit_denominator(1001), mean)
     for rate in rates or (Fraction(25),):
         step = 1 / (rate * tick)
@@ -74,7 +75,7 @@ def picture_clock(pts: NDArray[np.int64], tick: Fraction, rates: tuple[Fraction,
 
 
 def rotation(path: Path) -> int:
-    """Quarter turns to the left by which a QuickTime or mp4 picture is to be shown (phones lay it on its side)."""
+    """Quarter turns to the left that show a QuickTime or mp4 picture upright (phones store it on its side)."""
     try:
         with open(path, "rb") as file:
             moov = _box(file, b"moov")
@@ -83,6 +84,7 @@ def rotation(path: Path) -> int:
     place = moov.find(b"tkhd")
     while place >= 0:
         head = moov[place + 4 : place + 4 + 96]
+        # The matrix (ISO 14496-12, 8.3.2) follows two times and a duration, of 8 bytes each in version 1.
         at = 52 if head[:1] == b"\1" else 40
         if len(head) >= at + 44:
             a, b, _, c, d = struct.unpack(">5i", head[at : at + 20])
@@ -98,6 +100,7 @@ def _box(file: BinaryIO, wanted: bytes) -> bytes:
     while len(head := file.read(8)) == 8:
         size, name = struct.unpack(">I4s", head)
         used = 8
+        # ISO 14496-12, 4.2: size 1 means that 64 bits follow, 0 that the box ends with the file.
         if size == 1:
             size, used = struct.unpack(">Q", file.read(8).rjust(8, b"\0"))[0], 16
         if name == wanted:
@@ -109,7 +112,7 @@ def _box(file: BinaryIO, wanted: bytes) -> bytes:
 
 
 def _scaler() -> Callable[..., object]:
-    """swscale in one thread: sharing out a small picture takes ten times as long as converting it."""
+    """swscale in one thread: splitting a small picture takes ten times as long as converting it."""
     import av
     from av.video.reformatter import VideoReformatter
 
@@ -118,18 +121,18 @@ def _scaler() -> Callable[..., object]:
 
 
 _REORDERED = 17
-"""Frames after which one that is missing comes no more: a decoder holds back 16 at most, badly sorted after damage."""
+"""Frames after which a missing one will not come: a decoder delays 16 at most, out of order after damage."""
 
 
 @dataclass(eq=False)
 class Pictures:
     """Frames [n, h, w, 3 or 1] uint8 of one track; `plait.streams.stream.Source` and `MaskedSource`.
 
-    Frames find their place by their presentation time, so one that the decoder drops is noticed; in a container
-    without such times they go by their order. Where a seek is not to be trusted, decoding goes from the start.
+    Frames are placed by their presentation time, so one that the decoder drops is noticed; in a container without
+    such times they are placed by their order. Where seeking is not exact, decoding begins at the start.
 
-    A frame that does not decode, or that the decoder had to make up in part, is lost, and so are those up to the next
-    key frame: they build on it. They are black, and `mask` is False there.
+    A frame that does not decode, or that the decoder concealed in part, is lost, and so are those up to the next key
+    frame, which are predicted from it. They are black, and `mask` is False there.
     """
 
     path: Path
@@ -148,7 +151,7 @@ class Pictures:
     shape: tuple[int, ...] = ()
     _next: int = 0
     _from: int | None = None
-    """The key frame just sought, until a picture shows that the demuxer landed no later."""
+    """The key frame just sought, until a picture shows that the demuxer did not land after it."""
     _ahead: deque[tuple[int, av.VideoFrame]] = field(default_factory=deque, repr=False)
     """Frames decoded already, for the next read."""
     _broken: int = 0
@@ -159,6 +162,7 @@ class Pictures:
         """The source for a track; ``size`` is (height, width) as shown, after turning."""
         order = shown(track)
         key = track.key[order]
+        # Where no packet is marked as a key frame, decoding starts at the first.
         key[:1] = True
         long = len(order) * track.width * track.height > _LONG
         shape = (*size, 1 if grey else 3)
@@ -196,7 +200,7 @@ class Pictures:
     def read_grey(self, lo: int, hi: int, box: ArrayLike | None = None) -> NDArray[np.generic]:
         """Pictures lo..hi in grey, cut to a box, [hi - lo, height, width]; see `plait.streams.pictures`.
 
-        Of 8-bit video in its own size the brightness plane is cut and copied; all else goes through swscale.
+        For 8-bit video in its own size the luma plane is cut and copied; all else goes through swscale.
         """
         parts, size = parts_of(box, max(hi - lo, 0), self.shape)
         out = np.empty((len(parts), *size), np.uint8)
@@ -214,7 +218,7 @@ class Pictures:
         return self._blackened(out, lo)
 
     def mask(self, lo: int, hi: int) -> NDArray[np.bool_]:
-        """Which of the pictures lo..hi were recorded, [hi - lo]; those not read yet are decoded for it."""
+        """Which of the pictures lo..hi are there, [hi - lo]; those not read yet are decoded to find out."""
         if not self.damage.known[lo:hi].all():
             self._decode(lo, hi, lambda *_: None)
         return ~self.damage.lost[lo:hi]
@@ -225,7 +229,7 @@ class Pictures:
         return out
 
     def _decode(self, lo: int, hi: int, put: Callable[[int, object], None]) -> None:
-        """Call ``put(i - lo, frame)`` for each picture i of lo..hi that there is."""
+        """Call ``put(i - lo, frame)`` for each picture i of lo..hi that exists."""
         if hi <= lo:
             return
         sought = self._move(lo)
@@ -235,7 +239,7 @@ class Pictures:
             if not sought:
                 raise
             landed = False
-        if not landed:  # some demuxers land behind the key frame asked for
+        if not landed:  # some demuxers land after the key frame asked for
             self._rewind()
             self._fill(put, lo, hi)
         self.damage.known[lo:hi] = True
@@ -257,7 +261,7 @@ class Pictures:
         self._broken = 0
 
     def _move(self, lo: int) -> bool:
-        """Make sure that decoding on reaches frame ``lo``; says whether it had to seek."""
+        """Make sure that further decoding reaches frame ``lo``; returns whether it had to seek."""
         keys = self.keys[~self.damage.lost[self.keys]] if self.damage.count else self.keys
         at = int(np.searchsorted(keys, lo, "right")) - 1
         key = int(keys[at]) if self.seekable and at >= 0 else 0
@@ -270,13 +274,13 @@ class Pictures:
         return True
 
     def _fill(self, put: Callable[[int, Any], None], lo: int, hi: int) -> bool:
-        """Decode on to frame ``hi``; False if the demuxer landed behind the key frame sought."""
+        """Decode up to frame ``hi``; False if the demuxer landed after the key frame sought."""
         first, last = self._next, self.damage.reach(hi)
         kept: list[tuple[int, av.VideoFrame]] = []
         seen, late = np.zeros(last + 1 - first, bool), _REORDERED
         for i, frame in self._placed():
             if self._from is not None and i > self._from:
-                return False  # what follows leans on pictures that were not decoded
+                return False  # what follows is predicted from pictures that were not decoded
             self._from = None
             if first <= i <= last:
                 seen[i - first] = True
@@ -289,11 +293,13 @@ class Pictures:
             else:
                 kept.append((i, frame))
             late -= i >= last
+            # What is missing may still come out late, since frames are reordered: a few more are waited for.
             if i >= last and (not late or seen.all()):
                 break
         else:
             if self.ordered and not seen.all() and self._next + self.cursor.broken - self._broken < len(self.pts):
                 raise self._miscounted()
+        # Decoded already, since damage in them could affect this read; they serve the next one.
         self._ahead.extendleft(reversed(kept))
         for i in (first + np.flatnonzero(~seen)).tolist():
             self._lose(i)
@@ -301,7 +307,7 @@ class Pictures:
         return True
 
     def _placed(self) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Frames and their places: those decoded before, then new ones."""
+        """Frames with their index: first those decoded already, then new ones."""
         after = max((i + 1 for i, _ in self._ahead), default=self._next)
         while self._ahead:
             yield self._ahead.popleft()
@@ -317,7 +323,7 @@ class Pictures:
             yield i, frame
 
     def _place(self, frame: av.VideoFrame, after: int) -> int:
-        """Which picture a frame is, by its time; -1: none."""
+        """Index of the picture that a frame is, by its time; -1: none."""
         if frame.pts is None:
             return -1
         if after < len(self.pts) and self.pts[after] == frame.pts:
@@ -330,8 +336,10 @@ class Pictures:
         if self._scaler is None:
             self._scaler = _scaler()
         height, width = self.size
+        # In its own size only chroma is scaled; AREA averages what a smaller size leaves out.
         how = "BILINEAR" if (frame.height, frame.width) == self.size else "AREA"
         plane = self._scaler(frame, width, height, format=layout, interpolation=how).planes[0]
+        # swscale pads rows to line_size.
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, : width * channels]
         return rows if channels == 1 else rows.reshape(height, width, channels)
 

@@ -31,7 +31,7 @@ def rifx_sound(path: Path) -> Stream:
     Values are mapped, not read, on opening; those of 24 bits cannot be mapped, and are read once for their number.
 
     Raises:
-        DataError: the file is cut, or in a form that SciPy does not read.
+        DataError: the file is cut short, or in a form that SciPy does not read.
     """
     rate, values = _read(path)
     n, channels = len(values), values.shape[1] if values.ndim > 1 else 1
@@ -44,7 +44,7 @@ def _read(path: Path) -> tuple[int, NDArray[np.generic]]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", wavfile.WavFileWarning)  # so it tells of a cut file
+            warnings.simplefilter("error", wavfile.WavFileWarning)  # SciPy only warns of a file that is cut short
             warnings.filterwarnings("ignore", "Chunk .non-data. not understood", wavfile.WavFileWarning)
             try:
                 return _checked(*wavfile.read(path, mmap=True))
@@ -73,5 +73,5 @@ def unit_floats(values: Values) -> NDArray[np.float32]:
         return np.asarray((values.astype(np.float32) - 128) / 128, np.float32)
     if values.dtype.kind == "i":
         return np.asarray(values * (-1 / float(np.iinfo(values.dtype).min)), np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range is infinite, and refused as such
+    with np.errstate(over="ignore", invalid="ignore"):  # overflow gives infinite values, which are refused
         return np.ascontiguousarray(values, np.float32)

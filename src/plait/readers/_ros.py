@@ -1,9 +1,10 @@
 """ROS messages decoded by the definition that their file carries: ROS 2 (CDR) and ROS 1.
 
-Written here because one decoder serves both and runs nothing: mcap-ros1-support 0.9 writes a Python module by the
-file's definition, and imports it. Beside mcap-ros2-support 0.6, messages of a thousand numbers decode 67 times as
-fast, those of 15 numbers half as fast (`benchmarks/readers.py`). Chars are unsigned, CDR2 is read, and what is shorter
-than its definition is refused; there chars are signed, CDR2 is misread, and 8 bytes may hold four billion messages.
+Written here because one decoder serves both and runs no generated code: mcap-ros1-support 0.9 writes a Python module
+from the file's definition, and imports it. Compared with mcap-ros2-support 0.6, messages of a thousand numbers decode
+67 times as fast, those of 15 numbers half as fast (`benchmarks/readers.py`). Here chars are unsigned, CDR2 is read, and
+a message shorter than its definition is refused; there chars are signed, CDR2 is misread, and 8 bytes may hold four
+billion messages.
 
 Sources: ROS 2, "About ROS 2 interfaces" (.msg); OMG, "DDS-XTypes 1.3", 7.4 (CDR, plain CDR2); ROS wiki, "msg" and
 "Technical overview: message serialization" (ROS 1).
@@ -27,7 +28,7 @@ _OTHERS = ("string", "time", "duration")
 _FIELD = re.compile(r"^\s*(?P<type>[\w/]+(?:<=\d+)?)(?P<array>\[(?:<=)?\d*\])?\s+(?P<name>\w+)(?P<rest>.*)$")
 _DEEPEST = 20
 _SPARE = 10_000
-"""Parts that a message may have beyond its bytes: empty messages take none."""
+"""Parts that a message may have beyond one per byte: empty messages take no bytes."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class _Field:
     kind: str
     """A key of `_SIZES`, one of `_OTHERS`, or the full name of another definition."""
     array: int | None
-    """None: a single one; -1: as many as the message says; else so many."""
+    """None: a single value; -1: as many as the message says; else this number."""
 
 
 class RosDecoder:
@@ -76,11 +77,12 @@ class RosDecoder:
         if not self._ros1:
             if len(data) < 4 or data[0] != 0 or data[1] not in (0, 1, 6, 7):
                 raise ValueError(f"its representation {data[:2].hex()} is not plain CDR")
+            # Four bytes of head; then CDR aligns up to 8 bytes, CDR2 up to 4.
             order, start, widest = "<" if data[1] % 2 else ">", 4, 4 if data[1] > 1 else 8
         return _Cursor(self._types, data[start:], order, widest, self._ros1).message(self._name)
 
     def _check(self, name: str, above: tuple[str, ...], heights: dict[str, int]) -> int:
-        """How deep a type is nested: every type in it is known, and none holds itself."""
+        """How deep a type is nested; checks that every type in it is known and that none contains itself."""
         if name in above or len(above) > _DEEPEST:
             raise ValueError(f"type {name} holds itself, or is nested too deeply")
         if name not in heights:
@@ -131,7 +133,7 @@ def _fields(text: str, ros1: bool) -> list[_Field]:
 
 
 class _Cursor:
-    """Where decoding stands in one message."""
+    """The position of decoding in one message."""
 
     def __init__(self, types: dict[str, list[_Field]], data: bytes, order: str, widest: int, ros1: bool) -> None:
         self._types, self._data, self._order = types, data, order
@@ -181,6 +183,7 @@ class _Cursor:
     def _string(self) -> str:
         length = int(self._numbers("I", 1)[0])
         text: bytes = self._numbers("B", length).tobytes()
+        # CDR counts the final zero in, ROS 1 writes none.
         return text.rstrip(b"\0").decode("utf-8", "replace")
 
     def _spend(self, count: int) -> None:

@@ -1,4 +1,4 @@
-"""The text files of a folder, or of a .zip that is read where it lies."""
+"""The text files of a folder, or of a .zip that is read without unpacking it to disk."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class File:
 
 
 def session_files(path: Path, budget: Budget = USUAL) -> dict[str, File]:
-    """The CSV files at the top of a folder or archive, or in the one folder at the top of an archive, by name.
+    """The CSV files at the top of a folder or archive, or in an archive's only top folder, by name.
 
     Raises:
         DataError: there is neither, or the archive is broken.

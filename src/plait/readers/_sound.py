@@ -1,4 +1,4 @@
-"""Sound of a media file: every sample at its place; gaps, and what does not decode, are NaN."""
+"""Sound of a media file: every sample at its time; gaps and what does not decode are NaN."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 __all__ = ["Sound"]
 
 _NEAR = 20.0
-"""Seconds that are decoded through rather than sought over: cheap, and the same numbers whatever was read before."""
+"""Seconds up to which sound is decoded instead of sought: cheap, and values do not depend on earlier reads."""
 
 _PREROLL = 1.0
-"""Seconds decoded and thrown away after a seek, for codecs whose frames lean on earlier ones."""
+"""Seconds decoded and discarded after a seek, for codecs whose frames depend on earlier ones."""
 
 
 @dataclass(eq=False)
 class Sound:
     """Samples [n, channels] float32 of one track; `plait.streams.stream.Source`.
 
-    A place more than 20 s off is sought, with 1 s decoded before it. Codecs that fill in noise of their own (AAC)
-    then give other noise there than one pass would, some 1e-3 at most; all else is the same to the bit.
+    A place more than 20 s away is sought, and 1 s before it is decoded. Codecs that synthesise noise (AAC) then give
+    other noise there than one pass would, some 1e-3 at most; all else is the same to the bit.
 
     Attributes:
         most: share of the samples that may fail to decode, and are NaN then.
@@ -48,9 +48,9 @@ class Sound:
     most: float
     _block: tuple[int, NDArray[np.generic]] | None = field(default=None, repr=False)
     _row: int | None = None
-    """The frame last decoded; -1 before the first, None after a seek."""
+    """Index of the frame last decoded; -1 before the first, None after a seek."""
     _wanted: int = 0
-    """Frames before this one are decoded for those behind them only."""
+    """Frames before this one are decoded only for those after them."""
     _lost: dict[int, int] = field(default_factory=dict, repr=False)
     """Samples that did not decode, by frame."""
     _why: str = ""
@@ -102,7 +102,7 @@ class Sound:
         self._block, self._row = None, -1 if pts is None else None
 
     def _move(self, lo: int) -> None:
-        """Make sure that decoding on reaches sample ``lo``."""
+        """Make sure that further decoding reaches sample ``lo``."""
         place = self.layout.place
         near = (_NEAR if self.layout.seekable else np.inf) * float(self.layout.grid.rate)
         if self._row is not None and self.cursor.is_open:
@@ -117,7 +117,7 @@ class Sound:
         before = int(np.searchsorted(place, lo - _PREROLL * float(self.layout.grid.rate), "right")) - 1
         self._start(int(self.layout.pts[max(before, 0)]))
         self._block = self._pull()
-        if self._block is None or self._block[0] > lo:  # some demuxers land behind the place asked for
+        if self._block is None or self._block[0] > lo:  # some demuxers land after the place asked for
             self._start()
 
     def _fill(self, out: NDArray[np.generic], lo: int, hi: int) -> None:
@@ -135,7 +135,7 @@ class Sound:
             self._block = None
 
     def _pull(self) -> tuple[int, NDArray[np.generic]] | None:
-        """The next frame that has a place, and that of its first sample."""
+        """The next frame that has a place: index of its first sample, and its samples."""
         layout = self.layout
         while (frame := self.cursor.take()) is not None:
             row = self._row_of(frame)
@@ -156,7 +156,7 @@ class Sound:
         return None
 
     def _row_of(self, frame: av.AudioFrame) -> int | None:
-        """Which frame of the layout it is: by its time, else by its order; None: one that is not wanted."""
+        """Index of a frame in the layout, by its time, else by its order; None if it has no place."""
         last = -1 if self._row is None else self._row
         row, pts = last + 1, self.layout.pts
         if not self.layout.ordered and frame.pts is not None and not (row < len(pts) and pts[row] == frame.pts):
@@ -177,7 +177,7 @@ class Sound:
         return refuse_infinite(_floats(frame), f"{self.path} from sample {first} on")
 
     def _lose(self, rows: range, count: int | None = None) -> None:
-        """Note frames that did not decode, or samples that one lacks."""
+        """Note frames that did not decode, or the number of samples that one lacks."""
         for row in rows:
             if row >= self._wanted and row not in self._lost:
                 if not self._lost:

@@ -1,4 +1,4 @@
-"""Where the samples of a sound track stand: by what its packets say where that is certain, else by counting."""
+"""The places of the samples of a sound track: from its packets where these are conclusive, else by counting."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from plait.streams.clock import Grid
 __all__ = ["Layout", "sound_layout"]
 
 _SLACK = 0.020
-"""Seconds by which times of packets may stray from the count of samples before it counts as a gap."""
+"""Seconds by which times of packets may differ from the count of samples before that is a gap."""
 
 _LONGEST_GAP = 3600.0
 _BACK = 1.0
-"""Seconds by which times may fall back behind the count: some encoders round theirs so badly. No sample is dropped."""
+"""Seconds by which times may lag the count: some encoders round theirs so badly. No sample is dropped."""
 
 _SURE = 0.1
-"""Seconds of a delay that is believed of the last frame alone."""
+"""Seconds of a delay above which it is believed even of the last frame alone."""
 
 _PRIMING = 4
-"""Packets at the start that may give no sound without being called lost: some encoders write what only primes."""
+"""Packets at the start that may give no sound without counting as lost: some encoders write priming packets."""
 
 _STANDS = 0.1
-"""Share of the times that may stand still; more, and they are no times."""
+"""Share of the times that may not advance; above it they are ignored."""
 
 _MOST_SAMPLES = 2.0**53
 _SHORT_AT_THE_END = ("flac", "alac", "pcm_", "adpcm_", "tta", "wavpack", "ape", "shorten", "tak", "dfpwm")
@@ -39,7 +39,7 @@ _SHORT_AT_THE_END = ("flac", "alac", "pcm_", "adpcm_", "tta", "wavpack", "ape", 
 
 @dataclass(frozen=True)
 class Layout:
-    """Decoded frames in order, and where each stands on the grid."""
+    """Decoded frames in order, and the place of each on the grid."""
 
     pts: NDArray[np.int64]
     place: NDArray[np.int64]
@@ -47,32 +47,32 @@ class Layout:
     size: NDArray[np.int64]
     grid: Grid
     ordered: bool
-    """Whether frames are known by their order only: their times are missing or stand twice."""
+    """Whether frames are identified by their order only, as times are missing or repeated."""
     seekable: bool
-    """Whether reading may start in the middle: frames are known by their times, and the format seeks exactly."""
+    """Whether reading may start in the middle: frames are identified by their times, and the format seeks exactly."""
     lost: int = 0
     """Samples that did not decode when they were counted."""
 
 
 @dataclass
 class _Rows:
-    """Frames as they are told of or counted: times in ticks (None: unknown), samples, and what was lost before each."""
+    """Frames as decoded: times in ticks (None: unknown), samples, and what was lost before each."""
 
     pts: list[int | None] = field(default_factory=list)
     size: list[int] = field(default_factory=list)
     broken: list[int] = field(default_factory=list)
     """Packets that did not decode just before the frame."""
     after: int = 0
-    """Packets that did not decode behind the last frame."""
+    """Packets after the last frame that did not decode."""
 
 
 def sound_layout(track: Track) -> Layout:
-    """Places of all frames, from times and sizes of the packets alone where these say it for certain.
+    """Places of all frames, from times and sizes of the packets alone where these are conclusive.
 
-    They do where the first frame (decoded on opening) and all steps of time agree with one frame size, or where all
-    durations in whole samples fit. Of all else (Vorbis, WMA, gaps, sloppy times) the sound is decoded once and
-    counted, which takes some 4 s an hour. Samples that the container says to skip (encoder priming, edit lists,
-    padding) have no place, nor have packets that give none.
+    They are if the first frame (decoded on opening) and all steps of time agree with one frame size, or if all
+    durations in whole samples fit. All other sound (Vorbis, WMA, gaps, inexact times) is decoded once and counted,
+    which takes some 4 s per hour. Samples that the container says to skip (encoder priming, edit lists, padding) have
+    no place, nor have packets without samples.
 
     Raises:
         DataError: nothing decodes, or times go backwards or jump further than an hour.
@@ -84,12 +84,12 @@ def sound_layout(track: Track) -> Layout:
 
 
 def _predicted(track: Track) -> Layout | None:
-    """The layout that the packets tell for certain, if they do."""
+    """The layout from the packets alone, if they are conclusive."""
     if track.first is None or track.codec.startswith("dsd_") or track.sparse or len(track.pts) < 2:
         return None
     number, start, samples = track.first
     if number > _PRIMING or (number and not track.skips and not track.discard[:number].any()):
-        return None  # a decoder that begins late may end late: what it gives at the end no packet tells
+        return None  # a decoder that begins late may end late, and no packet tells what it gives at the end
     pts, tick = track.pts[number:], float(track.tick * track.sample_rate)
     front, back = _trims(track, number)
     if front is None or (np.diff(pts) <= 0).any() or track.discard[number:].any():
@@ -111,7 +111,7 @@ def _predicted(track: Track) -> Layout | None:
 
 
 def _trims(track: Track, number: int) -> tuple[int | None, int]:
-    """Samples skipped before the first frame and after the last; None where it is not that simple."""
+    """Samples skipped before the first frame and after the last; None where others are skipped too."""
     last = len(track.pts) - 1
     front, back = 0, 0
     for i, (skip, pad) in track.skips.items():
@@ -122,8 +122,9 @@ def _trims(track: Track, number: int) -> tuple[int | None, int]:
 
 
 def _fixed(track: Track, pts: NDArray[np.int64], samples: int, front: int, tick: float) -> NDArray[np.int64] | None:
-    """Sizes where all frames are as large as the first, to within a tick; None where they are not."""
+    """Sizes if all frames are as large as the first, to within a tick; else None."""
     number = len(track.pts) - len(pts)
+    # The first frame lacks the priming; where packets before it gave nothing, it is spread over these.
     full = {samples, samples + front, -(-(samples + front) // (number + 1))}
     for one in sorted(full):
         residue = (pts - pts[0]) * tick - one * np.arange(len(pts))
@@ -131,6 +132,7 @@ def _fixed(track: Track, pts: NDArray[np.int64], samples: int, front: int, tick:
             break
     else:
         return None
+    # Vorbis has blocks of two sizes, so that a short first frame may not be a trimmed one.
     if one != samples and (not front or track.codec == "vorbis"):
         return None
     sizes = np.full(len(pts), one, np.int64)
@@ -138,7 +140,7 @@ def _fixed(track: Track, pts: NDArray[np.int64], samples: int, front: int, tick:
 
 
 def _end_fixed(track: Track, sizes: NDArray[np.int64], tick: float) -> bool:
-    """Set the size of the last frame; False where it cannot be told."""
+    """Set the size of the last frame; False if it is not known."""
     last = len(track.pts) - 1
     told = float(track.duration[last]) * tick
     if track.skips.get(last, (0, 0))[1]:  # the duration may or may not hold the padding; the frame does
@@ -153,7 +155,7 @@ def _end_fixed(track: Track, sizes: NDArray[np.int64], tick: float) -> bool:
 
 
 def _listed(track: Track, pts: NDArray[np.int64], samples: int, front: int, tick: float) -> NDArray[np.int64] | None:
-    """Sizes where durations in whole samples fit the times without exception."""
+    """Sizes from the durations, if these are whole samples and fit all times; else None."""
     number = len(track.pts) - len(pts)
     duration = track.duration[number:]
     whole = tick == 1 and not (track.skips.keys() & {len(track.pts) - 1})
@@ -163,7 +165,7 @@ def _listed(track: Track, pts: NDArray[np.int64], samples: int, front: int, tick
 
 
 def _counted(track: Track) -> Layout:
-    """The layout as decoding the whole shows it."""
+    """The layout from decoding the whole track."""
     rows = _decoded(track)
     if not rows.size:
         raise DataError(f"{track.path}: none of its {len(track.pts)} packets of sound decodes. {remedy(track.path)}")
@@ -187,14 +189,14 @@ def _counted(track: Track) -> Layout:
     silent = int((track.pts[~track.discard] < start).sum()) if track.timed and known else 0
     lost += ((silent if silent > _PRIMING else 0) + rows.after) * int(np.median(size))
     shift = _shift((ideal - place)[known], float(track.tick * track.sample_rate)) if track.timed else 0.0
-    if track.timed and known:  # what comes out at the end without a time is how much the decoder lags (WMA)
+    if track.timed and known:  # frames without a time at the end show by how much the decoder lags (WMA)
         shift -= float(size[known[-1] + 1 :].sum())
     ordered = len(known) < len(pts) or bool((np.diff(pts) <= 0).any())
     return _layout(track, pts, place, size, shift, lost, ordered)
 
 
 def _past_the_end(track: Track, end: int, last: int, start: int) -> int:
-    """Samples of the last frame behind the end that the container states (an edit list, a granule position)."""
+    """Samples of the last frame after the end that the container states (an edit list, a granule position)."""
     if not track.timed or track.tick * track.sample_rate != 1 or track.duration[-1] <= 0:
         return 0
     over = end - int(track.pts[-1] + track.duration[-1] - start)
@@ -208,7 +210,7 @@ def _decoded(track: Track) -> _Rows:
     try:
         while (frame := cursor.take()) is not None:
             if (frame.sample_rate, frame.layout.nb_channels) != (track.sample_rate, track.channels):
-                passed -= 1  # as good as broken: it cannot stand beside the others
+                passed -= 1  # counts as broken: it cannot be joined to the others
                 continue
             rows.pts.append(frame.pts)
             rows.size.append(frame.samples)
@@ -223,7 +225,7 @@ def _decoded(track: Track) -> _Rows:
 def _offsets(
     track: Track, residue: NDArray[np.float64], told: NDArray[np.bool_], broken: list[int]
 ) -> tuple[NDArray[np.int64], int]:
-    """Whole samples by which each frame lies behind the count, and how many of these are lost to damage."""
+    """Whole samples by which each frame is later than the count, and how many of these are lost to damage."""
     rate = track.sample_rate
     tick = float(track.tick * rate)
     slack = max(1.5 * tick, _SLACK * rate)
@@ -240,6 +242,7 @@ def _offsets(
                 gaps += not damaged
                 at = value
             damaged = False
+        # Between gaps the offset is constant: jitter of the times moves no sample.
         offset[i] = round(at)
     if gaps:
         logging.getLogger("plait").info("%s: the sound has %d gaps; they are read as NaN", track.path, gaps)
@@ -247,7 +250,7 @@ def _offsets(
 
 
 def _lasting(residue: NDArray[np.float64], told: NDArray[np.bool_], sure: float) -> NDArray[np.float64]:
-    """What of each frame's delay the next frame has as well: the first of an Ogg page is often told too late, alone."""
+    """The part of each frame's delay that the next one shares: in Ogg, the first frame of a page alone may be late."""
     own = np.flatnonzero(told)
     values = residue[own]
     after = np.append(values[1:], values[-1] if len(values) < 2 or values[-1] - values[-2] > sure else values[-2])
@@ -266,7 +269,7 @@ def _jump(track: Track, i: int, seconds: float, at: float) -> DataError:
 
 
 def _shift(residue: NDArray[np.float64], tick: float) -> float:
-    """Samples by which the first time is off, where ticks are coarser than samples: none if rounding explains all."""
+    """Samples by which the first time is off, if ticks are coarser than samples; 0 if rounding explains everything."""
     if tick <= 1 or not len(residue):
         return 0.0
     low, high = float(residue.min()), float(residue.max())

@@ -1,4 +1,4 @@
-"""Still pictures in bytes -> arrays."""
+"""Still pictures, from bytes to arrays."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def decode_still(data: bytes, where: str, grey: bool = False) -> NDArray[np.uint
 
 
 def scaled(picture: NDArray[np.uint8], width: int | None, height: int | None, where: str) -> NDArray[np.uint8]:
-    """A picture scaled to a size, pixels; with one of them the other keeps the aspect, with none it stays.
+    """A picture scaled to a size in pixels; if one is None it follows the aspect ratio; if both are, nothing changes.
 
     Raises:
         DataError: it would be larger than `MOST_PIXELS`.

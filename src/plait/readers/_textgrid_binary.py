@@ -77,7 +77,7 @@ class _Values:
         return value
 
     def text(self) -> str:
-        """Latin letters by their length, others as UTF-16 behind a length of -1."""
+        """Latin-1 after its length, or UTF-16 after a length of -1 and its own length."""
         length = int(self.unpack(">h")[0])
         if length >= 0:
             return self.bytes(length).decode("latin-1")

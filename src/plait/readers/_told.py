@@ -1,4 +1,4 @@
-"""What readers drop, put in order or take another way: told to the user, and to whoever opens many files."""
+"""Warnings about what readers drop, sort or interpret, for the user and for callers that open many files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _said: set[str] = set()
 
 
 def tell(where: object, what: str, *, once: bool = False) -> None:
-    """Warn of what is not as it stands in a file.
+    """Warn of what is read differently from how a file has it.
 
     Args:
         where: the file, and the place in it.
-        what: is wrong, without the place.
-        once: whether a thousand files of one kind give one warning; `hearing` is told of each.
+        what: what is wrong, without the place.
+        once: whether a thousand such files give a single warning; `hearing` still collects each.
     """
     heard = _heard.get()
     if heard is not None:
@@ -28,13 +28,13 @@ def tell(where: object, what: str, *, once: bool = False) -> None:
         return
     if once:
         _said.add(what)
-    again = " (and in files like it, which are not told)" if once else ""
+    again = " (and in files like it, which are not listed)" if once else ""
     logging.getLogger("plait").warning("%s: %s%s", where, what, again)
 
 
 @contextmanager
 def hearing() -> Iterator[list[str]]:
-    """What `tell` is told meanwhile.
+    """Collect the warnings of `tell` in this block.
 
     >>> with hearing() as heard:
     ...     tell("a.csv", "2 rows are left out")

@@ -27,7 +27,7 @@ Block = list[tuple[int, str]]
 
 @dataclass
 class Cues:
-    """What a file holds: (start, stop, text) of each cue in seconds; what is wrong, and what is left out and why."""
+    """The content of a file: (start, stop, text) of each cue in seconds, problems, and notes on what is left out."""
 
     rows: list[tuple[float, float, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -38,8 +38,8 @@ class Cues:
 def cues_of(text: str) -> Cues:
     """The cues of a file.
 
-    Timings are read more widely than the specification has them: fields need no leading zeros and a comma may stand
-    for the dot. A fraction of less than three digits is told: it counts milliseconds in a file that pads no field
+    Timings are read more tolerantly than the specification asks: fields need no leading zeros, and a comma may replace
+    the dot. A fraction of less than three digits is noted: it counts milliseconds in a file that pads no field
     (``0:0:7.23``), and is a decimal fraction in any other.
 
     >>> cues_of("WEBVTT\\n\\nNOTE\\nby Kyle\\n\\nfirst\\n00:01.000 --> 00:02.5\\nHello\\nyou\\n").rows
@@ -72,7 +72,7 @@ def cues_of(text: str) -> Cues:
 
 
 def _blocks(lines: list[str]) -> Iterator[Block]:
-    """Runs of lines behind the header: an empty line ends one, and so does a timing where one stands already."""
+    """Runs of lines after the header: an empty line ends a run, and so does a second timing."""
     block: Block = []
     header = timed = True
     for number, line in enumerate(lines[1:], 2):

@@ -1,4 +1,4 @@
-"""What readers of texts and numbers share: decoding bytes, building streams of words, refusing infinite values."""
+"""Shared by readers of texts and numbers: decoding bytes, building streams of words, refusing infinite values."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ def words(path: Path, rows: Sequence[tuple[float, float, str]]) -> Stream:
         clock = Spans([r[0] for r in rows], [r[1] for r in rows])
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+    # np.array would give every text the width of the longest.
     texts = np.empty(len(rows), object)
     texts[:] = [r[2] for r in rows]
     return Stream(clock, ArraySource(texts), "words", (), str(path))
@@ -113,4 +114,5 @@ class Later:
             )
         if self._keep:
             self._values = values
+        # A copy: a view would keep a mapped file open, and could not be written to.
         return refuse_infinite(np.array(values[lo:hi]), self._where, lo)

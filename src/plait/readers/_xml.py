@@ -28,8 +28,8 @@ def tree(path: Path) -> Element:
 def elements(path: Path, *tags: str | None, ends: tuple[str, ...] = ()) -> Iterator[Element]:
     """The elements with these tags, each when it ends, in constant memory; with None the root alone.
 
-    Of elements around them whose tag is in ``ends`` an empty one is told when they end. Each has an attribute
-    ``line``: where it begins (of ``ends``: ends).
+    For elements around them whose tag is in ``ends``, an empty element follows when they end. Each element has an
+    attribute ``line``: where it begins (those of ``ends``: where they end).
     """
     builder = _Builder(path, tags, ends)
     try:
@@ -52,10 +52,12 @@ class _Builder:
         self._tree = TreeBuilder()
         self._done: list[Element] = []
         self._parser = expat.ParserCreate()
+        # Otherwise expat hands text over line by line.
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._data
+        # Entities can expand to gigabytes ("billion laughs") or read other files.
         self._parser.EntityDeclHandler = self._refuse
         self._parser.ExternalEntityRefHandler = self._refuse
 

@@ -15,7 +15,7 @@ __all__ = ["Align"]
 
 
 class Align(Reader):
-    """A stream ``words`` of lines ``start end word``; silences (``sil``, ``sp``) are words like the others.
+    """A stream ``words`` from lines ``start end word``; silences (``sil``, ``sp``) are words like the others.
 
     Source: Cooke, Barker, Cunningham, Shao, "An audio-visual corpus for speech perception and automatic speech
     recognition", JASA 2006; times there are in 1/25000 s, so that 1000 is a frame of video.

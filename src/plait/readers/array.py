@@ -43,19 +43,19 @@ class _Variable:
 class Array(Reader):
     """Streams of ``.npy`` (``values``, memory-mapped), ``.npz`` and ``.mat`` (by the variables' names).
 
-    Variables that are no arrays of real numbers (texts, cells, structures, tables, sparse and complex ones) are
-    left out with a warning; a text that is named is words.
+    Variables other than arrays of real numbers (texts, cells, structures, tables, sparse and complex ones) are left
+    out with a warning; a text variable that is named becomes words.
 
     Without ``rate`` or ``times``, observation i stands at i seconds; a ``rate`` or ``duration`` in the
     manifest's entry then says what the clock really is.
 
     Args:
         variable: the array to take where the file has several; without it every numeric one becomes a stream.
-        rate: observations a second.
-        times: a ``.npy`` file beside this one, or a variable in it, with one time in seconds an observation.
+        rate: observations per second.
+        times: a ``.npy`` file beside this one, or a variable in it, with one time in seconds per observation.
         time_axis: the axis along which time runs; it is moved to the front.
         kind: of stream (`KINDS`); without it text is words, [n, h, w, c] frames, [n, j, 2 or 3] pose, else series.
-        row: take ``values[row]`` as a single observation (tables with one row a recording).
+        row: take ``values[row]`` as a single observation (tables with one row per recording).
 
     Raises:
         ConfigError: both a rate and times, or an unknown kind.
@@ -214,6 +214,7 @@ def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], str]:
 def _shape_of(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     """What the header of an array says."""
     version = np.lib.format.read_magic(file)
+    # Version 3.0 differs from 2.0 only in the encoding of field names.
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = reader(file)
     return tuple(shape), dtype
@@ -226,6 +227,7 @@ def _member(path: Path, name: str, budget: Budget) -> NDArray[np.generic]:
             with opened_member(archive, name, purse) as file:
                 shape, dtype = _shape_of(file)
             whole = math.prod(shape) * dtype.itemsize
+            # read_array makes room for what the header claims before it reads a byte.
             if whole > archive.getinfo(name).file_size:
                 raise ValueError(f"its header says {whole:,} bytes, more than there are")
             if dtype.kind == "U":

@@ -28,10 +28,10 @@ _LARGEST = 50_000_000
 
 
 class Csd(Reader):
-    """One stream a recording, by the recording's id; of a chosen ``recording`` one stream, by the sequence's name.
+    """One stream per recording, named by its id; with ``recording``, one stream, named after the sequence.
 
     Each observation has an interval: the clock is `Spans` in the sequence's seconds. Numbers are a series, texts (as
-    in ``TimestampedWords``) are words. Intervals out of order are put in order, and how many is logged. Values are
+    in ``TimestampedWords``) are words. Intervals out of order are sorted, and their number is logged. Values are
     read when asked for. ``plait import`` understands a folder of such files as recordings that are joined by id, each
     file being one stream.
 
@@ -40,7 +40,7 @@ class Csd(Reader):
     ``NAME/data/ID/intervals``.
 
     Args:
-        recording: the id of the one to take.
+        recording: the id of the recording to take.
         infinite: what to do with infinite values, which COVAREP features of CMU-MOSI hold: ``error``, or ``nan``
             (they become NaN, and how many is logged when they are read).
 
@@ -65,7 +65,7 @@ class Csd(Reader):
         return streams if self.recording is None else {name: streams[self.recording]}
 
     def recordings(self, path: Path) -> dict[str, dict[str, object]]:
-        """One a group of the sequence's data."""
+        """One per group of the sequence's data."""
         return {key: {"recording": key} for key in behind(_names, path, self.budget)}
 
     def _stream(self, path: Path, key: str, features: Dataset, times: NDArray[np.float64]) -> Stream:
@@ -176,6 +176,7 @@ class _Features:
     def read(self, lo: int, hi: int) -> Values:
         n = self.features.shape[0]
         lo, hi = max(lo, 0), min(hi, n)
+        # Sorted rows are scattered in the file, so all of them are read.
         first, last = (lo, hi) if self.order is None else (0, n)
         what = (self.budget, self.where, self.features, first, last)
         rows = behind(_rows, self.path, *what, where=self.where, asked=self.features.nbytes)
@@ -196,6 +197,7 @@ class _Features:
 
 def _texts(rows: Values) -> Values:
     cells = rows.reshape(len(rows), -1).tolist() if len(rows) else []
+    # np.array would give every text the width of the longest.
     out = np.empty(len(cells), object)
     out[:] = [" ".join(text.decode("utf-8", "replace") for text in row) for row in cells]
     return out

@@ -25,14 +25,14 @@ _SCALE = {"ACC": 1 / 64}
 
 
 class E4(Reader):
-    """Streams ``acc`` (g), ``bvp``, ``eda`` (uS), ``hr`` (beats a minute), ``temp`` (degrees C), ``ibi`` (s), ``tags``.
+    """Streams ``acc`` (g), ``bvp``, ``eda`` (uS), ``hr`` (beats per minute), ``temp`` (°C), ``ibi`` (s), ``tags``.
 
     All clocks are Unix seconds (UTC), as the files give them: ``HR`` starts 10 s after the others. A sensor's
-    file holds its start, its rate, and one row an observation. ``ibi`` stands at the end of each interval
+    file holds its start, its rate, and one row per observation. ``ibi`` stands at the end of each interval
     between beats, is irregular, and is left out where the wristband found none; ``tags`` (presses of the button)
     are words ``tag`` of length 0. Values are parsed when first read.
 
-    A ``.zip`` is read where it lies; nothing is unpacked to disk.
+    A ``.zip`` is read in place; nothing is unpacked to disk.
 
     Source: Empatica, "E4 data: format of the CSV files" (support article; ACC in 1/64 g).
 
@@ -102,6 +102,7 @@ def _sensor(path: File, sensor: str) -> Stream | None:
     if not n:
         tell(path, f"{sensor} has no observations and is left out")
         return None
+    # Text of two bytes ("0" and a line end) becomes a number of eight.
     path.budget.purse(path.place, str(path)).spend(8 * width * n, "its numbers")
     source = Later(partial(_rows, path, width, _SCALE.get(sensor, 1.0)), n, (width,), str(path))
     return Stream(Grid(begin, hz, n), source, "series", _AXES.get(sensor, (sensor.lower(),)), str(path))
@@ -117,7 +118,7 @@ def _rows(path: File, width: int, scale: float) -> NDArray[np.generic]:
 
 
 def _parsed(body: bytes, width: int) -> NDArray[np.float64] | None:
-    """Lines of as many numbers each, [lines, width]; None if one is not so."""
+    """Lines of ``width`` numbers each, [lines, width]; None if any line is different."""
     import pyarrow as pa
     import pyarrow.csv
 
@@ -126,6 +127,7 @@ def _parsed(body: bytes, width: int) -> NDArray[np.float64] | None:
         table = pyarrow.csv.read_csv(
             pa.BufferReader(body),
             read_options=pyarrow.csv.ReadOptions(use_threads=False, column_names=names),
+            # An empty line or cell is an error, not a missing value: rows must keep their times.
             parse_options=pyarrow.csv.ParseOptions(ignore_empty_lines=False, quote_char=False),
             convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()), null_values=[]),
         )
@@ -136,8 +138,9 @@ def _parsed(body: bytes, width: int) -> NDArray[np.float64] | None:
 
 
 def _first_bad(body: bytes, width: int) -> int:
-    """Where the first line that is not of so many numbers begins."""
+    """Byte at which the first line without ``width`` numbers begins."""
     low, high = 0, len(body)
+    # Arrow does not say where it failed: halve until the place is near.
     while high - low > 1000:
         middle = body.find(b"\n", (low + high) // 2, high) + 1
         if not low < middle < high:
@@ -157,7 +160,7 @@ def _first_bad(body: bytes, width: int) -> int:
 
 
 def _float32(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # what leaves the range is infinite, and refused as such
+    with np.errstate(over="ignore"):  # overflow gives infinite values, which are refused
         return values.astype(np.float32)
 
 

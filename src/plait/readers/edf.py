@@ -23,20 +23,20 @@ __all__ = ["Edf"]
 
 
 class Edf(Reader):
-    """Stream ``signals``: all channels of one rate, in their physical units; ``annotations``: words with intervals.
+    """Stream ``signals``: all channels of one rate, in physical units; ``annotations``: words with intervals.
 
-    Where channels have several rates there is a stream a rate: ``signals_256hz``, ``signals_1hz`` ... Values are
+    Where channels have several rates there is one stream per rate: ``signals_256hz``, ``signals_1hz`` ... Values are
     float64, exactly as the header scales them; they are read when asked for, through a memory map. A file with gaps
-    (EDF+D) has `Ticks`, any other a `Grid` of the exact rate. Second 0 is the start that the header tells (which has
-    no time zone); with ``dated`` times are Unix seconds, the header's date being taken as UTC.
+    (EDF+D) has `Ticks`, any other a `Grid` of the exact rate. Second 0 is the start in the header (which has no
+    time zone); with ``dated`` times are Unix seconds, with the header's date taken as UTC.
 
     Sources: Kemp, Värri, Rosa, Nielsen, Gade, "A simple format for exchange of digitized polygraphic recordings",
     Electroencephalography and Clinical Neurophysiology 82, 1992; Kemp, Olivan, "European data format 'plus' (EDF+)",
     Clinical Neurophysiology 114, 2003; BioSemi, "Which file format does BioSemi use" (BDF: 24 bits).
 
     Args:
-        channels: labels of the channels to take; without it all.
-        by: ``rate``: a stream a rate; ``channel``: a stream a channel, by its label.
+        channels: labels of the channels to take; default: all.
+        by: ``rate``: one stream per rate; ``channel``: one stream per channel, named by its label.
         dated: whether times are dates.
 
     Raises:
@@ -101,7 +101,7 @@ def _clock(header: Header, signal: Signal, onsets: NDArray[np.float64], shift: f
 
 
 def _annotations(header: Header) -> tuple[NDArray[np.float64], list[tuple[float, float, str]]]:
-    """When each record begins, seconds, and all annotations; without them records follow one another."""
+    """Start of each record in seconds, and all annotations; without annotations, records are contiguous."""
     onsets = np.arange(header.records, dtype=np.float64) * float(header.duration)
     if not header.notes or not header.records:
         return onsets, []
@@ -179,5 +179,6 @@ def _integers(raw: NDArray[np.uint8], width: int) -> NDArray[np.int32]:
     if width == 2:
         return raw.view("<i2").reshape(-1).astype(np.int32)
     wide = np.zeros((raw.size // 3, 4), np.uint8)
+    # The three bytes go to the top of 32 bits; shifting them down extends the sign.
     wide[:, 1:] = raw.reshape(-1, 3)
     return wide.view("<i4").reshape(-1) >> 8

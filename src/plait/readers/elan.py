@@ -24,17 +24,17 @@ _MOST_PROBLEMS = 20
 
 
 class Elan(Reader):
-    """One stream of words a tier, by the tier's name; each observation is an annotation with its interval.
+    """One stream of words per tier, by the tier's name; each observation is an annotation with its interval.
 
     Annotations that have no times of their own get them as ELAN shows them: a symbolic association has its parent's
-    interval, symbolic subdivisions share it out evenly, and time subdivisions share out what lies between the two
-    nearest known times. Empty tiers are left out and logged; empty annotations are kept. Times are those of the
+    interval, symbolic subdivisions divide it evenly, and time subdivisions divide what lies between the two nearest
+    known times. Empty tiers are left out and logged; empty annotations are kept. Times are those of the
     document; where a media file in it begins at another time, that is logged.
 
     Source: Max Planck Institute for Psycholinguistics, "ELAN Annotation Format" (schema EAF 3.0).
 
     Args:
-        tiers: which to take; without it all.
+        tiers: which to take; default: all.
 
     Raises:
         DataError: on opening: no XML, no EAF, tiers that are not there, references that lead nowhere, times that go

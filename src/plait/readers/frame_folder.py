@@ -26,13 +26,13 @@ class FrameFolder(Reader):
     """A stream ``frames``: the pictures of a folder ``NAME.frames``, [n, h, w, 3] uint8 RGB, ordered by their names.
 
     Numbers in names are ordered as people count (``f9.png`` before ``f10.png``). The clock is a ``rate``, or a file
-    ``times.txt`` in the folder with one time in seconds a line. All pictures must have one size. A folder of any other
-    name is read so by naming the reader.
+    ``times.txt`` in the folder with one time in seconds per line. All pictures must have one size. To read a folder of
+    another name, name the reader.
 
     Args:
-        rate: pictures a second; it comes before ``times.txt``.
+        rate: pictures per second; it overrides ``times.txt``.
         grey: one channel instead of three, [n, h, w, 1].
-        width, height: size to scale to, pixels; with one of them the other keeps the aspect.
+        width, height: size to scale to, pixels; with one of them the other follows the aspect ratio.
 
     Raises:
         ConfigError: a size below 1.
@@ -90,6 +90,7 @@ class FrameFolder(Reader):
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
+    # At most 18 digits: int() refuses texts of more than 4,300.
     parts = re.split(r"([0-9]{1,18})", name)
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 

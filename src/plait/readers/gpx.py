@@ -31,23 +31,22 @@ _MOST_NAMES = 100
 class Gpx(Reader):
     """Stream ``position``: latitude and longitude (degrees, WGS84) and elevation (metres; NaN where there is none).
 
-    Each number that points carry beside it (``hr``, ``cad``, ``speed`` ..., also of extensions) becomes a stream of
+    Each other number of the points (``hr``, ``cad``, ``speed`` ..., also of extensions) becomes a stream of
     that name, NaN where a point lacks it. Waypoints with a time are words ``waypoints`` of length 0. Times are Unix
     seconds; a time without a zone is UTC. The segments of all tracks follow one another; a gap is a gap in the times.
-    Points without a time are left out, and how many is told.
+    Points without a time are left out, and counted in a warning.
 
     Source: Topografix, "GPX 1.1 Schema Documentation" (also 1.0).
 
     Args:
-        track: which track to take, counted from 0; without it all.
+        track: which track to take, counted from 0; default: all.
         on_disorder: what to do with times that repeat or go backwards: ``error``, ``sort`` (stably; repeated ones
-            stay), ``drop`` (keep the first, and what moves on). How many is logged.
+            stay), ``drop`` (keep a time only if it is later than all before). Their number is logged.
 
     Raises:
         ConfigError: another word for ``on_disorder``.
-        DataError: on opening: no XML, no points with a time, times that cannot be read or no place on
-            Earth (with their lines), times
-            that repeat or go backwards.
+        DataError: on opening: no XML, no points with a time, times that cannot be read or places not on Earth (with
+            their lines), times that repeat or go backwards.
 
     >>> Gpx().suffixes
     ('.gpx',)
@@ -96,12 +95,12 @@ class Gpx(Reader):
 
 
 class _Points:
-    """Numbers of the points read so far, by name; each as long as there are points."""
+    """Numbers of the points read so far, by name, one per point."""
 
     def __init__(self) -> None:
         self.tracks = self.timeless = 0
         self.timeless_line = ""
-        """Of the first point without a time."""
+        """Line of the first point without a time."""
         self._columns: dict[str, array[float]] = {name: array("d") for name in ("time", "lat", "lon", "ele")}
 
     def __len__(self) -> int:
@@ -112,7 +111,7 @@ class _Points:
         return [name for name in self._columns if name not in ("time", "lat", "lon", "ele")]
 
     def tell_timeless(self, path: Path) -> None:
-        """Tell how many points had no time; refuse if all of them."""
+        """Warn of points without a time; raise if none has one."""
         first = f"(the first in line {self.timeless_line})"
         if self.timeless and not len(self):
             raise DataError(

@@ -16,7 +16,7 @@ from plait.streams.stream import Stream, Values
 __all__ = ["Image"]
 
 _ENDS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
-"""How a whole file of the format ends: a decoder fills what is cut off with grey and says nothing."""
+"""How a complete file of the format ends: decoders fill what is cut off with grey, without an error."""
 
 
 class Image(Reader):
@@ -24,7 +24,7 @@ class Image(Reader):
 
     Args:
         grey: one channel instead of three, [1, h, w, 1].
-        width, height: size to scale to, pixels; with one of them the other keeps the aspect.
+        width, height: size to scale to, pixels; with one of them the other follows the aspect ratio.
 
     Raises:
         ConfigError: a size below 1.
@@ -64,7 +64,7 @@ class _Picture:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        if not self._shape:  # no header that OpenCV would show: the picture is decoded once
+        if not self._shape:  # OpenCV shows no header: the picture is decoded once
             self.read(0, 1)
         return self._shape
 

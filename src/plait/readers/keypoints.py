@@ -24,24 +24,24 @@ _OPENPOSE = "_keypoints.json"
 
 
 class Keypoints(Reader):
-    """A stream ``pose`` [n, joints, 2 or 3] float32 of one person; NaN where a point was not seen, or not surely.
+    """A stream ``pose`` [n, joints, 2 or 3] float32 of one person; NaN where a point was not seen or is too unsure.
 
-    Read are COCO annotations and results (so AlphaPose's), MMPose's predictions, a folder of OpenPose's files (one a
+    It reads COCO annotations and results (so AlphaPose's), MMPose's predictions, a folder of OpenPose's files (one per
     picture), and MediaPipe's landmarks: a list of pictures (or a line each, in ``.jsonl``) with ``landmarks``,
     ``pose_world_landmarks``, ``keypoints`` or the like. Of MediaPipe's, world landmarks come before those of the
     picture. A file of any other name is read with ``reader: keypoints``. It is parsed whole when opened.
 
-    Times in the file count; without them picture i stands at i / ``rate`` seconds (without that, at i seconds), and
+    Times in the file are used; without them picture i is at i / ``rate`` seconds (without that, at i seconds), and
     pictures that the file leaves out are rows of NaN. COCO annotations are in the order of their ``images``.
 
     Sources: https://cocodataset.org/#format-data, OpenPose's doc/02_output.md, AlphaPose's docs/output.md,
     https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker.
 
     Args:
-        rate: pictures a second; it comes before times in the file.
-        person: 0, 1, ...: the most seen person, the next, each followed through the pictures; ``largest``: the
+        rate: pictures per second; it overrides times in the file.
+        person: 0, 1, ...: the most seen person, the next, each tracked through the pictures; ``largest``: the
             largest of each picture by itself.
-        least: how sure an estimator must be of a point (its confidence, score or visibility; COCO's flag).
+        least: lowest confidence of a point (confidence, score or visibility; COCO's flag).
         points: the key that holds the points, where there are several.
         first: number of the first picture, at 0 s (default: 1 for MMPose, else 0).
         width, height: pixels by which x (with z) and y are multiplied, for landmarks in 0..1 of the picture.
@@ -90,7 +90,7 @@ class Keypoints(Reader):
         found = self._people(path)
         pictures = found.pictures
         if not any(p.people for p in pictures):
-            raise DataError(f"{path}: there is nobody in it. Expected points of at least one person in one picture.")
+            raise DataError(f"{path}: it shows no people. Expected points of at least one person in one picture.")
         shape = _one_shape(pictures, path)
         chosen = follow(pictures, self.person) if isinstance(self.person, int) else largest(pictures)
         if not any(chosen):
@@ -136,6 +136,7 @@ class Keypoints(Reader):
         if len(np.unique(rows)) != len(rows) or rows.min() < 0:
             raise DataError(f"{path}: pictures' numbers repeat or lie before the first, {first}. Set the option first.")
         n = int(rows.max()) + 1
+        # A clip may begin late in a film; ids and time stamps are far above that, and would fill the memory with NaN.
         if n > 20 * len(rows) + 100_000:
             raise DataError(
                 f"{path}: {len(rows)} pictures are numbered up to {n + first - 1}, so these are no numbers of frames. "
@@ -154,6 +155,7 @@ class Keypoints(Reader):
             if one is not None:
                 with np.errstate(over="ignore"):
                     here = (one.points * self.scale[: shape[2]]).astype(np.float32)
+                # "Not at least", rather than "below", so that NaN counts as unsure.
                 here[~(one.sure >= self.least)] = np.nan
                 out[row] = here
         if np.isinf(out).any():

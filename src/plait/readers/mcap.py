@@ -29,20 +29,20 @@ _TIMES = ("log", "publish", "stamp")
 
 
 class Mcap(Reader):
-    """One stream a topic, by its name with ``_`` for ``/`` (``/imu/data`` -> ``imu_data``), each on its own `Ticks`.
+    """One stream per topic, by its name with ``_`` for ``/`` (``/imu/data`` -> ``imu_data``), each on its own `Ticks`.
 
     Messages are JSON, ROS 2 (CDR), ROS 1 or protobuf, decoded by the schema in the file. Pictures (compressed as JPEG,
     PNG or WebP, or raw 8 bit) become frames; messages with numbers a series, its channels named by their place
     (``linear_acceleration.x``, ``ranges.0``), laid out as in the first message: what a later one lacks is NaN, what it
-    has more is counted and logged. Messages with texts alone become words. Topics that are something else are left out
-    and logged. Chunks that are indexed are unpacked when their messages are read, not on opening.
+    has more is counted and logged. Messages with texts only become words. Other topics are left out and logged. Indexed
+    chunks are unpacked when their messages are read, not on opening.
 
     Chunks packed with zstd or lz4, and protobuf, need the extra ``formats``.
 
     Source: Foxglove, "MCAP format specification".
 
     Args:
-        topics: which to take (``/imu/data``); without it all.
+        topics: which to take (``/imu/data``); default: all.
         time: whose clock: ``log`` (when the recorder got the message), ``publish``, or ``stamp`` (the message's own
             ``header.stamp``, ``stamp`` or ``timestamp``); the last two read every message on opening.
         fields: beginnings of the places to take (``[linear_acceleration, angular_velocity]``); without it all but
@@ -50,7 +50,7 @@ class Mcap(Reader):
 
     Raises:
         ConfigError: another word for ``time``.
-        MissingExtra: what unpacks or decodes is not installed.
+        MissingExtra: a package that unpacks or decodes it is not installed.
         DataError: on opening or reading: no MCAP file, cut short, no such topic, messages that do not decode.
 
     >>> Mcap().suffixes
@@ -72,7 +72,7 @@ class Mcap(Reader):
         raise_all(DataError, [f"{path}: has no topic {t!r} with messages. {suggest(t, known)}" for t in absent])
         streams: dict[str, Stream] = {}
         names = Names()
-        many = min(len(found.channels), _MOST_TOPICS)  # each of which unpacks the file anew for its stamps
+        many = min(len(found.channels), _MOST_TOPICS)  # each topic unpacks the file anew for its stamps
         purse = Budget(self.budget.times * max(many, 1)).purse(path)
         left: list[str] = []
         for number, channel in found.channels.items():
@@ -117,13 +117,14 @@ class Mcap(Reader):
     def _clock(
         self, messages: Messages, decode: Decoder, where: str, purse: Purse
     ) -> tuple[NDArray[np.int64] | None, Ticks]:
-        """The clock, and the order in which messages stand on it, if that is another than of their log times."""
+        """The clock, and the order of messages on it, if it is not the order of their log times."""
         nanos = messages.times
         if self.time != "log":
             take = _published if self.time == "publish" else _stamped
             read = enumerate(messages.read(range(len(messages)), purse))
             times = np.array([take(at, decode, data, where, i) for i, (at, data) in read])
         else:
+            # Whole seconds apart: nanoseconds since 1970 do not fit a float.
             times = np.asarray(nanos // 10**9 + nanos % 10**9 / 1e9, np.float64)
         order = np.argsort(times, kind="stable")
         moved = int((order != np.arange(len(order))).sum())
@@ -150,7 +151,7 @@ def _stamped(at: int, decode: Decoder, data: bytes, where: str, i: int) -> float
         seconds = stamp_of(candidate)
         if seconds is not None:
             return seconds
-    raise DataError(f"{where}: message {i} bears no stamp. Take time: log or publish.")
+    raise DataError(f"{where}: message {i} has no stamp. Take time: log or publish.")
 
 
 def _undecoded(where: str, i: int, error: Exception) -> DataError:
@@ -174,7 +175,7 @@ class _Topic:
     _told: bool = False
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_decode": None}  # a protobuf class does not travel
+        return {**self.__dict__, "_decode": None}  # a generated protobuf class cannot be pickled
 
     def read(self, lo: int, hi: int) -> Values:
         lo, hi = max(lo, 0), min(hi, len(self.messages))

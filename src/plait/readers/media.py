@@ -17,30 +17,31 @@ from plait.streams.stream import Stream
 __all__ = ["Media"]
 
 _MOST_PIXELS = 1 << 26
-"""Of one picture: 8192 x 8192. Decoding one takes some ten bytes a pixel."""
+"""Pixels of one picture, 8192 x 8192. Decoding takes some ten bytes per pixel."""
 
 
 class Media(Reader):
     """Streams ``video``, [n, h, w, 3] uint8 RGB, and ``audio``, [n, channels] float32; further tracks ``audio2`` ...
 
-    Times are the container's own presentation times: an edit list, encoder priming and different starts of
-    picture and sound are kept as they are, to the tick. Formats without a zero of their own (MPEG program and
-    transport streams, mp3) start at 0. A constant frame rate gives a `Grid` of that exact fraction, any other
-    `Ticks`. Where the sound stops and goes on, samples are NaN. AVI has no presentation times: frames go by
-    their order. In AVI and in formats without a zero, a place in the middle is reached by decoding from the start.
+    Times are the container's presentation times: edit lists, encoder priming and different starts of picture and sound
+    are respected, to the tick. Formats without a zero of their own (MPEG program and transport streams, mp3) start at
+    0. A constant frame rate gives a `Grid` of that exact fraction, any other `Ticks`. In gaps of the sound, samples are
+    NaN. AVI has no presentation times: frames are placed by their order. In AVI and in formats without a zero, a place
+    in the middle is reached by decoding from the start.
 
     Opening reads the packets and decodes no more than the first; only sound whose packets do not say how many samples
-    they hold (Vorbis, WMA, gaps) is decoded once to be counted, some 4 s an hour. Reading decodes from the key frame
-    before; reading on from where the last read ended decodes on. A picture attached to sound (a cover) is no stream.
+    they hold (Vorbis, WMA, gaps) is decoded once to be counted, some 4 s per hour. Reading decodes from the key frame
+    before; a read that starts where the last one ended continues decoding. A cover (a picture attached to sound) is no
+    stream.
 
-    What does not decode is a hole, as ffmpeg would conceal it: samples are NaN; pictures are black and False in
-    `Stream.mask`, as are those that build on them, up to the next key frame. A warning tells of it; ``plait check
+    What does not decode, and what ffmpeg would conceal, is missing: samples are NaN; pictures are black and False in
+    `Stream.mask`, as are those predicted from them, up to the next key frame. A warning tells of it; ``plait check
     --deep`` counts it. (HEVC and VP9 decoders hide part of such damage, so that it cannot be told.)
 
     Args:
         grey: one channel instead of three, [n, h, w, 1].
-        width, height: size to scale to while decoding, pixels; with one of them the other keeps the aspect.
-        max_corrupt_share: share of the pictures, and of the samples, that may be lost so; more is an error.
+        width, height: size to scale to while decoding, pixels; with one of them the other follows the aspect ratio.
+        max_corrupt_share: share of the pictures, and of the samples, that may be missing; more is an error.
 
     Raises:
         ConfigError: a size below 1, or a share outside 0 to 1.

@@ -22,9 +22,9 @@ _MARKUP = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
 
 
 class Subtitles(Reader):
-    """A stream ``words`` with one observation a subtitle: its interval, and its text in one line without markup.
+    """A stream ``words`` with one observation per subtitle: its interval, and its text in one line without markup.
 
-    Subtitles out of order are put in order, and how many is logged; comments and empty ones are left out.
+    Subtitles out of order are sorted, and their number is logged; comments and empty ones are left out.
 
     Args:
         encoding: of files without a byte order mark.
@@ -72,7 +72,7 @@ def _others(path: Path, text: str) -> Rows:
     more = (
         {"keep_html_tags": True} if kind == "srt" else {}
     )  # else it takes "a < b and c > d" for a tag, and long for it
-    ended = text + "\n\n0\n" if kind == "srt" else text  # else a number that is the last line of all is lost
+    ended = text + "\n\n0\n" if kind == "srt" else text  # otherwise a number in the very last line is lost
     try:
         events = list(pysubs2.SSAFile.from_string(ended, format_=kind, **more).events)
     except Exception as error:  # its parsers raise whatever the broken line leads to

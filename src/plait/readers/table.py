@@ -1,4 +1,4 @@
-"""Tables with one row an observation: CSV, TSV, Parquet."""
+"""Tables with one row per observation: CSV, TSV, Parquet."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _UNITS = ("auto", "s", "ms", "us", "ns")
 
 
 class Table(Reader):
-    """A stream ``series`` with the table's numeric columns as channels; a text column that is named is one of words.
+    """A stream ``series`` with the table's numeric columns as channels; a text column that is named becomes words.
 
     The clock is a column of times, or a ``rate``. Times are seconds, or counted in ``unit``; Unix times and
     ISO 8601 (without a zone: UTC) give Unix seconds. Without ``unit`` the name of the column says it (``t_ms``), or
-    the magnitude (Unix times in ms, us or ns are told apart so; small numbers are seconds). Empty cells are NaN.
+    the magnitude (so Unix times in ms, us and ns are recognised; small numbers are seconds). Empty cells are NaN.
     Columns of text that are not named, and columns without a name, are left out with a warning.
     The table is parsed whole when opened, since its clock stands between its values.
 
     Args:
         time: the column of times; without it the first named time, timestamp, t, seconds, datetime, date ...
-        rate: observations a second, in place of a column.
-        columns: which columns to take; without it all numeric ones but the time.
+        rate: observations per second, instead of a column of times.
+        columns: which columns to take; default: all numeric ones but the time.
         kind: of the stream (`KINDS`).
         unit: of numeric times: auto, s, ms, us, ns.
         on_disorder: what to do with times that repeat or go backwards: ``error``, ``sort`` (stably; repeated ones
-            stay), ``drop`` (keep the first, and what moves on). How many is logged.
+            stay), ``drop`` (keep a time only if it is later than all before). Their number is logged.
         header: whether the first line names the columns; without it they are ``c0``, ``c1`` ...
-        decimal: the sign before fractions in text files, ``.`` or ``,``; without it what all numbers of the file have.
+        decimal: the decimal sign in text files, ``.`` or ``,``; by default that of all numbers in the file.
         encoding: of text files without a byte order mark.
 
     Raises:

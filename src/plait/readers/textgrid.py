@@ -26,12 +26,11 @@ _CHRONOLOGICAL = "Praat chronological TextGrid text file"
 
 
 class TextGrid(Reader):
-    """One stream of words a tier, by the tier's name: intervals with their span, points with a span of length 0.
+    """One stream of words per tier, by the tier's name: intervals with their span, points with a span of length 0.
 
-    The text forms of the format (long, short, chronological) are read as Praat reads them: only numbers, quoted texts
-    and flags that stand free count, and what stands behind a free ``!`` is a comment; so is the binary form. Intervals
-    without text are left out. Tiers of one name become ``name``,
-    ``name2`` ...
+    It reads the binary form and the text forms (long, short, chronological), as Praat does: only free-standing numbers,
+    quoted texts and flags count, and what follows a free-standing ``!`` is a comment. Intervals without text are left
+    out. Tiers of one name become ``name``, ``name2`` ...
 
     Source: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html
 
@@ -82,7 +81,7 @@ def _tier(tokens: _Tokens) -> tuple[str, str, Rows]:
 
 
 def _chronological(tokens: _Tokens) -> list[tuple[str, str, Rows]]:
-    """All tiers' heads, then the intervals and points of all of them in the order of time, each with its tier."""
+    """The heads of all tiers, then all intervals and points in the order of time, each with its tier."""
     tokens.number("the start"), tokens.number("the end")
     tiers = [_head(tokens) for _ in range(tokens.count("the number of tiers"))]
     while tokens.more():
@@ -92,7 +91,7 @@ def _chronological(tokens: _Tokens) -> list[tuple[str, str, Rows]]:
         kind, _, rows, _ = tiers[number - 1]
         rows.append(_row(tokens, kind))
     for kind, name, rows, end in tiers:
-        if kind == "IntervalTier" and rows and rows[-1][1] < end:  # no count stands in front of them
+        if kind == "IntervalTier" and rows and rows[-1][1] < end:  # this form has no count of them
             raise tokens.error(f"the intervals of {name!r} end at {rows[-1][1]}, not at {end} s; the file is cut short")
     return [(kind, name, rows) for kind, name, rows, _ in tiers]
 
@@ -125,6 +124,7 @@ class _Tokens:
 
     def text(self, what: str) -> str:
         value = self._take("text", what, lambda s: s.replace('""', '"'))
+        # A quote within a label that is not doubled ends it early, and the rest would be skipped as free text.
         after = self._text[self._end : self._end + 1]
         if after.strip():
             raise self.error(f"{after!r} stands behind a closing quote; expected quotes within {what} to be doubled")
