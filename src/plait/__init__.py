@@ -9,7 +9,7 @@ The public names, by what they are for:
 - parts to build on: `Reader`, `Feature`, `Tokens`, `Encoder`, `Fusion`, `Task`, `Model`
 - errors: `PlaitError`, `DataError`, `ConfigError`, `MissingExtra`
 
-Each is imported when it is first asked for, so that what needs no torch does not load it.
+Each is imported when it is first used, so that code that needs no torch does not load it.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ SORTS = {
     "splits": "plait.examples.splits:Split",
     "sections": "plait.report.sections:Section",
 }
-"""Sorts of parts, and where the base of each stands."""
+"""Sorts of parts, and the base class of each (module:name)."""
 
 
 def base_of(sort: str) -> type[Any]:
@@ -46,7 +46,7 @@ def base_of(sort: str) -> type[Any]:
 def catalogue(sort: str | None = None) -> dict[str, dict[str, Described]]:
     """By sort and name: the first line of each part's documentation, and its options with their defaults.
 
-    Features say also what they declare (`plait.features.facts.declared`).
+    Features also give what they declare (`plait.features.facts.declared`).
 
     Args:
         sort: a key of `SORTS`; None for all.
@@ -61,10 +61,10 @@ def catalogue(sort: str | None = None) -> dict[str, dict[str, Described]]:
 
 
 def own_part(path: str) -> dict[str, dict[str, Described]]:
-    """The same of one class by its dotted path, such as one of the user's own.
+    """The same for one class given by its dotted path, such as a class of the user's own.
 
     Raises:
-        ConfigError: it cannot be imported, or is a part of no sort.
+        ConfigError: it cannot be imported, or is derived from no base class of `SORTS`.
 
     >>> list(own_part("plait.encoders.linear.Linear"))
     ['encoders']
@@ -77,13 +77,14 @@ def own_part(path: str) -> dict[str, dict[str, Described]]:
     for sort in SORTS:
         if issubclass(cls, base_of(sort)):
             return {sort: {path: _described(sort, cls)}}
-    raise ConfigError(f"class: {path} is a part of no sort. It has to be derived from the base class of one.")
+    raise ConfigError(f"class: {path} is no part: derive it from a base class, such as plait.fusion.Fusion.")
 
 
 def _described(sort: str, cls: type[Any]) -> Described:
     said: Described = {"what": (cls.__doc__ or "").strip().split("\n")[0], "options": options_of(cls)}
     if sort != "features":
         return said
+    # Not at the top: features import torch, which other sorts of parts do not need.
     from plait.features.facts import declared
 
     return {**said, **declared(cls)}

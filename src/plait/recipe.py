@@ -35,13 +35,13 @@ __all__ = [
 
 
 QUICK_DIM = 64
-"""Tokens as wide as that hold the answers for as many classes as they are."""
+"""Width of the quick model's tokens; they can hold the scores of as many classes."""
 
 EPOCHS = (5, 100)
-"""The least and the most where the recipe gives steps instead."""
+"""Fewest and most epochs where the recipe gives steps instead of epochs."""
 
 MIN_COVERAGE = 0.1
-"""Of the recordings, the least share that makes a stream a modality where a recipe names none."""
+"""Share of recordings that must have a stream for it to be a modality, where the recipe names no streams."""
 
 
 Options = dict[str, Any]
@@ -58,21 +58,21 @@ _Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class Train(_Section):
     """How a model is trained.
 
-    ``epochs``: None for as many as make ``steps`` steps of ``batch`` items, but 5 at least and 100 at most, so that one
+    ``epochs``: None means as many epochs as make ``steps`` steps of ``batch`` items, within 5 to 100, so that one
     recipe suits small and large corpora.
     ``solver``: ``adamw`` (gradient descent) or ``ridge``: linear heads on fixed features in closed form, to which the
     rest of this section, and ``augment``, do not apply. See `quick_recipe`.
-    ``wide``: whether the quick model (`quick_recipe`) answers beside the deep heads, as far as held-out items say that
-    it is worth it: wide and deep (Cheng et al. 2016), so that few items do not make the answer worse than a simple
-    model's. None: where the recipe chooses no encoders and begins with no other run, the task has linear heads, and
-    items are neither very long nor pictures in motion.
-    ``temperature_scaling``: how far each head is to be trusted, and how sure the answer is, is fitted on the validation
-    part in the end (Guo et al. 2017); where the split has none, a model of the same kind is trained once a fold without
-    a quarter of the training groups, and asked about these.
-    ``self_distillation``: weight in the loss by which each modality's own answer is drawn to that of the whole model
-    (Lan et al. 2018).
-    ``modality_distillation``: weight in the loss by which the answer from a part of the modalities
-    (``augment.modality_dropout``) is drawn to that from all (Garcia et al. 2018).
+    ``wide``: whether the quick model (`quick_recipe`) is combined with the deep heads (wide and deep, Cheng et al.
+    2016), as far as held-out items show a gain; so on few items the answer is not worse than a simple model's. None:
+    yes if the recipe chooses no encoders and starts from no other run, the task has linear heads, and items are
+    neither very long nor video.
+    ``temperature_scaling``: after training, the trust in each head and the confidence of the answer are fitted on the
+    validation part (Guo et al. 2017). Where the split has none, a model of the same kind is trained once per fold
+    without a quarter of the training groups, and its answers on these groups are used.
+    ``self_distillation``: loss weight that pulls each modality's own answer towards that of the whole model (Lan et al.
+    2018).
+    ``modality_distillation``: loss weight that pulls the answer from some modalities (``augment.modality_dropout``)
+    towards the answer from all (Garcia et al. 2018).
     ``ogm_ge``: how strongly encoders that are ahead of the others are slowed down (0.1 to 1, say; Peng et al. 2022).
     See `plait.training.missing`.
     """
@@ -97,11 +97,12 @@ class Train(_Section):
     threads: int = Field(1, ge=1, le=1024)
 
     def epochs_for(self, items: int) -> int:
-        """Epochs over so many training items.
+        """Number of epochs for a number of training items.
 
         >>> Train().epochs_for(500), Train().epochs_for(20), Train(epochs=7).epochs_for(500)
         (44, 100, 7)
         """
+        # -(-a // b) rounds up: the last batch may be smaller.
         return self.epochs or min(max(-(-self.steps // -(-items // self.batch)), EPOCHS[0]), EPOCHS[1])
 
 
@@ -109,7 +110,7 @@ class RawNoise(_Section):
     """Noise put on the raw stream before its features are taken.
 
     ``kind`` is a noise's name, or a mapping of its name and options (see `plait.transforms.noise`); ``levels`` are in
-    the unit of the kind: dB of signal over noise, pixels of blur, a share, seconds.
+    the unit of the kind: signal-to-noise ratio in dB, pixels of blur, a share, seconds.
     """
 
     kind: str | Options
@@ -131,12 +132,11 @@ def _listed(value: object) -> object:
 
 
 class Augment(_Section):
-    """What is varied in training, never in evaluation: augmentations by name (`plait.augmentations`), with their
-    options.
+    """Augmentations of training, never of evaluation, by name (`plait.augmentations`) with their options.
 
-    ``crop_resize`` and ``gaussian_noise`` are there unless they are 0. ``modality_dropout``: how often each modality of
-    an item is hidden; two numbers go from the first epoch to the last. ``noise``: on the raw signal, one or a list for
-    each modality.
+    ``crop_resize`` and ``gaussian_noise`` are on unless they are 0. ``modality_dropout``: how often each modality of an
+    item is hidden; two numbers: at the first epoch and at the last. ``noise``: on the raw signal, one or a list per
+    modality.
     """
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
@@ -157,7 +157,7 @@ class Augment(_Section):
 
 
 class Evaluate(_Section):
-    """What is measured beside the subset table. ``noise``: one or a list for each modality."""
+    """What is measured beside the table of modality subsets. ``noise``: one or a list per modality."""
 
     noise: dict[str, Annotated[list[RawNoise], BeforeValidator(_listed)]] = Field(default_factory=dict)
     missing: list[Annotated[float, Field(ge=0, le=1)]] = Field(
@@ -171,11 +171,11 @@ class StreamPlan(_Section):
     ``preprocess`` changes the raw stream before the feature is taken (see `plait.transforms`), step by step.
     ``normalization`` takes out what is constant within a recording: ``centre`` subtracts the recording's own mean from
     each column, ``standardise`` divides by its deviation too. Both see the whole recording, so they are not causal;
-    ``running`` does the same with each row's mean and deviation of the rows until then.
-    ``rate`` lays the features on a grid of so many a second, on straight lines between them; on normalised time
-    (``duration: 1``) that gives every recording the same number, however fast the movement was.
-    ``normalization_groups`` says which columns are divided by one deviation: each by its ``own``, ``all``, runs of so
-    many, or, by default, as the feature says.
+    ``running`` uses the mean and deviation of the rows up to each row.
+    ``rate`` resamples the features to a regular grid (Hz) by linear interpolation. On normalised time
+    (``duration: 1``) every recording then has the same number of them, however fast the movement was.
+    ``normalization_groups`` says which columns share one standard deviation: none (``own``), ``all``, runs of n columns
+    (a number), or, by default, what the feature declares.
     """
 
     stream: str | None = None
@@ -198,8 +198,7 @@ class CorpusPlan(_Section):
 class Recipe(_Section):
     """The whole of an experiment. Only ``corpus`` and ``task`` have no default.
 
-    ``min_coverage``: where ``streams`` is left open, a stream that a smaller share of the recordings has is no
-    modality.
+    ``min_coverage``: where ``streams`` is empty, a stream is a modality if at least this share of recordings has it.
     """
 
     name: str = Field("", max_length=200, pattern=r"^[^/\\\x00-\x1f]*$")
@@ -233,6 +232,7 @@ def load_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
         ) from error
     recipe = parse_recipe(text, overrides, source=str(path))
     recipe.name = recipe.name or path.stem
+    # The name becomes a folder: a file called "...yaml" would name the one above.
     if recipe.name in (".", ".."):
         raise ConfigError(f"{path} name: got {recipe.name!r}; expected the name of a folder below runs.")
     if isinstance(recipe.corpus, CorpusPlan):
@@ -263,6 +263,7 @@ def parse_recipe(text: str, overrides: list[str] | None = None, source: str = "r
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
+        # Each branch of a union fails by itself; without the branch in their place, problems may be the same.
         problems = [_problem(source, nodes, e) for e in error.errors()]
         raise ConfigError(list(dict.fromkeys(problems))) from error
 
@@ -273,16 +274,17 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def quick_recipe(recipe: Recipe) -> Recipe:
-    """The same question put to the quick model: random convolutions and statistics of each modality, a ridge regression
-    on them, an opinion pool of those that are there (`plait.training.closed_form`).
+    """The same experiment with the quick model: random convolutions and statistics of each modality, ridge regression
+    on them, and an opinion pool of the modalities that are present (`plait.training.closed_form`).
 
     Corpus, task, split, features, evaluation and seeds stay; encoders, fusion, options of the model, augmentation and
-    training give way.
+    training are replaced.
 
     >>> quick_recipe(parse_recipe("{corpus: m, task: classify, streams: {imu: {rate: 50, encoder: gru}}}")).streams
     {'imu': StreamPlan(stream=None, preprocess=[], feature=None, encoder=None, rate=50.0, normalization_groups=None, \
 normalization='none')}
     """
+    # Deep: the plans of the streams below are changed.
     quick = recipe.model_copy(deep=True)
     for plan in quick.streams.values():
         if plan is not None:
@@ -305,9 +307,11 @@ def _beside(recipe: Path, path: str, key: str = "corpus") -> str:
             raise ConfigError(f"{problem} Set it to the data's folder.")
         return os.environ[found[1]]
 
+    # An absolute path stays one: joining drops what is in front of it.
     return str(recipe.parent / os.path.expanduser(re.sub(r"\$\{(\w+)\}", value, path)))
 
 
+# Pydantic puts the branch of a union that it tried into the place of an error: (encoder, dict[str,any]).
 _STEPS_OF_PYDANTIC = ("CorpusPlan", "dict[", "list[", "function")
 
 
@@ -318,6 +322,7 @@ def _override(data: dict[str, object], override: str) -> None:
     place, (*path, last) = data, key.split(".")
     for step in path:
         if place.get(step) is None:
+            # fusion.dim=8 without a fusion in the file is an option of the default one.
             place[step] = {"name": "concat"} if step == "fusion" else {}
         elif isinstance(place[step], str) and step in ("task", "fusion", "feature", "encoder"):
             place[step] = {"name": place[step]}
@@ -343,10 +348,11 @@ def _line(node: yaml.Node | None, path: Sequence[object]) -> int:
     """Line number of a key (1 up), as deep as the file has it."""
     line = 1
     for step in path:
+        # What is missing has no line: the deepest key that the file does have stands for it.
         if isinstance(node, yaml.MappingNode):
             pair = next(((k, v) for k, v in node.value if k.value == str(step)), None)
             if pair is None and step == 0:
-                continue  # one thing where a list may stand
+                continue  # a single value where a list is allowed
             if pair is None:
                 return line
             line, node = pair[0].start_mark.line + 1, pair[1]

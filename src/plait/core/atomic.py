@@ -21,11 +21,11 @@ __all__ = ["open_file", "read_bytes", "read_text", "replacing", "sweep", "write_
 PART = ".part"
 
 STALE_S = 3600.0
-"""A part that nobody has written to for so long belongs to a process that is gone."""
+"""Seconds without a write after which a part is taken to belong to a process that is gone."""
 
 
 LONGEST = 1 << 28
-"""Bytes of a text that is read in one go."""
+"""Bytes of a text that may be read at once."""
 
 
 @contextmanager
@@ -37,8 +37,8 @@ def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
 
     Args:
         path: the file or folder.
-        durable: whether it must be on the disk before the block is left, since it marks something as done: so that a
-            power cut leaves no mark without what it stands for.
+        durable: whether the file must be on the disk when the block is left. Needed for files that mark other work as
+            done, so that a power cut never leaves such a mark without the work.
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "numbers.txt"
@@ -53,12 +53,14 @@ def replacing(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         OSError: the folder is not there or not writable, or the disk is full.
     """
     target = Path(path)
+    # Beside its target, since a rename is atomic within one file system only.
     part = target.with_name(f"{target.name}.{os.urandom(4).hex()}{PART}")  # `sweep` knows its parts by this
     try:
         yield part
         if durable:
             _flush(part)
         os.replace(part, target)
+        # The rename is recorded in the folder: it is durable once the folder is.
         if durable:
             _flush(target.parent)
     finally:
@@ -73,7 +75,7 @@ def _remove(part: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """To the disk; a folder where the system cannot is left to it."""
+    """Flush a file or folder to the disk; Windows cannot flush a folder."""
     if os.name == "nt" and path.is_dir():
         return
     handle = os.open(path, os.O_RDONLY)
@@ -101,6 +103,7 @@ def read_text(path: str | Path, longest: int = LONGEST) -> str:
         UnicodeDecodeError: it is not UTF-8.
     """
     with open_file(path) as file:
+        # Measured by reading: files of /proc, for one, state a size of 0.
         found = file.read(longest + 1)
     if len(found) > longest:
         raise OSError(errno.EFBIG, f"has more than {longest:,} bytes", str(path))
@@ -137,8 +140,8 @@ def open_file(path: str | Path) -> BinaryIO:
 def sweep(*folders: str | Path, older_than: float = STALE_S) -> int:
     """Delete the parts that killed processes left in folders, not in those below them; returns how many.
 
-    A folder that the user names may be any, a home or the root of a disk: nothing is looked for in its depths, and
-    only what is named as `replacing` names its parts is deleted (a browser calls a download ``film.mp4.part``).
+    The user may name any folder, also a home or the root of a disk. So subfolders are not searched, and only files
+    named as `replacing` names its parts are deleted (a browser calls a download ``film.mp4.part``).
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())

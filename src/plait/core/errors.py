@@ -13,7 +13,7 @@ __all__ = ["ConfigError", "DataError", "MissingExtra", "PartNotFound", "PlaitErr
 __all__ += ["gathering", "need", "raise_all", "shortened"]
 
 EACH, MOST = 10, 200
-"""Problems that are written out: of one kind, and of all."""
+"""How many problems are written out: of one kind, and in all."""
 
 
 class PlaitError(Exception):
@@ -40,7 +40,7 @@ class ConfigError(PlaitError):
 
 
 class PartNotFound(ConfigError):
-    """A part of the user's own cannot be had: its module may not be imported, or cannot be."""
+    """The user's own class is not available: its module may not be imported, or its import fails."""
 
 
 class MissingExtra(PlaitError):
@@ -49,7 +49,7 @@ class MissingExtra(PlaitError):
 
 @contextmanager
 def gathering(problems: list[str]) -> Iterator[None]:
-    """What plait raises in this block is added to ``problems`` instead, to be told with others.
+    """Add what plait raises in this block to ``problems`` instead, so that all problems are reported together.
 
     >>> problems = []
     >>> with gathering(problems):
@@ -70,9 +70,9 @@ def raise_all(kind: type[PlaitError], problems: list[str]) -> None:
 
 
 def shortened(problems: Sequence[str]) -> list[str]:
-    """Problems for people: those after the tenth of a kind are counted, not written out; 200 in all.
+    """Problems for people: at most 10 of one kind and 200 in all are written out; the rest is counted.
 
-    Of a kind are those that differ in their place, in numbers, paths and quoted names only.
+    Problems are of one kind if they differ only in their place, numbers, paths and quoted names.
 
     >>> shortened([f"m.jsonl:{i} 'x': a{i}/x.npy: no such file." for i in range(1, 900)])[-2:]
     ["m.jsonl:10 'x': a10/x.npy: no such file.", '... and 889 more of the same kind.']
@@ -90,7 +90,9 @@ def shortened(problems: Sequence[str]) -> list[str]:
 
 
 def _kind(problem: str) -> str:
+    # What precedes the first colon is the place.
     what = problem.partition(": ")[2] or problem
+    # A message may quote a whole line of a file: its beginning tells the kind.
     return re.sub(r"'[^']*'|\"[^\"]*\"|\S*[/\\]\S*|[\d.]+", "", what[:500])
 
 

@@ -16,28 +16,31 @@ LONGEST = 180
 """Bytes of a name: file systems take 255, and endings are added to it."""
 
 REFUSED = '<>:"/\\|?*'
-"""What Windows takes in no name."""
+"""Characters that Windows allows in no file name."""
 
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))}
-"""What Windows takes for devices."""
+"""Names that Windows reserves for devices."""
 
 
 @cache
 def plain_name(name: str) -> str:
-    """A name without what could leave a folder or what some disk refuses; not always another for another name.
+    """A name without characters that leave a folder or that some disk refuses; two names may give the same one.
 
     >>> plain_name("talk 1/a?"), plain_name("../x"), plain_name("")
     ('talk 1_a_', '_x', '_')
     """
+    # One form of accents: HFS+ hands names out decomposed, other systems as they were typed.
     letters = unicodedata.normalize("NFC", name)
+    # Windows drops blanks and dots at the end of a name.
     plain = "".join(c if c.isprintable() and c not in REFUSED else "_" for c in letters).strip(" .") or "_"
+    # con.txt is a device as well, and Windows takes superscript digits (COM¹) for digits.
     if unicodedata.normalize("NFKC", plain.split(".")[0]).lower().strip() in RESERVED:
         plain = f"_{plain}"
     return _shortened(plain, name)
 
 
 def quoted_name(name: str) -> str:
-    """A name as addresses quote it, which can be read back from it, unless it is too long for a file.
+    """A name quoted as in URLs, so that it can be read back, unless it is too long for a file name.
 
     >>> quoted_name("day 1/a")
     'day%201%2Fa'
@@ -48,11 +51,12 @@ def quoted_name(name: str) -> str:
 def _shortened(form: str, name: str) -> str:
     if len(form.encode()) <= LONGEST:
         return form
+    # Room for ~ and 8 digits; a letter that is cut in the middle of its bytes goes.
     return f"{form.encode()[: LONGEST - 9].decode(errors='ignore')}~{_digest(name)[:8]}"
 
 
 def encoded_name(name: str) -> str:
-    """A name with all but letters, digits, ``_`` and ``-`` as ``%xx`` of its UTF-8: another name, another result.
+    """A name with all but letters, digits, ``_`` and ``-`` as ``%xx`` of its UTF-8: different names, different results.
 
     >>> encoded_name("talk.1/a"), encoded_name("talk.1_a")
     ('talk%2e1%2fa', 'talk%2e1_a')
@@ -61,15 +65,15 @@ def encoded_name(name: str) -> str:
 
 
 class Names:
-    """Gives each name a file name of its own, on disks that do not tell capitals or forms of accents apart too.
+    """Gives each name a file name of its own, also on disks that ignore case or the form of accents.
 
-    A name keeps its ``plain`` form unless another has taken it; then a digest of it is added. A name may have several
-    parts (a recording's and a stream's): joined they are readable, and told apart by where each ends.
+    A name keeps its ``plain`` form unless another name has taken it; then a digest is added. A name may have several
+    parts (recording and stream): they are joined readably, and ("a", "b.c") differs from ("a.b", "c").
 
     Args:
-        plain: what makes a name fit its place; it may give two names the same form.
-        joint: what stands between the parts of a name.
-        exact: whether the place tells capitals and forms of accents apart, as a disk may not.
+        plain: function that makes a name fit its place; it may give two names the same form.
+        joint: text between the parts of a name.
+        exact: whether the place distinguishes case and forms of accents, which a disk may not.
 
     >>> names = Names()
     >>> [names.of(n) for n in ("a/b", "a_b", "A_B", "a/b")]
@@ -101,11 +105,12 @@ class Names:
 
 
 def _on_disk(name: str) -> str:
-    """What the least exact disk sees of a name."""
+    """The name as the least exact disk compares it."""
     return unicodedata.normalize("NFD", unicodedata.normalize("NFKC", name).casefold())
 
 
 def _digest(*name: str) -> str:
-    """Of a name in parts; of a single one, of its text alone."""
+    """SHA-256 of a name; a name of one part is hashed as its bare text."""
+    # JSON keeps the borders of the parts: ("a", "b.c") and ("a.b", "c") join to one text.
     text = name[0] if len(name) == 1 else json.dumps(name)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

@@ -94,6 +94,7 @@ def _annotations(cls: type) -> Iterator[tuple[str, object]]:
     for p in inspect.signature(cls).parameters.values():
         if p.kind is not inspect.Parameter.KEYWORD_ONLY or p.annotation is inspect.Parameter.empty:
             continue
+        # One by one: get_type_hints of a whole signature fails at the first name that it cannot resolve.
         holder = types.SimpleNamespace(__annotations__={p.name: p.annotation})
         try:
             yield p.name, get_type_hints(holder, names, include_extras=True)[p.name]
@@ -105,8 +106,10 @@ def _strict(kind: Any) -> Any:
     """The same type for pydantic, with numbers, texts and flags not turned into one another."""
     origin, args = get_origin(kind), get_args(kind)
     if kind is float:
+        # A strict float still takes whole numbers: rate: 50 is fine.
         return Annotated[float, Strict(), AllowInfNan(False)]
     if kind in (int, str, bool):
+        # Strict, so that true is no number and "3" is none either.
         return Annotated[kind, Strict()]
     if origin is Annotated:
         return Annotated[(_strict(args[0]), *args[1:])]

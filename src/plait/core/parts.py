@@ -44,8 +44,8 @@ _foreign_code: ContextVar[bool] = ContextVar("foreign_code", default=True)
 def foreign_code(allowed: bool) -> Iterator[None]:
     """Whether dotted names may import modules from outside plait in this block.
 
-    Importing a module runs it. Whoever writes a recipe may name any; a run or a model that comes from elsewhere may
-    not choose what runs here, unless the caller says so.
+    Importing a module runs it. The author of a recipe may name any module; a run or a model that comes from elsewhere
+    may not choose what runs here, unless the caller allows it.
 
     >>> class Base: ...
     >>> with foreign_code(False):
@@ -84,12 +84,14 @@ def parts(base: type[T]) -> dict[str, type[T]]:
 def _scan(base: type[object]) -> dict[str, type[object]]:
     package_name = base.__module__
     module = importlib.import_module(package_name)
+    # A base is defined in its package's __init__, or in a file of the package.
     if not hasattr(module, "__path__"):
         package_name = package_name.rpartition(".")[0]
         module = importlib.import_module(package_name)
     found: dict[str, type[object]] = {}
     for info in pkgutil.iter_modules(module.__path__):
         for thing in vars(importlib.import_module(f"{package_name}.{info.name}")).values():
+            # A module also holds what it imports; parts of other packages are not parts of this one.
             if _is_part(thing, base) and thing.__module__.startswith(package_name):
                 found[part_name(thing)] = thing
     return dict(sorted(found.items()))
@@ -120,11 +122,11 @@ RENAMED: dict[str, tuple[str, ...]] = {
     "teach": ("self_distillation",),
     "warp": ("crop_resize",),
 }
-"""Names of before, and what each may be called now, by where it stands."""
+"""Former names, and the names that replace them in different places."""
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """' Did you mean ...?' or the list of what there is; of a name of before the one of now.
+    """'Did you mean ...?' or the list of known names; for a former name its present one.
 
     >>> suggest("epocs", ["epochs", "seed"])
     "Did you mean 'epochs'?"
@@ -192,11 +194,11 @@ def _dotted(base: type[T], name: str, where: str) -> type[T]:
 
 
 def options_of(cls: type) -> dict[str, object]:
-    """The options that the user decides (keyword-only arguments) and their defaults."""
+    """The options that the user decides (keyword-only arguments) and their defaults; None for those without one."""
     return dict(_options_of(cls))
 
 
-@cache  # asked for once a file that is opened
+@cache  # called for every file that is opened
 def _options_of(cls: type) -> dict[str, object]:
     signature = inspect.signature(cls)
     return {

@@ -12,13 +12,13 @@ from plait.core.errors import ConfigError, raise_all
 __all__ = ["NumberProblem", "brief", "parse_yaml", "wild_numbers"]
 
 LONGEST = 1_000_000
-"""Characters of a text: a recipe has a thousandth of them."""
+"""Characters of a text; a usual recipe has a thousandth of that."""
 
 DEEPEST, MOST = 40, 100_000
-"""Levels, and values counted with every alias written out: what a few lines of aliases can blow up to."""
+"""Levels, and values with every alias expanded: a few lines of aliases can expand to billions."""
 
 GREATEST = 1e15
-"""No option of anything is beyond it; above it a float no longer tells whole numbers apart."""
+"""No option is larger; soon above it (2**53) a float no longer holds every whole number."""
 
 NumberProblem = tuple[tuple[object, ...], str]
 """Path of keys, and what is wrong there."""
@@ -52,6 +52,7 @@ def parse_yaml(text: str, where: str) -> tuple[object, yaml.Node | None]:
         raise ConfigError(f"{where}: has {len(text):,} characters; expected {LONGEST:,} at most.")
     loader = None
     try:
+        # Nodes are measured before values are built from them.
         loader = _Loader(text)  # refuses characters that no text has
         node = loader.get_single_node()
         if node is not None:
@@ -59,6 +60,7 @@ def parse_yaml(text: str, where: str) -> tuple[object, yaml.Node | None]:
         return (None if node is None else loader.construct_document(node)), node
     except yaml.YAMLError as error:
         raise ConfigError(f"{where}: is not YAML: {brief(error, 500)}") from error
+    # PyYAML's composer recurses itself, before the levels can be counted.
     except RecursionError as error:
         raise ConfigError(f"{where}: is nested too deeply; expected {DEEPEST} levels at most.") from error
     except (ValueError, TypeError) as error:
@@ -79,6 +81,7 @@ def _measure(root: yaml.Node, where: str) -> None:
             raise ConfigError(
                 f"{where}:{node.start_mark.line + 1}: is nested too deeply; expected {DEEPEST} levels at most."
             )
+        # An alias is the same node object: sizes kept by id measure a bomb of aliases in linear time.
         if id(node) not in sizes:
             sizes[id(node)] = 1 + sum(size(child, (*path, id(node))) for child in _children(node))
         return sizes[id(node)]
@@ -118,6 +121,7 @@ def brief(value: object, length: int = 80) -> str:
     >>> brief("x" * 1000, 20)
     "'xxxxxxxxxxxxxxxx..."
     """
+    # str() of an int of more than 4,300 digits raises ValueError.
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**30:
         return "a whole number of more than 30 digits"
     text = str(value) if isinstance(value, Exception) else _shallow(value)

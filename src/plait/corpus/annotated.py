@@ -1,4 +1,4 @@
-"""A corpus with more annotations: what a program found in it, beside what people said."""
+"""A corpus with more annotations: those that a program made, beside those of people."""
 
 from __future__ import annotations
 

@@ -138,6 +138,7 @@ class Corpus(Sequence[Recording]):
     def resolve(self, path: str, place: str) -> Path:
         """A manifest path as a file path, kept inside the corpus folder unless allowed otherwise."""
         try:
+            # resolve() follows links, so that a link inside that points outside is found out.
             full, folder = (self.folder / path).resolve(), self._root
         except (OSError, ValueError, RuntimeError) as error:  # a circle of links, NUL, a name too long
             raise DataError(
@@ -161,6 +162,7 @@ class Corpus(Sequence[Recording]):
             stream = self._inline(entry) if entry.path is None else self._from_file(entry, place)
             return stream.on(_clock(entry, stream.clock))
         except PlaitError as error:
+            # Readers do not know the manifest: what they say gets its line and stream in front.
             raise DataError([p if p.startswith(where) else f"{where}: {p}" for p in error.problems]) from error
         except OSError as error:
             file = brief(entry.path or "", 300)
@@ -171,6 +173,7 @@ class Corpus(Sequence[Recording]):
             raise DataError("has neither a path nor texts. Give one of them.")
         spans = entry.spans or [(0.0, 0.0)] * len(entry.texts)
         starts, stops = [a for a, _ in spans], [b for _, b in spans]
+        # As objects: NumPy would give every text the width of the longest.
         return Stream.of(np.array(entry.texts, dtype=object), spans=(starts, stops), kind="words")
 
     def _from_file(self, entry: StreamEntry, place: str) -> Stream:
@@ -187,6 +190,7 @@ class Corpus(Sequence[Recording]):
 
 def _clock(entry: StreamEntry, clock: Clock) -> Clock:
     if entry.duration is not None:
+        # Normalised time: n observations are spread evenly over the duration, whatever their own clock.
         clock = Grid(0, len(clock) / entry.duration, len(clock)) if len(clock) else clock
     elif entry.rate is not None:
         clock = Grid(0, entry.rate, len(clock))
@@ -255,6 +259,7 @@ class CorpusWriter:
         target = self.folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         np.save(target, values, allow_pickle=False)
+        # Written down, not guessed again on reading: [n, 2, 3] may be a pose or a series.
         options: dict[str, object] = {"kind": stream.kind}
         clock: Clock = stream.clock
         warp = list(clock.warp.points) if isinstance(clock, Warped) else None

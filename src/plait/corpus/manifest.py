@@ -1,4 +1,4 @@
-"""The manifest: one line of JSON a recording, typed; all that is wrong with it said at once."""
+"""The manifest: one line of JSON per recording, typed; all of its problems are reported at once."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ __all__ = [
 ]
 
 LONGEST = 1 << 26
-"""Characters of a line: the annotations of a day have a tenth of them."""
+"""Characters of a line; the annotations of a day take a tenth of that."""
 
 MOST = 1000
-"""Problems after which reading stops: the file is something else."""
+"""Number of problems after which reading stops: the file is probably no manifest."""
 
 
 def _label(value: object) -> object:
-    """A text, number or flag. NaN and infinite ones stay: they are counted where items are looked for."""
+    """A text, number or flag. NaN and infinite numbers stay: they are counted where items are made."""
     if not isinstance(value, str | int | float):
         raise ValueError("expected a text, a number, true or false")
+    # Beyond int64, which Arrow and NumPy hold; Python itself reads any number of digits.
     if isinstance(value, int) and abs(value) >= 2**63:
         raise ValueError("expected a number of fewer than 19 digits, or a text in quotes")
     return value
@@ -59,7 +60,7 @@ Label = str | int | float | bool
 _Label = Annotated[Label, BeforeValidator(_label)]
 Seconds = Annotated[float, Field(ge=-FARTHEST, le=FARTHEST, allow_inf_nan=False)]
 Rate = Annotated[float | str, BeforeValidator(_rate)]
-"""Observations a second, as `plait.streams.clock.rational` takes them."""
+"""Observations per second, as `plait.streams.clock.rational` takes them."""
 
 FilePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
 
@@ -71,9 +72,9 @@ class _Strict(BaseModel):
 class StreamEntry(_Strict):
     """One stream in the manifest: where it is, and how its clock becomes the recording's.
 
-    ``recording seconds = (file seconds - origin) * (1 + drift_ppm / 1e6) + offset``, and to these ``warp`` adds what
-    it says: pairs of (seconds, seconds to add), linear in between and held beyond (see `plait.streams.warp.Warp`).
-    A clock runs between a thousandth of the speed of the recording's and a thousand times it.
+    ``recording seconds = (file seconds - origin) * (1 + drift_ppm / 1e6) + offset``, and
+    ``warp`` adds to these: pairs of (seconds, seconds to add), linear in between and held beyond (see
+    `plait.streams.warp.Warp`). A clock runs at between a thousandth and a thousand times the recording's speed.
     """
 
     path: FilePath | None = None
@@ -96,6 +97,7 @@ class StreamEntry(_Strict):
         Raises:
             DataError: the warp lets time go backwards.
         """
+        # Most clocks need no correction, and fractions are slow.
         if not self.offset == self.drift_ppm == self.origin == 0:
             clock = clock.corrected(self.offset, self.drift_ppm, self.origin)
         return warped(clock, Warp(self.warp)) if self.warp else clock
@@ -164,11 +166,12 @@ def read_manifest(path: Path) -> tuple[list[tuple[int, RecordingEntry]], list[st
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines that are not empty, with their numbers; never more of one than is needed to tell that it is too long."""
+    """Lines that are not empty, with their numbers; of a line that is too long only the beginning."""
     try:
         if not path.is_file():
             name = str(path) if str(path).strip() else repr(str(path))
             raise DataError(f"{name}: no such manifest. Make one with: plait import FOLDER")
+        # Windows editors put a byte order mark in front; one byte that is not UTF-8 must not end the reading.
         with open(path, encoding="utf-8-sig", errors="replace") as lines:
             for number, line in enumerate(iter(lambda: lines.readline(LONGEST + 1), ""), 1):
                 if line.strip():
@@ -179,7 +182,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def problems_of(error: ValidationError, where: str) -> list[str]:
-    """What pydantic found, in our words: place, what is wrong and what was got."""
+    """Pydantic's errors in plait's form: place, what is wrong, and the value."""
     problems = []
     for e in error.errors(include_url=False):
         place = ".".join(str(p) for p in e["loc"]) or "line"

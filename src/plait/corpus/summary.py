@@ -30,7 +30,7 @@ Summary = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of an opened stream without decoding it; times in the recording's seconds."""
+    """What is known of a stream without decoding it; times in the recording's seconds."""
 
     kind: str
     n: int
@@ -52,7 +52,7 @@ def facts_of(stream: Stream, clock: Clock | None = None) -> Facts:
 
 
 def stream_summary(found: Mapping[str, Mapping[str, Facts]]) -> dict[str, dict[str, object]]:
-    """By stream: recordings that have it, kinds, rates in Hz, hours; from facts by recording and stream."""
+    """By stream: number of recordings, kinds, shapes, rates in Hz, hours; from facts by recording and stream."""
     by_name: dict[str, list[Facts]] = defaultdict(list)
     for streams in found.values():
         for name, facts in streams.items():
@@ -61,7 +61,9 @@ def stream_summary(found: Mapping[str, Mapping[str, Facts]]) -> dict[str, dict[s
         name: {
             "recordings": len(all_facts),
             "kinds": sorted({f.kind for f in all_facts}),
+            # Three of them tell that sizes differ; a corpus of photographs has thousands.
             "shapes": [list(s) for s in sorted({f.shape for f in all_facts})[:3]],
+            # Measured rates of one device differ in later digits.
             "rates": [r for r, _ in Counter(round(f.rate, 3) for f in all_facts if f.rate).most_common(5)],
             "hours": round(sum(f.seconds for f in all_facts) / 3600, 4),
         }
@@ -70,7 +72,7 @@ def stream_summary(found: Mapping[str, Mapping[str, Facts]]) -> dict[str, dict[s
 
 
 def stream_lines(summary: Mapping[str, Summary], recordings: int) -> list[str]:
-    """One line a stream.
+    """One line per stream.
 
     >>> imu = {"recordings": 3, "kinds": ["series"], "shapes": [[6]], "rates": [50.0], "hours": 0.5}
     >>> stream_lines({"imu": imu}, 4)
@@ -128,7 +130,7 @@ def label_summary(entries: Iterable[RecordingEntry]) -> dict[str, object]:
 
 
 def label_lines(summary: Summary, recordings: int) -> list[str]:
-    """What `label_summary` found, a line each."""
+    """Lines of text for a `label_summary`."""
     lines = [f"  label {name}: {_say(v)}; {v['n']} of {recordings} recordings" for name, v in summary["labels"].items()]
     lines += [
         f"  tier {name}: {v['n']} annotations, {_say(v)}, {_long(v['hours'])}" for name, v in summary["tiers"].items()
@@ -150,7 +152,7 @@ def _say(values: Summary) -> str:
 
 
 def missing_streams(streams: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """Recordings without a stream that more than half of all have, by stream; from stream names by recording.
+    """By stream that more than half of all recordings have: those without it; from stream names by recording.
 
     >>> missing_streams({"a": ["imu"], "b": ["imu", "gps"], "c": []})
     {'imu': ['c']}
@@ -165,8 +167,8 @@ def missing_streams(streams: Mapping[str, Iterable[str]]) -> dict[str, list[str]
 
 
 def rare_streams(streams: Mapping[str, Iterable[str]], least: float) -> dict[str, str]:
-    """Streams that are no modality by themselves, since less than the share ``least`` of the recordings has them; of
-    each what is to be said. None is rare where all would be.
+    """Streams that less than the share ``least`` of the recordings has, so that they are no modality by themselves, and
+    a note on each. If all streams were rare, none is.
 
     >>> list(rare_streams({"a": ["imu"], "b": ["imu", "gps"], "c": ["imu"]}, 0.5))
     ['gps']

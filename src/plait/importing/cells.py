@@ -30,7 +30,7 @@ def number(text: str) -> str | int:
 
 
 def normal_split(name: str) -> str:
-    """A side's usual other names as ours.
+    """The name of a split in plait's words: ``dev`` and ``validation`` are ``valid``, and so on.
 
     >>> normal_split("dev"), normal_split("Train"), normal_split("pilot")
     ('valid', 'train', 'pilot')
@@ -47,6 +47,7 @@ def seconds_of(cell: str) -> float | None:
     """
     text = cell.strip()
     try:
+        # Before the clock form; float also takes 'nan' and 'inf', which are no times.
         value = float(text)
         return value if math.isfinite(value) else None
     except ValueError:
@@ -57,11 +58,12 @@ def seconds_of(cell: str) -> float | None:
         when = datetime.fromisoformat(text)
     except ValueError:
         return None
+    # UTC, not the zone of this machine, so that a folder imports the same everywhere.
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def read_table(path: Path) -> tuple[dict[str, list[str]], list[int], list[str]]:
-    """Columns of texts by name, the line of each row, and what is to be told: rows that are left out, say.
+    """Columns of texts by name, the line of each row, and notes (such as rows that are left out).
 
     Raises:
         DataError: the file is missing, empty, or has no header or a repeated column.
@@ -72,7 +74,7 @@ def read_table(path: Path) -> tuple[dict[str, list[str]], list[int], list[str]]:
     names, rows = [name.strip() for name in table.header], table.rows
     repeated = [name for name, n in Counter(names).items() if n > 1]
     if repeated:
-        raise DataError(f"{path.name}:1: column {repeated[0]!r} stands there twice. Rename one.")
+        raise DataError(f"{path.name}:1: column {repeated[0]!r} occurs twice. Rename one.")
     good = [(line, row) for line, row in rows if len(row) == len(names)]
     problems = [
         f"{path.name}:{line}: {len(row)} cells, but the header has {len(names)}; the row is left out."
@@ -94,11 +96,12 @@ def _parquet(path: Path) -> Delimited:
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path.name}: not a Parquet table ({error}). Save it again.") from error
     columns = [["" if v is None else str(v) for v in column.to_pylist()] for column in table.columns]
+    # Row i is called line i + 2, as in a CSV with a header.
     return Delimited(list(table.column_names), [(i + 2, list(row)) for i, row in enumerate(zip(*columns))])
 
 
 def typed(cells: Sequence[str]) -> list[Label | None]:
-    """A column of texts as (whole) numbers if every cell is one, else texts; None where it is absent.
+    """A column of texts as (whole) numbers if every cell is one, else texts; None where a cell is absent.
 
     >>> typed(["1", "", "2"]), typed(["1", "2.5", "NaN"]), typed(["1", "1_2"])
     ([1, None, 2], [1.0, 2.5, None], ['1', '1_2'])

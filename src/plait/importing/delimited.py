@@ -1,4 +1,4 @@
-"""Tables as spreadsheets save them: whatever the encoding, the delimiter and the sign of decimals."""
+"""Tables as spreadsheets save them, in any usual encoding, with any usual delimiter and decimal sign."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Rows = list[tuple[int, list[str]]]
 
 @dataclass(frozen=True)
 class Delimited:
-    """A header, rows, and what was read otherwise than it stands there."""
+    """A header, rows, and notes on what was read differently from how it is written."""
 
     header: list[str]
     rows: Rows
@@ -42,9 +42,9 @@ class Delimited:
 def read_delimited(path: Path) -> Delimited:
     r"""Read a table with commas, semicolons or tabs between its cells.
 
-    Read are UTF-8, UTF-16 and UTF-32 with a byte order mark, UTF-16 without one, and else Windows-1252, which is noted;
-    so are decimal commas, where something else stands between the cells. Blank rows, columns without a name and
-    contents, and a first line ``sep=;`` are passed by.
+    Encodings are UTF-8, UTF-16 and UTF-32 with a byte order mark, UTF-16 without one, else Windows-1252, which is
+    noted. Decimal commas are read, and noted, where the delimiter is not a comma. Blank rows, columns without name and
+    contents, and a first line ``sep=;`` are skipped.
 
     Raises:
         DataError: it is empty, or a quote is opened and never closed.
@@ -61,6 +61,7 @@ def read_delimited(path: Path) -> Delimited:
     body, skipped = (rest, 1) if told else (text, 0)
     if not body.strip():
         raise DataError(f"{path.name}: is empty; expected a header row. Add one, or remove the file.")
+    # A tie goes to the tab, then the semicolon: commas are common within texts and numbers.
     delimiter = told[1] if told else max("\t;,", key=lambda sign: len(_first(body, sign)))
     rows = [(line + skipped, row) for line, row in _rows(path, body, delimiter) if any(cell.strip() for cell in row)]
     header, rows = _without_nameless(rows[0][1], rows[1:], path.name, notes)
@@ -72,12 +73,14 @@ def read_delimited(path: Path) -> Delimited:
 def _decoded(path: Path) -> tuple[str, list[str]]:
     data = path.read_bytes()
     encoding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "utf-8")
+    # In UTF-16 every other byte of ASCII text is zero.
     if encoding == "utf-8" and b"\0" in data[:1000]:
         encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
     try:
         return data.decode(encoding), []
     except UnicodeDecodeError as error:
         note = f"{path.name}: is not {encoding.upper()} ({error.reason} at byte {error.start}); read as Windows-1252. "
+        # Windows-1252 leaves five bytes undefined.
         return data.decode("cp1252", "replace"), [f"{note}If letters are wrong, save it as UTF-8."]
 
 
@@ -87,10 +90,12 @@ def _first(text: str, delimiter: str) -> list[str]:
 
 
 def _rows(path: Path, text: str, delimiter: str) -> Rows:
-    """Rows and the lines on which they begin; in a table with tabs, a quote that is not closed is a quote."""
+    """Rows and the lines on which they begin; between tabs, a quote that is never closed is an ordinary character."""
     try:
+        # Strict first: otherwise csv takes all that follows an open quote for one cell, and says nothing.
         return _parsed(text, delimiter, strict=True)
     except csv.Error as error:
+        # csv has one error for everything; only its text tells an open quote.
         if "unexpected end of data" not in str(error):
             return _loose(path, text, delimiter)
     if delimiter == "\t":
@@ -118,7 +123,7 @@ def _parsed(text: str, delimiter: str, *, strict: bool, quotes: bool = True) -> 
 
 
 def _without_nameless(header: Sequence[str], rows: Rows, file: str, notes: list[str]) -> tuple[list[str], Rows]:
-    """Without columns that have no name: empty ones are what spreadsheets leave, others are told."""
+    """The table without columns that have no name: empty ones are common in spreadsheets, others are noted."""
     width = len(header)
     while width and not header[width - 1].strip() and not any(c.strip() for _, row in rows for c in row[width - 1 :]):
         width -= 1

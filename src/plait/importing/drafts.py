@@ -26,7 +26,7 @@ from plait.recipe import MIN_COVERAGE
 __all__ = ["Importer"]
 
 EPOCH = 1e8
-"""Seconds above which a time is a date (March 1973) and not a place in a recording."""
+"""Seconds above which a time is a date (here March 1973) and not an offset in a recording."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class _Draft:
 
 
 class Importer:
-    """Collects streams, labels and metadata by recording; `entries` finishes them, `report` tells of them."""
+    """Collects streams, labels and metadata by recording; `entries` finishes them, `report` sums them up."""
 
     def __init__(self, root: Path, manifest: Path, options: ImportOptions) -> None:
         self.root, self.manifest, self.options = root, manifest, options
@@ -59,6 +59,7 @@ class Importer:
 
     def files(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Streams from files and folders that readers claim."""
+        # The tables are no recordings, though readers would take them for such.
         special = {p.resolve() for p, _, _ in self.tables_wanted} | {self.manifest.resolve()}
         special |= {(self.root / r.file).resolve() for r in self.options.rows}
         ids = {id for path, options, _ in self.tables_wanted for id in ids_in(path, options)}
@@ -93,7 +94,7 @@ class Importer:
         self._set(draft.entry, place.group, normal_split(place.split), place.meta, found.place.path)
 
     def _set(self, entry: RecordingEntry, group: str, split: str, meta: Mapping[str, object], where: str) -> None:
-        """Facts about a recording; the first source keeps its word, and others that differ are noted."""
+        """Set facts of a recording: the first source counts, and later ones that differ are noted."""
         for key, value in {"group": group, "split": split}.items():
             old = getattr(entry, key)
             if value and old and value != old:
@@ -114,7 +115,7 @@ class Importer:
                 self.notes.append(f"import.streams.{name}: no such stream was found. {suggest(name, scan.named)}")
 
     def rows(self) -> None:
-        """Streams, labels and texts from arrays with one row a recording."""
+        """Streams, labels and texts from arrays with one row per recording."""
         for rows in self.options.rows:
             streams, facts, labels = read_rows(self.root / rows.file, self.manifest.parent, rows, self.options)
             for name, own in streams.items():
@@ -148,6 +149,7 @@ class Importer:
                     entry.streams[stream] = text
         for name, values in labels.labels.items():
             entry = self.draft(name).entry
+            # Tables come in the order of the options; an earlier one counts.
             entry.labels = {**values, **entry.labels}
         for name, found in labels.annotations.items():
             self.draft(name).entry.annotations += found
@@ -162,6 +164,7 @@ class Importer:
             ConfigError: a template or list names metadata that no recording has.
             DataError: there are none.
         """
+        # The order of the disk differs between machines; that of the manifest must not.
         drafts = [self.drafts[name] for name in sorted(self.drafts, key=_natural)]
         if not drafts:
             reasons = first_of([f"{path}: {why}" for path, why in self.left_out.items()], 10)
@@ -192,6 +195,7 @@ class Importer:
             ConfigError,
             [f"import.{p}: no recording has {n!r}. {suggest(n, known)}" for p, n in places if n not in known],
         )
+        # Counted, so that a thousand recordings give one note.
         without: Counter[str] = Counter()
         for entry in entries:
             facts = {**entry.meta, "id": entry.id}
@@ -207,7 +211,7 @@ class Importer:
         self.notes += [f"{n} recordings have no {what}: their names do not tell it." for what, n in without.items()]
 
     def _set_origin(self, draft: _Draft) -> None:
-        """Put a recording whose clocks are dates on seconds from its first stream on."""
+        """Let the seconds of a recording whose clocks are dates start at its first stream."""
         entry = draft.entry
         epochs = {n: f for n, f in draft.facts.items() if f.start > EPOCH and f.n}
         # Words (notes, button presses) are typed by hand or by another device: they do not say when it began.

@@ -28,9 +28,9 @@ def import_folder(
     """Make a manifest of the files in a folder.
 
     By convention ``talk01.mp4``, ``talk01.imu.csv`` and ``notes/talk01.srt`` are streams of the recording
-    ``talk01``: what stands behind the name of another file is the stream's name, and without it the reader suggests
+    ``talk01``: what follows the name of another file is the stream's name; without it the reader suggests
     one (`plait.importing.naming` has the whole rule). A folder of a known format is one recording.
-    ``labels.csv`` holds labels. Options (see `ImportOptions`) say it where names do not. Recordings whose
+    ``labels.csv`` holds labels. Options (see `ImportOptions`) apply where names are not enough. Recordings whose
     clocks are dates get an origin, so that their seconds start at 0 with their first stream; the date is
     kept as ``meta["epoch"]``.
 
@@ -41,7 +41,7 @@ def import_folder(
             ``allow_outside=True``.
         options: how to understand the files.
         overwrite: whether to replace a manifest that is there.
-        progress: called with (done, of all) after each file.
+        progress: called with (done, total) after each file.
 
     Returns:
         What was understood, and what was left out and why. A file that cannot be opened is left out.
@@ -98,8 +98,8 @@ def import_files(
         out: the manifest to write (replaced where there is one); open it with ``allow_outside=True``.
         options: how the training corpus was imported.
         known: names of its streams.
-        rates: by stream the observations a second of arrays that do not tell them; None where that is not known. Those
-            of other streams are taken as 1 a second, and noted.
+        rates: by stream, the observations per second of arrays that do not state them; None where it is not known.
+            Arrays of other streams are taken as 1 per second, which is noted.
 
     Returns:
         What was understood; of folders, also what was left out.
@@ -111,6 +111,7 @@ def import_files(
     """
     unneeded: dict[str, object] = {"labels": [], "rows": [], "group": None, "labels_from_meta": []}
     checked = import_options(options).model_copy(update=unneeded)
+    # Labels, groups and rows are answers of the training corpus; new recordings have none yet.
     manifest, given = _target(Path(), out), [Path(p) for p in paths]
     importer = Importer(Path(), manifest, checked)
     scan = scan_files(given, manifest.parent, checked, known)

@@ -1,4 +1,4 @@
-"""What a scan of a folder finds, and a name of its own for each stream of a recording."""
+"""What a scan of a folder finds, and a unique name for each stream of a recording."""
 
 from __future__ import annotations
 
@@ -55,21 +55,23 @@ class Scan:
     named: set[str] = field(default_factory=set)
 
     def leave_out(self, path: str, why: str) -> None:
-        """Put down that a file was left out, and why."""
+        """Record that a file was left out, and why."""
         self.left_out[printable(path)] = why
 
 
 def printable(name: str) -> str:
-    """A name with what is no text in it written out, as names on disks of another encoding have it."""
+    """A name with bytes that are no UTF-8 written as escapes; disks with another encoding have such names."""
+    # Python keeps such bytes as lone surrogates, which UTF-8 refuses to encode.
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 def without_clashes(found: list[Found], scan: Scan) -> None:
-    """Give each stream of a recording a name of its own.
+    """Give each stream of a recording a unique name.
 
-    Where files with different endings would give most recordings the same stream, the first ending keeps the name and
-    the others are named by their ending, in every recording, so that a name means the same everywhere. Where only a few
-    recordings have both, they hold the stream twice: what most others have is kept, the rest left out and told.
+    Where files with different endings give the same stream in most recordings, the first ending keeps the name and the
+    others are named by their ending, in every recording, so that a name means the same everywhere. Where only a few
+    recordings have both, these hold the stream twice: the ending that most others have is kept, the rest is left out
+    with a note.
     """
     owners: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for f in found:
@@ -81,6 +83,7 @@ def without_clashes(found: list[Found], scan: Scan) -> None:
     apart = False
     for f in found:
         name = f.name
+        # By the alphabet, so that the same ending keeps the name whatever is found first.
         if f.place.suffix in sorted(endings.get(name, ()))[1:]:
             name = f"{name}_{f.place.suffix}" if f.place.stream or f.entry.part else f.place.suffix
         owner = taken.setdefault((f.place.id, name), f)
@@ -102,15 +105,15 @@ def without_clashes(found: list[Found], scan: Scan) -> None:
 
 
 def _by_folder(found: list[Found]) -> str:
-    """How to import files whose names come again in several folders."""
+    """A note on how to import files whose names occur in several folders."""
     names: dict[str, set[str]] = defaultdict(set)
     endings: Counter[tuple[str, str]] = Counter()
     for path in {f.place.path: f for f in found}:
         folder, _, name = path.rpartition("/")
         names[folder].add(name)
         endings[folder, name.rpartition(".")[2].lower()] += 1
-    if len(set().union(*names.values())) > len(names):  # of a camera: numbers that begin anew in each folder
-        return f"the same names stand in several folders. If they are other recordings: import.match: {PATH!r}."
+    if len(set().union(*names.values())) > len(names):  # as of cameras, which number anew in each folder
+        return f"the same names stand in several folders. If they are different recordings: import.match: {PATH!r}."
     pattern = FOLDER_STREAM if max(endings.values()) > 1 else FOLDER
     return f"the same names stand in several folders. If each folder is a recording: import.match: {pattern!r}."
 
@@ -121,7 +124,7 @@ FOLDER_STREAM = r"(?P<id>.+)/(?P<stream>[^/.]+)[^/]*$"
 
 
 def _clashing(owners: Mapping[tuple[str, str], list[Found]]) -> dict[str, set[str]]:
-    """By stream, the endings that at least half of the recordings which have it hold it under."""
+    """By stream, its endings, if at least half of the recordings that have the stream have it in several files."""
     clashes, all_of = defaultdict[str, list[set[str]]](list), Counter[str]()
     for (_, name), own in owners.items():
         all_of[name] += 1

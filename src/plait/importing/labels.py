@@ -46,7 +46,7 @@ class Labels:
 
 
 def ids_in(path: Path, options: LabelOptions) -> set[str]:
-    """The recordings that a table speaks of, by ids or files; none where it cannot be read (`read_labels` says so)."""
+    """Ids, or files, of the recordings in a table; none where it cannot be read (`read_labels` reports that)."""
     try:
         columns, lines, _ = read_table(path)
         return set(_Table(path.name, columns, lines, _columns(path.name, options, columns), options).names().values())
@@ -60,7 +60,7 @@ def read_labels(path: Path, options: LabelOptions, known: Collection[str]) -> La
     Args:
         path: a CSV (comma, semicolon or tab) or Parquet file with a header.
         options: which column is what; what is None is guessed from the header.
-        known: ids of the recordings. A row of another id is left out and counted, unless text columns
+        known: ids of the recordings. A row with another id is left out and counted, unless text columns
             were named.
 
     Raises:
@@ -122,10 +122,12 @@ def _columns(file: str, options: LabelOptions, columns: dict[str, list[str]]) ->
     if options.time is None and (options.start or any(g in lower for g in _GUESSES["start"])):
         start, stop = pick("start", options.start), pick("stop", options.stop)
     if start is None or stop is None:
+        # A start without a stop is no interval: its column is a label like the others.
         taken -= {start or "", stop or ""}
         start = stop = None
     label = options.label or [name for name in columns if name not in taken]
     if (start or options.time) and not options.label:
+        # Timed tables also hold notes, durations and the like; where columns are called label..., only they are.
         label = [name for name in label if name.lower().startswith("label")] or label
     return _At(key, start, stop, options.time, split, group, label, options.text)
 
@@ -174,8 +176,8 @@ class _Table:
         if loose:
             name, id = next(iter(loose.items()))
             self.found.notes.append(
-                f"{self.file}: {len(loose)} ids are written otherwise than the recordings' and were matched all the "
-                f"same, such as {name!r} for {id!r}. Write them alike to be sure."
+                f"{self.file}: {len(loose)} ids are written otherwise than the recordings' and were matched "
+                f"nevertheless, such as {name!r} for {id!r}. Write them alike to be sure."
             )
         if unknown:
             some = ", ".join(repr(u) for u in sorted(unknown)[:5])
@@ -187,7 +189,7 @@ class _Table:
             )
 
     def constants(self, rows: dict[str, list[int]]) -> None:
-        """Group and split, one a recording."""
+        """Group and split, one per recording."""
         sides = {cell: normal_split(cell) for cell in set(self.columns.get(self.at.split or "", []))}
         for column, out in ((self.at.group, self.found.groups), (self.at.split, self.found.splits)):
             if column is None:
@@ -204,7 +206,7 @@ class _Table:
                     out[name] = sides[values[0]] if column == self.at.split else values[0]
 
     def recordings(self, rows: dict[str, list[int]]) -> None:
-        """A row a recording: labels, and texts without a time of their own."""
+        """One row per recording: labels, and texts without times."""
         values = {name: typed(self.columns[name]) for name in self.at.label}
         absent: Counter[str] = Counter()
         for name, own in rows.items():
@@ -229,7 +231,7 @@ class _Table:
         return [t if t is not None and abs(t) <= FARTHEST else None for t in scaled]
 
     def annotations(self, rows: dict[str, list[int]]) -> None:
-        """A row an annotation on the tier of its label's column; texts with their spans."""
+        """One row per annotation, on the tier of its label's column; texts with their spans."""
         values = {name: typed(self.columns[name]) for name in self.at.label}
         bad: list[int] = []
         for name, own in rows.items():
@@ -257,13 +259,14 @@ class _Table:
         return AnnotationEntry(start=start, stop=stop, label="" if label is None else label, tier=tier)
 
     def ticks(self, rows: dict[str, list[int]]) -> None:
-        """A row a tick: runs of equal labels become annotations."""
+        """One row per tick: runs of equal labels become annotations."""
         values = {name: typed(self.columns[name]) for name in self.at.label}
         bad = repeated = 0
         for name, own in rows.items():
             timed = [(t, i) for t, i in zip(self._seconds(self.at.time, own), own) if t is not None]
             bad += len(own) - len(timed)
             timed.sort()
+            # Two labels at one time: the first in the file counts, since sorting is by time, then row.
             first = [(t, i) for k, (t, i) in enumerate(timed) if k == 0 or t > timed[k - 1][0]]
             repeated += len(timed) - len(first)
             times = [t for t, _ in first]

@@ -1,4 +1,4 @@
-"""Which recording a cell of a table means: by its id, by its file, or by what spreadsheets make of an id."""
+"""Which recording a cell of a table means: by its id, its file, or what a spreadsheet made of the id."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["alike", "match_ids"]
 
 
 def match_ids(names: Collection[str], known: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Recordings by name: those that are sure, and those that are matched although written otherwise.
+    """Recordings by name: certain matches, and matches in spite of another spelling.
 
-    Sure is the id itself, and a file of the recording, with or without its folder. Otherwise capitals, blanks,
-    hyphens and underscores between letters, zeros in front and ``.0`` behind count as the same, where that leaves one
-    recording that no other name means, and one name.
+    A match is certain if the name is the id, or a file of the recording with or without its folder. For the rest,
+    capitals, the kind of blanks, hyphens and underscores between letters, leading zeros and a trailing ``.0`` are
+    ignored, and a match counts only if it is one to one.
 
     >>> match_ids(["t1", "sound/t2.wav", "T 3", "04.0", "t5"], ["t1", "t2", "t_3", "4"])
     ({'t1': 't1', 'sound/t2.wav': 't2'}, {'T 3': 't_3', '04.0': '4'})
@@ -34,7 +34,7 @@ def match_ids(names: Collection[str], known: Collection[str]) -> tuple[dict[str,
 
 
 def _sure(name: str, known: Collection[str]) -> str | None:
-    """The id that a name is, or a file's of that id."""
+    """The id that a name is, or that the file of this name has."""
     path = name.replace("\\", "/")
     for file in dict.fromkeys((name, path, path.rpartition("/")[2])):
         if file in known:
@@ -48,7 +48,7 @@ def _sure(name: str, known: Collection[str]) -> str | None:
 
 
 def alike(names: Iterable[str]) -> list[list[str]]:
-    """Names that would be matched as the same if only one of them were there.
+    """Groups of names that differ only in what `match_ids` ignores.
 
     >>> alike(["Talk 1", "talk_01", "talk2"])
     [['Talk 1', 'talk_01']]
@@ -64,9 +64,11 @@ def _by_form(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _form(name: str) -> str:
-    """What is left of a name without what gets lost on the way."""
+    """A name without what gets lost in spreadsheets and in typing."""
     text = unicodedata.normalize("NFKC", name).casefold().strip()
+    # pandas writes the id 4 as 4.0 once a cell of its column is empty.
     if re.fullmatch(r"\d+\.0+", text):
         text = text.partition(".")[0]
     text = re.sub(r"(?<=[^\W_])[\s_-]+(?=[^\W_])", " ", text)
+    # Spreadsheets turn 007 into 7.
     return re.sub(r"(?<!\d)0+(?=\d)", "", text)

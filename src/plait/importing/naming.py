@@ -1,8 +1,8 @@
-"""What the names of files say, all of them together: which recording, and which of its streams.
+"""What file names say, taken together: which recording, and which of its streams.
 
 ``talk01.imu.csv`` is the stream ``imu`` of the recording ``talk01``. But ``2024.01.05 visit.mp4`` is one recording, and
-so is ``J.R. Smith.mov``: a dot alone says nothing. What tells a stream's name from a part of the recording's is that it
-is a word, and that it makes a table with others: streams that come again after other recordings.
+so is ``J.R. Smith.mov``: a dot alone says nothing. A stream's name differs from a part of the recording's name in two
+ways: it is a word, and it forms a table with others, since the same streams recur with other recordings.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import NamedTuple
 __all__ = ["Named", "Naming", "names_of", "normal", "ways_of"]
 
 _WORD = re.compile(r"(?!v\d+(\.|$))[^\W\d_][\w-]*(\.[^\W\d_][\w-]*)*")
-"""A stream's name: words joined by dots; no number, date, version or blank."""
+"""A stream's name: words joined by dots; no numbers, dates, versions or blanks."""
 
 _LONELY = re.compile(r"[a-z][a-z_-]*(\.[a-z][a-z_-]*)*")
-"""What is taken for a stream's name where there is a single recording."""
+"""What counts as a stream's name where there is a single recording."""
 
 _ENDING = re.compile(r"(?=.*[a-z])[a-z0-9]{1,9}")
 
 DENSE = 0.7
-"""Of the pairs of a recording and a stream more than this share must be there, or the words are no streams."""
+"""Share of all pairs (recording, stream) that must be exceeded by those that exist; else the words are no streams."""
 
 MANY = 8
-"""So many streams may be more than there are recordings."""
+"""Up to this number of streams there may be fewer recordings than streams."""
 
 
 class Named(NamedTuple):
@@ -40,7 +40,7 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True)
 class Naming:
-    """What each name says, and, for people, what could be meant otherwise."""
+    """What each name says, and notes for people on what could have another meaning."""
 
     named: dict[str, Named]
     notes: list[str] = field(default_factory=list)
@@ -54,15 +54,15 @@ def names_of(
     The ending is cut off (and so is that of another file: ``talk01.mp4.srt`` beside ``talk01.mp4``). What is left is
     split at a dot
 
-    - behind a recording that is known (``ids``), or before a stream that is known (``streams``);
-    - behind the whole name of another file, where what follows is a word: ``talk01.imu`` beside ``talk01``; and before
-      the same word elsewhere;
-    - before words that make a table: they come again after several names, more than 7 in 10 of the pairs are there, and
-      some name has several of them, or all files have the same;
-    - before a word in small letters, where the folder is one recording then.
+    - after a recording that is known (``ids``), or before a stream that is known (``streams``);
+    - after the whole name of another file, if a word follows: ``talk01.imu`` beside ``talk01``; and before the same
+      word elsewhere;
+    - before words that form a table: they follow several names, more than 7 in 10 of the pairs exist, and some name has
+      several of them, or all files have the same;
+    - before a word in small letters, if the folder is then one recording.
 
-    Elsewhere the whole name is the recording's: dates, versions, initials and titles stay in it. Accents are one
-    letter, in whichever form a disk writes them.
+    Otherwise the whole name is the recording's: dates, versions, initials and titles stay in it. Both forms in which
+    disks write accents are the same.
 
     Args:
         files: names without folders.
@@ -80,6 +80,7 @@ def names_of(
     notes: list[str] = []
     if not closed:
         told |= _behind_others(whole, told)
+        # Once more with the streams found just now: b.imu is split even where there is no file b.
         told |= _known(whole - told.keys(), {named.stream for named in told.values()}, ())
         rest = [stem for stem in dict.fromkeys(stems.values()) if stem not in told]
         found = _table(rest) or _one_recording(rest, told)
@@ -90,12 +91,12 @@ def names_of(
 
 
 def normal(name: str) -> str:
-    """A name with its accents in one form, which disks write in two."""
+    """A name with its accents in one form; disks write two forms."""
     return unicodedata.normalize("NFC", name)
 
 
 def _stems(files: Iterable[str]) -> dict[str, str]:
-    """By file, in one form, the name without its ending; of a file beside another one that is named by it, both."""
+    """The name of each file without its ending; ``a.mp4.srt`` beside ``a.mp4`` loses both endings."""
     ends = {file: file.rpartition(".") for file in map(normal, files)}
     stems = {file: stem or ending for file, (stem, _, ending) in ends.items()}
     return {file: stems[stem] if stem in stems and _has_ending(stem) else stem for file, stem in stems.items()}
@@ -114,7 +115,7 @@ def ways_of(stem: str) -> list[Named]:
 
 
 def _known(stems: Collection[str], streams: Collection[str], ids: Collection[str]) -> dict[str, Named]:
-    """Of stems with a recording or a stream that is known: the longest of the recordings, or of the streams."""
+    """Stems with a known recording or stream, split at the longest one."""
     told = {}
     for stem in stems:
         ways = [Named(stem[: m.start()], stem[m.end() :]) for m in re.finditer(r"\.", stem)]
@@ -129,8 +130,9 @@ def _known(stems: Collection[str], streams: Collection[str], ids: Collection[str
 
 
 def _behind_others(stems: Collection[str], told: Mapping[str, Named]) -> dict[str, Named]:
-    """Of stems that follow the whole name of another file, or a recording that is told."""
+    """Stems that follow the whole name of another file, or of a recording that is known by now."""
     whole = {stem for stem in stems if stem not in told} | {named.id for named in told.values()}
+    # A whole name that itself follows another is no recording: a.b.c follows a, not a.b.
     first = {stem for stem in whole if not any(way.id in whole for way in ways_of(stem))}
     found: dict[str, Named] = {}
     for stem in stems:
@@ -143,18 +145,20 @@ def _behind_others(stems: Collection[str], told: Mapping[str, Named]) -> dict[st
 
 
 def _table(stems: Sequence[str]) -> dict[str, Named]:
-    """Stems split before words that come again after several names, so that most names have most words."""
+    """Stems split before words that follow several names, such that most names have most of the words."""
     ways = {stem: own for stem in stems if (own := ways_of(stem))}
+    # One depth for all files: otherwise cam.left would be the stream left of some recordings only.
     tables = [_of_depth(ways, depth) for depth in range(max(map(len, ways.values()), default=0), 0, -1)]
     return max(tables, key=lambda table: table[0], default=(0.0, {}))[1]
 
 
 def _of_depth(ways: Mapping[str, list[Named]], depth: int) -> tuple[float, dict[str, Named]]:
-    """Which share of the table is there, and its stems, if streams' names have at most so many words."""
+    """The share of the table that exists, and its stems, if names of streams have at most ``depth`` words."""
     chosen = {stem: own[max(len(own) - depth, 0)] for stem, own in ways.items()}
     behind: dict[str, set[str]] = defaultdict(set)
     for way in chosen.values():
         behind[way.stream].add(way.id)
+    # A word after a single name is as likely a part of that name.
     words = {word for word, ids in behind.items() if len(ids) > 1}
     cells = {stem: way for stem, way in chosen.items() if way.stream in words}
     ids = {way.id for way in cells.values()}
@@ -166,14 +170,14 @@ def _of_depth(ways: Mapping[str, list[Named]], depth: int) -> tuple[float, dict[
 
 
 def _one_recording(stems: Sequence[str], told: Mapping[str, Named]) -> dict[str, Named]:
-    """Where the folder is one recording if what follows its name are streams, they are."""
+    """The stems as streams, if the whole folder is then one recording."""
     ways = {stem: own[0] for stem in stems if (own := ways_of(stem)) and _LONELY.fullmatch(own[0].stream)}
     ids = {way.id for way in ways.values()} | {named.id for named in told.values()}
     return ways if len(ids) == 1 and len(ways) == len(stems) else {}
 
 
 def _ambiguous(streams: Mapping[str, Named], whole: Sequence[str]) -> list[str]:
-    """What was taken for streams, and what for a part of the recordings' names, where it could be the other."""
+    """Notes on what was taken for streams, or for parts of recordings' names, where it could be the other."""
     notes = []
     if words := {way.stream: stem for stem, way in streams.items()}:
         some, stem = ", ".join(sorted(words)[:5]) + " ..." * (len(words) > 5), words[min(words)]

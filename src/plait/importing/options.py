@@ -1,4 +1,4 @@
-"""What a user may say about importing: a section of the recipe (``corpus.import``) or Python keywords."""
+"""The options of importing: a section of the recipe (``corpus.import``) or Python keywords."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StreamOptions(_Options):
 
 
 class LabelOptions(_Options):
-    """A table of labels; columns by name, what is not given is guessed from the header.
+    """A table of labels; columns are given by name or guessed from the header.
 
     With ``start`` and ``stop`` a row is an annotation; with ``time`` a row is a tick, and runs of equal
     labels become annotations; else a row is a recording. ``id_format`` (like ``S{:02d}``) makes the
@@ -72,7 +72,7 @@ class LabelOptions(_Options):
 
 
 class RowOptions(_Options):
-    """Arrays of an ``.npz`` with one row a recording: the variable with the ids, and which variable is what.
+    """Arrays of an ``.npz`` with one row per recording: the variable with the ids, and the role of each other one.
 
     ``streams``, ``labels`` and ``text`` map the name in the corpus to the variable in the file.
     """
@@ -87,7 +87,7 @@ class RowOptions(_Options):
 
 
 class ImportOptions(_Options):
-    """How the files of a folder become recordings, where the naming convention does not say it.
+    """How the files of a folder become recordings, where the naming convention is not enough.
 
     Attributes:
         match: regular expressions searched in the relative path; the first that fits gives, by its named
@@ -99,7 +99,7 @@ class ImportOptions(_Options):
         streams: overrides by stream.
         skip: file patterns (``*.bak``, ``old/*``) to leave out.
         labels: tables of labels; by default ``labels.csv`` where there is one.
-        rows: arrays with one row a recording.
+        rows: arrays with one row per recording.
     """
 
     match: list[str] = Field(default_factory=list)

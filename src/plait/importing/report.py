@@ -40,7 +40,7 @@ class ImportReport:
         return {**vars(self), "manifest": str(self.manifest)}
 
     def lines(self, most: int = 10) -> list[str]:
-        """For people; of long lists the first ``most``."""
+        """Lines for people; long lists are cut after ``most``."""
         lines = [f"{self.manifest}: {self.recordings} recordings"]
         lines += stream_lines(self.streams, self.recordings)
         lines += label_lines(self.labels, self.recordings)
@@ -53,7 +53,7 @@ class ImportReport:
         return lines
 
     def lines_of_left_out(self, most: int = 10) -> list[str]:
-        """How many files were left out, and of each reason the first."""
+        """How many files were left out, and the first files of each reason."""
         if not self.left_out:
             return []
         by_reason: dict[str, list[str]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Arrays with one row a recording: what feature archives of published corpora are."""
+"""Arrays with one row per recording, the usual form of published feature archives."""
 
 from __future__ import annotations
 
@@ -48,21 +48,23 @@ def read_rows(
 
 
 def _variables(path: Path, texts: set[str], streams: Iterable[str]) -> dict[str, NDArray[np.generic]]:
-    """The one-dimensional variables; only the names of the others are checked."""
+    """The one-dimensional variables (ids, labels, texts); of the streams only the names are checked."""
     if not path.is_file():
         raise DataError(f"{path}: no such file. Correct import.rows.file or put the file there.")
     try:
+        # Unpickling runs code that the file chooses.
         with np.load(path, allow_pickle=False) as file:
             known = list(file)
             absent = sorted({*texts, *streams} - set(known))
             problems = [f"{path.name}: import.rows names variable {x!r}. {suggest(x, known)}" for x in absent]
             raise_all(ConfigError, problems)
             found = {name: file[name] for name in sorted(texts)}
+    # An .npy that is called .npz loads as a bare array, which `with` does not take.
     except (ValueError, OSError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         raise DataError(f"{path.name}: not an .npz of plain arrays ({error}). Save it again with numpy.") from error
     lengths = {name: array.shape for name, array in found.items()}
     if any(len(shape) != 1 for shape in lengths.values()) or len(set(lengths.values())) > 1:
-        raise DataError(f"{path.name}: expected one value a recording, but the shapes are {lengths}.")
+        raise DataError(f"{path.name}: expected one value per recording, but the shapes are {lengths}.")
     return found
 
 

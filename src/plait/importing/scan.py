@@ -48,7 +48,7 @@ def scan_folder(
         special: files that are not streams (manifest, label tables).
         check_links: whether links that leave the folder are left out.
         ids: recordings that are known, or their files.
-        progress: called with (done, of all) after each file.
+        progress: called with (done, total) after each file.
 
     Raises:
         ConfigError: a reader does not have an option that was given for a stream.
@@ -93,7 +93,8 @@ Placed = tuple[Path, str, str]
 def _naming(
     files: Sequence[Placed], options: ImportOptions, *, known: Collection[str] = (), ids: Collection[str] = ()
 ) -> Naming:
-    """What the names of those files say that a reader may open."""
+    """What the names say of those files that a reader may open."""
+    # A rule that names a reader may open files that no reader claims by their name.
     any_file = any(rule.reader for rule in options.streams.values())
     names = {_name(path): None for path, _, _ in files if any_file or reader_for(path) is not None}
     # A file that holds several parts gives streams NAME_PART.
@@ -130,6 +131,7 @@ def _scan(
             for what in dict.fromkeys(heard):
                 told[what].append(relative)
         except ConfigError as error:
+            # An option is wrong for a stream, not for a file: told once.
             wrong.setdefault(place.stream, str(error))
         except PlaitError as error:
             scan.leave_out(relative, str(error).replace(str(path), relative).removeprefix(f"{relative}: "))
@@ -148,7 +150,7 @@ def _counted(files: Sequence[Placed], progress: Callable[[int, int], None] | Non
 
 
 def _name(path: Path) -> str:
-    """The name that tells recording and stream; a folder has no ending, and its dots are its own."""
+    """The name that gives recording and stream; a folder has no ending, so its dots belong to its name."""
     name = path.absolute().name
     return f"{name}." if path.is_dir() and path.suffix != ".frames" else name
 
@@ -198,6 +200,7 @@ def _open_held(
     found = []
     for id, own in held.items():
         try:
+            # Opened twice: only its parts say by which name the rule is looked up, which may change how it is read.
             parts = open_streams(path, None, own)
             for part in parts:
                 name = (options.match and place.stream) or part
@@ -216,6 +219,7 @@ def _open_held(
 def _for_file(path: Path, rule: StreamOptions) -> StreamOptions:
     """The rule for this file: the rate where the reader asks for it, and the file of times beside an array."""
     options = dict(rule.options)
+    # A reader that knows rates needs it to open the file; for any other the manifest replaces the clock.
     given = rule.rate is not None and not {"rate", "times", "time"} & set(options)
     if given and _takes_rate(rule.reader or reader_for(path)):
         return rule.model_copy(update={"options": {**options, "rate": rule.rate}, "rate": None})
@@ -242,7 +246,7 @@ def _open_unnamed(path: Path, written: str, place: Place, options: ImportOptions
     """A file whose streams the reader names; rules are looked up by those names."""
     try:
         parts = open_streams(path)
-    except PlaitError:
+    except PlaitError:  # a table without times, say, needs the rate that a rule gives
         parts = _open_by_rule(path, options)
         if not parts:
             raise
@@ -259,7 +263,7 @@ def _open_unnamed(path: Path, written: str, place: Place, options: ImportOptions
 
 
 def _open_by_rule(path: Path, options: ImportOptions) -> dict[str, Stream]:
-    """The streams of a file that opens only with the options of the stream that it holds."""
+    """The streams of a file that opens only with the options of its stream."""
     for name, given in options.streams.items():
         rule = _for_file(path, given)
         if rule.reader or rule.options:
@@ -275,7 +279,7 @@ def _open_by_rule(path: Path, options: ImportOptions) -> dict[str, Stream]:
 def _found(
     place: Place, names: tuple[str, str], rule: StreamOptions, part: str | None, stream: Stream, written: str
 ) -> Found:
-    """A stream as it stands in the corpus; ``names`` are its own and the one of its rule."""
+    """A stream with its manifest entry; ``names`` are its name and the one by which rules are looked up."""
     entry = StreamEntry(
         path=written,
         part=part,

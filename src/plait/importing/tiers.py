@@ -18,8 +18,8 @@ __all__ = ["tier_of"]
 def tier_of(stream: Stream, tier: str) -> list[AnnotationEntry]:
     """The observations of a stream of words, or of numbers with one channel, as annotations.
 
-    An observation with an interval is one annotation; of others, runs of equal labels are. Empty texts and NaN are no
-    annotations.
+    Each observation with an interval is one annotation; of other clocks, each run of equal labels. Empty texts and NaN
+    are no annotations.
 
     Raises:
         DataError: the stream has another kind or several channels; or its values cannot be read.

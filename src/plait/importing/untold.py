@@ -1,4 +1,4 @@
-"""Arrays of which nothing says how fast they tick, and what a corpus says of others like them."""
+"""Arrays without a known rate, and the rates that a corpus gives for arrays of the same streams."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ TIMES = ".times.npy"
 """Ending of the file with the times of the array of the same name."""
 
 Rates = Mapping[str, float | str | None]
-"""By stream, observations a second; None where they are not the same everywhere, or not known."""
+"""Observations per second by stream; None where they differ between recordings or are not known."""
 
 
 def lacks_rate(entry: StreamEntry) -> bool:
-    """Whether a stream is an array of which nothing says how fast it ticks."""
+    """Whether a stream is an array without rate, duration or times."""
     told = entry.rate is not None or entry.duration is not None or {"rate", "times", "row"} & set(entry.options)
     is_array = entry.reader == "array" or Path(entry.path or "").suffix.lower() in (".npy", ".npz", ".mat")
     return is_array and not told
 
 
 def told_rates(entries: Iterable[RecordingEntry]) -> dict[str, str | None]:
-    """By stream the rate that its manifest lines tell, if it is one and the same; an array without one ticks at 1 Hz.
+    """The rate of each stream if all manifest lines give the same one, else None; arrays without a rate have 1 Hz.
 
     >>> streams = {"imu": StreamEntry(path="a.npy", rate=50), "mic": StreamEntry(path="a.wav")}
     >>> told_rates([RecordingEntry(id="a", streams=streams)])
@@ -47,16 +47,16 @@ def _told(entry: StreamEntry) -> str | None:
 
 
 def rate_notes(found: Iterable[Found]) -> list[str]:
-    """What is to be told of arrays whose rate nothing tells."""
+    """Notes on arrays whose rate is not known."""
     return [
-        f"{name!r}: arrays without rate or times are taken as 1 observation a second. "
+        f"{name!r}: arrays without rate or times are taken as 1 observation per second. "
         f"Give import.streams.{name}.rate, or times in {TIMES[1:]} beside them."
         for name in sorted({f.rule_name for f in found if _asks(f)})
     ]
 
 
 def give_rates(found: Sequence[Found], rates: Rates) -> None:
-    """Give arrays whose rate nothing tells that of their stream; in place. Streams that are not in ``rates`` stay.
+    """Give arrays without a known rate that of their stream; in place. Streams that are not in ``rates`` stay.
 
     Raises:
         DataError: the rate of some of them is not known.
@@ -66,8 +66,8 @@ def give_rates(found: Sequence[Found], rates: Rates) -> None:
     raise_all(
         DataError,
         [
-            f"{path}: nothing says how many observations a second {name!r} has here, and the corpus that the model was "
-            f"trained on has no single rate for it. Give --rate {name}=HZ (in Python rates=), or the times of each "
+            f"{path}: nothing says how many observations per second {name!r} has here, and the corpus that the model "
+            f"was trained on has no single rate for it. Give --rate {name}=HZ (in Python rates=), or the times of each "
             f"array beside it, here in {Path(path).stem}{TIMES}."
             for name, path in unknown.items()
         ],
@@ -79,4 +79,5 @@ def give_rates(found: Sequence[Found], rates: Rates) -> None:
 
 
 def _asks(found: Found) -> bool:
+    # A single observation needs no rate.
     return lacks_rate(found.entry) and found.facts.n > 1

@@ -1,4 +1,4 @@
-"""The files of a folder that may be recordings: not what systems, copying and downloads leave there."""
+"""The files of a folder that may be recordings, without leftovers of operating systems, copying and downloads."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ COPY = re.compile(
 
 
 def walk(root: Path, skip: Collection[str], special: Set[Path], scan: Scan) -> Iterator[Path]:
-    """Files, and folders that a reader claims, in order; ``scan`` is told what was passed by.
+    """Files, and folders that a reader claims, in order; what is skipped is recorded in ``scan``.
 
     Args:
         root: a folder.
         skip: file patterns to leave out.
         special: files that are no streams.
-        scan: where what is left out goes, and why.
+        scan: collects what is left out, and why.
     """
     if reader_for(root) is not None:
         yield root
@@ -45,6 +45,7 @@ def walk(root: Path, skip: Collection[str], special: Set[Path], scan: Scan) -> I
     def locked(error: OSError) -> None:
         scan.leave_out(Path(error.filename).relative_to(root).as_posix(), f"cannot be looked into ({error.strerror}).")
 
+    # Sorted below: the order of a disk differs between machines.
     for here, folders, files in os.walk(root, onerror=locked):
         kept: list[str] = []
         for name in sorted(folders):
@@ -72,6 +73,7 @@ def walk(root: Path, skip: Collection[str], special: Set[Path], scan: Scan) -> I
 
 
 def _is_systems(name: str) -> bool:
+    # ~$talk.xlsx is the lock of a spreadsheet that is open.
     return name.startswith((".", "~$")) or name.lower().strip() in SYSTEM
 
 
@@ -80,13 +82,14 @@ def _are_times(path: Path) -> bool:
 
 
 def _is_linked(path: Path, root: Path, scan: Scan) -> bool:
+    # Links to folders may form a circle, or lead out of what the user named.
     if path.is_symlink():
         scan.leave_out(path.relative_to(root).as_posix(), "is a link to a folder, which is not followed. Import that.")
     return path.is_symlink()
 
 
 def _left_out(path: Path, root: Path, skip: Collection[str], scan: Scan) -> bool:
-    """Whether a path is no recording, which is told."""
+    """Whether a path is no recording; if so, it is recorded why."""
     relative = path.relative_to(root).as_posix()
     why = _why_not(path, relative, skip, scan)
     if why:
@@ -107,12 +110,13 @@ def _why_not(path: Path, relative: str, skip: Collection[str], scan: Scan) -> st
 
 
 def _copied(path: Path, scan: Scan) -> str:
-    """Of a copy of a file beside it; one that differs is a recording of its own, which is noted."""
+    """Why a file is a copy of one beside it, or ''; a file that is only named like a copy is noted."""
     found = COPY.fullmatch(path.stem)
     original = path.with_name(f"{found['of']}{path.suffix}") if found else path
     if original.name == path.name or not original.is_file() or not path.is_file():
         return ""
     try:
+        # Size and time alone (shallow) do not make a copy: takes of one length have the same size.
         same = filecmp.cmp(original, path, shallow=False)
     except OSError:  # its reader says what is wrong with it
         return ""

@@ -24,22 +24,25 @@ __all__ = ["Clock", "Grid", "Spans", "Ticks", "rational", "windows"]
 Times = NDArray[np.float64]
 
 FARTHEST = 1e15
-"""Seconds beyond which a number is no time (31 million years; a float has steps of 0.1 s there)."""
+"""Seconds beyond which a number is taken for no time (31 million years, where a float has steps of 0.1 s)."""
 
 
 def rational(rate: float | int | str | Fraction) -> Fraction:
-    """A rate in Hz as an exact fraction; 29.97 and its kin become the broadcast rate that they stand for.
+    """A rate in Hz as an exact fraction; 29.97, 23.98 and the like become the broadcast rate that they stand for.
 
     >>> rational(29.97), rational("30000/1001"), rational(44100), rational(0.5)
     (Fraction(30000, 1001), Fraction(30000, 1001), Fraction(44100, 1), Fraction(1, 2))
     """
     if isinstance(rate, float) and 1 < rate < 1e9:
         ntsc = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
+        # 23.98 is 0.004 off 24000/1001; below 20 Hz nobody means a broadcast rate.
         if rate != round(rate) and abs(float(ntsc) - rate) < 0.0051 and ntsc > 20:
             return ntsc
+    # Fraction('1e999999999') would build an integer of a billion digits.
     if isinstance(rate, str) and (len(rate) > 40 or re.search(r"e[+-]?\d{3}", rate, re.IGNORECASE)):
-        raise DataError(f"rate {rate[:40]!r} is no rate that anything is observed at. Write observations a second.")
+        raise DataError(f"rate {rate[:40]!r} is out of range. Write observations per second.")
     try:
+        # Through the shortest decimal: Fraction(0.1) is 3602879701896397/2**55.
         value = Fraction(repr(float(rate)) if isinstance(rate, float) else rate)
     except (ValueError, ZeroDivisionError, OverflowError) as error:
         raise DataError(
@@ -48,7 +51,7 @@ def rational(rate: float | int | str | Fraction) -> Fraction:
     if value <= 0:
         raise DataError(f"rate {rate!r} must be above 0.")
     if not 1 / FARTHEST <= value <= FARTHEST:
-        raise DataError(f"rate {rate!r} is no rate that anything is observed at. Write observations a second.")
+        raise DataError(f"rate {rate!r} is out of range. Write observations per second.")
     return value
 
 
@@ -64,7 +67,7 @@ class Clock(ABC):
     @property
     @abstractmethod
     def times(self) -> Times:
-        """One instant an observation, [n], seconds (the middle, for spans)."""
+        """One instant per observation, [n], seconds (the middle, for spans)."""
 
     @property
     @abstractmethod
@@ -108,6 +111,7 @@ class Clock(ABC):
         if self.n == 0:
             raise DataError("a clock without observations has no nearest one.")
         wanted, own = np.asarray(times, np.float64), self.times
+        # Clipped so that a time outside of the clock compares its first or last two observations.
         right = np.clip(np.searchsorted(own, wanted), 1, max(self.n - 1, 1))
         if self.n == 1:
             return np.zeros(wanted.shape, np.int64)
@@ -168,6 +172,7 @@ class Grid(Clock):
 
     @property
     def times(self) -> Times:
+        # Whole numbers up to the one division, so that i / rate is rounded once.
         if self.n * self.rate.denominator < 2**53:
             return self.start + np.arange(self.n) * self.rate.denominator / float(self.rate.numerator)
         return self.start + np.arange(self.n) / float(self.rate)  # the product would leave int64
@@ -180,7 +185,9 @@ class Grid(Clock):
         if math.isinf(seconds):
             return self.n if seconds > 0 else 0
         place = (_exact(seconds) - self.start_exact) * self.rate
+        # Far from 0 (Unix seconds) a float itself is coarser than 1e-6 of a period.
         slack = max(1e-6, 4 * math.ulp(max(abs(seconds), abs(self.start))) * float(self.rate))
+        # Exact arithmetic, and a tolerance for what the float second had lost before.
         near = round(place)
         return near if abs(place - near) <= slack else math.ceil(place)
 
@@ -193,6 +200,7 @@ class Grid(Clock):
         return Grid(self.start_exact + lo / self.rate, self.rate, hi - lo)
 
     def corrected(self, offset: float = 0.0, drift_ppm: float = 0.0, origin: float = 0.0) -> Grid:
+        # Thousandths of ppm keep fractions short; the exact fraction of a float has a denominator up to 2**1074.
         scale = 1 + Fraction(round(drift_ppm * 1000), 10**9)
         return Grid((self.start_exact - _exact(origin)) * scale + _exact(offset), self.rate / scale, self.n)
 
@@ -214,6 +222,7 @@ def _as_times(values: ArrayLike, what: str) -> Times:
     times = np.array(values, np.float64)
     if times.ndim != 1:
         raise DataError(f"{what} have shape {times.shape}; expected one number an observation.")
+    # "Not within", rather than "beyond", so that NaN fails too.
     bad = np.flatnonzero(~(np.abs(times) <= FARTHEST))
     if len(bad):
         raise DataError(f"{what}: number {bad[0]} is {times[bad[0]]}; expected finite seconds.")
@@ -224,6 +233,7 @@ def _as_times(values: ArrayLike, what: str) -> Times:
             f"{what} go backwards at number {i + 1}: {times[i]:.6f} s, then {times[i + 1]:.6f} s "
             f"({len(back)} such places). Sort the rows or correct the times."
         )
+    # `Ticks.times` hands this array out: nobody may put it out of order.
     times.setflags(write=False)
     return times
 
@@ -339,13 +349,13 @@ class Spans(_Listed):
 
 
 MOST_WINDOWS = 10_000_000
-"""Of one stream; more are a slip of the pen, and would be counted for ever."""
+"""Of one stream; more are a typing error, and would take for ever."""
 
 
 def windows(start: float, stop: float, length: float, hop: float) -> Iterator[tuple[float, float]]:
     """Windows of ``length`` seconds every ``hop`` seconds that lie wholly within ``start..stop``.
 
-    Each is counted from the start, so that a million of them do not drift.
+    Each start is computed from the first one, so that a million windows do not drift.
 
     Raises:
         DataError: length or hop is not above 0, or there would be more than `MOST_WINDOWS`.
@@ -355,7 +365,9 @@ def windows(start: float, stop: float, length: float, hop: float) -> Iterator[tu
     """
     if length <= 0 or hop <= 0:
         raise DataError(f"windows of {length} s every {hop} s; expected both above 0.")
+    # A hop of 0.1 means a tenth, not the float next to it; a million steps of the float would drift.
     begin, step, size, end = _exact(start), Fraction(str(hop)), Fraction(str(length)), _exact(stop)
+    # A billionth of a window: a stream that is short by rounding still holds its last window.
     count = math.floor((end - begin - size) / step + Fraction(1, 10**9)) + 1
     if count > MOST_WINDOWS:
         raise DataError(

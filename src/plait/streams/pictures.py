@@ -1,8 +1,8 @@
-"""Grey pictures of any stream of pictures, cut to a box; a video's own brightness is taken where it has one.
+"""Grey pictures of any stream of pictures, cut to a box; of video the luma plane is used where there is one.
 
-Turning every picture of a video into colours and back to grey costs more than decoding it. A source that can do
-better has a method ``read_grey(lo, hi, box=None)`` (`GreySource`); `read_grey` asks for it and does without it if
-there is none. A step that crops or turns pictures should have its source pass it on.
+Converting every picture of a video to colours and back to grey costs more than decoding it. A source that can avoid
+this has a method ``read_grey(lo, hi, box=None)`` (`GreySource`), which `read_grey` uses where it exists. A step that
+crops or turns pictures should pass it on.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def parts_of(box: ArrayLike | None, n: int, shape: tuple[int, ...]) -> tuple[lis
     if (boxes[:, 2:] != boxes[0, 2:]).any():
         raise DataError("boxes of one run of pictures differ in size; expected one size, so that they stack.")
     parts = [(slice(y, y + h), slice(x, x + w)) for y, x, h, w in boxes.tolist()]
+    # One box serves all pictures.
     return parts * n if len(parts) != n else parts, (int(boxes[0, 2]), int(boxes[0, 3]))
 
 
@@ -67,6 +68,7 @@ def grey_of(picture: NDArray[np.generic]) -> NDArray[np.generic]:
     >>> grey_of(np.array([[[255, 0, 0]]], np.uint8)).tolist()
     [[76]]
     """
+    # OpenCV converts no doubles.
     if picture.dtype == np.float64:
         picture = picture.astype(np.float32)
     if picture.ndim == 2 or picture.shape[2] == 1:
@@ -78,7 +80,7 @@ def grey_of(picture: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def held(pictures: NDArray[np.generic], mask: NDArray[np.bool_]) -> NDArray[np.generic]:
-    """Pictures of which those that were lost show the one before, as players do; the first ones the one after.
+    """Pictures in which lost ones repeat the one before, as players do; at the beginning, the one after.
 
     Args:
         pictures: [n, ...].
@@ -89,6 +91,7 @@ def held(pictures: NDArray[np.generic], mask: NDArray[np.bool_]) -> NDArray[np.g
     """
     if mask.all() or not mask.any():
         return pictures
+    # Carries the index of the last picture that is there forward; -1 before the first.
     before = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
     filled: NDArray[np.generic] = pictures[np.where(before < 0, np.argmax(mask), before)]
     return filled
@@ -97,8 +100,8 @@ def held(pictures: NDArray[np.generic], mask: NDArray[np.bool_]) -> NDArray[np.g
 def read_grey(stream: Stream, box: ArrayLike | None = None) -> NDArray[np.generic]:
     """All pictures of a view in grey, [n, height, width], cut to ``box`` (see `parts_of`). Use `Stream.blocks` too.
 
-    From 8-bit video this is the brightness that the file holds, stretched to 0..255 where it uses 16..235: what
-    ``media: {grey: true}`` reads. Of all else it is `grey_of` each picture.
+    For 8-bit video this is the luma in the file, stretched to 0..255 where it uses 16..235, as
+    ``media: {grey: true}`` reads it. For all else it is `grey_of` of each picture.
 
     Raises:
         DataError: pictures are not [height, width] or [height, width, 1, 3 or 4], or a box leaves them.

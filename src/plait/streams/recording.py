@@ -17,7 +17,7 @@ Label = str | int | float | bool
 
 @dataclass(frozen=True)
 class Annotation:
-    """What someone said of an interval: start and stop in seconds, a label, who, and on which tier."""
+    """A label of an interval: start and stop in seconds, label, tier and annotator."""
 
     start: float
     stop: float

@@ -49,7 +49,7 @@ class MaskedSource(Protocol):
 
 
 def mask_of(source: Source, lo: int, hi: int) -> NDArray[np.bool_]:
-    """Which of a source's observations lo..hi are there, [hi - lo]: all, unless it is a `MaskedSource`."""
+    """Which observations lo..hi of a source are there, [hi - lo]: all, unless it is a `MaskedSource`."""
     return source.mask(lo, hi) if isinstance(source, MaskedSource) else np.ones(max(hi - lo, 0), np.bool_)
 
 
@@ -102,7 +102,7 @@ class Stream:
         spans: tuple[ArrayLike, ArrayLike] | None = None,
         kind: str | None = None,
     ) -> Stream:
-        """A stream of an array (time first) and one of ``rate`` in Hz, ``times`` or ``spans`` in seconds.
+        """A stream of an array (time first) with exactly one of ``rate`` (Hz), ``times`` and ``spans`` (seconds).
 
         Without ``kind``: texts are words, [n, h, w, c] frames, [n, j, 2 or 3] pose, all else series.
 
@@ -143,9 +143,9 @@ class Stream:
         return self.source.read(self.first, self.first + len(self.clock))
 
     def mask(self) -> NDArray[np.bool_]:
-        """Which observations of this view are there, [n]: False for pictures that do not decode (they are read black).
+        """Which observations of this view are there, [n]: False for pictures that do not decode (they read as black).
 
-        In floating point, NaN says it within the values; the mask of such streams is True throughout.
+        Floating-point values mark missing ones by NaN instead; the mask of such streams is all True.
 
         Raises:
             DataError: as `read`.
@@ -176,6 +176,7 @@ class Stream:
 
 
 def _kind(array: NDArray[np.generic]) -> str:
+    # Objects: texts of any length, as readers give them.
     if array.dtype.kind in "UO":
         return "words"
     if array.ndim == 4:

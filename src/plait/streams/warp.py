@@ -1,4 +1,4 @@
-"""A bent time line: seconds to add that change along a recording, with jumps where samples were lost."""
+"""A piecewise linear time line: seconds to add that change along a recording, with jumps where samples were lost."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Times = NDArray[np.float64]
 
 
 FARTHEST = 1e12
-"""Seconds beyond which a number is no time."""
+"""Seconds beyond which a number is taken for no time."""
 
 SAME = 1e-6
-"""Points nearer than this many seconds become one where two warps are put together."""
+"""Points nearer to each other than this (seconds) become one where two warps are composed."""
 
 
 class _Piece(NamedTuple):
-    """A straight piece: second ``anchor`` becomes ``value``, and each one after it ``slope`` seconds."""
+    """A straight piece: second ``anchor`` becomes ``value``; each second after it adds ``slope`` seconds."""
 
     anchor: Fraction
     value: Fraction
@@ -44,7 +44,7 @@ class _Piece(NamedTuple):
 class Warp:
     """Seconds to add along a time line: linear between points, held before the first and after the last.
 
-    Two points at one time are a jump: what is before it gets the first, it and what is after it the second.
+    Two points at one time are a jump: times before it get the first offset, that time and later ones the second.
 
     Args:
         points: (seconds, seconds to add), in order of time; none at all changes nothing.
@@ -91,6 +91,7 @@ class Warp:
         exact = [(Fraction(t), Fraction(t) + Fraction(add)) for t, add in self.points]
         if not exact:
             return (_Piece(Fraction(0), Fraction(0), Fraction(1)),)
+        # A jump (b == a) has no piece: the pieces on its two sides meet there.
         between = [_Piece(a, x, (y - x) / (b - a)) for (a, x), (b, y) in pairwise(exact) if b > a]
         return (_Piece(*exact[0], Fraction(1)), *between, _Piece(*exact[-1], Fraction(1)))
 
@@ -101,11 +102,11 @@ class Warp:
 
     @cached_property
     def _ends(self) -> tuple[Fraction, ...]:
-        """What all pieces but the last run up to, on the bent line."""
+        """Where all pieces but the last end, on the warped line."""
         return tuple(piece.at(edge) for piece, edge in zip(self.pieces, self.edges))
 
     def __call__(self, times: ArrayLike) -> Times:
-        """Seconds on the bent line, of the shape of ``times``."""
+        """Seconds on the warped line, of the shape of ``times``."""
         own = np.asarray(times, np.float64)
         anchors, values, slopes = self._table
         piece = np.searchsorted(np.array(self.edges, np.float64), own, side="right")
@@ -113,25 +114,27 @@ class Warp:
         return np.minimum(values[piece] + slopes[piece] * (own - anchors[piece]), ends)  # rounding must not pass an end
 
     def back(self, t: Fraction | float) -> Fraction:
-        """The first second that is put at ``t`` or after it."""
+        """The first second that the warp puts at ``t`` or later."""
         t = Fraction(t)
         k = bisect_left(self._ends, t)
         piece = self.pieces[k]
         own = piece.anchor + (t - piece.value) / piece.slope
+        # A time within a jump has no second of its own: the first one after it is the jump.
         return max(own, self.edges[k - 1]) if k else own
 
     def _sides(self, before: Fraction, after: Fraction) -> tuple[Fraction, Fraction]:
-        """What is just before ``before`` and what is at ``after``, on the bent line."""
+        """The limit from the left at ``before``, and the value at ``after``, on the warped line."""
         left, right = bisect_left(self.edges, before), bisect_right(self.edges, after)
         return self.pieces[left].at(before), self.pieces[right].at(after)
 
     def then(self, other: Warp) -> Warp:
-        """This warp and then another, which acts on the line that this one gives.
+        """The composition: this warp, then ``other`` on the line that this one gives.
 
         >>> Warp([(5, 0), (5, 1)]).then(Warp([(8, 0), (8, 2)])).points
         ((5.0, 0.0), (5.0, 1.0), (7.0, 1.0), (7.0, 3.0))
         """
         points: list[tuple[float, float]] = []
+        # The composition bends where this warp does, and where it reaches a bend of the other.
         for first, last in _runs(sorted({*self.edges, *map(self.back, other.edges)})):
             left, right = other._sides(*self._sides(first, last))
             points.append((float(first), float(left - first)))
@@ -140,18 +143,18 @@ class Warp:
         return Warp(points)
 
     def moved(self, offset: float = 0.0, drift_ppm: float = 0.0, origin: float = 0.0) -> Warp:
-        """The same bend on the line ``(t - origin) * (1 + drift_ppm / 1e6) + offset``."""
+        """The same warp on the line ``(t - origin) * (1 + drift_ppm / 1e6) + offset``."""
         scale = 1 + drift_ppm * 1e-6
         return Warp(((t - origin) * scale + offset, add * scale) for t, add in self.points)
 
 
 @dataclass(frozen=True)
 class Warped(Clock):
-    """A regular clock on a bent time line: a few exact grids, one after the other. Cutting it makes no times.
+    """A regular clock on a warped time line: a few exact grids, one after the other. Cutting it computes no times.
 
     Attributes:
-        base: the clock before it is bent.
-        warp: what is added to its seconds.
+        base: the clock before the warp.
+        warp: the seconds added.
 
     >>> sound = Warped(Grid(0, 44100, 44100 * 7200), Warp([(0, 0), (3600, 0.02), (7200, -0.01)]))
     >>> sound.cut(3600.02, 3601.02).n, round(sound.start, 6), round(sound.stop, 6)
@@ -167,12 +170,12 @@ class Warped(Clock):
 
     @property
     def rate(self) -> Fraction:
-        """Observations a second, before it is bent."""
+        """Observations per second, before the warp."""
         return self.base.rate
 
     @cached_property
     def pieces(self) -> tuple[Grid, ...]:
-        """The grids that it is made of, in order; none is empty, unless all is."""
+        """Its grids, in order; none is empty, unless the whole clock is."""
         base = self.base
         firsts = [0, *(min(max(_on_or_after((e - base.start_exact) * base.rate), 0), base.n) for e in self.warp.edges)]
         grids = [
@@ -221,13 +224,13 @@ class Warped(Clock):
 
 
 def _on_or_after(place: Fraction) -> int:
-    """The observation at or after a place among them; rounding of a float second never makes it the next one."""
+    """Index of the observation at or after a fractional index; rounding of a float second never gives the next one."""
     near = round(place)
     return near if abs(place - near) <= 1e-5 else math.ceil(place)
 
 
 def _runs(edges: list[Fraction]) -> list[tuple[Fraction, Fraction]]:
-    """First and last of the edges that are one but for rounding."""
+    """First and last of each run of edges that differ by rounding only."""
     runs: list[tuple[Fraction, Fraction]] = []
     for edge in edges:
         if runs and edge - runs[-1][1] <= SAME:
@@ -238,7 +241,7 @@ def _runs(edges: list[Fraction]) -> list[tuple[Fraction, Fraction]]:
 
 
 def warped(clock: Clock, warp: Warp) -> Clock:
-    """The same observations on the bent time line.
+    """The same observations on the warped time line.
 
     >>> warped(Ticks([1.0, 2.0]), Warp([(1.5, 0.0), (1.5, 0.25)])).times.tolist()
     [1.0, 2.25]

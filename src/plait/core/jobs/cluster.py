@@ -19,10 +19,10 @@ from plait.core.version import __version__
 __all__ = ["Cluster", "connected"]
 
 KNOCK_S = 5.0
-"""How long a machine may take to answer at all."""
+"""Seconds that a machine may take to answer at all."""
 
 LOCAL_STORE = 1 << 27
-"""Bytes of Ray's own object store on a cluster of this machine alone: jobs and their problems are all that it holds."""
+"""Bytes of Ray's object store on a cluster of this machine alone: it holds only jobs and their problems."""
 
 
 class Cluster:
@@ -33,7 +33,7 @@ class Cluster:
 
     @property
     def width(self) -> int:
-        """How many items are asked for at a time: more than there are processors, so that none waits."""
+        """How many jobs are in flight at a time: more than there are processors, so that no processor waits."""
         return 2 * int(self._ray.cluster_resources().get("CPU", 1)) + 1
 
     def team(self, work: Callable[[Job], Result], shared: Sequence[str | Path] = ()) -> Team[Job, Result]:
@@ -43,6 +43,7 @@ class Cluster:
     def _work(
         self, todo: Sequence[Job], width: int, work: Callable[[Job], Result], shared: Sequence[str]
     ) -> Outcomes[Job, Result]:
+        # Lost jobs are repeated by the runner, alone; retries by Ray would run beside the others.
         remote = self._ray.remote(num_cpus=1, max_retries=0)(_task)
         waiting, flying = deque(todo), dict[object, Job]()
         try:
@@ -103,7 +104,7 @@ def connected(address: str, cpus: int = 1) -> Iterator[Cluster]:
 
 
 def _knock(address: str) -> None:
-    """See that somebody listens at host:port: Ray itself goes on asking for minutes.
+    """Check that something listens at host:port: Ray itself would keep trying for minutes.
 
     Raises:
         OSError, ValueError: nobody does; it is no address.

@@ -40,6 +40,7 @@ class Failed:
         if isinstance(error, OSError) and error.errno is not None:
             # a library's own kind of it may not survive the way to another process
             return cls(OSError, (str(error),), OSError(error.errno, error.strerror, error.filename))
+        # As text: the class may not be importable in the other process, nor its arguments picklable.
         return cls(RuntimeError, ("".join(traceback.format_exception(error)),))
 
     def error(self) -> Exception:
@@ -53,12 +54,12 @@ Outcomes = Generator[tuple[Job, Result | Died | Failed], None, None]
 """Jobs and what became of each, as they are done."""
 
 Team = Callable[[Sequence[Job], int], Outcomes[Job, Result]]
-"""Does jobs, so many at a time."""
+"""Does jobs, at most the given number at a time."""
 
 
 def outcome_of(work: Callable[[Job], Result], job: Job, *, here: bool = False) -> Result | Failed:
-    """The result, or the error that it ended in, for who asked to tell of; the error itself only ``here``, for it may
-    not survive the way to another process."""
+    """The job's result, or its error as `Failed`. Only ``here`` (in this process) the exception itself is kept: it may
+    not survive pickling."""
     try:
         return work(job)
     except Exception as error:  # whatever it is

@@ -19,15 +19,16 @@ from plait.core.jobs.threads import one_thread
 __all__ = ["team"]
 
 AT_MOST = max(8, 2 * (os.cpu_count() or 1))
-"""Processes at a time, whatever was asked for: more would wait for each other, and each takes seconds to start."""
+"""Most processes at a time, whatever was asked for: more would only wait, and each takes seconds to start."""
 
+# Not fork: a child forked while threads of BLAS, torch or ffmpeg hold a lock may wait for it for ever.
 SPAWN = multiprocessing.get_context("spawn")
 
 GRACE_S = 5.0
 """How long a process may take to end before it is killed."""
 
 STARTS = 3
-"""So many processes in a row that end before they begin mean that none will."""
+"""After this number of processes in a row that end before they begin, no more are started."""
 
 
 def team(work: Callable[[Job], Result]) -> Team[Job, Result]:
@@ -44,6 +45,7 @@ def _work(todo: Sequence[Job], width: int, work: Callable[[Job], Result]) -> Out
     width = max(1, min(width, AT_MOST))
     try:
         while waiting or any(worker.jobs for worker in workers):
+            # No process is started that would find no job.
             idle = sum(not worker.jobs for worker in workers)
             workers += [_Worker(work) for _ in range(min(width - len(workers), len(waiting) - idle))]
             for worker in _heard(workers):
@@ -84,6 +86,7 @@ class _Worker(Generic[Job, Result]):
         self.process = SPAWN.Process(target=_serve, args=(theirs, work))
         with _deaf():
             self.process.start()
+        # While this process holds the other end too, a dead process would never read as the end of the pipe.
         theirs.close()
         self.jobs: list[Job] = []
         self.began = False
@@ -94,7 +97,7 @@ class _Worker(Generic[Job, Result]):
             self.pipe.send(job)
 
     def hear(self) -> tuple[Result | Died | Failed, list[Job]]:
-        """What it says, and the job that this is about; none where it says that it is ready for the first."""
+        """What the process reports, and the job that this is about; no job where it only reports that it is ready."""
         done, self.jobs = self.jobs, []
         try:
             said: Result | Failed = self.pipe.recv()
@@ -137,7 +140,7 @@ def _deaf() -> Iterator[None]:
 
 
 def _serve(pipe: Connection, work: Callable[[Job], Result]) -> None:
-    """What a process does: jobs, one after another, until there is nobody to give it any."""
+    """The loop of a process: jobs, one after another, until the other end of the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that a half-written part is cleared away
     with suppress(EOFError, OSError), one_thread():

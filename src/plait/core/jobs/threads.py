@@ -1,4 +1,4 @@
-"""One thread for sums: a matrix product split among threads is rounded otherwise than one that is not."""
+"""One thread for linear algebra: a matrix product that is split among threads is rounded differently."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 def one_thread() -> Iterator[None]:
     """Keep BLAS, OpenMP and torch to one thread for the length of a block.
 
-    So features are the same to the byte in one process, in several, and on a cluster, whatever each is allowed;
-    who has many cores gives them to many items at a time. Libraries loaded within the block are kept to
-    one thread by the environment; torch gets its threads back afterwards.
+    So features are the same to the byte in one process, in several, and on a cluster, whatever number of threads each
+    has. Many cores are used by many items at a time. Libraries loaded within the block are kept to one thread by the
+    environment; torch gets its threads back afterwards.
     """
     from threadpoolctl import threadpool_limits  # looks through every loaded library: only where features are made
 
@@ -52,6 +52,7 @@ def one_thread() -> Iterator[None]:
                 torch.set_num_threads(1)
             yield
         finally:
+            # Work in the block may have been the first to import torch, which then took one thread for good.
             torch = sys.modules.get("torch")
             if torch:
                 torch.set_num_threads(allowed)

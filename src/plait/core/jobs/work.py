@@ -24,16 +24,16 @@ def each(
     cluster: str | None = None,
     shared: Sequence[str | Path] = (),
 ) -> Outcomes[Job, Result]:
-    """Jobs and their results, or what kept them from having one, as they are done.
+    """Jobs and their results (or `Failed`, or `Died`), in the order in which they finish.
 
-    Close the generator (``contextlib.closing``) where it may be left before its end: that ends the processes. Sums are
-    done by one thread, here as in other processes, so that results are the same to the byte.
+    Close the generator (``contextlib.closing``) where it may be left before its end: that ends the processes. Linear
+    algebra uses one thread, here as in other processes, so that results are the same to the byte.
 
     Args:
-        work: what is done with each. For other processes it and the jobs must be importable (processes start fresh, so
-            a script needs the usual ``if __name__ == "__main__":``), and results picklable.
+        work: function of one job. For other processes it and the jobs must be picklable (processes start fresh, so a
+            script needs the usual ``if __name__ == "__main__":``), and so must results.
         todo: the jobs.
-        jobs: processes; 1: in this one. A job whose process died is tried once more in the end, alone.
+        jobs: number of processes; 1: this one. A job whose process died is tried once more at the end, alone.
         cluster: instead, a Ray cluster that does the work: ``local``, ``auto`` or an address.
         shared: files and folders that each machine of the cluster must see.
 
@@ -68,6 +68,7 @@ def in_order(work: Callable[[Job], Result], todo: Sequence[Job], jobs: int = 1) 
     """
     ready: dict[int, Result | Died | Failed] = {}
     turn = 0
+    # Results come as they are done; the place says whose turn it is, as equal jobs cannot.
     places = list(enumerate(todo))
     with closing(each(partial(_at_place, work), places, jobs=jobs if len(todo) > 1 else 1)) as outcomes:
         for (place, _), outcome in outcomes:
@@ -85,12 +86,12 @@ def _result(outcome: Result | Died | Failed) -> Result:
     if isinstance(outcome, Failed):
         raise outcome.error()
     if isinstance(outcome, Died):
-        raise DataError(f"a part of the work could not be done: {outcome}. Use fewer processes.")
+        raise DataError(f"a job could not be done: {outcome}. Use fewer processes.")
     return outcome
 
 
 def _twice(todo: Sequence[Job], team: Team[Job, Result], width: int) -> Outcomes[Job, Result]:
-    """All jobs; those whose process died once more in the end, one at a time, when there is most memory for each."""
+    """All jobs; those whose process died are tried again at the end, one at a time, each with all the memory."""
     died: list[Job] = []
     with closing(team(todo, width)) as outcomes:
         for job, outcome in outcomes:
