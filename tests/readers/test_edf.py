@@ -145,7 +145,7 @@ def test_bytes_behind_the_last_record_are_told(tmp_path, caplog):
     path = _file(tmp_path / "a.edf", records=2)
     with caplog.at_level(logging.WARNING, "plait"):
         assert len(open_streams(path)["signals"]) == 8
-    assert "8 bytes behind the last record are left out" in caplog.text
+    assert "8 bytes after the last record are left out" in caplog.text
 
 
 @pytest.mark.parametrize(

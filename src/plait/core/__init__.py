@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, parts by name, options, files written whole, progress, many processes."""
+"""What everything else builds on: errors, parts by name, options, files written whole, progress, many processes."""

@@ -1,4 +1,4 @@
-"""What can go wrong, said so that it can be put right."""
+"""Errors whose messages say what to do about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of recordings as names of files: readable, and two of them never one file."""
+"""File names for recordings and streams: readable, and never the same for two names."""
 
 from __future__ import annotations
 

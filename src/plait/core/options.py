@@ -1,8 +1,8 @@
 """Options of parts: checked against the types that their signatures declare, before anything is built.
 
 An option is a keyword-only argument with an annotation. Numbers may carry bounds: ``layers: Few``, or
-``share: Annotated[float, Field(ge=0, le=1)]``. They are there to refuse what cannot be meant, such as -1 layers or a
-million of them; what else a part asks for, it says itself.
+``share: Annotated[float, Field(ge=0, le=1)]``. Bounds refuse what cannot be meant, such as -1 layers or a million
+of them; a part checks the rest itself.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ Count = Annotated[int, Field(ge=1, le=10_000)]
 """How many of something cheaper: rows, columns, tokens, widths."""
 
 Whole = Annotated[int, Field(ge=0, le=10_000)]
-"""The same, none included; a place counted from 0."""
+"""The same, but from 0; also a place counted from 0."""
 
 Many = Annotated[int, Field(ge=1, le=1_000_000)]
 """How many of something that costs next to nothing each."""
 
 Fews = Annotated[Sequence[Few], Field(max_length=100)]
 Counts = Annotated[Sequence[Count], Field(max_length=100)]
-"""One of each for a layer or stage."""
+"""One number per layer or stage."""
 
 Pixels = Annotated[int, Field(ge=1, le=10_000)]
 """Height or width of a picture."""
 
 Hertz = Annotated[int, Field(ge=1, le=10_000_000)]
-"""Samples a second."""
+"""Samples per second."""
 
 _WORDS: dict[object, str] = {
     int: "a whole number",
@@ -54,7 +54,7 @@ _WORDS: dict[object, str] = {
 
 
 def option_problems(cls: type, options: Mapping[str, object], where: str) -> list[str]:
-    """What is wrong with the types and sizes of options; those that ``cls`` does not have are passed over.
+    """What is wrong with the types and sizes of options; those that ``cls`` does not have are ignored.
 
     >>> class Conv:
     ...     def __init__(self, *, layers: Few = 2, rate: float | None = None) -> None: ...

@@ -76,7 +76,7 @@ def part_name(cls: type) -> str:
 
 
 def parts(base: type[T]) -> dict[str, type[T]]:
-    """Every concrete subclass of ``base`` in the package that ``base`` stands in, by name, sorted."""
+    """Every concrete subclass of ``base`` in the package of ``base``, by name, sorted."""
     return dict(_scan(base))  # type: ignore[arg-type]  # mypy: a type variable's type is hashable too
 
 

@@ -16,7 +16,7 @@ FIRST, EVERY = 1.0, 10.0
 
 
 class Progress(Protocol):
-    """Told how much is done, of how much, and perhaps what comes now."""
+    """Called with how much is done, the total, and perhaps the name of the current work."""
 
     def __call__(self, done: int, total: int, what: str = "", /) -> None: ...
 
@@ -26,7 +26,7 @@ def bar(title: str, *, quiet: bool = False) -> Iterator[Progress | None]:
     """Progress on standard error, from the first second on; None (nothing to report to) when quiet.
 
     On a terminal it is a bar with the time that has passed, which moves within a long file too. Elsewhere (in a file, a
-    pipe) it is a line after a second, then one every 10 seconds for as long as the work goes on, each written through.
+    pipe) it is a line after a second, then one every 10 seconds for as long as the work goes on, each flushed.
 
     >>> with bar("work", quiet=True) as report:
     ...     print(report)

@@ -1,1 +1,1 @@
-"""Recordings on disk: the manifest, and what stands in it."""
+"""Recordings on disk: the manifest and its content."""

@@ -48,11 +48,11 @@ def _label(value: object) -> object:
 
 def _rate(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("expected observations a second: 25, 29.97 or 30000/1001")
+        raise ValueError("expected observations per second: 25, 29.97 or 30000/1001")
     try:
         rational(value)
     except DataError as error:
-        raise ValueError("expected observations a second, above 0: 25, 29.97 or 30000/1001") from error
+        raise ValueError("expected observations per second, above 0: 25, 29.97 or 30000/1001") from error
     return value
 
 

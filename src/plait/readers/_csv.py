@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["DECIMALS", "count_columns", "read_csv", "refuse_mixed"]
 
 DECIMALS = ("auto", ".", ",")
-"""What may stand before the fraction of a number."""
+"""Decimal signs; ``auto`` takes the one that the file uses."""
 
 _END = r"([eE][-+]?\d+)?\s*$"
 _WHOLE = r"^\s*[-+]?\d+" + _END
@@ -37,7 +37,7 @@ def read_csv(path: Path, header: bool, decimal: str, encoding: str, purse: Purse
     # UTF-8 again, whatever it was: Arrow and the search for delimiters work on bytes.
     data = decoded(read_bytes(path), path, encoding).encode()
     if not data.strip():
-        raise DataError(f"{path}: is empty. Expected a header and a row an observation; get it anew.")
+        raise DataError(f"{path}: is empty. Expected a header and one row per observation; get it anew.")
     delimiter = _delimiter(path, data)
     names = _cells(path, data, delimiter)
     count_columns(purse, len(names))

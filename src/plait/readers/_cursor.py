@@ -1,4 +1,4 @@
-"""One open decoder of one track of a media file, shared by what reads pictures and what reads sound."""
+"""One open decoder of one track of a media file, used for pictures and for sound."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Cursor:
 
     At most 16 files are open in a process: the least recently used one is closed, and resumes by seeking.
     A cursor carried into a forked or spawned process opens the file anew, as two processes must not share
-    one file position. A packet that does not decode is counted (`broken`) and passed over, as ffmpeg does.
+    one file position. A packet that does not decode is counted (`broken`) and skipped, as ffmpeg does.
 
     Args:
         path: the file.

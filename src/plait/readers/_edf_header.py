@@ -174,7 +174,7 @@ class _Parser:
             )
         if there > told >= 0 or self._size != length + there * record:
             spare = self._size - length - max(told, 0) * record if told >= 0 else self._size - length - there * record
-            tell(self._path, f"{spare} bytes behind the last record are left out")
+            tell(self._path, f"{spare} bytes after the last record are left out")
         return there if told < 0 else told
 
     def _begun(self) -> float:

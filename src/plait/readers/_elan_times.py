@@ -47,7 +47,7 @@ def notes_of(tier: Element) -> list[Note]:
 
 
 def slots_of(root: Element, unit: float, problems: list[str]) -> dict[str, float | None]:
-    """Seconds of each time slot, None where it has no time of its own."""
+    """Seconds of each time slot, None where it has no time."""
     times: dict[str, float | None] = {}
     for slot in root.iter("TIME_SLOT"):
         value, name = slot.get("TIME_VALUE"), slot.get("TIME_SLOT_ID", "")

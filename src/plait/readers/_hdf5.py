@@ -3,8 +3,9 @@
 Code behind the gate opens the file with `opened` and returns plain data. Links to other files are never followed, and
 values stored in other files are not read.
 
-The gate adds half a millisecond to a reading (`benchmarks/readers.py`). Of a sequence of 2,200 recordings one takes
-11 ms to open, all take 1.6 s; code of our own, which read no more than h5py writes by default, took 7 ms and 0.4 s.
+The gate adds half a millisecond to a reading (`benchmarks/readers.py`). Opening one recording of a
+sequence with 2,200 takes 11 ms, all of them 1.6 s; own code, which read no more than h5py writes by default, took 7 ms
+and 0.4 s.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ BROKEN = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError
 """What h5py raises for broken bytes."""
 
 _SECONDS, _PACE = 3.0, 2e7
-"""Processor time that any file may take, and bytes a second beyond that."""
+"""Processor time that any file may take, and bytes per second beyond that."""
 
 _MEMORY = 1 << 30
 """Bytes that any file may take."""
@@ -40,7 +41,7 @@ _MEMORY = 1 << 30
 
 @dataclass(frozen=True)
 class Dataset:
-    """An array in a file: place, shape, NumPy's letter of the type (``S``: texts), and bytes a value."""
+    """An array in a file: place, shape, NumPy's letter of the type (``S``: texts), and bytes per value."""
 
     place: str
     shape: tuple[int, ...]
@@ -163,5 +164,5 @@ def _unpacked(found: Any, lo: int, hi: int) -> float:
 
 
 def reason(error: Exception) -> str:
-    """What to tell of one of `BROKEN`."""
+    """The text of one of `BROKEN`, for messages."""
     return "it takes too much memory" if isinstance(error, MemoryError) else str(error)[:200]

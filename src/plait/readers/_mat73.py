@@ -1,7 +1,7 @@
 """MATLAB 7.3 files: the arrays in the HDF5 that such a file is.
 
-Source: MathWorks, "MAT-File Versions" (7.3 is HDF5 behind a head of 512 bytes); the attributes ``MATLAB_class``,
-``MATLAB_empty``, ``MATLAB_object_decode`` and ``MATLAB_sparse`` as MATLAB writes them. Axes stand in reverse order.
+Source: MathWorks, "MAT-File Versions" (7.3 is HDF5 after a header of 512 bytes); the attributes ``MATLAB_class``,
+``MATLAB_empty``, ``MATLAB_object_decode`` and ``MATLAB_sparse`` as MATLAB writes them. Axes are in reverse order.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Mat73Array:
 
 
 def is_mat73(path: Path) -> bool:
-    """Whether a file is HDF5, behind MATLAB's head or without it."""
+    """Whether a file is HDF5, with MATLAB's header or without it."""
     with open(path, "rb") as file:
         head = file.read(_HEAD + 4)
     return head.startswith(b"MATLAB 7.3") or b"\x89HDF" in (head[:4], head[_HEAD:])

@@ -1,4 +1,4 @@
-"""Names of streams and channels that are told apart."""
+"""Unique names for streams and channels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Names"]
 
 
 class Names:
-    """Gives each thing a name of its own: of two that are called ``a`` the second is ``a2``.
+    """Gives unique names: the second of two that are called ``a`` becomes ``a2``.
 
     >>> names = Names()
     >>> [names.free(name) for name in ("a", "a", "b", "a2", "a")]

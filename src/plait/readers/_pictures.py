@@ -351,8 +351,8 @@ class Pictures:
 
     def _miscounted(self) -> DataError:
         return DataError(
-            f"{self.path}: {self._next} of {len(self.pts)} frames come out, and {self.path.suffix[1:]} bears no times "
-            f"that would tell which are missing. {remedy(self.path)}"
+            f"{self.path}: {self._next} of {len(self.pts)} frames come out, and {self.path.suffix[1:]} has no times "
+            f"that would show which are missing. {remedy(self.path)}"
         )
 
     def _too_many(self) -> DataError:

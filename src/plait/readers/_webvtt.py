@@ -1,9 +1,9 @@
 """WebVTT by its specification's own algorithm.
 
 Written here because pysubs2 reads WebVTT as SubRip (identifiers, notes and style sheets join the text before them), and
-webvtt-py 0.6 drops a cue without a word where its timing has a comma, more than 59 minutes or seconds, or a slip. Code
-around webvtt-py that tells of these is as long as this, and takes 2 to 5 times as long (`benchmarks/readers.py`). On
-texts that webvtt-py understands both find the same cues, which a test holds.
+webvtt-py 0.6 silently drops a cue if its timing has a comma, more than 59 minutes or seconds, or a typing error. Code
+around webvtt-py that reports these is as long as this module and 2 to 5 times slower (`benchmarks/readers.py`). On
+texts that webvtt-py understands both find the same cues, which a test checks.
 
 Source: W3C, "WebVTT: The Web Video Text Tracks Format", 6.1 (parsing) and 6.3 (timings).
 """

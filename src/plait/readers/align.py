@@ -21,7 +21,7 @@ class Align(Reader):
     recognition", JASA 2006; times there are in 1/25000 s, so that 1000 is a frame of video.
 
     Args:
-        unit_hz: how many units of time make a second.
+        unit_hz: units of time per second.
 
     Raises:
         ConfigError: the unit is not above 0.
@@ -35,7 +35,7 @@ class Align(Reader):
 
     def __init__(self, *, unit_hz: float = 25000) -> None:
         if not (unit_hz > 0 and math.isfinite(unit_hz)):
-            raise ConfigError(f"align.unit_hz: got {unit_hz}; expected units a second, above 0.")
+            raise ConfigError(f"align.unit_hz: got {unit_hz}; expected units per second, above 0.")
         self.unit_hz = unit_hz
 
     def open(self, path: Path) -> dict[str, Stream]:

@@ -46,7 +46,7 @@ class Array(Reader):
     Variables other than arrays of real numbers (texts, cells, structures, tables, sparse and complex ones) are left
     out with a warning; a text variable that is named becomes words.
 
-    Without ``rate`` or ``times``, observation i stands at i seconds; a ``rate`` or ``duration`` in the
+    Without ``rate`` or ``times``, observation i is at i seconds; a ``rate`` or ``duration`` in the
     manifest's entry then says what the clock really is.
 
     Args:

@@ -153,7 +153,7 @@ def _dataset(where: str, file: File, links: dict[str, str], part: str) -> Datase
     if found is None or not found.shape:
         raise DataError(f"{where}: has no array {part!r} of its own. Make the sequence anew.")
     if found.nbytes / max(found.shape[0], 1) > _LARGEST:
-        raise DataError(f"{where}: {part} claim the shape {found.shape}; expected fewer numbers an observation.")
+        raise DataError(f"{where}: {part} claim the shape {found.shape}; expected fewer numbers per observation.")
     file.purse.check(found.nbytes, part)
     return found
 

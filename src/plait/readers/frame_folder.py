@@ -36,7 +36,7 @@ class FrameFolder(Reader):
 
     Raises:
         ConfigError: a size below 1.
-        DataError: on opening: no folder, no pictures, no clock, other than one time a picture; on reading: a picture
+        DataError: on opening: no folder, no pictures, no clock, not one time per picture; on reading: a picture
             that is broken or of another size.
 
     >>> FrameFolder(rate=25).suffixes
@@ -83,7 +83,7 @@ class FrameFolder(Reader):
             times = [float(line) for line in read_text(file).split()]
             clock = Ticks(times)
         except (ValueError, DataError) as error:
-            raise DataError(f"{file}: {error}. Expected one time in seconds a line.") from error
+            raise DataError(f"{file}: {error}. Expected one time in seconds per line.") from error
         if len(clock) != n:
             raise DataError(f"{file}: {len(clock)} times, but there are {n} pictures. Expected one each.")
         return clock

@@ -33,7 +33,7 @@ class Table(Reader):
     ISO 8601 (without a zone: UTC) give Unix seconds. Without ``unit`` the name of the column says it (``t_ms``), or
     the magnitude (so Unix times in ms, us and ns are recognised; small numbers are seconds). Empty cells are NaN.
     Columns of text that are not named, and columns without a name, are left out with a warning.
-    The table is parsed whole when opened, since its clock stands between its values.
+    The table is parsed whole when opened, since its clock is one of its columns.
 
     Args:
         time: the column of times; without it the first named time, timestamp, t, seconds, datetime, date ...
@@ -89,7 +89,9 @@ class Table(Reader):
     def open(self, path: Path) -> dict[str, Stream]:
         table = load(path, self.header, self.decimal, self.encoding, self.budget)
         if not table.num_rows:
-            raise DataError(f"{path}: has no rows of values. Expected a header and a row an observation; get it anew.")
+            raise DataError(
+                f"{path}: has no rows of values. Expected a header and one row per observation; get it anew."
+            )
         name = find_time(table.column_names, self.time, path, needed=self.rate is None)
         channels, words = self._columns(path, table, name)
         if self.rate is not None:

@@ -46,7 +46,7 @@ def rational(rate: float | int | str | Fraction) -> Fraction:
         value = Fraction(repr(float(rate)) if isinstance(rate, float) else rate)
     except (ValueError, ZeroDivisionError, OverflowError) as error:
         raise DataError(
-            f"rate {rate!r} is not a number of observations a second. Write 25, 29.97 or 30000/1001."
+            f"rate {rate!r} is not a number of observations per second. Write 25, 29.97 or 30000/1001."
         ) from error
     if value <= 0:
         raise DataError(f"rate {rate!r} must be above 0.")
@@ -132,7 +132,7 @@ class Grid(Clock):
 
     Args:
         start: seconds of observation 0 (exact when a Fraction).
-        rate: observations a second; 29.97 means 30000/1001.
+        rate: observations per second; 29.97 means 30000/1001.
         n: how many observations.
 
     Raises:
@@ -221,7 +221,7 @@ class _Listed(Clock):
 def _as_times(values: ArrayLike, what: str) -> Times:
     times = np.array(values, np.float64)
     if times.ndim != 1:
-        raise DataError(f"{what} have shape {times.shape}; expected one number an observation.")
+        raise DataError(f"{what} have shape {times.shape}; expected one number per observation.")
     # "Not within", rather than "beyond", so that NaN fails too.
     bad = np.flatnonzero(~(np.abs(times) <= FARTHEST))
     if len(bad):
@@ -299,7 +299,7 @@ class Spans(_Listed):
         self.stops = np.array(stops, np.float64)
         if self.stops.shape != self._starts.shape:
             raise DataError(
-                f"{self._starts.shape} starts but {self.stops.shape} stops; expected one of each an interval."
+                f"{self._starts.shape} starts but {self.stops.shape} stops; expected one of each per interval."
             )
         bad = np.flatnonzero(~((self.stops >= self._starts) & (self.stops <= FARTHEST)))
         if len(bad):

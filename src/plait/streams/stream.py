@@ -127,7 +127,7 @@ class Stream:
         else:
             clock = Spans(*spans)  # type: ignore[misc]
         if len(clock) != len(array):
-            raise DataError(f"{len(array)} values but {len(clock)} times; expected one time a value.")
+            raise DataError(f"{len(array)} values but {len(clock)} times; expected one time per value.")
         return cls(clock, ArraySource(array), kind)
 
     def __len__(self) -> int:

@@ -74,7 +74,7 @@ def connected(address: str, cpus: int = 1) -> Iterator[Cluster]:
     Args:
         address: ``local`` (this machine alone, started here and ended with the block), ``auto`` (the cluster that
             this machine belongs to), or Ray's address of another (``host:6379``, ``ray://host:10001``).
-        cpus: of a local cluster; 1 means as many as there are.
+        cpus: processors of a local cluster; 1 means all of this machine.
 
     Raises:
         MissingExtra: Ray is not installed.

@@ -1,4 +1,4 @@
-"""What becomes of jobs."""
+"""The outcomes of jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Died:
-    """What became of a job whose process ended without a word."""
+    """The outcome of a job whose process ended without an answer."""
 
     how: str
 
@@ -44,14 +44,14 @@ class Failed:
         return cls(RuntimeError, ("".join(traceback.format_exception(error)),))
 
     def error(self) -> Exception:
-        """To be raised."""
+        """The exception to raise."""
         if self.cause is not None:
             return self.cause
         return self.kind(self.problems if issubclass(self.kind, PlaitError) else "\n".join(self.problems))
 
 
 Outcomes = Generator[tuple[Job, Result | Died | Failed], None, None]
-"""Jobs and what became of each, as they are done."""
+"""Jobs with their outcomes, in the order in which they finish."""
 
 Team = Callable[[Sequence[Job], int], Outcomes[Job, Result]]
 """Does jobs, at most the given number at a time."""
