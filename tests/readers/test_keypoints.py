@@ -76,6 +76,15 @@ def test_a_folder_of_openpose(tmp_path: Path) -> None:
         Keypoints().open(folder)
 
 
+def test_flat_points_under_a_key_in_3d_have_four_numbers_each(tmp_path: Path) -> None:
+    """21 joints of a hand: 84 numbers, which are 28 points of three numbers too."""
+    hand = np.column_stack([np.arange(63.0).reshape(21, 3), np.ones(21)])
+    data = [{"people": [{"hand_left_keypoints_3d": hand.ravel().tolist()}]}]
+    path = written(tmp_path / "a.keypoints.json", data)
+    read = open_streams(path, None, {"points": "hand_left_keypoints_3d"})["pose"].read()
+    assert read.tolist() == hand[None, :, :3].tolist()
+
+
 def test_times_names_scale_and_threshold(tmp_path: Path) -> None:
     data = [{"timestamp_ms": 40 * i + 3, "pose_landmarks": landmarks(i)} for i in range(8)]
     data[2], data[5] = data[5], data[2]  # out of order

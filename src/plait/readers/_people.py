@@ -137,9 +137,9 @@ def _seconds(value: object, where: str) -> float:
 
 
 def _one(person: Mapping[str, object], where: str, key: str | None) -> Person:
-    points: object = next((person[k] for k in ((key,) if key else LANDMARKS) if person.get(k) is not None), [])
-    scores = person.get("keypoint_scores")
-    return _person(points, where, scores, _track(person))
+    name = next((k for k in ((key,) if key else LANDMARKS) if person.get(k) is not None), "")
+    flat = 4 if name.endswith("_3d") else None
+    return _person(person.get(name, []), where, person.get("keypoint_scores"), _track(person), flat)
 
 
 def _track(person: Mapping[str, object]) -> int | None:
@@ -163,8 +163,11 @@ def _several(found: object, where: str, picture: Mapping[str, object] | None) ->
     return [_person(found, where, scores, _track(picture or {}))] if found else []
 
 
-def _person(points: Any, where: str, scores: Any, track: int | None) -> Person:
-    """One person from points given as {"x": ...}, as rows, or as one flat list x, y, sure, ... (or x, y, z, sure)."""
+def _person(points: Any, where: str, scores: Any, track: int | None, flat: int | None = None) -> Person:
+    """One person from points given as {"x": ...}, as rows, or as one flat list x, y, sure, ... (or x, y, z, sure).
+
+    ``flat``: how many numbers a point has in a flat list, where that is known.
+    """
     try:
         if points and isinstance(points[0], Mapping):
             axes = ("x", "y", "z") if "z" in points[0] else ("x", "y")
@@ -175,8 +178,8 @@ def _person(points: Any, where: str, scores: Any, track: int | None) -> Person:
             rows = np.array(points, np.float64)
             sure = np.ones(len(rows)) if scores is None else np.array(scores, np.float64)
         else:
-            # Only the length tells 4 numbers per point from 3; where both fit it is 3, the form of OpenPose and COCO.
-            width = 4 if len(points) % 3 else 3
+            # Else only the length tells 4 numbers per point from 3; where both fit it is 3, the form of COCO.
+            width = flat or (4 if len(points) % 3 else 3)
             both = np.array(points, np.float64).reshape(-1, width)
             rows, sure = both[:, :-1], both[:, -1]
         if rows.ndim != 2 or rows.shape[1] not in (2, 3) or sure.shape != rows.shape[:1]:

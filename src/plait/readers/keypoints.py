@@ -54,6 +54,7 @@ class Keypoints(Reader):
     (True, False)
     """
 
+    version = 2
     suffixes: ClassVar[tuple[str, ...]] = (
         *(f".{word}.{end}" for word in ("keypoints", "pose", "landmarks") for end in ("json", "jsonl")),
         _OPENPOSE,
