@@ -73,6 +73,7 @@ def own_part(path: str) -> dict[str, dict[str, Described]]:
         raise ConfigError(
             f"class: {path!r} is no dotted path, such as mylab.fusions.Mine. plait list shows plait's own."
         )
+    # Of any base: which sort it is turns out below.
     cls = find(object, path, "class")[0]
     for sort in SORTS:
         if issubclass(cls, base_of(sort)):

@@ -186,7 +186,7 @@ def test_bad_folders_of_pictures(film, tmp_path):
     with pytest.raises(DataError, match="2 times, but there are 4 pictures"):
         open_streams(film)
     (film / "times.txt").write_text("0\nsoon\n2\n3\n")
-    with pytest.raises(DataError, match=r"times\.txt: .*Expected one time in seconds a line"):
+    with pytest.raises(DataError, match=r"times\.txt: .*Expected one time in seconds per line"):
         open_streams(film)
     cv2.imwrite(str(film / "f10.png"), np.zeros((3, 3, 3), np.uint8))
     with pytest.raises(DataError, match=r"f10\.png: is 3 x 3 pixels, but f8\.png is 8 x 6"):

@@ -68,7 +68,7 @@ def _bar(title: str) -> Iterator[Progress]:
             rich.stop()
 
     try:
-        with suppress(LiveError):  # another bar is shown: this one is when it has something to tell
+        with suppress(LiveError):  # another bar is shown; this one follows with its first report
             rich.start()
         yield report
     finally:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import overload
 
 import numpy as np
 from pydantic import ValidationError
@@ -95,7 +95,13 @@ class Corpus(Sequence[Recording]):
     def __len__(self) -> int:
         return len(self._lines)
 
-    def __getitem__(self, key: Any) -> Any:
+    @overload
+    def __getitem__(self, key: int | str) -> Recording: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> list[Recording]: ...
+
+    def __getitem__(self, key: int | str | slice) -> Recording | list[Recording]:
         """A recording by position or by id; a list of them by slice."""
         if isinstance(key, slice):
             return [self[i] for i in range(*key.indices(len(self)))]
@@ -268,6 +274,7 @@ class CorpusWriter:
             return StreamEntry(path=relative, options=options, rate=str(clock.rate), offset=clock.start, warp=warp)
         if not isinstance(clock, Ticks):
             raise DataError(f"{name[0]!r} {name[1]!r}: numbers on spans cannot be written yet. Give rate= or times=.")
+        # Beside the array, where its reader looks; never in it, as NumPy files hold a single array.
         times_file = self._names.of(*name, "times") + ".npy"
         np.save(target.with_name(times_file), stream.clock.times, allow_pickle=False)
         return StreamEntry(path=relative, options={**options, "times": times_file})

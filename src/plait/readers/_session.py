@@ -63,6 +63,7 @@ def session_files(path: Path, budget: Budget = USUAL) -> dict[str, File]:
         raise DataError(f"{path}: no such folder or archive. Correct the path or put it there.")
     try:
         with zipfile.ZipFile(path) as archive:
+            # macOS puts a shadow of each file into archives.
             members = [m for m in archive.namelist() if m.endswith(".csv") and not m.startswith("__MACOSX")]
     except Exception as error:  # as above
         raise DataError(f"{path}: is no whole archive ({error}). Get it anew, or unpack it yourself.") from error

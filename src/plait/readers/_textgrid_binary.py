@@ -40,6 +40,7 @@ def _tier(take: _Values) -> tuple[str, str, Rows]:
     name = take.text()
     take.numbers(2)
     rows: Rows = []
+    # Ten bytes at least: a time, and the length of an empty text.
     for _ in range(take.count(10)):
         start, *stop = take.numbers(2 if kind == "IntervalTier" else 1)
         rows.append((start, stop[0] if stop else start, take.text().strip()))

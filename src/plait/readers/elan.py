@@ -63,6 +63,7 @@ class Elan(Reader):
         if empty:
             logging.getLogger("plait").info("%s: tiers without annotations are left out: %s", path, ", ".join(empty))
         return {
+            # By time only: at equal times the order of the file stays.
             t: words(path, sorted(((*spans[n.id], n.text) for n in tiers[t]), key=lambda row: row[:2]))
             for t in chosen
             if tiers[t]

@@ -46,6 +46,7 @@ class Image(Reader):
     def open(self, path: Path) -> dict[str, Stream]:
         data = read_bytes(path)
         end = _ENDS.get(path.suffix.lower(), b"")
+        # Searched for, since some writers append to a picture (previews, notes).
         if not data or end not in data[-65536:]:
             what = "is empty" if not data else "is cut short"
             raise DataError(f"{path}: {what}. Expected a whole picture; get it anew or leave it out.")

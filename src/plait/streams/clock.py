@@ -180,7 +180,7 @@ class Grid(Clock):
     def first_at(self, seconds: float) -> int:
         """Index of the first observation at or after ``seconds``; may lie outside 0..n.
 
-        Rounding of a float second never moves an index: within 1e-6 of an observation is on it.
+        Rounding of a float second never moves an index: a time within 1e-6 periods of an observation is on it.
         """
         if math.isinf(seconds):
             return self.n if seconds > 0 else 0
