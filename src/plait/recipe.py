@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from plait.core.atomic import read_text
 from plait.core.errors import ConfigError, raise_all
-from plait.core.parts import build, find, full_spec, options_of, part_name, parts, suggest
+from plait.core.parts import Options, build, find, full_spec, options_of, part_name, parts, suggest
 from plait.core.safe_yaml import brief, parse_yaml, wild_numbers
 
 __all__ = [
@@ -42,10 +42,6 @@ EPOCHS = (5, 100)
 
 MIN_COVERAGE = 0.1
 """Share of recordings that must have a stream for it to be a modality, where the recipe names no streams."""
-
-
-Options = dict[str, Any]
-"""Options of parts by name, as YAML has them; each part checks its own."""
 
 
 class _Section(BaseModel):
