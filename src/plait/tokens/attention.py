@@ -1,7 +1,7 @@
 """Attention on real seconds: rotary positions, and the transformer layers that encoders and fusions are made of.
 
-All attention goes through torch's fused kernel, whose memory grows with the number of tokens and not with its
-square, as long as no dropout falls on the attention weights themselves (on a processor; see `AttentionLayer`).
+All attention uses torch's fused kernel, whose memory is linear in the number of tokens. On a CPU this holds in training
+only without dropout on the attention weights (see `AttentionLayer`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Turn = tuple[Tensor, Tensor]
 """Cosine and sine of the angles of each token, from `rotation`."""
 
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None, float], Tensor]
-"""Queries, keys and values [batch, heads, time, width], which may be seen, dropout -> [batch, time, dim]."""
+"""Queries, keys, values [batch, heads, time, width], mask of the keys, dropout rate -> [batch, time, dim]."""
 
 
 def relative(tokens: Tokens) -> Float[Tensor, "batch time"]:
@@ -52,6 +52,7 @@ def rotation(
     ([[[[1.0, 1.0], [1.0, 0.0]]]], [[[[0.0, 0.0], [0.0, 1.0]]]])
     """
     half = dim // 2
+    # angles in float32 whatever the model's precision: float16 steps by 0.06 s at 100 s, more than the short periods
     step = torch.arange(half, device=times.device, dtype=torch.float32) / max(half - 1, 1)
     period = shortest * (longest / shortest) ** step
     angle = 2 * torch.pi * times.float()[:, None, :, None] / period
@@ -59,7 +60,7 @@ def rotation(
 
 
 def rotate(x: Float[Tensor, "batch heads time dim"], turn: Turn | None) -> Tensor:
-    """Turn each pair (i, i + dim / 2) of ``x`` by its angle; with None nothing is turned.
+    """Rotate each pair (i, i + dim / 2) of ``x`` by its angle; with None, return ``x`` unchanged.
 
     >>> rotate(torch.tensor([[[[1.0, 0.0]]]]), (torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1))).tolist()
     [[[[0.0, 1.0]]]]
@@ -74,7 +75,7 @@ def rotate(x: Float[Tensor, "batch heads time dim"], turn: Turn | None) -> Tenso
 def causal_keys(
     query: Float[Tensor, "batch query"], times: Float[Tensor, "batch key"], mask: Bool[Tensor, "batch key"]
 ) -> Bool[Tensor, "batch query key"]:
-    """Which observations each query may see: those that are there, and not later than it.
+    """Which keys each query may see: observed ones that are not later than the query.
 
     >>> t = torch.tensor([[0.0, 1.0]])
     >>> causal_keys(t, t, t >= 0).tolist()
@@ -91,9 +92,9 @@ class AttentionLayer(nn.Module):
         heads: attention heads.
         hidden: width within the feed-forward part.
         dropout: share set to 0 after attention and in the feed-forward part, in training.
-        attention_dropout: share of the attention weights set to 0 in training; as ``dropout`` by default. Above 0
-            torch's fused kernel cannot be used on a processor while training: memory is quadratic in tokens.
-        activation: of the feed-forward part.
+        attention_dropout: share of the attention weights set to 0 in training; ``dropout`` by default. Above 0, torch
+            cannot use its fused kernel for training on a CPU, and memory is quadratic in the number of tokens.
+        activation: activation of the feed-forward part.
 
     >>> layer = AttentionLayer(8, 2, 16, 0.1)
     >>> tuple(layer(torch.ones(1, 5, 8), None, torch.ones(1, 5) > 0).shape)
@@ -123,13 +124,13 @@ class AttentionLayer(nn.Module):
         keys: Bool[Tensor, "batch time"] | Bool[Tensor, "batch time time"] | None,
         attend: Attend | None = None,
     ) -> Float[Tensor, "batch time dim"]:
-        """Tokens that have seen each other.
+        """Self-attention, then the feed-forward part.
 
         Args:
             x: tokens; finite under the mask too.
             turn: angles of the tokens, from `rotation`; None for no positions.
-            keys: which tokens may be seen, by all or by each query; every query must see one at least. None: all.
-            attend: another form of attention than over all of ``keys``.
+            keys: which tokens may be seen, by all queries or by each; every query must see at least one. None: all.
+            attend: replaces full attention over ``keys``.
         """
         look = attend or _attend
         q, k, v = (_heads(part, self.heads) for part in self.qkv(self.norm(x)).chunk(3, -1))
@@ -145,7 +146,7 @@ class AttentionLayer(nn.Module):
         turn: Turn | None,
         keys: Bool[Tensor, "batch time"] | None,
     ) -> Float[Tensor, "batch 1 dim"]:
-        """What `forward` gives at one place of each row, without the work for the others.
+        """The output of `forward` at one place per row, without computing the other places.
 
         >>> layer, x = AttentionLayer(8, 2, 16, 0.0).eval(), torch.randn(2, 5, 8)
         >>> place = torch.tensor([4, 1])
@@ -153,6 +154,7 @@ class AttentionLayer(nn.Module):
         >>> torch.allclose(layer.one(x, place, None, None)[:, 0], want, atol=1e-6)
         True
         """
+        # keys and values need every token; queries, output and feed-forward only the chosen one
         met, dim = self.norm(x), x.shape[-1]
         pick = place[:, None, None].expand(-1, 1, dim)
         q = _heads(F.linear(met.gather(1, pick), self.qkv.weight[:dim], self.qkv.bias[:dim]), self.heads)
@@ -167,7 +169,7 @@ class AttentionLayer(nn.Module):
 
 
 class CrossLayer(nn.Module):
-    """The same, where the tokens look at those of another sequence instead of their own.
+    """The cross-attention form of `AttentionLayer`: queries from one sequence, keys and values from another.
 
     Args: as for `AttentionLayer`.
 
@@ -201,14 +203,14 @@ class CrossLayer(nn.Module):
         turn: Turn | None = None,
         turn_source: Turn | None = None,
     ) -> Float[Tensor, "batch time dim"]:
-        """Tokens that have seen ``source``; a query that may see nothing there is left to the feed-forward part.
+        """Cross-attention to ``source``, then the feed-forward part. A query without any key gets only the latter.
 
         Args:
             x: tokens; finite under the mask too.
-            source: the others'; finite under the mask too.
-            keys: which of them may be seen, by all or by each query. None: all.
-            turn: angles of the tokens, from `rotation`; None for no positions.
-            turn_source: those of the others.
+            source: tokens of the other sequence; finite under the mask too.
+            keys: which tokens of ``source`` may be seen, by all queries or by each. None: all.
+            turn: angles of ``x``, from `rotation`; None for no positions.
+            turn_source: angles of ``source``.
         """
         if source.shape[1]:
             x = x + self.dropout(self._look(x, source, keys, turn, turn_source))
@@ -223,6 +225,7 @@ class CrossLayer(nn.Module):
         if keys is None:
             met: Tensor = self.out(_attend(rotate(q, turn), rotate(k, turn_source), v, None, 0.0))
             return met
+        # a softmax over no key at all is NaN, and so is its gradient: such a query sees all keys, then is set to 0
         some = keys.any(-1, keepdim=True)
         met = self.out(_attend(rotate(q, turn), rotate(k, turn_source), v, keys | ~some, 0.0))
         return torch.where(some if keys.ndim == 3 else some[:, None], met, 0.0)
@@ -233,7 +236,7 @@ def _heads(x: Float[Tensor, "batch time dim"], heads: int) -> Float[Tensor, "bat
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None, dropout: float) -> Float[Tensor, "batch time dim"]:
-    """Scaled dot-product attention of [batch, heads, time, width] each."""
+    """Scaled dot-product attention; queries, keys and values are [batch, heads, time, width]."""
     if keys is not None:
         keys = keys[:, None, None, :] if keys.ndim == 2 else keys[:, None]
     met = F.scaled_dot_product_attention(q, k, v, attn_mask=keys, dropout_p=dropout)

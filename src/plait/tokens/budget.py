@@ -1,11 +1,10 @@
-"""How large a model may become: told before the memory is taken, not by a machine that stands still."""
+"""A limit on the size of a model, checked before memory is allocated: a machine that swaps gives no error."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -14,11 +13,11 @@ from plait.core.errors import ConfigError
 __all__ = ["Budget"]
 
 TENSORS = 100_000
-"""Tensors that a part may make: a hundred times those of a language model."""
+"""Most tensors that a part may make: about a hundred times as many as a language model has."""
 
 
 def _numbers() -> int:
-    """Numbers of single precision that the machine's memory takes; of 8 GB where the system does not tell."""
+    """How many float32 numbers fit in the machine's memory; 8 GB are assumed where the system does not report it."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
     except (AttributeError, ValueError, OSError):
@@ -26,13 +25,13 @@ def _numbers() -> int:
 
 
 class Budget(TorchDispatchMode):
-    """Within this block a part of a model makes no more than the machine's memory takes.
+    """A context in which a part of a model cannot allocate more than the machine's memory.
 
     Args:
-        where: the part, for messages.
+        where: name of the part, for messages.
 
     Raises:
-        ConfigError: before the tensor that would be too much is made.
+        ConfigError: before the tensor that exceeds the limit is allocated.
 
     >>> import torch
     >>> with Budget("encoders.voice"):
@@ -47,10 +46,15 @@ class Budget(TorchDispatchMode):
         self.numbers = self.tensors = 0
 
     def __torch_dispatch__(
-        self, func: Callable[..., object], types: object, args: Any = (), kwargs: dict[str, object] | None = None
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: Sequence[object] = (),
+        kwargs: dict[str, object] | None = None,
     ) -> object:
+        # torch's factories (empty, zeros, randn ...) all take `size` first; results of operations are not counted
         first = next(iter(func._schema.arguments), None)  # type: ignore[attr-defined]
-        if first is not None and first.name == "size" and args:
+        if first is not None and first.name == "size" and args and isinstance(args[0], Sequence):
             self._count(math.prod(max(int(n), 0) for n in args[0]))
         return func(*args, **(kwargs or {}))
 

@@ -1,4 +1,4 @@
-"""What stands for a modality that is not there: nothing, a learned token, or what the others say of it."""
+"""Stand-ins for a missing modality: none, a learned token, or a reconstruction from the other modalities."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ MODALITY_IMPUTERS = ("none", "token", "reconstruct")
 
 
 class ModalityImputer(nn.Module):
-    """Gives the fusion one token for each modality that an item lacks, at the mean time of what it has.
+    """Gives the fusion one token for each modality that an item lacks, at the mean time of its observations.
 
-    ``token``: a learned vector a modality (as the missing-modality prompts of Lee et al. 2023, "Multimodal prompting
-    with missing modalities", one vector a modality instead of one a case). ``reconstruct``: the same plus a linear
-    map, of each modality's own, of the mean of what those that are there say (their mean and maximum in time), which
-    `loss` draws to the mean and maximum of the true tokens (in the spirit of Ma et al. 2021, SMIL, without its
-    Bayesian part). ``none``: nothing; the fusion sees a mask.
+    ``token``: one learned vector per modality (as the missing-modality prompts of Lee et al. 2023, "Multimodal
+    prompting with missing modalities", which have one per missing case). ``reconstruct``: that vector plus a linear
+    map, one per missing modality, of the mean over the present modalities of their pooled vectors (mean and maximum
+    over time). `loss` trains it to predict the pooled true tokens (in the spirit of Ma et al. 2021, SMIL, without its
+    Bayesian part). ``none``: no token; the fusion sees a mask.
 
-    An item that has nothing gets nothing, and the modalities' own heads never see a stand-in.
+    An item without any modality gets no token. The unimodal heads never see a stand-in.
 
     Args:
         count: number of modalities.
@@ -32,7 +32,7 @@ class ModalityImputer(nn.Module):
         kind: one of `MODALITY_IMPUTERS`.
 
     Raises:
-        ConfigError: another kind.
+        ConfigError: an unknown kind.
 
     >>> fill = ModalityImputer(2, 4, "token")
     >>> there = Tokens(torch.ones(1, 3, 4), torch.tensor([[1.0, 2.0, 3.0]]), torch.ones(1, 3) > 0)
@@ -50,12 +50,13 @@ class ModalityImputer(nn.Module):
         self.maps = nn.ModuleList(nn.Linear(2 * dim, 2 * dim) for _ in range(count if kind == "reconstruct" else 0))
 
     def forward(self, parts: list[Tokens]) -> list[Tokens]:
-        """The modalities' tokens [batch, time_m, dim], in order, each with one place more, for a stand-in."""
+        """The modalities' tokens [batch, time_m, dim], in order, each with one more place, for a stand-in."""
         if self.token is None:
             return parts
         parts = [p.clean() for p in parts]
         there = torch.stack([p.present for p in parts], 1)
         wanted = ~there & there.any(1, keepdim=True)
+        # one place more in every row, masked where nothing is missing: shapes must not depend on the data (export)
         vectors, when = self.token.expand(len(there), -1, -1) + self._said(parts), mean_time(cat(parts))
         return [
             cat([p, Tokens(v[:, None], when, w[:, None])])
@@ -63,14 +64,12 @@ class ModalityImputer(nn.Module):
         ]
 
     def loss(self, parts: list[Tokens]) -> Tensor | None:
-        """Mean square of what the others say of each modality that is there, less what is true; None for none.
-
-        The truth is not pulled towards what is said of it.
-        """
+        """Mean squared error of the reconstructions of present modalities; None unless ``reconstruct``."""
         if not self.maps:
             return None
         vectors, there = pooled(parts)
         known = (there & (there.sum(1, keepdim=True) > 1)).to(vectors.dtype)
+        # detached: else the encoders would learn tokens that are easy to predict
         off = (self._guessed(vectors, there) - vectors.detach()).square().mean(-1)
         return (off * known).sum() / known.sum().clamp(min=1)
 
@@ -81,8 +80,9 @@ class ModalityImputer(nn.Module):
         return (mean + top) / 2
 
     def _guessed(self, vectors: Tensor, there: Tensor) -> Float[Tensor, "batch modalities twice_dim"]:
-        """What the other modalities that are there say of each."""
+        """The prediction for each modality from the other present ones."""
         seen = there.to(vectors.dtype)[..., None]
+        # the sum of all less its own: a mean over the others for every modality without a loop over pairs
         rest = (vectors * seen).sum(1, keepdim=True) - vectors * seen
         count = (seen.sum(1, keepdim=True) - seen).clamp(min=1)
         return torch.stack([layer(one) for layer, one in zip(self.maps, (rest / count).unbind(1))], 1)

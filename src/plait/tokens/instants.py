@@ -1,4 +1,4 @@
-"""Instants at which answers are asked, and what tokens say there."""
+"""Instants at which answers are wanted, and token values interpolated at them."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ class Instants(NamedTuple):
     """A padded batch of instants.
 
     Attributes:
-        times: [batch, steps], seconds from where the item begins, in order.
-        mask: [batch, steps], True where an answer is wanted. What stands under False means nothing.
+        times: [batch, steps], seconds from the start of the item, in order.
+        mask: [batch, steps], True where an answer is wanted. Values under False are ignored.
     """
 
     times: Float[Tensor, "batch steps"]
     mask: Bool[Tensor, "batch steps"]
 
     def of(self, items: Tensor) -> Instants:
-        """Those of some items."""
+        """The instants of some items."""
         return Instants(self.times[items], self.mask[items])
 
 
 def at_instants(tokens: Tokens, at: Instants, *, causal: bool = False) -> Float[Tensor, "batch steps dim"]:
-    """What the tokens say at each instant: on a straight line from the last observation to the next.
+    """Token values at each instant, interpolated linearly between the observations around it.
 
-    Before the first observation it is the first, after the last the last; zeros for an item without any.
+    The first observation is held before it, the last one after it. An item without observations gives zeros.
 
     Args:
         tokens: in any order of time.
         at: the instants.
-        causal: the last observation at or before the instant instead; zeros where there is none yet.
+        causal: take the last observation at or before the instant instead; zeros where there is none yet.
 
     >>> mask = torch.tensor([[True, True, False]])
     >>> tokens = Tokens(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([[0.0, 1.0, 5.0]]), mask)
@@ -48,11 +48,12 @@ def at_instants(tokens: Tokens, at: Instants, *, causal: bool = False) -> Float[
     batch, steps = at.times.shape
     if tokens.values.shape[1] == 0:
         return tokens.values.new_zeros(batch, steps, tokens.dim)
-    # what is observed comes first, in order of time; what is masked lies in the far future, as empty as it is
+    # searchsorted needs sorted rows: masked tokens go to the end, as if in the far future
     far = torch.finfo(tokens.times.dtype).max
     times, order = torch.where(tokens.mask, tokens.times, far).sort(dim=1, stable=True)
     count = tokens.mask.sum(1, keepdim=True)
     place = torch.searchsorted(times, at.times.to(times.dtype).contiguous(), right=True) - 1
+    # the observed tokens alone are candidates: place + 1 may already be a masked one
     left, right = place.clamp(min=0), torch.minimum(place + 1, (count - 1).clamp(min=0))
     left = torch.minimum(left, right)
     before, after = _rows(tokens, order, left), _rows(tokens, order, right)
@@ -60,6 +61,7 @@ def at_instants(tokens: Tokens, at: Instants, *, causal: bool = False) -> Float[
     if causal:
         return torch.where(some & (place >= 0)[..., None], before, 0.0)
     start, stop = times.gather(1, left), times.gather(1, right)
+    # two observations at one time, or one held at an edge: no division by 0
     share = (at.times - start) / torch.where(stop > start, stop - start, 1.0)
     return torch.where(some, torch.lerp(before, after, share.clamp(0, 1)[..., None].to(before.dtype)), 0.0)
 

@@ -1,4 +1,4 @@
-"""One vector of a modality's tokens, and one token of an item: what many fusions begin and end with."""
+"""Pooling that many fusions share: tokens to one vector per modality, and vectors to one token per item."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["mean_time", "one_token", "pooled", "summed"]
 def pooled(
     parts: Iterable[Tokens],
 ) -> tuple[Float[Tensor, "batch modalities twice_dim"], Bool[Tensor, "batch modalities"]]:
-    """Mean and maximum of each modality's tokens (zeros where it is missing), and which are there.
+    """Mean and maximum of each modality's tokens (zeros where it is missing), and which modalities are present.
 
     >>> there = torch.tensor([[True, True], [False, False]])
     >>> vectors, some = pooled([Tokens(torch.ones(2, 2, 3), torch.zeros(2, 2), there)])
@@ -28,12 +28,12 @@ def pooled(
 
 
 def mean_time(tokens: Tokens) -> Float[Tensor, "batch 1"]:
-    """Mean time of each row's observations, 0 where there is none; ``tokens`` are clean."""
+    """Mean time of each row's observations, 0 where there is none; ``tokens`` must be clean."""
     return tokens.times.sum(1, keepdim=True) / tokens.mask.sum(1, keepdim=True).clamp(min=1)
 
 
 def one_token(parts: Sequence[Tokens], values: Float[Tensor, "batch dim"]) -> Tokens:
-    """``values`` as one token an item, at the mean time of all its observations; ``parts`` are clean.
+    """``values`` as one token per item, at the mean time of all its observations; ``parts`` must be clean.
 
     >>> times = torch.tensor([[1.0, 2.0]])
     >>> one_token([Tokens(torch.ones(1, 2, 3), times, times > 0)], torch.ones(1, 3)).times.tolist()
@@ -44,10 +44,11 @@ def one_token(parts: Sequence[Tokens], values: Float[Tensor, "batch dim"]) -> To
 
 
 def summed(pools: nn.ModuleList, parts: Sequence[Tokens]) -> Tokens:
-    """One token an item: the sum over the modalities that are there of each one's own map of its `pooled` vector.
+    """One token per item: the sum over the present modalities of a map of the `pooled` vector, one map per modality.
 
-    So a modality with many tokens does not drown one with few, and an absent one adds nothing.
+    So a modality with many tokens does not outweigh one with few.
     """
     vectors, there = pooled(parts)
+    # a missing modality's map still gives its bias: masked below
     each = torch.stack([pool(vectors[:, i]) for i, pool in enumerate(pools)], 1)
     return one_token(parts, torch.where(there[..., None], each, 0.0).sum(1))

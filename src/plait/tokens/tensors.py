@@ -1,4 +1,4 @@
-"""Torch tensors to a safetensors file and back, with the system's own errors."""
+"""Write tensors to a safetensors file and read them back; failures are OSErrors with the system's error code."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
     try:
         save_file(dict(tensors), path, metadata=dict(metadata or {}) or None)
     except SafetensorError as error:
-        # it says in words only what the system said by a number
+        # the library gives the system's error as text only, and callers tell a full disk by errno
         code = errno.ENOSPC if "No space" in str(error) else errno.EIO
         raise OSError(code, str(error), str(path)) from error
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file.
+    """Read the tensors of a file.
 
     Raises:
-        OSError: it is not there, is no file, or is damaged.
+        OSError: the file does not exist, is not a regular file, or is damaged.
     """
-    if path.exists() and not path.is_file():  # opening a pipe waits for whoever writes to it
-        raise OSError(errno.EINVAL, "is no file", str(path))
+    if path.exists() and not path.is_file():  # opening a pipe would block until someone writes to it
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
     try:
         found: dict[str, Tensor] = load_file(path)
         return found
     except SafetensorError as error:
         raise OSError(errno.EIO, f"damaged: {error}", str(path)) from error
-    except OSError as error:  # it gives its reason in words only
+    except OSError as error:  # some of the library's OSErrors have a text but no errno
         raise OSError(error.errno or errno.EIO, error.strerror or str(error).splitlines()[0], str(path)) from error

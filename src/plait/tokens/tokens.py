@@ -16,9 +16,9 @@ class Tokens(NamedTuple):
 
     Attributes:
         values: [batch, time, dim].
-        times: [batch, time], seconds from where the item begins.
-        mask: [batch, time], True where there is an observation. What stands under False means nothing,
-            and may be NaN. A missing modality is an all-False mask (its time may be 0 or more).
+        times: [batch, time], seconds from the start of the item.
+        mask: [batch, time], True where there is an observation. Values under False are ignored and may be NaN. A
+            missing modality is an all-False mask, of any length, 0 included.
     """
 
     values: Float[Tensor, "batch time dim"]
@@ -26,9 +26,10 @@ class Tokens(NamedTuple):
     mask: Bool[Tensor, "batch time"]
 
     def clean(self) -> Tokens:
-        """The same with zeros under the False mask, so that nothing there (NaN included) can leak."""
+        """The same tokens with zeros under the False mask, so that nothing there (NaN included) can leak."""
         if whole(self.mask):
             return self
+        # `where` and not a product with the mask: NaN * 0 is NaN
         return Tokens(
             torch.where(self.mask[..., None], self.values, 0.0),
             torch.where(self.mask, self.times, 0.0),
@@ -41,7 +42,7 @@ class Tokens(NamedTuple):
 
     @property
     def present(self) -> Bool[Tensor, " batch"]:
-        """[batch], whether there is any observation."""
+        """[batch], whether the item has any observation."""
         return self.mask.any(1)
 
     @property
@@ -53,31 +54,33 @@ class Tokens(NamedTuple):
 
 
 def whole(mask: Bool[Tensor, "batch time"]) -> bool:
-    """Whether nothing is masked, as far as that is free to know: not within a graph, nor on an accelerator.
+    """Whether nothing is masked. Only checked where that is cheap: always False while compiling or on an accelerator.
 
     >>> whole(torch.ones(1, 2) > 0), whole(torch.zeros(1, 2) > 0)
     (True, False)
     """
+    # a graph cannot branch on data, and reading one truth value from a GPU waits for all its queued work
     if torch.compiler.is_compiling() or mask.device.type != "cpu":
         return False
     return bool(mask.all())
 
 
 def finite(values: Tensor) -> bool:
-    """Whether no number is NaN or infinite, as far as one sum tells: not within a graph, nor on an accelerator.
+    """Whether no number is NaN or infinite. Like `whole`, always False while compiling or on an accelerator.
 
-    False where the sum overflows, too: then look at each number.
+    Also False where the sum of finite numbers overflows: the caller then checks each number.
 
     >>> finite(torch.ones(2)), finite(torch.tensor([1.0, float("nan")]))
     (True, False)
     """
     if torch.compiler.is_compiling() or values.device.type != "cpu":
         return False
+    # one sum instead of a truth value per number: NaN and infinity survive it
     return bool(values.sum().isfinite())
 
 
 def cat(parts: list[Tokens]) -> Tokens:
-    """Several token sequences one after the other along time; their order in time is in ``times``."""
+    """Concatenate token sequences along time. The result is not sorted: ``times`` tells the order."""
     return Tokens(*(torch.cat([p[i] for p in parts], 1) for i in range(3)))
 
 
@@ -89,6 +92,7 @@ def masked_mean_max(tokens: Tokens) -> Float[Tensor, "batch twice_dim"]:
     [[2.0, 3.0]]
     """
     mask = tokens.mask[..., None]
+    # works on tokens that are not clean: every use of the values is masked
     total = torch.where(mask, tokens.values, 0.0).sum(1)
     mean = total / mask.sum(1).clamp(min=1)
     if tokens.values.shape[1] == 0:
