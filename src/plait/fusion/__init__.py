@@ -1,4 +1,4 @@
-"""Fusion: {modality: Tokens} -> Tokens. One file a family."""
+"""Fusion: {modality: Tokens} -> Tokens. One file per family."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ __all__ = ["Fusion", "Hybrid"]
 
 
 class Fusion(nn.Module, ABC):
-    """Constructed as ``Cls(modalities, dim, *, options)``; every modality comes in width ``dim``.
+    """Constructed as ``Cls(modalities, dim, *, options)``; the tokens of every modality have width ``dim``.
 
     A model's output is `aggregate` of its heads' outputs: ``joint_weight() * head(fused) + sum of weights()[m] *
-    head_m(m)`` over the modalities that are there, unless overridden. Late fusion has no joint part.
+    head_m(m)`` over the present modalities, unless overridden. Late fusion has no joint part.
 
-    Laws (`plait.testing.check_fusion`): any subset of modalities (an all-False mask, or left out of the
-    dict) gives a finite answer; the dict's order changes nothing; every present modality gets a gradient;
-    shifting all times by a constant changes nothing; ``causal`` is true to its word; and all that `Encoder` promises of
-    masks and padding.
+    Laws (`plait.testing.check_fusion`): any subset of modalities (missing ones have an all-False mask, or are left
+    out of the dict) gives a finite answer; the dict's order changes nothing; every present modality gets a gradient;
+    shifting all times by a constant changes nothing; a ``causal`` fusion is causal; and masks and padding behave as
+    in `Encoder`.
     """
 
     family: ClassVar[str] = "intermediate"
     """``early``, ``intermediate`` or ``late``: where the modalities meet."""
 
     joint: ClassVar[bool] = True
-    """Whether the fused tokens have a head of their own; without it `forward` may return no tokens."""
+    """Whether the fused tokens have a head of their own. If False, `forward` may return no tokens."""
 
     causal: ClassVar[bool] = False
-    """Whether no fused token depends on later ones, and no weight on anything but which modalities an item has."""
+    """Whether no fused token depends on later input, and the weights depend only on which modalities are present."""
 
     trial: ClassVar[dict[str, object]] = {}
-    """Options that make a small one: what the laws are checked on."""
+    """Options that make a small instance, on which the laws are checked."""
 
     width: int = 0
-    """Numbers an item in a head's output, from `bind`."""
+    """Numbers per item in a head's output, set by `bind`."""
 
     values: bool = False
-    """Whether those numbers are values in units, from `bind`; if not, logits of classes."""
+    """Whether those numbers are values in units (else logits of classes), set by `bind`."""
 
     @classmethod
     def at_instants(cls, steps: int) -> dict[str, object]:
-        """Options that suit a task with so many answers an item, where the recipe leaves them open; none by default."""
+        """Default options for a task with ``steps`` answers per item. The recipe overrides them. None by default."""
         return {}
 
     def __init__(self, modalities: list[str], dim: int) -> None:
@@ -56,11 +56,12 @@ class Fusion(nn.Module, ABC):
         self.modalities, self.dim = list(modalities), dim
 
     def bind(self, width: int, *, values: bool) -> None:
-        """Told once, by the model, before any weights are loaded: what the heads' outputs are.
+        """Set the kind of the heads' outputs. The model calls it once, before any weights are loaded.
 
         Raises:
-            ConfigError: it cannot mix such outputs.
+            ConfigError: this fusion cannot combine such outputs.
         """
+        # before loading, since some fusions make parameters whose size is the width
         self.width, self.values = width, values
 
     @abstractmethod
@@ -68,35 +69,35 @@ class Fusion(nn.Module, ABC):
         """{modality: [batch, time_m, dim]} -> [batch, time, dim]."""
 
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
-        """How much each modality's own logits count; 0 where it is missing. Default: 1 where it is there."""
+        """Weight of each modality's own output, 0 where it is missing. Default: 1 where it is present."""
         return {m: t.present.to(t.values.dtype) for m, t in tokens.items()}
 
     def joint_weight(self, tokens: dict[str, Tokens]) -> Float[Tensor, " batch"]:
-        """How much the joint head's logits count, [batch]. Default: 1."""
+        """Weight of the joint head's output. Default: 1."""
         return torch.ones_like(next(iter(tokens.values())).present, dtype=next(iter(tokens.values())).values.dtype)
 
     def aggregate(
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
-        """The model's output of its heads' outputs. Default: the weighted sum.
+        """Combine the heads' outputs into the model's. Default: the weighted sum.
 
         Args:
-            outputs: in the order of ``modalities``, then the joint head's if there is a joint part. What a
-                modality that is missing would say stands there too, with weight 0.
+            outputs: in the order of ``modalities``, then the joint head's if there is a joint part. A missing
+                modality has an output too, with weight 0.
             weights: from `weights` and `joint_weight`.
         """
         return (weights[..., None] * outputs).sum(0)
 
     def loss(self, tokens: dict[str, Tokens]) -> Tensor | None:
-        """What training adds to the loss of the outputs, a scalar; None, the default, for nothing.
+        """A scalar that training adds to the loss of the outputs; None, the default, adds nothing.
 
         Args:
-            tokens: what `forward` got.
+            tokens: the input of `forward`.
         """
         return None
 
     def complete(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
-        """All modalities in the model's own order, cleaned; one left out becomes an empty sequence.
+        """All modalities in the model's own order, cleaned; a modality left out becomes an empty sequence.
 
         Raises:
             KeyError: a modality that the model does not have.
@@ -110,15 +111,15 @@ class Fusion(nn.Module, ABC):
 
 
 class Hybrid(Fusion, ABC):
-    """A fusion with a joint head beside each modality's own.
+    """A fusion with a joint head and a head per modality.
 
     Args:
         modalities: their names.
         dim: width of their tokens, and of the result.
-        unimodal_heads: how far the modalities' own heads answer. Where one modality is there alone, its head answers as
-            if the model had been made for it; elsewhere: ``mean``: the mean of the joint output and of the own ones'
-            mean (so that it stays one answer's size, for numbers in units as for logits); ``sum``: the sum of all;
-            ``alone``: the joint output only. ``none``: the joint head always answers, as in most papers.
+        unimodal_heads: how the joint and the unimodal heads are combined. With a single present modality, its own head
+            answers alone. With several: ``mean``: the mean of the joint output and of the mean unimodal output (so
+            values in units keep their scale); ``sum``: the sum of all; ``alone``: the joint output only. ``none``: the
+            joint head always answers, as in most papers.
 
     Raises:
         ConfigError: ``unimodal_heads`` is something else.
@@ -137,13 +138,14 @@ class Hybrid(Fusion, ABC):
         there = super().weights(tokens)
         if self.unimodal_heads == "sum":
             return there
+        # each row's weights, the joint one included, add up to 1 in every form but the sum
         count = torch.stack(list(there.values())).sum(0).clamp(min=1)
         alone = (count == 1).to(count.dtype)
         share = {"mean": (1 + alone) / (2 * count), "alone": alone, "none": 0 * count}[self.unimodal_heads]
         return {m: one * share for m, one in there.items()}
 
     def joint_weight(self, tokens: dict[str, Tokens]) -> Float[Tensor, " batch"]:
-        """0 where one modality is alone and has an output of its own: there is nothing to fuse."""
+        """0 where only one modality is present and its own head answers."""
         whole = super().joint_weight(tokens)
         if self.unimodal_heads == "none":
             return whole

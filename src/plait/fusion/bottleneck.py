@@ -1,4 +1,4 @@
-"""Intermediate fusion: modalities speak to each other through a few tokens only."""
+"""Intermediate fusion: modalities exchange information through a few tokens only."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["Bottleneck"]
 class Bottleneck(Hybrid):
     """Attention bottlenecks, MBT (Nagrani et al. 2021).
 
-    In each layer every modality's tokens, with layers of its own, attend to themselves and to the ``tokens``
-    bottleneck tokens; what the modalities that are there made of these is averaged and goes into the next layer.
-    So the cost is that of each modality alone. The token is the sum over the modalities that are there of a linear
-    map of the mean and maximum of its tokens, and one of the mean of the bottleneck (departure: the paper has a
-    class token a modality).
+    Each modality has transformer layers of its own. In each layer its tokens attend to each other and to the ``tokens``
+    bottleneck tokens. The updated bottleneck tokens of the present modalities are averaged for the next layer. So the
+    cost is the sum of the modalities' costs. The result is one token: the sum of a linear map of each present
+    modality's mean and maximum, and of a linear map of the mean bottleneck token (departure: the paper has a class
+    token per modality).
 
     Args:
         modalities: their names.
@@ -34,12 +34,12 @@ class Bottleneck(Hybrid):
         tokens: bottleneck tokens.
         layers: transformer layers of each modality.
         heads: attention heads.
-        dropout: share set to 0 in training, but never of the attention weights.
-        periods: shortest and longest, seconds: see `Shared`. Bottleneck tokens have no time.
+        dropout: share set to 0 in training, except for attention weights.
+        periods: shortest and longest, in seconds; see `Shared`. Bottleneck tokens have no time.
         unimodal_heads: see `Hybrid`.
 
     Raises:
-        ConfigError: widths, layers, tokens or periods that cannot be.
+        ConfigError: an impossible width, number of layers or tokens, or period.
 
     >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
     >>> tuple(Bottleneck(["a", "b"], 16)({"a": t}).values.shape)
@@ -68,6 +68,7 @@ class Bottleneck(Hybrid):
                 "rising periods above 0."
             )
         self.heads, self.periods = heads, (float(periods[0]), float(periods[1]))
+        # a deviation of 0.02, as usual for learned tokens since BERT
         self.between = nn.Parameter(torch.randn(tokens, dim) * 0.02)
         self.layers = nn.ModuleList(
             nn.ModuleList(AttentionLayer(dim, heads, 2 * dim, dropout, attention_dropout=0.0) for _ in self.modalities)
@@ -83,7 +84,7 @@ class Bottleneck(Hybrid):
         turns = [self._turn(when) for when in since]
         between = self.between.expand(len(parts[0].mask), -1, -1)
         for layers in self.layers:
-            each = layers.children()  # one of each modality
+            each = layers.children()  # one layer per modality
             met = [self._layer(layer, t, between, turn) for layer, t, turn in zip(each, parts, turns)]
             parts, between = [t for t, _ in met], _averaged(between, [b for _, b in met], parts)
         pieces = [t.with_values(norm(t.values)).clean() for t, norm in zip(parts, self.leave)]
@@ -91,11 +92,12 @@ class Bottleneck(Hybrid):
         return out.with_values(out.values + self.last(between.mean(1, keepdim=True))).clean()
 
     def _turn(self, since: Float[Tensor, "batch time"]) -> Turn:
-        """Angles of a modality's tokens, and none for the bottleneck tokens behind them."""
+        """Angles of a modality's tokens, and angle 0 for the bottleneck tokens after them."""
         return rotation(nn.functional.pad(since, (0, len(self.between))), self.dim // self.heads, *self.periods)
 
     @staticmethod
     def _layer(layer: nn.Module, tokens: Tokens, between: Tensor, turn: Turn) -> tuple[Tokens, Tensor]:
+        # bottleneck tokens are always keys, so a row of a missing modality still has something to attend to
         keys = torch.cat([tokens.mask, torch.ones_like(between[..., 0], dtype=torch.bool)], 1)
         x = layer(torch.cat([tokens.values, between], 1), turn, keys)
         mine, shared = x.split([tokens.mask.shape[1], between.shape[1]], 1)
@@ -103,7 +105,7 @@ class Bottleneck(Hybrid):
 
 
 def _averaged(before: Tensor, after: list[Tensor], parts: list[Tokens]) -> Float[Tensor, "batch tokens dim"]:
-    """The mean over the modalities that are there; as before where none is."""
+    """The mean over the present modalities; ``before`` where none is present."""
     there = torch.stack([t.present for t in parts])[..., None, None]
     mean = (torch.stack(after) * there).sum(0) / there.sum(0).clamp(min=1)
     return torch.where(there.any(0), mean, before)

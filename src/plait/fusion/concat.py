@@ -1,4 +1,4 @@
-"""Early fusion, our default: all modalities side by side on one grid."""
+"""Early fusion, the default: all modalities concatenated on a common time grid."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["Concat"]
 
 
 class Concat(Hybrid):
-    """Each modality averaged within the slots of a common grid, put side by side, projected to ``dim``.
+    """Average each modality within the slots of a common time grid, concatenate, and project to ``dim``.
 
-    The grid of an item has ``time_bins`` equal slots from its first to its last observation (of any modality
-    that is there). Every observation falls into one slot; beside each modality's mean stands a flag that
-    says whether it had any there, so that an empty slot is not a magic zero.
+    The grid of an item has ``time_bins`` equal slots from its first to its last observation of any modality. Every
+    observation falls into one slot. A flag per modality and slot tells whether there was any observation, so that an
+    empty slot differs from a mean of zero.
 
     Args:
         modalities: their names.
         dim: width of their tokens, and of the result.
-        time_bins: slots of the grid.
-        recurrent: whether a two-way GRU runs over the slots, added to them.
+        time_bins: number of slots.
+        recurrent: whether to add the output of a bidirectional GRU over the slots.
         dropout: share set to 0 after the projection, in training.
         unimodal_heads: see `Hybrid`.
 
     Raises:
-        ConfigError: fewer than one slot, a GRU with an odd width, or ``unimodal_heads`` is something else.
+        ConfigError: fewer than one slot, a GRU with an odd width, or an unknown ``unimodal_heads``.
 
     >>> fusion = Concat(["a", "b"], 4, time_bins=3)
     >>> t = Tokens(torch.ones(1, 6, 4), torch.arange(6.0)[None], torch.ones(1, 6) > 0)
@@ -43,7 +43,7 @@ class Concat(Hybrid):
 
     @classmethod
     def at_instants(cls, steps: int) -> dict[str, object]:
-        """As many slots as answers, up to 512."""
+        """As many slots as answers, from 24 to 512."""
         return {"time_bins": min(max(steps, 24), 512)}
 
     def __init__(
@@ -84,18 +84,19 @@ class Concat(Hybrid):
         return Tokens(x, start[:, None] + centre * length[:, None], mask).clean()
 
     def _slots(self, part: Tokens, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-        """Means [batch, steps, dim] and counts [batch, steps, 1] of the tokens in each slot."""
+        """Mean [batch, steps, dim] and count [batch, steps, 1] of the tokens in each slot."""
         share = (part.times - start[:, None]) / length.clamp(min=1e-6)[:, None]
-        # a thousandth of a slot of slack: rounding of a time on a border moves it nowhere
+        # a thousandth of a slot of slack: rounding must not move a time on a border into the slot before
         slot = (share * self.time_bins + 1e-3).floor().clamp(0, self.time_bins - 1)
         inside = (slot[..., None] == torch.arange(self.time_bins, device=slot.device)) & part.mask[..., None]
+        # the mean as a product of matrices: scatter-add on a GPU sums in no fixed order
         inside = inside.to(part.values.dtype).transpose(1, 2)
         count = inside.sum(2, keepdim=True)
         return inside @ part.values / count.clamp(min=1), count
 
 
 def _span(parts: list[Tokens]) -> tuple[Tensor, Tensor]:
-    """First time of each row and the seconds from it to the last, [batch] each; 0 where nothing is there."""
+    """First time of each row, and the seconds from it to the last time, [batch] each; 0 without observations."""
     times, mask = torch.cat([p.times for p in parts], 1), torch.cat([p.mask for p in parts], 1)
     if times.shape[1] == 0:
         return times.new_zeros(len(times)), times.new_zeros(len(times))

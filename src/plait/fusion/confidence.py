@@ -1,4 +1,4 @@
-"""Late fusion: in each item the surer modality counts more."""
+"""Late fusion: in each item, more confident modalities count more."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ __all__ = ["Confidence"]
 
 
 class Confidence(Decision):
-    """A mean of the modalities' own outputs, weighted anew in every item.
+    """A weighted mean of the modalities' own outputs, with weights per item.
 
-    By ``gate``: the weights are the softmax of one number a modality, a learned linear map of the mean and maximum
-    of its tokens (a gating network: Jacobs et al. 1991, "Adaptive mixtures of local experts"; at the start all count
-    alike). By ``entropy``: the softmax of minus the entropy of each modality's own probabilities, as a share of the
-    largest possible and times a learned sharpness: the surer counts more (as in Zhang et al. 2023, "Provable dynamic
-    fusion for low-quality multimodal data"; departure: they take the energy of the logits). No gradient goes
-    through the entropy, so that nobody is taught to be sure.
+    By ``gate``: the weights are the softmax over the modalities of a learned linear map of the mean and maximum of
+    their tokens (a gating network: Jacobs et al. 1991, "Adaptive mixtures of local experts"; equal weights at the
+    start). By ``entropy``: the softmax of the negative entropy of each modality's own probabilities, normalised by the
+    largest possible entropy and multiplied by a learned sharpness (as in Zhang et al. 2023, "Provable dynamic fusion
+    for low-quality multimodal data"; departure: they use the energy of the logits).
 
     Args:
         modalities: their names.
@@ -33,7 +32,7 @@ class Confidence(Decision):
         by: ``gate`` or ``entropy``; values in units have no entropy.
 
     Raises:
-        ConfigError: ``by`` is something else, or ``entropy`` of values in units (in `bind`).
+        ConfigError: an unknown ``by``, or ``entropy`` for values in units (in `bind`).
 
     >>> fusion = Confidence(["a", "b"], 4, by="entropy")
     >>> fusion.bind(2, values=False)
@@ -48,6 +47,7 @@ class Confidence(Decision):
             raise ConfigError(f"confidence: by is {by!r}; expected 'gate' or 'entropy'.")
         self.by = by
         if by == "entropy":
+            # kept as a logarithm, so that it stays above 0: the less certain modality never counts more
             self.sharpness = nn.Parameter(torch.tensor(math.log(4.0)))
         else:
             gates = [nn.Linear(2 * dim, 1) for _ in self.modalities]
@@ -59,7 +59,9 @@ class Confidence(Decision):
     def bind(self, width: int, *, values: bool) -> None:
         super().bind(width, values=values)
         if values and self.by == "entropy":
-            raise ConfigError("confidence: by is 'entropy', but values in units have none. Take by: gate, or classify.")
+            raise ConfigError(
+                "confidence: by is 'entropy', but values in units have no entropy. Set by: gate, or classify."
+            )
 
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
         if self.by == "entropy":
@@ -73,6 +75,7 @@ class Confidence(Decision):
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
         if self.by == "entropy":
+            # detached: else a head could lower the loss by becoming overconfident, and so gain weight
             logs = outputs.detach().log_softmax(-1)
             entropy = -(logs.exp() * logs).sum(-1) / math.log(max(self.width, 2))
             weights = share(-self.sharpness.exp() * entropy, weights > 0, dim=0)

@@ -1,4 +1,4 @@
-"""Intermediate fusion: every modality looks at every other one."""
+"""Intermediate fusion: every modality attends to every other one."""
 
 from __future__ import annotations
 
@@ -24,33 +24,32 @@ __all__ = ["Crossmodal"]
 class Crossmodal(Hybrid):
     """Multimodal transformer, MulT (Tsai et al. 2019): streams need no alignment.
 
-    For every ordered pair of modalities a transformer in which the one's tokens look at the other's, as these came
-    from their encoder; what a modality got from all the others, side by side, goes through a transformer of its own.
-    The token is the sum over the modalities that are there of a linear map of the mean and maximum of that, or of the
-    last token as in the paper.
-    Pairs grow with the square of the number of modalities. A pair whose source is missing leaves the tokens to the
-    feed-forward parts.
+    For every ordered pair of modalities, a transformer lets the tokens of one (the target) attend to the encoder's
+    tokens of the other (the source). A target's results from all sources are concatenated and go through a second
+    transformer. The result is one token: the sum over the present modalities of a linear map of the mean and maximum of
+    those outputs, or of the last output as in the paper. The number of pairs grows with the square of the number of
+    modalities. If a pair's source is missing, only the feed-forward parts act on the target.
 
     Departures from the paper: rotary positions in real seconds, and mean and maximum unless ``last``; no dropout on
-    the attention weights, so that the fused kernel is used in training too. ``positions`` of ``index`` (sines of the
-    place among the observed tokens) or ``none`` make all else as in the authors' code: tokens scaled by the square
-    root of the width and, if ``causal``, the mask by place.
+    the attention weights, so that the fused kernel is used in training too. With ``positions`` set to ``index`` (sines
+    of the place among the observed tokens) or ``none``, all else is as in the authors' code: tokens are scaled by the
+    square root of the width and, if ``causal``, the mask is by place.
 
     Args:
         modalities: their names.
         dim: width of the tokens.
-        layers: of each pair's transformer.
-        memory: layers of each modality's own transformer after it.
-        heads: attention heads; ``2 * heads`` must divide the width with positions in ``seconds``, else ``heads``.
+        layers: layers of each pair's transformer.
+        memory: layers of each target's second transformer.
+        heads: attention heads. ``2 * heads`` must divide the width if positions are ``seconds``, else ``heads`` must.
         dropout: share set to 0 in training.
-        causal: whether no token sees a later one (by place: none more than the difference of the lengths ahead).
+        causal: whether no token sees a later one (by place: at most the difference of the two lengths ahead).
         positions: ``seconds``, ``index`` or ``none``.
-        periods: shortest and longest, seconds: see `Shared`.
-        last: whether the last token of each modality stands for it, instead of the mean and maximum of all.
+        periods: shortest and longest, in seconds; see `Shared`.
+        last: whether to pool each modality by its last token, instead of by mean and maximum.
         unimodal_heads: see `Hybrid`.
 
     Raises:
-        ConfigError: widths, layers, periods or positions that cannot be.
+        ConfigError: an impossible width, number of layers, period or kind of positions.
 
     >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
     >>> tuple(Crossmodal(["a", "b"], 16)({"a": t}).values.shape)
@@ -77,10 +76,10 @@ class Crossmodal(Hybrid):
         super().__init__(modalities, dim, unimodal_heads)
         _check(dim, heads, min(layers, memory), positions, periods)
         self.heads, self.positions, self.last = heads, positions, last
-        self.causal = causal  # type: ignore[misc]  # an instance may override what its class says
+        self.causal = causal  # type: ignore[misc]  # an instance may override the class's value
         self.periods = float(periods[0]), float(periods[1])
         count = len(self.modalities)
-        # a single modality has nobody to look at: only its own transformer
+        # a single modality has no source: it has only its second transformer
         self.sources = [[j for j in range(count) if j != i] for i in range(count)]
         wide = max(count - 1, 1) * dim
         self.pairs = nn.ModuleList(
@@ -108,15 +107,16 @@ class Crossmodal(Hybrid):
         return [t.with_values(x).clean() for t, x in zip(parts, found)]
 
     def ends(self, tokens: dict[str, Tokens]) -> list[Float[Tensor, "batch wide"]]:
-        """The last token of each of the `streams`: of the last layer nothing else is computed.
+        """The last token of each of the `streams`. The last layer computes nothing else.
 
-        Where a modality has none, the numbers are finite and mean nothing.
+        Where a modality is missing, the numbers are finite but meaningless.
         """
         found = []
         for i, t in enumerate(self._met(list(self.complete(tokens).values()))):
             *layers, final = cast("Iterable[AttentionLayer]", self.memory[i])
             x = self._remember(t, layers)
             if x.shape[1]:
+                # the latest by time: tokens need not be sorted, and `_timed` leaves no time below 0
                 place = torch.where(t.mask, t.times, -1.0).argmax(1)
                 keys = None if whole(t.mask) else t.mask | ~t.present[:, None]
                 x = final.one(x, place, self._turn(t, t.dim), keys)
@@ -130,7 +130,7 @@ class Crossmodal(Hybrid):
         return [self._meet(i, ready) for i in range(len(ready))]
 
     def _timed(self, parts: list[Tokens]) -> list[Tokens]:
-        """Times from the row's first observation of any modality on; or places among the observed."""
+        """Times since the row's first observation of any modality; or places among the observed tokens."""
         if self.positions != "seconds":
             return [t._replace(times=(t.mask.cumsum(1) - 1).clamp(min=0).to(t.times.dtype)) for t in parts]
         since = relative(cat(parts)).split([t.mask.shape[1] for t in parts], 1)
@@ -145,7 +145,7 @@ class Crossmodal(Hybrid):
         return rotation(tokens.times, dim // self.heads, *self.periods) if self.positions == "seconds" else None
 
     def _meet(self, target: int, parts: list[Tokens]) -> Tokens:
-        """What a modality gets from all the others, side by side."""
+        """A target's results from all its sources, concatenated."""
         mine, found = parts[target], []
         pairs, norms = self.pairs[target].children(), self.norms[target].children()
         for source, layers, norm in zip(self.sources[target], pairs, norms):
@@ -161,7 +161,7 @@ class Crossmodal(Hybrid):
         x = tokens.values if self.positions == "seconds" else tokens.dim**0.5 * tokens.values
         keys, turn = self._keys(tokens, tokens), self._turn(tokens, tokens.dim)
         if keys is not None:
-            keys = keys | ~keys.any(-1, keepdim=True)  # a query that may see nothing is masked itself
+            keys = keys | ~keys.any(-1, keepdim=True)  # such a query is masked itself
         for layer in layers if x.shape[1] else ():
             x = layer(x, turn, keys)
         return x
@@ -170,7 +170,7 @@ class Crossmodal(Hybrid):
         self, mine: Tokens, other: Tokens
     ) -> Bool[Tensor, "batch other_time"] | Bool[Tensor, "batch time other_time"] | None:
         if whole(mine.mask) and whole(other.mask):
-            # the same without a mask, or with one for all rows: a third of the memory (places are alike in all rows)
+            # no mask, or one for all rows (places are the same in each): the same result with a third of the memory
             if not self.causal:
                 return None
             if self.positions != "seconds":
@@ -197,6 +197,7 @@ def _check(dim: int, heads: int, layers: int, positions: str, periods: Sequence[
 def _stack(
     kind: type[CrossLayer] | type[AttentionLayer], layers: int, dim: int, heads: int, dropout: float
 ) -> nn.ModuleList:
+    # ReLU and a hidden width of 4 * dim, as in the authors' code
     more = {"attention_dropout": 0.0} if kind is AttentionLayer else {}
     relu = partial(nn.ReLU, inplace=True)
     return nn.ModuleList(kind(dim, heads, 4 * dim, dropout, activation=relu, **more) for _ in range(layers))

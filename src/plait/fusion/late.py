@@ -1,4 +1,4 @@
-"""Late fusion: each modality answers by itself; the answers are put together."""
+"""Late fusion: each modality answers by itself, and the answers are combined."""
 
 from __future__ import annotations
 
@@ -15,31 +15,30 @@ __all__ = ["Decision", "Late", "share"]
 
 
 class Decision(Fusion, ABC):
-    """A fusion of the modalities' own outputs: there are no joint tokens.
+    """A fusion of the modalities' own outputs, without joint tokens.
 
-    `weights` says how much each output counts, from the tokens; `aggregate` may look at the outputs themselves.
+    `weights` depends on the tokens; `aggregate` may depend on the outputs too.
     """
 
     family = "late"
     joint = False
 
     def forward(self, tokens: dict[str, Tokens]) -> Tokens:
-        """No tokens: there is nothing joint."""
+        """An empty sequence: there are no joint tokens."""
         some = next(iter(self.complete(tokens).values()))
         return Tokens(some.values[:, :0], some.times[:, :0], some.mask[:, :0])
 
     @abstractmethod
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
-        """How much each modality's output counts; 0 where it is missing, above 0 where it is there."""
+        """Weight of each modality's output: 0 where it is missing, above 0 where it is present."""
 
 
 class Late(Decision):
     """A weighted mean of the modalities' own outputs, with learned weights.
 
-    The weights are the softmax of one learned number a modality over those that are there in the item, so
-    they sum to 1 in every row whatever is missing. A mean and not a sum, so that it means the same for
-    logits and for values in units: two modalities that agree on 3.5 answer 3.5. With nothing there the
-    outputs add up to 0: equal probabilities, or the training mean.
+    The weights are the softmax, over the item's present modalities, of one learned number per modality, so they sum to
+    1 whatever is missing. A mean and not a sum, so that it also works for values in units: if two modalities answer
+    3.5, the result is 3.5. Without any modality the output is 0: equal probabilities, or the training mean.
 
     Args:
         modalities: their names.
@@ -67,10 +66,11 @@ class Late(Decision):
 
 
 def share(scores: Tensor, there: Tensor, dim: int = 1) -> Tensor:
-    """Softmax of ``scores`` over what is there, 0 elsewhere; all 0 where nothing is.
+    """Softmax of ``scores`` over the present modalities, 0 for the others; all 0 where none is present.
 
     >>> share(torch.zeros(1, 3), torch.tensor([[True, True, False]])).tolist()
     [[0.5, 0.5, 0.0]]
     """
+    # the smallest number and not -inf: a row of -inf alone would be NaN. The product then sets such a row to 0
     low = torch.finfo(scores.dtype).min
-    return torch.where(there, scores, low).softmax(dim) * there  # the product: a row with nothing has no weights
+    return torch.where(there, scores, low).softmax(dim) * there

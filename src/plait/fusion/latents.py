@@ -1,4 +1,4 @@
-"""Intermediate fusion: a few learned tokens read all modalities, however long they are."""
+"""Intermediate fusion: a few learned latent tokens attend to all modalities, in linear time."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ __all__ = ["Latents"]
 class Latents(Hybrid):
     """Perceiver (Jaegle et al. 2021): ``latents`` learned vectors attend to all tokens, then to each other.
 
-    Each of the ``layers`` reads the tokens of all modalities once more (with weights of its own). Each token comes
-    with a learned vector of its modality and a linear map of sines and cosines of its seconds since the item's
-    first observation (departure: added, not put beside it). Time and memory are linear in the tokens, so that it
-    suits streams that were not shortened. The result is the latents, as so many tokens at the item's mean time.
+    Each of the ``layers`` has its own weights and does both. To each token a learned vector of its modality is added,
+    and a linear map of sines and cosines of the seconds since the item's first observation (departure: added, not
+    concatenated). Time and memory are linear in the number of tokens, so it suits long streams. The result is the
+    latents, as ``latents`` tokens at the item's mean time.
 
     Args:
         modalities: their names.
         dim: width of the tokens, a multiple of ``heads``.
-        latents: how many.
-        layers: times that they read and talk.
+        latents: number of latent tokens.
+        layers: number of layers, each a cross-attention and a self-attention.
         heads: attention heads.
-        dropout: share set to 0 in training, but never of the attention weights.
-        periods: shortest and longest of the sines, seconds.
-        waves: how many.
+        dropout: share set to 0 in training, except for attention weights.
+        periods: shortest and longest period of the sines, in seconds.
+        waves: number of periods.
         unimodal_heads: see `Hybrid`.
 
     Raises:
-        ConfigError: widths, layers, latents or periods that cannot be.
+        ConfigError: an impossible width, number of layers or latents, or period.
 
     >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
     >>> tuple(Latents(["a", "b"], 16, latents=8)({"a": t}).values.shape)
@@ -70,6 +70,7 @@ class Latents(Hybrid):
         self.latents = nn.Parameter(torch.randn(latents, dim) * 0.02)
         self.enter = nn.ModuleList(nn.LayerNorm(dim) for _ in self.modalities)
         self.kind = nn.Parameter(torch.randn(len(self.modalities), dim) * 0.02)
+        # sines and not rotations: a latent has no time, so there is no difference of times to rotate by
         self.register_buffer("period", torch.logspace(0, 1, waves, periods[1] / periods[0]) * periods[0])
         self.place = nn.Linear(2 * waves, dim, bias=False)
         self.read = nn.ModuleList(CrossLayer(dim, heads, 2 * dim, dropout) for _ in range(layers))

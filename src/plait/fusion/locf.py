@@ -15,20 +15,20 @@ __all__ = ["Locf"]
 
 
 class Locf(Hybrid):
-    """Whenever any modality has an observation, the last one of each, side by side, projected to ``dim``.
+    """At every observation of any modality: the last observation of each, concatenated and projected to ``dim``.
 
-    The causal counterpart of `Concat`. Beside each modality stands a flag that says whether it had any until then, and
-    how long ago the last one was, ``log(1 + seconds)``.
+    The causal counterpart of `Concat`. Each modality also has a flag that tells whether it was observed so far, and the
+    age of its last observation, ``log(1 + seconds)``.
 
     Args:
         modalities: their names.
         dim: width of their tokens, and of the result.
-        recurrent: whether a GRU runs over the observations, forward, added to them.
+        recurrent: whether to add the output of a forward GRU over the observations.
         dropout: share set to 0 after the projection, in training.
         unimodal_heads: see `Hybrid`.
 
     Raises:
-        ConfigError: ``dropout`` is no share, or ``unimodal_heads`` is something else.
+        ConfigError: ``dropout`` is not from 0 to below 1, or an unknown ``unimodal_heads``.
 
     >>> fusion = Locf(["a", "b"], 4)
     >>> a = Tokens(torch.ones(1, 2, 4), torch.tensor([[0.0, 2.0]]), torch.ones(1, 2) > 0)
@@ -63,12 +63,12 @@ class Locf(Hybrid):
         out = ticks.with_values(self.dropout(x)).clean()
         if self.gru is None or out.mask.shape[1] == 0:  # torch's GRU takes no empty sequence
             return out
-        # what is padded comes last, so that it cannot reach what is observed
+        # padding comes last, so a forward GRU cannot carry it to an observation
         return out.with_values(out.values + self.gru(out.values)[0]).clean()
 
 
 def _in_order(tokens: Tokens) -> Tokens:
-    """Tokens without values, those that are observed first, in order of time."""
+    """Tokens without values, sorted by time, the observed ones first."""
     far = torch.finfo(tokens.times.dtype).max
     order = torch.where(tokens.mask, tokens.times, far).argsort(dim=1, stable=True)
     times, mask = tokens.times.gather(1, order), tokens.mask.gather(1, order)
@@ -77,9 +77,11 @@ def _in_order(tokens: Tokens) -> Tokens:
 
 def _last(part: Tokens, ticks: Tokens) -> Tensor:
     """The last observation at or before each tick, whether there is any, and its age, [batch, ticks, dim + 2]."""
+    # time and mask travel as two more features, so that one look-up finds value, age and flag of the same token
     clock = torch.stack([part.times, part.mask.to(part.times)], -1)
     known = part.with_values(torch.cat([part.values, clock], -1))
     found = at_instants(known, Instants(ticks.times, ticks.mask), causal=True)
     values, times, seen = found[..., :-2], found[..., -2], found[..., -1]
+    # a logarithm, since streams of different rates have ages of milliseconds and of minutes
     age = torch.log1p((ticks.times - times).clamp(min=0)) * seen
     return torch.cat([values, seen[..., None], age[..., None]], -1)

@@ -1,4 +1,4 @@
-"""Intermediate fusion: the products of tensor fusion without the tensor."""
+"""Intermediate fusion: tensor fusion with low-rank weights, without computing the tensor."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["LowRank"]
 class LowRank(Hybrid):
     """Low-rank multimodal fusion (Liu et al. 2018).
 
-    A linear map of the outer product of ``[1, z_m]`` of all modalities, whose weights are a sum of ``rank`` products
-    of one factor a modality. So it costs as much as a linear layer a modality, however many there are. ``z_m`` are
-    the mean and maximum of a modality's tokens; a missing modality is ``[1, 0 ...]``. The ranks are summed with
-    learned weights, as in the authors' code.
+    A linear map of the outer product of ``[1, z_m]`` of all modalities. Its weights are a sum of ``rank`` terms, each a
+    product of one factor per modality. So the cost is linear in the number of modalities. ``z_m`` is the mean and
+    maximum of a modality's tokens; a missing modality is ``[1, 0 ...]``. The terms are summed with learned weights, as
+    in the authors' code.
 
     Args:
         modalities: their names.
         dim: width of their tokens, and of the result.
         rank: terms of the sum.
-        dropout: share of the pooled numbers set to 0 in training.
+        dropout: share of the pooled features set to 0 in training.
         unimodal_heads: see `Hybrid`.
 
     Raises:
@@ -46,7 +46,7 @@ class LowRank(Hybrid):
         if rank < 1:
             raise ConfigError(f"low_rank: rank {rank}; expected 1 or more.")
         self.dropout = nn.Dropout(dropout)
-        # of such a size that every term's product has variance 1
+        # scaled so that the product of a term has variance 1
         self.factors = nn.ParameterList(
             torch.randn(rank, 2 * dim + 1, dim) / (2 * dim + 1) ** 0.5 for _ in self.modalities
         )
@@ -59,7 +59,8 @@ class LowRank(Hybrid):
         return one_token(parts, self.product(list(self.dropout(vectors).unbind(1))))
 
     def product(self, small: list[Float[Tensor, "batch size"]]) -> Float[Tensor, "batch dim"]:
-        """The map of the outer product of ``[1, z]`` of all."""
+        """The linear map of the outer product of ``[1, z]`` of all modalities."""
+        # the inner product of two outer products is the product of the inner products: no tensor is needed
         found = torch.ones_like(self.bias)
         for one, factor in zip(small, self.factors):
             found = found * torch.einsum("bs,rsd->brd", with_one(one), factor)

@@ -1,4 +1,4 @@
-"""Intermediate fusion: recurrent networks side by side, and a memory of what goes on between them."""
+"""Intermediate fusion: an LSTM per modality, and a memory of interactions between them."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["Memory"]
 class Memory(Hybrid):
     """Memory fusion network (Zadeh et al. 2018).
 
-    All modalities are brought to the ticks of one (as `Nearest` does), and an LSTM each runs over them. At every
-    tick an attention over all their cells, before and after it, picks what changed together (delta-memory
-    attention), and gates write that into a memory (multi-view gated memory). The token is a linear map of the last
-    hidden states and the last memory. Where a modality has nothing near a tick, its state stays; one that is missing
-    keeps its zeros, and attention does not look at them. It goes tick by tick: for streams that their encoders
-    have shortened.
+    All modalities are aligned to the ticks of one (as `Nearest` does), and one LSTM per modality runs over the ticks.
+    At every tick, attention over all cell states before and after the tick picks what changed together (delta-memory
+    attention), and gates write that into a memory (multi-view gated memory). The result is one token, a linear map of
+    the last hidden states and the last memory. If a modality has no observation near a tick, its state is kept. The
+    state of a missing modality stays zero and gets no attention. The loop over ticks is slow for long streams: shorten
+    them in their encoders.
 
     Args:
         modalities: their names.
-        dim: width of their tokens, of the memory and of the result; each LSTM has half of it.
+        dim: width of their tokens, of the memory and of the result; each LSTM has half that width.
         to: ``slowest``, ``fastest``, or the name of a modality: whose ticks.
-        dropout: share set to 0 within the networks of attention and gates, in training.
+        dropout: share set to 0 within the attention and gate networks, in training.
         unimodal_heads: see `Hybrid`.
 
     Raises:
-        ConfigError: ``to`` names nothing.
+        ConfigError: an unknown ``to``.
 
     >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
     >>> tuple(Memory(["a", "b"], 16)({"a": t}).values.shape)
@@ -70,8 +70,9 @@ class Memory(Hybrid):
     def recur(
         self, values: Float[Tensor, "batch ticks modalities dim"], seen: Bool[Tensor, "batch ticks modalities"]
     ) -> tuple[Float[Tensor, "batch hidden"], Float[Tensor, "batch ticks_and_one cells"]]:
-        """The LSTMs of all modalities at once: last hidden states, and the cells before and after every tick."""
+        """The LSTMs of all modalities at once: last hidden states, and the cell states before and after every tick."""
         enter = torch.stack([inner(values[:, :, i]) for i, inner in enumerate(self.inner)])
+        # by hand, not nn.LSTM: a state must stay where nothing is near, and every cell state is needed
         state = cell = values.new_zeros(len(self.inner), len(values), self.hidden)
         cells = [cell]
         for t in range(values.shape[1]):
@@ -90,9 +91,11 @@ class Memory(Hybrid):
     ) -> Float[Tensor, "batch dim"]:
         """The memory after the last tick."""
         both = torch.cat([cells[:, :-1], cells[:, 1:]], -1)
+        # a row without any modality attends to its zeros: finite, and masked on the way out
         known = (there | ~there.any(1, keepdim=True)).repeat_interleave(self.hidden, 1).repeat(1, 2)[:, None]
         scores = torch.where(known, self.look(both), torch.finfo(both.dtype).min)
         attended = scores.softmax(-1) * both
+        # the proposal depends on the cells alone, so it is computed for all ticks at once
         proposed, memory = self.propose(attended).tanh(), cells.new_zeros(len(cells), self.dim)
         for t in range(ticks.shape[1]):
             beside = torch.cat([attended[:, t], memory], -1)

@@ -1,4 +1,4 @@
-"""Intermediate fusion: what modalities share, and what each has for itself."""
+"""Intermediate fusion: modality-invariant (shared) and modality-specific (private) representations."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from plait.tokens.pooling import one_token, pooled
 __all__ = ["Misa", "moment_distance", "overlap"]
 
 MOMENTS = 5
-"""How many moments the distributions are compared by, as in the paper."""
+"""Number of moments by which distributions are compared, as in the paper."""
 
 
 class Misa(Hybrid):
     """Modality-invariant and -specific representations (Hazarika et al. 2020).
 
-    Each modality's mean and maximum are mapped to one vector, and that to a shared one (by a map common to all) and
-    a private one (by its own). Three losses beside the task's: the distributions of the shared vectors are alike
-    (central moment discrepancy), shared and private ones and private ones of two modalities are orthogonal over the
-    batch, and together they give the vector back. All
-    vectors attend to each other in one transformer layer, and the token is a map of them side by side. A missing
-    modality is left out of all of it: the losses compare the items that have both.
+    Each modality's mean and maximum are mapped to one vector. A map common to all modalities makes a shared vector of
+    it, and a map of its own a private one. Three losses are added to the task's: similarity (the shared vectors of two
+    modalities have the same distribution, by central moment discrepancy), difference (shared and private vectors, and
+    the private vectors of two modalities, are orthogonal over the batch) and reconstruction (shared plus private gives
+    the vector back). All shared and private vectors attend to each other in one transformer layer, and the result is
+    one token, a map of their concatenation. Missing modalities are masked everywhere, and the losses compare only
+    items that have both modalities.
 
     Departure from the paper: pre-norm instead of post-norm in the transformer layer, and GELU within it.
 
     Args:
         modalities: their names.
         dim: width of their tokens, and of the result.
-        similarity: weight of the first loss; as the others, the paper's choice for CMU-MOSI.
-        difference: weight of the second.
-        reconstruction: weight of the third.
+        similarity: weight of the similarity loss. The three defaults are the paper's for CMU-MOSI.
+        difference: weight of the difference loss.
+        reconstruction: weight of the reconstruction loss.
         heads: attention heads.
         dropout: share set to 0 in training.
         unimodal_heads: see `Hybrid`.
@@ -89,9 +90,10 @@ class Misa(Hybrid):
         return one_token(parts, self.leave(torch.where(known[..., None], met, 0.0).flatten(1)))
 
     def spaces(self, vectors: Float[Tensor, "batch modalities wide"]) -> tuple[Tensor, Tensor, Tensor]:
-        """One vector a modality, its shared and its private one, [batch, modalities, dim] each."""
+        """Per modality: its vector, its shared and its private vector, [batch, modalities, dim] each."""
         whole = torch.stack([enter(vectors[:, i]) for i, enter in enumerate(self.enter)], 1)
         private = torch.stack([own(whole[:, i]) for i, own in enumerate(self.private)], 1)
+        # sigmoids, since the moment discrepancy is defined on a bounded interval
         return whole, self.shared(whole).sigmoid(), private.sigmoid()
 
     def loss(self, tokens: dict[str, Tokens]) -> Tensor | None:
@@ -115,7 +117,7 @@ def moment_distance(
     there_a: Bool[Tensor, " batch"],
     there_b: Bool[Tensor, " batch"],
 ) -> Float[Tensor, ""]:
-    """Central moment discrepancy (Zellinger et al. 2017) of the rows that are there, of numbers from 0 to 1.
+    """Central moment discrepancy (Zellinger et al. 2017) of the present rows; values must lie between 0 and 1.
 
     >>> x, yes = torch.rand(5, 3), torch.ones(5) > 0
     >>> bool(moment_distance(x, x.flip(0), yes, yes) < 1e-3)
@@ -125,17 +127,17 @@ def moment_distance(
     gap = _length(mean_a - mean_b)
     for k in range(2, MOMENTS + 1):
         gap = gap + _length(_mean(centred_a**k, there_a) - _mean(centred_b**k, there_b))
+    # an absent modality's moments are 0: without the factor the other would be drawn towards them
     return gap * (there_a.any() & there_b.any())
 
 
 def overlap(
     a: Float[Tensor, "batch dim"], b: Float[Tensor, "batch dim"], there: Bool[Tensor, " batch"]
 ) -> Float[Tensor, ""]:
-    """How far two sets of vectors are from orthogonal over the batch: 0 if no direction of one follows the other.
+    """How far two sets of vectors are from orthogonal over the batch; 0 if they are uncorrelated.
 
-    The mean square of the products of their numbers, summed over the items that are there, after the mean is taken
-    off and each row brought to length 1 (Bousmalis et al. 2016, "Domain separation
-    networks", as in the authors' code of MISA).
+    Rows are centred and scaled to length 1; the result is the mean square of ``a.T @ b`` over the present items
+    (Bousmalis et al. 2016, "Domain separation networks", as in the authors' code of MISA).
 
     >>> x = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
     >>> round(float(overlap(x, x, torch.ones(2) > 0)), 3)
@@ -155,7 +157,7 @@ def _centred(x: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _length(x: Tensor) -> Tensor:
-    # the square root has no slope at 0, where two modalities with the same vectors are
+    # the slope of the square root is infinite at 0, which two modalities with the same vectors reach
     return (x.square().sum() + 1e-12).sqrt()
 
 

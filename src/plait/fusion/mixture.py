@@ -1,4 +1,4 @@
-"""Intermediate fusion: a sparse gate over experts, one a modality and one for all together."""
+"""Intermediate fusion: a sparse gate over experts, one per modality and one for all together."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ __all__ = ["Mixture"]
 class Mixture(Hybrid):
     """Sparsely gated mixture of experts (Shazeer et al. 2017, equations 1 to 5).
 
-    Each modality has an expert, a small network of the mean and maximum of its tokens, and one more sees all
-    modalities side by side. A gate that sees all of them too keeps the ``top`` scores of an item, and the token is
-    the experts' answers weighted by their softmax. In training noise of a learned size is added to the scores, and
-    the importance loss keeps the gate from always asking the same expert. A missing modality's expert is not asked.
-    Departure from the paper: all experts are computed and those not asked are weighted 0, since they are small.
+    Each modality has an expert, a small network on the mean and maximum of its tokens; one more expert sees all
+    modalities. A gate, which also sees all modalities, keeps the ``top`` scores per item, and the result is one token,
+    the sum of the experts' outputs weighted by the softmax of these scores. In training, noise of a learned size is
+    added to the scores, and the importance loss keeps the gate from always choosing the same expert. The expert of a
+    missing modality is never chosen. Departure from the paper: all experts are computed, since they are small; those
+    not chosen have weight 0.
 
     Args:
         modalities: their names.
         dim: width of their tokens, and of the result.
-        top: experts asked an item.
-        importance: weight in the loss of the squared coefficient of variation of the experts' importance.
+        top: experts chosen per item.
+        importance: weight of the importance loss, the squared coefficient of variation of the experts' importance.
         dropout: share set to 0 within the experts in training.
         unimodal_heads: see `Hybrid`.
 
     Raises:
-        ConfigError: fewer than two experts to ask.
+        ConfigError: ``top`` below 2.
 
     >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
     >>> fusion = Mixture(["a", "b"], 16).eval()
@@ -54,7 +55,7 @@ class Mixture(Hybrid):
     ) -> None:
         super().__init__(modalities, dim, unimodal_heads)
         if top < 2:
-            raise ConfigError(f"mixture: top is {top}; expected 2 or more: one alone has no gate to learn from.")
+            raise ConfigError(f"mixture: top is {top}; expected 2 or more: with one expert the gate gets no gradient.")
         count = len(self.modalities)
         self.top, self.importance = min(top, count + 1), importance
         self.experts = nn.ModuleList(
@@ -63,6 +64,7 @@ class Mixture(Hybrid):
         )
         self.score = nn.Linear(2 * dim * count, count + 1)
         self.noise = nn.Linear(2 * dim * count, count + 1)
+        # zeros, as in the paper's appendix A: a balanced load at the start
         for one in (self.score, self.noise):
             nn.init.zeros_(one.weight)
             nn.init.zeros_(one.bias)
@@ -77,12 +79,13 @@ class Mixture(Hybrid):
     def gates(
         self, vectors: Float[Tensor, "batch modalities wide"], there: Bool[Tensor, "batch modalities"]
     ) -> Float[Tensor, "batch experts"]:
-        """The experts' weights: at most ``top`` above 0 in a row, adding up to 1 where anything is there."""
+        """The experts' weights: at most ``top`` above 0 per row, with sum 1 unless all modalities are missing."""
         every, known = vectors.flatten(1), torch.cat([there, there.any(1, keepdim=True)], 1)
         scores = self.score(every)
         if self.training:
             scores = scores + torch.randn_like(scores) * nn.functional.softplus(self.noise(every))
         low = torch.finfo(scores.dtype).min
+        # missing experts sort last, but may still fill the top: hence `known` once more below
         best = torch.where(known, scores, low).topk(self.top, 1).indices
         return share(scores, known & torch.zeros_like(known).scatter(1, best, torch.ones_like(known)))
 

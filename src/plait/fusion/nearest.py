@@ -1,4 +1,4 @@
-"""Early fusion: all modalities side by side at the ticks of one of them."""
+"""Early fusion: all modalities concatenated at the ticks of one of them."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from plait.tokens.attention import AttentionLayer, relative, rotation
 __all__ = ["Nearest", "side_by_side", "tick_source"]
 
 SLACK = 1e-4
-"""Seconds by which a later observation must be nearer than an earlier one: rounding of times decides nothing."""
+"""Seconds by which a later observation must be nearer than an earlier one, so that rounding does not decide."""
 
 PERIODS = (0.05, 100.0)
 
 
 class Nearest(Hybrid):
-    """At each tick of one modality the nearest observation in time of every other, projected, then attention.
+    """At each tick of one modality, take the nearest observation of every other; project; then self-attention.
 
     The ticks are those of the modality that ``to`` names, or of the one with the fewest (``slowest``) or the most
-    (``fastest``) tokens in the item; where the named one is missing, of the slowest. Beside each modality stands a
-    flag that says whether it had an observation within reach. One transformer layer in real seconds then lets the
-    ticks see each other.
+    (``fastest``) tokens in the item. If the named modality is missing, the slowest gives the ticks. A flag per modality
+    tells whether it had an observation within reach. Then one transformer layer, with positions in seconds, runs over
+    the ticks.
 
     Args:
         modalities: their names.
         dim: width of their tokens, and of the result.
         to: ``slowest``, ``fastest``, or the name of a modality.
-        within: seconds beyond which an observation is no longer near; None for no limit.
+        within: largest distance of an observation from a tick, in seconds; None for no limit.
         heads: attention heads.
         dropout: share set to 0 in training.
         unimodal_heads: see `Hybrid`.
 
     Raises:
-        ConfigError: ``to`` names nothing, ``within`` is not above 0, ``2 * heads`` does not divide the width, or
-            ``unimodal_heads`` is something else.
+        ConfigError: an unknown ``to``, ``within`` is not above 0, ``2 * heads`` does not divide the width, or an
+            unknown ``unimodal_heads``.
 
     >>> fusion = Nearest(["a", "b"], 8, to="a", heads=2)
     >>> t = Tokens(torch.ones(1, 6, 8), torch.arange(6.0)[None], torch.ones(1, 6) > 0)
@@ -86,7 +86,7 @@ class Nearest(Hybrid):
 
 
 def tick_source(part: str, modalities: Sequence[str], to: str) -> int | str:
-    """The modality's place, or ``slowest`` or ``fastest``.
+    """The index of the modality that ``to`` names, or ``to`` itself if it is ``slowest`` or ``fastest``.
 
     Raises:
         ConfigError: ``to`` is none of them.
@@ -103,16 +103,16 @@ def side_by_side(
 ) -> tuple[Float[Tensor, "batch ticks modalities dim"], Bool[Tensor, "batch ticks modalities"], Tokens]:
     """All modalities at the ticks of one of them.
 
-    Memory is linear in the tokens: each tick is looked up in the sorted times.
+    Memory is linear in the number of tokens: each tick is looked up in the sorted times.
 
     Args:
-        parts: clean tokens, one a modality, of the same width.
+        parts: clean tokens of each modality, all of the same width.
         source: whose ticks, from `tick_source`.
-        within: seconds beyond which an observation is not near.
+        within: largest distance of an observation from a tick, in seconds.
 
     Returns:
-        The values (zeros where nothing is near), whether anything is, and the ticks in order of time (values of
-        width 0), at the front of their row.
+        The values (zeros where no observation is near), whether one is near, and the ticks in order of time (with
+        values of width 0), at the front of their row.
 
     >>> def at(*times):
     ...     when = torch.tensor([times])
@@ -127,18 +127,19 @@ def side_by_side(
 
 
 def _ticks(parts: Sequence[Tokens], source: int | str) -> Tokens:
-    """The times of each row's source, sorted and at the front."""
+    """The times of each row's source, sorted, at the front of the row."""
     every = cat([t.with_values(t.values[..., :0]) for t in parts])
     owner = torch.cat([torch.full_like(t.times[0], i) for i, t in enumerate(parts)])
     mine = every.mask & (owner == _owner(parts, source)[:, None])
     times, order = torch.where(mine, every.times, torch.inf).sort(dim=1, stable=True)
+    # rows may take their ticks from different modalities, so there are as many places as the longest has
     longest = max(t.mask.shape[1] for t in parts)
     mask = mine.gather(1, order)[:, :longest]
     return Tokens(every.values[:, :longest], torch.where(mask, times[:, :longest], 0.0), mask)
 
 
 def _owner(parts: Sequence[Tokens], source: int | str) -> Int[Tensor, " batch"]:
-    """Which modality's ticks each row takes."""
+    """Index of the modality whose ticks each row takes."""
     count = torch.stack([t.mask.sum(1) for t in parts], 1)
     if source == "fastest":
         return count.argmax(1)
@@ -149,7 +150,7 @@ def _owner(parts: Sequence[Tokens], source: int | str) -> Int[Tensor, " batch"]:
 
 
 def _near(part: Tokens, ticks: Tokens, within: float | None) -> tuple[Tensor, Tensor]:
-    """The values of the nearest token at each tick [batch, ticks, dim], and whether there is one."""
+    """The value of the nearest token at each tick [batch, ticks, dim], and whether one is within reach."""
     rows, size = part.mask.shape
     if not size:
         return part.values.new_zeros(rows, ticks.mask.shape[1], part.dim), ticks.mask & False
@@ -158,6 +159,7 @@ def _near(part: Tokens, ticks: Tokens, within: float | None) -> tuple[Tensor, Te
     before = (after - 1).clamp(min=0)
     late, early = (times.gather(1, place) - ticks.times for place in (after, before))
     place = torch.where(late.abs() < early.abs() - SLACK, after, before)
+    # masked tokens sort to infinity: an infinite gap means that the row has no observation
     gap = (times.gather(1, place) - ticks.times).abs()
     seen = ticks.mask & gap.isfinite() & (gap <= (torch.inf if within is None else within + SLACK))
     pick = order.gather(1, place)[..., None].expand(-1, -1, part.dim)

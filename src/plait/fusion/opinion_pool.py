@@ -1,4 +1,4 @@
-"""Late fusion: opinions added to what is known beforehand, each weighed as a whole."""
+"""Late fusion: a learned prior plus a weighted sum of the modalities' outputs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["OpinionPool"]
 
 
 class OpinionPool(Decision):
-    """A prior, plus the weighted sum of what the modalities that are there say.
+    """A prior plus the weighted sum of the present modalities' outputs.
 
-    Of classes a logarithmic opinion pool (Genest and Zidek 1986, "Combining probability distributions"; Heskes 1998):
-    ``log p = prior + sum of w_m * logits_m``, normalised. Weights need not add up to 1: modalities that tell different
-    things make the answer surer than any of them. Of values in units the same sum, about the prior.
+    For classes, a logarithmic opinion pool (Genest and Zidek 1986, "Combining probability distributions"; Heskes 1998):
+    ``log p = prior + sum of w_m * logits_m``, normalised. The weights need not add up to 1: independent modalities
+    together may be more certain than each of them. For values in units, the same sum.
 
-    Modalities often tell the same thing twice. So where some are missing the rest count for more, by
-    ``(W / W of those there) ** overlap`` with ``W`` the sum of the weights: with an overlap of 0 each counts as it is
-    (all tell different things), with 1 the weights always have the same sum (all tell the same). Both are learned, the
-    prior too; at the start weights add up to 1, the overlap is one half, the prior 0. A modality that is there alone
-    has the weight 1, for its head has learnt to answer by itself. With nothing there the answer is the prior.
+    Modalities are often redundant. So if some are missing, the weights of the others are multiplied by
+    ``(W / W_present) ** overlap``, where ``W`` is the sum of all weights and ``W_present`` that of the present ones. An
+    overlap of 0 keeps the weights (independent modalities); 1 keeps their sum (redundant modalities). Weights, overlap
+    and prior are learned; at the start the weights add up to 1, the overlap is 0.5 and the prior 0. A single present
+    modality has weight 1, because its head has learned to answer alone. Without any modality the answer is the prior.
 
     Args:
         modalities: their names.
@@ -53,8 +53,9 @@ class OpinionPool(Decision):
         return {m: found[i] for i, m in enumerate(self.modalities) if m in tokens}
 
     def weighed(self, there: Tensor) -> Float[Tensor, "modalities batch"]:
-        """The weights of those that are there, [modalities, batch] of truth values; 0 elsewhere."""
+        """The weights of the present modalities, 0 for the others; ``there`` is a mask [modalities, batch]."""
         own = self.trust.exp()[:, None] * there
+        # tiny, and an exponent of 0, where nothing is present: a finite power and a finite gradient
         some = own.sum(0).clamp(min=torch.finfo(own.dtype).tiny)
         found = own * (self.trust.exp().sum() / some) ** (self.overlap.sigmoid() * there.any(0))
         return torch.where(there.sum(0) == 1, there.to(own.dtype), found)

@@ -1,4 +1,4 @@
-"""Late fusion: the modalities' distributions multiplied."""
+"""Late fusion: the product of the modalities' distributions."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["ProductOfExperts"]
 
 
 class ProductOfExperts(Decision):
-    """Each modality is an expert; where experts agree, the product is surer than any of them.
+    """Each modality is an expert; where experts agree, the product is more certain than each of them.
 
-    Classes: ``log p = sum of a_m * log p_m`` over the modalities that are there, normalised (Hinton 2002, "Training
-    products of experts by minimizing contrastive divergence"), with an exponent ``a_m`` an item (Cao and Fleet
-    2014, "Generalized product of experts"). Values in units: each expert is a Gaussian of precision ``a_m`` about
-    its answer, and so is the prior, of precision 1 about the training mean, which is 0 in standardised numbers (as
-    in the MVAE of Wu and Goodman 2018); the answer is the product's mean. ``a_m`` is the softplus of a learned
-    linear map of the mean and maximum of the modality's tokens, and 1 at the start.
+    Classes: ``log p = sum of a_m * log p_m`` over the present modalities, normalised (Hinton 2002, "Training products
+    of experts by minimizing contrastive divergence"), with exponents ``a_m`` per item (Cao and Fleet 2014, "Generalized
+    product of experts"). Values in units: each expert is a Gaussian around its answer with precision ``a_m``, and the
+    prior is a Gaussian with precision 1 around the training mean, which is 0 in standardised values (as in the MVAE
+    of Wu and Goodman 2018); the answer is the mean of the product. ``a_m`` is the softplus of a learned linear map of
+    the mean and maximum of the modality's tokens, and 1 at the start.
 
     Args:
         modalities: their names.
@@ -40,7 +40,7 @@ class ProductOfExperts(Decision):
         experts = [nn.Linear(2 * dim, 1) for _ in self.modalities]
         for one in experts:
             nn.init.zeros_(one.weight)
-            nn.init.constant_(one.bias, torch.tensor(1.0).expm1().log().item())  # softplus of it is 1
+            nn.init.constant_(one.bias, torch.tensor(1.0).expm1().log().item())  # the softplus of this bias is 1
         self.precision = nn.ModuleList(experts)
 
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
@@ -52,5 +52,6 @@ class ProductOfExperts(Decision):
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
         if self.values:
+            # the 1 is the precision of the prior, whose mean 0 adds nothing to the sum
             return super().aggregate(outputs, weights / (1 + weights.sum(0)))
         return super().aggregate(outputs.log_softmax(-1), weights)

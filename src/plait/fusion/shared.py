@@ -1,4 +1,4 @@
-"""Intermediate fusion: the modalities' tokens meet in a small shared transformer."""
+"""Intermediate fusion: one small transformer over the tokens of all modalities."""
 
 from __future__ import annotations
 
@@ -19,33 +19,31 @@ __all__ = ["Shared"]
 
 
 class Shared(Hybrid):
-    """Tokens of all modalities attend to each other; where in time they are is told by a rotation.
+    """Tokens of all modalities attend to each other, with rotary positions in seconds.
 
-    Each modality has its own layer norm and embedding on the way in, and its own norm on the way out. Then
-    ``layers`` pre-norm transformer layers with rotary positions (Su et al. 2021, equation 34) on real
-    seconds: the angle is ``2 pi * seconds / period``, with periods spaced geometrically between the two of
-    ``periods`` (departure from the paper: it counts positions, with a base of 10000). Only differences
-    of times matter, whatever the modalities' rates.
+    Each modality has its own layer norm and embedding before the ``layers`` pre-norm transformer layers, and its own
+    norm after them. Rotary positions (Su et al. 2021, equation 34) are in real seconds: the angle is
+    ``2 pi * seconds / period``, with periods spaced geometrically between the two of ``periods`` (departure from the
+    paper: it counts positions, with a base of 10000). Only differences of times matter, whatever the modalities' rates.
 
-    With ``summary`` the result is one token an item: the sum over the modalities that are there of a linear
-    map, of each modality's own, of the mean and the maximum of its tokens. So a modality with many tokens
-    does not drown one with few, and an absent one adds nothing. Without it: all tokens, modality after modality,
-    for tasks that answer in time.
+    With ``summary`` the result is one token per item: the sum over the present modalities of a linear map of the mean
+    and maximum of the modality's tokens, one map per modality. So a modality with many tokens does not outweigh one
+    with few. Without ``summary``: all tokens, modality after modality, for tasks that answer at instants.
 
     Args:
         modalities: their names.
         dim: width of the tokens, a multiple of ``2 * heads``.
         layers: transformer layers.
-        heads: attention heads a layer.
+        heads: attention heads per layer.
         dropout: share set to 0 in training.
-        periods: shortest and longest, seconds: differences of time finer than the one are blurred, and
-            beyond the other all angles repeat.
-        summary: one token an item, or all of them.
+        periods: shortest and longest, in seconds. Time differences far below the shortest are not resolved; beyond
+            the longest, all angles repeat.
+        summary: whether to return one token per item instead of all tokens.
         unimodal_heads: see `Hybrid`.
 
     Raises:
-        ConfigError: ``dim`` is no multiple of ``2 * heads``, the periods are not two rising numbers above 0,
-            or ``unimodal_heads`` is something else.
+        ConfigError: ``dim`` is not a multiple of ``2 * heads``, the periods are not two rising numbers above 0,
+            or an unknown ``unimodal_heads``.
 
     >>> t = Tokens(torch.ones(2, 6, 16), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
     >>> tuple(Shared(["a", "b"], 16)({"a": t}).values.shape)

@@ -1,4 +1,4 @@
-"""Late fusion: a small layer learns what to make of the modalities' answers."""
+"""Late fusion: a linear layer learns to combine the modalities' outputs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Stacking"]
 
 
 class Stacking(Decision):
-    """The mean of the modalities' own outputs, plus a learned linear map of all of them side by side.
+    """The mean of the modalities' own outputs, plus a learned linear map of their concatenation.
 
-    Wolpert 1992, "Stacked generalization": a second level learns from the answers of the first which modality to
-    believe for which class. A missing modality enters as zeros, with a flag beside it. The map begins at zero, so the
-    start is the mean. Departure from the paper: both levels learn at once, on the same items, instead of the second on
-    held-out answers; what over-confidence that leaves, ``train.temperature_scaling`` corrects on held-out items.
+    Wolpert 1992, "Stacked generalization": a second level learns from the answers of the first which modality to trust
+    for which class. A missing modality enters as zeros, with a flag. The map starts at zero, so training starts from
+    the mean. Departure from the paper: both levels are trained at once, on the same items, where the paper trains the
+    second on held-out answers. ``train.temperature_scaling`` corrects the remaining overconfidence on held-out items.
 
     Args:
         modalities: their names.
@@ -39,12 +39,13 @@ class Stacking(Decision):
         nn.init.zeros_(self.second.bias)
 
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
-        """1 where it is there."""
+        """1 where the modality is present."""
         return Fusion.weights(self, tokens)
 
     def aggregate(
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
+        # a missing modality's head still answers, from no tokens: its output must not reach the layer
         there = weights > 0
         kept = torch.where(there[..., None], outputs, 0.0)
         mean = kept.sum(0) / there.sum(0).clamp(min=1)[:, None]

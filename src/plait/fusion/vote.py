@@ -1,4 +1,4 @@
-"""Late fusion: the majority."""
+"""Late fusion: plurality voting."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Vote"]
 
 
 class Vote(Decision):
-    """Each modality that is there has one vote; a tie goes to the class of the higher mean probability.
+    """Each present modality has one vote; a tie goes to the class with the higher mean probability.
 
     Plurality voting (Kittler et al. 1998, "On combining classifiers", the majority vote rule). The output is the
-    logarithm of ``(votes + mean probability) / (voters + 1)`` over chance: its probabilities are proper, and the
-    largest is that of the elected class. A count has no gradient, so in training the output is the logarithm of the
-    mean probability alone (their sum rule). For values in units the vote is their median, in training too.
+    logarithm of ``(votes + mean probability) / (voters + 1)``, relative to chance: its probabilities sum to 1, and the
+    elected class has the largest. A count has no gradient, so in training the output is the logarithm of the mean
+    probability alone (their sum rule). For values in units the output is their median, in training too.
 
     Args:
         modalities: their names.
@@ -34,7 +34,7 @@ class Vote(Decision):
     """
 
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
-        """1 where it is there: all votes are alike."""
+        """1 where the modality is present: all votes count the same."""
         return Fusion.weights(self, tokens)
 
     def aggregate(
@@ -45,7 +45,7 @@ class Vote(Decision):
             return _median(outputs, there)
         count = there.sum(0)
         mean = torch.where(there, outputs.softmax(-1), 0.0).sum(0) / count.clamp(min=1)
-        # nobody there: all classes alike
+        # without any modality all classes are equally probable; the clamp keeps the logarithm finite
         mean = torch.where(count > 0, mean, 1 / self.width).clamp(min=torch.finfo(mean.dtype).tiny)
         if self.training:
             return (self.width * mean).log()
@@ -54,8 +54,9 @@ class Vote(Decision):
 
 
 def _median(outputs: Tensor, there: Tensor) -> Float[Tensor, "batch width"]:
-    """Median over the heads that are there (of two: their mean), 0 where none is."""
+    """Median over the present heads (of two: their mean), 0 where none is present."""
     count = there.sum(0)
+    # not torch.median: it gives the lower of the two middle values, and knows no mask
     ordered = torch.where(there, outputs, torch.inf).sort(0).values
     low, high = ((count - 1).clamp(min=0) // 2, count // 2)
     last = len(outputs) - 1
