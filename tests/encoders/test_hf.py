@@ -198,8 +198,8 @@ def test_more_observations_than_positions_are_told_and_padding_does_not_count():
     ("options", "message"),
     [
         ({"tune": "some"}, "hf.tune"),
-        ({"config": {"hidden_size": 8}}, "names no model_type"),
-        ({"config": {"model_type": "birt"}}, "makes no 'birt'"),
+        ({"config": {"hidden_size": 8}}, "has no model_type"),
+        ({"config": {"model_type": "birt"}}, "cannot make a 'birt'"),
         ({"config": {"model_type": "vit", **SMALL}}, "no word embeddings"),
         ({"model": "no/such-model"}, "hf.model"),
         ({"config": {"model_type": "bert", **SMALL}, "checkpointing": True}, "frozen model is not checkpointed"),

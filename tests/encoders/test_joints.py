@@ -110,14 +110,14 @@ def test_padding_moves_no_running_average(cls):
     [
         (120, {}, "Rows of 120 numbers fit: kinect20, utd_mhad"),
         (120, {"layout": "kinct20"}, "kinect20"),
-        (120, {"layout": "coco17"}, "120 numbers are no multiple of 17"),
-        (100, {"layout": "kinect20"}, "5 numbers a joint"),
+        (120, {"layout": "coco17"}, "120 numbers are not a multiple of 17"),
+        (100, {"layout": "kinect20"}, "5 numbers per joint"),
         (100, {"layout": "kinect20", "axes": 2}, "divisor"),
         (120, {"layout": "kinect20", "centre": 20}, "0 to 19"),
         (120, {"layout": [[0, 1, 2]]}, "two joints"),
         (120, {"layout": [[0, -1]]}, "two joints"),
         (120, {"layout": []}, "empty list"),
-        (120, {"layout": "kinect20", "widths": [8]}, "one of each a block"),
+        (120, {"layout": "kinect20", "widths": [8]}, "one of each per block"),
         (120, {"layout": "kinect20", "widths": [8], "strides": [10]}, "strides"),
     ],
 )
@@ -143,5 +143,5 @@ def test_axes_are_told_by_the_width_where_it_leaves_no_doubt(each, axes):
 
 @pytest.mark.parametrize("each", [1, 5, 8, 9, 12])
 def test_they_are_asked_for_where_it_does(each):
-    with pytest.raises(ConfigError, match="several ways"):
+    with pytest.raises(ConfigError, match="ambiguous"):
         axes_of("test", each * 17, 17, None)

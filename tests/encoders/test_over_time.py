@@ -51,7 +51,7 @@ def test_wrong_options_of_the_transformer(options, word):
 
 @pytest.mark.parametrize(
     ("options", "word"),
-    [({"layers": 0}, "0 layers"), ({"kernel": 4}, "an odd one"), ({"kernel": 1, "causal": True}, "kernel"),
+    [({"layers": 0}, "0 layers"), ({"kernel": 4}, "odd unless causal"), ({"kernel": 1, "causal": True}, "kernel"),
      ({"norm": "group"}, "norm is 'group'")],
 )  # fmt: skip
 def test_wrong_options_of_the_tcn(options, word):

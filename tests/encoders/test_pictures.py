@@ -32,7 +32,7 @@ def film(shape: list[int], *, rows: int = 2, time: int = 9, share: float = 1.0, 
 
 @pytest.mark.parametrize("cls", EVERY)
 def test_a_shape_that_does_not_fit(cls):
-    with pytest.raises(ConfigError, match=r"rows of 100 numbers are no pictures of shape \[24, 32\], which have 768"):
+    with pytest.raises(ConfigError, match=r"rows of 100 numbers are not pictures of shape \[24, 32\], which have 768"):
         cls(100, 16)
     with pytest.raises(ConfigError, match=r"expected \[height, width\]"):
         cls(100, 16, shape=[100])

@@ -1,4 +1,4 @@
-"""Encoders: Tokens -> Tokens of the model's width. One file a family."""
+"""Encoders: Tokens -> Tokens of the model's width. One file per family."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ __all__ = ["Encoder"]
 
 
 class Encoder(nn.Module, ABC):
-    """Constructed as ``Cls(dim_in, dim, *, options)``: the data decide the first, the model the second.
+    """Constructed as ``Cls(dim_in, dim, *, options)``: the data decide ``dim_in``, the model ``dim``.
 
-    Laws (`plait.testing.check_encoder`): what stands under a False mask changes nothing; rows of a batch
-    do not see each other nor the padding; shifting all times changes nothing but the output's times;
-    ``causal`` is true to its word; saving and loading gives the same numbers; `torch.export` works.
+    Laws (`plait.testing.check_encoder`): values under a False mask change nothing; rows of a batch are independent
+    of each other and of padding; shifting all times changes only the output's times; a ``causal`` encoder is causal;
+    saving and loading gives the same numbers; `torch.export` works.
     """
 
     causal: ClassVar[bool] = False
     """Whether no output depends on later input. An instance may override it (``self.causal = ...``)."""
 
     trial: ClassVar[tuple[int, dict[str, object]]] = (5, {})
-    """A width of the incoming tokens and options that make a small one: what the laws are checked on."""
+    """An input width and options that make a small instance, on which the laws are checked."""
 
     dim_in: int
     dim: int
 
     @abstractmethod
     def forward(self, tokens: Tokens) -> Tokens:
-        """[batch, time, dim_in] -> [batch, time', dim]; fewer tokens may come out, each with its seconds."""
+        """[batch, time, dim_in] -> [batch, time', dim]; the output may have fewer tokens, each with its time."""
 
     def resolved(self) -> dict[str, object]:
-        """Options, as JSON, that make it again without the files that it was made from; none by default."""
+        """Options, as JSON, that rebuild the encoder without the files it was made from; none by default."""
         return {}

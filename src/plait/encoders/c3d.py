@@ -19,13 +19,13 @@ __all__ = ["C3d"]
 
 
 class C3d(PictureEncoder):
-    """C3D: stages of 3 x 3 x 3 convolutions, each ended by a maximum over 2 x 2 pixels and some frames.
+    """C3D: stages of 3 x 3 x 3 convolutions, each followed by max pooling over 2 x 2 pixels and some frames.
 
-    Tran et al. 2015, "Learning spatiotemporal features with 3D convolutional networks", section 3: the first maximum
-    leaves time whole, so that motion is not merged away early. Then two fully connected layers, on each frame that is
-    left (departure: the paper's are on one clip of 16 frames): one token, at the mean time of the frames that it stands
-    for. A gap keeps its place and counts as zeros in every layer. Further departures: batch norm, fewer and narrower
-    layers, means over a ``grid`` of the last map instead of all of it.
+    Tran et al. 2015, "Learning spatiotemporal features with 3D convolutional networks", section 3. The first pooling
+    does not pool over time, so that motion is not lost early. Then two fully connected layers make one token of each
+    remaining frame, at the mean time of the frames that it stands for (departure: the paper's layers see a clip of 16
+    frames). A gap keeps its place and counts as zeros in every layer. Further departures: batch norm, fewer and
+    narrower layers, means over a ``grid`` of the last map instead of the whole map.
 
     Args:
         dim_in: width of the incoming tokens.
@@ -33,13 +33,13 @@ class C3d(PictureEncoder):
         shape: [height, width] or [height, width, channels] of a picture; None for [24, 32] (see `PictureEncoder`).
         widths: channels of each stage.
         layers: convolutions of each stage.
-        strides: frames that become one at the end of each stage.
-        grid: parts of the picture each way, over which the means are taken; 1 for the whole.
+        strides: frames that each stage pools into one.
+        grid: parts per side of the picture whose means are taken; 1 for the whole picture.
         norm: ``batch`` (over the observed frames) or ``group`` (each frame by itself).
-        dropout: share set to 0 in training, after each of the two last layers.
+        dropout: share set to 0 in training, after each of the last two layers.
 
     Raises:
-        ConfigError: ``shape`` does not fit ``dim_in``, or an option that is not as said here.
+        ConfigError: ``shape`` does not fit ``dim_in``, or an option is out of range.
 
     >>> import torch
     >>> film = Tokens(torch.ones(2, 9, 24 * 32), torch.arange(9.0).expand(2, 9), torch.ones(2, 9) > 0)

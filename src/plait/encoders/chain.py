@@ -1,4 +1,4 @@
-"""Encoders one after the other, as a recipe's list gives them."""
+"""A chain of encoders, as a list in a recipe gives them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["build_encoder", "encoder_specs", "resolved_specs"]
 
 
 LONGEST = 100
-"""Encoders in a row."""
+"""Most encoders in a chain."""
 
 
 class _Chain(Encoder):
-    """Encoders in a row: the first takes the features, each next one the model's width."""
+    """Encoders in sequence: the first takes the features, the others take the model's width."""
 
     def __init__(self, steps: Sequence[Encoder]) -> None:
         super().__init__()
@@ -40,15 +40,15 @@ def _listed(spec: Spec | Sequence[Spec], where: str) -> list[tuple[Spec, str]]:
     if not spec:
         raise ConfigError(f"{where}: an empty list; expected one encoder or more.")
     if len(spec) > LONGEST:
-        raise ConfigError(f"{where}: {len(spec):,} encoders in a row; expected {LONGEST} at most.")
+        raise ConfigError(f"{where}: {len(spec):,} encoders in a chain; expected {LONGEST} at most.")
     return [(one, f"{where}[{i}]") for i, one in enumerate(spec)]
 
 
 def build_encoder(spec: Spec | Sequence[Spec], dim_in: int, dim: int, where: str) -> Encoder:
-    """The encoder that a recipe names, or a chain of them if it gives a list.
+    """Build the encoder that a recipe names, or a chain of encoders from a list.
 
     Raises:
-        ConfigError: no such encoder or option; ``where`` says at which place of the recipe.
+        ConfigError: an unknown encoder or option; ``where`` is its place in the recipe, for the message.
 
     >>> build_encoder(["conv", {"name": "gru", "layers": 2}], 6, 32, "encoders.imu").dim_in
     6
@@ -60,10 +60,10 @@ def build_encoder(spec: Spec | Sequence[Spec], dim_in: int, dim: int, where: str
 
 
 def encoder_specs(spec: Spec | Sequence[Spec], where: str) -> list[dict[str, object]]:
-    """The same as a list with every default written out, as a saved run keeps it.
+    """The spec as a list with all defaults filled in, as a saved run keeps it.
 
     Raises:
-        ConfigError: no such encoder or option.
+        ConfigError: an unknown encoder or option.
 
     >>> encoder_specs("linear", "encoders.text")
     [{'name': 'linear', 'norm': False, 'dropout': 0.1}]
@@ -72,6 +72,6 @@ def encoder_specs(spec: Spec | Sequence[Spec], where: str) -> list[dict[str, obj
 
 
 def resolved_specs(specs: Sequence[Mapping[str, object]], encoder: Encoder) -> list[dict[str, object]]:
-    """What `encoder_specs` gave, with what each encoder has `resolved`, so that no file is needed to build it again."""
+    """The `encoder_specs`, with the options that each encoder has `resolved`: no file is needed to rebuild them."""
     steps = cast("Iterable[Encoder]", encoder.steps) if isinstance(encoder, _Chain) else [encoder]
     return [{**spec, **step.resolved()} for spec, step in zip(specs, steps)]

@@ -1,4 +1,4 @@
-"""A small convolutional network on each picture by itself."""
+"""A small convolutional network per picture."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Cnn", "stacked"]
 
 
 class Cnn(PictureEncoder):
-    """One token a picture; with a recurrent encoder after it, the CNN-RNN hybrid (Donahue et al. 2015, LRCN).
+    """One token per picture; followed by a recurrent encoder, the CNN-RNN hybrid (Donahue et al. 2015, LRCN).
 
-    A 3 x 3 convolution, then residual blocks (He et al. 2016), each behind a maximum over 2 x 2 pixels; means over a
-    coarse grid, one linear layer. Departures: two blocks instead of eight, no strided convolutions.
-    ``stack`` lays the frames before it beside each one, as channels: with optical flow, that is the motion stream of
-    Simonyan and Zisserman 2014; a gap counts as zeros.
+    A 3 x 3 convolution, then residual blocks (He et al. 2016), each after 2 x 2 max pooling; then means over a coarse
+    grid and one linear layer. Departures: two blocks instead of eight, no strided convolutions. ``stack`` adds the
+    previous frames to each frame, as channels: with optical flow, this is the motion stream of Simonyan and Zisserman
+    2014. A gap counts as zeros.
 
     Args:
         dim_in: width of the incoming tokens.
@@ -32,14 +32,14 @@ class Cnn(PictureEncoder):
         shape: [height, width] or [height, width, channels] of a picture; None for [24, 32] (see `PictureEncoder`).
         widths: channels of the first convolution and of each block.
         block: ``residual``, or ``inception`` (Szegedy et al. 2015; twin of `plait.encoders.i3d.I3d`).
-        grid: parts each way, over which the means are taken; 1 for the whole picture.
-        stack: frames that are seen together, up to and including the token's own.
-        norm: ``batch`` (over the observed frames; in training, and only there, frames see each other through its
-            mean) or ``group`` (each frame by itself).
+        grid: parts per side of the picture whose means are taken; 1 for the whole picture.
+        stack: number of frames seen together, up to and including the token's own.
+        norm: ``batch`` (over the observed frames; in training only, frames depend on each other through its
+            statistics) or ``group`` (each frame by itself).
         dropout: share of the outputs set to 0 in training.
 
     Raises:
-        ConfigError: ``shape`` does not fit ``dim_in``, or an option that is not as said here.
+        ConfigError: ``shape`` does not fit ``dim_in``, or an option is out of range.
 
     >>> film = Tokens(torch.ones(2, 5, 24 * 32), torch.arange(5.0).expand(2, 5), torch.ones(2, 5) > 0)
     >>> tuple(Cnn(24 * 32, 16)(film).values.shape)
@@ -65,7 +65,7 @@ class Cnn(PictureEncoder):
         super().__init__(dim_in, dim, shape)
         check_tower("cnn", widths, block=block, norm=norm, grid=grid)
         if stack < 1:
-            raise ConfigError(f"cnn: stack {stack}; expected a frame or more.")
+            raise ConfigError(f"cnn: stack {stack}; expected 1 frame or more.")
         self.stack, self.grid = stack, grid
         self.tower = Tower(self.channels * stack, widths, block=block, depth=0, norm=norm)
         self.leave = nn.Linear(widths[-1] * grid**2, dim)
@@ -81,7 +81,7 @@ class Cnn(PictureEncoder):
 def stacked(
     frames: Float[Tensor, "batch time channels height width"], count: int
 ) -> Float[Tensor, "batch time stacked height width"]:
-    """Each frame with those before it as more channels, the earliest first; zeros before the first.
+    """Each frame with the ``count - 1`` frames before it as channels, earliest first; zeros before the first.
 
     >>> stacked(torch.tensor([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1, 1), 2).flatten().tolist()
     [0.0, 1.0, 1.0, 2.0, 2.0, 3.0]

@@ -1,4 +1,4 @@
-"""Temporal convolutions that know which observations are there."""
+"""Temporal convolutions with masks."""
 
 from __future__ import annotations
 
@@ -20,20 +20,19 @@ __all__ = ["Conv", "MaskedBatchNorm"]
 class Conv(Encoder):
     """Strided convolutions along the sequence, each followed by a norm, GELU and dropout.
 
-    The convolution runs over positions, so it is meant for streams that tick regularly; a gap in the mask
-    keeps its place and counts as zeros. Output token j stands for inputs ``j * stride`` to
-    ``j * stride + stride - 1``: it is there if any of them is, and its time is the mean of the times of
-    those that are there. A causal convolution sees nothing after that window, and its token's time is the
-    last one in it.
+    The convolution runs over positions, so it is meant for streams with a regular rate; a gap in the mask keeps its
+    place and counts as zeros. Output token j stands for inputs ``j * stride`` to ``j * stride + stride - 1``. It is
+    observed if any of them is, and its time is the mean time of the observed ones. A causal convolution sees nothing
+    after that window, and its token's time is the last time in it.
 
     Args:
         dim_in: width of the incoming tokens.
         dim: width of the outgoing tokens.
-        strides: one convolution a stride; (2, 2) leaves a quarter of the tokens.
-        kernel: positions that a convolution sees; not below its stride.
+        strides: one convolution per stride; (2, 2) leaves a quarter of the tokens.
+        kernel: positions that a convolution sees; at least its stride.
         dropout: share of the outputs set to 0 in training.
         norm: ``layer`` (over the width, each token by itself) or ``batch`` (see `MaskedBatchNorm`; in
-            training, and only there, the items of a batch see each other through its mean).
+            training only, the items of a batch depend on each other through its statistics).
         causal: whether no token sees a later one.
 
     Raises:
@@ -76,7 +75,7 @@ class Conv(Encoder):
 
 
 class _ConvLayer(nn.Module):
-    """One of them: takes clean tokens, gives clean tokens."""
+    """One convolution with norm, GELU and dropout; takes and returns clean tokens."""
 
     def __init__(
         self, dim_in: int, dim: int, stride: int, *, kernel: int, dropout: float, norm: str, causal: bool
@@ -94,6 +93,7 @@ class _ConvLayer(nn.Module):
         if out.mask.shape[1] == 0:
             return Tokens(tokens.values.new_zeros(len(tokens.values), 0, self.conv.out_channels), out.times, out.mask)
         n, (kernel,), (stride,) = tokens.values.shape[1], self.conv.kernel_size, self.conv.stride
+        # also enough zeros that a last, incomplete window gives a token
         right = (out.mask.shape[1] - 1) * stride + kernel - n - self.left
         x = F.pad(rearrange(tokens.values, "b t d -> b d t"), (self.left, right))
         x = self.norm(rearrange(self.conv(x), "b d t -> b t d"), out.mask)
@@ -101,7 +101,7 @@ class _ConvLayer(nn.Module):
 
 
 def stride_windows(tokens: Tokens, stride: int, *, last: bool = False) -> Tokens:
-    """Times and mask of windows of ``stride`` tokens (values of width 0); ``tokens`` are clean.
+    """Times and mask of windows of ``stride`` tokens (values of width 0); ``tokens`` must be clean.
 
     >>> t = Tokens(torch.zeros(1, 3, 1), torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[True, True, True]]))
     >>> stride_windows(t, 2).times.tolist()
@@ -120,7 +120,7 @@ def stride_windows(tokens: Tokens, stride: int, *, last: bool = False) -> Tokens
 
 
 class _TokenNorm(nn.Module):
-    """Layer norm; takes the mask for the sake of the other norm's signature."""
+    """Layer norm with the signature of `MaskedBatchNorm`; ignores the mask."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -132,12 +132,12 @@ class _TokenNorm(nn.Module):
 
 
 class MaskedBatchNorm(nn.Module):
-    """Batch norm whose statistics are taken over the observed tokens only.
+    """Batch norm with statistics over the observed tokens only.
 
-    Ioffe and Szegedy 2015, algorithm 1, over the tokens under a True mask: so padding does not pull the mean
-    towards zero. As `torch.nn.BatchNorm1d` in all else (biased variance to normalise, unbiased in the
-    running average); a batch with fewer than two tokens does not move the running averages. What stands
-    under the mask must be finite.
+    Ioffe and Szegedy 2015, algorithm 1, over the tokens under a True mask, so that padding does not pull the mean
+    towards zero. Otherwise as `torch.nn.BatchNorm1d` (biased variance for normalising, unbiased in the running
+    average), except that a batch with fewer than two tokens does not change the running averages. Values under a False
+    mask must be finite.
 
     >>> norm = MaskedBatchNorm(1)
     >>> x = torch.tensor([[[1.0], [3.0], [99.0]]])
@@ -159,12 +159,13 @@ class MaskedBatchNorm(nn.Module):
         self, values: Float[Tensor, "batch time dim"], mask: Bool[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time dim"]:
         if not self.training:
+            # folded into one product and one sum: one pass over the tokens less
             scale = torch.rsqrt(self.running_var + self.eps) * self.weight
             return values * scale + (self.bias - self.running_mean * scale)
         if mask.numel() > 1 and whole(mask):
             moved = (self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, self.eps)
             return F.batch_norm(values.transpose(1, 2), *moved).transpose(1, 2)
-        # weighted sums as products of matrices: several times faster than `where` and `sum`
+        # masked sums as matrix products: several times faster than `where` and `sum`
         flat, seen = values.flatten(0, 1), mask.flatten().to(values.dtype)
         count = seen.sum().clamp(min=1)
         mean = seen @ flat / count
@@ -175,6 +176,7 @@ class MaskedBatchNorm(nn.Module):
         return normed
 
     def _move(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
+        # a factor and not an `if`: export and GPUs must not branch on the count
         move = self.momentum * (count > 1)
         self.running_mean += move * (mean - self.running_mean)
         self.running_var += move * (var * count / (count - 1).clamp(min=1) - self.running_var)

@@ -1,4 +1,4 @@
-"""Encoders whose features no gradient changes: fitted once, then mapped linearly."""
+"""Encoders with fixed features: fitted once, without gradients, then mapped linearly."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from plait.tokens.pooling import one_token
 __all__ = ["Fixed"]
 
 LARGEST = 10.0
-"""Standardised features end here: what lies so far from all training items would rule a linear answer."""
+"""Standardised features are clipped here: a feature far from all training items would dominate a linear answer."""
 
 
 class Fixed(Encoder, ABC):
-    """Fixed features of an item or of each of its tokens, standardised, and one linear map to the model's width.
+    """Features of each item, or of each of its tokens, standardised and mapped linearly to the model's width.
 
-    `fit` sets the features' free numbers and their mean and deviation, of training items, before anything is learnt.
-    The map, ``readout``, is learnt: by gradient descent, or in closed form (`plait.training.closed_form`).
+    Before training, `fit` sets the free parameters of the features, their means and standard deviations on the training
+    items. The map, ``readout``, is learned: by gradient descent, or in closed form (`plait.training.closed_form`).
 
     A subclass makes its features in ``__init__`` and calls `_ready`.
     """
@@ -31,7 +31,7 @@ class Fixed(Encoder, ABC):
     centre: Tensor
     gain: Tensor
     sizes: list[int]
-    """How many features there are of each kind, in their order: kinds are weighed against each other as a whole."""
+    """Number of features of each kind, in order: each kind is weighted as a whole."""
 
     def _ready(self, dim_in: int, dim: int, sizes: list[int]) -> None:
         self.dim_in, self.dim, self.sizes = dim_in, dim, sizes
@@ -42,7 +42,7 @@ class Fixed(Encoder, ABC):
 
     @abstractmethod
     def raw(self, tokens: Tokens) -> Float[Tensor, "batch *time features"]:
-        """The features as they are, finite for an item without tokens too. ``tokens`` are clean."""
+        """The features before standardising; finite for an item without tokens too. ``tokens`` must be clean."""
 
     def at(self, tokens: Tokens, at: Instants | None) -> Float[Tensor, "rows features"]:
         """`raw` of each item, or, where it has a time, at the instants that are asked, one item after another."""
@@ -50,26 +50,28 @@ class Fixed(Encoder, ABC):
 
     @abstractmethod
     def settle(self, tokens: Iterable[Tokens]) -> None:
-        """Choose what is free in the features by training items; they are clean, and all there."""
+        """Set the free parameters of the features from training items, which are clean and not empty."""
 
     def described(self, tokens: Tokens) -> Float[Tensor, "batch *time features"]:
-        """The features, standardised: mean 0 and deviation 1 over the training items, 0 where they do not vary."""
+        """The standardised features: mean 0, deviation 1 over the training items; constant features become 0."""
         return ((self.raw(tokens.clean()) - self.centre) * self.gain).clamp(-LARGEST, LARGEST)
 
     @torch.no_grad()
     def fit(self, batches: Iterable[tuple[Tokens, Instants | None]]) -> Float[Tensor, "rows features"]:
-        """Fit the features to the training items that are there; returns them standardised, as `at` orders them.
+        """Fit the features to the training items; returns their standardised features, in the order of `at`.
 
         Args:
-            batches: of items that all have tokens, and the instants that are asked; gone through twice.
+            batches: tokens of items that all have observations, and the instants asked of them; iterated twice.
         """
         self.settle(t.clean() for t, _ in batches)
         found = torch.cat([self.at(t.clean(), at) for t, at in batches])
+        # double precision: sums over many items of features that hardly vary lose their digits in float32
         mean = found.double().mean(0)
         spread = (found.double() - mean).square().mean(0).sqrt()
         varies = spread > 1e-6 * mean.abs() + 1e-9
         self.centre.copy_(mean)
         self.gain.copy_(torch.where(varies, 1 / spread.clamp(min=1e-12), 0.0))
+        # in place: the features of all training items are the largest array of a fit
         return found.sub_(self.centre).mul_(self.gain).clamp_(-LARGEST, LARGEST)
 
     def forward(self, tokens: Tokens) -> Tokens:

@@ -1,4 +1,4 @@
-"""Inflated 3-D convolutions: a picture network whose kernels see some frames at once."""
+"""Inflated 3-D convolutions: a picture network whose kernels extend over time."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ __all__ = ["I3d", "inflate"]
 class I3d(PictureEncoder):
     """I3D: inception modules with kernels over time (Carreira and Zisserman 2017, "Quo vadis, action recognition?").
 
-    The network of `plait.encoders.cnn.Cnn` with each k x k kernel made ``depth`` x k x k, and each maximum taken over
-    ``strides`` frames too; one token for each frame that is left, at the mean time of those that it stands for. A gap
-    keeps its place and counts as zeros in every layer. `inflated` takes the weights of a `Cnn` of the same ``widths``,
-    ``block`` and ``grid``. Departures: two modules of a few channels instead of nine, a first kernel of 3 x 3 x 3.
+    The network of `plait.encoders.cnn.Cnn` with each k x k kernel extended to ``depth`` x k x k, and each max pooling
+    extended over ``strides`` frames. The result is one token per remaining frame, at the mean time of the frames that
+    it stands for. A gap keeps its place and counts as zeros in every layer. `inflated` takes the weights of a `Cnn`
+    with the same ``widths``, ``block`` and ``grid``. Departures: two narrow modules instead of nine, a first kernel of
+    3 x 3 x 3.
 
     Args:
         dim_in: width of the incoming tokens.
@@ -31,14 +32,14 @@ class I3d(PictureEncoder):
         shape: [height, width] or [height, width, channels] of a picture; None for [24, 32] (see `PictureEncoder`).
         widths: channels of the first convolution and of each module (multiples of 8).
         block: ``inception`` or ``residual``.
-        depth: frames that a kernel sees, odd.
-        strides: frames that become one before each module.
-        grid: parts of the picture each way, over which the means are taken; 1 for the whole.
+        depth: frames that a kernel sees; odd.
+        strides: frames that are pooled into one before each module.
+        grid: parts per side of the picture whose means are taken; 1 for the whole picture.
         norm: ``batch`` (over the observed frames) or ``group`` (each frame by itself).
         dropout: share of the outputs set to 0 in training.
 
     Raises:
-        ConfigError: ``shape`` does not fit ``dim_in``, or an option that is not as said here.
+        ConfigError: ``shape`` does not fit ``dim_in``, or an option is out of range.
 
     >>> import torch
     >>> film = Tokens(torch.ones(2, 9, 24 * 32), torch.arange(9.0).expand(2, 9), torch.ones(2, 9) > 0)
@@ -80,30 +81,30 @@ class I3d(PictureEncoder):
         return pooled_tokens(tokens, self.strides).with_values(self.dropout(values))
 
     def inflated(self, weights: Mapping[str, Tensor]) -> I3d:
-        """Itself, with the weights of a picture network (``cnn.state_dict()``) inflated into it.
+        """Load the weights of a picture network (``cnn.state_dict()``), inflated over time; returns the encoder.
 
-        On a film that stands still it then answers as that network does on the picture, but for the first and the last
-        frames, whose neighbours are zeros.
+        On a still film its answers then equal that network's on the picture, except near the first and last frames,
+        which are padded with zeros.
 
         Raises:
-            ConfigError: they are not those of a network with the same options.
+            ConfigError: the weights are not of a network with the same options.
         """
         self.load_state_dict(inflate(weights, self.state_dict()))
         return self
 
 
 def inflate(flat: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a network with 2-D kernels as those of its twin with 3-D kernels.
+    """Weights of a network with 2-D kernels, inflated for the same network with 3-D kernels.
 
-    Carreira and Zisserman 2017, section 2.4: each kernel is repeated over time and divided by how often;
-    all else stays as it is.
+    Carreira and Zisserman 2017, section 2.4: each kernel is repeated over time and divided by the number of
+    repetitions; all other weights are copied.
 
     Args:
-        flat: state of the 2-D network, of any `torch.nn.Conv2d` too.
-        like: state of its twin, whose tensors say how deep each kernel is.
+        flat: state of the 2-D network; any `torch.nn.Conv2d` works.
+        like: state of the 3-D network, whose shapes give the depth of each kernel.
 
     Raises:
-        ConfigError: names or shapes of the two do not match.
+        ConfigError: names or shapes of the two networks do not match.
 
     >>> import torch
     >>> flat, deep = nn.Conv2d(3, 4, 5), nn.Conv3d(3, 4, (7, 5, 5))
@@ -125,4 +126,5 @@ def inflate(flat: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str,
 def _deep(flat: Tensor, target: Tensor) -> Tensor:
     if flat.ndim != 4 or target.ndim != 5:
         return flat.detach().clone()
+    # divided, so that a film of equal frames gives the activations of the picture
     return repeat(flat.detach() / target.shape[2], "o i h w -> o i t h w", t=target.shape[2])

@@ -1,4 +1,4 @@
-"""Skeletons as graphs: which joints hang together, who is whose neighbour, and rows of features as joints."""
+"""Skeletons as graphs: links between joints, neighbourhoods, and rows of features as joints."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ __all__ = [
 JointTokens = Float[Tensor, "batch time joint channel"]
 Padded = Float[Tensor, "batch padded joint channel"]
 JointSteps = Float[Tensor, "batch steps joint width"]
-"""What a layer makes of them: it may be of fewer times and of other channels."""
+"""A layer's output: it may have fewer time steps and another number of channels."""
 Links = tuple[tuple[str, str], ...]
 
 
 def _both(*chain: str) -> Links:
-    """A chain of joints on each side of the body; a name with ``*`` gets the side."""
+    """A chain of joints on each side of the body; ``*`` in a name stands for the side."""
     sides = ("left", "right")
     return tuple((a.replace("*", s), b.replace("*", s)) for s in sides for a, b in pairwise(chain))
 
@@ -87,13 +87,14 @@ LINKS: dict[str, Links] = {
         *pairwise(("left_hip", "right_hip")),
     ),
 }
-"""The bones of each of `plait.transforms.layouts.LAYOUTS`. COCO's are a tree, without its links across the body; to
-MediaPipe's ``POSE_CONNECTIONS`` come four that tie nose, mouth and shoulders together: its face hangs in the air."""
+"""The bones of each of `plait.transforms.layouts.LAYOUTS`. COCO's are a tree, without COCO's links across the body.
+MediaPipe's ``POSE_CONNECTIONS`` do not connect the face to the body: four links between nose, mouth and shoulders are
+added."""
 
 
 @dataclass(frozen=True)
 class JointGraph:
-    """Joints, the pairs of them that are linked, and the joint that stands for the body's middle."""
+    """The number of joints, the linked pairs, and the centre joint of the body."""
 
     joints: int
     edges: tuple[tuple[int, int], ...]
@@ -101,16 +102,16 @@ class JointGraph:
 
     @classmethod
     def of(cls, part: str, layout: str | Sequence[Sequence[int]] | None, centre: int | None, dim_in: int) -> JointGraph:
-        """The graph of a layout's name, or of pairs of joints.
+        """The graph of a named layout, or of linked pairs of joints.
 
         Args:
-            part: for errors.
-            layout: one of `LINKS`, or pairs of joints, by their index from 0; the last is the last joint.
-            centre: a joint; None: the one that the fewest links lead away from to all others, together.
-            dim_in: numbers of a row of features.
+            part: name of the part, for errors.
+            layout: one of `LINKS`, or pairs of joints, by index from 0; the largest index is the last joint.
+            centre: a joint; None: the joint with the smallest sum of distances, in links, to all others.
+            dim_in: width of a row of features.
 
         Raises:
-            ConfigError: no such layout, no pairs of joints, or no such joint.
+            ConfigError: an unknown layout, no pairs of joints, or an unknown joint.
 
         >>> JointGraph.of("st_gcn", "utd_mhad", None, 60).centre
         1
@@ -128,7 +129,7 @@ class JointGraph:
         return cls(joints, edges, int(away.argmin()) if centre is None else centre)
 
     def hops(self) -> NDArray[np.int64]:
-        """[joints, joints], links between two joints; as many as there are joints where no way leads."""
+        """[joints, joints]: number of links between two joints; the number of joints where they are not connected."""
         near = np.eye(self.joints, dtype=bool)
         links = near.copy()
         for a, b in self.edges:
@@ -141,7 +142,7 @@ class JointGraph:
         return hops
 
     def parents(self) -> list[int]:
-        """By joint, its neighbour that is nearer to the centre (the first of several), or itself."""
+        """For each joint, its neighbour nearer to the centre (the first of several), or the joint itself."""
         hops = self.hops()
         depth = hops[self.centre]
         nearer = [np.flatnonzero((hops[j] == 1) & (depth < depth[j])) for j in range(self.joints)]
@@ -167,11 +168,12 @@ def _pair(part: str, pair: Sequence[int]) -> tuple[int, int]:
 
 
 def partitions(graph: JointGraph, strategy: str) -> Float[Tensor, "subset joint neighbour"]:
-    """How much each neighbour counts for each joint, by the subset that it belongs to; each subset's sum is 1 or 0.
+    """Weights of the neighbours of each joint, by subset; a joint's weights in a subset sum to 1, or 0 if it is empty.
 
-    Yan et al. 2018, section 3.3: ``uniform``: joint and neighbours are one; ``distance``: itself, and its neighbours;
-    ``spatial``: those as far from the centre as the joint itself (so, it itself), those nearer, those further. The
-    weight is the paper's 1 / Z (eq. 4): one over the number of the joint's neighbours in the subset.
+    Yan et al. 2018, section 3.3. ``uniform``: one subset, the joint and its neighbours; ``distance``: the joint, and
+    its neighbours; ``spatial``: the joint and neighbours as far from the centre as the joint, nearer neighbours,
+    further neighbours. The weight is the paper's 1 / Z (eq. 4): one over the number of the joint's neighbours in the
+    subset.
 
     Raises:
         ConfigError: an unknown strategy.
@@ -195,10 +197,10 @@ def partitions(graph: JointGraph, strategy: str) -> Float[Tensor, "subset joint 
 
 
 def axes_of(part: str, dim_in: int, joints: int, axes: int | None) -> int:
-    """Numbers of a joint that belong together, checked against the width of the rows.
+    """Number of spatial axes of a joint, checked against the width of the rows.
 
     Raises:
-        ConfigError: the rows are not whole joints, or their numbers could be read in more than one way.
+        ConfigError: the row width is not a multiple of the joints, or the number of axes is ambiguous.
 
     >>> axes_of("st_gcn", 120, 20, None), axes_of("st_gcn", 68, 17, None)
     (3, 2)
@@ -206,15 +208,15 @@ def axes_of(part: str, dim_in: int, joints: int, axes: int | None) -> int:
     each, rest = divmod(dim_in, joints)
     if rest:
         raise ConfigError(
-            f"{part}: rows of {dim_in} numbers are no multiple of {joints} joints. Name the layout of the poses."
+            f"{part}: rows of {dim_in} numbers are not a multiple of {joints} joints. Set layout to that of the poses."
         )
     if axes is None:
-        # positions alone or with their velocities, of two or three axes: all that the feature of poses gives
+        # the feature of poses gives positions, with or without velocities, in two or three axes
         axes = {2: 2, 3: 3, 4: 2, 6: 3}.get(each, 0)
         if not axes:
-            raise ConfigError(f"{part}: {each} numbers a joint can be read in several ways. Say how many are the axes.")
+            raise ConfigError(f"{part}: {each} numbers per joint are ambiguous. Set axes to the number of coordinates.")
     if axes < 1 or each % axes:
-        raise ConfigError(f"{part}.axes: got {axes}, but there are {each} numbers a joint; expected a divisor.")
+        raise ConfigError(f"{part}.axes: got {axes}, but there are {each} numbers per joint; expected a divisor.")
     return axes
 
 
@@ -233,9 +235,10 @@ class JointNorm(nn.Module):
     def forward(self, x: JointTokens, mask: Bool[Tensor, "batch time"]) -> JointTokens:
         if not self.training or torch.compiler.is_compiling():
             return self._masked(x, mask)
-        # torch's own norm is several times faster; it is given what is there, and nothing else
+        # torch's own norm is several times faster: it gets the observed tokens only
         whole = bool(mask.all())
         seen = (x if whole else x[mask]).reshape(-1, x.shape[-1])
+        # torch refuses to train on a single value per channel
         if len(seen) < 2:
             return self._masked(x, mask)
         own = self.norm
@@ -252,12 +255,12 @@ class JointNorm(nn.Module):
 
 
 def zeroed(x: JointTokens, mask: Bool[Tensor, "batch time"]) -> JointTokens:
-    """Zeros where there is no observation; what stands there must be finite."""
+    """Zeros where there is no observation; values there must be finite."""
     return x * mask[..., None, None]
 
 
 def temporal_pad(x: JointTokens, out: int, *, span: int, stride: int, causal: bool) -> Padded:
-    """Zeros before and behind, so that windows of ``span`` every ``stride`` places give ``out`` of them.
+    """Pad with zeros, so that windows of ``span`` places with step ``stride`` give ``out`` windows.
 
     Each window is centred on the ``stride`` places that it stands for, or (``causal``) ends with them.
 
@@ -266,25 +269,26 @@ def temporal_pad(x: JointTokens, out: int, *, span: int, stride: int, causal: bo
     """
     left = span - stride if causal else (span - stride + 1) // 2
     x = F.pad(x, (0, 0, 0, 0, max(left, 0), (out - 1) * stride + span - x.shape[1] - left))
+    # left is below 0 where a window is shorter than its stride
     return x[:, -left:] if left < 0 else x
 
 
 class JointBlocks(nn.Module):
-    """Rows as joints, blocks over them, the mean over the joints, one linear layer: Tokens -> Tokens.
+    """Rows to joints, blocks over the joints, mean over the joints, one linear layer: Tokens -> Tokens.
 
-    Rows are what `plait.features.skeleton.Pose` gives: all joints' positions, joint by joint, then (of as many joints
-    and axes) whatever other kinds there are, such as velocities. A joint's channels are its numbers of all kinds.
+    Rows come from `plait.features.skeleton.Pose`: the positions of all joints, joint by joint, then other kinds, such
+    as velocities, in the same layout. A joint's channels are its numbers of all kinds.
 
     Args:
         graph: the joints.
-        blocks: of each its stride, and a module that takes joints [batch, time, joint, channel] and the masks before
-            and after [batch, time].
-        channels: of a joint, at first (bones not counted) and after the last block.
+        blocks: per block its stride, and a module that takes joints [batch, time, joint, channel] and the masks before
+            and after the block [batch, time].
+        channels: channels of a joint, before the first block (without bones) and after the last block.
         dim: width of the outgoing tokens.
-        axes: numbers of a joint that stand together.
-        bones: whether the differences to the neighbours towards the centre are appended.
-        weighted: whether the mean over the joints is weighted, by joint and channel, with what is learned.
-        causal: whether a token's time is the last of those that it stands for.
+        axes: spatial axes of a joint.
+        bones: whether to append each joint's difference from its neighbour towards the centre.
+        weighted: whether the mean over the joints has learned weights, per joint and channel.
+        causal: whether a token's time is the last of the times that it stands for.
     """
 
     def __init__(
@@ -322,25 +326,26 @@ class JointBlocks(nn.Module):
         return tokens.with_values(self.out(x)).clean()
 
     def read(self, tokens: Tokens) -> JointTokens:
-        """Clean rows as joints, with their bones if wanted, normalised over the batch."""
+        """Clean rows as joints, with their bones if wanted, after batch norm."""
         x = rearrange(tokens.values, "b t (kind j xyz) -> b t j (kind xyz)", j=self.joints, xyz=self.axes)
         if self.parents is not None:
             x = torch.cat([x, x - x[:, :, self.parents]], -1)
         flat = self.norm(rearrange(x, "b t j c -> b t (j c)"), tokens.mask)
+        # the norm's bias has moved the zeros of gaps
         flat = torch.where(tokens.mask[..., None], flat, 0.0)
         return rearrange(flat, "b t (j c) -> b t j c", j=self.joints)
 
 
 def check_blocks(part: str, widths: Sequence[int], strides: Sequence[int], most: int, least: int = 1) -> None:
-    """Refuse widths and strides that make no blocks.
+    """Check the widths and strides of blocks.
 
     Raises:
-        ConfigError: as many strides as widths are needed, each width at least ``least``, each stride at most ``most``.
+        ConfigError: widths and strides differ in number, a width is below ``least``, or a stride is above ``most``.
 
     >>> check_blocks("st_gcn", [32, 64], [1, 2], most=9)
     """
     if not widths or len(widths) != len(strides):
-        raise ConfigError(f"{part}: widths {list(widths)} and strides {list(strides)}; expected one of each a block.")
+        raise ConfigError(f"{part}: widths {list(widths)} and strides {list(strides)}; expected one of each per block.")
     if min(widths) < least or not 1 <= min(strides) <= max(strides) <= most:
         raise ConfigError(
             f"{part}: widths {list(widths)}, strides {list(strides)}; expected widths of {least} or more and strides "

@@ -1,4 +1,4 @@
-"""One linear layer an observation: for streams seen once an item, and for features that are good already."""
+"""One linear layer per observation: for streams with one row per item, and for features that are good already."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Linear(Encoder):
     Args:
         dim_in: width of the incoming tokens.
         dim: width of the outgoing tokens.
-        norm: whether a layer norm goes before the linear layer.
+        norm: whether to put a layer norm before the linear layer.
         dropout: share of the outputs set to 0 in training.
 
     >>> import torch

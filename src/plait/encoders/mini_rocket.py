@@ -1,4 +1,4 @@
-"""Random convolutions, counted (MiniRocket), beside simple statistics."""
+"""MiniRocket: shares of positive random convolutions, together with simple statistics."""
 
 from __future__ import annotations
 
@@ -20,42 +20,41 @@ __all__ = ["MiniRocket", "RandomConvolutions"]
 
 TAPS = 9
 KERNELS = list(itertools.combinations(range(TAPS), 3))
-"""The 84 ways to put three weights of 2 among nine; the other six are -1."""
+"""The 84 ways to place three weights of 2 among nine; the other six are -1."""
 
 MOST_DILATIONS = 32
 MOST_CHANNELS = 9
 EXAMPLES = 84
-"""Biases are quantiles of the convolutions of so many training items at most."""
+"""Most training items from which the biases are taken."""
 
 FLAT = 1e-4
-"""A convolution counts as above its bias from so much on (features are standardised): a stretch where nothing changes
-gives 0 but for rounding, and so does the bias that such a stretch gave."""
+"""A convolution counts as above its bias only by more than this (features are standardised). Constant stretches give 0
+up to rounding, and so do biases taken from them: without a margin, rounding would decide."""
 
 ROOM = 2**13
-"""Places in time that are convolved at once: what lies in the processor's cache is quick."""
+"""Places in time that are convolved at once, few enough for the CPU's cache."""
 
 
 class MiniRocket(Fixed):
-    """MiniRocket's features of an item and simple statistics of its columns, mapped linearly; one token an item.
+    """MiniRocket features and simple statistics of an item, mapped linearly; one token per item.
 
     Dempster, Schmidt and Webb 2021, "MiniRocket: a very fast (almost) deterministic transform for time series
-    classification": 84 kernels of length 9 with weights -1 and 2, dilated by up to the item's length, each with biases
-    that are quantiles of its convolutions with training items; a feature is the share of places where the convolution
-    is above the bias (PPV). Every second kernel leaves out the places where it reaches over the ends. Many columns are
-    treated as in the authors' multivariate version: each kernel and dilation sees the sum of 1 to 9 of them. The
-    statistics are those of `Summary`: mean, deviation, slope, step and quantiles.
+    classification": 84 kernels of length 9 with weights -1 and 2, dilated by up to the item's length. The biases of
+    each kernel are quantiles of its convolutions with training items; a feature is the share of places where the
+    convolution is above the bias (PPV). Every second kernel leaves out places where it reaches beyond the ends. As in
+    the authors' multivariate version, each kernel and dilation sees the sum of 1 to 9 columns. The statistics are those
+    of `Summary`: mean, deviation, slope, step and quantiles.
 
-    Departures: shares are taken over the item's own observations, so items may differ in length, and where an item is
-    too short for any place within its ends, all places count; how many columns a kernel sees is spread evenly on the
-    paper's range instead of drawn from it; the statistics are not the paper's. Neighbours are those in the sequence,
-    whatever the seconds between them: give an uneven stream a ``rate`` in the recipe.
+    Departures: shares are taken over the item's own observations, so items may differ in length; if an item is too
+    short for any place within its ends, all places count; the number of columns per kernel is spread evenly over the
+    paper's range instead of drawn from it; the statistics are not in the paper. Kernels run over positions, whatever
+    the seconds between them: give an irregular stream a ``rate`` in the recipe.
 
     Args:
         dim_in: width of the incoming tokens.
         dim: width of the outgoing token.
-        length: tokens of a typical item. It decides the dilations; below 2 there is nothing to convolve, and the mean
-            is all.
-        features: of the convolutions, about; rounded down to a multiple of 84.
+        length: tokens of a typical item. It decides the dilations; below 2 there are no convolutions, only the mean.
+        features: approximate number of convolutional features; rounded down to a multiple of 84.
 
     Raises:
         ConfigError: ``length`` below 1, ``features`` below 84.
@@ -95,7 +94,7 @@ class RandomConvolutions(nn.Module):
     Args:
         dim_in: width of the tokens.
         length: tokens of a typical item.
-        features: about; there are ``size``.
+        features: approximate number of features; ``size`` is the exact one.
     """
 
     channels: Tensor
@@ -118,9 +117,12 @@ class RandomConvolutions(nn.Module):
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Tokens]) -> None:
-        """Take the biases from training items: each kernel's from one of its own, at quantiles spread by the golden
-        ratio, as in the paper."""
+        """Take the biases from training items: one random item per kernel and dilation.
+
+        The quantiles are spread by the golden ratio. Both as in the paper.
+        """
         items = _sampled(batches, EXAMPLES)
+        # multiples of the golden ratio modulo 1 stay evenly spread, however many of them a kernel takes
         golden = torch.arange(1, self.bias.numel() + 1, dtype=torch.float64) * (math.sqrt(5) + 1) / 2
         at = golden.frac().reshape(len(KERNELS), -1)
         start = 0
@@ -135,7 +137,7 @@ class RandomConvolutions(nn.Module):
     def forward(self, tokens: Tokens) -> Float[Tensor, "batch features"]:
         """[batch, time, dim] -> [batch, features]: shares of places, 0 for an item without tokens.
 
-        ``tokens`` are clean.
+        ``tokens`` must be clean.
         """
         length = tokens.mask.shape[1]
         if length == 0:
@@ -149,6 +151,7 @@ class RandomConvolutions(nn.Module):
         for number, (dilation, count) in enumerate(zip(self.dilations, self.biases)):
             places = torch.stack([mask, _within(mask, dilation * (TAPS // 2))], 1)
             total = places.sum(-1).clamp(min=1).repeat(1, len(KERNELS) // 2).to(values.dtype)
+            # kernels come in pairs: the first counts all places, the second only those within the ends
             out = self._convolved(values, number).unflatten(1, (-1, 2))
             out = torch.where(places[:, None], out, -torch.inf).flatten(1, 2)
             found += [above / total for above in _above(out, bias[:, start : start + count])]
@@ -156,16 +159,20 @@ class RandomConvolutions(nn.Module):
         return torch.stack(found, -1).flatten(1)
 
     def _convolved(self, values: Tensor, number: int, kernel: int | None = None) -> Float[Tensor, "batch kernels time"]:
-        """Convolutions at one dilation with all kernels, or one. Sums in one order, whatever else is in the batch."""
+        """Convolutions at one dilation with all kernels, or with one.
+
+        The order of summation does not depend on the batch.
+        """
         some = slice(None) if kernel is None else slice(kernel, kernel + 1)
         channels, weights = self.channels[number, some], self.kernels[self.order[number, some]]
-        columns = F.pad(values.transpose(1, 2), (0, 0, 0, 1))  # the last, all zeros, stands for none
+        columns = F.pad(values.transpose(1, 2), (0, 0, 0, 1))  # the last column, all zeros, stands for no column
         summed = columns.index_select(1, channels[:, 0])
         for j, many in enumerate(self.counts if kernel is None else [1] * len(self.counts)):
             if j:
                 summed[:, :many] += columns.index_select(1, channels[:many, j])
         dilation, time = self.dilations[number], values.shape[1]
         wide = F.pad(summed, (TAPS // 2 * dilation, TAPS // 2 * dilation))
+        # nine shifted sums instead of conv1d, whose algorithm and so whose rounding depends on the batch size
         out = weights[:, 0, None] * wide[..., :time]
         for tap in range(1, TAPS):
             out = out.addcmul(weights[:, tap, None], wide[..., tap * dilation : tap * dilation + time])
@@ -173,10 +180,10 @@ class RandomConvolutions(nn.Module):
 
 
 def dilations_for(length: float, biases: int) -> tuple[list[int], list[int]]:
-    """The dilations for items of so many tokens, and how many of ``biases`` biases a kernel has at each.
+    """The dilations for items of ``length`` tokens, and how many of a kernel's ``biases`` biases each dilation gets.
 
-    Exponents are spread evenly up to the dilation at which a kernel spans the item, and rounded down; what falls
-    together has its share of the biases together.
+    Exponents are spread evenly up to the dilation at which a kernel spans the item, and the dilations rounded down;
+    equal dilations are merged, with their biases.
 
     >>> dilations_for(64, 20)
     ([1, 2, 3, 4, 5, 6, 7], [7, 4, 2, 2, 2, 1, 2])
@@ -186,27 +193,28 @@ def dilations_for(length: float, biases: int) -> tuple[list[int], list[int]]:
     each = [int(2 ** (longest * i / max(many - 1, 1))) for i in range(many)]
     dilations = sorted(set(each))
     counts = [each.count(d) * biases // many for d in dilations]
+    # the remainder of the integer division goes to the shortest dilations first
     for i in range(biases - sum(counts)):
         counts[i % len(counts)] += 1
     return dilations, counts
 
 
 def _channel_counts(dim_in: int) -> list[int]:
-    """How many of the kernels see a first, a second, a third column ...: 2 ** u of them, u even on 0 to log2(9 + 1)."""
+    """How many kernels see a first, a second, a third column ...; a kernel sees 2 ** u, u even on 0 to log2(9 + 1)."""
     top = math.log2(min(dim_in, MOST_CHANNELS) + 1)
     each = [int(2 ** (top * (k + 0.5) / len(KERNELS))) for k in range(len(KERNELS))]
     return [sum(n > j for n in each) for j in range(max(each))]
 
 
 def _channels(counts: list[int], dim_in: int) -> Tensor:
-    """Drawn columns of every kernel, [kernels, most]; those of kernels that see many first, ``dim_in`` for none."""
+    """Random columns of every kernel, [kernels, most]; kernels with most columns first; ``dim_in`` means no column."""
     drawn = torch.stack([torch.randperm(dim_in)[: len(counts)] for _ in KERNELS])
     none = torch.arange(len(KERNELS))[:, None] >= torch.tensor(counts)
     return drawn.masked_fill(none, dim_in)
 
 
 def _within(mask: Bool[Tensor, "batch time"], padding: int) -> Bool[Tensor, "batch time"]:
-    """The observed places at least ``padding`` from both ends of an item; where there are none, all observed ones."""
+    """The observed places at least ``padding`` from both ends of an item; if there are none, all observed places."""
     place = torch.arange(mask.shape[1], device=mask.device)
     stop = (place + 1).masked_fill(~mask, 0).amax(1, keepdim=True)
     inner = mask & (place >= padding) & (place < stop - padding)
@@ -214,19 +222,20 @@ def _within(mask: Bool[Tensor, "batch time"], padding: int) -> Bool[Tensor, "bat
 
 
 def _above(values: Float[Tensor, "batch kernels time"], bias: Float[Tensor, "kernels biases"]) -> list[Tensor]:
-    """For each bias, at how many places each row is above it, [batch, kernels]."""
+    """For each bias, the number of places above it, [batch, kernels]."""
     if torch.compiler.is_compiling():
         return [(values > one[:, None]).to(values.dtype).sum(-1) for one in bias.unbind(1)]
-    room = torch.empty_like(values)  # compared into floats, which are summed several times quicker than truth values
+    room = torch.empty_like(values)  # comparing into floats: they are summed several times faster than booleans
     return [torch.gt(values, one[:, None], out=room).sum(-1) for one in bias.unbind(1)]
 
 
 def _sampled(batches: Iterable[Tokens], most: int) -> list[tuple[Tensor, Tensor]]:
-    """Values and mask of at most so many items, drawn of all; without the padding behind."""
+    """Values and masks of a random sample of at most ``most`` items, without trailing padding."""
     kept: list[tuple[Tensor, Tensor]] = []
     seen = 0
     for tokens in batches:
         for values, mask in zip(tokens.values, tokens.mask):
+            # reservoir sampling: every item is as likely, with only `most` of them in memory
             seen += 1
             place = len(kept) if len(kept) < most else int(torch.randint(seen, ()))
             if place < most:

@@ -1,9 +1,10 @@
-"""What the encoders of pictures and clips share: rows of pixels to pictures, masked norms, blocks of convolutions.
+"""Shared by the encoders of pictures and clips: rows of pixels to pictures, masked norms, convolutional blocks.
 
-A network here is made of the same blocks in two forms: for pictures ``[n, channels, height, width]`` (``depth`` 0), and
-for clips ``[batch, channels, time, height, width]`` with kernels that see ``depth`` frames. Their weights bear the same
-names, so that those of the one can be inflated into the other. ``seen`` is 1 where there is a picture and 0 where there
-is none, of a shape that broadcasts, or None where all are there; every block gives zeros where there is none.
+The blocks have two forms: for pictures ``[n, channels, height, width]`` (``depth`` 0), and for clips
+``[batch, channels, time, height, width]`` with kernels that see ``depth`` frames. Weights have the same names in both,
+so that those of a picture network can be inflated into a clip network. ``seen`` is 1 where there is a picture and 0
+where there is none, in a shape that broadcasts, or None where all are there. Every block gives zeros where there is
+none.
 """
 
 from __future__ import annotations
@@ -41,20 +42,19 @@ __all__ = [
 
 
 See = Callable[[Tensor, Tensor | None], Tensor]
-"""Pictures [n, channels, height, width] and which are there -> features [n, width]."""
+"""Pictures [n, channels, height, width] and ``seen`` -> features [n, width]."""
 
 
 class PictureEncoder(Encoder):
-    """Base of the encoders whose rows are pictures: checks the shape, cleans and unflattens.
+    """Base class of the encoders whose rows are pictures: checks the shape, cleans and unflattens.
 
     A row holds ``height * width * channels`` numbers in that order, as the features `frames` and `optical_flow` flatten
-    them; or several such pictures, one after the other (`frames` with ``differences: true`` gives two): then they are
-    stacked as channels.
+    them. A row of several pictures (`frames` with ``differences: true`` gives two) is stacked as channels.
 
     Args:
         dim_in: width of the incoming tokens.
         dim: width of the outgoing tokens.
-        shape: [height, width] or [height, width, channels]; None for [24, 32], what `frames` gives by default.
+        shape: [height, width] or [height, width, channels]; None for [24, 32], the default of `frames`.
 
     Raises:
         ConfigError: the shape is not two or three numbers above 0, or does not divide ``dim_in``.
@@ -69,7 +69,7 @@ class PictureEncoder(Encoder):
         self.height, self.width, self.colours = (*given, 1)[:3]
         if dim_in % math.prod(given):
             raise ConfigError(
-                f"{name}: rows of {dim_in} numbers are no pictures of shape {given}, which have {math.prod(given)}. "
+                f"{name}: rows of {dim_in} numbers are not pictures of shape {given}, which have {math.prod(given)}. "
                 "Give the option shape: [height, width, channels] of the feature (frames: its height and width, "
                 "channels 1, or 3 with grey: false; optical_flow: its rows and columns, channels 3)."
             )
@@ -83,9 +83,9 @@ class PictureEncoder(Encoder):
         return self.see(rearrange(tokens.values, "b t (k h w c) -> b t (k c) h w", **form), tokens).clean()
 
     def by_frame(self, pictures: Float[Tensor, "batch time channels height width"], tokens: Tokens, see: See) -> Tensor:
-        """[batch, time, features] of a function that sees each picture by itself, of the pictures that are there."""
+        """Apply ``see`` to each observed picture by itself; returns [batch, time, features]."""
         mask = tokens.mask.flatten()
-        # a graph cannot choose frames; nor is there anything to choose where there is none
+        # a graph cannot select frames by data; and ``see`` must not get an empty batch
         if torch.compiler.is_compiling() or not bool(mask.any()):
             values = see(pictures.flatten(0, 1), rearrange(mask, "n -> n 1 1 1").to(pictures.dtype))
         else:
@@ -96,14 +96,14 @@ class PictureEncoder(Encoder):
 
     @abstractmethod
     def see(self, pictures: Float[Tensor, "batch time channels height width"], tokens: Tokens) -> Tokens:
-        """Pictures (zeros where there is none) to tokens of width ``dim``; one or more frames come in."""
+        """Pictures (zeros where there is none), one or more frames, to tokens of width ``dim``."""
 
 
 class _BatchNorm(nn.Module):
-    """Batch norm over channels whose statistics are taken over what is seen only.
+    """Batch norm over channels with statistics over the observed pictures only.
 
-    Ioffe and Szegedy 2015, algorithm 1, as `torch.nn.BatchNorm2d` and `BatchNorm3d` in all else, their names of weights
-    included; a batch with fewer than two numbers a channel does not move the running averages.
+    Ioffe and Szegedy 2015, algorithm 1. Otherwise as `torch.nn.BatchNorm2d` and `BatchNorm3d`, with the same names of
+    weights, except that a batch with fewer than two numbers per channel does not change the running averages.
     """
 
     running_mean: Tensor
@@ -121,8 +121,10 @@ class _BatchNorm(nn.Module):
         if whole:
             running = (self.running_mean, self.running_var, self.weight, self.bias)
             return F.batch_norm(x, *running, self.training, self.momentum, self.eps)
+        # torch refuses to train on one number per channel, so that case is computed here too
         seen = x.new_ones(1) if seen is None else seen
         others = [0, *range(2, x.ndim)]
+        # `seen` only broadcasts: the number of pixels of the observed frames needs the full shape
         count = torch.ones_like(x[:, :1]).mul(seen).sum().clamp(min=1)
         mean = (x * seen).sum(others) / count
         centred = x - _by_channel(mean, x)
@@ -137,9 +139,9 @@ class _BatchNorm(nn.Module):
 
 
 class _FrameNorm(nn.Module):
-    """Group norm (Wu and He 2018) of each frame by itself: groups of 8 channels or, if they do not divide, of one.
+    """Group norm (Wu and He 2018) of each frame by itself: groups of 8 channels, or of one if 8 does not divide them.
 
-    In a clip too the mean is over the group's channels and the picture, never over time: so no frame sees another.
+    In a clip too, statistics are over the group's channels and the picture, never over time: frames stay independent.
     """
 
     def __init__(self, channels: int, *, eps: float = 1e-5) -> None:
@@ -163,20 +165,21 @@ def _by_channel(vector: Tensor, like: Tensor) -> Tensor:
 
 
 class Unit(nn.Module):
-    """Convolution that keeps the size, norm, and a ReLU.
+    """A convolution that keeps the size, a norm, and a ReLU.
 
     Args:
         before: channels in.
         after: channels out.
-        size: pixels that a kernel sees each way, odd.
-        depth: frames that it sees, odd; 0 for pictures without time.
+        size: pixels per side of the kernel; odd.
+        depth: frames that the kernel sees; odd; 0 for pictures without time.
         norm: ``batch`` or ``group``.
-        relu: whether the ReLU comes.
+        relu: whether to apply the ReLU.
     """
 
     def __init__(self, before: int, after: int, size: int, *, depth: int, norm: str, relu: bool = True) -> None:
         super().__init__()
         half = size // 2
+        # no bias: the norm that follows would remove it
         if depth:
             self.conv: nn.Module = nn.Conv3d(
                 before, after, (depth, size, size), padding=(depth // 2, half, half), bias=False
@@ -186,14 +189,14 @@ class Unit(nn.Module):
         self.norm, self.relu = NORMS[norm](after), relu
 
     def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
-        # channels last: convolutions and maxima are up to twice as fast on a processor
+        # channels last: convolutions and max pooling are up to twice as fast on a CPU
         y = self.norm(self.conv(x).contiguous(memory_format=LAYOUT[x.ndim]), seen)
         y = F.relu(y) if self.relu else y
         return y if seen is None else y * seen
 
 
 class _Residual(nn.Module):
-    """Two convolutions of 3 x 3, added to what came in (He et al. 2016, figure 2)."""
+    """Two 3 x 3 convolutions, added to the input (He et al. 2016, figure 2)."""
 
     def __init__(self, before: int, after: int, *, depth: int, norm: str) -> None:
         super().__init__()
@@ -210,8 +213,8 @@ class _Residual(nn.Module):
 class _Inception(nn.Module):
     """Four branches side by side (Szegedy et al. 2015, figure 2b; Carreira and Zisserman 2017, figure 3).
 
-    A quarter of the channels from 1 x 1, half from 1 x 1 then 3 x 3, an eighth from a narrower 1 x 1 then 3 x 3, an
-    eighth from a maximum over 3 x 3 then 1 x 1: the shares of the paper's module 3a.
+    A quarter of the channels comes from 1 x 1; half from 1 x 1, then 3 x 3; an eighth from a narrower 1 x 1, then
+    3 x 3; an eighth from 3 x 3 max pooling, then 1 x 1: the shares of the paper's module 3a.
     """
 
     def __init__(self, before: int, after: int, *, depth: int, norm: str) -> None:
@@ -229,7 +232,7 @@ class _Inception(nn.Module):
         branches = [self.point(x, seen)]
         for first, second in (self.middle, self.narrow):
             branches.append(second(first(x, seen), seen))
-        # what comes in is not below 0, so that the zeros of a gap are never the maximum of what is there
+        # the input is not below 0 (after a ReLU), so the zeros of a gap never exceed an observed value
         return torch.cat([*branches, self.top(self.pool(x), seen)], 1)
 
 
@@ -237,15 +240,15 @@ BLOCKS = {"residual": _Residual, "inception": _Inception}
 
 
 class Tower(nn.Module):
-    """A convolution of 3 x 3, then blocks, each behind a maximum over 2 x 2 pixels (and some frames).
+    """A 3 x 3 convolution, then blocks, each after max pooling over 2 x 2 pixels (and some frames).
 
     Args:
-        channels: of the pictures.
+        channels: channels of the pictures.
         widths: channels of the convolution and of each block.
         block: ``residual`` or ``inception``.
         depth: frames that a kernel sees; 0 for pictures without time.
         norm: ``batch`` or ``group``.
-        strides: frames that become one before each block, for clips.
+        strides: frames pooled into one before each block, for clips.
     """
 
     def __init__(
@@ -257,7 +260,7 @@ class Tower(nn.Module):
         self.blocks = nn.ModuleList(BLOCKS[block](a, b, depth=depth, norm=norm) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
-        """Pictures or clips to maps of features, not below 0."""
+        """Pictures or clips to feature maps, not below 0."""
         x = self.stem(x, seen)
         for stride, block in zip(self.strides, self.blocks):
             x, seen = pooled(x, seen, stride)
@@ -266,7 +269,7 @@ class Tower(nn.Module):
 
 
 def pooled(x: Tensor, seen: Tensor | None, stride: int) -> tuple[Tensor, Tensor | None]:
-    """Maximum over 2 x 2 pixels, and over ``stride`` frames of a clip; what remains at an edge counts too.
+    """Max pooling over 2 x 2 pixels, and over ``stride`` frames of a clip; incomplete windows at the edge count too.
 
     >>> x, seen = pooled(torch.ones(1, 2, 5, 4, 3), torch.ones(1, 1, 5, 1, 1), 2)
     >>> tuple(x.shape), tuple(seen.shape)
@@ -279,21 +282,21 @@ def pooled(x: Tensor, seen: Tensor | None, stride: int) -> tuple[Tensor, Tensor 
 
 
 def seen_frames(tokens: Tokens) -> Float[Tensor, "batch 1 time 1 1"] | None:
-    """Which frames of the clips are there, as a factor; None where all are."""
+    """Which frames of the clips are observed, as a factor; None where all are."""
     if not torch.compiler.is_compiling() and bool(tokens.mask.all()):
         return None
     return rearrange(tokens.mask, "b t -> b 1 t 1 1").to(tokens.values.dtype)
 
 
 def pooled_tokens(tokens: Tokens, strides: Sequence[int]) -> Tokens:
-    """Times and mask of what is left of ``tokens`` (clean) after pooling over frames by ``strides``."""
+    """Times and mask of ``tokens`` (clean) after pooling over frames by ``strides``."""
     for stride in strides:
         tokens = stride_windows(tokens, stride) if stride > 1 else tokens
     return tokens
 
 
 def by_place(maps: Float[Tensor, "n channels *space"], grid: int) -> Float[Tensor, "n features"]:
-    """Means over ``grid`` x ``grid`` parts of the picture, in a row: what is where, coarsely.
+    """Means over ``grid`` x ``grid`` parts of the picture, flattened: a coarse map.
 
     >>> tuple(by_place(torch.ones(7, 3, 6, 8), 2).shape)
     (7, 12)
@@ -311,15 +314,15 @@ def check_tower(
     strides: Sequence[int] | None = None,
     stages: int | None = None,
 ) -> None:
-    """Check the options that the convolutional encoders share; ``stages`` are those that ``strides`` are for.
+    """Check the options that the convolutional encoders share; ``stages`` is the number of strides (default: blocks).
 
     Raises:
-        ConfigError: all that is wrong, in one go.
+        ConfigError: all problems at once.
     """
     wrong = []
     if not widths or min(widths) < 1 or (block == "inception" and any(w % 8 for w in widths[1:])):
         wrong.append(
-            f"widths {list(widths)}; expected one channel or more each (inception: multiples of 8 behind the first)"
+            f"widths {list(widths)}; expected 1 channel or more each (inception: multiples of 8 after the first)"
         )
     if block not in BLOCKS:
         wrong.append(f"block {block!r}; expected one of {', '.join(BLOCKS)}")

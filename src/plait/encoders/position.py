@@ -1,4 +1,4 @@
-"""Where in its item a token stands, told to the encoders that come after."""
+"""Position encoding: tells later encoders where in its item a token is."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["Position"]
 
 
 class Position(Encoder):
-    """Every token by itself, plus a linear map of sines and cosines of its seconds from the item's middle.
+    """A linear map of each token, plus a linear map of sines and cosines of its time from the item's middle.
 
-    After it, convolutions and pooling can tell what happened in the middle of an item from what happened at
-    its edges: for windows seen with context. The encoding is that of Vaswani et al. 2017 (section 3.5) on real
-    seconds, with periods spaced geometrically; the middle (between the first and the last observation) is the
-    origin, so that shifting all times changes nothing. Not causal: the middle is known only at the end.
+    It lets later convolutions and pooling tell the middle of an item from its edges, as windows with context need. The
+    encoding is that of Vaswani et al. 2017 (section 3.5) on real seconds, with periods spaced geometrically. The origin
+    is the middle between the first and the last observation, so that shifting all times changes nothing. Not causal:
+    the middle is known only at the end.
 
     Args:
         dim_in: width of the incoming tokens.
         dim: width of the outgoing tokens.
-        periods: shortest and longest, seconds.
+        periods: shortest and longest, in seconds.
         waves: number of periods.
         dropout: share of the outputs set to 0 in training.
 

@@ -1,4 +1,4 @@
-"""Transformers of Hugging Face as encoders of any stream: frozen, with low-rank adapters, or trained whole."""
+"""Hugging Face transformers as encoders of any stream: frozen, with low-rank adapters, or fully trained."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ TUNED = ("frozen", "lora", "all")
 
 
 class Hf(Encoder):
-    """A transformer of Hugging Face over the observed tokens: one linear layer in, its layers, one linear layer out.
+    """A Hugging Face transformer over the observed tokens: one linear layer in, its layers, one linear layer out.
 
-    Rows of any stream take the place of its word embeddings (``inputs_embeds``); so a network that was trained on one
-    kind of data can be tried on another (Lu et al., "Frozen pretrained transformers as universal computation engines",
-    AAAI 2022). Any model goes that takes them and gives ``last_hidden_state``: BERT, RoBERTa, DistilBERT, ELECTRA,
+    Rows of any stream replace its word embeddings (``inputs_embeds``), so a network trained on one kind of data can be
+    tried on another (Lu et al., "Frozen pretrained transformers as universal computation engines", AAAI 2022). Any
+    model works that accepts ``inputs_embeds`` and returns ``last_hidden_state``: BERT, RoBERTa, DistilBERT, ELECTRA,
     ALBERT, DeBERTa, ModernBERT, GPT-2, the encoders of T5 and BART.
 
-    Time: the model's positions count the observations of an item, from its first; gaps are stepped over and seconds
-    pass through unread. Put the encoder `position` before it where they matter.
+    Time: the model's positions count the observations of an item; gaps are skipped and seconds are ignored. Put the
+    encoder `position` before it where seconds matter.
 
-    All weights are saved with the run, frozen ones too, and the model's configuration with them: a saved run needs
-    neither the folder nor the network. Word embeddings and poolers are of no use here and are left out.
+    All weights, frozen ones too, and the model's configuration are saved with the run: a saved run needs neither the
+    folder nor the network. Word embeddings and poolers are not used and not kept.
 
     Args:
         dim_in: width of the incoming tokens.
         dim: width of the outgoing tokens.
         model: ``minilm`` (all-MiniLM-L6-v2, packaged), a folder, or a name on the hub; weights only as safetensors.
-        config: a configuration with its ``model_type`` instead: a model with random weights; ``model`` is not read.
-        tune: ``frozen``: only the two linear layers learn, and the model never drops out; ``lora``: they, and low-rank
-            adapters beside its own layers (Hu et al., ICLR 2022; by peft), which change nothing at first; ``all``.
-        rank: of the adapters.
-        alpha: their sum is multiplied by alpha / rank.
+        config: a configuration with a ``model_type``, for a model with random weights; ``model`` is then ignored.
+        tune: ``frozen``: only the two linear layers are trained, and the model has no dropout; ``lora``: also low-rank
+            adapters of its layers (Hu et al., ICLR 2022; by peft), which start at zero; ``all``: everything.
+        rank: rank of the adapters.
+        alpha: the adapters' output is multiplied by alpha / rank.
         targets: endings of the names of the layers that get adapters; by default peft's choice for the kind of model,
-            as a rule queries and values.
-        checkpointing: keep only each layer's input for the gradient and compute the rest anew: less memory, a third
-            more time. Not while frozen.
+            usually queries and values.
+        checkpointing: keep only each layer's input for the gradient and recompute the rest: less memory, a third more
+            time. Not for ``frozen``.
         dropout: share of the outputs set to 0 in training.
         offline: never ask the network.
 
     Raises:
-        ConfigError: an option out of its range, or a model that is not at hand or does not take embeddings.
+        ConfigError: an option out of range, or a model that is not available or does not accept embeddings.
         MissingExtra: transformers (extra ``text``) or peft (extra ``adapt``) is not installed.
-        DataError: more observations in an item than the model has positions.
+        DataError: an item has more observations than the model has positions.
 
     >>> config = {"model_type": "bert", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     >>> encoder = Hf(3, 16, config={**config, "intermediate_size": 8})
@@ -85,7 +85,7 @@ class Hf(Encoder):
         dim: int,
         *,
         model: str = "minilm",
-        config: Mapping[str, Any] | None = None,
+        config: Mapping[str, object] | None = None,
         tune: str = "frozen",
         rank: Count = 8,
         alpha: float = 16.0,
@@ -106,17 +106,18 @@ class Hf(Encoder):
         enter = self.model.get_input_embeddings().embedding_dim
         hidden, used = _tried(self.model, enter)
         for weight in self.model.parameters():
+            # an unused weight would count as trained and never get a gradient
             weight.requires_grad_(tune == "all" and weight in used)
         if tune == "lora":
             _adapt(self.model, rank, alpha, targets)
         if checkpointing:
-            # transformers 5 has given it another name
+            # renamed in transformers 5
             new = getattr(self.model, "activation_checkpointing_enable", None)
             (new or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
         self.enter, self.leave = nn.Linear(dim_in, enter), nn.Linear(hidden, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> dict[str, object]:
         return {"config": self.model.config.to_dict()}
 
     def train(self, mode: bool = True) -> Hf:
@@ -129,16 +130,17 @@ class Hf(Encoder):
         tokens = tokens.clean()
         if tokens.mask.shape[1] == 0:
             return tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
+        # observations first: the model's positions then count them, and padding can be cut off
         order = torch.argsort((~tokens.mask).to(torch.uint8), dim=1, stable=True)
         hidden = self._over(torch.gather(tokens.values, 1, _wide(order, tokens.dim)), tokens.mask.sum(1))
         back = torch.argsort(order, dim=1)
-        if hidden.shape[1] < back.shape[1]:  # what is cut off is padding
+        if hidden.shape[1] < back.shape[1]:  # `_over` has cut off padding
             hidden = nn.functional.pad(hidden, (0, 0, 0, back.shape[1] - hidden.shape[1]))
         values = torch.gather(hidden, 1, _wide(back, hidden.shape[2]))
         return tokens.with_values(self.dropout(self.leave(values))).clean()
 
     def _over(self, values: Float[Tensor, "batch time dim"], count: Tensor) -> Float[Tensor, "batch places hidden"]:
-        """The model over rows whose first ``count`` tokens are observations."""
+        """Run the model on rows whose first ``count`` tokens are observations."""
         if self.limit is not None and values.shape[1] > self.limit:
             if int(count.max()) > self.limit:
                 raise DataError(
@@ -156,18 +158,20 @@ def _wide(index: Tensor, width: int) -> Tensor:
     return index[..., None].expand(-1, -1, width)
 
 
-def _made(config: Mapping[str, Any]) -> Any:
-    """A model with random weights."""
+def _made(config: Mapping[str, object]) -> Any:
+    """A model with random weights, from its configuration."""
     transformers = need("transformers", "text", "hf")
     options = dict(config)
     kind = options.pop("model_type", None)
     if not isinstance(kind, str):
-        raise ConfigError(f"hf.config: names no model_type, but {', '.join(options) or 'nothing'}; expected bert, say.")
+        given = ", ".join(options) or "nothing"
+        raise ConfigError(f"hf.config: has no model_type, but {given}; expected a model_type, such as bert.")
     try:
         with _quiet():
             return transformers.AutoModel.from_config(transformers.AutoConfig.for_model(kind, **options))
     except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"hf.config: transformers makes no {kind!r} of it ({str(error).splitlines()[0]}).") from error
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"hf.config: transformers cannot make a {kind!r} from it ({reason}).") from error
 
 
 def _loaded(model: str, offline: bool) -> Any:
@@ -177,7 +181,7 @@ def _loaded(model: str, offline: bool) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' remarks on vocabularies, which play no part here."""
+    """Silence transformers' warnings about vocabularies, which are not used here."""
     logs = need("transformers.utils.logging", "text", "hf")
     level = logs.get_verbosity()
     logs.set_verbosity_error()
@@ -192,7 +196,8 @@ def _bare(model: Any) -> Any:
     model = model.get_encoder() if model.config.is_encoder_decoder else model
     words = model.get_input_embeddings()
     if not isinstance(words, nn.Embedding):
-        raise ConfigError(f"hf: {type(model).__name__} has no word embeddings that rows could take the place of.")
+        raise ConfigError(f"hf: {type(model).__name__} has no word embeddings that rows could replace.")
+    # a table of one row: some models look at the table's size or device, but no word is ever looked up
     model.set_input_embeddings(nn.Embedding(1, words.embedding_dim))
     model.config.use_cache = False
     if isinstance(getattr(model, "pooler", None), nn.Module):
@@ -201,26 +206,27 @@ def _bare(model: Any) -> Any:
 
 
 def _positions(model: Any) -> int | None:
-    """How many observations the model can count, or None where it has no table of positions."""
+    """The largest number of observations that the model has positions for; None without a position table."""
     found = [getattr(model.config, key, None) for key in ("max_position_embeddings", "n_positions")]
     most = next((n for n in found if isinstance(n, int) and n > 0), None)
     tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
-    # RoBERTa and its kin count from behind the place of the padding
+    # RoBERTa and related models count positions from padding_idx + 1
     before = [m.padding_idx + 1 for m in tables if getattr(m, "padding_idx", None) is not None]
     return None if most is None else most - max(before, default=0)
 
 
 def _tried(model: Any, enter: int) -> tuple[int, set[Tensor]]:
-    """Width of what the model gives for two tokens, and the weights that have a part in it.
+    """The width of the model's output for two tokens, and the weights that contribute to it.
 
     Raises:
-        ConfigError: it does not take embeddings, or gives no states.
+        ConfigError: the model does not accept embeddings, or returns no hidden states.
     """
     try:
         out = model(inputs_embeds=torch.zeros(1, 2, enter), attention_mask=torch.ones(1, 2, dtype=torch.long))
         hidden = out.last_hidden_state
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"hf: {type(model).__name__} does not run on embeddings ({error}).") from error
+    # autograd's graph names the weights that a forward pass has used; modules do not tell
     used, seen, todo = set(), set(), [hidden.grad_fn]
     while todo:
         step = todo.pop()
@@ -233,10 +239,10 @@ def _tried(model: Any, enter: int) -> tuple[int, set[Tensor]]:
 
 
 def _adapt(model: Any, rank: int, alpha: float, targets: Sequence[str] | None) -> None:
-    """Put low-rank adapters into the model; they alone are left to learn.
+    """Put low-rank adapters into the model; only they are trained.
 
     Raises:
-        ConfigError: no such layers, or a rank below 1.
+        ConfigError: unknown layers, or a rank below 1.
     """
     peft = need("peft", "adapt", "hf.tune: lora")
     try:

@@ -1,4 +1,4 @@
-"""Recurrent encoders that step from observation to observation, over gaps and never into padding."""
+"""Recurrent encoders over the observed tokens, without gaps and padding."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ __all__ = ["Gru", "Lstm"]
 
 
 class _Recurrent(Encoder):
-    """What `Lstm` and `Gru` share.
+    """Common base of `Lstm` and `Gru`.
 
-    The observed tokens are moved to the front of their row, so that a gap is stepped over and trailing
-    padding comes after all that counts; the backward direction is a forward pass over each row's own
-    prefix reversed. No packed sequences: so it exports, and padding changes nothing at all.
+    The observed tokens are moved to the front of their row, so gaps are skipped and padding comes last. The backward
+    direction is a forward pass over each row's reversed observed tokens. No packed sequences, which do not export.
     """
 
     cell: type[nn.GRU] | type[nn.LSTM]
@@ -37,6 +36,7 @@ class _Recurrent(Encoder):
         self.dim_in, self.dim, self.causal = dim_in, dim, not bidirectional  # type: ignore[misc]
         width = dim // 2 if bidirectional else dim
         sizes = [dim_in] + [dim] * (layers - 1)
+        # one network per layer and direction: torch's bidirectional one would start the backward pass in the padding
         self.ahead = nn.ModuleList(self.cell(n, width, batch_first=True) for n in sizes)
         self.back = nn.ModuleList(self.cell(n, width, batch_first=True) for n in sizes if bidirectional)
         self.dropout = nn.Dropout(dropout)
@@ -45,6 +45,7 @@ class _Recurrent(Encoder):
         tokens = tokens.clean()
         if tokens.mask.shape[1] == 0:
             return tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
+        # stable: the observations keep their order
         order = torch.argsort((~tokens.mask).to(torch.uint8), dim=1, stable=True)
         reverse = _reversed_prefix(tokens.mask)
         x = _take(tokens.values, order)
@@ -60,7 +61,7 @@ def _take(values: Float[Tensor, "batch time dim"], index: Int[Tensor, "batch tim
 
 
 def _reversed_prefix(mask: Bool[Tensor, "batch time"]) -> Int[Tensor, "batch time"]:
-    """Index that turns round the first n places of a row of n observations. Its own inverse."""
+    """Index that reverses the first n places of a row with n observations; its own inverse."""
     place = torch.arange(mask.shape[1], device=mask.device)
     count = mask.sum(1, keepdim=True)
     return torch.where(place < count, count - 1 - place, place)
@@ -69,13 +70,13 @@ def _reversed_prefix(mask: Bool[Tensor, "batch time"]) -> Int[Tensor, "batch tim
 class Gru(_Recurrent):
     """Gated recurrent unit (Cho et al. 2014, as in `torch.nn.GRU`) over the observed tokens.
 
-    It counts observations, not seconds: gaps are stepped over and times pass through.
+    It counts observations, not seconds: gaps are skipped and times do not matter.
 
     Args:
         dim_in: width of the incoming tokens.
-        dim: width of the outgoing tokens; each direction gives half.
-        layers: how many, one on the other.
-        bidirectional: whether a second one runs backward; without it the encoder is causal.
+        dim: width of the outgoing tokens; each direction gives half of it.
+        layers: number of stacked layers.
+        bidirectional: whether a second network runs backward; otherwise the encoder is causal.
         dropout: share set to 0 between layers, in training.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Objects seen at the same instant, as a graph: they tell each other of themselves, and one token comes out."""
+"""Scene graphs: objects seen at the same instant exchange messages and become one token."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ __all__ = ["GraphAttention", "SceneGraph"]
 
 
 class SceneGraph(Encoder):
-    """Rows that stand at one instant are the objects of one scene; each scene becomes one token.
+    """Rows at one instant are the objects of one scene; each scene becomes one token.
 
     Layers of graph attention (`GraphAttention`) pass messages among the objects of a scene, each with a residual link
-    and a layer norm; then mean and maximum over the objects go through one linear layer. An object whose row is masked
-    is not there. The token stands where the first object of its scene stood, at the time of the last; the places of the
-    others are masked. Rows must be in the order of time. Its memory grows with rows times ``objects``.
+    and a layer norm. Then mean and maximum over the objects go through one linear layer. A masked row is no object. The
+    token takes the place of its scene's first object and the time of its last; the places of the other objects are
+    masked. Rows must be in order of time. Memory grows with the number of rows times ``objects``.
 
     Args:
-        dim_in: width of the rows: what is known of an object, its box among it.
+        dim_in: width of the rows: the features of an object, with or without its box.
         dim: width of the outgoing tokens.
-        box: the first of the four columns that hold its place and size (centre x and y, width, height), in any unit;
-            then attention also sees how two boxes differ. None: it does not.
-        objects: most rows that a scene may have, from its first to its last.
-        within: objects less than so many seconds apart are of one scene; scenes must be further apart than that.
+        box: the first of the four columns of the object's box (centre x and y, width, height), in any unit; attention
+            then also depends on the difference of two boxes. None: no boxes.
+        objects: most rows of a scene, from its first to its last.
+        within: objects at most this many seconds apart belong to one scene; scenes must be further apart.
         layers: rounds of messages.
-        heads: of attention; a divisor of ``dim``.
+        heads: attention heads; a divisor of ``dim``.
         dropout: share set to 0 after each round, in training.
 
     Raises:
-        ConfigError: an option out of its range.
-        DataError: a scene of more rows than ``objects``.
+        ConfigError: an option out of range.
+        DataError: a scene has more rows than ``objects``.
 
     >>> times = torch.tensor([[0.0, 0.0, 0.0, 0.5, 0.5]])  # three objects, then two
     >>> out = SceneGraph(6, 8, box=0)(Tokens(torch.randn(1, 5, 6), times, torch.ones(1, 5) > 0))
@@ -68,7 +68,7 @@ class SceneGraph(Encoder):
         if min(objects, layers, heads) < 1 or dim % heads or within <= 0:
             raise ConfigError(
                 f"scene_graph: {objects} objects within {within} s, {layers} layers, {heads} heads of width {dim}; "
-                "expected 1 or more of each, more than 0 s, and heads that divide the width."
+                "expected 1 or more of each, a time above 0, and heads that divide the width."
             )
         self.dim_in, self.dim, self.box, self.objects, self.within = dim_in, dim, box, objects, within
         self.enter = nn.Linear(dim_in, dim)
@@ -89,17 +89,18 @@ class SceneGraph(Encoder):
         return self._scenes(tokens, x, together)
 
     def together(self, tokens: Tokens) -> Bool[Tensor, "batch time near"]:
-        """Whether each of the rows that stand near a row (see `near`) is of the same scene.
+        """Whether each of the rows near a row (see `near`) belongs to the same scene.
 
         Raises:
-            DataError: a row further away is so too.
+            DataError: a scene reaches beyond the near rows.
         """
         times, seen = (near(x[..., None], self.objects)[..., 0] for x in (tokens.times, tokens.mask))
         same = (times - tokens.times[..., None]).abs() <= self.within
         same = same & seen & tokens.mask[..., None]
+        # the outermost near rows are `objects` rows away: a match there is one object too many
         if not torch.compiler.is_compiling() and bool((same[..., 0] | same[..., -1]).any()):
             raise DataError(
-                f"scene_graph: more than {self.objects} rows at one instant. Set objects to the most that a scene has."
+                f"scene_graph: more than {self.objects} rows at one instant. Set objects to the most per scene."
             )
         return same
 
@@ -107,7 +108,7 @@ class SceneGraph(Encoder):
         return near(box, self.objects) - box[..., None, :]
 
     def _scenes(self, tokens: Tokens, x: Float[Tensor, "batch time dim"], together: Tensor) -> Tokens:
-        """One token a scene, in the place of its first object."""
+        """One token per scene, in the place of its first object."""
         others = near(x, self.objects)
         there = together[..., None]
         mean = torch.where(there, others, 0.0).sum(2) / there.sum(2).clamp(min=1)
@@ -115,12 +116,13 @@ class SceneGraph(Encoder):
         highest = torch.where(tokens.mask[..., None], torch.where(there, others, low).amax(2), 0.0)
         times = near(tokens.times[..., None], self.objects)[..., 0]
         last = torch.where(together, times, low).amax(2)
+        # a scene's first object: no earlier row belongs to the same scene
         first = tokens.mask & ~together[..., : self.objects].any(2)
         return Tokens(self.leave(torch.cat([mean, highest], -1)), torch.where(first, last, 0.0), first).clean()
 
 
 def near(x: Float[Tensor, "batch time dim"], radius: int) -> Float[Tensor, "batch time near dim"]:
-    """The ``radius`` rows before each row, itself, and the ``radius`` behind it, in this order; zeros past the ends.
+    """For each row: the ``radius`` rows before it, itself, and the ``radius`` after it; zeros beyond the ends.
 
     >>> near(torch.tensor([[[1.0], [2.0], [3.0]]]), 1)[..., 0].tolist()
     [[[0.0, 1.0, 2.0], [1.0, 2.0, 3.0], [2.0, 3.0, 0.0]]]
@@ -132,18 +134,17 @@ def near(x: Float[Tensor, "batch time dim"], radius: int) -> Float[Tensor, "batc
 class GraphAttention(nn.Module):
     """Graph attention: Velickovic et al., ICLR 2018, eq. 1 to 5, with several heads side by side.
 
-    ``e = leaky_relu(a . [W h_i, W h_j])`` (slope 0.2), softmax over the neighbours j of i (itself among them), and
-    ``h_i' = sum over j of attention * W h_j``. Departures: the ELU is left to what follows; and for objects with places
-    a learned function of how they differ, ``v . relu(U (place_j - place_i))``, is added to e, after Hu et al.,
-    "Relation networks for object detection", CVPR 2018 (theirs takes logarithms of ratios of the boxes, which features
-    that have been standardised do not allow).
+    ``e = leaky_relu(a . [W h_i, W h_j])`` (slope 0.2), softmax over the neighbours j of i (including i), and
+    ``h_i' = sum over j of attention * W h_j``. Departures: no ELU; and for objects with boxes, a learned function of
+    their difference, ``v . relu(U (box_j - box_i))``, is added to e, after Hu et al., "Relation networks for object
+    detection", CVPR 2018 (they use logarithms of ratios of the boxes, which standardised features do not allow).
 
-    It is given rows, which of the rows near each (see `near`) are its neighbours, and how their places differ.
+    The input is the rows, which of the rows near each (see `near`) are its neighbours, and the differences of boxes.
 
     Args:
-        width_in, width: of the objects before and after.
-        heads: each gives ``width / heads``.
-        places: whether the differences of places are given.
+        width_in, width: width of the objects before and after.
+        heads: attention heads; each gives ``width / heads`` channels.
+        places: whether differences of boxes are given.
     """
 
     def __init__(self, width_in: int, width: int, heads: int, *, places: bool = False) -> None:
@@ -165,9 +166,10 @@ class GraphAttention(nn.Module):
         x = self.linear(x)
         own = rearrange(x, "b t (h d) -> b t h d", h=self.heads)
         theirs = rearrange(near(x, together.shape[2] // 2), "b t n (h d) -> b t n h d", h=self.heads)
+        # the two halves of a, applied apart: pairs need not be concatenated
         e = F.leaky_relu((own * self.own).sum(-1)[:, :, None] + (theirs * self.theirs).sum(-1), 0.2)
         if self.places is not None:
             e = e + self.places(apart)
-        # a masked row, that nothing is together with, gets the mean of zeros
+        # a masked row has no neighbours: it gets the plain mean of the near rows, and is masked later
         weight = torch.where(together[..., None], e, torch.finfo(e.dtype).min).softmax(2)
         return rearrange((weight[..., None] * theirs).sum(2), "b t h d -> b t (h d)")

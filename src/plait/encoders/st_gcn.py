@@ -39,35 +39,35 @@ class StGcn(Encoder):
     """Spatial temporal graph convolutional network: Yan, Xiong and Lin, AAAI 2018.
 
     Each block is a graph convolution over a joint and its neighbours (eq. 10), then a convolution over time, each with
-    a batch norm, and a residual link around both (section 3.4). One token comes out for every ``stride`` tokens in, as
-    `plait.encoders.conv.Conv` places them: the mean over the joints, through one linear layer. The rows must tick
-    regularly; a gap keeps its place and counts as zeros.
+    a batch norm, and a residual link around both (section 3.4). Strides reduce the tokens, placed in time as by
+    `plait.encoders.conv.Conv`; each token is the mean over the joints, through one linear layer. Rows must have a
+    regular rate; a gap keeps its place and counts as zeros.
 
-    Departures from the paper: fewer and narrower blocks by default (it has nine, of 64, 128 and 256 channels); a
-    neighbour counts by eq. 4's Z, the size of its subset, where eq. 10 divides by the roots of degrees; a joint's
-    distance from the centre is counted in links, not measured on the training set; graph convolutions have no bias,
-    since a norm follows.
+    Departures from the paper: fewer and narrower blocks by default (it has nine, of 64, 128 and 256 channels);
+    neighbours are weighted by eq. 4's Z, the size of their subset, where eq. 10 divides by the square roots of degrees;
+    a joint's distance from the centre is counted in links, not measured on the training set; graph convolutions have no
+    bias, since a norm follows.
 
     Args:
-        dim_in: width of the rows: joints times axes, once or (positions, velocities ...) several times.
+        dim_in: width of the rows: joints times axes times kinds (positions, velocities ...).
         dim: width of the outgoing tokens.
         layout: which joints are linked: ``kinect20``, ``kinect25``, ``utd_mhad``, ``coco17``, ``openpose25``,
-            ``mediapipe33``, ``common`` (what the step ``skeleton`` gives), or a list of pairs of joints.
-        axes: numbers of a joint that stand together; by default 2 or 3, where the width leaves no doubt.
-        centre: the joint in the middle of the body; by default that from which all others are nearest.
+            ``mediapipe33``, ``common`` (the output of the step ``skeleton``), or a list of pairs of joints.
+        axes: spatial axes of a joint; by default 2 or 3, where the width is unambiguous.
+        centre: the joint in the middle of the body; by default the one with the smallest distances to all others.
         partition: ``uniform``, ``distance`` or ``spatial``: see `plait.encoders.joints.partitions`.
-        importance: whether each block learns how much each link matters (section 3.4), from 1 on.
-        bones: append to each joint its difference from its neighbour towards the centre (Shi et al., CVPR 2019).
-        weighted: learn how much each joint counts, by channel, in the mean over the joints (1 / joints at first). The
-            paper's mean does not; it tells left from right only as far as the blocks do.
+        importance: whether each block learns a factor for each link (section 3.4), from 1 at the start.
+        bones: whether to append each joint's difference from its neighbour towards the centre (Shi et al., CVPR 2019).
+        weighted: whether the mean over the joints has learned weights per joint and channel (1 / joints at the start).
+            The paper's plain mean tells left from right only as far as the blocks do.
         widths: channels after each block.
-        strides: of each block's convolution over time.
-        kernel: places that it sees.
-        dropout: share set to 0 after it, in training.
+        strides: stride of each block's convolution over time.
+        kernel: places that each convolution over time sees.
+        dropout: share set to 0 after each convolution over time, in training.
         causal: whether no token sees a later one.
 
     Raises:
-        ConfigError: rows that are not such joints, or an option out of its range.
+        ConfigError: rows do not fit the joints, or an option is out of range.
 
     >>> tokens = Tokens(torch.randn(2, 16, 120), torch.arange(16.0).expand(2, 16) / 30, torch.ones(2, 16) > 0)
     >>> tuple(StGcn(120, 8, layout="kinect20")(tokens).values.shape)
@@ -121,7 +121,7 @@ class StGcn(Encoder):
 
 
 class _Block(nn.Module):
-    """Graph convolution, norm, ReLU, temporal convolution, norm, dropout; the residual; ReLU."""
+    """Graph convolution, norm, ReLU, temporal convolution, norm, dropout; residual link; ReLU."""
 
     def __init__(
         self,
@@ -143,17 +143,18 @@ class _Block(nn.Module):
         self.shortcut = Shortcut(width_in, width, stride=stride, causal=causal)
 
     def forward(self, x: JointTokens, before: Mask, after: Later) -> JointSteps:
+        # the norm's bias would make gaps look like joints to the convolution over time
         y = zeroed(F.relu(self.norm(self.spatial(x), before)), before)
         return F.relu(self.dropout(self.temporal(y, after)) + self.shortcut(x, after))
 
 
 class GraphConv(nn.Module):
-    """Sum over the subsets of neighbours of their weighted mean times a matrix of the subset's own (eq. 5).
+    """Sum over the subsets of the neighbours' weighted mean times the subset's matrix (eq. 5).
 
     Args:
         width_in, width: channels.
-        weights: of each neighbour, by subset, [subset, joint, neighbour].
-        importance: whether a factor for each weight is learned, from 1 on.
+        weights: weights of the neighbours, [subset, joint, neighbour].
+        importance: whether to learn a factor for each weight, from 1 at the start.
     """
 
     weights: Tensor
@@ -172,7 +173,8 @@ class GraphConv(nn.Module):
 def mixed(
     x: JointTokens, weights: Float[Tensor, "subset joint neighbour"], linear: nn.Linear
 ) -> Float[Tensor, "batch time joint width"]:
-    """Neighbours gathered by their weights, the subsets side by side, through one linear layer."""
+    """Weighted sums of the neighbours, concatenated over the subsets, through one linear layer."""
+    # one matrix for all subsets: the sum over subsets of a matrix each is a product with the concatenation
     out: Tensor = linear(rearrange(torch.einsum("kij,btjc->btikc", weights, x), "b t j k c -> b t j (k c)"))
     return out
 
@@ -196,7 +198,7 @@ class TemporalConv(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """The residual link: the block's input as it is, or through a convolution of one place where shapes differ."""
+    """The residual link: the identity, or a convolution of kernel size 1 where shapes differ."""
 
     def __init__(self, width_in: int, width: int, *, stride: int, causal: bool) -> None:
         super().__init__()

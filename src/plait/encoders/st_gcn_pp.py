@@ -1,4 +1,4 @@
-"""ST-GCN++: the good-practice form of ST-GCN, with links that are learned and many widths of view over time."""
+"""ST-GCN++: ST-GCN with learned links and a multi-branch temporal convolution."""
 
 from __future__ import annotations
 
@@ -38,25 +38,24 @@ KERNEL = 3
 class StGcnPp(Encoder):
     """ST-GCN++: Duan, Wang, Chen and Lin, "PYSKL: Towards Good Practices for Skeleton Action Recognition", 2022.
 
-    Differs from `StGcn` as its section 3 says: how much each joint counts for each other is learned freely, from the
-    links of the skeleton on (``spatial`` partition), and any joint may come to count for any other; the graph
-    convolution has a residual link of its own; and the convolution over time is six branches on a sixth of the channels
-    each: kernels of 3 with dilations 1 to 4, a maximum over 3, and the token as it is. Tokens, gaps and times are as
-    in `StGcn`.
+    Differs from `StGcn` as described in section 3 of the paper: the weights between joints are learned freely, starting
+    from the links of the skeleton (``spatial`` partition), so any two joints may become linked; the graph convolution
+    has its own residual link; and the convolution over time has six branches, each on a sixth of the channels: kernels
+    of 3 with dilations 1 to 4, max pooling over 3, and the identity. Tokens, gaps and times are as in `StGcn`.
 
     Departures from the paper: fewer and narrower blocks by default (it has ten, of 64, 128 and 256 channels).
 
     Args:
-        dim_in: width of the rows: joints times axes, once or (positions, velocities ...) several times.
+        dim_in: width of the rows: joints times axes times kinds (positions, velocities ...).
         dim: width of the outgoing tokens.
         layout, axes, centre, bones, weighted: as for `StGcn`.
         widths: channels after each block; at least 6.
-        strides: of each block's convolution over time, 3 at most.
-        dropout: share set to 0 after it, in training.
+        strides: stride of each block's convolution over time; at most 3.
+        dropout: share set to 0 after each convolution over time, in training.
         causal: whether no token sees a later one.
 
     Raises:
-        ConfigError: rows that are not such joints, or an option out of its range.
+        ConfigError: rows do not fit the joints, or an option is out of range.
 
     >>> tokens = Tokens(torch.randn(2, 16, 68), torch.arange(16.0).expand(2, 16) / 30, torch.ones(2, 16) > 0)
     >>> tuple(StGcnPp(68, 8, layout="coco17")(tokens).values.shape)
@@ -104,7 +103,7 @@ class StGcnPp(Encoder):
 
 
 class _Block(nn.Module):
-    """Adaptive graph convolution, branches over time, dropout; the residual; ReLU."""
+    """Adaptive graph convolution, temporal branches, dropout; residual link; ReLU."""
 
     def __init__(
         self, width_in: int, width: int, weights: Tensor, *, stride: int, dropout: float, causal: bool
@@ -121,7 +120,7 @@ class _Block(nn.Module):
 
 
 class AdaptiveGraphConv(nn.Module):
-    """As `plait.encoders.st_gcn.GraphConv`, with weights that are learned themselves, a norm and a residual link."""
+    """`plait.encoders.st_gcn.GraphConv` with freely learned weights, a norm and a residual link."""
 
     def __init__(self, width_in: int, width: int, weights: Tensor) -> None:
         super().__init__()
@@ -136,11 +135,12 @@ class AdaptiveGraphConv(nn.Module):
 
 
 class Branches(nn.Module):
-    """Multi-branch temporal convolution: a mix of the channels, six branches, and a mix of what they give."""
+    """Multi-branch temporal convolution: mix the channels, six branches, mix their outputs."""
 
     def __init__(self, width: int, *, stride: int, causal: bool) -> None:
         super().__init__()
         part = width // BRANCHES
+        # the first branch takes the remainder, as in PYSKL
         self.parts = [width - part * (BRANCHES - 1), *[part] * (BRANCHES - 1)]
         self.enter, self.leave = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
         self.norms = nn.ModuleList(JointNorm(width) for _ in range(3))
@@ -154,7 +154,7 @@ class Branches(nn.Module):
         x = zeroed(F.relu(self.norms[0](self.enter(x), before)), before)
         *parts, highest, plain = x.split(self.parts, -1)
         found = [self._convolved(conv, part, after) for conv, part in zip(self.convs, parts)]
-        # nothing is below 0 after the ReLU, so the zeros of gaps and edges take no maximum from what is there
+        # nothing is below 0 after the ReLU, so the zeros of gaps and edges never exceed an observed value
         windows = self._padded(highest, after, KERNEL).unfold(1, KERNEL, self.stride)
         found += [windows.amax(-1), self._padded(plain, after, 1)[:, :: self.stride]]
         out: Tensor = self.norms[2](self.leave(F.relu(self.norms[1](torch.cat(found, -1), after))), after)

@@ -1,4 +1,4 @@
-"""Dilated temporal convolutions: a long memory at the price of a few layers."""
+"""Dilated temporal convolutions: a long receptive field from few layers."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ NORMS = ("weight", "layer", "batch")
 
 
 class Tcn(Encoder):
-    """TCN: residual blocks of dilated convolutions, one token for each that comes in.
+    """TCN: residual blocks of dilated convolutions; one token out per token in.
 
     Bai, Kolter, Koltun 2018, "An empirical evaluation of generic convolutional and recurrent networks for sequence
-    modeling", figure 1: block i is twice (convolution of dilation ``2 ** i``, norm, ReLU, dropout), added to its input
-    (through a linear map where the widths differ), and a ReLU. A token sees ``1 + 2 (kernel - 1)(2 ** layers - 1)``
-    places, its `receptive_field`: up to and including its own if ``causal``, else centred on it (departure from the
-    paper, which is always causal). It runs over positions, so it is meant for streams that tick regularly: a gap keeps
-    its place and counts as zeros in every layer. Memory is linear in length.
+    modeling", figure 1: block i is twice (convolution, dilation ``2 ** i``, norm, ReLU, dropout), added to its input
+    (through a linear map where the widths differ), then a ReLU. The `receptive_field` of a token is
+    ``1 + 2 (kernel - 1)(2 ** layers - 1)`` places: up to its own place if ``causal``, else centred on it (departure
+    from the paper, which is always causal). It runs over positions, so it is meant for streams with a regular rate: a
+    gap keeps its place and counts as zeros in every layer. Memory is linear in length.
 
     Args:
         dim_in: width of the incoming tokens.
         dim: width of the outgoing tokens.
         layers: residual blocks; each doubles the dilation.
         kernel: places that one convolution sees.
-        dropout: share of the outputs set to 0 in training (departure: single numbers and not whole channels).
+        dropout: share of the outputs set to 0 in training (departure: single values, not whole channels).
         norm: ``weight`` (weight normalisation, as in the paper), or a norm of the outputs: ``layer`` (each token by
             itself) or ``batch`` (over the observed tokens only: `plait.encoders.conv.MaskedBatchNorm`).
         causal: whether no token sees a later one.
 
     Raises:
-        ConfigError: no layer, a kernel below 2, an even kernel that should be centred, or an unknown norm.
+        ConfigError: no layer, a kernel below 2, an even kernel without ``causal``, or an unknown norm.
 
     >>> import torch
     >>> encoder = Tcn(3, 8, layers=3)
@@ -65,8 +65,8 @@ class Tcn(Encoder):
         super().__init__()
         if layers < 1 or kernel < 2 or (not causal and kernel % 2 == 0):
             raise ConfigError(
-                f"tcn: {layers} layers with kernel {kernel}, causal {causal}; expected a layer or more and a kernel "
-                "of 2 or more, an odd one unless causal is true."
+                f"tcn: {layers} layers with kernel {kernel}, causal {causal}; expected 1 layer or more and a kernel "
+                "of 2 or more, odd unless causal is true."
             )
         if norm not in NORMS:
             raise ConfigError(f"tcn: norm is {norm!r}; expected one of {', '.join(NORMS)}.")
@@ -88,7 +88,7 @@ class Tcn(Encoder):
 
 
 class _Block(nn.Module):
-    """One residual block: takes zeros where there is no token, and gives zeros there."""
+    """One residual block; input and output are zeros where there is no token."""
 
     def __init__(
         self, dim_in: int, dim: int, dilation: int, *, kernel: int, dropout: float, norm: str, causal: bool
@@ -104,6 +104,7 @@ class _Block(nn.Module):
         self, x: Float[Tensor, "batch time dim_in"], mask: Bool[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time dim"]:
         seen = mask[..., None].to(x.dtype)
+        # zeroed between the two convolutions: biases and norms fill gaps, and padding would leak into observed tokens
         y = self.dropout(F.relu(self.first(x, mask))) * seen
         y = self.dropout(F.relu(self.second(y, mask)))
         return F.relu(y + self.skip(x)) * seen

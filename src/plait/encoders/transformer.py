@@ -1,4 +1,4 @@
-"""Transformer over real time: what is when is told by rotary positions in seconds."""
+"""Transformer with rotary positions in seconds."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ class Transformer(Encoder):
     """Pre-norm transformer layers over the observed tokens, with rotary positions on real seconds.
 
     A linear layer, then ``layers`` times attention and feed-forward (Vaswani et al. 2017; layer norms first, Xiong et
-    al. 2020), then a layer norm. Positions are told by rotations (Su et al. 2021, equation 34) by
-    ``2 pi * seconds / period``, with periods spaced geometrically (departure from the paper: it counts positions, with
-    a base of 10000): so rates may differ, pauses are what they are, and a gap is not there at all.
+    al. 2020), then a layer norm. Rotary positions (Su et al. 2021, equation 34) rotate by ``2 pi * seconds / period``,
+    with periods spaced geometrically (departure from the paper: it counts positions, with a base of 10000). So rates
+    may differ, pauses keep their length, and gaps need no tokens.
 
-    Attention goes through torch's fused kernel and no dropout falls on its weights, so memory is linear in length in
-    all forms. Time is quadratic, unless ``window`` is given: then a token sees itself and the ``window`` observed
-    tokens before it (and, not being ``causal``, after it), exactly, computed in blocks of ``window`` (local attention
-    as in Beltagy et al. 2020, "Longformer", section 3.1); ``layers`` of them reach ``layers`` times as far.
+    Attention uses torch's fused kernel, without dropout on its weights, so memory is linear in length. Time is
+    quadratic, unless ``window`` is given: then a token sees itself and exactly the ``window`` observed tokens before it
+    (and, unless ``causal``, after it), computed in blocks of ``window`` (local attention as in Beltagy et al. 2020,
+    "Longformer", section 3.1); ``layers`` layers reach ``layers`` times as far.
 
     Args:
         dim_in: width of the incoming tokens.
         dim: width of the outgoing tokens, a multiple of ``2 * heads``.
         layers: transformer layers.
-        heads: attention heads a layer.
+        heads: attention heads per layer.
         dropout: share set to 0 in training.
-        periods: shortest and longest, seconds: differences of time finer than the one are blurred, and beyond the
-            other all angles repeat.
+        periods: shortest and longest, in seconds. Time differences far below the shortest are not resolved; beyond
+            the longest, all angles repeat.
         causal: whether no token sees a later one.
-        window: how many observed tokens away attention reaches; None for all.
+        window: how many observed tokens away attention reaches; None for no limit.
 
     Raises:
         ConfigError: no layer, a width that ``2 * heads`` does not divide, periods that are not two rising numbers
@@ -68,7 +68,7 @@ class Transformer(Encoder):
         super().__init__()
         if layers < 1 or heads < 1 or dim % (2 * heads):
             raise ConfigError(
-                f"transformer: {layers} layers and {heads} heads at width {dim}; expected a layer or more and a width "
+                f"transformer: {layers} layers and {heads} heads at width {dim}; expected 1 layer or more and a width "
                 "that 2 * heads divides. Change heads, or the model's dim."
             )
         if len(periods) != 2 or not 0 < periods[0] < periods[1]:
@@ -78,7 +78,7 @@ class Transformer(Encoder):
         self.dim_in, self.dim, self.causal = dim_in, dim, causal  # type: ignore[misc]
         self.periods, self.heads, self.window = (float(periods[0]), float(periods[1])), heads, window
         self.enter = nn.Linear(dim_in, dim)
-        # no dropout on the weights of attention: with it torch's fused kernel cannot be used
+        # no dropout on the attention weights: torch's fused kernel cannot be used with it
         self.layers = nn.ModuleList(
             AttentionLayer(dim, heads, 2 * dim, dropout, attention_dropout=0.0) for _ in range(layers)
         )
@@ -97,7 +97,8 @@ class Transformer(Encoder):
         return tokens.with_values(self.norm(x)).clean()
 
     def _in_order(self, x: Tensor, tokens: Tokens) -> Float[Tensor, "batch time dim"]:
-        """The observed tokens are moved to the front: then nothing but what comes after them has to be hidden."""
+        """Run the layers with the observed tokens moved to the front."""
+        # then a causal or local mask by place hides the padding too, and ``window`` counts observed tokens
         order = torch.argsort((~tokens.mask).to(torch.uint8), dim=1, stable=True)
         front, seconds = _take(x, order), relative(tokens).gather(1, order)
         attend = (
@@ -117,7 +118,8 @@ def _take(values: Float[Tensor, "batch time dim"], index: Tensor) -> Float[Tenso
 
 
 def _attend_before(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None, dropout: float) -> Tensor:
-    """Attention of each place to itself and those before it; padding stands behind, so that it is never seen."""
+    """Attention of each place to itself and earlier places; padding comes last, so it is never seen."""
+    # the flag instead of a mask: the fused kernel then stores no matrix of time x time
     met = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
     return rearrange(met, "b h t d -> b t (h d)")
 
@@ -132,7 +134,7 @@ def _attend_near(
     window: int,
     causal: bool,
 ) -> Float[Tensor, "batch time dim"]:
-    """Attention to at most ``window`` places away: blocks of queries against their own and the neighbouring blocks."""
+    """Attention to places at most ``window`` away: blocks of queries against their own and the neighbouring blocks."""
     batch, time = keys.shape
     short = -time % window
     q, k, v = (F.pad(x, (0, 0, 0, short)) for x in (q, k, v))
@@ -141,7 +143,7 @@ def _attend_near(
     seen = rearrange(_windows(F.pad(keys, (0, short))[:, None, :, None], window, after), "b 1 k 1 -> b 1 1 k")
     places = torch.arange(2 * window + after, device=q.device) - window
     apart = places - torch.arange(window, device=q.device)[:, None]
-    # each place sees itself at least, so that what stands in padding stays finite
+    # each place sees at least itself, so that padding stays finite
     seen = (seen & (apart.abs() <= window) & (apart <= after)) | (apart == 0)
     blocks = rearrange(q, "b h (n w) d -> (b n) h w d", w=window)
     met = F.scaled_dot_product_attention(blocks, near[0], near[1], attn_mask=seen, dropout_p=dropout)

@@ -1,4 +1,4 @@
-"""Two streams: what is seen in a single frame, and how it moves."""
+"""Two-stream networks: appearance in a single frame, and motion."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ __all__ = ["TwoStream", "lucas_kanade"]
 
 
 class TwoStream(PictureEncoder):
-    """A network on each frame and one on the optical flow of the last ones; one token a frame.
+    """A network on each frame, and one on the optical flow of the last frames; one token per frame.
 
     Simonyan and Zisserman 2014, "Two-stream convolutional networks for action recognition in videos". Both networks
-    are those of `plait.encoders.cnn.Cnn`. The motion stream sees the flow into this frame and the ``stack - 1`` before
-    it, two channels each; no frame sees a later one. Departures: small residual networks; the streams meet as features,
-    in one linear layer, instead of as class scores; flow is in widths of the picture a second, so that it does not
-    depend on the rate.
+    are those of `plait.encoders.cnn.Cnn`. The motion stream sees the flow into this frame and into the ``stack - 1``
+    frames before it, two channels each; no frame sees a later one. Departures: small residual networks; the streams are
+    combined as features, in one linear layer, instead of as class scores; flow is in picture widths per second, so that
+    it does not depend on the rate.
 
-    Where the rows hold flow already, ``flow`` says in how many of their last channels. Else it is found here, by
-    `lucas_kanade` between neighbouring frames: cheap, right for up to about a pixel a frame, and too small in noise,
-    though its direction holds. For larger motions give a stream of its own with the feature `optical_flow` and the
-    encoder ``cnn`` with ``stack``, fused with the pictures' stream.
+    If the rows already hold flow, ``flow`` is the number of their last channels that do. Otherwise `lucas_kanade`
+    estimates it between neighbouring frames: cheap, accurate up to about a pixel per frame, and too small in noise, but
+    in the right direction. For larger motions, add a stream with the feature `optical_flow` and the encoder ``cnn``
+    with ``stack``, and fuse it with the stream of pictures.
 
     Args:
         dim_in: width of the incoming tokens.
         dim: width of the outgoing tokens.
         shape: [height, width] or [height, width, channels] of a picture; None for [24, 32] (see `PictureEncoder`).
-        flow: how many channels, the last, are optical flow; 0 to compute it.
-        stack: flows that are seen together.
+        flow: number of last channels that are optical flow; 0 to compute it.
+        stack: number of flows seen together.
         widths: channels of the first convolution and of each block, of both networks.
-        grid: parts of the picture each way, over which the means are taken; 1 for the whole.
+        grid: parts per side of the picture whose means are taken; 1 for the whole picture.
         norm: ``batch`` (over the observed frames) or ``group`` (each frame by itself).
         dropout: share of the outputs set to 0 in training.
 
     Raises:
-        ConfigError: ``shape`` does not fit ``dim_in``, or an option that is not as said here.
+        ConfigError: ``shape`` does not fit ``dim_in``, or an option is out of range.
 
     >>> film = Tokens(torch.ones(2, 6, 24 * 32), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
     >>> tuple(TwoStream(24 * 32, 16)(film).values.shape)
@@ -74,8 +74,8 @@ class TwoStream(PictureEncoder):
         check_tower("two_stream", widths, norm=norm, grid=grid)
         if stack < 1 or not 0 <= flow < self.channels:
             raise ConfigError(
-                f"two_stream: stack {stack}, and flow {flow} of {self.channels} channels; expected a flow or more "
-                "stacked, and a channel or more that is no flow."
+                f"two_stream: stack {stack}, and flow {flow} of {self.channels} channels; expected a stack of "
+                "1 or more, and 1 channel or more that is not flow."
             )
         self.flow, self.stack, self.grid = flow, stack, grid
         tower = partial(Tower, block="residual", depth=0, norm=norm)
@@ -97,9 +97,9 @@ class TwoStream(PictureEncoder):
         )
 
     def _velocity(self, pictures: Tensor, tokens: Tokens) -> Float[Tensor, "batch time 2 height width"]:
-        """Widths of the picture a second, into each frame from the place before it; zeros where either is missing."""
+        """Flow into each frame from the one before, in picture widths per second; zeros where either is missing."""
         grey, times, mask = pictures[:, :, : self.colours].mean(2), tokens.times, tokens.mask
-        # the first frame stands for the one before it, and is not known
+        # the first frame has none before it: it is its own predecessor, and marked as unknown
         last, before = (torch.cat([x[:, :1], x[:, :-1]], 1) for x in (grey, times))
         known = mask & torch.cat([torch.zeros_like(mask[:, :1]), mask[:, :-1]], 1)
         seconds = torch.where(known, (times - before).clamp(min=1e-3), 1.0)
@@ -116,16 +116,16 @@ def lucas_kanade(
 ) -> Float[Tensor, "batch time 2 height width"]:
     """Optical flow in pixels, right and down, of each pixel from one grey picture to another; differentiable.
 
-    Lucas and Kanade 1981, "An iterative image registration technique", one step: the motion that explains the change in
-    a window best, by least squares, given the slopes of the two pictures' mean. Slopes and change are taken by the
-    matched filters of three pixels of Farid and Simoncelli 2004 (plain differences overstate motion). Where there is
-    nothing to hold on to, a motion of zero is likeliest (a prior on the velocity: Simoncelli, Adelson and Heeger 1991).
+    Lucas and Kanade 1981, "An iterative image registration technique", one step: in each window, the motion that best
+    explains the change, by least squares, given the gradients of the mean of the two pictures. Gradients and change use
+    the matched 3-pixel filters of Farid and Simoncelli 2004 (plain differences overestimate motion). Without texture
+    the estimate is zero (a prior on the velocity: Simoncelli, Adelson and Heeger 1991).
 
     Args:
-        before: brightness, of a spread of about 1.
+        before: brightness, with a standard deviation of about 1.
         after: the same a frame later.
-        window: pixels each way, odd.
-        prior: mean square slope at which the estimate is drawn half way to zero.
+        window: pixels per side of the window; odd.
+        prior: mean square gradient at which the estimate is pulled half way to zero.
 
     >>> x = torch.arange(12.0).expand(1, 1, 12, 12)
     >>> flow = lucas_kanade(torch.sin(x / 2), torch.sin((x - 0.5) / 2))[0, 0, :, 6, 6]
@@ -140,12 +140,14 @@ def lucas_kanade(
     means = F.avg_pool2d(products.flatten(0, 1), window, 1, window // 2).unflatten(0, products.shape[:2])
     xx, xy, yy, xt, yt = means.unbind(2)
     xx, yy = xx + prior, yy + prior
+    # Cramer's rule for the 2 x 2 system of each pixel; the prior keeps the determinant above 0
     size = xx * yy - xy * xy
     flow: Tensor = torch.stack([xy * yt - yy * xt, xy * xt - xx * yt], 2) / size[:, :, None]
     return flow
 
 
 def _filtered(pictures: Tensor, kernels: Tensor) -> Float[Tensor, "batch time kernels height width"]:
+    # repeated edges: zeros would be read as a strong gradient, and so as motion
     wide = F.pad(pictures.flatten(0, 1)[:, None], (1, 1, 1, 1), mode="replicate")
     out: Tensor = F.conv2d(wide, kernels[:, None]).unflatten(0, pictures.shape[:2])
     return out

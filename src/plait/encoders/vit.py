@@ -22,29 +22,29 @@ __all__ = ["Vit"]
 
 
 class Vit(PictureEncoder):
-    """ViT: attention among the patches of a picture, then among the pictures; one token for each ``tube`` of frames.
+    """ViT: attention among the patches of a picture, then among the pictures; one token per ``tube`` of frames.
 
     In space as in Dosovitskiy et al. 2021 ("An image is worth 16 x 16 words"): patches through a linear layer, a class
-    token and learned positions, pre-norm layers, a layer norm; the class token goes on. In time the factorised encoder
-    of Arnab et al. 2021 (ViViT, section 3.3, model 2): further layers over those tokens. A patch may reach over
-    ``tube`` frames (tubelets, their section 3.2), those of a gap being zeros; its token is there if any of them is, at
-    their mean time. Departures: time is told by rotary positions on real seconds instead of learned ones, every tube
-    gives a token instead of one for the clip, feed-forward parts are twice as wide as the tokens instead of four times.
+    token and learned positions, pre-norm layers, a layer norm; the class token is kept. In time the factorised encoder
+    of Arnab et al. 2021 (ViViT, section 3.3, model 2): further layers over the class tokens. A patch may span ``tube``
+    frames (tubelets, their section 3.2); frames of a gap are zeros; its token is observed if any frame is, at their
+    mean time. Departures: rotary positions in seconds instead of learned positions in time; one token per tube instead
+    of one per clip; feed-forward parts twice as wide as the tokens instead of four times.
 
     Args:
         dim_in: width of the incoming tokens.
         dim: width of the outgoing tokens, a multiple of ``2 * heads``.
         shape: [height, width] or [height, width, channels] of a picture; None for [24, 32] (see `PictureEncoder`).
-        patch: pixels of a patch, [height, width] or one number for both; they divide the picture's.
-        tube: frames that a patch reaches over.
+        patch: pixels of a patch, [height, width] or one number for both; they must divide the picture's.
+        tube: frames that a patch spans.
         layers: transformer layers in space.
-        layers_time: transformer layers in time; 0 leaves each tube to itself.
-        heads: attention heads a layer.
+        layers_time: transformer layers in time; with 0, tubes are independent.
+        heads: attention heads per layer.
         dropout: share set to 0 in training.
-        periods: shortest and longest of the positions in time, seconds.
+        periods: shortest and longest of the positions in time, in seconds.
 
     Raises:
-        ConfigError: ``shape`` does not fit ``dim_in``, patches do not fit the picture, or an option is not as said.
+        ConfigError: ``shape`` does not fit ``dim_in``, patches do not fit the picture, or an option is out of range.
 
     >>> film = Tokens(torch.ones(2, 6, 24 * 32), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)
     >>> out = Vit(24 * 32, 16, tube=2)(film)
@@ -79,7 +79,7 @@ class Vit(PictureEncoder):
         self.dropout = nn.Dropout(dropout)
 
         def several(number: int) -> nn.ModuleList:
-            # no dropout on the weights of attention: with it torch's fused kernel cannot be used
+            # no dropout on the attention weights: torch's fused kernel cannot be used with it
             return nn.ModuleList(
                 AttentionLayer(dim, heads, 2 * dim, dropout, attention_dropout=0.0) for _ in range(number)
             )
@@ -104,7 +104,7 @@ class Vit(PictureEncoder):
         x = self.norm(self._in_space(pictures))
         x = rearrange(x, "(b t) d -> b t d", b=tokens.mask.shape[0])
         turn = rotation(relative(out), self.dim // self.heads, *self.periods)
-        # a row without any token attends to what is there: finite, and masked on the way out
+        # a row without any token attends to its padding: finite, and masked on the way out
         keys = out.mask | ~out.present[:, None]
         for layer in self.time:
             x = layer(x, turn, keys)
