@@ -1,1 +1,1 @@
-"""The model: its parts put together, its file."""
+"""The model: backbone, heads, and its file."""

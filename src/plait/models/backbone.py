@@ -1,10 +1,9 @@
-"""Everything before the heads: standardising, encoders, fusion."""
+"""Everything before the heads: standardisation, encoders, fusion."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,20 +27,20 @@ EncoderSpec = Spec | Sequence[Spec]
 
 
 class Backbone(nn.Module):
-    """Features of any of its modalities -> tokens of each, and of all together.
+    """Features of any subset of its modalities -> tokens of each modality, and fused tokens.
 
-    It holds by what the features are standardised, so that it needs nothing but them.
+    It holds the means and deviations that standardise the features, so raw features are all the input it needs.
 
     Args:
         dims: feature width by modality; their order is the model's.
-        encoders: a spec, or a list of specs, by modality; for one left out, `default_encoder` of 64 rows.
+        encoders: a spec, or a list of specs, by modality; `default_encoder` of 64 rows for a modality left out.
         fusion: spec of the fusion.
         dim: width of all tokens.
         missing: see `Model`.
 
     Raises:
         ConfigError: an unknown part or option.
-        DataError: no modality, or one without features.
+        DataError: no modality, or a modality without features.
     """
 
     def __init__(
@@ -50,30 +49,30 @@ class Backbone(nn.Module):
         super().__init__()
         if not dims or min(dims.values()) < 1:
             raise DataError(
-                f"modalities with features {dict(dims)}; expected one or more, each with a feature or more."
+                f"modalities with features {dict(dims)}; expected one or more, each with at least one feature."
             )
         self.dims, self.modalities, self.dim = dict(dims), list(dims), dim
         given = {m: encoders.get(m) or default_encoder(64) for m in dims}
         self.encoder_specs = {m: encoder_specs(spec, f"encoders.{m}") for m, spec in given.items()}
         self.fusion_spec = full_spec(Fusion, fusion, "fusion")
-        # lists, not dicts by name: a modality may be called anything, "keys" or "a.b" too
+        # a list, not a ModuleDict, which refuses names such as "keys" or "a.b": a modality may have any name
         self.encoders = nn.ModuleList(_encoder(given[m], dims[m], dim, f"encoders.{m}") for m in dims)
         with Budget("fusion"):
             self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
         self.imputer = ModalityImputer(len(self.modalities), dim, missing)
+        # a plain list: the modules in it must not be registered a second time
         self._frozen: list[nn.Module] = []
         for i, m in enumerate(dims):
             self.register_buffer(f"mean_{i}", torch.zeros(dims[m]))
             self.register_buffer(f"std_{i}", torch.ones(dims[m]))
 
     def set_scale(self, modality: str, mean: ArrayLike, std: ArrayLike) -> None:
-        """Set by what a modality is standardised: mean and deviation of the training features, [dim] each.
+        """Set the mean and deviation that standardise a modality, of the training features, [dim] each.
 
-        A feature never observed (nan) or that does not vary (deviation 0, or below 1e-6 of its mean) is
-        shifted only.
+        A feature that was never observed (nan) or does not vary (deviation 0, or below 1e-6 of its mean) is not scaled.
 
         Raises:
-            DataError: an unknown modality, or another number of features.
+            DataError: an unknown modality, or a wrong number of features.
         """
         index = self.index(modality)
         centre, spread = np.asarray(mean, np.float64), np.asarray(std, np.float64)
@@ -83,6 +82,7 @@ class Backbone(nn.Module):
                 f"expected ({self.dims[modality]},) each."
             )
         centre = np.where(np.isfinite(centre), centre, 0.0)
+        # a constant feature has a deviation of rounding errors: dividing by it would blow up noise at prediction
         varies = np.isfinite(spread) & (spread > 1e-6 * np.abs(centre)) & (spread > 1e-12)
         self.get_buffer(f"mean_{index}").copy_(torch.from_numpy(centre))
         self.get_buffer(f"std_{index}").copy_(torch.from_numpy(np.where(varies, spread, 1.0)))
@@ -104,10 +104,10 @@ class Backbone(nn.Module):
         return self.get_buffer(f"std_{self.index(modality)}")
 
     def prepare(self, modality: str, tokens: Tokens) -> Tokens:
-        """Standardised features: a cell that is not finite becomes the mean, a row of such cells is masked.
+        """Standardise features: a value that is not finite becomes the mean, a row without any finite value is masked.
 
         Raises:
-            DataError: an unknown modality, or another number of features than the model was made for.
+            DataError: an unknown modality, or a wrong number of features.
         """
         if tokens.dim != self.dims[self.modalities[self.index(modality)]]:
             raise DataError(
@@ -123,13 +123,13 @@ class Backbone(nn.Module):
     def encode(self, batch: Mapping[str, Tokens]) -> dict[str, Tokens]:
         """Each modality of the batch through its own encoder: {modality: [batch, time', dim]}.
 
-        A modality without a token in the whole batch is not run through its encoder; the result is the same.
+        The encoder of a modality without tokens in the whole batch does not run; the result is the same.
 
         Raises:
-            DataError: an empty batch, an unknown modality, or another number of features.
+            DataError: an empty batch, an unknown modality, or a wrong number of features.
         """
         if not batch:
-            raise DataError(f"a batch without any modality; expected one of {self.modalities} at least, if all masked.")
+            raise DataError(f"a batch without any modality; expected one of {self.modalities} or more, even if masked.")
         ready = {m: self.prepare(m, tokens) for m, tokens in batch.items()}
         return {m: self._encode_one(m, ready[m]) for m in self.modalities if m in ready}
 
@@ -142,7 +142,7 @@ class Backbone(nn.Module):
         return encoded
 
     def fuse(self, encoded: Mapping[str, Tokens]) -> Tokens:
-        """Tokens of all modalities together, of what `encode` gave; with stand-ins for missing ones, if wanted."""
+        """Fuse the output of `encode`, with stand-ins for missing modalities if the model has them."""
         tokens = dict(encoded)
         if self.imputer.kind != "none":
             tokens = dict(zip(self.modalities, self.imputer(list(self.fusion.complete(tokens).values()))))
@@ -152,7 +152,7 @@ class Backbone(nn.Module):
     def there(
         self, encoded: Mapping[str, Tokens], only: Collection[str] | None = None
     ) -> Bool[Tensor, "modalities batch"]:
-        """Which modalities are there, and among ``only``."""
+        """Which modalities are present and among ``only`` (None: all)."""
         none = torch.zeros_like(next(iter(encoded.values())).present)
         seen = [m for m in self.modalities if m in encoded and (only is None or m in only)]
         return torch.stack([encoded[m].present if m in seen else none for m in self.modalities])
@@ -160,31 +160,32 @@ class Backbone(nn.Module):
     def auxiliary_losses(
         self, encoded: Mapping[str, Tokens], shown: Mapping[str, Tokens] | None = None
     ) -> dict[str, Float[Tensor, ""]]:
-        """What fusion and imputer ask for themselves, by name: ``fusion``, ``imputer``.
+        """The auxiliary losses of fusion and imputer, by name: ``fusion``, ``imputer``.
 
         Args:
             encoded: from `encode`.
-            shown: what the fusion gets, of the same modalities; None: ``encoded``.
+            shown: the fusion's input, of the same modalities; None: ``encoded``.
         """
         found = {"fusion": self.fusion.loss(dict(encoded if shown is None else shown))}
         if self.imputer.kind != "none":
+            # from ``encoded``, not ``shown``: modalities that dropout hides are targets too
             found["imputer"] = self.imputer.loss(list(self.fusion.complete(dict(encoded)).values()))
         return {name: loss for name, loss in found.items() if loss is not None}
 
     def index(self, modality: str) -> int:
-        """The place of a modality.
+        """The index of a modality.
 
         Raises:
             DataError: an unknown modality.
         """
         if modality not in self.dims:
-            raise DataError(f"the model knows no modality {modality!r}; it has {self.modalities}.")
+            raise DataError(f"the model has no modality {modality!r}; it has {self.modalities}.")
         return self.modalities.index(modality)
 
     def freeze(self, names: Collection[str]) -> None:
-        """Train all but the encoders of these modalities (and the fusion, for ""): they stay as they are.
+        """Freeze the encoders of these modalities (and the fusion, for ""): training does not change them.
 
-        They answer as in evaluation even while the rest is trained, norms by what they were trained on.
+        They stay in evaluation mode while the rest is trained: no dropout, and norms keep their running averages.
         """
         self._frozen = [self.encoders[self.index(m)] if m else self.fusion for m in names]
         for part in self._frozen:
@@ -192,6 +193,7 @@ class Backbone(nn.Module):
 
     def train(self, mode: bool = True) -> Backbone:
         super().train(mode)
+        # train() reaches all submodules, so frozen ones are set back every time
         for part in self._frozen:
             part.eval()
         return self
@@ -204,19 +206,18 @@ def default_encoder(
     context: tuple[float, float] | None = None,
     steps: int = 0,
     causal: bool = False,
-) -> list[dict[str, Any]]:
-    """Specs of the encoder for a stream with typically ``length`` feature rows an item.
+) -> list[dict[str, object]]:
+    """Specs of the encoder for a stream with typically ``length`` feature rows per item.
 
-    Strided convolutions down to some 16 to 24 tokens (stride 1 if they are no more already), then a GRU;
-    beyond 16 fold by strides of 4, so that long streams need no tower of layers. Below 2 rows: linear, or a
-    convolutional net for a picture.
+    Strided convolutions down to about 14 to 28 tokens (stride 1 if there are no more rows), then a GRU. Beyond a factor
+    of 16, strides of 4 keep the number of layers small. Below 2 rows: linear, or a convolutional network for a picture.
 
     Args:
-        length: rows.
+        length: typical number of rows.
         picture: height, width and channels, if a row is a picture.
-        context: seconds of the window that is asked about, and of what is seen on both sides of it: then each token is
-            told its place first.
-        steps: instants an item at which answers are asked; as many tokens are kept.
+        context: seconds of the window that is asked about, and of the context on each side of it; then a `Position`
+            encoder comes first.
+        steps: instants per item at which answers are wanted; about as many tokens are kept.
         causal: whether no token may see a later one.
 
     >>> default_encoder(75), default_encoder(1)
@@ -229,9 +230,12 @@ def default_encoder(
     halvings = max(0, round(math.log2(length / max(20, steps))))
     fours = min(max(0, halvings - 4), halvings // 2)
     strides = [4] * fours + [2] * (halvings - 2 * fours)
-    place = [{"name": "position", "periods": [context[0], 4 * (context[0] + 2 * context[1])]}] if context else []
+    # the longest period is 4 times the seen span: its sine still tells both edges apart
+    place: list[dict[str, object]] = []
+    if context:
+        place = [{"name": "position", "periods": [context[0], 4 * (context[0] + 2 * context[1])]}]
     if causal:
-        conv = {"name": "conv", "strides": strides or [1], "causal": True}
+        conv: dict[str, object] = {"name": "conv", "strides": strides or [1], "causal": True}
         return [conv, {"name": "gru", "bidirectional": False}]
     return [*place, {"name": "conv", "strides": strides or [1]}, {"name": "gru"}]
 

@@ -1,4 +1,4 @@
-"""How the answers of several heads, and of two models, become one; once an item, or at instants."""
+"""Combining the outputs of several heads, and of two models, per item or at instants."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ __all__ = ["Encoded", "LogitEnsemble", "by_company", "ensembled"]
 
 
 class Encoded(dict[str, Tokens]):
-    """Tokens by modality, as encoders gave them.
+    """Tokens by modality, from the encoders.
 
     Attributes:
-        wide: the same of the model that answers beside; None where there is none.
+        wide: the same from the model's wide part; None if it has none.
     """
 
     wide: Encoded | None = None
 
 
 class LogitEnsemble(nn.Module):
-    """A head for each modality, one for the fused tokens, and how far each is trusted.
+    """A head per modality, one for the fused tokens, and a scale for the output of each.
 
-    Outputs are [batch, width], of tasks that answer at instants [batch, steps, width]. How they are weighted is the
-    fusion's to say, of each item; the instants of an item are weighted alike.
+    Outputs are [batch, width], or [batch, steps, width] for tasks that answer at instants. The fusion gives the weights
+    per item; all instants of an item have the same weights.
 
     Args:
-        modalities: in the model's order.
+        modalities: their names, in the model's order.
         dim: width of the tokens.
         task: makes the heads.
-        joint: whether there is a head for the fused tokens.
+        joint: whether to make a head for the fused tokens.
     """
 
     head_scales: Tensor
@@ -48,22 +48,22 @@ class LogitEnsemble(nn.Module):
         self.register_buffer("head_scales", torch.ones(len(modalities) + joint))
 
     def unimodal(self, encoded: Mapping[str, Tokens], at: Instants | None = None) -> dict[str, Tensor]:
-        """What each modality's own head says."""
+        """The output of each modality's own head."""
         return {m: self._ask(self.heads[self.modalities.index(m)], t, at) for m, t in encoded.items()}
 
     def logits(
         self, fusion: Fusion, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], joint: Tensor | None
     ) -> tuple[Tensor, Float[Tensor, "heads batch"]]:
-        """What the fusion aggregates: its heads' outputs, [heads, batch, ...], and their weights.
+        """The input of the fusion's `aggregate`: the heads' outputs, [heads, batch, ...], and their weights.
 
-        The heads are the modalities', in the model's order, then the joint one if there is one. A modality left out
-        of ``encoded`` has weight 0.
+        The order is that of the modalities in the model, then the joint head if there is one. A modality left out of
+        ``encoded`` has weight 0.
 
         Args:
-            fusion: says the weights.
+            fusion: gives the weights.
             encoded: tokens by modality.
-            own: the modalities' own outputs.
-            joint: the joint head's output, if there is one.
+            own: outputs of the modalities' own heads.
+            joint: output of the joint head, if there is one.
         """
         some = next(iter(own.values()))
         none, silent = torch.zeros_like(some), some.new_zeros(len(some))
@@ -75,20 +75,21 @@ class LogitEnsemble(nn.Module):
         return torch.stack(outputs), torch.stack(weights)
 
     def joint_logits(self, fused: Tokens, at: Instants | None) -> Tensor | None:
-        """What the joint head says of fused tokens; None where there is no such head."""
+        """The joint head's output for fused tokens; None without a joint head."""
         return None if self.joint is None else self._ask(self.joint, fused, at)
 
     def aggregate(
         self, fusion: Fusion, outputs: Tensor, weights: Float[Tensor, "heads batch"], scales: Tensor | None = None
     ) -> Tensor:
-        """One output of several, [batch, ...], by the fusion; to it every instant is an item of its own.
+        """Aggregate the heads' outputs to one, [batch, ...], by the fusion.
 
         Args:
             fusion: aggregates.
             outputs, weights: from `logits`.
-            scales: by what each head's output is multiplied first, [heads]; None: 1.
+            scales: factors of the heads' outputs, [heads], applied first; None: 1.
         """
         heads, batch, *steps, width = outputs.shape
+        # every instant becomes an item, so that a fusion needs no form of its own for them
         rows = outputs.reshape(heads, -1, width)
         rows = rows if scales is None else scales[:, None, None] * rows
         if steps:
@@ -99,7 +100,7 @@ class LogitEnsemble(nn.Module):
         return head(tokens) if at is None else self.silenced(head(tokens, at), at)
 
     def silenced(self, output: Tensor, at: Instants | None) -> Tensor:
-        """The same with what the task says there (`Task.unasked`) where nothing is asked."""
+        """``output`` with `Task.unasked` at instants where no answer is wanted."""
         if at is None:
             return output
         return torch.where(at.mask[..., None], output, self.unasked().to(output))
@@ -108,7 +109,7 @@ class LogitEnsemble(nn.Module):
 def by_company(
     numbers: Float[Tensor, " modalities_and_all"], there: Bool[Tensor, "modalities batch"]
 ) -> Float[Tensor, "batch 1"]:
-    """A number for each item: its modality's own where that is alone, the last where several are there, or none.
+    """One number per item: that of its modality if only one is present, else (several or none) the last number.
 
     >>> there = torch.tensor([[True, True], [True, False]])
     >>> by_company(torch.tensor([1.0, 2.0, 3.0]), there)[:, 0].tolist()
@@ -124,9 +125,9 @@ def ensembled(
     share: Float[Tensor, "batch 1"] | Float[Tensor, ""],
     temperature: Float[Tensor, "batch 1"] | Float[Tensor, ""],
 ) -> Float[Tensor, "batch *steps width"]:
-    """The weighted mean of two models' answers, over its temperature.
+    """The weighted mean of two models' answers, divided by a temperature.
 
-    The mean of two is less sure than either. So the temperature is that of the mean, not of one of them.
+    The mean is less confident than each of the two, so the temperature is for the mean, not for one of them.
 
     >>> deep, wide, one = torch.zeros(1, 1), torch.full((1, 1), 8.0), torch.ones(1, 1)
     >>> ensembled(deep, wide, one / 4, one / 2).item()

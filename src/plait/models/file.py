@@ -1,10 +1,11 @@
-"""``model.json``: what a saved model says of itself, typed."""
+"""``model.json``: the description of a saved model, typed."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,8 +22,9 @@ Options = dict[str, object]
 
 
 class Described(BaseModel):
-    """All that rebuilds a model but the weights."""
+    """Everything needed to rebuild a model except the weights."""
 
+    # a field that is not known may change the meaning of the rest: refuse it
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     format: Literal["plait model 4"]
@@ -38,17 +40,18 @@ class Described(BaseModel):
 
 
 def read_described(path: Path) -> Described:
-    """What a ``model.json`` says.
+    """Read a ``model.json``.
 
     Raises:
-        DataError: it cannot be read, is garbled, or of another version; its problems all at once.
+        DataError: the file cannot be read, is garbled, or of another version; all problems at once.
     """
     try:
         saved = json.loads(read_text(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Give the folder of a finished fit.") from error
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: thousands of nested brackets
         raise DataError(f"{path}: garbled ({brief(error)}). Fit again.") from error
+    # before the schema: a file of an old version would get a list of fields that its reader cannot mend
     if not isinstance(saved, dict) or saved.get("format") != FORMAT:
         raise DataError(
             f"{path}: not a model of this version of plait; expected the format {FORMAT!r}. Fit its recipe again."
@@ -58,6 +61,7 @@ def read_described(path: Path) -> Described:
     except ValidationError as error:
         told = [(e["loc"], f"{e['msg']}; got {brief(e['input'])}") for e in error.errors(include_url=False)]
         raise _garbled(path, told) from error
+    # the free-form options have no schema: numbers in them are checked apart
     wild = wild_numbers(saved)
     if strange := sorted(set(found.encoders) ^ set(found.dims)):
         wild.append((("encoders",), f"{', '.join(map(brief, strange))} in one of dims and encoders only"))
@@ -66,6 +70,6 @@ def read_described(path: Path) -> Described:
     return found
 
 
-def _garbled(path: Path, told: list[tuple[tuple[Any, ...], str]]) -> DataError:
+def _garbled(path: Path, told: Sequence[tuple[tuple[object, ...], str]]) -> DataError:
     problems = [f"{path}: garbled at {'.'.join(map(str, place))}: {what}." for place, what in told]
     return DataError([*problems, f"{path}: Fit again, or copy it again from where it was fitted."])

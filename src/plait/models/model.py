@@ -1,4 +1,4 @@
-"""The model: backbone, heads and what answers beside them, put together; save and load."""
+"""The model: backbone, heads, wide part; save and load."""
 
 from __future__ import annotations
 
@@ -32,36 +32,36 @@ FACTORS = ("head_scales", "share", "temperature")
 
 
 class Model(nn.Module):
-    """Features of any of its modalities -> the task's output.
+    """Features of any subset of its modalities -> the task's output.
 
-    ``output = weight * joint head(fusion) + sum over the modalities that are there of weight * own head`` (or what else
-    the fusion's `aggregate` makes of its heads). Each head's output is multiplied by its ``head_scales``. Where an item
-    has no modality at all, the answer is finite: the joint head's bias (without a joint head: zeros).
+    ``output = weight * joint head(fusion) + sum over the present modalities of weight * own head``, unless the fusion
+    overrides `aggregate`. Each head's output is multiplied by its ``head_scales``. For an item without any modality the
+    answer is finite: the joint head's bias (without a joint head: zeros).
 
-    A simpler model of the same task may answer beside it, its ``wide`` part (`widen`): the answer is then the weighted
-    mean of both, by ``share``. The whole is divided by ``temperature``. Of these two every modality has its own, for
-    items that have nothing else; the last is of several. (Balance and temperatures are 1, unless
-    `plait.training.temperatures` found better on held-out items.)
+    A simpler model of the same task may be added as the ``wide`` part (`widen`): the answer is then the weighted mean
+    of both, by ``share``. The result is divided by ``temperature``. Both have one value per modality, for items with
+    only that modality, and a last value for items with several. (Scales and temperatures are 1, unless
+    `plait.training.temperatures` found better values on held-out items.)
 
-    A task that answers at instants is told them: ``at``, with every batch.
+    A task that answers at instants needs them with every batch, as ``at``.
 
     Args:
         dims: feature width by modality; their order is the model's.
-        task: what is asked.
-        encoders: a spec, or a list of specs, by modality; for one left out, `default_encoder` of 64 rows.
+        task: the task.
+        encoders: a spec, or a list of specs, by modality; `default_encoder` of 64 rows for a modality left out.
         fusion: spec of the fusion.
         dim: width of all tokens within the model.
-        unimodal: weight in the loss of the modalities' own losses, beside 1 for the output's.
-        missing: what the fusion gets for a modality that an item lacks: ``none`` (a mask), ``token`` or ``reconstruct``
-            (see `plait.tokens.imputer.ModalityImputer`).
+        unimodal: weight of the unimodal heads' losses, relative to 1 for the loss of the output.
+        missing: the fusion's input for a missing modality: ``none`` (a mask), ``token`` or ``reconstruct`` (see
+            `plait.tokens.imputer.ModalityImputer`).
 
     Attributes:
-        backbone: all before the heads.
+        backbone: everything before the heads.
         ensemble: the heads.
 
     Raises:
-        ConfigError: an unknown part or option; own heads that answer and do not learn.
-        DataError: no modality, or one without features.
+        ConfigError: an unknown part or option, or unimodal heads that answer but are not trained.
+        DataError: no modality, or a modality without features.
 
     >>> from plait.tasks.classify import Classify
     >>> model = Model({"imu": 6, "pose": 40}, Classify(["sit", "walk"]), dim=16).eval()
@@ -95,6 +95,7 @@ class Model(nn.Module):
                 f"{fused.unimodal_heads}) and would learn nothing. Expected a weight above 0, or "
                 "fusion.unimodal_heads: none."
             )
+        # bind before any weights are loaded: some fusions and tasks only now know the size of their parameters
         fused.bind(task.width, values=task.values)
         task.bind(self.dims, dim)
         self.ensemble = LogitEnsemble(self.modalities, dim, task, joint=fused.joint)
@@ -109,7 +110,7 @@ class Model(nn.Module):
 
     @property
     def modalities(self) -> list[str]:
-        """Their names, in order."""
+        """Names of the modalities, in order."""
         return self.backbone.modalities
 
     @property
@@ -118,18 +119,18 @@ class Model(nn.Module):
         return self.backbone.dim
 
     def factors(self) -> dict[str, object]:
-        """How far its heads are trusted, as JSON: ``head_scales``, ``share`` and ``temperature``."""
+        """The calibration factors, as JSON: ``head_scales``, ``share`` and ``temperature``."""
         return {name: self.factor(name).tolist() for name in FACTORS}
 
     def factor(self, name: str) -> Tensor:
-        """One of `FACTORS`, to be read or written."""
+        """The buffer of one of `FACTORS`, to read or write."""
         return self.ensemble.head_scales if name == "head_scales" else self.get_buffer(name)
 
     def set_factors(self, factors: Mapping[str, object]) -> None:
-        """Trust the heads as `factors` of a model with the same heads says.
+        """Set the calibration factors, from `factors` of a model with the same heads.
 
         Raises:
-            DataError: a factor is missing, or is for other heads.
+            DataError: a factor is missing, or its size is wrong.
         """
         for name in FACTORS:
             found, own = torch.tensor(factors.get(name, ())), self.factor(name)
@@ -138,26 +139,26 @@ class Model(nn.Module):
             own.copy_(found)
 
     def widen(self, wide: Model, share: float = 0.5) -> None:
-        """Let another model answer beside this one.
+        """Add another model as the wide part.
 
         Wide and deep, as in Cheng et al. 2016, "Wide & deep learning for recommender systems"; but here the two are
-        trained apart, and what each is worth is told by held-out items (`plait.training.temperatures`).
+        trained separately, and held-out items decide their weights (`plait.training.temperatures`).
 
         Args:
-            wide: of the same task and modalities.
-            share: of its answer in the sum, whatever modalities are there.
+            wide: a model of the same task and modalities.
+            share: weight of its answer in the mean, whatever modalities are present.
 
         Raises:
-            DataError: it is of other modalities, or its answers are of another width.
+            DataError: it has other modalities, or its answers have another width.
         """
         if (wide.dims, wide.task.width) != (self.dims, self.task.width):
             mine, its = (f"{model.dims} and {model.task.width} outputs" for model in (self, wide))
-            raise DataError(f"the wide part has {its}; expected {mine}, as the model that it is to answer beside.")
+            raise DataError(f"the wide part has {its}; expected {mine}, as the model that it is added to.")
         self.wide = wide
         self.share.fill_(share)
 
     def encode(self, batch: Mapping[str, Tokens]) -> Encoded:
-        """`Backbone.encode`, and the wide part's."""
+        """`Backbone.encode`, of this model and of its wide part."""
         found = Encoded(self.backbone.encode(batch))
         if self.wide is not None:
             found.wide = self.wide.encode(batch)
@@ -168,21 +169,21 @@ class Model(nn.Module):
 
         Args:
             batch: features.
-            at: when answers are wanted, of a task that answers at instants.
+            at: instants at which answers are wanted, for a task that answers at instants.
 
         Returns:
-            [batch, width] each, with ``at`` [batch, steps, width].
+            [batch, width] each; [batch, steps, width] with ``at``.
         """
         return self.forward_subset(self.encode(batch), at=at)
 
     def forward_subset(
         self, encoded: Encoded, subset: Collection[str] | None = None, at: Instants | None = None
     ) -> dict[str, Tensor]:
-        """The same, of what `encode` gave: "" for the whole, and each modality's own.
+        """As `forward`, from the output of `encode` and with a subset of the modalities.
 
         Args:
             encoded: from `encode`.
-            subset: answer as if no other modalities had been there; None for all.
+            subset: answer as if all other modalities were missing; None for all.
             at: as for `forward`.
 
         Raises:
@@ -197,7 +198,7 @@ class Model(nn.Module):
     def opinions(
         self, encoded: Encoded, subset: Collection[str] | None = None, at: Instants | None = None
     ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
-        """What the answer is made of: the fusion's aggregate, the wide part's answer, and the own heads' outputs.
+        """The parts of the answer: the fusion's aggregate, the wide part's answer, and the own heads' outputs.
 
         Args:
             encoded, subset, at: as for `forward_subset`.
@@ -207,6 +208,7 @@ class Model(nn.Module):
         """
         for m in subset or ():
             self.backbone.index(m)
+        # emptied and not left out: every modality keeps its place among the outputs
         chosen = {m: t if subset is None or m in subset else _emptied(t) for m, t in encoded.items()}
         own = self.ensemble.unimodal(chosen, at)
         wide = None
@@ -217,7 +219,7 @@ class Model(nn.Module):
     def head_logits(
         self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], at: Instants | None = None
     ) -> tuple[Tensor, Tensor]:
-        """What the fusion aggregates: see `LogitEnsemble.logits`.
+        """The input of the fusion's `aggregate`: see `LogitEnsemble.logits`.
 
         Args:
             encoded: from `encode`.
@@ -227,7 +229,7 @@ class Model(nn.Module):
         return self.ensemble.logits(self.backbone.fusion, encoded, own, self._joint(encoded, at))
 
     def aggregate(self, outputs: Tensor, weights: Tensor, scales: Tensor | None = None) -> Tensor:
-        """One output of `head_logits`, by the fusion."""
+        """Aggregate the output of `head_logits` by the fusion."""
         return self.ensemble.aggregate(self.backbone.fusion, outputs, weights, scales)
 
     def _joint(self, encoded: Mapping[str, Tokens], at: Instants | None) -> Tensor | None:
@@ -240,18 +242,19 @@ class Model(nn.Module):
         part: Mapping[str, Tokens] | None = None,
         at: Instants | None = None,
     ) -> View:
-        """The outputs that a task learns from (`plait.tasks.Task.step`).
+        """The outputs that a task is trained on (`plait.tasks.Task.step`).
 
         Args:
-            encoded: from `encode`; the modalities' own heads see all that is there.
-            shown: what the fusion gets, of the same modalities: ``encoded`` with some of it hidden. None: ``encoded``.
-            part: of the same modalities, for another answer of the fusion; None for none.
+            encoded: from `encode`; the modalities' own heads see all of it.
+            shown: the fusion's input: ``encoded`` with some modalities hidden. None: ``encoded``.
+            part: input for a second answer of the fusion, of the same modalities; None for no second answer.
             at: as for `forward`.
         """
         own = self.ensemble.unimodal(encoded, at)
         fused = self.fused(encoded if shown is None else shown, own, at)
         joint = None if self.ensemble.joint is None else fused
         whole = self.aggregate(*self.ensemble.logits(self.backbone.fusion, encoded, own, joint))
+        # with one modality, or without a joint head, the whole knows no more than what would learn from it
         teaches = joint is not None and len(self.modalities) > 1
         return View(
             encoded,
@@ -263,7 +266,7 @@ class Model(nn.Module):
         )
 
     def fused(self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], at: Instants | None = None) -> Tensor:
-        """What the fusion says of the modalities together: the joint head's output, or of a late fusion the aggregate.
+        """The fusion's output for all modalities: the joint head's output or, for a late fusion, the aggregate.
 
         Args:
             encoded: from `encode`.
@@ -276,7 +279,7 @@ class Model(nn.Module):
         return self.aggregate(*self.ensemble.logits(self.backbone.fusion, encoded, own, None))
 
     def describe(self) -> dict[str, Any]:
-        """All that rebuilds it but the weights, as JSON."""
+        """Everything needed to rebuild the model except the weights, as JSON."""
         backbone = self.backbone
         pairs = zip(backbone.encoder_specs.items(), backbone.encoders)
         plain = {
@@ -291,7 +294,7 @@ class Model(nn.Module):
             "task_state": self.task.state(),
             **({} if self.wide is None else {"wide": self.wide.describe()}),
         }
-        saved: dict[str, object] = json.loads(json.dumps(plain))  # tuples become lists, as they are once saved
+        saved: dict[str, object] = json.loads(json.dumps(plain))  # tuples become lists, as in a saved file
         return saved
 
     def save(self, folder: str | Path) -> None:
@@ -304,7 +307,7 @@ class Model(nn.Module):
         folder = Path(folder)
         self._check_finite(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        # clones: safetensors refuses tensors that share memory
+        # clones: safetensors refuses tensors that share memory (tied weights, views)
         weights = {name: value.detach().cpu().contiguous().clone() for name, value in self.state_dict().items()}
         with replacing(folder / "model.safetensors", durable=True) as part:
             save_tensors(weights, part)
@@ -325,11 +328,11 @@ class Model(nn.Module):
 
         Args:
             folder: that `save` wrote to.
-            allow_code: whether it may name classes from outside plait, whose modules are then imported, which runs
-                them: only for models from people whom you trust.
+            allow_code: whether it may name classes from outside plait. Their modules are imported, which runs their
+                code: allow it only for models from people you trust.
 
         Raises:
-            DataError: files missing, garbled, foreign, or not belonging together; a weight is NaN or infinite.
+            DataError: files are missing, garbled, foreign, or do not belong together; a weight is NaN or infinite.
         """
         folder = Path(folder)
         with foreign_code(allow_code):
@@ -337,7 +340,7 @@ class Model(nn.Module):
         path = folder / "model.safetensors"
         try:
             model.load_state_dict(load_tensors(path))
-        except (OSError, RuntimeError) as error:  # RuntimeError: other names or shapes
+        except (OSError, RuntimeError) as error:  # torch's RuntimeError: other names or shapes of weights
             reason = error.strerror if isinstance(error, OSError) else brief(error, 300).splitlines()[0]
             raise DataError(
                 f"{path}: not the weights of the model beside it ({reason}). Fit again or copy both files."
@@ -361,9 +364,9 @@ def _rebuilt(path: Path) -> Model:
         return _remade(saved)
     except MemoryError:
         raise
-    except PartNotFound as error:  # nothing is wrong with the file
+    except PartNotFound as error:  # the file is sound: a part is not installed or not allowed
         raise DataError([f"{path}: {problem}" for problem in error.problems]) from error
-    except Exception as error:  # what is left to be wrong is what a part makes of its own options and state
+    except Exception as error:  # a part may raise anything for options and state that it cannot use
         reason = brief(error, 300) or type(error).__name__
         raise DataError(f"{path}: garbled or from another version ({reason}). Fit again.") from error
 
