@@ -87,5 +87,6 @@ def stacked(
     [0.0, 1.0, 1.0, 2.0, 2.0, 3.0]
     """
     time = frames.shape[1]
+    # F.pad counts axes from the last: the last pair is time
     wide = F.pad(frames, (0, 0, 0, 0, 0, 0, count - 1, 0))
     return torch.cat([wide[:, i : i + time] for i in range(count)], 2)

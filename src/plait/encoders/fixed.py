@@ -68,6 +68,7 @@ class Fixed(Encoder, ABC):
         # double precision: sums over many items of features that hardly vary lose their digits in float32
         mean = found.double().mean(0)
         spread = (found.double() - mean).square().mean(0).sqrt()
+        # relative to the mean: the rounding noise of a constant feature grows with its size
         varies = spread > 1e-6 * mean.abs() + 1e-9
         self.centre.copy_(mean)
         self.gain.copy_(torch.where(varies, 1 / spread.clamp(min=1e-12), 0.0))

@@ -66,6 +66,7 @@ class I3d(PictureEncoder):
     ) -> None:
         super().__init__(dim_in, dim, shape)
         check_tower("i3d", widths, block=block, norm=norm, grid=grid, strides=strides)
+        # odd, so that a kernel is centred on its frame and tokens keep their times
         if depth < 1 or depth % 2 == 0:
             raise ConfigError(f"i3d: depth {depth}; expected an odd number of frames.")
         self.strides, self.grid = list(strides), grid

@@ -135,6 +135,7 @@ class JointGraph:
         for a, b in self.edges:
             links[a, b] = links[b, a] = True
         hops = np.where(near, 0, self.joints)
+        # breadth-first, one link per round: `near` holds all joints within `step` links
         for step in range(1, self.joints):
             wider = (near.astype(np.int64) @ links) > 0
             hops[wider & ~near] = step

@@ -22,6 +22,7 @@ TAPS = 9
 KERNELS = list(itertools.combinations(range(TAPS), 3))
 """The 84 ways to place three weights of 2 among nine; the other six are -1."""
 
+# both limits as in the authors' code
 MOST_DILATIONS = 32
 MOST_CHANNELS = 9
 EXAMPLES = 84
@@ -110,6 +111,7 @@ class RandomConvolutions(nn.Module):
         self.counts = _channel_counts(dim_in)
         several = range(len(self.dilations))
         self.register_buffer("channels", torch.stack([_channels(self.counts, dim_in) for _ in several]))
+        # `channels` puts kernels with many columns first: which kernels these are is drawn for each dilation
         self.register_buffer("order", torch.stack([torch.randperm(len(KERNELS)) for _ in several]))
         self.register_buffer("bias", torch.zeros(len(KERNELS), sum(self.biases)))
         weights = torch.full((len(KERNELS), TAPS), -1.0)

@@ -192,6 +192,7 @@ class Unit(nn.Module):
         # channels last: convolutions and max pooling are up to twice as fast on a CPU
         y = self.norm(self.conv(x).contiguous(memory_format=LAYOUT[x.ndim]), seen)
         y = F.relu(y) if self.relu else y
+        # the norm's bias has filled the gaps
         return y if seen is None else y * seen
 
 

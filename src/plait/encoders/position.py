@@ -53,6 +53,7 @@ class Position(Encoder):
         if len(periods) != 2 or not 0 < periods[0] < periods[1] or waves < 1:
             raise ConfigError(f"position: periods {list(periods)} s and {waves} waves; expected two rising periods.")
         self.dim_in, self.dim = dim_in, dim
+        # powers 0 to 1 of the ratio, so that the periods are geometric from the shortest to the longest
         self.register_buffer("period", torch.logspace(0, 1, waves, periods[1] / periods[0]) * periods[0])
         self.values = nn.Linear(dim_in, dim)
         self.place = nn.Linear(2 * waves, dim, bias=False)

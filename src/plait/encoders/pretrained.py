@@ -199,6 +199,7 @@ def _bare(model: Any) -> Any:
         raise ConfigError(f"hf: {type(model).__name__} has no word embeddings that rows could replace.")
     # a table of one row: some models look at the table's size or device, but no word is ever looked up
     model.set_input_embeddings(nn.Embedding(1, words.embedding_dim))
+    # cached keys serve generation only, and cost memory
     model.config.use_cache = False
     if isinstance(getattr(model, "pooler", None), nn.Module):
         model.pooler = None

@@ -51,6 +51,7 @@ class _Recurrent(Encoder):
         x = _take(tokens.values, order)
         for i, ahead in enumerate(self.ahead):
             x = self.dropout(x) if i else x
+            # the reversal is its own inverse: the same index puts the outputs back in order
             both = [ahead(x)[0]] + [_take(back(_take(x, reverse))[0], reverse) for back in self.back[i : i + 1]]
             x = torch.cat(both, -1)
         return tokens.with_values(_take(x, torch.argsort(order, dim=1))).clean()

@@ -141,6 +141,7 @@ def _attend_near(
     after = 0 if causal else window
     near = [_windows(x, window, after) for x in (k, v)]
     seen = rearrange(_windows(F.pad(keys, (0, short))[:, None, :, None], window, after), "b 1 k 1 -> b 1 1 k")
+    # places of the keys, counted from the block's first query
     places = torch.arange(2 * window + after, device=q.device) - window
     apart = places - torch.arange(window, device=q.device)[:, None]
     # each place sees at least itself, so that padding stays finite

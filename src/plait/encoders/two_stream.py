@@ -87,6 +87,7 @@ class TwoStream(PictureEncoder):
     def see(self, pictures: Float[Tensor, "batch time channels height width"], tokens: Tokens) -> Tokens:
         still = pictures[:, :, : self.channels - self.flow]
         moving = pictures[:, :, self.channels - self.flow :] if self.flow else self._velocity(pictures, tokens)
+        # both streams as channels of one tensor: the observed frames are selected once
         maps = self.by_frame(torch.cat([still, stacked(moving, self.stack)], 2), tokens, self._maps)
         return tokens.with_values(self.dropout(self.leave(maps)))
 
@@ -102,6 +103,7 @@ class TwoStream(PictureEncoder):
         # the first frame has none before it: it is its own predecessor, and marked as unknown
         last, before = (torch.cat([x[:, :1], x[:, :-1]], 1) for x in (grey, times))
         known = mask & torch.cat([torch.zeros_like(mask[:, :1]), mask[:, :-1]], 1)
+        # two frames at one time would give an infinite velocity
         seconds = torch.where(known, (times - before).clamp(min=1e-3), 1.0)
         rate = torch.where(known, 1 / (self.width * seconds), 0.0)
         return lucas_kanade(last, grey) * rearrange(rate, "b t -> b t 1 1 1")

@@ -111,6 +111,7 @@ class Vit(PictureEncoder):
         return out.with_values(self.norm_time(x))
 
     def _in_space(self, pictures: Float[Tensor, "batch time channels height width"]) -> Float[Tensor, "tubes dim"]:
+        # a last, incomplete tube is filled with zeros, like a gap
         tubes = F.pad(pictures, (0, 0, 0, 0, 0, 0, 0, -pictures.shape[1] % self.tube))
         form = {"u": self.tube, "p": self.patch[0], "q": self.patch[1]}
         patches = rearrange(tubes, "b (t u) c (i p) (j q) -> (b t) (i j) (u c p q)", **form)

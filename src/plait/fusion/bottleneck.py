@@ -64,7 +64,7 @@ class Bottleneck(Hybrid):
         if dim % (2 * heads) or min(tokens, layers) < 1 or len(periods) != 2 or not 0 < periods[0] < periods[1]:
             raise ConfigError(
                 f"bottleneck: width {dim} with {heads} heads, {tokens} tokens, {layers} layers, periods "
-                f"{list(periods)} s; expected a width that 2 * heads divides, a token and a layer or more, and two "
+                f"{list(periods)} s; expected a width that 2 * heads divides, 1 token and 1 layer or more, two "
                 "rising periods above 0."
             )
         self.heads, self.periods = heads, (float(periods[0]), float(periods[1]))

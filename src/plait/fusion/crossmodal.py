@@ -190,7 +190,7 @@ def _check(dim: int, heads: int, layers: int, positions: str, periods: Sequence[
     if dim % parts or layers < 1 or len(periods) != 2 or not 0 < periods[0] < periods[1]:
         raise ConfigError(
             f"crossmodal: width {dim} with {heads} heads, {layers} layers, periods {list(periods)} s; expected a "
-            f"width that {parts} divides, a layer or more, and two rising periods above 0."
+            f"width that {parts} divides, 1 layer or more, and two rising periods above 0."
         )
 
 

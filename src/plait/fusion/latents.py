@@ -21,10 +21,10 @@ __all__ = ["Latents"]
 class Latents(Hybrid):
     """Perceiver (Jaegle et al. 2021): ``latents`` learned vectors attend to all tokens, then to each other.
 
-    Each of the ``layers`` has its own weights and does both. To each token a learned vector of its modality is added,
-    and a linear map of sines and cosines of the seconds since the item's first observation (departure: added, not
-    concatenated). Time and memory are linear in the number of tokens, so it suits long streams. The result is the
-    latents, as ``latents`` tokens at the item's mean time.
+    Each of the ``layers`` is a cross-attention and a self-attention with its own weights. To each token a learned
+    vector of its modality is added, and a linear map of sines and cosines of the seconds since the item's first
+    observation (departure: added, not concatenated). Time and memory are linear in the number of tokens, so it suits
+    long streams. The result is the latents, as ``latents`` tokens at the item's mean time.
 
     Args:
         modalities: their names.
@@ -64,7 +64,7 @@ class Latents(Hybrid):
         if dim % heads or min(latents, layers, waves) < 1 or len(periods) != 2 or not 0 < periods[0] < periods[1]:
             raise ConfigError(
                 f"latents: width {dim} with {heads} heads, {latents} latents, {layers} layers, {waves} waves, periods "
-                f"{list(periods)} s; expected heads that divide the width, one or more of each, and two rising "
+                f"{list(periods)} s; expected heads that divide the width, 1 or more of each, and two rising "
                 "periods above 0."
             )
         self.latents = nn.Parameter(torch.randn(latents, dim) * 0.02)
