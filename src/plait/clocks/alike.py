@@ -1,9 +1,9 @@
-"""Which measures of two streams' activity are most alike, and what their match may be off by as a whole.
+"""Which measures of two streams' activity match best, and the systematic error of their match.
 
-However many windows agree, a lag is wrong by as much as one measure peaks later than the other at the same event: a
-mouth opens before it is heard, a position is a quarter of a cycle behind its speed. No length of recording shows that.
-What it may come to is therefore part of every stated uncertainty, as a systematic error beside the statistical one
-(ISO/IEC Guide 98-3, "GUM", 1995, treats it so: a variance of type B).
+However many windows agree, a lag is wrong if one measure peaks later than the other at the same event: a mouth opens
+before it is heard, a position is a quarter of a cycle behind its speed. A longer recording does not show this error.
+It is therefore part of every stated uncertainty, as a systematic error beside the statistical one (a type B variance
+of ISO/IEC Guide 98-3, "GUM", 1995).
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ __all__ = ["Match", "best_match", "sharp"]
 Array = NDArray[np.float64]
 
 ABOUT = 0.15
-"""All windows together are searched within this many seconds of the rough line."""
+"""The lag of all windows together is searched within this many seconds of the rough line."""
 
 CLEARLY_ALIKE = 0.45
-"""Sharp events that correlate so much are the same events."""
+"""Sharp events with at least this correlation are the same events."""
 
 SPOKEN_LATE = 0.034
-"""Running speech is loud so many seconds later than its words are marked, in the GRID corpus, whose words are from a
-forced alignment: they begin in the quiet of a closed mouth. It is a custom of the marks."""
+"""Running speech is loud this many seconds after its words are marked. Measured on the GRID corpus, whose words come
+from a forced alignment and begin in the quiet of a closed mouth: a convention of the annotation."""
 
 ALONE_LATE = -0.008
-"""The same of words with pauses between them, which are marked by where the sound begins (digits of FSDD)."""
+"""The same for words with pauses between them, which are marked where the sound begins (digits of FSDD)."""
 
 SPOKEN_ABOUT = 0.044
-"""How far another corpus's custom may be from that, seconds (two standard errors)."""
+"""How far another corpus's convention may differ, seconds (two standard errors)."""
 
 OUT_OF_STEP = 0.15
-"""Two standard deviations of the phase, radians, by which two kinds of stream differ in what they share of an event."""
+"""Two standard deviations of the phase difference, radians, between two kinds of stream at the same event."""
 
 EVENTS = 80
-"""For so many independent events counts what two measures have in common, when it is asked which of them is meant."""
+"""Number of independent events that a correlation is taken to rest on, when pairs of measures are compared."""
 
 POSSIBLE = 0.05
-"""A measure so much less probable than the likeliest one is out of the question."""
+"""A pair of measures is ruled out below this probability relative to the most likely pair."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Match:
 
     Attributes:
         a, b: the signals.
-        together: how they lie when all windows are taken at once.
-        bias: what their lag may be off by, seconds (two standard errors), however many windows agree.
-        late: by how many seconds the first is known to be late.
-        spoken: whether it is words and where there is something to be heard or seen at all.
+        together: their match over all windows at once.
+        bias: systematic error of their lag, seconds (two standard errors), however many windows agree.
+        late: known delay of the first signal, seconds.
+        spoken: whether it is a match of words with the level of a sound or picture.
     """
 
     a: Run
@@ -70,7 +70,7 @@ class Match:
 
 
 def best_match(x: Activity, y: Activity, guess: Guess) -> Match:
-    """The measures of x and y that are most alike near the guess."""
+    """The pair of measures of x and y that matches best near the guess."""
     found = [(a, b, pooled(a, b, guess, ABOUT)) for a in _measures(x, y) for b in _measures(y, x)]
     a, b, together = max(found, key=lambda each: _evidence(each[2]))
     level = _level(x, y)
@@ -84,7 +84,7 @@ def best_match(x: Activity, y: Activity, guess: Guess) -> Match:
 
 
 def _measures(act: Activity, other: Activity) -> Iterator[Run]:
-    """Its sharp events; of a table other measures too, unless what it is compared with are mere marks."""
+    """A stream's sharp events; for a table its other measures too, unless the other stream is words."""
     yield sharp(act)
     for name, each in act.others.items():
         if other.kind != "words" and (name != HEARD or other.kind == "waveform"):
@@ -92,37 +92,32 @@ def _measures(act: Activity, other: Activity) -> Iterator[Run]:
 
 
 def _evidence(match: Together) -> float:
-    """Logarithm of the likelihood that two measures are of one thing.
-
-    That of a correlation among normal numbers, -n / 2 log(1 - r²). What is not even about its peak is out of step,
-    so only the even part of the correlation counts.
-    """
+    """Log-likelihood that two measures show one thing: -n / 2 log(1 - r²), as for correlated normal numbers."""
+    # A correlation that is not symmetric about its peak is out of phase, so only the symmetric part counts.
     return float(-EVENTS / 2 * np.log1p(-(min(match.likeness * match.even, 0.999) ** 2)))
 
 
 def _bias(x: Activity, y: Activity, best: Together, all_of: list[Together]) -> float:
-    """What the best measures may be off by, seconds: two standard errors.
-
-    Sound under noise seems to begin 1.5 ms later; pictures say little between two frames. Two kinds of stream that are
-    not much alike need not be most lively at the same instant: they differ by a phase. And where other measures are
-    about as probable, the truth may lie where these have it.
-    """
+    """Systematic error of the best measures, seconds: two standard errors."""
+    # Sound under noise seems to begin 1.5 ms later, and pictures say little between two frames.
     least = 0.0015 + 0.05 * max(x.step, y.step)
+    # Two kinds of stream need not be most active at the same instant: they differ by a phase.
     apart = _out_of_step(best) if x.kind != y.kind else 0.0
+    # Where other measures are about as probable, the truth may lie at their lag.
     possible = [each for each in all_of if _evidence(each) > _evidence(best) + np.log(POSSIBLE)]
     other = max((abs(each.off - best.off) for each in possible), default=0.0)
     return float(np.sqrt(least**2 + apart**2 + other**2))
 
 
 def _out_of_step(match: Together) -> float:
-    """By how many seconds two kinds of stream may be out of step: the phase, times what they do not share."""
+    """Possible phase difference of two kinds of stream, seconds; it grows as their correlation falls."""
     if match.likeness <= 0:
         return match.width
     return OUT_OF_STEP * match.width * float(np.sqrt(max(1 - match.likeness**2, 0.0))) / match.likeness
 
 
 def _late(x: Activity, y: Activity) -> float:
-    """By how many seconds the first stream is known to seem later than the second."""
+    """Known delay of the first stream against the second, seconds."""
     if "waveform" not in (x.kind, y.kind):
         return 0.0
     late = SPOKEN_LATE if max(x.apart, y.apart) < 0.5 else ALONE_LATE
@@ -130,7 +125,7 @@ def _late(x: Activity, y: Activity) -> float:
 
 
 def _level(x: Activity, y: Activity) -> tuple[Run, Run] | None:
-    """Where there is something to be heard or seen, and where there are words."""
+    """The level of the stream that is not words, and the intervals of the words; None unless exactly one is words."""
     if (x.kind == "words") == (y.kind == "words"):
         return None
     views = [_view(act, "spoken" if act.kind == "words" else "level") for act in (x, y)]

@@ -1,8 +1,7 @@
-"""Change points of a lag, where it jumps: samples were dropped, or a recorder was stopped and started again.
+"""Change points of a lag, at which it jumps: samples were dropped, or a recorder was stopped and started again.
 
-Each window has a score for each lag: how much more probable its correlation is at this lag than by chance. The best
-path through all windows, with a price for every change point and every step aside, is found by dynamic programming
-(Viterbi).
+Each window has a score for each lag: how much more probable its correlation is at this lag than by chance. The Viterbi
+algorithm finds the best path through all windows, with a penalty for every change point and every step to the side.
 """
 
 from __future__ import annotations
@@ -24,33 +23,33 @@ RARE = 9.0
 """Minus the logarithm of the probability of a change point between two windows."""
 
 SUSPECT = 6.0
-"""The same of one that is worth a warning."""
+"""The same for a change point that is worth a warning."""
 
 STEP = 4.0
-"""The same of a step aside by one column."""
+"""The same for a step to the side by one column."""
 
 DEAF = 0.5
 """Share of windows in which nothing can be recognised, though the lag is right."""
 
 PARTS = (2, 3, 4, 6)
-"""Into how many parts a recording is cut to see whether each has the same lag."""
+"""Numbers of parts into which a recording is cut to test whether each part has the same lag."""
 
 ELSEWHERE = 4.8
-"""Deviations by which a part must stand out at another lag to count against the one of the whole."""
+"""z-score of a part at another lag from which it contradicts the lag of the whole."""
 
 LEAST = 3
-"""Fewer columns than this are no change point but steps."""
+"""A change of fewer columns than this counts as steps, not as a change point."""
 
 
 @dataclass(frozen=True)
 class Path:
-    """The lag along the recording, roughly: a line, and where it is left.
+    """The rough lag along the recording: a line, and the distance from it.
 
     Attributes:
         peak: the line that fits best once the change points are taken out.
         times: [windows], seconds of y.
-        aside: [windows], seconds by which the lag lies off the line.
-        change_points: (earliest, latest, size): seconds of y between which the lag jumps, and by how much, seconds.
+        aside: [windows], distance of the lag from the line, seconds.
+        change_points: (earliest, latest, size): seconds of y between which the lag jumps, and the jump in seconds.
         unsure: where there may be a change point that was not found; '' if nowhere.
     """
 
@@ -65,6 +64,7 @@ class Path:
         when = np.asarray(t, np.float64)
         middles = [(a + b) / 2 for a, b, _ in self.change_points]
         sizes = np.concatenate([[0.0], np.cumsum([size for _, _, size in self.change_points])])
+        # Interpolated without the jumps, which are added back at their instants: else they would be ramps.
         smooth = np.interp(when, self.times, self.aside - sizes[np.searchsorted(middles, self.times)])
         return np.asarray(self.peak.at(when) + sizes[np.searchsorted(middles, when)] + smooth)
 
@@ -76,16 +76,17 @@ class Path:
 
 
 def best_path(found: Sequence[Correlations], max_offset: float, max_drift: float, pivot: float) -> Path:
-    """The best line, left where the windows say so with enough weight.
+    """The best line, and the path that leaves it where the windows give enough evidence.
 
     Args:
         found: correlations of every pair of streams, over the same windows.
-        max_offset: seconds either way.
-        max_drift: seconds per second either way.
+        max_offset: seconds, in either direction.
+        max_drift: seconds per second, in either direction.
         pivot: where the line's offset is stated, seconds of y.
     """
     peak = best_line(found, max_offset, max_drift, pivot)
     aside = _aside(_all_gains(found, peak, max_offset), RARE)
+    # Jumps bend the best line; fitted again with them taken out, it is the drift alone.
     if aside.any():
         peak = best_line(found, max_offset, max_drift, pivot, aside)
     gains = _all_gains(found, peak, max_offset)
@@ -98,7 +99,7 @@ def best_path(found: Sequence[Correlations], max_offset: float, max_drift: float
 
 
 def _unsure(found: Sequence[Correlations], peak: Peak, aside: Array) -> str:
-    """Names the part of the recording in which the two are more alike at another lag."""
+    """A message about the part of the recording in which another lag fits better; '' if there is none."""
     which = int(np.argmax([np.abs(scores).max() for scores in peak.scores]))
     each, best = found[which], int(np.argmax(np.abs(peak.scores[which])))
     sign = float(np.sign(peak.scores[which][best]))
@@ -127,7 +128,8 @@ def _change_points(found: Correlations, aside: Array) -> list[tuple[float, float
 
 
 def _aside(gains: Array, rare: float) -> Array:
-    """By how many seconds the best path lies off the line, [windows]."""
+    """Distance of the best path from the line, seconds, [windows]."""
+    # A jump may end at any lag, so its probability is shared out over all of them.
     columns = _viterbi(gains, rare + float(np.log(gains.shape[1])))
     return np.asarray((columns - gains.shape[1] // 2) / COARSE)
 
@@ -138,11 +140,12 @@ def _all_gains(found: Sequence[Correlations], peak: Peak, max_offset: float) -> 
 
 
 def _gains(found: Correlations, peak: Peak, scores: Array, max_offset: float) -> Array:
-    """Logarithms of the likelihood ratio of each window at each lag aside of the line, [windows, lags]."""
+    """Log-likelihood ratio of each window at each distance from the line, [windows, lags]."""
     max_lag = min(round(max_offset * COARSE), found.max_lag)
     centre = np.round(peak.at(found.times) * COARSE).astype(int) + found.max_lag
     best = int(np.argmax(np.abs(scores)))
     product, spread = found.product[best], found.spread[best]
+    # The score of all windows grows with the root of their number: this is what one window may be expected to show.
     strength = scores[best] / np.sqrt(len(centre))
     out = np.full((len(centre), 2 * max_lag + 1), np.log(DEAF))
     for i, c in enumerate(centre):
@@ -155,7 +158,7 @@ def _gains(found: Correlations, peak: Peak, scores: Array, max_offset: float) ->
 
 
 def _viterbi(gains: Array, price: float) -> NDArray[np.int64]:
-    """The path of most gain; one column aside costs `STEP`, any change point ``price``, [windows]."""
+    """The path of highest gain, [windows]; one column to the side costs `STEP`, any change point ``price``."""
     n, width = gains.shape
     came = np.zeros((n, width), np.int64)
     own = np.arange(width)
@@ -164,6 +167,7 @@ def _viterbi(gains: Array, price: float) -> NDArray[np.int64]:
         options = np.full((4, width), -np.inf)
         options[0] = total
         options[1, 1:], options[2, :-1] = total[:-1] - STEP, total[1:] - STEP
+        # A jump costs the same from everywhere, so only the best column matters: linear, not quadratic, in the lags.
         top = int(np.argmax(total))
         options[3] = total[top] - price
         choice = np.argmax(options, axis=0)

@@ -1,4 +1,4 @@
-"""Whether the devices of a recording agree: what is left when one goes from clock to clock and back to the first."""
+"""Whether the devices of a recording agree: the closing error of each loop from clock to clock back to the first."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Loop:
-    """A way from device to device that ends where it began.
+    """A chain of links from a device back to itself.
 
     Attributes:
-        devices: in the order of the way; from the last it goes back to the first.
-        closing_s: by how many seconds it misses its own beginning, at the start, in the middle and at the end.
-        expected_s: two standard errors of that, by what the links say of themselves.
+        devices: in the order of the loop; the last one is linked to the first.
+        closing_s: closing error in seconds at the start, in the middle and at the end of the recording.
+        expected_s: two standard errors of the closing error, from the links' own errors.
     """
 
     devices: tuple[str, ...]
@@ -43,7 +43,7 @@ class Consistency:
     left_out: tuple[LeftOut, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Milliseconds, ready for JSON."""
+        """The same in milliseconds, for JSON."""
         return {
             "recording": self.recording,
             "loops": [
@@ -66,7 +66,7 @@ class Consistency:
         }
 
     def lines(self) -> list[str]:
-        """For people: the loop that closes worst, and each link that was left out."""
+        """Lines to print: the loop that closes worst, and each link that was left out."""
         lines = []
         if self.loops:
             loop = max(self.loops, key=lambda each: each.worst_s)
@@ -85,7 +85,7 @@ class Consistency:
 
 
 def consistency(recording: str, adjustment: Adjustment) -> Consistency:
-    """Close every loop of a solution: one for each link that is not on the surest way to a device."""
+    """Close every loop of a solution: one per link that is not on the most certain chain to a device."""
     ways = {name: way for name, (_, way) in chains(adjustment.root, adjustment.used).items()}
     on_way = {id(one) for way in ways.values() for one in way}
     spare = [one for one in (*adjustment.used, *(o.link for o in adjustment.left_out)) if id(one) not in on_way]
@@ -93,8 +93,9 @@ def consistency(recording: str, adjustment: Adjustment) -> Consistency:
 
 
 def _loop(one: Link, ways: dict[str, list[Link]]) -> Loop:
-    """From b over the link to a, and back to b by what a's and b's ways from the root do not share."""
+    """From b over the link to a, and back to b along the parts of both chains that are not shared."""
     mine, yours = ways[one.a], ways[one.b]
+    # Both chains are paths in one tree from the root: what they share is their beginning.
     shared = sum(1 for x, y in zip(mine, yours) if x is y)
     steps = [one, *reversed(mine[shared:]), *yours[shared:]]
     at = np.linspace(*extent(one), 3)

@@ -26,10 +26,10 @@ Devices = Mapping[str, Mapping[str, Stream]]
 Acts = dict[str, dict[str, Activity]]
 
 JOINT = "joint"
-"""In place of a reference: in each recording the device whose clock all others can be placed on best."""
+"""Instead of a reference: each recording uses the device that the others can be aligned to best."""
 
 LEVEL = 2e-5
-"""A clock nearer to a straight line than this everywhere, seconds, or than a tenth of its own uncertainty, is one."""
+"""A clock counts as straight if it is within this many seconds of a line, or within a tenth of its uncertainty."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,21 @@ class ClockFix:
         device: its streams' names, joined by '+'.
         streams: their names.
         reference: the reference device in this recording.
-        offset: seconds (nan: nothing was found); of the line that fits best where the clock bends.
+        offset: seconds (nan: nothing was found); where the clock bends, of the best straight line.
         drift_ppm: parts per million.
-        knots: (seconds, seconds to add), straight in between, where no one line is enough: instead of it.
-        change_points: (seconds, size in seconds) where the lag jumps, for samples were dropped: by the device, or by
-            the reference where the size is below 0. The knots hold them already.
-        rate: observations a second of the device's first regular stream; 0 without one.
-        confidence: that the right peak was found at all, 0..1.
-        uncertainty_s: the clock is right within so many seconds everywhere in the recording: two standard
-            errors at the worst place, with what the measure itself may be biased by.
-        method: which pairs of streams told it, and through which device.
-        better: the probability that the corrected clock is nearer to the truth than the one that stands (nan: nothing
+        knots: (seconds, seconds to add), linear in between, instead of the line where the line is not enough.
+        change_points: (seconds, size in seconds) where the lag jumps because samples were dropped: by the device, or
+            by the reference where the size is below 0. The knots include them.
+        rate: observations per second of the device's first regular stream; 0 without one.
+        confidence: probability that the right peak was found, 0..1.
+        uncertainty_s: the clock is right within this many seconds everywhere in the recording: two standard
+            errors at the worst place, with the systematic error of the measure.
+        method: which pairs of streams were used, and through which device.
+        better: the probability that the corrected clock is nearer to the truth than the uncorrected one (nan: nothing
             was found).
-        untold: (first, last) second between which nothing tells, if that is most of the recording; else ().
+        untold: (first, last) second between which no lag was found, if that is most of the recording; else ().
         applied: whether the clock is to be corrected.
-        flag: why it is flagged, in one word.
+        flag: why the clock is flagged, in one word.
         reason: the same in a sentence; '' when it is not flagged.
     """
 
@@ -83,7 +83,7 @@ class ClockFix:
 
     @cached_property
     def warp(self) -> Warp:
-        """What is added to ``seconds * (1 + drift_ppm / 1e6) + offset``; nothing where the clock is straight."""
+        """Correction added to ``seconds * (1 + drift_ppm / 1e6) + offset``; nothing where the clock is straight."""
         return Warp((float(self._line(t)), t + lag - float(self._line(t))) for t, lag in self.knots)
 
     def seconds(self, t: Array | float) -> Array:
@@ -95,13 +95,13 @@ class ClockFix:
 
     @property
     def bend_s(self) -> float:
-        """By how much the clock leaves its line, seconds, at most."""
+        """Largest distance of the clock from its line, seconds."""
         return max((abs(add) for _, add in self.warp.points), default=0.0)
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Everything about one recording: what was compared (``acts``, ``links``) and what came of it."""
+    """Everything about one recording: what was compared (``acts``, ``links``) and the results."""
 
     recording: str
     reference: str
@@ -120,8 +120,8 @@ def solve(recording: str, devices: Devices, reference: str, limits: Limits) -> l
 def solve_all(recording: str, devices: Devices, reference: str, limits: Limits) -> Solution:
     """The clocks of all devices but the reference, by global adjustment over every link that is sure.
 
-    A device that the reference says nothing about is placed through one that knows both. `JOINT` in place of the
-    reference takes the device that the others can be placed on best.
+    A device without a link to the reference is aligned through a third device that is linked to both. With `JOINT`
+    as the reference, it is the device that the others can be aligned to best.
     """
     acts: Acts = {}
     problems: dict[str, list[str]] = {}
@@ -152,6 +152,7 @@ def solve_all(recording: str, devices: Devices, reference: str, limits: Limits) 
 
 def _horizon(spans: Mapping[str, tuple[float, float]], limits: Limits) -> tuple[float, float]:
     """From well before the first to well after the last second of any device."""
+    # Devices are placed on each other's seconds, so each span may be moved by the offsets of a chain of links.
     ends, margin = [end for span in spans.values() for end in span] or [0.0], 10.0 + 3 * limits.max_offset
     return min(ends) - margin, max(ends) + margin
 
@@ -167,6 +168,7 @@ def _rate(streams: Mapping[str, Stream]) -> float:
 
 
 def _accepted(start: ClockFix, clock: Placed, span: tuple[float, float], limits: Limits, left_out: float) -> ClockFix:
+    # The mean square over the recording needs few instants: clocks are smooth.
     t = np.linspace(*span, 33)
     covariance = clock.covariance_at(t)
     uncertainty = 2 * float(np.sqrt(np.diag(covariance).max()))
@@ -177,6 +179,7 @@ def _accepted(start: ClockFix, clock: Placed, span: tuple[float, float], limits:
         better=round(nearer(clock.warp(t) - t, covariance), 6),
         untold=tuple(round(end, 3) for end in clock.untold or ()),
     )
+    # What forbids a correction comes before what only casts doubt on it.
     flag, reason = _obstacle(found, clock, limits)
     if flag is Flag.NONE:
         flag, reason = _doubt(found, clock, limits, left_out)
@@ -184,7 +187,7 @@ def _accepted(start: ClockFix, clock: Placed, span: tuple[float, float], limits:
 
 
 def _obstacle(found: ClockFix, clock: Placed, limits: Limits) -> tuple[Flag, str]:
-    """Why a clock that was found is not to be used."""
+    """Why an estimated clock is not to be used."""
     if clock.worst > CONTRADICTION:
         return Flag.CONTRADICTION, f"the devices contradict each other by {clock.worst:.0f} standard errors"
     if (steepest := _steepest(found)) > limits.max_drift_ppm or abs(found.offset) > 2 * limits.max_offset:
@@ -198,7 +201,7 @@ def _obstacle(found: ClockFix, clock: Placed, limits: Limits) -> tuple[Flag, str
 
 
 def _doubt(found: ClockFix, clock: Placed, limits: Limits, left_out: float) -> tuple[Flag, str]:
-    """Why a clock that was corrected is to be looked at."""
+    """Why a corrected clock should be checked."""
     if left_out > limits.tolerance:
         why = f"corrected, but a less sure comparison that was left out is {left_out * 1e3:.0f} ms off"
         return Flag.DISPUTED, why
@@ -210,13 +213,13 @@ def _doubt(found: ClockFix, clock: Placed, limits: Limits, left_out: float) -> t
 
 
 def _steepest(fix: ClockFix) -> float:
-    """The largest drift of the clock's linear pieces, ppm, change points and what is shorter than a second left out."""
+    """The largest drift of the clock's linear pieces, ppm, without change points and pieces under a second."""
     runs = [(later - t, after - add) for (t, add), (later, after) in pairwise(fix.knots) if later - t > 1.0]
     return max((abs(rise / run) * 1e6 for run, rise in runs), default=abs(fix.drift_ppm))
 
 
 def _described(start: ClockFix, clock: Placed, span: tuple[float, float], level: float) -> ClockFix:
-    """Offset, drift and knots of a clock, and how it was found."""
+    """Offset, drift and knots of a clock, and its method."""
     t = np.linspace(*span, 201)
     lag, middle = clock.warp(t) - t, (span[0] + span[1]) / 2
     slope, mean = np.polyfit(t - middle, lag, 1)
@@ -236,7 +239,7 @@ def _described(start: ClockFix, clock: Placed, span: tuple[float, float], level:
 
 
 def _knots(warp: Warp, span: tuple[float, float], level: float) -> tuple[tuple[float, float], ...]:
-    """What is added from end to end of the span, at the few points that keep it true to ``level`` seconds."""
+    """The correction over the span, at the few points that keep it right within ``level`` seconds."""
     lo, hi = span
     first, last = (float(warp(end)) - end for end in span)
     points = np.array([(lo, first), *(p for p in warp.points if lo < p[0] < hi), (hi, last)])
@@ -244,7 +247,8 @@ def _knots(warp: Warp, span: tuple[float, float], level: float) -> tuple[tuple[f
 
 
 def _needed(points: Array, level: float) -> list[int]:
-    """Points without which the others' polygon would be off by more than ``level`` (Douglas and Peucker, 1973)."""
+    """The points needed to keep the polygon within ``level`` (Douglas and Peucker, 1973)."""
+    # A stack, not recursion: a clock may have thousands of points.
     kept, open_ends = [0, len(points) - 1], [(0, len(points) - 1)]
     while open_ends:
         i, j = open_ends.pop()
@@ -260,7 +264,7 @@ def _needed(points: Array, level: float) -> list[int]:
 
 
 def _change_points(knots: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """Where a clock leaps ahead (above 0) or stands still (below)."""
+    """Where a clock jumps ahead (above 0) or stands still (below)."""
     steps = ((t, after - add, later - t) for (t, add), (later, after) in pairwise(knots))
     return tuple((t, round(size, 6)) for t, size, run in steps if abs(size) > max(0.5 * run, 0.001))
 
@@ -276,6 +280,7 @@ def _refused(start: ClockFix, direct: Link | None, problems: Sequence[str]) -> C
     if direct is None:
         why = "; ".join(problems) or "nothing in it can be compared with another device"
         return replace(start, flag=Flag.NOTHING_TO_COMPARE, reason=why)
+    # A link is stated along its second device's seconds.
     line = direct.line if direct.b == start.device else direct.line.turned()
     drift = round(line.drift * 1e6, 3)
     why = direct.doubt or "no common events found"

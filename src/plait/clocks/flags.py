@@ -1,4 +1,4 @@
-"""Why a clock deserves a look, in one word each; docs/synchronise.md says what to do about it."""
+"""Why a clock should be checked, in one word each; docs/synchronise.md says what to do about it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 
 class Flag(StrEnum):
-    """Why a device is flagged. The first four clocks were corrected; all others were left as they are.
+    """Why a device is flagged. Clocks with one of the first four flags were corrected, all others were not.
 
     >>> Flag("uncertain").corrected, Flag("nothing-in-common").corrected
     (True, False)
@@ -38,14 +38,13 @@ class Flag(StrEnum):
 
 
 def nearer(moved: Array, covariance: Array) -> float:
-    """The probability that a corrected clock is nearer to the truth than the one that stands, 0..1.
+    """The probability that the corrected clock is nearer to the truth than the uncorrected one, 0..1.
 
-    Nearer in the mean square over the recording. With e, what the corrected clock is off by, normal with covariance C,
-    and m, by how much the correction moves it, the standing clock is off by e - m; it is the worse one where m'e is
-    less than m'm / 2.
+    Nearer means a smaller mean square error over the recording. Let e be the error of the corrected clock, normal with
+    covariance C, and m the correction. The uncorrected clock's error is e - m; it is larger if m'e < m'm / 2.
 
     Args:
-        moved: [n], by how many seconds the correction moves the clock at n instants.
+        moved: [n], the correction in seconds at n instants.
         covariance: [n, n], of the corrected clock's error there, seconds squared.
 
     >>> sure = nearer(np.full(5, 2.5), np.full((5, 5), 0.0425**2))
@@ -61,7 +60,7 @@ def nearer(moved: Array, covariance: Array) -> float:
 
 
 def untold(stretch: tuple[float, float]) -> str:
-    """Says that nothing tells where the clock is for so long.
+    """The message for a long stretch without any lag.
 
     >>> untold((3.2, 250.0))
     'nothing tells from 3 to 250 s, and samples lost there would not be noticed'

@@ -1,8 +1,8 @@
-"""Global clock adjustment: all links between pairs of devices in one least squares, wrong ones found by the others.
+"""Global clock adjustment: one least squares over all links between pairs of devices, with outlier links removed.
 
-Each device is first placed through its surest chain of links, then all are moved so that every link is met as
-well as its certainty asks (a Gauss-Newton step from the chain). It is the adjustment of a geodetic network; its data
-snooping (Baarda, 1968) also finds the wrong link: without it the rest agrees.
+Each device is first placed through its most certain chain of links. Then all clocks are moved together so that each
+link is met according to its certainty (a Gauss-Newton step from the chain), as in the adjustment of a geodetic network.
+Data snooping (Baarda, 1968) finds a wrong link: without it the others agree.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ Array = NDArray[np.float64]
 Chains = dict[str, tuple[float, list[Link]]]
 
 CONTRADICTION = 6.0
-"""Standard errors by which a link may miss the solution."""
+"""Most standard errors by which a link may miss the solution."""
 
 BEND = 200e-6
-"""Deviation of what one correction's slope differs from the next one's, seconds per second."""
+"""Prior standard deviation of the change of slope between neighbouring corrections, seconds per second."""
 
 STRAIGHT = 0.0005
-"""How straight a link is taken to be between its knots, seconds."""
+"""Standard deviation of a link from straight lines between its knots, seconds."""
 
 STEEP = 1e-3
-"""A clock that stands still while the other goes on is given this slope, so that time goes forward."""
+"""Slope of a clock that stands still while the other one runs, so that time always goes forward."""
 
 SURER = 10.0
-"""How many times as probable one explanation must be as the next, to be taken."""
+"""Least odds of the best explanation against the next, for it to be accepted."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """One device's clock on the root's.
+    """One device's clock relative to the root's.
 
     Attributes:
-        warp: what is added to its seconds.
-        nodes: [m] root seconds at which the solution's ``covariance`` [m, m] is stated; straight in between.
-        worst: standard errors by which the links that touch it miss the solution, at most.
-        way: the surest chain of links from the root.
-        links: how many touch it.
-        untold: (first, last) second of the device between which no link tells, if that is most of the recording.
+        warp: correction added to the device's seconds.
+        nodes: [m] root seconds at which the solution's ``covariance`` [m, m] is stated; linear in between.
+        worst: most standard errors by which a link of the device misses the solution.
+        way: the most certain chain of links from the root.
+        links: number of links of the device.
+        untold: (first, last) second of the device between which no link has lags, if that is most of the recording.
     """
 
     warp: Warp
@@ -68,7 +68,7 @@ class Placed:
     def covariance_at(self, t: Array) -> Array:
         """Covariance of the clock's error at the device's seconds t, [len(t), len(t)].
 
-        Along the way from the root, what each clock may leave its line by is counted as one error.
+        The distance that a clock may wander from its line counts as one fully correlated error per link of the way.
         """
         at = hats(self.warp(t), self.nodes)
         wander = [one.line.wander_at(t) for one in self.way]
@@ -77,8 +77,8 @@ class Placed:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A link that the others contradict: by how many seconds at most, in how many standard errors, and whether
-    the others tell (``sure``) or only its lower confidence does."""
+    """A link that the others contradict: by at most ``off`` seconds, in standard errors, and whether the other links
+    prove it (``sure``) or only its lower confidence suggests it."""
 
     link: Link
     off: float
@@ -88,7 +88,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Adjustment:
-    """A global clock adjustment: clocks by device (the root's own is not among them), links used and left out."""
+    """A global clock adjustment: clocks by device (without the root), links used and left out."""
 
     root: str
     clocks: Mapping[str, Placed]
@@ -97,7 +97,7 @@ class Adjustment:
 
 
 def warp_of(curve: Curve, horizon: tuple[float, float]) -> Warp:
-    """A lag as what is added to the seconds of the stream that it is stated for, from end to end of ``horizon``."""
+    """A lag as a correction of the seconds of its stream, from end to end of ``horizon``."""
     lo, hi = horizon
     inner = [(t, lag) for t, lag in curve.knots if lo < t < hi]
     points = [(lo, float(curve.at(lo))), *inner, (hi, float(curve.at(hi)))]
@@ -110,7 +110,8 @@ def warp_of(curve: Curve, horizon: tuple[float, float]) -> Warp:
 
 
 def chains(root: str, links: Sequence[Link]) -> Chains:
-    """For each device that can be reached, the variance of its surest way from the root, and the links on it."""
+    """For each reachable device, the variance of its most certain chain from the root, and the links of the chain."""
+    # Bellman and Ford's shortest paths: recordings have a handful of devices, so no queue is needed.
     best: Chains = {root: (0.0, [])}
     for _ in links:
         for one in links:
@@ -122,7 +123,7 @@ def chains(root: str, links: Sequence[Link]) -> Chains:
 
 
 def best_root(devices: Sequence[str], links: Sequence[Link]) -> str:
-    """The device that reaches most others, and of those the one with the smallest errors to them in sum."""
+    """The device linked to most others; among equals, the one with the smallest sum of errors to them."""
 
     def rank(name: str) -> tuple[int, float]:
         found = chains(name, links)
@@ -132,11 +133,11 @@ def best_root(devices: Sequence[str], links: Sequence[Link]) -> str:
 
 
 def adjust(root: str, links: Sequence[Link], horizon: tuple[float, float]) -> Adjustment:
-    """Adjust the clocks of all devices that the links reach, and leave out links that the others prove wrong.
+    """Adjust the clocks of all devices that the links reach, without the links that the others prove wrong.
 
     Args:
         root: the device whose clock is kept.
-        links: between pairs of devices, each sure of itself.
+        links: between pairs of devices, each confident by itself.
         horizon: from before the first to after the last second of any device.
     """
     reached = chains(root, links)
@@ -149,13 +150,14 @@ def adjust(root: str, links: Sequence[Link], horizon: tuple[float, float]) -> Ad
 
 
 def _wrong(net: _Net) -> LeftOut | None:
-    """The link without which the rest agrees, if that is one only."""
+    """The one link without which the others agree; None if there is not exactly one."""
     scored = []
     for i, one in enumerate(net.links):
         rest = [other for other in net.links if other is not one]
         if len(chains(net.root, rest)) < len(net.names) + 1:
             continue  # the only way to a device
         without = _Net(net.root, rest, net.horizon)
+        # Bounded: a confidence of exactly 1 must not make a link immune against what all others say.
         doubt = np.log(np.clip(1 - one.confidence, 1e-3, 0.5))
         scored.append((float(doubt - without.misfit / 2), -without.misfit / 2, i, without))
     if not scored:
@@ -180,7 +182,7 @@ class _Net:
         self._solve()
 
     def _along(self, way: Sequence[Link]) -> Warp:
-        """The clock of the device at the end of a chain, by the chain alone."""
+        """The clock of the device at the end of a chain, from the chain alone."""
         here, total = self.root, Warp(())
         for one in way:
             line, there = (one.line, one.b) if one.a == here else (one.line.turned(), one.a)
@@ -188,15 +190,17 @@ class _Net:
         return total
 
     def _breaks(self) -> Array:
-        """Root seconds between which what is added to the chains is straight: where any link bends."""
+        """Root seconds between which corrections of the chains are linear: wherever a link bends."""
         lo, hi = self.horizon
         inner = [
             float(self.placed[one.b]([t])[0]) + side
             for one in self.links
             for (t, _), jump in zip(one.line.knots, _at_jump(one.line))
+            # A jump gets a node on either side: one node in it would smear it.
             for side in ((-1.0, 1.0) if jump else (0.0,))
         ]
         kept = [lo]
+        # At most 60 nodes a device, so that the normal matrix stays small.
         least = max((hi - lo) / 60, 0.5)
         for t in sorted(x for x in inner if lo < x < hi):
             if t - kept[-1] >= least:
@@ -209,6 +213,7 @@ class _Net:
         for i, one in enumerate(self.links):
             at, covariance = self._asked(one)
             lag = one.line.at(at)
+            # Whitened rows have unit variance: residuals are standard errors, to be compared with `CONTRADICTION`.
             whiten = np.linalg.inv(np.linalg.cholesky(covariance))
             weights = hats(self.placed[one.b](at), self.nodes)
             design = np.zeros((len(at), m * len(names)))
@@ -228,8 +233,9 @@ class _Net:
         self.worst = float(np.abs(self.residual).max(initial=0.0))
 
     def _asked(self, one: Link) -> tuple[Array, Array]:
-        """Where a link is asked for its lag, in b's seconds, and the covariance of what it says there."""
+        """The seconds of b at which a link's lag enters, and the covariance of the lags there."""
         line, shared = one.line, (one.bias / 2) ** 2
+        # No link bends: a line has two parameters, so two lags say all of it; the tiny ridge keeps Cholesky defined.
         if len(self.nodes) == 2:
             away = np.array([0.0, 20.0])
             spread = np.column_stack([np.ones(2), away])
@@ -247,7 +253,7 @@ class _Net:
         return at, covariance + shared + loose * np.eye(len(at))
 
     def gap(self, one: Link) -> float:
-        """By how many seconds a link misses the solution, at most."""
+        """Largest distance of a link from the solution, seconds."""
         ends = np.linspace(*extent(one), 5)
         clocks = {name: self._warp(name) for name in (one.a, one.b)}
         return float(np.abs(clocks[one.a](ends + one.line.at(ends)) - clocks[one.b](ends)).max())
@@ -274,21 +280,22 @@ class _Net:
 
 
 def _at_jump(line: Curve) -> list[bool]:
-    """Of each knot, whether its neighbour is the other side of a jump (up, or down within its own size)."""
+    """For each knot, whether its neighbour is the other side of a jump (up, or down within its own size)."""
     steep = [abs(y - x) > 0.01 * (b - a) for (a, x), (b, y) in pairwise(line.knots)]
     return [before or after for before, after in zip([False, *steep], [*steep, False])]
 
 
 def extent(one: Link) -> tuple[float, float]:
-    """First and last second of b that a link was measured at."""
+    """First and last second of b at which a link was measured."""
     times = [t for each in one.lags for t in each.times] or [t for t, _ in one.line.knots]
+    # Without lags a minute about the pivot, where the line is known best.
     if len(times) < 2:
         return one.line.pivot - 30.0, one.line.pivot + 30.0
     return float(min(times)), float(max(times))
 
 
 def _untold(name: str, links: Sequence[Link]) -> tuple[float, float] | None:
-    """The shortest stretch, in the device's seconds, in which a link to it tells nothing; None if one tells."""
+    """The shortest stretch without lags of all links of a device, in its seconds; None if a link has none."""
     found = []
     for one in links:
         if name not in (one.a, one.b):

@@ -1,4 +1,4 @@
-"""What the streams of one device say of the clock of another."""
+"""The lag between two devices' clocks, estimated from all pairs of their streams."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Pair = tuple[Activity, Activity]
 
 
 ROUGH = 0.015
-"""Deviation of the lag as it is found at first, seconds."""
+"""Standard deviation of the rough lag from the coarse search, seconds."""
 
 
 NEAR = 0.004
-"""A lag tells where the clock is if it lies within three deviations of the curve; at least so many seconds each."""
+"""A lag supports the curve if it lies within three standard deviations; each counts as at least this many seconds."""
 
 COARSEST = 0.05
-"""With a wider tolerance than this, seconds, clocks are not bent any less finely."""
+"""Tolerances above this, seconds, fit the curve no more coarsely."""
 
 MOST = 0.5
-"""A recording in which no lag tells for more than this share is flagged."""
+"""A recording with no supporting lag for more than this share of its length is flagged."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Limits:
     Attributes:
         max_offset: seconds, either way.
         max_drift_ppm: parts per million, either way.
-        tolerance: seconds; a correction less certain than this anywhere in the recording is flagged, and used only if
-            it is surely nearer to the truth than the clock that stands.
-        sure: confidence from which a correction is used, and probability from which it is surely nearer, 0..1.
+        tolerance: seconds; a correction less certain than this anywhere in the recording is flagged. It is used only
+            if it is nearer to the truth than the uncorrected clock with probability ``sure``.
+        sure: least confidence of a correction that is used, 0..1.
     """
 
     max_offset: float = 10.0
@@ -63,18 +63,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class Link:
-    """What one device's streams say of another's clock: ``seconds of a - seconds of b`` along b's seconds.
+    """The lag between two devices' clocks: ``seconds of a - seconds of b`` along b's seconds.
 
     Attributes:
         a, b: the devices.
         line: the lag over b's seconds.
-        confidence: that the right peak was found at all, 0..1.
-        bias: what the measure itself may be off by, seconds (two standard errors).
+        confidence: probability that the right peak was found, 0..1.
+        bias: systematic error of the measure, seconds (two standard errors).
         pairs: which streams were compared, ``'x~y'``.
-        lags: what the line was fitted to, for plots: one `Lags` a pair of streams.
-        doubt: why the confidence is half of what the match as a whole has; '' where it is not.
-        untold: (first, last) second of b between which nothing tells the lag, if that is most of the recording:
-            samples that were lost there would not be noticed.
+        lags: what the line was fitted to, for plots: one `Lags` per pair of streams.
+        doubt: why the confidence was halved; '' where it was not.
+        untold: (first, last) second of b between which no lag was found, if that is most of the recording:
+            samples lost there would not be noticed.
     """
 
     a: str
@@ -89,7 +89,7 @@ class Link:
 
     @property
     def covariance(self) -> Array:
-        """Of offset and drift, [2, 2], the bias (two standard errors wide) counted in."""
+        """Covariance of offset and drift, [2, 2], with the bias (two standard errors wide) included."""
         return np.asarray(self.line.covariance + np.diag([(self.bias / 2) ** 2, 0.0]))
 
 
@@ -106,13 +106,14 @@ def activities(streams: Mapping[str, Stream]) -> tuple[dict[str, Activity], list
 
 
 def link(a: str, xs: Mapping[str, Activity], b: str, ys: Mapping[str, Activity], limits: Limits) -> Link | None:
-    """Place device b's clock against a's by every pair of their streams, or None if nothing can be compared."""
+    """Estimate device b's clock against a's from every pair of their streams; None if nothing can be compared."""
     if not xs or not ys:
         return None
     pairs = {f"{p}~{q}": (xs[p], ys[q]) for p in xs for q in ys}
     lo, hi = span_of(ys)
     path = _path(list(pairs.values()), lo, hi, limits)
     found = {name: measured(x, y, path, score) for (name, (x, y)), score in zip(pairs.items(), path.peak.scores)}
+    # The least biased pair places the jumps: its events are the sharpest.
     best = min(found, key=lambda name: found[name].bias)
     rough = max(ROUGH, found[best].error, abs(found[best].off))
     lags = tuple(replace(each.lags, pair=name) for name, each in found.items())
@@ -121,6 +122,7 @@ def link(a: str, xs: Mapping[str, Activity], b: str, ys: Mapping[str, Activity],
         pivot=(lo + hi) / 2,
         span=(lo, hi),
         floors=[*(_floor(each, found[best]) for each in found.values()), rough],
+        # A fifth of the tolerance, so that the curve's own misfit hardly adds to the stated uncertainty.
         least=min(limits.tolerance, COARSEST) / 5,
         change_points=[(early + late) / 2 for early, late, _ in path.change_points],
         place=lambda *at: place_jump(*pairs[best], *at),
@@ -134,6 +136,7 @@ def link(a: str, xs: Mapping[str, Activity], b: str, ys: Mapping[str, Activity],
 def _untold(curve: Curve, lags: Sequence[Lags], span: tuple[float, float]) -> tuple[float, float] | None:
     """The longest stretch without a lag near the curve, if it is more than `MOST` of the span."""
     near = [each.times[np.abs(each.lags - curve.at(each.times)) < 3 * max(curve.spread, NEAR)] for each in lags]
+    # The ends of the span count as lags, so that a silent start or end is a stretch too.
     edges = np.sort(np.concatenate([[span[0]], *near, [span[1]]]))
     i = int(np.argmax(np.diff(edges)))
     first, last = float(edges[i]), float(edges[i + 1])
@@ -141,7 +144,7 @@ def _untold(curve: Curve, lags: Sequence[Lags], span: tuple[float, float]) -> tu
 
 
 def _rough(path: Path, lags: Sequence[Lags]) -> Lags:
-    """The path itself, two lags for each of its segments in which less than three others tell finer."""
+    """The path itself as lags: two for each of its segments that holds fewer than three finer ones."""
     times = np.concatenate([each.times for each in lags])
     bare = [(a, b) for a, b in path.segments if ((times >= a) & (times <= b)).sum() < 3]
     at = np.array([a + share * (b - a) for a, b in bare for share in (0.25, 0.75)])
@@ -151,6 +154,7 @@ def _rough(path: Path, lags: Sequence[Lags]) -> Lags:
 def _path(pairs: Sequence[Pair], lo: float, hi: float, limits: Limits) -> Path:
     """Where the two devices are alike, roughly."""
     drift = limits.max_drift_ppm * 1e-6
+    # The offset is stated in the middle; at the ends half of the recording's drift is added to it.
     max_lag = limits.max_offset + drift * (hi - lo) / 2 + 0.1
     edges = edges_of(lo, hi, max_lag, sum(len(x.views) * len(y.views) for x, y in pairs))
     return best_path(
@@ -159,7 +163,8 @@ def _path(pairs: Sequence[Pair], lo: float, hi: float, limits: Limits) -> Path:
 
 
 def _floor(each: Measured, best: Measured) -> float:
-    """What a lag may be off by. A measure that is biased more than another must not outweigh it by many windows."""
+    """Least standard deviation of a lag."""
+    # A biased measure with many windows must not outweigh a better one: the bias does not shrink with their number.
     return float(each.floor if each is best else np.hypot(each.floor, each.bias * np.sqrt(len(each.lags.times))))
 
 

@@ -1,4 +1,4 @@
-"""The lag of one window after another, finely, once it is known roughly."""
+"""The precise lag of each window, once the rough lag is known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Run:
     known: NDArray[np.bool_]
 
     def between(self, lo: int, hi: int) -> tuple[Array, Array]:
-        """Values and knownness of the observations lo..hi counted from second 0; zeros outside."""
+        """Values and mask of the observations lo..hi, counted from second 0; zeros outside."""
         values, known = np.zeros(hi - lo), np.zeros(hi - lo)
         a, b = max(lo, self.first), min(hi, self.first + len(self.values))
         if b > a:
@@ -38,7 +38,7 @@ class Run:
 
 @dataclass(frozen=True)
 class _Window:
-    """One window of y: its score [2 span + 1] at each lag about ``centre``, and what it holds."""
+    """One window of y: its score [2 span + 1] at each lag about ``centre``, its energies and centre of energy."""
 
     centre: int
     score: Array
@@ -48,7 +48,7 @@ class _Window:
 
 
 def _windows(x: Run, y: Run, guess: Guess, length: float, span: int) -> Iterator[_Window]:
-    """Windows of y of which most is known, slid over x."""
+    """Windows of y that are mostly known, correlated with x at each lag."""
     count = max(round(len(y.values) / (length * y.rate)), 1)
     edges = np.round(np.linspace(y.first, y.first + len(y.values), count + 1)).astype(int)
     for lo, hi in zip(edges[:-1].tolist(), edges[1:].tolist()):
@@ -59,22 +59,25 @@ def _windows(x: Run, y: Run, guess: Guess, length: float, span: int) -> Iterator
         if known.mean() < 0.5 or other_known.mean() < 0.5 or own < 0.02 * len(values):
             continue
         total = np.concatenate([[0.0], np.cumsum(other**2)])
+        # The energy of x under each lag, bounded below: silence there would blow the score up.
         energy = np.maximum(total[len(values) :] - total[: -len(values)], 0.02 * len(values))
+        # A window's lag belongs to where its events are, not to its middle: otherwise drift would bias it.
         moment = float((np.arange(lo, hi) * values**2).sum()) / own / y.rate
+        # Few lags, so the direct sum is faster than an FFT.
         product = np.correlate(other, values, "valid")
         yield _Window(centre, product / np.sqrt(energy * own), own, float(energy.mean()), moment)
 
 
 @dataclass(frozen=True)
 class Together:
-    """All windows at once.
+    """The match of all windows at once.
 
     Attributes:
-        off: by how many seconds they lie off the guess.
-        likeness: how alike the signals are there, 0..1.
-        width: of the peak, seconds (its height over its curvature, square root).
-        even: how much the correlation is the same to both sides of the peak, 0..1: about 1 for two measures of one
-            thing, less where one of them is out of step with the other.
+        off: their distance from the guess, seconds.
+        likeness: correlation of the signals there, 0..1.
+        width: width of the peak, seconds (square root of its height over its curvature).
+        even: symmetry of the correlation about its peak, 0..1: about 1 for two measures of one thing, less where one
+            of them is out of phase with the other.
     """
 
     off: float
@@ -84,7 +87,7 @@ class Together:
 
 
 def pooled(x: Run, y: Run, guess: Guess, max_lag: float) -> Together:
-    """Where all windows together lie within ``max_lag`` seconds of the guess.
+    """The lag of all windows together, within ``max_lag`` seconds of the guess.
 
     >>> rng = np.random.default_rng(0); noise = rng.standard_normal(4000); all_of = np.ones(4000, bool)
     >>> x, y = Run(0, 200, noise, all_of), Run(4, 200, noise, all_of)
@@ -105,7 +108,7 @@ def pooled(x: Run, y: Run, guess: Guess, max_lag: float) -> Together:
 
 
 def _even(score: Array, rate: int) -> float:
-    """Correlation of a score with its mirror image about the highest point, within 0.1 s of it."""
+    """Correlation of a score with its mirror image about the peak, within 0.1 s of it."""
     i = int(np.argmax(score))
     half = min(i, len(score) - 1 - i, round(0.1 * rate))
     near = np.maximum(score[i - half : i + half + 1], 0)
@@ -115,9 +118,9 @@ def _even(score: Array, rate: int) -> float:
 def local_lags(x: Run, y: Run, guess: Guess, length: float, max_lag: float) -> Lags:
     """The lag of each window of ``length`` seconds within ``max_lag`` seconds of the guess.
 
-    The peak is placed to a fraction of a step by a parabola through the best lag and its neighbours. A window
-    weighs by its energy, how well it fits and how sharp its peak is (the Cramér-Rao bound of a delay). Windows
-    whose best lag lies at the edge of the search say nothing and are left out.
+    A parabola through the best lag and its neighbours places the peak to a fraction of a step. A window's weight
+    follows from its energy, its fit and the sharpness of its peak. Windows whose best lag lies at the edge of the
+    search are left out.
     """
     span = round(max_lag * y.rate)
     found: list[tuple[float, float, float]] = []
@@ -125,6 +128,7 @@ def local_lags(x: Run, y: Run, guess: Guess, length: float, max_lag: float) -> L
         place = _peak(each.score, 0.1)
         if place is not None:
             at, r, bend = place
+            # Inverse variance of a delay's Cramér-Rao bound; 1.02 keeps a perfect fit finite.
             weight = each.own * bend * r**2 / (1.02 - min(r, 1.0) ** 2)
             found.append((each.moment, (each.centre - span + at) / y.rate, weight))
     table = np.array(found).reshape(-1, 3)
@@ -132,7 +136,7 @@ def local_lags(x: Run, y: Run, guess: Guess, length: float, max_lag: float) -> L
 
 
 def _peak(score: Array, least: float) -> tuple[float, float, float] | None:
-    """Place, height and curvature of the highest point, or None at an edge or where nothing correlates."""
+    """Place, height and curvature of the maximum, or None at an edge or where nothing correlates."""
     i = int(np.argmax(score))
     if i in (0, len(score) - 1) or score[i] <= least:
         return None

@@ -1,7 +1,7 @@
 """The lags of two streams along a recording, by the measure that suits them.
 
-Two sounds are compared by their waveforms, all else by the measures of its activity that are most alike
-(`plait.clocks.alike`), which also says what they may be off by as a whole.
+Two sounds are compared by their waveforms. Other streams are compared by those measures of their activity that match
+best (`plait.clocks.alike`, which also states their systematic error).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["Measured", "measured", "place_jump"]
 Array = NDArray[np.float64]
 
 NEAR = 0.04
-"""Windows are searched for their lag within this many seconds of where all of them together lie; speech, which swells
-slowly, within twice as many."""
+"""Each window's lag is searched within this many seconds of the lag of all windows together; speech swells slowly and
+gets twice as many."""
 
 SPOKEN_ERROR = 0.010
-"""Deviation of one window's lag between speech and words, seconds."""
+"""Standard deviation of one window's lag between speech and words, seconds."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Measured:
 
     Attributes:
         lags: of the windows.
-        floor: least deviation that each may have, seconds.
-        bias: what all of them may be off by, seconds (two standard errors).
+        floor: least standard deviation of each lag, seconds.
+        bias: systematic error common to all lags, seconds (two standard errors).
         error: standard error of all windows together, seconds.
-        off: by how many seconds all windows together lie off the path, which was found by other measures.
+        off: distance of all windows together from the path, which was found by other measures, seconds.
     """
 
     lags: Lags
@@ -51,7 +51,7 @@ class Measured:
 
 
 def measured(x: Activity, y: Activity, path: Path, scores: Array) -> Measured:
-    """The lags of two streams along the path; ``scores`` are those of their views, in deviations of chance."""
+    """The lags of two streams along the path; ``scores`` are z-scores of the correlations of their views."""
     if x.stream is not None and y.stream is not None:
         found = _sounds(x, y, path)
         if found is not None:
@@ -60,7 +60,7 @@ def measured(x: Activity, y: Activity, path: Path, scores: Array) -> Measured:
 
 
 def _sounds(x: Activity, y: Activity, path: Path) -> Measured | None:
-    """Waveforms: short windows within the error of the path, then long ones about what these say."""
+    """Waveforms: short windows within the error of the path, then long windows about the fit to the short ones."""
     if x.stream is None or y.stream is None:
         return None
     first = waveform_lags(x.stream, y.stream, path.at, 0.75, 64, 0.06)
@@ -73,16 +73,18 @@ def _sounds(x: Activity, y: Activity, path: Path) -> Measured | None:
     rough = fit_piecewise_linear(
         [first], pivot=(lo + hi) / 2, span=(lo, hi), floors=[1e-4], least=1e-3, change_points=change_points
     )
+    # Two microphones that hear one source agree within a millisecond; a wider scatter is chance.
     if rough.spread > 0.003:
         return None
     lags = waveform_lags(x.stream, y.stream, rough.at, 2.0, 250, 0.02)
+    # Most short windows failed: longer ones correlate better in noise.
     if len(lags.times) < 0.4 * min(250.0, (hi - lo) / 2.1):
         lags = waveform_lags(x.stream, y.stream, rough.at, 8.0, 120, 0.02)
     return Measured(lags, 3e-5, 1e-4)
 
 
 def _events(x: Activity, y: Activity, path: Path, score: float) -> Measured:
-    """The measures that are most alike: sharp events, rates of change, or for words where there is any speech."""
+    """The measures that match best: sharp events, rates of change, or, for words, where there is any speech."""
     match = best_match(x, y, path.at)
     span, together = y.clock.stop - y.clock.start, match.together
     length = float(np.clip(span / 6, 8, 20)) if match.spoken else _length(span, score)
@@ -95,22 +97,23 @@ def _events(x: Activity, y: Activity, path: Path, score: float) -> Measured:
 
 
 def _length(span: float, score: float) -> float:
-    """Windows long enough to tell: as long as it takes to stand out by 6 deviations."""
+    """Windows long enough for a peak of 6 standard deviations."""
     usual = float(np.clip(span / 15, 2, 8))
     return float(np.clip(span * (6 / max(score, 1e-6)) ** 2, usual, max(span / 4, 2)))
 
 
 def place_jump(x: Activity, y: Activity, early: float, late: float, before: float, after: float) -> float:
-    """Where the lag jumps between two seconds of y: up to there the one fits better, from there on the other."""
+    """The second of y at which the lag jumps: up to there the lag ``before`` fits better, from there on ``after``."""
     start, stop = early - 0.5, late + 0.5
     rate = 8000 if x.stream is not None and y.stream is not None else RATE
     own, one, other = (_stretch(act, start + lag, stop + lag, rate) for act, lag in ((y, 0.0), (x, before), (x, after)))
+    # The sum grows while `before` correlates better and falls after the jump: its maximum is the jump.
     gain = np.cumsum(own * (one / max(float(one.std()), 1e-9) - other / max(float(other.std()), 1e-9)))
     return float(np.clip(start + int(np.argmax(gain)) / rate, early, late))
 
 
 def _stretch(act: Activity, start: float, stop: float, rate: int) -> Array:
-    """Its sound, or how lively it is, between two of its seconds."""
+    """The sound of a stream, or its activity, between two seconds."""
     n = int((stop - start) * rate + 1e-6)
     if rate != RATE and act.stream is not None:
         sound = samples(act.stream, start, n + 1, rate)

@@ -1,10 +1,10 @@
-"""By how much two devices are displaced: every view of one correlated with every view of the other, wide and coarse.
+"""The coarse, wide search for offset and drift: every view of one device is correlated with every view of the other.
 
-A lag is *seconds of x minus seconds of y at the same event*: ``x(t + lag) ~ y(t)``. With clocks that drift, the
-lag changes along the recording, so windows are correlated one by one and their correlations summed along
-straight lines ``lag = offset + drift * (t - pivot)`` (a filter matched to both at once). What each pair of views
-says of a line is its Bayes factor: how much more probable the correlation is if the two have something in common
-there than if they have not. The best line's share of all lines is the confidence in it.
+A lag is *seconds of x minus seconds of y at the same event*: ``x(t + lag) ~ y(t)``. If the clocks drift, the lag
+changes along the recording. So windows are correlated one by one, and their correlations are summed along straight
+lines ``lag = offset + drift * (t - pivot)`` (a filter matched to both at once). The evidence of a pair of views for a
+line is a Bayes factor: how much more probable the correlation is if the two share events than if they do not. The
+confidence in the best line is its share of the evidence of all lines.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ APART = 0.25
 """Lags nearer to one another than this many seconds count as one."""
 
 STRENGTH = 8.0
-"""Deviation of the scores to be expected where there is something in common."""
+"""Prior standard deviation of the z-scores where two streams share events."""
 
 TEMPER = 0.9
-"""Evidence is counted at this share, for the views' noise is not quite as simple as assumed."""
+"""Factor on the evidence, because the views' noise is not quite as simple as assumed."""
 
 USUAL_DRIFT = 200e-6
-"""Drifts beyond so many seconds per second are rare."""
+"""Scale of the Cauchy prior of the drift, seconds per second."""
 
 MOST = 30_000_000
-"""Numbers held at once: with a wide search the windows grow longer."""
+"""Most numbers held at once; a wide search gets fewer, longer windows."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Correlations:
         edges: [windows + 1], numbers of y's observations between which the windows lie.
         product: [pairs, windows, lags], sums of products; the middle column is lag 0, columns 1 / `COARSE` apart.
         spread: [pairs, windows, lags], variance of the product if nothing is in common: the geometric mean of the
-            product of the energies (too small where both are lively at once by chance) and the sum of squared
-            products (too large where they are for a reason).
-        common: [windows, lags], observations known to both.
+            product of the energies (too small where both are active at once by chance) and the sum of squared
+            products (too large where both are active for the same reason).
+        common: [windows, lags], observations known in both.
     """
 
     edges: Ints
@@ -60,7 +60,7 @@ class Correlations:
 
     @property
     def times(self) -> Array:
-        """The windows' middles, seconds of y, [windows]."""
+        """Middle of each window, seconds of y, [windows]."""
         return np.asarray((self.edges[1:] + self.edges[:-1] - 1) / 2 / COARSE)
 
     @property
@@ -73,9 +73,9 @@ class Peak:
     """The best line: lag ``offset + drift * (t - pivot)`` at second t of y.
 
     Attributes:
-        scores: for each pair of streams [pairs of views], the correlations there in deviations of chance.
+        scores: for each pair of streams [pairs of views], z-scores of the correlations along the line.
         evidence: natural logarithm of the Bayes factor, all pairs together.
-        confidence: the line's share of all lines (and of there being none), 0..1.
+        confidence: posterior probability of the line among all lines and none, 0..1.
     """
 
     offset: float
@@ -112,13 +112,14 @@ def edges_of(start: float, stop: float, max_lag: float, pairs: int) -> Ints:
 
 
 def _windows(values: Array, first: int, edges: Ints, margin: int) -> Array:
-    """Values between each two edges and ``margin`` more on both sides, zeros outside, [windows, longest]."""
+    """Values between consecutive edges and ``margin`` more on both sides, zeros outside, [windows, longest]."""
     size = int(np.diff(edges).max()) + 2 * margin
     lo, hi = int(edges[0]) - margin, int(edges[-1]) + margin + size
     line = np.zeros(hi - lo, np.float32)
     a, b = max(lo, first), min(hi, first + len(values))
     if b > a:
         line[a - lo : b - lo] = values[a - first : b - first]
+    # All windows get the longest one's size; `_spectra` blanks what lies beyond the shorter ones.
     return np.asarray(np.lib.stride_tricks.sliding_window_view(line, size)[edges[:-1] - edges[0]])
 
 
@@ -162,6 +163,7 @@ def correlations(xs: Sequence[View], ys: Sequence[View], edges: Ints, max_lag: f
 
 def _under(squares: Array, long: Ints, margin: int) -> NDArray[np.float32]:
     """Sums of squares under each window at every lag, [windows, lags]."""
+    # In float64: differences of a float32 cumulative sum lose the quiet parts.
     total = np.concatenate([np.zeros((len(squares), 1)), np.cumsum(squares, axis=1, dtype=np.float64)], axis=1)
     at = np.arange(2 * margin + 1)
     return np.asarray(np.take_along_axis(total, at + long[:, None], 1) - total[:, at], np.float32)
@@ -170,13 +172,14 @@ def _under(squares: Array, long: Ints, margin: int) -> NDArray[np.float32]:
 def best_line(
     found: Sequence[Correlations], max_offset: float, max_drift: float, pivot: float, aside: Array | None = None
 ) -> Peak:
-    """The line that all pairs of streams speak for most; ``max_drift`` in seconds per second.
+    """The line with the most evidence from all pairs of streams; ``max_drift`` in seconds per second.
 
-    Offsets at which less than a quarter of the windows' time is known to both are left out. ``aside`` [windows]
-    are seconds by which each window's lag is known to lie off the line.
+    Offsets at which less than a quarter of the windows' time is known in both are left out. ``aside`` [windows]
+    is the known distance of each window's lag from the line, seconds.
     """
     times = found[0].times
     half = float(np.abs(times - pivot).max())
+    # Drifts so fine that the lag at either end of the recording moves by one observation from one to the next.
     n = int(np.ceil(max_drift * half * COARSE)) if half > 0 else 0
     drifts = np.linspace(-max_drift, max_drift, 2 * n + 1) if n else np.zeros(1)
     max_lag = min(round(max_offset * COARSE), found[0].max_lag)
@@ -191,7 +194,7 @@ def best_line(
 
 
 def _along(found: Correlations, lags: Array, max_lag: int) -> Array:
-    """Correlations summed over the windows, each so many seconds aside, in deviations of chance, [pairs, offsets]."""
+    """z-scores of the correlations summed over the windows, each shifted by its lag, [pairs, offsets]."""
     shift = np.round(lags * COARSE).astype(int)
     total = np.zeros((found.product.shape[0], 2 * max_lag + 1))
     spread, common = np.zeros_like(total), np.zeros(2 * max_lag + 1)
@@ -205,24 +208,28 @@ def _along(found: Correlations, lags: Array, max_lag: int) -> Array:
 
 
 def _chance(scores: Array) -> Array:
-    """The deviation that each pair's scores have at most lags; at least 1, as theory has it, [pairs, 1]."""
+    """Standard deviation of each pair's scores at most lags; at least 1, the theoretical value, [pairs, 1]."""
     some = np.abs(scores).transpose(1, 0, 2).reshape(scores.shape[1], -1)
+    # The median ignores the true peak, which a standard deviation would count; 0.6745 is the normal's median |z|.
     typical = np.array([np.median(s[s > 0]) if (s > 0).any() else 1.0 for s in some])
     return np.maximum(typical / 0.6745, 1.0)[:, None]
 
 
 def _evidence(scores: Array) -> Array:
-    """Logarithm of the Bayes factor for one of the pairs of views having something in common, [drifts, offsets]."""
+    """Log Bayes factor that any of the pairs of views has something in common, [drifts, offsets]."""
     gain = STRENGTH**2 / (1 + STRENGTH**2)
     each = TEMPER * 0.5 * gain * scores**2
     top = each.max(axis=1)
+    # The mean over pairs: one of them, unknown which, has something in common. `top` keeps exp from overflowing.
     return np.asarray(top + np.log(np.exp(each - top[:, None]).mean(axis=1)) - 0.5 * np.log(1 + STRENGTH**2))
 
 
 def _share(total: Array, best: int) -> float:
-    """The share of the best line and its neighbours in all lines, and of there being none at all."""
+    """Posterior probability of the best line and its neighbours among all lines and none."""
     top = float(total.max())
+    # The best drift of each offset: neighbouring drifts are one answer, not rivals.
     each = np.exp(total - top).max(axis=0)
     near = np.abs(np.arange(len(each)) - best) <= APART * COARSE
+    # That there is no line at all has evidence 0, and a prior weight of a third of all lines.
     rest = float(each[~near].sum()) + total.size / 3 * float(np.exp(-top))
     return 1 / (1 + rest)

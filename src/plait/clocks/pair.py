@@ -1,4 +1,4 @@
-"""Two streams compared directly: by how much the second one's clock is off the first one's."""
+"""Two streams compared directly: the offset and drift of the second one's clock against the first one's."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two streams say of each other's clocks.
+    """How the clocks of two streams relate.
 
     Attributes:
         line: the lag, seconds of x minus seconds of y at the same event, over y's seconds; straight, or with
             knots and change points.
         lags: the lags of single windows that it was fitted to (for plots).
-        confidence: that x and y have something in common, and the lag is theirs, 0..1.
-        uncertainty_s: the lag is right within so many seconds everywhere in y: two standard errors at the worst
-            place, and what the measure itself may be off by.
+        confidence: probability that x and y share events and that this is their lag, 0..1.
+        uncertainty_s: the lag is right within this many seconds everywhere in y: two standard errors at the worst
+            place, combined with the systematic error of the measure.
         reason: why the result is flagged: nothing in common was found, it is less certain than the tolerance, or
-            nothing tells in most of the recording; '' where it is good.
+            no lag was found in most of the recording; '' where it is good.
         flag: the same in one word.
-        untold: (first, last) second of y between which nothing tells the lag, if that is most of it.
+        untold: (first, last) second of y between which no lag was found, if that is most of y.
     """
 
     line: Curve
@@ -50,26 +50,26 @@ class Comparison:
 
     @property
     def lag(self) -> float:
-        """Seconds of x minus seconds of y in y's middle."""
+        """Seconds of x minus seconds of y in the middle of y."""
         return float(self.line.at(self.line.pivot))
 
     @property
     def offset(self) -> float:
-        """Seconds of x at y's second 0, by the one line that is nearest to the lag."""
+        """Seconds of x at y's second 0, by the straight line that fits the lag best."""
         return self.line.offset - self.line.drift * self.line.pivot
 
     @property
     def drift_ppm(self) -> float:
-        """By how much y's seconds are too short, parts per million, by the one line that is nearest to the lag."""
+        """How much too short y's seconds are, parts per million, by the straight line that fits the lag best."""
         return self.line.drift * 1e6
 
     @property
     def change_points(self) -> tuple[tuple[float, float], ...]:
-        """(y's second, size in seconds) where the lag jumps: samples were lost by y if it is above 0, else by x."""
+        """(second of y, size in seconds) where the lag jumps: y lost samples if the size is above 0, else x did."""
         return self.line.change_points
 
     def seconds(self, t: Array | float) -> Array:
-        """x's seconds of y's seconds t."""
+        """Seconds of x at the seconds t of y."""
         return np.asarray(t, np.float64) + self.line.at(t)
 
     def __str__(self) -> str:
@@ -87,20 +87,20 @@ class Comparison:
 def compare(
     x: Stream, y: Stream, *, max_offset: float = 10.0, max_drift_ppm: float = 1000.0, tolerance: float = 0.010
 ) -> Comparison:
-    """Find from the signals by how much y's clock is off x's, also where it drifts, bends or jumps.
+    """Estimate from the signals how far y's clock is off x's, also where it drifts, bends or jumps.
 
     Streams may be of any two kinds that saw the same events: sounds, films, sensors, bodies, words or marks. They
     are read in blocks.
 
     Args:
         x: the stream whose clock is right.
-        y: the other one.
-        max_offset: seconds to search either way.
-        max_drift_ppm: parts per million to search either way.
+        y: the stream whose clock is compared with it.
+        max_offset: seconds to search in either direction.
+        max_drift_ppm: parts per million to search in either direction.
         tolerance: seconds; a result less certain than this anywhere in y is flagged.
 
     Raises:
-        DataError: one of them is too short, or nothing in it ever changes; or a limit is out of its range.
+        DataError: a stream is too short or never changes, or a limit is out of its range.
 
     >>> rng = np.random.default_rng(0); room = rng.standard_normal((480000, 1)).astype(np.float32)
     >>> one, other = (Stream.of(part, rate=16000, kind="waveform") for part in (room, room[8000:]))
@@ -119,9 +119,11 @@ def compare(
 
 
 def _uncertainty(found: Link, y: Stream) -> float:
-    """Two standard errors at the worst place of y, with the bias."""
+    """Two standard errors at the worst place of y, combined with the bias."""
     line = found.line
+    # Between these instants the errors only interpolate, so the worst place is one of them.
     times = np.array([y.clock.start, y.clock.stop, *(t for t, _ in (*line.knots, *line.wander))])
+    # The bias is stated as two standard errors already.
     return float(np.hypot(2 * np.hypot(line.error_at(times), line.wander_at(times)).max(), found.bias))
 
 

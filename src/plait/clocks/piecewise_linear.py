@@ -1,9 +1,8 @@
-"""Piecewise linear drift: of clocks whose drift changes, and of recordings that lost samples.
+"""Piecewise linear drift, for clocks whose drift changes and for recordings that lost samples.
 
-The lags are cut into runs that a straight line fits each, by dynamic programming (the least sum of squares and a
-price for each cut, as Bellman and Roth, J. Amer. Stat. Assoc. 1969, and Jackson et al., IEEE Signal Proc. Lett. 2005).
-Cuts are made only where the lags insist on them. Each is then made as simple as the lags allow: a bend (the drift
-changes), a jump (the lag changes), or both.
+The lags are cut into runs, each fitted by a straight line, by dynamic programming: the least sum of squares plus a
+penalty per cut (Bellman and Roth, J. Amer. Stat. Assoc. 1969; Jackson et al., IEEE Signal Proc. Lett. 2005). Each cut
+is then made as simple as the lags allow: a bend (the drift changes), a jump (the lag changes), or both.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ Array = NDArray[np.float64]
 Place = Callable[[float, float, float, float], float]
 
 FEWEST_FREE = 3.0
-"""Degrees of freedom of a scatter, at least: what is known of it beforehand is worth so many."""
+"""Least degrees of freedom of a scatter: prior knowledge of it is worth this many."""
 
 SHORTEST = 3
-"""A piece has so many lags at least."""
+"""Fewest lags in a piece."""
 
 PRICE = 14.0
-"""Deviance that a cut must save beyond the information criterion's own price."""
+"""Deviance that a cut must save beyond the penalty of the Bayesian information criterion."""
 
 MOST = 400
-"""Lags that are looked at for cuts; of more, neighbours are taken together."""
+"""Most lags in the search for cuts; beyond it, neighbours are averaged."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class _Model:
 
 
 def _usual(terms: Sequence[_Term]) -> Array:
-    """Deviations that the coefficients of a line with terms may be expected to have."""
+    """Prior standard deviations of the coefficients of a line with terms."""
     return np.array([FREE, TYPICAL_DRIFT, *(FREE if term.jump else 2 * TYPICAL_DRIFT for term in terms)])
 
 
@@ -77,7 +76,7 @@ def _design(t: Array, pivot: float, terms: Sequence[_Term]) -> Array:
 
 @dataclass(frozen=True)
 class _Data:
-    """Lags in order of time, how they weigh, and the deviation that each has about any smooth curve."""
+    """Lags in order of time, their weights, and the standard deviation of each about any smooth curve."""
 
     times: Array
     lags: Array
@@ -85,10 +84,11 @@ class _Data:
     noise: Array
 
     def fit(self, pivot: float, terms: tuple[_Term, ...]) -> _Model:
-        """Least absolute residuals first, then Tukey's biweight; the cost is the deviance and a price a term."""
+        """Least absolute residuals first, then Tukey's biweight; the cost is the deviance plus a penalty per term."""
         design = _design(self.times, pivot, terms)
         found: Array = np.zeros(design.shape[1])
         root: Array = np.asarray(1 / self.noise)
+        # Iteratively reweighted least squares towards least absolute residuals; the bound keeps the weights finite.
         for _ in range(12):
             found = np.asarray(np.linalg.lstsq(design * root[:, None], self.lags * root, rcond=None)[0], np.float64)
             root = np.asarray(
@@ -113,16 +113,16 @@ def fit_piecewise_linear(
     change_points: Sequence[float] = (),
     place: Place | None = None,
 ) -> Curve:
-    """A line through the lags, cut where they insist on it.
+    """A line through the lags, cut where the lags require it.
 
     Args:
-        lags: of every pair of streams.
+        lags: one per pair of streams.
         pivot: where the line's offset is stated, seconds.
         span: first and last second of y.
-        floors: least deviation of a lag of each pair, seconds.
-        least: a cut that moves the curve by less, in seconds, is not made.
+        floors: least standard deviation of a lag, seconds, per pair.
+        least: a cut that moves the curve by less than this many seconds is not made.
         change_points: seconds at which the lag is known to jump.
-        place: given the seconds between which there is a jump, and the lags before and after, says where exactly.
+        place: given the seconds between which there is a jump, and the lags before and after, returns its instant.
 
     >>> t = np.arange(0.0, 600, 6); lag = 1 + 1e-4 * np.maximum(t - 200, 0) + 0.05 * (t > 400)
     >>> got = fit_piecewise_linear([Lags(t, lag, np.ones(100))], pivot=300, span=(0, 600), floors=[1e-4], least=1e-3)
@@ -144,9 +144,9 @@ def fit_piecewise_linear(
 
 
 def _widened(weighed: Weighed, residual: Array) -> float:
-    """By how much Student's t is wider than the normal: what few lags scatter by is itself uncertain.
+    """Ratio of Student's t interval to the normal one, because the scatter of few lags is itself uncertain.
 
-    Only where they show it: a deviation that was known beforehand, as the floor is, is not.
+    It applies only where the scatter was estimated: a floor was known beforehand and is not uncertain.
     """
     from scipy.special import ndtri, stdtrit
 
@@ -182,7 +182,7 @@ def _cut_where_needed(
 
 
 def _nearest(cuts: Sequence[float], t: float, times: Array) -> float:
-    """The cut that is fewer than a piece's lags away from t; else t itself."""
+    """The cut that is fewer than `SHORTEST` lags away from t; else t itself."""
     near = [c for c in cuts if abs(np.searchsorted(times, c) - np.searchsorted(times, t)) < SHORTEST]
     return min(near, key=lambda c: abs(c - t)) if near else t
 
@@ -200,21 +200,24 @@ def _gathered(lags: Sequence[Lags], floors: Sequence[float]) -> _Data:
 
 
 def _roughness(values: Array) -> Array:
-    """Distance of each value from the straight line between its neighbours, scaled to the values' own deviation."""
+    """Distance of each value from the straight line between its neighbours, scaled to the noise of one value."""
     if len(values) < 3:
         return np.zeros(len(values))
+    # The variance of a value minus the mean of two others is 1.5 times that of one.
     bent = np.abs(values[1:-1] - (values[2:] + values[:-2]) / 2) / np.sqrt(1.5)
     return np.concatenate([bent[:1], bent, bent[-1:]])
 
 
 def _cuts(data: _Data) -> list[float]:
-    """Where to cut so that straight lines fit the runs best, each cut at its price."""
+    """The cuts that let straight lines fit the runs best, with a penalty per cut."""
     t, values, weight = _thinned(data)
     n = len(t)
     if n < 2 * SHORTEST:
         return []
+    # A cut has three parameters: slope, intercept and place.
     price = PRICE + 3 * np.log(n)
     sums = _Sums.of(t, values, weight)
+    # Every piece pays, the first one too, so the start is paid back.
     best, came = np.full(n + 1, np.inf), np.zeros(n + 1, np.int64)
     best[0] = -price
     for stop in range(SHORTEST, n + 1):
@@ -230,7 +233,8 @@ def _cuts(data: _Data) -> list[float]:
 
 
 def _thinned(data: _Data) -> tuple[Array, Array, Array]:
-    """Times, lags and weights, wild lags brought to their neighbours and weighed down; averaged where many."""
+    """Times, lags and weights; outliers are moved to their neighbours and weigh less; many lags are averaged."""
+    # A neighbours' mean alone would call the lags beside a jump outliers; one-sided lines do not.
     near = _foretold(data.lags)
     wild = np.abs(data.lags - near) > 6 * data.noise
     values, weight = np.where(wild, near, data.lags), data.noise**-2.0 * np.where(wild, 0.1, 1.0)
@@ -244,7 +248,7 @@ def _thinned(data: _Data) -> tuple[Array, Array, Array]:
 
 
 def _foretold(values: Array) -> Array:
-    """What comes nearest to each value of its neighbours' mean and the straight ways on from the left and right."""
+    """The best prediction of each value: its neighbours' mean, or a straight line on from the left or right."""
     v = np.concatenate([values[[0, 0]], values, values[[-1, -1]]])
     options = np.stack([(v[1:-3] + v[3:-1]) / 2, 2 * v[1:-3] - v[:-4], 2 * v[3:-1] - v[4:]])
     best = np.argmin(np.abs(options - values), axis=0)
@@ -253,12 +257,13 @@ def _foretold(values: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Running sums from which the misfit of a line to any run follows at once."""
+    """Cumulative sums that give the misfit of a line to any run in constant time."""
 
     table: Array
 
     @classmethod
     def of(cls, t: Array, values: Array, weight: Array) -> _Sums:
+        # Centred and scaled: sums of squares of raw seconds would cancel badly in `misfit`.
         x, y = (t - t.mean()) / max(float(np.ptp(t)), 1e-9), values - np.median(values)
         rows = np.stack([weight, weight * x, weight * x * x, weight * y, weight * x * y, weight * y * y])
         return cls(np.concatenate([np.zeros((6, 1)), np.cumsum(rows, axis=1)], axis=1))
@@ -271,7 +276,7 @@ class _Sums:
 
 
 def _simplified(data: _Data, pivot: float, cuts: Sequence[float], least: float, known: Sequence[float]) -> _Model:
-    """Each cut as a bend, a jump, both or nothing, whichever costs least; twice, for they depend on each other."""
+    """Each cut as a bend, a jump, both or nothing, whichever costs least; two passes, as cuts depend on each other."""
     options: list[tuple[_Term, ...]] = [(_Term(t, True), _Term(t, False)) for t in cuts]
     model = data.fit(pivot, _all(options))
     crossings = [_crossing(data, model, i, t) for i, t in enumerate(cuts)]
@@ -280,13 +285,14 @@ def _simplified(data: _Data, pivot: float, cuts: Sequence[float], least: float, 
             for option in _options(t, crossings[i], needed=t in known):
                 trial = data.fit(pivot, _all([*options[:i], option, *options[i + 1 :]]))
                 slight = not option and np.abs(trial.at(data.times) - model.at(data.times)).max() < least
+                # A cut that hardly moves the curve goes even where the lags favour it: it only adds knots.
                 if trial.cost < model.cost or (slight and t not in known):
                     options[i], model = option, trial
     return model
 
 
 def _crossing(data: _Data, model: _Model, i: int, t: float) -> float:
-    """Where the lines before and after the i-th cut meet, if that is near."""
+    """The second at which the lines before and after the i-th cut meet, if it is near; else the cut itself."""
     jump, bend = model.found[2 + 2 * i : 4 + 2 * i]
     place = t - float(jump / bend) if bend else np.inf
     near = data.times[np.clip(np.searchsorted(data.times, t) + np.array([-8, 8]), 0, len(data.times) - 1)]
@@ -304,7 +310,7 @@ def _options(t: float, crossing: float, *, needed: bool) -> list[tuple[_Term, ..
 
 
 def _placed(data: _Data, model: _Model, place: Place) -> _Model:
-    """The change points of the lag moved to where the signals themselves say."""
+    """The model with the jumps of the lag placed by the signals themselves."""
     times, terms = np.unique(data.times), []
     for term in model.terms:
         i = int(np.clip(np.searchsorted(times, term.t), 1, len(times) - 1))
@@ -316,16 +322,18 @@ def _placed(data: _Data, model: _Model, place: Place) -> _Model:
 
 
 def _curve(data: _Data, model: _Model, span: tuple[float, float]) -> Curve:
-    """The model as knots, with the line that is nearest to it."""
+    """The model as knots, with the straight line nearest to it."""
     times, change_points = [span[0]], []
     for i in np.argsort([term.t for term in model.terms], kind="stable"):
         term, size = model.terms[i], float(model.found[2 + i])
         if term.jump:
             change_points.append((term.t, size))
+            # A jump down takes a little longer than its size, so that time never stands quite still.
             times += [float(np.nextafter(term.t, -np.inf)), term.t if size > 0 else term.t - 1.005 * size]
         else:
             times.append(term.t)
     when = np.maximum.accumulate(np.array([*times, max(span[1], times[-1] + 1e-3)]))
+    # Both knots of a jump are shown at one instant; the model was evaluated on either side of it.
     shown = np.where(np.append(np.diff(when) < 1e-9, False), np.append(when[1:], 0.0), when)
     residual = np.abs(data.lags - model.at(data.times))
     weights, groups = data.weighed.weights, data.weighed.groups

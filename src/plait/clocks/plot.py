@@ -23,7 +23,7 @@ __all__ = ["draw"]
 Array = NDArray[np.float64]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-"""Told apart by colour-blind people too (Okabe and Ito, 2008)."""
+"""A palette that colour-blind people can distinguish too (Okabe and Ito, 2008)."""
 
 INK, MUTED, ALARM = "#222222", "#777777", "#B00020"
 MARKS = "os^vPX"
@@ -40,16 +40,16 @@ STYLE: Any = {
 
 
 def draw(solution: Solution, path: str | Path) -> Path:
-    """Draw what was found for one recording, as a PNG.
+    """Draw the result for one recording, as a PNG.
 
-    Above, for each device, lag against time: a dot for each window of each pair of streams that were compared (its
-    size is its weight; hollow where the comparison went through a third device), the fitted line with the band of
-    two standard errors, knots as diamonds, lost samples as dotted lines; beside it what the line leaves. Below, what
-    happens in all streams in a few seconds, by the files' own clocks and after the correction.
+    Above, for each device, lag against time: a dot per window of each pair of streams compared (its size is its
+    weight; hollow where the comparison went through a third device), the fitted line with a band of two standard
+    errors, knots as diamonds, lost samples as dotted lines; beside it the residuals. Below, the activity of all
+    streams in a few seconds, by the files' own clocks and after the correction.
 
     Args:
-        solution: of `plait.clocks.estimate.solve_all`.
-        path: of the picture; its folder is made if need be.
+        solution: result of `plait.clocks.estimate.solve_all`.
+        path: path of the picture; its folder is created if needed.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -75,10 +75,11 @@ def _colour(solution: Solution, device: str) -> str:
 
 
 def _lags(figure: FigureBase, solution: Solution) -> None:
-    """Two panels a device, the lags and what the curve leaves of them, on one axis of time."""
+    """Two panels per device, the lags and their residuals, on one time axis."""
     if not solution.fixes:
         return
     ratios = {"width_ratios": [2.4, 1]}
+    # Explicit figures, not pyplot: that keeps global state and is not safe in worker processes.
     panels = figure.subplots(len(solution.fixes), 2, sharex=True, squeeze=False, gridspec_kw=ratios)
     for (left, right), fix in zip(panels, solution.fixes):
         colour = _colour(solution, fix.device)
@@ -97,10 +98,14 @@ def _lags(figure: FigureBase, solution: Solution) -> None:
 
 def _scattered(axes: Axes, dots: Sequence[_Dots], values: Sequence[Array], colour: str) -> None:
     for i, (dot, seconds) in enumerate(zip(dots, values)):
+        # Area grows with the root of the weight; the 95th percentile keeps one heavy window from shrinking the others.
         size = 8 + 26 * np.sqrt(dot.weights / max(float(np.quantile(dot.weights, 0.95)), 1e-12)).clip(0, 1)
         face, edge = (colour, "white") if dot.direct else ("none", colour)
-        look: dict[str, Any] = {"marker": MARKS[i % len(MARKS)], "linewidth": 0.6, "alpha": 0.75, "label": dot.pair}
-        axes.scatter(dot.times, seconds * 1e3, size, facecolor=face, edgecolor=edge, **look)
+        marker = MARKS[i % len(MARKS)]
+        axes.scatter(
+            *(dot.times, seconds * 1e3, size), marker=marker, linewidth=0.6, alpha=0.75, label=dot.pair,
+            facecolor=face, edgecolor=edge,
+        )  # fmt: skip
 
 
 def _lag(axes: Axes, solution: Solution, fix: ClockFix, dots: Sequence[_Dots], colour: str) -> None:
@@ -116,7 +121,7 @@ def _lag(axes: Axes, solution: Solution, fix: ClockFix, dots: Sequence[_Dots], c
 
 
 def _left_over(axes: Axes, solution: Solution, fix: ClockFix, dots: Sequence[_Dots], colour: str) -> None:
-    """The lags less the curve."""
+    """The lags minus the curve."""
     clock = solution.adjustment.clocks.get(fix.device)
     if clock is None:
         axes.set_axis_off()
@@ -132,7 +137,7 @@ def _left_over(axes: Axes, solution: Solution, fix: ClockFix, dots: Sequence[_Do
 
 
 def _curve(axes: Axes, solution: Solution, fix: ClockFix, colour: str) -> tuple[float, float] | None:
-    """The fitted lag with its band and marks; the middle of what it needs of the axis, and half its height."""
+    """Draw the fitted lag with its band and marks; returns the middle and half the height that they need."""
     clock, base = solution.adjustment.clocks.get(fix.device), _base(fix)
     if clock is None:
         return None
@@ -145,7 +150,7 @@ def _curve(axes: Axes, solution: Solution, fix: ClockFix, colour: str) -> tuple[
 
 
 def _base(fix: ClockFix) -> float:
-    """What is taken off all lags of a panel, so that milliseconds can be read."""
+    """Seconds subtracted from all lags of a panel, so that milliseconds can be read."""
     return round(fix.offset, 3) if np.isfinite(fix.offset) else 0.0
 
 
@@ -155,7 +160,7 @@ def _span(solution: Solution, device: str) -> tuple[float, float]:
 
 
 class _Dots(NamedTuple):
-    """Windows of a pair of streams: when (device's seconds), their lags to the reference, and weights.
+    """Windows of a pair of streams: device's seconds, lags to the reference, and weights.
 
     ``direct``: the pair's other stream is the reference's own.
     """
@@ -218,7 +223,7 @@ def _title(fix: ClockFix) -> str:
 
 
 def _streams(figure: FigureBase, solution: Solution) -> None:
-    """What happens in each stream in a few seconds: by its file's clock, and by the reference's."""
+    """Activity of each stream in a few seconds, by its file's clock and by the reference's."""
     rows = [(device, name) for device, own in solution.acts.items() for name in own]
     if not rows:
         return
@@ -252,7 +257,7 @@ def _placed(solution: Solution, device: str, fix: ClockFix | None) -> dict[str, 
 
 
 def _busiest(solution: Solution, rows: Sequence[tuple[str, str]], after: dict[str, dict[str, Array]]) -> float:
-    """Where the window begins in which the stream with the least to show shows most."""
+    """Start of the window in which even the least active stream is most active."""
     reference = [after[d][n] for d, n in rows if d == solution.reference] or [after[rows[0][0]][rows[0][1]]]
     first, last = float(reference[0][0]), float(reference[0][-1])
     starts = np.arange(first, max(last - WINDOW, first) + 1e-6, 0.5)

@@ -1,8 +1,8 @@
-"""How fast a table of numbers changes: other measures of activity than how far it is from its usual value.
+"""Activity of a table of numbers measured by how fast it changes, not by how far it is from its usual value.
 
-What two devices saw of one event need not be the same quantity. Where a jaw is, how fast a mouth moves and how loud a
-voice is are out of step by up to a quarter of a cycle, as a sine and its rate of change are; so a table is measured in
-several ways, and `plait.clocks.alike` finds out which of them the other stream shares.
+Two devices need not measure the same quantity of one event. The position of a jaw, the speed of a mouth and the
+loudness of a voice differ in phase by up to a quarter of a cycle, as a sine and its derivative do. So a table is
+measured in several ways, and `plait.clocks.alike` finds out which of them matches the other stream.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ HEARD = "heard"
 """The name of the measure for what is compared with a sound."""
 
 QUIET = 0.3
-"""For this share of the time there is taken to be silence."""
+"""Share of the time that is taken to be silence."""
 
 FLUCTUATION = 20.0
-"""How fast the compressed level of noise changes, parts of itself per second, in windows of 12 ms."""
+"""Relative change per second of the compressed level of steady noise, in windows of 12 ms."""
 
 SMOOTH = 0.015
-"""Deviation of the smoothing before rates are taken, seconds."""
+"""Standard deviation of the smoothing before derivatives are taken, seconds."""
 
 
 def rates(times: Array, values: Array) -> dict[str, Array]:
     """Ways in which ``values`` [n, ...] at ascending ``times`` [n] change, each [n], none below 0.
 
     Returns:
-        ``speed``: the size of the rate of change, each channel by its own quiet. ``rise`` and ``fall``: how fast the
-        main component of all channels goes up, and down. ``heard``: the spectral flux of a sound that is as loud as it.
-        Empty where nothing changes.
+        ``speed``: root mean square rate of change, each channel relative to its own usual rate. ``rise`` and
+        ``fall``: how fast the first principal component of all channels goes up, and down. ``heard``: the spectral
+        flux of a sound that is as loud as that component. Empty where nothing changes.
 
     >>> t = np.arange(400) / 100
     >>> found = rates(t, np.tanh((t - 2) / 0.05)[:, None])
@@ -59,15 +59,18 @@ def rates(times: Array, values: Array) -> dict[str, Array]:
 
 
 def _flux(place: Array, step: float) -> Array:
-    """What the rises of a sound are on average where ``place`` is its loudness.
+    """The spectral flux to be expected of a sound whose loudness is ``place``.
 
-    A sound's level fluctuates in proportion to itself, so the larger of its changes and 0 is more than the rise of its
-    mean: for a steady sound it is not 0, and for one that swells it is largest between the steepest rise and the peak.
+    A sound's level fluctuates in proportion to itself, and flux counts rises only. So the flux of a steady sound is not
+    0, and the flux of a swelling sound is largest between its steepest rise and its peak.
     """
+    # The sign of a principal component is arbitrary: loud is the side of the long tail.
     up = place if np.mean((place - np.median(place)) ** 3) > 0 else -place
     above = np.maximum(up - np.quantile(up, QUIET), 0)
+    # Compressed as the level of a sound is; the offset keeps the root's slope finite at silence.
     loud = np.sqrt(above + 0.1 * up.std()) - np.sqrt(0.1 * up.std())
     rise = np.gradient(loud, step)
+    # A smooth max(rise, 0): about half of the fluctuation remains where the mean does not rise.
     return np.asarray((rise + np.hypot(rise, FLUCTUATION * loud)) / 2)
 
 
@@ -79,5 +82,6 @@ def _smooth(times: Array, column: Array, grid: Array, step: float) -> Array:
 
 
 def _by_quiet(rate: Array) -> Array:
+    # The median is 0 for a channel that rests most of the time.
     quiet = 1.4826 * float(np.median(np.abs(rate))) or float(rate.std())
     return rate / quiet if quiet > 0 else rate

@@ -1,4 +1,4 @@
-"""Synchronise a corpus: which devices there are, what was found for each, and the manifest that says so."""
+"""Synchronise a corpus: find its devices, estimate their clocks, and write the corrected manifest."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = ["SyncReport", "corrected_entry", "devices_of", "synchronise", "write_
 
 @dataclass(frozen=True)
 class SyncReport:
-    """What was found for each device that is not the reference, in the order of the manifest.
+    """The result for each device except the reference, in the order of the manifest.
 
     Attributes:
-        reference: names of the streams whose clock all others are brought to.
-        fixes: one a recording and device.
-        recordings: how many were looked at.
-        consistency: of each recording with three devices or more, whether they agree.
-        tolerance: seconds; clocks that are corrected and less certain than this are flagged.
+        reference: names of the streams whose clock all others are aligned to.
+        fixes: one per recording and device.
+        recordings: number of recordings compared.
+        consistency: for each recording with three devices or more, whether they agree.
+        tolerance: seconds; corrected clocks that are less certain than this are flagged.
     """
 
     reference: tuple[str, ...]
@@ -46,7 +46,7 @@ class SyncReport:
 
     @property
     def flagged(self) -> tuple[ClockFix, ...]:
-        """Devices that were left as they were, or corrected with doubt; each says why."""
+        """Devices that were not corrected, or corrected with doubt; each has its reason."""
         return tuple(fix for fix in self.fixes if fix.flagged)
 
     @property
@@ -60,12 +60,12 @@ class SyncReport:
 
     @property
     def left(self) -> dict[str, int]:
-        """How many clocks were left as they are, by the flag that says why, the most frequent first."""
+        """How many clocks were not corrected, by flag, the most frequent first."""
         return dict(Counter(str(fix.flag) for fix in self.fixes if not fix.applied).most_common())
 
     @property
     def summary(self) -> str:
-        """How many clocks were corrected and how many left as they are, in one sentence."""
+        """How many clocks were corrected and how many were not, in one sentence."""
         if not self.fixes:
             return "no recording has two devices, so there was no clock to correct"
         said = f"{len(self.applied)} of {len(self.fixes)} clocks corrected"
@@ -76,11 +76,11 @@ class SyncReport:
         return said + (f"; {sum(self.left.values())} left as they are: {left}" if left else "")
 
     def of(self, recording: str, stream: str) -> ClockFix | None:
-        """What was found for one stream; None for the reference, and where there was nothing to compare."""
+        """The result for one stream; None for the reference, and where there was nothing to compare."""
         return next((f for f in self.fixes if f.recording == recording and stream in f.streams), None)
 
     def to_json(self) -> dict[str, object]:
-        """Everything, ready for JSON (null for what is not known)."""
+        """Everything, for JSON (null where unknown)."""
         return {
             "reference": list(self.reference),
             "recordings": self.recordings,
@@ -96,8 +96,8 @@ class SyncReport:
         }
 
     def lines(self) -> list[str]:
-        """For people: a line a device, one for each loss of samples, and whether a recording's devices agree; the
-        summary last."""
+        """Lines to print: one per device, one per loss of samples, whether a recording's devices agree; the summary
+        last."""
         more = {each.recording: each.lines() for each in self.consistency}
         lines: list[str] = []
         for recording, fixes in groupby(self.fixes, key=lambda fix: fix.recording):
@@ -144,12 +144,13 @@ def devices_of(entry: RecordingEntry) -> list[tuple[str, ...]]:
     """
     groups: dict[str, list[str]] = {}
     for name, stream in entry.streams.items():
+        # A stream without a file is a device of its own; no relative path begins with a slash.
         groups.setdefault(f"/{name}" if stream.path is None else stream.path, []).append(name)
     return [tuple(names) for names in groups.values()]
 
 
 def _reference(entries: Sequence[RecordingEntry], wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """Names of the reference device's streams: those wanted, else of the device that is most often there (among
+    """Names of the reference device's streams: those wanted, else of the device present in most recordings (among
     equals, with the most streams; then the first).
 
     Streams that share a file in any recording belong to one device in all of them.
@@ -186,19 +187,19 @@ def synchronise(
     progress: Callable[[int, int], None] | None = None,
     plot: str | Path | None = None,
 ) -> SyncReport:
-    """Estimate from the signals by how much each device's clock is off the reference's.
+    """Estimate from the signals how far each device's clock is off the reference's.
 
     Args:
         corpus: recordings whose streams saw the same events.
-        reference: name(s) of the streams whose clock is right; labels are on it. Default: of the device that
+        reference: name(s) of the streams whose clock is right; labels refer to it. Default: those of the device that
             is present in most recordings; among equals, the one with the most streams, then the first. ``joint``:
-            in each recording the device on which all others can be placed best.
-        max_offset: seconds to search either way.
-        max_drift_ppm: to search either way.
-        tolerance: seconds; what is less certain than this anywhere in its recording is flagged.
+            in each recording the device that all others can be aligned to best.
+        max_offset: seconds to search in either direction.
+        max_drift_ppm: parts per million to search in either direction.
+        tolerance: seconds; a clock less certain than this anywhere in its recording is flagged.
         workers: processes that read and compare (see `plait.core.jobs.work`).
-        progress: called with (done, of all) after each recording.
-        plot: a folder for one picture a recording (see `plait.clocks.plot.draw`).
+        progress: called with (done, total) after each recording.
+        plot: a folder for one picture per recording (see `plait.clocks.plot.draw`).
 
     Returns:
         Offset, drift, confidence and uncertainty of each device; no manifest is written (see `write_synced`).
@@ -230,7 +231,7 @@ Found = tuple[list[ClockFix], list[Consistency]]
 
 
 def _pictures(entries: Sequence[RecordingEntry], folder: Path) -> list[Path]:
-    """A file for each recording's picture."""
+    """The file of each recording's picture."""
     names = Names()
     return [folder / f"{names.of(entry.id)}.png" for entry in entries]
 
@@ -269,7 +270,7 @@ def _of_recording(
 def _opened(
     recording_id: str, groups: Sequence[tuple[str, ...]], recording: Recording, reference: str
 ) -> tuple[dict[str, dict[str, Stream]], list[ClockFix]]:
-    """The streams of each device, and for those that cannot be read what is wrong."""
+    """The streams of each device, and a flagged fix for each device that cannot be read."""
     devices: dict[str, dict[str, Stream]] = {}
     fixes: list[ClockFix] = []
     for group in groups:
@@ -282,11 +283,10 @@ def _opened(
 
 
 def corrected_entry(entry: StreamEntry, fix: ClockFix) -> StreamEntry:
-    """A manifest's stream with the correction put after the one that it has.
+    """A manifest's stream with the new correction composed with the one that it has.
 
-    ``(t - origin) * (1 + drift) + offset`` gives the seconds that were compared (bent by ``warp``, if there is one);
-    on them the fix acts, so drifts multiply and the old offset is stretched. The product is rounded as `Clock` rounds
-    it (0.001 ppm). What bends comes after both lines.
+    ``(t - origin) * (1 + drift) + offset``, bent by ``warp`` if there is one, gives the seconds that were compared. The
+    fix acts on these.
     """
     note = {
         "reference": fix.reference,
@@ -304,20 +304,23 @@ def corrected_entry(entry: StreamEntry, fix: ClockFix) -> StreamEntry:
     }
     if not fix.applied:
         return entry.model_copy(update={"sync": note})
+    # The fix acts on corrected seconds: drifts multiply, and the old offset is stretched by the new drift.
     scale = 1 + fix.drift_ppm * 1e-6
     drift = ((1 + entry.drift_ppm * 1e-6) * scale - 1) * 1e6
+    # Rounded as `Clock` rounds it, so that a manifest read and written again is the same.
     line = {"drift_ppm": round(drift, 3), "offset": entry.offset * scale + fix.offset}
     bends = Warp(entry.warp or ()).moved(fix.offset, fix.drift_ppm).then(fix.warp)
+    # Both bends come after both lines, so the old one is moved onto the new seconds first.
     warp = [(round(t, 6), round(add, 7)) for t, add in bends.points]
     return entry.model_copy(update={"sync": note, **line, "warp": warp or None})
 
 
 def write_synced(corpus: Corpus, report: SyncReport, out: str | Path) -> Path:
-    """Write the corpus's manifest with corrected clocks; what is not sure keeps its clock and says why.
+    """Write the corpus's manifest with corrected clocks; an uncertain stream keeps its clock, and the reason is noted.
 
     Args:
-        corpus: the one that the report is of.
-        report: of `synchronise`.
+        corpus: the corpus of the report.
+        report: result of `synchronise`.
         out: the new manifest, in the corpus's folder (its paths are relative to it).
 
     Raises:

@@ -1,9 +1,9 @@
-"""How much happens when: one number over time of any kind of stream, so that streams can be compared.
+"""Activity of a stream of any kind as one number over time, so that streams can be compared.
 
-Each kind has its measure of activity, chosen so that one sharp event seen by several devices peaks at the
-same instant in all of them: sound by where its energy rises (spectral flux), pictures by how much changes
-between two frames (placed at the middle between them), numbers by the size of their quick changes, bodies by
-the speed of their joints, words by where they begin. Every filter here is even in time, so it moves nothing.
+Each kind has its own measure of activity, chosen so that one sharp event seen by several devices peaks at the same
+instant in all of them. Sound: rise of energy (spectral flux). Pictures: change between two frames, at the middle
+between them. Numbers: size of quick changes. Bodies: speed of the joints. Words: their beginnings. All filters are
+symmetric in time, so no event moves.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ __all__ = ["RATE", "Activity", "activity"]
 Array = NDArray[np.float64]
 
 RATE = 200
-"""Observations a second of every activity signal."""
+"""Observations per second of every activity signal."""
 
 SMOOTH = 0.010
-"""Standard deviation of the smoothing that all activities get, seconds."""
+"""Standard deviation of the smoothing of every activity, seconds."""
 
 SLOW = 2.0
-"""Activity is counted from its own mean over this many seconds."""
+"""The moving mean over this many seconds is subtracted from an activity."""
 
 PAUSE = 0.1
-"""Words so many seconds after the one before stand alone."""
+"""Least pause before a word, seconds, for the word to stand alone."""
 
 EARLY = 0.17
-"""Compressed energy rises as soon as the window's edge meets a sound: so many window lengths too early."""
+"""Compressed energy rises as soon as the window's edge meets a sound: this many window lengths too early."""
 
 
 @dataclass(frozen=True)
 class Activity:
-    """What happened when, on a regular clock.
+    """Activity on a regular clock.
 
     Attributes:
-        clock: `RATE` observations a second, at multiples of 1 / `RATE`.
-        values: [n], mean 0 and deviation 1 where known, 0 elsewhere.
-        known: [n], where the stream says anything.
-        step: seconds between the stream's own observations (0 for instants given freely).
-        views: the same and more, coarser and whitened, to find the right lag among many.
+        clock: `RATE` observations per second, at multiples of 1 / `RATE`.
+        values: [n], mean 0 and standard deviation 1 where known, 0 elsewhere.
+        known: [n], where the stream has data.
+        step: seconds between the stream's own observations (0 for irregular instants).
+        views: coarse, whitened views of the stream, to find the right lag among many.
         kind: the stream's kind.
-        stream: the sound itself, where it is one, for what the activity is too coarse for.
-        apart: share of the words that begin after a pause; of words only.
-        others: by name, the same instants measured in other ways (see `plait.clocks.rates`); of tables only.
+        stream: the sound itself, for comparisons finer than the activity; None for other kinds.
+        apart: share of the words that begin after a pause; for words only.
+        others: by name, other measures at the same instants (see `plait.clocks.rates`); for tables only.
     """
 
     clock: Grid
@@ -74,7 +74,7 @@ class Activity:
 
 
 def activity(stream: Stream) -> Activity:
-    """The activity of a stream of any kind. Works in blocks: only a few numbers an instant are held in full.
+    """The activity of a stream of any kind. It is read in blocks; only a few numbers per instant are kept.
 
     Raises:
         DataError: the stream is too short, or nothing in it ever changes.
@@ -114,9 +114,10 @@ def _sharp(act: Activity) -> View | None:
 
 
 def _more(kind: str, times: Array, values: Array, parts: Sequence[Part]) -> Iterator[View | None]:
-    """How loud, how lively and of what shape it is."""
+    """Views of the level of the stream and of its main shapes."""
     if kind != "waveform":
         power = values**2
+        # The quiet 30 % set the floor, so that the logarithm does not turn silence into the largest event.
         yield view("level", times, np.log(power + max(float(np.quantile(power, 0.3)), 1e-12)))
     if parts[0].more is None:
         return
@@ -152,7 +153,7 @@ def _grid(start: float, stop: float) -> Grid:
 
 
 def _levelled(stream: Stream, clock: Grid, values: Array, known: NDArray[np.bool_], step: float) -> Activity:
-    """Smooth, count from the local mean, bound what is rare and huge, and bring to deviation 1."""
+    """Smooth, subtract the local mean, clip outliers, and scale to standard deviation 1."""
     if not known.any() or np.ptp(values[known]) <= 1e-12 * (1 + np.abs(values[known]).max()):
         raise DataError(f"{stream.where or 'stream'}: nothing ever changes in it, so it cannot be placed in time.")
     smooth = gaussian_filter1d(np.where(known, values, 0.0), SMOOTH * RATE, mode="constant")
@@ -160,6 +161,7 @@ def _levelled(stream: Stream, clock: Grid, values: Array, known: NDArray[np.bool
     weight = np.maximum(uniform_filter1d(known.astype(float), size, mode="constant"), 1e-9)
     local = uniform_filter1d(np.where(known, smooth, 0.0), size, mode="constant") / weight
     level = np.where(known, smooth - local, 0.0)
+    # Else one bang would outweigh all other events of the recording.
     bound = 6 * level[known].std()
     level = np.clip(level, -bound, bound)
     deviation = level[known].std()
@@ -169,7 +171,7 @@ def _levelled(stream: Stream, clock: Grid, values: Array, known: NDArray[np.bool
 
 
 def _of_words(stream: Stream) -> Activity:
-    """Beginnings of words, each spread over the two nearest observations so that its instant is kept."""
+    """Beginnings of words, each split between the two nearest observations so that its instant is kept."""
     clock = stream.clock
     begins = np.unique(clock.starts if isinstance(clock, Spans) else clock.times)
     if len(begins) < 4:
@@ -193,7 +195,7 @@ def _apart(clock: Clock) -> float:
 
 
 def _spoken(clock: Clock, grid: Grid) -> View | None:
-    """Where there is a word, for intervals that last."""
+    """A view of when there is a word; None for words without duration."""
     if not isinstance(clock, Spans) or float(np.median(clock.stops - clock.starts)) < 0.02:
         return None
     at = grid.times
@@ -202,7 +204,8 @@ def _spoken(clock: Clock, grid: Grid) -> View | None:
 
 
 def _covered(clock: Spans) -> tuple[Array, Array]:
-    """Instants, and for how many seconds in all there were words up to each."""
+    """Instants, and the total seconds of words up to each."""
+    # Words that overlap are counted once.
     stops = np.maximum.accumulate(clock.stops)
     starts = np.maximum(clock.starts, np.concatenate([[clock.starts[0]], stops[:-1]]))
     stops = np.maximum(stops, starts)
@@ -212,7 +215,7 @@ def _covered(clock: Spans) -> tuple[Array, Array]:
 
 
 def _blocks(stream: Stream, seconds: float, before: int) -> Iterator[Stream]:
-    """Blocks of about ``seconds`` that share ``before`` observations with the one in front."""
+    """Blocks of about ``seconds`` that share ``before`` observations with the previous block."""
     n = len(stream)
     length = max(stream.clock.stop - stream.clock.start, 1e-9)
     size = max(int(n * min(seconds / length, 1.0)), 4 * before, 16)
@@ -224,7 +227,7 @@ def _blocks(stream: Stream, seconds: float, before: int) -> Iterator[Stream]:
 
 @dataclass(frozen=True)
 class Part:
-    """What a block says: ``values`` [n] at ``times`` [n], and ``more`` [m, k] at ``at`` [m]."""
+    """Measures of one block: ``values`` [n] at ``times`` [n], and ``more`` [m, k] at ``at`` [m]."""
 
     times: Array
     values: Array
@@ -246,6 +249,7 @@ def _sound(stream: Stream) -> Iterator[Part]:
         values = np.nan_to_num(block.read().astype(np.float32).mean(axis=1), posinf=0.0, neginf=0.0)
         cut = np.lib.stride_tricks.sliding_window_view(values, size)[::hop]
         power = np.abs(rfft(cut * window, axis=1)) ** 2 @ bands
+        # Fourth root of power, about as loudness grows: quiet events count beside loud ones.
         loud = (power / size + 1e-9) ** 0.25
         rise = np.maximum(loud[2:] - loud[:-2], 0).sum(axis=1).astype(np.float64)
         middle = np.arange(1, len(rise) + 1) * hop + (size - 1) / 2 + EARLY * size
@@ -254,13 +258,13 @@ def _sound(stream: Stream) -> Iterator[Part]:
 
 
 def _coarser(times: Array, power: NDArray[np.generic]) -> tuple[Array, NDArray[np.float32]]:
-    """The mean over runs of five, to hold less."""
+    """Means over runs of five, to save memory."""
     n = len(times) // 5 * 5
     return times[:n].reshape(-1, 5).mean(axis=1), power[:n].reshape(-1, 5, power.shape[1]).mean(axis=1)
 
 
 def _bands(size: int, n: int = 8) -> NDArray[np.float32]:
-    """Spectrum bins summed into ``n`` bands that widen upwards, [bins, n]; the lowest bin is left out."""
+    """Weights that sum spectrum bins into ``n`` bands that widen upwards, [bins, n]; the lowest bin is left out."""
     bins = size // 2 + 1
     edges = np.unique(np.round(np.geomspace(1, bins, n + 1)).astype(int))
     out = np.zeros((bins, len(edges) - 1), np.float32)
@@ -276,6 +280,7 @@ def _pictures(stream: Stream) -> Iterator[Part]:
         grey = np.stack([_small(frame) for frame in held(pictures, there)])
         moved = np.abs(np.diff(grey, axis=0)).mean(axis=(1, 2))
         moved[~(there[1:] & there[:-1])] = np.nan
+        # A few cells hold where something moves, for the views of shape, without holding the film.
         cells = np.stack([cv2.resize(g, (8, 4), interpolation=cv2.INTER_AREA).ravel() for g in grey])
         yield Part((times[1:] + times[:-1]) / 2, moved.astype(np.float64), times, cells)
 
@@ -285,6 +290,7 @@ def _small(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
     else:
         grey = frame[:, :, 0].astype(np.float32) if frame.shape[2] == 1 else frame.mean(2, dtype=np.float32)
+    # Small and blurred: sensor noise and compression flicker in single pixels would count as movement.
     scale = max(frame.shape[:2]) / 96
     if scale > 1:
         size = (max(round(frame.shape[1] / scale), 1), max(round(frame.shape[0] / scale), 1))
@@ -299,6 +305,7 @@ def _bodies(stream: Stream) -> Iterator[Part]:
         moved = np.linalg.norm(np.diff(points, axis=0), axis=2)
         there = np.isfinite(moved)
         mean = np.where(there, moved, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+        # Nobody is seen: unknown, which is not the same as at rest.
         mean[~there.any(axis=1)] = np.nan
         yield Part((times[1:] + times[:-1]) / 2, mean / np.maximum(np.diff(times), 1e-6))
 
@@ -310,7 +317,7 @@ def _numbers(stream: Stream) -> Iterator[Part]:
 
 
 def _quick_changes(times: Array, values: Array) -> tuple[Array, Array]:
-    """Size of what is quicker than a quarter of a second, each channel measured by its own quiet."""
+    """Size of changes quicker than a quarter of a second, each channel relative to its own usual level."""
     if len(times) < 8:
         return times, np.full(len(times), np.nan)
     step = max(float(np.median(np.diff(times))), 1e-6)

@@ -1,8 +1,7 @@
-"""How far a clock may leave the line through its lags where no lag tells: between them, before and after them.
+"""How far a clock may leave its line where there are no lags: between them, before and after them.
 
-A clock's drift wanders. Its lag is then a Wiener process, integrated: the cubic smoothing spline's own prior (Wahba,
-J. Roy. Stat. Soc. B 1978). What is uncertain about such a curve, given the lags, is what a straight line's error leaves
-out.
+A clock's drift wanders, so its lag is an integrated Wiener process: the prior of the cubic smoothing spline (Wahba,
+J. Roy. Stat. Soc. B 1978). The posterior error of such a curve contains what a straight line's error leaves out.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ __all__ = ["hats", "second_differences", "wander"]
 Array = NDArray[np.float64]
 
 TYPICAL_DRIFT = 200e-6
-"""How much clocks drift, seconds per second."""
+"""Prior standard deviation of the mean drift, seconds per second."""
 
 UNSTEADY = 1.5e-5
-"""How much a drift changes, seconds per second, in one second; ten times as much (150 ppm) in a hundred."""
+"""Standard deviation of the change of drift in one second, seconds per second; ten times as much (150 ppm) in 100 s."""
 
 NODES = 24
-"""The curve is straight between so many instants."""
+"""Number of nodes; the curve is linear between them."""
 
 
 def wander(times: Array, roots: Array, span: tuple[float, float]) -> tuple[Array, Array]:
@@ -29,7 +28,7 @@ def wander(times: Array, roots: Array, span: tuple[float, float]) -> tuple[Array
 
     Args:
         times: seconds.
-        roots: [n], one over the deviation of each lag; 0 for one that does not count.
+        roots: [n], one over the standard deviation of each lag; 0 for a lag that does not count.
         span: first and last second.
 
     Returns:
@@ -43,25 +42,28 @@ def wander(times: Array, roots: Array, span: tuple[float, float]) -> tuple[Array
     nodes = np.linspace(lo, max(hi, lo + 1.0), NODES)
     step = float(nodes[1] - nodes[0])
     rows = hats(times, nodes) * roots[:, None]
+    # A Wiener process' increments grow with the root of the step.
     bends = second_differences(nodes) / (UNSTEADY * np.sqrt(step))
     drift = np.zeros((1, NODES))
     drift[0, [0, -1]] = np.array([-1, 1]) / (TYPICAL_DRIFT * (nodes[-1] - nodes[0]))
+    # Offsets have no prior: the tiny ridge lets the matrix be inverted where no lag counts.
     normal = sum(each.T @ each for each in (rows, bends, drift)) + 1e-12 * np.eye(NODES)
     return nodes, np.asarray(np.sqrt(np.diag(np.linalg.inv(normal))))
 
 
 def hats(at: Array, nodes: Array) -> Array:
-    """Weights by which values at ``nodes`` are interpolated (beyond them: go on straight), [len(at), len(nodes)]."""
+    """Weights that interpolate values at ``nodes``, and extrapolate linearly beyond, [len(at), len(nodes)]."""
     left = np.clip(np.searchsorted(nodes, at, "right") - 1, 0, len(nodes) - 2)
     run = nodes[left + 1] - nodes[left]
     share = np.where(run > 0, (at - nodes[left]) / np.where(run > 0, run, 1.0), 1.0)
     out = np.zeros((len(at), len(nodes)))
+    # `add.at`, for a node may stand twice at one instant (a jump).
     np.add.at(out, (np.arange(len(at)), left), 1 - share)
     np.add.at(out, (np.arange(len(at)), left + 1), share)
     return out
 
 
 def second_differences(nodes: Array) -> Array:
-    """Rows that take the change of slope at each inner node, [len(nodes) - 2, len(nodes)]."""
+    """Rows that compute the change of slope at each inner node, [len(nodes) - 2, len(nodes)]."""
     slopes = np.diff(np.eye(len(nodes)), axis=0) / np.diff(nodes)[:, None]
     return np.asarray(np.diff(slopes, axis=0))

@@ -1,8 +1,8 @@
 """The lag of two recordings of one sound to a fraction of a sample, window by window.
 
-Generalised cross-correlation with the phase transform (Knapp and Carter, IEEE Trans. ASSP 1976): each frequency
-counts the same, so that neither rooms nor microphones nor coloured noise widen the peak. A window of x is first
-stretched along the lag that is known roughly, so that drift does not blur it.
+Generalised cross-correlation with the phase transform (GCC-PHAT; Knapp and Carter, IEEE Trans. ASSP 1976): each
+frequency has the same weight, so that neither rooms nor microphones nor coloured noise widen the peak. A window of x is
+first stretched along the rough lag, so that drift does not blur the peak.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Array = NDArray[np.float64]
 Sound = NDArray[np.float32]
 
 RATE = 8000.0
-"""Sound is compared at this rate at most, Hz."""
+"""Highest sampling rate at which sounds are compared, Hz."""
 
 LOWEST = 80.0
-"""Frequencies below are left out: hum, wind and handling, Hz."""
+"""Frequencies below this are left out, Hz: hum, wind and handling noise."""
 
 CLEAR = 6.0
-"""A window counts if its peak stands out by so many deviations."""
+"""Least height of a window's peak, in standard deviations of the correlation elsewhere."""
 
 
 def _rate(stream: Stream) -> float:
@@ -37,9 +37,9 @@ def _rate(stream: Stream) -> float:
 
 
 def samples(stream: Stream, start: float, n: int, rate: float) -> Sound:
-    """n samples from ``start`` seconds on at ``rate`` Hz, all channels as one; zeros outside the recording.
+    """n samples from ``start`` seconds on at ``rate`` Hz, mean of all channels; zeros outside the recording.
 
-    At the recording's own rate they are its own samples from the one nearest to ``start``.
+    At the recording's own rate these are its own samples, from the one nearest to ``start``.
 
     >>> tone = Stream.of(np.arange(16.0)[:, None], rate=8, kind="waveform")
     >>> samples(tone, 1.0, 4, 8.0).tolist()
@@ -48,6 +48,7 @@ def samples(stream: Stream, start: float, n: int, rate: float) -> Sound:
     import soxr
 
     own = _rate(stream)
+    # The resampler's filter needs some samples on either side of what is asked.
     margin = 0 if abs(own / rate - 1) < 1e-9 else 32
     place = (start - stream.clock.start) * own
     lo = int(np.floor(place)) - margin if margin else round(place)
@@ -70,8 +71,8 @@ def waveform_lags(x: Stream, y: Stream, guess: Guess, length: float, count: int,
     Args:
         x, y: sounds.
         guess: the lag at seconds of y, to within ``max_lag`` seconds.
-        length: of a window, seconds.
-        count: how many windows at most.
+        length: length of a window, seconds.
+        count: most windows.
         max_lag: how far from the guess to search, seconds.
 
     >>> rng = np.random.default_rng(0); noise = rng.standard_normal((40000, 1)).astype(np.float32)
@@ -84,9 +85,11 @@ def waveform_lags(x: Stream, y: Stream, guess: Guess, length: float, count: int,
     n, span = round(length * rate), round(max_lag * rate)
     size = next_fast_len(n + span + 1, real=True)
     band = np.fft.rfftfreq(size, 1 / rate) >= LOWEST
+    # Tapered ends: the phase transform would turn the cut edges into a peak at lag 0.
     taper = np.minimum(1, 10 * np.minimum(np.arange(n) + 0.5, n - np.arange(n) - 0.5) / n).astype(np.float32)
     found = []
     for start in _starts(y, length, count):
+        # On a sample of y: `samples` takes the nearest one, so any other start would bias the lag by up to half a step.
         start = y.clock.start + round((start - y.clock.start) * rate) / rate
         times = start + np.arange(n) / rate
         lag = guess(times[[0, -1]])
@@ -95,7 +98,9 @@ def waveform_lags(x: Stream, y: Stream, guess: Guess, length: float, count: int,
             continue
         cross = rfft(one * taper, size) * np.conj(rfft(samples(y, start, n, rate) * taper, size))
         strength = np.abs(cross)
+        # Bins without energy in either sound have an arbitrary phase and must not be raised to full weight.
         cross *= band / np.maximum(strength, 1e-6 * float(strength.mean()) + 1e-30)
+        # Negative lags stand at the end of the circular correlation.
         score = irfft(cross, size)
         peak = _clear_peak(np.concatenate([score[-span:], score[: span + 1]]))
         if peak is not None:
@@ -105,7 +110,8 @@ def waveform_lags(x: Stream, y: Stream, guess: Guess, length: float, count: int,
 
 
 def _starts(y: Stream, length: float, count: int) -> Iterator[float]:
-    """Where windows begin; 0.1 s at least between them, for reading forward is cheap and going back is not."""
+    """Starts of windows at least 0.1 s apart."""
+    # No overlap: compressed sound is cheap to read forward and expensive to seek back in.
     first, last = y.clock.start, y.clock.stop - length
     if last >= first:
         n = int(np.clip((last - first) / (length + 0.1) + 1, 1, count))
@@ -113,8 +119,8 @@ def _starts(y: Stream, length: float, count: int) -> Iterator[float]:
 
 
 def _stretched(x: Stream, times: Array, lag: Array, rate: float) -> Sound | None:
-    """x at ``times`` plus the lag (that goes straight from its first to its last value); None mostly outside of x, and
-    where the lag jumps."""
+    """x at ``times`` plus the lag, which is linear between its two values; None where the window is mostly outside of x
+    or the lag jumps."""
     begin, stop = float(times[0] + lag[0]), float(times[-1] + lag[-1])
     length = float(times[-1] - times[0])
     if abs(stop - begin - length) > 0.05 * length:
@@ -130,7 +136,7 @@ def _stretched(x: Stream, times: Array, lag: Array, rate: float) -> Sound | None
 
 
 def _clear_peak(score: NDArray[np.floating]) -> tuple[float, float] | None:
-    """Where the highest point is, and by how many deviations it stands out; None if it does not."""
+    """Place of the maximum and its height in standard deviations; None if the peak is not clear."""
     i = int(np.argmax(score))
     if i in (0, len(score) - 1):
         return None
