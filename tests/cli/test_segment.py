@@ -43,7 +43,7 @@ def test_shots_and_speech_are_written_beside(manifest: Path, capsys: pytest.Capt
     assert said["absent"] == {"view": 2}
     assert len(said["problems"]) == 1
     assert said["problems"][0].startswith("manifest.jsonl 'c' 'mic': ")
-    assert "speech is sought in sound, but the stream is series" in said["problems"][0]
+    assert "speech needs sound, but the stream is series" in said["problems"][0]
     out = Path(said["manifest"])
     assert out == manifest.with_suffix(".segments.jsonl")
     corpus = Corpus(out)

@@ -72,7 +72,7 @@ def test_bad_poses() -> None:
         Pose(centre="first", per_frame=True)
     with pytest.raises(DataError, match="centre is joint 9, but the last joint is 5"):
         Pose(centre=9)(Stream.of(walk(), rate=30))
-    with pytest.raises(DataError, match="stand in one point"):
+    with pytest.raises(DataError, match="at one point"):
         Pose(scale=True)(Stream.of(np.ones((4, 6, 3)), rate=30))
 
 

@@ -114,7 +114,7 @@ def test_edges() -> None:
     assert find_boundaries(film(take(0, 1))) == []
     assert find_boundaries(film(take(0, 1)[:0])) == []
     assert shots(film(take(0, 1)[:0])) == []
-    with pytest.raises(DataError, match="shots are sought in pictures"):
+    with pytest.raises(DataError, match="shots need pictures"):
         find_boundaries(Stream.of(np.zeros((5, 2)), rate=1))
     with pytest.raises(ConfigError, match=r"shots\.least"):
         find_boundaries(film(take(0, 4)), least=0)

@@ -106,9 +106,9 @@ def test_channels_gaps_and_other_clocks() -> None:
 def test_what_cannot_be_heard_is_said() -> None:
     with pytest.raises(ConfigError, match=r"no method 'sliero'\. Did you mean 'silero'"):
         find_speech(sound(np.zeros(100), 16000), method="sliero")
-    with pytest.raises(DataError, match="speech is sought in sound"):
+    with pytest.raises(DataError, match="speech needs sound"):
         find_speech(Stream.of(np.zeros((9, 1)), rate=16000))
-    with pytest.raises(DataError, match="2000 samples a second"):
+    with pytest.raises(DataError, match="2000 samples per second"):
         find_speech(sound(np.zeros(100), 2000))
     with pytest.raises(ConfigError, match="expected 0 to 1"):
         find_speech(sound(np.zeros(100), 16000), threshold=1.5)

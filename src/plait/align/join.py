@@ -1,7 +1,7 @@
-"""Any stream on any other's time: words, frames, a grid, ticks. Gaps stay gaps, and what is not matched is counted.
+"""Join a stream onto any other clock: words, frames, a grid, ticks. Gaps stay gaps, and unmatched rows are counted.
 
 Cost: a sorted search for the clocks and one pass over the values (`plait.align.join_reduce`), a block at a time, so
-that neither the stream nor the result need be in memory whole.
+neither the stream nor the result needs to be in memory whole.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Joined:
 
     Attributes:
         values: [n, ...], 0 ('' for texts) where unknown.
-        mask: what is known, of the same shape.
-        clock: the n rows' own clock.
-        counter: what ``coverage`` is counted by.
+        mask: True where known, of the same shape.
+        clock: the clock of the n rows.
+        counter: counts the ``coverage``.
     """
 
     values: Values
@@ -43,7 +43,7 @@ class Joined:
 
     @property
     def coverage(self) -> Coverage:
-        """What was matched, and what not; counted when it is asked for."""
+        """How many rows were matched, and why the others were not; counted on first use."""
         return self.counter.result()
 
     def stream(self, kind: str = "series") -> Stream:
@@ -66,37 +66,36 @@ def join(
 ) -> Joined:
     """``right`` on the observations of ``left``.
 
-    Over the interval of each row (a word's; one step about the instant of a grid; for ticks the time nearer to one
-    than to the others), of the observations that begin in it, ``start <= t < stop``:
+    Over the interval of each row, of the observations that begin in it, ``start <= t < stop``. The interval is that of
+    the word, one step about the instant of a grid, or the time nearer to a tick than to other ticks:
 
-    - ``mean``, ``sum``, ``max``, ``min``, ``first``, ``last``, ``count``. An interval without any is unknown (its
-      count is 0). Sums are in float64, however long.
+    - ``mean``, ``sum``, ``max``, ``min``, ``first``, ``last``, ``count``. An interval without observations is unknown
+      (its count is 0). Sums are in float64, however long.
 
     At the instant of each row:
 
     - ``nearest``: the observation nearest in time, the earlier one on a tie.
-    - ``linear``: on the straight line between the neighbours.
-    - ``cubic``: on the cubic spline through them with two continuous derivatives and not-a-knot ends (as
-      ``scipy.interpolate.CubicSpline``), between gaps each; of the 48 knots about the instant.
+    - ``linear``: linear interpolation between the neighbours.
+    - ``cubic``: the cubic spline with two continuous derivatives and not-a-knot ends (as
+      ``scipy.interpolate.CubicSpline``), separately between gaps; of the 48 knots about the instant.
     - ``hold``: the last observation at or before; spans hold until they stop.
 
-    NaN is: not observed. Every number has a mask of its own; a method goes on to the next number of that channel.
+    NaN means not observed. Every number has its own mask; a method skips NaN to the next number of that channel.
 
     Args:
-        left: where to: a clock, or a stream whose clock it is.
-        right: what: numbers; texts for nearest, hold, first, last and count. It is read in order, in blocks.
+        left: the target: a clock, or a stream whose clock is used.
+        right: the values: numbers; texts for nearest, hold, first, last and count. Read in order, in blocks.
         how: see above.
-        max_gap: seconds between two observations beyond which nothing between them is known; also how far ``hold``
-            reaches (not of spans), and twice as far as ``nearest`` does. Default: 4 (median) steps of its clock.
-        causal: no value may depend on what is recorded later than the instant at which it stands: nearest, linear
-            and cubic are refused, a grid's or ticks' interval ends at its instant (which it includes), spans on the
-            right are known when they stop and not before.
-        at: the instant of a span on the left at which its value stands; default: its middle, when causal its stop.
-        receptive_field: seconds to either side (`plait.features.Feature.receptive_field`), of what was computed from
-            the future: an observation at t is known at t + receptive_field. It is added to what the coverage says of
-            the future; a causal join waits for so long. Infinite: it depends on the whole recording.
-        out: where to put values and mask (memory-mapped arrays, say), of the shape and type that `Joining.empty`
-            gives.
+        max_gap: longest pause in seconds between two observations over which values are known. ``hold`` reaches this
+            far (except for spans), ``nearest`` half as far. Default: 4 median steps of the stream's clock.
+        causal: no value may depend on anything recorded after its instant. nearest, linear and cubic are refused; the
+            interval of a grid or of ticks ends at its instant, inclusive; spans on the right are known only from
+            their stop on.
+        at: the instant of a span on the left to which its value belongs; default: its middle, if causal its stop.
+        receptive_field: seconds of future from which each observation was computed
+            (`plait.features.Feature.receptive_field`): an observation at t is known at t + receptive_field. It counts
+            as look-ahead in the coverage, and a causal join waits for it. Infinite: depends on the whole recording.
+        out: arrays for values and mask (for example memory-mapped), of the shape and type of `Joining.empty`.
 
     Returns:
         Values in float32 (float64 for streams of float64 or of integers above 16 bits), mask, clock, coverage.
@@ -131,12 +130,12 @@ def join_all(
     at: At | None = None,
     receptive_field: Mapping[str, float] | None = None,
 ) -> dict[str, Joined]:
-    """Several streams on the observations of one: `join` for each, by name.
+    """Join several streams onto one clock: `join` for each, by name.
 
-    ``how`` and ``receptive_field`` may say it for each stream; a stream left out there takes the mean, and 0.
+    ``how`` and ``receptive_field`` may be given per stream; the defaults for other streams are mean and 0.
 
     Raises:
-        ConfigError, DataError: what is wrong with any of them, all in one go.
+        ConfigError, DataError: the problems of all streams at once.
 
     >>> from plait.streams.clock import Spans
     >>> body = {"imu": Stream.of(np.ones((50, 6)), rate=50), "pulse": Stream.of(np.ones(60), rate=60)}

@@ -1,4 +1,4 @@
-"""Two clocks met: which observations of one an interval or an instant of the other meets. Nothing is decoded."""
+"""Which observations of one clock lie in an interval or at an instant of another. Nothing is decoded."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Index = NDArray[np.int64]
 At = Literal["start", "middle", "stop"]
 
 STEPS_SEEN = 100
-"""Steps of a clock without a rate from which its typical one is taken where the future may not be looked at."""
+"""Number of first steps that give the typical step of an irregular clock in causal joins."""
 
 
 def slack_of(seconds: Times) -> Times:
-    """How far two instants may be apart and still be one: a nanosecond, or what float64 can tell apart there."""
+    """Tolerance for equal instants: a nanosecond, plus float64's resolution there."""
     slack: Times = np.spacing(np.abs(seconds))
     slack *= 4
     slack += 1e-9
@@ -33,13 +33,13 @@ def slack_of(seconds: Times) -> Times:
 def first_at(clock: Clock, seconds: Times, after: bool = False) -> Index:
     """For each time the first observation at or after it (``after``: after it), 0..n; [len(seconds)].
 
-    Rounding of a float second never moves an index: within 1e-6 of a grid's step, or a nanosecond of a tick, is on
-    it. Grids are computed, so that hours of them take no memory; ticks are searched.
+    Rounding of a float second never moves an index: a time within 1e-6 of a grid's step, or a nanosecond of a tick,
+    counts as equal. Grids are computed, so that hours of them take no memory; ticks are searched.
 
     >>> first_at(Grid(0, 100, 500), np.array([0.07, 0.071, 9.0])).tolist()
     [7, 8, 500]
     """
-    if isinstance(clock, Warped):  # the pieces lie one after the other
+    if isinstance(clock, Warped):  # the pieces follow one another, so indices add up
         pieces = [first_at(piece, seconds, after) for piece in clock.pieces]
         return np.asarray(np.sum(pieces, axis=0), np.int64)
     if not isinstance(clock, Grid):
@@ -56,7 +56,7 @@ def first_at(clock: Clock, seconds: Times, after: bool = False) -> Index:
 
 
 def times_at(clock: Clock, index: Index) -> Times:
-    """Instants of some observations, of the shape of ``index``; the others' are not made."""
+    """Instants of some observations, of the shape of ``index``; no others are computed."""
     if isinstance(clock, Warped):
         return clock.warp(times_at(clock.base, index))
     if isinstance(clock, Grid):
@@ -67,8 +67,8 @@ def times_at(clock: Clock, index: Index) -> Times:
 
 
 def typical_step(clock: Clock, causal: bool = False) -> float:
-    """Median seconds between observations at different times; of the first hundred only, when causal; infinite for
-    fewer than two."""
+    """Median seconds between observations at different times (if causal, of the first hundred only); infinite for fewer
+    than two."""
     if isinstance(clock, Grid):
         return 1 / clock.floats[1]
     if isinstance(clock, Warped):
@@ -81,13 +81,13 @@ def typical_step(clock: Clock, causal: bool = False) -> float:
 
 @dataclass(frozen=True)
 class Observations:
-    """A stream's observations as instants in order.
+    """A stream's observations as ordered instants.
 
     Attributes:
         clock: a `Grid`, `Ticks` or `Warped` of the instants.
-        over: when each is over and so wholly known, [n]; None: at its instant.
-        order: which observation of the stream each is, [n]; None: the same.
-        lasts: spans that hold until they stop: for each the nearest one before it that stops later, -1 for none.
+        over: when each observation ends and is fully known, [n]; None: at its instant.
+        order: the stream's index of each observation, [n]; None: the same order.
+        lasts: for spans that hold until they stop: the nearest earlier span that stops later, -1 for none.
     """
 
     clock: Clock
@@ -99,15 +99,15 @@ class Observations:
         return self.clock.n
 
     def first(self, seconds: Times, after: bool = False) -> Index:
-        """`first_at` of these."""
+        """`first_at` of these observations."""
         return first_at(self.clock, seconds, after)
 
     def times(self, index: Index) -> Times:
-        """The instants of some, of the shape of ``index``."""
+        """The instants of some observations, of the shape of ``index``."""
         return times_at(self.clock, index)
 
     def pauses(self, gap: float) -> Index:
-        """The observations after which nothing comes for longer than ``gap`` seconds; a grid never pauses."""
+        """The observations followed by a pause of more than ``gap`` seconds; a grid never pauses."""
         if isinstance(self.clock, Warped):
             edges = np.cumsum([piece.n for piece in self.clock.pieces])[:-1].astype(np.int64)
             return edges[self.times(edges) - self.times(edges - 1) > gap] - 1
@@ -116,16 +116,17 @@ class Observations:
         return np.flatnonzero(np.diff(self.clock.times) > gap)
 
     def known(self, index: Index) -> Times:
-        """When some are wholly known, of the shape of ``index``."""
+        """When some observations are fully known, of the shape of ``index``."""
         return self.times(index) if self.over is None else self.over[index]
 
     def slack(self, at: Times) -> Times:
-        """How far from an observation an instant still is on it, [len(at)] seconds; see `first_at`."""
+        """Distance within which an instant coincides with an observation, [len(at)] seconds; see `first_at`."""
         slack = slack_of(at)
         return np.maximum(slack, 1e-6 * typical_step(self.clock)) if isinstance(self.clock, Grid | Warped) else slack
 
     def holding(self, at: Times) -> Index:
-        """For each instant the span that began last and still lasts, -1 for none; only where ``lasts`` is."""
+        """For each instant the span that began last and still lasts, -1 for none; requires ``lasts``."""
+        # Each step goes to the next enclosing span, so it takes as many steps as spans are nested.
         pick = self.first(at, after=True) - 1
         if self.over is None or self.lasts is None or not len(self):
             return pick
@@ -136,9 +137,9 @@ class Observations:
 
 
 def observations(clock: Clock, stand: At = "middle", *, holds: bool = False) -> Observations:
-    """Observations in the order of their instants; spans stand at their start, middle or stop.
+    """Observations in the order of their instants; the instant of a span is its start, middle or stop.
 
-    ``holds``: spans stand from their start until they stop, whatever ``stand`` says.
+    ``holds``: spans hold from their start until they stop; ``stand`` is ignored.
     """
     if not isinstance(clock, Spans):
         return Observations(clock)
@@ -152,7 +153,7 @@ def observations(clock: Clock, stand: At = "middle", *, holds: bool = False) -> 
 
 
 def _stops_later(stops: Times) -> Index:
-    """For each span the nearest one before it that stops later, -1 for none; linear, by a stack."""
+    """For each span the nearest earlier one that stops later, -1 for none; linear, by a stack."""
     out = np.full(len(stops), -1, np.int64)
     open_: list[int] = []
     for i, stop in enumerate(stops.tolist()):
@@ -165,10 +166,9 @@ def _stops_later(stops: Times) -> Index:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Rows of the clock that is joined on: their intervals, and the instants at which the values stand, seconds.
+    """Rows of the target clock: their intervals, and the instants of their values, seconds.
 
-    ``after``: an interval is what comes after its start, up to and with its stop; else from its start to before
-    its stop.
+    ``after``: intervals exclude their start and include their stop; else the reverse.
     """
 
     at: Times
@@ -180,14 +180,15 @@ class Wanted:
 def wanted(clock: Clock, lo: int, hi: int, at: At, causal: bool) -> Wanted:
     """Rows lo..hi of a clock.
 
-    A span is its own interval. An observation of a grid has one step about it (causal: before it); a tick has the
-    time that is nearer to it than to any other (causal: since the one before it).
+    The interval of a span is the span itself; of a grid's observation, one step about it (causal: before it); of a
+    tick, the time nearer to it than to any other (causal: since the previous tick).
     """
     if isinstance(clock, Spans):
         start, stop = clock.starts[lo:hi], clock.stops[lo:hi]
         return Wanted({"start": start, "middle": (start + stop) / 2, "stop": stop}[at], start, stop)
     if isinstance(clock, Grid):
         number = np.arange(lo, hi + 1) - (1.0 if causal else 0.5)
+        # From the exact rate, not the float one: a product of index and float step drifts over long recordings.
         edges = np.asarray(clock.start + number * clock.rate.denominator / float(clock.rate.numerator), np.float64)
         return Wanted(clock[lo:hi].times, edges[:-1], edges[1:], causal)
     times = times_at(clock, np.clip(np.arange(lo - 1, hi + 1), 0, len(clock) - 1))
@@ -195,7 +196,7 @@ def wanted(clock: Clock, lo: int, hi: int, at: At, causal: bool) -> Wanted:
     if causal:
         return Wanted(own, before, own, True)
     start, stop = (before + own) / 2, (own + after) / 2
-    if lo == 0 and len(clock) > 1:  # the outermost reach as far out as in
+    if lo == 0 and len(clock) > 1:  # the intervals of the first and last tick are symmetric
         start[:1] = 2 * own[:1] - stop[:1]
     if hi == len(clock) > 1:
         stop[-1:] = 2 * own[-1:] - start[-1:]

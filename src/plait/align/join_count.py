@@ -1,4 +1,4 @@
-"""The counting of a join: which rows met something, and why the others did not."""
+"""Counts of a join: which rows were matched, and why the others were not."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 ROUNDING = 1 + 1e-9
+"""Relative tolerance of a gap, so that a pause of exactly ``max_gap`` is no gap whatever float rounding does."""
 
 
 @dataclass
 class Counter:
-    """Counts of one join, a block of rows after the other; of the last one only when they are asked for.
+    """Counts of one join, block by block of its rows.
 
     Masks are [k, d], or [k, 1] for all d.
 
     Attributes:
-        clock: of the stream that is joined.
-        width: numbers an observation.
+        clock: clock of the joined stream.
+        width: numbers per observation.
         how: the method.
         gap: longest pause, seconds.
         step: usual seconds between observations.
-        receptive_field: seconds by which an observation is known later than its instant.
+        receptive_field: seconds after its instant at which an observation is known.
     """
 
     clock: Observations
@@ -55,17 +56,18 @@ class Counter:
         return Counter(self.clock, self.width, self.how, self.gap, self.step, self.receptive_field)
 
     def intervals(self, rows: Wanted, lo: Index, hi: Index, mask: Mask) -> None:
-        """Take in intervals that hold observations lo..hi each; ``mask`` is what is known of them."""
+        """Add intervals of observations lo..hi each, with their mask."""
+        # The last block waits until its counts are asked for: a join in one block then costs nothing for them.
         self._count()
         self._waiting = partial(self._intervals, rows, lo, hi, mask)
 
     def points(self, rows: Wanted, at: Times, mask: Mask, latest: Times) -> None:
-        """Take in instants; ``at`` is where on the stream's clock they were looked up."""
+        """Add instants; ``at`` is where they were looked up on the stream's clock."""
         self._count()
         self._waiting = partial(self._points, rows, at, mask, latest)
 
     def result(self) -> Coverage:
-        """All of it; with how many observations were in no interval, where that means something."""
+        """The total; ``unused`` is None for methods that pick single observations."""
         self._count()
         size = len(self.clock)
         spare = None if self.how in POINT else size - self._used
@@ -79,7 +81,7 @@ class Counter:
     def _intervals(self, rows: Wanted, lo: Index, hi: Index, mask: Mask) -> None:
         counts = {"repeated": self._use(lo, hi)}
         known, at, start, stop = _any(mask), rows.at, rows.start, rows.stop
-        if self.how == "count":  # of none it is known to be 0, which is no match
+        if self.how == "count":  # the count of an empty interval is known to be 0, but that is no match
             known = hi > lo
         if not known.all():
             counts |= self._why_empty(start, lo, hi)
@@ -97,7 +99,7 @@ class Counter:
         self._add(len(known), stand, mask, latest, counts)
 
     def _add(self, rows: int, at: Times, mask: Mask, latest: Times, counts: dict[str, int]) -> None:
-        """Take in so many rows, of which there are ``at``, ``mask`` and ``latest`` of those that are matched."""
+        """Add the counts of a block of rows; ``at``, ``mask`` and ``latest`` are those of its matched rows."""
         future = (latest + self.receptive_field if self.receptive_field else latest) - at
         future = future[future > slack_of(at)]
         self._future = max(self._future, float(future.max(initial=0.0)))
@@ -114,7 +116,7 @@ class Counter:
         return reduce_intervals(self.clock.over[:, None], lo, hi, np.maximum, np.float64)[:, 0]
 
     def _why_empty(self, start: Times, lo: Index, hi: Index) -> dict[str, int]:
-        """Why intervals hold nothing: they lie before, after, in a pause, or are shorter than a step."""
+        """Why intervals are empty: they lie before, after, in a pause, or are shorter than a step."""
         none = np.flatnonzero(hi <= lo)
         if not len(none):
             return {}
@@ -131,7 +133,7 @@ class Counter:
         return {name: int(rows.sum()) for name, rows in counts.items()}
 
     def _why_no_point(self, at: Times) -> dict[str, int]:
-        """Why instants met nothing; the rest of them met NaN."""
+        """Why instants were not matched; those not counted here met NaN."""
         if not len(self.clock):
             return {"gap": len(at)}
         last = len(self.clock) - 1
@@ -146,7 +148,7 @@ class Counter:
         return {name: int(rows.sum()) for name, rows in counts.items()}
 
     def _near(self, back: Times, ahead: Times) -> Mask:
-        """Whether there is an observation near enough, known or not."""
+        """Whether there is an observation near enough, NaN or not."""
         limit = self.gap * ROUNDING
         if self.how == "hold":
             return np.asarray((back >= 0) & (back <= limit))
@@ -159,7 +161,7 @@ class Counter:
         return self.clock.pauses(self.gap * ROUNDING)
 
     def _in_part(self, start: Times, stop: Times, lo: Index, hi: Index) -> int:
-        """Of how many intervals more than a step lies out of the stream's range or in one of its pauses."""
+        """Number of intervals of which more than a step is outside the stream's range or in one of its pauses."""
         size, limit = len(self.clock), self.step * ROUNDING
         begin, end = self.clock.times(np.array([0, size - 1])).tolist()
         if begin - start[0] <= limit and stop.max() - end <= limit and not len(self._pauses):
@@ -172,7 +174,8 @@ class Counter:
         return int(np.count_nonzero(out))
 
     def _use(self, lo: Index, hi: Index) -> int:
-        """Count the observations used, and return how many of them were used before; ``lo`` in order."""
+        """Count the observations used, and return how many of them were used before; ``lo`` must be in order."""
+        # What has been used is always everything up to the furthest stop, so one number remembers all of it.
         reached = np.maximum.accumulate(np.concatenate([[self._reached], hi]))
         new = int((reached[1:] - np.maximum(lo, reached[:-1])).sum())
         self._reached = int(reached[-1])
@@ -181,5 +184,5 @@ class Counter:
 
 
 def _any(mask: Mask) -> Mask:
-    """Which rows of [k, d] have anything."""
+    """Which rows of [k, d] have any True."""
     return np.asarray(mask[:, 0] if mask.shape[1] == 1 else mask.any(1))

@@ -1,4 +1,4 @@
-"""What a join could match and what not: counted, so that nothing is lost silently."""
+"""Counts of what a join matched and what it did not, so that nothing is lost silently."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ __all__ = ["Coverage"]
 
 @dataclass(frozen=True)
 class Coverage:
-    """Counts of one join; those of several recordings may be added.
+    """Counts of one join; the counts of several recordings can be added.
 
     ``matched + before + after + gap + empty + unknown == intervals``.
 
     Attributes:
-        intervals: rows of the clock that was joined on.
-        matched: got a value in at least one channel.
-        before, after: lie before the first observation of the stream, after its last.
-        gap: lie where the stream pauses for more than ``max_gap``.
-        empty: hold no observation, though there are some near by: shorter than the stream's step.
-        unknown: have observations, but all of them NaN.
-        partial: of the matched, those of which a part is out of the stream's range or in one of its gaps.
+        intervals: rows of the target clock.
+        matched: rows with a value in at least one channel.
+        before, after: rows before the first observation of the stream, after its last.
+        gap: rows where the stream pauses for more than ``max_gap``.
+        empty: rows without an observation although some are near: shorter than the stream's step.
+        unknown: rows whose observations are all NaN.
+        partial: matched rows that are partly outside the stream's range or in one of its gaps.
         cells, cells_unknown: numbers in the matched rows, and how many of them are unknown.
-        observations: of the stream.
-        unused: observations that are in no interval; None where single observations are picked.
-        repeated: how often an observation is in another interval too.
-        ahead: matched rows that depend on what was recorded after the instant at which they stand.
-        future_s: by how many seconds at most they do; infinite where a feature learns from the whole recording.
+        observations: observations of the stream.
+        unused: observations in no interval; None for methods that pick single observations.
+        repeated: number of repeated uses of an observation in a further interval.
+        ahead: matched rows that depend on data recorded after their instant.
+        future_s: their largest look-ahead in seconds; infinite where a feature uses the whole recording.
 
     >>> str(Coverage(intervals=10, matched=8, gap=2, partial=1, future_s=0.25, ahead=8))
     '10 intervals: 8 matched (1 in part), 2 in gaps; looks up to 0.25 s ahead'

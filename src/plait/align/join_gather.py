@@ -1,4 +1,4 @@
-"""What is gathered of intervals from block to block: totals, extremes, first and last; NaN is left out."""
+"""Aggregates of intervals, updated block by block: totals, extremes, first and last; NaN is left out."""
 
 from __future__ import annotations
 
@@ -20,27 +20,25 @@ INTERVAL = ("mean", "sum", "max", "min", "first", "last", "count")
 
 
 class Gathering(Protocol):
-    """Values of some intervals [k, d] in the making."""
+    """Partial aggregates of some intervals, [k, d]."""
 
     def add(self, rows: Index, block: Values, lo: Index, hi: Index) -> None:
-        """Take in a block [m, d]: of interval ``rows[i]`` the block's rows ``lo[i]..hi[i]``, at least one."""
+        """Add a block [m, d]: to interval ``rows[i]`` the block's rows ``lo[i]..hi[i]``, at least one."""
 
     def result(self) -> tuple[Values, Mask]:
-        """Values [k, d], and which are known, [k, d or 1]."""
+        """Values [k, d], and the mask, [k, d or 1]."""
 
 
 def gathering(how: str, sizes: Index, width: int) -> Gathering:
-    """An empty gathering for a method of `INTERVAL`, of intervals of so many observations each."""
+    """An empty aggregate for a method of `INTERVAL`; ``sizes`` are the intervals' numbers of observations."""
     if how in ("max", "min"):
         return _Extremes(how, len(sizes), width)
     return _Ends(how, len(sizes), width) if how in ("first", "last") else _Totals(how, sizes, width)
 
 
 def _unseen(block: Values, result: Values) -> Mask | None:
-    """Which numbers of a block are seen; None where all that went into a result are.
-
-    NaN and infinity come through sums and extremes, so that whole blocks need not be looked through.
-    """
+    """Which numbers of a block are observed; None where all that went into a result are."""
+    # NaN and infinity propagate through sums and extremes, so the small result is checked, not the whole block.
     if block.dtype.kind != "f" or np.isfinite(result).all():
         return None
     return np.isfinite(block)
@@ -63,6 +61,7 @@ class _Totals:
             part = reduce_intervals(np.where(seen, block, 0), lo, hi, np.add, np.float64)
             self.missing = np.zeros(self.shape) if self.missing is None else self.missing
             self.missing[rows] += reduce_intervals((~seen).astype(np.float32), lo, hi, np.add, np.float64)
+        # Usually one block holds all intervals: its sums are the result, without another array of zeros.
         if self.total is None and len(rows) == self.shape[0]:
             self.total = part
             return
@@ -80,7 +79,7 @@ class _Totals:
 
 
 class _Extremes:
-    """Greatest or least."""
+    """Maximum or minimum."""
 
     def __init__(self, how: str, intervals: int, width: int) -> None:
         self.op: np.ufunc = np.maximum if how == "max" else np.minimum
@@ -102,6 +101,7 @@ class _Extremes:
 
     def result(self) -> tuple[Values, Mask]:
         best = np.full(self.shape, self.none) if self.best is None else self.best
+        # An interval that is still at the neutral element had no number.
         known = np.isfinite(best)
         return best, known.all(1, keepdims=True) if known.all() else known
 

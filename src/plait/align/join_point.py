@@ -1,4 +1,4 @@
-"""One value an instant: the observations about it, found for each channel by itself where some are NaN."""
+"""One value per instant from the observations around it, which are found per channel where some are NaN."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 AT_ONCE = 4096
-"""Instants of a spline at a time: the weights of each are many."""
+"""Most instants of a spline per block, because each has many weights."""
 
 
 class Picked(NamedTuple):
-    """Values [k, d], which are known, and when the latest that each row depends on is known, [k] seconds."""
+    """Values [k, d], their mask, and when the latest observation of each row is known, [k] seconds."""
 
     values: Values
     known: Mask
@@ -35,9 +35,9 @@ class Picked(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """Rows ``first`` on of a stream, [m, d], that hold all that some instants need; and their clock.
+    """The rows of a stream from ``first`` on, [m, d], that some instants need, and their clock.
 
-    ``clean``: NaN is not looked for.
+    ``clean``: NaN is not checked.
     """
 
     rows: Values
@@ -49,7 +49,7 @@ class Window:
     def neighbours(self, at: Times) -> tuple[Index, Index]:
         """The last observation at or before each instant, the first at or after it, [k, d or 1].
 
-        They count from the window's first row; -1 is none before, m none after.
+        Indices count from the window's first row; -1 means none before, m none after.
         """
         size = len(self.rows)
         left = np.clip(self.clock.first(at, after=True) - 1 - self.first, -1, size - 1)[:, None]
@@ -59,7 +59,7 @@ class Window:
         return next_seen(self.rows, left, -1), next_seen(self.rows, right, 1)
 
     def times(self, index: Index) -> Times:
-        """Their instants; -inf for none before, inf for none after."""
+        """Instants of the observations; -inf for none before, inf for none after."""
         times = self.clock.times(self.first + np.clip(index, 0, len(self.rows) - 1))
         return np.where(index < 0, -np.inf, np.where(index >= len(self.rows), np.inf, times))
 
@@ -68,15 +68,13 @@ class Window:
         return self.rows[index[:, 0]] if index.shape[1] == 1 else np.take_along_axis(self.rows, index, 0)
 
     def latest(self, index: Index, known: Mask) -> Times:
-        """When the last of those used is known, over the channels, [k]."""
+        """When the last observation used is known, over all channels, [k]."""
         over = self.clock.known(self.first + np.clip(index, 0, len(self.rows) - 1))
         return np.asarray(np.where(known, over, -np.inf).max(1, initial=-np.inf))
 
     def latest_among(self, start: Times, stop: Times) -> Times:
-        """When the last of all observations from ``start`` to ``stop`` is known, [k]; -inf where there is none.
-
-        Spans that begin in order do not end in order: that a nearer one is NaN may be known only after the one used.
-        """
+        """When the last of all observations from ``start`` to ``stop`` is known, [k]; -inf where there is none."""
+        # Spans that begin in order do not end in order: a nearer one may turn out to be NaN after the one used ends.
         out = np.full(len(start), -np.inf)
         if self.clock.over is None or self.clean:
             return out
@@ -120,6 +118,7 @@ def _linear(window: Window, at: Times) -> Picked:
     left, right = window.neighbours(at)
     slack = window.clock.slack(at)[:, None]
     start, stop = window.times(left), window.times(right)
+    # On an observation its value is exact, whatever comes after it.
     on = at[:, None] - start <= slack
     right = np.where(on, left, right)
     between = np.isfinite(start) & np.isfinite(stop)
@@ -142,6 +141,7 @@ def _cubic(window: Window, at: Times) -> Picked:
     out = Picked(np.zeros(shape), np.zeros(shape, np.bool_), np.full(len(at), -np.inf))
     times = window.times(np.arange(len(window.rows)))
     for rows, columns in _alike(window):
+        # Of observations at one instant the last counts: a spline needs increasing knots.
         rows = rows[np.append(np.diff(times[rows]) > 0, True)] if len(rows) else rows
         cuts = np.flatnonzero(np.diff(times[rows]) > window.gap + window.clock.slack(times[rows][1:])) + 1
         for run in np.split(rows, cuts):
@@ -151,7 +151,8 @@ def _cubic(window: Window, at: Times) -> Picked:
 
 
 def _alike(window: Window) -> Iterator[tuple[Index, Index]]:
-    """Rows that are seen, and the columns in which just these are."""
+    """Sets of observed rows, each with the columns that have exactly these."""
+    # Channels usually share their pattern of NaN (a lost joint, a dropped packet), so few splines are solved.
     size, width = window.rows.shape
     if window.clean or window.rows.dtype.kind != "f":
         yield np.arange(size), np.arange(width)
@@ -165,7 +166,7 @@ def _alike(window: Window) -> Iterator[tuple[Index, Index]]:
 
 
 def _spline(window: Window, times: Times, at: Times, run: Index, columns: Index, out: Picked) -> None:
-    """Fill in the instants within one run of observations without a gap."""
+    """Fill the instants within one run of observations without a gap."""
     from scipy.sparse import csr_array
 
     slack = window.clock.slack(at)
@@ -190,7 +191,7 @@ def _spline(window: Window, times: Times, at: Times, run: Index, columns: Index,
 
 
 def _end_of_run(window: Window, last: float) -> float:
-    """When it is known that a run ends: no later than after a gap, as there may be NaN in it."""
+    """When the end of a run is known: at the latest after a gap, which may contain NaN."""
     row = window.clock.first(np.array([last + window.gap]), after=True) - 1
     return float(window.clock.known(row)[0])
 

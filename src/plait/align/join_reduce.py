@@ -1,9 +1,9 @@
-"""One value an interval: sums, extremes and ends of runs of rows, in time near-linear in the rows.
+"""One value per interval: sums, extremes and ends of runs of rows, in time near-linear in the rows.
 
-Sums are the product with a sparse matrix of 0 and 1, which goes through the rows once, in order. Of the ways that were
-tried (``benchmarks/align.py`` times them), cumulative sums write as much as they read and lose digits where they are
-subtracted; ``numpy.add.reduceat`` goes column by column; a slice an interval costs a call each. Extremes go through
-the intervals in layers.
+Sums are the product with a sparse matrix of 0 and 1, which reads the rows once, in order. Alternatives that were tried
+(``benchmarks/align.py`` times them): cumulative sums write as much as they read and lose digits when subtracted;
+``numpy.add.reduceat`` goes column by column; one slice per interval costs one call each. Extremes go through the
+intervals in layers.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ __all__ = ["reduce_intervals", "reduce_segments"]
 Index = NDArray[np.int64]
 
 NARROW = 4
-"""Columns up to which NumPy's reduceat is the faster."""
+"""Columns up to which NumPy's reduceat is faster."""
 
 PIECE = 64
-"""Rows that are reduced at once. Of float32 they are added in float32, and pieces in float64: a sum is off by at most
-63 * 2^-24 of the sum of the absolute values, however long it is (and by far less as a rule)."""
+"""Rows that are reduced at once. float32 rows are added in float32 within a piece, and pieces in float64: the error of
+a sum is at most 63 * 2^-24 of the sum of absolute values, however long it is (and usually far less)."""
 
 
 def reduce_intervals(values: Values, lo: Index, hi: Index, op: np.ufunc, dtype: DTypeLike) -> Values:
     """``op`` over rows lo..hi of ``values`` [n, d], [k, d] as exact as ``dtype``; no interval may be empty.
 
-    Intervals may overlap in any way: then the pieces between all edges are reduced once, and put together through
-    a binary tree over them, so that no rows are gone through again and nothing is subtracted.
+    Intervals may overlap in any way: then the pieces between all edges are reduced once and combined through a binary
+    tree, so that no rows are read twice and nothing is subtracted.
 
     >>> rows = np.arange(6.0)[:, None]
     >>> reduce_intervals(rows, np.array([0, 0, 3]), np.array([6, 3, 4]), np.add, float).ravel().tolist()
@@ -71,6 +71,7 @@ def reduce_segments(values: Values, lo: Index, hi: Index, op: np.ufunc, dtype: D
         return np.empty((0, values.shape[1]), dtype)
     if values.shape[1] <= NARROW:
         edges = np.stack([lo, hi], 1).ravel()
+        # reduceat refuses an index at the end, and reduces to the end after the last one anyway.
         edges = edges[:-1] if edges[-1] == len(values) else edges
         narrow: Values = op.reduceat(values.astype(dtype, copy=False), edges, axis=0)[::2]
         return narrow
@@ -89,7 +90,7 @@ def reduce_segments(values: Values, lo: Index, hi: Index, op: np.ufunc, dtype: D
 
 
 def _pieces(lo: Index, hi: Index) -> tuple[Index, Index, Index, Index]:
-    """Pieces of intervals, and which of the pieces each interval is made of."""
+    """Pieces of intervals, and the range of pieces of each interval."""
     length = hi - lo
     count = -(-length // PIECE)
     last = np.cumsum(count)
@@ -101,6 +102,7 @@ def _pieces(lo: Index, hi: Index) -> tuple[Index, Index, Index, Index]:
 def _by_matrix(values: Values, lo: Index, hi: Index) -> Values:
     """Sums in the values' own type, as the product with a sparse matrix of 0 and 1."""
     length = hi - lo
+    # 32-bit indices: half the memory traffic, and blocks are far below 2^31 rows.
     begin = np.zeros(len(lo) + 1, np.int32)
     length.cumsum(out=begin[1:])
     columns = (lo - begin[:-1]).astype(np.int32).repeat(length)
@@ -113,7 +115,7 @@ def _by_matrix(values: Values, lo: Index, hi: Index) -> Values:
 
 @cache
 def _product() -> Callable[..., None]:
-    """The product of sparse and dense alone: the checks of ``csr_array`` take longer than a minute's sums."""
+    """The bare product of sparse and dense: the checks of ``csr_array`` take longer than a minute's sums."""
     from scipy.sparse import _sparsetools
 
     product: Callable[..., None] = _sparsetools.csr_matvecs
@@ -122,6 +124,7 @@ def _product() -> Callable[..., None]:
 
 def _in_layers(values: Values, lo: Index, hi: Index, op: np.ufunc, dtype: DTypeLike) -> Values:
     """The first row of every interval, then the second of all that have one, and so on: whole rows at a time."""
+    # Longest first, so that each layer is a leading slice of all intervals.
     order = np.argsort(lo - hi, kind="stable")
     at, long = lo[order], (lo - hi)[order]
     total = values[at].astype(dtype)

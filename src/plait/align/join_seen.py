@@ -1,4 +1,4 @@
-"""Where numbers are observed: the next one that is not NaN, for each channel by itself."""
+"""The next observed number (not NaN), for each channel separately."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 STEPS = 32
-"""Rows that are looked through one by one; NaN that goes on for longer is looked up in a table of its column."""
+"""Rows that are searched one by one; longer runs of NaN are looked up in a table of their column."""
 
 
 def next_seen(rows: Values, index: Index, step: int) -> Index:
-    """For places in ``rows`` [m, d] the first from there on that is seen, going by ``step`` (1 or -1); [k, d].
+    """From each place in ``rows`` [m, d], the first observed number in direction ``step``, inclusive; [k, d].
 
     Args:
         rows: numbers; NaN and infinite ones are not observed. Integers and texts all are.
-        index: [k, 1], or [k, d]; -1 and m are the ends, which stay.
+        index: [k, 1], or [k, d]; the ends -1 and m stay.
         step: 1 or -1.
 
     Returns:
@@ -39,6 +39,7 @@ def next_seen(rows: Values, index: Index, step: int) -> Index:
             return out
         out.reshape(-1)[places] += step
         places = _unseen(rows, out, places)
+    # A step costs one row, a table the whole column: only what is left after `STEPS` pays for a table.
     for column in np.unique(places % rows.shape[1]):
         own = places[places % rows.shape[1] == column]
         out.reshape(-1)[own] = _by_table(np.isfinite(rows[:, column]), out.reshape(-1)[own], step)
@@ -46,7 +47,7 @@ def next_seen(rows: Values, index: Index, step: int) -> Index:
 
 
 def _unseen(rows: Values, index: Index, places: Index) -> Index:
-    """Those of some places, counted through the flat index, at which nothing is seen but rows go on."""
+    """The subset of flat ``places`` whose number is not observed and whose row is not an end."""
     row = index.reshape(-1)[places]
     places = places[(row >= 0) & (row < len(rows))]
     numbers: NDArray[np.float64] = rows[index.reshape(-1)[places], places % rows.shape[1]]
@@ -54,7 +55,7 @@ def _unseen(rows: Values, index: Index, places: Index) -> Index:
 
 
 def _by_table(seen: Mask, index: Index, step: int) -> Index:
-    """The same for one column, however far the next one is."""
+    """The same for one column, by binary search."""
     known = np.flatnonzero(seen)
     if step < 0:
         return np.asarray(np.append(-1, known)[np.searchsorted(known, index, side="right")], np.int64)

@@ -1,4 +1,4 @@
-"""A join that is under way: the values of one stream on another clock, a block at a time."""
+"""A join in progress: the values of one stream on another clock, a block at a time."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 BLOCK = 1 << 23
-"""Bytes of values that are worked on at a time; about what a processor's cache holds."""
+"""Bytes of values per block; about the size of a processor's cache."""
 
 ROWS = 8192
-"""Rows of the result that are worked on at a time, at most."""
+"""Most rows of the result per block."""
 
 METHODS, PLACES = get_args(How), get_args(At)
 ALL = np.broadcast_to(np.True_, (1, 1))
@@ -42,7 +42,7 @@ OF_TEXTS = ("nearest", "hold", "first", "last", "count")
 
 
 class Piece(NamedTuple):
-    """Some consecutive rows of a join: which, their values [k, ...] and what of them is known [k, ...]."""
+    """Consecutive rows of a join: their numbers, values [k, ...] and mask [k, ...]."""
 
     rows: slice
     values: Values
@@ -50,10 +50,10 @@ class Piece(NamedTuple):
 
 
 class Joining:
-    """A join that is under way: iterate over its pieces, in the order of the rows; then ask for its ``coverage``.
+    """A join in progress: iterate over its pieces, in the order of the rows; then read its ``coverage``.
 
-    For results that are written as they are made. Arguments are those of `join`; ``block`` is how many bytes of
-    values are worked on at a time, and changes no result.
+    For results that are written piece by piece. Arguments are those of `join`; ``block`` is the number of bytes of
+    values per block, and changes no result.
 
     >>> work = Joining(Spans([0.0, 1.0], [1.0, 2.0]), Stream.of(np.arange(20.0), rate=10), "max")
     >>> [piece.values.ravel().tolist() for piece in work], work.coverage.matched
@@ -76,12 +76,14 @@ class Joining:
         self.how, self.causal = how, causal
         self.at: At = at or ("stop" if causal else "middle")
         raise_all(ConfigError, _problems(self, right, max_gap, receptive_field))
+        # Causal: a span is known only when it stops. Otherwise it counts in the interval that it begins in.
         stand: At = "stop" if causal else "middle" if how in ("nearest", "linear", "cubic") else "start"
         self.clock = observations(right.clock, stand, holds=how == "hold" and not causal)
         self.right, self.width = right, math.prod(right.source.shape)  # numbers an observation
         self._rows_at_once = max(block // (4 * max(self.width, 1)), 1)
         step = typical_step(right.clock, causal)
         self.gap = 4 * step if max_gap is None else max_gap
+        # A causal join waits for what a feature looks ahead; any other only reports it.
         self.delay = receptive_field if causal else 0.0
         self.counter = Counter(self.clock, self.width, how, self.gap, step, receptive_field)
 
@@ -97,11 +99,11 @@ class Joining:
 
     @property
     def coverage(self) -> Coverage:
-        """What was matched so far."""
+        """The coverage so far."""
         return self.counter.result()
 
     def empty(self) -> tuple[Values, Mask]:
-        """Arrays to put values and mask [n, ...] into."""
+        """Empty arrays for values and mask [n, ...]."""
         shape = (len(self.left), *self.right.source.shape)
         return np.empty(shape, self.dtype), np.empty(shape, np.bool_)
 
@@ -111,12 +113,12 @@ class Joining:
             yield Piece(rows, values.astype(self.dtype, copy=False).reshape(shape), np.broadcast_to(mask, shape))
 
     def raw(self) -> Iterator[Piece]:
-        """Pieces whose values are flat, [k, d] of any type, and whose mask is as small as it can be, [k or 1, d or 1,
-        ...]."""
+        """Pieces with flat values, [k, d] of any type, and the smallest mask that broadcasts, [k or 1, d or 1, ...]."""
         self.counter = self.counter.anew()
         rows, none = _Rows(self.right, self.clock.order), "" if self.dtype.kind == "O" else 0
         inner = self.right.source.shape
         for lo, values, mask in self._points(rows) if self.how in POINT else self._intervals(rows):
+            # A mask of one cell for the usual case saves memory and later work.
             if mask.all():
                 mask = ALL
             else:
@@ -143,19 +145,20 @@ class Joining:
             self.counter.intervals(want, lo, hi, mask)
 
     def _gathered(self, lo: Index, hi: Index, rows: _Rows) -> tuple[Values, Mask]:
-        """Values of intervals of observations lo..hi each, and which are known."""
+        """Values of the intervals of observations lo..hi, and which are known."""
         gathered = gathering(self.how, hi - lo, self.width)
         for some, part, first, last in _runs(lo, hi, self._rows_at_once):
             gathered.add(some, rows.read(part.start, part.stop), first - part.start, last - part.start)
         return gathered.result()
 
     def _groups(self, lo: Index, hi: Index) -> Iterator[tuple[int, int]]:
-        """Runs of intervals that lie within a block; long or much overlapping ones stay together."""
+        """Runs of intervals that fit into a block; long or strongly overlapping ones stay together."""
         size, first = self._rows_at_once, 0
         if len(self.clock) <= size:
             yield 0, len(lo)
             return
         furthest = np.maximum.accumulate(hi)
+        # The end of a run is where the furthest stop passes the block, not the last one: intervals may be nested.
         while first < len(lo):
             last = int(np.searchsorted(furthest, lo[first] + size, "right"))
             if last < len(lo) and (last <= first or lo[last] - lo[first] < size // 2):
@@ -164,7 +167,7 @@ class Joining:
             first = last
 
     def _point_blocks(self) -> Iterator[tuple[int, int]]:
-        """Runs of rows whose instants lie near together."""
+        """Runs of rows whose instants are close together."""
         lo, size = 0, self._rows_at_once
         while lo < len(self.left):
             hi = min(lo + min(size, ROWS), len(self.left))
@@ -178,6 +181,7 @@ class Joining:
         for lo, hi in self._point_blocks():
             want = wanted(self.left, lo, hi, self.at, self.causal)
             at = want.at - self.delay
+            # Most streams have no NaN: the fast way first, and only a NaN in its result costs the slow one.
             picked = self._picked(at, rows, clean=True)
             if picked.values.dtype.kind == "f" and not np.isfinite(picked.values).all():
                 picked = self._picked(at, rows, clean=False)
@@ -192,7 +196,7 @@ class Joining:
         return Picked(none, none > 0, np.full(len(at), -np.inf))
 
     def _about(self, at: Times, rows: _Rows, clean: bool) -> tuple[int, int]:
-        """The observations that some instants need: unless all are there, so many that each channel has its own."""
+        """The range of observations that some instants need; with NaN, enough that each channel has neighbours."""
         if not len(self.clock):
             return 0, 0
         if self.clock.lasts is not None:
@@ -208,12 +212,13 @@ class Joining:
             ahead = hi < most and _fewer(block[max(last - lo, 0) :], after)
             if not (short or ahead):
                 break
+            # Doubled each time, so that long runs of NaN cost a logarithmic number of reads.
             more = hi - lo
             lo, hi = max(lo - more, least) if short else lo, min(hi + more, most) if ahead else hi
         return lo, hi
 
     def _places(self, at: Times, around: float) -> tuple[int, int]:
-        """The first observation that is not before all instants, and the first after all, give or take seconds."""
+        """The first observation that is not before all instants, and the first after all, widened by some seconds."""
         if np.isinf(around):
             return 0, len(self.clock)
         first = self.clock.first(at.min(keepdims=True) - around)
@@ -221,12 +226,12 @@ class Joining:
 
 
 def _fewer(block: Values, than: int) -> bool:
-    """Whether any channel has fewer numbers in a block than so many."""
+    """Whether any channel has fewer than ``than`` numbers in a block."""
     return bool((np.isfinite(block).sum(0) < than).any())
 
 
 def _runs(lo: Index, hi: Index, size: int) -> Iterator[tuple[Index, slice, Index, Index]]:
-    """Runs of at most ``size`` observations: which intervals have a part in one, which observations it has, and where
+    """Runs of at most ``size`` observations: the intervals with a part in the run, the run's observations, and where
     each part begins and ends."""
     held = (hi > lo).nonzero()[0]
     if len(held) < len(lo):
@@ -243,7 +248,7 @@ def _runs(lo: Index, hi: Index, size: int) -> Iterator[tuple[Index, slice, Index
 
 
 def _problems(joining: Joining, right: Stream, max_gap: float | None, receptive_field: float) -> list[str]:
-    """What cannot be, all in one go."""
+    """All problems of the arguments at once."""
     how = joining.how
     out: list[str] = []
     if how not in METHODS:
@@ -268,11 +273,11 @@ def _problems(joining: Joining, right: Stream, max_gap: float | None, receptive_
 
 
 class _Rows:
-    """Rows of a stream as [k, d], read in order: what overlaps with the last ones is kept, not decoded again."""
+    """Rows of a stream as [k, d], read in order: rows that overlap with the last block are kept, not decoded again."""
 
     def __init__(self, stream: Stream, order: Index | None) -> None:
         self._stream = stream
-        # spans that overlap so that their middles are not in order are few: all are taken at once
+        # Spans whose middles are not in order are rare and few, so all are read at once.
         self._all = _observed(stream.read(), stream.mask())[order] if order is not None else None
         self._kept: Values | None = None
         self._first = 0
@@ -288,7 +293,7 @@ class _Rows:
             block = kept[lo - self._first : hi - self._first]
             if hi > end:
                 block = np.concatenate([block, self._read(first + end, first + hi)])
-        # a view into an array costs nothing to take again
+        # A view into an array costs nothing to take again.
         self._kept, self._first = (block if block.flags.owndata else None), lo
         return self._flat(block)
 
@@ -301,7 +306,7 @@ class _Rows:
 
 
 def _observed(values: Values, mask: Mask) -> Values:
-    """The values, with NaN for observations that a mask of their own says were lost (pictures)."""
+    """The values, with NaN for observations that their own mask marks as lost (pictures)."""
     if mask.all():
         return values
     out: Values = values.astype(np.result_type(values.dtype, np.float32))

@@ -1,4 +1,4 @@
-"""Values of one clock on the observations of another; what is not known stays unknown."""
+"""Values of one clock on the observations of another; unknown values stay unknown."""
 
 from __future__ import annotations
 
@@ -32,20 +32,19 @@ def resample(
     """Values on the observations of ``grid``, and where they are known.
 
     - ``nearest``, ``linear``, ``hold``: as `plait.align.join.join`.
-    - ``mean``: over the interval of one step about each instant (after it, from the last step, when causal), of
-      the straight line between observations. That is its own guard against aliasing: the box has its zeros at
-      the grid's rate and all its multiples. Use it to go to a lower rate.
+    - ``mean``: mean of the line between observations over one step about each instant (if causal, over the step before
+      it, of held observations). It needs no other filter against aliasing, because the box has its zeros at the
+      grid's rate and all its multiples. Use it to go to a lower rate.
 
     Args:
-        values: [n] or [n, ...] numbers; NaN is: not observed. A vector with one is not dropped whole: each number
-            has a mask of its own.
+        values: [n] or [n, ...] numbers; NaN means not observed. Each number of a vector has its own mask.
         clock: when each of the n was observed.
-        grid: where to.
+        grid: the target clock.
         how: see above.
-        longest_gap: seconds between two observations beyond which nothing between them is known; also how far
-            ``hold`` reaches, and twice as far as ``nearest`` does. Default: 4 (median) steps of the clock, and no
-            limit for a clock without a rate when causal. Spans say by themselves how far they hold.
-        causal: that no value may depend on a later observation; only ``hold`` and ``mean`` can.
+        longest_gap: longest pause in seconds between two observations over which values are known. ``hold`` reaches
+            this far, ``nearest`` half as far. Default: 4 median steps of the clock; no limit for a causal join of an
+            irregular clock. Spans hold until they stop.
+        causal: no value may depend on a later observation; only ``hold`` and ``mean`` can be causal.
 
     Returns:
         (values [grid.n, ...] float64 with 0 where unknown, mask of the same shape).
@@ -61,7 +60,7 @@ def resample(
     table = np.asarray(values, np.float64)
     gap = _gap(clock, longest_gap, causal)
     if table.ndim == 0 or len(table) != len(clock):
-        raise DataError(f"{table.shape} values on a clock of {len(clock)}; expected one (row) an observation.")
+        raise DataError(f"{table.shape} values on a clock of {len(clock)}; expected one row per observation.")
     if how not in get_args(How):
         raise DataError(f"how={how!r}; expected one of {', '.join(get_args(How))}.")
     if causal and how in ("nearest", "linear"):
@@ -92,11 +91,12 @@ def _gap(clock: Clock, longest_gap: float | None, causal: bool) -> float:
         return longest_gap
     if isinstance(clock, Grid):
         return 4 / float(clock.rate)
+    # The median of all steps would let a causal result depend on the future.
     return 4 * float(np.median(np.diff(clock.times))) if len(clock) > 1 and not causal else np.inf
 
 
 def _mean(times: Array, values: Array, at: Array, step: float, gap: float) -> tuple[Array, Mask]:
-    """Integral of the line between observations over the step about each instant, by its seconds that are known."""
+    """Integral of the line between observations over the step about each instant, divided by its known seconds."""
     if len(times) == 1:
         near = np.abs(times[0] - at) <= step / 2
         return np.where(near, values[0], 0.0), near
@@ -116,8 +116,9 @@ def _mean(times: Array, values: Array, at: Array, step: float, gap: float) -> tu
 
 
 def _mean_so_far(times: Array, values: Array, at: Array, step: float, gap: float) -> tuple[Array, Mask]:
-    """Mean over the step before each instant, every observation holding until the next one (or for a gap)."""
+    """Mean over the step before each instant; every observation holds until the next one (or for a gap)."""
     counted = np.minimum(np.diff(times, append=np.inf), gap)
+    # The last observation holds for an infinite time: bounded, so that its area stays finite.
     bounded = np.minimum(counted, max(float(at[-1] - times[0]), 0.0) + step)
     area = np.concatenate([[0.0], np.cumsum(bounded * values)])
     length = np.concatenate([[0.0], np.cumsum(bounded)])
@@ -131,7 +132,7 @@ def _mean_so_far(times: Array, values: Array, at: Array, step: float, gap: float
 
 
 def _share(upper: tuple[Array, Array], lower: tuple[Array, Array], step: float) -> tuple[Array, Mask]:
-    """The mean over intervals of which at least half is known."""
+    """The mean over intervals that are at least half known."""
     seconds = upper[1] - lower[1]
     known = np.asarray(seconds >= 0.5 * step * (1 - 1e-6))
     return np.where(known, (upper[0] - lower[0]) / np.where(known, seconds, 1.0), 0.0), known

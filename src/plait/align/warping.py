@@ -1,8 +1,7 @@
-"""Dynamic time warping: a common time for streams without a common clock that show the same, one faster here and there.
+"""Dynamic time warping: a common time for two performances of one thing at varying speed.
 
-Where two devices saw the same event, their clocks differ by an offset and a drift, and `plait.clocks.synchronise` finds
-these far more exactly. Warping is for two performances of one thing: a word said by two speakers, an exercise done
-twice, a score and its playing.
+Examples are a word said by two speakers, an exercise done twice, a score and its performance. Where two devices saw the
+same event, their clocks differ by an offset and a drift, and `plait.clocks.synchronise` finds these far more exactly.
 """
 
 from __future__ import annotations
@@ -26,26 +25,26 @@ Values = NDArray[np.float64]
 Path = NDArray[np.float64]
 
 CELLS = 10_000_000
-"""Cells of the table of one exact warping, 8 bytes each; what is longer goes from coarse to fine."""
+"""Most cells of the table of one exact warping, 8 bytes each; longer streams are warped from coarse to fine."""
 
 FACTOR = 4
-"""By how much each level is finer than the one before."""
+"""Ratio of resolution between one level and the next."""
 
 RADIUS = 32
-"""Rows by which a finer level may correct the one before."""
+"""Most rows by which a finer level may correct the previous one."""
 
 STRETCH = 8192
-"""Rows of a finer level that are warped at a time."""
+"""Rows of a finer level that are warped per block."""
 
 
 @dataclass(frozen=True)
 class TimeMap:
-    """Two time lines matched: what stands at ``a[i]`` seconds of one stands at ``b[i]`` of the other.
+    """Two matched time lines: ``a[i]`` seconds of one correspond to ``b[i]`` seconds of the other.
 
-    Between these it runs straight; beyond them both go on at the same speed.
+    In between the map is linear; beyond, both time lines run at the same speed.
 
     Attributes:
-        a, b: [k], neither going backwards.
+        a, b: [k], neither decreasing.
         distance: root of the mean squared difference of the matched values, per channel; 0 for equal streams.
 
     >>> warp = TimeMap(np.array([0.0, 1.0, 2.0]), np.array([0.0, 3.0, 4.0]), 0.0)
@@ -74,9 +73,9 @@ class TimeMap:
         return Ticks(self.to_a(clock.times))
 
     def bend(self, every: float = 0.5) -> Warp:
-        """The same as a correction of the second stream's clock, as a manifest holds it (``warp`` of a stream).
+        """The same map as a correction of the second stream's clock (``warp`` of a stream in a manifest).
 
-        One straight piece for each ``every`` seconds; where time stands still, it runs at a thousandth of its speed.
+        It has one linear piece per ``every`` seconds. Where time stands still, it runs at a thousandth of its speed.
         """
         first, last = float(self.b[0]), float(self.b[-1])
         times = np.linspace(first, last, max(round((last - first) / every), 1) + 1)
@@ -87,7 +86,7 @@ class TimeMap:
 
 
 def _map(source: Values, target: Values, times: Values) -> Values:
-    """Straight lines through the points, the mean where several stand at one time."""
+    """Linear interpolation through the points, with the mean of points at the same time."""
     at, which, count = np.unique(source, return_inverse=True, return_counts=True)
     there = np.maximum.accumulate(np.bincount(which, target) / count)  # rounding must not turn it back
     out: Values = np.interp(times, at, there)
@@ -98,14 +97,15 @@ def _map(source: Values, target: Values, times: Values) -> Values:
 def warp_path(x: ArrayLike, y: ArrayLike, *, band: int | None = None) -> tuple[NDArray[np.int64], float]:
     """The exact warping of two sequences: pairs (row of x, row of y) [k, 2] and the distance along them.
 
-    The path goes from the first to the last rows by steps (1, 0), (0, 1) and (1, 1) and has the least sum of squared
-    Euclidean distances; the distance is that sum's root (Sakoe and Chiba 1978, symmetric, unweighted). Computed by the
-    package dtaidistance (extra ``dtw``). Time and memory are the product of the lengths, or of one and the band.
+    The path goes from the first to the last rows by steps (1, 0), (0, 1) and (1, 1) and minimises the sum of squared
+    Euclidean distances; the distance is the root of that sum (Sakoe and Chiba 1978, symmetric, unweighted). Computed
+    by the package dtaidistance (extra ``dtw``). Time and memory grow with the product of the lengths, or of one length
+    and the band.
 
     Args:
         x: [n] or [n, d] numbers.
         y: [m] or [m, d] numbers.
-        band: by how many rows at most a pair may lie off both diagonals (Sakoe and Chiba's window); None: any.
+        band: most rows that a pair may lie off both diagonals (Sakoe and Chiba's window); None: no limit.
 
     Raises:
         DataError: shapes do not agree, a value is not finite, or the table would have more than 10 million cells.
@@ -147,7 +147,7 @@ def _exact(x: Values, y: Values, band: int | None) -> tuple[NDArray[np.int64], f
     if x.ndim == 2 and x.shape[1] == 1:
         x, y = x[:, 0], y[:, 0]  # the package takes a single channel flat only
     options = {} if band is None else {"window": int(band)}
-    # its variant for little memory (use_lowmem) is not used: release 2.5.1 crashes on short input
+    # Its variant for little memory (use_lowmem) is not used: release 2.5.1 crashes on short input.
     path, distance = dtw.warping_path_fast(x, y, include_distance=True, **options)
     return np.array(path, np.int64), float(distance)
 
@@ -155,18 +155,18 @@ def _exact(x: Values, y: Values, band: int | None) -> tuple[NDArray[np.int64], f
 def align_by_warping(
     a: Stream, b: Stream, *, rate: float | None = None, band: float | None = None, scale: bool = True
 ) -> TimeMap:
-    """Warp two streams of numbers with the same channels onto each other, from their first to their last moment.
+    """Warp two streams of numbers with the same channels onto each other, from their first to their last instant.
 
-    Short ones exactly (`warp_path`); long ones from coarse to fine (after Salvador and Chan, FastDTW, 2007): the
-    streams' means over longer steps are warped exactly, then each finer level corrects the path by at most 32 of its
-    rows, some thousand rows at a time. Memory is that of the numbers on the grid and of 10 million cells.
+    Short streams are warped exactly (`warp_path`), long ones from coarse to fine (after Salvador and Chan, FastDTW,
+    2007): means over longer steps are warped exactly, then each finer level corrects the path by at most 32 of its
+    rows, some thousand rows at a time. Memory holds the numbers on the grid and 10 million cells.
 
     Args:
         a: stream whose time line is kept: numbers, such as features, sensors or a pose.
-        b: the other.
-        rate: rows a second on which both are compared; default: the lower of their rates.
-        band: seconds by which the two may be apart once both are stretched to one length; None: any.
-        scale: bring each channel of each stream to mean 0 and deviation 1 first.
+        b: the other stream.
+        rate: rows per second at which both are compared; default: the lower of their rates.
+        band: seconds by which the two may be apart once both are stretched to one length; None: no limit.
+        scale: scale each channel of each stream to mean 0 and standard deviation 1 first.
 
     Raises:
         DataError: a stream is not of numbers, too short, or nothing is known of a channel; channels differ.
@@ -200,11 +200,12 @@ def align_by_warping(
 
 
 def _on_grid(stream: Stream, rate: float, scale: bool) -> tuple[Grid, Values]:
-    """A stream's numbers at a rate, [n, d], with nothing left unknown."""
+    """A stream's numbers at a rate, [n, d], with gaps interpolated."""
     if stream.kind == "words" or len(stream) < 2:
         raise DataError(f"{len(stream)} {stream.kind} cannot be warped; expected numbers, two rows at least.")
     length = float(stream.clock.times[-1] - stream.clock.times[0])
     grid = Grid(float(stream.clock.times[0]), rate, int(length * rate + 1e-6) + 1)
+    # Means where the stream is denser than the grid, against aliasing.
     finer = 1 / typical_step(stream.clock) > 1.5 * rate
     joined = join(grid, stream, "mean" if finer else "linear", max_gap=np.inf)
     values = joined.values.reshape(len(grid), -1).astype(np.float64)
@@ -223,7 +224,7 @@ def _on_grid(stream: Stream, rate: float, scale: bool) -> tuple[Grid, Values]:
 
 
 def _at(rows: Values, place: Values) -> Values:
-    """Rows at places between rows, [k, d]."""
+    """Rows at fractional places, linearly interpolated, [k, d]."""
     low = np.clip(place.astype(np.int64), 0, max(len(rows) - 2, 0))
     share = (place - low)[:, None]
     out: Values = rows[low] * (1 - share) + rows[np.minimum(low + 1, len(rows) - 1)] * share
@@ -231,7 +232,7 @@ def _at(rows: Values, place: Values) -> Values:
 
 
 def _coarse_to_fine(x: Values, y: Values, band: int | None) -> Path:
-    """Pairs of places in x and y, [k, 2], from their first to their last rows, neither going back."""
+    """Pairs of places in x and y, [k, 2], from their first to their last rows, neither decreasing."""
     if _cells(len(x), len(y), band) <= CELLS:
         return _exact(x, y, band)[0].astype(np.float64)
     small = [_pooled(v) for v in (x, y)]
@@ -244,7 +245,7 @@ def _coarse_to_fine(x: Values, y: Values, band: int | None) -> Path:
 
 
 def _pooled(values: Values) -> Values:
-    """Means over `FACTOR` rows; the last may be over fewer."""
+    """Means over `FACTOR` rows; the last one may cover fewer."""
     starts = np.arange(0, len(values), FACTOR)
     count = np.minimum(len(values) - starts, FACTOR)
     pooled: Values = np.add.reduceat(values, starts, axis=0) / count[:, None]
@@ -252,7 +253,8 @@ def _pooled(values: Values) -> Values:
 
 
 def _corrected(x: Values, y: Values, path: Path) -> Path:
-    """A path made better by up to `RADIUS` rows: both sequences laid out along it are warped near the diagonal."""
+    """A path corrected by up to `RADIUS` rows: both sequences, resampled along it, are warped near the diagonal."""
+    # A margin on both sides: the ends of each block are pinned, so the path is wrong near them.
     margin, out = 4 * RADIUS, path[:, 1].copy()
     for lo in range(0, len(path), STRETCH):
         first, last = max(lo - margin, 0), min(lo + STRETCH + margin, len(path))

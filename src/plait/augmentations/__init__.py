@@ -1,4 +1,4 @@
-"""Augmentations: what training varies, and evaluation never. One file a kind."""
+"""Augmentations: random variations of features in training, never in evaluation. One file per kind."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Augmentation", "Setting", "Vary", "full_augmentation"]
 
 
 class Setting(NamedTuple):
-    """What is known of a batch beside its features.
+    """Properties of a batch beside its features.
 
     Attributes:
         regular: the modalities on a grid.
-        spread: the standard deviations of a modality's features, [dim], in their units.
+        spread: from a modality to the standard deviations of its features, [dim], in their units.
     """
 
     regular: Collection[str]
@@ -28,26 +28,26 @@ class Setting(NamedTuple):
 
 
 class Augmentation(ABC):
-    """Varies the features of a batch, drawn anew each time by torch's own generator, which the trainer seeds.
+    """Varies the features of a batch at random, each time anew, with torch's global generator, which the trainer seeds.
 
-    In a recipe it stands under its name in ``augment``: with its options, or a bare number for the first of them; 0,
-    false or null leave it out. Where it is not ``shared``, all of this stands below the modalities that it is for:
+    In a recipe, its name stands in ``augment`` with its options, or with a number for the first option; 0, false or
+    null leave it out. If it is not ``shared``, each modality has its own options:
     ``rotate: {skeleton: {axis: y, degrees: 30}}``.
     """
 
     shared: ClassVar[bool] = False
-    """Whether one draw varies all modalities of an item alike."""
+    """Whether one random draw varies all modalities of an item together."""
 
     rank: ClassVar[int] = 50
-    """Of several the one with the smaller number comes first."""
+    """Augmentations are applied in ascending order of rank."""
 
     @abstractmethod
     def __call__(self, batch: Mapping[str, Tokens], setting: Setting) -> dict[str, Tokens]:
         """The batch, varied.
 
         Args:
-            batch: features [batch, time, dim] by modality; one that is not ``shared`` gets one modality at a time.
-            setting: what else is known.
+            batch: features [batch, time, dim] by modality; only one modality if the class is not ``shared``.
+            setting: properties of the batch.
         """
 
 
@@ -55,10 +55,10 @@ class Vary:
     """All augmentations of a recipe, one after another.
 
     Args:
-        spec: by name, as a recipe has them.
+        spec: options by name, as in a recipe.
 
     Raises:
-        ConfigError: an unknown augmentation, or an option that it does not have; all at once.
+        ConfigError: unknown augmentations or options; all at once.
 
     >>> vary = Vary({"random_gain": {"imu": 0.5}, "crop_resize": 0})
     >>> [(type(part).__name__, modality) for part, modality in vary.parts], vary.modalities
@@ -76,6 +76,7 @@ class Vary:
                     self.parts.append((build(Augmentation, {"name": name, **options}, where=where), modality))
                     self.modalities.setdefault(name, []).extend([modality] if modality else [])
         raise_all(ConfigError, problems)
+        # A stable sort: of equal rank, the recipe's order decides.
         self.parts.sort(key=lambda pair: pair[0].rank)
 
     def __call__(self, batch: Mapping[str, Tokens], setting: Setting) -> dict[str, Tokens]:
@@ -89,12 +90,12 @@ class Vary:
 
     @property
     def chosen(self) -> bool:
-        """Whether the recipe says of any modality how it varies; what is shared, all vary by."""
+        """Whether the recipe chooses augmentations for single modalities; shared ones apply to all."""
         return any(modality is not None for _, modality in self.parts)
 
 
 def full_augmentation(name: str, value: object) -> object:
-    """What a recipe says of an augmentation, with every default written out.
+    """The options of an augmentation in a recipe, with all defaults written out.
 
     >>> full_augmentation("rotate", {"imu": 30})
     {'imu': {'degrees': 30, 'axis': 'any'}}
@@ -111,7 +112,8 @@ def full_augmentation(name: str, value: object) -> object:
 
 
 def _each(name: str, value: object) -> list[tuple[str | None, dict[str, object]]]:
-    """The modalities that an augmentation is for (None: all of them), and its options for each."""
+    """The modalities of an augmentation (None: all of them), and its options for each."""
+    # These two stand in `augment` too, but are read elsewhere: noise acts on raw streams, dropout on whole modalities.
     known = {*parts(Augmentation), "noise", "modality_dropout"}
     if "." not in name and name not in known:
         raise ConfigError(f"augment.{name}: there is no such augmentation. {suggest(name, known)}")
@@ -125,11 +127,12 @@ def _each(name: str, value: object) -> list[tuple[str | None, dict[str, object]]
 
 
 def _options(cls: type[Augmentation], value: object, where: str) -> dict[str, object] | None:
-    """Of a mapping itself, of a number the first option; None where it is left out."""
+    """A mapping as it is, a number as the first option; None where the augmentation is left out."""
     if isinstance(value, Mapping):
         return dict(value)
     if not value:
         return None
+    # Before numbers: in Python True is an int.
     if value is True:
         return {}
     if isinstance(value, int | float):

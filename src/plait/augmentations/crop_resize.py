@@ -1,4 +1,4 @@
-"""A part of each item, stretched to its whole length."""
+"""A random part of each item, stretched to the item's full length."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["CropResize"]
 
 
 class CropResize(Augmentation):
-    """Crop up to ``share`` off each end of an item and stretch the rest back, alike in every modality.
+    """Crop up to ``share`` off each end of an item and stretch the rest to full length, equally in every modality.
 
-    Of modalities on a grid values are interpolated linearly; the others keep theirs, their times are stretched, and
-    what falls outside the crop is masked. The random resized crop of Szegedy et al. 2015 ("Going deeper with
+    Modalities on a grid are interpolated linearly. Other modalities keep their values; their times are stretched, and
+    values outside the crop are masked. This is the random resized crop of Szegedy et al. 2015 ("Going deeper with
     convolutions"), in time.
 
     Args:
-        share: of the item, from 0 up to, but not including, one half.
+        share: largest share of the item cut off at each end, from 0 to below 0.5.
 
     Raises:
-        ConfigError: another share.
+        ConfigError: ``share`` is out of range.
     """
 
     shared = True
@@ -40,6 +40,7 @@ class CropResize(Augmentation):
         rows = len(next(iter(batch.values())).mask)
         left = torch.rand(rows, 1) * self.share
         right = 1 - torch.rand(rows, 1) * self.share
+        # One length over all modalities, so that they stay aligned with each other.
         length = torch.stack([_last_time(t) for t in batch.values()]).amax(0)[:, None].clamp(min=1e-6)
         return {
             m: _stretch(t, left, right) if m in setting.regular else _move(t, left * length, right * length, length)
@@ -64,6 +65,7 @@ def _stretch(tokens: Tokens, left: Tensor, right: Tensor) -> Tokens:
     weight = (place - low).clamp(0, 1)[..., None]
     pick = low[..., None].expand(-1, -1, tokens.dim)
     values = tokens.values.gather(1, pick) * (1 - weight) + tokens.values.gather(1, pick + 1) * weight
+    # Interpolated values are known only where both neighbours are.
     kept = tokens.mask.gather(1, low) & (tokens.mask.gather(1, low + 1) | (weight[..., 0] < 1e-6))
     return Tokens(values, tokens.times, kept & (index <= last))
 
@@ -71,5 +73,6 @@ def _stretch(tokens: Tokens, left: Tensor, right: Tensor) -> Tokens:
 def _move(tokens: Tokens, left: Tensor, right: Tensor, length: Tensor) -> Tokens:
     inside = (tokens.times >= left) & (tokens.times <= right)
     mask = tokens.mask & inside
+    # An item must not lose all its tokens: it is kept whole instead.
     mask = torch.where(mask.any(1, keepdim=True), mask, tokens.mask)
     return Tokens(tokens.values, (tokens.times - left) * (length / (right - left)), mask)

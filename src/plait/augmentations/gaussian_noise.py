@@ -17,10 +17,10 @@ class GaussianNoise(Augmentation):
     """Add white noise of ``amount`` times each column's standard deviation.
 
     Args:
-        amount: 0 or more.
+        amount: 0 to 1,000,000.
 
     Raises:
-        ConfigError: a negative one.
+        ConfigError: ``amount`` is out of range.
     """
 
     shared = True

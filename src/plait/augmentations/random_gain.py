@@ -1,4 +1,4 @@
-"""Louder or softer, larger or smaller."""
+"""A random gain per item."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["RandomGain"]
 
 
 class RandomGain(Augmentation):
-    """Multiply each item by one factor drawn evenly from 1 - ``share`` to 1 + ``share``.
+    """Multiply each item by one factor, uniform from 1 - ``share`` to 1 + ``share``.
 
     Args:
         share: from 0 to 1.
 
     Raises:
-        ConfigError: another share.
+        ConfigError: ``share`` is out of range.
     """
 
     rank = 20

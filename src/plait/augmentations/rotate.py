@@ -1,4 +1,4 @@
-"""Turns in space."""
+"""Random rotations in space."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ AXES = ("x", "y", "z", "any")
 
 
 class Rotate(Augmentation):
-    """Turn every triple of columns (x, y, z) of an item by one random angle.
+    """Rotate every triple of columns (x, y, z) of an item by one random angle.
 
     Args:
-        degrees: up to so much, to either side, 0 to 360.
-        axis: ``x``, ``y`` or ``z``, or ``any``: an axis drawn evenly from the sphere.
+        degrees: largest angle in either direction, 0 to 360.
+        axis: ``x``, ``y`` or ``z``, or ``any``: an axis uniform on the sphere.
 
     Raises:
-        ConfigError: another axis or angle.
+        ConfigError: unknown axis, or angle out of range.
     """
 
     rank = 10
@@ -47,6 +47,7 @@ class Rotate(Augmentation):
             )
         rows = len(tokens.mask)
         if self.axis == "any":
+            # A normal vector has no preferred direction, so its direction is uniform on the sphere.
             about = torch.nn.functional.normalize(torch.randn(rows, 3), dim=-1)
         else:
             about = torch.eye(3)["xyz".index(self.axis)].expand(rows, 3)

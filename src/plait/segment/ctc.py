@@ -1,4 +1,4 @@
-"""Words in time: a text put on its sound by a CTC model of Hugging Face, from a folder or the local cache."""
+"""Word times: forced alignment of a text with its sound by a CTC model of Hugging Face, from a folder or the cache."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["WordTimes", "letter_probabilities", "word_times"]
 PART = "words"
 
 PAD = 1.0
-"""Seconds by which a sentence may stick out of the span that it is given."""
+"""Seconds by which a sentence may extend beyond its given span."""
 
 UNSURE = -2.0
-"""Mean log probability per frame below which a word hardly was said there."""
+"""Mean log probability per frame below which a word was probably not said there."""
 
 Array = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ class WordTimes:
         words: as the text writes them.
         start, stop: [n], seconds.
         score: [n], mean log probability per frame.
-        notes: what was left out or is doubtful, counted.
+        notes: counts of what was left out or is doubtful.
     """
 
     words: tuple[str, ...]
@@ -50,15 +50,17 @@ class WordTimes:
 
 
 class _Letters(HfSound):
-    """Log probabilities of a model's letters, [n, letters], in pieces as `HfSound` goes."""
+    """Log probabilities of a model's letters, [n, letters], in the pieces of `HfSound`."""
 
     def dim(self, shape: tuple[int, ...]) -> int:
-        return int(config_of(self._folder(), PART).get("vocab_size", 0))
+        size = config_of(self._folder(), PART).get("vocab_size")
+        return size if isinstance(size, int) else 0
 
     def _encode(self, sound: NDArray[np.float32], front: _Strides) -> NDArray[np.float32]:
         torch = need("torch", "text", PART)
         folder = self._folder()
         if _extraction(folder).get("do_normalize", False):
+            # As transformers' Wav2Vec2FeatureExtractor, constant included.
             sound = (sound - sound.mean()) / np.sqrt(sound.var() + 1e-7)
         with torch.inference_mode():
             logits = _model(folder)(torch.from_numpy(sound)[None]).logits[0]
@@ -79,32 +81,31 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def letter_probabilities(sound: Stream, *, model: str, offline: bool = True) -> tuple[NDArray[np.float32], Array]:
-    """Log probabilities of the model's letters, [frames, letters], and the seconds where each frame begins and the last
-    ends, [frames + 1].
+    """Log probabilities of the model's letters, [frames, letters], and the frames' edges in seconds, [frames + 1].
 
     Args:
         sound: a waveform; it is resampled to the model's rate.
         model: a folder, or a name on the hub, such as facebook/wav2vec2-base-960h; weights as safetensors.
-        offline: never ask the network.
+        offline: never use the network.
 
     Raises:
-        ConfigError: the model is not at hand, or is no CTC model of waveforms. MissingExtra: transformers is missing.
-        DataError: the stream is no sound.
+        ConfigError: the model is not available, or is no CTC model of waveforms. MissingExtra: transformers is missing.
+        DataError: the stream is not sound.
     """
     values, clock = _Letters(model=model, offline=offline)(sound)
     middles = clock.times
     if len(middles) < 2:
-        raise DataError(f"{sound.where or 'stream'}: is too short to be heard by {model}.")
+        raise DataError(f"{sound.where or 'stream'}: is too short for {model}.")
     step = float(np.median(np.diff(middles)))
     return values, np.append(middles - step / 2, middles[-1] + step / 2)
 
 
 def word_times(sound: Stream, text: Stream, *, model: str, offline: bool = True) -> WordTimes:
-    """When each word of a text is said; the most probable path of the model through exactly this text.
+    """When each word of a text is said: the most probable path of the model through exactly this text.
 
-    Sentences with a start and a stop are sought within `PAD` seconds of them; a text without is put on the whole sound.
-    Signs that the model has no letter for are left out, words without any left are counted, and so are words with a
-    score below `UNSURE`.
+    A sentence with a start and a stop is aligned within `PAD` seconds of them, a text without them with the whole
+    sound. Characters without a letter in the model are left out. Words without any letter left are counted, and so are
+    words with a score below `UNSURE`.
 
     Args:
         sound: a waveform.
@@ -118,7 +119,7 @@ def word_times(sound: Stream, text: Stream, *, model: str, offline: bool = True)
         raise DataError(f"{text.where or 'stream'}: the text is {text.kind}; expected words.")
     folder = find_model(model, offline, PART)
     logs, edges = letter_probabilities(sound, model=model, offline=offline)
-    logs = np.where(np.isfinite(logs), logs, -np.log(logs.shape[1])).astype(np.float32)  # a gap says nothing
+    logs = np.where(np.isfinite(logs), logs, -np.log(logs.shape[1])).astype(np.float32)  # gaps: all letters equal
     found: list[tuple[str, float, float, float]] = []
     silent = problems = 0
     for words, start, stop in _sentences(text):
@@ -148,7 +149,7 @@ def word_times(sound: Stream, text: Stream, *, model: str, offline: bool = True)
 
 
 def _sentences(text: Stream) -> list[tuple[list[str], float, float]]:
-    """Words, and from when to when they are sought."""
+    """Words, and the span in which they are aligned."""
     values, clock = [str(v) for v in text.read()], text.clock
     timed = isinstance(clock, Spans) and bool((clock.stops > clock.starts).all())
     if isinstance(clock, Spans) and timed:
@@ -158,10 +159,11 @@ def _sentences(text: Stream) -> list[tuple[list[str], float, float]]:
 
 
 def _letters_of(word: str, folder: Path) -> list[int]:
-    """The model's letters of a word, in the case that it knows; what it does not know is left out."""
+    """The model's letters of a word, in the case that it knows; unknown characters are left out."""
     tokenizer = _tokenizer(folder)
     unknown = {tokenizer.unk_token_id, *_signs(folder)}
     best: Sequence[int] = []
+    # Most CTC vocabularies are of one case, and tokenizers do not convert.
     for form in (word, word.upper(), word.lower()):
         own = [i for i in tokenizer(form, add_special_tokens=False)["input_ids"] if i not in unknown]
         best = own if len(own) > len(best) else best
@@ -169,7 +171,7 @@ def _letters_of(word: str, folder: Path) -> list[int]:
 
 
 def _signs(folder: Path) -> tuple[int, int | None]:
-    """The blank, and what stands between words."""
+    """The blank, and the delimiter between words."""
     tokenizer = _tokenizer(folder)
     blank = config_of(folder, PART).get("pad_token_id")
     blank = tokenizer.pad_token_id if blank is None else blank

@@ -13,14 +13,14 @@ from plait.core.errors import DataError
 __all__ = ["Aligned", "align_words", "ctc_align"]
 
 LARGEST = 2_000_000_000
-"""Bytes of the table of steps back, at most: ten minutes at 50 Hz with 30,000 symbols."""
+"""Most bytes of the table of steps back: ten minutes at 50 Hz with 30,000 symbols."""
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """Where symbols are: first frame, frame after the last, and mean log probability per frame of each, [n]."""
+    """Symbols in time: first frame, frame after the last, and mean log probability per frame of each, [n]."""
 
     start: NDArray[np.int64]
     stop: NDArray[np.int64]
@@ -34,7 +34,7 @@ def ctc_align(log_probs: ArrayLike, symbols: Sequence[int], *, blank: int = 0) -
     """The most probable frames of each symbol of a text, with any number of blanks in between (Viterbi).
 
     The states are those of Graves et al., "Connectionist temporal classification", ICML 2006, sec. 4.1: each symbol
-    between two blanks; a blank may be passed over unless it parts two equal symbols. Exact; a frame is one step of
+    between two blanks; a blank may be skipped unless it separates two equal symbols. Exact; each frame is one step of
     array operations over all states.
 
     Args:
@@ -73,7 +73,10 @@ def _checked(logs: Array, text: NDArray[np.int64], blank: int) -> tuple[Array, N
         raise DataError("the text holds the blank; leave blanks out.")
     least = len(text) + int((np.diff(text) == 0).sum())
     if frames < least:
-        raise DataError(f"{frames} frames cannot hold a text of {len(text)} symbols; it needs {least}. Is it theirs?")
+        raise DataError(
+            f"{frames} frames cannot hold a text of {len(text)} symbols; it needs {least}. Does the text belong to the "
+            "sound?"
+        )
     if frames * (2 * len(text) + 1) > LARGEST:
         raise DataError(
             f"{frames} frames by {len(text)} symbols are too many to align at once. Cut the recording at its pauses, "
@@ -90,11 +93,13 @@ def _viterbi(logs: Array, text: NDArray[np.int64], blank: int) -> NDArray[np.int
     skips[3::2] = text[1:] != text[:-1]
     n = len(states)
     passed = np.where(skips, 0.0, -np.inf)
-    score = np.full(n + 2, -np.inf)  # two states before the first, so that steps of one and two need no border
+    score = np.full(n + 2, -np.inf)  # two extra states in front, so that steps of one and two need no special case
     score[2:4] = logs[0, states[:2]]
+    # One byte a cell: only the number of states stepped back is stored, not the state.
     back = np.zeros((len(logs), n), np.uint8)
     for t in range(1, len(logs)):
-        lo, hi = max(n - 2 * (len(logs) - t), 0), min(2 * t + 2, n)  # others are out of reach, or too far from the end
+        # Other states cannot be reached yet, or can no longer reach the end.
+        lo, hi = max(n - 2 * (len(logs) - t), 0), min(2 * t + 2, n)
         one, two = score[lo + 1 : hi + 1], score[lo:hi] + passed[lo:hi]
         best = np.maximum(score[lo + 2 : hi + 2], one)
         back[t, lo:hi] = one == best
@@ -104,7 +109,7 @@ def _viterbi(logs: Array, text: NDArray[np.int64], blank: int) -> NDArray[np.int
     score = score[2:]
     state = n - 1 if score[-1] >= score[-2] else n - 2
     if score[state] == -np.inf:
-        raise DataError("no path through the frames says the text: the model gives some of it no probability.")
+        raise DataError("no path through the frames gives the text: the model gives part of it no probability.")
     path = np.empty(len(logs), np.int64)
     for t in range(len(logs) - 1, -1, -1):
         path[t] = state
@@ -115,13 +120,13 @@ def _viterbi(logs: Array, text: NDArray[np.int64], blank: int) -> NDArray[np.int
 def align_words(
     log_probs: ArrayLike, words: Sequence[Sequence[int]], *, blank: int = 0, gap: int | None = None
 ) -> Aligned:
-    """The frames of each word, given its symbols; from its first symbol's first frame to its last one's last.
+    """The frames of each word, from the first frame of its first symbol to the last frame of its last symbol.
 
     Args:
         log_probs: [frames, symbols of the model].
         words: the indices of each word's symbols, at least one each.
         blank: see `ctc_align`.
-        gap: index of the symbol that stands between words, if the model has one.
+        gap: index of the delimiter between words, if the model has one.
 
     Raises:
         DataError: as `ctc_align`, or a word without symbols.

@@ -14,10 +14,10 @@ from plait.streams.stream import Stream
 __all__ = ["find_scenes"]
 
 BACK = 8
-"""How many shots back one may look like another."""
+"""Number of previous shots that a shot is compared with."""
 
 PICTURES = 5
-"""Pictures that describe a shot, evenly spread."""
+"""Number of evenly spread pictures that describe a shot."""
 
 
 def find_scenes(
@@ -25,16 +25,16 @@ def find_scenes(
 ) -> list[int]:
     """The number of each shot's scene, from 0, in order.
 
-    A shot that looks like one of the last `BACK` binds all shots in between into one scene (overlapping links:
+    A shot that resembles one of the last `BACK` shots joins all shots in between into one scene (overlapping links:
     Hanjalic, Lagendijk and Biemond, "Automated high-level movie segmentation for advanced video-retrieval systems",
-    IEEE Trans. Circuits and Systems for Video Technology 1999). Two shots look alike when any two of their pictures do
-    (departure: colours by quarter and structure, as shots are told apart, not matched blocks).
+    IEEE Trans. Circuits and Systems for Video Technology 1999). Two shots resemble each other if any two of their
+    pictures do (departure: by colours per quarter and structure, as for shot boundaries, not by matched blocks).
 
     Args:
         stream: the pictures.
         shots: (start, stop) of each shot, seconds, in order.
-        alike: how unlike pictures of one scene may be, 0..3.
-        within: no longer than this many seconds apart.
+        alike: largest dissimilarity of pictures of one scene, 0..3.
+        within: largest distance of two linked shots, seconds.
 
     Raises:
         ConfigError: ``alike`` or ``within`` is not above 0.
@@ -42,7 +42,7 @@ def find_scenes(
     if not (alike > 0 and within > 0):
         raise ConfigError(f"scenes: alike {alike}, within {within}; expected above 0.")
     recent: deque[tuple[int, float, Looks]] = deque(maxlen=BACK)
-    reach = list(range(len(shots)))  # the last shot that each is bound to
+    reach = list(range(len(shots)))  # the last shot that each is linked to
     for number, (start, stop) in enumerate(shots):
         own = _described(stream, start, stop)
         if own is None:
@@ -64,13 +64,14 @@ def _described(stream: Stream, start: float, stop: float) -> Looks | None:
     part = stream.cut(start, stop)
     if not len(part):
         return None
+    # Not the ends: there a gradual change mixes both shots.
     places = (np.linspace(0.1, 0.9, PICTURES) * len(part)).astype(int)
     own = [look_at(part[i : i + 1]) for i in np.unique(places).tolist()]
     return Looks(*(np.concatenate([getattr(o, name) for o in own]) for name in ("times", "colours", "thumbs", "fine")))
 
 
 def _unlike(a: Looks, b: Looks) -> float:
-    """The least that a picture of one differs from a picture of the other."""
+    """The smallest dissimilarity between a picture of one and a picture of the other."""
     both = Looks(*(np.concatenate([getattr(x, n) for x in (a, b)]) for n in ("times", "colours", "thumbs", "fine")))
     i, j = np.divmod(np.arange(len(a) * len(b)), len(b))
     return float(both.apart(i, j + len(a)).min())

@@ -1,4 +1,4 @@
-"""Segments as annotations: shots, scenes and speech of a stream, and the manifest that says so."""
+"""Segments as annotations: shots, scenes and speech of a stream, and the manifest with them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from plait.core.errors import ConfigError, DataError
 from plait.core.jobs.work import in_order
@@ -24,20 +24,20 @@ from plait.streams.stream import Stream
 __all__ = ["ANNOTATOR", "SegmentReport", "Segmenter", "annotate", "shots", "speech", "write_segments"]
 
 ANNOTATOR = "plait"
-"""Who made these annotations; only its own are replaced when a manifest is annotated again."""
+"""Annotator of these annotations; only its own are replaced when a manifest is annotated again."""
 
 Segmenter = Callable[[Recording], tuple[list[Annotation], dict[str, int]]]
-"""From a recording to its annotations, and what was left out or doubtful, counted."""
+"""From a recording to its annotations, and counts of what was left out or is doubtful."""
 
 
 def shots(stream: Stream, *, least: float = 0.35, scenes: bool = False) -> list[Annotation]:
     """The shots of a stream of pictures on the tier ``shot``, numbered from 1; gradual changes on ``transition``.
 
-    Shots cover the stream; a gradual change is divided in its middle.
+    Shots cover the whole stream; a gradual change is split in its middle.
 
     Args:
-        least: how unlike shots are, see `plait.segment.shots.find_boundaries`.
-        scenes: also put them together to scenes on the tier ``scene``, numbered from 1.
+        least: least dissimilarity of shots, see `plait.segment.shots.find_boundaries`.
+        scenes: also group shots into scenes on the tier ``scene``, numbered from 1.
 
     Raises:
         DataError: the stream has no pictures.
@@ -63,7 +63,7 @@ def shots(stream: Stream, *, least: float = 0.35, scenes: bool = False) -> list[
 
 
 def speech(stream: Stream, *, method: str = "energy") -> list[Annotation]:
-    """Where someone speaks, on the tier ``speech``; see `plait.segment.speech.find_speech`.
+    """Intervals of speech, on the tier ``speech``; see `plait.segment.speech.find_speech`.
 
     Raises:
         As `plait.segment.speech.find_speech`.
@@ -75,16 +75,24 @@ def _made(start: float, stop: float, label: str | int, tier: str) -> Annotation:
     return Annotation(round(float(start), 6), round(float(stop), 6), label, tier, ANNOTATOR)
 
 
+class Tier(TypedDict):
+    """Totals of one tier."""
+
+    intervals: int
+    seconds: float
+    recordings: int
+
+
 @dataclass
 class SegmentReport:
-    """What was found in a corpus.
+    """The segments of a corpus.
 
     Attributes:
         found: annotations by recording.
-        recordings: how many were looked at.
-        absent: how many recordings lack a stream, by stream.
-        notes: what was left out or is doubtful, counted.
-        problems: what could not be segmented; the rest is there.
+        recordings: number of recordings.
+        absent: number of recordings that lack a stream, by stream.
+        notes: counts of what was left out or is doubtful.
+        problems: what could not be segmented; everything else was.
     """
 
     recordings: int
@@ -93,9 +101,9 @@ class SegmentReport:
     notes: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
-    def tiers(self) -> dict[str, dict[str, Any]]:
-        """Of each tier: how many intervals, of how many seconds together, in how many recordings."""
-        out: dict[str, dict[str, Any]] = {}
+    def tiers(self) -> dict[str, Tier]:
+        """For each tier: number of intervals, their total seconds, and number of recordings."""
+        out: dict[str, Tier] = {}
         for every in self.found.values():
             for tier in dict.fromkeys(a.tier for a in every):
                 own = [a for a in every if a.tier == tier]
@@ -115,7 +123,7 @@ class SegmentReport:
         }
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Lines to print."""
         tiers = self.tiers()
         out = [
             f"{tier}: {one['intervals']} intervals, {one['seconds']:.1f} s, in {one['recordings']} of "
@@ -133,13 +141,13 @@ def annotate(
     workers: int = 1,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> SegmentReport:
-    """Segment every recording of a corpus; what fails in one is reported, and costs nothing else.
+    """Segment every recording of a corpus; a failure in one recording is reported and does not stop the others.
 
     Args:
         corpus: the recordings.
-        makers: by any name, the streams that one needs and what makes annotations of a recording that has them.
+        makers: by any name, the required streams and the function that makes annotations of a recording.
         workers: processes (see `plait.core.jobs.work`); makers must then be importable.
-        progress: called with (done, of all, recording) after each recording.
+        progress: called with (done, total, recording) after each recording.
 
     Raises:
         ConfigError: a stream that no recording has. MissingExtra: a maker needs a package that is not installed.
@@ -188,7 +196,7 @@ def _one(corpus: Corpus, makers: Mapping[str, tuple[Sequence[str], Segmenter]], 
 
 
 def write_segments(corpus: Corpus, report: SegmentReport, out: str | Path) -> Path:
-    """Write the corpus's manifest with the annotations added; earlier ones of plait's on the same tiers are replaced.
+    """Write the corpus's manifest with the annotations added; earlier ones by plait on the same tiers are replaced.
 
     Args:
         out: the new manifest, in the corpus's folder (its paths are relative to it).

@@ -1,4 +1,4 @@
-"""Shots, speech and words of a whole corpus, each by the streams that it is to be found in."""
+"""Shots, speech and words of a whole corpus, each from the streams that the caller names."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def segment(
 
     Args:
         corpus: the recordings.
-        shots: the stream of pictures in which shots are sought (tiers ``shot`` and ``transition``).
-        scenes: also put shots together to scenes (tier ``scene``).
-        least: how unlike shots are, see `plait.segment.shots.find_boundaries`.
-        speech: the stream of sound in which speech is sought (tier ``speech``).
+        shots: the stream of pictures for shot detection (tiers ``shot`` and ``transition``).
+        scenes: also group shots into scenes (tier ``scene``).
+        least: least dissimilarity of shots, see `plait.segment.shots.find_boundaries`.
+        speech: the stream of sound for speech detection (tier ``speech``).
         method: see `plait.segment.speech.speech_probability`.
-        words: the streams of sound and of its text, to be put on it (tier ``word``).
+        words: the streams of sound and of the text to be aligned with it (tier ``word``).
         model: for words: see `plait.segment.ctc.word_times`.
         workers, progress: see `plait.segment.segment.annotate`.
 
     Raises:
-        ConfigError: nothing is asked for, a stream that no recording has, or a model that is not at hand.
+        ConfigError: nothing is requested, no recording has the stream, or the model is not available.
         MissingExtra: the method or the model needs a package that is not installed.
     """
     makers: dict[str, tuple[Sequence[str], Segmenter]] = {}
@@ -58,6 +58,7 @@ def segment(
     if words is not None:
         if not model:
             raise ConfigError("words: a CTC model is needed: name its folder, or a model of the hub on this machine.")
+        # Before any worker starts: a missing model is told once, not once per recording.
         find_model(model, True, "words")
         makers["words"] = (words, partial(_words, streams=words, model=model))
     if not makers:

@@ -1,4 +1,4 @@
-"""Shots: where one camera's take ends and the next begins, at once or gradually."""
+"""Shot boundary detection: cuts and gradual changes between the takes of cameras."""
 
 from __future__ import annotations
 
@@ -18,46 +18,47 @@ __all__ = ["Boundary", "Looks", "find_boundaries", "look_at"]
 Array = NDArray[np.float32]
 
 LENGTHS = (0.3, 0.6, 1.2, 2.0)
-"""Lengths of gradual changes that are tried, seconds."""
+"""Lengths of gradual changes that are tested, seconds."""
 
 CONTEXT = 5.0
-"""Seconds of pictures that a decision may look at on either side."""
+"""Seconds of context on either side of a decision."""
 
 BLOCK = 12.0
-"""Seconds decided on at a time."""
+"""Seconds per block of decisions."""
 
 BYTES = 1 << 25
-"""Pictures held at a time."""
+"""Most bytes of pictures in memory."""
 
 AROUND = 0.4
-"""Seconds on either side whose own changes a cut must exceed."""
+"""Seconds on either side of a cut; it must exceed all changes within them."""
 
 FAINT, GAIN = 0.08**2, 2.0
-"""Variance of pictures, in 0..1, below which their structure hardly counts; and by how much light may change it."""
+"""Variance of pictures in 0..1 below which their structure hardly counts; and the change of contrast that light may
+cause."""
 
 OWN = 0.15
-"""Share of the least unlikeness that structure must have by itself in a cut."""
+"""Least change of structure in a cut, as a share of the threshold."""
 
 RATIO = 1.5
-"""A cut is more than so many times what changes around it."""
+"""Least ratio of a cut to the changes around it."""
 
 CROOKED, BENT, RESTLESS = 0.08, 0.25, 0.25
-"""Of a gradual change, at most: how far pictures lie off the straight line, and how unevenly they run along it, and how
-much they change before and after (squared distances as shares of the whole change)."""
+"""Upper limits for a gradual change: distance of pictures from the straight line, unevenness of their progress along
+it, and change before and after (squared distances as shares of the whole change)."""
 
 MORE, OWN_SLOW = 2.0, 0.6
-"""A gradual change must be so many times as large as a cut, for a slow turn of the camera nearly runs straight; and
-have so much structure of its own, for light that rises does too."""
+"""Least size of a gradual change relative to a cut, because a slow turn of the camera is nearly a straight line; and
+its least change of structure, because rising light is one too."""
 
 EMPTY, FLAT = 1.5, 0.03
-"""Longest empty picture between two fades, seconds; and the deviation of its grey, 0..1, below which it is empty."""
+"""Longest empty picture between two fades, seconds; and the standard deviation of grey, 0..1, of an empty picture."""
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """One shot ends and another begins, between start and stop (equal for a cut), seconds.
+    """The boundary between two shots, from start to stop (equal for a cut), seconds.
 
-    ``size``: how much changes, 0..3: a share of colours, and 1 less the likeness of the pictures.
+    ``size``: amount of change, 0..3: the share of colours that differ, plus 1 minus the similarity of structure.
     """
 
     start: float
@@ -87,12 +88,12 @@ class Looks:
         return Looks(self.times[part], self.colours[part], self.thumbs[part], self.fine[part])
 
     def apart(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> Array:
-        """How unlike pictures i and j are in colours and structure, 0..3."""
+        """Dissimilarity of pictures i and j in colours and structure, 0..3."""
         colour = np.abs(self.colours[i] - self.colours[j]).sum(-1) / 2
         return np.asarray(colour + self.changed(i, j), np.float32)
 
     def changed(self, i: NDArray[np.int64], j: NDArray[np.int64]) -> Array:
-        """How unlike pictures i and j are in structure alone, 0..2; what light does to all of a picture is none."""
+        """Dissimilarity of pictures i and j in structure alone, 0..2; global changes of light do not count."""
         return 1 - _likeness(self.thumbs[i], self.thumbs[j])
 
 
@@ -101,6 +102,7 @@ def _likeness(a: Array, b: Array) -> Array:
     may differ by `GAIN`."""
     a, b = a - a.mean(-1, keepdims=True), b - b.mean(-1, keepdims=True)
     va, vb = (a * a).mean(-1), (b * b).mean(-1)
+    # Light scales contrast: the variances are brought together first, within limits.
     gain = np.clip(np.sqrt((va + FAINT) / (vb + FAINT)), 1 / GAIN, GAIN)
     return np.asarray((2 * (a * b).mean(-1) + FAINT) / (va / gain + vb * gain + FAINT))
 
@@ -116,6 +118,7 @@ def look_at(stream: Stream) -> Looks:
         pixels = np.repeat(pixels, 3, axis=3)
     thumbs = pixels.reshape(-1, 12, 4, 16, 4, 3).mean((2, 4), dtype=np.float32) / 255
     quarters = pixels.reshape(-1, 2, 24, 2, 32, 3).transpose(0, 1, 3, 5, 2, 4).reshape(len(pixels) * 12, -1)
+    # 16 levels a channel; each quarter and channel gets its own range of bins, so that one bincount serves all.
     flat = (quarters >> 4).astype(np.int64) + np.arange(len(quarters))[:, None] * 16
     counts = np.bincount(flat.ravel(), minlength=len(quarters) * 16).reshape(-1, 16) / (12 * quarters.shape[1])
     wide = np.pad(counts, ((0, 0), (1, 1)), mode="edge")  # a level on the edge of a bin belongs to both
@@ -125,17 +128,17 @@ def look_at(stream: Stream) -> Looks:
 
 
 def find_boundaries(stream: Stream, *, least: float = 0.35, gradual: bool = True) -> list[Boundary]:
-    """Where shots meet in a stream of pictures; in blocks, in constant memory.
+    """Shot boundaries in a stream of pictures; in blocks, in constant memory.
 
     A cut: colours (histograms by quarter) and structure (of thumbnails) of the three pictures before all differ
-    from the three after, by more than anything changes within `AROUND` on either side, so that neither
-    motion nor a flash is one. A gradual change (a dissolve, a fade): for some length of `LENGTHS`, pictures in between
-    lie on the straight line from the first to the last, as no motion does (the linear model of Yu, Bozdagi and
-    Harrington, "Feature-based hierarchical video segmentation", ICIP 1997), run along it, and rest before and after.
-    Two fades that meet in an empty picture are one change.
+    from the three after, by more than any change within `AROUND` on either side, so that neither motion nor a flash
+    is a cut. A gradual change (a dissolve, a fade): for some length of `LENGTHS`, the pictures in between lie on the
+    straight line from the first to the last, which motion does not (the linear model of Yu, Bozdagi and Harrington,
+    "Feature-based hierarchical video segmentation", ICIP 1997), progress evenly, and rest before and after. Two fades
+    that meet in an empty picture are one change.
 
     Args:
-        least: how unlike the two shots must be, 0..3; 0.35 tells scenes apart, not takes of one face.
+        least: least dissimilarity of the two shots, 0..3; 0.35 separates scenes, not takes of one face.
         gradual: also look for dissolves and fades.
 
     Raises:
@@ -143,7 +146,7 @@ def find_boundaries(stream: Stream, *, least: float = 0.35, gradual: bool = True
         ConfigError: ``least`` is not above 0.
     """
     if stream.kind != "frames" or len(stream.source.shape) != 3:
-        raise DataError(f"{stream.where or 'stream'}: shots are sought in pictures, but the stream is {stream.kind}.")
+        raise DataError(f"{stream.where or 'stream'}: shots need pictures, but the stream is {stream.kind}.")
     if not least > 0:
         raise ConfigError(f"shots.least: got {least}; expected above 0.")
     found: list[Boundary] = []
@@ -163,7 +166,7 @@ def _rate(stream: Stream) -> float:
 
 
 def _windows(stream: Stream, rate: float) -> Iterator[tuple[Looks, float, float]]:
-    """Descriptions of overlapping stretches, and from when to when each is to be decided on."""
+    """Descriptions of overlapping stretches, and the span of time in which each decides."""
     if not len(stream):
         return
     n = len(stream)
@@ -192,11 +195,12 @@ def _joined(parts: list[Looks]) -> Looks:
 
 
 def _cuts(looks: Looks, least: float, rate: float) -> list[Boundary]:
-    """Instants before and after which the three nearest pictures are unlike, more than anything else nearby."""
+    """Instants at which the three nearest pictures before and after differ, more than anything else nearby."""
     n = len(looks)
     if n < 2:
         return []
     at = np.arange(1, n)
+    # The least over all nine pairs: a flash or a lost picture on one side alone is no cut.
     across = np.full(n, np.inf, np.float32)
     for a in (1, 2, 3):
         for b in (0, 1, 2):
@@ -218,6 +222,7 @@ def _cuts(looks: Looks, least: float, rate: float) -> list[Boundary]:
 def _slow(looks: Looks, least: float, rate: float) -> list[Boundary]:
     """Stretches in which one picture turns into another along a straight line; of overlapping ones the straightest."""
     tried = [_lines(looks, length, least) for length in sorted({max(round(s * rate), 4) for s in LENGTHS})]
+    # Straightest first, so that each stretch of time goes to its best fit.
     every = sorted(fit for one in tried for fit in one)
     taken: list[tuple[float, int, int]] = []
     for fit in every:
@@ -230,7 +235,7 @@ def _slow(looks: Looks, least: float, rate: float) -> list[Boundary]:
 
 
 def _lines(looks: Looks, length: int, least: float) -> list[tuple[float, int, int]]:
-    """(how crooked, first, last) of stretches of ``length`` pictures that run straight from one picture to another."""
+    """(deviation, first, last) of stretches of ``length`` pictures on a straight line from one picture to another."""
     n = len(looks)
     if n <= length:
         return []
@@ -249,14 +254,14 @@ def _lines(looks: Looks, length: int, least: float) -> list[tuple[float, int, in
     margin = max(2, length // 2)
     before = ((looks.fine[np.maximum(i - margin, 0)] - first) * way).sum(1) / size
     after = ((looks.fine[np.minimum(j + margin, n - 1)] - looks.fine[j]) * way).sum(1) / size
-    before[looks.fine[i].std(1) < FLAT] = 0  # out of black and into black there need be no rest
+    before[looks.fine[i].std(1) < FLAT] = 0  # fades from and to black need no rest
     after[looks.fine[j].std(1) < FLAT] = 0
     good = (crooked < CROOKED) & (bent < BENT) & (np.maximum(np.abs(before), np.abs(after)) < RESTLESS)
     return [(float(c + b), int(a), int(z)) for c, b, a, z in zip(crooked[good], bent[good], i[good], j[good])]
 
 
 def _through_empty(looks: Looks, boundaries: list[Boundary], least: float) -> list[Boundary]:
-    """Boundaries with nothing but an empty picture in between become one; none at all if it leads back."""
+    """Boundaries with only an empty picture in between become one; none if the same shot returns."""
     out: list[Boundary] = []
     for new in boundaries:
         if out and new.start - out[-1].stop <= EMPTY and _empty(looks, out[-1].stop, new.start):

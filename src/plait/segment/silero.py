@@ -1,4 +1,4 @@
-"""Silero's voice activity network in NumPy: its packaged weights, without torch and without a graph runtime."""
+"""Silero's voice activity network in NumPy, with its packaged weights, without torch and without a graph runtime."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib.util
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +17,10 @@ __all__ = ["RATE", "STEP", "Silero"]
 Array = NDArray[np.float32]
 
 RATE = 16000
-"""Samples a second that the network hears."""
+"""Sampling rate of the network, Hz."""
 
 STEP = 512
-"""Samples a decision; it sees the 64 before them, and remembers."""
+"""Samples per decision; the network also sees the 64 before them, and has a memory."""
 
 _CONTEXT, _FFT, _HOP = 64, 256, 128
 
@@ -31,7 +30,8 @@ _FILE = "data/silero_vad_16k_op15.onnx"
 
 @lru_cache(maxsize=1)
 def _weights() -> dict[str, Array]:
-    """The network's numbers by name, out of the package's ONNX file; the package itself (and torch) is not imported."""
+    """The network's weights by name, from the package's ONNX file."""
+    # `find_spec` does not import the package, which would import torch.
     found = importlib.util.find_spec("silero_vad")
     path = Path(found.origin).parent / _FILE if found and found.origin else None
     if path is None or not path.is_file():
@@ -39,18 +39,20 @@ def _weights() -> dict[str, Array]:
             "speech by silero needs the package 'silero-vad' (6 or newer), which is not installed. "
             "Install it with: pip install 'plait[offline-models]'"
         )
-    graph = next(value for number, value in _fields(path.read_bytes()) if number == 7)
-    return dict(_tensor(value) for number, value in _fields(graph) if number == 5)
+    # onnx.proto: field 7 of ModelProto is the graph, field 5 of GraphProto its initializers.
+    graph = next(_bytes(value) for number, value in _fields(memoryview(path.read_bytes())) if number == 7)
+    return dict(_tensor(_bytes(value)) for number, value in _fields(graph) if number == 5)
 
 
-def _fields(message: Any) -> Iterator[tuple[int, Any]]:
+def _fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field of a protocol buffer (https://protobuf.dev/programming-guides/encoding)."""
-    view, i = memoryview(message), 0
+    i = 0
     while i < len(view):
         key, i = _varint(view, i)
+        # The low three bits are the wire type: 0 a varint, 1 eight bytes, 2 a length and so many bytes, 5 four bytes.
         if key & 7 == 0:
-            value, i = _varint(view, i)
-            yield key >> 3, value
+            number, i = _varint(view, i)
+            yield key >> 3, number
             continue
         length, i = _varint(view, i) if key & 7 == 2 else ({1: 8, 5: 4}[key & 7], i)
         yield key >> 3, view[i : i + length]
@@ -66,19 +68,25 @@ def _varint(view: memoryview, i: int) -> tuple[int, int]:
         i, shift = i + 1, shift + 7
 
 
-def _tensor(message: Any) -> tuple[str, Array]:
+def _bytes(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a number where a message is expected")
+    return value
+
+
+def _tensor(message: memoryview) -> tuple[str, Array]:
     """Name and numbers of an ONNX TensorProto of 32-bit floats (fields 1: sizes, 8: name, 9: the bytes)."""
     fields = list(_fields(message))
-    sizes = [value for number, value in fields if number == 1]
-    named = {number: value for number, value in fields if number in (8, 9)}
+    sizes = [value for number, value in fields if number == 1 and isinstance(value, int)]
+    named = {number: _bytes(value) for number, value in fields if number in (8, 9)}
     return bytes(named[8]).decode(), np.frombuffer(named[9], "<f4").reshape(sizes)
 
 
 class Silero:
-    """The network, with its memory: feed it sound piece by piece.
+    """The network with its memory; it takes sound piece by piece.
 
     The 16 kHz network of silero-vad 6 (Silero Team, https://github.com/snakers4/silero-vad, MIT): a short-time
-    spectrum, four convolutions, an LSTM and one number. It gives what the package's ONNX file gives, to 1e-4.
+    spectrum, four convolutions, an LSTM and one output. It agrees with the package's ONNX file to 1e-4.
 
     Raises:
         MissingExtra: the package with the weights is not installed.
@@ -90,7 +98,7 @@ class Silero:
         self._state = (np.zeros(128, np.float32), np.zeros(128, np.float32))
 
     def __call__(self, sound: Array) -> Array:
-        """Probabilities of speech, one for each `STEP` samples of sound [n * STEP] at `RATE`; it remembers the past."""
+        """Probabilities of speech, one per `STEP` samples of sound [n * STEP] at `RATE`; the state is kept."""
         whole = np.concatenate([self._context, sound.astype(np.float32, copy=False)])
         self._context = whole[len(whole) - _CONTEXT :]
         windows = np.lib.stride_tricks.sliding_window_view(whole, _CONTEXT + STEP)[::STEP]
@@ -98,7 +106,7 @@ class Silero:
         return np.concatenate([np.zeros(0, np.float32), *out])
 
     def _see(self, windows: Array) -> Array:
-        """Windows [n, 576] to what the memory is fed, [n, 128]."""
+        """Windows [n, 576] to the inputs of the LSTM, [n, 128]."""
         w = self._w
         padded = np.pad(windows, ((0, 0), (0, _CONTEXT)), mode="reflect")
         frames = np.lib.stride_tricks.sliding_window_view(padded, _FFT, axis=1)[:, ::_HOP]
@@ -115,6 +123,7 @@ class Silero:
         fed = (
             seen @ w["model.decoder.rnn.weight_ih"].T + w["model.decoder.rnn.bias_ih"] + w["model.decoder.rnn.bias_hh"]
         )
+        # Contiguous, because the loop below multiplies by it once per window.
         again = np.ascontiguousarray(w["model.decoder.rnn.weight_hh"].T)
         last, bias = w["model.decoder.decoder.2.weight"][0, :, 0], float(w["model.decoder.decoder.2.bias"][0])
         out = np.empty(len(seen), np.float32)
@@ -134,5 +143,6 @@ def _convolved(x: Array, weight: Array, bias: Array, stride: int) -> Array:
     return np.asarray(np.einsum("nctk,ock->not", taps, weight, optimize=True) + bias[:, None])
 
 
-def _sigmoid(x: Any) -> Any:
-    return 1 / (1 + np.exp(-np.clip(x, -60, 60)))
+def _sigmoid(x: Array) -> Array:
+    # Clipped, for exp of a large number overflows with a warning.
+    return np.asarray(1 / (1 + np.exp(-np.clip(x, -60, 60))), np.float32)

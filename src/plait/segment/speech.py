@@ -1,4 +1,4 @@
-"""Where someone speaks: two detectors, causal and in constant memory, and the intervals that they give."""
+"""Voice activity detection: two detectors, causal and in constant memory, and intervals of speech."""
 
 from __future__ import annotations
 
@@ -26,35 +26,36 @@ BLOCK = 1 << 18
 """Samples read at a time."""
 
 WINDOW, HOP = 0.032, 0.010
-"""Of the spectrum, seconds."""
+"""Window and hop of the spectrum, seconds."""
 
 LOW, HIGH = 80.0, 4000.0
-"""Where speech is, Hz."""
+"""Frequency band of speech, Hz."""
 
 FLOOR = 10**-3.4
-"""Noise that is always assumed, of the loudest of the last seconds: what is softer than this nobody says."""
+"""Least noise, as a share of the loudest of the last seconds: nobody speaks more softly than this."""
 
 FORGET = math.exp(-HOP / 8.0)
-"""How much of that loudness is left after a step: it halves in 5.5 s."""
+"""Decay of that loudness per step: it halves in 5.5 s."""
 
 LATE = 0.03
-"""Seconds by which decisions come late, measured on GRID and FSDD; intervals are moved back by it."""
+"""Delay of the decisions in seconds, measured on GRID and FSDD; intervals are moved back by it."""
 
 
 def speech_probability(stream: Stream, *, method: str = "energy") -> tuple[NDArray[np.float32], Grid]:
-    """Probability of speech [n] and the clock of its windows' middles; what lies before a window's end decides.
+    """Probability of speech [n] and the clock of its windows' middles; causal up to the end of each window.
 
     ``energy``: the likelihood ratio of Sohn, Kim and Sung, "A statistical model-based voice activity detection", IEEE
     Signal Processing Letters 1999 (decision-directed prior, first-order Markov hang-over run forwards), 80 to 4000 Hz,
     over noise followed as in Gerkmann and Hendriks, "Unbiased MMSE-based noise power estimation", IEEE TASLP 2012.
-    Departures: a floor of noise 34 dB below the loudest of late, so that breath in a quiet room is no speech; the
-    ratio's offset, slope and the chances of change were chosen on GRID and FSDD. Any rate; 100 values a second.
+    Departures: a noise floor 34 dB below the recent maximum, so that breath in a quiet room is not speech; the ratio's
+    offset and slope and the transition probabilities were chosen on GRID and FSDD. Any rate; 100 values per second.
 
-    ``silero``: the packaged network (extra `offline-models`; see `plait.segment.silero`), at 16 kHz; 31.25 a second.
+    ``silero``: the packaged network (extra `offline-models`; see `plait.segment.silero`), at 16 kHz; 31.25 values per
+    second.
 
     Raises:
         ConfigError: no such method. MissingExtra: the network's package is not installed.
-        DataError: the stream is no sound on a regular clock, or of a rate below 4000 Hz.
+        DataError: the stream is not sound on a regular clock, or its rate is below 4000 Hz.
 
     >>> rng = np.random.default_rng(0)
     >>> sound = np.where(np.arange(32000) // 8000 % 2, np.sin(np.arange(32000) / 8), 0) + rng.normal(0, 0.01, 32000)
@@ -74,11 +75,11 @@ def find_speech(
     """Intervals of speech (start, stop), seconds, in order.
 
     Args:
-        stream: a waveform of any number of channels (their mean is heard).
+        stream: a waveform of any number of channels (their mean is used).
         method: see `speech_probability`.
         threshold: probability at which speech begins; it ends 0.15 lower.
-        gap: shorter pauses are speech, seconds.
-        least: shorter speech is none, seconds.
+        gap: pauses shorter than this are filled, seconds.
+        least: speech shorter than this is left out, seconds.
 
     Raises:
         As `speech_probability`.
@@ -95,6 +96,7 @@ def find_speech(
         stop = clock.start + (last + 0.5) * width - LATE
         if found and start - found[-1][1] < gap:
             start = found.pop()[0]
+        # Dropped only when the next run is too far away to be joined to it.
         elif found and found[-1][1] - found[-1][0] < least:
             found.pop()
         found.append((start, stop))
@@ -121,10 +123,10 @@ def _checked(stream: Stream, method: str) -> Callable[[Stream], tuple[Pieces, Fr
     if method not in METHODS:
         raise ConfigError(f"speech.method: there is no method {method!r}. {suggest(method, METHODS)}")
     if stream.kind != "waveform" or not isinstance(stream.clock, Grid):
-        raise DataError(f"{stream.where or 'stream'}: speech is sought in sound, but the stream is {stream.kind}.")
+        raise DataError(f"{stream.where or 'stream'}: speech needs sound, but the stream is {stream.kind}.")
     if stream.clock.rate < 4000:
         raise DataError(
-            f"{stream.where or 'stream'}: {float(stream.clock.rate):g} samples a second; speech needs 4000 or more."
+            f"{stream.where or 'stream'}: {float(stream.clock.rate):g} samples per second; speech needs 4000 or more."
         )
     return METHODS[method]
 
@@ -138,7 +140,7 @@ def _clock(stream: Stream, step: Fraction, middle: Fraction, n: int) -> Grid:
 
 
 def _sound(stream: Stream) -> Pieces:
-    """The mean of the channels, block by block; what is not a number is silence."""
+    """The mean of the channels, block by block; NaN becomes silence."""
     for block in stream.blocks(BLOCK):
         values = block.read().astype(np.float32, copy=False)
         yield np.nan_to_num(values.reshape(len(values), -1).mean(1), posinf=0.0, neginf=0.0)
@@ -151,7 +153,7 @@ def _by_energy(stream: Stream) -> tuple[Pieces, Fraction, Fraction]:
 
 
 def _spectra(pieces: Pieces, size: int, hop: int, rate: float) -> Iterator[Array]:
-    """Power [m, bins] of the windows, as many as each piece completes."""
+    """Power [m, bins] of the windows that each piece completes."""
     from scipy.fft import rfft
 
     window = np.hanning(size + 2)[1:-1].astype(np.float32)
@@ -161,6 +163,7 @@ def _spectra(pieces: Pieces, size: int, hop: int, rate: float) -> Iterator[Array
     for piece in pieces:
         rest = np.concatenate([rest, piece])
         count = (len(rest) - size) // hop + 1
+        # In parts, so that windows that overlap threefold do not multiply the memory of a block.
         for lo in range(0, max(count, 0), 2048):
             part = rest[lo * hop : (min(lo + 2048, count) - 1) * hop + size]
             frames = np.lib.stride_tricks.sliding_window_view(part, size)[::hop]
@@ -178,7 +181,7 @@ def _ratios(spectra: Iterator[Array]) -> Pieces:
 
 
 class _Statistics:
-    """Noise, prior, and the chain of speech and silence, after each window."""
+    """State after each window: noise, prior, and the Markov chain of speech and silence."""
 
     XI = 10**1.5  # speech is taken to be 15 dB over noise when noise is followed
     SLOPE, OFFSET = 2.0, 0.2  # of the mean log likelihood ratio
@@ -197,6 +200,7 @@ class _Statistics:
         prior = np.maximum(0.95 * self.clean / noise + 0.05 * np.maximum(ratio - 1, 0), 10**-2.5)
         gain = prior / (1 + prior)
         evidence = float((ratio * gain - np.log1p(prior)).mean())
+        # The decision-directed prior: what was estimated to be speech in the last window.
         self.clean = gain * gain * (power + floor)
         self._follow(power)
         chance = self.speech * (1 - self.END) + (1 - self.speech) * self.BEGIN
@@ -205,7 +209,7 @@ class _Statistics:
         return self.speech
 
     def _follow(self, power: Array) -> None:
-        """Noise goes on where speech is unlikely; in the first eight windows it is their mean, levelled."""
+        """Update the noise where speech is unlikely; in the first eight windows it is their smoothed mean."""
         self.seen += 1
         if self.seen <= 8:
             self.noise += (_levelled(power) - self.noise) / self.seen
@@ -213,12 +217,13 @@ class _Statistics:
         ratio = np.minimum(power / np.maximum(self.noise, 1e-30), 1e6)
         here = 1 / (1 + (1 + self.XI) * np.exp(-np.minimum(ratio * self.XI / (1 + self.XI), 200.0)))
         self.present += 0.1 * (here - self.present)
+        # Else noise that rises for good would count as speech for ever (the paper's safeguard against stagnation).
         here = np.where(self.present > 0.99, np.minimum(here, 0.99), here)
         self.noise += 0.2 * (1 - here) * (power - self.noise)
 
 
 def _levelled(power: Array) -> Array:
-    """The mean over neighbouring frequencies: one window's power is too ragged to be taken for noise."""
+    """The mean over neighbouring frequencies, because one window's power is too ragged an estimate of noise."""
     from scipy.ndimage import uniform_filter1d
 
     return np.asarray(uniform_filter1d(power, 15, mode="nearest"), np.float64)
@@ -235,6 +240,7 @@ def _network(stream: Stream, rate: float) -> Pieces:
 
     network = Silero()
     rest = np.zeros(0, np.float32)
+    # A streaming resampler keeps its filter's state, so that pieces join without clicks.
     change: Any = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, dtype="float32")
     total, done = len(stream), 0
     for piece in _sound(stream):
@@ -250,4 +256,4 @@ METHODS: dict[str, Callable[[Stream], tuple[Pieces, Fraction, Fraction]]] = {
     "energy": _by_energy,
     "silero": _by_network,
 }
-"""Detectors: a stream to its probabilities piece by piece, samples from one to the next, and the first one's place."""
+"""Detectors: a stream to its probabilities piece by piece, their distance in samples, and the place of the first."""
