@@ -1,4 +1,4 @@
-"""Features: raw values -> numbers, one file a kind of signal. No torch here but in `pretrained`."""
+"""Features: raw values -> numbers, one file per kind of signal. Torch is imported only when pretrained networks run."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ __all__ = ["Feature", "default_feature"]
 
 
 class Feature(ABC):
-    """Raw stream -> features [n, dim] float32 and the clock that says when each holds.
+    """Raw stream -> features [n, dim] float32 and their clock.
 
-    Options are keyword-only arguments of ``__init__``. Work goes in blocks: a two-hour stream is never in
-    memory whole (its features may be). NaN in the output means: not observed.
+    Options are keyword-only arguments of ``__init__``. Streams are processed in blocks: a two-hour stream is never in
+    memory whole (its features may be). NaN in the output means not observed.
     """
 
     kinds: ClassVar[tuple[str, ...]]
-    """Kinds of stream that it takes (keys of `plait.streams.stream.KINDS`)."""
+    """Kinds of stream that the feature takes (keys of `plait.streams.stream.KINDS`)."""
 
     default_for: ClassVar[tuple[str, ...]] = ()
-    """Kinds of stream for which it is the default."""
+    """Kinds of stream for which the feature is the default."""
 
     causal: bool = True
-    """Whether a feature at time t depends on nothing recorded after t + `receptive_field`. Options may decide it."""
+    """Whether a feature at time t depends on nothing recorded after t + `receptive_field`. It may depend on options."""
 
     version: ClassVar[int] = 1
-    """Raise it when the numbers change, so that caches are made anew."""
+    """Increase it when the numbers change, so that caches are rebuilt."""
 
     @property
     def receptive_field(self) -> float:
-        """Half-width of the receptive field, seconds: how much of the stream around t a feature at t sees.
+        """Half-width of the receptive field, seconds: how much of the stream around t a feature at t uses.
 
-        What is learnt from the whole recording (a mean, a scale) is not counted: ``causal`` is False then.
+        Estimates from the whole recording (a mean, a scale) do not count; ``causal`` is then False.
         """
         return 0.0
 
     @property
     def rate(self) -> Fraction | None:
-        """Observations a second of the features; None: those of the stream itself, whatever they are.
+        """Observations per second of the features; None: the stream's own observations.
 
-        It is nominal: a device whose clock is corrected by 50 ppm has features at a rate that is as much off, and
-        a stream with fewer observations than asked for keeps its own.
+        The rate is nominal: if a device's clock is corrected by 50 ppm, its features' rate differs by as much; and a
+        stream with fewer observations than requested keeps its own.
         """
         return None
 
@@ -64,26 +64,27 @@ class Feature(ABC):
         """Features [n, dim] and their clock (``len(clock) == n``).
 
         Raises:
-            DataError: the stream is of a kind, rate or size that it does not take.
+            DataError: the feature does not take streams of this kind, rate or size.
         """
 
     def picture(self, dim: int) -> tuple[int, int, int] | None:
-        """[height, width, channels] of the picture that a row of ``dim`` numbers is, flattened; None: it is none."""
+        """[height, width, channels] if a row of ``dim`` numbers is a flattened picture; else None."""
         return None
 
     def groups(self, dim: int) -> list[int]:
-        """For each column the number of its group: those of a group are divided by one deviation. Default: none share.
+        """The group number of each column; columns of a group are normalised by one standard deviation.
 
-        Coordinates of one body or sensor belong together: divided each by its own, still ones would be blown up.
+        By default, each column is its own group.
         """
+        # Coordinates of one body or sensor share one: divided each by its own, those that rest would become large.
         return list(range(dim))
 
     def files(self) -> list[Path]:
-        """Files or folders (word vectors, a model) that the numbers depend on; caches follow their bytes."""
+        """Files or folders (word vectors, a model) that the numbers depend on; caches depend on their bytes."""
         return []
 
     def notes(self) -> dict[str, int]:
-        """What the last `compute` dropped, filled or could not match, counted by name; zeros are left out."""
+        """Counts of what the last `compute` dropped, filled or could not match, by name; zeros are left out."""
         return {}
 
     def __call__(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
@@ -93,17 +94,17 @@ class Feature(ABC):
                 f"but the stream is {stream.kind}. Choose another feature for it."
             )
         own = stream.clock
-        if isinstance(own, Warped):  # computed on the regular clock, bent afterwards
+        if isinstance(own, Warped):  # features need a regular clock: computed on that, and bent afterwards
             values, clock = self.compute(stream.on(own.base))
             return values, warped(clock, own.warp)
         return self.compute(stream)
 
 
 def default_feature(kind: str) -> str:
-    """The recipe name of the feature used for a kind of stream unless the recipe names another.
+    """The recipe name of the default feature for a kind of stream.
 
     Raises:
-        DataError: there is none.
+        DataError: the kind has no default feature.
     """
     for name, cls in parts(Feature).items():
         if kind in cls.default_for:

@@ -1,4 +1,4 @@
-"""What several features share: numbers that may be NaN but not infinite, and differences over time."""
+"""Checks and helpers shared by features: numbers that may be NaN but not infinite, and differences over time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def place_of(stream: Stream) -> str:
 
 
 def above_zero(part: str, **options: float) -> None:
-    """Refuse options that are not above 0, all in one go.
+    """Refuse options that are not above 0, all at once.
 
     Raises:
         ConfigError: naming the part, the option and its value.
@@ -33,10 +33,10 @@ def above_zero(part: str, **options: float) -> None:
 
 
 def one_of(option: str, value: object, known: tuple[str, ...]) -> None:
-    """Refuse an option that is not among the known words.
+    """Refuse an option that is not among the known values.
 
     Raises:
-        ConfigError: naming the option, its value and what there is.
+        ConfigError: naming the option, its value and the known values.
     """
     if value not in known:
         raise ConfigError(f"{option}: got {value!r}; expected one of {', '.join(known)}.")
@@ -46,7 +46,7 @@ def refuse_infinite(values: NDArray[np.generic], stream: Stream, first: int = 0)
     """Refuse infinite values [n, ...] of a stream or of a block that begins at observation ``first``.
 
     Raises:
-        DataError: with how many there are and where the first stands.
+        DataError: with their number and the place of the first.
     """
     if values.dtype.kind != "f":
         return
@@ -61,7 +61,7 @@ def refuse_infinite(values: NDArray[np.generic], stream: Stream, first: int = 0)
 
 
 def flat_numbers(stream: Stream) -> NDArray[np.float64]:
-    """All values as [n, channels]; for streams whose features are as large as they are.
+    """All values as [n, channels]; for streams whose features are as large as the raw values.
 
     Raises:
         DataError: values are not numbers, or are infinite.
@@ -81,7 +81,7 @@ def as_float32(values: NDArray[np.float64], stream: Stream) -> NDArray[np.float3
     """The same in single precision.
 
     Raises:
-        DataError: a value is too large for it.
+        DataError: a value is too large.
     """
     with np.errstate(over="ignore"):
         out = values.astype(np.float32)
@@ -94,13 +94,13 @@ def as_float32(values: NDArray[np.float64], stream: Stream) -> NDArray[np.float3
 def differences(
     values: NDArray[np.generic], clock: Clock, gap: float, where: str, *, per_second: bool = False
 ) -> NDArray[np.generic]:
-    """Each observation less the one before it, [n, dim]; 0 where there is none to compare with.
+    """Difference of each observation to the previous one, [n, dim]; 0 where there is none to compare with.
 
-    Compared is with the observation just before, if it was at most ``gap`` seconds earlier and was
-    observed (the first has none, as one repeats the edge for deltas). NaN stays NaN.
+    The previous observation counts if it is at most ``gap`` seconds earlier and not NaN. The first observation has
+    none: its difference is 0, as if the edge were repeated. NaN stays NaN.
 
     Raises:
-        DataError: every observation is further than ``gap`` from the one before it.
+        DataError: every observation is further than ``gap`` from the previous one.
 
     >>> from plait.streams.clock import Ticks
     >>> x, clock = np.array([[1.0], [3.0], [9.0]]), Ticks([0, 0.5, 9])

@@ -1,4 +1,4 @@
-"""Chroma: how loud each of the twelve tones is, whatever the octave."""
+"""Chroma: power of each of the twelve pitch classes, over all octaves."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from plait.streams.stream import Stream
 __all__ = ["Chroma", "chroma_filters"]
 
 CENTRE, SPREAD = 5.0, 2.0
-"""Octave above 27.5 Hz that counts most, and the deviation, in octaves, of a bell about it."""
+"""Octave above 27.5 Hz with the largest weight, and the standard deviation, in octaves, of the Gaussian about it."""
 
 
 @lru_cache(maxsize=16)
 def chroma_filters(rate: int, fft: int, tones: int = 12, tuning: float = 0.0) -> Wave:
-    """Weights from the bins of a spectrum to tones, C first, [1 + fft / 2, tones]; as ``librosa.filters.chroma``.
+    """Weights from the bins of a spectrum to pitch classes, C first, [1 + fft / 2, tones]; as
+    ``librosa.filters.chroma``.
 
-    Each bin counts for tones near it by a bell half a tone wide (or a bin, where bins are wider); the weights of a
-    bin have length 1, and octaves far from the fifth count less (Ellis, "Chroma feature analysis and synthesis",
-    2007).
+    Each bin contributes to nearby tones by a Gaussian half a tone wide (or a bin, where bins are wider). The weights of
+    a bin have norm 1, and octaves far from the fifth count less (Ellis, "Chroma feature analysis and synthesis", 2007).
 
     Args:
-        tones: of an octave.
-        tuning: by how much of a tone the A lies above 440 Hz.
+        tones: tones per octave.
+        tuning: offset of the A from 440 Hz, as a fraction of a tone.
 
     >>> chroma_filters(16000, 2048)[round(440 * 2048 / 16000)].argmax() == 9
     np.True_
     """
     hz = np.arange(1, fft) * (rate / fft)
     place = tones * np.log2(hz / (440.0 * 2.0 ** (tuning / tones) / 16.0))
+    # Bin 0 has no logarithm; it stands one and a half octaves below bin 1, as in librosa.
     place = np.concatenate([[place[0] - 1.5 * tones], place])
     width = np.concatenate([np.maximum(np.diff(place), 1.0), [1.0]])
     half = np.round(tones / 2)
@@ -43,21 +44,21 @@ def chroma_filters(rate: int, fft: int, tones: int = 12, tuning: float = 0.0) ->
     weights /= np.sqrt((weights**2).sum(1, keepdims=True))
     weights *= np.exp(-0.5 * ((place / tones - CENTRE) / SPREAD) ** 2)[:, None]
     out: Wave = np.roll(weights, -3 * (tones // 12), axis=1)[: 1 + fft // 2].astype(np.float32)
+    # Cached and shared: a caller that wrote into it would change every later result.
     out.setflags(write=False)
     return out
 
 
 class Chroma(OfWindows):
-    """Power in each tone of the octave, C first, [n, tones]: harmony and melody without the octave.
+    """Power in each pitch class, C first, [n, tones]: harmony and melody without the octave.
 
-    Equals ``librosa.feature.chroma_stft(center=False)`` for a given ``tuning``; librosa would otherwise guess it
-    from the whole recording. Times and gaps are those of `LogMel`; windows are longer, as neighbouring tones have
-    to be told apart.
+    Equals ``librosa.feature.chroma_stft(center=False)`` for a given ``tuning``; by default librosa estimates it from
+    the whole recording. Times and gaps are those of `LogMel`; windows are longer, to resolve neighbouring tones.
 
     Args:
-        tones: of an octave.
-        tuning: by how much of a tone the A lies above 440 Hz.
-        scale: ``max``: the loudest tone of each window is 1 (silence stays 0); ``none``: as it is.
+        tones: tones per octave.
+        tuning: offset of the A from 440 Hz, as a fraction of a tone.
+        scale: ``max``: divide each window by its loudest tone (silence stays 0); ``none``: no scaling.
         rate: Hz at which the sound is analysed; window, hop: seconds.
 
     >>> a = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000).astype(np.float32)

@@ -18,14 +18,14 @@ __all__ = ["Eda", "responses"]
 Values = NDArray[np.float64]
 
 RISE = 5.0
-"""Seconds that a response may take from its onset to its peak (Boucsein et al. 2012: 1 to 3 s, and a margin)."""
+"""Longest rise of a response from onset to peak, seconds (Boucsein et al. 2012: 1 to 3 s; here with a margin)."""
 
 
 def responses(conductance: Values, rate: float, least: float) -> tuple[NDArray[np.int64], Values]:
-    """Skin conductance responses: where they peak, and how far they rose.
+    """Skin conductance responses: indices of their peaks, and their amplitudes.
 
-    A peak is higher than all within a second about it; its rise is counted from the lowest point of the `RISE`
-    seconds before it and must be ``least`` at least.
+    A peak is the maximum within a second about it. Its amplitude counts from the lowest point of the `RISE` seconds
+    before it and must be at least ``least``.
 
     Args:
         conductance: [n] in microsiemens, NaN where not observed.
@@ -45,6 +45,7 @@ def responses(conductance: Values, rate: float, least: float) -> tuple[NDArray[n
     low = minimum_filter1d(np.where(seen, conductance, np.inf), before + 1, origin=before // 2, mode="nearest")
     rise = np.where(seen, conductance - low, -np.inf)
     place = np.flatnonzero(seen & (conductance == high) & (rise >= least))
+    # A maximum at either end may be the flank of a response that was not recorded whole.
     place = place[(place > 0) & (place < len(conductance) - 1)]
     first = np.diff(place, prepend=-near) > 1  # a flat top counts once
     return place[first], rise[place[first]]
@@ -53,19 +54,19 @@ def responses(conductance: Values, rate: float, least: float) -> tuple[NDArray[n
 class Eda(Feature):
     """Electrodermal activity: tonic level and phasic part of skin conductance, and its responses, [n, 4].
 
-    Columns: the tonic level, what is slower than ``cutoff``; the phasic part, the rest; responses a minute and
-    their mean rise over the last ``window`` seconds (0 where there is none). The unit is the stream's (uS).
+    Columns: the tonic level, below ``cutoff``; the phasic part, the rest; responses per minute and their mean amplitude
+    over the last ``window`` seconds (0 without a response). The unit is the stream's (uS).
 
     Source: Boucsein et al., "Publication recommendations for electrodermal measurements", Psychophysiology 49,
-    2012; the split at 0.05 Hz is usual (BIOPAC), here by a finite filter that passes over gaps, see
+    2012; the split at 0.05 Hz is usual (BIOPAC), here by a finite filter that ignores gaps, see
     `plait.features.smooth.low_pass`.
 
     Args:
         cutoff: Hz.
-        least: rise from which a response counts, uS.
+        least: least amplitude of a response, uS.
         window: seconds over which responses are counted.
-        rate: of the grid, Hz; null: the stream's own.
-        gap: seconds bridged by a straight line when laid on a grid.
+        rate: rate of the grid, Hz; null: the stream's own.
+        gap: longest gap in seconds that is interpolated on the grid.
 
     >>> t = np.arange(0, 200, 0.25)
     >>> eda = Stream.of(2 + 0.5 * np.exp(-((t % 20 - 10) ** 2)), rate=4)
@@ -109,7 +110,7 @@ class Eda(Feature):
         return as_float32(np.concatenate(columns, 1), stream), clock
 
     def _recent(self, own: Values, rate: float) -> tuple[Values, Values]:
-        """Responses a minute and their mean rise over the last window, at each observation."""
+        """Responses per minute and their mean amplitude over the last window, at each observation."""
         place, rises = responses(own, rate, self._least)
         # A response is known once the second after its peak is: it counts from its peak on all the same.
         marks, sizes = np.zeros(len(own)), np.zeros(len(own))

@@ -51,11 +51,10 @@ def k_weights(hz: NDArray[np.float64]) -> NDArray[np.float64]:
 class Energy(OfWindows):
     """Level of the sound in each window, [n, 1].
 
-    ``none`` takes the root mean square of the samples, as ``librosa.feature.rms(center=False)``. ``a`` weighs the
-    power spectrum under a Hann window by IEC 61672's A curve, ``k`` by that of ITU-R BS.1770-4, which with a window
-    of 0.4 s and a hop of 0.1 s gives its momentary loudness in LUFS. Departure: the weights are put on the
-    spectrum rather than on the samples, so that a window depends on nothing outside it. Times and gaps are those
-    of `LogMel`.
+    ``none``: the root mean square of the samples, as ``librosa.feature.rms(center=False)``. ``a``: the power spectrum
+    under a Hann window, weighted by IEC 61672's A curve. ``k``: the same with the curve of ITU-R BS.1770-4, which with
+    a window of 0.4 s and a hop of 0.1 s gives its momentary loudness in LUFS. Departure: the weights apply to the
+    spectrum, not to the samples, so that a window depends on nothing outside it. Times and gaps are those of `LogMel`.
 
     Args:
         weighting: ``none``, ``a`` or ``k``.

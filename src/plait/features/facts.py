@@ -1,8 +1,8 @@
-"""What each feature declares of itself, for people and for JSON."""
+"""The properties that each feature declares, as text and for JSON."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from plait.core.errors import PlaitError
 from plait.features import Feature
@@ -10,34 +10,33 @@ from plait.features import Feature
 __all__ = ["declared", "in_words"]
 
 
-def declared(cls: type[Feature]) -> dict[str, Any]:
-    """What a feature takes; rate, receptive field and causality with its default options; None: its options decide.
+def declared(cls: type[Feature]) -> dict[str, object]:
+    """A feature's kinds of stream, and rate, receptive field and causality with default options; None: options decide.
 
     >>> from plait.features.spectral import LogMel
     >>> declared(LogMel)
     {'takes': ['waveform'], 'rate': '100', 'receptive_field': 0.0375, 'causal': True}
     """
-    found: dict[str, Any] = {"takes": list(cls.kinds), "rate": None, "receptive_field": None, "causal": None}
+    found: dict[str, object] = {"takes": list(cls.kinds), "rate": None, "receptive_field": None, "causal": None}
     try:
         feature = cls()
         rate = feature.rate
         found["receptive_field"], found["causal"] = round(float(feature.receptive_field), 4), feature.causal
-    except PlaitError:  # it needs a model or a file
+    except PlaitError:  # a feature that needs a model or a file
         return found
     return {**found, "rate": "own" if rate is None else str(rate)}
 
 
-def in_words(facts: dict[str, Any]) -> str:
-    """The same in a line.
+def in_words(facts: Mapping[str, object]) -> str:
+    """The same in one line.
 
     >>> in_words({"takes": ["frames"], "rate": "own", "receptive_field": 0.5, "causal": True})
-    "takes frames; a row each of the stream's own observations; sees 0.5 s to either side; causal"
+    'takes frames; one row per observation; receptive field 0.5 s to either side; causal'
     """
-    said = [f"takes {' or '.join(facts['takes'])}"]
-    if facts["receptive_field"] is None:
-        return f"{said[0]}; rate and receptive field as its options say"
-    own = "a row each of the stream's own observations"
-    said.append(own if facts["rate"] == "own" else f"{facts['rate']} rows a second")
-    field = facts["receptive_field"]
-    said.append(f"sees {field:g} s to either side" if field else "sees nothing beside")
+    kinds, field = facts["takes"], facts["receptive_field"]
+    said = [f"takes {' or '.join(kinds) if isinstance(kinds, list) else kinds}"]
+    if not isinstance(field, float):
+        return f"{said[0]}; rate and receptive field depend on its options"
+    said.append("one row per observation" if facts["rate"] == "own" else f"{facts['rate']} rows per second")
+    said.append(f"receptive field {field:g} s to either side" if field else "no context")
     return "; ".join([*said, "causal" if facts["causal"] else "not causal: it uses the whole recording"])

@@ -1,4 +1,4 @@
-"""Optical flow: which way what is seen moves, by cell of the picture."""
+"""Optical flow: direction and speed of movement in each cell of the picture."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ Grey = NDArray[np.uint8]
 class OpticalFlow(Feature):
     """Mean velocity of the picture's points, by cell, [n - 1, rows * columns * 3].
 
-    For each cell, row by row: how far its points go to the right and down, and how far they go at all (mean
-    length), in widths of the picture a second. Each row stands midway between the two pictures; over a pause
-    longer than ``gap`` seconds nothing is known: NaN.
+    For each cell, row by row: mean velocity to the right and down, and mean speed, in picture widths per second. The
+    time of each row is midway between its two pictures. Over a pause longer than ``gap`` seconds the flow is NaN.
 
     Source: ``farneback``: Farneback, "Two-frame motion estimation based on polynomial expansion", SCIA 2003;
     ``dis``: Kroeger, Timofte, Dai, van Gool, "Fast optical flow using dense inverse search", ECCV 2016. Both as in
@@ -37,7 +36,7 @@ class OpticalFlow(Feature):
         height, width: pixels to which pictures are resized first; multiples of ``rows`` and ``columns``.
         method: ``farneback`` or ``dis``.
         crop: [left, top, width, height] in 0..1 of the picture.
-        rate: keep about so many pictures a second.
+        rate: pictures per second to keep, about.
         gap: longest pause over which flow is taken, seconds.
 
     >>> still = Stream.of(np.zeros((10, 48, 64, 3), np.uint8), rate=25)
@@ -104,7 +103,7 @@ class OpticalFlow(Feature):
         return self._timed(np.concatenate(rows), clock, place_of(stream))
 
     def _cells(self, flow: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Flow in pixels, [height, width, 2], to means by cell, [cells * 3], in widths."""
+        """Flow in pixels, [height, width, 2], as means per cell, [cells * 3], in picture widths."""
         both = np.concatenate([flow, np.linalg.norm(flow, axis=2, keepdims=True)], 2) / self._shrink.width
         tall, wide = flow.shape[0] // self._rows, flow.shape[1] // self._columns
         cells = both.reshape(self._rows, tall, self._columns, wide, 3).mean((1, 3))

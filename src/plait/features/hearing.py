@@ -1,4 +1,4 @@
-"""Pretrained encoders of sound, frozen: wav2vec 2.0, HuBERT, WavLM and their kin of Hugging Face."""
+"""Pretrained sound encoders of Hugging Face, frozen: wav2vec 2.0, HuBERT, WavLM and similar."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PART = "hf_sound"
 
 @dataclass(frozen=True)
 class _Strides(Windows):
-    """The windows that a stack of convolutions sees, by its kernels and strides in samples."""
+    """The windows of a stack of convolutions, from its kernels and strides in samples."""
 
     kernels: tuple[int, ...] = ()
     strides: tuple[int, ...] = ()
@@ -46,20 +46,20 @@ class _Strides(Windows):
 class HfSound(Feature):
     """Any Hugging Face encoder of waveforms, frozen: wav2vec 2.0, HuBERT, WavLM, data2vec ..., [n, width].
 
-    A row for each step of the model's convolutions (mostly 20 ms), in the middle of what they see of the sound; so
-    `rate` is the model's. Sound is resampled to the rate that the model was trained at. Long sound goes in pieces:
-    each row is computed from its piece of ``piece`` seconds with ``margin`` seconds more on either side, which
-    bounds both memory and `receptive_field`. Where the model's folder says so (``do_normalize``), each piece is brought
-    to mean 0 and deviation 1. A row whose window touches NaN is NaN.
+    One row per step of the model's convolutions (mostly 20 ms), at the middle of their receptive field; so `rate` is
+    the model's. Sound is resampled to the model's rate. Long sound is processed in pieces: each row is computed from
+    its piece of ``piece`` seconds with ``margin`` seconds more on either side, which bounds both memory and
+    `receptive_field`. If the model's folder says so (``do_normalize``), each piece is normalised to mean 0 and standard
+    deviation 1. A row whose window touches NaN is NaN.
 
     Args:
         model: a folder, or a name on the hub, such as facebook/wav2vec2-base; weights as safetensors.
         layer: which hidden layer: 0 before the first, -1 the last.
         piece, margin: seconds.
-        offline: never ask the network.
+        offline: never use the network.
 
     Raises:
-        ConfigError: the model is not at hand, or is no encoder of waveforms. MissingExtra: transformers is missing.
+        ConfigError: the model is not available, or takes no waveforms. MissingExtra: transformers is missing.
     """
 
     kinds = ("waveform",)
@@ -104,7 +104,7 @@ class HfSound(Feature):
         return _front_of(self._folder())
 
     def _rows(self, front: _Strides, sound: Iterator[Wave]) -> Iterator[Wave]:
-        """Rows of each piece in turn, of which as little sound is kept as the next one needs."""
+        """Rows of each piece in turn; only the sound that the next piece needs is kept."""
         a_second = float(front.a_second)
         piece, margin = max(round(self._piece * a_second), 1), round(self._margin * a_second)
         kept, begins, done = np.zeros(0, np.float32), 0, 0  # begins, done: in steps
@@ -116,6 +116,7 @@ class HfSound(Feature):
                 done += piece
                 before = max(done - margin, 0)
                 kept, begins = kept[(before - begins) * front.step :], before
+        # The last piece has no margin after it, and may be shorter.
         if (len(kept) - front.size) // front.step >= done - begins:
             yield self._encode(kept, front)[done - begins :]
 
@@ -124,6 +125,7 @@ class HfSound(Feature):
         torch = need("torch", "text", PART)
         folder = self._folder()
         if _extraction(folder).get("do_normalize", False):
+            # As transformers' Wav2Vec2FeatureExtractor, constant included.
             sound = (sound - sound.mean()) / np.sqrt(sound.var() + 1e-7)
         with torch.inference_mode():
             found = _loaded(folder)(torch.from_numpy(sound)[None], output_hidden_states=True).hidden_states
@@ -138,7 +140,7 @@ class HfSound(Feature):
 
 @lru_cache(maxsize=4)
 def _extraction(folder: Path) -> dict[str, Any]:
-    """How the model wants its sound, as its folder states it."""
+    """The model's input settings, from its folder."""
     try:
         known = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Heart rate variability (HRV): beats in a pulse wave (photoplethysmogram), their rate, and how it varies."""
+"""Heart rate variability (HRV): beats in a pulse wave (photoplethysmogram), their rate and its variability."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 PEAK, BEAT = 0.111, 0.667
-"""Seconds: about as long as a systolic peak, and as a beat (Elgendi et al. 2013)."""
+"""Seconds: typical duration of a systolic peak and of a beat (Elgendi et al. 2013)."""
 
 LOCAL = 10.0
-"""Seconds over which the threshold follows the size of the pulse."""
+"""Seconds over which the threshold adapts to the amplitude of the pulse."""
 
 APART = 0.3
-"""Seconds between two beats at least: 200 a minute."""
+"""Least seconds between two beats: 200 per minute."""
 
 SHORTEST, LONGEST = 0.3, 2.0
-"""Seconds between two beats, at least and at most, that are taken for a heart's."""
+"""Least and most seconds of a plausible interval between beats."""
 
 BAND = (0.5, 8.0)
-"""Hz that a pulse wave moves in (Elgendi et al. 2013)."""
+"""Frequency band of a pulse wave, Hz (Elgendi et al. 2013)."""
 
 SLOW, FAST, TACHOGRAM = (0.04, 0.15), (0.15, 0.4), 4.0
-"""Hz: the low and the high band of variability (Task Force 1996), and the rate at which intervals are laid out."""
+"""Hz: the low and the high band of variability (Task Force 1996), and the rate at which intervals are resampled."""
 
 
 def beats(pulse: Values, rate: float) -> Values:
-    """When the heart beat, seconds from the first observation, by the peaks of a pulse wave (photoplethysmogram).
+    """Times of heart beats, seconds from the first observation, from the peaks of a pulse wave (photoplethysmogram).
 
-    Two moving averages of the squared, band-passed wave: where the short one is above the long one for as long as
-    a peak lasts, there is a beat, at the wave's highest point, between observations by a parabola.
+    A beat is a maximum of the band-passed wave where a short moving average of its square exceeds a long one. A
+    parabola places it between observations.
 
     Source: Elgendi, Norton, Brearley, Abbott, Schuurmans, "Systolic peak detection in acceleration
-    photoplethysmograms measured from emergency responders in tropical conditions", PLoS ONE 8(10), 2013. Here the
-    band is passed by a filter of finite length, and the threshold follows 10 s of the wave rather than all of it.
+    photoplethysmograms measured from emergency responders in tropical conditions", PLoS ONE 8(10), 2013. Departures:
+    the band-pass filter has finite length, and the threshold adapts over 10 s of the wave, not over all of it.
 
     Args:
-        pulse: [n], NaN where not observed (no beat is found there).
+        pulse: [n], NaN where not observed (no beats there).
         rate: Hz, 16 or more.
 
     >>> t = np.arange(0, 20, 1 / 64)
@@ -62,6 +62,7 @@ def beats(pulse: Values, rate: float) -> Values:
     seen = ~np.isnan(pulse)
     if seen.sum() < rate:
         return np.zeros(0)
+    # Filters need numbers everywhere; beats in the bridged gaps are dropped by `seen` below.
     bridged = np.interp(np.arange(len(pulse)), np.flatnonzero(seen), pulse[seen])
     wave = _band_passed(bridged, rate)
     power = np.maximum(wave, 0.0) ** 2
@@ -77,7 +78,7 @@ def beats(pulse: Values, rate: float) -> Values:
 
 
 def _band_passed(wave: Values, rate: float) -> Values:
-    """Less its mean over a period of the lower edge, then smoothed; even in time, and finite."""
+    """The wave minus its mean over a period of the lower edge, then smoothed; symmetric in time, and finite."""
     from scipy.ndimage import convolve1d, uniform_filter1d
     from scipy.signal import firwin
 
@@ -87,8 +88,8 @@ def _band_passed(wave: Values, rate: float) -> Values:
 
 
 def good_intervals(times: Values, intervals: Values) -> Mask:
-    """Which intervals between beats, ending at ``times`` s, are a heart's: 0.3 to 2 s long and within a quarter of
-    the median of the five about them (a missed or doubled beat is not).
+    """Which intervals between beats, ending at ``times`` s, are plausible: 0.3 to 2 s long and within a quarter of the
+    median of the five about them (which a missed or doubled beat is not).
 
     >>> good_intervals(np.array([0.8, 1.6, 2.4, 4.0, 4.8]), np.array([0.8, 0.8, 0.8, 1.6, 0.8])).tolist()
     [True, True, True, False, True]
@@ -106,20 +107,20 @@ def good_intervals(times: Values, intervals: Values) -> Mask:
 class Hrv(Feature):
     """Heart rate and its variability (HRV) in windows, [n, 5] or, with the spectrum, [n, 8].
 
-    Columns: beats a minute; SDNN and RMSSD, the deviation of the intervals between beats and the root mean square
-    of their successive differences, seconds; pNN50, the share of successive differences above 50 ms; the share of the
-    window that good intervals cover. With ``spectrum``: logarithms of the power of the intervals in 0.04 to 0.15 Hz
-    and in 0.15 to 0.4 Hz (s^2), and their difference. A window that good intervals cover less than half of, or with
-    fewer than three of them, is NaN (its share stays).
+    Columns: beats per minute; SDNN, the standard deviation of the intervals between beats, and RMSSD, the root mean
+    square of their successive differences, in seconds; pNN50, the share of successive differences above 50 ms; the
+    share of the window covered by good intervals. With ``spectrum``: logarithms of the power of the intervals in 0.04
+    to 0.15 Hz and in 0.15 to 0.4 Hz (s^2), and their difference. A window with fewer than three good intervals, or with
+    less than half of it covered by them, is NaN (its share remains).
 
-    Source: Task Force of the ESC and NASPE, "Heart rate variability", Circulation 93(5), 1996; beats by `beats`, and
-    `good_intervals` says which count.
+    Source: Task Force of the ESC and NASPE, "Heart rate variability", Circulation 93(5), 1996; beats by `beats`, good
+    intervals by `good_intervals`.
 
     Args:
-        of: ``pulse``: the stream is a pulse wave (its first column), 16 observations a second or more;
-            ``intervals``: it holds the intervals between beats in seconds, each at the end of its interval.
+        of: ``pulse``: the stream is a pulse wave (its first column) with 16 observations per second or more;
+            ``intervals``: the stream is the intervals between beats in seconds, each at the end of its interval.
         window: seconds; hop: seconds from window to window.
-        spectrum: needs a window of 120 s or so.
+        spectrum: add the spectrum, which needs a window of about 120 s.
 
     >>> t = np.arange(0, 90, 1 / 64)
     >>> values, clock = Hrv()(Stream.of(np.exp(8 * np.cos(2 * np.pi * 1.25 * t)), rate=64))
@@ -141,7 +142,7 @@ class Hrv(Feature):
 
     @property
     def receptive_field(self) -> float:
-        # Beats at the edges hang on the filter, the local level and the median of their neighbours.
+        # Beats at the edges depend on the filter, the local level and the median of their neighbours.
         return self._window / 2 + (2.0 + LOCAL / 2 + 1.0 if self._pulse else 0.0) + LONGEST + 5.0
 
     def dim(self, shape: tuple[int, ...]) -> int:
@@ -179,8 +180,8 @@ class Hrv(Feature):
         rate = float(clock.rate)
         if rate < 16:
             raise DataError(
-                f"{place_of(stream)}: {rate:g} observations a second are too few for a pulse wave; expected 16 or "
-                "more. If it holds the intervals between beats, say of: intervals."
+                f"{place_of(stream)}: {rate:g} observations per second are too few for a pulse wave; expected 16 or "
+                "more. If the values are intervals between beats, set of: intervals."
             )
         found = beats(laid[:, 0], rate) + clock.start
         return found[1:], np.diff(found)
@@ -191,6 +192,7 @@ class Hrv(Feature):
         if good.sum() < 3 or covered < 0.5:
             return [*[np.nan] * 4, covered, *[np.nan] * (3 if self._spectrum else 0)]
         own = intervals[good]
+        # Only between neighbours that are both good: across a missed beat there is no successive difference.
         change = np.diff(intervals)[good[1:] & good[:-1]]
         rmssd = float(np.sqrt((change**2).mean())) if len(change) else np.nan
         pnn50 = float((np.abs(change) > 0.05).mean()) if len(change) else np.nan
@@ -199,7 +201,7 @@ class Hrv(Feature):
 
 
 def _bands(times: Values, intervals: Values, window: float) -> list[float]:
-    """Log power of the intervals, laid on straight lines, in the low and the high band, and the difference."""
+    """Log power of the linearly interpolated intervals in the low and the high band, and the difference."""
     from scipy.signal import detrend, periodogram
 
     at = np.arange(times[0], times[-1], 1 / TACHOGRAM)

@@ -1,4 +1,4 @@
-"""Pictures: small grey ones as they are, or their low spatial frequencies."""
+"""Pictures: small grey pictures as they are, or their low spatial frequencies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -18,19 +18,19 @@ from plait.features.checks import above_zero, differences, one_of, place_of, ref
 from plait.features.mel import cosine_basis
 from plait.streams.clock import Clock, Grid, Ticks, rational
 from plait.streams.pictures import GreySource, grey_of, read_grey
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["Dct", "Frames", "Shrink", "subsample", "zigzag"]
 
 BLOCK_BYTES = 1 << 25
-"""Raw pictures held at a time."""
+"""Most bytes of raw pictures in memory."""
 
 
 def subsample(clock: Clock, rate: float | str | None) -> tuple[NDArray[np.int64], Clock]:
-    """Which observations to keep for about ``rate`` a second, and their own times; never one twice.
+    """The observations to keep for about ``rate`` per second, and their own times; none is repeated.
 
-    On a grid whose rate is a multiple of ``rate`` the result is a grid; else the nearest observations
-    to the wanted instants, at the times when they were made.
+    If the clock is a grid at a multiple of ``rate``, the result is a grid; else it is the observations nearest to the
+    wanted instants, at their own times.
 
     >>> subsample(Grid(0, 25, 100), 12.5)[1]
     Grid(start_exact=Fraction(0, 1), rate=Fraction(25, 2), n=50)
@@ -65,7 +65,7 @@ def zigzag(height: int, width: int, count: int) -> tuple[NDArray[np.int64], NDAr
 
 @dataclass(frozen=True)
 class Shrink:
-    """Crop, turn grey and resize pictures by the mean over the area, [m, height, width] or [..., 3], 0..1.
+    """Crop pictures, convert them to grey and resize them by area averages, [m, height, width] or [..., 3], 0..1.
 
     Attributes:
         crop: left, top, width and height in 0..1 of the picture, or None for all of it.
@@ -90,13 +90,13 @@ class Shrink:
             )
 
     def depth(self, shape: tuple[int, ...]) -> int:
-        """Channels of a small picture, given the shape of a raw one."""
+        """Channels of a small picture, given the shape of a raw picture."""
         return 1 if self.grey or len(shape) < 3 or shape[2] == 1 else 3
 
     def blocks(self, stream: Stream, kept: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-        """Small pictures of the observations ``kept`` (sorted), in order, as many as fit a block at a time.
+        """Small pictures of the observations ``kept`` (sorted), in order, in blocks of `BLOCK_BYTES`.
 
-        Those that were lost (`Stream.mask`) are NaN.
+        Lost pictures (`Stream.mask`) are NaN.
 
         Raises:
             DataError: pictures are not [height, width, 1, 3 or 4] of numbers.
@@ -110,7 +110,7 @@ class Shrink:
             yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def box(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-        """Top, left, height and width of the crop, pixels; at least one each way.
+        """Top, left, height and width of the crop, pixels; at least 1 x 1.
 
         >>> Shrink(24, 32, crop=[0.25, 0.5, 0.5, 0.5]).box((40, 80, 3))
         (20, 20, 20, 40)
@@ -135,29 +135,31 @@ class Shrink:
         for small, picture in zip(out, raw):
             if picture.ndim == 3:
                 picture = picture[..., :3] if depth else grey_of(picture)
+            # One by one: OpenCV resizes no stacks, and takes at most four channels at once.
             small[...] = cv2.resize(picture, (self.width, self.height), interpolation=cv2.INTER_AREA)
         return np.multiply(out, scale, out=out)
 
     def _cropped(self, stream: Stream, first: int) -> tuple[NDArray[np.generic], np.float32]:
-        """Pictures within the crop, grey already where the source can do it, and what brings them to 0..1."""
+        """Pictures within the crop, already grey if the source can do that, and their scale to 0..1."""
         top, left, height, width = self.box(stream.source.shape)
         if self.grey and isinstance(stream.source, GreySource):
             raw = read_grey(stream, (top, left, height, width))
             return raw, _scale(raw, stream, first)
         raw = stream.read()
         scale = _scale(raw, stream, first)
+        # Cropped before any conversion, so that pixels outside cost nothing.
         raw = raw[:, top : top + height, left : left + width]
         return raw.astype(np.float32) if raw.dtype == np.float64 else raw, scale
 
 
 def _runs(kept: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Sorted indices as runs first..last of neighbours, so that only what is wanted is read."""
+    """Sorted indices as runs first..last of neighbours, so that nothing else is read."""
     edges = np.flatnonzero(np.diff(kept) != 1) + 1
     return [(int(part[0]), int(part[-1]) + 1) for part in np.split(kept, edges)]
 
 
-def _scale(raw: NDArray[Any], stream: Stream, first: int) -> np.float32:
-    """What brings the pictures to 0..1; those of floating point are left as they are."""
+def _scale(raw: Values, stream: Stream, first: int) -> np.float32:
+    """The factor that scales pictures to 0..1; floating-point pictures are taken to be 0..1 already."""
     if raw.dtype in (np.uint8, np.uint16):
         return np.float32(1.0 / np.iinfo(raw.dtype).max)
     if raw.dtype not in (np.float32, np.float64):
@@ -173,19 +175,18 @@ def _join(parts: list[NDArray[np.float32]], width: int) -> NDArray[np.float32]:
 class Frames(Feature):
     """Pixels of small pictures, flattened row by row, [n, height * width]; the default for pictures.
 
-    Pictures are cropped, turned grey (ITU-R BT.601 weights) and resized by the mean over the area
-    (``cv2.INTER_AREA``). 24 x 32 grey pixels are 768 numbers: enough for a mouth or a gesture, small enough
-    for a recurrent encoder.
+    Pictures are cropped, converted to grey (ITU-R BT.601 weights) and resized by area averages (``cv2.INTER_AREA``).
+    24 x 32 grey pixels are 768 numbers: enough for a mouth or a gesture, few enough for a recurrent encoder.
 
     Args:
-        height, width: of the small picture, pixels.
-        grey: one channel rather than three.
+        height, width: size of the small picture in pixels.
+        grey: one channel instead of three.
         crop: [left, top, width, height] in 0..1 of the picture.
-        normalise: ``frame``: each picture to mean 0 and standard deviation 1 (a flat one to 0);
+        normalise: ``frame``: each picture to mean 0 and standard deviation 1 (a flat picture to 0);
             ``none``: 0..1 as they are.
-        differences: append each picture less the one before it; 0 for the first, and after more than ``gap``
+        differences: append the difference to the previous picture; 0 for the first, and after more than ``gap``
             seconds.
-        rate: keep about so many pictures a second.
+        rate: pictures per second to keep, about.
         gap: longest pause, in seconds, over which differences are taken.
 
     >>> film = Stream.of(np.zeros((50, 120, 160, 3), np.uint8), rate=25)
@@ -245,7 +246,7 @@ class Frames(Feature):
 
 
 def _standard(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows to mean 0 and standard deviation 1; a flat row (deviation below 1e-4) to 0."""
+    """Rows to mean 0 and standard deviation 1; flat rows (standard deviation below 1e-4) to 0."""
     centred = pixels - pixels.mean(1, keepdims=True)
     spread = centred.std(1, keepdims=True)
     out: NDArray[np.float32] = np.where(spread < 1e-4, centred * 0, centred / np.maximum(spread, 1e-4))
@@ -253,7 +254,7 @@ def _standard(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class Dct(Feature):
-    """The first two-dimensional cosine coefficients of small grey pictures, [n, k]: what lips look like.
+    """The lowest two-dimensional cosine coefficients of small grey pictures, [n, k], as used for lips.
 
     Pictures are resized to ``height`` x ``width`` and transformed (orthonormal DCT-II along both axes); the
     ``k`` lowest coefficients are kept in zigzag order, the mean brightness first (Potamianos et al.,
@@ -262,7 +263,7 @@ class Dct(Feature):
     Args:
         k: number of coefficients.
         height, width, crop, rate, gap: as for `Frames`.
-        deltas: append each row less the one before it (0 for the first, and after more than ``gap`` s).
+        deltas: append the difference to the previous row (0 for the first, and after more than ``gap`` s).
 
     >>> Dct(k=44, deltas=True).dim((64, 96, 3))
     88
@@ -287,6 +288,7 @@ class Dct(Feature):
         if k > height * width:
             raise ConfigError(f"dct.k: {k} coefficients of {height} x {width} pixels; expected at most as many.")
         self._rows, self._columns = zigzag(height, width, k)
+        # Only the rows and columns that the kept coefficients need: two thin products instead of a whole transform.
         self._down = cosine_basis(height, int(self._rows.max()) + 1).astype(np.float32)
         self._across = cosine_basis(width, int(self._columns.max()) + 1).T.astype(np.float32)
         self._twice, self._rate, self._gap = deltas, rate, gap

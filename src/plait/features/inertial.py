@@ -1,4 +1,4 @@
-"""Wearable and robot motion: gravity taken out, size, jerk and turning; and what any numbers vibrate with."""
+"""Motion of wearables and robots: acceleration without gravity, its size, jerk and rotation; and vibration spectra."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ Values = NDArray[np.float64]
 class Inertial(Feature):
     """Acceleration split into gravity and movement, [n, 8] and with a gyroscope [n, 12].
 
-    Columns: linear acceleration x, y, z (the unit of the stream); the direction of gravity x, y, z (a unit
-    vector: how the sensor is held); the size of the linear acceleration; its jerk, the size of its change a
-    second; then, of a gyroscope, its x, y, z and size. Sizes do not depend on how the sensor is turned.
+    Columns: linear acceleration x, y, z (the unit of the stream); the direction of gravity x, y, z (a unit vector: the
+    orientation of the sensor); the magnitude of the linear acceleration; its jerk, the magnitude of its change per
+    second; then, with a gyroscope, its x, y, z and magnitude. Magnitudes do not depend on the sensor's orientation.
 
-    Gravity is what is slower than ``cutoff``: 0.3 Hz after Anguita et al., "A public domain dataset for human
-    activity recognition using smartphones", ESANN 2013 (there by a Butterworth filter; here by a finite, NaN-aware
-    one, see `plait.features.smooth.low_pass`).
+    Gravity is the part below ``cutoff``: 0.3 Hz after Anguita et al., "A public domain dataset for human activity
+    recognition using smartphones", ESANN 2013 (there by a Butterworth filter; here by a finite, NaN-aware filter, see
+    `plait.features.smooth.low_pass`).
 
     Args:
         acceleration: columns of the accelerometer's x, y, z.
-        gyroscope: columns of the gyroscope's, or null for none; ``auto``: columns 3 to 5 where there are six or more.
+        gyroscope: columns of the gyroscope's x, y, z, or null for none; ``auto``: columns 3 to 5 if there are six or
+            more.
         cutoff: Hz.
         past: gravity from the past alone, which lags; else from both sides.
-        rate: of the grid that everything is laid on, Hz; null: the stream's own.
-        gap: longest pause, in seconds, over which the grid and the jerk are taken.
+        rate: rate of the grid, Hz; null: the stream's own.
+        gap: longest pause, in seconds, that is interpolated and over which the jerk is taken.
 
     Raises:
-        DataError: the stream has not those columns.
+        DataError: the stream lacks these columns.
 
     >>> still = Stream.of(np.tile([0.0, 0.0, 9.81], (500, 1)), rate=50)
     >>> Inertial()(still)[0][250, 3:].round(3).tolist()
@@ -130,7 +131,7 @@ def _unit(values: Values) -> Values:
 
 
 def _jerk(linear: Values, rate: float, gap: float) -> Values:
-    """Size of the change since the last observation, a second; 0 where that is not known."""
+    """Magnitude of the change since the last observation, per second; 0 where that is unknown."""
     change = np.zeros((len(linear), 1))
     if len(linear) > 1 and 1 / rate <= gap:
         change[1:] = np.nan_to_num(_size(np.diff(linear, axis=0)) * rate)
@@ -138,21 +139,20 @@ def _jerk(linear: Values, rate: float, gap: float) -> Values:
 
 
 class BandPower(Feature):
-    """How strongly, how fast and how regularly each channel vibrates, in windows, [n, channels * (bands + 3)].
+    """Spectrum of each channel in windows: strength, frequency and regularity, [n, channels * (bands + 3)].
 
-    For each channel: the logarithm of the power in each band (Hann window, mean taken out, density summed over
-    the band), the frequency of the strongest component and the power's centre (Hz), and the spectral entropy
-    (0: one tone; 1: white noise). Gaps are bridged by straight lines up to ``gap`` seconds; a window of which more
-    than a tenth is not known is NaN.
+    For each channel: the logarithm of the power in each band (Hann window, without the mean, density summed over the
+    band), the frequency of the strongest component and the spectral centroid (Hz), and the spectral entropy (0: one
+    tone; 1: white noise). Gaps up to ``gap`` seconds are interpolated; a window with more than a tenth unknown is NaN.
 
     Source: Welch, "The use of fast Fourier transform for the estimation of power spectra", IEEE Trans. Audio
     Electroacoustics 15(2), 1967 (one segment a window); spectral entropy: Inouye et al., EEG Clin. Neurophys. 79, 1991.
 
     Args:
         window: seconds; hop: seconds from window to window.
-        bands: edges in Hz, rising; n edges make n - 1 bands. Beyond half the rate a band is empty: refused.
-        rate: of the grid, Hz; null: the stream's own.
-        gap: seconds.
+        bands: edges in Hz, rising; n edges make n - 1 bands. Edges above half the rate are refused.
+        rate: rate of the grid, Hz; null: the stream's own.
+        gap: longest gap that is interpolated, seconds.
 
     >>> shake = Stream.of(np.sin(2 * np.pi * 3 * np.arange(1000) / 50), rate=50)
     >>> values, clock = BandPower()(shake)
@@ -197,8 +197,8 @@ class BandPower(Feature):
         size = round(self._window * rate)
         if len(values) and (self._bands[-1] > rate / 2 * (1 + 1e-9) or size < 8):
             raise DataError(
-                f"{place_of(stream)}: {rate:g} observations a second cannot show {self._bands[-1]:g} Hz in windows of "
-                f"{self._window:g} s. Lower the bands to half the rate, or lengthen the window."
+                f"{place_of(stream)}: {rate:g} observations per second cannot show {self._bands[-1]:g} Hz in windows "
+                f"of {self._window:g} s. Lower the bands to half the rate, or lengthen the window."
             )
         hop = Fraction(str(self._hop))
         count = max(int((Fraction(len(values)) / clock.rate - Fraction(size) / clock.rate) / hop) + 1, 0)
@@ -212,7 +212,7 @@ class BandPower(Feature):
 
 
 def _spectra(values: Values, starts: NDArray[np.int64], size: int, rate: float, bands: Values) -> Values:
-    """Of windows of one channel, [windows, bands - 1 + 3]."""
+    """Spectral features of windows of one channel, [windows, bands - 1 + 3]."""
     if not len(starts):
         return np.zeros((0, len(bands) + 2))
     own = np.lib.stride_tricks.sliding_window_view(values, size)[starts]

@@ -1,4 +1,4 @@
-"""The mel scale: power of sound in bands as wide as hearing's; what `LogMel` and `Mfcc` share."""
+"""The mel scale: power of sound in perceptual frequency bands; shared by `LogMel` and `Mfcc`."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ def cosine_basis(size: int, count: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class MelFront(Spectrum):
-    """Mel power in windows; what `LogMel` and `Mfcc` share.
+    """Mel power in windows; shared by `LogMel` and `Mfcc`.
 
     Raises:
-        ConfigError: what `plait.features.sound.Windows` refuses, bands outside 0..rate / 2, or empty ones.
+        ConfigError: as `plait.features.sound.Windows`; or bands outside 0..rate / 2, or empty bands.
     """
 
     mels: int

@@ -1,4 +1,4 @@
-"""Motion energy: where the picture changes, and how much."""
+"""Motion energy: amount of change in each cell of the picture."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ __all__ = ["Motion"]
 
 
 class Motion(Feature):
-    """Mean absolute change of grey values (0..1) from picture to picture, by cell, [n - 1, rows * columns].
+    """Mean absolute change of grey values (0..1) from picture to picture, per cell, [n - 1, rows * columns].
 
-    Each row stands midway between the two pictures. Over a pause longer than ``gap`` seconds nothing is
-    known of the motion: NaN.
+    The time of each row is midway between its two pictures. Over a pause longer than ``gap`` seconds the motion is NaN.
 
     Args:
         rows, columns: cells.
         height, width: pixels to which pictures are resized first; multiples of ``rows`` and ``columns``.
         crop: [left, top, width, height] in 0..1 of the picture.
-        rate: keep about so many pictures a second.
+        rate: pictures per second to keep, about.
         gap: longest pause over which motion is taken, seconds.
 
     Raises:

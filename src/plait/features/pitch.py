@@ -1,4 +1,4 @@
-"""Pitch: the fundamental frequency of voices and instruments, and how sure it is."""
+"""Pitch: the fundamental frequency of voices and instruments, and its probability."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from plait.streams.stream import Stream
 __all__ = ["PIECE", "Pitch", "tracked"]
 
 PIECE, MARGIN = 1.0, 0.5
-"""Seconds of the pieces over which a path is sought, and by how much each looks beyond its ends."""
+"""Length of the pieces in which paths are searched, and their margin on either side, seconds."""
 
 FASTEST = 35.92
-"""Octaves a second that pitch can move (Mauch and Dixon's, as in librosa)."""
+"""Fastest change of pitch, octaves per second (Mauch and Dixon's, as in librosa)."""
 
 SWITCH = 0.01
-"""Probability, a window, that voicing begins or ends."""
+"""Probability per window that voicing begins or ends."""
 
 STEPS = 10
-"""Pitches a semitone among which a window without voice is indifferent, as in pYIN."""
+"""Number of pitches per semitone over which an unvoiced window is uniform, as in pYIN."""
 
 
 def tracked(front: Yin, period: Wave, probability: Wave) -> NDArray[np.int64]:
-    """Which of the candidates [n, k] of `Yin.candidates` is the pitch of each window; -1: there is none."""
+    """Index of the pitch of each window among the candidates [n, k] of `Yin.candidates`; -1: unvoiced."""
     pitch = semitones((front.rate / period).astype(np.float32))
     pitches = STEPS * 12 * np.log2(front.high / front.low)
     with np.errstate(divide="ignore"):
         weight = np.log(probability)
+        # pYIN spreads the unvoiced probability over all pitches; the one unvoiced state here gets a single pitch's
+        # share.
         none = np.log(np.maximum(1 - probability.sum(1), 1e-6) / pitches)
     a_second = float(front.a_second)
     return best_path(
@@ -47,20 +49,20 @@ def tracked(front: Yin, period: Wave, probability: Wave) -> NDArray[np.int64]:
 
 
 class Pitch(OfWindows):
-    """Fundamental frequency (NaN without voice) and how probable a voice is, [n, 2].
+    """Fundamental frequency (NaN if unvoiced) and the probability of voicing, [n, 2].
 
-    ``track``: probabilistic YIN (Mauch and Dixon, ICASSP 2014): candidates of each window and, among them, the
-    likeliest path. Departures: the path goes through the candidates themselves rather than steps of a tenth
-    of a semitone; it forgets the pitch where there is no voice; and it is sought in pieces of 1 s that look 0.5 s
-    beyond their ends, so that the receptive field is bounded. Without ``track``: YIN (de Cheveigne and Kawahara, JASA
-    2002), each window by itself; its second column is 1 less the normalised difference, and there is voice where that
-    is above 0.5. Times and gaps are those of `LogMel`; a window is ``window`` and the longest period.
+    ``track``: probabilistic YIN (Mauch and Dixon, ICASSP 2014): the most likely path through the candidates of each
+    window. Departures: the states are the candidates themselves, not steps of a tenth of a semitone; unvoiced states
+    do not remember the pitch; and paths are searched in pieces of 1 s with a margin of 0.5 s, so that the receptive
+    field is bounded. Without ``track``: YIN (de Cheveigne and Kawahara, JASA 2002), each window separately; the second
+    column is 1 minus the normalised difference, and a window is voiced where that is above 0.5. Times and gaps are
+    those of `LogMel`; windows are as long as ``window`` and the longest period together.
 
     Args:
         track: follow the pitch through time.
         unit: ``semitones`` above 27.5 Hz (A0), or ``hz``.
-        low, high: Hz between which it is sought.
-        threshold: of YIN's trough, without ``track``.
+        low, high: range of the fundamental frequency, Hz.
+        threshold: YIN's threshold of a trough, without ``track``.
         rate: Hz at which the sound is analysed; window, hop: seconds.
 
     >>> tone = np.sin(2 * np.pi * 220 * np.arange(16000) / 16000).astype(np.float32)

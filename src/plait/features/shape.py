@@ -1,4 +1,4 @@
-"""What a sound's spectrum looks like: where its middle is, how wide, how noisy; a few numbers a window."""
+"""Shape of a sound's spectrum: centre, width, noisiness and contrast, a few numbers per window."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LOWEST = 200.0
 """Upper edge, Hz, of the lowest band of the contrast; each band above is an octave."""
 
 QUANTILE = 0.02
-"""Share of a band's bins that make its peak and its valley (one at least)."""
+"""Share of a band's bins that form its peak and its valley (at least one bin)."""
 
 
 def contrast_bands(hz: NDArray[np.float64], octaves: int) -> list[tuple[slice, int]]:
-    """Bins of each band of the spectral contrast, and how many of them make its peak: as librosa takes them.
+    """Bins of each band of the spectral contrast, and the number of bins of its peak, as in librosa.
 
-    The bands below the last leave their uppermost bin to the next, and each but the first begins a bin early.
+    All bands but the last leave their uppermost bin to the next band; all but the first begin one bin early.
 
     Raises:
         ConfigError: a band begins above the highest frequency, or has no bin.
@@ -56,14 +56,14 @@ class SpectralShape(OfWindows):
     """Centroid, bandwidth, rolloff (Hz), flatness, zero-crossing rate and contrast (dB), [n, 6 + contrast].
 
     Each equals librosa's function of the same name with ``center=False`` (``spectral_contrast`` without its
-    ``top_db``, which would make every window depend on the loudest one): the mean frequency weighted by
-    magnitude; the deviation about it; below which 85 % of the magnitude lies; the geometric over the arithmetic mean
-    of the power (1: noise); the share of samples at which the sign changes; peak over valley in the band up to
-    200 Hz and in octaves above (Jiang et al., "Music type classification by spectral contrast feature", ICME
-    2002). Silence has 0, 0, 0, 1, 0 and contrast 0. Times and gaps are those of `LogMel`.
+    ``top_db``, which would make every window depend on the loudest one): the mean frequency weighted by magnitude;
+    the standard deviation about it; the frequency below which 85 % of the magnitude lies; the ratio of the geometric
+    to the arithmetic mean of the power (1: noise); the share of samples at which the sign changes; peak over valley in
+    the band up to 200 Hz and in octaves above (Jiang et al., "Music type classification by spectral contrast
+    feature", ICME 2002). Silence has 0, 0, 0, 1, 0 and contrast 0. Times and gaps are those of `LogMel`.
 
     Args:
-        contrast: octaves above 200 Hz that have a contrast; 0 leaves it out altogether.
+        contrast: number of octaves above 200 Hz with a contrast; 0: no contrast at all.
         rate: Hz at which the sound is analysed; window, hop: seconds.
 
     >>> tone = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000).astype(np.float32)

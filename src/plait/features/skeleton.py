@@ -1,4 +1,4 @@
-"""Skeletons: points of a body, centred, scaled, with their velocities."""
+"""Skeletons: joints of a body, centred, scaled, with their velocities."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Points = NDArray[np.float64]
 
 
 class Pose(Feature):
-    """Joints less a centre, flattened, and their velocities, [n, joints * axes * 2]; the default for poses.
+    """Joints minus a centre, flattened, and their velocities, [n, joints * axes * 2]; the default for poses.
 
     Args:
-        centre: what is subtracted: ``mean`` of the joints; a joint, by its index from 0; ``first``: the mean
+        centre: what to subtract: ``mean`` of the joints; a joint, by its index from 0; ``first``: the mean
             of the joints in the first frame that has any; or None: nothing.
-        per_frame: take the centre anew in each frame, which removes the path of the body; else it is one
-            point for the whole recording (its mean), which keeps it.
-        scale: divide by the root mean square distance of the joints from their centre over the recording, so
-            that tall and small people agree.
-        velocities: append the change since the frame before, a second, on the stream's own clock; 0 for the
+        per_frame: compute the centre in each frame, which removes the path of the body; else use one point for the
+            whole recording (its mean), which keeps the path.
+        scale: divide by the root mean square distance of the joints from their centre over the recording, to remove
+            the size of the person.
+        velocities: append the change since the previous frame, per second, on the stream's own clock; 0 for the
             first frame, and after more than ``gap`` seconds.
         gap: longest pause over which velocities are taken, seconds.
 
-    Joints that are NaN stay NaN and count for no mean. One centre or scale for the whole recording depends
+    Joints that are NaN stay NaN and are left out of means. One centre or scale for the whole recording depends
     on its future: ``causal`` is then False.
 
     >>> walk = Stream.of(np.random.default_rng(0).normal(size=(60, 20, 3)), rate=30)
@@ -114,12 +114,13 @@ class Pose(Feature):
         seen = squares[~np.isnan(squares)]
         size = float(np.sqrt(seen.mean())) if len(seen) else 1.0
         if size < 1e-9:
-            raise DataError(f"{place_of(stream)}: all joints stand in one point, so there is no size to divide by.")
+            raise DataError(f"{place_of(stream)}: all joints are at one point, so there is no size to divide by.")
         return size
 
 
 def _mean(values: Points, axis: int) -> Points:
-    """Mean over an axis that it keeps, of what is not NaN; NaN where all is."""
+    """Mean without NaN over an axis, which is kept; NaN where all are NaN."""
+    # Not `nanmean`, which warns of empty slices.
     seen = ~np.isnan(values)
     count = seen.sum(axis, keepdims=True)
     total = np.where(seen, values, 0.0).sum(axis, keepdims=True)

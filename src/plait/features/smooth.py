@@ -1,4 +1,4 @@
-"""Low-pass filters of finite length that pass over gaps, so that a feature's receptive field is what it says."""
+"""Low-pass filters of finite length that ignore gaps, so that a feature's receptive field is bounded."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def low_pass_receptive_field(cutoff: float) -> float:
 
 
 def low_pass(values: Values, rate: float, cutoff: float, *, causal: bool = False) -> Values:
-    """Each column without what is quicker than ``cutoff`` Hz, [n, d]; what was not observed counts for nothing.
+    """Each column low-pass filtered at ``cutoff`` Hz, [n, d]; NaN is ignored.
 
-    A Hamming-windowed sinc of two periods' length, 0 and beyond: its weights are shared anew among the
-    observations that are there (NaN, and what lies outside the recording, are left out), so that a level next to
-    a gap is not drawn towards 0. ``causal`` uses the past half of a Hann window instead, which lags by about
-    a third of its period. NaN comes back where nothing was observed.
+    The kernel is the non-negative part of a Hamming-windowed sinc of two periods' length. Its weights are renormalised
+    over the observations that exist (without NaN and beyond the ends), so that a level next to a gap is not drawn
+    towards 0. ``causal`` uses the past half of a Hann window instead, which lags by about a third of its period. The
+    result is NaN where nothing was observed.
 
     Source: normalised convolution, Knutsson & Westin, "Normalized and differential convolution", CVPR 1993.
 
@@ -44,6 +44,7 @@ def low_pass(values: Values, rate: float, cutoff: float, *, causal: bool = False
     weight = oaconvolve(seen.astype(np.float64), kernel[:, None], axes=0, mode="full")
     first = 0 if causal else half
     total, weight = total[first : first + len(values)], weight[first : first + len(values)]
+    # An observation amid a long gap has too little around it for a mean; it stays as it is.
     enough = weight > 0.05 * kernel.sum()
     out: Values = np.where(seen & enough, total / np.where(enough, weight, 1.0), np.where(seen, values, np.nan))
     return out
@@ -51,6 +52,7 @@ def low_pass(values: Values, rate: float, cutoff: float, *, causal: bool = False
 
 def _both(half: int, cutoff: float) -> Values:
     k = np.arange(-half, half + 1)
+    # Without negative lobes: renormalised over few observations, the weights could otherwise sum to almost nothing.
     out: Values = np.maximum(np.sinc(2 * cutoff * k) * np.hamming(2 * half + 1), 0.0)
     return out
 
@@ -61,13 +63,13 @@ def _past(half: int) -> Values:
 
 
 def regular(values: Values, clock: Clock, rate: float | str | None, gap: float) -> tuple[Values, Grid]:
-    """Values on a grid: as they are if they stand on one and no rate is asked for, else on straight lines.
+    """Values on a grid: unchanged if they are on one and no rate is given, else interpolated linearly.
 
     Args:
         values: [n, d], NaN where not observed.
-        clock: of the values.
+        clock: clock of the values.
         rate: Hz; None: the clock's own, or one over the median step, to a hundredth of a Hz.
-        gap: seconds over which no line is drawn.
+        gap: longest gap that is interpolated, seconds.
     """
     if rate is None and isinstance(clock, Grid):
         return values, clock

@@ -1,4 +1,4 @@
-"""Sound in windows: one channel at one rate, in constant memory, gaps marked; what the features of sound share."""
+"""Sound in windows: one channel at one rate, in constant memory, with gaps marked; shared by all features of sound."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +25,17 @@ BLOCK = 1 << 18
 """Samples read at a time."""
 
 TOGETHER = 64
-"""Windows worked on at a time. Always as many, so that no number depends on `BLOCK`: products of matrices round
-differently by the number of rows. So few spectra stay in the processor's cache."""
+"""Windows per batch. The number is fixed so that results do not depend on `BLOCK`: matrix products round differently
+by the number of rows. This many spectra fit into the processor's cache."""
 
 USUAL_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 192000)
 SLOWEST = 4000
 RINGING = 100
-"""Samples of the slower rate outside which soxr's filter is below 1e-6 of its peak (measured: 92)."""
+"""Half-width of soxr's filter, in samples of the slower rate, down to 1e-6 of its peak (measured: 92)."""
 
 
 def _nominal(rate: Fraction) -> Fraction:
-    """The rate meant by a device that is up to 1000 ppm off, so that a corrected clock changes no number."""
+    """The nominal rate of a device that is up to 1000 ppm off, so that a corrected clock changes no number."""
     for usual in USUAL_RATES:
         if abs(rate / usual - 1) < Fraction(1, 1000):
             return Fraction(usual)
@@ -74,7 +73,7 @@ class Windows:
 
     @property
     def a_second(self) -> Fraction:
-        """Windows a second."""
+        """Windows per second."""
         return Fraction(self.rate, self.step)
 
     @property
@@ -82,13 +81,13 @@ class Windows:
         return self.size / self.rate / 2 + RINGING / min(self.rate, SLOWEST)
 
     def over(self, stream: Stream, width: int, work: Callable[[Wave], Wave]) -> tuple[Wave, Grid, int]:
-        """``work`` on the windows of a stream: its rows [n, width], their clock, and how many touch a gap (NaN there).
+        """``work`` on the windows of a stream: rows [n, width], their clock, and the number of rows in a gap (NaN).
 
         Args:
-            work: from windows [`TOGETHER`, size], a view not to be written to, to rows [`TOGETHER`, width].
+            work: from windows [`TOGETHER`, size], a read-only view, to rows [`TOGETHER`, width].
 
         Raises:
-            DataError: the stream is no sound at a regular rate of at least `rate`, or at least `SLOWEST`, Hz.
+            DataError: the stream is not sound at a regular rate of at least `rate`, or at least `SLOWEST`, Hz.
         """
         gaps: list[tuple[int, int]] = []
         samples = len(stream) * self.rate / self._rates(stream)[0] + 1  # soxr gives that many, or one less
@@ -100,7 +99,7 @@ class Windows:
         return self.placed(values[:done], stream, gaps)
 
     def sound(self, stream: Stream, gaps: list[tuple[int, int]]) -> Iterator[Wave]:
-        """One channel at `rate`, in blocks; what was not observed is silent, and listed in ``gaps``.
+        """One channel at `rate`, in blocks; missing samples are silent, and listed in ``gaps``.
 
         Raises:
             DataError: see `over`.
@@ -108,7 +107,7 @@ class Windows:
         return _resampled(stream, self._rates(stream)[0], self.rate, gaps)
 
     def placed(self, values: Wave, stream: Stream, gaps: list[tuple[int, int]]) -> tuple[Wave, Grid, int]:
-        """Rows [n, width] of all windows, NaN where a window touches a gap; their clock; and how many do."""
+        """Rows [n, width] of all windows, NaN where a window touches a gap; their clock; and the number of these."""
         nominal, real = self._rates(stream)
         lost = self._blank(values, gaps, nominal / self.rate)
         own = real * self.rate / nominal
@@ -117,7 +116,7 @@ class Windows:
 
     def _rates(self, stream: Stream) -> tuple[Fraction, Fraction]:
         if not isinstance(stream.clock, Grid):
-            raise DataError(f"{place_of(stream)}: sound with listed times; expected a regular rate. Give rate=.")
+            raise DataError(f"{place_of(stream)}: sound with irregular times; expected a regular rate. Give rate=.")
         real = stream.clock.rate
         if real < min(self.rate, SLOWEST):
             raise DataError(
@@ -137,11 +136,12 @@ class Windows:
             rest = wave[done * self.step :]
         count = len(self._cut(rest))
         if count:
+            # The last batch is padded to the fixed number of windows, see `TOGETHER`.
             missing = (TOGETHER - 1) * self.step + self.size - len(rest)
             yield work(self._cut(np.pad(rest, (0, max(missing, 0))))[:TOGETHER])[:count]
 
     def _cut(self, wave: Wave) -> Wave:
-        """All windows that lie within a stretch of sound, [windows, size], a view."""
+        """All windows within a stretch of sound, [windows, size], a view."""
         if len(wave) < self.size:
             return np.zeros((0, self.size), np.float32)
         return np.lib.stride_tricks.sliding_window_view(wave, self.size)[:: self.step]
@@ -157,7 +157,7 @@ class Windows:
 
 
 class OfWindows(Feature):
-    """What features taken window by window have in common.
+    """Common base of features computed window by window.
 
     Args:
         front: the windows; their rate is the feature's, and their receptive field.
@@ -207,11 +207,8 @@ class Spectrum(Windows):
         return out
 
     def power(self, windows: Wave) -> Wave:
-        """Squared magnitudes, [windows, bins], in single precision.
-
-        The transform is in double precision, as librosa's: in single, what is loud would leave a floor of rounding in
-        bands that hold next to nothing. (numpy's is as fast as scipy's in single, and needs no import of scipy.)
-        """
+        """Squared magnitudes, [windows, bins], in single precision."""
+        # Transformed in double, as in librosa: in single, loud bands leave a floor of rounding in nearly empty ones.
         padded = np.zeros((len(windows), self.fft))
         np.multiply(windows, self.taper, out=padded[:, : self.size])
         squares = np.fft.rfft(padded).astype(np.complex64).view(np.float32)
@@ -222,7 +219,7 @@ class Spectrum(Windows):
 
 def _mono(block: Stream, first: int) -> tuple[Wave, bool]:
     """One channel, and whether some of it was not observed."""
-    values: NDArray[Any] = block.read()
+    values = block.read()
     if values.dtype.kind == "i":
         values = values / np.float32(-float(np.iinfo(values.dtype).min))
     elif values.dtype.kind != "f":
@@ -230,7 +227,7 @@ def _mono(block: Stream, first: int) -> tuple[Wave, bool]:
     channels = values.reshape(len(values), -1)
     mono = channels[:, 0] if channels.shape[1] == 1 else channels.mean(1, dtype=np.float32)
     wave: Wave = np.ascontiguousarray(mono, np.float32)
-    if math.isfinite(float(wave.sum())):  # one pass for what is nearly always so
+    if math.isfinite(float(wave.sum())):  # the usual case in one pass: NaN and infinity survive a sum
         return wave, False
     refuse_infinite(values, block, first)
     return wave, bool(np.isnan(wave).any())

@@ -1,4 +1,4 @@
-"""Sound: log-mel energies and cepstral coefficients, of our own in numpy."""
+"""Sound: log-mel energies and cepstral coefficients, in numpy."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ class LogMel(OfWindows):
     """Natural logarithm of mel power, [n, mels]; the default for sound.
 
     Equals ``log(max(floor, librosa.feature.melspectrogram(center=False)))`` with a periodic Hann window
-    and a spectrum of the next power of two (zeros are appended to the window; librosa puts it in the
-    middle, which moves no number). Sound is resampled to ``rate`` by soxr (high quality), channels are
-    averaged. Each row stands at the middle of its window on the stream's own clock; windows lie wholly
-    within the sound, so one shorter than a window gives no rows. A window that touches NaN is NaN.
+    and a spectrum of the next power of two (zeros are appended to the window; librosa centres it, which
+    changes no number). Sound is resampled to ``rate`` by soxr (high quality), channels are averaged. The
+    time of a row is the middle of its window on the stream's own clock. Windows lie wholly within the
+    sound, so a sound shorter than a window gives no rows. A window that touches NaN is NaN.
 
     Args:
         rate: Hz at which the sound is analysed.
         window: seconds; hop: seconds between windows (both rounded to whole samples).
         mels: number of bands between ``low`` and ``high`` Hz (None: half the rate).
         floor: least power, so that silence has a logarithm.
-        htk: HTK's mel scale rather than Slaney's.
+        htk: HTK's mel scale instead of Slaney's.
 
     >>> values, clock = LogMel()(Stream.of(np.zeros(16000, np.float32), rate=16000, kind="waveform"))
     >>> values.shape, float(clock.times[0]), clock.rate
@@ -70,11 +70,11 @@ class LogMel(OfWindows):
 
 
 WIDTH = 4
-"""Frames to each side that a delta looks at."""
+"""Frames to each side in a delta."""
 
 
 def _deltas(values: NDArray[np.float32], order: int) -> NDArray[np.float32]:
-    """First or second derivative, a frame, of the parabola fitted to 2 * WIDTH + 1 frames; edges repeated.
+    """First or second derivative, per frame, of the parabola fitted to 2 * WIDTH + 1 frames; edges repeated.
 
     Savitzky and Golay, "Smoothing and differentiation of data by simplified least squares procedures", Analytical
     Chemistry 1964; of first order also the HTK Book's regression (eq. 5.16).
@@ -100,9 +100,8 @@ class Mfcc(OfWindows):
 
     Args:
         n: coefficients.
-        deltas: 1: append their slopes, 2: and their curvatures, over 9 windows and a window, as
-            ``librosa.feature.delta(order=1 or 2, mode="nearest")``; a slope where the sound begins or ends sees
-            the edge repeated.
+        deltas: 1: append their slopes over 9 windows, per window; 2: also their curvatures; as
+            ``librosa.feature.delta(order=1 or 2, mode="nearest")``. At the ends of the sound the edge is repeated.
 
     Raises:
         ConfigError: more coefficients than bands, or deltas that are not 0, 1 or 2.

@@ -1,4 +1,4 @@
-"""Words that say little by themselves, to be left out of counts."""
+"""Stop words: frequent words with little meaning, left out of counts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ why why's will with won't would wouldn't yet you you'd you'll you're you've your
 
 @lru_cache(maxsize=8)
 def stop_words(which: str | None) -> frozenset[str]:
-    """The words to leave out: none, ``english`` (function words, negations among them), or a file with one a line.
+    """The words to leave out: none, ``english`` (function words and negations), or a file with one word per line.
 
     Raises:
         ConfigError: no such list and no such file.
@@ -41,5 +41,5 @@ def stop_words(which: str | None) -> frozenset[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"stop words {which!r}: neither 'english' nor a file that can be read ({error}). Name a text file with a "
-            "word a line."
+            "word per line."
         ) from error

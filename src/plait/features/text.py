@@ -1,4 +1,4 @@
-"""Text without a neural network: words, and hashed bags of words and letters."""
+"""Text without a neural network: words, and hashed bags of words and character n-grams."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 
 
 def words_of(text: str, lower: bool = True) -> list[str]:
-    """Words and marks of a text, after Unicode's compatibility form (NFKC) and, unless told, in lower case.
+    """Words and punctuation of a text in Unicode's compatibility form (NFKC), by default in lower case.
 
     >>> words_of("Don't STOP, Straße ﬁn")
     ["don't", 'stop', ',', 'strasse', 'fin']
@@ -39,7 +39,7 @@ def texts_of(stream: Stream) -> list[str]:
     """The stream's texts.
 
     Raises:
-        DataError: it holds something else.
+        DataError: the values are not texts.
     """
     values = stream.read()
     if values.dtype.kind not in "UO":
@@ -48,19 +48,19 @@ def texts_of(stream: Stream) -> list[str]:
 
 
 class HashedText(Feature):
-    """A signed, hashed bag of words and of runs of letters for each observation, [n, dim]; default for words.
+    """A signed, hashed bag of words and character n-grams per observation, [n, dim]; default for words.
 
-    Each word, and each run of ``letters`` characters of ``<word>``, adds +1 or -1 at one of ``dim`` places,
-    both taken from its BLAKE2b digest, so that nothing is learnt and nothing is stored (Weinberger et al.,
-    "Feature hashing for large scale multitask learning", ICML 2009). Rows have length 1; a text without
-    words is all zeros.
+    Each word, and each character n-gram of ``<word>`` with ``letters`` characters, adds +1 or -1 in one of ``dim``
+    columns. Sign and column come from its BLAKE2b digest, so that nothing is learnt or stored (Weinberger et al.,
+    "Feature hashing for large scale multitask learning", ICML 2009). Rows have norm 1; a text without words is all
+    zeros.
 
     Args:
-        dim: places.
+        dim: number of columns.
         words: whether whole words count.
-        letters: length of the runs of letters; 0 for none. They bring inflected forms together.
-        ngrams: how many neighbouring words make one count at most: 2 counts pairs ("not good") too.
-        stop: words that are left out, before n-grams are made: ``english``, or a file with one a line.
+        letters: length of the character n-grams; 0 for none. They make inflected forms similar.
+        ngrams: most neighbouring words in one count: 2 also counts pairs ("not good").
+        stop: stop words, removed before n-grams are formed: ``english``, or a file with one word per line.
 
     >>> values, _ = HashedText()(Stream.of(["bin blue", "BIN  blue", ""], spans=([0, 1, 2], [1, 2, 3])))
     >>> bool((values[0] == values[1]).all()), float(values[2].sum())
@@ -115,5 +115,6 @@ class HashedText(Feature):
                 yield from (edged[i : i + self._letters] for i in range(len(edged) - self._letters + 1))
 
     def _hash(self, token: str) -> tuple[int, float]:
+        # Not `hash()`: Python salts it anew in every process.
         number = int.from_bytes(blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
         return (number >> 1) % self._dim, 1.0 if number & 1 else -1.0

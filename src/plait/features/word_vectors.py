@@ -26,18 +26,18 @@ __all__ = ["WordVectors", "read_vectors"]
 class WordVectors(Feature):
     """Mean vector of an observation's words, from a GloVe or word2vec file, [n, size of a vector].
 
-    Words without a vector are left out of the mean and counted; marks are left out. A text without any
+    Words without a vector are left out of the mean and counted; punctuation is left out. A text without any
     known word is all zeros.
 
     Args:
-        path: a text file (a word and its numbers a line, with or without word2vec's first line of counts), the same
-            behind ``.gz``, or word2vec's binary form (``.bin``).
+        path: a text file (a word and its numbers per line, with or without word2vec's first line of counts), the same
+            compressed as ``.gz``, or word2vec's binary format (``.bin``).
         lower: look words up in lower case.
-        stop: words that do not count: ``english``, or a file with one a line.
+        stop: stop words: ``english``, or a file with one word per line.
 
     Raises:
         ConfigError: no path, or no such file.
-        DataError: the file is not of that form; with file and line.
+        DataError: the file is not of that format; with file and line.
     """
 
     kinds = ("words",)
@@ -79,16 +79,16 @@ class WordVectors(Feature):
 
 
 SHOWN = 10
-"""Problems listed of one file; the rest is counted."""
+"""Most problems listed per file; the rest is counted."""
 
 
 @lru_cache(maxsize=2)
 def read_vectors(path: Path, size: int, changed: int) -> tuple[dict[str, int], NDArray[np.float32]]:
-    """Words and their vectors of a file; ``size`` and ``changed`` only tell one version from another.
+    """Words and vectors of a file; ``size`` and ``changed`` only distinguish versions of the file in the cache.
 
     Raises:
-        DataError: lines of another length than the first, or not of finite numbers, all of them counted; a binary
-            file that is cut short.
+        DataError: lines whose length differs from the first line's or whose numbers are not finite, all at once; or a
+            truncated binary file.
     """
     if path.name.lower().endswith(".bin"):
         return _binary(path)
@@ -106,7 +106,7 @@ def _opened(path: Path) -> IO[str]:
 
 
 def _binary(path: Path) -> tuple[dict[str, int], NDArray[np.float32]]:
-    """word2vec's own form: a line with counts, then each word, a space, and its numbers as little-endian floats."""
+    """word2vec's binary format: a line of counts, then each word, a space, and its numbers as little-endian floats."""
     data = path.read_bytes()
     head, _, _ = data.partition(b"\n")
     counts = head.split()
@@ -120,6 +120,7 @@ def _binary(path: Path) -> tuple[dict[str, int], NDArray[np.float32]]:
         space = data.find(b" ", at)
         if space < 0 or space + 1 + 4 * width > len(data):
             raise DataError(f"{path}: ends in word {number + 1} of {count}; it is cut short. Fetch the file anew.")
+        # Some writers end each vector with a newline, others do not.
         word = data[at:space].decode("utf-8", "replace").lstrip("\n")
         row = np.frombuffer(data, "<f4", width, space + 1)
         if not np.isfinite(row).all():
@@ -146,11 +147,12 @@ def _text(path: Path, lines: Iterable[str]) -> tuple[dict[str, int], NDArray[np.
         row = _vector(cells, width)
         if isinstance(row, str):
             problems.append(f"{path}:{number}: {row}")
+        # GloVe's largest file has words with spaces, so the numbers are counted from the end.
         elif (word := " ".join(cells[:-width])) not in index:
             index[word] = len(rows)
             rows.append(row)
     if not rows and not problems:
-        problems.append(f"{path}: holds no word vectors. Expected a word and its numbers a line.")
+        problems.append(f"{path}: holds no word vectors. Expected a word and its numbers per line.")
     if len(problems) > SHOWN:
         problems[SHOWN:] = [f"{path}: and {len(problems) - SHOWN} more such lines."]
     if problems:

@@ -1,4 +1,4 @@
-"""Periods of sound by YIN, and by probabilistic YIN: candidates for the fundamental, window by window."""
+"""Periods of sound by YIN and probabilistic YIN: candidates for the fundamental frequency, window by window."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ LOWEST_TONE = 27.5
 """Hz of the A from which semitones are counted, as in eGeMAPS (Eyben et al., 2016)."""
 
 THRESHOLDS = 100
-"""Steps of the threshold that pYIN goes through, between 0 and 1."""
+"""Number of thresholds of pYIN between 0 and 1."""
 
 WORTH = 0.5
-"""Troughs above it have no part in pYIN: all thresholds there together have a probability of 4e-5."""
+"""Troughs above this are ignored in pYIN: all thresholds there together have a probability of 4e-5."""
 
 KEPT = 8
-"""Troughs kept a window, the shortest periods first."""
+"""Most troughs kept per window, the shortest periods first."""
 
 NO_TROUGH = 0.01
-"""Probability of the deepest trough at thresholds that none is below (librosa's `no_trough_prob`)."""
+"""Probability of the deepest trough at thresholds that no trough is below (librosa's `no_trough_prob`)."""
 
 EAGER = 2.0
-"""How much more probable a trough is than the next longer one below the same threshold, as a rate (Boltzmann)."""
+"""Rate of the Boltzmann distribution that prefers shorter periods among troughs below one threshold."""
 
 Candidates = tuple[Wave, Wave, Wave]
 """Periods in samples, their probabilities and their normalised correlation, each [windows, KEPT]; NaN: none."""
@@ -49,13 +49,13 @@ def semitones(hz: NDArray[np.float32]) -> NDArray[np.float32]:
 class Yin(Windows):
     """Windows as long as ``window`` and the longest period together, and the periods in them.
 
-    de Cheveigne and Kawahara, "YIN, a fundamental frequency estimator for speech and music", JASA 2002: the
-    difference between the sound and itself a lag later (eq. 6), by Fourier transforms, over its own mean up to that
-    lag (eq. 8), and a parabola through its trough (step 5; here of eq. 8). Departure: a lag compares all pairs of
-    samples that the window has, and counts their mean, so that every period is taken about the window's middle.
+    de Cheveigne and Kawahara, "YIN, a fundamental frequency estimator for speech and music", JASA 2002: the squared
+    difference between the sound and itself a lag later (eq. 6), by Fourier transforms, divided by its mean up to that
+    lag (eq. 8), and a parabola through its trough (step 5; here of eq. 8). Departure: each lag averages over all pairs
+    of samples in the window, so that every period is measured about the window's middle.
 
     Args:
-        low, high: Hz between which the fundamental is sought.
+        low, high: range of the fundamental frequency, Hz.
 
     Raises:
         ConfigError: not 0 < low < high <= rate / 4.
@@ -88,10 +88,9 @@ class Yin(Windows):
         return np.diff(1 - (1 - x) ** 18 * (1 + 18 * x)).astype(np.float32)
 
     def difference(self, windows: Wave) -> tuple[Wave, Wave]:
-        """YIN's normalised difference (eq. 8), and the correlation with what is a lag later, [windows, 1 + lags].
+        """YIN's normalised difference (eq. 8), and the correlation with the sound a lag later, [windows, 1 + lags].
 
-        The correlation is 1 where both stretches are equal and 0 where they have nothing in common; both
-        are taken without the window's mean.
+        The correlation is 1 for equal stretches and 0 for unrelated ones. Both are computed without the window's mean.
         """
         from scipy.fft import irfft, next_fast_len, rfft
 
@@ -102,9 +101,12 @@ class Yin(Windows):
         np.square(spectrum, out=spectrum)
         inner = irfft(spectrum[:, ::2] + spectrum[:, 1::2], size)[:, :lags]
         power = np.zeros((len(own), self.size + 1))
+        # In float64: a float32 cumulative sum loses the quiet part after a loud one.
         np.cumsum(np.square(own, dtype=np.float64), 1, out=power[:, 1:])
+        # Energies of the head and the tail that a lag compares, both from one cumulative sum.
         both = power[:, : -lags - 1 : -1] + power[:, -1:] - power[:, :lags]
         pairs = self.size - np.arange(lags)
+        # Rounding of the transforms may leave it slightly below 0.
         apart = np.maximum(both - 2 * inner, 0) / pairs
         apart[:, 0] = 0
         mean = np.cumsum(apart, 1)[:, 1:] / np.arange(1, lags)
@@ -115,9 +117,9 @@ class Yin(Windows):
         return normal, alike.astype(np.float32)
 
     def plain(self, windows: Wave, threshold: float) -> tuple[Wave, Wave, Wave]:
-        """YIN's period in samples, 1 less its normalised difference, and its correlation, each [windows].
+        """YIN's period in samples, 1 minus its normalised difference, and its correlation, each [windows].
 
-        It is the first trough below ``threshold`` or, where there is none, the deepest place.
+        The period is the first trough below ``threshold`` or, without one, the global minimum.
         """
         normal, alike = self.difference(windows)
         troughs = self._troughs(normal)
@@ -127,17 +129,18 @@ class Yin(Windows):
         return period, 1 - height, same
 
     def candidates(self, windows: Wave) -> Candidates:
-        """Periods that some threshold would choose, and how probable each is over all thresholds.
+        """Periods that any threshold would choose, and their probabilities over all thresholds.
 
         Mauch and Dixon, "pYIN: a fundamental frequency estimator using probabilistic threshold distributions",
         ICASSP 2014, sec. 2.1, with the beta distribution of mean 0.1, and librosa's preference for short periods.
-        Departures: troughs above 0.5, and all but the eight shortest periods, are left out; and where the
-        difference falls nowhere below its mean, as in silence, no period is probable.
+        Departures: troughs above 0.5, and all but the eight shortest periods, are left out. Where the difference never
+        falls below its mean, as in silence, all periods have probability 0.
         """
         normal, alike = self.difference(windows)
         troughs = self._troughs(normal) & (normal < WORTH)
         deepest = self._deepest(normal)
         everyone = np.arange(len(normal))
+        # At least one candidate per window, so that a window without a trough still has a deepest place.
         troughs[everyone, deepest] |= ~troughs.any(1)
         rank = np.cumsum(troughs, 1)
         row, lag = np.nonzero(troughs & (rank <= KEPT))
@@ -147,7 +150,7 @@ class Yin(Windows):
         return period, self._probabilities(height), same
 
     def _troughs(self, normal: Wave) -> NDArray[np.bool_]:
-        """Where the difference is less than at the lag before and not more than at the next, within the range."""
+        """Local minima of the difference within the range of lags."""
         found = np.zeros(normal.shape, bool)
         found[:, 1:-1] = (normal[:, 1:-1] < normal[:, :-2]) & (normal[:, 1:-1] <= normal[:, 2:])
         found[:, : self.shortest] = False
@@ -158,7 +161,7 @@ class Yin(Windows):
         return at
 
     def _probabilities(self, height: Wave) -> Wave:
-        """Of troughs of each height, in order of their lags, [windows, KEPT]; 0 where there is none."""
+        """Probabilities of troughs of given heights, in order of their lags, [windows, KEPT]; 0 where there is none."""
         steps = np.linspace(0, 1, THRESHOLDS + 1, dtype=np.float32)[1:]
         steps = steps[: round(WORTH * THRESHOLDS)]
         there = ~np.isnan(height)
