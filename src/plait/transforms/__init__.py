@@ -1,6 +1,6 @@
-"""Steps: what is done to a raw stream before its features are taken. One file a family; no torch here.
+"""Steps: preprocessing of a raw stream before its features are computed. One file per family; no torch here.
 
-A step takes a stream and gives a stream: denoised, filled, cropped, registered, on another skeleton. It decodes
+A step takes a stream and returns a stream: denoised, filled, cropped, registered, on another skeleton. It decodes
 nothing until the result is read, so a two-hour video is never in memory whole. A recipe names steps in order::
 
     streams:
@@ -25,22 +25,22 @@ class Step(ABC):
     """Raw stream -> raw stream. Options are keyword-only arguments of ``__init__``.
 
     The result is lazy: `apply` may look at a part of the stream (to find a face, to measure noise), but values are
-    made when they are read, a block at a time, and reading in pieces gives what reading at once gives.
+    computed when they are read, a block at a time. Reading in pieces gives the same values as reading at once.
     """
 
     kinds: ClassVar[tuple[str, ...]]
-    """Kinds of stream that it takes (keys of `plait.streams.stream.KINDS`)."""
+    """Kinds of stream that the step takes (keys of `plait.streams.stream.KINDS`)."""
 
     causal: bool = True
-    """Whether an observation at t depends on nothing recorded after t + `receptive_field`. Options may decide it."""
+    """Whether an observation at t depends on nothing recorded after t + `receptive_field`. It may depend on options."""
 
     version: ClassVar[int] = 1
-    """Raise it when the numbers change, so that caches are made anew."""
+    """Increase it when the numbers change, so that caches are rebuilt."""
 
     @property
     def receptive_field(self) -> float:
-        """Half-width of the receptive field, seconds. What is learnt from the whole stream is not counted:
-        ``causal`` is False then."""
+        """Half-width of the receptive field, seconds. Estimates from the whole stream do not count; ``causal`` is then
+        False."""
         return 0.0
 
     @abstractmethod
@@ -48,15 +48,15 @@ class Step(ABC):
         """The changed stream.
 
         Raises:
-            DataError: the stream is of a rate, size or content that it cannot work on.
+            DataError: the step cannot work on the stream's rate, size or content.
         """
 
     def files(self) -> list[Path]:
-        """Files (a model, a reference picture) that the numbers depend on; caches follow their bytes."""
+        """Files (a model, a reference picture) that the numbers depend on; caches depend on their bytes."""
         return []
 
     def notes(self) -> dict[str, int]:
-        """What the last `apply` filled, dropped or could not find, counted by name; zeros are left out."""
+        """Counts of what the last `apply` filled, dropped or could not find, by name; zeros are left out."""
         return {}
 
     def __call__(self, stream: Stream) -> Stream:
@@ -69,7 +69,7 @@ class Step(ABC):
 
 
 def apply_steps(stream: Stream, steps: Sequence[Spec], where: str = "steps") -> Stream:
-    """A stream after each of the steps in turn, each named as in a recipe.
+    """The stream after all steps, which are named as in a recipe.
 
     Raises:
         ConfigError: there is no such step, or it has no such option.

@@ -1,4 +1,4 @@
-"""Gains for the spectrum of noisy sound: spectral gates, and estimators that track noise and speech."""
+"""Gains for the spectrum of noisy sound: spectral gates, and estimators that track noise and speech power."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Gain(ABC):
-    """Power spectra of successive windows -> what each bin is multiplied by.
+    """Power spectra of successive windows -> the factor of each bin.
 
     Attributes:
-        rate: windows a second.
-        bin: Hz from bin to bin.
+        rate: windows per second.
+        bin: distance of bins, Hz.
         floor: the least gain.
     """
 
@@ -30,16 +30,16 @@ class Gain(ABC):
     floor: float
 
     before, after = 2.0, 0.0
-    """Seconds of sound to each side that a window's gain depends on (what is further away counts under 1 %)."""
+    """Seconds of sound to each side that a window's gain depends on (the rest has less than 1 % of the weight)."""
 
     @abstractmethod
     def __call__(self, power: Floats) -> Floats:
-        """[windows, bins], of the same shape."""
+        """Gains [windows, bins] of powers [windows, bins]."""
 
 
 @dataclass(frozen=True)
 class _Gate(Gain):
-    """A mask, smoothed over 500 Hz and 50 ms by triangles; at the borders over what there is."""
+    """A mask, smoothed over 500 Hz and 50 ms by triangular windows, which are cut and renormalised at the borders."""
 
     def smooth(self, mask: Floats) -> Floats:
         for axis, count in ((0, int(0.05 * self.rate)), (1, int(500 / self.bin / 2))):
@@ -63,7 +63,7 @@ class SteadyGate(_Gate):
 
 @dataclass(frozen=True)
 class DriftingGate(_Gate):
-    """Open where a bin is about three times (sigmoid) as loud as it is on average over some seconds to both sides."""
+    """Open where a bin is about three times (sigmoid) as loud as its average over some seconds to both sides."""
 
     seconds: float = 2.0
 
@@ -84,19 +84,19 @@ class DriftingGate(_Gate):
 
 @dataclass(frozen=True)
 class _Tracked(Gain):
-    """Gains from the ratios of signal to noise, window by window.
+    """Gains from signal-to-noise ratios, window by window.
 
     Noise power: Gerkmann & Hendriks 2012, "Unbiased MMSE-based noise power estimation with low complexity and low
-    tracking delay" (IEEE TASLP 20(4)), begun from a quantile of the first 1.5 s. Prior ratio: decision-directed,
-    Ephraim & Malah 1984 (IEEE Trans. ASSP 32(6), eq. 51), 0.95, at least -25 dB.
+    tracking delay" (IEEE TASLP 20(4)), started from a quantile of the first 1.5 s. A priori ratio: decision-directed,
+    Ephraim & Malah 1984 (IEEE Trans. ASSP 32(6), eq. 51), smoothing 0.95, at least -25 dB.
     """
 
     @abstractmethod
     def gain(self, prior: Floats, post: Floats) -> Floats:
-        """Of a bin that holds speech, by its prior and posterior ratio of signal to noise."""
+        """Gain of a bin that holds speech, from its a priori and a posteriori signal-to-noise ratios."""
 
     def final(self, gain: Floats, prior: Floats, post: Floats, state: Floats) -> Floats:
-        """What the spectrum is multiplied by; ``state`` [bins] is kept from window to window."""
+        """The factor of the spectrum; ``state`` [bins] is kept from window to window."""
         return gain
 
     def __call__(self, power: Floats) -> Floats:
@@ -114,11 +114,15 @@ class _Tracked(Gain):
         """Power of the noise, [windows, bins]."""
         power = power + TINY
         out, likely = np.empty(power.shape), np.full(power.shape[1], 0.5)
+        # A low quantile, as speech may start at once; noise power is exponential, whose 0.2-quantile is -log(0.8)
+        # means.
         now = np.quantile(power[: max(int(1.5 * self.rate), 1)], 0.2, axis=0) / -np.log(0.8)
+        # Speech is assumed to be 15 dB above noise, as in the paper.
         ratio = 10**1.5
         for i, row in enumerate(power):
             speech = 1 / (1 + (1 + ratio) * np.exp(-np.minimum(row / now * ratio / (1 + ratio), 200.0)))
             likely = 0.9 * likely + 0.1 * speech
+            # The paper's safeguard: else noise that rises for good would count as speech for ever.
             speech = np.where(likely > 0.99, np.minimum(speech, 0.99), speech)
             now = 0.8 * now + 0.2 * (speech * now + (1 - speech) * row)
             out[i] = now
@@ -136,18 +140,20 @@ class Wiener(_Tracked):
 @dataclass(frozen=True)
 class OmLsa(_Tracked):
     """Optimally modified log-spectral amplitude: Cohen & Berdugo 2001, "Speech enhancement for non-stationary noise
-    environments" (Signal Processing 81), on Ephraim & Malah 1985 (log-MMSE). Speech is the less likely in a bin the
-    weaker it and its neighbours (3 and 31 bins of 31 Hz) have been; the paper's third, whole-frame, factor is left
+    environments" (Signal Processing 81), based on Ephraim & Malah 1985 (log-MMSE). Speech is less likely in a bin if
+    the bin and its neighbours (3 and 31 bins of 31 Hz) have been weak. The paper's third, whole-frame, factor is left
     out."""
 
     def gain(self, prior: Floats, post: Floats) -> Floats:
         from scipy.special import exp1
 
         share = prior / (1 + prior)
+        # exp1 is infinite at 0.
         return np.minimum(share * np.exp(0.5 * exp1(np.maximum(share * post, 1e-8))), 1.0)
 
     def final(self, gain: Floats, prior: Floats, post: Floats, state: Floats) -> Floats:
         state[:] = 0.7 * state + 0.3 * prior
+        # At most 0.95, as in the paper: no bin is ever certainly without speech.
         absent = np.minimum(1 - _presence(state, 1) * _presence(state, 15), 0.95)
         odds = absent / (1 - absent) * (1 + prior) * np.exp(-np.minimum(prior / (1 + prior) * post, 200.0))
         speech = 1 / (1 + odds)
@@ -156,7 +162,7 @@ class OmLsa(_Tracked):
 
 
 def _presence(state: Floats, half_width: int) -> Floats:
-    """0 to 1 as the mean prior of a bin and its neighbours goes from -10 to -5 dB."""
+    """Presence of speech: 0 to 1 as the mean a priori ratio of a bin and its neighbours goes from -10 to -5 dB."""
     taps = np.hanning(2 * half_width + 3)[1:-1]
     mean = np.convolve(np.pad(state, half_width, "edge"), taps / taps.sum(), "valid")
     out: Floats = np.clip((10 * np.log10(mean + TINY) + 10) / 5, 0, 1)

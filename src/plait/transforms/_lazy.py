@@ -1,4 +1,4 @@
-"""Pictures and poses that are changed when they are read, a bounded number at a time."""
+"""Pictures and poses that are changed on reading, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from plait.streams.stream import Source, Stream, Values, mask_of
 __all__ = ["Changed", "check_pictures"]
 
 BLOCK_BYTES = 1 << 25
-"""Raw values held at a time, however many are asked for."""
+"""Most bytes of raw values in memory, however many are read."""
 
 
 @dataclass(frozen=True)
 class Changed:
-    """A source whose observations are made of another's one by one; `plait.streams.stream.Source`.
+    """A source that changes another source's observations one by one; `plait.streams.stream.Source`.
 
     Attributes:
-        source: where the raw ones come from.
-        shape: of one changed observation.
-        change: raw observations [m, ...] and the index of the first, to changed ones [m, *shape].
+        source: source of the raw observations.
+        shape: shape of one changed observation.
+        change: function of raw observations [m, ...] and the index of the first, to changed ones [m, *shape].
 
     >>> from plait.streams.stream import ArraySource
     >>> Changed(ArraySource(np.arange(5.0)[:, None]), (1,), lambda x, at: x + at).read(3, 5).ravel().tolist()
@@ -38,7 +38,7 @@ class Changed:
 
     def read(self, lo: int, hi: int) -> Values:
         size = max(1, BLOCK_BYTES // max(1, 8 * math.prod(self.source.shape)))
-        starts = range(lo, max(hi, lo + 1), size)  # once even for nothing: the type comes from `change`
+        starts = range(lo, max(hi, lo + 1), size)  # called even for an empty range, because `change` decides the type
         parts = [self.change(self.source.read(at, max(min(at + size, hi), at)), at) for at in starts]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 

@@ -22,8 +22,8 @@ class Crop(Step):
 
     Args:
         box: [left, top, width, height] in 0..1 of the picture; edges are rounded to whole pixels.
-        height, width: of the result, pixels; with one of them the other keeps the box's aspect; with none the box
-            keeps its pixels. Shrinking takes the mean over the area, enlarging straight lines between pixels.
+        height, width: size of the result in pixels; if one is given, the other keeps the box's aspect; if none, the box
+            keeps its pixels. Shrinking averages over areas, enlarging interpolates linearly.
 
     Raises:
         ConfigError: a box that leaves the picture, or a size below 1.
@@ -69,10 +69,11 @@ def _cut(
 
 
 def resized(picture: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.generic]:
-    """A picture [h, w, channels] at ``size`` (height, width): mean over the area, or linear where it grows."""
+    """A picture [h, w, channels] at ``size`` (height, width): area averages, or linear where it grows."""
     import cv2
 
     height, width = size
+    # INTER_AREA enlarges like nearest neighbour, so it is used only where both sides shrink.
     smaller = height <= picture.shape[0] and width <= picture.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     small = cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=how)

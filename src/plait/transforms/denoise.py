@@ -1,4 +1,4 @@
-"""The step that takes steady noise out of sound."""
+"""The step that reduces steady background noise in sound."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ __all__ = ["Denoise"]
 METHODS = ("om_lsa", "wiener", "gate", "drifting_gate")
 
 CHUNK = 10.0
-"""Seconds that are made at a time, each from itself and what the method looks at around it."""
+"""Seconds per chunk; each chunk is computed from itself and the context that the method needs."""
 
 Floats = NDArray[np.float64]
 
 
 class Denoise(Step):
-    """Sound with its background turned down, each channel by itself; gaps (NaN) stay gaps.
+    """Reduce the background noise of sound, each channel separately; gaps (NaN) stay gaps.
 
-    - ``om_lsa``: log-spectral amplitude estimator with tracked noise, the best here: Cohen & Berdugo 2001, Ephraim &
-      Malah 1985, noise after Gerkmann & Hendriks 2012.
+    - ``om_lsa``: log-spectral amplitude estimator with tracked noise, the best of these: Cohen & Berdugo 2001, Ephraim
+      & Malah 1985, noise after Gerkmann & Hendriks 2012.
     - ``wiener``: decision-directed Wiener filter with the same noise.
     - ``gate``: spectral gating with thresholds from the whole sound, or from ``noise``: Sainburg, Thielk & Gentner
-      2020 (PLoS Comput. Biol. 16(10)), as ``noisereduce(stationary=True)``. It sees the whole stream: not causal.
+      2020 (PLoS Comput. Biol. 16(10)), as ``noisereduce(stationary=True)``. It uses the whole stream: not causal.
     - ``drifting_gate``: the same with a threshold that follows the sound, as ``noisereduce(stationary=False)``.
 
-    The gates depart from the package in one thing: near the lowest and highest frequency their mask is smoothed over
-    what there is rather than over zeros. Sound is made in chunks of 10 s, each begun 2 s early (``drifting_gate``:
-    10 s), so that reading in pieces gives the same samples and memory does not grow.
+    The gates depart from the package in one point: at the lowest and highest frequencies their smoothing window is cut
+    off, not filled with zeros. Sound is computed in chunks of 10 s, each started 2 s early (``drifting_gate``: 10 s),
+    so that reading in pieces gives the same samples and memory does not grow.
 
     Args:
         method: see above.
-        floor: dB by which the background is turned down at most.
-        noise: seconds (from, to) in which noise alone is to be heard; for ``gate``.
-        window: seconds of sound looked at at once; None: 0.032, for gates 0.064.
+        floor: lowest gain of the background, dB.
+        noise: (from, to), seconds that hold only noise; for ``gate``.
+        window: length of the analysis window, seconds; None: 0.032, for gates 0.064.
 
     >>> rng = np.random.default_rng(0)
     >>> hiss = Stream.of(rng.normal(0, 0.01, 16000).astype(np.float32), rate=16000, kind="waveform")
@@ -86,7 +86,7 @@ class Denoise(Step):
     def apply(self, stream: Stream) -> Stream:
         clock = stream.clock
         if not isinstance(clock, Grid):
-            raise DataError(f"{stream.where or 'stream'}: sound with listed times; expected a regular rate.")
+            raise DataError(f"{stream.where or 'stream'}: sound with irregular times; expected a regular rate.")
         samples = float(clock.rate) * self.window
         if samples < 16:
             raise DataError(
@@ -104,6 +104,7 @@ class _Denoised:
         self.shape = stream.source.shape
         rate = float(stream.clock.rate) if isinstance(stream.clock, Grid) else 1.0
         self.spectra = _Spectra.of(rate, step.window, overlap=4 if step.gated else 2)
+        # A whole number of hops, so that windows stand on the same samples in every chunk.
         self.chunk = math.ceil(CHUNK * rate / self.spectra.hop) * self.spectra.hop
         self._last: tuple[int, NDArray[np.generic]] | None = None
 
@@ -115,6 +116,7 @@ class _Denoised:
         return range(lo // self.chunk, -(-hi // self.chunk)) if hi > lo else range(0)
 
     def _at(self, number: int) -> Values:
+        # The last chunk is kept, because blocks are usually read in order and are shorter than a chunk.
         if self._last is None or self._last[0] != number:
             self._last = (number, self._make(number * self.chunk, min((number + 1) * self.chunk, len(self.stream))))
         return self._last[1]
@@ -128,11 +130,12 @@ class _Denoised:
         begin, end = max(lo - before, 0), min(hi + after, len(self.stream))
         values = self._raw(begin, end)
         made = [spectra.changed(np.nan_to_num(column), gain) for column, gain in zip(values.T, gain_of)]
+        # Gaps are silent for the filter, and gaps again afterwards.
         out = np.where(np.isnan(values), np.nan, np.stack(made, 1))[lo - begin : hi - begin]
         return out.reshape(hi - lo, *self.shape).astype(np.float32)
 
     def _raw(self, lo: int, hi: int) -> Floats:
-        """[n, channels]; whole numbers become -1..1."""
+        """Samples [n, channels]; integers are scaled to -1..1."""
         values = self.stream[lo:hi].read()
         scale = -float(np.iinfo(values.dtype).min) if values.dtype.kind == "i" else 1.0
         table = np.asarray(values, np.float64).reshape(len(values), int(np.prod(self.shape, dtype=int))) / scale
@@ -150,8 +153,9 @@ class _Denoised:
 
     @cached_property
     def thresholds(self) -> Floats:
-        """Mean and 1.5 standard deviations of each bin's level in dB, [channels, bins]; levels more than 80 dB below
-        a bin's highest count as that. Two passes over the sound, since the highest is not known in the first."""
+        """Mean plus 1.5 standard deviations of each bin's level in dB, [channels, bins]; levels more than 80 dB below a
+        bin's maximum are raised to that."""
+        # Two passes over the sound, because the maximum is not known in the first.
         part = self.stream if self.step.noise is None else self.stream.cut(*self.step.noise)
         if not len(part):
             raise DataError(f"{self.stream.where or 'stream'}: denoise.noise {self.step.noise} lies outside the sound.")
@@ -159,12 +163,13 @@ class _Denoised:
         total, square, count = 0.0, 0.0, 0
         for block in self._levels(part):
             level = np.maximum(block, highest[:, None] - 80) - highest[:, None]
+            # Relative to the maximum: sums of squares of numbers near 0 keep their digits.
             total, square, count = total + level.sum(1), square + (level**2).sum(1), count + level.shape[1]
         mean = total / count
         return np.asarray(mean + 1.5 * np.sqrt(np.maximum(square / count - mean**2, 0)) + highest)
 
     def _levels(self, part: Stream) -> Iterator[Floats]:
-        """dB of every window that lies within, [channels, windows, bins], a chunk at a time."""
+        """Level in dB of every whole window of the part, [channels, windows, bins], a chunk at a time."""
         size, hop = self.spectra.size, self.spectra.hop
         first = part.first - self.stream.first
         last = first + max(len(part), size)
@@ -177,7 +182,7 @@ class _Denoised:
 
 @dataclass(frozen=True)
 class _Spectra:
-    """Windows of sound, centred on every ``hop``-th sample, there and back."""
+    """Short-time spectra of windows centred on every ``hop``-th sample, and their inverse."""
 
     rate: float
     size: int
@@ -186,7 +191,7 @@ class _Spectra:
 
     @classmethod
     def of(cls, rate: float, window: float, overlap: int) -> _Spectra:
-        """Hann windows, or their root where they overlap by a half only, so that there and back is the identity."""
+        """Hann windows, or their square root at an overlap of one half, so that the inverse is exact."""
         hop = max(round(window * rate / overlap / 2) * 2, 4)
         size = hop * overlap
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
@@ -197,7 +202,7 @@ class _Spectra:
         return self.rate / self.size
 
     def of_sound(self, x: Floats) -> NDArray[np.complex128]:
-        """[windows, bins]; zeros stand before the first and after the last sample."""
+        """Spectra [windows, bins]; the sound is padded with zeros at both ends."""
         count = -(-len(x) // self.hop) + 1
         padded = np.zeros((count - 1) * self.hop + self.size)
         padded[self.size // 2 : self.size // 2 + len(x)] = x

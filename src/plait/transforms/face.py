@@ -1,4 +1,4 @@
-"""Faces and mouths, cut out so that they hold still."""
+"""Stabilised crops of faces and mouths."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from plait.transforms.crop import resized
 __all__ = ["Face", "FacePath", "Mouth", "face_path"]
 
 LOOK = 480
-"""Longer side to which pictures are reduced before looking for a face, pixels."""
+"""Longer side to which pictures are reduced before face detection, pixels."""
 
 LEAST = 0.1
-"""Share of the pictures looked at that must show a face."""
+"""Least share of the examined pictures with a face."""
 
 
 @dataclass(frozen=True)
 class FacePath:
-    """Where a stream's face is: the box over time, how many pictures were looked at, and in how many it was."""
+    """The face of a stream: its box over time, the number of pictures examined, and of those with a face."""
 
     path: BoxPath
     looked: int
@@ -39,20 +39,20 @@ class FacePath:
 def face_path(
     stream: Stream, *, every: float = 0.2, smooth: float = 1.5, still: float = 0.1, smallest: float = 0.1
 ) -> FacePath:
-    """Find the one most prominent face of a stream of pictures, over time; in blocks, in constant memory.
+    """Find the most prominent face of a stream of pictures over time; in blocks, in constant memory.
 
     OpenCV's packaged Haar cascade (Viola and Jones, "Rapid object detection using a boosted cascade of simple
-    features", CVPR 2001; ``frontalface_alt2``) looks at a picture every ``every`` seconds, equalised and at most
-    `LOOK` pixels long; the most credible path through what it finds is held still (`best_path`, `settle`).
+    features", CVPR 2001; ``frontalface_alt2``) examines a picture every ``every`` seconds, equalised and at most
+    `LOOK` pixels long. The best path through its detections is stabilised (`best_path`, `settle`).
 
     Args:
-        every: seconds between pictures looked at.
-        smooth: seconds over which the box of a face that moves is smoothed.
-        still: range, in face sizes, within which a face stands still: it gets one box.
-        smallest: least size of a face, of the shorter side of the picture.
+        every: seconds between examined pictures.
+        smooth: seconds over which the box of a moving face is smoothed.
+        still: range of movement, in face sizes, up to which a face counts as still and gets one box.
+        smallest: least size of a face, as a share of the picture's shorter side.
 
     Raises:
-        DataError: fewer than `LEAST` of the pictures looked at show a face.
+        DataError: fewer than `LEAST` of the examined pictures show a face.
     """
     if not len(stream):
         raise DataError(f"{stream.where or 'stream'}: has no pictures to look for a face in.")
@@ -71,6 +71,7 @@ def face_path(
 def _looks(stream: Stream, every: float) -> NDArray[np.float64]:
     times = stream.clock.times
     count = math.floor((float(times[-1]) - float(times[0])) / every + 1e-6) + 1
+    # The last picture too, so that the path reaches the end.
     return np.append(Grid(float(times[0]), 1 / every, count).times, times[-1])
 
 
@@ -84,10 +85,11 @@ def _finds(stream: Stream, kept: NDArray[np.int64], smallest: float) -> list[NDA
     size = (max(round(wide * scale), 1), max(round(high * scale), 1))
     least = max(round(smallest * min(size)), 12)
     found = []
-    for i in kept.tolist():  # one picture at a time; reading on decodes what lies between
+    for i in kept.tolist():  # one picture at a time: reading a range would keep all pictures in between
         grey = _grey(stream[i : i + 1].read()[0])
         if scale < 1:
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        # Equalised, so that faces are found in dim pictures too.
         boxes = cascade.detectMultiScale(cv2.equalizeHist(grey), 1.1, 5, minSize=(least, least))
         x, y, w = np.asarray(boxes, np.float64).reshape(-1, 4)[:, :3].T
         found.append(np.stack([x + w / 2, y + w / 2, w], 1) / scale)
@@ -102,7 +104,7 @@ def _grey(picture: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 
 class _Followed(Step):
-    """What `Face` and `Mouth` share: a box that depends on the face's, cut out of every picture."""
+    """Common base of `Face` and `Mouth`: a box that depends on the face's is cut out of every picture."""
 
     kinds = ("frames",)
     causal = False
@@ -138,7 +140,7 @@ class _Followed(Step):
 
 @dataclass(eq=False)
 class _Cut:
-    """Cuts the boxes of a stream; they are decided from the whole of it, when the first is asked for."""
+    """Cuts the boxes of a stream; they are computed from the whole stream on the first read."""
 
     step: _Followed
     stream: Stream
@@ -177,7 +179,7 @@ class _Cut:
 
 
 def _standing(picture: NDArray[np.generic], box: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.generic]:
-    """A box of whole pixels, sharp; what lies outside the picture repeats its edge."""
+    """A box of whole pixels, without interpolation; outside the picture its edge is repeated."""
     x, y, w, h = (round(float(v)) for v in box)
     rows = np.clip(np.arange(y, y + max(h, 1)), 0, picture.shape[0] - 1)
     columns = np.clip(np.arange(x, x + max(w, 1)), 0, picture.shape[1] - 1)
@@ -185,8 +187,10 @@ def _standing(picture: NDArray[np.generic], box: NDArray[np.float64], size: tupl
 
 
 def _moving(picture: NDArray[np.generic], box: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.generic]:
-    """A box between pixels, by straight lines, so that it does not step; shrunk by the mean over the area."""
+    """A box at fractions of pixels, interpolated linearly, so that it does not jump; reduced by area averaging."""
     import cv2
+
+    # Warped at the box's own resolution first: warpAffine does not average when it shrinks, and would alias.
 
     height, width = size
     fine = max(1, math.ceil(box[2] / width), math.ceil(box[3] / height))
@@ -198,20 +202,20 @@ def _moving(picture: NDArray[np.generic], box: NDArray[np.float64], size: tuple[
 
 
 class Face(_Followed):
-    """The face, cut out so that it holds still: [n, height, width, channels] uint8.
+    """A stabilised crop of the face: [n, height, width, channels] uint8.
 
-    The box is decided once from the whole stream (see `face_path`), when the first picture is read: a speaker who
-    sits still gets one box of whole pixels, one who moves a smooth path between pixels. So a cut of the result is
-    the result's cut. Where no face is found the box goes on in between, or stays; how often is counted.
+    The box is computed once from the whole stream (see `face_path`), when the first picture is read. A speaker who
+    sits still gets one box of whole pixels, a moving speaker a smooth path at fractions of pixels. So a cut of the
+    result is the result of the cut. Where no face is found, the box is interpolated or held; such pictures are counted.
 
     Args:
-        height, width: of the result, pixels; the box has this aspect and holds the face box.
-        grow: the box relative to the detector's, which runs from the brows to below the mouth, ear to ear.
+        height, width: size of the result in pixels; the box has this aspect and contains the face box.
+        grow: size of the box relative to the detector's, which reaches from the brows to below the mouth, ear to ear.
         every, smooth, still, smallest: see `face_path`.
 
     Raises:
         ConfigError: a number that is not above 0.
-        DataError: on reading: hardly any picture shows a face.
+        DataError: on reading: too few pictures show a face.
 
     >>> Face(height=64, width=64)(Stream.of(np.zeros((9, 120, 160, 3), np.uint8), rate=25)).shape
     (9, 64, 64, 3)
@@ -241,17 +245,17 @@ class Face(_Followed):
 
 
 class Mouth(_Followed):
-    """The mouth, cut out so that it holds still: [n, height, width, channels] uint8.
+    """A stabilised crop of the mouth: [n, height, width, channels] uint8.
 
-    The box is a fixed part of the face's (see `Face` for how that is held still): the lower middle, with chin and
-    the inner cheeks, as speech reading takes it (Potamianos et al., "Recent advances in the automatic recognition
-    of audiovisual speech", Proc. IEEE 2003, sec. III-A: a region with the mouth and parts of the lower face, whose
-    centre and size are smoothed over time).
+    The box is a fixed part of the face's (see `Face` for its stabilisation): the lower middle, with chin and inner
+    cheeks, as usual in lip reading (Potamianos et al., "Recent advances in the automatic recognition of audiovisual
+    speech", Proc. IEEE 2003, sec. III-A: a region with the mouth and parts of the lower face, whose centre and size
+    are smoothed over time).
 
     Args:
-        height, width: of the result, pixels; the box has this aspect.
-        share: width of the box, of the face box's.
-        down: centre of the box, of the face box's height from its top.
+        height, width: size of the result in pixels; the box has this aspect.
+        share: width of the box as a share of the face box's width.
+        down: centre of the box below the face box's top, as a share of its height.
         every, smooth, still, smallest: see `face_path`.
 
     Raises:

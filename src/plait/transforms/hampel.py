@@ -1,4 +1,4 @@
-"""The step that takes outliers out."""
+"""The step that removes outliers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Floats = NDArray[np.float64]
 
 
 class Hampel(Step):
-    """Values far from the running median become gaps, or that median: the Hampel filter.
+    """The Hampel filter: values far from the running median become gaps, or that median.
 
     Pearson 2002, "Outliers in process modeling and identification" (IEEE Trans. Control Syst. Technol. 10(1)): a value
-    goes if it is further from the median of its window than ``threshold`` times 1.4826 times the median of such
-    distances in the window. Where half of a window is one value there is no such scale, and nothing goes. Put
-    ``impute`` behind it to fill what it took.
+    is removed if its distance from the median of its window exceeds ``threshold`` times 1.4826 times the median
+    distance in the window. If half of a window is one value, that scale is 0 and nothing is removed. Add ``impute``
+    after it to fill the gaps.
 
     Args:
         window: seconds to each side, of evenly spaced observations.
@@ -72,12 +72,12 @@ class Hampel(Step):
 
 
 class _Filtered:
-    """A view without its outliers; the index is the view's own."""
+    """A view without its outliers; indices count from the view's first observation."""
 
     def __init__(self, stream: Stream, step: Hampel, side: int) -> None:
         self.stream, self.step, self.side = stream, step, side
         self.shape = stream.source.shape
-        self.count = self._counted = 0  # outliers, among so many observations
+        self.count = self._counted = 0  # outliers, and the observations counted so far
 
     def read(self, lo: int, hi: int) -> Values:
         begin, end = max(lo - self.side, 0), min(hi + self.side, len(self.stream))
@@ -91,20 +91,22 @@ class _Filtered:
         own = table[lo - begin : hi - begin]
         with np.errstate(invalid="ignore"):
             odd = (np.abs(own - middle) > self.step.threshold * 1.4826 * scale) & (scale > 0)
+        # Each observation is counted once, however often it is read.
         self.count += int(odd[max(self._counted - lo, 0) :].sum())
         self._counted = max(self._counted, hi)
         kind = np.result_type(values.dtype, np.float32)
         return np.where(odd, np.nan if self.step.to == "gap" else middle, own).reshape(-1, *self.shape).astype(kind)
 
     def _of_windows(self, padded: Floats, n: int) -> tuple[Floats, Floats]:
-        """Median, and median distance from it, in the window about each of n observations, [n, channels]."""
+        """Median and median absolute deviation in the window about each of n observations, [n, channels]."""
         windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * self.side + 1, axis=0)[:n]
         middle = _medians(windows)
         return middle, _medians(np.abs(windows - middle[..., None]))
 
 
 def _medians(values: Floats) -> Floats:
-    """Along the last axis, of what is not NaN (which sorts last)."""
+    """Medians along the last axis without NaN."""
+    # NaN sorts last. `nanmedian` works slice by slice and is far slower.
     ordered = np.sort(values, axis=-1)
     count = np.maximum((~np.isnan(values)).sum(-1, keepdims=True), 1)
     low, high = (np.take_along_axis(ordered, i, -1) for i in ((count - 1) // 2, count // 2))

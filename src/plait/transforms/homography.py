@@ -1,4 +1,4 @@
-"""Two cameras on one picture: the homography between them, from features or point pairs, and how sure it is."""
+"""The homography between two cameras, from features or point pairs, and how reliable it is."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ __all__ = ["Homography", "find_homography", "homography_of_pictures", "homograph
 Array = NDArray[np.float64]
 
 TRUE, FALSE, PRIOR, ENOUGH = 0.6, 0.1, 1e-6, 0.999
-"""Share of matches that agree in pictures of one scene and of two, how often two are of one, and how sure to be."""
+"""Share of agreeing matches in pictures of one scene and of two scenes, prior probability of one scene, and the
+posterior required."""
 
 RATIO = 0.75
-"""A match counts if it is so much nearer than the second nearest (Lowe, IJCV 2004, sec. 7.1)."""
+"""A match counts if its distance is below this share of the second nearest's (Lowe, IJCV 2004, sec. 7.1)."""
 
 LARGEST = 1600
-"""Longer side to which pictures are reduced before features are sought, pixels."""
+"""Longer side to which pictures are reduced before feature detection, pixels."""
 
 
 @dataclass(frozen=True)
 class Homography:
-    """Where each pixel of a moving picture lies in a fixed one, up to depth: exact for planes and turned cameras.
+    """Place of each pixel of a moving picture in a fixed one, without depth: exact for planes and rotated cameras.
 
     Attributes:
         matrix: [3, 3], from (x, y, 1) in the moving picture to the fixed, pixels; pixel centres are whole numbers.
-        inliers, matches: how many matches agree with it, of how many (a mean picture's, where several were looked at).
-        error: median distance of those that agree, pixels of the fixed picture.
-        confidence: that the pictures show one scene, 0..1.
-        uncertainty: root mean square distance over the moving picture that the matches leave open, pixels of the fixed
-            one; NaN where nothing tells.
-        reason: why it is not to be trusted; '' if it is.
+        inliers, matches: number of agreeing matches, and of all matches (mean per picture, if there were several).
+        error: median distance of the inliers, pixels of the fixed picture.
+        confidence: probability that the pictures show one scene, 0..1.
+        uncertainty: root mean square error over the moving picture that the matches allow, pixels of the fixed picture;
+            NaN if unknown.
+        reason: why it is not reliable; '' if it is.
 
     >>> shift = Homography(np.array([[1.0, 0, 5], [0, 1, 0], [0, 0, 1]]), 9, 9, 0.0, 1.0)
     >>> shift.apply([[2.0, 3.0]]).tolist()
@@ -66,7 +67,7 @@ class Homography:
         return np.asarray(moved[..., :2] / depth)
 
     def to_json(self) -> dict[str, object]:
-        """Everything, ready for JSON."""
+        """Everything, for JSON."""
         own = {k: v for k, v in vars(self).items() if k != "matrix"}
         for name in ("error", "uncertainty"):
             own[name] = own[name] if math.isfinite(own[name]) else None
@@ -78,14 +79,14 @@ def _nothing(matches: int, reason: str) -> Homography:
 
 
 def homography_of_points(moving: ArrayLike, fixed: ArrayLike, *, tolerance: float = 3.0) -> Homography:
-    """The homography of point pairs that a person gave; wrong ones are left out where there are more than four.
+    """The homography of given point pairs; with more than four pairs, wrong ones are left out.
 
     Args:
         moving, fixed: [n, 2], pixels; n is at least 4.
-        tolerance: how far a pair may be off, pixels of the fixed picture.
+        tolerance: largest error of a pair, pixels of the fixed picture.
 
     Raises:
-        DataError: fewer than four pairs, not as many on each side, or not finite.
+        DataError: fewer than four pairs, unequal numbers on both sides, or values that are not finite.
 
     >>> square = np.array([[0.0, 0], [9, 0], [9, 9], [0, 9]])
     >>> homography_of_points(square, square * 2 + 1).apply([[3.0, 3.0]]).round(6).tolist()
@@ -110,17 +111,18 @@ def homography_of_pictures(
     method: str = "sift",
     tolerance: float = 3.0,
 ) -> Homography:
-    """The homography of two cameras, from features that look alike in pictures taken at the same moments.
+    """The homography of two cameras, from matching features in pictures taken at the same instants.
 
-    SIFT (Lowe, IJCV 2004) or ORB (Rublee et al., ICCV 2011) features, matched both ways and by the ratio test, and
-    MAGSAC++ (Barath et al., CVPR 2020; OpenCV's) for the homography. How sure: the posterior of Brown and Lowe,
-    "Automatic panoramic image stitching using invariant features", IJCV 2007, sec. 3.2, on the matches of a mean
-    picture; and the whole picture must keep its orientation.
+    SIFT (Lowe, IJCV 2004) or ORB (Rublee et al., ICCV 2011) features, matched in both directions and by the ratio test,
+    and MAGSAC++ (Barath et al., CVPR 2020; OpenCV's) for the homography. Confidence: the posterior of Brown and Lowe,
+    "Automatic panoramic image stitching using invariant features", IJCV 2007, sec. 3.2, for the mean number of matches
+    per picture. The whole picture must also keep its orientation.
 
     Args:
-        moving, fixed: one or several pictures [h, w, channels] uint8 each, pairwise; a single fixed one serves all.
-        method: ``sift`` or ``orb`` (quicker; not as exact).
-        tolerance: how far a match may be off, pixels of the fixed picture.
+        moving, fixed: one or several pictures [h, w, channels] uint8 each, in pairs; a single fixed one is used for
+            all.
+        method: ``sift`` or ``orb`` (faster, less exact).
+        tolerance: largest error of a match, pixels of the fixed picture.
 
     Raises:
         ConfigError: no such method, or a tolerance not above 0.
@@ -130,6 +132,7 @@ def homography_of_pictures(
     others = [_features(p, method) for p in fixed]
     pairs = [_matched(_features(p, method), others[min(i, len(others) - 1)], method) for i, p in enumerate(moving)]
     a, b = np.concatenate([p[0] for p in pairs]), np.concatenate([p[1] for p in pairs])
+    # Static features repeat in every picture, so a mean picture's matches count, not their sum.
     each = len(a) / max(len(pairs), 1)
     found = _fit(a, b, tolerance) if len(a) >= 4 else None
     if found is None:
@@ -150,15 +153,15 @@ def homography_of_pictures(
 def find_homography(
     moving: Stream, fixed: Stream, *, pictures: int = 5, method: str = "sift", tolerance: float = 3.0
 ) -> Homography:
-    """The homography from one stream of pictures to another; both cameras stand still, what moves is outvoted.
+    """The homography from one stream of pictures to another; cameras must stand still, moving objects are outliers.
 
     Args:
-        moving, fixed: streams of frames on one time line; a single reference picture does for ``fixed``.
-        pictures: how many moments, evenly spread over the time that both have, are looked at.
+        moving, fixed: streams of frames on one time line; ``fixed`` may be a single reference picture.
+        pictures: number of instants, evenly spread over the common time.
         method, tolerance: see `homography_of_pictures`.
 
     Raises:
-        DataError: a stream has no pictures, or they never meet in time.
+        DataError: a stream has no pictures, or the streams do not overlap in time.
         ConfigError: as `homography_of_pictures`.
     """
     for stream in (moving, fixed):
@@ -183,7 +186,7 @@ Features = tuple[Array, NDArray[Any] | None]
 
 
 def _features(picture: NDArray[np.generic], method: str) -> Features:
-    """Places [n, 2] in the picture's own pixels, and descriptions."""
+    """Places [n, 2] in the picture's own pixels, and descriptors."""
     import cv2
 
     scale = min(1.0, LARGEST / max(picture.shape[:2]))
@@ -194,11 +197,12 @@ def _features(picture: NDArray[np.generic], method: str) -> Features:
     finder = cv2.SIFT_create(4000) if method == "sift" else cv2.ORB_create(4000)  # type: ignore[attr-defined]
     points, described = finder.detectAndCompute(grey, None)
     places = np.array([p.pt for p in points], np.float64).reshape(-1, 2)
+    # Pixel centres are whole numbers, so a half is added before scaling and taken off again.
     return (places + 0.5) / scale - 0.5, described
 
 
 def _matched(a: Features, b: Features, method: str) -> tuple[Array, Array]:
-    """Places of the features that are each other's nearest and pass the ratio test, [m, 2] each."""
+    """Places of the features that are mutually nearest and pass the ratio test, [m, 2] each."""
     import cv2
 
     none = np.zeros((0, 2))
@@ -212,7 +216,7 @@ def _matched(a: Features, b: Features, method: str) -> tuple[Array, Array]:
 
 
 def _fit(a: Array, b: Array, tolerance: float) -> tuple[Array, NDArray[np.bool_]] | None:
-    """Matrix and which pairs agree; all of them, by least squares, with a tolerance of 0."""
+    """Matrix and inliers; with a tolerance of 0, all pairs by least squares."""
     import cv2
 
     matrix, _ = cv2.findHomography(a, b, cv2.USAC_MAGSAC if tolerance else 0, tolerance or 3.0, None, 10000, 0.9999)
@@ -220,7 +224,7 @@ def _fit(a: Array, b: Array, tolerance: float) -> tuple[Array, NDArray[np.bool_]
         return None
     matrix = np.asarray(matrix / matrix[2, 2], np.float64)
     inside = _off(matrix, a, b) <= tolerance if tolerance else np.ones(len(a), bool)
-    for _ in range(3 if tolerance else 0):  # all that agree decide, not the best sample alone
+    for _ in range(3 if tolerance else 0):  # refit to all inliers, not only to the best sample
         finer, _ = cv2.findHomography(a[inside], b[inside], 0) if inside.sum() >= 8 else (None, None)
         if finer is None or (_off(finer, a, b) <= tolerance).sum() < 0.9 * inside.sum():
             break
@@ -237,16 +241,17 @@ def _off(matrix: Array, a: Array, b: Array) -> Array:
 
 
 def _left_open(matrix: Array, a: Array, b: Array, grid: Array) -> float:
-    """Root mean square error over ``grid``, propagated to first order from what the agreeing pairs leave."""
+    """Root mean square error over ``grid``, propagated to first order from the residuals of the inliers."""
     places, wanted = _slopes(matrix, a), _slopes(matrix, grid)
     free = 2 * len(a) - 8
     spread = float((_off(matrix, a, b) ** 2).sum()) / free if free > 0 else math.inf
+    # Two coordinates a pair and eight parameters: `free` degrees of freedom are left for the scatter.
     covariance = np.linalg.pinv(np.einsum("nci,ncj->ij", places, places)) * spread
     return math.sqrt(max(float(np.einsum("nci,ij,ncj->n", wanted, covariance, wanted).mean()), 0.0))
 
 
 def _slopes(matrix: Array, points: Array) -> Array:
-    """Derivatives of moved points by the first eight numbers of the matrix, [n, 2, 8]."""
+    """Derivatives of mapped points with respect to the first eight numbers of the matrix, [n, 2, 8]."""
     p = np.column_stack([points, np.ones(len(points))])
     x, y, w = (p @ matrix.T).T[:, :, None]
     zero = np.zeros_like(p)
@@ -265,7 +270,7 @@ def _error(matrix: Array, a: Array, b: Array) -> float:
 
 
 def _posterior(inliers: float, matches: float) -> float:
-    """That the pictures show one scene, given how many matches agree."""
+    """Probability that the pictures show one scene, given the number of inliers."""
     odds = math.log(PRIOR / (1 - PRIOR)) + inliers * math.log(TRUE / FALSE)
     odds += (matches - inliers) * math.log((1 - TRUE) / (1 - FALSE))
     return 1 / (1 + math.exp(-min(max(odds, -700.0), 700.0)))
@@ -277,17 +282,18 @@ def _corners(picture: NDArray[np.generic]) -> Array:
 
 
 def _folds(matrix: Array, points: Array) -> str:
-    """Why a homography cannot be a picture's: its orientation or its size breaks at one of the points."""
+    """Why a homography is impossible for a picture: orientation or size is implausible at one of the points."""
     moved = np.column_stack([points, np.ones(len(points))]) @ matrix.T
     area = np.linalg.det(matrix) / np.maximum(moved[:, 2], 1e-12) ** 3  # of a small square, there
     if (moved[:, 2] <= 1e-9).any() or (area <= 0).any():
         return "the picture would be folded or mirrored"
+    # 400 in area is 20 in length.
     if area.max() > 400 or area.min() < 1 / 400:
         return "the picture would be stretched more than twenty times"
     return ""
 
 
 def _gathered(points: Array, picture: NDArray[np.generic]) -> str:
-    """Why agreeing matches do not hold a whole picture: they all lie in one small place."""
+    """Why the inliers do not determine the whole picture: they all lie in one small place."""
     spread = np.linalg.norm(points.std(0))
     return "" if spread > 0.05 * max(picture.shape[:2]) else "all matches that agree lie in one small place"

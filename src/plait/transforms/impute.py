@@ -18,21 +18,21 @@ __all__ = ["Impute"]
 
 
 class Impute(Step):
-    """Gaps (NaN) filled where they are short enough; what was observed is never changed.
+    """Fill gaps (NaN) that are short enough; observed values are never changed.
 
-    The methods stand in `plait.transforms.imputation`.
+    For the methods see `plait.transforms.imputation`.
 
-    A value depends on what lies within `receptive_field`: ``max_gap`` and what the method looks at beyond it, to both
-    sides; ``hold`` alone looks at nothing later. Each gap is filled from its own surroundings when it is read, so
-    memory does not grow with the stream.
+    A value depends on data within `receptive_field`: ``max_gap`` plus the context of the method, to both sides; only
+    ``hold`` uses no later data. Each gap is filled from its own surroundings on reading, so memory does not grow with
+    the stream.
 
     Args:
         method: ``hold``, ``linear``, ``seasonal``, ``knn``, ``low_rank`` or ``autoregressive``, or a mapping of a name
             and its options.
-        max_gap: seconds between the observations around a gap beyond which it stays a gap.
-        edges: also fill, so far, before the first observation and after the last.
-        mask: append to the channels of a series as many that are 1 where a value was observed and 0 where not, so
-            that a model can tell what was made up.
+        max_gap: longest gap that is filled, in seconds between the observations around it.
+        edges: also fill up to ``max_gap`` before the first observation and after the last.
+        mask: append to a series one channel per channel that is 1 where a value was observed and 0 where not, so that a
+            model can distinguish imputed values.
 
     >>> gappy = Stream.of([[0.0], [np.nan], [2.0]], rate=1)
     >>> Impute(mask=True)(gappy).read().tolist()
@@ -72,14 +72,14 @@ class Impute(Step):
 
 
 class _Filled:
-    """A view with its gaps filled; the index is the view's own."""
+    """A view with its gaps filled; indices count from the view's first observation."""
 
     def __init__(self, stream: Stream, step: Impute) -> None:
         self.stream, self.step = stream, step
         inner = stream.source.shape
         self.shape = (2 * inner[0],) if step.mask else inner
         self.counts = dict.fromkeys(FILLED, 0)
-        self._counted = 0  # observations up to here are in the counts
+        self._counted = 0  # observations up to here are counted
 
     def read(self, lo: int, hi: int) -> Values:
         values = self.stream[lo:hi].read()
@@ -96,8 +96,9 @@ class _Filled:
         return self._with_mask(made.reshape(values.shape), seen.reshape(values.shape))
 
     def _fill(self, lo: int, hi: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Observations lo..hi with what can be filled, [n, channels], and what of it on straight lines."""
+        """Observations lo..hi with filled gaps, [n, channels], and which values are from straight lines."""
         step, n = self.step, len(self.stream)
+        # Slightly more: a neighbour exactly at the limit must not be lost by rounding.
         begin, end = self._around(lo, hi, step.receptive_field * (1 + 1e-6))
         values = self.stream[begin:end].read()
         table = np.asarray(values, np.float64).reshape(len(values), int(np.prod(values.shape[1:], dtype=int)))
@@ -106,6 +107,7 @@ class _Filled:
         times = self._times(begin, end)
         edges = (step.edges and begin == 0, step.edges and end == n)
         wanted = imputable(table, times, step.imputer, step.max_gap, edges)
+        # Gaps that lie wholly outside the read part cost time and would change nothing.
         for column in wanted.T:
             for first, last in gaps_of(~column):
                 if last <= lo - begin or first >= hi - begin:
@@ -123,7 +125,7 @@ class _Filled:
         return max(int(begin) - 1, 0), min(int(end) + 1, len(times))
 
     def _times(self, lo: int, hi: int) -> NDArray[np.float64]:
-        """Seconds; of a grid counted from the view's start, so that they do not depend on where a read begins."""
+        """Seconds; for a grid counted from the view's start, so that they do not depend on where a read begins."""
         clock = self.stream.clock
         if isinstance(clock, Grid):
             return np.arange(lo, hi, dtype=np.float64) * (clock.rate.denominator / clock.rate.numerator)

@@ -1,4 +1,4 @@
-"""Skeleton layouts: which joint stands where, and how each gives the joints that all of them share."""
+"""Skeleton layouts: the order of joints of each, and its mapping to the joints that all share."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _PAIRS = tuple(
 )  # fmt: skip
 
 COMMON = ("pelvis", "neck", "head", *_both(*_ARM), *_both(*_LEG))
-"""The 19 joints that every layout is brought to."""
+"""The 19 joints to which every layout is mapped."""
 
 LAYOUTS = {
     "common": Layout(COMMON, "y"),
@@ -74,8 +74,8 @@ _RECIPES: dict[str, tuple[tuple[str, ...], ...]] = {
     **{f"{s}_hand": ((f"{s}_index", f"{s}_pinky"),) for s in ("left", "right")},
     **{f"{s}_foot": ((f"{s}_foot_index",), (f"{s}_big_toe",)) for s in ("left", "right")},
 }
-"""Common joints that a layout may lack: the mean of which others stands for them; of several, the first that is seen.
-Pelvis and neck always are means, since what cameras call so lies at different heights."""
+"""Common joints that a layout may lack, as means of others; among several recipes, the first with all joints seen.
+Pelvis and neck are always means, because devices place joints of these names at different heights."""
 
 BONES: tuple[tuple[str, str, float], ...] = (
     ("pelvis", "neck", 1.0),
@@ -101,10 +101,10 @@ shoulders' height to the middle of the head)."""
 
 
 def layout_of(joints: int, names: Sequence[str] = (), wanted: str = "auto") -> tuple[Layout, tuple[str, ...]]:
-    """The layout that is wanted, or the one that joints' names or their number tell, and the names in their order.
+    """The layout that is wanted, or the one that fits the joints' names or number, and the names in their order.
 
     Raises:
-        ConfigError: no such layout, it has another number of joints, or several have this number.
+        ConfigError: no such layout, it has another number of joints, or several layouts have this number.
 
     >>> layout_of(17)[1][0], layout_of(33)[0].up
     ('nose', '-y')
@@ -118,6 +118,7 @@ def layout_of(joints: int, names: Sequence[str] = (), wanted: str = "auto") -> t
             raise ConfigError(f"skeleton.layout: {wanted} has {n} joints, but the poses have {joints}.")
         return LAYOUTS[wanted], LAYOUTS[wanted].joints
     own = [_key(name) for name in names]
+    # Largest first: the names of a small layout may all occur in a large one.
     for layout in sorted(LAYOUTS.values(), key=lambda one: -len(one.joints)):
         known = {_key(j): j for j in layout.joints}
         if len(own) == joints and set(known) <= set(own):
@@ -130,13 +131,13 @@ def layout_of(joints: int, names: Sequence[str] = (), wanted: str = "auto") -> t
 
 
 def _key(name: str) -> frozenset[str]:
-    """A name without order and spelling: ``ShoulderLeft`` and ``left_shoulder`` are one."""
+    """A name as a set of words, independent of order and spelling: ``ShoulderLeft`` equals ``left_shoulder``."""
     spaced = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).replace("center", "centre")
     return frozenset(spaced.replace(" ", "_").replace("-", "_").split("_")) - {""}
 
 
 def common_joints(points: Points, joints: Sequence[str]) -> Points:
-    """Points [n, joints, axes] as the `COMMON` joints, [n, 19, axes]; NaN where a layout has nothing for one.
+    """Points [n, joints, axes] as the `COMMON` joints, [n, 19, axes]; NaN where a layout lacks a joint.
 
     >>> body = np.arange(34.0).reshape(1, 17, 2)
     >>> common_joints(body, LAYOUTS["coco17"].joints)[0, 0].tolist()  # between the hips
@@ -148,6 +149,7 @@ def common_joints(points: Points, joints: Sequence[str]) -> Points:
         own = [(name,)] if name in place else []
         for recipe in [*own, *_RECIPES.get(name, ())] if name not in ("pelvis", "neck") else [*_RECIPES[name], *own]:
             if set(recipe) <= set(place):
+                # NaN if any joint of the recipe is unseen, so that the next recipe gets its turn.
                 mean = points[:, [place[j] for j in recipe]].mean(1)
                 out[:, c] = np.where(np.isnan(out[:, c]).any(1, keepdims=True), mean, out[:, c])
     return out

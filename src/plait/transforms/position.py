@@ -1,4 +1,4 @@
-"""Positions on Earth as metres from a place."""
+"""Positions on Earth in metres from an origin."""
 
 from __future__ import annotations
 
@@ -31,24 +31,23 @@ Numbers = NDArray[np.float64]
 
 
 class Metres(Step):
-    """Latitude, longitude and, where there is one, elevation -> ``east``, ``north``, ``up`` in metres, float64.
+    """Latitude, longitude and elevation (if present) -> ``east``, ``north``, ``up`` in metres, float64.
 
-    The plane touches the ellipsoid WGS84 at the origin, so that what is near is flat: over 10 km the ground falls
-    away below it by 8 m. The channels are found by their names (``lat``, ``latitude``, ``lng``, ``alt`` ...); others
-    are left out. Where the elevation is missing, ``up`` is NaN, and east and north are as at the origin's height.
+    The plane touches the ellipsoid WGS84 at the origin: at 10 km distance the ground is 8 m below it. The channels are
+    found by their names (``lat``, ``latitude``, ``lng``, ``alt`` ...); other channels are left out. Where the elevation
+    is missing, ``up`` is NaN, and east and north are computed at the origin's height.
 
     Source: National Imagery and Mapping Agency, "Department of Defense World Geodetic System 1984", TR8350.2, 3rd ed.
     (the ellipsoid; geodetic to Cartesian, eq. 4-14 and 4-15), and the rotation into the local plane.
 
     Args:
-        origin: ``[latitude, longitude]``, degrees, or with an elevation in metres; without it the first place that is
-            known.
-        speed: whether to add a channel ``speed``, metres a second along the ground since the place before (NaN at
-            the first of all, and where no time passed).
+        origin: ``[latitude, longitude]``, degrees, or with an elevation in metres; default: the first known position.
+        speed: whether to add a channel ``speed``, metres per second along the ground since the previous position (NaN
+            at the first position, and where no time passed).
 
     Raises:
         ConfigError: an origin that is no place on Earth.
-        DataError: no channels of these names, a place that is not on Earth, or no place at all to start from.
+        DataError: no channels of these names, a position that is not on Earth, or no known position at all.
 
     >>> walk = Stream.of([[48.0, 11.0], [48.0001, 11.0]], times=[0.0, 4.0])
     >>> walk = replace(walk, channels=("latitude", "longitude"))
@@ -77,7 +76,7 @@ class Metres(Step):
         return replace(stream, source=source, channels=(*names, "speed") if self.speed else names)
 
     def _first(self, stream: Stream, columns: list[int]) -> Numbers:
-        """The first place that is known, [latitude, longitude, elevation]."""
+        """The first known position, [latitude, longitude, elevation]."""
         self._unknown = 0
         for block in stream.blocks(_BLOCK):
             places = np.asarray(block.read()[:, columns], np.float64)
@@ -90,7 +89,7 @@ class Metres(Step):
 
 
 def east_north_up(places: Numbers, origin: Numbers) -> Numbers:
-    """Metres east, north and up of an origin, [n, 3], of places [n, 3] (degrees, degrees, metres above WGS84).
+    """Positions [n, 3] (degrees, degrees, metres above WGS84) as metres east, north and up of an origin, [n, 3].
 
     >>> east_north_up(np.array([[0.0, 1.0, 0.0]]), np.zeros(3)).round(1).tolist()
     [[111313.8, 0.0, -971.4]]
@@ -111,20 +110,22 @@ def _cartesian(places: Numbers) -> Numbers:
 
 
 def _on_earth(places: Numbers) -> NDArray[np.bool_]:
-    """Which places are; one that is not known is let pass."""
+    """Which positions are on Earth; unknown ones (NaN) count as such."""
+    # Longitudes may count from -180 to 180 or from 0 to 360.
     off = (np.abs(places[:, :2]) > [90, 360]).any(1) | np.isinf(places).any(1)
     return np.asarray(~off, np.bool_)
 
 
 def _filled(place: Sequence[float] | Numbers) -> Numbers:
-    """Three numbers, 0 m where no elevation is known."""
+    """Three numbers, 0 m if the elevation is unknown."""
     full = np.zeros(3)
     full[: len(place)] = np.nan_to_num(np.asarray(place, np.float64))
     return full
 
 
 def _columns(stream: Stream) -> list[int]:
-    """Where latitude, longitude and, if there is one, elevation stand among the channels."""
+    """The channels of latitude, longitude and, if present, elevation."""
+    # Units are cut off the names, as in "Latitude (deg)" or "altitude_m".
     bare = [re.sub(r"[_ ]*[(\[].*|[_ ](deg|degrees|m|metres|meters)$", "", c.lower()).strip() for c in stream.channels]
     found = [next((bare.index(n) for n in names if n in bare), None) for names in _NAMES.values()]
     lat, lon, ele = found
@@ -138,7 +139,7 @@ def _columns(stream: Stream) -> list[int]:
 
 @dataclass(frozen=True)
 class _Local:
-    """Places in metres, [n, 2 or 3 and the speed]; `plait.streams.stream.Source`."""
+    """Positions in metres, [n, 2 or 3 and the speed]; `plait.streams.stream.Source`."""
 
     source: Source
     clock: Clock
@@ -153,6 +154,7 @@ class _Local:
         return (len(self.columns) + self.speed,)
 
     def read(self, lo: int, hi: int) -> Values:
+        # A speed needs the position before: one more is read, so that a cut gives the same speeds.
         before = 1 if self.speed and lo > self.first else 0
         places = np.asarray(self.source.read(lo - before, max(hi, lo))[:, self.columns], np.float64)
         bad = np.flatnonzero(~_on_earth(places))

@@ -1,11 +1,11 @@
-"""Pictures of one camera as another would show them."""
+"""Registration: pictures of one camera as another camera would show them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,22 +21,22 @@ __all__ = ["Register", "warped"]
 
 
 class Register(Step):
-    """Every picture as a reference shows the scene: [n, height, width, channels] uint8; 0 where it shows nothing.
+    """Register every picture to a reference's view: [n, height, width, channels] uint8; 0 outside the stream's picture.
 
-    The homography is estimated once (see `plait.transforms.homography`), when the first picture is read, and refused
-    where it is not sure. It holds for cameras that stand still, and for what lies on a plane or far away. To register a
-    stream onto another in Python, use `plait.transforms.homography.find_homography` and `warped`.
+    The homography is estimated once (see `plait.transforms.homography`), when the first picture is read, and refused if
+    it is not reliable. It is valid for cameras that stand still, and for scenes that are planar or far away. To
+    register one stream to another in Python, use `plait.transforms.homography.find_homography` and `warped`.
 
     Args:
         to: a file with the reference, a picture or a film.
         matrix: the homography itself, 3 x 3, from this stream's pixels to the reference's.
         points: at least four pairs [[x, y], [reference x, reference y]], pixels.
         pictures, method, tolerance: see `plait.transforms.homography.find_homography`.
-        height, width: of the result, pixels; by default the reference's, or the stream's own.
+        height, width: size of the result in pixels; by default the reference's, or the stream's own.
 
     Raises:
         ConfigError: not exactly one of ``to``, ``matrix`` and ``points``.
-        DataError: no homography that can be trusted; on reading, if it is sought in pictures.
+        DataError: no reliable homography; raised on reading if it is estimated from pictures.
 
     >>> film = Stream.of(np.arange(96, dtype=np.uint8).reshape(2, 6, 8, 1), rate=25)
     >>> moved = Register(matrix=[[1, 0, -2], [0, 1, 0], [0, 0, 1]])(film)
@@ -67,7 +67,7 @@ class Register(Step):
             raise ConfigError(f"register: height {height} and width {width}; expected numbers of pixels above 0.")
         self._to, self._size = Path(to) if to is not None else None, (height, width)
         self._given = _given(matrix, points)
-        self._find: dict[str, Any] = {"pictures": pictures, "method": method, "tolerance": tolerance}
+        self._find = partial(find_homography, pictures=pictures, method=method, tolerance=tolerance)
         self._counts: dict[str, int] = {}
 
     def files(self) -> list[Path]:
@@ -85,6 +85,7 @@ class Register(Step):
         tall, broad, _ = check_pictures(reference, "register")
         size = (self._size[0] or tall, self._size[1] or broad)
         channels = stream.source.shape[2]
+        # Estimated on the first read, so that opening a corpus decodes no film.
         return replace(stream, source=Changed(stream.source, (*size, channels), _Sought(self, stream, reference, size)))
 
 
@@ -113,10 +114,10 @@ def _reference(path: Path) -> Stream:
 
 
 def warped(stream: Stream, onto: Homography, height: int, width: int) -> Stream:
-    """A stream of pictures seen through a homography, ``height`` x ``width`` pixels; lazy; 0 where nothing is shown.
+    """A stream of pictures warped by a homography, ``height`` x ``width`` pixels; lazy; 0 outside the picture.
 
     Raises:
-        DataError: the stream has no pictures, or the homography is not sure.
+        DataError: the stream has no pictures, or the homography is not reliable.
     """
     channels = check_pictures(stream, "register")[2]
     if not onto.sure:
@@ -137,6 +138,7 @@ class _Warp:
         height, width = self.size
         out = np.empty((len(pictures), height, width, pictures.shape[3]), pictures.dtype)
         for i, picture in enumerate(pictures):
+            # OpenCV drops the axis of a single channel, so the shape is restored below.
             seen = cv2.warpPerspective(np.ascontiguousarray(picture), self.matrix, (width, height))
             out[i] = np.asarray(seen).reshape(height, width, pictures.shape[3])
         return out
@@ -144,7 +146,7 @@ class _Warp:
 
 @dataclass(eq=False)
 class _Sought:
-    """Warps by a homography that is sought when the first picture is read."""
+    """Warps by a homography that is estimated when the first picture is read."""
 
     step: Register
     stream: Stream
@@ -156,7 +158,7 @@ class _Sought:
         if not len(pictures):
             return np.empty((0, *self.size, self.stream.source.shape[2]), pictures.dtype)
         if self._found is None:
-            found = find_homography(self.stream, self.reference, **self.step._find)
+            found = self.step._find(self.stream, self.reference)
             if not found.sure:
                 raise DataError(
                     f"{self.stream.where or 'stream'}: cannot be registered to {self.reference.where}: {found.reason} "

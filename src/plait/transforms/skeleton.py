@@ -1,4 +1,4 @@
-"""Skeletons of any layout as one: the same joints, centre, direction and size."""
+"""Skeletons of any layout in one form: the same joints, centre, direction and size."""
 
 from __future__ import annotations
 
@@ -23,32 +23,31 @@ _BLOCK = 4096
 
 
 class Skeleton(Step):
-    """Poses of any layout as 19 joints (`plait.transforms.layouts.COMMON`), [n, 19, 2 or 3] float32, named.
+    """Poses of any layout as 19 joints (`plait.transforms.layouts.COMMON`), [n, 19, 2 or 3] float32.
 
-    Their names stand in ``channels``.
+    The joints are named in ``channels``.
 
     In three dimensions the result has x to the person's left, y up and z ahead. Pelvis and neck are the means of hips
-    and shoulders; what a layout lacks altogether is NaN. Centre and turn as in Shahroudy et al., "NTU RGB+D", CVPR
-    2016, sec. 4.1, but the body is turned about the vertical only, so that leaning and lying stay what they are.
+    and shoulders; joints that a layout lacks are NaN. Centre and turn as in Shahroudy et al., "NTU RGB+D", CVPR 2016,
+    sec. 4.1, but the body is rotated about the vertical only, so that leaning and lying are preserved.
 
     Args:
-        layout: see `plait.transforms.layouts.LAYOUTS`; ``auto``: by the joints' names, or their number where one has
-            it.
-        up: which axis of the raw poses points up, ``y``, ``-y`` or ``z``; None: as in the layout. Axes are taken to be
+        layout: see `plait.transforms.layouts.LAYOUTS`; ``auto``: by the joints' names, or their number if it is unique.
+        up: which axis of the raw poses points up, ``y``, ``-y`` or ``z``; None: as in the layout. Axes must be
             right-handed (all layouts' are).
         centre: ``pelvis`` or ``neck`` becomes the origin of each pose; ``none``.
-        turn: ``once``: by the recording's mean direction, so that turning about is kept; ``frame``: each pose faces
-            ahead; ``none``. Flat poses are never turned.
+        turn: ``once``: rotate by the recording's mean direction, so that turns are preserved; ``frame``: each pose
+            faces ahead; ``none``. Flat poses are never rotated.
         scale: divide by the recording's median length of the ``torso`` (pelvis to neck), or of the ``shoulders``
-            (across, times 1.11: an average torso), where no hips are seen; ``bones``: give each bone the length of an
-            average body (`plait.transforms.layouts.BONES`), so that only directions are left (three dimensions only);
+            (width times 1.11: an average torso) where no hips are visible; ``bones``: give each bone the length of an
+            average body (`plait.transforms.layouts.BONES`), which keeps directions only (three dimensions only);
             ``none``.
 
     Poses without the joints that a centre or a direction need are NaN, and counted.
 
     Raises:
-        ConfigError: an option out of its range, or a layout that the poses cannot have.
-        DataError: poses are not [joints, 2 or 3]; or the length that scales was never seen.
+        ConfigError: an option out of its range, or a layout that does not fit the poses.
+        DataError: poses are not [joints, 2 or 3]; or the reference length was never visible.
 
     >>> walk = Stream.of(np.random.default_rng(0).normal(size=(60, 25, 3)), rate=30)
     >>> Skeleton(layout="kinect25")(walk).shape
@@ -130,6 +129,7 @@ class _Normal:
                 points = self._common(block.read())
                 lengths.append(_length(points, self.step._scale))
                 left = _left(points)
+                # Unit vectors: the mean of directions, in which a close person counts no more than a distant one.
                 lefts += np.nansum(left / np.maximum(np.linalg.norm(left, axis=1, keepdims=True), 1e-9), 0)
                 lost += int(np.isnan(points[:, _AT[centre], 0]).sum()) if centre != "none" else 0
                 aimless += int(np.isnan(left).any(1).sum()) if turned and self.step._turn == "frame" else 0
@@ -153,18 +153,19 @@ class _Normal:
 
 
 def _upright(points: Points, up: str) -> Points:
-    """Axes [.., 2 or 3] turned (flat ones flipped) so that y points up."""
+    """Axes [.., 2 or 3] rotated (flat ones flipped) so that y points up."""
     if up == "y":
         return points
     if points.shape[-1] == 2:
         return np.asarray(points * np.array([1.0, -1.0 if up == "-y" else 1.0]))
     if up == "-y":
         return np.asarray(points * np.array([1.0, -1.0, -1.0]))
+    # The sign keeps the axes right-handed, so that left stays left.
     return np.asarray(np.stack([points[..., 0], points[..., 2], -points[..., 1]], -1))
 
 
 def _left(points: Points) -> Points:
-    """Which way each person's left is, on the ground, [n, 2] (x and the last axis): across hips and shoulders."""
+    """Direction of each person's left on the ground, [n, 2] (x and the last axis): across hips and shoulders."""
     across = points[:, _AT["left_shoulder"]] - points[:, _AT["right_shoulder"]]
     hips = points[:, _AT["left_hip"]] - points[:, _AT["right_hip"]]
     both = np.where(np.isnan(hips), across, np.where(np.isnan(across), hips, across + hips))
@@ -178,7 +179,7 @@ def _direction(points: Points) -> Points:
 
 
 def _turned(points: Points, angle: Points) -> Points:
-    """Turned about y so that what lay at ``angle`` from x towards z lies along x."""
+    """Points rotated about y so that the direction at ``angle`` from x towards z becomes x."""
     c, s = np.cos(angle)[:, None], np.sin(angle)[:, None]
     x, y, z = np.moveaxis(points, -1, 0)
     return np.asarray(np.stack([c * x + s * z, y, c * z - s * x], -1))
@@ -191,13 +192,14 @@ def _length(points: Points, what: str) -> Points:
 
 
 def with_bones(points: Points) -> Points:
-    """Common joints [n, 19, 3] with every bone at the length of an average body, its direction kept.
+    """Common joints [n, 19, 3] with every bone at the length of an average body and in its own direction.
 
     >>> body = with_bones(np.random.default_rng(0).normal(size=(1, 19, 3)))
     >>> round(float(np.linalg.norm(body[0, 1] - body[0, 0])), 6)
     1.0
     """
     out = points.copy()
+    # From the pelvis outwards, so that each bone starts at the new place of its parent.
     for a, b, length in BONES:
         way = points[:, _AT[b]] - points[:, _AT[a]]
         size = np.linalg.norm(way, axis=1, keepdims=True)

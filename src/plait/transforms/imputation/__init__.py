@@ -1,7 +1,7 @@
-"""Filling gaps: what was observed stays as it is, and what was not is marked for ever. One file a method.
+"""Imputation of gaps: observed values never change, and a mask marks imputed values. One file per method.
 
-A method is a part: a concrete subclass of `Imputer` standing here is found by its name. Each fills a gap from its own
-neighbourhood, so that an hour is filled as a minute is, and reading a stream in pieces changes nothing.
+A method is a part: a concrete subclass of `Imputer` in this package is found by its name. Each fills a gap from its own
+neighbourhood, so that results do not depend on the length of a recording or on reading it in pieces.
 """
 
 from __future__ import annotations
@@ -24,35 +24,36 @@ Mask = NDArray[np.bool_]
 
 
 class Imputer(ABC):
-    """Gaps of a table of channels -> values. Options are keyword-only arguments of ``__init__``."""
+    """Values for the gaps of a table of channels. Options are keyword-only arguments of ``__init__``."""
 
     causal: ClassVar[bool] = False
-    """Whether it looks at nothing later than what it fills. It then also goes on after the last observation, since it
-    cannot know that there is none to come."""
+    """Whether the method uses no later data than the value that it fills. It then also fills after the last
+    observation, because it cannot know that none will follow."""
 
     look: float = 0.0
-    """Seconds to each side of a gap that it learns from."""
+    """Seconds of context to each side of a gap."""
 
     @abstractmethod
     def gap(self, values: Array, times: Array, first: int, last: int, channels: NDArray[np.int64]) -> Array:
-        """Values for observations first..last of some channels, [last - first, channels]; NaN where it knows none.
+        """Values for observations first..last of some channels, [last - first, channels]; NaN where unknown.
 
         Args:
-            values: the gap and `look` seconds to each side of it, [n, all channels]; NaN is: not observed.
+            values: the gap and `look` seconds to each side of it, [n, all channels]; NaN means not observed.
             times: seconds, [n].
         """
 
     def fill(self, values: Array, times: Array, wanted: Mask) -> Array:
-        """The table with what is ``wanted`` filled, [n, channels]; NaN where nothing is known."""
+        """The table with the ``wanted`` values filled, [n, channels]; NaN where unknown."""
         out = values.copy()
         for first, last, channels in _together(wanted):
-            reach = self.look + 1e-9 * (1 + abs(times[last - 1]))  # an instant just `look` away is in, rounded or not
+            reach = self.look + 1e-9 * (1 + abs(times[last - 1]))  # rounding must not exclude an instant `look` away
             lo = int(np.searchsorted(times, times[first] - reach))
             hi = int(np.searchsorted(times, times[last - 1] + reach, "right"))
             lo, hi = max(min(lo, first - 1), 0), min(max(hi, last + 1), len(times))
             made = self.gap(values[lo:hi], times[lo:hi], first - lo, last - lo, channels)
             near = values[lo:hi, channels]
             seen = np.isfinite(near)
+            # Models may overshoot; a filled value outside everything seen nearby is not credible.
             low, high = np.where(seen, near, np.inf).min(0), np.where(seen, near, -np.inf).max(0)
             out[first:last, channels] = np.where(low <= high, np.clip(made, low, np.maximum(low, high)), made)
         return out
@@ -75,7 +76,7 @@ def impute(
     max_gap: float | None = None,
     edges: bool = False,
 ) -> tuple[Array, Mask]:
-    """Values with their gaps filled, and which of them were observed. What was observed is never changed.
+    """Values with their gaps filled, and which of them were observed. Observed values are never changed.
 
     ==================  ==============================================================================================
     method              a gap is filled with
@@ -85,26 +86,26 @@ def impute(
     seasonal            the same phase of the periods around it, tilted to meet both ends
     knn                 the stretches most like its surroundings (or the instants, over channels), tilted likewise
     low_rank            the low-rank completion of the matrix of lagged copies of all channels
-    autoregressive      what an autoregressive model of its surroundings is least surprised by
+    autoregressive      the values with the least prediction error of an autoregressive model of its surroundings
     ==================  ==============================================================================================
 
-    Where a method finds nothing to go by (no period, no stretch without gaps), the straight line stands in. None leaves
-    the range of what was observed in the neighbourhood that it learns from.
+    Where a method finds no basis (no period, no stretch without gaps), a straight line is used instead. No method
+    leaves the range of the values observed in its neighbourhood.
 
     Args:
-        values: [n] or [n, ...] numbers; NaN is: not observed. Each number has a mask of its own.
+        values: [n] or [n, ...] numbers; NaN means not observed. Each number has its own mask.
         clock: when each of the n was observed.
         method: a name, or a mapping of its name and options; see the classes of this package.
-        max_gap: seconds between the two observations around a gap beyond which it stays; None: no limit. ``hold``
-            goes so far and no further.
-        edges: also fill, up to ``max_gap`` from the nearest observation, before the first one and after the last.
+        max_gap: longest gap that is filled, in seconds between the observations around it; None: no limit. ``hold``
+            fills up to this far.
+        edges: also fill, up to ``max_gap`` from the nearest observation, before the first and after the last one.
 
     Returns:
-        (values [n, ...] float64, NaN where nothing is known still, mask of what was observed, of the same shape).
+        (values [n, ...] float64, NaN where still unknown; mask of observed values, of the same shape).
 
     Raises:
         ConfigError: no such method.
-        DataError: lengths differ, values are infinite, or the method needs even steps and the clock has none.
+        DataError: lengths differ, values are infinite, or the method needs even steps and the clock is irregular.
 
     >>> from plait.streams.clock import Grid
     >>> filled, observed = impute([0.0, np.nan, 2.0, np.nan, np.nan], Grid(0, 10, 5))
@@ -113,7 +114,7 @@ def impute(
     """
     table = np.array(values, np.float64)
     if table.ndim == 0 or len(table) != len(clock):
-        raise DataError(f"{table.shape} values on a clock of {len(clock)}; expected one (row) an observation.")
+        raise DataError(f"{table.shape} values on a clock of {len(clock)}; expected one row per observation.")
     if np.isinf(table).any():
         raise DataError(f"{int(np.isinf(table).sum())} infinite values; write NaN for what was not observed.")
     if max_gap is not None and not max_gap > 0:
@@ -126,7 +127,7 @@ def impute(
 
 
 def fill_in(imputer: Imputer, flat: Array, times: Array, wanted: Mask) -> tuple[Array, Mask]:
-    """What is wanted filled, by the straight line where the method knows nothing; and where that was."""
+    """The wanted values filled, by a straight line where the method finds nothing; and the mask of these."""
     filled = imputer.fill(flat, times, wanted)
     left = wanted & np.isnan(filled)
     if left.any():
@@ -135,7 +136,7 @@ def fill_in(imputer: Imputer, flat: Array, times: Array, wanted: Mask) -> tuple[
 
 
 def straight_line(values: Array, times: Array, wanted: Mask) -> Array:
-    """What is wanted of [n, channels], in time between the observations around; at the edges the nearest one."""
+    """The wanted values of [n, channels] interpolated linearly in time; at the edges, the nearest observation."""
     out = values.copy()
     for channel in np.flatnonzero(wanted.any(0)):
         seen = np.isfinite(values[:, channel])
@@ -146,7 +147,7 @@ def straight_line(values: Array, times: Array, wanted: Mask) -> Array:
 
 
 def imputable(flat: Array, times: Array, imputer: Imputer, max_gap: float, edges: tuple[bool, bool]) -> Mask:
-    """What of [n, channels] is missing and may be filled.
+    """The missing values of [n, channels] that may be filled.
 
     Args:
         edges: whether to fill before the first and after the last observation.
@@ -180,7 +181,7 @@ def gaps_of(observed: Mask) -> list[tuple[int, int]]:
 
 
 def _together(wanted: Mask) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
-    """The gaps, those of several channels that begin and end together as one."""
+    """All gaps; equal gaps of several channels are one."""
     found: dict[tuple[int, int], list[int]] = {}
     for channel, column in enumerate(wanted.T):
         for gap in gaps_of(~column):
@@ -190,7 +191,7 @@ def _together(wanted: Mask) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
 
 
 def observations(seconds: float, step: float) -> int:
-    """How many whole steps are in so many seconds, however either is rounded.
+    """Number of whole steps in a number of seconds, independent of rounding.
 
     >>> observations(0.3, 0.1)
     3
@@ -199,16 +200,16 @@ def observations(seconds: float, step: float) -> int:
 
 
 def steady_step(times: Array) -> float:
-    """Seconds from observation to observation, for methods that count them.
+    """Seconds between observations, for methods that count observations.
 
     Raises:
-        DataError: they differ by more than a fifth.
+        DataError: the steps differ by more than a fifth.
     """
     steps = np.diff(times)
     usual = float(np.median(steps)) if len(steps) else 1.0
     if len(steps) and not (usual > 0 and np.abs(steps - usual).max() <= usual / 5):
         raise DataError(
             f"observations {steps.min():g} to {steps.max():g} s apart; this method of imputing needs even steps. "
-            "Lay the values on a grid first (resample), or use linear or hold."
+            "Resample the values to a grid first, or use linear or hold."
         )
     return usual

@@ -1,4 +1,4 @@
-"""Autoregressive filling: what a linear predictor is least surprised by."""
+"""Autoregressive imputation: the values with the least prediction error of a linear predictor."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ __all__ = ["Autoregressive"]
 ORDERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 50)
 
 RIDGE = 1e-6
-"""As a share of the signal's power: noise 60 dB below it."""
+"""Ridge as a share of the signal's power: noise 60 dB below it."""
 
 
 class Autoregressive(Imputer):
-    """The values that an autoregressive model of the surroundings is least surprised by.
+    """The values with the least prediction error of an autoregressive model of the surroundings.
 
     Janssen, Veldhuis & Vries 1986, "Adaptive interpolation of discrete-time signals that can be modeled as
-    autoregressive processes", IEEE Trans. ASSP 34(2); each channel by itself. The method of choice for clicks in sound
+    autoregressive processes", IEEE Trans. ASSP 34(2); each channel separately. The method of choice for clicks in sound
     and for short gaps of a pulse.
 
-    Departures: the model is fitted by least squares with a ridge to what was observed alone, so that no second round
-    is needed (where too little was observed in a row, straight lines stand in while it is fitted); its order is the
-    one of `ORDERS` with the least Bayesian information criterion (Schwarz 1978) rather than 3 for each missing
-    observation, which overfits what is sampled slowly.
+    Departures: the model is fitted by least squares with a ridge to observed values only, so that no second iteration
+    is needed (if too few consecutive values were observed, gaps are interpolated linearly for the fit). The order is
+    the one of `ORDERS` with the least Bayesian information criterion (Schwarz 1978), not 3 per missing observation,
+    which overfits slowly sampled signals.
 
     Args:
-        order: of the model; None: by the criterion, at most a sixth of the observations around.
-        look: seconds to each side of the gap that the model is fitted to.
+        order: order of the model; None: by the criterion, at most a sixth of the observations around.
+        look: seconds to each side of the gap to which the model is fitted.
     """
 
     def __init__(self, *, order: int | None = None, look: float = 10.0) -> None:
@@ -49,6 +49,7 @@ class Autoregressive(Imputer):
         return np.stack(columns, 1)
 
     def _one(self, x: Array, seen: NDArray[np.bool_], first: int, last: int) -> Array:
+        # The model needs as many values on either side of the gap as its order.
         most = min(self.order or ORDERS[-1], int(seen.sum()) // 6, first, len(x) - last)
         if most < 1:
             return np.full(last - first, np.nan)
@@ -61,6 +62,7 @@ def _model(x: Array, seen: NDArray[np.bool_], most: int, orders: Sequence[int]) 
     """Coefficients [1, a1 .. ap] of the prediction error: the best of several orders, all fitted to the same rows."""
     windows = np.lib.stride_tricks.sliding_window_view(x, most + 1)
     whole = np.lib.stride_tricks.sliding_window_view(seen, most + 1).all(1)
+    # One set of rows for all orders: information criteria of different data cannot be compared.
     rows = windows[whole] if whole.sum() >= 2 * most else windows
     past, now = rows[:, -2::-1], rows[:, -1]
     gram, cross, power = past.T @ past, past.T @ now, float(now @ now)
@@ -81,11 +83,12 @@ def _least_surprise(x: Array, model: Array, first: int, last: int) -> Array:
 
     order, length = len(model) - 1, last - first
     around = np.concatenate([x[first - order : first], np.zeros(length), x[last : last + order]])
-    errors = np.convolve(around, model, "valid")  # the part of the error that the gap cannot help, [length + order]
+    errors = np.convolve(around, model, "valid")  # errors from the known values alone, [length + order]
     wanted = -np.correlate(errors, model, "valid")  # [length]
     products = np.correlate(model, model, "full")[order:]
     bands = np.zeros((min(order, length - 1) + 1, length))
     for lag in range(len(bands)):
         bands[lag, : length - lag] = products[lag]
+    # Keeps the system positive definite for a nearly perfect predictor.
     bands[0] += 1e-9 * products[0]
     return np.asarray(solveh_banded(bands, wanted, lower=True))

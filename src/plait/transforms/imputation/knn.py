@@ -1,4 +1,4 @@
-"""Nearest neighbours: the stretches, or the instants, that look most alike."""
+"""Nearest neighbours: the most similar stretches or instants."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from plait.transforms.imputation.patterns import tilted
 __all__ = ["Knn"]
 
 BATCH = 1 << 21
-"""Distances held at a time."""
+"""Most distances in memory."""
 
 
 class Knn(Imputer):
-    """The mean of the k stretches whose surroundings look most like the gap's own.
+    """The mean of the k stretches whose surroundings are most similar to the gap's.
 
-    The pattern is what all channels show from ``around`` seconds before the gap to as long after it, other channels
-    within the gap too. It is laid on every place within ``look`` seconds where the channel was observed throughout;
-    the distance is Euclidean over what both have, weighted up for what either lacks (as ``nan_euclidean_distances``
-    of scikit-learn), and a place within half a pattern of a better one is left out. The mean is tilted to meet the
-    observations at both ends. Patterns of whole gaps rather than of single instants: Wellenzohn et al. 2017,
-    "Continuous imputation of missing values in streams of pattern-determining time series" (EDBT).
+    The pattern is all channels from ``around`` seconds before the gap to ``around`` seconds after it, including other
+    channels within the gap. It is compared at every place within ``look`` seconds where the channel was fully observed.
+    The distance is Euclidean over the values that both have, scaled up for missing ones (as
+    ``nan_euclidean_distances`` of scikit-learn); a place within half a pattern of a better one is left out. The mean is
+    tilted to meet the observations at both ends. Patterns of whole gaps instead of single instants: Wellenzohn et al.
+    2017, "Continuous imputation of missing values in streams of pattern-determining time series" (EDBT).
 
-    With ``around=0`` each instant is compared by its channels alone and neighbours may be anywhere in ``look``:
+    With ``around=0`` each instant is compared by its channels alone, and neighbours may be anywhere within ``look``:
     Troyanskaya et al. 2001, as ``KNNImputer`` of scikit-learn with uniform weights.
 
     Args:
-        neighbours: how many.
+        neighbours: number of neighbours.
         around: seconds of surroundings to each side.
         look: seconds to each side of the gap that are searched.
-        scale: divide each channel by its deviation within these, so that units do not matter.
+        scale: divide each channel by its standard deviation within ``look``, so that units do not matter.
     """
 
     def __init__(self, *, neighbours: int = 5, around: float = 0.5, look: float = 60.0, scale: bool = True) -> None:
@@ -53,7 +53,7 @@ class Knn(Imputer):
 
     def _instants(self, values: Array, scaled: Array, first: int, last: int, channels: NDArray[np.int64]) -> Array:
         out = np.full((last - first, len(channels)), np.nan)
-        known = np.flatnonzero(np.isfinite(scaled[first:last]).any(1))  # of the others nothing can be compared
+        known = np.flatnonzero(np.isfinite(scaled[first:last]).any(1))  # the others have no channel to compare
         size = max(BATCH // len(values), 1)
         for rows in (known[i : i + size] for i in range(0, len(known), size)):
             away = _between(scaled[first + rows], scaled)
@@ -94,17 +94,18 @@ def _deviation(values: Array) -> Array:
 
 
 def _distances(values: Array, pattern: Array) -> Array:
-    """Mean square difference over what both have of a pattern [m, channels] laid on [n, channels] at each of its
-    n - m + 1 places; NaN where they have nothing in common."""
+    """Mean square difference between a pattern [m, channels] and [n, channels] at each of its n - m + 1 places, over
+    the values that both have; NaN where they have none in common."""
     a, b = np.isfinite(values), np.isfinite(pattern)
     x, q = np.where(a, values, 0.0), np.where(b, pattern, 0.0)
     total = _slide(x**2, b) + _slide(a, q**2) - 2 * _slide(x, q)
+    # Counts come out of a Fourier transform, so they are rounded back to whole numbers.
     common = np.rint(_slide(a, b))
     return np.where(common > 0, np.maximum(total, 0.0) / np.maximum(common, 1), np.nan)
 
 
 def _between(rows: Array, values: Array) -> Array:
-    """Mean square difference over the channels that both have, of [m, channels] and [n, channels], [m, n]; infinite
+    """Mean square difference of [m, channels] and [n, channels] over the channels that both have, [m, n]; infinite
     where they have none in common."""
     a, b = np.isfinite(rows).astype(np.float64), np.isfinite(values).astype(np.float64)
     x, y = np.nan_to_num(rows), np.nan_to_num(values)
@@ -113,7 +114,8 @@ def _between(rows: Array, values: Array) -> Array:
 
 
 def _slide(values: Array | Mask, pattern: Array | Mask) -> Array:
-    """Sum over channels and the pattern's length of their products at each place."""
+    """Cross-correlation, summed over channels, at each place."""
+    # The wrap-around falls on the places that are cut off, so no padding for the pattern is needed.
     size = 1 << (len(values) - 1).bit_length()
     product = np.fft.rfft(values, size, axis=0) * np.conj(np.fft.rfft(pattern, size, axis=0))
     total: Array = np.fft.irfft(product.sum(1), size)[: len(values) - len(pattern) + 1]
@@ -121,7 +123,7 @@ def _slide(values: Array | Mask, pattern: Array | Mask) -> Array:
 
 
 def _apart(away: Array, count: int, distance: int) -> NDArray[np.int64]:
-    """The places of least distance, none within ``distance`` observations of a better one."""
+    """The places with the least distances, none within ``distance`` observations of a better one."""
     left = away.copy()
     found: list[int] = []
     while len(found) < count and len(left):

@@ -1,4 +1,4 @@
-"""Low rank: a matrix of lagged copies of all channels, completed."""
+"""Low-rank completion of a matrix of lagged copies of all channels."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class LowRank(Imputer):
 
     Mazumder, Hastie & Tibshirani 2010, "Spectral regularization algorithms for learning large incomplete matrices",
     JMLR 11, algorithm 1. The rows are ``lags`` seconds long (the trajectory matrix of singular spectrum analysis; for
-    gaps: Golyandina & Osipov 2007), so that one channel is enough. What was observed is put back after each step;
-    copies of one instant are averaged.
+    gaps: Golyandina & Osipov 2007), so that one channel is enough. Observed values are restored after each step; copies
+    of one instant are averaged.
 
-    Departures: one shrinkage, given, rather than a path of them chosen by validation; each step goes on from a point
-    ahead of the last two (Nesterov's momentum), since gaps longer than a few lags close slowly; channels are centred
-    and divided by their deviation; it begins with straight lines in the gaps rather than zeros.
+    Departures: one given shrinkage instead of a path chosen by validation; Nesterov's momentum, because gaps longer
+    than a few lags converge slowly; channels are centred and divided by their standard deviation; the start is linear
+    interpolation instead of zeros.
 
     Args:
-        lags: seconds of each row; 0: a row is an instant, and channels alone are compared (plain soft-impute); None:
-            as many observations as make a row of 64 numbers.
-        shrink: what is taken off the singular values, as a share of the largest.
-        look: seconds to each side of the gap that the matrix is made of.
-        steps: at most so many.
+        lags: seconds per row; 0: a row is an instant, and only channels are compared (plain soft-impute); None: as many
+            observations as make a row of 64 numbers.
+        shrink: amount subtracted from the singular values, as a share of the largest.
+        look: seconds to each side of the gap in the matrix.
+        steps: most iterations.
     """
 
     def __init__(self, *, lags: float | None = None, shrink: float = 0.01, look: float = 10.0, steps: int = 50) -> None:
@@ -60,9 +60,9 @@ class LowRank(Imputer):
 
 
 def soft_impute(table: Array, observed: Mask, lags: int = 1, shrink: float = 0.01, steps: int = 50) -> Array:
-    """The matrix of ``lags`` lagged copies of [n, channels] completed, and laid together again, [n, channels].
+    """Complete the matrix of ``lags`` lagged copies of [n, channels], and average the copies, [n, channels].
 
-    What is not ``observed`` in ``table`` is where it begins.
+    The values of ``table`` that are not ``observed`` are the start.
     """
     before = current = table
     for step in range(steps):
@@ -77,6 +77,7 @@ def _lower(table: Array, lags: int, shrink: float) -> Array:
     """One step: shrink the singular values of the trajectory matrix, and average the copies of each instant."""
     windows = np.lib.stride_tricks.sliding_window_view(table, lags, axis=0)
     rows = np.ascontiguousarray(windows).reshape(len(windows), -1)
+    # A row has about 64 numbers, so the eigenvectors of the small square matrix are far cheaper than an SVD.
     power, basis = np.linalg.eigh(rows.T @ rows)
     size = np.sqrt(np.maximum(power, 0.0))
     kept = np.maximum(size - shrink * size[-1], 0.0) / np.maximum(size, 1e-300)

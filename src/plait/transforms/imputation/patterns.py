@@ -1,4 +1,4 @@
-"""What the methods that know patterns share: tilting a pattern to meet both ends, and finding a period."""
+"""Helpers of methods that use patterns: tilting a pattern to meet both ends, and finding a period."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["period_of", "tilted"]
 
 
 def tilted(pattern: Array, before: float, after: float) -> Array:
-    """The inner part of a pattern [1 + n + 1] plus the straight line that makes its ends meet what was observed.
+    """The inner part of a pattern [1 + n + 1] plus the straight line that makes its ends meet the observations.
 
-    An end that is NaN, here or there, is not known, and the other one alone decides; with none the pattern stays.
+    If one end is NaN, in the pattern or the observations, the other decides; if both are, the pattern is unchanged.
 
     >>> tilted(np.array([0.0, 5.0, 0.0]), 1.0, 3.0).tolist()
     [7.0]
@@ -26,11 +26,10 @@ def tilted(pattern: Array, before: float, after: float) -> Array:
 
 
 def period_of(values: Array, longest: int, *, least: float = 0.3) -> float | None:
-    """The period of [n] values, in observations (between them, by a parabola), or None where there is none.
+    """The period of [n] values, in observations (with fractions, by a parabola), or None if there is none.
 
-    It is the first peak of the autocorrelation that is nearly (0.9 of) as high as the highest one, found beyond the
-    first fall below zero, and at least ``least`` high. NaN is left out: the correlation at each lag is over the pairs
-    of which both were observed.
+    It is the first peak of the autocorrelation, after its first fall below zero, that has at least 0.9 of the highest
+    peak and is at least ``least``. NaN is left out: the correlation at each lag is over pairs that were both observed.
 
     >>> round(period_of(np.sin(np.arange(200) / 3), 60), 1)
     18.9
@@ -39,6 +38,7 @@ def period_of(values: Array, longest: int, *, least: float = 0.3) -> float | Non
     if seen.sum() < 8:
         return None
     x = np.where(seen, values - values[seen].mean(), 0.0)
+    # Twice the length, so that the circular correlation does not wrap.
     size = 1 << (2 * len(x) - 1).bit_length()
     spectrum = [np.fft.rfft(part, size) for part in (x, x**2, seen.astype(np.float64))]
     lags = np.arange(min(longest + 2, len(x)))

@@ -1,4 +1,4 @@
-"""Seasonal filling: the same phase of the periods around."""
+"""Seasonal imputation: the same phase of the neighbouring periods."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["Seasonal"]
 class Seasonal(Imputer):
     """The mean of the same phase in the periods before and after, tilted to meet the observations at both ends.
 
-    The nearer periods count more (1 / how many periods away).
+    Nearer periods have more weight (1 / distance in periods).
 
-    That is the classical "seasonally decomposed" filling (season put aside, the rest interpolated, season put back)
-    with a season of its own for each gap, since a pulse does not keep its period for an hour.
+    This is the classical "seasonally decomposed" imputation (remove the season, interpolate the rest, add the season)
+    with a separate season for each gap, because a pulse does not keep its period for an hour.
 
     Args:
-        period: seconds; None: found for each gap by the autocorrelation of what lies around it.
-        cycles: how many periods to each side.
-        look: seconds to each side in which a period is looked for, at most half as long; a given period is looked up
-            as far away as ``cycles`` of it.
+        period: seconds; None: estimated for each gap from the autocorrelation of its surroundings.
+        cycles: number of periods to each side.
+        look: seconds to each side in which a period is searched, which is at most half as long; a given period is used
+            up to ``cycles`` periods away.
     """
 
     def __init__(self, *, period: float | None = None, cycles: int = 3, look: float = 10.0) -> None:
@@ -44,6 +44,7 @@ class Seasonal(Imputer):
         if period is None or period < 2:
             return np.full(last - first, np.nan)
         place = np.arange(first - 1, last + 1, dtype=np.float64)
+        # The periods that lie in the gap itself are unknown, so as many more are used.
         cycles = self.cycles + math.ceil((last - first) / period)
         away = np.concatenate([np.arange(-cycles, 0), np.arange(1, cycles + 1)])
         found = _at(x, place[:, None] + away * period)
@@ -54,7 +55,7 @@ class Seasonal(Imputer):
 
 
 def _at(x: Array, place: Array) -> Array:
-    """Values between observations, on straight lines; NaN outside and beside gaps."""
+    """Values between observations, interpolated linearly; NaN outside and beside gaps."""
     low = np.floor(place).astype(np.int64)
     inside = (low >= 0) & (low + 1 < len(x))
     low = np.clip(low, 0, max(len(x) - 2, 0))

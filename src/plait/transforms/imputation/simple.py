@@ -1,4 +1,4 @@
-"""Hold and straight lines."""
+"""Last observation carried forward, and linear interpolation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Hold(Imputer):
 
 
 class Linear(Imputer):
-    """The straight line in time between the observations around; at the edges (if asked for) the nearest one."""
+    """Linear interpolation in time between the observations around; at the edges (if requested) the nearest one."""
 
     def gap(self, values: Array, times: Array, first: int, last: int, channels: NDArray[np.int64]) -> Array:
         return self.fill(values, times, np.isnan(values))[first:last, channels]

@@ -1,11 +1,11 @@
-"""Noise on raw streams at an exact level: what is a stream worth when it is bad? One file a family.
+"""Noise on raw streams at an exact level, to test and train robustness. One file per family.
 
-A noise is a part: a concrete subclass of `Noise` standing here is found by its name. Training copies
+A noise is a part: a concrete subclass of `Noise` in this package is found by its name. Training copies
 (``augment.noise``) and evaluation (``evaluate.noise``) make it by the same call, `add_noise`.
 
-Nothing is decoded until a noisy stream is read. Which noise observation i gets depends on the seed, on i and on the
-view that it was added to (numbers come from a counter, Philox, in blocks): two reads agree, and a cut of the noisy
-stream is the noisy cut.
+Nothing is decoded until a noisy stream is read. The noise of observation i depends only on the seed, on i and on the
+view to which it was added (random numbers come from a counter-based generator, Philox, in blocks). So two reads agree,
+and a cut of the noisy stream is the noisy cut.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from plait.streams.stream import Stream
 __all__ = ["BLOCK", "Noise", "add_noise", "generator", "noise_named", "noise_of", "runs"]
 
 BLOCK = 4096
-"""Observations that share one counter; frames share none, since each is large already."""
+"""Observations per counter of the generator; each frame has its own, because frames are large."""
 
 
 class Noise(ABC):
-    """Stream -> worse stream, lazily. Options are keyword-only arguments of ``__init__``; the level is not one."""
+    """Stream -> noisy stream, lazily. Options are keyword-only arguments of ``__init__``, except for the level."""
 
     kinds: ClassVar[tuple[str, ...]]
-    """Kinds of stream that it can be added to (keys of `plait.streams.stream.KINDS`)."""
+    """Kinds of stream to which the noise can be added (keys of `plait.streams.stream.KINDS`)."""
 
     axis: ClassVar[str]
-    """What the level measures, with its unit, as a plot's axis says it."""
+    """What the level measures, with its unit, as the label of a plot's axis."""
 
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
-    """The lowest and the highest level; finite levels only."""
+    """The lowest and the highest level; levels must be finite."""
 
     rising: ClassVar[bool] = True
-    """Whether a higher level is worse; not so for signal over noise."""
+    """Whether a higher level is worse; False for signal over noise."""
 
     interferers: ClassVar[bool] = False
-    """Whether it is made of other recordings' streams."""
+    """Whether the noise is made of other recordings' streams."""
 
     @abstractmethod
     def apply(self, stream: Stream, level: float, seed: int, others: Sequence[Stream]) -> Stream:
         """The stream at this level of noise.
 
         Raises:
-            DataError: the stream is of a rate or size that the noise cannot be added to.
+            DataError: the noise cannot be added to a stream of this rate or size.
         """
 
     def check(self, level: float, where: str) -> None:
-        """Refuse a level that there cannot be.
+        """Refuse an invalid level.
 
         Raises:
-            ConfigError: it is not a finite number within `bounds`.
+            ConfigError: the level is not a finite number within `bounds`.
         """
         low, high = self.bounds
         if not (math.isfinite(level) and low <= level <= high):
@@ -79,7 +79,7 @@ def noise_of(kind: Spec, where: str = "noise") -> Noise:
 
 
 def noise_named(kind: Spec) -> tuple[str, object]:
-    """A noise for people, and for the tag that tells it from others in a store: all its options written out.
+    """A noise as text, and as the tag that identifies it in a store, with all its options.
 
     >>> noise_named("babble"), noise_named({"name": "coloured", "exponent": 2})[0]
     (('babble', 'babble'), 'coloured (exponent 2)')
@@ -114,13 +114,13 @@ def add_noise(
     Args:
         stream: what to disturb.
         kind: the noise's name, or a mapping of its name and options; see the classes of this package.
-        level: in the unit of the kind.
-        rng: a seed, or a generator from which one is drawn now.
+        level: level in the unit of the kind.
+        rng: a seed, or a generator from which a seed is drawn now.
         others: the interferers of a babble: other recordings' streams.
 
     Raises:
         ConfigError: no such noise, or no such level of it.
-        DataError: the noise does not suit the stream, or a babble has no interferers that sound.
+        DataError: the noise is not for this kind of stream, or all interferers of a babble are silent.
 
     >>> tone = Stream.of(np.sin(np.arange(1000.0)), rate=100)
     >>> noise = add_noise(tone, "white", 10.0, 0).read() - tone.read()
@@ -139,15 +139,16 @@ def add_noise(
 
 
 def generator(seed: int, block: int) -> np.random.Generator:
-    """Numbers that depend on the seed and the block's number (-1 upwards) alone."""
+    """A generator that depends only on the seed and the block's number (-1 upwards)."""
+    # The block is the highest word of the counter, so that no two blocks' numbers overlap.
     return np.random.Generator(np.random.Philox(key=seed % 2**64, counter=[0, 0, 0, block + 1]))
 
 
 def runs(n: int, share: float, length: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Separate runs scattered over n observations that hold exactly ``round(share * n)`` of them.
+    """Separate random runs over n observations that contain exactly ``round(share * n)`` of them.
 
     Args:
-        length: observations a run; as near to it as the exact share allows.
+        length: observations per run, as closely as the exact share allows.
 
     Returns:
         (first, past the last) observation of each run, in order.
@@ -161,6 +162,7 @@ def runs(n: int, share: float, length: float, seed: int) -> tuple[NDArray[np.int
     count = min(max(round(total / max(length, 1.0)), 1), max(total, 0), free + 1)
     if count < 1:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    # Distinct places among the free observations: runs inserted there can neither overlap nor touch.
     places = np.sort(generator(seed, 0).choice(free + 1, count, replace=False, shuffle=False))
     ends = np.cumsum(np.full(count, total // count) + (np.arange(count) < total % count))
     lengths = np.diff(ends, prepend=0)

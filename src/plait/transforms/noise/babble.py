@@ -1,4 +1,4 @@
-"""Babble: other voices, the interferers, at equal power."""
+"""Babble: the sum of other voices (interferers) at equal power."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 class Babble(Added):
     """Several other waveforms at equal power, each looped from a random place.
 
-    Another rate is interpolated, channels are mixed down.
+    Other rates are interpolated, channels are mixed down.
     """
 
     kinds = ("waveform",)
@@ -48,7 +48,7 @@ class _Interferers(Maker):
 
     @cached_property
     def interferers(self) -> list[tuple[_Interferer, float]]:
-        """The interferers that sound, and the gain that brings each to power 1."""
+        """The interferers that are not silent, and the gain that scales each to power 1."""
         loud = [(v, p) for v in self._interferers if (p := v.power) > 0]
         if not loud:
             raise DataError(
@@ -62,14 +62,14 @@ class _Interferers(Maker):
 
 
 def _ratio(other: Stream, stream: Stream) -> float:
-    """Observations of the other for each one of the stream."""
+    """Observations of the other stream per observation of the stream."""
     a, b = other.clock, stream.clock
     return float(a.rate / b.rate) if isinstance(a, Grid | Warped) and isinstance(b, Grid | Warped) else 1.0
 
 
 @dataclass(frozen=True)
 class _Interferer:
-    """A waveform mixed down to one channel, looped from a place within 0..1 of it."""
+    """A waveform mixed down to one channel, looped from a place in 0..1 of its length."""
 
     stream: Stream
     ratio: float
@@ -81,7 +81,7 @@ class _Interferer:
 
     @cached_property
     def held(self) -> Floats | None:
-        """All of it where it is short (a minute of speech), since it is read again and again."""
+        """The whole waveform if it is short (4 million samples), because it is read repeatedly."""
         return _mono(self.stream) if len(self.stream) <= 2**22 else None
 
     def at(self, lo: int, hi: int) -> Floats:
@@ -98,6 +98,7 @@ class _Interferer:
     def _pick(self, index: NDArray[np.int64]) -> Floats:
         if self.held is not None:
             return np.asarray(self.held[index], np.float64)
+        # Where the loop starts again; between such places the waveform is read in order.
         breaks = np.flatnonzero(np.diff(index) < 0) + 1
         pieces = np.split(index, breaks)
         return np.concatenate([_mono(self.stream[int(r[0]) : int(r[-1]) + 1])[r - r[0]] for r in pieces if len(r)])

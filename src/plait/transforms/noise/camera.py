@@ -1,4 +1,4 @@
-"""How a film might have been taken: another light, another place of the camera. Drawn once a film, so that it holds."""
+"""Variations of how a film was taken: light and camera position, drawn once per film, so that they are constant."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class _Lit(PictureSource):
 
 
 class Framing(Noise):
-    """The camera moved, turned or came nearer, the same in all pictures of a film; the border is mirrored.
+    """Shift, rotation and zoom of the camera, the same in all pictures of a film; the border is mirrored.
 
-    At level 1 by up to half of the width and height, 45 degrees, and a factor of 2; at others in proportion.
+    At level 1 by up to half of the width and height, 45 degrees, and a factor of 2; at other levels in proportion.
 
     Args:
-        mirror: how often left and right are swapped: not for what has a side (text, a hand).
+        mirror: probability that left and right are swapped; not for content with a side (text, a hand).
     """
 
     kinds = ("frames",)
@@ -77,7 +77,7 @@ class _Framed(PictureSource):
         return moved.reshape(picture.shape)
 
     def _map(self, height: int, width: int) -> NDArray[np.generic]:
-        """[2, 3], from a pixel's old place to its new one."""
+        """The affine map [2, 3] from a pixel's old place to its new one."""
         rng = generator(self.seed, 0)
         right, down, turn, zoom = rng.uniform(-self.level, self.level, 4)
         angle, factor = np.deg2rad(45 * turn), 2.0**zoom
@@ -86,5 +86,6 @@ class _Framed(PictureSource):
         if rng.random() < self.mirror:
             linear = linear @ np.diag([-1.0, 1.0])
         middle = np.array([(width - 1) / 2, (height - 1) / 2])
+        # Rotation and zoom are about the middle of the picture.
         offset = middle - linear @ middle + np.array([right * width, down * height]) / 2
         return np.column_stack([linear, offset])

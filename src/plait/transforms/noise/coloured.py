@@ -1,4 +1,4 @@
-"""Noise by its spectrum: white, and power that falls or rises with frequency; the hum of the mains."""
+"""Noise by its spectrum: white, power that falls or rises with frequency, and mains hum."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _width(stream: Stream) -> int:
 
 
 class _Blocks(Maker):
-    """Noise that is made a whole block at a time, so that any way of reading gives the same bits."""
+    """Noise that is made in whole blocks, so that any way of reading gives the same bits."""
 
     def __init__(self, seed: int, width: int) -> None:
         self.seed, self.width = seed, width
@@ -49,7 +49,7 @@ class _Gaussian(_Blocks):
 
 
 class _PowerLaw(_Gaussian):
-    """White noise through a filter whose power goes as 1 / f ** exponent (Kasdin 1995, eq. 104)."""
+    """White noise through a filter with power 1 / f ** exponent (Kasdin 1995, eq. 104)."""
 
     def __init__(self, seed: int, width: int, exponent: float) -> None:
         super().__init__(seed, width)
@@ -63,6 +63,7 @@ class _PowerLaw(_Gaussian):
     def block(self, number: int) -> Floats:
         from scipy.signal import oaconvolve
 
+        # As many taps as a block has observations: the block before is all the past that a filter needs.
         both = np.concatenate([super().block(number - 1), super().block(number)])
         made: Floats = oaconvolve(both, self.taps, axes=0)[BLOCK : 2 * BLOCK]
         return made
@@ -71,7 +72,7 @@ class _PowerLaw(_Gaussian):
 class White(Added):
     """Gaussian, independent in every value.
 
-    In frames on every pixel: the ratio is then each picture's own, relative to the variance of its pixels, before
+    In frames on every pixel: the ratio then holds for each picture, relative to the variance of its pixels, before
     rounding and clipping to whole numbers.
     """
 
@@ -106,7 +107,7 @@ class Coloured(Added):
 
 
 class Pink(Added):
-    """`Coloured` with exponent 1: as much power in every octave."""
+    """`Coloured` with exponent 1: equal power in every octave."""
 
     def maker(self, stream: Stream, seed: int, others: Sequence[Stream]) -> Maker:
         return _PowerLaw(seed, _width(stream), 1.0)
@@ -120,11 +121,11 @@ class Brown(Added):
 
 
 class Hum(Added):
-    """The mains: a tone and its harmonics, each at a phase of its own, amplitudes falling as 1 / number.
+    """Mains hum: a tone and its harmonics, each with a random phase, with amplitudes falling as 1 / number.
 
     Args:
         frequency: Hz, 50 or 60.
-        harmonics: how many tones in all; those above half the stream's rate are left out.
+        harmonics: number of tones in all; those above half the stream's rate are left out.
     """
 
     kinds = ("waveform", "series")
@@ -139,7 +140,7 @@ class Hum(Added):
         numbers = [k for k in range(1, self.harmonics + 1) if k * self.frequency < rate / 2]
         if not numbers:
             raise DataError(
-                f"{stream.where or 'stream'}: {rate:g} observations a second cannot carry a hum of "
+                f"{stream.where or 'stream'}: {rate:g} observations per second cannot carry a hum of "
                 f"{self.frequency:g} Hz. It takes a regular rate above {2 * self.frequency:g}."
             )
         phases = generator(seed, 0).random(len(numbers))
@@ -148,11 +149,12 @@ class Hum(Added):
 
 @dataclass(frozen=True)
 class _Tones(Maker):
-    """Sines of (number, turns an observation, phase in turns)."""
+    """Sines of (number, turns per observation, phase in turns)."""
 
     tones: list[tuple[int, float, float]]
 
     def at(self, lo: int, hi: int) -> Floats:
         index = np.arange(lo, hi)[:, None]
+        # Turns modulo 1: the sine of a large angle loses digits.
         total: Floats = np.sum([np.sin(2 * np.pi * (index * turn % 1.0 + p)) / k for k, turn, p in self.tones], axis=0)
         return total

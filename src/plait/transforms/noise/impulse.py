@@ -1,4 +1,4 @@
-"""Impulse noise: single values that are far off."""
+"""Impulse noise: single extreme values."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Floats = NDArray[np.float64]
 
 
 class Impulse(Noise):
-    """A share of the values replaced by extremes, half of them high.
+    """Replaces a share of the values by extremes, half of them high.
 
-    Salt and pepper in pictures (whole pixels, black or white), spikes in everything else. The share is the level,
-    exact in each picture, and over the view in each channel.
+    Salt and pepper in pictures (whole pixels, black or white), spikes in other streams. The level is the share, exact
+    in each picture, and in each channel over the view.
 
     Args:
-        size: of a spike, in standard deviations from the channel's mean (of a waveform: all channels together).
+        size: size of a spike, in standard deviations from the channel's mean (for a waveform: over all channels).
     """
 
     kinds = ("waveform", "series", "pose", "frames")
@@ -56,7 +56,7 @@ class _Peppered(PictureSource):
 
 
 class _Spiked:
-    """Spikes in blocks counted from the view's first observation; their size needs one pass over the view."""
+    """Spikes, drawn per block from the view's first observation on; their size needs one pass over the view."""
 
     def __init__(self, stream: Stream, seed: int, share: float, size: float) -> None:
         self.stream, self.seed, self.share, self.size = stream, seed, share, size
@@ -64,7 +64,7 @@ class _Spiked:
 
     @cached_property
     def extremes(self) -> tuple[Floats, Floats]:
-        """The low and the high value, by channel."""
+        """The low and the high value per channel."""
         power = Power(centred=True)
         for block in self.stream.blocks(16 * BLOCK):
             power.add(as_table(block.read()))
@@ -81,6 +81,7 @@ class _Spiked:
 
     def _spoil(self, table: Floats, number: int, start: int) -> None:
         begin, end = number * BLOCK, min((number + 1) * BLOCK, len(self.stream))
+        # Differences of rounded totals: blocks together hold exactly the share.
         count = round(self.share * end) - round(self.share * begin)
         rng, (low, high) = generator(self.seed, number), self.extremes
         for channel in range(table.shape[1]):

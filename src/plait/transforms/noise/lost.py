@@ -1,4 +1,4 @@
-"""What devices lose: observations, and the true times of those that are left."""
+"""Losses of devices: lost observations, and inexact times."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _seconds(part: str, seconds: float) -> float:
 class Dropout(Noise):
     """Runs of NaN, as from a loose contact.
 
-    The level is the share of observations that are lost, all channels at once.
+    The level is the share of lost observations, in all channels at once.
 
     Args:
         seconds: length of a run; 0: single observations.
@@ -45,7 +45,7 @@ class Dropout(Noise):
 
 @dataclass(frozen=True)
 class _Gappy:
-    """A source of which runs are NaN."""
+    """A source with runs of NaN."""
 
     inner: Source
     first: NDArray[np.int64]
@@ -64,12 +64,12 @@ class _Gappy:
 
 
 class FrameDrop(Noise):
-    """Lost observations; the level is their share. The first one is always there.
+    """Lost observations; the level is their share. The first observation is never lost.
 
     Args:
         seconds: length of a run; 0: single observations.
-        to: ``repeat``: a lost observation shows the one before it, as recorders write it; ``remove``: it is not there,
-            and the clock has a gap.
+        to: ``repeat``: a lost observation repeats the previous one, as recorders do; ``remove``: it is missing, and
+            the clock has a gap.
     """
 
     kinds = ("frames", "series", "pose")
@@ -84,6 +84,7 @@ class FrameDrop(Noise):
         if len(stream) < 2:
             return stream
         share = min(round(level * len(stream)), len(stream) - 1) / (len(stream) - 1)
+        # Drawn among all but the first observation, which has none before it to repeat.
         first, last = runs(len(stream) - 1, share, observations_in(stream, self.seconds), seed)
         kept = np.ones(len(stream), np.bool_)
         for a, b in zip(first + 1, last + 1):
@@ -104,7 +105,7 @@ def _at(clock: Clock, index: NDArray[np.int64]) -> Clock:
 
 @dataclass(frozen=True)
 class _Picked:
-    """Observation ``first + i`` shows observation ``index[i]`` of another source; the index never goes backwards."""
+    """A source whose observation ``first + i`` is observation ``index[i]`` of another; the index never decreases."""
 
     inner: Source
     index: NDArray[np.int64]
@@ -130,10 +131,10 @@ class _Picked:
 
 
 class Jitter(Noise):
-    """Times that are wrong: each moved by a Gaussian of which the level is the standard deviation in seconds.
+    """Wrong times: each is moved by Gaussian noise; the level is its standard deviation in seconds.
 
-    Values keep their order; where times would go backwards they are put in order, so that a large jitter of a fast
-    stream moves single observations less. A regular clock becomes a listed one; words keep their lengths.
+    Values keep their order: times are sorted, so that a large jitter of a fast stream moves single observations less. A
+    regular clock becomes an irregular one; words keep their durations.
     """
 
     kinds = ("frames", "series", "pose", "words")

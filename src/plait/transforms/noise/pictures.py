@@ -1,4 +1,4 @@
-"""Noise on pictures: grain, blur, and something in the way."""
+"""Noise on pictures: grain, blur and occlusion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Picture = Values
 
 
 def observations_in(stream: Stream, seconds: float) -> float:
-    """How many of the stream's observations (by its mean rate) fall in so many seconds; at least 1."""
+    """Number of the stream's observations (by its mean rate) in a number of seconds; at least 1."""
     clock = stream.clock
     if isinstance(clock, Grid):
         return max(1.0, seconds * float(clock.rate))
@@ -30,7 +30,7 @@ def observations_in(stream: Stream, seconds: float) -> float:
 
 @dataclass(frozen=True)
 class PictureSource(ABC):
-    """Pictures changed one by one, each by its own number: no pass over the film."""
+    """Pictures changed one by one, each seeded by its own number, without a pass over the film."""
 
     inner: Source
     seed: int
@@ -59,6 +59,7 @@ class NoisyPictures(PictureSource):
     def one(self, picture: Picture, number: int) -> Picture:
         made = generator(self.seed, number).standard_normal(picture.shape, np.float32)
         power = float(np.nanvar(picture, dtype=np.float64)) if np.isfinite(picture).any() else 0.0
+        # By the noise as drawn, not as expected: the ratio is exact in every picture.
         got = max(float((made.astype(np.float64) ** 2).mean()), 1e-30)
         noisy: Picture = picture + np.sqrt(power * 10 ** (-self.level / 10) / got) * made
         if picture.dtype.kind in "iu":
@@ -69,7 +70,7 @@ class NoisyPictures(PictureSource):
 
 
 class Blur(Noise):
-    """Every picture through a Gaussian, mirrored at the borders; the level is its standard deviation in pixels."""
+    """Gaussian blur of every picture, mirrored at the borders; the level is its standard deviation in pixels."""
 
     kinds = ("frames",)
     axis = "blur, pixels"
@@ -91,13 +92,13 @@ FILLS = ("black", "mean", "noise")
 
 
 class Occlusion(Noise):
-    """A rectangle in the way that stays for a while, then stands elsewhere.
+    """A rectangle that covers a part of the picture for a while, then another part.
 
-    The level is the share of the picture that it covers, exact to the pixel (its last row may be a part of one).
+    The level is the share of the picture that it covers, exact to the pixel (its last row may be incomplete).
 
     Args:
-        seconds: how long it stays.
-        fill: ``black``, ``mean`` (the picture's own, by channel) or ``noise`` (every pixel at random).
+        seconds: time at each place.
+        fill: ``black``, ``mean`` (the picture's mean per channel) or ``noise`` (every pixel at random).
     """
 
     kinds = ("frames",)
@@ -132,7 +133,7 @@ class _Covered(PictureSource):
         return out
 
     def _place(self, height: int, width: int, spell: int) -> tuple[int, int, int, int, int]:
-        """Top, left, rows and columns of the rectangle, and how many of its pixels are covered."""
+        """Top, left, rows and columns of the rectangle, and the number of covered pixels."""
         rng = generator(self.seed, spell)
         count = round(self.level * height * width)
         shape = float(np.exp(rng.uniform(-0.7, 0.7)))  # height over width: from a half to two
@@ -149,5 +150,6 @@ class _Covered(PictureSource):
             return np.rint(mean) if whole else mean
         if self.fill == "black":
             return 0
+        # Another seed than that of the place, so that the two do not share numbers.
         rng = generator(self.seed + 1, number)
         return rng.integers(0, np.iinfo(picture.dtype).max, shape, endpoint=True) if whole else rng.random(shape)

@@ -1,4 +1,4 @@
-"""Noise that is added at a level in decibels: the source that scales it, and the power it is scaled by."""
+"""Additive noise at a level in decibels: the source that scales it, and the measured power."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Floats = NDArray[np.float64]
 
 
 class Maker(ABC):
-    """Endless noise of any power by index, [hi - lo, width or 1]."""
+    """Unlimited noise of any power by index, [hi - lo, width or 1]."""
 
     @abstractmethod
     def at(self, lo: int, hi: int) -> Floats:
-        """Noise of the observations lo..hi."""
+        """Noise for the observations lo..hi."""
 
 
 class Added(Noise):
-    """Noise of which the level is 10 log10 (signal power / noise power).
+    """Additive noise; the level is the signal-to-noise ratio, 10 log10 (signal power / noise power).
 
-    The ratio is exact over the view that the noise is added to: for a waveform over all its channels together (mean
-    square), for series and poses in each channel by itself relative to its variance. A silent waveform or a constant
-    channel has no such ratio, and stays as it is.
+    The ratio is exact over the view to which the noise is added: for a waveform over all its channels together (mean
+    square), for series and poses in each channel relative to its variance. A silent waveform or a constant channel has
+    no ratio, and stays unchanged.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("waveform", "series", "pose")
@@ -42,19 +42,19 @@ class Added(Noise):
 
     @abstractmethod
     def maker(self, stream: Stream, seed: int, others: Sequence[Stream]) -> Maker:
-        """Where the noise comes from, for this stream."""
+        """The source of the noise for this stream."""
 
     def apply(self, stream: Stream, level: float, seed: int, others: Sequence[Stream]) -> Stream:
         return replace(stream, source=_Noisy(stream, self.maker(stream, seed, others), level))
 
 
 def as_table(values: NDArray[np.generic]) -> Floats:
-    """[n, everything else], float64."""
+    """Values as [n, everything else], float64."""
     return np.asarray(values, np.float64).reshape(len(values), int(np.prod(values.shape[1:], dtype=int)))
 
 
 class _Noisy:
-    """A source with noise on it; the gains need one pass over the view, made at the first read."""
+    """A source with noise added; the gains need one pass over the view, on the first read."""
 
     def __init__(self, stream: Stream, noise: Maker, level_db: float) -> None:
         self.stream, self.noise, self.level_db = stream, noise, level_db
@@ -62,13 +62,14 @@ class _Noisy:
 
     @cached_property
     def gains(self) -> Floats:
-        """Factor on the noise, a channel ([width]) or for all ([1])."""
+        """Factor of the noise, per channel ([width]) or for all ([1])."""
         together = self.stream.kind == "waveform"
         signal, noise = Power(centred=not together), Power(centred=False)
         for lo, block in self._blocks():
             values = as_table(block)
             made = np.broadcast_to(self.noise.at(lo, lo + len(values)), values.shape)
             signal.add(values)
+            # Noise that falls on gaps is never heard, so it must not count.
             noise.add(np.where(np.isfinite(values), made, np.nan))
         wanted, got = signal.powers(together) * 10 ** (-self.level_db / 10), noise.powers(together)
         return np.sqrt(np.divide(wanted, got, out=np.zeros_like(got), where=got > 0))
@@ -85,14 +86,14 @@ class _Noisy:
 
 
 class Power:
-    """Mean square (or variance) a channel, gathered block by block losing no digits (Chan et al. 1983)."""
+    """Mean square (or variance) per channel, updated block by block without cancellation (Chan et al. 1983)."""
 
     def __init__(self, *, centred: bool) -> None:
         self.centred = centred
         self.count, self.mean, self.total = np.zeros(1), np.zeros(1), np.zeros(1)
 
     def add(self, values: Floats) -> None:
-        """Gather [n, width]; what is not finite is left out."""
+        """Add values [n, width]; values that are not finite are left out."""
         good = np.isfinite(values)
         count = good.sum(0).astype(np.float64)
         clean = np.where(good, values, 0.0)
@@ -105,7 +106,7 @@ class Power:
         self.count = self.count + count
 
     def powers(self, together: bool) -> Floats:
-        """[width], or [1] over all channels together."""
+        """Power [width], or [1] over all channels together."""
         if together:
             return np.atleast_1d(self.total.sum() / max(float(self.count.sum()), 1.0))
         return self.total / np.maximum(self.count, 1)

@@ -20,19 +20,19 @@ ROWS = {
     "azerty": ("1234567890", "azertyuiop", "qsdfghjklm", "wxcvbn"),
 }
 SHIFT = (0.0, 0.5, 0.75, 1.25)
-"""How far each row of keys stands to the right, in keys."""
+"""Offset of each row of keys to the right, in keys."""
 
 ACTS = ("substitute", "swap", "delete", "insert")
 
 
 class Typo(Noise):
-    """Letters and digits mistyped, exactly a share of them over the stream.
+    """Typing errors in an exact share of the stream's letters and digits.
 
-    A neighbouring key instead, two characters swapped, one left out, or a neighbouring key besides, each as often as
-    the others. Case is kept; what is not on the keyboard is doubled rather than replaced.
+    With equal probability: a neighbouring key instead, two characters swapped, one left out, or a neighbouring key in
+    addition. Case is kept; a character that is not on the keyboard is doubled instead of replaced.
 
     Args:
-        layout: of the keys: ``qwerty``, ``qwertz`` or ``azerty``.
+        layout: keyboard layout: ``qwerty``, ``qwertz`` or ``azerty``.
 
     >>> from plait.transforms.noise import add_noise
     >>> said = Stream.of(["never", "odd", "or", "even"], times=[0, 1, 2, 3])
@@ -78,7 +78,7 @@ class _Mistyped:
 
     @cached_property
     def errors(self) -> dict[int, list[int]]:
-        """For each word of the view that gets any, which of its characters; texts are small enough to look at all."""
+        """The wrong characters of each word of the view that has any."""
         places = [(i, j) for i, word in enumerate(self.stream.read()) for j, c in enumerate(str(word)) if c.isalnum()]
         wrong = generator(self.seed, -1).choice(len(places), round(self.share * len(places)), replace=False)
         found: dict[int, list[int]] = {}
@@ -106,7 +106,7 @@ class _Mistyped:
 
 
 def _mistype(letter: str, act: str, near: dict[str, str], rng: np.random.Generator) -> str:
-    """What is typed for one character; a swap that cannot be is a wrong key."""
+    """The text typed for one character; an impossible swap becomes a wrong key."""
     keys = near.get(letter.lower(), "")
     key = keys[int(rng.integers(len(keys)))] if keys else letter
     key = key.upper() if letter.isupper() else key
