@@ -142,7 +142,7 @@ def test_labels_may_stick_out_a_little(check, npy):
     long = {"id": "a", "streams": {"imu": npy("b.npy", np.zeros(2000))}}
     report = check({**long, "annotations": [{"start": 0, "stop": 200.9, "label": 1}]})
     assert report.ok
-    assert "1 labels stick out of the recording a little" in report.warnings[0]
+    assert "1 labels extend slightly beyond the recording" in report.warnings[0]
 
 
 def test_of_many_bad_labels_one_line_a_tier(check, npy):

@@ -157,7 +157,7 @@ def test_what_cannot_be_is_said_all_in_one_go_and_costs_only_itself(corpus: Corp
         align_corpus(corpus, AlignPlan(on="words", streams=("body",)), out, store)
     assert len(failed.value.problems) == 2
     assert array.name in failed.value.problems[0]
-    assert "The other 1 tables are whole" in failed.value.problems[1]
+    assert "The other 1 tables are complete" in failed.value.problems[1]
     assert table_of(out, "day 0/a")["text"] == ["so", "it", "goes", "on"]
 
 

@@ -73,7 +73,7 @@ def test_every_truncation_and_foreign_content_count_as_absent(store: Store, capl
         caplog.clear()
         with caplog.at_level(logging.WARNING, "plait"):
             assert open_pack(path) is None
-        assert "it will be made anew" in caplog.text
+        assert "it will be rebuilt" in caplog.text
     path.unlink()
     caplog.clear()
     assert open_pack(path) is None

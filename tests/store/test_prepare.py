@@ -260,7 +260,7 @@ def test_items_that_have_gone(corpus: Corpus, store: Store) -> None:
     prepared: Prepared = prepare(corpus, STREAMS, store)
     for path in store.folder.rglob("*.safetensors"):
         path.unlink()
-    with pytest.raises(DataError, match=r"have gone\. Prepare again"):
+    with pytest.raises(DataError, match=r"are gone\. Prepare again"):
         prepared.get("rec0", "imu")
 
 

@@ -129,7 +129,7 @@ def test_every_truncation_counts_as_absent(store: Store, caplog: pytest.LogCaptu
         caplog.clear()
         with caplog.at_level(logging.WARNING, "plait"):
             assert store.get(KEY) is None
-        assert "it will be made anew" in caplog.text
+        assert "it will be rebuilt" in caplog.text
     path.write_bytes(whole)
     assert store.has(KEY)
 

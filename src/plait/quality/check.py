@@ -1,4 +1,4 @@
-"""Check: everything that is wrong with a corpus, said at once, without torch and without decoding media."""
+"""Check a corpus: report all its problems at once, without torch and without decoding media."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from plait.core.errors import PlaitError, shortened
 from plait.core.parts import suggest
@@ -32,16 +32,18 @@ from plait.streams.stream import Stream
 
 __all__ = ["CheckReport", "check_corpus"]
 
+T = TypeVar("T")
+
 SLACK = 0.5
-"""Seconds by which a label may stick out of its recording."""
+"""Seconds by which a label may extend beyond its recording."""
 
 SHARE = 0.01
-"""Share of a label's own length by which it may do so, with a warning."""
+"""Share of its own length by which a label may extend beyond its recording with only a warning."""
 
 
 @dataclass
 class CheckReport:
-    """Problems (to be put right), warnings (to be known) and what the corpus holds."""
+    """Problems (to fix), warnings (to know) and a summary of the corpus."""
 
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -56,7 +58,7 @@ class CheckReport:
         return {"ok": self.ok, **vars(self)}
 
     def lines(self) -> list[str]:
-        """For people."""
+        """Lines to print."""
         count = self.summary["recordings"]
         lines = [f"{self.summary['manifest']}: {count} recordings"]
         lines += stream_lines(self.summary["streams"], count) + label_lines(self.summary, count)
@@ -69,7 +71,7 @@ class CheckReport:
 
 
 class _Lenient(Corpus):
-    """A corpus of the lines that are right, whatever is wrong with the others."""
+    """A corpus of all valid lines of a manifest, whatever is wrong with the others."""
 
     def __init__(self, manifest: Path, allow_outside: bool) -> None:
         self.path, self.folder, self.allow_outside = manifest, manifest.parent, allow_outside
@@ -90,23 +92,23 @@ def check_corpus(
     signals: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
-    """Validate a manifest and everything that it names; all problems in one go.
+    """Validate a manifest and everything that it names; all problems at once.
 
-    Checked are the manifest's lines; that every file is there, inside the folder, and opens with its reader
-    and options; clocks (rates, order, as many times as values); that the streams of a recording overlap in
-    time; that labels lie within their recording; that sides are known and no group stands on two. With a
-    recipe's ``task`` and ``split`` sections also that there are items and that they divide.
+    It checks the manifest's lines; that every file exists, is inside the folder and opens with its reader and options;
+    clocks (rates, order, as many times as values); that the streams of a recording overlap in time; that labels lie
+    within their recording; that the sides of the split are known and no group is on two. With a recipe's ``task`` and
+    ``split`` sections it also checks that there are items and that they can be split.
 
     Args:
         manifest: the JSON Lines file.
         allow_outside: whether paths may leave the manifest's folder.
         recipe: a mapping with ``task`` and optionally ``split``.
-        deep: read the values too: NaN and infinite numbers, flat lines, media that break off.
-        signals: measure their quality too, and warn of what one should look at; see `plait.quality.signals`.
-        progress: called with (done, of all) after each recording.
+        deep: also read all values: NaN and infinite numbers, constant channels, truncated media.
+        signals: also measure signal quality, and warn of findings; see `plait.quality.signals`.
+        progress: called with (done, total) after each recording.
 
     Returns:
-        Problems, warnings and a summary. Only a manifest that is not there raises.
+        Problems, warnings and a summary. Only a missing manifest raises.
 
     Raises:
         DataError: there is no such manifest.
@@ -133,7 +135,7 @@ def check_corpus(
     entries = corpus.entries
     for stream, ids in missing_streams({e.id: e.streams for e in entries}).items():
         report.warnings.append(f"{len(ids)} of {len(entries)} recordings have no {stream!r}, such as {ids[0]!r}.")
-    if recipe is None:  # of one, what its own streams and min_coverage make of it is told with it
+    if recipe is None:  # with a recipe, its own streams and min_coverage decide, and are reported with it
         report.warnings += rare_streams({e.id: e.streams for e in entries}, MIN_COVERAGE).values()
     report.summary = {
         "manifest": str(corpus.path),
@@ -153,7 +155,7 @@ def check_corpus(
 def _check_streams(
     corpus: _Lenient, number: int, entry: RecordingEntry, report: CheckReport, deep: bool
 ) -> dict[str, Facts]:
-    """Open every stream; what is known of those that open."""
+    """Open every stream; the facts of those that open."""
     found: dict[str, Facts] = {}
     for name, given in entry.streams.items():
         place = f":{number} {name!r}"
@@ -166,7 +168,7 @@ def _check_streams(
             report.problems += error.problems
             continue
         if without_rate:
-            report.warnings.append(f"{where}: an array without rate or times; taken as 1 observation a second.")
+            report.warnings.append(f"{where}: an array without rate or times; taken as 1 observation per second.")
         if not len(stream):
             report.warnings.append(f"{where}: has no observations.")
         elif deep:
@@ -187,12 +189,13 @@ def _meet(a: Facts, b: Facts) -> bool:
 
 
 def _check_overlap(where: str, found: Mapping[str, Facts], report: CheckReport) -> None:
-    """A stream that meets no other one in time; of two, the shorter is named."""
+    """Report streams that overlap with no other stream in time; of two, the shorter."""
     streams = {name: f for name, f in found.items() if f.n}
     lonely = [n for n, f in streams.items() if not any(_meet(f, g) for m, g in streams.items() if m != n)]
     if len(streams) < 2 or not lonely:
         return
     if len(lonely) == len(streams):
+        # None overlaps: the longest is taken to be right.
         lonely.remove(max(lonely, key=lambda n: streams[n].seconds))
     for name in lonely:
         others = [f for n, f in streams.items() if n != name]
@@ -204,7 +207,7 @@ def _check_overlap(where: str, found: Mapping[str, Facts], report: CheckReport) 
 
 
 def _check_annotations(where: str, entry: RecordingEntry, found: Mapping[str, Facts], report: CheckReport) -> None:
-    # What a transcript says cannot prove where the recording ends, so measured streams decide if there are any.
+    # A transcript cannot prove where the recording ends, so measured streams decide if there are any.
     measured = [f for f in found.values() if f.n and f.kind != "words"] or [f for f in found.values() if f.n]
     low, high = min((f.start for f in measured), default=0.0), max((f.stop for f in measured), default=0.0)
     bad: dict[str, list[str]] = defaultdict(list)
@@ -220,6 +223,7 @@ def _check_annotations(where: str, entry: RecordingEntry, found: Mapping[str, Fa
             elif max(before, after) > SLACK or before + after > (a.stop - a.start) / 2:
                 wrong = f"lies outside the recording, {low:.3f} to {high:.3f} s. Correct its times."
                 bad[f"{wrong}|{a.tier}"].append(place)
+        # NaN is the one value that differs from itself.
         if isinstance(a.label, float) and a.label != a.label:
             bad[f"has no label (NaN). Remove it.|{a.tier}"].append(place)
     for key, places in bad.items():
@@ -228,7 +232,7 @@ def _check_annotations(where: str, entry: RecordingEntry, found: Mapping[str, Fa
         report.problems.append(f"{where} tier {tier!r}: {places[0]}{more}: {what}")
     if slight:
         report.warnings.append(
-            f"{where}: {len(slight)} labels stick out of the recording a little, such as {slight[0]}."
+            f"{where}: {len(slight)} labels extend slightly beyond the recording, such as {slight[0]}."
         )
     for name, f in found.items():
         if f.kind == "words" and f.n and measured and f.start < low - SLACK:
@@ -253,8 +257,8 @@ def _check_splits(corpus: _Lenient, report: CheckReport) -> None:
         if len(own) > 1:
             places = ", ".join(f"{side} on line {number}" for side, number in own.items())
             report.problems.append(
-                f"{corpus.path.name}: group {group!r} stands on several sides ({places}). "
-                "Put all of it on one, or divide by group in the recipe."
+                f"{corpus.path.name}: group {group!r} is on several sides ({places}). "
+                "Put all of it on one, or split by group in the recipe."
             )
     without = [e.id for e in corpus.entries if not e.split]
     if without and len(without) < len(corpus.entries):
@@ -281,14 +285,15 @@ def _check_labels(corpus: _Lenient, report: CheckReport) -> None:
 def _check_recipe(corpus: Corpus, recipe: Mapping[str, Any], report: CheckReport) -> None:
     """Items and folds that the recipe's ``task`` and ``split`` would give."""
 
-    def attempt(run: Callable[[], Any]) -> Any:
+    def attempt(run: Callable[[], T]) -> T | None:
         try:
             return run()
         except PlaitError as error:
             report.problems += [p for p in error.problems if p not in report.problems]
             return None
 
-    unit = unit_of(recipe.get("task") or {})
+    task, split = recipe.get("task") or {}, recipe.get("split")
+    unit = unit_of(task)
     if attempt(lambda: full_unit(unit)) is None:
         return
     found = attempt(lambda: find_items(corpus, unit))
@@ -297,7 +302,7 @@ def _check_recipe(corpus: Corpus, recipe: Mapping[str, Any], report: CheckReport
     report.summary["items"] = len(found)
     report.summary["dropped"] = found.dropped
     report.warnings += [f"items: dropped {n}: {why}." for why, n in found.dropped.items()]
-    folds = attempt(lambda: split_items(found.items, corpus, recipe["split"])) if recipe.get("split") else None
+    folds = attempt(lambda: split_items(found.items, corpus, split)) if split else None
     if folds:
         report.summary["folds"] = {f.name: {s: len(own) for s, own in f.sides.items()} for f in folds}
         report.warnings += list(dict.fromkeys(f"split: {note}" for f in folds for note in f.notes))

@@ -1,24 +1,23 @@
-"""Reading all values of a stream once, in blocks: what is not a number, what is flat, what breaks off."""
+"""Read all values of a stream once, in blocks: NaN and infinite numbers, constant channels, truncated media."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import PlaitError
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["deep_check"]
 
 _TOLD = 5
-"""Times at which nothing was observed that are named."""
+"""Most periods without observations that are named."""
 
 _BLOCK = 4_000_000
-"""Numbers read at once."""
+"""Numbers per block."""
 
 
 @dataclass
@@ -27,14 +26,15 @@ class _Seen:
     nan: int = 0
     inf: int = 0
     lost: list[tuple[int, int]] = field(default_factory=list)
-    """Runs of observations of which nothing is known: first and past the last."""
-    low: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
-    high: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
+    """Runs of unknown observations: first and past the last."""
+    low: Values = field(default_factory=lambda: np.zeros(0))
+    high: Values = field(default_factory=lambda: np.zeros(0))
 
-    def add(self, block: NDArray[Any], mask: NDArray[np.bool_], first: int) -> None:
-        """Count one block, [n, ...], of which a mask may say what was lost; extremes by channel, [channels]."""
+    def add(self, block: Values, mask: NDArray[np.bool_], first: int) -> None:
+        """Count one block, [n, ...], with its mask; extremes per channel, [channels]."""
         flat = block.reshape(len(block), -1)
-        self._lose((~mask if flat.dtype.kind != "f" else np.isnan(flat).all(1)), first)
+        gone = ~mask if flat.dtype.kind != "f" else np.asarray(np.isnan(flat).all(1))
+        self._lose(gone, first)
         flat = flat[mask]
         if not len(flat):
             return
@@ -42,6 +42,7 @@ class _Seen:
         if flat.dtype.kind == "f":
             self.nan += int(np.isnan(flat).sum())
             self.inf += int(np.isinf(flat).sum())
+        # fmin and fmax ignore NaN without the warnings of nanmin.
         low, high = np.fmin.reduce(flat, 0), np.fmax.reduce(flat, 0)
         self.low = np.fmin(self.low, low) if self.low.size else low
         self.high = np.fmax(self.high, high) if self.high.size else high
@@ -49,16 +50,17 @@ class _Seen:
     def _lose(self, gone: NDArray[np.bool_], first: int) -> None:
         edges = np.flatnonzero(np.diff(gone, prepend=False, append=False)).reshape(-1, 2) + first
         for a, b in edges.tolist():
+            # A run that goes on from the previous block.
             if self.lost and self.lost[-1][1] == a:
                 a = self.lost.pop()[0]
             self.lost.append((a, b))
 
 
 def deep_check(stream: Stream) -> tuple[list[str], list[str]]:
-    """Problems and warnings of a stream's values, read in blocks; [n, ...] is never in memory whole.
+    """Problems and warnings of a stream's values, which are read in blocks.
 
-    Infinite values, streams without any number and media that break off are problems. NaN means "not
-    observed", so it is counted as a warning; so is a channel that never changes.
+    Infinite values, streams of NaN only and truncated media are problems. NaN means "not observed", so it is a
+    warning; so is a channel that never changes.
 
     >>> deep_check(Stream.of([[1.0, 2.0], [np.nan, 2.0], [3.0, 5.0]], rate=1))
     ([], ['1 of 6 values are NaN: not observed.'])
@@ -103,6 +105,7 @@ def _verdict(seen: _Seen, stream: Stream) -> tuple[list[str], list[str]]:
     elif seen.lost:
         n = sum(b - a for a, b in seen.lost)
         warnings.append(f"{n} of {len(stream)} pictures do not decode: not observed.{_when(seen.lost, stream)}")
+    # Negated, so that a channel of NaN only counts as one that never changes.
     flat = np.flatnonzero(~(seen.low < seen.high))
     if len(stream) > 1 and len(flat):
         if len(flat) == seen.low.size:
@@ -114,7 +117,7 @@ def _verdict(seen: _Seen, stream: Stream) -> tuple[list[str], list[str]]:
 
 
 def _when(runs: list[tuple[int, int]], stream: Stream) -> str:
-    """When nothing was observed, the longest runs first to be named; empty where each row holds something."""
+    """The times of the longest periods without observations; '' if there are none."""
     if not runs:
         return ""
     longest = sorted(sorted(runs, key=lambda run: run[0] - run[1])[:_TOLD])
@@ -124,5 +127,5 @@ def _when(runs: list[tuple[int, int]], stream: Stream) -> str:
 
 
 def _start(stream: Stream, i: int) -> float:
-    """When observation i begins; that past the last: when the stream ends."""
+    """Start of observation i; past the last one, the end of the stream."""
     return float(stream.clock.times[i]) if i < len(stream) else float(stream.clock.stop)

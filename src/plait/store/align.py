@@ -1,16 +1,16 @@
-"""A corpus's streams and features on one stream's words, ticks or frames, or on a grid: one table a recording."""
+"""A corpus's streams and features on one stream's words, ticks or frames, or on a grid: one table per recording."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from math import ceil
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,21 +33,21 @@ from plait.streams.stream import ArraySource, Stream
 __all__ = ["AlignPlan", "AlignReport", "align_corpus"]
 
 VERSION = 1
-"""Raise it when tables change, so that they are made anew."""
+"""Increase it when tables change, so that they are rebuilt."""
 
 
 @dataclass
 class AlignReport:
-    """What became of each recording.
+    """The result of `align_corpus`.
 
     Attributes:
         out: the folder.
         coverage: by recording and stream.
-        written, kept: how many tables were made now, and how many were there already.
-        absent: by stream, how many recordings do not have it; a table then has no such column (a recording without
-            the stream that is joined on has no table).
-        made_of: by stream, its feature, or '' for the stream as it is, and the method.
-        problems: of the recordings without a table.
+        written, kept: number of tables made now, and of tables that already existed.
+        absent: by stream, the number of recordings without it. Their tables lack its column; a recording without the
+            stream that is joined on has no table.
+        made_of: by stream, its feature ('' for the raw stream) and the method.
+        problems: problems of the recordings without a table.
     """
 
     out: Path
@@ -59,7 +59,7 @@ class AlignReport:
     problems: tuple[str, ...] = ()
 
     def total(self) -> dict[str, Coverage]:
-        """By stream, the coverage of all recordings together."""
+        """By stream, the total coverage of all recordings."""
         out: dict[str, Coverage] = {}
         for streams in self.coverage.values():
             for name, coverage in streams.items():
@@ -92,18 +92,18 @@ def _counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-Features = Mapping[str, dict[str, Any] | None]
-"""By stream its feature with all options, or None for the stream as it is."""
+Features = Mapping[str, dict[str, object] | None]
+"""By stream its feature with all options, or None for the raw stream."""
 
 
 class _Work(NamedTuple):
-    """All that a process must know to make one table."""
+    """Everything that a process needs to make one table."""
 
     manifest: str
     allow_outside: bool
     store: str
     plan: AlignPlan
-    features: dict[str, dict[str, Any] | None]
+    features: dict[str, dict[str, object] | None]
     recording: str
     target: Path
     key: str
@@ -118,22 +118,23 @@ def align_corpus(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> AlignReport:
-    """Join streams on others and write one table a recording, with its coverage in it; ``coverage.json`` has all.
+    """Join streams onto another and write one table per recording with its coverage; ``coverage.json`` has all of them.
 
-    A table is written beside its place and moved there when whole. One whose streams, options and clocks have not
-    changed since is not made again, so that an interrupted run goes on where it stopped.
+    A table is written to a temporary file and renamed when complete. A table whose streams, options and clocks have not
+    changed is not made again, so an interrupted run continues where it stopped.
 
     Args:
         corpus: the recordings.
         plan: what to join on what.
         out: the folder for the tables.
-        store: where features are kept.
-        jobs: processes; the tables are the same.
+        store: the store of features.
+        jobs: number of processes; it does not change the tables.
         progress: called after each table.
 
     Raises:
-        ConfigError: no such stream, feature or method, or one that cannot be causal, all in one go.
-        DataError: recordings that could not be joined, after all others were; or none has what is joined on.
+        ConfigError: no such stream, feature or method, or one that cannot be causal, all at once.
+        DataError: recordings that could not be joined, after all others were; or no recording has the stream to join
+            on.
     """
     features = features_for(corpus, plan)
     report = AlignReport(Path(out), made_of=_made_of(plan, features))
@@ -141,6 +142,7 @@ def align_corpus(
     sweep(report.out)
     named = {name: spec for name, spec in features.items() if spec}
     if named:
+        # A stream that fails costs the table of its recording only, where it is reported.
         prepare(corpus, named, store, jobs=jobs, keep_going=True)
     todo = list(_to_do(corpus, plan, features, store, report))
     store.flush()
@@ -154,7 +156,7 @@ def align_corpus(
             report.written += 1
     write_text(report.out / "coverage.json", json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     if report.problems:
-        rest = f"The other {report.written + report.kept} tables are whole. Mend these, and run it again."
+        rest = f"The other {report.written + report.kept} tables are complete. Fix these, and run it again."
         raise DataError([*dict.fromkeys(report.problems), rest])
     if not report.coverage:
         wanted = repr(plan.on) if plan.on else "a stream"
@@ -165,11 +167,11 @@ def align_corpus(
 
 
 def _made_of(plan: AlignPlan, features: Features) -> dict[str, tuple[str, str]]:
-    return {name: (spec["name"] if spec else "", plan.method(name)) for name, spec in features.items()}
+    return {name: (str(spec["name"]) if spec else "", plan.method(name)) for name, spec in features.items()}
 
 
 def _to_do(corpus: Corpus, plan: AlignPlan, features: Features, store: Store, report: AlignReport) -> Iterator[_Work]:
-    """The tables to make; what is there already, what is missing and what cannot be found go into the report."""
+    """The tables to make; existing tables, missing streams and problems go into the report."""
     absent: Counter[str] = Counter()
     names = Names(quoted_name)
     for recording in corpus:
@@ -204,12 +206,12 @@ def _placed(corpus: Corpus, recording: str, problems: Iterable[str]) -> tuple[st
 
 @lru_cache(maxsize=1)
 def _opened(manifest: str, outside: bool, store: str, stamp: int) -> tuple[Corpus, Store]:
-    """A corpus and a store, opened once in each process; ``stamp`` tells one state of the manifest from the next."""
+    """A corpus and a store, opened once per process; ``stamp`` distinguishes states of the manifest."""
     return Corpus(manifest, allow_outside=outside), Store(store)
 
 
 def _align_one(work: _Work) -> dict[str, Coverage] | tuple[str, ...]:
-    """Make one table: its coverage, or what is wrong."""
+    """Make one table; returns its coverage, or its problems."""
     stamp = Path(work.manifest).stat().st_mtime_ns
     corpus, store = _opened(work.manifest, work.allow_outside, work.store, stamp)
     recording = corpus[work.recording]
@@ -226,13 +228,14 @@ def _align_one(work: _Work) -> dict[str, Coverage] | tuple[str, ...]:
 
 
 def _key(corpus: Corpus, entry: RecordingEntry, plan: AlignPlan, here: Features, store: Store) -> str:
-    """All that a table follows: the bytes of its streams, their clocks, features and options."""
+    """The key of a table: it depends on the bytes of its streams, their clocks, features and options."""
     used = {**here, **({plan.on: None} if plan.on in entry.streams else {})}
     keys = {}
     for name, spec in used.items():
         raw = Making(str(name), {}, {"name": "as it is"}, VERSION, "")
         making = Making.of(str(name), spec, store) if spec else raw
         own = entry.streams[str(name)]
+        # Keys of features leave the clock's correction out, but a table depends on it.
         keys[name] = [job_of(corpus, entry, making, store).key, own.offset, own.drift_ppm, own.origin, own.warp]
     tier = [a.model_dump() for a in entry.annotations if a.tier == plan.on]
     what = json.dumps([VERSION, asdict(plan), keys, tier], sort_keys=True, default=str)
@@ -240,17 +243,18 @@ def _key(corpus: Corpus, entry: RecordingEntry, plan: AlignPlan, here: Features,
 
 
 def _left(recording: Recording, plan: AlignPlan, names: Iterable[str]) -> Left:
-    """What is joined on: a clock, and its words or labels."""
+    """The left side of the join: a clock, and its words or labels."""
     if plan.rate is not None:
         clocks = [recording.streams[name].clock for name in names]
         clocks = [clock for clock in clocks if len(clock)]
         start = min((clock.start for clock in clocks), default=0.0)
         stop = max((clock.stop for clock in clocks), default=0.0)
         grid = Grid(start, plan.rate, 0)
+        # A millionth of a step too much is rounding, not another instant.
         return Left(Grid(start, plan.rate, ceil((stop - start) * grid.rate - 1e-6)))
     name = str(plan.on)
     if name not in recording.streams:
-        tier: Sequence[Any] = recording.tier(name)
+        tier = recording.tier(name)
         spans = Spans([a.start for a in tier], [a.stop for a in tier])
         return Left(spans, "label", [str(a.label) for a in tier])
     stream = recording.streams[name]
@@ -263,10 +267,10 @@ def _column(
     left: Clock,
     plan: AlignPlan,
     name: str,
-    spec: dict[str, Any] | None,
+    spec: dict[str, object] | None,
     store: Store,
 ) -> Column:
-    """One stream's join, not begun yet."""
+    """One stream's join, not started yet."""
     stream = recording.streams[name]
     if spec is not None:
         found = features_of(corpus, recording.id, name, spec, store)

@@ -1,4 +1,4 @@
-"""What to join on what, in a corpus: checked whole before anything is read."""
+"""The plan of a join over a corpus, checked completely before anything is read."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from plait.streams.stream import ArraySource, Stream
 __all__ = ["AlignPlan", "featured", "features_for", "receptive_field_of"]
 
 RAW = ("series", "pose")
-"""Kinds of streams that are joined as they are unless a feature is named."""
+"""Kinds of streams that are joined raw unless a feature is named."""
 
 TEXTS = ("nearest", "hold", "first", "last")
-"""Methods by which words are joined as they are."""
+"""Methods that join raw words."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class AlignPlan:
     """What to join on what, and how.
 
     Attributes:
-        on: the stream, or the tier of annotations, on whose words, ticks or frames the others are joined.
-        rate: rather than ``on``: a grid of so many instants a second, from the first start to the last stop.
-        streams: those to join; empty: all others that there are.
-        features: of streams, the feature to take before. Without one, numbers and poses (and words, by methods that
-            pick single ones) are joined as they are, and other kinds take their default feature.
-        how: the method of each stream; the one under '' is for all others.
+        on: the stream, or the tier of annotations, whose words, ticks or frames are the rows.
+        rate: instead of ``on``: a grid with this many rows per second, from the first start to the last stop.
+        streams: the streams to join; empty: all others.
+        features: by stream, the feature to compute first. Without one, numbers and poses (and words, by methods that
+            pick single words) are joined raw, and other kinds get their default feature.
+        how: the method by stream; the entry '' is for all other streams.
         max_gap, causal, at: see `plait.align.join.join`.
         to: ``parquet`` or ``npz``.
 
@@ -77,7 +77,7 @@ class AlignPlan:
 
 
 def features_for(corpus: Corpus, plan: AlignPlan) -> dict[str, dict[str, object] | None]:
-    """Of each stream that is wanted its feature with all options, or None for the stream as it is."""
+    """For each wanted stream its feature with all options, or None for the raw stream."""
     known = list(dict.fromkeys(name for entry in corpus.entries for name in entry.streams))
     tiers = {a.tier for entry in corpus.entries for a in entry.annotations}
     wanted = list(plan.streams or [name for name in known if name != plan.on])
@@ -120,7 +120,8 @@ def _kind(corpus: Corpus, name: str) -> str:
 
 
 def _impossible(plan: AlignPlan, name: str, kind: str, spec: dict[str, object] | None) -> list[str]:
-    """Why a stream cannot be joined so, before anything is read."""
+    """Why a stream cannot be joined as planned, before anything is read."""
+    # A join of nothing checks its options without decoding a file.
     empty = Stream(Grid(0, 1, 0), ArraySource(np.zeros((0, 1))), "series" if spec else kind)
     field = receptive_field_of(name, spec)
     left: Clock = Spans([], []) if plan.rate is None else Grid(0, plan.rate, 0)
@@ -133,7 +134,7 @@ def _impossible(plan: AlignPlan, name: str, kind: str, spec: dict[str, object] |
 
 
 def receptive_field_of(name: str, spec: Spec | None) -> float:
-    """How far ahead a stream's feature looks, seconds; see `featured`."""
+    """Look-ahead of a stream's feature, seconds; see `featured`."""
     return 0.0 if spec is None else _receptive_field(build_feature(spec, f"streams.{name}.feature"))
 
 
@@ -142,13 +143,13 @@ def _receptive_field(feature: Feature) -> float:
 
 
 def featured(stream: Stream, feature: Spec) -> tuple[Stream, float]:
-    """A stream's features as a stream, and by how many seconds they look ahead: `join`'s ``receptive_field``.
+    """A stream's features as a stream, and their look-ahead in seconds: `join`'s ``receptive_field``.
 
-    Infinite where a feature learns from the whole recording.
+    It is infinite if a feature uses the whole recording.
 
     Raises:
         ConfigError: there is no such feature, or it has no such option.
-        DataError: it cannot be taken of the stream.
+        DataError: the feature cannot be computed from the stream.
 
     >>> body = Stream.of(np.random.default_rng(0).normal(size=(30, 20, 3)), rate=30)
     >>> rows, field = featured(body, {"name": "pose", "per_frame": True, "velocities": False})

@@ -1,4 +1,4 @@
-"""Tables of joined streams in files: Parquet, written as it is made, or NumPy's npz; each with its coverage in it."""
+"""Tables of joined streams in files: Parquet, written block by block, or NumPy's npz; each contains its coverage."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["FORMATS", "Column", "Left", "kept", "write"]
 FORMATS = ("parquet", "npz")
 
 ROWS_BYTES = 1 << 24
-"""Bytes of a table that are made at a time."""
+"""Bytes of a table per block."""
 
 ABOUT = "plait"
-"""Where a file says what it is: key and coverage, as JSON."""
+"""Name of the file's metadata: key and coverage, as JSON."""
 
 
 @dataclass(frozen=True)
 class Left:
-    """What is joined on: its clock, and the texts or labels of its spans under the column's name."""
+    """The left side of a join: its clock, and the texts or labels of its spans under the column's name."""
 
     COLUMNS: ClassVar[tuple[str, ...]] = ("start", "stop", "text", "label")
 
@@ -37,21 +37,21 @@ class Left:
     texts: Sequence[str] = ()
 
     def edges(self, lo: int, hi: int) -> tuple[Values, Values]:
-        """Where rows lo..hi begin and end, seconds; the same for instants."""
+        """Starts and stops of rows lo..hi, seconds; equal for instants."""
         part = self.clock[lo:hi]
         return (part.starts, part.stops) if isinstance(part, Spans) else (part.times, part.times)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A stream that is being joined, and what is said of it (method, feature, channels)."""
+    """A stream in the process of being joined, and its description (method, feature, channels)."""
 
     name: str
     joining: Joining
     about: Mapping[str, object]
 
     def rows(self, size: int) -> Iterator[tuple[Values, Values]]:
-        """Values and mask [size, d] (the last may have fewer rows), flat."""
+        """Values and mask [size, d] of each block (the last may have fewer rows), flat."""
         values: list[Values] = []
         mask: list[Values] = []
         have = 0
@@ -68,7 +68,7 @@ class Column:
 
 
 def write(target: Path, left: Left, columns: Sequence[Column], key: str) -> dict[str, Coverage]:
-    """Write one table, atomically; what the joins matched, by stream."""
+    """Write one table, atomically; returns the coverage by stream."""
     with replacing(target) as part:
         if target.suffix == ".npz":
             return _write_npz(part, left, columns, key)
@@ -98,14 +98,14 @@ def _write_parquet(part: Path, left: Left, columns: Sequence[Column], key: str) 
             arrays += [_array(field.type, *next(rows)) for field, rows in zip(list(schema)[len(arrays) :], made)]
             out.write_table(pa.table(arrays, schema=schema))
         for rows in made:
-            next(rows, None)  # its end, at which the coverage is complete
+            next(rows, None)  # to the end of each join, where its coverage is complete
         about, coverage = _described(key, columns)
         out.add_key_value_metadata({ABOUT: about})
     return coverage
 
 
 def _field(column: Column) -> object:
-    """The field of a stream: a list of all its numbers a row, or a text."""
+    """The field of a stream: a list of numbers per row, or a text."""
     import pyarrow as pa
 
     kind = column.joining.dtype
@@ -113,6 +113,7 @@ def _field(column: Column) -> object:
     metadata = {ABOUT: json.dumps(about, default=str)}
     if kind.kind == "O":
         return pa.field(column.name, pa.string(), metadata=metadata)
+    # Lists of fixed size, so that a column reads back as one array [n, d].
     return pa.field(column.name, pa.list_(pa.from_numpy_dtype(kind), column.joining.width), metadata=metadata)
 
 
@@ -135,6 +136,7 @@ def _write_npz(part: Path, left: Left, columns: Sequence[Column], key: str) -> d
         values, mask = column.joining.empty()
         for piece in column.joining:
             values[piece.rows], mask[piece.rows] = piece.values, piece.mask
+        # An array of objects would need pickle to be read.
         arrays[column.name] = values.astype(np.str_) if values.dtype.kind == "O" else values
         arrays[f"{column.name}.mask"] = mask
     about, coverage = _described(key, columns)
@@ -144,7 +146,7 @@ def _write_npz(part: Path, left: Left, columns: Sequence[Column], key: str) -> d
 
 
 def kept(target: Path, key: str) -> dict[str, Coverage] | None:
-    """The coverage of a table that is there and was made of the same; None where it must be made."""
+    """The coverage of an existing table with the same key; None if it must be made."""
     if not target.is_file():
         return None
     try:
@@ -152,7 +154,7 @@ def kept(target: Path, key: str) -> dict[str, Coverage] | None:
         if about["key"] != key:
             return None
         return {name: Coverage.of(one) for name, one in about["coverage"].items()}
-    except (OSError, ValueError, KeyError, TypeError):  # damaged, or not ours: it is made anew
+    except (OSError, ValueError, KeyError, TypeError):  # damaged, or not ours: it is rebuilt
         return None
 
 

@@ -1,4 +1,4 @@
-"""Items to prepare: their keys and their computing, one by one or many at a time."""
+"""Items to prepare: their keys and their computation, one by one or many at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 from plait.core.errors import DataError, PlaitError
 from plait.core.jobs.outcomes import Died, Failed
@@ -22,7 +21,7 @@ from plait.streams.stream import Stream
 __all__ = ["Change", "Job", "Making", "compute", "job_of", "placed", "run"]
 
 Change = Callable[[Stream], Stream]
-"""What is done to a raw stream before its features are taken (noise, say)."""
+"""A change of a raw stream before its features are computed (for example noise)."""
 
 
 Input = tuple[str, Stamp, str]
@@ -30,15 +29,15 @@ Input = tuple[str, Stamp, str]
 
 @dataclass(frozen=True)
 class Job:
-    """One stream of one recording: what to read, by what, and under which key to keep it.
+    """One stream of one recording: what to read, with which feature, and the key under which to store it.
 
-    ``inputs``: of each file that it depends on its path, what its system said of it, and the digest of its bytes.
+    ``inputs``: for each file that the item depends on, its path, its stamp and the digest of its bytes.
     """
 
     recording: str
     stream: str
     entry: StreamEntry
-    spec: dict[str, Any]
+    spec: dict[str, object]
     place: str
     key: str
     inputs: tuple[Input, ...] = ()
@@ -49,25 +48,25 @@ class Making:
     """How a stream's features are made: the same for all recordings.
 
     Attributes:
-        stream: its name.
-        spec: the feature's name and all its options, steps included.
-        full: the spec, and the classes behind it; with ``tag``, what was done to the stream before.
-        version: of the feature.
-        files: digest of the files that the feature itself reads (word vectors, say).
+        stream: name of the stream.
+        spec: the feature's name and all its options, including steps.
+        full: the spec and the classes behind it; with ``tag``, also the change of the stream.
+        version: version of the feature.
+        files: digest of the files that the feature itself reads (for example word vectors).
     """
 
     stream: str
-    spec: dict[str, Any]
-    full: dict[str, Any]
+    spec: dict[str, object]
+    full: dict[str, object]
     version: int
     files: str
 
     @classmethod
-    def of(cls, stream: str, spec: dict[str, Any], store: Store, tag: Mapping[str, Any] | None = None) -> Making:
-        """Build the feature once, to see what it is.
+    def of(cls, stream: str, spec: dict[str, object], store: Store, tag: Mapping[str, object] | None = None) -> Making:
+        """Build the feature once, to learn its version, classes and files.
 
         Raises:
-            ConfigError: there is no such feature. DataError: a file of its own is not there.
+            ConfigError: there is no such feature. DataError: a file of the feature is missing.
         """
         feature = build_feature(spec, f"streams.{stream}.feature")
         full = {**spec, **identity(feature)}
@@ -78,20 +77,21 @@ class Making:
 
 def neutral(entry: StreamEntry) -> StreamEntry:
     """The stream on its file's own clock."""
+    # Corrections of the clock are applied when features are read, so that a new one recomputes nothing.
     return entry.model_copy(update={"offset": 0.0, "drift_ppm": 0.0, "origin": 0.0, "warp": None})
 
 
 def placed(corpus: Corpus, place: str, error: PlaitError) -> list[str]:
-    """An error's problems, with manifest, recording and stream in front where they are not there yet."""
+    """An error's problems, each prefixed with manifest, recording and stream unless it already is."""
     head = f"{corpus.path.name}{place}"
     return [p if p.startswith(head) else f"{head}: {p}" for p in error.problems]
 
 
 def job_of(corpus: Corpus, entry: RecordingEntry, making: Making, store: Store) -> Job:
-    """The job for a stream; its key follows the bytes of all files that it depends on, and how it is made.
+    """The job for a stream; its key depends on the bytes of all input files and on how the features are made.
 
     Raises:
-        DataError: a file is not there, or leaves the corpus folder. ConfigError: there is no such reader.
+        DataError: a file is missing, or outside the corpus folder. ConfigError: there is no such reader.
     """
     place, own = f" {entry.id!r} {making.stream!r}", entry.streams[making.stream]
     inputs = tuple(_inputs(corpus, own, place, store))
@@ -102,7 +102,7 @@ def job_of(corpus: Corpus, entry: RecordingEntry, making: Making, store: Store) 
 
 
 def _inputs(corpus: Corpus, entry: StreamEntry, place: str, store: Store) -> Iterator[Input]:
-    """The stream's file and those beside it that its options name (a file of times, say)."""
+    """The stream's file and files beside it that its options name (for example a file of times)."""
     if entry.path is None:
         return
     path = corpus.resolve(entry.path, place)
@@ -112,13 +112,14 @@ def _inputs(corpus: Corpus, entry: StreamEntry, place: str, store: Store) -> Ite
 
 
 def _changed(job: Job, store: Store) -> list[str]:
-    """The files that are no longer what the job's key says: it would keep features of other bytes under it."""
+    """The files that have changed since the job's key was computed."""
+    # Stamps are quick to compare; only a file with a new one is read again.
     looked_at = [(path, digest) for path, stamp, digest in job.inputs if stamp_of(Path(path)) != stamp]
     return [path for path, digest in looked_at if store.digest_of(Path(path)) != digest]
 
 
 def compute(job: Job, corpus: Corpus, store: Store, change: Change | None = None) -> list[str]:
-    """Make and keep one item, of the stream as it is or changed; what is wrong with it, if anything.
+    """Compute and store one item, of the stream as it is or changed; returns its problems.
 
     Raises:
         ConfigError, MissingExtra: the feature cannot work at all, whatever the stream.
@@ -129,12 +130,13 @@ def compute(job: Job, corpus: Corpus, store: Store, change: Change | None = None
         stream = corpus.open_entry(neutral(job.entry), job.place)
         values, clock = feature(stream if change is None else change(stream))
         if changed := _changed(job, store):
+            # Checked after the computation: else features of new bytes would be stored under the old key.
             raise DataError(f"{changed[0]}: changed while its features were made. Prepare again when it is whole.")
         store.put(job.key, values, clock, {"spec": job.spec, "notes": feature.notes()})
     except DataError as error:
         return placed(corpus, job.place, error)
     except OSError as error:
-        return [f"{where}: cannot be read or kept ({error}). Check the file and the disk."]
+        return [f"{where}: cannot be read or stored ({error}). Check the file and the disk."]
     except MemoryError:
         return [
             f"{where}: needs more memory than there is. Use fewer processes, or cut the recording into shorter ones."
@@ -145,7 +147,7 @@ def compute(job: Job, corpus: Corpus, store: Store, change: Change | None = None
 def run(
     todo: Sequence[Job], corpus: Corpus, store: Store, jobs: int, cluster: str | None, progress: Progress | None
 ) -> Iterator[tuple[Job, list[str]]]:
-    """Each job and its problems, as they are done.
+    """Each job and its problems, in the order in which they finish.
 
     Raises:
         ConfigError, MissingExtra: a feature cannot work at all; processes cannot start; there is no such cluster.
@@ -153,8 +155,9 @@ def run(
     manifest, folder = corpus.path.resolve(), store.folder.resolve()
     work = partial(_compute_in, manifest, corpus.allow_outside, folder)
     if jobs <= 1 and cluster is None:
+        # In this process the open corpus and store are used, not opened again.
         work = partial(compute, corpus=corpus, store=store)
-    # an interrupt must end the processes now
+    # Closed explicitly, so that an interrupt ends the processes now, not at garbage collection.
     with closing(each(work, todo, jobs=jobs, cluster=cluster, shared=[manifest, folder])) as outcomes:
         for done, (job, outcome) in enumerate(outcomes, 1):
             if progress:
@@ -175,6 +178,7 @@ def _compute_in(manifest: Path, outside: bool, store: Path, job: Job) -> list[st
     return compute(job, _opened(manifest, outside), Store(store))
 
 
+# Once per process: reading a manifest of thousands of lines for each job would cost more than many features.
 @cache
 def _opened(manifest: Path, outside: bool) -> Corpus:
     return Corpus(manifest, allow_outside=outside)

@@ -1,13 +1,13 @@
-"""A pack: the prepared features of one stream of a corpus, row after row in one memory-mapped file."""
+"""A pack: the prepared features of one stream of a corpus, concatenated in one memory-mapped file."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from plait.core.errors import DataError
 from plait.store.store import Store, clock_from, clock_parts
 from plait.store.tensorfile import Pieces, open_tensors, write_tensors
 from plait.streams.clock import Clock
+from plait.streams.stream import Values
 
 __all__ = ["Found", "Pack", "open_pack", "write_pack"]
 
@@ -27,15 +28,24 @@ Found = tuple[NDArray[np.float32], Clock]
 """Features [n, dim] and their clock."""
 
 MARKS = {"grid": 0, "ticks": 1, "spans": 2}
-"""How many numbers an observation each clock keeps in ``marks``."""
+"""Numbers per observation of each kind of clock in ``marks``."""
+
+
+class _Index(TypedDict):
+    """Keys of the items; the distinct clocks, and which of them each item has; notes by key."""
+
+    keys: list[str]
+    clocks: list[dict[str, str]]
+    clock_of: list[int]
+    notes: dict[str, dict[str, int]]
 
 
 class Pack:
     """Features of many items, mapped from one file: nothing is read before it is used.
 
-    The file is safetensors: ``offsets`` [items + 1] int64, where each item's rows begin; ``marks`` float64, the times
-    of clocks that are no grids; ``values`` [1 + rows, dim] float32; ``index``, JSON of keys and clocks, exact. Row 0
-    is all zeros, so that padding can be gathered like any other row.
+    The file is safetensors: ``offsets`` [items + 1] int64, the first row of each item; ``marks`` float64, the times of
+    clocks that are not grids; ``values`` [1 + rows, dim] float32; ``index``, JSON of keys and exact clocks. Row 0 is
+    all zeros, so that padding can be gathered like any other row.
 
     >>> import tempfile
     >>> from plait.streams.clock import Grid
@@ -48,7 +58,7 @@ class Pack:
     (2, (4, 3), 1.0)
     """
 
-    def __init__(self, path: Path, index: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+    def __init__(self, path: Path, index: _Index, arrays: Mapping[str, Values]) -> None:
         self.path, self.keys = path, list[str](index["keys"])
         self.values: NDArray[np.float32] = arrays["values"]
         self._marks, self._offsets = arrays["marks"], arrays["offsets"].tolist()
@@ -67,11 +77,11 @@ class Pack:
         return self.path.stat().st_size
 
     def covers(self, keys: Collection[str]) -> bool:
-        """Whether it holds all of these."""
+        """Whether the pack holds all of these keys."""
         return self._places.keys() >= set(keys)
 
     def get(self, key: str) -> Found | None:
-        """Features [n, dim], read-only, and their clock; None where it does not hold them."""
+        """Features [n, dim], read-only, and their clock; None if the pack does not hold them."""
         i = self._places.get(key)
         if i is None:
             return None
@@ -81,7 +91,7 @@ class Pack:
         return self.values[first:stop], clock_from(about, n, marks)
 
     def notes(self, key: str) -> dict[str, int]:
-        """What the feature dropped, filled or could not match in an item."""
+        """Counts of what the feature dropped, filled or could not match in an item."""
         return self._notes.get(key, {})
 
 
@@ -89,12 +99,14 @@ def write_pack(path: Path, keys: Sequence[str], store: Store) -> None:
     """Pack the items of all keys, atomically, in constant memory (each is read twice).
 
     Raises:
-        DataError: an item is not there, or they differ in width.
+        DataError: an item is missing, or items differ in width.
         OSError: the folder is not writable, or the disk is full.
     """
+    # A first pass, because the header in front of the rows needs their number and width.
     counts, widths, marks, abouts = [], set(), [np.empty(0)], []
     for values, clock in _all(keys, store):
         about, own = clock_parts(clock)
+        # Lengths follow from the offsets; without them all grids of one start and rate are one entry.
         about.pop("n", None)
         counts.append(len(values))
         widths.add(values.shape[1])
@@ -104,7 +116,8 @@ def write_pack(path: Path, keys: Sequence[str], store: Store) -> None:
         raise DataError(f"{path}: items of width {sorted(widths)} cannot be packed; expected one width.")
     shape = (1 + sum(counts), widths.pop())
     rows = chain([np.zeros((1, shape[1]), np.float32)], (values for values, _ in _all(keys, store)))
-    tensors: dict[str, NDArray[Any] | Pieces] = {
+    # Arrays of 8-byte numbers first, so that each is aligned.
+    tensors: dict[str, Values | Pieces] = {
         "offsets": np.array(list(accumulate(counts, initial=1)), np.int64),
         "marks": np.concatenate(marks),
         "values": Pieces(shape, np.dtype(np.float32), rows),
@@ -115,7 +128,7 @@ def write_pack(path: Path, keys: Sequence[str], store: Store) -> None:
 
 
 def _index(keys: Sequence[str], abouts: Sequence[str], store: Store) -> dict[str, object]:
-    """Keys, clocks (each kind and rate once) and what was noted."""
+    """Keys, clocks (each kind and rate once) and notes."""
     unique = {text: i for i, text in enumerate(dict.fromkeys(abouts))}
     notes = {key: store.meta(key).get("notes") for key in keys}
     return {
@@ -135,7 +148,7 @@ def _all(keys: Sequence[str], store: Store) -> Iterator[Found]:
 
 
 def open_pack(path: Path) -> Pack | None:
-    """A pack by its file; None where there is none, or one that is cut short or foreign (with a warning)."""
+    """A pack by its file; None if there is none, or if it is truncated or foreign (with a warning)."""
     file = open_tensors(path, FORMAT)
     if file is None:
         return None
@@ -143,5 +156,5 @@ def open_pack(path: Path) -> Pack | None:
     try:
         return Pack(path, json.loads(arrays["index"].tobytes()), arrays)
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        log.warning("%s: not a whole pack (%s); it will be made anew", path, error)
+        log.warning("%s: not a whole pack (%s); it will be rebuilt", path, error)
         return None

@@ -1,4 +1,4 @@
-"""Prepare: every recording's streams to features, each computed once and kept; interrupting loses nothing."""
+"""Prepare: features of every recording's streams, each computed once and stored; an interruption loses nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["Prepared", "features_of", "prepare", "prepare_all", "resolve_feature
 log = logging.getLogger("plait")
 
 LARGE = 1 << 20
-"""Mean bytes of an item from which a stream is not packed: a file of its own serves it as well."""
+"""Mean bytes per item from which a stream is not packed, because single files are as fast."""
 
 
 @dataclass
@@ -41,13 +41,13 @@ class Prepared:
     """The features of a corpus, by recording and stream.
 
     Attributes:
-        store: where they are kept.
-        specs: of each stream, the feature's name and all its options.
-        computed, cached: how many items were made now, and how many were there.
-        absent: of each stream, how many recordings do not have it.
-        problems: what could not be prepared (with ``keep_going``; the streams count as missing).
-        notes: of each stream, what its feature dropped, filled or could not match, summed over recordings.
-        packs: of each stream, the pack that its features are read from, where there is one.
+        store: where the features are stored.
+        specs: by stream, the feature's name and all its options.
+        computed, cached: number of items computed now, and of items that already existed.
+        absent: by stream, the number of recordings without it.
+        problems: what could not be prepared (with ``keep_going``; these streams count as missing).
+        notes: by stream, counts of what its feature dropped, filled or could not match, summed over recordings.
+        packs: by stream, the pack from which its features are read, if there is one.
     """
 
     store: Store
@@ -62,16 +62,16 @@ class Prepared:
     _places: dict[str, Path] = field(default_factory=dict)
 
     def has(self, recording: str, stream: str) -> bool:
-        """Whether the recording has the stream (and it could be prepared)."""
+        """Whether the recording has the stream and it could be prepared."""
         return (recording, stream) in self._jobs
 
     def get(self, recording: str, stream: str) -> tuple[NDArray[np.float32], Clock] | None:
         """Features [n, dim], read-only, and their clock in recording seconds; None for a missing stream.
 
-        The manifest's correction of the clock is put on here, so that a new one costs nothing.
+        The manifest's correction of the clock is applied here, so that a new correction costs nothing.
 
         Raises:
-            DataError: the kept file has gone or been damaged since it was prepared.
+            DataError: the stored file was deleted or damaged since it was prepared.
         """
         job = self._jobs.get((recording, stream))
         if job is None:
@@ -80,16 +80,16 @@ class Prepared:
         found = self.store.get(job.key) if pack is None else pack.get(job.key)
         if found is None:
             raise DataError(
-                f"{self.store.path_of(job.key)}: features of {recording!r} {stream!r} have gone. Prepare again."
+                f"{self.store.path_of(job.key)}: features of {recording!r} {stream!r} are gone. Prepare again."
             )
         values, clock = found
         return values, job.entry.correct(clock)
 
     def dim(self, stream: str) -> int | None:
-        """Width of a stream's features; None where no recording has it.
+        """Width of a stream's features; None if no recording has the stream.
 
         Raises:
-            DataError: recordings differ in it.
+            DataError: the width differs between recordings.
         """
         widths: dict[int, str] = {}
         for recording, name in self._jobs:
@@ -105,13 +105,13 @@ class Prepared:
         return next(iter(widths), None)
 
     def pack(self) -> Prepared:
-        """Put each stream's features into one file (`plait.store.pack`), from which they are read from now on.
+        """Copy each stream's features into one file (`plait.store.pack`), from which they are read from now on.
 
-        A pack is a copy of what is in the store: it is made anew when items have changed, any number of processes may
-        make it at once, and it may be deleted. A stream of large items (1 MiB or more) is left as it is; so is, with a
-        warning, one whose items differ in width, or one for which the disk has no room.
+        A pack is a copy of the store: it is rebuilt when items have changed, several processes may write it at once,
+        and it may be deleted. Streams of large items (1 MiB or more) are not packed, nor are, with a warning, streams
+        whose items differ in width or for which the disk has no room.
         """
-        self._open_packs()  # another plan may just have made one
+        self._open_packs()  # another plan may just have written one
         for stream, place in self._places.items():
             keys = self._keys(stream)
             if keys and stream not in self.packs and self._bytes(keys) < LARGE * len(keys):
@@ -123,7 +123,7 @@ class Prepared:
         return self
 
     def _missing(self) -> list[Job]:
-        """What is neither in a pack nor in the store."""
+        """The jobs whose items are neither in a pack nor in the store."""
         return [j for (_, s), j in self._jobs.items() if s not in self.packs and not self.store.has(j.key)]
 
     def _keys(self, stream: str) -> list[str]:
@@ -139,7 +139,7 @@ class Prepared:
                 self.packs[stream] = pack
 
     def report(self) -> dict[str, Any]:
-        """What was done, for people and for JSON."""
+        """What was done, for JSON."""
         return {
             "computed": self.computed,
             "cached": self.cached,
@@ -151,14 +151,14 @@ class Prepared:
 
 
 def resolve_features(corpus: Corpus, streams: Mapping[str, Spec | None]) -> dict[str, dict[str, object]]:
-    """Specs with all defaults; None becomes the default of the stream's kind, seen in the first that opens.
+    """Specs with all defaults; None becomes the default of the stream's kind, taken from the first that opens.
 
     Raises:
-        ConfigError: a spec names no feature, or an option that it does not have.
+        ConfigError: a spec names an unknown feature or option.
         DataError: no recording has the stream, or none of its files opens.
     """
     problems: list[str] = []
-    out: dict[str, dict[str, Any]] = {}
+    out: dict[str, dict[str, object]] = {}
     for name, spec in streams.items():
         try:
             where = f"streams.{name}.feature"
@@ -172,7 +172,7 @@ def resolve_features(corpus: Corpus, streams: Mapping[str, Spec | None]) -> dict
 
 
 def _named(corpus: Corpus, name: str, spec: Spec | None, where: str) -> Spec:
-    """The spec, with the default feature for what the steps give where it names none."""
+    """The spec; if it names no feature, with the default feature for the steps' output."""
     if isinstance(spec, str) or (spec is not None and "name" in spec):
         return spec
     own = dict(spec or {})
@@ -205,23 +205,23 @@ def prepare(
 ) -> Prepared:
     """Compute the features that are not in the store yet.
 
-    Each is kept as soon as it is done, so that interrupting costs what is under way only. Features are
-    computed on the file's own clock; `Prepared.get` puts the manifest's correction on.
+    Each item is stored as soon as it is done, so that an interruption costs only the items in progress. Features are
+    computed on the file's own clock; `Prepared.get` applies the manifest's correction.
 
     Args:
         corpus: the recordings.
-        streams: the streams wanted, and for each its feature (None: the default of its kind).
-        store: where features are kept.
-        recordings: ids of those wanted (None: all).
+        streams: the streams wanted, each with its feature (None: the default of its kind).
+        store: the store of features.
+        recordings: ids of the recordings wanted (None: all).
         progress: called after each item.
-        jobs: processes; the result is the same to the byte. With more than one, a process that is killed (for want
-            of memory, say) costs its item only, and that only when it is killed a second time, alone.
+        jobs: number of processes; the result is the same to the byte. With more than one, a process that is killed
+            (for example for lack of memory) costs only its item, and only if the item fails again when alone.
         cluster: ``local``, ``auto`` or the address of a Ray cluster that does the work (extra `scale`); the result is
             the same to the byte.
-        keep_going: put what cannot be prepared into `Prepared.problems` rather than raise.
+        keep_going: collect problems in `Prepared.problems` instead of raising.
 
     Raises:
-        DataError: what could not be prepared, all in one go, after everything else was made and kept.
+        DataError: all items that could not be prepared, after everything else was computed and stored.
         ConfigError: there is no such feature, or no such cluster. MissingExtra: a package is not installed.
     """
     (prepared,) = prepare_all(
@@ -229,7 +229,7 @@ def prepare(
     )
     if prepared.problems and not keep_going:
         kept = f"The other {len(prepared._jobs)} items are prepared and kept."
-        raise DataError([*prepared.problems, f"{kept} Mend these, or let them count as missing with --keep-going."])
+        raise DataError([*prepared.problems, f"{kept} Fix these, or let them count as missing with --keep-going."])
     return prepared
 
 
@@ -243,13 +243,14 @@ def prepare_all(
     jobs: int = 1,
     cluster: str | None = None,
 ) -> list[Prepared]:
-    """`prepare` for several sets of features at once: one piece of work for all processes. Problems are not raised."""
+    """`prepare` for several sets of features at once, which share the processes. Problems are not raised."""
     found = [Prepared(store, resolve_features(corpus, streams)) for streams in plans]
     try:
         for prepared in found:
             _plan(corpus, prepared, recordings)
     finally:
         store.flush()
+    # By key: recordings that share a file, or plans that share a feature, are computed once.
     todo = {job.key: job for prepared in found for job in prepared._missing()}
     if todo:
         store.folder.mkdir(parents=True, exist_ok=True)
@@ -262,7 +263,7 @@ def prepare_all(
 
 
 def _settle(prepared: Prepared, made: set[str], bad: Mapping[str, list[str]]) -> None:
-    """Put down what became of each item, in the manifest's order; what one plan computed is there for the next."""
+    """Record the result of each item, in the manifest's order; items computed for one plan are cached for the next."""
     keys = dict.fromkeys(job.key for job in prepared._jobs.values())
     prepared.problems += tuple(problem for key in keys for problem in bad.get(key, []))
     prepared._jobs = {place: job for place, job in prepared._jobs.items() if not bad.get(job.key)}
@@ -273,7 +274,7 @@ def _settle(prepared: Prepared, made: set[str], bad: Mapping[str, list[str]]) ->
 
 
 def _plan(corpus: Corpus, prepared: Prepared, recordings: Collection[str] | None) -> None:
-    """What is wanted, in order, and what cannot even be found; missing streams are counted, packs opened."""
+    """Plan the jobs, in order, and collect their problems; missing streams are counted, packs opened."""
     problems: list[str] = []
     makings = {name: Making.of(name, spec, prepared.store) for name, spec in prepared.specs.items()}
     folder = prepared.store.packs
@@ -294,7 +295,7 @@ def _plan(corpus: Corpus, prepared: Prepared, recordings: Collection[str] | None
 
 
 def _pack_name(corpus: Corpus, making: Making) -> str:
-    """One pack for a stream of a corpus and how it is made, so that a new one takes the place of the old."""
+    """The name of a stream's pack, from the corpus and the feature, so that a new pack replaces the old one."""
     what = [str(corpus.folder.resolve()), making.stream, making.full, making.version]
     return blake2b(json.dumps(what, sort_keys=True, default=str).encode(), digest_size=20).hexdigest()
 
@@ -309,12 +310,12 @@ def features_of(
     change: Change | None = None,
     tag: Mapping[str, object] | None = None,
 ) -> tuple[NDArray[np.float32], Clock] | None:
-    """Features of one stream, computed or from the store; None where the recording does not have it.
+    """Features of one stream, computed or from the store; None if the recording lacks the stream.
 
     Args:
-        change: what is done to the raw stream, on its file's own clock, before the feature (noise mixed in).
-        tag: all that decides the change (kind, level, seed, which other recordings), as JSON; it goes into
-            the key, so that two changes with one tag are taken for the same.
+        change: a change of the raw stream, on its file's own clock, before the feature (for example added noise).
+        tag: everything that determines the change (kind, level, seed, other recordings), as JSON. It is part of the
+            key: two changes with the same tag are taken to be equal.
 
     Raises:
         DataError: the stream cannot be read.
@@ -329,6 +330,7 @@ def features_of(
     job = job_of(corpus, entry, Making.of(stream, full, store, tag), store)
     store.flush()
     if not store.has(job.key):
+        # A process of `prepare` has one thread too; sums may round differently with more.
         with one_thread():
             problems = compute(job, corpus, store, change)
         if problems:

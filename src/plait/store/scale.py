@@ -1,4 +1,4 @@
-"""Mean and spread of features, in one pass and constant memory. Fitted on train only, by who trains."""
+"""Mean and standard deviation of features, in one pass and constant memory. The trainer fits them on train only."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Moments", "fit_scale", "normalized"]
 log = logging.getLogger("plait")
 
 ROWS = 1 << 14
-"""Rows taken at a time, so that a memory-mapped array never is in memory whole."""
+"""Rows per block, so that a memory-mapped array is never in memory whole."""
 
 
 class Moments:
-    """Count, mean and squared deviations of columns, array after array; NaN cells count for nothing.
+    """Count, mean and squared deviations of columns, array after array; NaN cells are ignored.
 
     Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances"
     (1979), eq. 2.1, in double precision.
@@ -37,10 +37,10 @@ class Moments:
         self._squares: NDArray[np.float64] = np.zeros(0)
 
     def add(self, values: Values) -> None:
-        """Take in an array [n, d].
+        """Add an array [n, d].
 
         Raises:
-            DataError: it has another width than those before, or infinite values.
+            DataError: its width differs from previous arrays', or it has infinite values.
         """
         if values.ndim != 2:
             raise DataError(f"features of shape {values.shape}; expected [n, dim].")
@@ -61,6 +61,7 @@ class Moments:
         seen = ~np.isnan(block)
         count = seen.sum(0)
         mean = np.where(seen, block, 0.0).sum(0) / np.maximum(count, 1)
+        # About the block's own mean: raw squares of large values would lose the digits of their spread.
         squares = (np.where(seen, block - mean, 0.0) ** 2).sum(0)
         total = self.count + count
         share = count / np.maximum(total, 1)
@@ -76,7 +77,7 @@ class Moments:
 
     @property
     def constant(self) -> NDArray[np.bool_]:
-        """Columns that hold one value only, up to rounding in single precision, or none, [d]."""
+        """Columns with a single value, up to rounding in single precision, or with none, [d]."""
         return self.spread <= np.maximum(1e-6 * np.abs(self.mean), 1e-12)
 
     @property
@@ -86,11 +87,12 @@ class Moments:
 
 
 def normalized(values: NDArray[np.float32], how: str) -> NDArray[np.float32]:
-    """Features [n, dim] of one recording less their own mean, and divided by their deviation if asked for.
+    """Features [n, dim] of one recording, normalised by their own mean and standard deviation.
 
     Args:
-        how: 'none', 'centre', 'standardise', or 'running': as 'standardise', with mean and deviation of the rows until
-            then. A column that does not vary is only centred; NaN stays NaN.
+        how: 'none', 'centre' (subtract the mean), 'standardise' (also divide by the standard deviation), or 'running':
+            as 'standardise', with mean and standard deviation of all rows up to the current one. A constant column is
+            only centred; NaN stays NaN.
 
     >>> normalized(np.array([[1.0, 5.0], [3.0, 5.0]], np.float32), "standardise").tolist()
     [[-1.0, 0.0], [1.0, 0.0]]
@@ -106,9 +108,9 @@ def normalized(values: NDArray[np.float32], how: str) -> NDArray[np.float32]:
 
 
 def _running(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each row less the mean of the rows until then, over their deviation; [n, d]."""
+    """Each row minus the mean of the rows up to it, divided by their standard deviation; [n, d]."""
     seen = np.isfinite(values)
-    # counted from the first row that is seen, so that large numbers cost no digits
+    # Relative to the first observed row: the difference of squares below would cancel for large numbers.
     origin = np.nan_to_num(values[seen.argmax(0), np.arange(values.shape[1])].astype(np.float64))
     level = np.where(seen, values - origin, 0.0)
     count = np.maximum(seen.cumsum(0), 1)
@@ -126,9 +128,9 @@ def fit_scale(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of the columns of all arrays [n, d]; each [d], double precision.
 
-    Columns of one group (a number for each column, [d]) get the root mean square of their deviations; without
-    ``groups`` each has its own. NaN cells are left out. A constant column has deviation 1, so that it becomes 0
-    rather than noise blown up; how many there are is logged (and `Moments.constant` tells which).
+    Columns of one group (a number per column, [d]) share the root mean square of their standard deviations; without
+    ``groups`` each column has its own. NaN cells are left out. A constant column gets 1, so that it becomes 0 and not
+    amplified noise; the number of constant columns is logged (`Moments.constant` tells which).
 
     Raises:
         DataError: no array at all, different widths, or infinite values.
@@ -145,7 +147,7 @@ def fit_scale(
         moments.add(array)
         none = False
     if none:
-        raise DataError("there are no features to take a scale from. Is the stream in any training recording?")
+        raise DataError("there are no features to fit a scale to. Is the stream in any training recording?")
     constant = int(moments.constant.sum())
     if constant:
         log.info("%d of %d feature columns are constant; they become 0", constant, len(moments.count))
@@ -153,10 +155,11 @@ def fit_scale(
 
 
 def _shared(moments: Moments, groups: Sequence[int]) -> NDArray[np.float64]:
-    """One deviation a group: the root of the mean variance of its columns; 1 where they are all constant."""
+    """One standard deviation per group: the root of the mean variance of its columns; 1 if all are constant."""
     if len(groups) != len(moments.count):
-        raise DataError(f"{len(groups)} groups for {len(moments.count)} feature columns; expected one a column.")
+        raise DataError(f"{len(groups)} groups for {len(moments.count)} feature columns; expected one per column.")
     index = np.unique(np.asarray(groups), return_inverse=True)[1]
     variance = np.bincount(index, np.nan_to_num(moments.spread) ** 2) / np.bincount(index)
+    # One scale per group keeps the proportions between its columns, such as x, y and z.
     shared = np.sqrt(variance)[index]
     return np.where(shared > 1e-12, shared, 1.0)

@@ -1,4 +1,4 @@
-"""A feature with the steps that come before it: built, written out and computed as one."""
+"""A feature with its preceding steps: built, described and computed as one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["build_feature", "full_feature", "identity"]
 
 
 class _Stepped(Feature):
-    """Steps, then a feature; what they declare is put together."""
+    """Steps, then a feature, with combined properties."""
 
     def __init__(self, steps: list[Step], feature: Feature) -> None:
         self.steps, self.feature = steps, feature
@@ -30,6 +30,7 @@ class _Stepped(Feature):
 
     @property
     def receptive_field(self) -> float:
+        # Each part sees what the one before it made of its surroundings, so half-widths add up.
         return self.feature.receptive_field + sum(step.receptive_field for step in self.steps)
 
     @property
@@ -70,7 +71,7 @@ def _parts_of(spec: Spec, where: str) -> tuple[list[Spec], dict[str, object]]:
 
 
 def build_feature(spec: Spec, where: str) -> Feature:
-    """The feature that a spec names, behind the steps under its key ``preprocess``.
+    """The feature that a spec names, after the steps under its key ``preprocess``.
 
     Raises:
         ConfigError: no such feature or step, or an option that it does not have.

@@ -1,4 +1,4 @@
-"""The cache of prepared features: by content of input and of parameters, read by memory map."""
+"""The cache of prepared features, addressed by the content of inputs and parameters and read by memory map."""
 
 from __future__ import annotations
 
@@ -26,27 +26,28 @@ log = logging.getLogger("plait")
 
 FORMAT = "plait-features-1"
 SETTLED_NS = 2_000_000_000
-"""A file changed less than this ago may change again within its time stamp; its digest is not remembered."""
+"""Nanoseconds after a change in which a file may change again with the same time stamp; its digest is not cached."""
 
 
 def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, object], version: int, reader: int = 1) -> str:
-    """The name of prepared features in a store: 40 letters that follow the input's bytes and every option.
+    """The key of prepared features in a store: 40 hex digits that depend on the input's bytes and every option.
 
-    The correction of the clock (offset, drift, origin, warp) is left out, since it moves the features' clock and
-    changes no number; ``duration`` and ``rate``, which say what the samples' rate is, are in.
+    Corrections of the clock (offset, drift, origin, warp) are left out, because they move the features' clock and
+    change no number; ``duration`` and ``rate``, which determine the sampling rate, are included.
 
     Args:
         entry: the stream in the manifest.
-        digest: of the file's bytes (`Store.digest_of`), or '' for texts that stand in the manifest.
+        digest: digest of the file's bytes (`Store.digest_of`), or '' for texts in the manifest.
         spec: the feature's name and all its options (`plait.core.parts.full_spec`).
         version: the feature's `version`.
-        reader: the reader's `version`. The first one is in no key, as keys were made before readers had any.
+        reader: the reader's `version`. Version 1 is left out, because keys are older than versions of readers.
 
     >>> near, far = StreamEntry(path="a.wav", offset=1.5), StreamEntry(path="b/c.wav")
     >>> key_of(near, "00", {"name": "log_mel"}, 1) == key_of(far, "00", {"name": "log_mel"}, 1)
     True
     """
     fields = ("part", "reader", "options", "rate", "duration", "texts", "spans")
+    # The suffix decides the reader; the rest of the path may change freely.
     suffix = Path(entry.path or "").suffix.lower()
     what = {
         "format": FORMAT,
@@ -56,6 +57,7 @@ def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, object], version:
         "version": version,
         **({"reader_version": reader} if reader > 1 else {}),
     }
+    # Sorted and ASCII, so that equal options give equal bytes.
     text = json.dumps(what, sort_keys=True, ensure_ascii=True, default=str)
     return blake2b(text.encode(), digest_size=20).hexdigest()
 
@@ -64,13 +66,13 @@ class Store:
     """A folder of prepared features, one safetensors file each, and the digests of their inputs.
 
     Args:
-        folder: where the files are.
-        verify: whether every input is read again, whatever is remembered of it; ``stale`` then names those of which
-            something else was remembered.
+        folder: the folder of the files.
+        verify: read every input again, whatever digest is cached; ``stale`` then lists the files whose cached digest
+            was wrong.
 
-    A file holds ``values`` [n, d] float32 and, where the clock is not a grid, its times in float64; the clock
-    stands in the header exactly. It is written beside its place and moved there, so that it is whole or
-    absent. A file that is truncated or not ours counts as absent, with a warning.
+    A file holds ``values`` [n, d] float32 and, unless the clock is a grid, its times in float64; the header holds the
+    exact clock. Files are written to a temporary name and renamed, so that they are complete or absent. A truncated or
+    foreign file counts as absent, with a warning.
 
     >>> import tempfile
     >>> store = Store(tempfile.mkdtemp())
@@ -89,33 +91,36 @@ class Store:
         self._changed = False
 
     def path_of(self, key: str) -> Path:
-        """Where the item of a key is or would be."""
+        """The path of a key's item, whether it exists or not."""
         return self.folder / key[:2] / f"{key}.safetensors"
 
     def places(self) -> list[Path]:
-        """The folders that anything is written to."""
+        """All folders to which files are written."""
         return [self.folder, self.packs, *self.folder.glob("[0-9a-f][0-9a-f]")]
 
     def has(self, key: str) -> bool:
-        """Whether there is a whole file for the key (its header is read, not its values)."""
+        """Whether there is a complete file for the key (only its header is read)."""
         return self._file(key) is not None
 
     def get(self, key: str) -> tuple[NDArray[np.float32], Clock] | None:
-        """Values [n, d], read-only and mapped to the file, and their clock; None where there are none."""
+        """Values [n, d], read-only and mapped to the file, and their clock; None if there are none."""
         file = self._file(key)
         if file is None:
             return None
+        # What is left after the values are the arrays of the clock, in the order in which they were written.
         tensors = file.tensors()
         values = tensors.pop("values")
         return values, clock_from(json.loads(file.notes["clock"]), len(values), list(tensors.values()))
 
     def meta(self, key: str) -> dict[str, Any]:
-        """What was noted with `put`; empty where there is no such item."""
+        """The ``meta`` given to `put`; empty if there is no such item."""
         file = self._file(key)
         found: dict[str, Any] = json.loads(file.notes["meta"]) if file else {}
         return found
 
-    def put(self, key: str, values: NDArray[np.float32], clock: Clock, meta: Mapping[str, Any] | None = None) -> None:
+    def put(
+        self, key: str, values: NDArray[np.float32], clock: Clock, meta: Mapping[str, object] | None = None
+    ) -> None:
         """Write features [n, d] and their clock; atomic, and the last of several writers wins.
 
         Raises:
@@ -137,17 +142,19 @@ class Store:
 
     def _file(self, key: str) -> TensorFile | None:
         file = open_tensors(self.path_of(key), FORMAT)
+        # A file renamed or copied by hand must not pass for another item.
         if file is not None and file.notes.get("key") != key:
-            log.warning("%s: holds other features than its name says; it will be made anew", file.path)
+            log.warning("%s: holds other features than its name says; it will be rebuilt", file.path)
             return None
         return file
 
     def seen(self, path: Path) -> tuple[Stamp, str]:
-        """What the system says of a file or folder (`stamp_of`), and then its digest: the first is never the newer.
+        """The stamp of a file or folder (`stamp_of`) and its digest.
 
         Raises:
             DataError: as `digest_of`.
         """
+        # The stamp first: if the file changes in between, the stamp is too old, never too new.
         try:
             return stamp_of(path), self.digest_of(path)
         except OSError as error:
@@ -156,10 +163,9 @@ class Store:
     def digest_of(self, path: Path) -> str:
         """Digest of a file's bytes, or of all files in a folder and their names.
 
-        It is remembered by path, size, inode and both times of change, so that a file is read once only; `flush`
-        keeps what is remembered. The time of the contents (mtime) can be set by whoever replaces a file, that of the
-        inode (ctime) cannot. Where only rights or links have changed, the file is read again, and as its digest is the
-        same, no feature is made anew.
+        It is cached by path, size, inode, mtime and ctime, so that a file is read only once; `flush` saves the cache.
+        If only permissions or links have changed, the file is read again, but its digest is the same, and no feature is
+        recomputed.
 
         Raises:
             DataError: no such file, or it cannot be read.
@@ -189,6 +195,7 @@ class Store:
             self._verified.add(name)
             if isinstance(known, list) and known[:4] == stamp and known[4:] != [found]:
                 self.stale.append(name)
+        # See `SETTLED_NS`: file systems have coarse clocks.
         if time.time_ns() - max(stamp[1:3]) > SETTLED_NS:
             index[name] = [*stamp, found]
             self._changed = True
@@ -207,7 +214,7 @@ class Store:
         return self._index
 
     def flush(self) -> None:
-        """Keep the digests of files for the next time."""
+        """Save the cached digests of files."""
         if self._changed:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_text(self._index_path, json.dumps(self._index))
@@ -221,14 +228,14 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 
 Stamp = tuple[tuple[str, tuple[int, ...]], ...]
-"""Of each file its name within the folder, and its size, both times of change (ns) and inode."""
+"""For each file its name within the folder, and its size, mtime and ctime (ns) and inode."""
 
 
 def stamp_of(path: Path) -> Stamp:
-    """What the system says of a file, or of all in a folder: it changes with the bytes, and may without them.
+    """The stamp of a file, or of all files in a folder: it changes whenever the bytes do, and sometimes without.
 
     Raises:
-        OSError: there is no such file, or it cannot be looked at.
+        OSError: there is no such file, or its status cannot be read.
     """
     if path.is_dir():
         return tuple((p.relative_to(path).as_posix(), _stamp(p)) for p in _inside(path))
@@ -241,6 +248,7 @@ def _inside(folder: Path) -> list[Path]:
 
 def _stamp(path: Path) -> tuple[int, ...]:
     status = path.stat()
+    # mtime can be set by whoever replaces a file (`cp -p`, `rsync`), ctime cannot.
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
@@ -256,8 +264,8 @@ def clock_parts(clock: Clock) -> tuple[dict[str, object], dict[str, NDArray[np.f
     return {"clock": "ticks"}, {"times": np.ascontiguousarray(clock.times)}
 
 
-def clock_from(about: Mapping[str, Any], n: int, marks: Sequence[NDArray[np.float64]]) -> Clock:
-    """The clock of ``n`` observations that `clock_parts` took apart."""
+def clock_from(about: Mapping[str, str], n: int, marks: Sequence[NDArray[np.float64]]) -> Clock:
+    """The clock of ``n`` observations from the parts of `clock_parts`."""
     if about["clock"] == "grid":
         return Grid(Fraction(about["start"]), Fraction(about["rate"]), n)
     return Ticks(*marks) if about["clock"] == "ticks" else Spans(*marks)

@@ -1,4 +1,4 @@
-"""Arrays in one safetensors file: written atomically, piece by piece; read by memory map; damage noticed at once."""
+"""Arrays in one safetensors file: written atomically, piece by piece; read by memory map; damage detected on open."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.atomic import open_file, replacing
 from plait.core.errors import DataError
+from plait.streams.stream import Values
 
 __all__ = ["Pieces", "TensorFile", "open_tensors", "write_tensors"]
 
@@ -30,15 +31,23 @@ KINDS: dict[str, np.dtype[Any]] = {
 LETTERS = {kind: name for name, kind in KINDS.items()}
 
 SMALL = 1 << 14
-"""Bytes up to which a file is read whole: a map costs as much, and a process may have some 65,000 of them only."""
+"""Bytes up to which a file is read whole: a map costs as much, and a process may have only about 65,000 maps."""
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""What the system says of a file that it has no means to open."""
+"""System errors for a lack of resources, not of a damaged file."""
+
+
+class _About(TypedDict):
+    """An array in the header, as safetensors defines it."""
+
+    dtype: str
+    shape: list[int]
+    data_offsets: list[int]
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """An array that is never in memory whole: its shape, and its parts one after the other along the first axis."""
+    """An array that is never in memory whole: its shape, and its parts in order along the first axis."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -52,10 +61,10 @@ class Pieces:
 def write_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic] | Pieces], notes: Mapping[str, str]) -> None:
     """Write arrays of float32, float64, int64 or uint8 in the order given, and notes in the header; atomically.
 
-    Give arrays of 8 bytes a number before those of 4 and 1, so that each is aligned.
+    Pass arrays of 8-byte numbers before those of 4 and 1 bytes, so that each is aligned.
 
     Raises:
-        OSError: the folder is not there, or the disk is full.
+        OSError: the folder does not exist, or the disk is full.
     """
     with replacing(path) as part, open(part, "wb") as out:
         out.write(_head(tensors, notes))
@@ -66,33 +75,33 @@ def write_tensors(path: Path, tensors: Mapping[str, NDArray[np.generic] | Pieces
 
 @dataclass(frozen=True)
 class TensorFile:
-    """A file of `write_tensors`: its notes, and its arrays, read-only views of the mapped file."""
+    """A file of `write_tensors`: its notes, and its arrays as read-only views of the mapped file."""
 
     path: Path
     notes: dict[str, str]
-    _about: dict[str, Any]
+    _about: dict[str, _About]
     _start: int
 
-    def tensors(self) -> dict[str, NDArray[Any]]:
-        """All arrays. Nothing is read from the disk before it is used."""
+    def tensors(self) -> dict[str, Values]:
+        """All arrays. Nothing is read from disk before it is used."""
         content = _content(self.path)
         return {name: self._view(content, about) for name, about in self._about.items()}
 
-    def _view(self, content: Any, about: dict[str, Any]) -> NDArray[np.generic]:
+    def _view(self, content: memoryview, about: _About) -> Values:
         shape, kind = tuple(about["shape"]), KINDS[about["dtype"]]
-        if 0 in shape:
-            empty: NDArray[np.generic] = np.empty(shape, kind)
+        if 0 in shape:  # frombuffer refuses an empty buffer
+            empty: Values = np.empty(shape, kind)
             empty.setflags(write=False)
             return empty
-        found: NDArray[Any] = np.frombuffer(content, kind, math.prod(shape), self._start + about["data_offsets"][0])
+        found: Values = np.frombuffer(content, kind, math.prod(shape), self._start + about["data_offsets"][0])
         return found.reshape(shape)
 
 
 def open_tensors(path: Path, format: str) -> TensorFile | None:
-    """Read the header; None where there is no file, or one that is cut short or foreign (with a warning).
+    """Read the header; None if there is no file, or if it is truncated or foreign (with a warning).
 
     Raises:
-        DataError: the process may open no more files.
+        DataError: the process has too many open files.
     """
     try:
         with open_file(path) as file:
@@ -105,27 +114,24 @@ def open_tensors(path: Path, format: str) -> TensorFile | None:
                 f"{path}: cannot be opened ({error.strerror}). Raise the limit of open files (ulimit -n), or ask for "
                 "fewer workers."
             ) from error
-        log.warning("%s: not a whole file of features (%s); it will be made anew", path, error)
+        log.warning("%s: not a whole file of features (%s); it will be rebuilt", path, error)
         return None
 
 
-def _content(path: Path) -> object:
-    """A whole file as a read-only buffer that keeps no file open.
-
-    ``numpy.memmap`` holds a file handle for each array, and a trainer holds thousands of them; Arrow's map
-    outlives its file's closing.
-    """
+def _content(path: Path) -> memoryview:
+    """A whole file as a read-only buffer that keeps no file open."""
+    # `numpy.memmap` keeps a file handle per array, and a trainer holds thousands; Arrow's map survives the closing.
     if path.stat().st_size <= SMALL:
-        return path.read_bytes()
+        return memoryview(path.read_bytes())
     import pyarrow as pa  # slow to import; only who reads features needs it
 
     with pa.memory_map(str(path), "r") as file:
-        return file.read_buffer()
+        return memoryview(file.read_buffer())
 
 
 def _head(tensors: Mapping[str, NDArray[np.generic] | Pieces], notes: Mapping[str, str]) -> bytes:
     """The safetensors header: its length, then JSON padded so that the data begin at a multiple of 8."""
-    header: dict[str, Any] = {"__metadata__": dict(notes)}
+    header: dict[str, object] = {"__metadata__": dict(notes)}
     at = 0
     for name, tensor in tensors.items():
         offsets = [at, at + tensor.nbytes]
@@ -137,20 +143,21 @@ def _head(tensors: Mapping[str, NDArray[np.generic] | Pieces], notes: Mapping[st
 
 
 def _parse(path: Path, file: BinaryIO, format: str) -> TensorFile:
-    """The header.
+    """Read the header.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: the file is cut short, or not of the format.
+        ValueError, KeyError, TypeError, AttributeError: the file is truncated, or not of the format.
     """
     size, length = path.stat().st_size, file.read(8)
     count = int.from_bytes(length, "little")
     if len(length) < 8 or count > size - 8:
         raise ValueError(f"{size} bytes are too few")
-    about: dict[str, Any] = json.loads(file.read(count))
+    about = json.loads(file.read(count))
     notes = about.pop("__metadata__")
     if notes["format"] != format:
         raise ValueError("another format")
     end = max(one["data_offsets"][1] for one in about.values())
+    # The exact size: a copy that was cut short would otherwise only fail when its last rows are read.
     if size != 8 + count + end:
         raise ValueError(f"{size} bytes, but its header tells of {8 + count + end}")
     return TensorFile(path, notes, about, 8 + count)

@@ -1,7 +1,7 @@
-"""The quality of a stream's signal: what is missing, stuck, clipped, spoilt or silent, how much of it, and where.
+"""The quality of a stream's signal: what is missing, stuck, clipped, corrupted or silent, how much of it, and where.
 
-A measure is a part: a concrete subclass of `Measure` standing here sees every stream of its kinds, in blocks, in one
-pass, and says what it found. Nothing here is an error: it is what one should know before one trusts a recording.
+A measure is a part: a concrete subclass of `Measure` in this package reads every stream of its kinds, in blocks, in one
+pass, and reports its findings. Findings are not errors, but should be known before a recording is used.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from plait.streams.stream import Stream, Values
 __all__ = ["Finding", "Measure", "Quality", "quality_of", "runs_of"]
 
 BLOCK = 1 << 20
-"""Numbers read at a time."""
+"""Numbers per block."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a measure found.
+    """One result of a measure.
 
     Attributes:
-        what: the measure's word for it, such as ``flat``.
+        what: name of the finding, such as ``flat``.
         value: a share (0 to 1), or a number in ``unit``.
-        bad: whether one should look.
-        at: seconds where the worst of it begins.
-        seconds: how long that is.
-        channel: of the worst, where channels are looked at one by one.
-        unit: of ``value``; '' for a share.
+        bad: whether the stream should be inspected.
+        at: start of the worst place, seconds.
+        seconds: duration of the worst place.
+        channel: channel of the worst place, for measures of single channels.
+        unit: unit of ``value``; '' for a share.
     """
 
     what: str
@@ -49,44 +49,44 @@ class Finding:
 
     def __post_init__(self) -> None:
         for name, kind in (("value", float), ("bad", bool), ("at", float), ("seconds", float)):
-            if getattr(self, name) is not None:  # numpy's own numbers are no JSON
+            if getattr(self, name) is not None:  # json refuses numpy's own numbers
                 object.__setattr__(self, name, kind(getattr(self, name)))
 
     @property
     def amount(self) -> str:
-        """The value for people."""
+        """The value as text."""
         if self.unit:
             return f"{self.value:.3g} {self.unit}"
         return "0" if self.value == 0 else "<0.01 %" if self.value < 1e-4 else f"{100 * self.value:.2f} %"
 
     @property
     def text(self) -> str:
-        """The finding for people, with its place."""
+        """The finding as text, with its place."""
         long = f" for {self.seconds:.3g} s" if self.seconds else ""
         where = f", worst at {self.at:.2f} s{long}" if self.at is not None else ""
         return f"{self.what} {self.amount}{where}{f' in {self.channel!r}' if self.channel else ''}"
 
 
 class Measure(ABC):
-    """One thing that is measured of a stream. It is made for a stream, shown its blocks in order, and asked."""
+    """A measure of signal quality: constructed for a stream, given its blocks in order, then asked for findings."""
 
     kinds: ClassVar[tuple[str, ...]]
-    """Kinds of stream that it is for."""
+    """Kinds of stream that the measure is for."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
 
     @abstractmethod
     def add(self, values: Values, first: int) -> None:
-        """Look at observations [n, ...], the first of which has this index in the stream."""
+        """Add observations [n, ...], the first of which has this index in the stream."""
 
     @abstractmethod
     def findings(self) -> Iterator[Finding]:
-        """What there is to say, good or bad."""
+        """All findings, good or bad."""
 
     @property
     def step(self) -> float:
-        """Seconds from one observation to the next, as a rule."""
+        """Usual seconds from one observation to the next."""
         clock = self.stream.clock
         if isinstance(clock, Grid):
             return float(1 / clock.rate)
@@ -94,7 +94,7 @@ class Measure(ABC):
         return float(np.median(steps)) if len(steps) else 0.0
 
     def seconds(self, index: int) -> float:
-        """When an observation was made."""
+        """Time of an observation, seconds."""
         return self.stream.clock[index : index + 1].start
 
     def channel(self, index: int) -> str:
@@ -112,7 +112,7 @@ class Quality:
 
     @property
     def verdict(self) -> str:
-        """``good``, or everything that one should look at."""
+        """``good``, or all bad findings."""
         return "; ".join(f.text for f in self.findings if f.bad) or "good"
 
     def to_json(self) -> dict[str, object]:
@@ -121,7 +121,7 @@ class Quality:
 
 
 def quality_of(stream: Stream) -> Quality:
-    """Measure a stream, reading it once in blocks; a two-hour film is never in memory whole.
+    """Measure a stream in one pass over its blocks; a two-hour film is never in memory whole.
 
     Raises:
         DataError: the stream cannot be read.
@@ -132,6 +132,7 @@ def quality_of(stream: Stream) -> Quality:
     'flat 33.33 %, worst at 40.00 s for 40 s'
     """
     measures = [cls(stream) for cls in parts(Measure).values() if stream.kind in cls.kinds]
+    # Texts are small and read whole.
     size = len(stream) if stream.kind == "words" else max(1, BLOCK // max(1, math.prod(stream.shape[1:])))
     done = 0
     for block in stream.blocks(max(size, 1)):

@@ -1,16 +1,15 @@
-"""What is not there: values, and observations that the clock should have had."""
+"""Missing values, and missing observations of the clock."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.quality.signals import Finding, Measure, runs_of
 from plait.streams.clock import Grid, Ticks
-from plait.streams.stream import Stream
+from plait.streams.stream import Stream, Values
 
 __all__ = ["ClockSteps", "Missing"]
 
@@ -25,17 +24,19 @@ class Missing(Measure):
         self.count = self.total = self.longest = self.open = 0
         self.begin = 0
 
-    def add(self, values: NDArray[Any], first: int) -> None:
+    def add(self, values: Values, first: int) -> None:
         self.total += values.size
         if values.dtype.kind != "f":
             return
-        gone = np.isnan(values).reshape(len(values), -1)
-        self.count += int(gone.sum())
-        for a, b in zip(*runs_of(gone.any(1))):
+        lost = np.isnan(values).reshape(len(values), -1)
+        self.count += int(lost.sum())
+        gone = np.asarray(lost.any(1))
+        for a, b in zip(*runs_of(gone)):
+            # A run that began in the block before.
             length = int(b - a) + (self.open if a == 0 else 0)
             if length > self.longest:
                 self.longest, self.begin = length, first + int(b) - length
-        self.open = _open_end(gone.any(1), self.open)
+        self.open = _open_end(gone, self.open)
 
     def findings(self) -> Iterator[Finding]:
         share = self.count / max(self.total, 1)
@@ -44,7 +45,7 @@ class Missing(Measure):
 
 
 def _open_end(true: NDArray[np.bool_], before: int) -> int:
-    """How long the run is that a block ends in, given how long the one was that it began in."""
+    """Length of the run at the end of a block, given the length of the run before the block."""
     if not len(true) or not true[-1]:
         return 0
     stop = np.flatnonzero(~true)
@@ -52,13 +53,15 @@ def _open_end(true: NDArray[np.bool_], before: int) -> int:
 
 
 class ClockSteps(Measure):
-    """Listed times: gaps of more than three usual steps (bad from 1 % of the time), and times that stand twice (bad
-    from 1 %). A regular clock has neither."""
+    """Irregular clocks: gaps of more than three usual steps, and repeated times; both are bad from 1 %.
+
+    A regular clock has neither.
+    """
 
     kinds = ("series", "pose", "frames")
 
-    def add(self, values: NDArray[Any], first: int) -> None:
-        """Nothing: the clock says it all."""
+    def add(self, values: Values, first: int) -> None:
+        """Values are not needed, only the clock."""
 
     def findings(self) -> Iterator[Finding]:
         clock = self.stream.clock
@@ -66,6 +69,7 @@ class ClockSteps(Measure):
             return
         times = clock.times
         steps = np.diff(times)
+        # Without repeated times, which could otherwise be more than half of the steps.
         usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
         lost = np.where(steps > 3 * usual, steps - usual, 0.0)
         worst = int(lost.argmax())

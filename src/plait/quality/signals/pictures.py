@@ -1,4 +1,4 @@
-"""Pictures that are black, burnt out, or stand still while the film goes on."""
+"""Black, overexposed and frozen pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Exposure", "Frozen"]
 
 
 def _thin(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Grey pictures of at most about 64 x 64 pixels, by leaving pixels out, [n, height, width], 0 to 255."""
+    """Grey pictures subsampled to about 64 x 64 pixels, [n, height, width], 0 to 255."""
     high, wide = (max(size // 64, 1) for size in values.shape[1:3])
     few: NDArray[np.float32] = values[:, ::high, ::wide].astype(np.float32).mean(-1)
     return few if values.dtype.kind in "iu" else few * np.float32(255)
@@ -24,7 +24,7 @@ class _OfPictures(Measure):
     kinds = ("frames",)
 
     def share(self, what: str, true: list[NDArray[np.bool_]], bad: float, long: float) -> Finding:
-        """The share of pictures of which it is true; bad from a share, or from a run of so many seconds."""
+        """The share of pictures with the property; bad from a share, or from a run of ``long`` seconds."""
         every = np.concatenate([np.zeros(0, np.bool_), *true])
         first, last = runs_of(every)
         if not len(first):
@@ -35,8 +35,10 @@ class _OfPictures(Measure):
 
 
 class Exposure(_OfPictures):
-    """Pictures of which 95 % of the pixels are below 20 of 255, and those of which half are above 249: bad from 1 %,
-    or for half a second."""
+    """Black and overexposed pictures: bad from 1 %, or for half a second.
+
+    A picture is black if 95 % of its pixels are below 20 of 255, and overexposed if half of them are above 249.
+    """
 
     def __init__(self, stream: Stream) -> None:
         super().__init__(stream)
@@ -54,8 +56,11 @@ class Exposure(_OfPictures):
 
 
 class Frozen(_OfPictures):
-    """Pictures that repeat the one before (mean difference below 0.02 grey levels) in a film that moves (a tenth of
-    its pictures differ by more than 0.2): bad from 1 %, or for half a second."""
+    """Pictures that repeat the previous one in a moving film: bad from 1 %, or for half a second.
+
+    A picture repeats if its mean difference is below 0.02 grey levels. A film moves if a tenth of its pictures differ
+    by more than 0.2.
+    """
 
     def __init__(self, stream: Stream) -> None:
         super().__init__(stream)
@@ -66,6 +71,7 @@ class Frozen(_OfPictures):
         grey = _thin(values)
         if not len(grey):
             return
+        # The first picture of all must not count as a repetition.
         whole = np.concatenate([grey[:1] + 255 if self.last is None else self.last[None], grey])
         self.change.append(np.abs(np.diff(whole, axis=0)).mean((1, 2)))
         self.last = grey[-1]

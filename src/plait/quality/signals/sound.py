@@ -1,4 +1,4 @@
-"""Sound: silence, holes, and how far it stands above its background."""
+"""Sound: silence, holes, and the speech-to-noise ratio."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ WINDOW = 0.05
 
 
 def _mono(values: Values) -> Floats:
-    """[n], -1 to 1; NaN stays."""
+    """Mean of all channels [n], -1 to 1; NaN stays."""
     scale = -float(np.iinfo(values.dtype).min) if values.dtype.kind == "i" else 1.0
     return np.asarray(values.reshape(len(values), -1).mean(1, dtype=np.float64) / scale)
 
 
 class Level(Measure):
-    """Silence: windows of 50 ms below -60 dB of full scale; bad from 90 %, or for 30 s. Holes: exact zeros for 10 ms
-    and more between sound, as lost packets leave; bad from 0.1 %."""
+    """Silence and holes.
+
+    Silence: windows of 50 ms below -60 dB of full scale; bad from 90 %, or for 30 s. Holes: exact zeros for at least
+    10 ms within sound, as lost packets leave; bad from 0.1 %.
+    """
 
     kinds = ("waveform",)
 
@@ -48,6 +51,7 @@ class Level(Measure):
         for a, b in zip(*runs_of(sound == 0)):
             if self.zeros and self.zeros[-1][1] == first + a:
                 self.zeros[-1] = (self.zeros[-1][0], first + int(b))
+            # Single zeros are crossings; the last one of a block may go on in the next.
             elif b - a > 1 or b == len(sound):
                 self.zeros.append((first + int(a), first + int(b)))
         keep = round(0.01 / self.step) if self.step else 1
@@ -71,10 +75,12 @@ class Level(Measure):
 
 
 class SpeechToNoise(Measure):
-    """Speech over noise, estimated from the distribution of amplitudes: Kim & Stern 2008, "Robust signal-to-noise
-    ratio estimation based on waveform amplitude distribution analysis" (Interspeech): bad below 10 dB. It takes speech
-    amplitudes for gamma distributed (shape 0.4) and noise for Gaussian, so it is for speech, and other voices count
-    as speech."""
+    """Speech-to-noise ratio, estimated from the distribution of amplitudes: bad below 10 dB.
+
+    Kim & Stern 2008, "Robust signal-to-noise ratio estimation based on waveform amplitude distribution analysis"
+    (Interspeech). It assumes gamma distributed speech amplitudes (shape 0.4) and Gaussian noise, so it is valid for
+    speech only, and other voices count as speech.
+    """
 
     kinds = ("waveform",)
 
@@ -85,6 +91,7 @@ class SpeechToNoise(Measure):
 
     def add(self, values: Values, first: int) -> None:
         size = np.abs(_mono(values))
+        # Digital silence has no logarithm, and belongs to neither distribution.
         size = size[size > 1e-9]
         self.total += float(size.sum())
         self.logs += float(np.log(size).sum())
@@ -101,9 +108,9 @@ class SpeechToNoise(Measure):
 
 @lru_cache(maxsize=1)
 def wada_table() -> tuple[Floats, Floats]:
-    """Decibels of speech over noise, and the log of the mean amplitude less the mean log amplitude that each gives.
+    """Speech-to-noise ratios in dB, and the log of the mean amplitude minus the mean log amplitude for each.
 
-    By summing over equally likely values of both (eq. 7 of the paper, without its closed form).
+    Computed by summing over equally likely values of both (eq. 7 of the paper, without its closed form).
     """
     from scipy.special import gammaincinv, ndtri
 
@@ -115,4 +122,5 @@ def wada_table() -> tuple[Floats, Floats]:
     for level in levels:
         size = np.abs(speech[:, None] + 10 ** (-level / 20) * noise)
         found.append(math.log(float(size.mean())) - float(np.log(size).mean()))
+    # Interpolation needs rising values, and the curve is nearly flat at its ends.
     return levels, np.maximum.accumulate(np.array(found))

@@ -15,18 +15,17 @@ __all__ = ["Spikes", "lone"]
 Floats = NDArray[np.float64]
 
 SAMPLE = 4096
-"""Values a block by which a channel's spread is known."""
+"""Values per block that a channel's standard deviation is estimated from."""
 
 
 def lone(values: Floats, window: int) -> tuple[Floats, Floats]:
-    """How far each of [n] values stands out alone, and how far values nearby stray by themselves.
+    """How far each of [n] values stands out alone, and the usual deviation of the values around it.
 
-    The first: its lesser difference to the value before and after, both of one sign, and 0 where these two differ by
-    more than a quarter of that, from each other or from those behind them (a stroke or a heartbeat goes up and down in
-    several steps, a glitch in one). The second:
-    the 0.9 quantile of the distances from the running median of five, in stretches of ``window`` observations,
-    divided by 1.645 so that it is the standard deviation of Gaussian ones. With a median there, as the Hampel filter
-    has it, a coarse or calm sensor would have none.
+    The first is the smaller difference to the previous and the next value if both have the same sign. It is 0 where
+    these two differ by more than a quarter of it from each other or from the values beyond them: a stroke or a
+    heartbeat rises and falls in several steps, a glitch in one. The second is the 0.9 quantile of the distances from
+    the running median of five, in stretches of ``window`` observations, divided by 1.645, which makes it the standard
+    deviation of Gaussian values.
 
     >>> out, usual = lone(np.array([0, 1, 0, 1, 0, 50, 0, 1, 0, 1.0]), 10)
     >>> int(out.argmax()), float(out.max())
@@ -41,13 +40,17 @@ def lone(values: Floats, window: int) -> tuple[Floats, Floats]:
     out[[0, 1, -2, -1]] = 0.0
     padded = np.pad(values, 2, mode="reflect")
     away = np.abs(values - np.median(np.lib.stride_tricks.sliding_window_view(padded, 5), axis=1))
+    # Not the median of the distances, as in the Hampel filter: a coarse or calm sensor would have a deviation of 0.
     pieces = np.array_split(away, max(len(values) // max(window, 5), 1))
     return out, np.concatenate([np.full(len(p), np.quantile(p, 0.9) / 1.645) for p in pieces])
 
 
 class Spikes(Measure):
-    """Single values further from those beside them than 8 times what is usual within 20 s around, and than 3 standard
-    deviations of the channel (from its quartiles): bad from 0.05 %."""
+    """Single values far from their neighbours: bad from 0.05 %.
+
+    Far means more than 8 times the usual deviation within 20 s, and more than 3 standard deviations of the channel
+    (from its quartiles).
+    """
 
     kinds = ("series", "pose")
 
@@ -65,6 +68,7 @@ class Spikes(Measure):
             rows = np.flatnonzero(np.isfinite(column))
             away, usual = lone(column[rows], window)
             odd = away > 8 * np.maximum(usual, 1e-12)
+            # Judged at the end, when the spread of the whole channel is known.
             self.suspects.setdefault(channel, []).append((first + rows[odd], away[odd]))
             self.samples.setdefault(channel, []).append(column[rows][:: max(len(rows) // SAMPLE, 1)])
 

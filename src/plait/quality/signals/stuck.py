@@ -1,4 +1,4 @@
-"""Signals that stand still, and signals that hit the ends of their range."""
+"""Stuck signals, and signals clipped at the ends of their range."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Floats = NDArray[np.float64]
 
 
 class Flat(Measure):
-    """All channels keeping their values for longer than this sensor does by itself: bad from one such run.
+    """Runs in which all channels keep their values for unusually long: bad from one run.
 
-    A coarse sensor repeats values while it works (a thermometer for seconds), so a run counts only from 40 times the
-    0.9 quantile of the runs' lengths (weighted by time) or 400 times their median, whichever is less; but always from
-    60 s, and never below 2 s. Gaps are left out.
+    A working coarse sensor repeats values too (a thermometer for seconds). So a run counts only from 40 times the 0.9
+    quantile of the runs' lengths (weighted by time) or 400 times their median, whichever is less; but always from 60 s,
+    and never below 2 s. Gaps are left out.
     """
 
     kinds = ("series", "pose")
@@ -40,6 +40,7 @@ class Flat(Measure):
             return
         table = table[rows]
         before = table[:1] if self.last is None else self.last[None]
+        # A channel that is lost for a moment has not changed.
         change = ~((np.diff(table, axis=0, prepend=before) == 0) | ~np.isfinite(table)).all(1)
         starts = np.flatnonzero(change)
         bounds = np.concatenate([starts, [len(table)]])
@@ -52,7 +53,7 @@ class Flat(Measure):
             self.run, self.begin = int(bounds[-1] - bounds[-2]), first + int(rows[starts[-1]])
 
     def _close(self, lengths: NDArray[np.int64], begins: Sequence[int]) -> None:
-        """These runs have ended."""
+        """Count runs that have ended."""
         for length, count in zip(*np.unique(lengths, return_counts=True)):
             self.lengths[int(length)] += int(count)
         best = int(np.argmax(lengths))
@@ -74,13 +75,13 @@ class Flat(Measure):
 
 
 KEPT = 12
-"""Extreme values by which the crowd at the end of the range is told from a mere peak."""
+"""Number of extreme values that distinguish clipping from a single peak."""
 
 
 class Clipped(Measure):
-    """Values crowded at the very top or bottom of a channel's range: bad from 0.1 %.
+    """Values accumulated at the top or bottom of a channel's range: bad from 0.1 %.
 
-    They count where the last value occurs 10 times and 4 times as often as the next eleven do on average; in
+    They count if the extreme value occurs at least 10 times, and 4 times as often as the next eleven on average; in
     sound also everything from 0.999 of full scale up.
     """
 
@@ -89,7 +90,7 @@ class Clipped(Measure):
     def __init__(self, stream: Stream) -> None:
         super().__init__(stream)
         self.ends: dict[tuple[int, int], tuple[Floats, NDArray[np.int64]]] = {}
-        self.longest: dict[tuple[int, int], tuple[float, int, int]] = {}  # the last value, longest run at it, where
+        self.longest: dict[tuple[int, int], tuple[float, int, int]] = {}  # extreme value, longest run at it, its start
         self.total, self.full, self.full_at = 0, 0, -1
 
     def add(self, values: Values, first: int) -> None:
@@ -108,9 +109,10 @@ class Clipped(Measure):
             self.full += int(loud.sum())
 
     def _end(self, key: tuple[int, int], values: Floats, first: int) -> None:
-        """Gather the highest values of a block, [n] with NaN, and the longest run at the very highest."""
+        """Add the highest values of a block, [n] with NaN, and the longest run at the maximum."""
         known = self.ends.get(key)
         least = -np.inf if known is None or len(known[0]) < KEPT else known[0][0]
+        # Only candidates for the highest values are counted, so that memory does not grow with the stream.
         found, counts = np.unique(_highest(values, least), return_counts=True)
         if known is not None:
             found, where = np.unique(np.concatenate([known[0], found]), return_inverse=True)
@@ -126,7 +128,7 @@ class Clipped(Measure):
         crowds: dict[tuple[int, int], int] = {}
         for key, (values, counts) in self.ends.items():
             usual = float(counts[:-1].mean()) if len(counts) > 1 else np.inf
-            # a value in between too, so that a switch or a class number is not taken for clipping
+            # Enough values in between, so that a switch or a class number is not taken for clipping.
             if len(values) == KEPT and counts[-1] >= 10 and counts[-1] >= 4 * usual:
                 crowds[key] = int(counts[-1])
         count = max(sum(crowds.values()), self.full)
@@ -139,7 +141,7 @@ class Clipped(Measure):
 
 
 def _highest(values: Floats, least: float) -> Floats:
-    """Values that may be among the highest distinct ones; NaN is none."""
+    """Values that may be among the highest distinct ones, without NaN."""
     values = values[values >= least]
     if not np.isfinite(least):
         distinct = np.unique(values)

@@ -1,4 +1,4 @@
-"""The quality table of a corpus: a row a stream of a recording."""
+"""The quality table of a corpus: one row per stream of a recording."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def signal_rows(
 
     Args:
         entries: lines of the manifest, with their numbers.
-        progress: called with (done, of all) after each recording.
+        progress: called with (done, total) after each recording.
     """
     rows = []
     for done, (number, entry) in enumerate(entries, 1):
@@ -42,7 +42,7 @@ def signal_rows(
 
 
 def signal_table(rows: Sequence[Row], shown: int = 20) -> list[str]:
-    """The table for people: by stream, what one should look at first, at most so many recordings of each."""
+    """The table as text: by stream, bad recordings first, at most ``shown`` recordings each."""
     lines: list[str] = []
     for name in dict.fromkeys(row["stream"] for row in rows):
         own = sorted((r for r in rows if r["stream"] == name), key=lambda r: bool(r["verdict"] == "good"))

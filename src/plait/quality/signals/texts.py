@@ -1,4 +1,4 @@
-"""Words: texts that are empty, and intervals that are none."""
+"""Words: empty texts and overlapping intervals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Texts"]
 
 
 class Texts(Measure):
-    """Empty texts, and words that begin before the one in front ends: bad from 1 %."""
+    """Empty texts, and words that begin before the previous one ends: bad from 1 %."""
 
     kinds = ("words",)
 
