@@ -121,6 +121,7 @@ class _Ends:
         found = np.broadcast_to(found, (len(rows), block.shape[1]))
         if not self.last:
             found = found & ~self.known[rows]
+        # `found` decides below; where nothing was found the picked value is arbitrary.
         values = np.take_along_axis(block, np.broadcast_to(pick, found.shape), 0)
         self.values[rows] = np.where(found, values, self.values[rows])
         self.known[rows] |= found

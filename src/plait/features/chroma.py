@@ -43,6 +43,7 @@ def chroma_filters(rate: int, fft: int, tones: int = 12, tuning: float = 0.0) ->
     weights = np.exp(-0.5 * (2 * away / width[:, None]) ** 2)
     weights /= np.sqrt((weights**2).sum(1, keepdims=True))
     weights *= np.exp(-0.5 * ((place / tones - CENTRE) / SPREAD) ** 2)[:, None]
+    # Places count from A; rolled by three semitones, C comes first.
     out: Wave = np.roll(weights, -3 * (tones // 12), axis=1)[: 1 + fft // 2].astype(np.float32)
     # Cached and shared: a caller that wrote into it would change every later result.
     out.setflags(write=False)
@@ -94,5 +95,6 @@ class Chroma(OfWindows):
         power: Wave = self._front.power(windows) @ self._filters
         if self._to_max:
             top = power.max(1, keepdims=True)
+            # librosa's threshold of silence.
             power /= np.where(top < np.finfo(np.float32).tiny, 1, top)
         return power

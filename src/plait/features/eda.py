@@ -42,6 +42,7 @@ def responses(conductance: Values, rate: float, least: float) -> tuple[NDArray[n
     seen = ~np.isnan(conductance)
     near, before = 2 * max(round(rate), 1) + 1, max(round(RISE * rate), 1)
     high = maximum_filter1d(np.where(seen, conductance, -np.inf), near, mode="nearest")
+    # The origin moves the window into the past alone.
     low = minimum_filter1d(np.where(seen, conductance, np.inf), before + 1, origin=before // 2, mode="nearest")
     rise = np.where(seen, conductance - low, -np.inf)
     place = np.flatnonzero(seen & (conductance == high) & (rise >= least))

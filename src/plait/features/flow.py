@@ -81,6 +81,7 @@ class OpticalFlow(Feature):
         return self._rows * self._columns * 3
 
     def groups(self, dim: int) -> list[int]:
+        # Both directions and the speed of a cell share one scale, so that directions are kept.
         return [i // 3 for i in range(dim)]
 
     def notes(self) -> dict[str, int]:
@@ -94,6 +95,7 @@ class OpticalFlow(Feature):
         there = False
         for block in self._shrink.blocks(stream, kept):
             gone = [bool(np.isnan(small).any()) for small in block]
+            # OpenCV's flows take 8-bit pictures only.
             pictures = np.clip(np.round(np.nan_to_num(block) * 255), 0, 255).astype(np.uint8)
             for picture, lost in zip(pictures, gone):
                 if last is not None:
@@ -124,6 +126,7 @@ class OpticalFlow(Feature):
                 f"{where}: pictures are more than {self._gap:g} s apart, so that no flow can be taken. "
                 "Raise the option gap or rate."
             )
+        # Repeated times would divide by 0; their rows become NaN.
         speed = np.asarray(values / np.where(pause, 1.0, steps)[:, None], np.float32)
         speed[pause] = np.nan
         self._pauses = int(pause.sum())

@@ -160,6 +160,7 @@ def _front_of(folder: Path) -> _Strides:
             "waveforms such as wav2vec 2.0, HuBERT or WavLM."
         )
     rate = int(_extraction(folder).get("sampling_rate", 16000))
+    # Twice: size and step follow from the kernels, but the base class takes them in seconds.
     found = _Strides(rate, 1.0, 1.0, tuple(kernels), tuple(strides))
     return _Strides(rate, found.size / rate, found.step / rate, tuple(kernels), tuple(strides))
 

@@ -69,6 +69,7 @@ def beats(pulse: Values, rate: float) -> Values:
     sizes = [max(round(s * rate), 1) | 1 for s in (PEAK, BEAT, LOCAL)]
     peak, beat, level = (uniform_filter1d(power, size, mode="constant") for size in sizes)
     high = maximum_filter1d(wave, 2 * round(APART * rate) + 1, mode="constant")
+    # 0.02 of the mean power is Elgendi's offset (beta): it keeps ripples of a quiet stretch out.
     top = np.flatnonzero((wave == high) & (wave > 0) & seen & (peak > beat + 0.02 * level))
     top = top[(top > 0) & (top < len(wave) - 1)]
     left, middle, right = wave[top - 1], wave[top], wave[top + 1]
@@ -98,6 +99,7 @@ def good_intervals(times: Values, intervals: Values) -> Mask:
         return np.zeros(0, np.bool_)
     padded = np.pad(intervals.astype(np.float64), 2, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 5)
+    # Neighbours beyond a gap say nothing about this interval.
     near = np.abs(np.lib.stride_tricks.sliding_window_view(np.pad(times, 2, mode="edge"), 5) - times[:, None]) <= 5.0
     median = np.nanmedian(np.where(near, windows, np.nan), axis=1)
     within = np.abs(intervals - median) <= 0.25 * median

@@ -47,6 +47,7 @@ def subsample(clock: Clock, rate: float | str | None) -> tuple[NDArray[np.int64]
             return kept, Grid(clock.start_exact, wanted, len(kept))
     times = clock.times
     count = math.floor((float(times[-1]) - float(times[0])) * wanted) + 1
+    # Where the stream is slower than `rate`, several instants have the same nearest observation.
     kept = np.unique(clock.nearest(Grid(float(times[0]), wanted, count).times))
     return kept, Ticks(times[kept])
 

@@ -219,8 +219,10 @@ def _spectra(values: Values, starts: NDArray[np.int64], size: int, rate: float, 
     unknown = np.isnan(own)
     count = np.maximum((~unknown).sum(1, keepdims=True), 1)
     mean = np.where(unknown, 0.0, own).sum(1, keepdims=True) / count
+    # Periodic, as spectra of windows need it.
     window = np.hanning(size + 1)[:-1]
     power = np.abs(np.fft.rfft(np.where(unknown, 0.0, own - mean) * window, axis=1)) ** 2
+    # A one-sided density: half of the power is at negative frequencies.
     power *= 2 / (rate * (window**2).sum())
     frequency = np.fft.rfftfreq(size, 1 / rate)
     width = rate / size

@@ -59,6 +59,7 @@ def mel_filters(rate: int, fft: int, mels: int, low: float, high: float, htk: bo
             "and would always be empty. Ask for fewer mels or a longer window."
         )
     out: Wave = filters.astype(np.float32)
+    # Cached and shared: a caller that wrote into it would change every later result.
     out.setflags(write=False)
     return out
 

@@ -82,6 +82,7 @@ class Motion(Feature):
         for block in self._shrink.blocks(stream, kept):
             block = np.concatenate([last, block])
             parts.append(self._cells(np.abs(np.diff(block, axis=0))))
+            # Compared with the first picture of the next block.
             last = block[-1:]
         values = np.concatenate(parts)
         self._forget(values, clock, place_of(stream))

@@ -101,6 +101,7 @@ class Prosody(OfWindows):
         level = np.float32(10) * np.log10(np.maximum(power, np.float32(1e-10)))
         likeliest = np.take_along_axis(period, np.argmax(probability, 1)[:, None], 1)[:, 0]
         jitter, shimmer = cycles(windows, np.where(probability.sum(1) >= PROBABLE, likeliest, np.nan))
+        # The shorter window of syllables is centred in the window of the pitch.
         aside = (windows.shape[1] - self._voice.size) // 2
         power = self._voice.power(windows[:, aside : aside + self._voice.size]) @ self._band
         within = np.float32(10) * np.log10(np.maximum(power, np.float32(1e-10)))

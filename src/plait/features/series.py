@@ -39,6 +39,7 @@ def on_grid(values: Values, clock: Clock, rate: Fraction, how: How, gap: float) 
     if how == "mean":
         first = 1 / (2 * rate)
         end = start + len(clock) / clock.rate if isinstance(clock, Grid) else end
+    # Exact fractions; a millionth allows for times that were rounded before.
     count = max(math.floor((end - start - 2 * first) * rate + Fraction(1, 10**6)) + 1, 1)
     grid = Grid(start + first, rate, count)
     known, mask = resample(values, clock, grid, how, longest_gap=gap)
@@ -190,6 +191,7 @@ class Statistics(Feature):
         out = np.concatenate([np.zeros((len(bounds), 0)), *columns], 1)
         self._empty = int(np.isnan(out).all(1).sum())
         start = clock.start_exact if isinstance(clock, Grid) else Fraction(clock.start)
+        # Through the text, so that 0.1 is a tenth and not its nearest float.
         hop, half = Fraction(str(self._hop)), Fraction(str(self._window)) / 2
         return as_float32(out, stream), Grid(start + half, 1 / hop, len(out))
 

@@ -95,6 +95,7 @@ class SpectralShape(OfWindows):
         rolloff = hz[np.argmax(total >= np.float32(0.85) * total[:, -1:], 1)]
         loud = np.maximum(power, LEAST)
         flatness = np.exp(np.log(loud).mean(1)) / loud.mean(1)
+        # librosa's threshold: smaller values count as 0, and 0 as positive.
         below = windows < -1e-10
         crossings = (below[:, 1:] != below[:, :-1]).mean(1) * ((windows.shape[1] - 1) / windows.shape[1])
         plain = np.stack([centroid, bandwidth, rolloff, flatness, crossings.astype(np.float32)], 1)
@@ -106,5 +107,6 @@ class SpectralShape(OfWindows):
             ordered = np.sort(size[:, band], axis=1)
             peak, valley = ordered[:, -count:].mean(1), ordered[:, :count].mean(1)
             ratio = np.log10(np.maximum(peak, LEAST)) - np.log10(np.maximum(valley, LEAST))
+            # 10 although these are magnitudes, as librosa does.
             columns.append(np.float32(10) * ratio[:, None])
         return np.concatenate(columns, 1)

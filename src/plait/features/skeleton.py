@@ -71,6 +71,7 @@ class Pose(Feature):
 
     def groups(self, dim: int) -> list[int]:
         half = dim // 2 if self._velocities else dim
+        # One scale for all positions and one for all velocities keep the proportions of the body.
         return [0] * half + [1] * (dim - half)
 
     def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:

@@ -91,6 +91,7 @@ class Windows:
         """
         gaps: list[tuple[int, int]] = []
         samples = len(stream) * self.rate / self._rates(stream)[0] + 1  # soxr gives that many, or one less
+        # Allocated once: rows of hours would be in memory twice while parts are joined.
         values = np.empty((max(math.ceil((samples - self.size) / self.step) + 1, 0), width), np.float32)
         done = 0
         for rows in self._rows(self.sound(stream, gaps), work):
@@ -239,6 +240,7 @@ def _resampled(stream: Stream, nominal: Fraction, rate: int, gaps: list[tuple[in
     if nominal != rate:
         import soxr
 
+        # A stream keeps the filter's state between blocks; resampling each block alone would click at the edges.
         resampler = soxr.ResampleStream(float(nominal), float(rate), 1, dtype="float32", quality="HQ")
     done = 0
     for block in stream.blocks(BLOCK):

@@ -82,6 +82,7 @@ def _deltas(values: NDArray[np.float32], order: int) -> NDArray[np.float32]:
     if not len(values):
         return values
     x = np.arange(-WIDTH, WIDTH + 1, dtype=np.float64)
+    # The orthogonal polynomial of this degree: its coefficient times the order is the derivative.
     lever = x if order == 1 else x**2 - (x**2).mean()
     taps = order * lever / (lever**2).sum()
     padded = np.pad(values, ((WIDTH, WIDTH), (0, 0)), mode="edge")
@@ -131,6 +132,7 @@ class Mfcc(OfWindows):
             raise ConfigError(f"mfcc.deltas: got {deltas!r}; expected 0, 1 (slopes) or 2 (and curvatures).")
         self._front = MelFront(rate, window, hop, mels, low, high)
         super().__init__(self._front)
+        # Natural logarithms become decibels in the same product.
         self._basis = cosine_basis(mels, n).T * (10.0 / math.log(10.0))
         self._deltas = int(deltas)
 

@@ -78,6 +78,7 @@ class HashedText(Feature):
             raise ConfigError(f"hashed_text: words={words}, letters={letters}; nothing would be counted.")
         self._dim, self._words, self._letters = dim, words, letters
         self._ngrams, self._stop, self._list = ngrams, stop_words(stop), stop
+        # Words repeat, so most digests are cached; bounded, as a corpus may have any number of tokens.
         self._place = lru_cache(maxsize=1 << 16)(self._hash)
         self._empty = 0
 
@@ -117,4 +118,5 @@ class HashedText(Feature):
     def _hash(self, token: str) -> tuple[int, float]:
         # Not `hash()`: Python salts it anew in every process.
         number = int.from_bytes(blake2b(token.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+        # Different bits decide sign and column, so that the two are independent.
         return (number >> 1) % self._dim, 1.0 if number & 1 else -1.0

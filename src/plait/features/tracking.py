@@ -65,6 +65,7 @@ def _viterbi(place: Array, weight: Array, rows: NDArray[np.int64], widest: float
         now, here = at[:, t], real[:, t]
         if t:
             apart = np.abs(place[now][:, None, :] - place[at[:, t - 1]][:, :, None])
+            # Not minus infinity: a path over an impossible move is still better than none.
             moves[:, :-1, :-1] = stay + np.maximum(np.log(np.maximum(1 - apart / widest, 1e-13)), FEWEST)
             options = score[:, :, None] + moves
             come = np.argmax(options, 1)

@@ -303,6 +303,7 @@ def _loaded(folder: Path) -> Any:
     finally:
         if shown:
             bars.enable_progress_bar()
+    # The whole of a model such as CLIP would ask for a text too.
     network = getattr(network, "vision_model", network)
     if getattr(network, "main_input_name", "pixel_values") != "pixel_values":
         takes = network.main_input_name

@@ -167,4 +167,5 @@ def _vector(cells: list[str], width: int) -> NDArray[np.float32] | str:
         row = np.array([float(c) for c in cells[-width:]], np.float32)
     except ValueError as error:
         return f"{error}; expected a word and {width} numbers."
+    # NaN and infinity survive a sum.
     return row if math.isfinite(float(row.sum())) else "a number is not finite; expected finite numbers."

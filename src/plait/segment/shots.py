@@ -251,6 +251,7 @@ def _lines(looks: Looks, length: int, least: float) -> list[tuple[float, int, in
         along = (off * way).sum(1) / size
         bent = np.maximum(bent, np.abs(along - k / 6))
         crooked += ((off - along[:, None] * way) ** 2).sum(1) / size / 5
+    # A pan runs straight too, but goes on before and after.
     margin = max(2, length // 2)
     before = ((looks.fine[np.maximum(i - margin, 0)] - first) * way).sum(1) / size
     after = ((looks.fine[np.minimum(j + margin, n - 1)] - looks.fine[j]) * way).sum(1) / size

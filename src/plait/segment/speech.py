@@ -204,6 +204,7 @@ class _Statistics:
         self.clean = gain * gain * (power + floor)
         self._follow(power)
         chance = self.speech * (1 - self.END) + (1 - self.speech) * self.BEGIN
+        # One window's evidence is bounded, so that a click cannot switch the state for long.
         odds = chance / (1 - chance) * math.exp(min(max(self.SLOPE * (evidence - self.OFFSET), -8.0), 8.0))
         self.speech = odds / (1 + odds)
         return self.speech
