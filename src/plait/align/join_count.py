@@ -175,7 +175,7 @@ class Counter:
 
     def _use(self, lo: Index, hi: Index) -> int:
         """Count the observations used, and return how many of them were used before; ``lo`` must be in order."""
-        # What has been used is always everything up to the furthest stop, so one number remembers all of it.
+        # Starts are in order, so what lies before the furthest stop so far was used before: one number remembers all.
         reached = np.maximum.accumulate(np.concatenate([[self._reached], hi]))
         new = int((reached[1:] - np.maximum(lo, reached[:-1])).sum())
         self._reached = int(reached[-1])

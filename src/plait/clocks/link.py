@@ -113,7 +113,7 @@ def link(a: str, xs: Mapping[str, Activity], b: str, ys: Mapping[str, Activity],
     lo, hi = span_of(ys)
     path = _path(list(pairs.values()), lo, hi, limits)
     found = {name: measured(x, y, path, score) for (name, (x, y)), score in zip(pairs.items(), path.peak.scores)}
-    # The least biased pair places the jumps: its events are the sharpest.
+    # The least biased pair sets the standard: it places the jumps, and the others' floors are widened by their bias.
     best = min(found, key=lambda name: found[name].bias)
     rough = max(ROUGH, found[best].error, abs(found[best].off))
     lags = tuple(replace(each.lags, pair=name) for name, each in found.items())

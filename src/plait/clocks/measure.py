@@ -73,7 +73,7 @@ def _sounds(x: Activity, y: Activity, path: Path) -> Measured | None:
     rough = fit_piecewise_linear(
         [first], pivot=(lo + hi) / 2, span=(lo, hi), floors=[1e-4], least=1e-3, change_points=change_points
     )
-    # Two microphones that hear one source agree within a millisecond; a wider scatter is chance.
+    # Two microphones that hear one source agree within a few milliseconds; a wider scatter is chance.
     if rough.spread > 0.003:
         return None
     lags = waveform_lags(x.stream, y.stream, rough.at, 2.0, 250, 0.02)

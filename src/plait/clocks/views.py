@@ -83,7 +83,7 @@ def _sampled(at: Array, times: Array, values: Array, step: float) -> Array:
     """The mean over one step of the view where values are denser than the view, else linear interpolation."""
     if step >= 0.7 / COARSE:
         return np.asarray(np.interp(at, times, values))
-    # Differences of the cumulative sum give each step's mean at once, and nothing above half the view's rate aliases.
+    # Differences of the cumulative sum give each step's mean at once; picking single values would alias.
     area = np.concatenate([[0.0], np.cumsum(values)])
     edges = np.concatenate([[times[0] - step / 2], (times[1:] + times[:-1]) / 2, [times[-1] + step / 2]])
     lo, hi = np.interp(at - 0.5 / COARSE, edges, area), np.interp(at + 0.5 / COARSE, edges, area)

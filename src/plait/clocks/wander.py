@@ -55,9 +55,9 @@ def hats(at: Array, nodes: Array) -> Array:
     """Weights that interpolate values at ``nodes``, and extrapolate linearly beyond, [len(at), len(nodes)]."""
     left = np.clip(np.searchsorted(nodes, at, "right") - 1, 0, len(nodes) - 2)
     run = nodes[left + 1] - nodes[left]
+    # Knots of a jump stand at one instant, which must not divide by 0.
     share = np.where(run > 0, (at - nodes[left]) / np.where(run > 0, run, 1.0), 1.0)
     out = np.zeros((len(at), len(nodes)))
-    # `add.at`, for a node may stand twice at one instant (a jump).
     np.add.at(out, (np.arange(len(at)), left), 1 - share)
     np.add.at(out, (np.arange(len(at)), left + 1), share)
     return out

@@ -100,6 +100,7 @@ def _alike(sound: Wave, first: NDArray[np.int64], length: NDArray[np.int64]) -> 
     n, size = sound.shape
     place = np.arange(size)
     inside = (place >= first[:, None]) & (place < (first + length)[:, None])
+    # Twice the size, so that the circular correlation does not wrap.
     full = next_fast_len(2 * size, real=True)
     product = irfft(rfft(sound, full) * np.conj(rfft(np.where(inside, sound, 0), full)), full)
     inner = np.take_along_axis(product, (place - first[:, None]) % full, 1)

@@ -140,7 +140,7 @@ class Yin(Windows):
         troughs = self._troughs(normal) & (normal < WORTH)
         deepest = self._deepest(normal)
         everyone = np.arange(len(normal))
-        # At least one candidate per window, so that a window without a trough still has a deepest place.
+        # Without a trough the deepest place is the candidate, as in YIN.
         troughs[everyone, deepest] |= ~troughs.any(1)
         rank = np.cumsum(troughs, 1)
         row, lag = np.nonzero(troughs & (rank <= KEPT))

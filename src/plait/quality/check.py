@@ -210,6 +210,7 @@ def _check_annotations(where: str, entry: RecordingEntry, found: Mapping[str, Fa
     # A transcript cannot prove where the recording ends, so measured streams decide if there are any.
     measured = [f for f in found.values() if f.n and f.kind != "words"] or [f for f in found.values() if f.n]
     low, high = min((f.start for f in measured), default=0.0), max((f.stop for f in measured), default=0.0)
+    # By kind and tier: one wrong offset puts hundreds of labels outside, which is one problem.
     bad: dict[str, list[str]] = defaultdict(list)
     slight: list[str] = []
     for a in entry.annotations:

@@ -49,7 +49,7 @@ def _fields(view: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     i = 0
     while i < len(view):
         key, i = _varint(view, i)
-        # The low three bits are the wire type: 0 a varint, 1 eight bytes, 2 a length and so many bytes, 5 four bytes.
+        # The low three bits are the wire type: 0 a varint, 1 eight bytes, 2 a length and its bytes, 5 four bytes.
         if key & 7 == 0:
             number, i = _varint(view, i)
             yield key >> 3, number

@@ -139,6 +139,7 @@ def align_corpus(
     features = features_for(corpus, plan)
     report = AlignReport(Path(out), made_of=_made_of(plan, features))
     report.out.mkdir(parents=True, exist_ok=True)
+    # Temporary files that killed processes left.
     sweep(report.out)
     named = {name: spec for name, spec in features.items() if spec}
     if named:

@@ -249,11 +249,13 @@ def prepare_all(
         for prepared in found:
             _plan(corpus, prepared, recordings)
     finally:
+        # After an error too: reading large files again for their digests is expensive.
         store.flush()
     # By key: recordings that share a file, or plans that share a feature, are computed once.
     todo = {job.key: job for prepared in found for job in prepared._missing()}
     if todo:
         store.folder.mkdir(parents=True, exist_ok=True)
+        # Temporary files that killed processes left.
         sweep(*store.places())
     bad = {job.key: problems for job, problems in run(list(todo.values()), corpus, store, jobs, cluster, progress)}
     made = {key for key, problems in bad.items() if not problems}

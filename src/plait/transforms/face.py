@@ -191,7 +191,6 @@ def _moving(picture: NDArray[np.generic], box: NDArray[np.float64], size: tuple[
     import cv2
 
     # Warped at the box's own resolution first: warpAffine does not average when it shrinks, and would alias.
-
     height, width = size
     fine = max(1, math.ceil(box[2] / width), math.ceil(box[3] / height))
     sx, sy = box[2] / (width * fine), box[3] / (height * fine)

@@ -153,6 +153,7 @@ def imputable(flat: Array, times: Array, imputer: Imputer, max_gap: float, edges
         edges: whether to fill before the first and after the last observation.
     """
     wanted = np.zeros(flat.shape, np.bool_)
+    # Rounding must not exclude a gap of exactly the limit.
     limit = max_gap * (1 + 1e-9)
     for channel, column in enumerate(flat.T):
         for first, last in gaps_of(np.isfinite(column)):

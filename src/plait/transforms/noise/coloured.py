@@ -38,6 +38,7 @@ class _Blocks(Maker):
         """[BLOCK, width]."""
 
     def at(self, lo: int, hi: int) -> Floats:
+        # At least one block, so that an empty read has its width too.
         numbers = range(lo // BLOCK, max(-(-hi // BLOCK), lo // BLOCK + 1))
         start = numbers[0] * BLOCK
         return np.concatenate([self.block(b) for b in numbers])[lo - start : hi - start]

@@ -119,6 +119,7 @@ class _Picked:
         wanted = self.index[lo - self.first : hi - self.first]
         if not len(wanted):
             return self.inner.read(0, 0)
+        # The index is in order, so one read covers everything.
         values: Values = self.inner.read(int(wanted[0]), int(wanted[-1]) + 1)[wanted - wanted[0]]
         return values
 
