@@ -125,7 +125,7 @@ class World:
         return (
             model.task,
             score_subsets(model, self.data(fold.test, model.task), [subset])[subset],
-            float(model.share[-1]),
+            float(model.wide_weight[-1]),
         )
 
     def data(self, items: list[Any], task: Task) -> ItemData:
@@ -178,16 +178,16 @@ def baselines(world: World, fold: Fold, task: Task) -> dict[str, Floats]:
         for name, (train, test) in described.items():
             scaler = StandardScaler().fit(train)
             train, test = scaler.transform(train), scaler.transform(test)
-            if task.values:
+            if task.is_numeric:
                 found[name] = RidgeCV(alphas).fit(train, truth).predict(test).reshape(len(test), -1)
             elif name == "statistics":
                 one = LogisticRegressionCV(Cs=np.logspace(-3, 0, 4), cv=folds, max_iter=300).fit(train, truth)
-                found[name] = _spread(one.predict_proba(test), one.classes_, task.width)
+                found[name] = _spread(one.predict_proba(test), one.classes_, task.n_outputs)
             else:
                 ridge = RidgeClassifierCV(alphas).fit(train, truth)
                 said = ridge.decision_function(test)
                 said = np.stack([-said, said], 1) if said.ndim == 1 else said
-                found[name] = torch.from_numpy(_spread(said, ridge.classes_, task.width, -10.0)).softmax(1).numpy()
+                found[name] = torch.from_numpy(_spread(said, ridge.classes_, task.n_outputs, -10.0)).softmax(1).numpy()
     return found
 
 
@@ -214,7 +214,7 @@ def one(world: World, items: int, draw: int) -> dict[str, Any]:
     units = [np.flatnonzero(groups == g) for g in names] if len(names) >= 10 else list(np.arange(len(groups))[:, None])
     for _ in range(400):
         at = np.concatenate([units[i] for i in rng.integers(0, len(units), len(units))])
-        if task.values or len(set(truth[at])) > 1:
+        if task.is_numeric or len(set(truth[at])) > 1:
             gaps.append(figure(said["default"], at) - figure(said[best], at))
     return {
         "set": world.name,

@@ -134,8 +134,8 @@ def regression(
     task = Tag([i.target for i in fold.train], **options)
     rows, target, mask = described(task, fold.train, features, modalities, reaches)
     test, truth, _ = described(task, fold.test, features, modalities, reaches)
-    scores = np.zeros((*test.shape[:2], task.width))
-    for k in range(task.width if task.several else 1):
+    scores = np.zeros((*test.shape[:2], task.n_outputs))
+    for k in range(task.n_outputs if task.several else 1):
         held = target[..., k] if task.several else target
         known = mask & (held >= 0)
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)).fit(rows[known], held[known] > 0)

@@ -117,7 +117,7 @@ class NoisyCopies(RawNoise):
     """Training copies of a stream with noise at levels drawn between the lowest and the highest."""
 
     copies: int = Field(4, ge=1, le=1000)
-    share: float = Field(0.8, ge=0, le=1)
+    probability: float = Field(0.8, ge=0, le=1)
 
 
 _Share = Annotated[float, Field(ge=0, lt=1)]

@@ -25,7 +25,7 @@ outputs = st.lists(st.lists(st.integers(-40, 40), min_size=3, max_size=3, unique
 
 
 def told(fusion, width=3, values=False):
-    fusion.bind(width, values=values)
+    fusion.bind(width, is_numeric=values)
     return fusion.eval()
 
 
@@ -73,7 +73,7 @@ def test_the_surer_counts_more_and_nobody_is_taught_to_be_sure():
     out[0, 0].backward()
     assert (logits.grad[:, 0, 1:] == 0).all()
     with pytest.raises(ConfigError, match="entropy"):
-        fusion.bind(1, values=True)
+        fusion.bind(1, is_numeric=True)
 
 
 def test_a_gate_starts_as_the_mean_and_follows_what_it_learns():

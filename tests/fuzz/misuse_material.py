@@ -35,7 +35,7 @@ streams:
     normalization: centre
   voice: {stream: mic, feature: {name: log_mel, mels: 8, hop: 0.05, window: 0.1, rate: 2000}, normalization_groups: all}
 fusion: {name: bottleneck, tokens: 2, layers: 1, heads: 2}
-model: {dim: 8, missing: token, unimodal: 0.5}
+model: {dim: 8, missing: token, unimodal_weight: 0.5}
 augment:
   crop_resize: 0.1
   gaussian_noise: 0.1

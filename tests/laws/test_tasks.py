@@ -65,7 +65,7 @@ class Reference(Classify):
 
     def __init__(self, targets):
         super().__init__(targets)
-        self.width -= 1
+        self.n_outputs -= 1
 
     def loss(self, output, target):
         return super().loss(F.pad(output, (1, 0)), target)

@@ -149,7 +149,7 @@ GARBLED = [
     (lambda d: (d / "model.json").write_text("{"), "garbled"),
     (lambda d: (d / "model.json").write_text("[1]"), "not a model"),
     (lambda d: (d / "model.json").write_bytes(b"\xff\xfe\x00"), "garbled"),
-    (lambda d: (d / "model.json").write_text('{"format": "plait model 4"}'), "garbled"),
+    (lambda d: (d / "model.json").write_text('{"format": "plait model 5"}'), "garbled"),
     (lambda d: (d / "model.safetensors").unlink(), "not the weights"),
     (lambda d: _cut(d / "model.safetensors"), "not the weights"),
     (lambda d: (d / "model.safetensors").write_bytes(b"hello"), "not the weights"),
@@ -187,7 +187,7 @@ def test_standardising_fills_gaps_with_the_mean():
 
 
 def test_every_head_learns_by_itself_from_what_is_there():
-    model, full = made(unimodal=0.5), batch()
+    model, full = made(unimodal_weight=0.5), batch()
     target = model.task.encode(["x", "y", "z", "x"])
     # row 1 has no token of the last modality, row 3 none at all
     there = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 0], [1, 0, 1, 0]])
@@ -258,7 +258,7 @@ def test_wrong_parts_are_told_with_their_place():
     with pytest.raises(ConfigError, match="fusion: there is no fusion 'sharde'"):
         Model({"m": 2}, task, fusion="sharde")
     with pytest.raises(ConfigError, match=r"model.unimodal: got 0.*fusion.unimodal_heads: mean"):
-        Model({"m": 2}, task, dim=16, unimodal=0)
+        Model({"m": 2}, task, dim=16, unimodal_weight=0)
     Model({"m": 2}, task, dim=16, unimodal=0, fusion={"name": "concat", "unimodal_heads": "none"})
     with pytest.raises(ConfigError, match="width 15"):
         Model({"m": 2}, task, dim=15)

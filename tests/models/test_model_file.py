@@ -74,7 +74,7 @@ def test_a_key_that_is_gone_is_named(saved: Path, key: str) -> None:
 def test_all_that_is_garbled_is_told_at_once(saved: Path) -> None:
     path = saved / "model.json"
     described = json.loads(path.read_text())
-    described |= {"dim": -1, "unimodal": "much", "more": 1, "dims": {"a": 3, "c": 0}}
+    described |= {"dim": -1, "unimodal_weight": "much", "more": 1, "dims": {"a": 3, "c": 0}}
     path.write_text(json.dumps(described))
     with pytest.raises(DataError) as error:
         Model.load(saved)

@@ -181,13 +181,13 @@ def test_the_mixtures_importance_loss_is_the_squared_coefficient_of_variation():
 def test_products_of_experts_are_products_of_densities():
     fusion = ProductOfExperts(["a", "b"], 4)
     outputs, weights = torch.tensor([[[1.5]], [[-0.4]]]), torch.tensor([[0.7], [3.0]])
-    fusion.bind(1, values=True)
+    fusion.bind(1, is_numeric=True)
     axis = np.linspace(-8, 8, 20_001)
     dense = stats.norm.pdf(axis)
     for value, precision in ((1.5, 0.7), (-0.4, 3.0)):
         dense = dense * stats.norm.pdf(axis, value, precision**-0.5)
     close(fusion.aggregate(outputs, weights)[0, 0], (axis * dense).sum() / dense.sum(), 1e-4)
-    fusion.bind(3, values=False)
+    fusion.bind(3, is_numeric=False)
     logits = randn(2, 1, 3)
     want = np.prod([torch.softmax(logits[i, 0], -1).numpy() ** float(weights[i, 0]) for i in range(2)], 0)
     close(fusion.aggregate(logits, weights).softmax(-1)[0], want / want.sum())
@@ -196,7 +196,7 @@ def test_products_of_experts_are_products_of_densities():
 @torch.no_grad()
 def test_confidence_by_entropy_is_scipys_entropy():
     fusion = Confidence(["a", "b", "c"], 4, by="entropy")
-    fusion.bind(5, values=False)
+    fusion.bind(5, is_numeric=False)
     logits, there = randn(3, 2, 5) * 2, torch.tensor([[1.0, 1], [1, 0], [1, 1]])
     for row in range(2):
         known = [i for i in range(3) if there[i, row]]

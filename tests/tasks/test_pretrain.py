@@ -36,7 +36,7 @@ def batch(rows=6):
 
 
 def made(**options):
-    return Model({"a": 3, "b": 2}, Pretrain([], width=4, **options), dim=16)
+    return Model({"a": 3, "b": 2}, Pretrain([], projection_dim=4, **options), dim=16)
 
 
 def seen(model, tokens, drop=None):
@@ -93,7 +93,7 @@ def test_groups_count_where_they_are_asked_for(option, value):
     tokens, items, losses = batch(8), torch.arange(8), []
     for options in ({}, {option: value}):
         torch.manual_seed(4)
-        model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, **options), dim=16)
+        model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, projection_dim=4, **options), dim=16)
         for groups, moment in ((None, None), (model.task.encode(GROUPS), at(model, items, tokens, 0.5))):
             torch.manual_seed(5)
             losses.append(step(model, [tokens, tokens], 0.1, groups, moment))
@@ -105,7 +105,7 @@ def test_groups_count_where_they_are_asked_for(option, value):
 
 def test_neighbours_count_from_a_share_of_the_training_on():
     torch.manual_seed(4)
-    model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, neighbours=0.5), dim=16)
+    model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, projection_dim=4, neighbours=0.5), dim=16)
     tokens, losses = batch(8), []
     for moment in (at(model, torch.arange(8), tokens, 0.4), at(model, torch.arange(8), tokens, 0.5), None):
         torch.manual_seed(5)
@@ -114,7 +114,7 @@ def test_neighbours_count_from_a_share_of_the_training_on():
 
 
 def test_the_memory_keeps_what_the_model_answers_to_the_batch_unvaried():
-    model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, neighbours=0.0), dim=16)
+    model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, projection_dim=4, neighbours=0.0), dim=16)
     tokens, items = batch(4), torch.tensor([5, 0, 6, 2])
     out = model.eval().forward_subset(model.encode({"b": tokens["b"]}))
     step(model.train(), [tokens, tokens], 0.3, None, at(model, items, {"b": tokens["b"]}, 0.0))
@@ -166,7 +166,7 @@ def test_the_answer_is_an_embedding_of_length_1():
 
 
 def test_it_is_saved_and_restored(tmp_path):
-    model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, width=4, views=3, within=True, neighbours=0.0), dim=16)
+    model = Model({"a": 3, "b": 2}, Pretrain(GROUPS, projection_dim=4, views=3, within=True, neighbours=0.0), dim=16)
     step(model, [batch(8)] * 3, 0.0, None, at(model, torch.arange(8), batch(8), 1.0))
     model.eval().save(tmp_path)
     again = Model.load(tmp_path)
@@ -191,7 +191,14 @@ def test_there_is_nothing_to_score():
 
 @pytest.mark.parametrize(
     "options",
-    [{"width": 0}, {"views": 0}, {"share": 1.0}, {"span": 0.0}, {"masked": -1.0}, {"contrast": "triplet"}]
+    [
+        {"projection_dim": 0},
+        {"views": 0},
+        {"mask_ratio": 1.0},
+        {"mask_span": 0.0},
+        {"masked": -1.0},
+        {"contrast": "triplet"},
+    ]
     + [{"contrast": "none", "masked": 0.0}, {"contrastive": 0.0, "masked": 0.0}, {"temperature": 0.0}]
     + [{"contrast": "cca", "within": True}, {"contrast": "none", "neighbours": 0.5}, {"neighbours": 1.5}],
 )

@@ -90,8 +90,8 @@ def test_two_models_together_are_as_sure_as_they_are_right(
     monkeypatch.setattr(temperatures, "EVEN", len(data))
     model.opinions, model.wide = opinions, Beside()  # type: ignore[method-assign, assignment]
     fit_temperatures(model, [data], ranking=False)
-    answer = torch.lerp(said[0], said[1], model.share[-1]) / model.temperature[-1]
-    assert 0.3 < model.share[-1] < 0.7
+    answer = torch.lerp(said[0], said[1], model.wide_weight[-1]) / model.temperature[-1]
+    assert 0.3 < model.wide_weight[-1] < 0.7
     best = min(torch.linspace(0.2, 3, 281), key=lambda t: float(model.task.nll(answer / t, data.targets).mean()))
     assert float(best) == pytest.approx(1, abs=0.1)
 

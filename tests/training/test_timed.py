@@ -154,7 +154,7 @@ def test_the_quick_model_answers_over_time(moves: Path, tmp_path: Path, several:
 def test_the_quick_model_answers_beside_the_deep_heads(tagged: Run) -> None:
     model = tagged.model(tagged.members[0])
     assert model.wide is not None
-    assert 0 < float(model.share[-1]) < 1
+    assert 0 < float(model.wide_weight[-1]) < 1
 
 
 def test_words_are_learnt_from_their_order_and_times(moves: Path, tmp_path: Path) -> None:

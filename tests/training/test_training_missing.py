@@ -88,7 +88,7 @@ def test_where_there_is_nothing_to_teach_there_is_no_such_loss(modalities, task,
 
 @pytest.mark.parametrize("task", [Classify(["x", "y"]), Regress([0.0, 1.0, 2.0])])
 def test_the_divergence_of_equals_is_nothing(task) -> None:
-    a, b = torch.randn(2, 7, task.width)
+    a, b = torch.randn(2, 7, task.n_outputs)
     assert task.divergence(a, a).abs().max() < 1e-6
     assert (task.divergence(a, b) > 0).all()
     assert task.divergence(a, b).shape == (7,)

@@ -22,7 +22,7 @@ from plait.training.run import Member, Run
 from plait.training.sides import Sides
 from plait.training.warm_start import WarmStart
 
-PRETRAIN = ["task={name: pretrain, width: 4}", "train.epochs=3"]
+PRETRAIN = ["task={name: pretrain, projection_dim: 4}", "train.epochs=3"]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_a_run_without_labels_learns_and_answers_with_embeddings(pretrained: Run
 def test_groups_of_the_corpus_reach_the_loss(tiny_recipe: Path, tmp_path: Path) -> None:
     logs = []
     for name, more in (("plain", ""), ("groups", ", within: true, neighbours: 0.0")):
-        recipe = load_recipe(tiny_recipe, [f"task={{name: pretrain, width: 4{more}}}", "train.epochs=2"])
+        recipe = load_recipe(tiny_recipe, [f"task={{name: pretrain, projection_dim: 4{more}}}", "train.epochs=2"])
         run = fit(recipe, tmp_path / name, cache=tmp_path / "cache", quiet=True)
         logs.append(run.done(run.members[0]).log["train_loss"])
         groups = {item.group for item in Sides.read(run.folder, run.info.examples).folds()[0].train}
@@ -81,7 +81,7 @@ def test_groups_of_the_corpus_reach_the_loss(tiny_recipe: Path, tmp_path: Path) 
 
 
 def test_windows_need_no_annotations(tiny_recipe: Path, tmp_path: Path) -> None:
-    windows = "task={name: pretrain, width: 4, unit: window, length: 0.5}"
+    windows = "task={name: pretrain, projection_dim: 4, unit: window, length: 0.5}"
     recipe = load_recipe(tiny_recipe, [windows])
     experiment = Experiment.of(recipe, open_corpus(recipe, tmp_path))
     assert len(experiment.items) > 96
@@ -103,7 +103,7 @@ def test_fine_tuning_starts_with_its_encoders_scales_and_fusion(
         for w in ("mean", "std")
         for i in (0, 1)
     )
-    assert model.task.width == 4
+    assert model.task.n_outputs == 4
     assert model.ensemble.heads[0].linear.in_features == 2 * source.dim
 
 

@@ -41,7 +41,7 @@ def pair(dim: int = 8) -> Model:
     ]
     deep, wide = (m.eval() for m in made)
     deep.widen(wide)
-    deep.share = torch.tensor([0.25, 1.0, 0.5])
+    deep.wide_weight = torch.tensor([0.25, 1.0, 0.5])
     deep.temperature = torch.tensor([2.0, 3.0, 4.0])
     return deep
 
@@ -85,7 +85,7 @@ def test_few_steps_do_no_harm(tiny_recipe: Path, tmp_path: Path) -> None:
         run = fit(recipe, tmp_path / name, cache=tmp_path / "cache", quiet=True, quick=quick)
         found = evaluate(run, cache=tmp_path / "cache")
         accuracy[name] = next(s for s in found["subsets"] if len(s["modalities"]) == 2)["metrics"]["accuracy"]["mean"]
-        shares.append(Run(tmp_path / name).model(run.members[0]).share[-1].item())
+        shares.append(Run(tmp_path / name).model(run.members[0]).wide_weight[-1].item())
     assert accuracy["default"] >= accuracy["quick"] - 0.1 > 0.5
     assert shares[0] > 0.6
     assert shares[1] == 0

@@ -117,10 +117,14 @@ RENAMED: dict[str, tuple[str, ...]] = {
     "own": ("unimodal_heads",),
     "reach": ("receptive_field",),
     "scale": ("random_gain", "normalization_groups"),
+    "share": ("probability", "mask_ratio"),
     "skin_conductance": ("eda",),
+    "span": ("mask_span",),
     "steps": ("preprocess", "time_bins"),
     "teach": ("self_distillation",),
+    "unimodal": ("unimodal_weight",),
     "warp": ("crop_resize",),
+    "width": ("projection_dim",),
 }
 """Former names, and the names that replace them in different places."""
 

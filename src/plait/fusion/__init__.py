@@ -40,10 +40,10 @@ class Fusion(nn.Module, ABC):
     trial: ClassVar[dict[str, object]] = {}
     """Options that make a small instance, on which the laws are checked."""
 
-    width: int = 0
+    n_outputs: int = 0
     """Numbers per item in a head's output, set by `bind`."""
 
-    values: bool = False
+    is_numeric: bool = False
     """Whether those numbers are values in units (else logits of classes), set by `bind`."""
 
     @classmethod
@@ -55,14 +55,14 @@ class Fusion(nn.Module, ABC):
         super().__init__()
         self.modalities, self.dim = list(modalities), dim
 
-    def bind(self, width: int, *, values: bool) -> None:
+    def bind(self, n_outputs: int, *, is_numeric: bool) -> None:
         """Set the kind of the heads' outputs. The model calls it once, before any weights are loaded.
 
         Raises:
             ConfigError: this fusion cannot combine such outputs.
         """
         # before loading, since some fusions make parameters whose size is the width
-        self.width, self.values = width, values
+        self.n_outputs, self.is_numeric = n_outputs, is_numeric
 
     @abstractmethod
     def forward(self, tokens: dict[str, Tokens]) -> Tokens:

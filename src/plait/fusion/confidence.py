@@ -35,7 +35,7 @@ class Confidence(Decision):
         ConfigError: an unknown ``by``, or ``entropy`` for values in units (in `bind`).
 
     >>> fusion = Confidence(["a", "b"], 4, by="entropy")
-    >>> fusion.bind(2, values=False)
+    >>> fusion.bind(2, is_numeric=False)
     >>> sure, unsure = torch.tensor([[9.0, 0.0]]), torch.tensor([[0.0, 0.1]])
     >>> fusion.aggregate(torch.stack([sure, unsure]), torch.ones(2, 1)).round().tolist()
     [[9.0, 0.0]]
@@ -56,9 +56,9 @@ class Confidence(Decision):
                 nn.init.zeros_(one.bias)
             self.gate = nn.ModuleList(gates)
 
-    def bind(self, width: int, *, values: bool) -> None:
-        super().bind(width, values=values)
-        if values and self.by == "entropy":
+    def bind(self, n_outputs: int, *, is_numeric: bool) -> None:
+        super().bind(n_outputs, is_numeric=is_numeric)
+        if is_numeric and self.by == "entropy":
             raise ConfigError(
                 "confidence: by is 'entropy', but values in units have no entropy. Set by: gate, or classify."
             )
@@ -77,6 +77,6 @@ class Confidence(Decision):
         if self.by == "entropy":
             # detached: else a head could lower the loss by becoming overconfident, and so gain weight
             logs = outputs.detach().log_softmax(-1)
-            entropy = -(logs.exp() * logs).sum(-1) / math.log(max(self.width, 2))
+            entropy = -(logs.exp() * logs).sum(-1) / math.log(max(self.n_outputs, 2))
             weights = share(-self.sharpness.exp() * entropy, weights > 0, dim=0)
         return super().aggregate(outputs, weights)

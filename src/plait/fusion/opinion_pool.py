@@ -30,7 +30,7 @@ class OpinionPool(Decision):
         dim: width of their tokens.
 
     >>> fusion = OpinionPool(["a", "b"], 4)
-    >>> fusion.bind(2, values=False)
+    >>> fusion.bind(2, is_numeric=False)
     >>> fusion.aggregate(torch.tensor([[[1.0, 0.0]], [[3.0, 0.0]]]), torch.tensor([[0.5], [0.5]])).tolist()
     [[2.0, 0.0]]
     """
@@ -43,9 +43,9 @@ class OpinionPool(Decision):
         self.trust = nn.Parameter(-torch.full((count,), float(count)).log())
         self.overlap = nn.Parameter(torch.zeros(()))
 
-    def bind(self, width: int, *, values: bool) -> None:
-        super().bind(width, values=values)
-        self.prior = nn.Parameter(torch.zeros(width))
+    def bind(self, n_outputs: int, *, is_numeric: bool) -> None:
+        super().bind(n_outputs, is_numeric=is_numeric)
+        self.prior = nn.Parameter(torch.zeros(n_outputs))
 
     def weights(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, " batch"]]:
         parts = self.complete(tokens)

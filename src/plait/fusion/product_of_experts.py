@@ -29,7 +29,7 @@ class ProductOfExperts(Decision):
         dim: width of their tokens.
 
     >>> fusion = ProductOfExperts(["a", "b"], 4)
-    >>> fusion.bind(2, values=False)
+    >>> fusion.bind(2, is_numeric=False)
     >>> one = torch.tensor([[0.8, 0.2]]).log()
     >>> [round(p, 3) for p in fusion.aggregate(torch.stack([one, one]), torch.ones(2, 1)).softmax(-1)[0].tolist()]
     [0.941, 0.059]
@@ -51,7 +51,7 @@ class ProductOfExperts(Decision):
     def aggregate(
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
-        if self.values:
+        if self.is_numeric:
             # the 1 is the precision of the prior, whose mean 0 adds nothing to the sum
             return super().aggregate(outputs, weights / (1 + weights.sum(0)))
         return super().aggregate(outputs.log_softmax(-1), weights)

@@ -26,15 +26,15 @@ class Stacking(Decision):
         dim: width of their tokens.
 
     >>> fusion = Stacking(["a", "b"], 4)
-    >>> fusion.bind(3, values=False)
+    >>> fusion.bind(3, is_numeric=False)
     >>> fusion.aggregate(torch.tensor([[[1.0, 2.0, 3.0]], [[3.0, 2.0, 9.0]]]), torch.ones(2, 1)).tolist()
     [[2.0, 2.0, 6.0]]
     """
 
-    def bind(self, width: int, *, values: bool) -> None:
-        super().bind(width, values=values)
+    def bind(self, n_outputs: int, *, is_numeric: bool) -> None:
+        super().bind(n_outputs, is_numeric=is_numeric)
         heads = len(self.modalities)
-        self.second = nn.Linear(heads * (width + 1), width)
+        self.second = nn.Linear(heads * (n_outputs + 1), n_outputs)
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)
 

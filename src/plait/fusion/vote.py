@@ -27,7 +27,7 @@ class Vote(Decision):
         dim: width of their tokens.
 
     >>> vote = Vote(["a", "b", "c"], 4).eval()
-    >>> vote.bind(2, values=False)
+    >>> vote.bind(2, is_numeric=False)
     >>> logits = torch.tensor([[[0.1, 0.0]], [[0.1, 0.0]], [[0.0, 9.0]]])  # two say the first class, one the second
     >>> vote.aggregate(logits, torch.ones(3, 1)).argmax(1).tolist()
     [0]
@@ -41,16 +41,16 @@ class Vote(Decision):
         self, outputs: Float[Tensor, "heads batch width"], weights: Float[Tensor, "heads batch"]
     ) -> Float[Tensor, "batch width"]:
         there = (weights > 0)[..., None]
-        if self.values:
+        if self.is_numeric:
             return _median(outputs, there)
         count = there.sum(0)
         mean = torch.where(there, outputs.softmax(-1), 0.0).sum(0) / count.clamp(min=1)
         # without any modality all classes are equally probable; the clamp keeps the logarithm finite
-        mean = torch.where(count > 0, mean, 1 / self.width).clamp(min=torch.finfo(mean.dtype).tiny)
+        mean = torch.where(count > 0, mean, 1 / self.n_outputs).clamp(min=torch.finfo(mean.dtype).tiny)
         if self.training:
-            return (self.width * mean).log()
-        votes = F.one_hot(outputs.argmax(-1), self.width) * there
-        return (self.width * (votes.sum(0) + mean) / (count + 1)).log()
+            return (self.n_outputs * mean).log()
+        votes = F.one_hot(outputs.argmax(-1), self.n_outputs) * there
+        return (self.n_outputs * (votes.sum(0) + mean) / (count + 1)).log()
 
 
 def _median(outputs: Tensor, there: Tensor) -> Float[Tensor, "batch width"]:

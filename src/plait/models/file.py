@@ -16,7 +16,7 @@ from plait.core.safe_yaml import brief, wild_numbers
 
 __all__ = ["FORMAT", "Described", "read_described"]
 
-FORMAT = "plait model 4"
+FORMAT = "plait model 5"
 
 Options = dict[str, object]
 
@@ -27,10 +27,10 @@ class Described(BaseModel):
     # a field that is not known may change the meaning of the rest: refuse it
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    format: Literal["plait model 4"]
+    format: Literal["plait model 5"]
     dims: dict[str, Annotated[int, Field(ge=1, le=10_000_000)]] = Field(min_length=1)
     dim: Count
-    unimodal: float
+    unimodal_weight: float
     missing: str
     encoders: dict[str, Annotated[list[Options], Field(min_length=1, max_length=100)]]
     fusion: Options

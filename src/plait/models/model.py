@@ -28,7 +28,7 @@ from plait.tokens.tensors import load_tensors, save_tensors
 
 __all__ = ["FACTORS", "Model"]
 
-FACTORS = ("head_scales", "share", "temperature")
+FACTORS = ("head_scales", "wide_weight", "temperature")
 
 
 class Model(nn.Module):
@@ -51,7 +51,7 @@ class Model(nn.Module):
         encoders: a spec, or a list of specs, by modality; `default_encoder` of 64 rows for a modality left out.
         fusion: spec of the fusion.
         dim: width of all tokens within the model.
-        unimodal: weight of the unimodal heads' losses, relative to 1 for the loss of the output.
+        unimodal_weight: weight of the unimodal heads' losses, relative to 1 for the loss of the output.
         missing: the fusion's input for a missing modality: ``none`` (a mask), ``token`` or ``reconstruct`` (see
             `plait.tokens.imputer.ModalityImputer`).
 
@@ -70,7 +70,7 @@ class Model(nn.Module):
     {'': (3, 2), 'imu': (3, 2)}
     """
 
-    share: Tensor
+    wide_weight: Tensor
     temperature: Tensor
 
     def __init__(
@@ -81,25 +81,26 @@ class Model(nn.Module):
         encoders: Mapping[str, EncoderSpec] | None = None,
         fusion: Spec = "concat",
         dim: Count = 128,
-        unimodal: float = 1.0,
+        unimodal_weight: float = 1.0,
         missing: str = "none",
     ) -> None:
         super().__init__()
-        raise_all(ConfigError, option_problems(Model, {"dim": dim, "unimodal": unimodal, "missing": missing}, "model"))
-        self.unimodal, self.task = unimodal, task
+        given = {"dim": dim, "unimodal_weight": unimodal_weight, "missing": missing}
+        raise_all(ConfigError, option_problems(Model, given, "model"))
+        self.unimodal_weight, self.task = unimodal_weight, task
         self.backbone = Backbone(dims, encoders or {}, fusion, dim, missing)
         fused = self.backbone.fusion
-        if unimodal <= 0 and isinstance(fused, Hybrid) and fused.unimodal_heads != "none":
+        if unimodal_weight <= 0 and isinstance(fused, Hybrid) and fused.unimodal_heads != "none":
             raise ConfigError(
-                f"model.unimodal: got {unimodal}, but the modalities' own heads answer here (fusion.unimodal_heads: "
-                f"{fused.unimodal_heads}) and would learn nothing. Expected a weight above 0, or "
-                "fusion.unimodal_heads: none."
+                f"model.unimodal_weight: got {unimodal_weight}, but the modalities' own heads answer here "
+                f"(fusion.unimodal_heads: {fused.unimodal_heads}) and would learn nothing. Expected a weight above 0, "
+                "or fusion.unimodal_heads: none."
             )
         # bind before any weights are loaded: some fusions and tasks only now know the size of their parameters
-        fused.bind(task.width, values=task.values)
+        fused.bind(task.n_outputs, is_numeric=task.is_numeric)
         task.bind(self.dims, dim)
         self.ensemble = LogitEnsemble(self.modalities, dim, task, joint=fused.joint)
-        self.register_buffer("share", torch.zeros(len(dims) + 1))
+        self.register_buffer("wide_weight", torch.zeros(len(dims) + 1))
         self.register_buffer("temperature", torch.ones(len(dims) + 1))
         self.wide: Model | None = None
 
@@ -151,11 +152,11 @@ class Model(nn.Module):
         Raises:
             DataError: it has other modalities, or its answers have another width.
         """
-        if (wide.dims, wide.task.width) != (self.dims, self.task.width):
-            mine, its = (f"{model.dims} and {model.task.width} outputs" for model in (self, wide))
+        if (wide.dims, wide.task.n_outputs) != (self.dims, self.task.n_outputs):
+            mine, its = (f"{model.dims} and {model.task.n_outputs} outputs" for model in (self, wide))
             raise DataError(f"the wide part has {its}; expected {mine}, as the model that it is added to.")
         self.wide = wide
-        self.share.fill_(share)
+        self.wide_weight.fill_(share)
 
     def encode(self, batch: Mapping[str, Tokens]) -> Encoded:
         """`Backbone.encode`, of this model and of its wide part."""
@@ -191,7 +192,7 @@ class Model(nn.Module):
         """
         deep, wide, own = self.opinions(encoded, subset, at)
         there = self.backbone.there(encoded, subset)
-        whole = ensembled(deep, wide, by_company(self.share, there), by_company(self.temperature, there))
+        whole = ensembled(deep, wide, by_company(self.wide_weight, there), by_company(self.temperature, there))
         whole = self.ensemble.silenced(whole, at)
         return {"": whole, **{m: out for m, out in own.items() if subset is None or m in subset}}
 
@@ -286,7 +287,7 @@ class Model(nn.Module):
             "format": FORMAT,
             "dims": self.dims,
             "dim": self.dim,
-            "unimodal": self.unimodal,
+            "unimodal_weight": self.unimodal_weight,
             "missing": backbone.imputer.kind,
             "encoders": {m: resolved_specs(s, cast("Encoder", e)) for (m, s), e in pairs},
             "fusion": backbone.fusion_spec,
@@ -375,7 +376,7 @@ def _remade(saved: Described) -> Model:
     """The model of `Model.describe`, with fresh weights."""
     cls, options = find(Task, saved.task, "task")
     task = cls.restore(saved.task_state, **options)
-    chosen = {k: getattr(saved, k) for k in ("encoders", "fusion", "dim", "unimodal", "missing")}
+    chosen = {k: getattr(saved, k) for k in ("encoders", "fusion", "dim", "unimodal_weight", "missing")}
     model = Model(saved.dims, task, **chosen)
     if saved.wide is not None:
         model.widen(_remade(saved.wide))

@@ -43,7 +43,7 @@ class Task(nn.Module, ABC):
 
     higher_is_better: ClassVar[bool] = True
 
-    values: ClassVar[bool] = False
+    is_numeric: ClassVar[bool] = False
     """Whether outputs are values in units, so that the mean of two answers is one; if not, logits of classes."""
 
     asks: ClassVar[Literal["label", "annotations", "nothing"]] = "label"
@@ -66,7 +66,7 @@ class Task(nn.Module, ABC):
     causal: bool = False
     """Whether an answer may depend on nothing that was recorded after its instant."""
 
-    width: int
+    n_outputs: int
     """Numbers in the output, an item or an instant (classes; 1 for a scalar)."""
 
     @property
@@ -88,7 +88,7 @@ class Task(nn.Module, ABC):
 
     def unasked(self) -> Tensor:
         """The output at an instant at which nothing is asked, [width]; by default zeros."""
-        return torch.zeros(self.width)
+        return torch.zeros(self.n_outputs)
 
     def asked(self, items: Sequence[Item], *, known: bool = True) -> Asked:
         """What is asked of items.
@@ -180,7 +180,7 @@ class Task(nn.Module, ABC):
         if view.partial is not None:
             losses["partial"] = self.loss(view.partial, target).mean()
             losses["modality_distillation"] = self.divergence(view.partial, view.fused.detach()).mean()
-        if view.teacher is not None and not self.values:
+        if view.teacher is not None and not self.is_numeric:
             teacher = view.teacher
             losses["self_distillation"] = view.over_modalities(lambda out: self.divergence(out, teacher))
         return losses
@@ -194,12 +194,12 @@ class Task(nn.Module, ABC):
 
         Of classes 1 in the column of the item's class and 0 elsewhere; a task of values gives its standardised targets.
         """
-        return F.one_hot(target, self.width).to(self.prior().dtype)
+        return F.one_hot(target, self.n_outputs).to(self.prior().dtype)
 
     def prior(self) -> Tensor:
         """The output of who knows nothing of an item, [width]: of classes the logarithms of their shares, by default
         all alike; of values 0."""
-        return torch.zeros(self.width)
+        return torch.zeros(self.n_outputs)
 
     def nll(self, output: Tensor, target: Tensor, doubt: float = 0.0) -> Tensor:
         """How badly an output, taken at its word, foretells the target, an item, [batch]: what calibration makes small.
@@ -212,7 +212,7 @@ class Task(nn.Module, ABC):
             target: encoded targets, [batch].
             doubt: the share of each target that goes to all classes alike.
         """
-        if self.values or output.ndim > 2:
+        if self.is_numeric or output.ndim > 2:
             return self.loss(output, target)
         return F.cross_entropy(output, target, label_smoothing=doubt, reduction="none")
 
@@ -222,7 +222,7 @@ class Task(nn.Module, ABC):
         Of values the mean square of the difference. Of logits the Kullback-Leibler divergence of the probabilities from
         the teacher's (Hinton et al. 2015, "Distilling the knowledge in a neural network", at temperature 1).
         """
-        if self.values:
+        if self.is_numeric:
             return (output - teacher).square().mean(-1)
         found = F.kl_div(output.log_softmax(-1), teacher.log_softmax(-1), log_target=True, reduction="none").sum(-1)
         return found if found.ndim == 1 else found.mean(1)

@@ -58,7 +58,7 @@ class Classify(OfClasses):
         self.smoothing, self.class_weight, self.dropout = smoothing, class_weight, dropout
 
     def head(self, dim: int) -> nn.Module:
-        return PooledLinear(dim, self.width, self.dropout)
+        return PooledLinear(dim, self.n_outputs, self.dropout)
 
     def _weight(self) -> Tensor:
         """How much an item of each class counts, [classes]."""

@@ -59,8 +59,8 @@ class OfClasses(Task):
         self._index = {class_key(c): i for i, c in enumerate(self.classes)}
         tally = Counter(self._index[class_key(t)] for t in targets)
         self.counts = [tally[i] for i in range(len(self.classes))]
-        self.width, self.metric = len(self.classes), metric
-        self._metrics = metrics_for("classes", metric, where=f"{where}.metric", classes=self.width)
+        self.n_outputs, self.metric = len(self.classes), metric
+        self._metrics = metrics_for("classes", metric, where=f"{where}.metric", classes=self.n_outputs)
         self.select_by(self._metrics)
 
     def encode(self, targets: list[Target]) -> Tensor:

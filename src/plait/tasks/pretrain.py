@@ -44,13 +44,13 @@ class Pretrain(Task):
     Args:
         targets: the items' groups (the corpus's ``group``, such as the person), which `plait.examples.items` gives in
             place of labels; looked at by ``within`` and ``neighbours`` only.
-        width: of the embeddings.
+        projection_dim: width of the embeddings.
         contrast: ``info_nce``, ``sigmoid``, ``cca`` or ``none``.
         temperature: of the contrast, at the start.
         contrastive: weight of the contrast.
         masked: weight of the reconstruction; 0 leaves it out.
-        share: of the time of each modality that is hidden.
-        span: length of what is hidden in one piece, as a share of the item's length.
+        mask_ratio: of the time of each modality that is hidden.
+        mask_span: length of what is hidden in one piece, as a share of the item's length.
         views: copies of each item in a step.
         dropout: share of the pooled numbers that a projection sets to 0 in training.
         within: whether an item is told from items of its own group only.
@@ -61,14 +61,14 @@ class Pretrain(Task):
         ConfigError: an option outside its range, or nothing to learn from.
         DataError: ``within`` or ``neighbours``, but every item is a group of its own, or all are of one.
 
-    >>> task = Pretrain([], width=8)
+    >>> task = Pretrain([], projection_dim=8)
     >>> task.decode(torch.ones(1, 8))[0].embedding[:2]
     [0.3535533845424652, 0.3535533845424652]
     """
 
     main_metric = "loss"
     higher_is_better = False
-    values = True
+    is_numeric = True
     asks = "nothing"
     sees_features = True
 
@@ -76,27 +76,30 @@ class Pretrain(Task):
         self,
         targets: list[Target],
         *,
-        width: Count = 64,
+        projection_dim: Count = 64,
         contrast: str = "info_nce",
         temperature: float = 0.1,
         contrastive: float = 1.0,
         masked: float = 1.0,
-        share: float = 0.5,
-        span: float = 0.1,
+        mask_ratio: float = 0.5,
+        mask_span: float = 0.1,
         views: Few = 2,
         dropout: float = 0.0,
         within: bool = False,
         neighbours: float | None = None,
     ) -> None:
         super().__init__()
-        _check(width, views, {"share": share, "span": span, "dropout": dropout}, contrastive, masked)
+        shares = {"mask_ratio": mask_ratio, "mask_span": mask_span, "dropout": dropout}
+        _check(projection_dim, views, shares, contrastive, masked)
         if contrast not in CONTRASTS or not (contrastive * (contrast != "none") or masked):
             raise ConfigError(
                 f"pretrain: contrast {contrast!r} of weight {contrastive}, masked {masked}; expected one of "
                 f"{', '.join(CONTRASTS)}, and one weight above 0."
             )
-        self.width, self.contrast, self.temperature, self.contrastive = width, contrast, temperature, contrastive
-        self.masked, self.share, self.span, self.views, self.dropout = masked, share, span, views, dropout
+        self.n_outputs = self.projection_dim = projection_dim
+        self.contrast, self.temperature, self.contrastive = contrast, temperature, contrastive
+        self.masked, self.mask_ratio, self.mask_span = masked, mask_ratio, mask_span
+        self.views, self.dropout = views, dropout
         self.within, self.neighbours, self.remembers = within, neighbours, neighbours is not None
         self.compare = Contrast(contrast, temperature, within=within)
         self.memory: Memory | None = None
@@ -113,13 +116,13 @@ class Pretrain(Task):
     def bind(self, dims: Mapping[str, int], dim: int) -> None:
         self.ask = Reconstruct(dims, dim) if self.masked else None
         self._spaces = [*dims, ""]
-        self.memory = Memory(self._groups, len(self._spaces), self.width) if self.neighbours is not None else None
+        self.memory = Memory(self._groups, len(self._spaces), self.n_outputs) if self.neighbours is not None else None
 
     def head(self, dim: int) -> nn.Module:
-        return _Projection(dim, self.width, self.dropout)
+        return _Projection(dim, self.n_outputs, self.dropout)
 
     def corrupt(self, tokens: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
-        return hide_spans(modality_dropout(tokens, share) if share else tokens, self.share, self.span)
+        return hide_spans(modality_dropout(tokens, share) if share else tokens, self.mask_ratio, self.mask_span)
 
     def obscure(self, encoded: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
         return encoded  # what is hidden was hidden from the encoders
@@ -222,10 +225,11 @@ def _check_groups(groups: Sequence[Target]) -> None:
         )
 
 
-def _check(width: int, views: int, shares: Mapping[str, float], *weights: float) -> None:
-    fits = all(0 <= v < 1 for v in shares.values()) and shares["span"] > 0
-    if width < 1 or views < 1 or not fits or min(weights) < 0:
+def _check(projection_dim: int, views: int, shares: Mapping[str, float], *weights: float) -> None:
+    fits = all(0 <= v < 1 for v in shares.values()) and shares["mask_span"] > 0
+    if projection_dim < 1 or views < 1 or not fits or min(weights) < 0:
         raise ConfigError(
-            f"pretrain: width {width}, views {views}, {dict(shares)}, weights {list(weights)}; expected width, views "
-            "of 1 or more, shares of 0 or more and below 1 (span above 0), and weights of 0 or more."
+            f"pretrain: projection_dim {projection_dim}, views {views}, {dict(shares)}, weights {list(weights)}; "
+            "expected projection_dim and views of 1 or more, shares of 0 or more and below 1 (mask_span above 0), and "
+            "weights of 0 or more."
         )

@@ -52,9 +52,9 @@ class Regress(Task):
 
     main_metric = "mae"
     higher_is_better = False
-    values = True
+    is_numeric = True
     linear = True
-    width = 1
+    n_outputs = 1
 
     def __init__(
         self,

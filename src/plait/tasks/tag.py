@@ -93,7 +93,7 @@ class Tag(Task):
                 f"{self.target!r} ({', '.join(map(repr, classes)) or 'nothing is annotated'}); expected {least} or "
                 "more. Check target and split, or give tag.background."
             )
-        self.classes, self.width = classes, len(classes)
+        self.classes, self.n_outputs = classes, len(classes)
         self._index = {class_key(c): i for i, c in enumerate(classes)}
         self._choose()
 
@@ -104,7 +104,7 @@ class Tag(Task):
             chosen = {"spans": self.metric, sort: "multilabel_f1" if self.several else "macro_f1"}
         elif own != sort:
             raise ConfigError(f"tag.metric: {brief(self.metric)} is of {own}; expected one of {sort} or of spans.")
-        classes = 0 if self.several else self.width
+        classes = 0 if self.several else self.n_outputs
         self._metrics = {
             of: metrics_for(of, spec, where="tag.metric", classes=classes if of == "classes" else 0)
             for of, spec in chosen.items()
@@ -124,7 +124,7 @@ class Tag(Task):
         return grid(seconds, self.rate, 1.0 if self.causal else 0.5)
 
     def head(self, dim: int) -> nn.Module:
-        return TimedLinear(dim, self.width, self.dropout, causal=self.causal)
+        return TimedLinear(dim, self.n_outputs, self.dropout, causal=self.causal)
 
     def encode(self, targets: list[Target]) -> Tensor:
         """The class of each instant, [items, steps]; or whether each holds, [items, steps, classes]. -1: nobody knows.
@@ -150,7 +150,7 @@ class Tag(Task):
 
     def _seconds(self, targets: Sequence[Annotated]) -> list[float]:
         """How long each class is annotated, and at the end all that is asked about."""
-        found = dict.fromkeys(range(self.width), 0.0)
+        found = dict.fromkeys(range(self.n_outputs), 0.0)
         for start, stop, label in (span for t in targets for span in t.spans):
             found[self._index[class_key(label)]] += stop - start
         whole, named = sum(t.seconds for t in targets), sum(found.values())
@@ -162,7 +162,7 @@ class Tag(Task):
         """Seconds of each instant's time that each class covers, [steps, classes]."""
         count = len(self.instants(target.seconds))
         edges = np.arange(count + 1) / self.rate
-        found = np.zeros((count, self.width))
+        found = np.zeros((count, self.n_outputs))
         for start, stop, label in target.spans:
             index = self._index.get(class_key(label))
             if index is None:
@@ -235,14 +235,14 @@ class Tag(Task):
 
     def _held(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which classes hold at each instant, [steps, classes]."""
-        return scores > 0.5 if self.several else np.eye(self.width, dtype=np.bool_)[scores.argmax(-1)]
+        return scores > 0.5 if self.several else np.eye(self.n_outputs, dtype=np.bool_)[scores.argmax(-1)]
 
     def frames(
         self, scores: NDArray[np.float64], target: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Scores and truths of the instants whose truth is known, [rows, classes] and [rows] or [rows, classes]."""
         known = self._asked(target)
-        return np.broadcast_to(scores, (*known.shape, self.width))[known], target[known]
+        return np.broadcast_to(scores, (*known.shape, self.n_outputs))[known], target[known]
 
     def _asked(self, target: Array) -> NDArray[np.bool_]:
         return (target[..., 0] if self.several else target) >= 0
@@ -257,8 +257,8 @@ class Tag(Task):
         """True spans and answered ones of all items, in steps; none of the background."""
         kinds = [k for k, c in enumerate(self.classes) if c != self.background]
         known = self._asked(target)
-        scores = np.broadcast_to(scores, (*known.shape, self.width))
-        true = target > 0 if self.several else (target[..., None] == np.arange(self.width))
+        scores = np.broadcast_to(scores, (*known.shape, self.n_outputs))
+        true = target > 0 if self.several else (target[..., None] == np.arange(self.n_outputs))
         said = self._held(scores) & known[..., None]
         real = [Span(i, a, b, k) for i, row in enumerate(true) for k in kinds for a, b in runs(row[:, k])]
         told = [
@@ -272,9 +272,9 @@ class Tag(Task):
     def baseline(self, train: Array, count: int) -> NDArray[np.float64]:
         """How often each class holds at the training instants, at every instant."""
         known = self._asked(train)
-        held = train[known] > 0 if self.several else np.eye(self.width)[train[known]]
-        share = held.mean(0) if len(held) else np.full(self.width, 1 / self.width)
-        return np.broadcast_to(share, (count, 1, self.width)).copy()
+        held = train[known] > 0 if self.several else np.eye(self.n_outputs)[train[known]]
+        share = held.mean(0) if len(held) else np.full(self.n_outputs, 1 / self.n_outputs)
+        return np.broadcast_to(share, (count, 1, self.n_outputs)).copy()
 
     def state(self) -> Options:
         return {"classes": self.classes, "seconds": self.seconds}

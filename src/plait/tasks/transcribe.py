@@ -101,7 +101,7 @@ class Transcribe(Task):
     def _set(self, tokens: list[str]) -> None:
         if not tokens:
             raise DataError(f"no training item says anything on the tier {self.target!r}. Check target and split.")
-        self.tokens, self.width = tokens, len(tokens) + 1
+        self.tokens, self.n_outputs = tokens, len(tokens) + 1
         self._index = {token: i for i, token in enumerate(tokens, 1)}  # 0 is the blank
 
     def _spans(self, target: Target) -> list[tuple[float, float, list[str]]]:
@@ -122,10 +122,10 @@ class Transcribe(Task):
 
     def unasked(self) -> Tensor:
         """A blank, as good as certain: it says nothing, and costs nothing."""
-        return F.one_hot(torch.tensor(0), self.width) * CERTAIN
+        return F.one_hot(torch.tensor(0), self.n_outputs) * CERTAIN
 
     def head(self, dim: int) -> nn.Module:
-        return TimedLinear(dim, self.width, self.dropout)
+        return TimedLinear(dim, self.n_outputs, self.dropout)
 
     def encode(self, targets: list[Target]) -> Tensor:
         """Numbers of the tokens from 1 up, and at each instant that of the one that is said there (0: none; -1: nobody
@@ -133,7 +133,7 @@ class Transcribe(Task):
 
         Tokens that no training item has are one more, ``width``: they count as errors, and cannot be learnt.
         """
-        rows = [[self._index.get(token, self.width) for token in self._split(t)] for t in targets]
+        rows = [[self._index.get(token, self.n_outputs) for token in self._split(t)] for t in targets]
         when = [self._aligned(t) for t in targets]
         longest = max([*map(len, rows), *map(len, when)], default=0)
         both = [padded(own, -1, np.int64, least=longest) for own in (rows, when)]
@@ -164,7 +164,7 @@ class Transcribe(Task):
 
     def _ctc(self, output: Tensor, target: Tensor) -> Tensor:
         batch, steps, _ = output.shape
-        known = (target > 0) & (target < self.width)
+        known = (target > 0) & (target < self.n_outputs)
         count = known.sum(1)
         # tokens that cannot be learnt are taken out, and the rest moved up
         order = (~known).long().argsort(dim=1, stable=True)
@@ -201,7 +201,7 @@ class Transcribe(Task):
         return [(self._text(true), self._text(said)) for true, said in zip(target[..., 0], scores)]
 
     def _text(self, row: NDArray[np.generic]) -> str:
-        found = ["?" if token >= self.width else self.tokens[int(token) - 1] for token in row if token > 0]
+        found = ["?" if token >= self.n_outputs else self.tokens[int(token) - 1] for token in row if token > 0]
         return (" " if self.token == "word" else "").join(found)
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:

@@ -89,7 +89,7 @@ def _made(cls: type[Fusion], options: Options, seed: int = 1) -> Fusion:
     """A fusion whose parameters are no longer at their start, where some are 0 or alike."""
     with seeded(seed):
         fusion = cls(list(NAMES), DIM, **{**cls.trial, **options}).train()
-        fusion.bind(WIDTH, values=False)
+        fusion.bind(WIDTH, is_numeric=False)
         fusion(_batch())
         with torch.no_grad():
             for weight in fusion.parameters():
@@ -234,12 +234,12 @@ def _check_mix(cls: type[Fusion], options: dict[str, object], batch: Batch, valu
     with seeded(1):
         fusion = cls(list(NAMES), DIM, **{**cls.trial, **options})
         try:
-            fusion.bind(1 if values else WIDTH, values=values)
+            fusion.bind(1 if values else WIDTH, is_numeric=values)
         except ConfigError:
             return  # it says itself that it cannot
     outputs, weights = (x.detach() for x in _heads(fusion.eval(), batch))
     out = fusion.aggregate(outputs, weights)
-    require(tuple(out.shape) == (5, fusion.width), cls, "mixing", f"its shape is {tuple(out.shape)}")
+    require(tuple(out.shape) == (5, fusion.n_outputs), cls, "mixing", f"its shape is {tuple(out.shape)}")
     require(bool(out.isfinite().all()), cls, "mixing", "it is not finite")
     other = torch.where((weights == 0)[..., None], outputs + 3.0, outputs)
     same = torch.allclose(out, fusion.aggregate(other, weights), atol=1e-4)

@@ -113,10 +113,10 @@ def _evaluation(task: Task, modalities: list[str]) -> Evaluation:
 
 def _member(task: Task, modalities: list[str], seed: int, n: int = 48) -> MemberOutput:
     rng = np.random.default_rng(seed)
-    target = np.arange(n) % 2 if not task.values else np.linspace(-1, 1, n)
-    clue = np.stack([1 - target, target], 1) if not task.values else target[:, None]
-    scores: NDArray[np.float64] = np.add(clue, rng.random((n, task.width)), dtype=np.float64)
-    scores = scores if task.values else scores / scores.sum(1, keepdims=True)
+    target = np.arange(n) % 2 if not task.is_numeric else np.linspace(-1, 1, n)
+    clue = np.stack([1 - target, target], 1) if not task.is_numeric else target[:, None]
+    scores: NDArray[np.float64] = np.add(clue, rng.random((n, task.n_outputs)), dtype=np.float64)
+    scores = scores if task.is_numeric else scores / scores.sum(1, keepdims=True)
     items = [f"{STRANGE} {i}" for i in range(n)]
     return MemberOutput(
         seed=seed,

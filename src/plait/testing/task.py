@@ -60,7 +60,7 @@ def _items(targets: list[Any]) -> list[Item]:
 def _size(task: Task, targets: list[object]) -> tuple[int, ...]:
     """Of an output for the targets."""
     at = task.asked_at(_items(targets))
-    return (len(targets), task.width) if at is None else (*at.mask.shape, task.width)
+    return (len(targets), task.n_outputs) if at is None else (*at.mask.shape, task.n_outputs)
 
 
 def _silenced(task: Task, targets: list[object], output: torch.Tensor) -> torch.Tensor:
@@ -100,7 +100,7 @@ def _check_head(cls: type, task: Task) -> None:
         times = torch.tensor([-0.5, 0.0, 0.31, 0.9, 7.0]).expand(4, 5)
         more = [Instants(times, torch.ones(4, 5) > 0)]
     out = head(tokens, *more)
-    size = (4, *(x.mask.shape[1] for x in more), task.width)
+    size = (4, *(x.mask.shape[1] for x in more), task.n_outputs)
     require(tuple(out.shape) == size, cls, "heads", f"output {tuple(out.shape)}; expected {size}")
     blind = torch.allclose(out, head(poisoned(tokens, float("nan")), *more), atol=1e-5)
     require(blind and bool(out.isfinite().all()), cls, "heads", "what is masked changes the output")
@@ -175,7 +175,7 @@ def _check_state(cls: type[Task], task: Task, targets: list[Any], output: torch.
     target = task.encode(targets)
     same = same and torch.equal(target, again.encode(targets))
     same = same and torch.equal(task.loss(output, target), again.loss(output, target))
-    require(same and task.width == again.width, cls, "state", "the restored task gives other numbers")
+    require(same and task.n_outputs == again.width, cls, "state", "the restored task gives other numbers")
 
 
 def _check_strangers(cls: type, task: Task) -> None:

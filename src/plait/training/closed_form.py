@@ -141,7 +141,7 @@ def _fit_one(model: Model, modality: str, data: ItemData, rows: _Rows, seed: int
     some = data.present(modality)[rows.items]
     there = some[rows.place]
     own, count = rows.target[torch.from_numpy(there)], len(there)
-    output, told = torch.zeros(count, model.task.width, dtype=torch.float64), torch.zeros(count, dtype=torch.bool)
+    output, told = torch.zeros(count, model.task.n_outputs, dtype=torch.float64), torch.zeros(count, dtype=torch.bool)
     index = model.modalities.index(modality)
     encoder, head = _learnt(model, index)
     _silence(encoder.readout, head)  # what cannot be fitted says nothing
@@ -149,9 +149,9 @@ def _fit_one(model: Model, modality: str, data: ItemData, rows: _Rows, seed: int
         at = None if rows.at is None else rows.at.of(torch.from_numpy(some))
         features = encoder.fit(_Chunks(model, modality, data, rows.items[some], at, vary, seed))
         goal, groups = model.task.goals(own), [data.items[i].group for i in rows.items[rows.place[there]]]
-        classes = own.ndim == 1 and not model.task.values  # of several at once, none speaks for the others
+        classes = own.ndim == 1 and not model.task.is_numeric  # of several at once, none speaks for the others
         found = fit_ridge(features.numpy(), encoder.sizes, goal.numpy(), groups, classes=classes, seed=seed)
-        centre = 0.0 if model.task.values else goal.double().mean(0)
+        centre = 0.0 if model.task.is_numeric else goal.double().mean(0)
         known = torch.from_numpy(found.told)
         opinion = torch.from_numpy(found.held_out) - centre
         size = _sureness(model.task, opinion[known], own[known]) if known.any() else 1.0

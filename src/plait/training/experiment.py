@@ -219,9 +219,9 @@ class Experiment:
         """Refuse a noise, or a level of it, that could not be made, before anything is trained."""
         augment, evaluate = self.recipe.augment.noise, self.recipe.evaluate.noise
         problems = [
-            f"augment.noise.{m}: shares add up to {sum(n.share for n in own):g}; expected at most 1."
+            f"augment.noise.{m}: probabilities add up to {sum(n.probability for n in own):g}; expected at most 1."
             for m, own in augment.items()
-            if sum(n.share for n in own) > 1 + 1e-9
+            if sum(n.probability for n in own) > 1 + 1e-9
         ]
         for section, plans in (("augment", augment), ("evaluate", evaluate)):
             for m, own in plans.items():

@@ -182,7 +182,7 @@ def train_held_out(run_folder: str, member: Member, cache: str, quiet: bool, ope
         return
     run, experiment, features = opened or _open(run_folder, cache)
     task = find(Task, experiment.task, "task")[0]
-    values = task.values
+    values = task.is_numeric
     fold = hold_out(_fold(experiment, member), classes=not values and task.asks == "label")
     model = train_fold(experiment, fold, features, member, Store(cache), place, quiet, ranking=values).model
     found = {"recipe": digest_of(run.recipe), "factors": model.factors()}

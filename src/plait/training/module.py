@@ -39,9 +39,9 @@ class TrainingModule(L.LightningModule):
         self._seen: list[tuple[Tensor, Tensor]] = []
         self._step: tuple[View, Tensor]
         self.weights = {
-            "unimodal": model.unimodal,
+            "unimodal": model.unimodal_weight,
             "modality_distillation": train.modality_distillation,
-            "self_distillation": train.self_distillation * model.unimodal,
+            "self_distillation": train.self_distillation * model.unimodal_weight,
         }
         """What the losses of a step count beside 1."""
 

@@ -116,5 +116,5 @@ def noisy_sources(
                 NoisyFeatures(experiment, store, modality, plan.kind, span, tuple(pool), seed=next(seeds))
                 for _ in range(plan.copies)
             ]
-            found[modality].append((plan.share, copies))
+            found[modality].append((plan.probability, copies))
     return found

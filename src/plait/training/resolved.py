@@ -100,7 +100,7 @@ def resolved_run(run: Run) -> dict[str, object]:
 
 
 def _heads(modalities: Mapping[str, object], options: Mapping[str, object]) -> list[str]:
-    alone = list(modalities) if options.get("unimodal", True) and len(modalities) > 1 else []
+    alone = list(modalities) if options.get("unimodal_weight", True) and len(modalities) > 1 else []
     return [*alone, "all together"]
 
 

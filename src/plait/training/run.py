@@ -21,7 +21,7 @@ from plait.recipe import Recipe, parse_recipe
 
 __all__ = ["FORMAT", "Beginning", "Done", "Member", "Run", "RunInfo", "digest_of", "read_json"]
 
-FORMAT = "plait run 2"
+FORMAT = "plait run 3"
 
 MARK = "plait run "
 """What the format of every version begins with."""
@@ -90,7 +90,7 @@ class Beginning(_Strict):
 class RunInfo(_Strict):
     """``run.json``: what is known of a run before anything is trained."""
 
-    format: Literal["plait run 2"]
+    format: Literal["plait run 3"]
     recipe: Text
     examples: Text
     plait: Text

@@ -51,7 +51,7 @@ def fit_temperatures(
     """
     model.eval()
     for name in FACTORS:
-        model.factor(name).fill_(float(name != "share"))
+        model.factor(name).fill_(float(name != "wide_weight"))
     target = torch.cat([view.targets for view in views])
     target = target.double() if target.is_floating_point() else target
     counts = torch.tensor([len(view) for view in views])
@@ -82,7 +82,7 @@ def _fit_answer(model: Model, views: Sequence[ItemData], target: Tensor, weight:
     odds, doubt = STEEP * math.log(EVEN / held_out), 1 / (held_out + 2)
     free = torch.zeros(2, kinds + 1, dtype=torch.float64, requires_grad=True)
     kept = torch.ones(kinds + 1, dtype=torch.float64)
-    kept[-1] = float(not model.task.values)  # how large the value of several is, their heads' factors say
+    kept[-1] = float(not model.task.is_numeric)  # how large the value of several is, their heads' factors say
 
     def factors() -> tuple[Tensor, Tensor]:
         """Shares are between 0 and 1, by their odds; temperatures are above 0."""
@@ -100,7 +100,7 @@ def _fit_answer(model: Model, views: Sequence[ItemData], target: Tensor, weight:
 
     least(loss, [free])
     share, heat = (x.detach() for x in factors())
-    model.share.copy_(share if model.wide is not None else 0 * share)
+    model.wide_weight.copy_(share if model.wide is not None else 0 * share)
     model.temperature.copy_(heat)
 
 
