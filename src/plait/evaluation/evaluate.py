@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
 from plait.evaluation.facts import about_of, made_with, parts_of
 from plait.evaluation.members import MemberOutput, paddings_of, same_steps, stacked
-from plait.evaluation.schema import Evaluation
+from plait.evaluation.schema import Curve, DataFacts, Evaluation, MissingRow, NoiseRow
 from plait.evaluation.summary import subsets_of, summarise
 from plait.examples.data import FeatureSource, ItemData, Swapped, loader
 from plait.examples.items import Item
@@ -47,10 +48,10 @@ def score_subsets(
 ) -> dict[Subset, Scores]:
     """Scores of every item for each subset of modalities, as the task's ``scores`` gives them; encoders run once.
 
-    Of timed answers batches may differ in steps; they are filled up to the longest.
+    Batches of timed answers may differ in their number of steps; they are padded to the longest.
 
     Args:
-        keep: by modality [items], False where it is to be hidden.
+        keep: per modality [items], False where it is to be hidden.
     """
     found: dict[Subset, list[Scores]] = {s: [] for s in subsets}
     task = model.task
@@ -77,7 +78,7 @@ def evaluate(
 ) -> Evaluation:
     """Score every finished member on its test part, or on the whole of another corpus.
 
-    The test part is that which the run was begun with, whatever the corpus says now.
+    The test part is the one that the run was begun with, even if the corpus has changed.
 
     Args:
         run: see `plait.fit`.
@@ -87,13 +88,13 @@ def evaluate(
 
     Returns:
         The evaluation, all that the report shows, ready for JSON: subsets, intervals, baseline, classes and groups,
-        parts, confusion, calibration, robustness, training, versions and date; under ``unfinished`` the members that
-        are not scored, for want of training; under ``data.new`` how many examples are not, for they came after the run
-        was begun.
+        parts, confusion, calibration, robustness, training, versions and date. ``unfinished``: members that are not
+        fully trained, and so not scored. ``data.new``: the number of examples that were added after the run was begun,
+        and so are not scored.
 
     Raises:
         DataError: no member is finished, the run's examples have changed since it was begun (the message says which
-            and how), or the other corpus has none of its streams.
+            and how), or the other corpus has none of the run's streams.
     """
     with foreign_code(run.allow_code):
         return _evaluated(run, cache, corpus, progress)
@@ -131,10 +132,11 @@ def _evaluated(run: Run, cache: str | Path, corpus: str | Path | None, progress:
 
 
 def _scored(run: Run) -> list[Member]:
-    """The finished members that can be pooled: of the seeds that have as many folds as any, and the same.
+    """The finished members that can be pooled: those of the seeds with the most folds finished, and the same folds.
 
-    Where a seed has all its folds, so have they all, and every example is answered for.
+    If any seed has all its folds, only such seeds are used, and every example is answered.
     """
+    # Seeds with unlike folds have unlike test items; no group could then be left out of all of them alike.
     folds: dict[int, list[str]] = {}
     for m in run.finished:
         folds.setdefault(m.seed, []).append(m.fold)
@@ -145,14 +147,14 @@ def _scored(run: Run) -> list[Member]:
     return [m for m in run.finished if folds[m.seed] == most]
 
 
-def _curve(run: Run, member: Member, metric: str) -> dict[str, object]:
-    """A member's epochs, as the report draws them."""
+def _curve(run: Run, member: Member, metric: str) -> Curve:
+    """A member's epochs, for the plots of the report."""
     log = run.done(member).log
-    return {"member": member.name, **log, "valid": log.get(f"valid_{metric}")}
+    return cast(Curve, {"member": member.name, **log, "valid": log.get(f"valid_{metric}")})
 
 
 def _experiment(run: Run, corpus: str | Path | None) -> tuple[Experiment, int]:
-    """The run's recipe met with its corpus, or with another; how many of the examples the run does not know."""
+    """The run's recipe with its corpus, or with another; and the number of examples that the run does not know."""
     recipe = run.recipe
     if corpus is None:
         return _own_experiment(run)
@@ -172,16 +174,17 @@ def _own_experiment(run: Run) -> tuple[Experiment, int]:
     now = Sides.of(corpus, experiment.items.items, [])
     if changes := kept.changes(now):
         raise DataError(
-            f"{run.folder}: {corpus.path} has changed since this run was begun: {'; '.join(changes)}. What it was "
-            "trained on can no longer be told from what it is to be scored on. Undo the change, or fit anew."
+            f"{run.folder}: {corpus.path} has changed since this run was begun: {'; '.join(changes)}. Its training "
+            "part can no longer be told from its test part. Undo the change, or fit anew."
         )
+    # The folds as they were begun with: dividing anew could move what was trained on into the test part.
     experiment.folds = kept.folds()
     experiment.items = replace(experiment.items, items=kept.items)
     return experiment, kept.added(now)
 
 
 def restricted(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
-    """The same recipe with some of its modalities only: what it says of the others is left out.
+    """The same recipe with some of its modalities only, without its settings for the others.
 
     >>> from plait.recipe import parse_recipe
     >>> recipe = parse_recipe("{corpus: m.jsonl, task: classify, augment: {random_gain: {see: 0.1, hear: 0.2}}}")
@@ -204,7 +207,7 @@ def _all_items(experiment: Experiment, corpus: object, members: Sequence[Member]
     return [i for fold in experiment.folds if fold.name in {m.fold for m in members} for i in fold.test]
 
 
-def _data_section(experiment: Experiment) -> dict[str, object]:
+def _data_section(experiment: Experiment) -> DataFacts:
     recordings = {i.recording for i in experiment.items.items}
     entries = [e for e in experiment.corpus.entries if e.id in recordings]
     lacking = {m: sum(s not in e.streams for e in entries) for m, s in experiment.streams.items()}
@@ -240,12 +243,12 @@ class Examined:
         return ItemData(self.items, source, self.asked, self.modalities)
 
     def output(self, subsets: Sequence[Subset] | None = None) -> MemberOutput:
-        """Its answers with each of some subsets of its modalities, by default all."""
+        """Its scores with some subsets of its modalities, by default with all subsets."""
         task, count = self.model.task, len(self.items)
         found = score_subsets(self.model, self.data, subsets or subsets_of(self.modalities))
         outputs, target = _on_one_clock(task, found, self.target.numpy())
         return MemberOutput(
-            # on another corpus the folds' models all answer for all items: each counts as a seed
+            # On another corpus each fold's model answers for all items, so each counts as a seed.
             seed=self.number if self.elsewhere else self.member.seed,
             fold="" if self.elsewhere else self.member.fold,
             items=[i.id for i in self.items],
@@ -261,59 +264,77 @@ class Examined:
         task = self.model.task
         return task.metrics(*same_steps(task, scores, self.target.numpy()))[task.main_metric]
 
-    def noise(self) -> list[dict[str, Any]]:
-        """The main metric with one modality under noise: all modalities together, and that one alone."""
-        rows = []
+    def noise(self) -> list[NoiseRow]:
+        """The main metric with noise on one modality: with all modalities, and with that one alone."""
+        rows: list[NoiseRow] = []
         full = tuple(self.modalities)
         pool = tuple(dict.fromkeys(i.recording for i in self.items))
         plans = [(m, plan) for m, own in self.experiment.recipe.evaluate.noise.items() for plan in own]
         for modality, plan in plans:
             subsets = list(dict.fromkeys([full, (modality,)]))
             noise = noise_of(plan.kind)
-            facts = {"modality": modality, "kind": noise_named(plan.kind)[0], "axis": noise.axis}
+            kind = noise_named(plan.kind)[0]
             for level in plan.levels:
+                # The same seed for every member and level, so that curves differ by the level and not by the draw.
                 noisy = NoisyFeatures(self.experiment, self.store, modality, plan.kind, (level, level), pool, seed=0)
                 scores = score_subsets(self.model, self._data(Swapped(self.features, modality, noisy)), subsets)
                 rows += [
-                    {**facts, "rising": noise.rising, "level": level, "subset": list(s), "value": self._metric(x)}
+                    {
+                        "modality": modality,
+                        "kind": kind,
+                        "axis": noise.axis,
+                        "rising": noise.rising,
+                        "level": level,
+                        "subset": list(s),
+                        "value": self._metric(x),
+                        "sd": None,
+                    }
                     for s, x in scores.items()
                 ]
         return rows
 
-    def missing(self) -> list[dict[str, Any]]:
+    def missing(self) -> list[MissingRow]:
         """The main metric with a share of all streams hidden at random."""
-        full, rows = tuple(self.modalities), []
+        full = tuple(self.modalities)
+        rows: list[MissingRow] = []
         for share in self.experiment.recipe.evaluate.missing:
             rng = np.random.default_rng((self.member.seed, round(share * 1000)))
             keep = {m: rng.random(len(self.items)) >= share for m in self.modalities}
             scores = score_subsets(self.model, self.data, [full], keep=keep)[full]
-            rows.append({"share": share, "value": self._metric(scores)})
+            rows.append({"share": share, "value": self._metric(scores), "sd": None})
         return rows
 
 
 def _on_one_clock(
-    task: Task, outputs: Mapping[Subset, Scores], target: NDArray[Any]
+    task: Task, outputs: Mapping[Subset, Scores], target: NDArray[np.generic]
 ) -> tuple[dict[Subset, Scores], NDArray[np.generic]]:
-    """Timed answers and their targets, all of the same number of steps."""
+    """Timed answers and their targets, all with the same number of steps."""
     for scores in outputs.values():
         target = same_steps(task, scores, target)[1]
     return {s: same_steps(task, scores, target)[0] for s, scores in outputs.items()}, target
 
 
 def _constant(baseline: Scores, target: NDArray[np.generic]) -> Scores:
-    """A timed baseline of as many steps as the target: its last one goes on, for it is the same at every step."""
+    """A timed baseline with as many steps as the target: its last step is repeated, as all its steps are the same."""
     if baseline.ndim < 3 or target.ndim < 2:
         return baseline
     return baseline[:, np.minimum(np.arange(target.shape[1]), baseline.shape[1] - 1)]
 
 
-def _mean(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows that differ in ``value`` alone become one, with mean and standard deviation."""
-    found: dict[str, tuple[dict[str, Any], list[float]]] = {}
+Row = TypeVar("Row", NoiseRow, MissingRow)
+
+
+def _mean(rows: list[Row]) -> list[Row]:
+    """Rows that differ in ``value`` only become one row, with mean and standard deviation."""
+    found: dict[str, list[Row]] = {}
     for row in rows:
-        rest = {k: v for k, v in row.items() if k != "value"}
-        found.setdefault(repr(rest), (rest, []))[1].append(row["value"])
-    return [
-        {**rest, "value": float(np.mean(v)), "sd": float(np.std(v, ddof=1)) if len(v) > 1 else None}
-        for rest, v in found.values()
-    ]
+        # By their text, since a row holds a list and cannot be a key.
+        found.setdefault(repr({k: v for k, v in row.items() if k != "value"}), []).append(row)
+    return [_averaged(alike) for alike in found.values()]
+
+
+def _averaged(rows: list[Row]) -> Row:
+    values = [math.nan if row["value"] is None else row["value"] for row in rows]
+    mean = rows[0].copy()
+    mean["value"], mean["sd"] = float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return mean

@@ -1,4 +1,4 @@
-"""Answers one by one, for tasks whose answers are neither classes nor values: texts, say."""
+"""Single answers, for tasks whose answers are neither classes nor values, such as texts."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import numpy as np
 
 from plait.evaluation.breakdown import main_metric
 from plait.evaluation.members import MemberOutput, Scored, Subset
+from plait.evaluation.schema import Example
 
 __all__ = ["LOOKED_AT", "SHOWN", "examples_of"]
 
 SHOWN = 20
-"""Nobody reads more."""
+"""Nobody reads more examples than that."""
 
 LOOKED_AT = 2000
-"""Among so many items, evenly chosen, the worst are looked for: the metric is computed on each alone."""
+"""The worst are looked for among at most this many items, evenly chosen: the metric is computed on each alone."""
 
 
-def examples_of(pool: MemberOutput, subset: Subset, task: Scored) -> list[dict[str, object]]:
-    """At most `SHOWN` items of one seed, the worst first; those on which the metric is not defined come last.
+def examples_of(pool: MemberOutput, subset: Subset, task: Scored) -> list[Example]:
+    """At most `SHOWN` items of one seed, the worst first; items on which the metric is not defined come last.
 
     Returns:
-        Of each: its ``item``, ``value`` (the main metric on it alone), ``truth`` and ``answer`` (None where the task
-        has no ``texts``).
+        Per item: its id, the main metric on it alone, and truth and answer (None if the task has no ``texts``).
     """
+    # Ceiling division, so that never more than `LOOKED_AT` are chosen.
     chosen = np.arange(0, len(pool.items), max(1, -(-len(pool.items) // LOOKED_AT)))
     scores, target = np.asarray(pool.outputs[subset]), np.asarray(pool.target)
     values = np.array([main_metric(task, scores[[i]], target[[i]]) for i in chosen])

@@ -1,4 +1,4 @@
-"""What an evaluation is of: task and target, the sizes of the parts, whether their groups meet, when and with what."""
+"""Facts of an evaluation: task and target, sizes of the parts, groups they share, when and with which versions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
+from typing_extensions import TypedDict
 
 from plait.core.parts import part_name
 from plait.core.version import __version__
+from plait.evaluation.schema import FoldFacts, Parts, Size
 from plait.examples.items import Fold, Item
 from plait.examples.units import find_unit
 from plait.recipe import CorpusPlan
@@ -30,7 +31,14 @@ def about_of(experiment: Experiment) -> dict[str, str]:
     return {"corpus": folder.name, **task}
 
 
-def made_with() -> dict[str, object]:
+class Made(TypedDict):
+    """When, to the second and with the zone, and with which versions."""
+
+    date: str
+    versions: dict[str, str]
+
+
+def made_with() -> Made:
     """When, to the second and with the zone, and with which versions."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {
@@ -39,32 +47,36 @@ def made_with() -> dict[str, object]:
     }
 
 
-def parts_of(experiment: Experiment, trained_on: Sequence[int], *, elsewhere: bool) -> dict[str, object]:
+def parts_of(experiment: Experiment, trained_on: Sequence[int], *, elsewhere: bool) -> Parts:
     """Sizes of the parts of every fold, and how many of a fold's test groups were in its training or validation part.
 
     Args:
-        experiment: the recipe met with the corpus that is evaluated on.
-        trained_on: how many items each member was trained on; all that is known where the corpus is another one.
-        elsewhere: whether it is.
+        experiment: the recipe with the corpus that is evaluated on.
+        trained_on: the number of training items of each member; on another corpus nothing else is known.
+        elsewhere: whether the corpus is another than that of the training.
 
     Returns:
-        ``folds``, of each its ``name``, ``train``, ``valid``, ``test`` (``items`` and ``groups``, None where they are
-        not known) and ``seen``; ``named_groups``: whether the corpus names groups, or each recording is one of its own.
+        The folds; ``named_groups``: whether the corpus names groups, or else each recording is its own group.
     """
     items = experiment.items.items
     named = any(i.group != i.recording for i in items)
     if elsewhere:
-        train = {"items": max(trained_on), "groups": None}
-        folds = [{"name": "", "train": train, "valid": None, "test": _size(items), "seen": None}]
-        return {"folds": folds, "named_groups": named}
+        train: Size = {"items": max(trained_on), "groups": None}
+        whole: FoldFacts = {"name": "", "train": train, "valid": None, "test": _size(items), "seen": None}
+        return {"folds": [whole], "named_groups": named}
     return {"folds": [_fold(fold) for fold in experiment.folds], "named_groups": named}
 
 
-def _fold(fold: Fold) -> dict[str, Any]:
+def _fold(fold: Fold) -> FoldFacts:
     before = {i.group for i in [*fold.train, *fold.valid]}
-    sizes = {side: _size(items) for side, items in fold.sides.items()}
-    return {"name": fold.name, **sizes, "seen": len({i.group for i in fold.test} & before)}
+    return {
+        "name": fold.name,
+        "train": _size(fold.train),
+        "valid": _size(fold.valid),
+        "test": _size(fold.test),
+        "seen": len({i.group for i in fold.test} & before),
+    }
 
 
-def _size(items: Sequence[Item]) -> dict[str, int]:
+def _size(items: Sequence[Item]) -> Size:
     return {"items": len(items), "groups": len({i.group for i in items})}

@@ -1,4 +1,4 @@
-"""Confidence intervals over whole groups: items of one speaker are not independent, and groups are often few.
+"""Confidence intervals over whole groups: items of one speaker are not independent, and there are often few groups.
 
 The method is the cluster jackknife with Student's t:
 
@@ -7,13 +7,13 @@ The method is the cluster jackknife with Student's t:
   inference", Journal of Applied Econometrics 38(5)).
 - The quantile is that of Student's t, with the degrees of freedom of Bell & McCaffrey 2002, "Bias reduction in standard
   errors for linear regression with multi-stage samples", Survey Methodology 28(2); see `degrees_of_freedom`.
-- A metric that has bounds is taken where it has none: shares and areas by their logit, correlations by Fisher's z,
-  errors by their logarithm, all by the delta method. So survey statistics take proportions (Dean & Pagano 2015,
-  Journal of Survey Statistics and Methodology 3(4)).
+- A metric with bounds is transformed to a scale without bounds: shares and areas by the logit, correlations by Fisher's
+  z, errors by the logarithm, all by the delta method. Survey statistics treat proportions in this way (Dean & Pagano
+  2015, Journal of Survey Statistics and Methodology 3(4)).
 
-`benchmarks/intervals.py` measures how often the truth is inside, beside six other methods. The percentile bootstrap
-over groups, in common use, is too narrow where groups are few (Cameron, Gelbach & Miller 2008, Review of Economics and
-Statistics 90(3)). With fewer than `FEWEST_GROUPS` groups no interval is given.
+`benchmarks/intervals.py` measures how often the truth is inside, for this and six other methods. The percentile
+bootstrap over groups, in common use, is too narrow with few groups (Cameron, Gelbach & Miller 2008, Review of Economics
+and Statistics 90(3)). With fewer than `FEWEST_GROUPS` groups no interval is given.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ __all__ += ["interval_of", "jackknife_interval", "jackknife_t", "leave_one_out",
 Floats = NDArray[np.float64]
 Bounds = tuple[float, float]
 Kernel = Callable[[Floats], Floats]
-"""How often each unit is taken, [rows, units] -> the metric, [rows] (NaN where it is not defined)."""
+"""From how often each unit is taken, [rows, units], to the metric, [rows] (NaN where it is not defined)."""
 
 LEVEL = 0.95
 
 FEWEST_GROUPS = 5
-"""With three an interval of a difference misses the truth more often than once in ten; with four that of an accuracy
-spans most of what there is, in the benchmark."""
+"""In the benchmark, the interval of a difference with three groups misses the truth more than once in ten times, and
+that of an accuracy with four groups spans most of its range."""
 
 MOST_BLOCKS = 200
-"""More groups than that are left out in so many blocks: their standard error is then known to 5 %."""
+"""More groups than that are left out in this many blocks: the standard error is then known to 5 %."""
 
 ANYWHERE: Bounds = (-math.inf, math.inf)
 
@@ -54,7 +54,7 @@ TOO_FEW, UNDEFINED, NO_SPREAD = "too few groups", "not defined without some grou
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a metric of new groups lies, or why that cannot be said.
+    """Where a metric of new groups lies, or why that is not known.
 
     Attributes:
         low, high: ends of the interval; NaN where there is none.
@@ -70,10 +70,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Units:
-    """What is left out together: ``codes`` [entries] number the unit of each entry from 0 to ``n - 1``.
+    """The entries that are left out together: ``codes`` [entries] is the unit of each entry, from 0 to ``n - 1``.
 
-    A unit is a group; or, where there are more than `MOST_BLOCKS` groups, a block of them, as even as may be and always
-    the same (Kott 2001, "The delete-a-group jackknife", Journal of Official Statistics 17(4)).
+    A unit is a group. With more than `MOST_BLOCKS` groups it is a block of groups, of sizes as equal as possible and
+    the same in every call (Kott 2001, "The delete-a-group jackknife", Journal of Official Statistics 17(4)).
     """
 
     codes: NDArray[np.intp]
@@ -94,7 +94,7 @@ class Units:
         if not len(codes):
             raise DataError("there are no items to compute an interval from.")
         n = min(len(names), MOST_BLOCKS)
-        # by chance, since the names of neighbours may be those of one family, room or day
+        # At random, since neighbours in the order of names may be of one family, room or day; seeded, to repeat.
         block = np.random.default_rng(0).permutation(len(names)) % n if n < len(names) else np.arange(n)
         return cls(block[codes.ravel()], n, len(names))
 
@@ -107,11 +107,11 @@ class Units:
 def degrees_of_freedom(sizes: ArrayLike) -> Floats:
     """Satterthwaite's degrees of freedom of the jackknife variance of a mean over groups of these sizes, [..., groups].
 
-    As Bell & McCaffrey (2002): those of the chi-square distribution whose first two moments the estimate has, under a
-    working model. Theirs is of independent items; Imbens & Kolesár 2016, "Robust standard errors in small samples",
-    Review of Economics and Statistics 98(4), let items of a group be alike. How alike is not known of a metric, so the
-    worst is taken: means of groups that are equally uncertain, however large the group. Groups of one size give
-    ``groups - 1``; the less even they are, the fewer.
+    As Bell & McCaffrey (2002): under a working model, the chi-square distribution with these degrees of freedom has the
+    first two moments of the estimate. In their model items are independent; Imbens & Kolesár 2016, "Robust standard
+    errors in small samples", Review of Economics and Statistics 98(4), let items of a group be correlated. How strongly
+    is not known for a metric, so the worst case is taken: all group means are equally uncertain, whatever the size of
+    the group. Groups of equal size give ``groups - 1``; unequal sizes give less.
 
     >>> float(degrees_of_freedom([20, 20, 20, 20, 20])), round(float(degrees_of_freedom([60, 10, 10, 10, 10])), 2)
     (4.0, 1.16)
@@ -120,9 +120,10 @@ def degrees_of_freedom(sizes: ArrayLike) -> Floats:
     share = share / share.sum(-1, keepdims=True)
     if share.shape[-1] < 2:
         return np.full(share.shape[:-1], np.nan)
-    # the change without a group is share / (1 - share) times its mean's distance from the whole mean
+    # Leaving a group out changes the mean by share / (1 - share) times the distance of its mean from the whole mean.
     pull = share / (1 - share)
     both = np.eye(share.shape[-1]) - share[..., :, None] - share[..., None, :] + (share**2).sum(-1)[..., None, None]
+    # `both` is the covariance of these distances for group means of variance 1; trace and squares give both moments.
     product = pull[..., :, None] * pull[..., None, :] * both
     return np.asarray(np.trace(product, axis1=-2, axis2=-1) ** 2 / (product**2).sum((-2, -1)))
 
@@ -134,7 +135,7 @@ def leave_one_out(kernels: Sequence[Kernel], units: Units) -> Floats:
 
 
 def from_indices(metric: Callable[[NDArray[np.intp]], float], units: Units) -> Kernel:
-    """Any metric of the entries' indices. Slow: it is called once a row."""
+    """A kernel of any metric that takes the entries' indices. Slow: the metric is called once per row."""
     every = np.arange(len(units.codes))
 
     def one(row: Floats) -> float:
@@ -142,15 +143,15 @@ def from_indices(metric: Callable[[NDArray[np.intp]], float], units: Units) -> K
         try:
             return float(metric(index)) if len(index) else math.nan
         except (ValueError, ArithmeticError, PlaitError):
-            return math.nan  # told by `interval_of`
+            return math.nan  # a class may be missing without a group; `interval_of` gives the reason
 
     return lambda counts: np.array([one(row) for row in counts])
 
 
 def from_sums(items: Floats, units: Units, combine: Callable[[Floats], Floats]) -> Kernel:
-    """A metric of sums over entries. ``items`` [entries, k]; ``combine`` takes sums [rows, k] to [rows].
+    """A kernel of a metric of sums over entries. ``items`` [entries, k]; ``combine`` takes sums [rows, k] to [rows].
 
-    Fast: each unit is summed once, and a row is then one of a matrix product.
+    Fast: each unit is summed once; all rows are then one matrix product.
     """
     sums = np.stack([np.bincount(units.codes, column, units.n) for column in items.T], axis=1)
 
@@ -162,7 +163,7 @@ def from_sums(items: Floats, units: Units, combine: Callable[[Floats], Floats]) 
 
 
 def bounds_within(bounds: Bounds, values: ArrayLike) -> Bounds:
-    """Between what a metric is said to lie; anywhere where its values do not.
+    """The bounds of a metric; no bounds if a value lies outside them.
 
     >>> bounds_within((0.0, 1.0), [0.9]), bounds_within((0.0, 1.0), [90.0])
     ((0.0, 1.0), (-inf, inf))
@@ -174,8 +175,9 @@ def bounds_within(bounds: Bounds, values: ArrayLike) -> Bounds:
 
 
 def difference_of(a: Floats, b: Floats) -> Floats:
-    """``a - b``, of two metrics on the same leave-outs; what is rounding only is 0."""
+    """``a - b``, of two metrics with the same units left out; a difference that is rounding only becomes 0."""
     gap = a - b
+    # Else two equal models would differ by 1e-17 in some groups, and have an interval of that width.
     return np.where(np.abs(gap) <= 1e-12 * np.maximum(np.abs(a), np.abs(b)), 0.0, gap)
 
 
@@ -187,11 +189,11 @@ def jackknife_t(
     Args:
         values: each metric of all units, then without each of them: [..., 1 + units].
         df: degrees of freedom, [...].
-        groups: how many groups there are, [...].
-        bounds: between what the metric lies. At the upper end of a share there is no spread to go by; the interval then
-            begins at ``((1 - level) / 2) ** (1 / groups)``: were so few of new groups as good, chance would hardly
-            have given as many (Clopper & Pearson 1934). At the lower end likewise.
-        level: how often the interval is to hold the truth.
+        groups: the number of groups, [...].
+        bounds: the bounds of the metric. A share of exactly 1 has no spread; its interval then begins at
+            ``((1 - level) / 2) ** (1 / groups)``: with a smaller share of such groups it is unlikely that all of these
+            are (Clopper & Pearson 1934). A share of 0 likewise.
+        level: how often the interval should contain the truth.
 
     Returns:
         Lower and upper ends, [...]; NaN where the metric is not defined or has no spread.
@@ -203,6 +205,7 @@ def jackknife_t(
     value, change = values[..., 0], values[..., 1:] - values[..., :1]
     n = change.shape[-1]
     error = np.sqrt((n - 1) / n * np.square(change).sum(-1))
+    # The same value whatever is left out says nothing of new groups: no interval, rather than one of width 0.
     with np.errstate(invalid="ignore"):
         error = np.where(error > 1e-12 * np.abs(value), error, np.nan)
     half_width = stats.t.ppf((1 + level) / 2, np.asarray(df, np.float64)) * error
@@ -215,10 +218,10 @@ def jackknife_t(
 
 
 def _moved(value: Floats, by: Floats, bounds: Bounds) -> Floats:
-    """A value moved by so many of its own units at first, yet never past a bound: the delta method."""
+    """A value moved by ``by`` on a scale without bounds that has slope 1 at the value (delta method)."""
     low, high = bounds
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if math.isfinite(high):  # logit; between -1 and 1 that is twice Fisher's z
+        if math.isfinite(high):  # the logit; for bounds of -1 and 1 it is twice Fisher's z
             z, slope = np.log((value - low) / (high - value)), (high - low) / ((value - low) * (high - value))
             return np.asarray(low + (high - low) * special.expit(z + slope * by))
         if math.isfinite(low):
@@ -253,10 +256,10 @@ def jackknife_interval(
     """The interval of any metric.
 
     Args:
-        metric: takes indices into the entries, gives the metric; NaN, ValueError, ArithmeticError and PlaitError mean
-            that it is not defined there. It is called once a group, at most 1 + `MOST_BLOCKS` times.
+        metric: from indices into the entries to the metric; NaN, ValueError, ArithmeticError and PlaitError mean that
+            it is not defined there. It is called once per group, at most 1 + `MOST_BLOCKS` times.
         groups: the group of each entry.
-        bounds: between what the metric lies.
+        bounds: the bounds of the metric.
 
     Raises:
         DataError: no entries, or a level not between 0 and 1.
@@ -275,9 +278,9 @@ def jackknife_interval(
 def mean_interval(
     values: ArrayLike, groups: ArrayLike | Sequence[str], *, bounds: Bounds = ANYWHERE, level: float = LEVEL
 ) -> Interval:
-    """The same for the mean of one number an item, [items]; fast.
+    """The interval of a mean of one number per item, [items]; fast.
 
-    [k, items] gives the interval of the mean over all rows: the first axis may be seeds.
+    [k, items] gives the interval of the mean over all rows; the first axis may be seeds.
 
     >>> mean_interval([1.0, 2.0, 3.0, 4.0, 5.0], list("abcde"), level=0.5).high < 4
     True
@@ -285,13 +288,14 @@ def mean_interval(
     table = np.atleast_2d(np.asarray(values, np.float64))
     units = Units.of(groups)
     if table.shape[1] != len(units.codes):
-        raise DataError(f"{table.shape[1]} values but {len(units.codes)} groups; expected one group a value.")
+        raise DataError(f"{table.shape[1]} values but {len(units.codes)} groups; expected one group per value.")
     kernel = from_sums(np.stack([table.mean(0), np.ones(table.shape[1])], 1), units, lambda s: s[:, 0] / s[:, 1])
     return interval_of(leave_one_out([kernel], units)[0], units, bounds=bounds, level=level)
 
 
 def paired_interval(a: ArrayLike, b: ArrayLike, groups: ArrayLike | Sequence[str], *, level: float = LEVEL) -> Interval:
-    """Interval of mean(a) - mean(b), of two scores of the same items, [items]: both without the same groups.
+    """The interval of mean(a) - mean(b) for two scores of the same items, [items]; the same groups are left out of
+    both.
 
     >>> paired_interval([1, 1, 1, 1, 0.0], [0, 0, 0, 0, 0.0], ["v", "w", "x", "y", "z"]).low > 0
     True

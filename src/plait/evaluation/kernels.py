@@ -1,7 +1,7 @@
 """Fast paths of the intervals: metrics that are functions of sums over items, or of pairs of groups.
 
-A kernel is used for a metric only when it gives the task's own numbers on all items and on several parts of them, so
-that a task that defines a metric in its own way is never overruled: it takes the general, slower path.
+A kernel is used for a metric only if it gives the task's own numbers on all items and on several parts of them. So a
+task that defines a metric in its own way is never overruled: it takes the general, slower path.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ Metric = Callable[[NDArray[np.intp]], float]
 
 
 def kernel_for(metric: Metric, scores: Floats, target: NDArray[np.generic], units: Units) -> Kernel:
-    """A kernel of the metric, a fast one where there is one.
+    """A kernel of the metric, a fast one if there is one.
 
     Args:
         metric: takes indices into the items.
-        scores: of each item, [items, classes or 1]; timed ones [items, steps, ...] have no fast kernel.
+        scores: [items, classes or 1]; timed scores [items, steps, ...] have no fast kernel.
         target: encoded, [items] or [items, steps, ...].
         units: of the items.
     """
     slow = from_indices(metric, units)
     if scores.ndim != 2 or target.ndim != 1:
         return slow  # timed answers and texts
+    # Kernels are told by their numbers, not by the metric's name: a task may give its own metric a known name.
     trials = _trials(units.n)
     wanted = slow(trials)
     if np.isfinite(wanted[0]):
@@ -40,7 +41,7 @@ def kernel_for(metric: Metric, scores: Floats, target: NDArray[np.generic], unit
 
 
 def _trials(n: int) -> Floats:
-    """All units, all but one, every other, and a few in which classes may be missing."""
+    """All units, all but one, every second one, and a few in which classes may be missing."""
     place = np.arange(n)
     return np.stack([place >= 0, place != n // 2, place % 2 == 0, place < max(n // 4, 1)]).astype(np.float64)
 
@@ -53,11 +54,12 @@ def _candidates(scores: Floats, target: NDArray[np.generic], units: Units) -> It
 
 
 def _of_classes(scores: Floats, target: NDArray[np.generic], units: Units) -> Iterator[Kernel]:
-    """Accuracy, F1 (macro over classes seen, over all; weighted), mean recall of classes, area under ROC."""
+    """Accuracy, F1 (macro over the classes seen, or over all; weighted), mean recall over classes, area under ROC."""
     said, classes = scores.argmax(1), np.arange(scores.shape[1])
     one = np.ones((len(target), 1))
     yield from_sums(np.column_stack([said == target, one]).astype(float), units, lambda s: s[:, 0] / s[:, 1])
     true, guess = target[:, None] == classes, said[:, None] == classes
+    # F1 and recall need hits, truths and answers of each class only, and these are sums over items.
     table = np.column_stack([true & guess, true, guess]).astype(float)
     for combine in (_f1_seen, _f1_all, _f1_weighted, _recall):
         yield from_sums(table, units, combine)
@@ -97,10 +99,11 @@ def _recall(sums: Floats) -> Floats:
 
 
 def _area(scores: Floats, target: NDArray[np.generic], units: Units) -> Kernel:
-    """Area under ROC (Hanley & McNeil 1982: the share of pairs in order), each class against the rest.
+    """Area under ROC (Hanley & McNeil 1982: the share of pairs in the right order), each class against the rest.
 
-    Pairs of groups are counted once; a row then weighs each pair of groups by how often both are taken.
+    Won pairs are counted once per pair of groups; a row then weighs each pair of groups by how often both are taken.
     """
+    # With two classes both areas are the same.
     columns = [1] if scores.shape[1] == 2 else list(range(scores.shape[1]))
     tables = [_pairs(scores[:, c], target == c, units) for c in columns]
 
@@ -117,23 +120,25 @@ def _area(scores: Floats, target: NDArray[np.generic], units: Units) -> Kernel:
 
 
 def _pairs(score: Floats, positive: NDArray[np.bool_], units: Units) -> tuple[Floats, Floats, Floats]:
-    """[units, units] pairs that a positive of one wins over a negative of the other (ties half); totals."""
+    """Pairs that a positive of one unit wins over a negative of another, [units, units], ties half; and both totals."""
     yes = np.bincount(units.codes[positive], minlength=units.n).astype(float)
     no = np.bincount(units.codes[~positive], minlength=units.n).astype(float)
     won = np.zeros((units.n, units.n))
     owner, value = units.codes[positive], score[positive]
     for h in np.flatnonzero(no):
         below = np.sort(score[~positive & (units.codes == h)])
+        # The mean of both sides counts a tie as half a win.
         beaten = (np.searchsorted(below, value) + np.searchsorted(below, value, side="right")) / 2
         won[:, h] = np.bincount(owner, beaten, units.n)
     return won, yes, no
 
 
 def _of_values(value: Floats, target: Floats, units: Units) -> Iterator[Kernel]:
-    """Mean absolute error, mean square error and its root, Pearson's correlation."""
+    """Mean absolute error, mean squared error and its root, Pearson's correlation."""
     error, one = value - target, np.ones(len(value))
     yield from_sums(np.stack([np.abs(error), one], 1), units, lambda s: s[:, 0] / s[:, 1])
-    with np.errstate(over="ignore"):  # squares of 1e200 are none: the metric itself, which scales them, is asked then
+    # The square of 1e200 overflows; this kernel then fails its trials, and the metric itself, which scales, is used.
+    with np.errstate(over="ignore"):
         square = np.stack([error**2, one], 1)
     yield from_sums(square, units, lambda s: s[:, 0] / s[:, 1])
     yield from_sums(square, units, lambda s: np.sqrt(s[:, 0] / s[:, 1]))
@@ -142,7 +147,7 @@ def _of_values(value: Floats, target: Floats, units: Units) -> Iterator[Kernel]:
 
 
 def _of_size_one(values: Floats) -> Floats:
-    """Deviations from the mean, in their own scale: no correlation depends on it, and sums of squares do."""
+    """Deviations from the mean, scaled to 1 at most: a correlation does not depend on it, the rounding of sums does."""
     away = values - values.mean()
     scaled: Floats = away / (np.abs(away).max() or 1.0)
     return scaled
@@ -150,5 +155,6 @@ def _of_size_one(values: Floats) -> Floats:
 
 def _pearson(sums: Floats) -> Floats:
     n, x, y, xx, yy, xy = sums.T
+    # Rounding may leave a variance just below 0.
     down = np.maximum(xx - x * x / n, 0) * np.maximum(yy - y * y / n, 0)
     return np.where(down > 0, (xy - x * y / n) / np.sqrt(down), np.nan)

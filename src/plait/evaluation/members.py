@@ -1,10 +1,10 @@
-"""What the members of a run answered, brought together for scoring."""
+"""The outputs of the members of a run, pooled for scoring."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +26,22 @@ __all__ = [
 
 Subset = tuple[str, ...]
 
+Number = TypeVar("Number", bound=np.generic)
+
 NOT_ASKED = -1
-"""What stands in a target where nothing is asked: padding, and instants without a label."""
+"""The target where nothing is asked: padding, and instants without a label."""
 
 
 class Scored(Protocol):
     """What evaluation needs of a `plait.tasks.Task`.
 
-    These are looked for too, and may be missing:
+    Optional attributes:
 
     - ``values``: whether scores are values in units; then truths are drawn against answers.
-    - ``bounds``: between what the main metric lies; by default those of plait's metric of that name.
-    - ``padding``: what fills scores of fewer steps than others; 0 by default. Of token ids it is -1.
+    - ``bounds``: the bounds of the main metric; by default those of plait's metric of that name.
+    - ``padding``: what fills scores of fewer steps than others; 0 by default, -1 for token ids.
     - ``frames(scores, target)``: see `frames_of`.
-    - ``texts(scores, target)``: a pair of texts an item, the truth and the answer, where people can read them.
+    - ``texts(scores, target)``: a pair of readable texts per item, the truth and the answer.
     """
 
     @property
@@ -50,7 +52,7 @@ class Scored(Protocol):
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]: ...
 
-    def state(self) -> dict[str, Any]: ...
+    def state(self) -> Mapping[str, object]: ...
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,12 @@ class MemberOutput:
         seed, fold: which member.
         items: ids of the items, unique within a fold.
         recordings, groups: of each item.
-        target: encoded targets: [n]; of timed answers [n, steps], of several labels at a time [n, steps, classes];
-            of texts the ids of their tokens, [n, length]. -1 where nothing is asked.
+        target: encoded targets: [n]; for timed answers [n, steps], for several labels at a time [n, steps, classes];
+            for texts the ids of their tokens, [n, length]. -1 where nothing is asked.
         present: whether each modality is there, {modality: [n] bool}.
-        outputs: scores of each subset, its modalities in the model's order: [n, classes or 1]; of timed answers
-            [n, steps, classes or 1]; of texts ids [n, length], whose length is not the target's. Items without any of a
-            subset's modalities are in it too: there the model's prior answers.
+        outputs: scores per subset, its modalities in the model's order: [n, classes or 1]; for timed answers
+            [n, steps, classes or 1]; for texts ids [n, length], whose length may differ from the target's. Items
+            without any of a subset's modalities are included: the model's prior answers for them.
         baseline: scores of the best constant answer, like an output.
     """
 
@@ -75,7 +77,7 @@ class MemberOutput:
     items: Sequence[str]
     recordings: Sequence[str]
     groups: Sequence[str]
-    target: NDArray[Any]
+    target: NDArray[np.generic]
     present: Mapping[str, NDArray[np.bool_]]
     outputs: Mapping[Subset, Floats]
     baseline: Floats
@@ -84,10 +86,9 @@ class MemberOutput:
 def frames_of(
     task: Scored | None, scores: NDArray[np.float64], target: NDArray[np.generic]
 ) -> tuple[NDArray[np.float64], NDArray[np.generic]]:
-    """Scores [rows, classes] and targets [rows] of what is counted one by one: items, or the instants asked.
+    """Scores [rows, classes] and targets [rows] of all that is counted: items, or the instants asked.
 
-    Several labels at a time keep their targets [rows, classes]. A task that counts otherwise has a ``frames`` of its
-    own.
+    With several labels at a time targets stay [rows, classes]. A task that counts otherwise has its own ``frames``.
 
     >>> scores, target = np.array([[[0.9, 0.1], [0.2, 0.8]]]), np.array([[0, -1]])
     >>> frames_of(None, scores, target)
@@ -103,8 +104,8 @@ def frames_of(
     return scores[asked], target[asked]
 
 
-def stacked(arrays: Sequence[NDArray[Any]], padding: float) -> NDArray[Any]:
-    """Arrays [items, steps, ...] one after another, those of fewer steps filled up with ``padding``.
+def stacked(arrays: Sequence[NDArray[Number]], padding: float) -> NDArray[Number]:
+    """Arrays [items, steps, ...] concatenated over items, those of fewer steps filled up with ``padding``.
 
     >>> stacked([np.ones((1, 2), int), np.ones((1, 3), int)], -1).tolist()
     [[1, 1, -1], [1, 1, 1]]
@@ -115,15 +116,15 @@ def stacked(arrays: Sequence[NDArray[Any]], padding: float) -> NDArray[Any]:
     return np.concatenate([_lengthened(a, most, padding) for a in arrays])
 
 
-def _lengthened(array: NDArray[np.generic], steps: int, padding: float) -> NDArray[np.generic]:
+def _lengthened(array: NDArray[Number], steps: int, padding: float) -> NDArray[Number]:
     more = steps - array.shape[1]
     if more <= 0:
         return array
     return np.pad(array, [(0, 0), (0, more), *[(0, 0)] * (array.ndim - 2)], constant_values=padding)
 
 
-def same_steps(task: Scored, scores: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Timed scores [items, steps, classes] and their targets on as many steps; pooled answers and texts as they are.
+def same_steps(task: Scored, scores: Floats, target: NDArray[np.generic]) -> tuple[Floats, NDArray[np.generic]]:
+    """Timed scores [items, steps, classes] and targets with the same number of steps; pooled answers and texts as is.
 
     >>> [a.shape for a in same_steps(None, np.zeros((2, 5, 3)), np.zeros((2, 4), int))]
     [(2, 5, 3), (2, 5)]
@@ -136,20 +137,21 @@ def same_steps(task: Scored, scores: NDArray[Any], target: NDArray[Any]) -> tupl
 
 
 def paddings_of(task: Scored | None) -> tuple[float, float]:
-    """What scores and targets of fewer steps are filled up with; a target of values with NaN, since -1 may be one."""
+    """The padding of scores and of targets with fewer steps; for values it is NaN, since -1 may be a value."""
     return getattr(task, "padding", 0), np.nan if getattr(task, "values", False) else NOT_ASKED
 
 
 def widths_of(members: Sequence[MemberOutput]) -> set[int]:
-    """How many classes (or values) an answer has in each member; none of texts."""
+    """The numbers of classes (or values) of the members' answers; empty for texts."""
     answers = [(np.asarray(x), np.ndim(m.target)) for m in members for x in (*m.outputs.values(), m.baseline)]
+    # Texts are [n, length] in scores and in targets; classes are [n, classes] beside targets [n].
     return {x.shape[-1] for x, axes in answers if x.ndim > 2 or axes == 1}
 
 
 def pools_of(members: Sequence[MemberOutput], task: Scored | None = None) -> list[MemberOutput]:
-    """One member a seed, that holds the test items of all its folds.
+    """One member per seed, with the test items of all its folds.
 
-    Timed answers of the folds may have different numbers of steps: they are filled up (see `paddings_of`).
+    Timed answers of the folds may differ in their number of steps: they are filled up (see `paddings_of`).
 
     Raises:
         DataError: no members, members that do not fit together, or answers that are not numbers; all at once.
@@ -181,7 +183,7 @@ def _problems(member: MemberOutput, first: MemberOutput) -> list[str]:
 
 
 def _wrong(name: str, array: NDArray[np.generic], items: Sequence[str]) -> list[str]:
-    """Why an array is no row of numbers an item."""
+    """Why an array is not a row of numbers per item."""
     if len(array) != len(items):
         return [f"the {name} has {len(array)} rows, but there are {len(items)} items."]
     if not len(items):
@@ -191,7 +193,7 @@ def _wrong(name: str, array: NDArray[np.generic], items: Sequence[str]) -> list[
         return []
     return [
         f"the {name} is not a number on {len(bad)} of {len(items)} items, first on {items[bad[0]]!r}. Look at its "
-        "features and targets, and train it anew."
+        "features and targets, and train the model anew."
     ]
 
 

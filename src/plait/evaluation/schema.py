@@ -8,21 +8,43 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, NotRequired
+from typing import Literal, NotRequired
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict
 
 from plait.core.errors import DataError
 from plait.core.safe_yaml import brief
 
 __all__ = ["VERSION", "Evaluation", "MetricRow", "SubsetRow", "evaluation_schema", "read_evaluation", "to_json"]
-__all__ += ["Bin", "FoldFacts", "IntervalRow", "TaskFacts"]
+__all__ += [
+    "Bin",
+    "ClassRow",
+    "DataFacts",
+    "Ends",
+    "Example",
+    "FoldFacts",
+    "IntervalFacts",
+    "IntervalRow",
+    "MissingRow",
+    "NoiseRow",
+]
+__all__ += ["Size", "TaskFacts", "told"]
 
 VERSION = 1
 """Of the form of the JSON: one more whenever a key goes, or means something else."""
 
+# A misspelt key must not pass for one that is missing.
 _known = with_config(ConfigDict(extra="forbid"))
+
+
+class Ends(TypedDict):
+    """The ends of any interval; None, and a ``reason``, where there is none."""
+
+    low: float | None
+    high: float | None
+    reason: str
 
 
 @_known
@@ -110,6 +132,14 @@ class Gain(TypedDict):
     interval: IntervalRow
 
 
+class GainFacts(TypedDict):
+    """How much better all modalities are than the best single one; None where there is one modality only."""
+
+    best_single: BestSingle | None
+    gain_over_best_single: float | None
+    gain_interval: IntervalRow | None
+
+
 @_known
 class GroupRow(TypedDict):
     """The main metric on one group alone."""
@@ -119,6 +149,7 @@ class GroupRow(TypedDict):
     value: float | None
 
 
+# Written as a call, since "class" is a keyword.
 ClassRow = TypedDict(
     "ClassRow",
     {"class": str, "items": int, "recall": float | None, "precision": float | None, "f1": float | None},
@@ -334,13 +365,15 @@ def read_evaluation(path: str | Path) -> Evaluation:
 
 def _checked(found: dict[str, object], place: Path) -> Evaluation:
     try:
+        # Strict, since JSON has types of its own: a number as text is a mistake, not a number.
         _ADAPTER.validate_python(found, strict=True)
     except ValidationError as error:
-        problems = [f"{place}: {_told(one)}. Make it anew with: plait evaluate RUN" for one in error.errors()[:10]]
+        problems = [f"{place}: {told(one)}. Make it anew with: plait evaluate RUN" for one in error.errors()[:10]]
         raise DataError(problems) from error
     return found  # type: ignore[return-value]  # validated, with what else the user put into it
 
 
-def _told(error: Any) -> str:
+def told(error: ErrorDetails) -> str:
+    """One error of pydantic: where, what was got, what is expected."""
     where = ".".join(map(str, error["loc"]))
     return f"{where}: got {brief(error['input'], 60)}; {error['msg'][:1].lower()}{error['msg'][1:]}"

@@ -1,23 +1,25 @@
-"""What a run is worth, as one JSON object, of the outputs of its members (a member: one seed on one fold)."""
+"""The evaluation of a run as one JSON object, from the outputs of its members (a member: one seed on one fold)."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, cast
+from typing import NotRequired, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from plait.core.errors import DataError
 from plait.evaluation.breakdown import class_counts, per_class, per_group, tag_counts
 from plait.evaluation.calibration import reliability
 from plait.evaluation.examples import examples_of
 from plait.evaluation.intervals import (
+    ANYWHERE,
     FEWEST_GROUPS,
     LEVEL,
+    Bounds,
     Floats,
     Kernel,
     Units,
@@ -28,7 +30,21 @@ from plait.evaluation.intervals import (
 )
 from plait.evaluation.kernels import kernel_for
 from plait.evaluation.members import MemberOutput, Scored, Subset, frames_of, pools_of
-from plait.evaluation.schema import VERSION, Evaluation
+from plait.evaluation.schema import (
+    VERSION,
+    Calibration,
+    Confusion,
+    Contribution,
+    Evaluation,
+    Gain,
+    GainFacts,
+    IntervalFacts,
+    IntervalRow,
+    MetricRow,
+    Scatter,
+    SubsetRow,
+    TaskFacts,
+)
 from plait.metrics import known_bounds
 from plait.metrics.functional import calibration_error, confusion
 
@@ -36,7 +52,7 @@ __all__ = ["interval_facts", "plain", "point", "rows_of", "subsets_of", "summari
 
 
 def subsets_of(modalities: Iterable[str]) -> list[Subset]:
-    """All that are not empty, small ones first, each in the order given; the full set comes last.
+    """All subsets that are not empty, small ones first, each in the order given; the full set comes last.
 
     >>> subsets_of(["see", "hear"])
     [('see',), ('hear',), ('see', 'hear')]
@@ -50,21 +66,21 @@ def summarise(
     members: Sequence[MemberOutput],
     modalities: Sequence[str] | None = None,
     *,
-    about: Mapping[str, Any] | None = None,
-    sections: Mapping[str, Any] | None = None,
+    about: Mapping[str, str] | None = None,
+    sections: Mapping[str, object] | None = None,
 ) -> Evaluation:
     """The evaluation, as JSON: every subset of modalities against the best constant answer, with intervals.
 
-    A seed's folds are pooled and scored once. Metrics are the mean over seeds, ``sd`` their standard
-    deviation (n - 1; None for one seed). The interval is of that mean over seeds: the same groups are left
-    out in every seed, so it speaks of new groups, and not of new seeds (that is what ``sd`` is for).
+    A seed's folds are pooled and scored once. Metrics are the mean over seeds, ``sd`` their standard deviation (n - 1;
+    None for one seed). The interval is that of the mean over seeds, with the same groups left out in every seed. So it
+    is about new groups and not about new seeds; ``sd`` is about these.
 
     Args:
         task: names and computes the metrics.
-        members: one a seed and fold.
+        members: one per seed and fold.
         modalities: in the model's order; by default as the first member's ``present`` has them.
-        about: put at the top and into ``task``: ``run``, ``corpus``; ``name``, ``target`` and ``unit`` of the task.
-        sections: more of the report: ``robustness``, ``data``, ``training``, ``sync``, ``recipe_yaml``,
+        about: ``run``, ``corpus``, and the task's ``name``, ``target`` and ``unit``.
+        sections: more sections of the report: ``robustness``, ``data``, ``training``, ``sync``, ``recipe_yaml``,
             ``parts``, ``versions``, ``date``.
 
     Raises:
@@ -74,8 +90,9 @@ def summarise(
     about, modalities = dict(about or {}), list(modalities or pools[0].present)
     subsets = _ordered(pools[0].outputs, modalities)
     rows, left_out, units = _rows(pools, task, subsets)
-    classes = task.state().get("classes")
-    evaluation: dict[str, Any] = {
+    listed = task.state().get("classes")
+    classes = [str(c) for c in listed] if isinstance(listed, Sequence) else []
+    evaluation: dict[str, object] = {
         "version": VERSION,
         "run": about.get("run", ""),
         "corpus": about.get("corpus", ""),
@@ -90,27 +107,24 @@ def summarise(
         "subsets": rows,
         **_gain(rows, left_out, units, task),
         "contributions": _contributions(rows, left_out, units, task),
-        "gain_over_constant": _over_constant(pools, rows[-1], left_out[-1], units, task),
+        "gain_over_constant": _over_constant(pools, left_out[-1], units, task),
         "per_group": per_group(pools, subsets[-1], task),
     }
     if classes:
-        evaluation |= _of_classes(pools, subsets[-1], [str(c) for c in classes], task)
+        evaluation |= _of_classes(pools, subsets[-1], classes, task)
     elif getattr(task, "values", False):
         evaluation["scatter"] = _scatter(pools[0], subsets[-1])
     else:
         evaluation["examples"] = examples_of(pools[0], subsets[-1], task)
     more = dict(sections or {})
-    evaluation["robustness"] = {"noise": [], "missing": [], **more.pop("robustness", {})}
-    evaluation["data"] = {
-        "dropped": {},
-        "missing_streams": _missing(pools, modalities),
-        **more.pop("data", {}),
-    }
+    robustness, data = (cast(Mapping[str, object], more.pop(name, {})) for name in ("robustness", "data"))
+    evaluation["robustness"] = {"noise": [], "missing": [], **robustness}
+    evaluation["data"] = {"dropped": {}, "missing_streams": _missing(pools, modalities), **data}
     return cast(Evaluation, plain(evaluation | more))
 
 
-def interval_facts(units: Units) -> dict[str, object]:
-    """How intervals were computed, as the report says it."""
+def interval_facts(units: Units) -> IntervalFacts:
+    """How intervals were computed, for the report."""
     return {
         "method": "cluster jackknife, Student's t",
         "level": LEVEL,
@@ -121,19 +135,26 @@ def interval_facts(units: Units) -> dict[str, object]:
     }
 
 
-def point(task: Scored, members: Sequence[MemberOutput], subset: Subset) -> dict[str, object]:
-    """One point of a robustness curve: ``{"metric", "value" (mean over seeds), "sd"}`` of the main metric."""
+class Point(TypedDict):
+    """One point of a robustness curve: the main metric, its mean over seeds, and its standard deviation."""
+
+    metric: str
+    value: float | None
+    sd: float | None
+
+
+def point(task: Scored, members: Sequence[MemberOutput], subset: Subset) -> Point:
+    """One point of a robustness curve, of the main metric."""
     values = [task.metrics(p.outputs[subset], p.target)[task.main_metric] for p in pools_of(members, task)]
-    found: dict[str, Any] = plain({"metric": task.main_metric, "value": float(np.mean(values)), "sd": _sd(values)})
-    return found
+    return cast(Point, plain({"metric": task.main_metric, "value": float(np.mean(values)), "sd": _sd(values)}))
 
 
-def rows_of(task: Scored, members: Sequence[MemberOutput]) -> tuple[list[dict[str, object]], list[Floats], Units]:
-    """A row for each of the members' ``outputs`` in their order, its main metric with all and without each unit in turn
-    [1 + units], and the units.
+def rows_of(task: Scored, members: Sequence[MemberOutput]) -> tuple[list[SubsetRow], list[Floats], Units]:
+    """A row per output of the members, in their order; per row the main metric of all units and without each in turn,
+    [1 + units]; and the units.
 
-    The same groups are left out of all, so that differences between any two are paired. What the outputs are keyed by
-    need not be modalities: any names will do, as long as ``present`` has them too. Arguments as `summarise`.
+    The same groups are left out of all outputs, so that differences between any two are paired. The keys of the outputs
+    need not be modalities: any names will do, as long as ``present`` has them too. Arguments as for `summarise`.
 
     Raises:
         DataError: no members, members that do not fit together, or answers that are not numbers.
@@ -152,44 +173,51 @@ def _ordered(outputs: Mapping[Subset, Floats], modalities: Sequence[str]) -> lis
 
 def _rows(
     pools: list[MemberOutput], task: Scored, subsets: list[Subset]
-) -> tuple[list[dict[str, Any]], list[Floats], Units]:
-    """A row a subset; its main metric with all and without each unit in turn; the units."""
+) -> tuple[list[SubsetRow], list[Floats], Units]:
+    """A row per subset; its main metric of all units and without each unit in turn; the units."""
     units = Units.of([g for p in pools for g in p.groups])
     left_out = leave_one_out([_kernel(pools, task, [p.outputs[s] for p in pools], units) for s in subsets], units)
     rows = [_row(pools, task, s, values, units) for s, values in zip(subsets, left_out)]
     return rows, list(left_out), units
 
 
-def _row(pools: list[MemberOutput], task: Scored, subset: Subset, values: Floats, units: Units) -> dict[str, object]:
+def _row(pools: list[MemberOutput], task: Scored, subset: Subset, values: Floats, units: Units) -> SubsetRow:
     answered = {
         item for p in pools for item, there in zip(p.items, np.any([p.present[m] for m in subset], axis=0)) if there
     }
     found = [task.metrics(p.outputs[subset], p.target) for p in pools]
     metrics = {name: _over_seeds([f[name] for f in found]) for name in found[0]}
     between = getattr(task, "bounds", None) or known_bounds(task.main_metric)
-    interval = asdict(interval_of(values, units, bounds=bounds_within(between, values)))
+    interval = _interval(values, units, bounds_within(between, values))
     return {"modalities": list(subset), "answered": len(answered), "metrics": metrics, "interval": interval}
 
 
 def _kernel(pools: list[MemberOutput], task: Scored, answers: Sequence[Floats], units: Units) -> Kernel:
-    """The main metric of some answers of each seed, its mean over seeds; the same units are left out of all of them."""
+    """A kernel of the mean over seeds of the main metric of each seed's answers; all leave out the same units."""
     made, start = [], 0
     for p, answer in zip(pools, answers):
         own = Units(units.codes[start : start + len(p.items)], units.n, units.groups)
         start += len(p.items)
         scores, target = np.asarray(answer), np.asarray(p.target)
 
-        def metric(i: NDArray[np.intp], scores: NDArray[Any] = scores, target: NDArray[Any] = target) -> float:
+        # Bound as defaults, since a closure would see the arrays of the last seed.
+        def metric(i: NDArray[np.intp], scores: Floats = scores, target: NDArray[np.generic] = target) -> float:
             return task.metrics(scores[i], target[i])[task.main_metric]
 
         made.append(kernel_for(metric, scores, target, own))
     return lambda counts: np.mean([kernel(counts) for kernel in made], axis=0)
 
 
-def _gain(rows: list[dict[str, Any]], left_out: list[Floats], units: Units, task: Scored) -> dict[str, object]:
-    """How much better all together are than the best one alone; above 0 is better, whatever the metric."""
+def _interval(values: Floats, units: Units, bounds: Bounds = ANYWHERE) -> IntervalRow:
+    found = interval_of(values, units, bounds=bounds)
+    return {"low": found.low, "high": found.high, "groups": found.groups, "reason": found.reason}
+
+
+def _gain(rows: list[SubsetRow], left_out: list[Floats], units: Units, task: Scored) -> GainFacts:
+    """How much better all modalities are than the best single one; above 0 is better, whatever the metric."""
     sign = 1 if task.higher_is_better else -1
-    value = [r["metrics"][task.main_metric]["mean"] for r in rows]
+    means = [r["metrics"][task.main_metric]["mean"] for r in rows]
+    value = [math.nan if mean is None else mean for mean in means]
     single = [i for i, r in enumerate(rows) if len(r["modalities"]) == 1]
     if len(rows[-1]["modalities"]) < 2 or not single:
         return {"best_single": None, "gain_over_best_single": None, "gain_interval": None}
@@ -198,33 +226,33 @@ def _gain(rows: list[dict[str, Any]], left_out: list[Floats], units: Units, task
     return {
         "best_single": {"modality": rows[best]["modalities"][0], "value": value[best]},
         "gain_over_best_single": sign * (value[-1] - value[best]),
-        "gain_interval": asdict(interval_of(gain, units)),
+        "gain_interval": _interval(gain, units),
     }
 
 
-def _contributions(rows: list[dict[str, Any]], left_out: list[Floats], units: Units, task: Scored) -> list[Any]:
-    """How much better all together are than all but one, the most needed first; paired, above 0 is better."""
+def _contributions(rows: list[SubsetRow], left_out: list[Floats], units: Units, task: Scored) -> list[Contribution]:
+    """How much better all modalities are than all but one, the most needed first; paired, above 0 is better."""
     sign, full = 1 if task.higher_is_better else -1, rows[-1]["modalities"]
     place = {tuple(r["modalities"]): i for i, r in enumerate(rows)}
-    found = []
+    found: list[tuple[float, Contribution]] = []
     for gone in full:
         rest = place.get(tuple(m for m in full if m != gone))
         if rest is not None:
             gain = sign * difference_of(left_out[-1], left_out[rest])
-            found.append({"modality": gone, "gain": float(gain[0]), "interval": asdict(interval_of(gain, units))})
-    return sorted(found, key=lambda f: -f["gain"] if math.isfinite(f["gain"]) else math.inf)
+            value = float(gain[0])
+            found.append((value, {"modality": gone, "gain": value, "interval": _interval(gain, units)}))
+    ranked = sorted(found, key=lambda f: -f[0] if math.isfinite(f[0]) else math.inf)
+    return [row for _, row in ranked]
 
 
-def _over_constant(
-    pools: list[MemberOutput], full: dict[str, object], left_out: Floats, units: Units, task: Scored
-) -> dict[str, object]:
-    """How much better all together are than the best constant answer; paired."""
+def _over_constant(pools: list[MemberOutput], left_out: Floats, units: Units, task: Scored) -> Gain:
+    """How much better all modalities are than the best constant answer; paired."""
     constant = leave_one_out([_kernel(pools, task, [p.baseline for p in pools], units)], units)[0]
     gain = (1 if task.higher_is_better else -1) * difference_of(left_out, constant)
-    return {"gain": float(gain[0]), "interval": asdict(interval_of(gain, units))}
+    return {"gain": float(gain[0]), "interval": _interval(gain, units)}
 
 
-def task_facts(task: Scored, about: Mapping[str, Any], classes: Sequence[Any] | None) -> dict[str, Any]:
+def task_facts(task: Scored, about: Mapping[str, str], classes: Sequence[object] | None) -> TaskFacts:
     """What a report says of a task: its name, its unit, the metric and its direction, the classes."""
     return {
         "name": about.get("name", type(task).__name__.lower()),
@@ -236,10 +264,18 @@ def task_facts(task: Scored, about: Mapping[str, Any], classes: Sequence[Any] | 
     }
 
 
-def _of_classes(pools: list[MemberOutput], full: Subset, classes: list[str], task: Scored) -> dict[str, object]:
-    """Confusions and calibration of the full set, counted over all seeds; the error is their mean.
+class ClassFacts(TypedDict):
+    """The parts of an evaluation that only classes have."""
 
-    Of timed answers the instants asked are counted. Where several classes may hold at a time there is no confusion.
+    per_class: Sequence[Mapping[str, object]]
+    confusion: NotRequired[Confusion]
+    calibration: NotRequired[Calibration]
+
+
+def _of_classes(pools: list[MemberOutput], full: Subset, classes: list[str], task: Scored) -> ClassFacts:
+    """Confusions and calibration of the full set, counted over all seeds; the calibration error is the mean over seeds.
+
+    For timed answers the instants asked are counted. If several classes may hold at a time there is no confusion.
     """
     frames = [frames_of(task, p.outputs[full], p.target) for p in pools]
     scores, target = (np.concatenate(x) for x in zip(*frames))
@@ -254,8 +290,8 @@ def _of_classes(pools: list[MemberOutput], full: Subset, classes: list[str], tas
     }
 
 
-def _scatter(pool: MemberOutput, full: Subset, most: int = 2000) -> dict[str, object]:
-    """Targets and answers of the first seed, at most so many, evenly chosen; of timed ones every step is one."""
+def _scatter(pool: MemberOutput, full: Subset, most: int = 2000) -> Scatter:
+    """Targets and answers of the first seed, at most ``most``, evenly chosen; every step of a timed answer counts."""
     target = np.asarray(pool.target, np.float64)
     answer = np.asarray(pool.outputs[full]).reshape(target.shape)
     known = np.isfinite(target)
@@ -264,7 +300,7 @@ def _scatter(pool: MemberOutput, full: Subset, most: int = 2000) -> dict[str, ob
 
 
 def _missing(pools: list[MemberOutput], modalities: Sequence[str]) -> dict[str, int]:
-    """Of how many items each modality is missing."""
+    """On how many items each modality is missing."""
     first = pools[0].present
     return {
         m: len({i for p in pools for i, there in zip(p.items, p.present[m]) if not there})
@@ -273,7 +309,7 @@ def _missing(pools: list[MemberOutput], modalities: Sequence[str]) -> dict[str, 
     }
 
 
-def _over_seeds(values: list[float]) -> dict[str, object]:
+def _over_seeds(values: list[float]) -> MetricRow:
     return {"mean": float(np.mean(values)), "sd": _sd(values), "per_seed": [float(v) for v in values]}
 
 
@@ -285,8 +321,8 @@ def _mean_metrics(found: list[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([f[name] for f in found])) for name in found[0]}
 
 
-def plain(value: Any) -> Any:
-    """The same in types that JSON has; a number that is not finite becomes None.
+def plain(value: object) -> object:
+    """The same value in JSON's types; a number that is not finite becomes None.
 
     >>> plain({"a": np.float64("nan"), "b": np.arange(2)})
     {'a': None, 'b': [0, 1]}
