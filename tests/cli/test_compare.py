@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from plait.cli import main
+from plait.comparison.schema import read_comparison
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, Any]:
@@ -29,6 +30,8 @@ def test_two_variants_are_compared_and_the_report_is_written(
     assert Path(result["report"]).stat().st_size > 10_000
     files = {p.name for p in Path(out).iterdir()}
     assert files == {"compare.json", "compare.md", "compare.png", "compare.html", "variants"}
+    kept = {k: v for k, v in result.items() if k != "report"}
+    assert read_comparison(out) == kept
     assert main(["compare", *asked, "--seeds", "3"]) == 0
     printed = capsys.readouterr().out
     assert "shared heads=2" in printed

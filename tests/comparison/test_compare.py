@@ -19,6 +19,7 @@ from scipy import stats
 from plait.comparison import train as compare_train
 from plait.comparison.compare import Candidates, compare
 from plait.comparison.costs import step_bytes
+from plait.comparison.schema import read_comparison
 from plait.comparison.scores import key_of, merged, scored, subsets_for
 from plait.comparison.variants import Variant, chosen_by, variants_of
 from plait.core.errors import ConfigError, DataError
@@ -102,7 +103,7 @@ def test_every_variant_is_a_run_that_never_saw_the_test_part(
 
 
 def test_numbers_fit_together(whole: tuple[Path, Path, dict[str, Any]]) -> None:
-    _, _, result = whole
+    folder, _, result = whole
     value = {row["name"]: row["value"] for row in result["variants"]}
     assert len(result["differences"]) == 15
     for d in result["differences"]:
@@ -121,7 +122,8 @@ def test_numbers_fit_together(whole: tuple[Path, Path, dict[str, Any]]) -> None:
     assert result["advice"]["take"] == max(value, key=value.__getitem__)
     assert result["task"]["target"] == "kind"
     assert "accuracy of kind" in result["advice"]["headline"]
-    json.dumps(result, allow_nan=False)
+    (folder / "compare.json").write_text(json.dumps(result, allow_nan=False))
+    assert read_comparison(folder) == result
 
 
 def copied(whole: tuple[Path, Path, dict[str, Any]], to: Path, without: str) -> Path:

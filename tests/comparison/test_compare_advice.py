@@ -131,7 +131,7 @@ def test_a_clear_winner_is_taken_and_said_to_be_clear() -> None:
     advice = made()["advice"]
     assert advice["take"] == "shared"
     assert advice["headline"] == "Take shared (intermediate fusion): accuracy 90.0\xa0% (88.0–92.0)."
-    one_seed = " as far as items go (there is one seed)."
+    one_seed = ", as far as one seed can tell."
     assert advice["why"][0] == "It is better than each of the others by more than chance" + one_seed
     assert made(sd=0.01)["advice"]["why"][0] == "It is better than each of the others by more than chance."
     assert (
@@ -146,8 +146,8 @@ def test_a_clear_winner_is_taken_and_said_to_be_clear() -> None:
 def test_those_that_are_not_significantly_different_are_named_with_what_they_save() -> None:
     found = said(made({**VALUES, "late": 0.89}))
     assert "It is not significantly different from late; it is better than the other 3 by more than chance" in found
-    assert "Where cost counts: late takes 60 % of its parameters, 60 % of its time to train" in found
-    assert "hear alone takes" not in found
+    assert "Where cost counts: late needs 60 % of its parameters, 60 % of its time to train" in found
+    assert "hear alone needs" not in found
 
 
 def test_no_gain_is_no_gain() -> None:
@@ -185,10 +185,10 @@ def test_the_price_of_one_model_for_all_subsets() -> None:
 
 def test_seeds_that_scatter_more_than_variants_differ() -> None:
     found = made(sd=0.06)
-    assert "Seeds scatter more than variants differ: between shared and late lie 5.0 points" in said(found)
+    assert "Seeds scatter more than variants differ: shared and late are 5.0 points apart" in said(found)
     assert not View(found).gap(View(found).best, View(found).rows["late"])["significant"]
     assert "Seeds scatter" not in said(made(sd=0.01))
-    assert "There is one seed" in said(made())
+    assert "There is only one seed" in said(made())
 
 
 @pytest.mark.parametrize(
@@ -213,16 +213,16 @@ def test_what_else_must_be_known() -> None:
     assert "was not looked at" not in found
     assert "late is not in the table, since it could not be trained. seed0-tune1: it ran out of memory." in found
     assert "It is the only one that could be trained." in said(made({"hear alone": 0.8}, answers={}))
-    assert "Nothing here is better than always" in said(made(baseline={**made()["baseline"], "value": 0.95}))
+    assert "No variant is better than always" in said(made(baseline={**made()["baseline"], "value": 0.95}))
 
 
 def test_the_clocks_and_gaps_of_the_streams_are_told() -> None:
-    assert "regular and not aligned (rows a second: see 25 and hear 100)" in said(made())
+    assert "regular and not aligned (rows per second: see 25 and hear 100)" in said(made())
     one = {"regular": True, "rate": 12.5, "rows": 9.0, "missing": 0.0}
-    assert "all of 12.5 rows a second" in said(made(streams={"see": one, "hear": one}))
+    assert "all with 12.5 rows per second" in said(made(streams={"see": one, "hear": one}))
     odd = {"regular": False, "rate": 0.07, "rows": 3.0, "missing": 0.125}
     found = said(made(streams={"see": one, "hear": odd}))
-    assert "not all regular (hear is not) and not aligned (rows a second: see 12.5 and hear 0.07)" in found
+    assert "not all regular (hear is not) and not aligned (rows per second: see 12.5 and hear 0.07)" in found
     assert "Streams are missing: hear in 12 % of the items." in found
 
 

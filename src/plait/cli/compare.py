@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from plait.cli.shared import (
     cache_argument,
@@ -15,6 +15,10 @@ from plait.cli.shared import (
     recipe_arguments,
     yaml_option,
 )
+
+if TYPE_CHECKING:
+    from plait.comparison.schema import Comparison
+    from plait.core.parts import Spec
 
 HELP = "find out which modalities to fuse, and how"
 ORDER = 65
@@ -27,11 +31,11 @@ def arguments(p: argparse.ArgumentParser) -> None:
     cache_argument(p)
     cluster_argument(p)
     p.add_argument("--fusions", nargs="+", default=[], metavar="FUSION", help="more fusions: names or {name: ...}")
-    p.add_argument("--without", action="store_true", help="leave out each modality in turn, too")
+    p.add_argument("--without", action="store_true", help="also leave out each modality in turn")
     p.add_argument("--only", nargs="+", metavar="VARIANT", help="these variants only, such as alone-audio late")
     p.add_argument("--tune", type=int, metavar="K", help="folds of the training part to choose by (default: 4)")
-    p.add_argument("--seeds", nargs="+", type=int, metavar="N", help="instead of the recipe's")
-    p.add_argument("--overwrite", action="store_true", help="train anew where another recipe's variants are in the way")
+    p.add_argument("--seeds", nargs="+", type=int, metavar="N", help="seeds to train with, instead of the recipe's")
+    p.add_argument("--overwrite", action="store_true", help="train anew if the folder holds variants of another recipe")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
     return 1 if result["failed"] else 0
 
 
-def _spec(text: str) -> Any:
-    """A fusion as a recipe has it: a name, or a mapping in YAML."""
+def _spec(text: str) -> Spec:
+    """A fusion as in a recipe: a name, or a mapping in YAML."""
     from plait.core.errors import ConfigError
 
     found = yaml_option(text, "--fusions")
@@ -77,7 +81,7 @@ def _spec(text: str) -> Any:
     return found
 
 
-def _print(result: dict[str, object]) -> None:
+def _print(result: Comparison) -> None:
     from rich.console import Console
     from rich.text import Text
 

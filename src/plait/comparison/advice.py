@@ -1,37 +1,39 @@
 """The advice of a comparison: sentences made from its numbers, and from nothing else.
 
-One variant is said to be better than another only where `significant` says so of their paired difference; else the
-two are "not significantly different", or a difference "may be chance".
+One variant is called better than another only if their paired difference is significant (see
+`plait.comparison.scores.significant`). Otherwise the two are "not significantly different", or the difference "may be
+chance".
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from plait.comparison.schema import Advice, Gap, Numbers, Streams, VariantRow
 from plait.comparison.variants import ALONE, FUSION, QUICK, WITHOUT
-from plait.comparison.view import Row, View, called
+from plait.comparison.view import View, called
+from plait.core.parts import Spec
 from plait.report import words
 
 __all__ = ["advise"]
 
 SAVES = 0.95
-"""A cost counts as saved from so small a share of the other's."""
+"""A variant saves a cost if it needs at most this share of the other's."""
 
 SHOWN = 3
-"""Of so many that are as good it is told what they would save."""
+"""Savings are listed for at most this many of the variants that are as good as the best."""
 
 
-def advise(result: Mapping[str, object]) -> dict[str, object]:
+def advise(result: Numbers) -> Advice:
     """What to take and why, in words.
 
     Args:
         result: as `plait.comparison.compare.compare` makes it.
 
     Returns:
-        ``take`` (a variant's name), ``headline``, ``why`` (sentences), ``cautions`` (what harms, what adds nothing, and
-        how little may be concluded), ``next`` (how to go on).
+        ``take`` (a variant's name), ``headline``, ``why`` (the reasons), ``cautions`` (which fusions harm, and what may
+        not be concluded), ``next`` (how to go on).
     """
     view = View(result)
     return {
@@ -48,62 +50,68 @@ def _headline(view: View) -> str:
 
 
 def _choice(view: View) -> list[str]:
-    """Whether the best is significantly better than the others, and what those that are not different would save."""
+    """Whether the best is significantly better than the others, and what the others that tie with it would save."""
     ties = view.ties()
     if len(view.rows) == 1:
         return ["It is the only one that could be trained."]
     if not ties:
         return [f"It is better than each of the others {_beyond(view)}."]
     beaten = len(view.rows) - 1 - len(ties)
-    start = "It is not significantly different from " + words.listed([str(r["title"]) for r in ties])
+    start = "It is not significantly different from " + words.listed([r["title"] for r in ties])
     found = [start + (f"; it is better than the other {beaten} {_beyond(view)}." if beaten else ".")]
     cheaper = [(row, saved) for row in ties if (saved := _saved(row, view.best))]
     if cheaper:
-        told = "; ".join(f"{row['title']} takes {words.listed(saved)}" for row, saved in cheaper[:SHOWN])
+        told = "; ".join(f"{row['title']} needs {words.listed(saved)}" for row, saved in cheaper[:SHOWN])
         found.append(f"Where cost counts: {told}.")
     return found
 
 
 def _against_quick(view: View) -> list[str]:
-    """Whether what was trained by gradient descent beats the quick model."""
+    """Whether the best model trained by gradient descent beats the quick model."""
     rest = [row for row in view.rows.values() if row["kind"] != QUICK]
     if not view.kind(QUICK) or not rest:
         return []
     (quick,), deep = view.kind(QUICK), view.top(rest)
     gap = view.gap(deep, quick)
-    if gap["difference"] is None:
+    difference = gap["difference"]
+    if difference is None:
         return []
-    size, span = view.size(gap["difference"]), view.span(gap)
+    size, span = view.size(difference), view.span(gap)
     if not gap["significant"]:
-        side = "above" if gap["difference"] >= 0 else "below"
+        side = "above" if difference >= 0 else "below"
         return [
             f"The quick model, the baseline to beat, is not beaten beyond chance: {deep['title']}, the best of the "
             f"others, comes out {size} {side} it {span}; {view.doubt(gap)}."
         ]
-    if gap["difference"] > 0:
+    if difference > 0:
         return [f"The quick model, the baseline to beat, is beaten: {deep['title']} is better by {size} {span}."]
     return [
-        f"Nothing here comes up to the quick model, the baseline to beat: {deep['title']}, the best of the others, "
+        f"No other variant reaches the quick model, the baseline to beat: {deep['title']}, the best of the others, "
         f"is worse by {size} {span}."
     ]
 
 
 def _beyond(view: View) -> str:
-    """How sure that is: one seed says nothing of how a training turns out."""
+    """How sure that is: one seed says nothing about the spread from one training to the next."""
     chance = "by more than chance"
-    return chance if len(view.result["seeds"]) > 1 else f"{chance} as far as items go (there is one seed)"
+    return chance if len(view.result["seeds"]) > 1 else f"{chance}, as far as one seed can tell"
 
 
-def _saved(row: Row, best: Row) -> list[str]:
-    """What a variant needs less of than the best."""
-    names = {"parameters": "parameters", "train_seconds": "time to train", "item_seconds": "time to answer"}
-    names["step_bytes"] = "memory"
-    shares = {k: row[k] / best[k] for k in names if row.get(k) and best.get(k)}
-    return [f"{100 * share:.0f} % of its {names[k]}" for k, share in shares.items() if share <= SAVES]
+def _saved(row: VariantRow, best: VariantRow) -> list[str]:
+    """The costs that a variant has less of than the best."""
+    pairs = {
+        "parameters": (row["parameters"], best["parameters"]),
+        "time to train": (row["train_seconds"], best["train_seconds"]),
+        "time to answer": (row["item_seconds"], best["item_seconds"]),
+        "memory": (row["step_bytes"], best["step_bytes"]),
+    }
+    # None or 0 where nothing was measured: the quick model takes no training steps.
+    shares = {name: own / its for name, (own, its) in pairs.items() if own and its}
+    return [f"{100 * share:.0f} % of its {name}" for name, share in shares.items() if share <= SAVES]
 
 
 def _gain(view: View) -> list[str]:
-    """What fusing brings over the best modality alone."""
+    """How much fusing gains over the best single modality."""
     fused, single = view.fused, view.single
     if fused is None or single is None:
         return []
@@ -124,7 +132,7 @@ def _gain(view: View) -> list[str]:
 
 
 def _adds(view: View) -> list[str]:
-    """What each modality adds to the others: the whole against one trained without it, else answering without it."""
+    """What each modality adds to the others: the whole against a model trained, or else answering, without it."""
     found = []
     for gone in view.result["modalities"]:
         rest = [m for m in view.result["modalities"] if m != gone]
@@ -135,76 +143,79 @@ def _adds(view: View) -> list[str]:
         change = words.change(view.metric, gap["difference"])
         numbers = f"{change} for {whole['title']} against {how} {view.span(gap)}"
         if gap["significant"]:
-            found.append(f"{gone} {'adds to the rest' if gap['difference'] > 0 else 'does harm'}: {numbers}.")
+            found.append(f"{gone} {'adds to the rest' if (gap['difference'] or 0) > 0 else 'does harm'}: {numbers}.")
         else:
             found.append(f"What {gone} adds is not significant: {numbers}; {view.doubt(gap)}.")
     return found
 
 
-def _with_and_without(view: View, rest: Sequence[str]) -> tuple[Row, Row, str] | None:
-    """The whole, its gain over what has the rest only, and what that is."""
+def _with_and_without(view: View, rest: Sequence[str]) -> tuple[VariantRow, Gap, str] | None:
+    """The whole, its gain over a model with the rest only, and how that model is called."""
     own = view.rows.get(view.result.get("own") or "")
     for row in view.rows.values():
         if row["kind"] == FUSION or list(row["modalities"]) != list(rest):
             continue
+        # A model without one modality has the recipe's fusion: only the recipe's own whole is its like.
         whole = view.fused if row["kind"] == ALONE else own
         if whole is not None:
-            return whole, view.gap(whole, row), str(row["title"])
+            return whole, view.gap(whole, row), row["title"]
     fused = view.fused
-    for row in view.result["subsets"]:
-        if fused is not None and row["variant"] == fused["name"] and list(row["modalities"]) == list(rest):
-            return fused, row["gain_of_all"], "the same model answering without it"
+    for less in view.result["subsets"]:
+        if fused is not None and less["variant"] == fused["name"] and list(less["modalities"]) == list(rest):
+            return fused, less["gain_of_all"], "the same model answering without it"
     return None
 
 
 def _price(view: View) -> list[str]:
-    """How far one model for all subsets falls behind models trained for one."""
+    """How far one model for all subsets falls behind a model trained for one subset."""
     fused = view.fused
     if fused is None:
         return []
+    own = [r for r in view.result["subsets"] if r["variant"] == fused["name"]]
     rows = [
-        (r, r["gain_of_dedicated"])
-        for r in view.result["subsets"]
-        if r["variant"] == fused["name"] and r["dedicated"] and r["gain_of_dedicated"]["difference"] is not None
+        (r, gap, difference)
+        for r in own
+        if (gap := r.get("gain_of_dedicated")) and (difference := gap["difference"]) is not None
     ]
     if not rows:
         return []
-    worst, gap = max(rows, key=lambda pair: pair[1]["difference"])
+    worst, gap, difference = max(rows, key=lambda row: row[2])
     subset = words.listed(worst["modalities"])
     start = f"One model for all: {fused['title']}, answering with some of its modalities only,"
-    if gap["difference"] <= 0:
+    if difference <= 0:
         return [f"{start} is nowhere below the models trained for these alone."]
-    most = f"is at most {view.size(gap['difference'])} below the model trained for them alone (with {subset}"
+    most = f"is at most {view.size(difference)} below the model trained for them alone (with {subset}"
     chance = "" if gap["significant"] else f"; {view.doubt(gap)}"
     return [f"{start} {most}; {view.span(gap).strip('()')}{chance})."]
 
 
 def _data(view: View) -> list[str]:
-    """Facts of the data that the choice of a fusion hangs on."""
-    streams: Mapping[str, Row] = view.result["streams"]
+    """Facts of the data on which the choice of a fusion depends."""
+    streams: Streams = view.result["streams"]
     return [_clocks(streams), _missing(streams), _amount(view)]
 
 
-def _clocks(streams: Mapping[str, Row]) -> str:
+def _clocks(streams: Streams) -> str:
     rates = words.listed([f"{m} {_rate(s['rate'])}" for m, s in streams.items() if s["rate"]] or ["none known"])
     odd = [m for m, s in streams.items() if not s["regular"]]
-    known = {s["rate"] for s in streams.values()}
-    if not odd and len(known) == 1 and None not in known:
-        rate = _rate(known.pop())
-        return f"The streams are regular, all of {rate} rows a second: they could be laid side by side as they are."
+    first, *others = {s["rate"] for s in streams.values()}
+    if not odd and not others and first is not None:
+        return (
+            f"The streams are regular, all with {_rate(first)} rows per second: they could be concatenated as they are."
+        )
     kind = f"not all regular ({words.listed(odd)} {'is' if len(odd) == 1 else 'are'} not)" if odd else "regular"
     return (
-        f"The streams are {kind} and not aligned (rows a second: {rates}): early fusion must average them into common "
-        "slots, intermediate fusion meets them by their times, late fusion never compares times."
+        f"The streams are {kind} and not aligned (rows per second: {rates}): early fusion must average them into "
+        "common time bins, intermediate fusion relates them by their times, late fusion never compares times."
     )
 
 
 def _rate(rate: float) -> str:
-    """Rows a second: 100, 12.5, 0.07."""
+    """Rows per second: 100, 12.5, 0.07."""
     return f"{rate:.2g}" if rate < 1 else f"{rate:,.1f}".removesuffix(".0")
 
 
-def _missing(streams: Mapping[str, Row]) -> str:
+def _missing(streams: Streams) -> str:
     lacking = {m: s["missing"] for m, s in streams.items() if s["missing"]}
     if not lacking:
         return "No stream is missing in any item."
@@ -216,7 +227,9 @@ def _amount(view: View) -> str:
     r, best = view.result, view.best
     trained = f"{r['trained_on']['items']} items of {words.counted(r['trained_on']['groups'], 'group')}"
     size = f" for {best['parameters']:,} parameters" if best.get("parameters") else ""
-    return f"A model was trained on some {trained}{size}, and all were scored on the same {r['items']} held-out items."
+    return (
+        f"Each model was trained on about {trained}{size}, and all were scored on the same {r['items']} held-out items."
+    )
 
 
 def _useless(view: View) -> list[str]:
@@ -224,7 +237,7 @@ def _useless(view: View) -> list[str]:
     if value is None:
         return ["No variant has a value: the metric is not defined on these items."]
     if base is not None and view.sign * value <= view.sign * base:
-        return ["Nothing here is better than always giving the same answer: nothing useful was learnt."]
+        return ["No variant is better than always giving the same answer: nothing useful was learnt."]
     return []
 
 
@@ -247,19 +260,19 @@ def _number(value: float | None) -> float:
     return math.inf if value is None else value
 
 
-def _below(view: View, gap: Row, text: str) -> list[str]:
-    """A sentence where a difference is below 0 by as much as is shown."""
-    size = view.size(gap["difference"])
-    if gap["difference"] is None or gap["difference"] >= 0 or not any(c in size for c in "123456789"):
+def _below(view: View, gap: Gap, text: str) -> list[str]:
+    """A sentence if a difference is below 0 by more than rounds to 0 when it is shown."""
+    difference, size = gap["difference"], view.size(gap["difference"])
+    if difference is None or difference >= 0 or not any(c in size for c in "123456789"):
         return []
     end = "fusing harms there" if gap["significant"] else view.doubt(gap)
     return [f"{text.format(size)} {view.span(gap)}: {end}."]
 
 
 def _seeds(view: View) -> list[str]:
-    """Whether the order of the two best is one of seeds only."""
+    """Whether the order of the two best may be that of their seeds only."""
     if len(view.result["seeds"]) == 1:
-        return ["There is one seed: how much of this is the luck of a training is not known. Try --seeds 0 1 2."]
+        return ["There is only one seed, so how much of this is luck of the training is not known. Try --seeds 0 1 2."]
     rest = [row for row in view.rows.values() if row is not view.best]
     if not rest:
         return []
@@ -268,13 +281,13 @@ def _seeds(view: View) -> list[str]:
     if gap["sd"] is None or gap["difference"] is None or gap["sd"] < abs(gap["difference"]):
         return []
     return [
-        f"Seeds scatter more than variants differ: between {view.best['title']} and {second['title']} lie "
-        f"{view.size(gap['difference'])}, with a standard deviation of {view.size(gap['sd'])} over seeds."
+        f"Seeds scatter more than variants differ: {view.best['title']} and {second['title']} are "
+        f"{view.size(gap['difference'])} apart, with a standard deviation of {view.size(gap['sd'])} over seeds."
     ]
 
 
 def _groups(view: View) -> list[str]:
-    """How little so few groups say; and on what the choice was made."""
+    """What so few groups cannot tell, and on which items the choice was made."""
     groups, found = view.result["groups"], []
     if view.too_few:
         found.append(
@@ -284,8 +297,8 @@ def _groups(view: View) -> list[str]:
         )
     if not view.result["held_back"]:
         found.append(
-            "The recipe's split is folds, which hold nothing back: what is best is chosen on the items that its figure "
-            "is of, so this figure is a little too good."
+            "The recipe's split is folds, which hold nothing back: the best variant is chosen on the same items that "
+            "it is scored on, so this figure is a little too good."
         )
     return found
 
@@ -306,16 +319,17 @@ def _next(view: View) -> str:
     elif best["kind"] == WITHOUT:
         what = f"with {words.listed(best['modalities'])} as its only streams"
     else:
-        spec = best["fusion"] if len(best["fusion"]) > 1 else best["fusion"]["name"]
-        what = f"with fusion: {_yaml(spec)}"
+        what = f"with fusion: {_yaml(best['fusion'] or '')}"
     if not view.result["held_back"]:
         return f"Train the recipe {what}: {fit}."
     looked = f"The test part ({view.result['not_looked_at']} items) was not looked at."
-    fair = "a figure that the choice has not flattered"
+    fair = "a figure that the choice has not made too good"
     return f"{looked} Train the recipe {what} ({fit}), and score it there once (plait evaluate): {fair}."
 
 
-def _yaml(spec: Any) -> str:
+def _yaml(spec: Spec) -> str:
     if isinstance(spec, str):
         return spec
+    if set(spec) == {"name"}:
+        return str(spec["name"])
     return "{" + ", ".join(f"{k}: {v}" for k, v in spec.items()) + "}"

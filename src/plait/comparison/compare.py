@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
 
 from plait.comparison.advice import advise
 from plait.comparison.costs import item_seconds, step_bytes
+from plait.comparison.schema import VERSION, Comparison, Costs, Failure, Numbers, Streams, VariantRow
 from plait.comparison.scores import key_of, merged, scored, subsets_for
 from plait.comparison.train import Job, train_all, unfinished
 from plait.comparison.variants import QUICK, Variant, chosen_by, own_of, variants_of
@@ -42,7 +43,7 @@ class Candidates:
     """What is compared, and on what.
 
     Attributes:
-        fusions: beside late, early (``concat``), intermediate (``shared``) and the recipe's own: names or specs.
+        fusions: names or specs of fusions, beside late, early (``concat``), intermediate (``shared``) and the recipe's.
         without: whether each modality is left out in turn too (only where there are three or more).
         only: names of the variants wanted, if not all.
         tune: folds of the training part to choose by; None for the recipe's own number, else 4.
@@ -64,13 +65,13 @@ def compare(
     cluster: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Comparison:
     """Train each modality alone, several fusions of all and the quick model, and say which to take and why.
 
-    All have the recipe's budget: its epochs, batches, seeds. They are chosen by folds of the training part, so that
-    the test part is not looked at; where the recipe's split is folds, by those. Each variant is an ordinary run below
-    ``out``/variants. Called again, it goes on where it was cut off, to the same numbers; with more candidates, only the
-    new ones are trained.
+    All have the recipe's budget: its epochs, batches, seeds. The choice is made on folds of the training part, so that
+    the test part is not looked at; if the recipe's split is folds, on those. Each variant is an ordinary run in
+    ``out``/variants. A comparison that was cut off is resumed by the same call, and gives the same numbers; with more
+    candidates, only the new ones are trained.
 
     Args:
         recipe: of two modalities or more.
@@ -84,14 +85,12 @@ def compare(
         progress: told of features prepared, members trained and members scored.
 
     Returns:
-        The comparison, as JSON, which `plait.comparison.report.save_comparison` writes: the numbers of
-        `plait.comparison.scores.scored`; each variant's costs; ``streams`` (rates, and how often each is
-        missing); ``held_back`` (whether there is a test part that was not looked at); ``failed``; ``advice`` (see
-        `plait.comparison.advice.advise`).
+        The comparison, ready for JSON: values and paired differences of all variants, their costs, facts of the
+        streams, what failed, and the advice. `plait.comparison.report.save_comparison` writes it.
 
     Raises:
         ConfigError: fewer than two modalities, unknown fusions, ``out`` holds another comparison; before any training.
-        DataError: the corpus is not usable as the recipe says, or nothing could be trained to its end.
+        DataError: the corpus cannot be used as the recipe says, or no variant could be fully trained.
     """
     folder = Path(out)
     with locked(folder), ExitStack() as runs:
@@ -102,7 +101,7 @@ def compare(
 def _claimed(
     recipe: Recipe, folder: Path, candidates: Candidates, overwrite: bool, runs: ExitStack
 ) -> tuple[list[Variant], Experiment, dict[str, Path]]:
-    """What is to be trained, each variant a run in a folder of its own, locked until ``runs`` is closed."""
+    """The variants to train, each a run in a folder of its own, locked until ``runs`` is closed."""
     base = _opened(recipe, folder, candidates.tune)
     wanted = variants_of(
         base.recipe, base.modalities, fusions=candidates.fusions, without=candidates.without, only=candidates.only
@@ -121,25 +120,22 @@ def _compared(
     jobs: int,
     cluster: str | None,
     progress: Progress | None,
-) -> dict[str, object]:
+) -> Comparison:
     features = base.prepare(store, pack=True, jobs=jobs, cluster=cluster, progress=progress)
     todo, total = unfinished(folders)
     cache, shared = store.folder.resolve(), [base.corpus.path.resolve(), store.folder.resolve()]
     failed = train_all(todo, cache, shared=shared, jobs=jobs, cluster=cluster, progress=progress, total=total)
+    # A variant with any member missing is left out: its mean would be over other folds than that of the rest.
     kept = [v for v in wanted if v.name not in {job.variant for job in failed}]
     if not kept:
         raise DataError([*dict.fromkeys(f"{job.name}: {why}" for job, why in failed.items())])
     examined = _Examination({v: Run(folders[v.name], allow_code=True) for v in kept}, base, store, features)
-    result = examined.result(progress)
-    result |= _about(base, failed)
-    result["own"] = own_of(wanted, recipe)
-    result["streams"] = _streams(base, features)
-    result = plain(result)
-    return {**result, "advice": advise(result)}
+    numbers = examined.result(failed, own_of(wanted, recipe), progress)
+    return {**numbers, "advice": advise(numbers)}  # type: ignore[typeddict-item]  # mypy wants the key of --json only
 
 
 def _opened(recipe: Recipe, folder: Path, tune: int | None) -> Experiment:
-    """The recipe met with its corpus, divided to choose by; a raw folder is imported once, for all variants."""
+    """The recipe with its corpus and the folds to choose by; a raw folder is imported once, for all variants."""
     own = recipe.model_copy(deep=True)
     folder.mkdir(parents=True, exist_ok=True)
     corpus = open_corpus(own, folder)
@@ -161,7 +157,7 @@ def _of_variant(base: Experiment, variant: Variant) -> Experiment:
 def _claim_all(
     variants: Sequence[Variant], folders: Mapping[str, Path], base: Experiment, overwrite: bool, runs: ExitStack
 ) -> None:
-    """Make every variant a run; tell of all whose folders hold another recipe's."""
+    """Make every variant a run; all folders that hold another recipe's run are told at once."""
     problems: list[str] = []
     for variant in variants:
         try:
@@ -179,8 +175,9 @@ class _Examination:
         self.runs, self.base, self.store, self.features = dict(runs), base, store, features
         self.seconds: dict[str, list[float]] = {v.name: [] for v in runs}
 
-    def result(self, progress: Progress | None) -> dict[str, Any]:
-        members = self.members
+    def result(self, failed: Mapping[Job, str], own: str | None, progress: Progress | None) -> Numbers:
+        """All numbers and facts of the comparison, ready for JSON."""
+        members, base, recipe = self.members, self.base, self.base.recipe
         outputs = []
         for i, member in enumerate(members):
             if progress:
@@ -188,18 +185,47 @@ class _Examination:
             outputs.append(self._of_member(member))
         task = next(iter(self.runs.values())).model(members[0]).task
         found = scored(task, list(self.runs), outputs)
-        for row, (variant, run) in zip(found["variants"], self.runs.items()):
-            row |= self._costs(variant, run)
+        rows: list[VariantRow] = [
+            {**row, **self._costs(variant, run)} for row, (variant, run) in zip(found["variants"], self.runs.items())
+        ]
         if progress:
             progress(len(members), len(members), "")
-        found["task"] = task_facts(task, about_of(self.base), task.state().get("classes"))
-        found["seeds"] = sorted({m.seed for m in members})
-        found["folds"] = sorted({m.fold for m in members})
-        return found
+        fold, made = base.folds[0], made_with()
+        result: Numbers = {
+            "version": VERSION,
+            "name": recipe.name or base.corpus.path.parent.name,
+            "corpus": base.corpus.path.parent.name,
+            "task": task_facts(task, about_of(base), task.state().get("classes")),
+            "modalities": base.modalities,
+            "items": found["items"],
+            "groups": found["groups"],
+            "intervals": found["intervals"],
+            "seeds": sorted({m.seed for m in members}),
+            "folds": sorted({m.fold for m in members}),
+            "baseline": found["baseline"],
+            "variants": rows,
+            "differences": found["differences"],
+            "subsets": found["subsets"],
+            "own": own,
+            "streams": _streams(base, self.features),
+            "held_back": holds_back(recipe.split),
+            "not_looked_at": _held_back(base),
+            "trained_on": {"items": len(fold.train), "groups": len({i.group for i in fold.train})},
+            "budget": {
+                "epochs": recipe.train.epochs,
+                "steps": recipe.train.steps,
+                "batch": recipe.train.batch,
+                "stop": recipe.train.stop,
+            },
+            "failed": [_failure(job, why) for job, why in failed.items()],
+            "recipe_yaml": dump_recipe(recipe),
+            **made,
+        }
+        return cast(Numbers, plain(result))
 
     @property
     def members(self) -> list[Member]:
-        """The seeds and folds that were asked for; a variant may have been trained with more seeds before."""
+        """The seeds and folds that were asked for; a variant's run may have more seeds, of an earlier call."""
         base = self.base
         return [Member(seed, fold.name) for seed in base.recipe.train.seeds for fold in base.folds]
 
@@ -213,13 +239,14 @@ class _Examination:
         for variant, run in self.runs.items():
             one = self._examined(variant, run, member)
             output = one.output(subsets_for(variant))
+            # After the answers, so that what is loaded once is not in the time of the first.
             self.seconds[variant.name].append(item_seconds(one.model, one.data))
             for subset, scores in output.outputs.items():
                 there = np.any([output.present[m] for m in subset], axis=0)
                 answers[key_of(variant, subset)] = (scores, there)
         return merged(output, answers)
 
-    def _costs(self, variant: Variant, run: Run) -> dict[str, object]:
+    def _costs(self, variant: Variant, run: Run) -> Costs:
         done = [run.done(member) for member in self.members]
         one, steps = self._examined(variant, run, self.members[0]), variant.kind != QUICK
         return {
@@ -231,45 +258,29 @@ class _Examination:
 
 
 def _trained(done: Done) -> float:
-    """Processor seconds of a member's epochs, however often it was cut off.
+    """Processor seconds of a member's epochs, however often it was interrupted.
 
-    By the median epoch: in the first ones the first member of a fold makes noisy copies, which the others then find.
+    The median epoch times their number: in the first epochs the first member of a fold also makes noisy copies, which
+    the other members then find.
     """
     seconds = done.log["processor_seconds"]
     return float(np.median(seconds) * len(seconds))
 
 
 def _held_back(base: Experiment) -> int:
-    """How many items stand in the test part, which nobody has looked at."""
+    """The number of items in the test part, which was not looked at."""
     if "tune" not in base.recipe.split:
         return 0
     spec = {k: v for k, v in base.recipe.split.items() if k != "tune"}
     return len(split_items(base.items.items, base.corpus, spec)[0].test)
 
 
-def _about(base: Experiment, failed: Mapping[Job, str]) -> dict[str, object]:
-    recipe, fold = base.recipe, base.folds[0]
-    return {
-        "name": recipe.name or base.corpus.path.parent.name,
-        "corpus": base.corpus.path.parent.name,
-        "modalities": base.modalities,
-        "held_back": holds_back(recipe.split),
-        "not_looked_at": _held_back(base),
-        "trained_on": {"items": len(fold.train), "groups": len({i.group for i in fold.train})},
-        "budget": {
-            "epochs": recipe.train.epochs,
-            "steps": recipe.train.steps,
-            "batch": recipe.train.batch,
-            "stop": recipe.train.stop,
-        },
-        "failed": [{"variant": j.variant, "member": j.member.name, "problem": why} for j, why in failed.items()],
-        "recipe_yaml": dump_recipe(recipe),
-        **made_with(),
-    }
+def _failure(job: Job, why: str) -> Failure:
+    return {"variant": job.variant, "member": job.member.name, "problem": why}
 
 
-def _streams(base: Experiment, features: Features) -> dict[str, object]:
-    """Of each modality, as the model gets it: whether it is regular, rows a second, rows an item, how often missing."""
+def _streams(base: Experiment, features: Features) -> Streams:
+    """Facts of each modality as the model gets it."""
     fold = base.folds[0]
     items = [*fold.train, *fold.test]
     data = ItemData(items, features, Asked(torch.zeros(len(items))), base.modalities)
@@ -286,7 +297,7 @@ def _streams(base: Experiment, features: Features) -> dict[str, object]:
 
 
 def _rate(recordings: set[str], features: Features, modality: str) -> float | None:
-    """Rows a second, the median of recordings; None where none has two rows."""
+    """Rows per second, the median over recordings; None where none has two rows."""
     clocks = [found[1] for r in sorted(recordings) if (found := features.get(r, modality)) and len(found[1]) > 1]
     rates = [float(c.rate) if isinstance(c, Grid) else (len(c) - 1) / (c.times[-1] - c.times[0]) for c in clocks]
     good = [rate for rate in rates if np.isfinite(rate)]

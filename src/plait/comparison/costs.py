@@ -1,9 +1,8 @@
-"""What a model costs: processor seconds an item, and the memory of a training step."""
+"""What a model costs: processor seconds per item, and the memory of a training step."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +18,8 @@ COPIES = 4
 
 
 def item_seconds(model: Model, data: ItemData) -> float:
-    """Processor seconds an item: from prepared features to scores, with all modalities, in batches of 64."""
+    """Processor seconds per item: from prepared features to scores, with all modalities, in batches of 64."""
+    # Processor time, not the clock on the wall: other jobs on the machine do not count.
     started = time.process_time()
     score_subsets(model, data, [tuple(model.modalities)])
     return (time.process_time() - started) / max(len(data), 1)
@@ -28,9 +28,9 @@ def item_seconds(model: Model, data: ItemData) -> float:
 def step_bytes(model: Model, data: ItemData, batch: int) -> int:
     """Bytes that a training step must hold at least, for the ``batch`` longest items; the same on every machine.
 
-    The weights with their gradients and the optimiser's moments, and what the forward pass keeps for the backward one,
-    each storage counted once. Not what is held for a moment within a layer. The model is run in training mode: its
-    running statistics, if it has any, are not the same afterwards.
+    Counted are the weights, their gradients, the optimiser's moments, and what the forward pass keeps for the backward
+    pass, each storage once. What a layer holds for a moment only is not counted. The model is run in training mode, so
+    its running statistics, if it has any, change.
     """
     longest = sorted(range(len(data)), key=lambda i: -data.lengths[i])[:batch]
     asked = data.batch(sorted(longest), {m: model.dims[m] for m in data.modalities})
@@ -39,6 +39,7 @@ def step_bytes(model: Model, data: ItemData, batch: int) -> int:
 
 
 def _kept(model: Model, batch: Batch) -> int:
+    # The hooks see weights too, which are counted already; views of one tensor share their storage.
     own = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
     kept: dict[int, int] = {}
 
@@ -48,14 +49,13 @@ def _kept(model: Model, batch: Batch) -> int:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    def give(tensor: Any) -> Any:
+    def give(tensor: Tensor) -> Tensor:
         return tensor
 
     model.train()
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, give):
-        outputs = model(
-            batch.inputs, batch.at
-        )  # held until the end of the block, so that no storage is counted in another's place
+        # Held until the end of the block: a storage that is freed may give its address to another.
+        outputs = model(batch.inputs, batch.at)
     model.eval()
     del outputs
     return sum(kept.values())

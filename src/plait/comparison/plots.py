@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from plait.comparison.schema import Numbers, VariantRow
 from plait.comparison.variants import ALONE, FUSION
-from plait.comparison.view import Row, View
+from plait.comparison.view import View
 from plait.report import plots, words
 from plait.report.plots import INK, LINES, MUTED
 
 __all__ = ["draw_svg", "save_png"]
 
-Colours = Mapping[str, str]
-
 SINGLE, FUSED, LESS = LINES[0], LINES[1], LINES[2]
 """One modality; all of them; all but one."""
 
 
-def save_png(result: Mapping[str, object], path: str | Path) -> None:
+def save_png(result: Numbers, path: str | Path) -> None:
     """Write the picture as PNG.
 
     Raises:
@@ -31,12 +30,13 @@ def save_png(result: Mapping[str, object], path: str | Path) -> None:
     plots.png(path, _size(result), lambda figure, colours: _draw(figure, View(result), colours.__getitem__))
 
 
-def draw_svg(result: Mapping[str, object], name: str) -> str:
-    """The picture as inline SVG, in the colours of the page that it stands on."""
+def draw_svg(result: Numbers, name: str) -> str:
+    """The picture as inline SVG, in the colours of its page."""
+    # `str` leaves the stand-ins as they are: they become CSS variables in the SVG.
     return plots.svg(name, _size(result), lambda figure: _draw(figure, View(result), str))
 
 
-def _size(result: Mapping[str, Any]) -> tuple[float, float]:
+def _size(result: Numbers) -> tuple[float, float]:
     return 9.6, 1.25 + 0.36 * len(result["variants"])
 
 
@@ -66,39 +66,46 @@ def _draw(figure: Figure, view: View, colour: Callable[[str], str]) -> None:
 
 
 def _baseline(axes: Axes, view: View, colour: Callable[[str], str]) -> None:
-    """The constant answer as a line; in words where it is so far off that all else would be crowded."""
+    """The constant answer as a line; as text where a line so far off would squeeze all other values together."""
     base, (low, high) = view.result["baseline"]["value"], axes.get_xlim()
     if base is None:
         return
-    style: dict[str, Any] = {"color": colour(MUTED), "fontsize": 8, "va": "center"}
     if low - (high - low) < base < high + (high - low):
         axes.axvline(base, color=colour(MUTED), lw=1, ls=(0, (2, 2)))
-        axes.text(base, -0.72, " constant answer", **style)
+        at, text = base, " constant answer"
     else:
-        text = f"constant answer: {words.show(view.metric, base)}"
-        axes.text(low, -0.72, text, **style)
+        at, text = low, f"constant answer: {words.show(view.metric, base)}"
+    axes.text(at, -0.72, text, color=colour(MUTED), fontsize=8, va="center")
 
 
 def _titled(axes: Axes, text: str, colour: Callable[[str], str]) -> None:
     axes.set_title(text, loc="left", fontsize=9.5, color=colour(MUTED))
 
 
-def _kind(row: Row) -> str:
+def _kind(row: VariantRow) -> str:
     return {ALONE: SINGLE, FUSION: FUSED}.get(row["kind"], LESS)
 
 
-def _value(axes: Axes, view: View, row: Row, at: int, colour: Callable[[str], str]) -> None:
+def _value(axes: Axes, view: View, row: VariantRow, at: int, colour: Callable[[str], str]) -> None:
     if row["low"] is not None and row["high"] is not None:
         axes.hlines(at, row["low"], row["high"], color=colour(_kind(row)), lw=4, alpha=0.3)
     if row["value"] is None:
         return
     axes.plot(row["value"], at, marker="o", ms=6.5, color=colour(_kind(row)))
     if len(row["per_seed"]) > 1:
-        axes.plot(row["per_seed"], [at] * len(row["per_seed"]), ls="", marker="|", ms=7, color=colour(INK), alpha=0.7)
+        axes.plot(
+            [math.nan if v is None else v for v in row["per_seed"]],
+            [at] * len(row["per_seed"]),
+            ls="",
+            marker="|",
+            ms=7,
+            color=colour(INK),
+            alpha=0.7,
+        )
 
 
-def _difference(axes: Axes, view: View, row: Row, at: int, colour: Callable[[str], str]) -> None:
-    """How much the metric falls short of the best, so that to the left is worse whatever the metric."""
+def _difference(axes: Axes, view: View, row: VariantRow, at: int, colour: Callable[[str], str]) -> None:
+    """How much the metric falls short of the best: further left is worse, whatever the metric."""
     if row is view.best:
         axes.plot(0, at, marker="o", ms=6.5, color=colour(_kind(row)))
         return
@@ -106,5 +113,6 @@ def _difference(axes: Axes, view: View, row: Row, at: int, colour: Callable[[str
     if gap["low"] is not None and gap["high"] is not None:
         axes.hlines(at, gap["low"], gap["high"], color=colour(_kind(row)), lw=4, alpha=0.3)
     if gap["difference"] is not None:
+        # A hollow mark is filled with the page's colour, not left empty, so that its interval does not show through.
         face = colour(_kind(row)) if gap["significant"] else "white" if colour is not str else colour(plots.PAPER)
         axes.plot(gap["difference"], at, marker="o", ms=6.5, mfc=face, mec=colour(_kind(row)), mew=1.4)

@@ -1,38 +1,46 @@
-"""A comparison as a table on the terminal, as Markdown, as a picture, and as one HTML file that needs nothing else."""
+"""A comparison as a table on the terminal, as Markdown, as a picture, and as one self-contained HTML file."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from markupsafe import Markup
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import TypedDict
 
 from plait.comparison.plots import draw_svg, save_png
+from plait.comparison.schema import Comparison, Gap, Numbers, VariantRow, to_json
 from plait.comparison.variants import QUICK
-from plait.comparison.view import Row, View, turned
+from plait.comparison.view import View, turned
 from plait.core.atomic import replacing, write_text
 from plait.report import words
 from plait.report.environment import environment
 
 __all__ = ["advice_lines", "as_markdown", "comparison_table", "render_comparison", "save_comparison"]
 
-COSTS = {"parameters": "parameters", "train_seconds": "training, s", "item_seconds": "ms an item", "step_bytes": "MB"}
+Cost = Literal["parameters", "train_seconds", "item_seconds", "step_bytes"]
+
+COSTS: dict[Cost, str] = {
+    "parameters": "parameters",
+    "train_seconds": "training, s",
+    "item_seconds": "ms per item",
+    "step_bytes": "MB",
+}
 """What each variant costs, and the columns' titles."""
 
 COST_NOTE = (
-    "Training: processor seconds of one seed and fold, on average. Ms an item: processor milliseconds from prepared "
-    "features to its answer. MB: what a training step holds at least (weights, gradients, moments, and what is "
-    "kept for the way back)."
+    "Training: processor seconds per seed and fold, on average. Ms per item: processor milliseconds from prepared "
+    "features to the answer. MB: the least memory of a training step (weights, gradients, the optimiser's moments, and "
+    "what is kept for the backward pass)."
 )
 
 
-def save_comparison(result: Mapping[str, object], folder: str | Path) -> Path:
+def save_comparison(result: Comparison, folder: str | Path) -> Path:
     """Write compare.json, compare.md, compare.png and compare.html into ``folder``; returns the last one's path.
 
     Raises:
@@ -40,19 +48,19 @@ def save_comparison(result: Mapping[str, object], folder: str | Path) -> Path:
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    write_text(place / "compare.json", json.dumps(result, ensure_ascii=False, indent=1))
+    write_text(place / "compare.json", to_json(result))
     write_text(place / "compare.md", as_markdown(result, picture="compare.png"))
     save_png(result, place / "compare.png")
     with replacing(place / "compare.html") as part:
-        # half of a pair (a name cut through an emoji) must not cost the report: it is shown as a question mark
+        # A lone surrogate (a name cut through an emoji) must not cost the report: it is shown as a question mark.
         part.write_bytes(render_comparison(result).encode("utf-8", errors="replace"))
     return place / "compare.html"
 
 
-def comparison_table(result: Mapping[str, object]) -> Group:
-    """For a terminal of 80 columns: what each variant reaches, and below what it costs.
+def comparison_table(result: Numbers) -> Group:
+    """Two tables for a terminal of 80 columns: what each variant reaches, and what it costs.
 
-    Both have a row a variant, the best first; the first has the constant answer last.
+    Both have a row per variant, the best first; the first table ends with the constant answer.
     """
     view = View(result)
     titles, scores = _titles(view), -len(COSTS)
@@ -68,7 +76,7 @@ def comparison_table(result: Mapping[str, object]) -> Group:
 
 
 def _terminal(titles: Sequence[str]) -> Table:
-    """A table whose names may fold, and whose numbers may not."""
+    """A table whose names may be broken over lines, and whose numbers may not."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for i, title in enumerate(titles):
         table.add_column(Text(title), justify="right" if i else "left", overflow="fold")
@@ -79,19 +87,19 @@ def _printable(cells: Sequence[str]) -> list[Text]:
     return [Text(words.printable(cell), no_wrap=bool(i), overflow="fold") for i, cell in enumerate(cells)]
 
 
-def advice_lines(result: Mapping[str, Any]) -> list[str]:
-    """The advice for the terminal: the headline first, then what speaks for it, what against, and how to go on."""
+def advice_lines(result: Comparison) -> list[str]:
+    """The advice for the terminal: the headline, the reasons, the cautions, and how to go on."""
     advice = result["advice"]
     found = [advice["headline"], *(f"- {s}" for s in [*advice["why"], *advice["cautions"]]), advice["next"]]
     return [words.printable(line) for line in found]
 
 
-def as_markdown(result: Mapping[str, Any], picture: str | None = None, level: int = 1) -> str:
+def as_markdown(result: Comparison, picture: str | None = None, level: int = 1) -> str:
     """Table and advice as Markdown.
 
     Args:
         result: as `plait.comparison.compare.compare` makes it.
-        picture: the path of the picture, to stand above.
+        picture: the path of the picture above the table.
         level: of the heading.
     """
     view, advice = View(result), result["advice"]
@@ -107,7 +115,7 @@ def as_markdown(result: Mapping[str, Any], picture: str | None = None, level: in
     return "\n\n".join([*parts, COST_NOTE, f"{_budget(result)} {_plain(advice['next'])}"]) + "\n"
 
 
-def render_comparison(result: Mapping[str, object]) -> str:
+def render_comparison(result: Comparison) -> str:
     """The comparison's HTML."""
     view = View(result)
     rows = [{"cells": _cells(view, r), "best": r is view.best} for r in view.ranked()]
@@ -138,11 +146,11 @@ def _titles(view: View) -> list[str]:
 
 
 def _intervals(view: View) -> bool:
-    """Whether any variant has an interval: a column without one is left out."""
+    """Whether any variant has an interval; if none has, the column is left out."""
     return any(words.has_interval(row) for row in view.rows.values())
 
 
-def _cells(view: View, row: Row) -> list[str]:
+def _cells(view: View, row: VariantRow) -> list[str]:
     sd = [] if row["sd"] is None else [f"± {words.show(view.metric, row['sd'], unit=False)}"]
     value = words.show(view.metric, row["value"])
     costs = [_cost(name, row.get(name)) for name in COSTS]
@@ -150,14 +158,14 @@ def _cells(view: View, row: Row) -> list[str]:
     return [row["title"], value, *sd, *interval, _behind(view, row), *costs]
 
 
-def _behind(view: View, row: Row) -> str:
+def _behind(view: View, row: VariantRow) -> str:
     """How much better (+) or worse (−) a variant is than the best, with interval."""
     if row is view.best:
         return ""
     return _change(view, view.gap(row, view.best))
 
 
-def _change(view: View, gap: Row) -> str:
+def _change(view: View, gap: Gap) -> str:
     if gap["difference"] is None:
         return "–"
     if not words.has_interval(gap):
@@ -165,11 +173,11 @@ def _change(view: View, gap: Row) -> str:
     return f"{_points(view, gap['difference'])} ({_points(view, gap['low'])} to {_points(view, gap['high'])})"
 
 
-def _points(view: View, value: float) -> str:
+def _points(view: View, value: float | None) -> str:
     return words.change(view.metric, value).removesuffix(" points")
 
 
-def _cost(name: str, value: float | None) -> str:
+def _cost(name: Cost, value: float | None) -> str:
     if value is None:
         return "–"
     if name == "parameters":
@@ -181,24 +189,30 @@ def _cost(name: str, value: float | None) -> str:
 def _constant(view: View) -> list[str]:
     base = view.result["baseline"]
     sd = [""] if len(view.result["seeds"]) > 1 else []
-    known = words.interval(view.metric, base) if words.has_interval(base) else ""  # a constant is often as good in all
+    # No reason is shown in place of an interval: a constant answer often scores the same in every group.
+    known = words.interval(view.metric, base) if words.has_interval(base) else ""
     interval = [known] if _intervals(view) else []
     return ["constant answer", words.show(view.metric, base["value"]), *sd, *interval, *[""] * (1 + len(COSTS))]
+
+
+class _SubsetLine(TypedDict):
+    cells: list[str]
+    significant: bool
 
 
 _SUBSET_TITLES = ["model", "answers with", "alone", "trained for them", "difference"]
 
 
-def _subsets(view: View) -> list[dict[str, Any]]:
+def _subsets(view: View) -> list[_SubsetLine]:
     """What fusions answer with fewer modalities, where a model was trained for these alone."""
-    found = []
+    found: list[_SubsetLine] = []
     for row in view.result["subsets"]:
-        if row["dedicated"] is None:
+        if row["dedicated"] is None or "gain_of_dedicated" not in row:
             continue
         other = view.rows[row["dedicated"]]
         gap = turned(row["gain_of_dedicated"])
         cells = [
-            str(view.rows[row["variant"]]["title"]),
+            view.rows[row["variant"]]["title"],
             " + ".join(row["modalities"]),
             words.show(view.metric, row["value"]),
             words.show(view.metric, other["value"]),
@@ -208,8 +222,8 @@ def _subsets(view: View) -> list[dict[str, Any]]:
     return found
 
 
-def _budget(result: Mapping[str, Any]) -> str:
-    """What every variant was given alike."""
+def _budget(result: Numbers) -> str:
+    """The budget that all variants have in common."""
     budget, folds, seeds = result["budget"], result["folds"], result["seeds"]
     until = "at most " if budget["stop"] == "early" else ""
     how = "of the training part" if result["held_back"] else "of all items"
@@ -234,5 +248,5 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text that a user named, on one line."""
+    """A text with users' names in it, on one line."""
     return words.printable(text).replace("\n", " ")

@@ -6,15 +6,17 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from plait.comparison.schema import Gap, Scores, SubsetRow, ValueRow, VariantFacts
 from plait.comparison.variants import ALONE, FUSION, Variant
 from plait.core.errors import DataError
 from plait.evaluation.intervals import Floats, Units, difference_of, interval_of
 from plait.evaluation.members import MemberOutput, Scored, widths_of
+from plait.evaluation.schema import SubsetRow as MetricsRow
 from plait.evaluation.summary import interval_facts, rows_of
 
 __all__ = ["CONSTANT", "key_of", "merged", "scored", "significant", "subsets_for"]
@@ -27,11 +29,12 @@ Subset = tuple[str, ...]
 
 def key_of(variant: Variant, subset: Subset) -> str:
     """The name of a variant's answers with some of its modalities only."""
+    # JSON, as any sign that could join the names may stand in a modality's name.
     return json.dumps([variant.name, *subset])
 
 
 def subsets_for(variant: Variant) -> list[Subset]:
-    """With which of its modalities a variant answers: with all; a fusion also with each alone and with all but one."""
+    """The subsets of its modalities that a variant answers with: all; a fusion also with each alone and all but one."""
     full = variant.modalities
     if variant.kind != FUSION:
         return [full]
@@ -42,8 +45,8 @@ def subsets_for(variant: Variant) -> list[Subset]:
 def significant(difference: float, low: float, high: float, sd: float | None) -> bool:
     """Whether a paired difference is significant: more than chance.
 
-    Its 95 % interval leaves out 0, and it is no smaller than its own spread over seeds. Where there is no interval
-    (NaN: the groups are too few), nothing is claimed.
+    Its 95 % interval leaves out 0, and the difference is larger than its standard deviation over seeds. Without an
+    interval (NaN: too few groups) nothing is claimed.
 
     >>> significant(0.03, 0.01, 0.05, None), significant(0.03, -0.01, 0.05, None)
     (True, False)
@@ -55,12 +58,13 @@ def significant(difference: float, low: float, high: float, sd: float | None) ->
     return (low > 0 or high < 0) and (sd is None or sd < abs(difference))
 
 
-def merged(member: MemberOutput, answers: Mapping[str, tuple[Floats, Any]]) -> MemberOutput:
-    """One member whose outputs are those of all variants, {key: (scores, whether anything was there)}, and a constant.
+def merged(member: MemberOutput, answers: Mapping[str, tuple[Floats, NDArray[np.bool_]]]) -> MemberOutput:
+    """One member with the outputs of all variants, {key: (scores, whether any modality was there)}, and a constant's.
 
     Raises:
         DataError: the scores differ in width, since the folds' training parts do not have the same classes.
     """
+    # Variants take the place of modalities, so that one call scores them all with the same groups left out.
     nothing = np.zeros(len(member.items), bool)
     return replace(
         member,
@@ -69,17 +73,15 @@ def merged(member: MemberOutput, answers: Mapping[str, tuple[Floats, Any]]) -> M
     )
 
 
-def scored(task: Scored, variants: Sequence[Variant], members: Sequence[MemberOutput]) -> dict[str, Any]:
+def scored(task: Scored, variants: Sequence[Variant], members: Sequence[MemberOutput]) -> Scores:
     """Values, intervals and paired differences of all variants.
 
     Args:
-        members: one a seed and fold, as `merged` makes them.
+        members: one per seed and fold, as `merged` makes them.
 
     Returns:
-        ``variants`` (a row each), ``baseline``, ``differences`` (between any two), ``subsets`` (what a fusion answers
-        with some of its modalities, beside the variant that was trained for these), ``items``, ``groups``,
-        ``intervals`` (how they were computed).
-        Differences are in the metric's own units, and above 0 where the first is the better one.
+        The rows of variants, of all pairs, and of what fusions answer with some of their modalities. Differences are in
+        the metric's own units, and above 0 where the first is the better one.
     """
     if len(widths := widths_of(members)) > 1:
         raise DataError(
@@ -94,7 +96,7 @@ def scored(task: Scored, variants: Sequence[Variant], members: Sequence[MemberOu
         "groups": units.groups,
         "intervals": interval_facts(units),
         "baseline": table.value(CONSTANT),
-        "variants": [_facts(v) | table.value(full[v.name]) for v in variants],
+        "variants": [{**_facts(v), **table.value(full[v.name])} for v in variants],
         "differences": [
             {"a": a, "b": b, **table.difference(full[a], full[b])} for a, b in itertools.combinations(full, 2)
         ],
@@ -102,7 +104,7 @@ def scored(task: Scored, variants: Sequence[Variant], members: Sequence[MemberOu
     }
 
 
-def _facts(variant: Variant) -> dict[str, Any]:
+def _facts(variant: Variant) -> VariantFacts:
     return {
         "name": variant.name,
         "title": variant.title,
@@ -113,14 +115,26 @@ def _facts(variant: Variant) -> dict[str, Any]:
     }
 
 
-def _subsets(variant: Variant, variants: Sequence[Variant], table: _Table) -> list[dict[str, Any]]:
-    """What one model answers with some of its modalities, the one trained for them beside it, and with all of them."""
-    whole, found = key_of(variant, variant.modalities), []
+def _subsets(variant: Variant, variants: Sequence[Variant], table: _Table) -> list[SubsetRow]:
+    """A row per subset: one model's answer with it, against all modalities and against the model trained for it."""
+    whole = key_of(variant, variant.modalities)
+    found: list[SubsetRow] = []
     for subset in subsets_for(variant)[1:]:
         own = key_of(variant, subset)
-        value = {k: v for k, v in table.value(own).items() if k != "metrics"}
-        row = {"variant": variant.name, "modalities": list(subset), **value, "dedicated": None}
-        row["gain_of_all"] = table.difference(whole, own)
+        value = table.value(own)
+        row: SubsetRow = {
+            "variant": variant.name,
+            "modalities": list(subset),
+            "value": value["value"],
+            "sd": value["sd"],
+            "per_seed": value["per_seed"],
+            "low": value["low"],
+            "high": value["high"],
+            "reason": value["reason"],
+            "answered": value["answered"],
+            "dedicated": None,
+            "gain_of_all": table.difference(whole, own),
+        }
         for other in variants:
             if other.kind != FUSION and other.modalities == subset:
                 row["dedicated"] = other.name
@@ -130,13 +144,13 @@ def _subsets(variant: Variant, variants: Sequence[Variant], table: _Table) -> li
 
 
 class _Table:
-    """By key: rows, and the main metric with all and without each unit in turn."""
+    """By key: rows, and the main metric of all units and without each unit in turn."""
 
-    def __init__(self, task: Scored, rows: Mapping[str, tuple[dict[str, Any], Floats]], units: Units) -> None:
+    def __init__(self, task: Scored, rows: Mapping[str, tuple[MetricsRow, Floats]], units: Units) -> None:
         self.metric, self.sign = task.main_metric, 1 if task.higher_is_better else -1
         self.rows, self.units = rows, units
 
-    def value(self, key: str) -> dict[str, Any]:
+    def value(self, key: str) -> ValueRow:
         row, _ = self.rows[key]
         main, interval = row["metrics"][self.metric], row["interval"]
         return {
@@ -150,15 +164,19 @@ class _Table:
             "metrics": {name: found["mean"] for name, found in row["metrics"].items()},
         }
 
-    def difference(self, a: str, b: str) -> dict[str, Any]:
-        """How much better ``a`` is than ``b``, without the same units."""
+    def difference(self, a: str, b: str) -> Gap:
+        """How much better ``a`` is than ``b``; the same units are left out of both."""
         (one, x), (two, y) = self.rows[a], self.rows[b]
-        seeds = self.sign * np.subtract(*(r["metrics"][self.metric]["per_seed"] for r in (one, two)))
-        interval = asdict(interval_of(self.sign * difference_of(x, y), self.units))
-        found = {
-            "difference": float(seeds.mean()),
-            "low": interval["low"],
-            "high": interval["high"],
-            "sd": float(seeds.std(ddof=1)) if len(seeds) > 1 else None,
+        per_seed = [np.asarray(r["metrics"][self.metric]["per_seed"], np.float64) for r in (one, two)]
+        # Paired by seed, as `sd` is to be the spread of the difference, and not of either value.
+        seeds = self.sign * np.subtract(*per_seed)
+        difference, sd = float(seeds.mean()), float(seeds.std(ddof=1)) if len(seeds) > 1 else None
+        interval = interval_of(self.sign * difference_of(x, y), self.units)
+        return {
+            "difference": difference,
+            "low": interval.low,
+            "high": interval.high,
+            "sd": sd,
+            "reason": interval.reason,
+            "significant": significant(difference, interval.low, interval.high, sd),
         }
-        return found | {"reason": interval["reason"], "significant": significant(**found)}

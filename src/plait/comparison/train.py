@@ -1,6 +1,6 @@
 """Train the members of many runs: one after another, in several processes, or on a cluster.
 
-A member that fails costs itself only; one whose process dies is tried once more in the end, alone.
+A member that fails does not stop the others. One whose process dies is tried once more at the end, alone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Job:
 
 
 def unfinished(folders: Mapping[str, Path]) -> tuple[list[Job], int]:
-    """The members of runs (folders by variant) that are not trained to their end, and how many members there are."""
+    """The members of runs (folders by variant) that are not fully trained, and how many members there are in all."""
     runs = {name: Run(folder) for name, folder in folders.items()}
     todo = [
         Job(str(run.folder.resolve()), name, member)
@@ -56,15 +56,15 @@ def train_all(
     progress: Progress | None = None,
     total: int | None = None,
 ) -> dict[Job, str]:
-    """Train members, each from its checkpoint where it has one; returns what was wrong with those that failed.
+    """Train members, each from its checkpoint if it has one; returns the errors of those that failed.
 
     Args:
         todo: what to train.
         cache: the folder of prepared features.
-        shared: what each machine of a cluster must see.
+        shared: paths that each machine of a cluster must see.
         jobs: processes, each training one member at a time.
         cluster: instead, a Ray cluster (``local``, ``auto`` or an address) that shares a disk with this machine.
-        progress: told of members trained, of ``total``; by default of those to do.
+        progress: told of members trained, of ``total`` (by default the members of ``todo``).
 
     Raises:
         ConfigError, MissingExtra: processes cannot start; there is no such cluster.
@@ -73,7 +73,7 @@ def train_all(
     done, failed = total - len(todo), {}
     if progress and todo:
         progress(done, total, "train")
-    # an interrupt must end the processes now
+    # Closed here and not by the garbage collector: an interrupt must end the processes now.
     with closing(each(partial(_train, str(cache)), todo, jobs=jobs, cluster=cluster, shared=shared)) as outcomes:
         for job, outcome in outcomes:
             done += 1
@@ -91,5 +91,6 @@ def _train(cache: str, job: Job) -> None:
 def _told(outcome: Died | Failed) -> str:
     if isinstance(outcome, Died):
         return f"{outcome}."
-    ours = issubclass(outcome.kind, PlaitError)  # of another error, its last line: what stands above is for us
+    # Our own errors are written for the user; of any other the last line of its traceback says what it was.
+    ours = issubclass(outcome.kind, PlaitError)
     return " ".join(outcome.problems if ours else outcome.problems[-1].strip().splitlines()[-1:])

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from plait.core.errors import ConfigError, PlaitError, raise_all
 from plait.core.names import Names
@@ -41,7 +40,7 @@ FUSIONS: tuple[Spec, ...] = ("late", "concat", "shared")
 """One of each family: late, early, intermediate."""
 
 PARTS = 4
-"""Folds of the training part, where the recipe holds something back."""
+"""Folds of the training part, if the recipe holds a test part back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +49,7 @@ class Variant:
 
     Attributes:
         name: of its run's folder; letters, digits and ``._=+-~`` only.
-        title: for people.
+        title: its name in tables and sentences.
         kind: ``alone`` (one modality: encoder and head), ``fusion`` (all of them), ``without`` (all but one), ``quick``
             (`plait.recipe.quick_recipe`, of all: the baseline to beat).
         family: of its fusion: ``late``, ``early``, ``intermediate``; empty for one modality.
@@ -66,23 +65,25 @@ class Variant:
     recipe: Recipe
 
 
-def chosen_by(recipe: Recipe, corpus: Corpus, parts: int | None = None) -> dict[str, Any]:
+def chosen_by(recipe: Recipe, corpus: Corpus, parts: int | None = None) -> dict[str, object]:
     """The split to choose by: folds of the training part alone, so that the test part is not looked at.
 
-    A recipe whose split is folds holds nothing back; its folds are then used as they are. Without a split of its own
-    the recipe has the corpus's default.
+    A recipe whose split is folds holds nothing back; its folds are then used as they are. A recipe without a split has
+    the corpus's default.
 
     Args:
-        parts: folds, by default the recipe's own ``tune``, else 4; fewer where there are fewer groups to train on.
+        parts: the number of folds, by default the recipe's ``tune``, else 4; fewer if there are fewer training groups.
 
     Raises:
-        ConfigError: there is only one group to train on, fewer than two folds are asked for, or a number of them where
-            the recipe's split is folds.
+        ConfigError: there is only one training group, fewer than two folds are asked for, or a number of folds is given
+            though the recipe's split is folds.
     """
     spec = dict(recipe.split) or default_split(corpus)
     if not holds_back(spec):
         if parts:
-            raise ConfigError("tune: the recipe's split is folds, which hold nothing back and are used. Leave it out.")
+            raise ConfigError(
+                "tune: the recipe's split is folds, which hold nothing back; they are used as they are. Leave tune out."
+            )
         return spec
     wanted = parts or spec.pop("tune", 0) or PARTS
     spec.pop("tune", None)
@@ -92,7 +93,7 @@ def chosen_by(recipe: Recipe, corpus: Corpus, parts: int | None = None) -> dict[
     groups = {item.group for item in split_items(find_items(corpus, unit).items, corpus, spec)[0].train}
     if len(groups) < 2:
         raise ConfigError(
-            f"split: only the group {min(groups)!r} is there to train on, and none can be held out of it to choose by. "
+            f"split: only the group {min(groups)!r} is there to train on, so no group can be held out to choose by. "
             "Give the training part more groups, or compare with split={folds: 5, by: id}."
         )
     return {**spec, "tune": min(wanted, len(groups))}
@@ -108,11 +109,11 @@ def variants_of(
 ) -> list[Variant]:
     """Each modality alone, the fusions (late, early, intermediate, the recipe's own, those given), all but one.
 
-    One modality alone has its encoder and its head and no fusion. With two modalities, all but one is one alone.
-    The quick model comes last, wherever the task's heads can be solved for.
+    A modality alone has its encoder and its head and no fusion. With two modalities, all but one is one alone. The
+    quick model comes last, if the task has linear heads.
 
     Args:
-        only: names of those that are wanted; by default all. The quick model is there anyway.
+        only: names of the variants wanted; by default all. The quick model is there anyway.
 
     Raises:
         ConfigError: fewer than two modalities; unknown fusions, options or names, all at once.
@@ -138,16 +139,17 @@ def own_of(variants: Sequence[Variant], recipe: Recipe) -> str | None:
 
 
 def _distinct(specs: Sequence[Spec], modalities: Sequence[str], recipe: Recipe) -> list[Spec]:
-    """The specs without those that say the same as one before.
+    """The specs, without any that is the same as an earlier one.
 
     Raises:
-        ConfigError: all that cannot be built, at once.
+        ConfigError: all specs that cannot be built, at once.
     """
     problems: list[str] = []
     found: dict[str, Spec] = {}
     dim = recipe.model.get("dim", options_of(Model)["dim"])
     for spec in specs:
         try:
+            # Compared with all their options, so that {name: shared} and one that spells out a default are the same.
             full = full_spec(Fusion, spec, "fusion")
             build(Fusion, spec, list(modalities), dim, where="fusion")
             found.setdefault(repr(sorted(full.items())), spec)
@@ -160,7 +162,7 @@ def _distinct(specs: Sequence[Spec], modalities: Sequence[str], recipe: Recipe) 
 def _alone(recipe: Recipe, modality: str) -> Variant:
     own = restricted(recipe, [modality])
     own.fusion = {"name": "late"}  # its own head answers, and nothing else has weights
-    own.model.pop("missing", None)  # there is nothing beside it that something could stand in for
+    own.model.pop("missing", None)  # no other modality is there to be imputed
     return Variant(f"{ALONE}-{modality}", f"{modality} alone", ALONE, "", (modality,), own)
 
 
@@ -183,7 +185,7 @@ def _without(recipe: Recipe, modalities: Sequence[str], modality: str, fusion: d
 
 
 def _quick(recipe: Recipe, modalities: Sequence[str]) -> list[Variant]:
-    """The baseline to beat; none for a task whose heads are not linear, or that learns without labels."""
+    """The baseline to beat; none for a task without linear heads, or one that learns without labels."""
     if not find(Task, task_and_unit(recipe)[0], "task")[0].linear:
         return []
     own = quick_recipe(restricted(recipe, modalities))
@@ -191,16 +193,17 @@ def _quick(recipe: Recipe, modalities: Sequence[str]) -> list[Variant]:
 
 
 def _file_name(name: str) -> str:
-    """A name that every file system takes.
+    """A name that every file system accepts.
 
     >>> _file_name("alone-my sound/left")
     'alone-my_sound_left'
     """
+    # Cut well below the 255 bytes that file systems allow, as `Names` may add a digest.
     return re.sub(r"[^A-Za-z0-9._=+-]", "_", name)[:100]
 
 
 def _with_folders(found: Sequence[Variant]) -> list[Variant]:
-    """Each with a name that is a folder's, and no other's; where two have the very same one, they are counted."""
+    """Each variant with a folder name of its own; variants of the same name are numbered."""
     names, seen = Names(_file_name), Counter[str]()
     out = []
     for v in found:

@@ -1,0 +1,261 @@
+"""What a comparison is, as JSON: its keys and types, its version, and how it is read back.
+
+A `Comparison` is a dictionary with known keys, the same in memory, in ``compare.json`` and in ``--json``.
+`docs/comparison.schema.json` is made of these classes: ``python docs/pictures/comparison_schema.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal, NotRequired
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from plait.core.errors import DataError
+from plait.core.safe_yaml import brief
+from plait.evaluation.schema import IntervalFacts, TaskFacts, told
+
+__all__ = ["VERSION", "Advice", "Comparison", "Gap", "Numbers", "PairRow", "Scores", "Streams", "SubsetRow", "ValueRow"]
+__all__ += ["Costs", "VariantFacts", "VariantRow", "comparison_schema", "read_comparison", "to_json"]
+
+VERSION: Literal[1] = 1
+"""Of the form of the JSON: one more whenever a key goes, or means something else."""
+
+_known = with_config(ConfigDict(extra="forbid"))
+
+
+@_known
+class ValueRow(TypedDict):
+    """The main metric over seeds and its 95 % interval over groups; ``metrics`` has the means of all.
+
+    A number is None where it is not defined; ``sd`` also where there is one seed, ``low`` and ``high`` where there is
+    no interval, and then ``reason`` says why. ``answered``: items on which any of the modalities is there.
+    """
+
+    value: float | None
+    sd: float | None
+    per_seed: list[float | None]
+    low: float | None
+    high: float | None
+    reason: str
+    answered: int
+    metrics: dict[str, float | None]
+
+
+@_known
+class VariantFacts(TypedDict):
+    """One way to answer, see `plait.comparison.variants.Variant`; ``fusion`` is None of one modality alone."""
+
+    name: str
+    title: str
+    kind: str
+    family: str
+    modalities: list[str]
+    fusion: str | dict[str, object] | None
+
+
+@_known
+class Costs(TypedDict):
+    """What a variant costs, see `plait.comparison.costs`; ``step_bytes`` is None where there are no training steps."""
+
+    parameters: int
+    train_seconds: float
+    item_seconds: float
+    step_bytes: int | None
+
+
+class ScoredRow(VariantFacts, ValueRow):
+    """A variant and its value."""
+
+
+@_known
+class VariantRow(ScoredRow, Costs):
+    """A variant, its value and its costs."""
+
+
+@_known
+class Gap(TypedDict):
+    """A paired difference, above 0 where the first is the better one, with its 95 % interval and ``sd`` over seeds."""
+
+    difference: float | None
+    low: float | None
+    high: float | None
+    sd: float | None
+    reason: str
+    significant: bool
+
+
+@_known
+class PairRow(Gap):
+    """How much better variant ``a`` is than ``b``."""
+
+    a: str
+    b: str
+
+
+@_known
+class SubsetRow(TypedDict):
+    """What a fusion answers with some of its modalities, nothing retrained.
+
+    ``gain_of_all``: how much better it is with all of them. ``dedicated``: the variant trained for these alone, if
+    there is one; ``gain_of_dedicated``: how much better that is.
+    """
+
+    variant: str
+    modalities: list[str]
+    value: float | None
+    sd: float | None
+    per_seed: list[float | None]
+    low: float | None
+    high: float | None
+    reason: str
+    answered: int
+    dedicated: str | None
+    gain_of_all: Gap
+    gain_of_dedicated: NotRequired[Gap]
+
+
+@_known
+class StreamFacts(TypedDict):
+    """A modality as the model gets it: rows per second, rows per item, the share of items that lack it."""
+
+    regular: bool
+    rate: float | None
+    rows: float
+    missing: float
+
+
+Streams = dict[str, StreamFacts]
+
+
+@_known
+class TrainedOn(TypedDict):
+    """The size of the first fold's training part."""
+
+    items: int
+    groups: int
+
+
+@_known
+class Budget(TypedDict):
+    """What every variant was given: epochs, or if these are None optimiser steps; the rest as in the recipe."""
+
+    epochs: int | None
+    steps: int
+    batch: int
+    stop: str
+
+
+@_known
+class Failure(TypedDict):
+    """A member that could not be trained."""
+
+    variant: str
+    member: str
+    problem: str
+
+
+@_known
+class Advice(TypedDict):
+    """What to take (a variant's name) and why, in sentences."""
+
+    take: str
+    headline: str
+    why: list[str]
+    cautions: list[str]
+    next: str
+
+
+class Scores(TypedDict):
+    """The numbers of all variants on the same items, see `plait.comparison.scores.scored`."""
+
+    items: int
+    groups: int
+    intervals: IntervalFacts
+    baseline: ValueRow
+    variants: list[ScoredRow]
+    differences: list[PairRow]
+    subsets: list[SubsetRow]
+
+
+class Numbers(TypedDict):
+    """A comparison without its advice, which is made of these."""
+
+    version: Literal[1]
+    name: str
+    corpus: str
+    task: TaskFacts
+    modalities: list[str]
+    items: int
+    groups: int
+    intervals: IntervalFacts
+    seeds: list[int]
+    folds: list[str]
+    baseline: ValueRow
+    variants: list[VariantRow]
+    differences: list[PairRow]
+    subsets: list[SubsetRow]
+    own: str | None
+    streams: Streams
+    held_back: bool
+    not_looked_at: int
+    trained_on: TrainedOn
+    budget: Budget
+    failed: list[Failure]
+    recipe_yaml: str
+    versions: dict[str, str]
+    date: str
+
+
+@_known
+class Comparison(Numbers):
+    """What `plait compare` found.
+
+    ``differences`` has a row for each pair of variants. ``own``: the variant with the recipe's own fusion, if there is
+    one. ``held_back``: whether there is a test part; ``not_looked_at``: its items. ``report``: the path of the page, in
+    ``--json`` only.
+    """
+
+    advice: Advice
+    report: NotRequired[str]
+
+
+_ADAPTER = TypeAdapter(Comparison)
+
+
+def comparison_schema() -> dict[str, object]:
+    """The JSON schema of a comparison."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_ADAPTER.json_schema()}
+
+
+def to_json(comparison: Comparison) -> str:
+    """The text of ``compare.json``."""
+    return json.dumps(comparison, ensure_ascii=False, indent=1)
+
+
+def read_comparison(path: str | Path) -> Comparison:
+    """A comparison as `plait compare` wrote it: a file, or a folder with ``compare.json``.
+
+    Raises:
+        DataError: it is no JSON, no comparison, or of another version; the message says what to do.
+        OSError: it cannot be read.
+    """
+    place = Path(path)
+    place = place / "compare.json" if place.is_dir() else place
+    again = "Make it anew with: plait compare RECIPE"
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{place}: no JSON ({brief(error, 100)}). {again}") from error
+    if not isinstance(found, dict) or "variants" not in found:
+        raise DataError(f"{place}: no comparison: got {brief(found, 60)}; expected an object with 'variants'. {again}")
+    # The version comes before the types: a file of another version would fail them with a page of errors.
+    if found.get("version") != VERSION:
+        got = found.get("version", "none, so that it is from an older plait")
+        raise DataError(f"{place}: version {got}; expected {VERSION}. {again}")
+    try:
+        return _ADAPTER.validate_python(found, strict=True)
+    except ValidationError as error:
+        raise DataError([f"{place}: {told(one)}. {again}" for one in error.errors()[:10]]) from error
