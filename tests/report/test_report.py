@@ -230,7 +230,7 @@ def test_the_headline_says_what_came_out_of_what():
 def test_harm_is_said_and_not_hidden():
     worse = bare(gain_over_best_single=-0.03, gain_interval={"low": -0.05, "high": -0.01})
     assert "3.0 points worse than" in words.headline(worse)
-    assert words.cautions(worse)[0].startswith("Fusing does harm here: sound alone does better than all together (95 %")
+    assert words.cautions(worse)[0].startswith("Fusing harms here: sound alone is better than all together (95 %")
     useless = bare(baseline={"metrics": {"accuracy": 0.95}})
     assert "no better" in words.cautions(useless)[0]
 
@@ -265,11 +265,11 @@ def test_a_model_that_may_be_no_better_than_a_constant_is_said_to_be_so():
 
 def test_groups_on_both_sides_are_said():
     found = bare(parts={"named_groups": True, "folds": [{"seen": 2}, {"seen": 1}]})
-    assert "3 groups stand in training and in test" in words.cautions(found)[0]
+    assert "3 groups are in both training and test" in words.cautions(found)[0]
 
 
 def test_members_that_are_not_trained_are_said_to_be_left_out():
-    assert words.cautions(bare(unfinished=["seed1"])) == ["Not trained to the end, and left out: seed1."]
+    assert words.cautions(bare(unfinished=["seed1"])) == ["Not fully trained, and left out: seed1."]
 
 
 def test_an_interval_that_there_is_not_says_why():
@@ -291,7 +291,7 @@ def text_of(html):
 
 def test_the_header_says_task_parts_and_whether_people_are_new_and_when(evaluation):
     text = text_of(render_report(evaluation(["see", "hear"])))
-    assert "Corpus talks. Task: fakeclassify mood, one answer a clip." in text
+    assert "Corpus talks. Task: fakeclassify mood, one answer per clip." in text
     assert "Trained on 300 to 301 items of 9 groups in each of 2 folds, without a validation part." in text
     assert "Tested on 240 items of 12 groups, none of them seen in training." in text
     assert "Evaluated 2024-02-29 12:00:00 UTC with plait 0.1.0." in text
@@ -301,7 +301,7 @@ def test_the_header_says_task_parts_and_whether_people_are_new_and_when(evaluati
     ("change", "said"),
     [
         ({"seen": 3}, "of which 6 were seen in training too"),
-        ({"seen": None, "train": {"items": 300, "groups": None}}, "all of another corpus than it was trained on"),
+        ({"seen": None, "train": {"items": 300, "groups": None}}, "all of another corpus than that of the training"),
     ],
 )
 def test_whether_groups_were_seen(evaluation, change, said):

@@ -1,4 +1,4 @@
-"""Where the pages' templates are found, with what they need to write numbers and names."""
+"""The Jinja environment of the pages' templates, with functions to write numbers and names."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["environment"]
 
 
 def environment() -> Environment:
-    """Where the pages' templates are found, with what they need to write numbers and names."""
+    """The Jinja environment of the pages' templates, with functions to write numbers and names."""
     found = Environment(
         loader=PackageLoader("plait.report", "."),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_printable,
+        finalize=_printable,  # every value on a page passes through it
     )
     found.filters["short"] = plots.short
     found.globals |= {"words": words, "is_mapping": lambda v: isinstance(v, Mapping)}

@@ -1,21 +1,20 @@
-"""The facts of a report: what was trained and tested on, whether groups were new, when and with which version."""
+"""The facts of a report: training and test data, whether the test groups were new, date and version."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from plait.evaluation.schema import Evaluation, FoldFacts
+from plait.evaluation.schema import Evaluation, FoldFacts, Size
 from plait.report.words import counted, listed
 
 __all__ = ["data", "facts"]
 
 
 def facts(evaluation: Evaluation) -> list[str]:
-    """One fact a line, those that are known.
+    """The known facts, one per line.
 
     >>> facts({"task": {"name": "regress", "target": "age", "unit": "segment"}, "items": 9, "groups": 3, "seeds": [0]})
-    ['Task: regress age, one answer a segment.', 'Tested on 9 items of 3 groups.', '1 seed.']
+    ['Task: regress age, one answer per segment.', 'Tested on 9 items of 3 groups.', '1 seed.']
     """
     found = [_task(evaluation), _trained(evaluation), _tested(evaluation), _members(evaluation), _made(evaluation)]
     return [line for line in found if line]
@@ -25,7 +24,7 @@ def _task(evaluation: Evaluation) -> str:
     task = evaluation["task"]
     corpus = f"Corpus {evaluation['corpus']}. " if evaluation.get("corpus") else ""
     what = f"{task['name']} {task.get('target') or ''}".strip()
-    return f"{corpus}Task: {what}" + (f", one answer a {task['unit']}." if task.get("unit") else ".")
+    return f"{corpus}Task: {what}" + (f", one answer per {task['unit']}." if task.get("unit") else ".")
 
 
 def _folds(evaluation: Evaluation) -> list[FoldFacts]:
@@ -44,11 +43,12 @@ def _trained(evaluation: Evaluation) -> str:
     return f"{train}, {f'validated on {_sizes(valid)}' if valid else 'without a validation part'}."
 
 
-def _sizes(parts: Sequence[Mapping[str, Any]]) -> str:
+def _sizes(parts: Sequence[Size]) -> str:
     items = _range([p["items"] for p in parts], "item")
-    if any(p["groups"] is None for p in parts):
+    groups = [p["groups"] for p in parts if p["groups"] is not None]
+    if len(groups) < len(parts):
         return items
-    return f"{items} of {_range([p['groups'] for p in parts], 'group')}"
+    return f"{items} of {_range(groups, 'group')}"
 
 
 def _range(numbers: Sequence[int], what: str) -> str:
@@ -57,18 +57,18 @@ def _range(numbers: Sequence[int], what: str) -> str:
 
 
 def _tested(evaluation: Evaluation) -> str:
-    """How much was tested on, and whether these groups (people, say) had been seen in training."""
+    """The size of the test part, and whether its groups (people, for example) were seen in training."""
     size = f"Tested on {counted(evaluation['items'], 'item')} of {counted(evaluation['groups'], 'group')}"
     folds, parts = _folds(evaluation), evaluation.get("parts")
     seen = [f["seen"] for f in folds if f["seen"] is not None]
     if not parts or not folds:
         return f"{size}."
     if len(seen) < len(folds):
-        return f"{size}, all of another corpus than it was trained on."
+        return f"{size}, all of another corpus than that of the training."
     if not parts["named_groups"]:
         return (
-            f"{size}: the corpus names no groups, so each recording is one of its own, and whoever is in it may have "
-            "been seen in training."
+            f"{size}: the corpus names no groups, so each recording counts as a group, and the person in it may "
+            "have been seen in training."
         )
     if sum(seen):
         return f"{size}, of which {sum(seen)} were seen in training too."
@@ -87,11 +87,12 @@ def _made(evaluation: Evaluation) -> str:
     return f"Evaluated {listed([p for p in (date, *parts) if p], 'with')}." if date or parts else ""
 
 
-def data(evaluation: Evaluation) -> dict[str, Any]:
-    """What is known of the data, without what is empty."""
-    known: dict[str, Any] = {**(evaluation.get("data") or {})}
-    new = known.pop("new", None) or None
-    missing = {m: n for m, n in (known.pop("missing_streams", None) or {}).items() if n}
+def data(evaluation: Evaluation) -> dict[str, object]:
+    """The known facts of the data, without empty ones."""
+    found = evaluation.get("data")
+    new = (found.get("new") if found else None) or None
+    missing = {m: n for m, n in (found.get("missing_streams") or {}).items() if n} if found else {}
+    known = {k: v for k, v in found.items() if k not in ("new", "missing_streams")} if found else {}
     rows = {"test items": evaluation["items"], "test groups": evaluation["groups"]}
     folds = [f for f in evaluation.get("folds") or [] if f]
     every = {**rows, "folds": folds, **known, "new since the run was begun": new, "missing streams": missing}

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import matplotlib
 import numpy as np
@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from plait.core.atomic import replacing
-from plait.evaluation.schema import Bin, Evaluation
+from plait.evaluation.schema import Bin, Curve, Evaluation, SubsetRow
 from plait.report.words import in_percent, main, printable, title_of
 
 __all__ = ["confusion", "missing", "noise", "png", "reliability", "scatter", "svg", "training", "upset"]
@@ -43,27 +43,29 @@ _STYLE: Any = {
 
 
 def png(path: str | Path, size: tuple[float, float], draw: Callable[[Figure, Mapping[str, str]], None]) -> None:
-    """Draw into a PNG file, in the colours of the light report; ``draw`` gets them by their stand-ins."""
+    """Draw into a PNG file in the colours of the light report; ``draw`` gets these by their stand-ins."""
     style: Any = {k: _LIGHT.get(v, v) if isinstance(v, str) else v for k, v in _STYLE.items()}
     with matplotlib.rc_context(style), warnings.catch_warnings(), replacing(path) as part:
-        warnings.simplefilter("ignore", UserWarning)  # as below
+        warnings.simplefilter("ignore", UserWarning)  # letters that the font lacks, as in `svg`
         figure = Figure(figsize=size, layout="constrained", facecolor="white")
         draw(figure, _LIGHT)
         figure.savefig(part, format="png", dpi=150)
 
 
 def svg(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
-    """Draw, and make the SVG fit to stand inside HTML: own ids, no header, the reader's colours and fonts."""
+    """Draw as SVG for use inside HTML: ids of its own, no header, the reader's colours and fonts."""
     out = io.StringIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         # Names may hold letters that matplotlib's font lacks; the browser draws the text, with its own fonts.
         warnings.simplefilter("ignore", UserWarning)
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
+        # No date, so that the same numbers give the same bytes.
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(out, format="svg", transparent=True, metadata=nothing)
     text = out.getvalue()
     text = text[text.index("<svg") :]
+    # Inside HTML namespaces are known; ids are prefixed, as those of two plots on a page would clash.
     text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text, count=2)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     for colour, variable in _VARIABLES.items():
@@ -88,7 +90,12 @@ def _value_axis(axes: Axes, metric: str) -> None:
         axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
 
 
-def _line(axes: Axes, i: int, x: Any, rows: Sequence[Mapping[str, object]], label: str) -> None:
+class _Dot(TypedDict):
+    value: float | None
+    sd: float | None
+
+
+def _line(axes: Axes, i: int, x: Sequence[float], rows: Sequence[_Dot], label: str) -> None:
     y = np.array([np.nan if r["value"] is None else r["value"] for r in rows])
     sd = np.array([r.get("sd") or 0.0 for r in rows])
     colour = LINES[i % len(LINES)]
@@ -110,8 +117,9 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def noise(evaluation: Evaluation, modality: str, kind: str, name: str) -> str:
-    """The main metric as one modality gets worse: a line a subset, from clean to the worst level."""
+    """The main metric as one modality gets worse: a line per subset, from clean to the worst level."""
     rows = [r for r in evaluation["robustness"]["noise"] if (r["modality"], r["kind"]) == (modality, kind)]
+    # Decibels of signal over noise get worse as they fall, pixels of blur as they rise.
     axis, rising = rows[0]["axis"], rows[0]["rising"]
     levels = sorted({r["level"] for r in rows}, reverse=not rising)
     place = {level: i + 1 for i, level in enumerate(levels)}
@@ -122,9 +130,10 @@ def noise(evaluation: Evaluation, modality: str, kind: str, name: str) -> str:
         axes = figure.subplots()
         for i, subset in enumerate(dict.fromkeys(tuple(r["subset"]) for r in rows)):
             own = sorted((r for r in rows if tuple(r["subset"]) == subset), key=lambda r: place[r["level"]])
-            start = [{"value": clean[subset]}] if subset in clean else []
-            x = [0] * len(start) + [place[r["level"]] for r in own]
-            _line(axes, i, x, [*start, *own], subset_name(subset, full))
+            dots: list[_Dot] = [{"value": clean[subset], "sd": None}] if subset in clean else []
+            x = [0.0] * len(dots) + [place[r["level"]] for r in own]
+            dots += [{"value": r["value"], "sd": r["sd"]} for r in own]
+            _line(axes, i, x, dots, subset_name(subset, full))
         _baseline(axes, evaluation)
         axes.set_xticks(range(len(levels) + 1), ["clean", *(f"{v:g}".replace("-", "−") for v in levels)])
         axes.set_xlabel(f"{axis}  (worse →)")
@@ -141,9 +150,12 @@ def missing(evaluation: Evaluation, name: str) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        start = [{"share": 0.0, "value": main(evaluation, evaluation["subsets"][-1])}]
-        every = rows if rows[0]["share"] == 0 else [*start, *rows]
-        _line(axes, 0, [r["share"] for r in every], every, "all together")
+        shares = [r["share"] for r in rows]
+        dots: list[_Dot] = [{"value": r["value"], "sd": r["sd"]} for r in rows]
+        if shares[0] != 0:
+            shares = [0.0, *shares]
+            dots = [{"value": main(evaluation, evaluation["subsets"][-1]), "sd": None}, *dots]
+        _line(axes, 0, shares, dots, "all together")
         _baseline(axes, evaluation)
         axes.xaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
         axes.set_xlabel("share of streams hidden")
@@ -157,7 +169,7 @@ _COLUMNS: tuple[Literal["confidence"], Literal["accuracy"], Literal["count"]] = 
 
 
 def reliability(bins: Sequence[Bin], name: str) -> str:
-    """Accuracy against confidence; on the diagonal a model means what it says."""
+    """Accuracy against confidence; on the diagonal they agree."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -174,7 +186,7 @@ def reliability(bins: Sequence[Bin], name: str) -> str:
 
 
 def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], name: str) -> str:
-    """True classes down, answers across; the shade is the share of the true class."""
+    """Rows are true classes, columns answers; the shade is the share of the true class."""
     table = np.array(counts)
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
     n = len(classes)
@@ -207,34 +219,35 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], name: str
         axes.tick_params(length=0)
         axes.spines[["left", "bottom"]].set_visible(False)
 
-    return svg(name, (side + 0.4, side), draw) if n <= 60 else ""
+    return svg(name, (side + 0.4, side), draw) if n <= 60 else ""  # more cells cannot be read
 
 
-def training(seeds: Sequence[Mapping[str, Any]], metric: str, name: str) -> str:
-    """Loss on the training part and the metric on validation, a line a member."""
-    labels = {"train_loss": "training loss", "valid": f"validation {title_of(metric)}"}
-    curves = [(key, label) for key, label in labels.items() if any(_numbers(s.get(key)) for s in seeds)]
+def training(seeds: Sequence[Curve], metric: str, name: str) -> str:
+    """Loss on the training part and the metric on validation, a line per member."""
+    loss = [(s, s.get("train_loss") or []) for s in seeds]
+    valid = [(s, s.get("valid") or []) for s in seeds]
+    every = [("training loss", loss), (f"validation {title_of(metric)}", valid)]
+    curves = [(label, own) for label, own in every if any(_numbers(values) for _, values in own)]
 
     def draw(figure: Figure) -> None:
-        for axes, (key, label) in zip(np.atleast_1d(figure.subplots(len(curves), 1, sharex=True)), curves):
-            for i, s in enumerate(seeds):
-                pairs = [
-                    (e, v) for e, v in zip(s.get("epoch", range(len(s.get(key, [])))), s.get(key, [])) if v is not None
-                ]
+        for axes, (label, own) in zip(np.atleast_1d(figure.subplots(len(curves), 1, sharex=True)), curves):
+            for i, (s, values) in enumerate(own):
+                # Epochs without validation hold None.
+                pairs = [(e, v) for e, v in zip(s.get("epoch", range(len(values))), values) if v is not None]
                 if pairs:
                     axes.plot(*zip(*pairs), color=LINES[i % 8], lw=1.3, ls=_DASHES[i // 8 % 4], alpha=0.9)
             axes.set_title(label, loc="left", fontsize=9.5, color=MUTED)
             axes.label_outer()
-            axes.set_xlabel("epoch" if key == curves[-1][0] else "")
+            axes.set_xlabel("epoch" if label == curves[-1][0] else "")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            if key == "valid" and in_percent(metric):
+            if own is valid and in_percent(metric):
                 axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
 
     return svg(name, (4.9, 0.4 + 2.0 * len(curves)), draw) if curves else ""
 
 
-def _numbers(values: Any) -> bool:
-    return isinstance(values, Sequence) and any(isinstance(v, int | float) for v in values)
+def _numbers(values: Sequence[object]) -> bool:
+    return any(isinstance(v, int | float) for v in values)
 
 
 def scatter(target: Sequence[float], predicted: Sequence[float], name: str) -> str:
@@ -252,15 +265,15 @@ def scatter(target: Sequence[float], predicted: Sequence[float], name: str) -> s
     return svg(name, (4.4, 4.1), draw) if pairs else ""
 
 
-def upset(evaluation: Evaluation, rows: Sequence[Mapping[str, Any]], name: str) -> str:
-    """Every subset as a column, best first: its value above, what is in it below (after Lex et al. 2014)."""
+def upset(evaluation: Evaluation, rows: Sequence[SubsetRow], name: str) -> str:
+    """Every subset as a column, the best first: its value above, its modalities below (after Lex et al. 2014)."""
     names = evaluation["subsets"][-1]["modalities"]
     known = [r for r in rows if main(evaluation, r) is not None]
 
     def draw(figure: Figure) -> None:
         top, dots = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 0.28 * len(names)])
         for i, row in enumerate(known):
-            low, high = (row["interval"].get(end) for end in ("low", "high"))
+            low, high = row["interval"]["low"], row["interval"]["high"]
             whole = len(row["modalities"]) == len(names)
             if low is not None and high is not None:
                 top.vlines(i, low, high, color=LINES[0], lw=1.6, alpha=0.35)

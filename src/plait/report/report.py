@@ -1,4 +1,4 @@
-"""The evaluation as one HTML file that needs nothing else: no network, no scripts, light and dark, paper too."""
+"""The evaluation as one self-contained HTML file: no network, no scripts, for light and dark screens and for paper."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ def write_report(evaluation: Evaluation, path: str | Path, *, sections: Sequence
     """Write report.html, atomically; the same numbers give the same bytes.
 
     Args:
-        evaluation: as `plait.evaluation.summary.summarise` makes it. Where given, these are shown as well:
+        evaluation: as `plait.evaluation.summary.summarise` makes it. If given, these are shown too:
             ``training`` {"seeds": [{"epoch", "train_loss", "valid"}]}, ``scatter`` {"target", "predicted"},
-            ``sync`` (a list of clocks, planted against recovered), ``recipe_yaml`` (text), ``versions``.
+            ``sync`` (a list of clocks, planted and recovered), ``recipe_yaml`` (text), ``versions``.
         path: the file to write.
-        sections: of your own, beside plait's: dotted paths of `plait.report.sections.Section`, or specs with options;
-            ``{"name": "per_class", "rows": 40}`` gives one of plait's other options.
+        sections: your own sections, beside plait's: dotted paths of a `plait.report.sections.Section`, or specs with
+            options. ``{"name": "per_class", "rows": 40}`` changes an option of one of plait's.
 
     Raises:
-        ConfigError: one of ``sections`` is none, or fails.
+        ConfigError: one of ``sections`` is not a section, or fails.
         OSError: it cannot be written.
     """
     target = Path(path)
     with replacing(target) as part:
-        # Half of a pair (a name cut through an emoji) must not cost the report: it is shown as a question mark.
+        # A lone surrogate (a name cut through an emoji) must not cost the report: it is shown as a question mark.
         part.write_bytes(render_report(evaluation, sections=sections).encode("utf-8", errors="replace"))
     return target
 
 
 def save_evaluation(evaluation: Evaluation, folder: str | Path, *, sections: Sequence[Spec] = ()) -> Path:
-    """Write evaluation.json and report.html into ``folder``, made if need be; returns the report's path.
+    """Write evaluation.json and report.html into ``folder``, made if needed; returns the report's path.
 
-    The numbers come first: a section of one's own that fails does not cost them.
+    The numbers are written first, so that they are kept if a section of your own fails.
 
     Raises:
         ConfigError: as `write_report`.
@@ -54,7 +54,7 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path, *, sections: Seq
 
 
 def render_report(evaluation: Evaluation, *, sections: Sequence[Spec] = ()) -> str:
-    """The report's HTML: its header, then `plait.report.sections`; arguments as `write_report`."""
+    """The report's HTML: its header, then its sections; arguments as for `write_report`."""
     return (
         environment()
         .get_template("report.html.j2")

@@ -1,27 +1,28 @@
-"""An evaluation on the terminal: the table of subsets, and what it says."""
+"""An evaluation on the terminal: the table of subsets, and the result in sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from plait.evaluation.schema import Evaluation
+from plait.evaluation.schema import Evaluation, SubsetRow
 from plait.report import words
 
 __all__ = ["subset_table", "summary_of"]
 
+Cell = Callable[[SubsetRow], str]
+
 WIDTH, FRAME = 80, 3
-"""Columns of a terminal, and what the frame takes of them for each of the table's: where the names of the modalities do
-not fit, they are numbered, and told below."""
+"""The width of a terminal, and of the frame around each column. Names of modalities that do not fit are replaced by
+numbers, and listed below the table."""
 
 
 def summary_of(evaluation: Evaluation) -> Group:
-    """The table of subsets, then in words what came out and what to know before believing it, each a paragraph.
+    """The table of subsets, then the result and its cautions in sentences, each a paragraph.
 
     Args:
         evaluation: as `plait.evaluation.summary.summarise` makes it.
@@ -31,7 +32,7 @@ def summary_of(evaluation: Evaluation) -> Group:
 
 
 def subset_table(evaluation: Evaluation) -> Table:
-    """A row a subset of modalities, the constant answer first and all together last; no wider than 80 columns.
+    """A row per subset of modalities, the constant answer first and all together last; at most 80 columns wide.
 
     Args:
         evaluation: as `plait.evaluation.summary.summarise` makes it.
@@ -45,6 +46,7 @@ def subset_table(evaluation: Evaluation) -> Table:
     modalities = evaluation["subsets"][-1]["modalities"]
     names = [words.printable(name) for name in modalities]
     table, columns = Table(), _columns(evaluation)
+    # Measured in cells of the terminal, not in letters: some letters are two cells wide.
     if _width(evaluation, columns) + sum(cell_len(name) + FRAME for name in names) > WIDTH:
         table.caption = Text(", ".join(f"{i} {name}" for i, name in enumerate(names, 1)), justify="left")
         names = [str(i) for i in range(1, len(names) + 1)]
@@ -64,17 +66,17 @@ def subset_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def _width(evaluation: Evaluation, columns: Mapping[str, Callable[[Mapping[str, object]], str]]) -> int:
-    """What the table takes without the modalities."""
+def _width(evaluation: Evaluation, columns: Mapping[str, Cell]) -> int:
+    """The width of the table without the modalities."""
     cells = ([title, *map(cell, evaluation["subsets"]), "constant"] for title, cell in columns.items())
     return 1 + sum(max(map(cell_len, column)) + FRAME for column in cells)
 
 
-def _columns(evaluation: Evaluation) -> dict[str, Callable[[Mapping[str, object]], str]]:
-    """Titles, and how each column's cell is written; those that would be empty are left out."""
+def _columns(evaluation: Evaluation) -> dict[str, Cell]:
+    """Titles, and how each column's cells are written; empty columns are left out."""
     metric, rows = evaluation["task"]["metric"], evaluation["subsets"]
     better = "" if evaluation["task"]["higher_is_better"] else " (lower is better)"
-    found: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    found: dict[str, Cell] = {
         words.title_of(metric) + better: lambda row: words.show(metric, words.main(evaluation, row))
     }
     if any(_sd(metric, row) for row in rows):
@@ -86,6 +88,7 @@ def _columns(evaluation: Evaluation) -> dict[str, Callable[[Mapping[str, object]
     return found
 
 
-def _sd(metric: str, row: Mapping[str, Any]) -> str:
-    sd = (row["metrics"].get(metric) or {}).get("sd")
+def _sd(metric: str, row: SubsetRow) -> str:
+    found = row["metrics"].get(metric)
+    sd = found["sd"] if found else None
     return "" if sd is None else f"± {words.show(metric, sd, unit=False)}"

@@ -1,14 +1,15 @@
-"""Numbers of an evaluation as a reader wants them: formatted, and in a sentence."""
+"""Numbers of an evaluation for people: formatted, and in sentences."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from typing_extensions import TypedDict
 
 from plait.core.parts import parts
 from plait.evaluation.intervals import TOO_FEW
-from plait.evaluation.schema import Evaluation
+from plait.evaluation.schema import Ends, Evaluation, IntervalFacts, SubsetRow, TaskFacts
 from plait.metrics import Metric
 
 __all__ = [
@@ -40,7 +41,7 @@ _COUNT = {
     8: "all eight",
 }
 _SHARES = ("acc", "f1", "recall", "precision", "uar")
-"""Words in the name of a share, where the metric is none of plait's, which say so themselves."""
+"""Words in the name of a share, for metrics of the user's own; plait's know it themselves."""
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -86,42 +87,57 @@ def _signed(text: str) -> str:
     return text.replace("-", MINUS)
 
 
-def has_interval(row: Mapping[str, object] | None) -> bool:
+def has_interval(row: Ends | None) -> bool:
     """Whether there are two ends."""
-    return bool(row) and row.get("low") is not None and row.get("high") is not None  # type: ignore[union-attr]
+    return _ends(row) is not None
 
 
-def interval(metric: str, row: Mapping[str, Any] | None) -> str:
-    """'91.0–95.2'; or why there is none; or a dash.
+def _ends(row: Ends | None) -> tuple[float, float] | None:
+    # An end alone is no interval: a metric that overflows may have lost one.
+    if not row or (low := row.get("low")) is None or (high := row.get("high")) is None:
+        return None
+    return low, high
+
+
+def _reason(row: Ends | None) -> str:
+    return (row.get("reason") or "") if row else ""
+
+
+def interval(metric: str, row: Ends | None) -> str:
+    """'91.0–95.2'; or the reason why there is none; or a dash.
 
     >>> interval("accuracy", {"low": 0.91, "high": 0.952}), interval("mae", {"low": None, "reason": "too few groups"})
     ('91.0–95.2', 'too few groups')
     """
-    if row is None or not has_interval(row):
-        return (row or {}).get("reason") or "–"
-    low, high = (show(metric, row[end], unit=False) for end in ("low", "high"))
+    ends = _ends(row)
+    if ends is None:
+        return _reason(row) or "–"
+    low, high = (show(metric, end, unit=False) for end in ends)
+    # A dash beside a minus sign could not be read.
     return f"{low} to {high}" if MINUS in low else f"{low}–{high}"
 
 
-def significant(row: Mapping[str, Any] | None) -> bool:
-    """Whether a difference is significant: its interval leaves out 0. Only then is one called better than the other.
+def significant(row: Ends | None) -> bool:
+    """Whether a difference is significant: its interval leaves out 0. Only then is one side called better.
 
     >>> [significant(row) for row in ({"low": 0.01, "high": 0.05}, {"low": -0.01, "high": 0.05}, {"low": None}, None)]
     [True, False, False, False]
     """
-    return row is not None and has_interval(row) and (row["low"] > 0 or row["high"] < 0)
+    ends = _ends(row)
+    return ends is not None and (ends[0] > 0 or ends[1] < 0)
 
 
-def span(metric: str, row: Mapping[str, Any] | None) -> str:
+def span(metric: str, row: Ends | None) -> str:
     """'95 % interval −0.3 to +1.2 points', or why there is none.
 
     >>> span("accuracy", {"low": -0.003, "high": 0.012}), span("accuracy", {"low": None, "reason": "too few groups"})
     ('95 % interval −0.3 to +1.2 points', 'too few groups for an interval')
     """
-    if row is None or not has_interval(row):
-        reason = (row or {}).get("reason") or ""
+    ends = _ends(row)
+    if ends is None:
+        reason = _reason(row)
         return f"{reason} for an interval" if reason == TOO_FEW else f"no interval{reason and ': '}{reason}"
-    low, high = (change(metric, row[end]) for end in ("low", "high"))
+    low, high = (change(metric, end) for end in ends)
     return f"95 % interval {low.removesuffix(' points')} to {high}"
 
 
@@ -134,13 +150,14 @@ def change(metric: str, value: float | None) -> str:
     if value is None:
         return "–"
     size = f"{100 * abs(value):.1f} points" if in_percent(metric) else _digits(abs(value))
+    # What rounds to 0 has no sign: "+0.0 points" would claim a direction.
     if not any(digit in size for digit in "123456789"):
         return size
     return ("+" if value > 0 else MINUS) + size
 
 
 def printable(name: str) -> str:
-    """A user's name without control characters and halves of pairs, which no page or terminal can show.
+    """A user's name without control characters and lone surrogates, which no page or terminal can show.
 
     >>> printable("a\\x1b[31m")
     'a\ufffd[31m'
@@ -158,13 +175,13 @@ def counted(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def main(evaluation: Evaluation, row: Mapping[str, Any]) -> float | None:
+def main(evaluation: Evaluation, row: SubsetRow) -> float | None:
     """A subset's value of the main metric."""
-    found = row["metrics"].get(evaluation["task"]["metric"]) or {}
-    return found.get("mean")
+    found = row["metrics"].get(evaluation["task"]["metric"])
+    return found["mean"] if found else None
 
 
-def interval_note(facts: Mapping[str, Any]) -> str:
+def interval_note(facts: IntervalFacts) -> str:
     """How intervals were computed, or that there are none.
 
     >>> interval_note({"groups": 8, "left_out_in_turn": 8, "degrees_of_freedom": 6.81, "fewest_groups": 5})
@@ -181,8 +198,14 @@ def interval_note(facts: Mapping[str, Any]) -> str:
     return f"Intervals: cluster jackknife over {over}, Student’s t with {df}."
 
 
-def about(evaluation: Evaluation | Mapping[str, Any]) -> str:
-    """What was measured of what: 'accuracy of action'.
+class _OfTask(TypedDict):
+    """An evaluation or a comparison."""
+
+    task: TaskFacts
+
+
+def about(evaluation: _OfTask) -> str:
+    """The metric and what it measures: 'accuracy of action'.
 
     >>> about({"task": {"metric": "mae", "target": "age"}})
     'MAE of age'
@@ -192,7 +215,7 @@ def about(evaluation: Evaluation | Mapping[str, Any]) -> str:
 
 
 def headline(evaluation: Evaluation) -> str:
-    """The one sentence that says what came out, good or bad."""
+    """The result in one sentence, good or bad."""
     metric, full = evaluation["task"]["metric"], evaluation["subsets"][-1]
     value, names = main(evaluation, full), full["modalities"]
     row = full.get("interval")
@@ -228,23 +251,25 @@ def _best(evaluation: Evaluation) -> tuple[float | None, str | None]:
 
 
 def cautions(evaluation: Evaluation) -> list[str]:
-    """What a reader must know before believing the headline."""
+    """What a reader should know before believing the headline."""
     todo = evaluation.get("unfinished") or []
-    left_out = [f"Not trained to the end, and left out: {listed(todo)}."] if todo else []
+    left_out = [f"Not fully trained, and left out: {listed(todo)}."] if todo else []
     if new := (evaluation.get("data") or {}).get("new"):
-        left_out.append(f"{counted(new, 'example')} came after the run was begun, and are left out.")
+        left_out.append(
+            f"{counted(new, 'example')} {'was' if new == 1 else 'were'} added after the run was begun, and left out."
+        )
     return [*_useless(evaluation), *_few(evaluation), *_harm(evaluation), *_seen(evaluation), *left_out]
 
 
 def _useless(evaluation: Evaluation) -> list[str]:
-    task, over = evaluation["task"], evaluation.get("gain_over_constant") or {}
+    task, over = evaluation["task"], evaluation.get("gain_over_constant")
     base, value = evaluation["baseline"]["metrics"].get(task["metric"]), main(evaluation, evaluation["subsets"][-1])
     if base is None or value is None:
         return []
     if value <= base if task["higher_is_better"] else value >= base:
         return ["The model is no better than always giving the same answer: it has learnt nothing useful."]
-    row = over.get("interval")
-    if has_interval(row) and not significant(row):
+    row = over["interval"] if over else None
+    if over and has_interval(row) and not significant(row):
         return [
             "The model is not significantly better than always giving the same answer: "
             f"{change(task['metric'], over['gain'])} ({span(task['metric'], row)})."
@@ -253,16 +278,15 @@ def _useless(evaluation: Evaluation) -> list[str]:
 
 
 def _few(evaluation: Evaluation) -> list[str]:
-    facts = evaluation.get("intervals") or {}
-    groups, fewest = facts.get("groups", 0), facts.get("fewest_groups", 0)
+    facts = evaluation.get("intervals")
+    groups, fewest = (facts["groups"], facts["fewest_groups"]) if facts else (0, 0)
     if groups < fewest:
         verb = "is" if groups == 1 else "are"
         return [
             f"There {verb} only {counted(groups, 'group')} to test on, too few for intervals ({fewest} are needed): "
-            "how far these figures hold for new groups is not known."
+            "how well these figures hold for new groups is not known."
         ]
-    row = evaluation["subsets"][-1].get("interval") or {}
-    reason = row.get("reason")
+    reason = _reason(evaluation["subsets"][-1].get("interval"))
     if not reason:
         return []
     return [f"There is no interval of the main figure: {title_of(evaluation['task']['metric'])} is {reason}."]
@@ -275,7 +299,7 @@ def _harm(evaluation: Evaluation) -> list[str]:
         return []
     ends = span(evaluation["task"]["metric"], row)
     if gain < 0 and significant(row):
-        start = f"Fusing does harm here: {best} alone does better than all together ({ends})."
+        start = f"Fusing harms here: {best} alone is better than all together ({ends})."
         return [f"{start} Prefer {best} alone, or look at its training."]
     if not significant(row):
         return [f"Fusing makes no significant difference: against {best} alone, {ends}."]
@@ -288,7 +312,8 @@ def _seen(evaluation: Evaluation) -> list[str]:
     seen = sum(f.get("seen") or 0 for f in folds)
     if not seen:
         return []
-    count = "1 group stands" if seen == 1 else f"{seen} groups stand"
+    count = "1 group is" if seen == 1 else f"{seen} groups are"
     return [
-        f"{count} in training and in test: the figures are not of new groups, and the intervals too narrow for them."
+        f"{count} in both training and test: the figures are not those of new groups, and the intervals are too narrow "
+        "for new groups."
     ]

@@ -1,17 +1,17 @@
-"""Sections of the report: what stands on the page below its header. One file a section."""
+"""Sections of the report, below its header. One file per section."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar, TypedDict
 
 from markupsafe import Markup
 
 from plait.core.errors import ConfigError, PlaitError
 from plait.core.parts import Spec, build, part_name, parts
 from plait.core.safe_yaml import brief
-from plait.evaluation.schema import Evaluation
+from plait.evaluation.schema import Evaluation, SubsetRow
 from plait.report import words
 from plait.report.environment import environment
 
@@ -30,38 +30,38 @@ __all__ = [
 _BEGIN = "{% import 'macros.html.j2' as page %}<section>\n<h2>{{ title }}</h2>\n"
 
 FEW_ROWS = 12
-"""So many rows of a table are shown at once where there are many more."""
+"""Rows of a table that are shown at once if there are many more."""
 
 
 class Section(ABC):
-    """One section of the report, made of an evaluation.
+    """One section of the report, made from an evaluation.
 
-    Every concrete class beside this one stands on the page, in the order of their `rank`. One of your own goes by its
-    dotted path: ``plait evaluate RUN --section mylab.report.Mine``, or ``write_report(..., sections=[...])``. Its
-    options are its keyword-only arguments.
+    Every concrete class in this package is on the page, in the order of `rank`. Name your own by its dotted path:
+    ``plait evaluate RUN --section mylab.report.Mine``, or ``write_report(..., sections=[...])``. Its options are its
+    keyword-only arguments.
     """
 
     rank: ClassVar[int] = 95
-    """Of two the one with the smaller number comes first: plait's own have 10, 20 ... 100."""
+    """Sections with smaller numbers come first; plait's own have 10, 20 ... 100."""
 
     template: ClassVar[str]
-    """What stands below the title: Jinja, with the names that `content` gives, ``e`` (the evaluation), ``words``
-    (`plait.report.words`) and ``page`` (macros: ``page.tree(mapping)``). Texts are escaped; an SVG is a `Markup`."""
+    """The Jinja template below the title. Names: those of `content`, ``e`` (the evaluation), ``words`` (`plait.report.words`)
+    and ``page`` (macros: ``page.tree(mapping)``). Texts are escaped; an SVG is a `Markup`."""
 
     @abstractmethod
     def title(self, evaluation: Evaluation) -> str:
-        """The heading, for people."""
+        """The heading."""
 
     @abstractmethod
     def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
-        """What the template shows, by name; None where there is nothing to say: the section is then left out.
+        """The template's values by name; None if there is nothing to show: the section is then left out.
 
         Args:
-            evaluation: as `plait.evaluation.summary.summarise` makes it. What a run does not have is not in it.
+            evaluation: as `plait.evaluation.summary.summarise` makes it, without what the run does not have.
         """
 
     def render(self, evaluation: Evaluation) -> Markup:
-        """Its HTML; empty where there is nothing to say."""
+        """The section's HTML; empty if there is nothing to show."""
         content = self.content(evaluation)
         if content is None:
             return Markup()
@@ -71,10 +71,10 @@ class Section(ABC):
 
 
 def sections_of(more: Sequence[Spec] = ()) -> list[Section]:
-    """All of plait's own and some more, in their order; one of plait's that is given with options stands in its place.
+    """Plait's sections and ``more``, in their order; one of plait's in ``more`` (with options) replaces the default.
 
     Raises:
-        ConfigError: one of them is not a section, or has not such an option.
+        ConfigError: one of ``more`` is not a section, or does not have such an option.
     """
     added = [build(Section, spec, where="report section") for spec in more]
     own = [cls() for cls in parts(Section).values() if cls not in map(type, added)]
@@ -82,10 +82,10 @@ def sections_of(more: Sequence[Spec] = ()) -> list[Section]:
 
 
 def render_sections(evaluation: Evaluation, more: Sequence[Spec] = ()) -> Markup:
-    """Their HTML, one after another.
+    """The HTML of all sections.
 
     Raises:
-        ConfigError: as `sections_of`; or one of them fails on this evaluation.
+        ConfigError: as `sections_of`; or a section of your own fails on this evaluation.
     """
     return Markup("\n").join(made for section in sections_of(more) if (made := _rendered(section, evaluation)))
 
@@ -96,19 +96,19 @@ def _rendered(section: Section, evaluation: Evaluation) -> Markup:
     except (PlaitError, MemoryError):
         raise
     except Exception as error:
+        # A bug in a section of plait's keeps its traceback; of a user's own the user is told which, and why.
         if type(section) in parts(Section).values():
             raise
         reason = f"{type(error).__name__}: {brief(error, 200)}"
         raise ConfigError(
             f"report section {part_name(type(section))}: it fails on this evaluation ({reason}). Mend it, or leave it "
-            "out; the numbers stand in evaluation.json."
+            "out; the numbers are in evaluation.json."
         ) from error
 
 
-def full_of(evaluation: Evaluation) -> Mapping[str, Any]:
+def full_of(evaluation: Evaluation) -> SubsetRow:
     """The row of all modalities together."""
-    row: Mapping[str, Any] = evaluation["subsets"][-1]
-    return row
+    return evaluation["subsets"][-1]
 
 
 def sign_of(evaluation: Evaluation) -> int:
@@ -116,7 +116,7 @@ def sign_of(evaluation: Evaluation) -> int:
 
 
 def has_intervals(evaluation: Evaluation) -> bool:
-    """Whether any subset has one: a column that would be empty is left out."""
+    """Whether any subset has an interval; if none has, the column is left out."""
     return any(words.has_interval(row.get("interval")) for row in evaluation["subsets"])
 
 
@@ -124,10 +124,18 @@ def has_sd(evaluation: Evaluation) -> bool:
     """Whether there is a spread over seeds."""
     metric = evaluation["task"]["metric"]
     found = [row["metrics"].get(metric) for row in evaluation["subsets"]]
-    return any(value is not None and value.get("sd") is not None for value in found)
+    return any(value is not None and value["sd"] is not None for value in found)
 
 
-def folded(rows: Sequence[Any], most: int = FEW_ROWS) -> dict[str, Any] | None:
-    """Rows that are shown at once, and those that are folded away where there are many; None of no rows."""
+class Folded(TypedDict):
+    """Rows that are shown at once, and rows that are folded away."""
+
+    shown: Sequence[object]
+    more: Sequence[object]
+
+
+def folded(rows: Sequence[object], most: int = FEW_ROWS) -> Folded | None:
+    """Rows that are shown at once, and, if there are many, rows that are folded away; None if there are no rows."""
+    # Up to three more rows are shown too: a fold for two rows is a click for nothing.
     few = most if len(rows) > most + 3 else len(rows)
     return {"shown": rows[:few], "more": rows[few:]} if rows else None

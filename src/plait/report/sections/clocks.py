@@ -1,9 +1,8 @@
-"""Clocks that were planted, against those that were recovered."""
+"""Planted clocks, and the clocks recovered from the signals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from plait.evaluation.schema import Evaluation
 from plait.report.sections import FEW_ROWS, Section
@@ -12,7 +11,7 @@ __all__ = ["Clocks"]
 
 
 class Clocks(Section):
-    """Clocks that were planted, against those that were recovered."""
+    """Planted clocks, and the clocks recovered from the signals."""
 
     rank = 80
     template = """
@@ -37,13 +36,13 @@ class Clocks(Section):
 
 
 def _sync(clocks: Sequence[Mapping[str, object]] | None) -> dict[str, object] | None:
-    """Planted and recovered clocks: how many are right, and the worst first."""
+    """How many clocks are right, and all of them, the worst first."""
     if not clocks:
         return None
 
-    def error(clock: Mapping[str, Any]) -> float:
+    def error(clock: Mapping[str, object]) -> float:
         value = clock.get("max_error_ms")
-        return -1.0 if value is None else abs(value)
+        return abs(value) if isinstance(value, int | float) else -1.0
 
     ranked = sorted(clocks, key=lambda c: -error(c))
     known = [c for c in clocks if c.get("max_error_ms") is not None]

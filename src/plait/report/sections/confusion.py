@@ -1,4 +1,4 @@
-"""What is taken for what: the confusion matrix, and its most frequent mistakes."""
+"""The confusion matrix, and the most frequent mistakes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["Confusion"]
 
 
 class Confusion(Section):
-    """What is taken for what: the confusion matrix, and its most frequent mistakes."""
+    """The confusion matrix, and the most frequent mistakes."""
 
     rank = 30
     template = """
-<p class="note">Truth down, answers across, all modalities together, counted over {{ e.seeds | length }} seed{{ "" if e.seeds | length == 1 else "s" }}. The shade is the share of the true class; blue is right, orange is wrong.</p>
+<p class="note">Rows are truths, columns answers; all modalities together, counted over {{ e.seeds | length }} seed{{ "" if e.seeds | length == 1 else "s" }}. The shade is the share of the true class; blue is right, orange is wrong.</p>
 <div class="matrix{% if matrix.classes <= 12 %} beside{% endif %}">
-{% if matrix.svg %}<figure class="scroll big{% if matrix.classes > 10 %} wide{% endif %}">{{ matrix.svg }}</figure>{% else %}<p>With {{ matrix.classes }} classes the matrix is too large to read; it is in the JSON.</p>{% endif %}
+{% if matrix.svg %}<figure class="scroll big{% if matrix.classes > 10 %} wide{% endif %}">{{ matrix.svg }}</figure>{% else %}<p>With {{ matrix.classes }} classes the matrix is too large to read; it is in evaluation.json.</p>{% endif %}
 <div>{% if matrix.mistakes %}<h3>Most frequent mistakes</h3><ul class="plain">{% for m in matrix.mistakes %}<li>{{ m.truth }} taken for {{ m.answer }}: {{ m.count }} of {{ m.of }}</li>{% endfor %}</ul>{% else %}<p>No mistakes.</p>{% endif %}</div>
 </div>
 """
@@ -34,7 +34,7 @@ class Confusion(Section):
 
 
 def _matrix(evaluation: Evaluation) -> dict[str, object] | None:
-    """The confusion matrix, and its most frequent mistakes in words."""
+    """The confusion matrix, and its five most frequent mistakes."""
     confusion = evaluation.get("confusion")
     if not confusion:
         return None

@@ -1,4 +1,4 @@
-"""What it was tested on."""
+"""The test data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Data"]
 
 
 class Data(Section):
-    """What it was tested on."""
+    """The test data."""
 
     rank = 90
     template = """

@@ -1,4 +1,4 @@
-"""Answers one by one, where they are neither classes nor values."""
+"""Single answers, if they are neither classes nor values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Examples"]
 
 
 class Examples(Section):
-    """Answers one by one, where they are neither classes nor values."""
+    """Single answers, if they are neither classes nor values."""
 
     rank = 60
     template = """

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from plait.core.options import Count
-from plait.evaluation.schema import Evaluation
+from plait.evaluation.schema import ClassRow, Evaluation
 from plait.report.sections import FEW_ROWS, Section, folded, full_of
 
 __all__ = ["PerClass"]
@@ -16,7 +15,7 @@ class PerClass(Section):
     """Recall, precision and F1 of each class.
 
     Args:
-        rows: of so many classes at most the figures are shown at once.
+        rows: classes that are shown at once, at most.
     """
 
     rank = 40
@@ -27,7 +26,7 @@ class PerClass(Section):
 {% endfor %}
 </tbody></table></div>
 {% endmacro %}
-<p class="note">{% if modalities | length > 1 %}All modalities together. {% endif %}Recall: of the items of a class, how many were called it. Precision: of those called it, how many were of it. The least recognised first.{% if e.seeds | length > 1 %} Counted over {{ e.seeds | length }} seeds.{% endif %}</p>
+<p class="note">{% if modalities | length > 1 %}All modalities together. {% endif %}Recall: the share of a class’s items that were recognised. Precision: the share of the answers of a class that were right. The least recognised class first.{% if e.seeds | length > 1 %} Counted over {{ e.seeds | length }} seeds.{% endif %}</p>
 {{ class_table(classes.shown) }}
 {% if classes.more %}<details><summary>The other {{ classes.more | length }} classes</summary>{{ class_table(classes.more) }}</details>{% endif %}
 """
@@ -39,7 +38,8 @@ class PerClass(Section):
         return "Class by class"
 
     def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
-        classes = folded(sorted(evaluation.get("per_class") or [], key=_recall), self.rows)
+        ranked: list[ClassRow] = sorted(evaluation.get("per_class") or [], key=_recall)
+        classes = folded(ranked, self.rows)
         if classes is None:
             return None
         return {
@@ -49,6 +49,6 @@ class PerClass(Section):
         }
 
 
-def _recall(row: Mapping[str, Any]) -> float:
-    """The least recognised first; those that do not occur last."""
+def _recall(row: ClassRow) -> float:
+    """The least recognised first; classes that do not occur last."""
     return 2.0 if row["recall"] is None else row["recall"]

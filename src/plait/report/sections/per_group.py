@@ -15,7 +15,7 @@ class PerGroup(Section):
     """The main metric on each group alone.
 
     Args:
-        rows: of so many groups at most the figures are shown at once.
+        rows: groups that are shown at once, at most.
     """
 
     rank = 50

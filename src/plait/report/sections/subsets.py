@@ -1,13 +1,12 @@
-"""Every subset of modalities, with its interval, beside the constant answer."""
+"""Every subset of modalities with its interval, and the constant answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from markupsafe import Markup
 
-from plait.evaluation.schema import Evaluation
+from plait.evaluation.schema import Evaluation, SubsetRow
 from plait.report import plots, words
 from plait.report.sections import FEW_ROWS, Section, full_of, has_intervals, has_sd, sign_of
 
@@ -17,7 +16,7 @@ __all__ = ["Subsets"]
 
 
 class Subsets(Section):
-    """Every subset of modalities, with its interval, beside the constant answer."""
+    """Every subset of modalities with its interval, and the constant answer."""
 
     rank = 10
     template = """
@@ -39,7 +38,7 @@ class Subsets(Section):
 
 <th class="bar" scope="col"><span class="ends"><span>{{ words.show(metric, axis.low) }}</span><span>{{ words.show(metric, axis.high) }}</span></span></th>{% if with_answered %}<th class="num wide-only" scope="col">answered</th>{% endif %}</tr></thead>
 {% endmacro %}
-<p class="note">One model, nothing retrained: modalities are taken away when it answers.{% if e.seeds | length > 1 %} Values are means over seeds.{% endif %}{% if with_interval %} The bar is the 95&nbsp;% interval, over groups.{% endif %} The dashed line is the constant answer.{% if not e.task.higher_is_better %} Lower is better.{% endif %}{% if with_answered %} <span class="wide-only">“Answered” counts items on which at least one of the modalities is there; on the others the model’s prior answers, and they count too.</span>{% endif %}</p>
+<p class="note">One model, nothing retrained: modalities are hidden from it when it answers.{% if e.seeds | length > 1 %} Values are means over seeds.{% endif %}{% if with_interval %} The bar is the 95&nbsp;% interval, over groups.{% endif %} The dashed line is the constant answer.{% if not e.task.higher_is_better %} Lower is better.{% endif %}{% if with_answered %} <span class="wide-only">“Answered” counts the items that have at least one of the modalities; for the others the model gives its prior answer, and they are scored too.</span>{% endif %}</p>
 {% if upset %}<figure class="scroll upset">{{ upset }}</figure>{% endif %}
 <div class="scroll"><table>{{ subset_head() }}<tbody>
 <tr class="baseline"><td colspan="{{ modalities | length }}">constant</td><td class="num main">{{ words.show(metric, e.baseline.metrics.get(metric)) }}</td>{% if with_sd %}<td class="wide-only"></td>{% endif %}{% if with_interval %}<td></td>{% endif %}<td class="bar">{{ track({"low": none, "high": none, "at": none}) }}</td>{% if with_answered %}<td class="wide-only"></td>{% endif %}
@@ -56,7 +55,7 @@ class Subsets(Section):
     def title(self, evaluation: Evaluation) -> str:
         return "Every subset of modalities" if len(full_of(evaluation)["modalities"]) > 1 else "The result"
 
-    def content(self, evaluation: Evaluation) -> Mapping[str, Any] | None:
+    def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
         metric, full = evaluation["task"]["metric"], full_of(evaluation)
         rows, more = _rows(evaluation)
         return {
@@ -78,19 +77,19 @@ def _many(evaluation: Evaluation) -> bool:
     return len(evaluation["subsets"][-1]["modalities"]) > FEW_MODALITIES
 
 
-def _ranked(evaluation: Evaluation) -> list[Mapping[str, Any]]:
-    """Subsets, best first; those without a value last."""
+def _ranked(evaluation: Evaluation) -> list[SubsetRow]:
+    """Subsets, the best first; those without a value last."""
     sign = sign_of(evaluation)
 
-    def key(row: Mapping[str, Any]) -> tuple[bool, float]:
+    def key(row: SubsetRow) -> tuple[bool, float]:
         value = words.main(evaluation, row)
         return value is None, 0.0 if value is None else -sign * value
 
     return sorted(evaluation["subsets"], key=key)
 
 
-def _rows(evaluation: Evaluation) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The table's rows, and those folded away where there are many: all but the best, the full set and the singles."""
+def _rows(evaluation: Evaluation) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """The rows shown, and the rows folded away if there are many: all but the best, the full set and the singles."""
     if not _many(evaluation):
         return [_row(evaluation, r) for r in evaluation["subsets"]], []
     ranked = _ranked(evaluation)
@@ -99,22 +98,27 @@ def _rows(evaluation: Evaluation) -> tuple[list[dict[str, Any]], list[dict[str, 
     return [_row(evaluation, r) for r in shown], [_row(evaluation, r) for r in ranked if r not in shown]
 
 
-def _row(evaluation: Evaluation, row: Mapping[str, Any]) -> dict[str, Any]:
+def _row(evaluation: Evaluation, row: SubsetRow) -> dict[str, object]:
     metric = evaluation["task"]["metric"]
-    found = row["metrics"].get(metric) or {}
-    span = row.get("interval") or {}
-    sd = found.get("sd")
+    found, span = row["metrics"].get(metric), row.get("interval")
+    mean, sd = (found["mean"], found["sd"]) if found else (None, None)
+    low, high = _ends(row)
     return {
         "modalities": row["modalities"],
         "whole": len(row["modalities"]) == len(evaluation["subsets"][-1]["modalities"]),
-        "value": words.show(metric, found.get("mean")),
+        "value": words.show(metric, mean),
         "sd": "" if sd is None else f"± {words.show(metric, sd, unit=False)}",
         "interval": words.interval(metric, span),
         "answered": row.get("answered"),
-        "at": _place(evaluation, found.get("mean")),
-        "low": _place(evaluation, span.get("low")),
-        "high": _place(evaluation, span.get("high")),
+        "at": _place(evaluation, mean),
+        "low": _place(evaluation, low),
+        "high": _place(evaluation, high),
     }
+
+
+def _ends(row: SubsetRow) -> tuple[float | None, float | None]:
+    span = row.get("interval")
+    return (span["low"], span["high"]) if span else (None, None)
 
 
 def _axis(evaluation: Evaluation) -> dict[str, float]:
@@ -122,11 +126,10 @@ def _axis(evaluation: Evaluation) -> dict[str, float]:
     metric = evaluation["task"]["metric"]
     values = [evaluation["baseline"]["metrics"].get(metric)]
     for row in evaluation["subsets"]:
-        span = row.get("interval") or {}
-        values += [words.main(evaluation, row), span.get("low"), span.get("high")]
+        values += [words.main(evaluation, row), *_ends(row)]
     known = [v for v in values if v is not None] or [0.0, 1.0]
     low, high = min(known), max(known)
-    room = 0.04 * (high - low) or 0.05
+    room = 0.04 * (high - low) or 0.05  # never 0 wide: places on the axis are divided by its width
     low, high = low - room, high + room
     if words.in_percent(metric):
         low, high = max(low, 0.0), min(high, 1.0)
@@ -134,7 +137,7 @@ def _axis(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _place(evaluation: Evaluation, value: float | None) -> float | None:
-    """Where a value stands on the table's bars, percent."""
+    """The place of a value on the table's bars, percent."""
     if value is None:
         return None
     axis = _axis(evaluation)

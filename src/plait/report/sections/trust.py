@@ -33,13 +33,11 @@ class Trust(Section):
 
 
 def _figures(evaluation: Evaluation) -> list[dict[str, object]]:
-    """The plots of half a page each, with a title and what to see in them."""
+    """Plots of half a page each, with a title and a caption."""
     found = _robustness(evaluation)
     calibration = evaluation.get("calibration")
     if calibration and calibration["bins"]:
-        text = (
-            "On the dashed line the model is as sure as it is right; below it, too sure. Larger dots hold more items."
-        )
+        text = "On the dashed line confidence and accuracy agree; below it the model is too sure. Larger dots hold more items."
         error = words.show("accuracy", calibration["ece"], unit=False)
         text += f" Expected calibration error: {error} points."
         found.append(_figure("Is it as sure as it should be?", text, plots.reliability(calibration["bins"], "rel")))
@@ -55,7 +53,9 @@ def _figures(evaluation: Evaluation) -> list[dict[str, object]]:
 
 
 def _robustness(evaluation: Evaluation) -> list[dict[str, object]]:
-    robustness = evaluation.get("robustness") or {}
+    robustness = evaluation.get("robustness")
+    if not robustness:
+        return []
     found = []
     pairs = dict.fromkeys((r["modality"], r["kind"]) for r in robustness.get("noise") or [])
     for i, (modality, kind) in enumerate(pairs):
