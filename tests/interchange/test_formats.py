@@ -92,7 +92,7 @@ def test_what_stands_there_is_not_overwritten(corpus: Corpus, tmp_path: Path) ->
         import_corpus(out, tmp_path / "again", "webdataset")
     with pytest.raises(DataError, match="no such file or folder"):
         import_corpus(tmp_path / "nowhere", tmp_path / "third", "webdataset")
-    with pytest.raises(ConfigError, match="such files are read by their reader"):
+    with pytest.raises(ConfigError, match="such files are read by a reader"):
         import_corpus(out, tmp_path / "fourth", "elan")
     with pytest.raises(ConfigError, match="Did you mean 'webdataset'"):
         export_corpus(corpus, tmp_path / "fifth", "webdatset")
@@ -194,7 +194,7 @@ def test_samples_of_others_whose_names_are_alike_all_come_over(tmp_path: Path) -
     tar_of(tmp_path / "theirs/s0.tar", {"a/b.csv": table(1), "a-b.csv": table(2), "a/b.imu.csv": table(3), "a": b"x"})
     tar_of(tmp_path / "theirs/s1.tar", {"a/b.csv": table(4)})
     moved = import_corpus(tmp_path / "theirs", tmp_path / "ours", "webdataset")
-    assert moved.notes == {"members whose names have no ending or stand there twice": 1}
+    assert moved.notes == {"members whose names have no ending or occur twice": 1}
     found = [{n: s.read()[0, 0] for n, s in r.streams.items()} for r in Corpus(tmp_path / "ours/manifest.jsonl")]
     assert sorted(map(sorted, (f.items() for f in found))) == [
         [("imu", 3), ("series", 1)],
@@ -351,7 +351,7 @@ def test_clocks_come_back() -> None:
     for clock in (Grid(0.5, 29.97, 3), Ticks(times), Spans(times, times + 1)):
         piece = Piece(np.zeros((3, 1), np.float32), clock)
         assert clock_of(clock_facts(clock), *piece.edges()) == clock
-    with pytest.raises(DataError, match="tells of no clock"):
+    with pytest.raises(DataError, match="describes no clock"):
         clock_of({"clock": "grid", "rate": "0"}, times, times)
 
 

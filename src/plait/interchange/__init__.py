@@ -1,7 +1,7 @@
-"""Other tools' formats, one file each: write a corpus as they read it, and read what they wrote.
+"""Other tools' formats, one file each: write a corpus for another tool, and read what it wrote.
 
-Annotations and sensors in foreign files (``.eaf``, TextGrid, ``.csd``, EDF ...) are read by `plait.readers`,
-like any other recording. Here are the formats that hold a whole corpus.
+Single files of annotations and sensors (``.eaf``, TextGrid, ``.csd``, EDF ...) are read by `plait.readers`, like any
+other recording. The formats here hold a whole corpus.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ LOST: dict[str, tuple[str, Callable[[Sample], int]]] = {
     "meta": ("facts about recordings (meta)", lambda s: len(s.meta)),
     "annotators": ("annotators", lambda s: sum(bool(a.annotator) for a in s.annotations)),
 }
-"""What a format may have no place for: in words, and how many a recording has."""
+"""What a format may be unable to hold: its description, and how many of it a recording has."""
 
 Progress = Callable[[int, int, str], None]
-"""Called with how many recordings are done, how many there are, and which was the last."""
+"""Called with the number of recordings done, the number of all, and the id of the last."""
 
 
 @dataclass
@@ -41,8 +41,8 @@ class Moved:
 
     Attributes:
         path: the file or folder that was made.
-        recordings, streams: how many.
-        notes: what the format cannot hold, or what was not understood, counted by what it was.
+        recordings, streams: their numbers.
+        notes: what the format cannot hold, or what was not understood: its description, and how many.
     """
 
     path: Path
@@ -64,7 +64,7 @@ class Moved:
         }
 
     def lines(self) -> list[str]:
-        """For people."""
+        """A summary for the terminal."""
         return [
             f"wrote {self.path}: {self.recordings} recordings, {self.streams} streams",
             *(f"  not taken over: {count} {what}" for what, count in self.notes.items()),
@@ -75,14 +75,14 @@ class Format(ABC):
     """One foreign format. Options are keyword-only arguments of ``__init__``."""
 
     features: ClassVar[bool] = True
-    """Whether streams of numbers are written as prepared features (else the format points at the raw files)."""
+    """Whether streams of numbers are written as prepared features; if not, the format refers to the raw files."""
 
     lacks: ClassVar[tuple[str, ...]] = ()
-    """What it has no place for, of `LOST`; it is counted."""
+    """The keys of `LOST` that it cannot hold; they are counted."""
 
     @abstractmethod
     def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
-        """Write a corpus to ``out``, which is moved to its place when it is whole; what the format cannot hold is
+        """Write a corpus to ``out``, which is moved to its place when it is complete. What the format cannot hold is
         counted in ``moved``.
 
         Raises:
@@ -91,13 +91,13 @@ class Format(ABC):
         """
 
     def read(self, path: Path, out: Path, moved: Moved) -> None:
-        """Write what ``path`` holds as a corpus into the folder ``out``, a manifest in it.
+        """Read ``path`` and write it as a corpus, with a manifest, into the folder ``out``.
 
         Raises:
-            DataError: it is not of the format, or cut short. ConfigError: this format is read otherwise.
+            DataError: it is not of this format, or it is cut short. ConfigError: this format is read by a reader.
         """
         raise ConfigError(
-            f"{part_name(type(self))}: such files are read by their reader. Import their folder: plait import FOLDER."
+            f"{part_name(type(self))}: such files are read by a reader. Import their folder: plait import FOLDER."
         )
 
 
@@ -114,18 +114,18 @@ def export_corpus(
     """Write a corpus in another tool's format.
 
     Args:
-        corpus: the recordings; their clocks as the manifest corrects them.
-        out: the file or folder to make; it must not be there yet.
+        corpus: the recordings, with the clock corrections of the manifest.
+        out: the file or folder to make; it must not exist yet.
         to: the format's name, or name and options.
-        features: for each stream its feature (None: the default of its kind); absent: all streams by default. Words
-            stay words. Formats that point at raw files take none.
+        features: the feature of each stream (None: the default of its kind); by default all streams with theirs. Words
+            stay words. Formats that refer to raw files use no features.
         cache: folder of prepared features.
-        jobs: processes that prepare.
+        jobs: processes that prepare features.
         progress: called after each recording.
 
     Raises:
-        ConfigError: there is no such format, or something stands at ``out``.
-        DataError: what cannot be prepared or written, all in one go.
+        ConfigError: there is no such format, or ``out`` exists already.
+        DataError: something cannot be prepared or written; all problems at once.
     """
     target, form = Path(out), build(Format, to, where="format")
     if target.exists():
@@ -145,7 +145,7 @@ def export_corpus(
 
 
 def _is_words(corpus: Corpus, name: str) -> bool:
-    """Whether the stream is of words, by the first recording that has it."""
+    """Whether the stream holds words, judged by the first recording that has it."""
     for recording in corpus:
         if name in recording.streams:
             return recording.streams[name].kind == "words"
@@ -156,6 +156,7 @@ def _counted(
     found: Iterator[Sample], total: int, moved: Moved, lacks: Sequence[str], progress: Progress | None
 ) -> Iterator[Sample]:
     for done, sample in enumerate(found, 1):
+        # Counted after the format has taken it: one that fails to be written is not reported as written.
         yield sample
         for words, count in (LOST[what] for what in lacks):
             moved.note(words, count(sample))
@@ -166,7 +167,7 @@ def _counted(
 
 
 def import_corpus(path: str | Path, out: str | Path, source: Spec) -> Moved:
-    """Read a corpus that another tool wrote into a new folder, a manifest in it.
+    """Read a corpus that another tool wrote, into a new folder with a manifest.
 
     Args:
         path: the file or folder.
@@ -174,8 +175,8 @@ def import_corpus(path: str | Path, out: str | Path, source: Spec) -> Moved:
         source: the format's name, or name and options.
 
     Raises:
-        ConfigError: there is no such format, or a manifest stands in ``out``.
-        DataError: nothing at ``path``, or not of the format.
+        ConfigError: there is no such format, or ``out`` holds a manifest already.
+        DataError: ``path`` does not exist, or is not of the format.
     """
     target, form = Path(out), build(Format, source, where="format")
     if not Path(path).exists():

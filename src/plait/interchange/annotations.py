@@ -1,4 +1,4 @@
-"""What an annotation tool shows of a recording: tiers of intervals, whether annotations or words."""
+"""A recording as annotation tools show it: tiers of intervals, made from annotations and from words."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Interval = tuple[float, float, str]
 Span = TypeVar("Span", tuple[float, float, str], tuple[int, int, str])
 
 LACKS = ("labels", "group", "split", "meta")
-"""What such tools have no place for."""
+"""The keys of `plait.interchange.LOST` that these tools cannot hold."""
 
 
 def tiers_of(sample: Sample, moved: Moved) -> dict[str, list[Interval]]:
-    """Intervals from 0 on, in order of time, by tier; annotators of one tier stand apart (``TIER@ANNOTATOR``)."""
+    """Intervals from 0 s on, in order of time, per tier; each annotator of a tier has a tier (``TIER@ANNOTATOR``)."""
     tiers: dict[str, list[Interval]] = {}
     names = Names(lambda name: name, joint="@", exact=True)
     for a in sample.annotations:
@@ -38,7 +38,7 @@ def tiers_of(sample: Sample, moved: Moved) -> dict[str, list[Interval]]:
 
 
 def _from_zero(rows: Sequence[Interval], moved: Moved) -> list[Interval]:
-    """Without what is before 0, where these tools have no time."""
+    """Rows without the time before 0, which these tools do not have."""
     kept = [row for row in rows if row[0] >= 0 or row[1] > 0]
     moved.note("intervals before 0 s", len(rows) - len(kept))
     moved.note("beginnings before 0 s (now 0 s)", sum(start < 0 for start, _, _ in kept))
@@ -46,13 +46,14 @@ def _from_zero(rows: Sequence[Interval], moved: Moved) -> list[Interval]:
 
 
 def lanes(rows: Sequence[Span]) -> list[list[Span]]:
-    """Intervals in order of time, dealt out so that none overlaps another of its lane.
+    """Intervals in order of time, dealt out to lanes without overlaps.
 
     >>> lanes([(0, 2, "a"), (1, 3, "b"), (2, 4, "c")])
     [[(0, 2, 'a'), (2, 4, 'c')], [(1, 3, 'b')]]
     """
     found: list[list[Span]] = []
     for row in rows:
+        # The first lane that is free: as rows come in order of time, no other choice needs fewer lanes.
         lane = next((lane for lane in found if lane[-1][1] <= row[0]), None)
         if lane is None:
             found.append([row])
@@ -62,9 +63,10 @@ def lanes(rows: Sequence[Span]) -> list[list[Span]]:
 
 
 def laned(tiers: dict[str, list[Span]], moved: Moved) -> dict[str, list[Span]]:
-    """Tiers without overlaps: what overlaps goes to further tiers (``TIER+1``), and is counted."""
+    """Tiers without overlaps: intervals that overlap go to further tiers (``TIER+1``), and are counted."""
     names = Names(lambda name: name, joint="+", exact=True)
     dealt = {name: lanes(rows) or [[]] for name, rows in tiers.items()}
+    # Real tiers take their names first, so that a tier that is called TIER+1 keeps it.
     found = {names.of(name): own[0] for name, own in dealt.items()}
     for name, own in dealt.items():
         for i, lane in enumerate(own[1:], 1):
@@ -76,7 +78,7 @@ def laned(tiers: dict[str, list[Span]], moved: Moved) -> dict[str, list[Span]]:
 def write_each(
     found: Iterator[Sample], out: Path, ending: str, moved: Moved, text_of: Callable[[Sample], str | None]
 ) -> None:
-    """One file a recording; those that have no tier are counted."""
+    """Write one file per recording; recordings without a tier are counted."""
     out.mkdir()
     names = Names()
     for sample in found:

@@ -1,4 +1,4 @@
-"""ELAN: one ``.eaf`` a recording, its tiers, and where its media are."""
+"""ELAN: one ``.eaf`` per recording, with its tiers and links to its media."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 class Elan(Format):
     """A folder with ``ID.eaf`` for each recording: every tier of annotations and every stream of words as a tier.
 
-    Times are whole milliseconds from 0 on, as ELAN keeps them, and an annotation lasts one at least. Annotations that
-    overlap cannot share a tier: those that begin before the last one has ended go to a further tier (``TIER+1``). Media
-    files are linked by their absolute paths, with the offset that their clocks need (``TIME_ORIGIN``). What is lost is
-    counted: drift of more than 1 ppm, bent clocks, media that begin later than the recording, characters that XML
-    cannot hold.
+    Times are whole milliseconds from 0 on, as in ELAN, and an annotation lasts at least one. Annotations of a tier
+    cannot overlap: one that begins before the last one has ended goes to a further tier (``TIER+1``). Media files are
+    linked by their absolute paths, with the offset of their clocks (``TIME_ORIGIN``). What is lost is counted: drift of
+    more than 1 ppm, bent clocks, media that begin later than the recording, characters that XML cannot hold.
 
     Source: the EAF annotation format, version 3.0 (Max Planck Institute for Psycholinguistics).
     """
@@ -59,6 +58,7 @@ MIME = {
 
 def _media(corpus: Corpus, sample: Sample, moved: Moved) -> Iterator[tuple[str, str, int]]:
     """Address, type and offset (ms) of each media file of a recording."""
+    # A film's picture and sound are two streams of one file, which is linked once.
     seen = set()
     for name, entry in corpus.entry(sample.id).streams.items():
         kind = MIME.get(Path(entry.path or "").suffix.lower())
@@ -69,6 +69,7 @@ def _media(corpus: Corpus, sample: Sample, moved: Moved) -> Iterator[tuple[str, 
             continue
         seen.add(entry.path)
         path = corpus.resolve(entry.path, f" {sample.id!r} {name!r}").resolve()
+        # TIME_ORIGIN skips the beginning of a file; ELAN has no way to delay one.
         origin = round((entry.origin - entry.offset) * 1000)
         moved.note("drifts of media above 1 ppm", abs(entry.drift_ppm) > 1)
         moved.note("bent clocks of media", bool(entry.warp))
@@ -77,7 +78,7 @@ def _media(corpus: Corpus, sample: Sample, moved: Moved) -> Iterator[tuple[str, 
 
 
 def _whole(tiers: dict[str, list[Interval]], moved: Moved) -> dict[str, list[tuple[int, int, str]]]:
-    """Tiers in whole milliseconds, without overlaps, of text that XML can hold."""
+    """Tiers in whole milliseconds, without overlaps, with text that XML can hold."""
     names = Names(_text, exact=True)
     found: dict[str, list[tuple[int, int, str]]] = {}
     for name, rows in tiers.items():
@@ -105,6 +106,7 @@ def _body(tiers: dict[str, list[tuple[int, int, str]]]) -> str:
     for name, rows in tiers.items():
         parts.append(f'    <TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID={quoteattr(name)}>\n')
         for start, stop, label in rows:
+            # Two slots per annotation: one that is shared would tie both annotations to its value.
             first, last = len(slots) + 1, len(slots) + 2
             slots += [_slot(first, start), _slot(last, stop)]
             number += 1
@@ -125,9 +127,9 @@ def _slot(number: int, value: int) -> str:
 
 
 LINES = {"\r": "&#13;"}
-"""What a reader of XML would take for the end of a line."""
+"""A bare carriage return is the end of a line for an XML reader (XML 1.0, section 2.11), unless it is escaped."""
 
 
 def _text(text: str) -> str:
-    """Without the characters that XML 1.0 cannot hold."""
+    """The text without characters that XML 1.0 cannot hold (section 2.2)."""
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "", text)

@@ -1,4 +1,4 @@
-"""Hugging Face datasets, as ``save_to_disk`` lays them out: Arrow streams and two JSON files."""
+"""Hugging Face datasets in the layout of ``save_to_disk``: Arrow streams and two JSON files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from plait.core.errors import DataError
 from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.interchange import Format, Moved
-from plait.interchange.hf_files import described, parts_of, rows_of
+from plait.interchange.hf_files import Row, described, parts_of, rows_of
 from plait.interchange.hf_foreign import read_foreign
 from plait.interchange.sample import Piece, Sample, add_sample, clock_facts, clock_of
 from plait.streams.recording import Annotation
@@ -28,22 +29,23 @@ __all__ = ["HfDatasets"]
 
 MARK = "plait-dataset-1"
 PER_BATCH = 16
-"""Recordings held at a time while writing."""
+"""Recordings in memory at a time while writing."""
 
 
 class HfDatasets(Format):
-    """A dataset of one row a recording, to be opened with ``datasets.load_from_disk``.
+    """A dataset with one row per recording, for ``datasets.load_from_disk``.
 
     Columns: id, group, split; labels and meta as JSON; annotations as a list of start, stop, label (JSON), tier and
-    annotator; and for each stream NAME its values (``NAME``: a list of rows of numbers, or of texts; null where the
-    recording has none), where each begins and ends (``NAME.starts``, ``NAME.stops``, seconds) and ``NAME.clock``, JSON.
+    annotator; for each stream NAME its values (``NAME``: a list of rows of numbers, or of texts; null if the recording
+    has no such stream), the start and end of each value (``NAME.starts``, ``NAME.stops``, seconds) and ``NAME.clock``
+    (JSON).
 
-    Written and read by Arrow, a few recordings at a time: the package ``datasets`` is not needed. Datasets that plait
-    did not write are read by `plait.interchange.hf_foreign`.
+    Written and read with Arrow, a few recordings at a time: the package ``datasets`` is not needed. Datasets of other
+    tools are read by `plait.interchange.hf_foreign`.
 
     Args:
-        rate: observations a second of the lists of numbers in a dataset that plait did not write.
-        id: the column that names the recordings there; without it they are numbered.
+        rate: observations per second of the lists of numbers in a dataset of another tool.
+        id: the column with the recordings' ids in such a dataset; without it they are numbered.
     """
 
     def __init__(self, *, rate: float | None = None, id: str = "id") -> None:
@@ -55,7 +57,7 @@ class HfDatasets(Format):
         head: list[Sample] = []
         widths: dict[str, int] = {}
         rest = iter(found)
-        # Widths of all streams must be known before the first row is written: those of the first that has each.
+        # Arrow fixes the width of a column before the first row: it is that of the first recording with the stream.
         wanted = {name for entry in corpus.entries for name in entry.streams}
         for sample in rest:
             head.append(sample)
@@ -65,6 +67,7 @@ class HfDatasets(Format):
         columns = _columns(sorted(widths))
         moved.note("names of streams that other columns have (their columns end in _)", _renamed(columns))
         schema = pa.schema(_fields(pa, {columns[n]: widths[n] for n in columns}))
+        # Beside the target, so that the move at the end stays on one disk.
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
             folder = Path(scratch) / "whole"
             folder.mkdir()
@@ -92,6 +95,7 @@ class HfDatasets(Format):
 
 
 def _chain(head: list[Sample], rest: Iterator[Sample]) -> Iterator[Sample]:
+    # Popped, and not `itertools.chain`, so that what is written is not kept in memory.
     while head:
         yield head.pop(0)
     yield from rest
@@ -102,7 +106,7 @@ TIMES = (".starts", ".stops", ".clock")
 
 
 def _columns(names: Sequence[str]) -> dict[str, str]:
-    """A column for each stream, with its times beside it, that no other has."""
+    """A column for each stream; neither it nor the columns of its times has the name of another."""
     taken, found = set(ABOUT), dict[str, str]()
     for name in names:
         column = next(c for c in (name + "_" * i for i in count()) if taken.isdisjoint({c, *(c + t for t in TIMES)}))
@@ -116,10 +120,10 @@ def _renamed(columns: dict[str, str]) -> int:
 
 
 def _told_columns(folder: Path) -> dict[str, str]:
-    """By stream, its column; of datasets of earlier versions, the stream's name.
+    """The column of each stream; in datasets of earlier versions it has the stream's name.
 
     Raises:
-        DataError: the description does not tell them.
+        DataError: the description does not name them.
     """
     told = described(folder).get("streams")
     if isinstance(told, list):
@@ -132,7 +136,7 @@ def _told_columns(folder: Path) -> dict[str, str]:
 def _batched(
     found: Iterator[Sample], widths: dict[str, int], columns: dict[str, str]
 ) -> Iterator[list[dict[str, object]]]:
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for sample in found:
         rows.append(_row(sample, widths, columns))
         if len(rows) == PER_BATCH:
@@ -142,8 +146,8 @@ def _batched(
         yield rows
 
 
-def _row(sample: Sample, widths: dict[str, int], columns: dict[str, str]) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def _row(sample: Sample, widths: dict[str, int], columns: dict[str, str]) -> dict[str, object]:
+    row: dict[str, object] = {
         "id": sample.id,
         "group": sample.group,
         "split": sample.split,
@@ -155,8 +159,8 @@ def _row(sample: Sample, widths: dict[str, int], columns: dict[str, str]) -> dic
         width = -1 if piece.words else piece.values.shape[1]
         if name not in widths or width != widths[name]:
             raise DataError(
-                f"{sample.id!r} {name!r}: {width} numbers an observation, but {widths.get(name)} in another recording. "
-                "The columns of a dataset have one width; choose the same channels everywhere."
+                f"{sample.id!r} {name!r}: {width} numbers per observation, but {widths.get(name)} in another "
+                "recording. The columns of a dataset have one width; choose the same channels everywhere."
             )
         column, (starts, stops) = columns[name], piece.edges()
         row[column] = list(piece.values)
@@ -165,7 +169,7 @@ def _row(sample: Sample, widths: dict[str, int], columns: dict[str, str]) -> dic
     return row
 
 
-def _fields(pa: Any, widths: dict[str, int]) -> list[pa.Field]:
+def _fields(pa: ModuleType, widths: dict[str, int]) -> list[pa.Field]:
     text, number = pa.string(), pa.float64()
     annotation = {"start": number, "stop": number, "label": text, "tier": text, "annotator": text}
     fields = [(n, text) for n in ABOUT[:-1]]
@@ -177,8 +181,8 @@ def _fields(pa: Any, widths: dict[str, int]) -> list[pa.Field]:
     return [pa.field(n, kind) for n, kind in fields]
 
 
-def _feature(kind: pa.DataType) -> Any:
-    """An Arrow type as the library's JSON says it."""
+def _feature(kind: pa.DataType) -> dict[str, object]:
+    """An Arrow type in the JSON of the package ``datasets``."""
     import pyarrow as pa
 
     if pa.types.is_fixed_size_list(kind):
@@ -191,7 +195,7 @@ def _feature(kind: pa.DataType) -> Any:
 
 
 def _describe(folder: Path, schema: pa.Schema, columns: dict[str, str]) -> None:
-    state: dict[str, Any] = {
+    state: dict[str, object] = {
         "_data_files": [{"filename": "data-00000-of-00001.arrow"}],
         "_fingerprint": os.urandom(8).hex(),
         "_format_columns": None,
@@ -211,7 +215,7 @@ def _describe(folder: Path, schema: pa.Schema, columns: dict[str, str]) -> None:
     (folder / "dataset_info.json").write_text(json.dumps(info, indent=2), encoding="utf-8")
 
 
-def _sample(row: dict[str, Any], columns: dict[str, str], folder: Path) -> Sample:
+def _sample(row: Row, columns: dict[str, str], folder: Path) -> Sample:
     try:
         plain = {c: row[c].as_py() for c in ABOUT}
         streams = {name: _piece(row, column) for name, column in columns.items() if row[column].is_valid}
@@ -222,16 +226,17 @@ def _sample(row: dict[str, Any], columns: dict[str, str], folder: Path) -> Sampl
     return Sample(plain["id"], streams, labels, annotations, meta, plain["group"], plain["split"])
 
 
-def _piece(row: dict[str, Any], name: str) -> Piece:
+def _piece(row: Row, name: str) -> Piece:
     values = row[name].values
     starts, stops = (np.asarray(row[f"{name}.{which}"].values, np.float64) for which in ("starts", "stops"))
     return Piece(numbers(values), clock_of(json.loads(row[f"{name}.clock"].as_py()), starts, stops))
 
 
-def numbers(values: Any) -> NDArray[np.generic]:
+def numbers(values: pa.Array) -> NDArray[np.generic]:
     """An Arrow array of rows of numbers as [n, dim], or of texts as [n]."""
     import pyarrow as pa
 
+    # The flat buffer, reshaped: a list of lists would make every number a Python object.
     if pa.types.is_fixed_size_list(values.type):
         return np.asarray(values.flatten()).reshape(len(values), values.type.list_size)
     return np.array(values.to_pylist(), object)

@@ -1,4 +1,4 @@
-"""lhotse manifests: recordings of sound, and what was said in them, as gzipped JSON Lines."""
+"""lhotse manifests: recordings of sound and their supervisions, as gzipped JSON Lines."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NotRequired
 
 import numpy as np
+from typing_extensions import TypedDict
 
 from plait.core.atomic import replacing
 from plait.core.errors import DataError
@@ -30,12 +31,12 @@ __all__ = ["Lhotse"]
 class Lhotse(Format):
     """``recordings.jsonl.gz`` and ``supervisions.jsonl.gz``, for lhotse's ``RecordingSet`` and ``SupervisionSet``.
 
-    Each stream of sound is a recording ``ID`` (``ID-STREAM`` where one has several), pointing at the raw file by its
-    absolute path; each word or annotation is a supervision of it. lhotse knows no clock but the file's own, so
-    times are brought to it: offset and drift that the manifest corrects are taken out again. Streams of other kinds
-    have no place there and are counted. What lhotse has no place for beside them (which sounds are of one recording,
-    their clocks, labels, group, side) is kept in ``plait.json`` in the same folder, and read back from there; without
-    that file each recording is one stream of sound, and words are annotations.
+    Each stream of sound is a recording ``ID`` (``ID-STREAM`` if a recording has several) that refers to the raw file by
+    its absolute path; each word or annotation is a supervision of it. lhotse knows the file's own clock only, so times
+    are converted to it: the offset and drift corrections of the manifest are undone. Other kinds of streams cannot be
+    written and are counted. What else lhotse cannot hold (which sounds belong to one recording, their clocks, labels,
+    group, side) is kept in ``plait.json`` in the same folder, and read back from there. Without that file each
+    recording has one stream of sound, and words are annotations.
 
     Source: lhotse's documentation of its manifests (Zelasko et al., "Lhotse", NeurIPS DCAI 2021).
 
@@ -51,8 +52,8 @@ class Lhotse(Format):
     def write(self, corpus: Corpus, found: Iterator[Sample], out: Path, moved: Moved) -> None:
         out.mkdir()
         names, all_kept = Names(lambda id: id, joint="-", exact=True), dict[str, Kept]()
-        recordings: list[dict[str, Any]] = []
-        supervisions: list[dict[str, object]] = []
+        recordings: list[_Recording] = []
+        supervisions: list[_Supervision] = []
         for sample in found:
             entry, recording = corpus.entry(sample.id), corpus[sample.id]
             sounds = list(_sounds(corpus, sample, moved))
@@ -76,8 +77,8 @@ class Lhotse(Format):
         _write(out / "supervisions.jsonl.gz", supervisions)
         write_kept(out, all_kept)
 
-    def _supervisions(self, id: str, sample: Sample, own: Callable[[float], float]) -> Iterator[dict[str, object]]:
-        """Everything with a start and an end, on the sound's own clock."""
+    def _supervisions(self, id: str, sample: Sample, own: Callable[[float], float]) -> Iterator[_Supervision]:
+        """All annotations and words, on the sound's own clock."""
         rows = [(a.start, a.stop, a.label, a.tier, {"annotator": a.annotator}) for a in sample.annotations]
         for name, piece in sample.streams.items():
             starts, stops = piece.edges()
@@ -86,11 +87,19 @@ class Lhotse(Format):
             a, b = own(start), own(stop)
             spoken = tier == self._tier or (self._tier is None and isinstance(label, str))
             custom = {"tier": tier, "label": label, **{k: v for k, v in more.items() if v}}
-            row: dict[str, Any] = {"id": f"{id}-{number:05d}", "recording_id": id}
-            row |= {"start": round(a, 6), "duration": round(max(b - a, 0.0), 6), "channel": 0}
-            row |= {"text": str(label)} if spoken else {}
-            row |= {"speaker": sample.group} if sample.group else {}
-            yield {**row, "custom": custom}
+            row: _Supervision = {
+                "id": f"{id}-{number:05d}",
+                "recording_id": id,
+                "start": round(a, 6),
+                "duration": round(max(b - a, 0.0), 6),
+                "channel": 0,
+            }
+            if spoken:
+                row["text"] = str(label)
+            if sample.group:
+                row["speaker"] = sample.group
+            row["custom"] = custom
+            yield row
 
     def read(self, path: Path, out: Path, moved: Moved) -> None:
         recordings, kept = _found(path, "recordings"), read_kept(path)
@@ -111,12 +120,36 @@ class Lhotse(Format):
         moved.recordings, moved.streams = len(found), sum(len(e.streams) for e in found)
 
 
+class _Recording(TypedDict):
+    """A line of ``recordings.jsonl``."""
+
+    id: str
+    sources: list[dict[str, object]]
+    sampling_rate: int
+    num_samples: int
+    duration: float
+    channel_ids: list[int]
+
+
+class _Supervision(TypedDict):
+    """A line of ``supervisions.jsonl``."""
+
+    id: str
+    recording_id: str
+    start: float
+    duration: float
+    channel: int
+    text: NotRequired[str]
+    speaker: NotRequired[str]
+    custom: NotRequired[Mapping[str, object]]
+
+
 WORDS = {"kind": "words"}
-"""Marks what stood in a stream of words."""
+"""Marks words that come from a stream of words."""
 
 
 def _sounds(corpus: Corpus, sample: Sample, moved: Moved) -> Iterator[str]:
-    """The streams of a recording that are sound files of an even rate; others that are no words are counted."""
+    """The streams of a recording that are sound files at a regular rate; others that are not words are counted."""
     recording = corpus[sample.id]
     for name, entry in corpus.entry(sample.id).streams.items():
         if name in sample.streams:
@@ -132,19 +165,19 @@ def _sounds(corpus: Corpus, sample: Sample, moved: Moved) -> Iterator[str]:
 
 
 def _raw(corpus: Corpus, id: str, name: str) -> Stream:
-    """A stream on the clock of its file."""
+    """A stream on its file's own clock, without the manifest's corrections."""
     return corpus.open_entry(neutral(corpus.entry(id).streams[name]), f" {id!r} {name!r}")
 
 
-def _note_supervisions(rows: list[dict[str, Any]], duration: float, moved: Moved) -> None:
-    """What lhotse's own checks will not like."""
+def _note_supervisions(rows: Sequence[_Supervision], duration: float, moved: Moved) -> None:
+    """Count what lhotse's own checks will refuse."""
     outside = sum(row["start"] < -1e-3 or row["start"] + row["duration"] > duration + 1e-3 for row in rows)
     moved.note("supervisions that stick out of their sound (lhotse.qa.fix_manifests cuts them)", outside)
     moved.note("supervisions of no length (lhotse.validate refuses them)", sum(not row["duration"] for row in rows))
 
 
-def _recording(id: str, raw: Stream, path: Path) -> dict[str, object]:
-    """A sound as lhotse describes it, on the clock of its file."""
+def _recording(id: str, raw: Stream, path: Path) -> _Recording:
+    """A sound as lhotse describes it, on its file's own clock."""
     channels = list(range(raw.shape[1]))
     rate = round(raw.clock.rate) if isinstance(raw.clock, Grid) else 1
     return {
@@ -158,11 +191,11 @@ def _recording(id: str, raw: Stream, path: Path) -> dict[str, object]:
 
 
 POINTS = 1000
-"""Places at which a corrected clock is compared with the file's own; in between it runs straight."""
+"""Points at which a corrected clock is compared with the file's own; in between it is interpolated."""
 
 
 def _own_seconds(stream: Stream, rate: int) -> Callable[[float], float]:
-    """From seconds of the recording to seconds of the file, counted from its first sample."""
+    """A function from seconds of the recording to seconds of the file, counted from its first sample."""
     index = np.unique(np.linspace(0, max(len(stream) - 1, 0), POINTS).astype(np.int64))
     shown = np.array([stream.clock[i : i + 1].start for i in index])
     slope = (index[-1] - index[0]) / (shown[-1] - shown[0]) if len(index) > 1 else rate
@@ -179,7 +212,8 @@ def _own_seconds(stream: Stream, rate: int) -> Callable[[float], float]:
     return own
 
 
-def _write(path: Path, rows: list[dict[str, object]]) -> None:
+def _write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    # No name and no time in the gzip header, so that the same corpus gives the same bytes.
     with replacing(path) as part, open(part, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
         for row in rows:
             packed.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
@@ -192,10 +226,10 @@ def _named(path: Path, what: str) -> Path | None:
 
 
 def _found(path: Path, what: str) -> list[dict[str, object]]:
-    """Rows of a manifest.
+    """The rows of a manifest.
 
     Raises:
-        DataError: there is none, or a line is no object; with its number.
+        DataError: there is no manifest, or a line is not an object; the message has its number.
     """
     file = _named(path, what)
     if file is None:
@@ -206,9 +240,8 @@ def _found(path: Path, what: str) -> list[dict[str, object]]:
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read ({error}).") from error
     rows = []
-    for number, line in enumerate(
-        text.split("\n"), 1
-    ):  # splitlines() would cut at the line ends of Unicode, within texts too
+    # Not splitlines(), which also cuts at Unicode's line ends, and these may stand within texts.
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -226,6 +259,7 @@ def _read_recording(row: dict[str, object], where: str, out: Path, moved: Moved)
     if not isinstance(row.get("id"), str) or not isinstance(sources, list):
         raise DataError(f"{where}: has no id or no sources. Expected a recording of lhotse.")
     files = [s for s in sources if isinstance(s, dict) and s.get("type") == "file" and s.get("source")]
+    # A command or an address is never run or fetched: a manifest may come from anyone.
     moved.note("sources that are no files (commands, addresses, bytes)", len(sources) - len(files))
     if not files:
         return None
@@ -237,17 +271,18 @@ def _read_recording(row: dict[str, object], where: str, out: Path, moved: Moved)
 
 
 def _add_supervision(
-    entries: dict[str, RecordingEntry], said: dict[str, Said], row: dict[str, Any], where: str, moved: Moved
+    entries: dict[str, RecordingEntry], said: dict[str, Said], row: Mapping[str, object], where: str, moved: Moved
 ) -> None:
     try:
-        start, length = float(row["start"]), float(row["duration"])
+        start, length = float(str(row["start"])), float(str(row["duration"]))
         entry = entries.get(str(row["recording_id"]))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{where}: has no recording_id, start or duration ({error!r}).") from error
     if entry is None:
         moved.note("supervisions of recordings that are not there")
         return
-    custom: dict[str, Any] = row["custom"] if isinstance(row.get("custom"), dict) else {}
+    more = row.get("custom")
+    custom = more if isinstance(more, dict) else {}
     label = custom.get("label", row.get("text"))
     if label is None:
         moved.note("supervisions without a text")

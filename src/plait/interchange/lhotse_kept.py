@@ -1,4 +1,4 @@
-"""What lhotse's manifests have no place for, kept beside them: which sounds are of one recording, clocks, labels."""
+"""What lhotse's manifests cannot hold, kept in a file beside them: recordings of several sounds, clocks, labels."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FILE = "plait.json"
 
 
 class Kept(BaseModel):
-    """Of one sound, which is a recording of lhotse's: whose it is, under which name, and how its clock is read.
+    """What is kept of one sound, which is a recording of lhotse's.
 
     Attributes:
-        of: the recording, without streams and annotations.
-        stream: the sound's name.
-        entry: the sound in the manifest, but for its path.
-        words: names of the recording's streams of words; their texts stand among the supervisions.
+        of: plait's recording, without streams and annotations.
+        stream: the sound's name in it.
+        entry: the sound's entry in the manifest, without its path.
+        words: names of the recording's streams of words; their texts are among the supervisions.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -46,7 +46,7 @@ class _File(BaseModel):
 
 
 def keep(sample: Sample, name: str, entry: StreamEntry) -> Kept:
-    """What lhotse has no place for."""
+    """What lhotse cannot hold of a sound."""
     about = {k: v for k, v in sample.about().items() if k != "annotations"}
     return Kept(
         of=RecordingEntry.model_validate(about),
@@ -57,12 +57,12 @@ def keep(sample: Sample, name: str, entry: StreamEntry) -> Kept:
 
 
 def write_kept(folder: Path, kept: Mapping[str, Kept]) -> None:
-    """Write what is kept, by lhotse's ids."""
+    """Write what is kept, by lhotse's ids, beside the manifests."""
     write_text(folder / FILE, _File(recordings=dict(kept)).model_dump_json(exclude_defaults=False))
 
 
 def read_kept(path: Path) -> dict[str, Kept]:
-    """What `write_kept` wrote beside these manifests; nothing where another tool wrote them.
+    """What `write_kept` wrote beside these manifests; empty if another tool wrote them.
 
     Raises:
         DataError: the file is damaged, or of another version.
@@ -77,17 +77,18 @@ def read_kept(path: Path) -> dict[str, Kept]:
 
 
 Said = dict[str, list[AnnotationEntry]]
-"""What stands in streams of words, by the streams' names."""
+"""The words of streams of words, by the streams' names."""
 
 
 def joined(
     entries: Mapping[str, RecordingEntry], said: Mapping[str, Said], kept: Mapping[str, Kept]
 ) -> list[RecordingEntry]:
-    """Recordings as they were before they were exported: sounds of one together, on its time line.
+    """Recordings as they were before the export: the sounds of a recording together, on its time line.
 
-    Annotations and words are on every sound of a recording; they are taken from its first. Where nothing is kept of a
-    sound, it is a recording of its own, and its words are annotations.
+    Annotations and words are on every sound of a recording; they are taken from its first. A sound of which nothing is
+    kept is a recording of its own, and its words are annotations.
     """
+    # Keyed by whether it is kept too: a foreign recording may have the id of one of plait's.
     found: dict[tuple[bool, str], RecordingEntry] = {}
     for id, entry in entries.items():
         one, words = kept.get(id), said.get(id, {})
@@ -111,4 +112,5 @@ def _words(said: list[AnnotationEntry]) -> StreamEntry:
 def _on_the_time_line(a: AnnotationEntry, sound: StreamEntry) -> AnnotationEntry:
     clock = sound.correct(Ticks(np.array([a.start, a.stop])))
     start, stop = (float(t) for t in clock.times)
+    # Microseconds, as lhotse's times were rounded on the way out.
     return a.model_copy(update={"start": round(start, 6), "stop": round(stop, 6)})

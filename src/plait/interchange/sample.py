@@ -1,11 +1,10 @@
-"""One recording as other tools take it: arrays, times, labels; and the way back."""
+"""One recording in memory, for other tools' formats: arrays, times, labels; and back into a corpus."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from plait.core.errors import DataError
 from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.store.prepare import Prepared
 from plait.streams.clock import Clock, Grid, Spans, Ticks
-from plait.streams.recording import Annotation
+from plait.streams.recording import Annotation, Label
 from plait.streams.stream import ArraySource, Stream
 
 __all__ = ["Piece", "Sample", "add_sample", "clock_facts", "clock_of", "samples"]
@@ -22,17 +21,17 @@ __all__ = ["Piece", "Sample", "add_sample", "clock_facts", "clock_of", "samples"
 
 @dataclass(frozen=True)
 class Piece:
-    """One stream: numbers [n, dim] float32 or texts [n], and when."""
+    """One stream: numbers [n, dim] float32 or texts [n], and its clock."""
 
-    values: NDArray[Any]
+    values: NDArray[np.generic]
     clock: Clock
 
     @property
     def words(self) -> bool:
-        return self.values.dtype.kind in "UO"
+        return self.values.dtype.kind in "UO"  # texts of one width, or Python's own
 
     def edges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Where each observation begins and ends, seconds; the same for instants."""
+        """Start and end of each observation in seconds; the same array twice for instants."""
         if isinstance(self.clock, Spans):
             return self.clock.starts, self.clock.stops
         times = self.clock.times
@@ -45,14 +44,14 @@ class Sample:
 
     id: str
     streams: dict[str, Piece]
-    labels: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, Label] = field(default_factory=dict)
     annotations: tuple[Annotation, ...] = ()
-    meta: dict[str, Any] = field(default_factory=dict)
+    meta: dict[str, object] = field(default_factory=dict)
     group: str = ""
     split: str = ""
 
     def about(self) -> dict[str, object]:
-        """All but the arrays, as JSON."""
+        """Everything but the arrays, for JSON."""
         return {
             "id": self.id,
             "labels": self.labels,
@@ -64,7 +63,7 @@ class Sample:
 
 
 def samples(corpus: Corpus, names: Sequence[str], worded: set[str], prepared: Prepared | None) -> Iterator[Sample]:
-    """The corpus's recordings one after another; streams that one does not have are not in it."""
+    """The corpus's recordings, one after another, each with the streams that it has."""
     for recording in corpus:
         streams: dict[str, Piece] = {}
         for name in names:
@@ -85,36 +84,38 @@ def samples(corpus: Corpus, names: Sequence[str], worded: set[str], prepared: Pr
 
 
 def clock_facts(clock: Clock) -> dict[str, object]:
-    """What makes a clock again together with the edges: a grid's exact start and rate, or which sort it is.
+    """What restores a clock, together with the edges: its sort, and a grid's exact start and rate.
 
     >>> clock_facts(Grid(0.5, 29.97, 3))
     {'clock': 'grid', 'start': '1/2', 'rate': '30000/1001'}
     """
     if isinstance(clock, Grid):
+        # As fractions in text: 30000/1001 has no exact float.
         return {"clock": "grid", "start": str(clock.start_exact), "rate": str(clock.rate)}
     return {"clock": "spans" if isinstance(clock, Spans) else "ticks"}
 
 
-def clock_of(facts: dict[str, Any], starts: NDArray[np.float64], stops: NDArray[np.float64]) -> Clock:
-    """The clock that `clock_facts` told of.
+def clock_of(facts: Mapping[str, object], starts: NDArray[np.float64], stops: NDArray[np.float64]) -> Clock:
+    """The clock of some `clock_facts`.
 
     Raises:
-        DataError: facts that make no clock.
+        DataError: the facts make no clock.
     """
     try:
         if facts["clock"] == "grid":
-            return Grid(Fraction(facts["start"]), Fraction(facts["rate"]), len(starts))
+            return Grid(Fraction(str(facts["start"])), Fraction(str(facts["rate"])), len(starts))
         return Spans(starts, stops) if facts["clock"] == "spans" else Ticks(starts)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise DataError(f"{facts!r} tells of no clock ({error}). Write the file anew.") from error
+        raise DataError(f"{facts!r} describes no clock ({error}). Write the file anew.") from error
 
 
 def add_sample(out: CorpusWriter, sample: Sample) -> int:
-    """Put a recording into a corpus; how many streams of numbers lost the ends of their intervals on the way."""
+    """Add a recording to a corpus; returns how many streams of numbers lost the ends of their intervals."""
     streams: dict[str, Stream] = {}
     bare = 0
     for name, piece in sample.streams.items():
         clock = piece.clock
+        # A corpus keeps intervals for words only; numbers keep the middle of theirs.
         if isinstance(clock, Spans) and not piece.words:
             clock, bare = Ticks(clock.times), bare + 1
         kind = "words" if piece.words else "series"

@@ -1,4 +1,4 @@
-"""Praat: one TextGrid a recording."""
+"""Praat: one TextGrid per recording."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["Textgrid"]
 class Textgrid(Format):
     """A folder with ``ID.TextGrid`` for each recording: every tier of annotations and every stream of words.
 
-    Instants become points, on a tier of their own (``TIER+points``) where a tier has intervals too. Intervals that
-    overlap cannot share a tier of Praat's: those that begin before the last one has ended go to a further tier
-    (``TIER+1``). Times before 0 cannot stand there; they are cut and counted, as is all else that is lost.
+    Instants become points, on a tier of their own (``TIER+points``) if a tier has intervals too. Intervals on a tier of
+    Praat's cannot overlap: an interval that begins before the last one has ended goes to a further tier (``TIER+1``).
+    Times before 0 are not possible; they are cut and counted, as is everything else that is lost.
 
     Source: Boersma & Weenink, Praat manual, "TextGrid file formats" (the long text form, UTF-8).
     """
@@ -57,7 +57,8 @@ def _grid(tiers: dict[str, list[Interval]], stop: float, moved: Moved) -> str:
 
 
 def _intervals(name: str, rows: list[Interval], end: float) -> str:
-    """A tier of intervals, what lies between them empty, as Praat wants it."""
+    """A tier of intervals, with empty intervals between them."""
+    # Praat wants a tier covered from xmin to xmax without a gap.
     full: list[Interval] = []
     at = 0.0
     for start, stop, label in rows:

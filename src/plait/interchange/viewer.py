@@ -7,10 +7,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -28,18 +28,28 @@ __all__ = ["view"]
 TIMELINE = "seconds"
 
 ENVELOPE = 200
-"""Points a second that a sound is drawn with."""
+"""Points per second of a drawn sound."""
 
 LONGEST = 200_000
-"""Points that one line of numbers is drawn with at most."""
+"""The most points of one drawn line."""
 
 SIDE = 480
-"""Pixels of a picture's longer side, at most."""
+"""The longer side of a shown picture in pixels, at most."""
 
 VIEWER = (sys.executable, "-m", "rerun_cli")
-"""The command of the viewer that belongs to the library that writes for it."""
+"""The viewer of the same installation as the library: another version might not read what it writes."""
 
 LOOPBACK = "127.0.0.1"
+
+
+class _Screen(Protocol):
+    """What is used of rerun's ``RecordingStream``; the package is optional."""
+
+    def set_time(self, timeline: str, *, duration: float) -> None: ...
+
+    def log(self, entity_path: str, entity: object) -> None: ...
+
+    def send_columns(self, entity_path: str, indexes: Sequence[object], columns: object) -> None: ...
 
 
 def view(
@@ -52,18 +62,18 @@ def view(
     """Show a recording: pictures as pictures, sound as its envelope, numbers as lines, bodies as points, words and
     annotations as text, all on the time line ``seconds``.
 
-    Everything is read in blocks; a long sound or sensor is drawn by its least and greatest value in each of many
-    short intervals, so that nothing sharp is lost. What is shown is held in memory until the file is written whole.
+    Everything is read in blocks. A long sound or sensor is drawn by its minimum and maximum in many short intervals, so
+    that sharp peaks are not lost. What is shown is held in memory until the file is written as a whole.
 
     Args:
         recording: of a corpus, or cut from one.
-        save: a ``.rrd`` file to write; else the viewer is opened, and waited for until it is closed. It listens on the
-            loopback address alone.
-        rate: pictures a second that are shown.
+        save: a ``.rrd`` file to write; by default the viewer is opened, and the call ends when it is closed. The viewer
+            listens on the loopback address only.
+        rate: pictures shown per second.
         progress: called after each stream.
 
     Returns:
-        How many entries were logged, by stream and tier.
+        The number of logged entries, by stream and tier.
 
     Raises:
         MissingExtra: rerun is not installed. ConfigError: the file cannot be written, there is no display, or the
@@ -83,7 +93,7 @@ def view(
 
 
 def _check_display() -> None:
-    """Before anything is read: what the viewer would say of it is long, and no help."""
+    """Refuse before anything is read: the viewer's own message about a missing display is long and does not help."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise ConfigError(
             "there is no display here (neither DISPLAY nor WAYLAND_DISPLAY is set). Write a file with --save "
@@ -93,11 +103,12 @@ def _check_display() -> None:
 
 
 def _open_viewer(file: Path) -> None:
-    """Until it is closed. By itself it would listen on every address of the machine."""
+    """Open the viewer, and wait until it is closed."""
+    # By itself it would listen on every address of the machine, and on one port for all its windows.
     with socket.create_server((LOOPBACK, 0)) as free:
         port = free.getsockname()[1]
     command = [*VIEWER, "--bind", LOOPBACK, "--port", str(port), "--hide-welcome-screen", str(file)]
-    env = {**os.environ, "RERUN_APP_ONLY": "true"}  # no questions about its statistics
+    env = {**os.environ, "RERUN_APP_ONLY": "true"}  # it asks no questions about usage statistics
     done = subprocess.run(command, env=env, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         said = " ".join(done.stderr.split())[:300]
@@ -112,7 +123,8 @@ def _write(
 ) -> dict[str, int]:
     rr = need("rerun", "view", "showing a recording")
     screen = rr.RecordingStream("plait", recording_id=recording.id)
-    found = screen.binary_stream()  # on a full disk rerun's own way into a file says nothing, and never ends
+    # Not by rerun's own way into a file: on a full disk it says nothing, and never ends.
+    found = screen.binary_stream()
     counts: dict[str, int] = {}
     names = list(recording.streams)
     screen.send_blueprint(_layout({name: recording.streams[name].kind for name in names}, recording.tiers))
@@ -126,12 +138,13 @@ def _write(
         rows = [(a.start, f"{a.label} ({a.stop - a.start:.2f} s)") for a in recording.tier(tier)]
         counts[f"annotations/{tier}"] = _texts(rr, screen, f"annotations/{tier}", rows)
     with replacing(file) as part:
-        part.write_bytes(found.read() or b"")  # in one piece: of several, each would bring a table of contents
+        # Read in one piece: each of several would bring a table of contents.
+        part.write_bytes(found.read() or b"")
     return counts
 
 
 def _layout(kinds: dict[str, str], tiers: tuple[str, ...]) -> object:
-    """Pictures and bodies on the left, lines below one another, texts on the right."""
+    """Pictures and bodies on the left, lines in the middle, texts on the right."""
     rrb = need("rerun.blueprint", "view", "showing a recording")
     seen = [
         rrb.Spatial3DView(origin=name, name=name) if kind == "pose" else rrb.Spatial2DView(origin=name, name=name)
@@ -145,11 +158,11 @@ def _layout(kinds: dict[str, str], tiers: tuple[str, ...]) -> object:
     return rrb.Blueprint(rrb.Horizontal(*columns), rrb.TimePanel(timeline=TIMELINE), collapse_panels=True)
 
 
-def _at(rr: ModuleType, seconds: NDArray[np.float64]) -> list[Any]:
+def _at(rr: ModuleType, seconds: NDArray[np.float64]) -> list[object]:
     return [rr.TimeColumn(TIMELINE, duration=seconds)]
 
 
-def _frames(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) -> int:
+def _frames(rr: ModuleType, screen: _Screen, name: str, stream: Stream, rate: float) -> int:
     kept, clock = subsample(stream.clock, rate)
     times, count = clock.times, 0
     for index, picture in _pictures(stream, kept):
@@ -163,7 +176,8 @@ def _frames(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float)
 
 
 def _pictures(stream: Stream, kept: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The kept pictures, small, in the order of colours that OpenCV writes."""
+    """The kept pictures, scaled down, in OpenCV's order of colours (BGR)."""
+    # Blocks of about 32 MB, as a film does not fit into memory.
     size = max(1, (1 << 25) // max(1, int(np.prod(stream.source.shape))))
     for lo in range(0, len(stream), size):
         own = kept[(kept >= lo) & (kept < lo + size)]
@@ -181,28 +195,30 @@ def _pictures(stream: Stream, kept: NDArray[np.int64]) -> Iterator[tuple[int, ND
             yield int(index), np.asarray(picture, np.uint8)
 
 
-def _sound(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) -> int:
+def _sound(rr: ModuleType, screen: _Screen, name: str, stream: Stream, rate: float) -> int:
     length = max(stream.clock.stop - stream.clock.start, 1e-9)
     points = int(np.clip(length * ENVELOPE, 2, LONGEST))
     times, values = _extremes(stream, points)
     return _lines(rr, screen, name, times, values)
 
 
-def _series(rr: ModuleType, screen: object, name: str, stream: Stream, rate: float) -> int:
+def _series(rr: ModuleType, screen: _Screen, name: str, stream: Stream, rate: float) -> int:
     times, values = _extremes(stream, LONGEST // 2)
     return _lines(rr, screen, name, times, values)
 
 
 def _extremes(stream: Stream, points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """At most about ``points`` observations: as they are, or the least and greatest of runs of them, [m, channels]."""
+    """About ``points`` observations at most: all, or minimum and maximum of successive runs, [m, channels]."""
     step = max(2 * len(stream) // points, 1)
     if step <= 2:
         return stream.clock.times, stream.read().reshape(len(stream), -1).astype(np.float64)
     times: list[NDArray[np.float64]] = []
     values: list[NDArray[np.float64]] = []
+    # Blocks are multiples of a run, so that no run is cut.
     for block in stream.blocks(step * max((1 << 20) // step, 1)):
         own = block.read().reshape(len(block), -1).astype(np.float64)
         starts = np.arange(0, len(own), step)
+        # fmin and fmax pass over NaN: one gap must not hide a run.
         low, high = np.fmin.reduceat(own, starts), np.fmax.reduceat(own, starts)
         at = block.clock.times[starts]
         times.append(np.repeat(at, 2))
@@ -210,8 +226,8 @@ def _extremes(stream: Stream, points: int) -> tuple[NDArray[np.float64], NDArray
     return np.concatenate(times), np.concatenate(values)
 
 
-def _lines(rr: ModuleType, screen: Any, name: str, times: NDArray[np.float64], values: NDArray[np.float64]) -> int:
-    """One line a channel; what was not observed is left out."""
+def _lines(rr: ModuleType, screen: _Screen, name: str, times: NDArray[np.float64], values: NDArray[np.float64]) -> int:
+    """One line per channel, without values that were not observed (NaN)."""
     for channel in range(values.shape[1]):
         known = np.isfinite(values[:, channel])
         own = name if values.shape[1] == 1 else f"{name}/{channel}"
@@ -219,7 +235,7 @@ def _lines(rr: ModuleType, screen: Any, name: str, times: NDArray[np.float64], v
     return int(values.size)
 
 
-def _pose(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) -> int:
+def _pose(rr: ModuleType, screen: _Screen, name: str, stream: Stream, rate: float) -> int:
     points = rr.Points3D if stream.source.shape[1] == 3 else rr.Points2D
     kept, clock = subsample(stream.clock, 6 * rate)
     for time, place in zip(clock.times, stream.read()[kept]):
@@ -228,13 +244,13 @@ def _pose(rr: ModuleType, screen: Any, name: str, stream: Stream, rate: float) -
     return len(kept)
 
 
-def _words(rr: ModuleType, screen: object, name: str, stream: Stream, rate: float) -> int:
+def _words(rr: ModuleType, screen: _Screen, name: str, stream: Stream, rate: float) -> int:
     clock = stream.clock
     starts = clock.starts if isinstance(clock, Spans) else clock.times
     return _texts(rr, screen, name, [(float(t), str(text)) for t, text in zip(starts, stream.read())])
 
 
-def _texts(rr: ModuleType, screen: Any, name: str, rows: list[tuple[float, str]]) -> int:
+def _texts(rr: ModuleType, screen: _Screen, name: str, rows: list[tuple[float, str]]) -> int:
     if rows:
         times = np.array([time for time, _ in rows], np.float64)
         screen.send_columns(name, _at(rr, times), rr.TextLog.columns(text=[text for _, text in rows]))

@@ -1,13 +1,12 @@
-"""WebDataset: tar files of samples, a file for each part of a sample."""
+"""WebDataset: tar files of samples, with a file for each part of a sample."""
 
 from __future__ import annotations
 
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,22 +24,22 @@ from plait.streams.recording import Annotation
 __all__ = ["Webdataset"]
 
 LARGEST = 1 << 31
-"""Bytes of one member of a tar file, at most."""
+"""The largest size of a member of a tar file, in bytes."""
 
 
 class Webdataset(Format):
     """A folder of ``shard-000000.tar`` ...; each recording is one sample.
 
-    Its members: ``KEY.json`` (id, labels, annotations, clocks; for each stream of words its texts) and, for each
-    stream of numbers, ``KEY.STREAM.npy`` [n, dim] and, unless it is on a grid, ``KEY.STREAM.times.npy`` [n, 2], where
-    each observation begins and ends, seconds. No pickle: arrays are written and read without it.
+    Its members: ``KEY.json`` (id, labels, annotations, clocks, the texts of streams of words) and, for each stream of
+    numbers, ``KEY.STREAM.npy`` [n, dim] and, unless it is on a grid, ``KEY.STREAM.times.npy`` [n, 2], the start and end
+    of each observation in seconds. Arrays are written and read without pickle.
 
-    Tar files that others wrote are unpacked file by file and imported as `plait import` does a folder.
+    Tar files of other tools are unpacked file by file, and imported like a folder with `plait import`.
 
     Source: the WebDataset format specification (members of one sample share what stands before the first dot).
 
     Args:
-        per_shard: recordings in a tar file.
+        per_shard: recordings per tar file.
     """
 
     def __init__(self, *, per_shard: int = 1000) -> None:
@@ -80,8 +79,9 @@ def _write_shard(path: Path, shard: list[Sample]) -> None:
     with replacing(path) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
         for sample in shard:
             key = encoded_name(sample.id)
-            about: dict[str, Any] = {"format": "plait-sample-1", **sample.about(), "streams": {}}
+            streams: dict[str, object] = {}
             for i, (name, piece) in enumerate(sample.streams.items()):
+                # Members are numbered: a stream's name may hold a dot, which ends a sample's key.
                 own = {**clock_facts(piece.clock), "member": f"s{i}"}
                 grid = own["clock"] == "grid"
                 if piece.words:
@@ -91,7 +91,8 @@ def _write_shard(path: Path, shard: list[Sample]) -> None:
                     _member(tar, f"{key}.{own['member']}.npy", _npy(piece.values))
                     if not grid:
                         _member(tar, f"{key}.{own['member']}.times.npy", _npy(np.stack(piece.edges(), 1)))
-                about["streams"][name] = own
+                streams[name] = own
+            about = {"format": "plait-sample-1", **sample.about(), "streams": streams}
             _member(tar, f"{key}.json", json.dumps(about, default=str).encode())
 
 
@@ -102,21 +103,23 @@ def _npy(values: NDArray[np.generic]) -> bytes:
 
 
 def _member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    info = tarfile.TarInfo(name)  # no time and no owner: the same corpus gives the same bytes
+    # No time and no owner: the same corpus gives the same bytes.
+    info = tarfile.TarInfo(name)
     info.size = len(data)
     tar.addfile(info, io.BytesIO(data))
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of a tar file's plain files.
+    """Names and bytes of the regular files in a tar file.
 
     Raises:
-        DataError: it is no tar file, is cut short, or a member is too large.
+        DataError: it is not a tar file, is cut short, or a member is too large.
     """
     try:
         with tarfile.open(path, "r:*") as tar:
             for info in tar:
                 if info.isfile():
+                    # Before it is read: a header may promise more than there is memory.
                     if info.size > LARGEST:
                         raise DataError(f"{path}: {info.name} has {info.size} bytes; expected at most {LARGEST}.")
                     handle = tar.extractfile(info)
@@ -129,14 +132,14 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _key(name: str) -> tuple[str, str]:
-    """A sample's key and the ending: what is before and after the first dot of a member's last name."""
+    """A sample's key and the ending: what is before and after the first dot of a member's file name."""
     folder, _, last = name.rpartition("/")
     stem, _, ending = last.partition(".")
     return f"{folder}/{stem}" if folder else stem, ending
 
 
 def _grouped(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Samples: members that stand together and share what is before the first dot of their names."""
+    """Samples: successive members with the same key."""
     key, parts = "", dict[str, bytes]()
     for name, data in _members(path):
         own, ending = _key(name)
@@ -150,6 +153,7 @@ def _grouped(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
 
 
 def _is_ours(path: Path) -> bool:
+    """Whether plait wrote the file, judged by its first sample."""
     for _, parts in _grouped(path):
         try:
             return bool(json.loads(parts.get("json", b"{}")).get("format") == "plait-sample-1")
@@ -170,7 +174,7 @@ def _read_shard(path: Path) -> Iterator[Sample]:
             raise DataError(f"{path}: sample {key!r} is not whole ({error!r}). Write the shard anew.") from error
 
 
-def _piece(parts: dict[str, bytes], own: dict[str, object]) -> Piece:
+def _piece(parts: Mapping[str, bytes], own: Mapping[str, object]) -> Piece:
     if "texts" in own:
         edges = np.array(own["edges"], np.float64).reshape(-1, 2)
         return Piece(np.array(own["texts"], object), clock_of(own, edges[:, 0], edges[:, 1]))
@@ -183,12 +187,12 @@ def _piece(parts: dict[str, bytes], own: dict[str, object]) -> Piece:
 
 
 def _unpack(tars: list[Path], out: Path, moved: Moved) -> None:
-    """Every member as a file ``KEY.ENDING``, its folders in its name, so that none leaves ``out``.
+    """Write every member as a file ``KEY.ENDING``, with its folders in its name, so that none leaves ``out``.
 
-    A key that stands in another shard before is of another sample, as in WebDataset itself.
+    The same key in another shard is another sample, as in WebDataset itself.
     """
     out.mkdir(parents=True, exist_ok=True)
-    # joined without a dot, behind which the shard would be taken for a stream
+    # Joined without a dot: what follows a dot would be taken for the name of a stream.
     files, homes = Names(lambda key: plain_name(key.replace("/", "-")), joint="-"), dict[str, Path]()
     for tar in tars:
         for name, data in _members(tar):
@@ -196,7 +200,7 @@ def _unpack(tars: list[Path], out: Path, moved: Moved) -> None:
             again = [] if homes.setdefault(key, tar) == tar else [tar.stem]
             path = out / f"{files.of(key, *again)}.{plain_name(ending)}"
             if not ending or path.exists():
-                moved.note("members whose names have no ending or stand there twice")
+                moved.note("members whose names have no ending or occur twice")
                 continue
             path.write_bytes(data)
             moved.streams += 1
