@@ -92,7 +92,7 @@ def test_where_the_unit_finds_nothing_the_whole_is_asked_and_told(
     assert main(["predict", str(segments_run.folder), manifest, "--cache", str(tmp_path / "cache")]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert "nothing on tier 'words': asked about as a whole" in first
-    assert second == "other 0.00-3.00 s: no answer: nothing that the model looks at is there"
+    assert second == "other 0.00-3.00 s: no answer: none of the model's modalities is there"
 
 
 def bare(path: Path, seconds: float = 10, rate: int = 10) -> Path:
@@ -134,7 +134,7 @@ def test_what_a_folder_held_besides_is_counted_and_named(segments_run: Run, tmp_
     assert "left out: 2 files" in out
     assert "a.txt: is empty (0 bytes)" in out
     assert "b.xlsx: is a spreadsheet" in out
-    assert "stream 'series', of 1 recordings, is none of the model's: not looked at." in out
+    assert "stream 'series', of 1 recordings, is not a stream of the model: not used." in out
     assert main([*asked, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["left_out"]) == 2
 

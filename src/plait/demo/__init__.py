@@ -1,1 +1,1 @@
-"""A made-up world of recordings with known truth, and a tour of plait through it."""
+"""Synthetic recordings with known truth, and a tour of plait with them."""

@@ -1,10 +1,10 @@
-"""The whole way on a small made-up corpus: real media files, device clocks that disagree, streams missing."""
+"""The whole pipeline on a small synthetic corpus: real media files, clocks that disagree, missing streams."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -28,7 +28,7 @@ __all__ = ["demo"]
 
 LIMIT_MS = 10.0
 RECIPE = """\
-# What the demo trains: eight kinds of gesture, from whatever was recorded of them.
+# What the demo trains: eight kinds of gesture, from the streams that were recorded.
 corpus: corpus/synced.jsonl
 task: {name: classify, unit: segment, tier: label}
 split: {hash: group, test: 0.3, salt: people}
@@ -49,17 +49,17 @@ def demo(
 
     Args:
         out: folder for everything.
-        seed: of the world and of the training.
+        seed: of the recordings and of the training.
         jobs: processes for sync and features.
-        recordings: how many, a minute each.
-        epochs: of training; the recipe's own number by default.
+        recordings: number of recordings, one minute each.
+        epochs: of training; by default those of the recipe.
         quiet: print nothing.
 
     Returns:
-        ``sync`` (shares and counts of clocks recovered), ``clocks``, ``evaluation`` and the path of the ``report``.
+        ``sync`` (shares and counts of recovered clocks), ``clocks``, ``evaluation`` and the path of the ``report``.
 
     Raises:
-        DataError: the made corpus does not pass its check.
+        DataError: the corpus does not pass its check.
     """
     folder, say = Path(out), _Teller(quiet)
     say.step(f"making {recordings} recordings of a minute (mp4, CSV, SRT): clocks off, streams missing")
@@ -82,7 +82,7 @@ def demo(
 
 
 class _Teller:
-    """Prints what is being done, and how many seconds after the start; nothing when quiet."""
+    """Prints each step with the seconds since the start; prints nothing when quiet."""
 
     def __init__(self, quiet: bool) -> None:
         self.quiet, self.console, self.started = quiet, Console(quiet=quiet), time.monotonic()
@@ -96,6 +96,7 @@ class _Teller:
 
 def _import_and_check(folder: Path, say: _Teller) -> Corpus:
     say.step("plait import")
+    # The truth lies beside the recordings: it must not be taken for one of their streams.
     imported = import_folder(folder, options={"skip": ["truth.json"]}, overwrite=True)
     for line in imported.lines():
         say.show(f"         {line}")
@@ -105,9 +106,7 @@ def _import_and_check(folder: Path, say: _Teller) -> Corpus:
     return Corpus(folder / "manifest.jsonl")
 
 
-def _fit_and_evaluate(
-    recipe: Recipe, folder: Path, jobs: int, clocks: list[dict[str, object]], say: _Teller
-) -> Evaluation:
+def _fit_and_evaluate(recipe: Recipe, folder: Path, jobs: int, clocks: list[ClockRow], say: _Teller) -> Evaluation:
     say.step("plait fit")
     with bar("prepare", quiet=say.quiet) as progress:
         run = fit(
@@ -120,15 +119,29 @@ def _fit_and_evaluate(
             progress=progress,
         )
     say.step("plait evaluate")
-    evaluation: Evaluation = {**evaluate(run, cache=folder / "cache"), "sync": clocks}
+    evaluation: Evaluation = {**evaluate(run, cache=folder / "cache"), "sync": [dict(row) for row in clocks]}
     save_evaluation(evaluation, run.folder)
     say.show(summary_of(evaluation))
     return evaluation
 
 
-def _clock_rows(corpus: Corpus, report: SyncReport, truth: dict[str, object]) -> list[dict[str, object]]:
-    """Planted against recovered clocks, as the report shows them."""
-    found = []
+class ClockRow(TypedDict):
+    """A planted and a recovered clock, as the report shows them."""
+
+    recording: str
+    device: str
+    planted_offset: float
+    planted_ppm: float
+    offset: float
+    drift_ppm: float
+    max_error_ms: float
+    confidence: float | None
+    flagged: bool
+    reason: str
+
+
+def _clock_rows(corpus: Corpus, report: SyncReport, truth: dict[str, object]) -> list[ClockRow]:
+    found: list[ClockRow] = []
     for row in against_truth(corpus, report, truth):
         fix = report.of(row.recording, row.device)
         found.append(
@@ -148,7 +161,7 @@ def _clock_rows(corpus: Corpus, report: SyncReport, truth: dict[str, object]) ->
     return found
 
 
-def _clock_table(clocks: list[dict[str, Any]], summary: dict[str, Any], most: int = 12) -> Table:
+def _clock_table(clocks: list[ClockRow], summary: dict[str, object], most: int = 12) -> Table:
     title = (
         f"clocks: {summary['share_within']:.1%} of recordings within {LIMIT_MS:g} ms everywhere, "
         f"{summary['wrong_unflagged']} wrong and not flagged"
@@ -173,5 +186,5 @@ def _clock_table(clocks: list[dict[str, Any]], summary: dict[str, Any], most: in
             "flagged" if r["flagged"] else "",
         )  # fmt: skip
     if len(clocks) > most:
-        table.caption = f"the worst {most} of {len(clocks)}; the others are better"
+        table.caption = f"the worst {most} of {len(clocks)}"
     return table

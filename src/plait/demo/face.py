@@ -1,4 +1,4 @@
-"""A drawn face that moves and speaks, of which the truth is known: for pages, tests and benchmarks without people."""
+"""A drawn face that moves and speaks, with known truth: for docs, tests and benchmarks without real people."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _PARTS: tuple[tuple[float, float, float, float, tuple[int, int, int]], ...] = (
     (0, 4, 4, 14, LIGHT),
     (0, 19, 8, 4, NOSE),
 )  # fmt: skip
-"""Ellipses: place of the centre and half axes, in hundredths of the face's size, and colour."""
+"""Ellipses: centre and half axes in hundredths of the face's size, and colour."""
 
 
 def draw_face(picture: NDArray[np.uint8], x: float, y: float, size: float, *, mouth: float = 0.0) -> NDArray[np.uint8]:
-    """A picture [height, width, 3] with a face drawn on it; where it lies is exact to an eighth of a pixel.
+    """A picture [height, width, 3] with a face drawn on it; its place is exact to an eighth of a pixel.
 
-    OpenCV's cascades take it for a face, whose box is 1.05 to 1.1 ``size`` wide.
+    OpenCV's cascades detect it as a face, with a box that is 1.05 to 1.1 ``size`` wide.
 
     Args:
-        x, y: of the middle of the nose's bridge, pixels.
+        x, y: the middle of the bridge of the nose, pixels.
         size: width of the head with its hair, pixels.
-        mouth: how far it is open, 0..1.
+        mouth: how far the mouth is open, 0..1.
 
     >>> draw_face(np.full((90, 120, 3), 150, np.uint8), 60, 45, 50)[45, 60].tolist()
     [236, 204, 178]
@@ -44,6 +44,7 @@ def draw_face(picture: NDArray[np.uint8], x: float, y: float, size: float, *, mo
     out = picture.copy()
     lips = ((0, 37, 16, 4 + 9 * mouth, LIPS), (0, 37, 12, 1 + 7 * mouth, MOUTH))
     for dx, dy, a, b, colour in (*_PARTS, *lips):
+        # Whole eighths of a pixel, as cv2.ellipse takes fixed-point numbers: the last argument, 3, is the shift.
         centre = (round((x + dx * size / 100) * 8), round((y + dy * size / 100) * 8))
         axes = (round(a * size / 12.5), round(b * size / 12.5))
         cv2.ellipse(out, centre, axes, 0, 0, 360, colour, -1, cv2.LINE_AA, 3)
@@ -60,12 +61,12 @@ def face_film(
     noise: float = 3.0,
     seed: int = 0,
 ) -> NDArray[np.generic]:
-    """A film [n, height, width, 3] uint8 of a face along a path, before a wall with pictures on it.
+    """A film [n, height, width, 3] uint8 of a face that moves along a path in front of a wall with pictures.
 
     Args:
         centre: [n, 2], x and y, see `draw_face`.
-        size: [n], or one for all. mouth: [n], or one for all.
-        noise: deviation of each pixel, anew in each picture.
+        size, mouth: [n], or one number for all pictures, see `draw_face`.
+        noise: standard deviation of the noise on each pixel, drawn for each picture.
         seed: of wall and noise.
 
     Raises:

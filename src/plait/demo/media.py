@@ -1,4 +1,4 @@
-"""The media files of `plait.demo.synth`: what a gesture looks, sounds and feels like, and how it is called."""
+"""The media files of `plait.demo.synth`: how a gesture looks, sounds and shakes, and which words name it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -60,7 +59,7 @@ class Gesture:
 
 @dataclass(frozen=True)
 class Scene:
-    """What happened in one recording, in true seconds, and which devices saw it."""
+    """The events of one recording, in true seconds, and the devices that recorded it."""
 
     name: str
     person: int
@@ -76,7 +75,7 @@ class Scene:
 
 
 def write_scene(folder: Path, scene: Scene, rng: Generator) -> None:
-    """Write one recording's files: what its devices saw of the scene."""
+    """Write the files of one recording's devices."""
     sound = _sound(scene, rng) if "audio" in scene.present else None
     if "video" in scene.present:
         _write_film(folder / f"{scene.name}.mp4", scene.fps, _pictures(scene, rng), sound)
@@ -107,6 +106,7 @@ def _sound(scene: Scene, rng: Generator) -> NDArray[np.float32]:
 
 def _pink(rng: Generator, n: int) -> Array:
     spectrum = np.fft.rfft(rng.standard_normal(n))
+    # 1 / f in power, flat below bin 20: it has no limit at 0.
     spectrum /= np.sqrt(np.maximum(np.arange(len(spectrum)), 20))
     noise = np.fft.irfft(spectrum, n)
     return np.asarray(noise / (noise.std() + 1e-12))
@@ -118,13 +118,14 @@ def _strike(out: Array, at: float, gain: float, pitch: float, rough: float, rng:
     if hi <= lo:
         return
     t = np.arange(lo, hi) / SOUND_RATE - at
+    # Clipped, as exp overflows long before the stroke.
     envelope = gain / (1 + np.exp(-np.clip(t / 0.0006, -60, 60))) * np.exp(-np.maximum(t, 0) / 0.035)
     tone = sum(np.sin(2 * np.pi * pitch * k * t + rng.uniform(0, 6)) / k for k in (1, 2, 3))
     out[lo:hi] += envelope * ((1 - rough) * tone + rough * rng.standard_normal(hi - lo))
 
 
 def _pictures(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
-    """[n, HEIGHT, WIDTH] grey: a blob comes with each gesture and is struck about; another has its own ways."""
+    """Grey pictures [n, HEIGHT, WIDTH]: each gesture's strokes move a blob; another blob moves on its own."""
     rate = float(rational(scene.fps))
     t = scene.camera.true(np.arange(round(scene.seconds * rate)) / rate)
     pictures = np.full((len(t), HEIGHT, WIDTH), 118.0, np.float32)
@@ -138,7 +139,7 @@ def _pictures(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
     pictures += 14 * _bump(x, WIDTH, 4.0)[:, None, :] * _bump(y, HEIGHT, 4.0)[:, :, None]
     noise = (2.5 * rng.standard_normal((61, HEIGHT, WIDTH))).astype(np.float32)
     pictures += noise[rng.integers(0, 61, len(t))]
-    return np.clip(pictures, 16, 235).astype(np.uint8)
+    return np.clip(pictures, 16, 235).astype(np.uint8)  # the range of luma in video (ITU-R BT.601)
 
 
 def _blob(g: Gesture, t: Array, taste: float, rng: Generator) -> NDArray[np.float32]:
@@ -164,7 +165,7 @@ def _bump(centre: Array, size: int, width: float) -> NDArray[np.float32]:
 
 
 def _wander(t: Array, scene: Scene, rng: Generator) -> tuple[Array, Array]:
-    """The other blob's path: slow, with a quick move of its own now and then."""
+    """The path of the other blob: slow, with a quick move now and then."""
     moves = rng.uniform(t[0], t[-1], rng.poisson(scene.seconds / 8))
     steps = _steps(t, moves)
     slow = 2 * np.pi * t / rng.uniform(15, 30)
@@ -177,30 +178,31 @@ def _write_film(path: Path, fps: str, pictures: NDArray[np.uint8] | None, sound:
     with av.open(str(path), "w", format="mp4") as container:
         film = container.add_stream("libx264", rate=rational(fps)) if pictures is not None else None
         voice = container.add_stream("aac", rate=SOUND_RATE, layout="mono") if sound is not None else None
-        if film is not None:
+        if film is not None and pictures is not None:
             film.width, film.height, film.pix_fmt = WIDTH, HEIGHT, "yuv420p"
             film.thread_count = 1
             film.options = {"preset": "ultrafast", "crf": "25", "tune": "zerolatency"}
             for packet in _film_packets(film, pictures):
                 container.mux(packet)
-        if voice is not None:
+        if voice is not None and sound is not None:
             voice.bit_rate = 48000
             voice.options = {"aac_coder": "fast"}
             for packet in _sound_packets(voice, sound):
                 container.mux(packet)
 
 
-def _film_packets(film: Any, pictures: Any) -> Iterator[Any]:
+def _film_packets(film: av.VideoStream, pictures: NDArray[np.uint8]) -> Iterator[av.Packet]:
+    # yuv420p in one array: the rows of luma, then both planes of chroma, where 128 is no colour.
     full = np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
     for i, picture in enumerate(pictures):
         full[:HEIGHT] = picture
         frame = av.VideoFrame.from_ndarray(full, format="yuv420p")
         frame.pts = i
         yield from film.encode(frame)
-    yield from film.encode(None)
+    yield from film.encode(None)  # what the encoder still holds
 
 
-def _sound_packets(voice: Any, sound: Any) -> Iterator[Any]:
+def _sound_packets(voice: av.AudioStream, sound: NDArray[np.float32]) -> Iterator[av.Packet]:
     for lo in range(0, len(sound), SOUND_RATE):
         block = np.ascontiguousarray(sound[None, lo : lo + SOUND_RATE])
         frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
@@ -227,7 +229,7 @@ def _write_sensor(path: Path, scene: Scene, rng: Generator) -> None:
 
 
 def _shaking(scene: Scene, t: Array, rng: Generator) -> Array:
-    """Acceleration (m/s2, 3) and turning (rad/s, 3) at true seconds t, [n, 6]."""
+    """Acceleration (m/s2) and angular velocity (rad/s), three axes each, at true seconds t, [n, 6]."""
     out = rng.normal(0, [0.25] * 3 + [0.06] * 3, (len(t), 6))
     out[:, 2] += 9.81
     if scene.idle_sensor:
@@ -253,7 +255,7 @@ def _shake(out: Array, t: Array, g: Gesture, strength: float, rng: Generator) ->
 
 
 def _pulse(t: Array, at: float) -> Array:
-    """A damped shake, even about ``at``: 14 ms wide, 20 Hz."""
+    """A damped shake, symmetric about ``at``: 14 ms wide, 20 Hz."""
     out = np.zeros(len(t))
     lo, hi = np.searchsorted(t, [at - 0.07, at + 0.07])
     near = t[lo:hi] - at
@@ -273,7 +275,7 @@ def _write_words(path: Path, scene: Scene, rng: Generator) -> None:
 
 
 def _spoken(scene: Scene, rng: Generator) -> Iterator[tuple[float, str]]:
-    """(the captioner's second, word): most strokes are named, one in five wrongly; some words are filler."""
+    """(second of the captions' clock, word): most strokes are named, one in five wrongly; some words are filler."""
     for g in scene.gestures:
         for at in g.strokes[rng.random(len(g.strokes)) < 0.85]:
             about = int(rng.integers(3))

@@ -1,10 +1,9 @@
-"""A small made-up world, written as real media files, in which the truth about every clock is known.
+"""A small synthetic corpus, written as real media files, in which the truth about every clock is known.
 
-People make gestures. A gesture is a few sharp, irregular strokes; each stroke moves a blob in the picture,
-sounds, shakes an inertial sensor and is called by a word. What kind of gesture it is (one of eight, three
-hidden bits) no stream tells alone: the picture shows the first and second bit, the sound the second and
-third, the sensor the first and third, and each word one bit, sometimes wrongly. Every device has its own
-clock, and some devices were off.
+People make gestures. A gesture is a few sharp, irregular strokes. Each stroke moves a blob in the picture, makes a
+sound, shakes an inertial sensor and is named by a word. A gesture is one of eight kinds (three hidden bits), which no
+stream tells alone: the picture shows the first and second bit, the sound the second and third, the sensor the first and
+third, and each word one bit, sometimes wrongly. Every device has its own clock, and some streams are missing.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -28,7 +26,7 @@ KINDS_OF_GESTURE = ("amber", "birch", "cedar", "delta", "ember", "flint", "grove
 PEOPLE = ("ada", "ben", "cleo", "dag", "eva", "finn", "gus", "hana", "ivo", "june", "kai", "lea")
 
 MARGIN = 6.0
-"""Things happen for so many seconds before and after a recording, for the devices do not start together."""
+"""Seconds before and after a recording in which gestures happen too, since the devices do not start together."""
 
 
 def make_world(
@@ -42,26 +40,26 @@ def make_world(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, object]:
-    """Write a made-up corpus as media files, tables and subtitles, ready for `plait import`.
+    """Write a synthetic corpus as media files, tables and subtitles, ready for `plait import`.
 
     Args:
-        folder: where; made if need be.
-        recordings: how many; each has one person in it, of twelve.
-        seconds: length of each by the device's own clock.
+        folder: the folder to write; made if needed.
+        recordings: number of recordings, each with one person of twelve.
+        seconds: length of each recording by the device's own clock.
         missing: share of the streams that were never recorded (a recording keeps picture or sound).
-        seed: everything follows from it.
-        idle: in how many recordings the sensor lay on the table, so that nothing can place it in time.
+        seed: of everything random.
+        idle: number of recordings in which the sensor does not move, so that it cannot be placed in time.
             Default: one in thirty.
         workers: processes that write recordings (see `plait.core.jobs.work`).
         progress: called with (done, of all) after each recording.
 
     Returns:
-        The truth, as in ``truth.json``: for each recording ``devices`` (the planted ``offset`` in seconds and
-        ``drift_ppm`` from the device's seconds onto the camera's, by ``camera = device * (1 + drift_ppm / 1e6) +
-        offset``, and the ``file``), the ``streams`` that there are, and ``idle``, the devices that saw nothing.
+        The truth, as in ``truth.json``. For each recording: ``devices`` (the planted ``offset`` in seconds and
+        ``drift_ppm`` from the device's seconds to the camera's, by ``camera = device * (1 + drift_ppm / 1e6) +
+        offset``, and the ``file``), the recorded ``streams``, and ``idle``, the devices that recorded no gesture.
 
     Raises:
-        DataError: a number out of its range.
+        DataError: a number is out of its range.
 
     >>> import tempfile
     >>> truth = make_world(tempfile.mkdtemp(), recordings=1, seconds=4, missing=0)
@@ -76,12 +74,14 @@ def make_world(
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     idle = recordings // 30 if idle is None else idle
-    truth: dict[str, Any] = {"seed": seed, "reference": "camera", "recordings": {}}
+    known: dict[str, object] = {}
+    truth: dict[str, object] = {"seed": seed, "reference": "camera", "recordings": known}
     rows: list[list[str]] = []
+    # A seed for each recording: its files are the same however many processes write, and in which order.
     jobs = [(target, scene, [seed, 1, i]) for i, scene in enumerate(_scenes(recordings, seconds, missing, seed, idle))]
     for number, scene in enumerate(in_order(_write, jobs, workers), 1):
         rows += _labels(scene)
-        truth["recordings"][scene.name] = _truth_of(scene)
+        known[scene.name] = _truth_of(scene)
         if progress:
             progress(number, recordings)
     with open(target / "labels.csv", "w", newline="", encoding="utf-8") as out:
@@ -116,6 +116,7 @@ def _scenes(recordings: int, seconds: float, missing: float, seed: int, idle: in
         camera, sensor, captions = (Device(*rng.uniform([-2, -200], [2, 200])) for _ in range(3))
         yield Scene(
             name=f"rec{i + 1:03d}",
+            # Everyone once, then at random: each person is there, if there are twelve recordings.
             person=int(rng.integers(len(PEOPLE))) if i >= len(PEOPLE) else i,
             seconds=seconds,
             gestures=_gestures(rng, -MARGIN, seconds + MARGIN),
@@ -130,7 +131,7 @@ def _scenes(recordings: int, seconds: float, missing: float, seed: int, idle: in
 
 
 def _present(rng: Generator, missing: float) -> frozenset[str]:
-    """Which streams there are; of picture and sound at least one."""
+    """The streams that were recorded, with picture or sound at least."""
     there = {s for s in STREAMS if rng.random() >= missing}
     if not there & {"video", "audio"}:
         there.add(str(rng.choice(["video", "audio"])))
@@ -154,6 +155,7 @@ def _gestures(rng: Generator, start: float, stop: float) -> list[Gesture]:
 def _labels(scene: Scene) -> Iterator[list[str]]:
     for g in scene.gestures:
         start, stop = (float(x) for x in scene.camera.reads(np.array([g.start, g.stop])))
+        # A gesture that the border of the recording cuts has no label.
         if start > 0.2 and stop < scene.seconds - 0.2:
             label = scene.kinds[g.bits[0] * 4 + g.bits[1] * 2 + g.bits[2]]
             yield [scene.name, f"{start:.3f}", f"{stop:.3f}", label, PEOPLE[scene.person]]

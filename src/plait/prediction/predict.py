@@ -1,4 +1,4 @@
-"""Predict from raw files: the run's own preparation, any stream absent."""
+"""Predict from raw files, prepared as in the run; any stream may be absent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -31,14 +30,14 @@ __all__ = ["Prediction", "Predictor", "predict"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one example.
+    """The model's answer for one example.
 
     Attributes:
         recording: its id.
-        start, stop: what the answer is about, with its context, in seconds of the recording.
-        answer: what the task makes of the model's output; None where nothing that the model looks at is there.
-        used, missing: modalities that were there, and that were not.
-        note: what else is to be said; or "".
+        start, stop: the time that the answer is about, with its context, in seconds of the recording.
+        answer: the decoded output of the model; None if none of the model's modalities is present.
+        used, missing: modalities that were present, and that were missing.
+        note: a remark; or "".
     """
 
     recording: str
@@ -58,7 +57,7 @@ class Prediction:
         return f"{place}: {self.answer} from {', '.join(self.used)}{missing}{note}"
 
     def to_json(self) -> dict[str, object]:
-        """One object: place, the answer's own entries, modalities and note."""
+        """One object: recording and time, the answer's entries, modalities and note."""
         return {
             "recording": self.recording,
             "start": self.start,
@@ -70,24 +69,24 @@ class Prediction:
         }
 
     def annotations(self, *, tier: str, annotator: str = "plait") -> list[Annotation]:
-        """The answer as annotations of the recording; none where there is no answer, or it cannot be one."""
+        """The answer as annotations of the recording; empty if there is no answer, or it cannot be one."""
         return self.answer.annotations(self.start, self.stop, tier=tier, annotator=annotator) if self.answer else []
 
 
 class Predictor:
-    """A model, loaded once, that answers for raw files, any stream absent; many times.
+    """A model that is loaded once and answers many times for raw files; any stream may be absent.
 
     Args:
-        source: a finished run; or the folder of one of its members, which needs nothing but itself.
-        cache: where features are kept.
+        source: a finished run; or the folder of one of its members, which needs no other files.
+        cache: folder of prepared features.
         member: which of the run's models (``seed0``); the first by default.
-        allow_code: of a folder: whether its files may name classes from outside plait (see
-            `plait.models.model.Model.load`). A `Run` says so itself.
-        allow_outside: of a folder: whether a manifest that it is asked about may name files outside its own.
+        allow_code: for a folder: whether its files may name classes from outside plait (see
+            `plait.models.model.Model.load`). A `Run` has a setting of its own.
+        allow_outside: for a folder: whether a manifest to predict from may name files outside its folder.
 
     Raises:
-        DataError: no member is trained to its end, or its files do not fit together.
-        ConfigError: no such member.
+        DataError: no member is fully trained, or its files do not fit together.
+        ConfigError: there is no such member.
     """
 
     def __init__(
@@ -105,13 +104,15 @@ class Predictor:
             allow_code, allow_outside = source.allow_code, source.allow_outside
         else:
             if member is not None:
-                raise ConfigError(f"{source}: is one member of a run; it has no member {member!r}. Leave it out.")
+                raise ConfigError(
+                    f"{source}: is one member of a run, and has no member {member!r} in it. Leave member out."
+                )
             self.prepared = Preparation.read(Path(source))
             self.model = Model.load(source, allow_code=allow_code)
         self.allow_code, self.allow_outside = allow_code, allow_outside
         if list(self.prepared.modalities) != self.model.modalities:
             raise DataError(
-                f"{source}: is prepared for {list(self.prepared.modalities)}, but its model has "
+                f"{source}: its preparation has the modalities {list(self.prepared.modalities)}, but its model has "
                 f"{self.model.modalities}. Copy the folder again from its run."
             )
 
@@ -123,28 +124,29 @@ class Predictor:
         rates: Rates | None = None,
         told: Callable[[ImportReport], None] | None = None,
     ) -> list[Prediction]:
-        """What the model says of raw files (or of a manifest's recordings).
+        """The model's answers for raw files (or for a manifest's recordings).
 
-        Files are put together to recordings by the naming convention that the run's corpus was imported by. What is
-        answered for is what training would have made of the same recordings (`plait.examples.items.asked_items`): whole
+        Files are grouped to recordings by the naming convention with which the run's corpus was imported. The examples
+        are those that training would have made of the same recordings (`plait.examples.items.asked_items`): whole
         recordings, windows on the same grid, or the segments of the task's tier that the recipe's ``labels``, ``match``
-        and ``index`` choose; where there are none, the whole recording, and a note says so.
+        and ``index`` choose; if there are none, the whole recording, with a note.
 
         Args:
             paths: media files, folders, or one manifest.
             segments: (start, stop) in seconds, for every recording.
-            rates: by stream the observations a second of arrays that do not tell them; by default what the manifest of
-                the run's corpus told of that stream.
-            told: given what was understood of files and folders, and what was left out and why.
+            rates: per stream, the observations per second of arrays without a rate; by default those in the manifest of
+                the run's corpus.
+            told: called with a report of the files that were understood and left out.
 
         Raises:
-            DataError: a file cannot be read, none holds a stream that the run knows, or a segment lies outside.
-            ConfigError: a rate for no stream of the model.
+            DataError: a file cannot be read, no file has a stream of the model, or a segment lies outside.
+            ConfigError: a rate is given for a stream that the model does not have.
         """
         model = self.model
         with foreign_code(self.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
             corpus = self._corpus([Path(p) for p in paths], Path(folder), dict(rates or {}), told)
             experiment = _experiment(self.prepared, corpus)
+            # The manifest of imported files is in the temporary folder, so all is read before it is gone.
             asked, notes = asked_items(corpus, experiment.unit, segments)
             items = asked.items
             features = experiment.prepare(self.store, {i.recording for i in items})
@@ -166,10 +168,11 @@ class Predictor:
         if len(paths) == 1 and paths[0].suffix == ".jsonl":
             return Corpus(paths[0], allow_outside=self.allow_outside)
         manifest = folder / "manifest.jsonl"
+        # What the user says wins over what the run's manifest said.
         rates = {**dict.fromkeys(streams), **self.prepared.rates, **rates}
         report = import_files(paths, out=manifest, options=self.prepared.naming, known=streams, rates=rates)
         report.notes += [
-            f"stream {name!r}, of {facts['recordings']} recordings, is none of the model's: not looked at."
+            f"stream {name!r}, of {facts['recordings']} recordings, is not a stream of the model: not used."
             for name, facts in report.streams.items()
             if name not in streams
         ]
@@ -179,10 +182,17 @@ class Predictor:
 
 
 def predict(
-    source: Run | str | Path, paths: Sequence[str | Path], *, cache: str | Path, member: str | None = None, **asked: Any
+    source: Run | str | Path,
+    paths: Sequence[str | Path],
+    *,
+    cache: str | Path,
+    member: str | None = None,
+    segments: Sequence[tuple[float, float]] = (),
+    rates: Rates | None = None,
+    told: Callable[[ImportReport], None] | None = None,
 ) -> list[Prediction]:
-    """What a model says of raw files, once: see `Predictor`, for its arguments and what it raises."""
-    return Predictor(source, cache=cache, member=member)(paths, **asked)
+    """A model's answers for raw files, once. For arguments and errors see `Predictor`."""
+    return Predictor(source, cache=cache, member=member)(paths, segments=segments, rates=rates, told=told)
 
 
 def _member(run: Run, name: str | None) -> Member:
@@ -214,6 +224,7 @@ def _answers(model: Model, data: ItemData) -> list[Answer]:
 
 def _prediction(item: Item, answer: Answer, used: tuple[str, ...], modalities: Sequence[str], note: str) -> Prediction:
     missing = tuple(m for m in modalities if m not in used)
+    # Without any modality the model gives its prior; that is no answer for this example.
     told = answer if used else None
-    note = note if used else "no answer: nothing that the model looks at is there"
+    note = note if used else "no answer: none of the model's modalities is there"
     return Prediction(item.recording, item.start, item.stop, told, used, missing, note)
