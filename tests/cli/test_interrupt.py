@@ -81,7 +81,7 @@ def test_a_terminated_fit_leaves_no_process_behind(tiny_recipe: Path, tmp_path: 
     _, said = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "Traceback" not in said
-    assert "what is finished is kept" in said
+    assert "finished work is kept" in said
     deadline = time.monotonic() + 20
     while any(Path(f"/proc/{pid}").exists() for pid in born) and time.monotonic() < deadline:
         time.sleep(0.1)

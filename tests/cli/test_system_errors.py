@@ -14,12 +14,12 @@ from plait.cli import main
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        (errno.ENOSPC, "disk is full: make room; what is finished is kept"),
-        (errno.EROFS, "can only be read"),
-        (errno.EACCES, "may not be used by you"),
+        (errno.ENOSPC, "disk is full: make room; finished work is kept"),
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "have no permission"),
         (errno.ENAMETOOLONG, "shorter one"),
         (errno.ELOOP, "circle"),
-        (errno.EIO, "What is finished is kept. The same command"),
+        (errno.EIO, "Finished work is kept. The same command"),
     ],
 )
 def test_each_cause_has_a_remedy(

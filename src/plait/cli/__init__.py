@@ -1,8 +1,8 @@
-"""The command line: one module a command, each a thin cover of one public function.
+"""The command line: one module per command, each a thin layer over one public function.
 
 A command is a module of this package with ``HELP``, ``ORDER`` (its place in the list), ``EXAMPLES``,
-``arguments(parser)`` and ``run(args)``, whose docstring is the command's description; its name is the module's, without
-the final ``_`` that keeps Python's own names (``import_``, ``list_``).
+``arguments(parser)`` and ``run(args)``, whose docstring is the command's description. Its name is the module's, without
+the final ``_`` that avoids Python's own names (``import_``, ``list_``).
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ from plait.core.version import __version__
 __all__ = ["commands", "main"]
 
 
-KEPT = "what is finished is kept. The same command goes on from there."
+KEPT = "finished work is kept. The same command continues from there."
 
 REMEDIES = {
     errno.ENOSPC: f"The disk is full: make room; {KEPT}",
     errno.EDQUOT: f"The quota is used up: make room; {KEPT}",
-    errno.EROFS: "The disk can only be read: choose another folder.",
-    errno.EACCES: "The folder or file may not be used by you: choose another, or have the rights changed.",
-    errno.EPERM: "The folder or file may not be used by you: choose another, or have the rights changed.",
+    errno.EROFS: "The disk is read-only: choose another folder.",
+    errno.EACCES: "You have no permission for the folder or file: choose another, or have the permissions changed.",
+    errno.EPERM: "You have no permission for the folder or file: choose another, or have the permissions changed.",
     errno.ENAMETOOLONG: "The name is too long for this disk: give a shorter one.",
-    errno.ELOOP: "Its links lead in a circle: mend them.",
+    errno.ELOOP: "Its links form a circle: mend them.",
     errno.EMFILE: "Too many files are open at once: raise the limit (ulimit -n), or give fewer --jobs.",
     errno.EISDIR: "It is a folder; expected a file.",
     errno.ENOTDIR: "A part of the path is a file; expected folders.",
-    errno.EEXIST: "It is there already, and is no folder: give another path.",
+    errno.EEXIST: "It exists already, and is not a folder: give another path.",
 }
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM: a wish of the system's to end, answered like an interrupt from the keyboard."""
+    """SIGTERM: the system asks the process to end; handled like an interrupt from the keyboard."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 when done, 1 for problems in the data or of the system, 2 when asked wrongly, 130 when interrupted, 143 when
-        terminated.
+        0 when done, 1 for problems in the data or of the system, 2 for wrong arguments or recipes, 130 when
+        interrupted, 143 when terminated.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a file or pipe gets each line when it is printed
@@ -72,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         fail(args, [f"{'terminated' if terminated else 'interrupted'}; {KEPT}"], "Interrupted")
         return 143 if terminated else 130
     except BrokenPipeError:
+        # The reader (head, say) has gone. Python flushes at exit, fails again, and would complain on stderr.
         sys.stderr.close()
         return 0
     except OSError as error:
@@ -87,11 +88,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM raises in this block, so that partial files are cleared away and other processes are ended."""
+    """In this block SIGTERM raises, so that partial files are removed and other processes are ended."""
 
     def end(*_: object) -> None:
         raise _Terminated
 
+    # Python takes signal handlers from the main thread only.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -108,19 +110,19 @@ def _of_the_system(error: OSError) -> str:
 
 
 def commands() -> dict[str, ModuleType]:
-    """The modules of all commands, by name, in the order in which one would use them."""
+    """The modules of all commands by name, in the order of a typical workflow."""
     names = [info.name for info in pkgutil.iter_modules(__path__) if info.name not in ("shared", "__main__")]
     modules = {name.rstrip("_"): importlib.import_module(f"{__name__}.{name}") for name in names}
     return dict(sorted(modules.items(), key=lambda pair: pair[1].ORDER))
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments; KEY=VALUE may stand behind options too, which argparse does not expect."""
+    """The arguments; KEY=VALUE may come after options too, which argparse does not expect."""
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
     late = [word for word in rest if re.match(r"[A-Za-z_][\w.]*=", word)]
     if len(late) < len(rest) or (late and not hasattr(args, "overrides")):
-        parser.parse_args(argv)  # ends with argparse's own words about them
+        parser.parse_args(argv)  # ends with argparse's own message
     if late:
         args.overrides = [*args.overrides, *late]
     return args

@@ -17,28 +17,33 @@ EXAMPLES = (
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("manifest", help="the manifest")
     p.add_argument("--on", metavar="STREAM", help="the stream (words, a sensor ...) or the tier to join on")
-    p.add_argument("--grid", metavar="RATE", help="rather than --on: a grid of so many instants a second")
-    p.add_argument("--streams", nargs="+", default=[], metavar="STREAM", help="what to join (default: all others)")
+    p.add_argument("--grid", metavar="RATE", help="instead of --on: a grid with this many instants per second")
+    p.add_argument(
+        "--streams", nargs="+", default=[], metavar="STREAM", help="the streams to join (default: all others)"
+    )
     p.add_argument("--feature", action="append", default=[], metavar="STREAM=FEATURE",
                    help="the feature of a stream; may be repeated (default: numbers and poses as they are, else the "
                    "default of its kind)")  # fmt: skip
     p.add_argument("--how", action="append", default=[], metavar="[STREAM=]METHOD",
-                   help="mean (default), sum, max, min, first, last, count, nearest, linear, cubic or hold; of one "
+                   help="mean (default), sum, max, min, first, last, count, nearest, linear, cubic or hold; for one "
                    "stream: imu=linear; may be repeated")  # fmt: skip
     p.add_argument("--max-gap", type=float, metavar="SECONDS",
-                   help="a pause beyond which nothing in between is known (default: 4 of its steps)")  # fmt: skip
-    p.add_argument("--causal", action="store_true", help="refuse whatever looks at the future")
-    p.add_argument("--at", choices=["start", "middle", "stop"],
-                   help="where in its word a value stands (default: middle; with --causal: stop)")  # fmt: skip
-    p.add_argument("--out", required=True, help="the folder for the tables, one a recording")
+                   help="longest gap that is filled (default: 4 steps of the stream)")  # fmt: skip
+    p.add_argument("--causal", action="store_true", help="refuse methods and features that use the future")
+    p.add_argument(
+        "--at",
+        choices=["start", "middle", "stop"],
+        help="instant of a word at which its value is placed (default: middle; with --causal: stop)",
+    )
+    p.add_argument("--out", required=True, help="the folder for the tables, one per recording")
     p.add_argument("--to", default="parquet", metavar="parquet|npz", help="the tables' format (default: parquet)")
     p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
     cache_argument(p)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Join streams, or their features, on the words or ticks of one of them or on a grid; write one table a recording
-    and say what could be matched. Run it again after an interruption: it goes on where it stopped."""
+    """Join streams, or their features, on the words or ticks of one of them or on a grid. Write one table per
+    recording, and report what was matched. After an interruption the same command continues where it stopped."""
     from plait.core.errors import ConfigError
     from plait.corpus.corpus import Corpus
     from plait.store.align import align_corpus

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from plait.cli.shared import progress_bar, say
 from plait.core.errors import DataError
+
+if TYPE_CHECKING:
+    from plait.core.progress import Progress
+    from plait.quality.check import CheckReport
+    from plait.recipe import Recipe
 
 HELP = "validate a manifest, its files, clocks, labels and splits"
 ORDER = 30
@@ -16,31 +21,36 @@ EXAMPLES = ("plait check study/manifest.jsonl --signals", "plait check mood.yaml
 
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("manifest", help="a manifest, or a recipe (YAML) whose corpus, task and split are checked")
-    p.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of a recipe, such as train.epochs=5")
-    p.add_argument("--deep", action="store_true", help="read all values too")
+    p.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the recipe, such as train.epochs=5")
+    p.add_argument("--deep", action="store_true", help="also read all values")
     p.add_argument("--signals", action="store_true", help="measure every signal: a quality table for each stream")
     p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Validate manifest, files, clocks, labels and splits; of a recipe, all that `plait fit` would refuse too.
+    """Validate manifest, files, clocks, labels and splits; for a recipe, also everything that `plait fit` would refuse.
 
     Exit code 1 if anything is wrong.
     """
     from plait.quality.check import check_corpus
 
-    options = {"deep": args.deep, "signals": args.signals}
     with progress_bar(args, "check") as progress:
         if Path(args.manifest).suffix in (".yaml", ".yml"):
-            report = _of_recipe(args, options, progress)
+            report = _of_recipe(args, progress)
         else:
-            report = check_corpus(args.manifest, allow_outside=args.allow_outside, **options, progress=progress)
+            report = check_corpus(
+                args.manifest,
+                allow_outside=args.allow_outside,
+                deep=args.deep,
+                signals=args.signals,
+                progress=progress,
+            )
     say(args, report.to_json(), report.lines())
     return 1 if report.problems else 0
 
 
-def _of_recipe(args: argparse.Namespace, options: dict[str, Any], progress: Any) -> Any:
-    """Check the corpus of a recipe, and all that `fit` would refuse; a raw folder is imported to be checked."""
+def _of_recipe(args: argparse.Namespace, progress: Progress | None) -> CheckReport:
+    """Check the corpus of a recipe, and everything that `fit` would refuse; a raw folder is imported for the check."""
     import tempfile
 
     from plait.core.errors import PlaitError
@@ -61,14 +71,21 @@ def _of_recipe(args: argparse.Namespace, options: dict[str, Any], progress: Any)
             raise DataError(problems)
         outside = args.allow_outside or recipe.allow_outside or imported
         section = {"task": _unit(recipe), **({"split": recipe.split} if recipe.split else {})}
-        report = check_corpus(place, allow_outside=outside, recipe=section, **options, progress=progress)
+        report = check_corpus(
+            place,
+            allow_outside=outside,
+            recipe=section,
+            deep=args.deep,
+            signals=args.signals,
+            progress=progress,
+        )
     report.problems += [p for p in problems if p not in report.problems]
     report.warnings += notes
     return report
 
 
-def _unit(recipe: Any) -> dict[str, object]:
-    """The task section, with what the task asks of an item; as it stands, where the task is none."""
+def _unit(recipe: Recipe) -> dict[str, object]:
+    """The task section with the unit that the task needs; as it is written, if there is no such task."""
     from plait.core.errors import PlaitError
     from plait.training.experiment import task_and_unit
 

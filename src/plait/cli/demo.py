@@ -6,7 +6,7 @@ import argparse
 
 from plait.cli.shared import jobs_argument, print_json, progress_bar, say
 
-HELP = "the whole way on a small made-up corpus of real media files"
+HELP = "run the whole pipeline on a small synthetic corpus of media files"
 ORDER = 10
 EXAMPLES = ("plait demo", "plait demo --out world --recordings 12 --raw")
 
@@ -16,12 +16,12 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=int, default=0)
     jobs_argument(p, 2)
     p.add_argument("--recordings", type=int, default=60)
-    p.add_argument("--raw", action="store_true", help="make the recordings only, in OUT itself, and stop")
+    p.add_argument("--raw", action="store_true", help="make the recordings only, in OUT itself")
     p.add_argument("--epochs", type=int, help="of training (default: the recipe's)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make a small corpus of real media whose device clocks disagree; import, check, sync, fit and evaluate it."""
+    """Make a small corpus of media files whose clocks disagree; import, check, sync, fit and evaluate it."""
     from plait.demo.demo import demo
     from plait.demo.synth import make_world
 

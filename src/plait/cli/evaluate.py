@@ -21,7 +21,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--corpus", help="the manifest of another corpus, whose streams may be fewer")
     p.add_argument("--out", help="folder for evaluation.json and report.html (default: the run's)")
     p.add_argument("--section", action="append", default=[], metavar="CLASS",
-                   help="a section of your own in the report, by its dotted path; may be repeated")  # fmt: skip
+                   help="your own section of the report, by its dotted path; may be repeated")  # fmt: skip
     code_argument(p)
     outside_argument(p)
     cache_argument(p)
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from plait.report.sections import sections_of
     from plait.training.run import Run
 
-    sections_of(args.section)  # a wrong name is told before hours of scoring
+    sections_of(args.section)  # so that a wrong name is reported before hours of scoring
     run = Run(args.run_folder, allow_code=args.allow_code, allow_outside=args.allow_outside)
     with progress_bar(args, "evaluate") as progress:
         result = evaluate(run, cache=args.cache, corpus=args.corpus, progress=progress)

@@ -17,17 +17,22 @@ EXAMPLES = (
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("manifest", help="the manifest")
     p.add_argument("--to", required=True, metavar="FORMAT",
-                   help="a format (plait list formats), or the dotted path of your own; options as YAML: "
+                   help="a format (plait list formats), or your own by its dotted path; options as YAML: "
                    "'{name: webdataset, per_shard: 100}'")  # fmt: skip
     p.add_argument("--out", required=True, help="the file or folder to make")
-    p.add_argument("--feature", action="append", default=[], metavar="STREAM=FEATURE",
-                   help="a stream and its feature; may be repeated (default: all, each with its default)")  # fmt: skip
+    p.add_argument(
+        "--feature",
+        action="append",
+        default=[],
+        metavar="STREAM=FEATURE",
+        help="a stream and its feature; may be repeated (default: all, each with the default of its kind)",
+    )
     p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
     cache_argument(p)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write recordings, prepared features, labels and annotations as another tool reads them."""
+    """Write recordings, prepared features, labels and annotations in another tool's format."""
     from plait.corpus.corpus import Corpus
     from plait.interchange import export_corpus
 

@@ -20,11 +20,11 @@ def arguments(p: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the quick model: random convolutions, statistics, a ridge regression (to runs/NAME-quick)",
     )
-    p.add_argument("--overwrite", action="store_true", help="start anew where another recipe's run is in the way")
+    p.add_argument("--overwrite", action="store_true", help="start anew if the folder holds a run of another recipe")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train a recipe: every seed and fold. The same command resumes a run that was cut off."""
+    """Train a recipe: every seed and fold. The same command resumes a run that was interrupted."""
     from plait.training.fit import fit
 
     recipe, out = load(args)

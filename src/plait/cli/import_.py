@@ -15,13 +15,17 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("folder", help="a folder of raw recordings")
     p.add_argument("--out", help="the manifest to write (default: FOLDER/manifest.jsonl)")
     p.add_argument("--options", help="a YAML file with import options: match, group, streams, labels, rows, skip")
-    p.add_argument("--from", dest="source", metavar="FORMAT",
-                   help="what another tool wrote: lhotse ..., or the dotted path of your own; needs --out")  # fmt: skip
+    p.add_argument(
+        "--from",
+        dest="source",
+        metavar="FORMAT",
+        help="read a corpus of another tool: lhotse ..., or your own format by its dotted path; needs --out",
+    )
     p.add_argument("--overwrite", action="store_true", help="replace a manifest that is there")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make a manifest from files by naming convention, and say what was understood and what was left out."""
+    """Make a manifest from files by naming convention, and report what was understood and what was left out."""
     from plait.importing.folder import import_folder
 
     if args.source:

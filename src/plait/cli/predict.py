@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from plait.cli.shared import cache_argument, code_argument, outside_argument, say
+
+if TYPE_CHECKING:
+    from plait.prediction.predict import Prediction
 
 HELP = "answer for raw files"
 ORDER = 80
@@ -18,17 +21,17 @@ EXAMPLES = (
 
 
 def arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("run_folder", metavar="RUN", help="a run's folder, or the folder of one of its models")
     p.add_argument(
-        "run_folder", metavar="RUN", help="a run's folder, or that of one of its models, which may stand alone"
+        "files", nargs="+", help="raw files or folders of recordings, any stream may be absent; or a manifest"
     )
-    p.add_argument("files", nargs="+", help="raw files or folders of recordings, with any stream absent; or a manifest")
     p.add_argument("--segment", nargs=2, type=float, action="append", default=[], metavar=("START", "STOP"),
                    help="seconds to answer for; may be repeated")  # fmt: skip
     p.add_argument("--rate", action="append", default=[], metavar="STREAM=HZ",
-                   help="observations a second of arrays that do not tell them (default: as in training)")  # fmt: skip
-    p.add_argument("--annotate", metavar="OUT", help="write the manifest that is asked about, with the answers as "
-                   "annotations, beside it: for plait view and export")  # fmt: skip
-    p.add_argument("--tier", default="predicted", help="of these annotations (default: predicted)")
+                   help="observations per second of arrays without a rate (default: as in training)")  # fmt: skip
+    p.add_argument("--annotate", metavar="OUT", help="write the manifest again, with the answers as annotations, "
+                   "for plait view and export")  # fmt: skip
+    p.add_argument("--tier", default="predicted", help="tier of these annotations (default: predicted)")
     p.add_argument("--member", help="which of the run's models, such as seed0 (default: the first)")
     code_argument(p)
     outside_argument(p)
@@ -59,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _annotated(args: argparse.Namespace, rows: list[Any]) -> Path:
+def _annotated(args: argparse.Namespace, rows: list[Prediction]) -> Path:
     """Write the manifest again, with the answers as annotations."""
     from plait.core.errors import ConfigError
     from plait.corpus.annotated import write_annotated

@@ -17,13 +17,17 @@ EXAMPLES = (
 
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("manifest", help="the manifest whose recordings are segmented")
-    p.add_argument("--shots", metavar="STREAM", help="pictures in which shots are sought")
-    p.add_argument("--scenes", action="store_true", help="also put shots together to scenes")
-    p.add_argument("--least", type=float, default=0.35, help="how unlike shots are, 0 to 3 (default: 0.35)")
-    p.add_argument("--speech", metavar="STREAM", help="sound in which speech is sought")
+    p.add_argument("--shots", metavar="STREAM", help="pictures in which to find shots")
+    p.add_argument("--scenes", action="store_true", help="also group shots to scenes")
+    p.add_argument(
+        "--least", type=float, default=0.35, help="smallest difference between two shots, 0 to 3 (default: 0.35)"
+    )
+    p.add_argument("--speech", metavar="STREAM", help="sound in which to find speech")
     p.add_argument("--method", choices=["energy", "silero"], default="energy", help="for speech (default: energy)")
-    p.add_argument("--words", nargs=2, metavar=("AUDIO", "TEXT"), help="sound, and the text that is put on it")
-    p.add_argument("--model", metavar="NAME_OR_FOLDER", help="for words: a CTC model of Hugging Face, at hand")
+    p.add_argument("--words", nargs=2, metavar=("AUDIO", "TEXT"), help="sound, and the text to align with it")
+    p.add_argument(
+        "--model", metavar="NAME_OR_FOLDER", help="for words: a CTC model of Hugging Face, already downloaded"
+    )
     p.add_argument("--out", help="the manifest to write (default: NAME.segments.jsonl beside it)")
     jobs_argument(p)
     p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")

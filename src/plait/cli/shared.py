@@ -1,4 +1,4 @@
-"""What the commands share: arguments, printing, progress."""
+"""Shared by the commands: arguments, printing, progress."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from plait.core.errors import shortened
 from plait.core.safe_yaml import brief
+
+if TYPE_CHECKING:
+    from plait.core.progress import Progress
+    from plait.recipe import Recipe
 
 __all__ = [
     "cache_argument",
@@ -43,7 +48,7 @@ def print_json(thing: object) -> None:
     print(json.dumps(thing, ensure_ascii=False, default=str))
 
 
-def say(args: argparse.Namespace, thing: Any, lines: Sequence[str]) -> None:
+def say(args: argparse.Namespace, thing: object, lines: Sequence[str]) -> None:
     if args.json:
         print_json(thing)
     else:
@@ -83,7 +88,7 @@ def cluster_argument(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--cluster",
         metavar="local|auto|ADDRESS",
-        help="a Ray cluster to work on: this machine, the one it belongs to, or another (extra 'scale')",
+        help="a Ray cluster to work on: this machine alone, the cluster it belongs to, or an address (extra 'scale')",
     )
 
 
@@ -93,7 +98,8 @@ def run_arguments(p: argparse.ArgumentParser) -> None:
     cache_argument(p)
 
 
-def load(args: argparse.Namespace) -> tuple[Any, Path]:
+def load(args: argparse.Namespace) -> tuple[Recipe, Path]:
+    # Imported here, as all that is heavy in these modules is: --help must not wait for it.
     from plait.recipe import load_recipe
 
     recipe = load_recipe(args.recipe, args.overrides)
@@ -112,7 +118,7 @@ def read_yaml(path: str) -> Any:
 
 
 def yaml_option(text: str, where: str) -> Any:
-    """What an option, or a file, says in YAML."""
+    """The value of an option, or of a file, in YAML."""
     from plait.core.safe_yaml import parse_yaml, refuse_wild
 
     data = parse_yaml(text, where)[0]
@@ -120,7 +126,7 @@ def yaml_option(text: str, where: str) -> Any:
     return data
 
 
-def progress_bar(args: argparse.Namespace, what: str) -> Any:
+def progress_bar(args: argparse.Namespace, what: str) -> AbstractContextManager[Progress | None]:
     from plait.core.progress import bar
 
     return bar(what, quiet=args.json)

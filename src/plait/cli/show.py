@@ -6,9 +6,12 @@ import argparse
 import tempfile
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from plait.cli.shared import code_argument, progress_bar, recipe_arguments, say
+
+if TYPE_CHECKING:
+    from plait.recipe import Recipe
 
 HELP = "print a recipe with every default, and its features and encoders"
 ORDER = 90
@@ -23,8 +26,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a recipe with every default written out, and as comments what it comes to on its corpus (or came to in a
-    run): of each modality its stream, feature and encoder, then the fusion and the heads."""
+    """Print a recipe with every default written out. As comments it prints what the recipe resolves to on its corpus
+    (or resolved to in a run): stream, feature and encoder of each modality, then the fusion and the heads."""
     from plait.core.parts import foreign_code
     from plait.recipe import dump_recipe, load_recipe
     from plait.training.full import full_recipe
@@ -35,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         trained = Run(args.recipe, allow_code=args.allow_code)
         with foreign_code(args.allow_code):
             full = full_recipe(trained.recipe)
-            found: dict[str, Any] | None = resolved_run(trained)
+            found: dict[str, object] | None = resolved_run(trained)
             unknown = ""
     else:
         recipe = load_recipe(args.recipe, args.overrides)
@@ -48,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _on_its_corpus(args: argparse.Namespace, recipe: Any) -> tuple[dict[str, Any] | None, str]:
-    """What the recipe comes to; or why that cannot be seen, which `plait check` says in full."""
+def _on_its_corpus(args: argparse.Namespace, recipe: Recipe) -> tuple[dict[str, object] | None, str]:
+    """What the recipe resolves to; or the first reason why that is not known (`plait check` gives all)."""
     from plait.core.errors import PlaitError
     from plait.training.rehearsal import rehearse
     from plait.training.resolved import resolved

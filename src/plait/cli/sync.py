@@ -15,16 +15,16 @@ EXAMPLES = ("plait sync study/manifest.jsonl --plot pictures", "plait sync study
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("manifest", help="the manifest whose clocks disagree")
     p.add_argument("--out", help="the manifest to write (default: NAME.synced.jsonl beside it)")
-    which = "stream(s) whose device keeps the time (default: the most frequent), or 'joint': the best one of each"
+    which = "stream(s) whose device is the reference clock (default: the most frequent), or 'joint': the best one per"
     p.add_argument("--reference", nargs="*", help=f"{which} recording")
     p.add_argument(
         "--tolerance",
         type=float,
         default=0.010,
         metavar="SECONDS",
-        help="a clock that is corrected but less certain than this is flagged (default: %(default)s)",
+        help="flag a corrected clock that is less certain than this (default: %(default)s)",
     )
-    p.add_argument("--plot", metavar="DIR", help="draw lag against time and the streams before and after, a PNG each")
+    p.add_argument("--plot", metavar="DIR", help="draw lag over time, and the streams before and after, as PNG files")
     p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
     cache_argument(p)
 

@@ -16,7 +16,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("manifest", help="the manifest")
     p.add_argument("recording", nargs="?", help="its id (default: the first)")
     p.add_argument("--save", metavar="FILE", help="write a .rrd file instead of opening the viewer")
-    p.add_argument("--rate", type=float, default=5.0, help="pictures a second (default: 5)")
+    p.add_argument("--rate", type=float, default=5.0, help="pictures per second (default: 5)")
     p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
 
 
