@@ -1,4 +1,4 @@
-"""Linear canonical correlation of two and more views, with rows that lack a view. NumPy and SciPy only."""
+"""Linear canonical correlation of two or more views; rows may lack a view. NumPy and SciPy only."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ __all__ = ["Cca", "checked_views"]
 Array = NDArray[np.float64]
 
 ROWS = 1024
-"""Rows whose products are summed at a time, so that no copy of the views is made."""
+"""Rows per block when products are summed, so that no copy of the views is made."""
 
 
 class Cca:
-    """Directions in two or more views along which what the views see of the same items correlates most.
+    """Directions in two or more views along which the views of the same items correlate most.
 
     Two views: canonical correlation (Hotelling 1936), with ``ridge`` the canonical ridge (Vinod 1976). More views:
-    SUMCOR under a bound on the sum of the variances, which without a ridge is MAXVAR too, the directions nearest to one
-    common variate (Kettenring 1971; Carroll 1968): the largest eigenvalues of the blocks ``C_ii^-1/2 C_ij C_jj^-1/2``,
-    those on the diagonal 1. Of two views they are one plus and minus the canonical correlations. Rows that lack a view
-    are neither dropped nor filled: a view's own ``C_ii`` is of the rows that it has, ``C_ij`` of those that have both
-    (available cases; Little and Rubin 2002, section 3.4). Departure from Vinod: the ridge is in units of the view's
-    mean variance, ``C + ridge * trace(C) / d * I``, so that units do not matter.
+    SUMCOR under a bound on the sum of the variances, which without a ridge is also MAXVAR, the directions nearest to
+    one common variate (Kettenring 1971; Carroll 1968): the largest eigenvalues of the blocks ``C_ii^-1/2 C_ij
+    C_jj^-1/2``, with 1 on the diagonal. For two views they are one plus and minus the canonical correlations. Rows that
+    lack a view are neither dropped nor filled: ``C_ii`` is computed from the rows that have the view, ``C_ij`` from
+    those that have both (available cases; Little and Rubin 2002, section 3.4). Departure from Vinod: the ridge is in
+    units of the view's mean variance, ``C + ridge * trace(C) / d * I``, so that units do not matter.
 
     Args:
-        components: how many directions; None for as many as the view of least rank has.
-        ridge: 0 for none; the larger, the more it is covariance that is sought, and not correlation. One number, or
-            one a view.
+        components: number of directions; by default the smallest rank of a view.
+        ridge: 0 for none; with a larger ridge covariance is maximised rather than correlation. One number, or one per
+            view.
 
     Attributes:
-        weights_: a view [d_i, components]: of its centred columns; variates have variance 1 on the training rows.
-        means_: a view [d_i].
-        correlations_: [components], of the training rows: see `correlations`. Falling, for two views without a ridge.
-        shared_: [components], falling, 0..1: how much of the views' variates is their common one
-            (eigenvalue / M; of two views without a ridge ``(1 + correlation) / 2``).
+        weights_: per view [d_i, components], for its centred columns; variates have variance 1 on the training rows.
+        means_: per view [d_i].
+        correlations_: [components], of the training rows, see `correlations`. Decreasing for two views without a ridge.
+        shared_: [components], decreasing, 0..1: the share of the views' variates that is common to them
+            (eigenvalue / M; for two views without a ridge ``(1 + correlation) / 2``).
 
     Raises:
         ConfigError: a number of components below 1, or a ridge below 0.
@@ -74,15 +74,15 @@ class Cca:
             views: two or more [n, d_i], row by row the same items. A row all NaN is missing in that view.
 
         Raises:
-            DataError: fewer than two views, other shapes, single cells that are not finite, a view in which nothing
-                varies, or two views that have no two rows in common.
-            ConfigError: another number of ridges than of views.
+            DataError: fewer than two views, other shapes, single cells that are not finite, a view without variation,
+                or two views with fewer than two rows in common.
+            ConfigError: the number of ridges is not that of the views.
         """
         arrays, there = checked_views(views)
         raise_all(DataError, _lonely(there))
         ridges = [self.ridge] * len(arrays) if isinstance(self.ridge, int | float) else list(self.ridge)
         if len(ridges) != len(arrays):
-            raise ConfigError(f"cca.ridge: {len(ridges)} ridges for {len(arrays)} views. Give one, or one a view.")
+            raise ConfigError(f"cca.ridge: {len(ridges)} ridges for {len(arrays)} views. Give one, or one per view.")
         self._solve(arrays, there, ridges)
         variates = None if there.all() else self.transform(arrays)
         self.correlations_ = self._own if variates is None else _pairwise(variates)
@@ -95,6 +95,7 @@ class Cca:
         spread, self.means_ = _covariance(arrays, there)
         whiten = []
         for i, (part, ridge) in enumerate(zip(parts, ridges)):
+            # Cholesky is fast; singular values of the view itself are better where its covariance is nearly singular.
             one = _cholesky(spread[part, part], ridge, i)
             if one is None:
                 one = _singular(_centred(arrays[i : i + 1], there[:, i : i + 1], self.means_[i : i + 1]), ridge)
@@ -106,7 +107,7 @@ class Cca:
         self._normalise(spread, parts)
 
     def _normalise(self, spread: Array, parts: list[slice]) -> None:
-        """Variates of variance 1 and of one sign: the first view's largest weight is positive."""
+        """Scale variates to variance 1 and fix their sign: the first view's largest weight is positive."""
         sign = np.sign(np.take_along_axis(self.weights_[0], np.abs(self.weights_[0]).argmax(0)[None], 0))
         for i, part in enumerate(parts):
             size = np.sqrt(((spread[part, part] @ self.weights_[i]) * self.weights_[i]).sum(0))
@@ -142,7 +143,7 @@ class Cca:
         return self.fit(views).transform(views)
 
     def common(self, views: Sequence[ArrayLike | None]) -> Float[np.ndarray, "n components"]:
-        """One place in the joint space an item: the mean of the variates that it has; NaN where it has none."""
+        """One point in the joint space per item: the mean of the variates that it has; NaN if it has none."""
         variates = np.stack(self.transform(views))
         there = np.isfinite(variates)
         total = np.where(there, variates, 0.0).sum(0)
@@ -150,7 +151,7 @@ class Cca:
         return mean
 
     def correlations(self, views: Sequence[ArrayLike | None]) -> Float[np.ndarray, " components"]:
-        """Correlation of the variates, a component: the mean over all pairs of views, of rows that have both.
+        """Correlation of the variates per component: the mean over all pairs of views, from rows that have both.
 
         Raises:
             DataError: as `transform`; or no two views have two rows in common.
@@ -163,7 +164,7 @@ class Cca:
 
 
 def checked_views(views: Sequence[ArrayLike]) -> tuple[list[Array], Bool[np.ndarray, "n views"]]:
-    """Views as float64 [n, d_i], and which rows of them are there (not all NaN).
+    """Views as float64 [n, d_i], and which of their rows are there (not all NaN).
 
     Raises:
         DataError: fewer than two views, other shapes, or single cells that are not finite; all problems at once.
@@ -191,7 +192,7 @@ def checked_views(views: Sequence[ArrayLike]) -> tuple[list[Array], Bool[np.ndar
 
 
 def _finite(x: Array) -> bool:
-    """Whether all cells are numbers, in one quick pass; large sums count as not, and are looked at again."""
+    """Whether all cells are finite, in one quick pass; False too if the sum overflows: then each cell is checked."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(x.sum()))
 
@@ -204,7 +205,7 @@ def _lonely(there: Bool[np.ndarray, "n views"]) -> list[str]:
 
 
 def _centred(arrays: list[Array], there: Bool[np.ndarray, "n views"], means: list[Array]) -> Array:
-    """The views side by side, each less its mean, zero where a row is missing."""
+    """The views concatenated, each minus its mean, 0 where a row is missing."""
     out = np.concatenate(arrays, 1)
     out -= np.concatenate(means)
     if not there.all():
@@ -213,21 +214,22 @@ def _centred(arrays: list[Array], there: Bool[np.ndarray, "n views"], means: lis
 
 
 def _covariance(arrays: list[Array], there: Bool[np.ndarray, "n views"]) -> tuple[Array, list[Array]]:
-    """Of the views side by side, each block of the rows that have both of its views (over their number less 1); and
-    the views' means."""
+    """The covariance of the concatenated views, each block from the rows that have both of its views; and the means."""
     if there.all():
         return _complete(arrays)
     means = [x[seen].mean(0) for x, seen in zip(arrays, there.T)]
     centred = _centred(arrays, there, means)
+    # Missing rows are 0 in `centred`, so one product sums the right rows of every block; only the divisor differs.
     number = (there.T.astype(float) @ there).repeat(d := [x.shape[1] for x in arrays], 0).repeat(d, 1)
     return np.asarray(centred.T @ centred / (number - 1)), means
 
 
 def _complete(arrays: list[Array]) -> tuple[Array, list[Array]]:
-    """The same where no row is missing; the rows are gone through twice only where means are far from zero."""
+    """The same if no row is missing; a second pass over the rows is needed only if means are far from 0."""
     n = len(arrays[0])
     raw = _products(arrays)
     mean = shift = raw[-1, :-1] / n
+    # Sums of squares less n * mean^2 lose as many digits as the first exceeds the rest: here three at most.
     around = n * mean**2
     if not (around <= 1e3 * (raw.diagonal()[:-1] - around)).all():
         raw = _products(arrays, mean)
@@ -237,7 +239,7 @@ def _complete(arrays: list[Array]) -> tuple[Array, list[Array]]:
 
 
 def _products(arrays: list[Array], shift: Array | None = None) -> Float[np.ndarray, "one_more one_more"]:
-    """``Z' Z`` of the views side by side, less ``shift``, with a last column of ones that makes the sums."""
+    """``Z' Z`` of the concatenated views minus ``shift``, with a last column of ones that gives the sums."""
     n, width = len(arrays[0]), sum(x.shape[1] for x in arrays) + 1
     total, rows = np.zeros((width, width), order="F"), np.ones((min(ROWS, n), width))
     for first in range(0, n, ROWS):
@@ -245,13 +247,14 @@ def _products(arrays: list[Array], shift: Array | None = None) -> Float[np.ndarr
         np.concatenate([x[first : first + ROWS] for x in arrays], 1, out=block[:, :-1])
         if shift is not None:
             block[:, :-1] -= shift
-        total = linalg.blas.dsyrk(1.0, block.T, beta=1.0, c=total, overwrite_c=1)  # the upper half
+        # Only the upper half: half the work of a general product.
+        total = linalg.blas.dsyrk(1.0, block.T, beta=1.0, c=total, overwrite_c=1)
     return np.asarray(total + np.triu(total, 1).T)
 
 
 @dataclass(frozen=True)
 class _Whitener:
-    """W [d, rank] of W' C W = 1, C with its ridge: the matrix, or its inverse, which then is upper triangular."""
+    """W [d, rank] with W' C W = 1, C with its ridge: the matrix itself, or its inverse, which is upper triangular."""
 
     matrix: Shaped[np.ndarray, "d rank"]
     inverse: bool = False
@@ -273,22 +276,24 @@ def _between(spread: Array, left: _Whitener, right: _Whitener) -> Shaped[np.ndar
 
 
 def _cholesky(spread: Array, ridge: float, view: int) -> _Whitener | None:
-    """Of a view by its covariance; None where it is too near to singular for that."""
+    """A view's whitener from its covariance; None if that is too close to singular."""
     block = spread + ridge * np.diagonal(spread).mean() * np.eye(len(spread)) if ridge else spread
     diagonal = block.diagonal()
     if not diagonal.max() > 0:
         raise DataError(f"view {view}: no column varies. Leave the view out.")
+    # With a unit diagonal, so that a column in small units does not look singular. A pivot of 1e-5 has lost ten digits.
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     root, failed = linalg.lapack.dpotrf((block / scale / scale[:, None]).T, overwrite_a=1)
     return None if failed or root.diagonal().min() < 1e-5 else _Whitener(root * scale, inverse=True)
 
 
 def _singular(centred: Array, ridge: float) -> _Whitener:
-    """The same from the singular values of the view itself [n, d], which keep twice the digits; of its rank only."""
+    """The same from the singular values of the view itself [n, d], which keep twice the digits; for its rank only."""
     centred = centred[centred.any(1)] if len(centred) else centred
     size = np.sqrt((centred**2).mean(0))
     scale = np.where(size > 0, size, 1.0) if ridge == 0 else np.ones_like(size)
     _, values, vectors = linalg.svd(centred / scale, full_matrices=False, check_finite=False)
+    # The tolerance of numpy.linalg.matrix_rank.
     kept = values > values.max() * max(centred.shape) * np.finfo(float).eps
     values = values[kept] / np.sqrt(len(centred) - 1)
     level = ridge * (values**2).sum() / len(size)
@@ -296,13 +301,14 @@ def _singular(centred: Array, ridge: float) -> _Whitener:
 
 
 def _two(spread: Array, parts: list[slice], whiten: list[_Whitener], count: int) -> tuple[Array, list[Array]]:
-    """The same as `_top` for two views, sooner."""
+    """The same as `_top` for two views, but faster."""
     block = _between(spread[parts[0], parts[1]], *whiten)
     if block.shape[0] < block.shape[1]:
         values, vectors = _two(spread, parts[::-1], whiten[::-1], count)
         return values, vectors[::-1]
     last = block.shape[1] - 1
     squares, right = linalg.eigh(block.T @ block, subset_by_index=[last - count + 1, last], check_finite=False)
+    # Squared, small correlations lose half of their digits: with any below 0.01 of the largest, use the slower SVD.
     if squares[0] > 1e-4 * squares[-1]:
         values, right = np.sqrt(squares[::-1]), right[:, ::-1]
         return 1 + values, [block @ right / values, right]
@@ -311,14 +317,14 @@ def _two(spread: Array, parts: list[slice], whiten: list[_Whitener], count: int)
 
 
 def _top(spread: Array, parts: list[slice], whiten: list[_Whitener], count: int) -> tuple[Array, list[Array]]:
-    """The largest eigenvalues, falling, of the whitened blocks, and their vectors cut by view."""
+    """The largest eigenvalues of the whitened blocks, decreasing, and their vectors, split by view."""
     edges = np.cumsum([0, *(w.matrix.shape[1] for w in whiten)])
     spans = [slice(a, b) for a, b in pairwise(edges)]
     blocks = np.eye(edges[-1])
     for i, j in combinations(range(len(parts)), 2):
         blocks[spans[j], spans[i]] = _between(spread[parts[i], parts[j]], whiten[i], whiten[j]).T
     last = edges[-1] - 1
-    # only the lower half is read
+    # `eigh` reads the lower half only, so only that is filled.
     values, vectors = linalg.eigh(blocks, subset_by_index=[last - count + 1, last], check_finite=False)
     return values[::-1], [vectors[span, ::-1] for span in spans]
 
@@ -336,7 +342,7 @@ def _pairwise(variates: Sequence[Array]) -> Array:
 
 
 def _correlation(a: Array, b: Array) -> Array:
-    """Pearson's, column by column; 0 where one does not vary."""
+    """Pearson's correlation per column; 0 if a column does not vary."""
     a, b = a - a.mean(0), b - b.mean(0)
     size = np.sqrt((a**2).sum(0) * (b**2).sum(0))
     return np.asarray(np.where(size > 0, (a * b).sum(0) / np.where(size > 0, size, 1.0), 0.0))

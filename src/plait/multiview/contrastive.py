@@ -1,4 +1,4 @@
-"""Contrastive losses: what is of one item comes to lie together in the joint space, what is of two apart."""
+"""Contrastive losses: embeddings of one item are drawn together in the joint space, those of two items apart."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def info_nce(
     same: Bool[Tensor, "n n"] | None = None,
     asked: Bool[Tensor, "n n"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Symmetric InfoNCE: which of the others' rows is mine? Mean over both directions.
+    """Symmetric InfoNCE: which row of the other view is of the same item? Mean over both directions.
 
     As CLIP (Radford et al. 2021, figure 3; van den Oord et al. 2018, equation 4): cross-entropy of the cosines times
-    ``scale`` (one over the temperature) along rows and along columns. Rows that lack one of the two neither ask nor
-    are asked about; with fewer than two rows there is nothing to tell apart, and the loss is 0.
+    ``scale`` (one over the temperature) along rows and along columns. Rows that lack one of the two views are left out;
+    with fewer than two rows left the loss is 0.
 
     Args:
         a, b: two embeddings of the same items.
         scale: one over the temperature.
-        there: which rows have both.
-        same: which rows belong together, the diagonal always; of several, the mean of their log-probabilities counts
-            (Khosla et al. 2020, "Supervised contrastive learning", equation 2). By default the diagonal alone.
+        there: which rows have both views.
+        same: which rows belong together, the diagonal always. If several do, the mean of their log-probabilities is
+            used (Khosla et al. 2020, "Supervised contrastive learning", equation 2). By default only the diagonal.
         asked: which rows are compared at all, those of ``same`` always. By default all.
 
     >>> round(float(info_nce(torch.eye(3), torch.eye(3), 1.0)), 4) == round(math.log(1 + 2 / math.e), 4)
@@ -48,12 +48,13 @@ def info_nce(
     """
     cosines, same, asked = _compared(a, b, there, same, asked)
     if len(cosines) < 2:
-        return (a.sum() + b.sum()) * 0.0
+        return (a.sum() + b.sum()) * 0.0  # a zero with a gradient, as backward() needs one
     logits = (scale * cosines).masked_fill(~asked, -torch.inf)
     return (_cross_entropy(logits, same) + _cross_entropy(logits.T, same.T)) / 2
 
 
 def _cross_entropy(logits: Tensor, same: Tensor) -> Tensor:
+    # where, not a product: a row that is not asked has a log-probability of -inf, and -inf times 0 is NaN.
     found = torch.where(same, logits.log_softmax(-1), 0.0)
     return -(found.sum(-1) / same.sum(-1)).mean()
 
@@ -68,9 +69,9 @@ def sigmoid_loss(
     same: Bool[Tensor, "n n"] | None = None,
     asked: Bool[Tensor, "n n"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Each pair of rows by itself: of one item, or not? (SigLIP: Zhai et al. 2023, section 3.2.)
+    """Sigmoid loss: each pair of rows by itself, of one item or not (SigLIP: Zhai et al. 2023, section 3.2).
 
-    The sum over all pairs divided by the rows. It needs no softmax over the batch, so small batches suffice.
+    The sum over all pairs divided by the number of rows. It needs no softmax over the batch, so small batches suffice.
     ``same`` and ``asked`` as in `info_nce`.
 
     >>> round(float(sigmoid_loss(torch.eye(2), torch.eye(2), 0.0, 0.0)), 4) == round(2 * math.log(2), 4)
@@ -87,7 +88,7 @@ def sigmoid_loss(
 def _compared(
     a: Tensor, b: Tensor, there: Tensor | None, same: Tensor | None, asked: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Of the rows that are there, [n, n] each: cosines, which belong together, which are compared."""
+    """For the rows that are there, [n, n] each: cosines, which belong together, which are compared."""
     if there is None:
         there = torch.ones(len(a), dtype=torch.bool, device=a.device)
     a, b = a[there], b[there]
@@ -99,25 +100,25 @@ def _compared(
 
 
 class Contrast(nn.Module):
-    """A loss over several embeddings of the same items: the mean over every two of them.
+    """A loss over several embeddings of the same items: the mean over all pairs of them.
 
-    Every two modalities of an item, two differently varied copies of one modality (as SimCLR, Chen et al. 2020), or
-    what the fusion made of all: whatever embeds the item is a view of it.
+    Any embedding of an item is a view of it: those of its modalities, two augmented copies of one modality (as in
+    SimCLR, Chen et al. 2020), or the output of the fusion.
 
-    Where groups of items are known (who moves, speaks or was recorded, say), ``within`` keeps the embedding from
-    telling the groups apart instead of what happens in them: an item is told from items of its own group only, so that
-    what all of a group have in common helps no one (conditional contrast, Ma et al. 2021, "Conditional contrastive
-    learning for improving fairness in self-supervised learning").
+    If groups of items are known (the person who moves or speaks, for example), ``within`` keeps the embedding from
+    learning the groups instead of their content. An item is compared with items of its own group only, so features that
+    a whole group shares do not help (conditional contrast, Ma et al. 2021, "Conditional contrastive learning for
+    improving fairness in self-supervised learning").
 
     Args:
-        kind: ``info_nce``, ``sigmoid``, ``cca`` (`plait.multiview.deep_cca.correlation_loss` a width: from -1 to 0; the
-            batch should be several times the width) or ``none`` (0).
-        temperature: of the cosines at the start; it is learnt (kept at 0.01 or above, as in CLIP), as is the bias of
-            ``sigmoid``, which starts at -10.
-        within: see above; not of ``cca`` and ``none``.
+        kind: ``info_nce``, ``sigmoid``, ``cca`` (`plait.multiview.deep_cca.correlation_loss` divided by the width: from
+            -1 to 0; the batch should be several times the width) or ``none`` (0).
+        temperature: of the cosines at the start; it is learnt (and kept at 0.01 or above, as in CLIP), as is the bias
+            of ``sigmoid``, which starts at -10.
+        within: see above; not for ``cca`` and ``none``.
 
     Raises:
-        ConfigError: another kind, a temperature that is not above 0, or ``within`` where it does not count.
+        ConfigError: another kind, a temperature that is not above 0, or ``within`` with a kind that cannot use it.
 
     >>> views = [torch.eye(4), torch.eye(4), torch.full((4, 4), float("nan"))]
     >>> there = torch.tensor([[True, True, False]]).expand(4, 3)
@@ -146,16 +147,17 @@ class Contrast(nn.Module):
         groups: Shaped[Tensor, " n"] | None = None,
         same: Bool[Tensor, "n n"] | None = None,
     ) -> Float[Tensor, ""]:
-        """The loss of two or more embeddings of n items; what stands under a False in ``there`` changes nothing.
+        """The loss of two or more embeddings of n items; values where ``there`` is False have no effect.
 
         Args:
             views: the embeddings.
-            there: which items have which; all, if None.
-            groups: of the items; all of one, if None.
-            same: which items (columns) count as each (a row), beside itself; not looked at by ``cca``.
+            there: which items have which embeddings; by default all.
+            groups: of the items; by default all are of one group.
+            same: which items (columns) count as the same as each item (row), beside itself; not used by ``cca``.
         """
         if there is None:
             there = torch.ones(len(views[0]), len(views), dtype=torch.bool, device=views[0].device)
+        # Before any product: a NaN under a mask would get into the gradient even with a weight of 0.
         seen = [torch.where(there[:, i : i + 1], x, 0.0) for i, x in enumerate(views)]
         if self.kind == "none" or len(seen) < 2:
             return sum((x.sum() for x in seen), start=torch.zeros(())) * 0.0

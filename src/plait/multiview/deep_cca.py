@@ -1,4 +1,4 @@
-"""Deep canonical correlation: networks whose outputs correlate, two and more views, rows may lack a view."""
+"""Deep canonical correlation: networks whose outputs correlate, for two or more views; rows may lack a view."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ def correlation_loss(
     *,
     ridge: float = 1e-3,
 ) -> Float[Tensor, ""]:
-    """Minus the total correlation of views, differentiable.
+    """Minus the total correlation of the views, differentiable.
 
     Andrew et al. 2013 ("Deep canonical correlation analysis", equation 10): minus the sum of the canonical correlations
     of a batch. More views as Benton et al. 2019 ("Deep generalized CCA"): with the eigenvalues of the whitened blocks
     (see `plait.multiview.cca.Cca`) the loss is ``-sum over the dim largest of (value - 1) / (M - 1)``, which for two
-    views is Andrew's. Rows that lack a view weigh one over the number of views that they have (van de Velden and
-    Bijmolt 2006: it keeps the eigenvalues between 0 and M); those that have one only do not count.
-    Departures: whitened by Cholesky instead of the inverse square root (the same
-    value); ``ridge`` is a share of the view's mean variance, so that scale does not matter.
+    views is Andrew's. A row that lacks views has a weight of one over the number of views that it has (van de Velden
+    and Bijmolt 2006: this keeps the eigenvalues between 0 and M); rows with a single view do not count. Departures:
+    whitening by Cholesky instead of the inverse square root (the same value); ``ridge`` is a share of the view's mean
+    variance, so that scale does not matter.
 
     Args:
-        views: M of them, [n, dim] each, rows of one item beside each other; n well above dim.
-        there: which rows a view has; all by default. What stands under False changes nothing.
-        ridge: what keeps the whitening stable.
+        views: M views, [n, dim] each, row by row the same items; n well above dim.
+        there: which rows a view has; by default all. Values where it is False have no effect.
+        ridge: keeps the whitening stable.
 
     Returns:
-        From ``-dim`` (the views say the same) to 0.
+        From ``-dim`` (the views agree) to 0.
 
     >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
     >>> round(float(correlation_loss([x, 2 * x + 1], ridge=0.0)), 4)
@@ -53,7 +53,7 @@ def correlation_loss(
     size, dim = len(views), views[0].shape[1]
     blocks = torch.cat(white, 1)
     gram = size * (blocks / share).T @ blocks
-    # the ridge is part of a view's own scatter: so the diagonal blocks of rows that are all there are exactly 1
+    # The ridge counts as a view's own scatter, so that without missing rows the diagonal blocks are exactly 1.
     own = torch.block_diag(*[w.T @ w for w in white])
     gram = gram - own + torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     loss: Tensor = -(torch.linalg.eigvalsh(gram)[-dim:] - 1).sum() / (size - 1)
@@ -68,6 +68,7 @@ def _centred(x: Tensor, seen: Tensor) -> Tensor:
 
 def _white(x: Tensor, ridge: float) -> Tensor:
     scatter = x.T @ x
+    # tiny: a view that does not vary has no mean variance to take a share of, and Cholesky would fail.
     level = ridge * scatter.diagonal().mean() + torch.finfo(x.dtype).tiny
     root = torch.linalg.cholesky(scatter + level * torch.eye(len(scatter), dtype=x.dtype, device=x.device))
     white: Tensor = torch.linalg.solve_triangular(root, x.T, upper=False).T
@@ -75,25 +76,26 @@ def _white(x: Tensor, ridge: float) -> Tensor:
 
 
 class DeepCca:
-    """A small network a view, trained by `correlation_loss`, and linear `Cca` on what they give.
+    """A small network per view, trained with `correlation_loss`, and a linear `Cca` of their outputs.
 
-    In large batches, as Wang et al. 2015 ("On deep multi-view representation learning", section 4) found to be enough.
-    For streams of any length use the loss itself over an encoder's tokens: ``task: {name: pretrain, contrast: cca}``.
+    Batches are large: Wang et al. 2015 ("On deep multi-view representation learning", section 4) found that this is
+    enough. For streams of any length use the loss itself on an encoder's tokens: ``task: {name: pretrain, contrast:
+    cca}``.
 
     Args:
         components: width of the joint space.
         hidden: widths of the hidden layers, each with batch norm and GELU.
         ridge: of the loss and of the `Cca` on top.
-        dropout: share of the inputs and the hidden units set to 0 in training.
-        epochs, batch, lr, weight_decay: of AdamW with one cycle of the rate.
+        dropout: share of the inputs and hidden units that are set to 0 in training.
+        epochs, batch, lr, weight_decay: of AdamW with a one-cycle learning rate.
         seed: of weights, order and dropout.
 
     Attributes:
-        networks_: a module a view, in evaluation mode; takes float32 standardised columns.
+        networks_: a module per view, in evaluation mode; takes float32 standardised columns.
         cca_: the `Cca` of their outputs.
 
     Raises:
-        ConfigError: fewer than one component, epoch or item a batch, or no hidden layer.
+        ConfigError: fewer than one component, epoch or item per batch, or no hidden layer.
 
     >>> rng = np.random.default_rng(0)
     >>> angle = rng.uniform(0, 2 * np.pi, 300)
@@ -130,6 +132,7 @@ class DeepCca:
         """Train on views [n, d_i]; rows all NaN are missing. Errors as `Cca.fit`."""
         arrays, there = checked_views(views)
         self._scale = [_scale(x[seen]) for x, seen in zip(arrays, there.T)]
+        # The caller's random numbers are as if nothing had been drawn.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.networks_ = nn.ModuleList(self._network(x.shape[1]) for x in arrays)
@@ -145,6 +148,7 @@ class DeepCca:
         return nn.Sequential(*layers, nn.Linear(widths[-1], self.components))
 
     def _train(self, tensors: list[Tensor], there: Tensor) -> None:
+        # Chunks of about one size: with a short last batch the covariances would be singular.
         number = max(1, round(len(there) / self.batch))
         optimizer = torch.optim.AdamW(self.networks_.parameters(), lr=self.lr, weight_decay=self.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.lr, total_steps=self.epochs * number + 1)
@@ -164,7 +168,7 @@ class DeepCca:
         return torch.from_numpy(np.nan_to_num((x - mean) / spread).astype(np.float32))
 
     def _outputs(self, views: Sequence[ArrayLike | None]) -> list[ArrayLike | None]:
-        """What the networks give, [n, components] each; NaN where a row is missing."""
+        """The networks' outputs, [n, components] each; NaN where a row is missing."""
         found: list[ArrayLike | None] = []
         for i, (view, net) in enumerate(zip(views, self.networks_)):
             x = None if view is None else np.asarray(view, np.float64)
@@ -185,11 +189,11 @@ class DeepCca:
         return self.fit(views).transform(views)
 
     def common(self, views: Sequence[ArrayLike | None]) -> Float[np.ndarray, "n components"]:
-        """One place in the joint space an item. See `Cca.common`."""
+        """One point in the joint space per item. See `Cca.common`."""
         return self.cca_.common(self._outputs(views))
 
     def correlations(self, views: Sequence[ArrayLike | None]) -> Float[np.ndarray, " components"]:
-        """Mean correlation over all pairs of views, a component. See `Cca.correlations`."""
+        """Mean correlation over all pairs of views, per component. See `Cca.correlations`."""
         return self.cca_.correlations(self._outputs(views))
 
     def score(self, views: Sequence[ArrayLike | None]) -> float:

@@ -1,4 +1,4 @@
-"""Kernel canonical correlation: curved relations between views, in a space of low rank. NumPy and SciPy only."""
+"""Kernel canonical correlation: nonlinear relations between views, with low-rank kernels. NumPy and SciPy only."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["KernelCca"]
 
 Array = NDArray[np.float64]
 SAMPLE = 1000
-"""Rows among which the median distance is taken."""
+"""Rows from which the median distance is computed."""
 
 
 class KernelCca:
-    """`plait.multiview.cca.Cca` in the feature spaces of a kernel: two and more views, rows may lack a view.
+    """`plait.multiview.cca.Cca` in the feature space of a kernel: two or more views, rows may lack a view.
 
-    Kernel CCA (Akaho 2001; Hardoon, Szedmak and Shawe-Taylor 2004) with a ridge, without which any two views would
+    Kernel CCA (Akaho 2001; Hardoon, Szedmak and Shawe-Taylor 2004) with a ridge; without a ridge any two views would
     correlate perfectly. Each kernel matrix is replaced by its incomplete Cholesky factor ``G G'`` (Fine and Scheinberg
-    2001, for CCA: Bach and Jordan 2002, section 4.2): pivots are taken greedily, each the row that those before it
-    explain least, so memory and time grow with ``n * rank`` and ``n * rank^2`` rather than with their square and cube.
-    The rows of G are features, the relation is linear in them, and with ``rank >= n`` it is the exact one.
+    2001, for CCA: Bach and Jordan 2002, section 4.2): pivots are chosen greedily, each the row that the earlier ones
+    explain least. So memory and time grow with ``n * rank`` and ``n * rank^2`` rather than with their square and cube.
+    The rows of G are features, and the relation is linear in them; with ``rank >= n`` it is exact.
 
     Args:
         components: as for `Cca`.
@@ -35,8 +35,8 @@ class KernelCca:
         width: of ``rbf``, in the units of the columns (bring them to one scale first); None: the median distance
             between training rows.
         ridge: as for `Cca`, in the feature space: a share of the mean variance of its features.
-        rank: pivots a view at most.
-        tolerance: no more pivots once this share of the kernel's trace is left.
+        rank: the most pivots per view.
+        tolerance: stop when this share of the kernel's trace is left.
 
     Attributes:
         cca_: the linear `Cca` of the features.
@@ -70,7 +70,7 @@ class KernelCca:
             raise ConfigError(f"kernel_cca: rank {rank}, width {width}; expected both above 0.")
         self.components, self.kernel, self.width, self.ridge = components, kernel, width, ridge
         self.rank, self.tolerance = rank, tolerance
-        Cca(components, ridge=ridge)  # what it refuses, it refuses now
+        Cca(components, ridge=ridge)  # raises for wrong arguments now, not in `fit`
 
     def fit(self, views: Sequence[ArrayLike]) -> KernelCca:
         """Choose the pivots and find the directions. See `Cca.fit` for views, missing rows and errors."""
@@ -81,7 +81,7 @@ class KernelCca:
 
     @property
     def correlations_(self) -> Float[np.ndarray, " components"]:
-        """Of the training rows: see `Cca`."""
+        """Correlations of the training rows, see `Cca`."""
         return self.cca_.correlations_
 
     def transform(self, views: Sequence[ArrayLike | None]) -> list[Float[np.ndarray, "n components"]]:
@@ -93,11 +93,11 @@ class KernelCca:
         return self.fit(views).transform(views)
 
     def common(self, views: Sequence[ArrayLike | None]) -> Float[np.ndarray, "n components"]:
-        """One place in the joint space an item. See `Cca.common`."""
+        """One point in the joint space per item. See `Cca.common`."""
         return self.cca_.common(self._features(views))
 
     def correlations(self, views: Sequence[ArrayLike | None]) -> Float[np.ndarray, " components"]:
-        """Mean correlation over all pairs of views, a component. See `Cca.correlations`."""
+        """Mean correlation over all pairs of views, per component. See `Cca.correlations`."""
         return self.cca_.correlations(self._features(views))
 
     def score(self, views: Sequence[ArrayLike | None]) -> float:
@@ -123,7 +123,7 @@ class KernelCca:
 
 
 class _Map:
-    """Rows to features whose inner products are the kernel, as far as the pivots span it."""
+    """From rows to features whose inner products are the kernel, as far as the pivots span it."""
 
     def __init__(self, mean: Array, pivots: Array, width: float | None, root: Array) -> None:
         self.mean, self.pivots, self.width, self.root = mean, pivots, width, root
@@ -134,6 +134,7 @@ class _Map:
         there = ~np.isnan(x).all(1)
         out = np.full((len(x), len(self.root)), np.nan)
         kernel = _kernel(self.pivots, x[there] - self.mean, self.width)
+        # G = K L^-T, so that G G' is the kernel on the pivots (Nystroem).
         out[there] = linalg.solve_triangular(self.root, kernel, lower=True, check_finite=False).T
         return out
 
@@ -146,7 +147,7 @@ def _kernel(a: Array, b: Array, width: float | None) -> Array:
 
 
 def _median_distance(x: Array) -> float:
-    """Between evenly spaced rows; 1 where they are all the same."""
+    """The median distance between evenly spaced rows; 1 if all are the same."""
     some = x[:: -(-len(x) // SAMPLE)]
     distance = cdist(some, some)[np.triu_indices(len(some), 1)]
     apart = distance[distance > 0]
@@ -164,6 +165,7 @@ def _pivots(x: Array, width: float | None, rank: int, tolerance: float) -> list[
             break
         column = _kernel(x, x[i : i + 1], width)[:, 0] - factor[:, :k] @ factor[i, :k]
         factor[:, k] = column / np.sqrt(left[i])
+        # Rounding may leave less than nothing, or enough of the pivot itself to choose it again.
         left = (left - factor[:, k] ** 2).clip(0)
         left[i] = 0.0
         pivots.append(i)

@@ -1,4 +1,4 @@
-"""Masked reconstruction: spans of streams are hidden, and told from what is left of them and from the others."""
+"""Masked reconstruction: spans of streams are hidden, and predicted from the rest and from the other streams."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from plait.tokens.attention import CrossLayer, rotation
 __all__ = ["Reconstruct", "hide_spans"]
 
 ASKED = 32
-"""Hidden observations of one item and modality that are asked for in one step, drawn at random: a bound on memory."""
+"""Hidden observations per item and modality that are predicted in one step, drawn at random: a bound on memory."""
 
 
 def hide_spans(batch: Mapping[str, Tokens], share: float, span: float) -> dict[str, Tokens]:
-    """The batch with spans of time hidden (masked), in each modality others.
+    """The batch with spans of time hidden (masked), different ones in each modality.
 
     Time is cut into cells of ``span`` times the item's length, from a random phase; each cell of each modality is
-    hidden with probability ``share``. What is hidden is simply not there: encoders take gaps as they come, so no token
-    that says "masked" is learnt which later never occurs (as in MAE, He et al. 2022, whose encoder sees visible
-    patches only).
+    hidden with probability ``share``. Hidden observations are masked out. Encoders accept gaps, so no "masked" token is
+    learnt that never occurs later (as in MAE, He et al. 2022, whose encoder sees visible patches only).
 
     Args:
         batch: features by modality.
-        share: of the cells to hide, 0 to 1.
+        share: share of the cells to hide, 0 to 1.
         span: length of a cell, as a share of the time from the item's first observation to its last.
 
     >>> t = torch.arange(100.0)[None]
@@ -39,7 +38,7 @@ def hide_spans(batch: Mapping[str, Tokens], share: float, span: float) -> dict[s
     True
     """
     first, length = _extent(list(batch.values()))
-    cells = int(1 / span) + 2
+    cells = int(1 / span) + 2  # the phase shifts the last one by up to a cell, and the end itself belongs to one
     hidden = {}
     for m, t in batch.items():
         phase, drawn = torch.rand(len(t.mask), 1), torch.rand(len(t.mask), cells) < share
@@ -50,7 +49,8 @@ def hide_spans(batch: Mapping[str, Tokens], share: float, span: float) -> dict[s
 
 
 def _extent(parts: list[Tokens]) -> tuple[Float[Tensor, "batch 1"], Float[Tensor, "batch 1"]]:
-    """First instant of an item over all its modalities, and seconds from there to the last."""
+    """The first instant of an item over all its modalities, and the seconds from there to the last."""
+    # Times only: the widths of the values differ between modalities, and are not needed.
     every = cat([p.with_values(p.values[..., :0]) for p in parts])
     far = torch.finfo(every.times.dtype).max
     first = torch.where(every.mask, every.times, far).amin(1, keepdim=True)
@@ -60,12 +60,12 @@ def _extent(parts: list[Tokens]) -> tuple[Float[Tensor, "batch 1"], Float[Tensor
 
 
 class Reconstruct(nn.Module):
-    """What did this modality show at this instant? Told from an item's tokens, and scored where it was hidden.
+    """Predicts a modality's features at given instants from an item's tokens; the loss counts hidden observations.
 
-    A query for each hidden observation, the modality's own vector at its seconds, looks at all tokens of the item by
-    one layer of cross-attention (as the decoders of MultiMAE, Bachmann et al. 2022, section 3.3), with rotary positions
-    on real seconds; one linear layer a modality gives its features. The loss is the mean squared error of the
-    standardised features (He et al. 2022, equation of section 3, of hidden places only). Because a query names an
+    Each hidden observation has a query: a learnt vector of the modality, at the observation's time. It attends to all
+    tokens of the item in one layer of cross-attention (as the decoders of MultiMAE, Bachmann et al. 2022, section 3.3),
+    with rotary positions in seconds; one linear layer per modality gives the features. The loss is the mean squared
+    error of the standardised features (He et al. 2022, equation of section 3, hidden places only). As a query names an
     instant, encoders may give fewer tokens than there are observations, at any rate.
 
     Args:
@@ -98,10 +98,10 @@ class Reconstruct(nn.Module):
     def at(
         self, modality: str, times: Float[Tensor, "batch asked"], tokens: Tokens
     ) -> Float[Tensor, "batch asked dim"]:
-        """Features of a modality at ``times``, told from an item's tokens."""
+        """Features of a modality at ``times``, predicted from an item's tokens."""
         index, source = self.modalities.index(modality), tokens.clean()
         asked = self.query[index].expand(*times.shape, -1)
-        # only differences of times count: from the first token on, small numbers keep their digits
+        # Only differences of times count; relative to the first token they are small, and keep their digits in float32.
         first = _extent([source])[0]
         turn = rotation(times - first, self.turned, *self.periods)
         turn_source = rotation(source.times - first, self.turned, *self.periods)
@@ -110,21 +110,23 @@ class Reconstruct(nn.Module):
         return rebuilt
 
     def forward(self, truth: Mapping[str, Tokens], shown: Mapping[str, Tokens], tokens: Tokens) -> Float[Tensor, ""]:
-        """Mean squared error of what was hidden, the mean over the modalities that had anything hidden.
+        """Mean squared error of the hidden observations, averaged over the modalities that have any.
 
         Args:
             truth: standardised features by modality, finite.
-            shown: the same with what was hidden masked.
-            tokens: what the encoders made of ``shown``, all modalities together.
+            shown: the same, with the hidden observations masked.
+            tokens: the encoders' tokens of ``shown``, all modalities together.
         """
         found = [self._one(m, truth[m], shown[m].mask, tokens) for m in self.modalities if m in truth]
         losses = [loss for loss in found if loss is not None]
+        # Nothing hidden: a zero that depends on the tokens, so that backward() has something to go through.
         return torch.stack(losses).mean() if losses else tokens.clean().values.sum() * 0.0
 
     def _one(self, modality: str, truth: Tokens, shown: Tensor, tokens: Tokens) -> Tensor | None:
         hidden = truth.mask & ~shown & tokens.present[:, None]
         if not bool(hidden.any()):
             return None
+        # The largest of random numbers: a draw without replacement, for all items at once.
         score = torch.where(hidden, torch.rand(hidden.shape, device=hidden.device), -1.0)
         pick = score.topk(min(ASKED, hidden.shape[1], int(hidden.sum(1).max())), 1).indices
         wanted = truth.values.gather(1, pick[..., None].expand(-1, -1, truth.dim))

@@ -1,4 +1,4 @@
-"""A memory of all training items' embeddings: which items, of other groups too, look like the same thing."""
+"""A memory of all training items' embeddings, to find similar items, also in other groups."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ __all__ = ["Memory"]
 
 
 class Memory(nn.Module):
-    """Keeps what every item last looked like, and finds the item of each group that is nearest to it.
+    """Keeps the last embeddings of every item, and finds the nearest item in each group.
 
-    Of each item and each of its ``spaces`` (a modality's embeddings, or those of the whole) it keeps the last one, of
-    length 1, as the memory bank of Wu et al. 2018 ("Unsupervised feature learning via non-parametric instance
-    discrimination", section 3.1). Two items are as alike as the sum of their cosines over the spaces. An item's
-    neighbours are the nearest other item of its own group and the nearest one of every other group: the nearest of all
-    would mostly be of its own. They serve as positives, as in Dwibedi et al. 2021 ("With a little help from my
-    friends", section 3.2); departures: one of each group, and beside the item's own views, not in their place.
+    For each item and each of its ``spaces`` (a modality's embeddings, or those of all together) the last embedding is
+    kept, normalised to length 1, as in the memory bank of Wu et al. 2018 ("Unsupervised feature learning via
+    non-parametric instance discrimination", section 3.1). The similarity of two items is the sum of their cosines over
+    the spaces. An item's neighbours are the nearest other item of its own group and the nearest item of every other
+    group: the nearest of all would mostly be of its own group. They serve as positives, as in Dwibedi et al. 2021
+    ("With a little help from my friends", section 3.2). Departures: one neighbour per group, and in addition to the
+    item's own views, not in their place.
 
     Args:
-        groups: of all training items, from 0 up.
-        spaces: how many embeddings an item has.
+        groups: the groups of all training items, numbered from 0.
+        spaces: number of embeddings per item.
         width: of the embeddings.
 
     >>> memory = Memory(torch.tensor([0, 0, 1, 1]), 1, 2)
@@ -50,19 +51,21 @@ class Memory(nn.Module):
         embeddings: Float[Tensor, "spaces n dim"],
         there: Bool[Tensor, "spaces n"],
     ) -> None:
-        """Take in new embeddings of some items in some spaces; what is not there stays as it was."""
+        """Store new embeddings of some items in some spaces; where ``there`` is False the old ones stay."""
         place = (torch.tensor(spaces, device=items.device)[:, None], items[None])
         new = F.normalize(embeddings.to(self.kept.dtype), dim=-1)
         self.kept[place] = torch.where(there[..., None], new, self.kept[place])
 
     @torch.no_grad()
     def neighbours(self, items: Int[Tensor, " n"]) -> Bool[Tensor, "n n"]:
-        """Which of these items are neighbours of each (a row), found among all items that were ever kept."""
+        """Which of these items (columns) are neighbours of each (a row), searched for among all items ever kept."""
+        # A kept embedding has length 1, so zeros mean that there is none yet.
         seen = (self.kept != 0).any(-1).any(0)
         alike = torch.einsum("snd,smd->nm", self.kept[:, items], self.kept).masked_fill(~seen, -torch.inf)
         alike[torch.arange(len(items)), items] = -torch.inf
         count = int(self.groups.max()) + 1
         best = alike.new_full((len(items), count), -torch.inf)
+        # The best of each group; then those of the batch that reach it, as only these can be positives.
         best = best.scatter_reduce(1, self.groups.expand(len(items), -1), alike, "amax")
         mine, chosen = self.groups[items], alike[:, items]
         return (chosen >= best[:, mine]) & chosen.isfinite() & seen[items][:, None]
