@@ -120,6 +120,7 @@ def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments; KEY=VALUE may come after options too, which argparse does not expect."""
     parser = _parser()
     args, rest = parser.parse_known_args(argv)
+    # Only what looks like KEY=VALUE: a misspelt option must still be an error.
     late = [word for word in rest if re.match(r"[A-Za-z_][\w.]*=", word)]
     if len(late) < len(rest) or (late and not hasattr(args, "overrides")):
         parser.parse_args(argv)  # ends with argparse's own message

@@ -54,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     features = {name: yaml_option(spec, "--feature") for name, _, spec in pairs}
     if any(not spec for spec in features.values()):
         raise ConfigError("--feature: expected STREAM=FEATURE, such as audio=log_mel.")
+    # Without a stream the method is for all: its key is empty.
     how = dict(text.split("=", 1) if "=" in text else ("", text) for text in args.how)
     plan = AlignPlan(
         on=args.on,

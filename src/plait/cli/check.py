@@ -61,6 +61,7 @@ def _of_recipe(args: argparse.Namespace, progress: Progress | None) -> CheckRepo
     recipe = load_recipe(args.manifest, args.overrides)
     with tempfile.TemporaryDirectory(prefix="plait-") as folder:
         problems, notes, manifest = list[str](), list[str](), Path(folder) / "manifest.jsonl"
+        # What `fit` refuses is one problem among others: the corpus is still checked as far as it is there.
         try:
             notes = rehearse(recipe, Path(folder), progress).notes
         except PlaitError as error:

@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     with progress_bar(args, "evaluate") as progress:
         result = evaluate(run, cache=args.cache, corpus=args.corpus, progress=progress)
     out = Path(args.out) if args.out else run.folder
+    # Beside the run's own evaluation, not over it.
     if args.corpus and not args.out:
         out = run.folder / f"on-{Path(args.corpus).resolve().parent.name}"
     report = save_evaluation(result, out, sections=args.section)

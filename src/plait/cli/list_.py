@@ -12,6 +12,7 @@ EXAMPLES = ("plait list", "plait list fusions", "plait list --class mylab.fusion
 
 
 def arguments(p: argparse.ArgumentParser) -> None:
+    # The names of the sorts only; the parts themselves are imported in `run`.
     from plait.catalogue import SORTS
 
     p.add_argument("what", nargs="?", choices=sorted(SORTS), help="one sort of part (default: all)")

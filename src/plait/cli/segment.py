@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         )
     out = write_segments(corpus, report, args.out or corpus.path.with_suffix(".segments.jsonl"))
     say(args, {"manifest": str(out), **report.to_json()}, [*report.lines(), f"wrote {out}"])
+    # On stderr, so that what is piped on is the report alone.
     if not args.json:
         for problem in report.problems:
             print(f"problem: {problem}", file=sys.stderr)

@@ -45,6 +45,7 @@ def fail(args: argparse.Namespace, problems: list[str], kind: str) -> None:
 
 
 def print_json(thing: object) -> None:
+    # default=str: paths and fractions have no JSON of their own.
     print(json.dumps(thing, ensure_ascii=False, default=str))
 
 
@@ -79,6 +80,7 @@ def jobs_argument(p: argparse.ArgumentParser, default: int = 1) -> None:
 
 
 def _jobs(text: str) -> int:
+    # isdigit() alone accepts superscripts and the digits of other scripts, some of which int() refuses.
     if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text)):
         raise argparse.ArgumentTypeError(f"got {brief(text)}; expected a whole number from 1 to 99999")
     return int(text)

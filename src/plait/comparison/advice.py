@@ -52,6 +52,7 @@ def _headline(view: View) -> str:
 def _choice(view: View) -> list[str]:
     """Whether the best is significantly better than the others, and what the others that tie with it would save."""
     ties = view.ties()
+    # The others may have failed to train.
     if len(view.rows) == 1:
         return ["It is the only one that could be trained."]
     if not ties:
@@ -263,6 +264,7 @@ def _number(value: float | None) -> float:
 def _below(view: View, gap: Gap, text: str) -> list[str]:
     """A sentence if a difference is below 0 by more than rounds to 0 when it is shown."""
     difference, size = gap["difference"], view.size(gap["difference"])
+    # What rounds to 0 where it is shown is not worth a sentence.
     if difference is None or difference >= 0 or not any(c in size for c in "123456789"):
         return []
     end = "fusing harms there" if gap["significant"] else view.doubt(gap)

@@ -121,6 +121,7 @@ def _compared(
     cluster: str | None,
     progress: Progress | None,
 ) -> Comparison:
+    # Packed: the members of all variants read the same features again in every epoch.
     features = base.prepare(store, pack=True, jobs=jobs, cluster=cluster, progress=progress)
     todo, total = unfinished(folders)
     cache, shared = store.folder.resolve(), [base.corpus.path.resolve(), store.folder.resolve()]
@@ -129,6 +130,7 @@ def _compared(
     kept = [v for v in wanted if v.name not in {job.variant for job in failed}]
     if not kept:
         raise DataError([*dict.fromkeys(f"{job.name}: {why}" for job, why in failed.items())])
+    # Code is allowed, as these runs were just written from the user's own recipe.
     examined = _Examination({v: Run(folders[v.name], allow_code=True) for v in kept}, base, store, features)
     numbers = examined.result(failed, own_of(wanted, recipe), progress)
     return {**numbers, "advice": advise(numbers)}  # type: ignore[typeddict-item]  # mypy wants the key of --json only
@@ -139,6 +141,7 @@ def _opened(recipe: Recipe, folder: Path, tune: int | None) -> Experiment:
     own = recipe.model_copy(deep=True)
     folder.mkdir(parents=True, exist_ok=True)
     corpus = open_corpus(own, folder)
+    # Absolute, since each variant is a run in a folder of its own.
     own.corpus, own.allow_outside = str(corpus.path.resolve()), corpus.allow_outside
     own.split = chosen_by(own, corpus, tune)
     experiment = Experiment.of(own, corpus)
@@ -271,6 +274,7 @@ def _held_back(base: Experiment) -> int:
     """The number of items in the test part, which was not looked at."""
     if "tune" not in base.recipe.split:
         return 0
+    # Without tune the split is the recipe's own again, whose test part is the one held back.
     spec = {k: v for k, v in base.recipe.split.items() if k != "tune"}
     return len(split_items(base.items.items, base.corpus, spec)[0].test)
 
@@ -283,6 +287,7 @@ def _streams(base: Experiment, features: Features) -> Streams:
     """Facts of each modality as the model gets it."""
     fold = base.folds[0]
     items = [*fold.train, *fold.test]
+    # Lengths and presence only; the targets are placeholders.
     data = ItemData(items, features, Asked(torch.zeros(len(items))), base.modalities)
     regular = data.regular()
     return {
@@ -300,5 +305,5 @@ def _rate(recordings: set[str], features: Features, modality: str) -> float | No
     """Rows per second, the median over recordings; None where none has two rows."""
     clocks = [found[1] for r in sorted(recordings) if (found := features.get(r, modality)) and len(found[1]) > 1]
     rates = [float(c.rate) if isinstance(c, Grid) else (len(c) - 1) / (c.times[-1] - c.times[0]) for c in clocks]
-    good = [rate for rate in rates if np.isfinite(rate)]
+    good = [rate for rate in rates if np.isfinite(rate)]  # rows that all have one time have no rate
     return float(np.median(good)) if good else None

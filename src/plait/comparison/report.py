@@ -48,6 +48,7 @@ def save_comparison(result: Comparison, folder: str | Path) -> Path:
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
+    # The numbers first, so that a picture that cannot be drawn does not cost them.
     write_text(place / "compare.json", to_json(result))
     write_text(place / "compare.md", as_markdown(result, picture="compare.png"))
     save_png(result, place / "compare.png")
@@ -84,6 +85,7 @@ def _terminal(titles: Sequence[str]) -> Table:
 
 
 def _printable(cells: Sequence[str]) -> list[Text]:
+    # As Text, since rich takes brackets in a plain string for markup.
     return [Text(words.printable(cell), no_wrap=bool(i), overflow="fold") for i, cell in enumerate(cells)]
 
 

@@ -83,6 +83,7 @@ def scored(task: Scored, variants: Sequence[Variant], members: Sequence[MemberOu
         The rows of variants, of all pairs, and of what fusions answer with some of their modalities. Differences are in
         the metric's own units, and above 0 where the first is the better one.
     """
+    # Checked here too, where the remedy (tune) is known.
     if len(widths := widths_of(members)) > 1:
         raise DataError(
             f"split: the training parts of the folds have {' and '.join(map(str, sorted(widths)))} classes. Ask for "

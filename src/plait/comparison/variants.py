@@ -204,7 +204,7 @@ def _file_name(name: str) -> str:
 
 def _with_folders(found: Sequence[Variant]) -> list[Variant]:
     """Each variant with a folder name of its own; variants of the same name are numbered."""
-    names, seen = Names(_file_name), Counter[str]()
+    names, seen = Names(_file_name), Counter[str]()  # distinct also on disks that ignore case
     out = []
     for v in found:
         seen[v.name] += 1

@@ -164,11 +164,13 @@ def _experiment(run: Run, corpus: str | Path | None) -> tuple[Experiment, int]:
     if not kept:
         wanted = ", ".join(run.info.modalities.values())
         raise DataError(f"{corpus}: has none of the run's streams ({wanted}); it has {', '.join(sorted(there))}.")
+    # Not split: nobody trained on it, so all of it is a test.
     return Experiment.of(restricted(recipe, kept), other, split=False), 0
 
 
 def _own_experiment(run: Run) -> tuple[Experiment, int]:
     kept = Sides.read(run.folder, run.info.examples)
+    # The manifest of a raw folder was written into the run's folder, so all its files lie outside that.
     corpus = Corpus(run.info.corpus, allow_outside=run.allow_outside or run.info.imported)
     experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
     now = Sides.of(corpus, experiment.items.items, [])
@@ -298,6 +300,7 @@ class Examined:
         full = tuple(self.modalities)
         rows: list[MissingRow] = []
         for share in self.experiment.recipe.evaluate.missing:
+            # Seeded by the share as well: another share in the recipe does not change the rows of the others.
             rng = np.random.default_rng((self.member.seed, round(share * 1000)))
             keep = {m: rng.random(len(self.items)) >= share for m in self.modalities}
             scores = score_subsets(self.model, self.data, [full], keep=keep)[full]

@@ -203,6 +203,7 @@ def jackknife_t(
     [0.71, 0.867]
     """
     value, change = values[..., 0], values[..., 1:] - values[..., :1]
+    # CV3: changes from the metric of all units, and not from the mean of the leave-outs, as CV3J has it.
     n = change.shape[-1]
     error = np.sqrt((n - 1) / n * np.square(change).sum(-1))
     # The same value whatever is left out says nothing of new groups: no interval, rather than one of width 0.
@@ -210,6 +211,7 @@ def jackknife_t(
         error = np.where(error > 1e-12 * np.abs(value), error, np.nan)
     half_width = stats.t.ppf((1 + level) / 2, np.asarray(df, np.float64)) * error
     ends = [_moved(value, side * half_width, bounds) for side in (-1, 1)]
+    # Only with bounds 0 and 1: of a correlation or an error a perfect value does not count successes.
     if bounds == (0.0, 1.0):
         tail = ((1 - level) / 2) ** (1 / np.asarray(groups, np.float64))
         best, worst = value > 1 - 1e-12, value < 1e-12
@@ -238,6 +240,7 @@ def interval_of(values: Floats, units: Units, *, bounds: Bounds = ANYWHERE, leve
     if not 0 < level < 1:
         raise DataError(f"interval level {level}; expected between 0 and 1, such as 0.95.")
     none = Interval(math.nan, math.nan, units.groups)
+    # First of all: with few groups an interval can be computed, and misleads.
     if units.groups < FEWEST_GROUPS:
         return Interval(none.low, none.high, units.groups, TOO_FEW)
     if not np.isfinite(values).all():

@@ -33,6 +33,7 @@ def kernel_for(metric: Metric, scores: Floats, target: NDArray[np.generic], unit
     # Kernels are told by their numbers, not by the metric's name: a task may give its own metric a known name.
     trials = _trials(units.n)
     wanted = slow(trials)
+    # A metric that is not even defined on all items has no number to be recognised by.
     if np.isfinite(wanted[0]):
         for kernel in _candidates(np.asarray(scores, np.float64), target, units):
             if np.allclose(kernel(trials), wanted, rtol=1e-7, atol=1e-9, equal_nan=True):

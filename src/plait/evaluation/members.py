@@ -100,6 +100,7 @@ def frames_of(
         return np.asarray(scores), np.asarray(target)
     if scores.ndim < 3:
         return scores, target
+    # Of several labels an instant is asked if any label is.
     asked = (target != NOT_ASKED).reshape(*target.shape[:2], -1).any(-1)
     return scores[asked], target[asked]
 

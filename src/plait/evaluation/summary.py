@@ -117,6 +117,7 @@ def summarise(
     else:
         evaluation["examples"] = examples_of(pools[0], subsets[-1], task)
     more = dict(sections or {})
+    # Merged and not replaced, as what is missing is known here, and what was dropped by the caller.
     robustness, data = (cast(Mapping[str, object], more.pop(name, {})) for name in ("robustness", "data"))
     evaluation["robustness"] = {"noise": [], "missing": [], **robustness}
     evaluation["data"] = {"dropped": {}, "missing_streams": _missing(pools, modalities), **data}
@@ -168,6 +169,7 @@ def _ordered(outputs: Mapping[Subset, Floats], modalities: Sequence[str]) -> lis
     strange = sorted({m for s in outputs for m in s if m not in place})
     if strange or not outputs:
         raise DataError(f"outputs of modalities {strange or 'none'}; expected subsets of {list(modalities)}.")
+    # All modalities come last: gains, plots and the report read them as the last row.
     return sorted(outputs, key=lambda s: (len(s), [place[m] for m in s]))
 
 
@@ -182,6 +184,7 @@ def _rows(
 
 
 def _row(pools: list[MemberOutput], task: Scored, subset: Subset, values: Floats, units: Units) -> SubsetRow:
+    # By id, as every seed has the same items.
     answered = {
         item for p in pools for item, there in zip(p.items, np.any([p.present[m] for m in subset], axis=0)) if there
     }
@@ -221,6 +224,7 @@ def _gain(rows: list[SubsetRow], left_out: list[Floats], units: Units, task: Sco
     single = [i for i, r in enumerate(rows) if len(r["modalities"]) == 1]
     if len(rows[-1]["modalities"]) < 2 or not single:
         return {"best_single": None, "gain_over_best_single": None, "gain_interval": None}
+    # NaN compares as neither more nor less, so max would keep whatever came first.
     best = max(single, key=lambda i: -math.inf if math.isnan(value[i]) else sign * value[i])
     gain = sign * difference_of(left_out[-1], left_out[best])
     return {
@@ -295,7 +299,7 @@ def _scatter(pool: MemberOutput, full: Subset, most: int = 2000) -> Scatter:
     target = np.asarray(pool.target, np.float64)
     answer = np.asarray(pool.outputs[full]).reshape(target.shape)
     known = np.isfinite(target)
-    step = max(1, -(-int(known.sum()) // most))
+    step = max(1, -(-int(known.sum()) // most))  # rounded up, so that there are never more than `most`
     return {"target": target[known][::step].tolist(), "predicted": answer[known][::step].tolist()}
 
 
@@ -334,7 +338,7 @@ def plain(value: object) -> object:
     if isinstance(value, list | tuple | set):
         return [plain(v) for v in value]
     if isinstance(value, np.generic):
-        return plain(value.item())
+        return plain(value.item())  # again, since a NaN of NumPy's becomes one of Python's
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -110,6 +110,7 @@ class Predictor:
             self.prepared = Preparation.read(Path(source))
             self.model = Model.load(source, allow_code=allow_code)
         self.allow_code, self.allow_outside = allow_code, allow_outside
+        # Folders are copied by hand: a model beside another run's preparation would answer nonsense.
         if list(self.prepared.modalities) != self.model.modalities:
             raise DataError(
                 f"{source}: its preparation has the modalities {list(self.prepared.modalities)}, but its model has "
@@ -178,6 +179,7 @@ class Predictor:
         ]
         if told:
             told(report)
+        # The manifest is in a temporary folder, so all files lie outside it; the user named them.
         return Corpus(manifest, allow_outside=True)
 
 

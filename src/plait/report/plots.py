@@ -29,8 +29,10 @@ _VARIABLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"} | {c: f"
 _LIGHT = {INK: "#1b1e22", MUTED: "#5b626b", RULE: "#dfdbd2", PAPER: "#fdfcfa"} | dict(
     zip(LINES, ("#0072b2", "#d55e00", "#008f68", "#b3578f", "#8a6d00", "#3a9bd6", "#6b7280", "#1b1e22"))
 )
+# Lines differ in mark and dash too, for readers who cannot tell the colours and for print.
 _MARKS = "osD^vPX*"
 _DASHES = ["-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2))]
+# Text stays text (the browser's fonts), ids repeat from run to run, and a $ in a name is not taken for a formula.
 _STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "plait", "text.parse_math": False, "font.family": "sans-serif",
     "font.size": 9.5, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": MUTED,
@@ -70,6 +72,7 @@ def svg(name: str, size: tuple[float, float], draw: Callable[[Figure], None]) ->
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var(--{variable})")
+    # As wide as its column, but never larger than it was drawn.
     return re.sub(r'width="([\d.]+)pt" height="[\d.]+pt"', r'style="max-width:\1pt"', text, count=1)
 
 
@@ -199,7 +202,7 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], name: str
             colour = LINES[0] if i == j else LINES[1]
             alpha = 0.08 + 0.92 * float(share[i, j])
             axes.add_patch(Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, facecolor=colour, alpha=alpha, linewidth=0))
-            if n <= 30:
+            if n <= 30:  # with more classes the numbers would overlap
                 dark = share[i, j] > 0.5
                 axes.text(
                     j,

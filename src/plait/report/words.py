@@ -51,6 +51,7 @@ def in_percent(metric: str) -> bool:
     >>> in_percent("balanced_accuracy"), in_percent("roc_auc")
     (True, False)
     """
+    # A metric of the user's own, by its dotted path, is not among the parts: its name must do.
     known = parts(Metric).get(metric)
     return known.percent if known else any(word in metric.lower() for word in _SHARES)
 

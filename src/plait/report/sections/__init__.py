@@ -65,6 +65,7 @@ class Section(ABC):
         content = self.content(evaluation)
         if content is None:
             return Markup()
+        # The heading and the macros are put around it here, so that a section's template has only its own content.
         frame = f"{_BEGIN}{self.template}\n</section>\n"
         made = environment().from_string(frame).render(e=evaluation, title=self.title(evaluation), **content)
         return Markup(made)

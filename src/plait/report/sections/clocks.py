@@ -44,6 +44,7 @@ def _sync(clocks: Sequence[Mapping[str, object]] | None) -> dict[str, object] | 
         value = clock.get("max_error_ms")
         return abs(value) if isinstance(value, int | float) else -1.0
 
+    # Without a known truth there is no error: such clocks come last, and count neither as right nor as wrong.
     ranked = sorted(clocks, key=lambda c: -error(c))
     known = [c for c in clocks if c.get("max_error_ms") is not None]
     return {

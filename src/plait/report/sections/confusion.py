@@ -40,6 +40,7 @@ def _matrix(evaluation: Evaluation) -> dict[str, object] | None:
         return None
     classes, counts = confusion["classes"], confusion["counts"]
     wrong = [(n, i, j) for i, row in enumerate(counts) for j, n in enumerate(row) if n and i != j]
+    # Ties in the order of the classes, so that the same numbers give the same page.
     worst = sorted(wrong, key=lambda w: (-w[0], w[1], w[2]))[:5]
     mistakes = [{"truth": classes[i], "answer": classes[j], "count": n, "of": sum(counts[i])} for n, i, j in worst]
     svg = Markup(plots.confusion(classes, counts, "con"))

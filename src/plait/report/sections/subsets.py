@@ -131,6 +131,7 @@ def _axis(evaluation: Evaluation) -> dict[str, float]:
     low, high = min(known), max(known)
     room = 0.04 * (high - low) or 0.05  # never 0 wide: places on the axis are divided by its width
     low, high = low - room, high + room
+    # The room beside the bars must not suggest shares below 0 or above 1.
     if words.in_percent(metric):
         low, high = max(low, 0.0), min(high, 1.0)
     return {"low": low, "high": high}
