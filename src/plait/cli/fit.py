@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     recipe, out = load(args)
     if args.quick and not args.out:
         out = out.with_name(f"{out.name}-quick")
-    # Overwriting empties the folder, the recipe in it included.
+    # Overwriting deletes what the run wrote, its recipe.yaml included.
     if args.overwrite and Path(args.recipe).resolve().is_relative_to(out.resolve()):
         raise ConfigError(f"{out}: the recipe {args.recipe} lies inside; nothing is overwritten. Choose another --out.")
     with progress_bar(args, "prepare") as progress:
