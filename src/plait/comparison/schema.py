@@ -1,4 +1,4 @@
-"""What a comparison is, as JSON: its keys and types, its version, and how it is read back.
+"""The JSON of a comparison: its keys and types, its version, and how it is read back.
 
 A `Comparison` is a dictionary with known keys, the same in memory, in ``compare.json`` and in ``--json``.
 `docs/comparison.schema.json` is made of these classes: ``python docs/pictures/comparison_schema.py``.
@@ -21,7 +21,7 @@ __all__ = ["VERSION", "Advice", "Comparison", "Gap", "Numbers", "PairRow", "Scor
 __all__ += ["Costs", "VariantFacts", "VariantRow", "comparison_schema", "read_comparison", "to_json"]
 
 VERSION: Literal[1] = 1
-"""Of the form of the JSON: one more whenever a key goes, or means something else."""
+"""The version of the JSON's form; it rises when a key is removed or changes its meaning."""
 
 _known = with_config(ConfigDict(extra="forbid"))
 
@@ -97,7 +97,7 @@ class PairRow(Gap):
 
 @_known
 class SubsetRow(TypedDict):
-    """What a fusion answers with some of its modalities, nothing retrained.
+    """The answers of a fusion with some of its modalities, nothing retrained.
 
     ``gain_of_all``: how much better it is with all of them. ``dedicated``: the variant trained for these alone, if
     there is one; ``gain_of_dedicated``: how much better that is.
@@ -211,7 +211,7 @@ class Numbers(TypedDict):
 
 @_known
 class Comparison(Numbers):
-    """What `plait compare` found.
+    """The result of `plait compare`.
 
     ``differences`` has a row for each pair of variants. ``own``: the variant with the recipe's own fusion, if there is
     one. ``held_back``: whether there is a test part; ``not_looked_at``: its items. ``report``: the path of the page, in
@@ -239,7 +239,7 @@ def read_comparison(path: str | Path) -> Comparison:
     """A comparison as `plait compare` wrote it: a file, or a folder with ``compare.json``.
 
     Raises:
-        DataError: it is no JSON, no comparison, or of another version; the message says what to do.
+        DataError: it is not JSON, not a comparison, or of another version; the message says what to do.
         OSError: it cannot be read.
     """
     place = Path(path)

@@ -1,7 +1,7 @@
-"""What an evaluation is, as JSON: its keys and types, its version, and how it is read back.
+"""The JSON of an evaluation: its keys and types, its version, and how it is read back.
 
-An `Evaluation` is a dictionary with known keys, so that what is in memory, in ``evaluation.json`` and in ``--json`` is
-one and the same. `docs/evaluation.schema.json` is made of these classes: ``python docs/pictures/evaluation_schema.py``.
+An `Evaluation` is a dictionary with known keys, the same in memory, in ``evaluation.json`` and in ``--json``.
+`docs/evaluation.schema.json` is made of these classes: ``python docs/pictures/evaluation_schema.py``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ += [
 __all__ += ["Size", "TaskFacts", "told"]
 
 VERSION = 1
-"""Of the form of the JSON: one more whenever a key goes, or means something else."""
+"""The version of the JSON's form; it rises when a key is removed or changes its meaning."""
 
 # A misspelt key must not pass for one that is missing.
 _known = with_config(ConfigDict(extra="forbid"))
@@ -92,7 +92,7 @@ class MetricRow(TypedDict):
 
 @_known
 class SubsetRow(TypedDict):
-    """What one model answers with some of its modalities; ``answered``: items on which any of them is there."""
+    """One model's answers with some of its modalities; ``answered``: items that have at least one of them."""
 
     modalities: list[str]
     answered: int
@@ -194,7 +194,7 @@ class Scatter(TypedDict):
 
 @_known
 class Example(TypedDict):
-    """One answer, where they are neither classes nor values."""
+    """A single answer, if answers are neither classes nor values."""
 
     item: str
     value: float | None
@@ -227,7 +227,7 @@ class MissingRow(TypedDict):
 
 @_known
 class Robustness(TypedDict):
-    """Noise and missing streams, nothing retrained."""
+    """The main metric with noise and with missing streams, nothing retrained."""
 
     noise: list[NoiseRow]
     missing: list[MissingRow]
@@ -235,7 +235,7 @@ class Robustness(TypedDict):
 
 @_known
 class DataFacts(TypedDict):
-    """What of the corpus was not used: by reason, and how often each stream is missing."""
+    """Items that were not used, by reason, and how often each stream is missing."""
 
     dropped: dict[str, int]
     missing_streams: dict[str, int]
@@ -272,7 +272,7 @@ class Parts(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class Curve(TypedDict):
-    """The epochs of a member; beside these whatever else its log holds, a list a column."""
+    """The epochs of a member; other columns of its log are lists beside these."""
 
     member: NotRequired[str]
     epoch: NotRequired[list[float | None]]
@@ -282,16 +282,16 @@ class Curve(TypedDict):
 
 @_known
 class Training(TypedDict):
-    """Curves, one a member."""
+    """Curves, one per member."""
 
     seeds: list[Curve]
 
 
 class Evaluation(TypedDict):
-    """What a run is worth: all that the report shows.
+    """The evaluation of a run: all that the report shows.
 
-    ``subsets`` has a row for each subset of the modalities, all together last. What a run does not have is not there:
-    ``confusion`` of values, say. Sections of one's own may stand beside these.
+    ``subsets`` has a row for each subset of the modalities, all together last. Keys that a run does not have are
+    missing, such as ``confusion`` for values. Sections of your own may be added.
     """
 
     version: Literal[1]
@@ -345,7 +345,7 @@ def read_evaluation(path: str | Path) -> Evaluation:
     """An evaluation as `plait evaluate` wrote it: a file, or a folder with ``evaluation.json``.
 
     Raises:
-        DataError: it is no JSON, no evaluation, or of another version; the message says what to do.
+        DataError: it is not JSON, not an evaluation, or of another version; the message says what to do.
         OSError: it cannot be read.
     """
     place = Path(path)

@@ -16,7 +16,7 @@ class Contributions(Section):
 
     rank = 20
     template = """
-<p class="note">How {{ words.title_of(metric) }} changes when one modality is left out, on the same items. Of two modalities with the same information each can be left out at no cost. So a small loss does not mean that a modality is worthless: look at it alone.{% if with_interval %} A modality is said to help or to harm only where the 95&nbsp;% interval leaves out 0.{% endif %}</p>
+<p class="note">How {{ words.title_of(metric) }} changes when one modality is left out, on the same items. Of two modalities with the same information each can be left out at no cost. So a small loss does not mean that a modality is worthless: look at it alone.{% if with_interval %} A modality is said to help or to harm only if the 95&nbsp;% interval leaves out 0.{% endif %}</p>
 <div class="scroll"><table class="brings"><thead><tr><th>without</th><th class="num">change</th>{% if with_interval %}<th class="num">95&nbsp;% interval</th><th></th>{% endif %}<th class="bar wide-only"></th><th class="num">alone</th></tr></thead><tbody>
 {% for c in contribution %}<tr><td class="name">{{ c.modality }}</td><td class="num main">{{ c.text }}</td>{% if with_interval %}<td class="num soft">{{ c.interval }}</td><td class="soft verdict">{{ c.verdict }}</td>{% endif %}<td class="bar wide-only"><span class="loss{% if c.harms %} gain{% endif %}" style="width:{{ c.width }}%"></span></td><td class="num soft">{{ c.alone }}</td></tr>{% endfor %}
 </tbody></table></div>
