@@ -257,9 +257,9 @@ def test_wrong_parts_are_told_with_their_place():
         Model({"m": 2}, task, encoders={"m": [{"name": "conv", "stride": 2}]})
     with pytest.raises(ConfigError, match="fusion: there is no fusion 'sharde'"):
         Model({"m": 2}, task, fusion="sharde")
-    with pytest.raises(ConfigError, match=r"model.unimodal: got 0.*fusion.unimodal_heads: mean"):
+    with pytest.raises(ConfigError, match=r"model.unimodal_weight: got 0.*fusion.unimodal_heads: mean"):
         Model({"m": 2}, task, dim=16, unimodal_weight=0)
-    Model({"m": 2}, task, dim=16, unimodal=0, fusion={"name": "concat", "unimodal_heads": "none"})
+    Model({"m": 2}, task, dim=16, unimodal_weight=0, fusion={"name": "concat", "unimodal_heads": "none"})
     with pytest.raises(ConfigError, match="width 15"):
         Model({"m": 2}, task, dim=15)
 
