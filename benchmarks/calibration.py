@@ -56,9 +56,9 @@ def of_run(run: Run, cache: str) -> list[dict[str, float]]:
     experiment, store = Experiment.of(run.recipe, Corpus(run.info.corpus, allow_outside=True)), Store(cache)
     features = experiment.prepare(store)
     full = [tuple(experiment.modalities)]
-    members = [Examined(run, m, experiment, store, features, elsewhere=False).output(full) for m in run.finished]
-    for seed in dict.fromkeys(m.seed for m in members):
-        own = [m for m in members if m.seed == seed]
+    replicates = [Examined(run, m, experiment, store, features, elsewhere=False).output(full) for m in run.finished]
+    for seed in dict.fromkeys(m.seed for m in replicates):
+        own = [m for m in replicates if m.seed == seed]
         scores = np.concatenate([m.outputs[full[0]] for m in own])
         truth = np.concatenate([m.target for m in own])
         rows.append(

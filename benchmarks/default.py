@@ -10,7 +10,7 @@ but one of them, with the same seeds, and scored on the test part after the last
 - Is the fused model good, and is it no worse than the best single modality?
 - Does one model serve all subsets? With a modality taken away, it is put beside the model trained without it.
 
-Trained members are kept in ``--out``: the same command goes on where it was cut off, and another process may train
+Trained replicates are kept in ``--out``: the same command goes on where it was cut off, and another process may train
 another set meanwhile.
 """
 

@@ -98,7 +98,7 @@ ENTRY = (
 )
 """What a manifest's keys are called."""
 
-FLAGS = ("--json", "--jobs", "--out", "--cache", "--allow-outside", "--corpus", "--member", "--overwrite", "--help")
+FLAGS = ("--json", "--jobs", "--out", "--cache", "--allow-outside", "--corpus", "--replicate", "--overwrite", "--help")
 
 
 def names() -> list[str]:

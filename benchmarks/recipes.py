@@ -36,7 +36,7 @@ def noisy(result: dict[str, Any], level: float, *modalities: str) -> float:
 
 
 def utd_mhad(result: dict[str, Any], run: Run) -> list[dict[str, Any]]:
-    slowest = max(run.done(m).seconds for m in run.members)
+    slowest = max(run.done(m).seconds for m in run.replicates)
     return [
         target("UTD-MHAD fused, %", 100 * mean(result, "skeleton", "inertial"), ">=", 97.0),
         target("UTD-MHAD skeleton alone, %", 100 * mean(result, "skeleton"), ">=", 94.0),

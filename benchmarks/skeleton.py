@@ -40,7 +40,7 @@ def forms() -> dict[str, Recipe]:
 
 def figures(run: Run, result: dict[str, Any]) -> dict[str, float]:
     score = next(row for row in result["subsets"] if row["modalities"])["metrics"]["accuracy"]
-    done = [run.done(member) for member in run.members]
+    done = [run.done(replicate) for replicate in run.replicates]
     return {
         "mean": 100 * score["mean"],
         "sd": 100 * (score["sd"] or 0.0),

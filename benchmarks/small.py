@@ -47,7 +47,7 @@ from plait.training.build import build_model
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.fit import train_fold
 from plait.training.held_out import hold_out
-from plait.training.run import Member
+from plait.training.run import Replicate
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SETS = {
@@ -111,12 +111,12 @@ class World:
 
     def default(self, fold: Fold, seed: int) -> tuple[Task, Floats, float]:
         """The task, the default's scores of the test items, and how much of the answer is the quick model's."""
-        member, values = Member(seed, fold.name), self.experiment.task["name"] == "regress"
+        replicate, values = Replicate(seed, fold.name), self.experiment.task["name"] == "regress"
         models = []
         for part in (hold_out(fold, values=values), fold):
             with tempfile.TemporaryDirectory() as place:
                 found = train_fold(
-                    self.experiment, part, self.features, member, self.store, Path(place), True, ranking=values
+                    self.experiment, part, self.features, replicate, self.store, Path(place), True, ranking=values
                 )
             models.append(found.model)
         held, model = models

@@ -16,7 +16,7 @@ SHAPED = ("encoders", "fusion", "models", "multiview", "tasks", "tokens")
 if os.environ.get("PLAIT_SHAPES"):  # before their import
     install_import_hook([f"plait.{name}" for name in SHAPED], "plait.testing.shapes.checked")
 
-from plait.evaluation.members import MemberOutput  # noqa: E402
+from plait.evaluation.replicates import ReplicateOutput  # noqa: E402
 from plait.evaluation.summary import subsets_of  # noqa: E402
 
 
@@ -108,7 +108,7 @@ class FakeRegress:
         return {"mae": float(np.abs(scores[:, 0] - target).mean())}
 
 
-def _member(modalities, seed, fold, *, n, classes, groups, strength, width=0):
+def _replicate(modalities, seed, fold, *, n, classes, groups, strength, width=0):
     rng = np.random.default_rng([seed, fold])
     fixed = np.random.default_rng([99, fold])
     target = fixed.integers(0, classes, n) if classes else fixed.normal(size=n)
@@ -131,7 +131,7 @@ def _member(modalities, seed, fold, *, n, classes, groups, strength, width=0):
             outputs[subset] = weighted / (power + 1)
     base = np.full((n, size), 1 / size if classes else 0.0)
     names = [f"item {fold} {i}" for i in range(n)]
-    return MemberOutput(
+    return ReplicateOutput(
         seed=seed,
         fold=str(fold),
         items=names,
@@ -145,11 +145,11 @@ def _member(modalities, seed, fold, *, n, classes, groups, strength, width=0):
 
 
 @pytest.fixture
-def make_members():
+def make_replicates():
     def make(modalities, *, seeds=3, folds=2, n=120, classes=3, groups=6, strength=None):
         strength = strength or [1.0 + 0.7 * i for i in range(len(modalities))]
         return [
-            _member(modalities, s, f, n=n, classes=classes, groups=groups, strength=strength)
+            _replicate(modalities, s, f, n=n, classes=classes, groups=groups, strength=strength)
             for s in range(seeds)
             for f in range(folds)
         ]

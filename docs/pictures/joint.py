@@ -64,7 +64,7 @@ def told(axes: Any, folder: Path, cache: Path) -> None:
     experiment = Experiment.of(run.recipe, open_corpus(run.recipe, folder))
     items = [i for i in experiment.items if i.recording == CLIP]
     data = ItemData(items, experiment.prepare(Store(cache), {CLIP}), torch.zeros(1), experiment.modalities)
-    model = run.model(run.members[0])
+    model = run.model(run.replicates[0])
     tokens, _, _ = data.batch([0], model.dims)
     pose = tokens["skeleton"]
     out = (pose.times < HIDDEN[0]) | (pose.times > HIDDEN[1])

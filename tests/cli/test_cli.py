@@ -58,7 +58,7 @@ def test_from_raw_files_to_a_prediction(
     assert code == 0, report
     assert {m: c["computed"] for m, c in report["features"].items()} == {"audio": 12, "imu": 12, "words": 8}
     code, report = run(capsys, "fit", str(recipe), "model={dim: 16}")
-    assert (code, list(report["members"])) == (0, ["seed0"])
+    assert (code, list(report["replicates"])) == (0, ["seed0"])
     code, report = run(capsys, "evaluate", "runs/mood")
     assert code == 0
     assert len(report["subsets"]) == 7
@@ -169,7 +169,7 @@ def test_interrupting_says_how_to_go_on(
     def interrupt(*args: Any, **kwargs: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(plait.training.fit, "train_member", interrupt)
+    monkeypatch.setattr(plait.training.fit, "train_replicate", interrupt)
     monkeypatch.chdir(tmp_path)
     code, found = run(capsys, "fit", str(tiny_recipe))
     assert code == 130

@@ -57,11 +57,11 @@ def test_a_fit_cut_off_ends_in_the_same_numbers(how: signal.Signals, tiny_recipe
     assert again.returncode == 0, said
     whole = fit(load_recipe(tiny_recipe, ["train.epochs=60"]), tmp_path / "whole", cache=tmp_path / "cache", quiet=True)
     resumed = Run(tmp_path / "run")
-    member = whole.members[0]
-    logs = [run.done(member).log for run in (resumed, whole)]
+    replicate = whole.replicates[0]
+    logs = [run.done(replicate).log for run in (resumed, whole)]
     assert all(len(log.pop("processor_seconds")) == 60 for log in logs)  # the machine's, not the training's
     assert logs[0] == logs[1]
-    theirs, ours = resumed.model(member).state_dict(), whole.model(member).state_dict()
+    theirs, ours = resumed.model(replicate).state_dict(), whole.model(replicate).state_dict()
     assert all((theirs[k] == ours[k]).all() for k in ours)
 
 

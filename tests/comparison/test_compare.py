@@ -26,7 +26,7 @@ from plait.core.errors import ConfigError, DataError
 from plait.core.parts import find
 from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.evaluation.evaluate import evaluate
-from plait.evaluation.members import MemberOutput
+from plait.evaluation.replicates import ReplicateOutput
 from plait.evaluation.summary import plain
 from plait.examples.data import Asked, ItemData
 from plait.examples.items import Item
@@ -34,7 +34,7 @@ from plait.fusion import Fusion
 from plait.recipe import Augment, Recipe, load_recipe, parse_recipe, quick_recipe
 from plait.streams.stream import Stream
 from plait.tokens import Tokens
-from plait.training.fit import train_member
+from plait.training.fit import train_replicate
 from plait.training.lock import locked
 from plait.training.module import TrainingModule
 from plait.training.run import Run
@@ -90,8 +90,8 @@ def test_every_variant_is_a_run_that_never_saw_the_test_part(
     held_back = {f"r{i}" for i in range(32, 40)}
     for name in names:
         run = Run(folder / "variants" / name)
-        assert run.finished == run.members
-        assert [m.name for m in run.members] == ["seed0-tune1", "seed0-tune2"]
+        assert run.finished == run.replicates
+        assert [m.name for m in run.replicates] == ["seed0-tune1", "seed0-tune2"]
         assert run.recipe.train == (quick_recipe(small) if name == "quick" else small).train
         seen = {r for fold in run.info.folds for side in ("train", "valid", "test") for r in getattr(fold, side)}
         assert not seen & held_back
@@ -137,19 +137,19 @@ def test_more_candidates_train_the_new_ones_only_and_one_that_fails_costs_itself
 ) -> None:
     folder, trained = copied(whole, tmp_path / "out", "concat"), []
 
-    def watched(run: str, member: Any, cache: str, quiet: bool) -> None:
-        trained.append((Path(run).name, member.name))
+    def watched(run: str, replicate: Any, cache: str, quiet: bool) -> None:
+        trained.append((Path(run).name, replicate.name))
         if Path(run).name == "concat":
             raise DataError("no memory is left.")
-        train_member(run, member, cache, quiet)
+        train_replicate(run, replicate, cache, quiet)
 
-    monkeypatch.setattr(compare_train, "train_member", watched)
+    monkeypatch.setattr(compare_train, "train_replicate", watched)
     candidates = Candidates(tune=2, fusions=[{"name": "shared", "heads": 2}])
     result = compare(small, folder, cache=whole[1], candidates=candidates)
     assert trained == [(v, f"seed0-tune{k}") for v in ("concat", "shared-heads=2") for k in (1, 2)]
     titles = ["left alone", "right alone", "late", "shared", "shared heads=2", "quick model"]
     assert [r["title"] for r in result["variants"]] == titles
-    assert [(f["variant"], f["member"]) for f in result["failed"]] == [trained[0], trained[1]]
+    assert [(f["variant"], f["replicate"]) for f in result["failed"]] == [trained[0], trained[1]]
     assert "concat is not in the table" in " ".join(result["advice"]["cautions"])
     same = {row["name"]: row["value"] for row in whole[2]["variants"]}
     assert all(same.get(row["name"], row["value"]) == row["value"] for row in result["variants"])
@@ -161,7 +161,7 @@ def test_other_seeds_are_compared_with_each_other_and_not_with_those_before(
     folder, plan = copied(whole, tmp_path / "out", "shared"), small.model_copy(deep=True)
     plan.train.seeds = [1]
     result = compare(plan, folder, cache=whole[1], candidates=Candidates(tune=2, only=["late", "shared"]))
-    seeds = {v: [m.seed for m in Run(folder / "variants" / v).members] for v in ("late", "shared")}
+    seeds = {v: [m.seed for m in Run(folder / "variants" / v).replicates] for v in ("late", "shared")}
     assert (seeds, result["seeds"]) == ({"late": [0, 0, 1, 1], "shared": [1, 1]}, [1])
     with locked(folder / "variants/late"), pytest.raises(ConfigError, match="variants/late: another process"):
         compare(plan, folder, cache=whole[1], candidates=Candidates(tune=2, only=["late", "shared"]))
@@ -170,7 +170,7 @@ def test_other_seeds_are_compared_with_each_other_and_not_with_those_before(
 def test_if_nothing_can_be_trained_all_reasons_are_told(
     small: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare_train, "train_member", lambda *a: 1 / 0)
+    monkeypatch.setattr(compare_train, "train_replicate", lambda *a: 1 / 0)
     with pytest.raises(DataError, match="late seed0-tune2: ZeroDivisionError: division by zero") as caught:
         compare(small, tmp_path, cache=tmp_path, candidates=Candidates(tune=2, only=["late", "concat"]))
     assert len(caught.value.problems) == 6
@@ -286,7 +286,7 @@ def variant(name: str, kind: str, *modalities: str) -> Variant:
     return Variant(name, name, kind, "late", modalities, parse_recipe("{corpus: m.jsonl, task: classify}"))
 
 
-def answered(variants: list[Variant], seeds: int, n: int, groups: int) -> list[MemberOutput]:
+def answered(variants: list[Variant], seeds: int, n: int, groups: int) -> list[ReplicateOutput]:
     found = []
     for seed in range(seeds):
         rng, fixed = np.random.default_rng(seed), np.random.default_rng(99)
@@ -299,20 +299,20 @@ def answered(variants: list[Variant], seeds: int, n: int, groups: int) -> list[M
         names = [f"i{k}" for k in range(n)]
         owner = [f"g{k % groups}" for k in range(n)]
         base = np.full((n, 3), 1 / 3)
-        member = MemberOutput(seed, "", names, names, owner, target, there, {("see",): base}, base)
-        found.append(merged(member, answers))
+        replicate = ReplicateOutput(seed, "", names, names, owner, target, there, {("see",): base}, base)
+        found.append(merged(replicate, answers))
     return found
 
 
 def test_intervals_of_differences_are_those_of_leaving_out_the_same_groups_of_both() -> None:
     """Each group left out of both variants and of all seeds, scored from scratch each time."""
     variants = [variant("alone-see", "alone", "see"), variant("late", "fusion", "see", "hear")]
-    members = answered(variants, seeds=2, n=90, groups=9)
-    result = scored(Share(), variants, members)
-    group = np.array([int(g[1:]) for g in members[0].groups])
+    replicates = answered(variants, seeds=2, n=90, groups=9)
+    result = scored(Share(), variants, replicates)
+    group = np.array([int(g[1:]) for g in replicates[0].groups])
 
     def value(key: str, index: Any) -> float:
-        return float(np.mean([(m.outputs[key,][index].argmax(1) == m.target[index]).mean() for m in members]))
+        return float(np.mean([(m.outputs[key,][index].argmax(1) == m.target[index]).mean() for m in replicates]))
 
     def naive(a: str, b: str) -> tuple[float, float, float]:
         every = np.arange(90)
@@ -330,7 +330,7 @@ def test_intervals_of_differences_are_those_of_leaving_out_the_same_groups_of_bo
     np.testing.assert_allclose([row["gain_of_dedicated"][k] for k in ends], naive(see, alone), atol=1e-12)
     np.testing.assert_allclose([row["gain_of_all"][k] for k in ends], naive(whole, alone), atol=1e-12)
     assert row["dedicated"] == "alone-see"
-    assert row["answered"] == int(np.sum(members[0].present[alone]))
+    assert row["answered"] == int(np.sum(replicates[0].present[alone]))
     assert result["baseline"]["answered"] == 0
 
 
@@ -347,7 +347,7 @@ def test_folds_of_other_classes_are_told() -> None:
     one, two = answered(variants, seeds=2, n=20, groups=5)
     fewer = {k: x[:, :2] for k, x in two.outputs.items()}
     with pytest.raises(DataError, match="2 and 3 classes"):
-        scored(Share(), variants, [one, MemberOutput(**{**vars(two), "outputs": fewer})])
+        scored(Share(), variants, [one, ReplicateOutput(**{**vars(two), "outputs": fewer})])
 
 
 def test_with_which_modalities_a_variant_answers() -> None:

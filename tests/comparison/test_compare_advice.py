@@ -206,7 +206,7 @@ def test_few_groups_say_nothing(groups: int, text: str) -> None:
 
 
 def test_what_else_must_be_known() -> None:
-    failed = [{"variant": "late", "member": "seed0-tune1", "problem": "it ran out of memory."}]
+    failed = [{"variant": "late", "replicate": "seed0-tune1", "problem": "it ran out of memory."}]
     values = {k: v for k, v in VALUES.items() if k != "late"}
     found = said(made(values, held_back=False, failed=failed))
     assert "this figure is a little too good" in found

@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def evaluation(make_members, classify):
-    return summarise(classify(["x", "y", "z"]), make_members(["see", "hear"]))
+def evaluation(make_replicates, classify):
+    return summarise(classify(["x", "y", "z"]), make_replicates(["see", "hear"]))
 
 
 def kept(found):
@@ -33,10 +33,10 @@ def kept(found):
 
 @pytest.mark.parametrize("change", [{}, {"seeds": 1}, {"groups": 3, "folds": 1}, {"modalities": ["see"]}])
 @pytest.mark.parametrize("classes", [0, 3])
-def test_every_evaluation_fits(make_members, classify, regress, change, classes):
+def test_every_evaluation_fits(make_replicates, classify, regress, change, classes):
     options = {"modalities": ["see", "hear"], **change}
     task = classify(["x", "y", "z"]) if classes else regress
-    kept(summarise(task, make_members(options.pop("modalities"), classes=classes, **options)))
+    kept(summarise(task, make_replicates(options.pop("modalities"), classes=classes, **options)))
 
 
 @pytest.mark.parametrize("task", ["{name: classify, target: kind}", "{name: regress, target: score, sentiment: true}"])

@@ -9,7 +9,7 @@ import pytest
 
 from plait.core.errors import DataError
 from plait.evaluation.evaluate import _constant, _on_one_clock
-from plait.evaluation.members import MemberOutput, frames_of, pools_of
+from plait.evaluation.replicates import ReplicateOutput, frames_of, pools_of
 from plait.evaluation.schema import _ADAPTER
 from plait.evaluation.summary import summarise
 from plait.report.report import render_report
@@ -70,11 +70,11 @@ class Words:
         return [(" ".join(map(str, t[t >= 0])), " ".join(map(str, s[s >= 0]))) for s, t in zip(scores, target)]
 
 
-def member(target, scores, baseline, fold="", seed=0, groups=6):
+def replicate(target, scores, baseline, fold="", seed=0, groups=6):
     n = len(target)
     names = [f"{fold}item{i}" for i in range(n)]
     there = np.ones(n, bool)
-    return MemberOutput(
+    return ReplicateOutput(
         seed=seed,
         fold=fold,
         items=names,
@@ -94,14 +94,14 @@ def tags(steps, n=30, seed=0, fold=""):
     said = np.where(rng.random((n, steps)) < 0.75, target, rng.integers(0, 3, (n, steps)))
     target[:, -(steps // 5) :] = -1
     scores = np.full((n, steps, 3), 0.1) + 0.7 * np.eye(3)[said]
-    return member(target, scores, np.full((n, steps, 3), 1 / 3), fold, seed)
+    return replicate(target, scores, np.full((n, steps, 3), 1 / 3), fold, seed)
 
 
 def test_classes_at_instants_of_folds_of_unequal_length():
-    members = [tags(steps, fold=f"f{steps}", seed=seed) for seed in (0, 1) for steps in (10, 17)]
-    found = summarise(Tags(), members)
-    asked = [m.target != -1 for m in members]
-    right = [(m.outputs[("see",)].argmax(-1) == m.target)[a] for m, a in zip(members, asked)]
+    replicates = [tags(steps, fold=f"f{steps}", seed=seed) for seed in (0, 1) for steps in (10, 17)]
+    found = summarise(Tags(), replicates)
+    asked = [m.target != -1 for m in replicates]
+    right = [(m.outputs[("see",)].argmax(-1) == m.target)[a] for m, a in zip(replicates, asked)]
     by_hand = [np.concatenate(right[:2]).mean(), np.concatenate(right[2:]).mean()]
     row = found["subsets"][-1]
     assert row["metrics"]["accuracy"]["per_seed"] == pytest.approx(by_hand)
@@ -132,7 +132,7 @@ def test_several_labels_at_a_time_are_counted_by_class_and_have_no_confusion():
     said = np.where(rng.random(target.shape) < 0.8, target, 1 - target)
     target[:, 6:] = -1
     target[0, 0, 1] = -1
-    found = summarise(Labels(), [member(target, 0.2 + 0.6 * said, np.full(target.shape, 0.5))])
+    found = summarise(Labels(), [replicate(target, 0.2 + 0.6 * said, np.full(target.shape, 0.5))])
     _ADAPTER.validate_python(found, strict=True)
     assert "confusion" not in found
     assert "scatter" not in found
@@ -147,7 +147,7 @@ def test_several_labels_at_a_time_are_counted_by_class_and_have_no_confusion():
 def test_values_at_steps_are_drawn_step_by_step_and_filled_up_with_nan():
     def values(steps, fold):
         target = np.random.default_rng(steps).normal(size=(20, steps)) - 1.0
-        return member(target, target[..., None] + 0.5, np.zeros((20, steps, 1)), fold)
+        return replicate(target, target[..., None] + 0.5, np.zeros((20, steps, 1)), fold)
 
     found = summarise(Curve(), [values(4, "a"), values(6, "b")])
     assert found["subsets"][-1]["metrics"]["mae"]["mean"] == pytest.approx(0.5)
@@ -160,7 +160,7 @@ def texts(n, length, wrong, fold=""):
     target = np.arange(n * length).reshape(n, length)
     scores = np.pad(target, ((0, 0), (0, 2)), constant_values=-1)
     scores[wrong, 0] = 7000
-    return member(target, scores, np.full((n, 1), 3), fold)
+    return replicate(target, scores, np.full((n, 1), 3), fold)
 
 
 def test_texts_have_examples_the_worst_first():
@@ -207,12 +207,12 @@ def test_folds_of_other_classes_are_refused():
     """Filling up would make classes of them that nobody can answer."""
     one, two = tags(10, fold="a"), tags(10, fold="b")
     fewer = {s: x[..., :2] for s, x in two.outputs.items()}
-    two = MemberOutput(**{**vars(two), "outputs": fewer})
+    two = ReplicateOutput(**{**vars(two), "outputs": fewer})
     with pytest.raises(DataError, match="2 and 3 classes"):
         summarise(Tags(), [one, two])
 
 
-def test_the_answers_of_a_member_are_brought_to_the_steps_of_its_targets():
+def test_the_answers_of_a_replicate_are_brought_to_the_steps_of_its_targets():
     scores = {("see",): np.ones((2, 4, 3)), ("hear",): np.ones((2, 6, 3))}
     outputs, target = _on_one_clock(Tags(), scores, np.zeros((2, 5), int))
     assert {x.shape for x in outputs.values()} == {(2, 6, 3)}

@@ -91,7 +91,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("evaluate", "run", "--cache", "cache"),
     ("evaluate", "run", "--cache", "cache", "--corpus", "corpus/manifest.jsonl", "--out", "elsewhere"),
     ("predict", "run", "corpus/manifest.jsonl", "--cache", "cache"),
-    ("predict", "run", "raw/r0_imu.csv", "--cache", "cache", "--member", "seed0"),
+    ("predict", "run", "raw/r0_imu.csv", "--cache", "cache", "--replicate", "seed0"),
     ("predict", "run", "corpus/manifest.jsonl", "--cache", "cache", "--segment", "0", "1.5"),
     ("import", "raw", "--out", "m.jsonl", "--options", "options.yaml"),
     ("import", "raw", "--out", "m.jsonl", "--overwrite"),

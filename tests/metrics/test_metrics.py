@@ -109,7 +109,7 @@ def test_ones_own_is_selected_by_and_reported(own: str, tiny_recipe: Path, tmp_p
     spec = f"{{name: {own}, least: 0.3}}"
     recipe = load_recipe(tiny_recipe, [f"task.metric={spec}", "train.stop=early", "train.patience=3"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
-    log = json.dumps(run.done(run.members[0]).log)
+    log = json.dumps(run.done(run.replicates[0]).log)
     assert "valid_hit_share" in log
     found = evaluate(run, cache=tmp_path / "cache")
     assert found["task"]["metric"] == "hit_share"
@@ -121,9 +121,9 @@ def test_ones_own_is_selected_by_and_reported(own: str, tiny_recipe: Path, tmp_p
         evaluate(Run(run.folder), cache=tmp_path / "cache")
 
 
-def test_the_interval_stays_within_the_bounds_of_ones_own(own: str, make_members):
+def test_the_interval_stays_within_the_bounds_of_ones_own(own: str, make_replicates):
     task = Classify(["a", "b", "c"], metric={"name": own, "least": 0.3})
-    span = summarise(task, make_members(["see"], seeds=1, strength=[4.0]))["subsets"][0]
+    span = summarise(task, make_replicates(["see"], seeds=1, strength=[4.0]))["subsets"][0]
     assert span["metrics"]["hit_share"]["mean"] > 0.97
     assert span["interval"]["low"] < span["interval"]["high"] <= 1
 

@@ -139,7 +139,9 @@ def test_what_a_folder_held_besides_is_counted_and_named(segments_run: Run, tmp_
     assert len(json.loads(capsys.readouterr().out)["left_out"]) == 2
 
 
-def test_a_members_folder_answers_alone(tiny_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_replicates_folder_answers_alone(
+    tiny_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = fit(load_recipe(tiny_recipe, ["train.epochs=1"]), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     corpus = run.info.corpus
     expected = [p.to_json() for p in predict(run, [corpus], cache=tmp_path / "cache")]
@@ -151,8 +153,8 @@ def test_a_members_folder_answers_alone(tiny_recipe: Path, tmp_path: Path, capsy
     assert [p.to_json() for p in predict(alone, [corpus], cache=tmp_path / "other")] == expected
     assert main(["predict", str(alone), corpus, "--cache", str(tmp_path / "other"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["predictions"] == expected
-    with pytest.raises(ConfigError, match="is one member of a run"):
-        Predictor(alone, cache=tmp_path / "other", member="seed1")
+    with pytest.raises(ConfigError, match="is one replicate of a run"):
+        Predictor(alone, cache=tmp_path / "other", replicate="seed1")
     (alone / "preparation.json").write_text("{}")
     with pytest.raises(DataError, match=r"damaged or of another version \(task: Field required"):
         Predictor(alone, cache=tmp_path / "other")

@@ -100,12 +100,12 @@ def sections(modalities):
 
 
 @pytest.fixture
-def evaluation(make_members, classify, regress):
+def evaluation(make_replicates, classify, regress):
     def make(modalities, classes=("x", "y", "z"), *, full=True, **kw):
         task = classify(list(classes)) if classes else regress
-        members = make_members(modalities, classes=len(classes), **kw)
+        replicates = make_replicates(modalities, classes=len(classes), **kw)
         about = {"run": "first", "corpus": "talks", "target": "mood", "unit": "clip"}
-        return summarise(task, members, about=about, sections=sections(modalities) if full else None)
+        return summarise(task, replicates, about=about, sections=sections(modalities) if full else None)
 
     return make
 
@@ -268,7 +268,7 @@ def test_groups_on_both_sides_are_said():
     assert "3 groups are in both training and test" in words.cautions(found)[0]
 
 
-def test_members_that_are_not_trained_are_said_to_be_left_out():
+def test_replicates_that_are_not_trained_are_said_to_be_left_out():
     assert words.cautions(bare(unfinished=["seed1"])) == ["Not fully trained, and left out: seed1."]
 
 

@@ -55,8 +55,8 @@ def own(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def evaluation(make_members, classify):
-    return summarise(classify(["x", "y", "z"]), make_members(["see", "hear"]))
+def evaluation(make_replicates, classify):
+    return summarise(classify(["x", "y", "z"]), make_replicates(["see", "hear"]))
 
 
 def headings(html):
@@ -84,8 +84,8 @@ def test_ones_own_stands_where_its_rank_says(own, evaluation):
     assert render_report(evaluation, sections=[{**more[0], "least": 0.0}]) == render_report(evaluation)
 
 
-def test_one_of_plaits_own_takes_other_options(make_members, classify):
-    many = summarise(classify([f"c{i}" for i in range(20)]), make_members(["see"], classes=20))
+def test_one_of_plaits_own_takes_other_options(make_replicates, classify):
+    many = summarise(classify([f"c{i}" for i in range(20)]), make_replicates(["see"], classes=20))
     usual, more = (render_report(many, sections=s) for s in ([], [{"name": "per_class", "rows": 20}]))
     assert "The other 8 classes" in usual
     assert "The other 8 classes" not in more

@@ -49,7 +49,7 @@ def test_overwriting_leaves_what_others_put_there(tiny_recipe: Path, tmp_path: P
     for path in mine:
         path.write_text("mine")
     again = fit(quick(tiny_recipe, "train.lr=0.01"), run, cache=cache, overwrite=True, quiet=True)
-    assert [m.name for m in again.members] == ["seed0"]
+    assert [m.name for m in again.replicates] == ["seed0"]
     assert [path.read_text() for path in mine] == ["mine"] * 4
     assert not (run / "seed1").exists()
 
@@ -136,14 +136,14 @@ def test_two_fits_of_one_run_are_refused_and_a_dead_one_leaves_no_lock(tiny_reci
     assert fit(quick(tiny_recipe), run, cache=cache, quiet=True).finished
 
 
-def test_checkpoints_and_members_of_another_recipe_are_not_mixed_in(tiny_recipe: Path, tmp_path: Path) -> None:
+def test_checkpoints_and_replicates_of_another_recipe_are_not_mixed_in(tiny_recipe: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     one = fit(quick(tiny_recipe), tmp_path / "one", cache=cache, quiet=True)
     two = fit(quick(tiny_recipe, "train.epochs=3"), tmp_path / "two", cache=cache, quiet=True)
     done = one.folder / "seed0/done.json"
     done.write_bytes((two.folder / "seed0/done.json").read_bytes())
     with pytest.raises(DataError, match="trained by another recipe"):
-        one.done(one.members[0])
+        one.done(one.replicates[0])
     done.unlink()
     last = "seed0/checkpoints/last.ckpt"
     (one.folder / last).write_bytes((two.folder / last).read_bytes())
@@ -167,15 +167,15 @@ def test_damaged_files_of_a_run_are_told(tiny_recipe: Path, tmp_path: Path, name
     run = fit(quick(tiny_recipe), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     (run.folder / name).write_text(text)
     with pytest.raises(DataError, match=name.split("/")[-1]):
-        Run(run.folder).done(run.members[0])
+        Run(run.folder).done(run.replicates[0])
 
 
-def test_a_member_name_cannot_leave_the_folder(tiny_recipe: Path, tmp_path: Path) -> None:
+def test_a_replicate_name_cannot_leave_the_folder(tiny_recipe: Path, tmp_path: Path) -> None:
     run = fit(quick(tiny_recipe), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     info = json.loads((run.folder / "run.json").read_text())
-    info["members"] = [{"seed": 0, "fold": "/../../x"}]
+    info["replicates"] = [{"seed": 0, "fold": "/../../x"}]
     (run.folder / "run.json").write_text(json.dumps(info))
-    with pytest.raises(DataError, match="members"):
+    with pytest.raises(DataError, match="replicates"):
         Run(run.folder)
 
 

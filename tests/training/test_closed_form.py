@@ -173,7 +173,7 @@ def test_a_quick_run_is_fitted_scored_and_asked_like_any_other(tiny_recipe: Path
     assert {r.answer.label for r in rows} <= set("abcd")
     assert any(r.missing == ("left",) for r in rows)
     again = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True, quick=True)
-    assert again.finished == again.members
+    assert again.finished == again.replicates
 
 
 def test_the_command_keeps_it_beside_the_deep_run(
@@ -182,7 +182,7 @@ def test_the_command_keeps_it_beside_the_deep_run(
     monkeypatch.chdir(tmp_path)
     assert main(["fit", "--quick", str(tiny_recipe)]) == 0
     assert "runs/tiny-quick" in capsys.readouterr().out
-    assert isinstance(Run("runs/tiny-quick").model(Run("runs/tiny-quick").members[0]).backbone.fusion, OpinionPool)
+    assert isinstance(Run("runs/tiny-quick").model(Run("runs/tiny-quick").replicates[0]).backbone.fusion, OpinionPool)
 
 
 def test_a_run_to_begin_from_is_refused(tiny_recipe: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_a_loss_that_explodes_stops_the_fit_and_names_step_and_modality(
 def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["train.epochs=1", "train.temperature_scaling=false"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
-    model = run.model(run.members[0])
+    model = run.model(run.replicates[0])
     with torch.no_grad():
         next(model.backbone.encoders.parameters()).fill_(float("inf"))
     with pytest.raises(DataError, match=r"1 weights of the model are NaN or infinite, such as backbone\.encoders\.0"):

@@ -17,7 +17,7 @@ from plait.training.run import Run
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    return run.model(run.members[0]).state_dict()
+    return run.model(run.replicates[0]).state_dict()
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -34,7 +34,7 @@ def test_a_run_learns_and_holds_all_that_it_needs(tiny_recipe: Path, tmp_path: P
     kept = {p.name for p in (tmp_path / "run").rglob("*") if p.is_file()}
     assert {"recipe.yaml", "run.json", "model.safetensors", "model.json", "done.json"} <= kept
     assert not [name for name in kept if name.endswith((".pkl", ".pt", ".pth"))]
-    log = run.done(run.members[0]).log
+    log = run.done(run.replicates[0]).log
     assert log["train_loss"][-1] < log["train_loss"][0]
     assert len(log["epoch"]) == 15
 
@@ -74,9 +74,9 @@ def test_an_interrupted_fit_resumes_to_the_same_numbers(
     calls.clear()
     resumed = fit(recipe, tmp_path / "cut", cache=cache, quiet=True)
     assert calls[0] == 2, "the finished epochs are not trained again"
-    for member in whole.members:
-        assert same(whole.model(member).state_dict(), resumed.model(member).state_dict())
-        assert whole.done(member).log["train_loss"] == resumed.done(member).log["train_loss"]
+    for replicate in whole.replicates:
+        assert same(whole.model(replicate).state_dict(), resumed.model(replicate).state_dict())
+        assert whole.done(replicate).log["train_loss"] == resumed.done(replicate).log["train_loss"]
 
 
 def test_a_finished_run_is_not_trained_again(
@@ -100,7 +100,7 @@ def test_another_recipe_in_the_way_is_refused(tiny_recipe: Path, tmp_path: Path)
 def test_early_stopping_keeps_the_best_epoch(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["train.stop=early", "train.patience=2", "train.epochs=30", "train.lr=0.02"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
-    log = run.done(run.members[0]).log
+    log = run.done(run.replicates[0]).log
     assert len(log["epoch"]) < 30
     best = int(np.argmax(log["valid_accuracy"]))
     assert len(log["epoch"]) == best + 1 + 2
@@ -121,7 +121,7 @@ def test_early_stopping_without_a_validation_part_is_refused(tiny_recipe: Path, 
 def test_folds_test_every_item_once(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["split={folds: 3, by: group}", "train.epochs=1", "train.seeds=[0, 1]"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
-    assert len(run.members) == 6
+    assert len(run.replicates) == 6
     found = evaluate(run, cache=tmp_path / "cache")
     assert found["items"] == 48
     tested = [r for fold in run.info.folds for r in fold.test]

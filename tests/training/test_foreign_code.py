@@ -53,7 +53,7 @@ def test_what_is_not_allowed_is_not_imported(module: Path) -> None:
 def test_a_recipe_is_code_and_a_loaded_run_is_not(module: Path, tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["fusion=mylab_marks.Mine", "train.epochs=1", "train.temperature_scaling=false"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
-    assert run.model(run.members[0])
+    assert run.model(run.replicates[0])
     module.unlink()
     del sys.modules["mylab_marks"]
     stranger = Run(run.folder)
@@ -72,5 +72,5 @@ def test_a_model_that_was_tampered_with_imports_nothing(module: Path, tiny_recip
     saved = json.loads(path.read_text())
     path.write_text(json.dumps(saved | {"task": {"name": "mylab_marks.Mine"}}))
     with pytest.raises(DataError, match="--allow-code"):
-        Run(run.folder).model(run.members[0])
+        Run(run.folder).model(run.replicates[0])
     assert not module.exists()

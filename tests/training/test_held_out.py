@@ -50,11 +50,11 @@ def test_without_a_validation_part_the_answer_is_as_sure_as_held_out_groups_say(
         cache=cache,
         quiet=True,
     )
-    models = [run.model(m) for m in run.members]
+    models = [run.model(m) for m in run.replicates]
     assert models[0].temperature[-1] != 1
     assert models[0].factors() == models[1].factors(), "one held-out model serves all seeds"
     assert torch.equal(models[0].ensemble.head_scales, torch.ones(3)), "which class is answered does not change"
-    assert plain.model(plain.members[0]).temperature[-1] == 1
+    assert plain.model(plain.replicates[0]).temperature[-1] == 1
     assert not (tmp_path / "b" / "held-out").exists()
     sure, unsure = (evaluate(r, cache=cache) for r in (run, plain))
     assert len(sure["subsets"]) == len(unsure["subsets"]) == 3
@@ -70,13 +70,13 @@ def test_a_fit_that_was_cut_off_keeps_the_held_out_model(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "train_member", cut)
+        patch.setattr(fitting, "train_replicate", cut)
         with pytest.raises(KeyboardInterrupt):
             fit(recipe, tmp_path / "cut", cache=cache, quiet=True)
     kept = (tmp_path / "cut/held-out/factors.json").stat().st_mtime_ns
     resumed = fit(recipe, tmp_path / "cut", cache=cache, quiet=True)
     assert (tmp_path / "cut/held-out/factors.json").stat().st_mtime_ns == kept
-    assert resumed.model(resumed.members[0]).factors() == whole.model(whole.members[0]).factors()
+    assert resumed.model(resumed.replicates[0]).factors() == whole.model(whole.replicates[0]).factors()
 
 
 def test_damaged_factors_are_told(tiny_recipe: Path, tmp_path: Path) -> None:
@@ -91,6 +91,6 @@ def test_damaged_factors_are_told(tiny_recipe: Path, tmp_path: Path) -> None:
 def test_numbers_are_weighed_by_held_out_groups(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, [NO_VALIDATION, "task={name: regress, target: score}", "train.epochs=2"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
-    model = run.model(run.members[0])
+    model = run.model(run.replicates[0])
     assert model.temperature[-1] == 1
     assert not np.allclose(model.ensemble.head_scales.numpy(), 1)

@@ -61,9 +61,9 @@ def refused(run: Path, made: tuple[Recipe, Path], match: str) -> None:
     [
         ({"from": {}}, r"from\.run"),
         ({"features": {}}, "modalities"),
-        ({"members": []}, "members"),
-        ({"members": [{"seed": 0, "fold": "fold3"}]}, "folds that it does not have"),
-        ({"members": [{"seed": 0, "fold": ""}] * 2}, "twice"),
+        ({"replicates": []}, "replicates"),
+        ({"replicates": [{"seed": 0, "fold": "fold3"}]}, "folds that it does not have"),
+        ({"replicates": [{"seed": 0, "fold": ""}] * 2}, "twice"),
         ({"dropped": {"why": -1}}, "dropped"),
         ({"items": 10**30}, "items"),
     ],

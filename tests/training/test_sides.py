@@ -111,7 +111,7 @@ def test_until_something_is_trained_the_corpus_may_change(
 ) -> None:
     plan = recipe(corpus, tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("plait.training.fit.train_member", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("plait.training.fit.train_replicate", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             fit(plan, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     edit(corpus, swapped)
@@ -135,12 +135,15 @@ def test_seeds_can_be_added_and_what_is_trained_stays(corpus: Path, tmp_path: Pa
     first = fit(recipe(corpus, tmp_path), tmp_path / "run", cache=cache, quiet=True)
     kept = (first.folder / "seed0/model.safetensors").stat().st_mtime_ns
     more = fit(recipe(corpus, tmp_path, "train.seeds=[3, 0]"), tmp_path / "run", cache=cache, quiet=True)
-    assert [m.seed for m in more.members] == [0, 3]
+    assert [m.seed for m in more.replicates] == [0, 3]
     assert (first.folder / "seed0/model.safetensors").stat().st_mtime_ns == kept
-    assert [m.seed for m in fit(recipe(corpus, tmp_path), tmp_path / "run", cache=cache, quiet=True).members] == [0, 3]
+    assert [m.seed for m in fit(recipe(corpus, tmp_path), tmp_path / "run", cache=cache, quiet=True).replicates] == [
+        0,
+        3,
+    ]
 
 
-def test_the_members_that_are_finished_are_scored(corpus: Path, tmp_path: Path) -> None:
+def test_the_replicates_that_are_finished_are_scored(corpus: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     run = fit(recipe(corpus, tmp_path, "train.seeds=[0, 1, 2]"), tmp_path / "run", cache=cache, quiet=True)
     (run.folder / "seed1/done.json").unlink()
@@ -149,7 +152,7 @@ def test_the_members_that_are_finished_are_scored(corpus: Path, tmp_path: Path) 
     assert found["unfinished"] == ["seed1"]
     for seed in (0, 2):
         (run.folder / f"seed{seed}/done.json").unlink()
-    with pytest.raises(DataError, match="no member is trained to its end"):
+    with pytest.raises(DataError, match="no replicate is trained to its end"):
         evaluate(Run(run.folder), cache=cache)
 
 
@@ -164,7 +167,7 @@ def test_a_group_may_stand_on_both_sides_if_the_recipe_says_so(corpus: Path, tmp
     assert [fold["seen"] for fold in found["parts"]["folds"]] == [12]
 
 
-def test_members_of_some_folds_are_scored_too(corpus: Path, tmp_path: Path) -> None:
+def test_replicates_of_some_folds_are_scored_too(corpus: Path, tmp_path: Path) -> None:
     plan = recipe(corpus, tmp_path, split="{folds: 3, by: group}")
     run = fit(plan, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     (run.folder / "seed0-fold2/done.json").unlink()
@@ -190,7 +193,7 @@ def test_recordings_added_with_other_streams_change_no_modality(corpus: Path, tm
     else:  # nothing that a target is known of: the same examples
         more = fit(recipe(corpus, tmp_path, "train.seeds=[1]"), tmp_path / "run", cache=cache, quiet=True)
         assert more.info.modalities == run.info.modalities
-        assert [more.model(m).modalities for m in more.members] == [["left", "right"]] * 2
+        assert [more.model(m).modalities for m in more.replicates] == [["left", "right"]] * 2
 
 
 def test_two_annotations_of_one_interval_are_two_examples(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_balance_needs_a_validation_part_and_is_kept_with_the_model(tiny_recipe:
     balanced = fit(load_recipe(tiny_recipe), tmp_path / "a", cache=cache, quiet=True)
     plain = fit(load_recipe(tiny_recipe, ["train.temperature_scaling=false"]), tmp_path / "b", cache=cache, quiet=True)
     alone = fit(load_recipe(tiny_recipe, ["split={hash: group, test: 0.25}"]), tmp_path / "c", cache=cache, quiet=True)
-    first = balanced.members[0]
+    first = balanced.replicates[0]
     assert not torch.equal(balanced.model(first).ensemble.head_scales, torch.ones(3))
     assert torch.equal(plain.model(first).ensemble.head_scales, torch.ones(3))
     assert torch.equal(alone.model(first).ensemble.head_scales, torch.ones(3))

@@ -120,7 +120,7 @@ def test_answers_become_annotations_that_are_viewed_and_exported(
 
 def test_a_saved_run_keeps_what_was_asked(tagged: Run, moves: Path, tmp_path: Path) -> None:
     again = Run(tagged.folder)
-    model = again.model(again.members[0])
+    model = again.model(again.replicates[0])
     assert isinstance(model.task, Tag)
     assert model.task.classes == ["fast", "slow", "still"]
     notes = [{"start": 0, "stop": 8, "label": "fast", "tier": "move", "annotator": ""}]
@@ -147,12 +147,12 @@ def test_the_quick_model_answers_over_time(moves: Path, tmp_path: Path, several:
     assert by["hand", "foot"] > 0.8
     assert by["hand", "foot"] > by[("foot",)]
     assert result["baseline"]["metrics"][name] < 0.5
-    encoders = run.model(run.members[0]).describe()["encoders"]
+    encoders = run.model(run.replicates[0]).describe()["encoders"]
     assert {spec[0]["name"] for spec in encoders.values()} == {"moving_statistics"}
 
 
 def test_the_quick_model_answers_beside_the_deep_heads(tagged: Run) -> None:
-    model = tagged.model(tagged.members[0])
+    model = tagged.model(tagged.replicates[0])
     assert model.wide is not None
     assert 0 < float(model.wide_weight[-1]) < 1
 

@@ -18,7 +18,7 @@ from plait.training.build import build_model
 from plait.training.claim import claim
 from plait.training.experiment import Experiment, open_corpus
 from plait.training.fit import fit
-from plait.training.run import Member, Run
+from plait.training.run import Replicate, Run
 from plait.training.sides import Sides
 from plait.training.warm_start import WarmStart
 
@@ -54,12 +54,12 @@ def begun(recipe: Recipe, folder: Path) -> tuple[Any, Any, list[str], Experiment
     assert start is not None
     features = experiment.prepare(Store(folder.parent / "cache"))
     model, _ = build_model(experiment, experiment.folds[0], features, start)
-    member = start.run.members[0]
-    return model, start.run.model(member), start.begin(model, member, experiment.folds[0], experiment), experiment
+    replicate = start.run.replicates[0]
+    return model, start.run.model(replicate), start.begin(model, replicate, experiment.folds[0], experiment), experiment
 
 
 def test_a_run_without_labels_learns_and_answers_with_embeddings(pretrained: Run, tmp_path: Path) -> None:
-    log = pretrained.done(pretrained.members[0]).log
+    log = pretrained.done(pretrained.replicates[0]).log
     assert len(log["train_loss"]) == len(log["valid_loss"]) == 3
     assert log["train_loss"][-1] < log["train_loss"][0]
     assert pretrained.info.items == 48
@@ -74,7 +74,7 @@ def test_groups_of_the_corpus_reach_the_loss(tiny_recipe: Path, tmp_path: Path) 
     for name, more in (("plain", ""), ("groups", ", within: true, neighbours: 0.0")):
         recipe = load_recipe(tiny_recipe, [f"task={{name: pretrain, projection_dim: 4{more}}}", "train.epochs=2"])
         run = fit(recipe, tmp_path / name, cache=tmp_path / "cache", quiet=True)
-        logs.append(run.done(run.members[0]).log["train_loss"])
+        logs.append(run.done(run.replicates[0]).log["train_loss"])
         groups = {item.group for item in Sides.read(run.folder, run.info.examples).folds()[0].train}
         assert groups == {f"g{int(r[1:]) // 4}" for r in run.info.folds[0].train}
     assert logs[0] != logs[1]
@@ -124,10 +124,10 @@ def test_what_is_frozen_stays_as_it_was_while_the_rest_learns(
         cache=tmp_path / "cache",
         quiet=True,
     )
-    model, source = run.model(run.members[0]), pretrained.model(pretrained.members[0])
+    model, source = run.model(run.replicates[0]), pretrained.model(pretrained.replicates[0])
     for mine, its in zip(model.backbone.encoders.state_dict().values(), source.backbone.encoders.state_dict().values()):
         assert torch.equal(mine, its)
-    log = run.done(run.members[0]).log
+    log = run.done(run.replicates[0]).log
     assert log["train_loss"][-1] < log["train_loss"][0]
 
 
@@ -152,10 +152,10 @@ def test_a_tuned_run_says_what_it_came_from_and_refuses_another(
 ) -> None:
     recipe, cache = tuned(tiny_recipe, pretrained), tmp_path / "cache"
     run = fit(recipe, tmp_path / "run", cache=cache, quiet=True)
-    (record,) = run.info.start.members.values()
-    assert record.member == pretrained.members[0].name
+    (record,) = run.info.start.replicates.values()
+    assert record.replicate == pretrained.replicates[0].name
     assert len(record.sha256) == 64
-    assert run.done(run.members[0]).copied == ["left", "right", ""]
+    assert run.done(run.replicates[0]).copied == ["left", "right", ""]
     assert fit(recipe, tmp_path / "run", cache=cache, quiet=True).info.start == run.info.start
     recipe.train.seeds = [0, 1]
     more = fit(recipe, tmp_path / "run", cache=cache, quiet=True)
@@ -197,7 +197,7 @@ def test_a_run_that_saw_the_test_items_is_refused(tiny_recipe: Path, pretrained:
 
 
 def test_an_unfinished_or_missing_run_is_refused(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:
-    (pretrained.folder / pretrained.members[0].name / "done.json").unlink()
+    (pretrained.folder / pretrained.replicates[0].name / "done.json").unlink()
     with pytest.raises(DataError, match="not trained to its end"):
         WarmStart(pretrained.folder)
     with pytest.raises(DataError, match="is not a plait run"):
@@ -213,6 +213,6 @@ def test_a_run_with_several_seeds_serves_each_seed_with_its_own(tiny_recipe: Pat
     cache = tmp_path / "cache"
     run = fit(load_recipe(tiny_recipe, [*PRETRAIN, "train.seeds=[0, 1]"]), tmp_path / "pre", cache=cache, quiet=True)
     start = WarmStart(run.folder)
-    assert [start.source(m) for m in run.members] == run.members
-    assert start.source(Member(7, "")) == run.members[0]
-    assert start.digest(run.members[0])["sha256"] != start.digest(run.members[1])["sha256"]
+    assert [start.source(m) for m in run.replicates] == run.replicates
+    assert start.source(Replicate(7, "")) == run.replicates[0]
+    assert start.digest(run.replicates[0])["sha256"] != start.digest(run.replicates[1])["sha256"]

@@ -85,7 +85,7 @@ def test_few_steps_do_no_harm(tiny_recipe: Path, tmp_path: Path) -> None:
         run = fit(recipe, tmp_path / name, cache=tmp_path / "cache", quiet=True, quick=quick)
         found = evaluate(run, cache=tmp_path / "cache")
         accuracy[name] = next(s for s in found["subsets"] if len(s["modalities"]) == 2)["metrics"]["accuracy"]["mean"]
-        shares.append(Run(tmp_path / name).model(run.members[0]).wide_weight[-1].item())
+        shares.append(Run(tmp_path / name).model(run.replicates[0]).wide_weight[-1].item())
     assert accuracy["default"] >= accuracy["quick"] - 0.1 > 0.5
     assert shares[0] > 0.6
     assert shares[1] == 0
@@ -101,7 +101,7 @@ def test_it_is_left_out_where_the_recipe_chooses_otherwise(
 ) -> None:
     recipe = load_recipe(tiny_recipe, ["train.epochs=1", *overrides])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
-    assert Run(tmp_path / "run").model(run.members[0]).wide is None
+    assert Run(tmp_path / "run").model(run.replicates[0]).wide is None
 
 
 @pytest.mark.parametrize("overrides", [["task={name: pretrain}"], ["train.solver=ridge", "fusion=opinion_pool"]])

@@ -44,14 +44,14 @@ def run(args: argparse.Namespace) -> int:
             quick=args.quick,
             progress=progress,
         )
-    members = {m.name: run.done(m) for m in run.members}
-    facts = {name: {"seconds": d.seconds, "parameters": d.parameters} for name, d in members.items()}
+    replicates = {m.name: run.done(m) for m in run.replicates}
+    facts = {name: {"seconds": d.seconds, "parameters": d.parameters} for name, d in replicates.items()}
     lines = [f"{name}: {f['parameters']:,} parameters, {f['seconds']:.0f} s" for name, f in facts.items()]
-    answers = run.model(run.members[0]).task.asks != "nothing"
+    answers = run.model(run.replicates[0]).task.asks != "nothing"
     then = f"next: plait evaluate {out}" if answers else f"next: another recipe with model: {{from: {out}}}"
     say(
         args,
-        {"run": str(out), "members": facts, "notes": run.info.notes},
+        {"run": str(out), "replicates": facts, "notes": run.info.notes},
         [*run.info.notes, *lines, f"wrote {out}", then],
     )
     return 0

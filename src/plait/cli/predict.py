@@ -32,7 +32,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--annotate", metavar="OUT", help="write the manifest again, with the answers as annotations, "
                    "for plait view and export")  # fmt: skip
     p.add_argument("--tier", default="predicted", help="tier of these annotations (default: predicted)")
-    p.add_argument("--member", help="which of the run's models, such as seed0 (default: the first)")
+    p.add_argument("--replicate", help="which of the run's models, such as seed0 (default: the first)")
     code_argument(p)
     outside_argument(p)
     cache_argument(p)
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     allowed = {"allow_code": args.allow_code, "allow_outside": args.allow_outside}
     alone = (Path(args.run_folder) / FILE).is_file()
     source = args.run_folder if alone else Run(args.run_folder, **allowed)
-    predictor = Predictor(source, cache=args.cache, member=args.member, **(allowed if alone else {}))
+    predictor = Predictor(source, cache=args.cache, replicate=args.replicate, **(allowed if alone else {}))
     rates = dict(map(_rate, args.rate))
     rows = predictor(args.files, segments=segments, rates=rates, told=imported.append)
     written = [_annotated(args, rows)] if args.annotate else []

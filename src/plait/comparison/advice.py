@@ -308,7 +308,7 @@ def _groups(view: View) -> list[str]:
 def _failed(view: View) -> list[str]:
     found: dict[str, list[str]] = {}
     for f in view.result["failed"]:
-        found.setdefault(f["variant"], []).append(f"{f['member']}: {f['problem']}")
+        found.setdefault(f["variant"], []).append(f"{f['replicate']}: {f['problem']}")
     return [f"{name} is not in the table, since it could not be trained. {why[0]}" for name, why in found.items()]
 
 

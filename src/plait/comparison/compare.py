@@ -22,7 +22,7 @@ from plait.core.parts import Spec
 from plait.core.progress import Progress
 from plait.evaluation.evaluate import Examined
 from plait.evaluation.facts import about_of, made_with
-from plait.evaluation.members import MemberOutput
+from plait.evaluation.replicates import ReplicateOutput
 from plait.evaluation.summary import plain, task_facts
 from plait.examples.data import Asked, ItemData
 from plait.examples.items import split_items
@@ -33,7 +33,7 @@ from plait.streams.clock import Grid
 from plait.training.claim import claim
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.lock import locked
-from plait.training.run import Done, Member, Run
+from plait.training.run import Done, Replicate, Run
 
 __all__ = ["Candidates", "compare"]
 
@@ -78,11 +78,11 @@ def compare(
         out: folder of the comparison.
         cache: where prepared features are kept.
         candidates: what is compared.
-        jobs: processes, each training one member (a variant, a seed, a fold) at a time.
+        jobs: processes, each training one replicate (a variant, a seed, a fold) at a time.
         cluster: instead, a Ray cluster: ``local``, ``auto`` or an address. It must see ``out``, the corpus
             and ``cache``.
         overwrite: train anew where ``out`` holds variants of another recipe.
-        progress: told of features prepared, members trained and members scored.
+        progress: told of features prepared, replicates trained and replicates scored.
 
     Returns:
         The comparison, ready for JSON: values and paired differences of all variants, their costs, facts of the
@@ -121,12 +121,12 @@ def _compared(
     cluster: str | None,
     progress: Progress | None,
 ) -> Comparison:
-    # Packed: the members of all variants read the same features again in every epoch.
+    # Packed: the replicates of all variants read the same features again in every epoch.
     features = base.prepare(store, pack=True, jobs=jobs, cluster=cluster, progress=progress)
     todo, total = unfinished(folders)
     cache, shared = store.folder.resolve(), [base.corpus.path.resolve(), store.folder.resolve()]
     failed = train_all(todo, cache, shared=shared, jobs=jobs, cluster=cluster, progress=progress, total=total)
-    # A variant with any member missing is left out: its mean would be over other folds than that of the rest.
+    # A variant with any replicate missing is left out: its mean would be over other folds than that of the rest.
     kept = [v for v in wanted if v.name not in {job.variant for job in failed}]
     if not kept:
         raise DataError([*dict.fromkeys(f"{job.name}: {why}" for job, why in failed.items())])
@@ -180,19 +180,19 @@ class _Examination:
 
     def result(self, failed: Mapping[Job, str], own: str | None, progress: Progress | None) -> Numbers:
         """All numbers and facts of the comparison, ready for JSON."""
-        members, base, recipe = self.members, self.base, self.base.recipe
+        replicates, base, recipe = self.replicates, self.base, self.base.recipe
         outputs = []
-        for i, member in enumerate(members):
+        for i, replicate in enumerate(replicates):
             if progress:
-                progress(i, len(members), f"score {member.name}")
-            outputs.append(self._of_member(member))
-        task = next(iter(self.runs.values())).model(members[0]).task
+                progress(i, len(replicates), f"score {replicate.name}")
+            outputs.append(self._of_replicate(replicate))
+        task = next(iter(self.runs.values())).model(replicates[0]).task
         found = scored(task, list(self.runs), outputs)
         rows: list[VariantRow] = [
             {**row, **self._costs(variant, run)} for row, (variant, run) in zip(found["variants"], self.runs.items())
         ]
         if progress:
-            progress(len(members), len(members), "")
+            progress(len(replicates), len(replicates), "")
         fold, made = base.folds[0], made_with()
         result: Numbers = {
             "version": VERSION,
@@ -203,8 +203,8 @@ class _Examination:
             "items": found["items"],
             "groups": found["groups"],
             "intervals": found["intervals"],
-            "seeds": sorted({m.seed for m in members}),
-            "folds": sorted({m.fold for m in members}),
+            "seeds": sorted({m.seed for m in replicates}),
+            "folds": sorted({m.fold for m in replicates}),
             "baseline": found["baseline"],
             "variants": rows,
             "differences": found["differences"],
@@ -227,20 +227,20 @@ class _Examination:
         return cast(Numbers, plain(result))
 
     @property
-    def members(self) -> list[Member]:
+    def replicates(self) -> list[Replicate]:
         """The seeds and folds that were asked for; a variant's run may have more seeds, of an earlier call."""
         base = self.base
-        return [Member(seed, fold.name) for seed in base.recipe.train.seeds for fold in base.folds]
+        return [Replicate(seed, fold.name) for seed in base.recipe.train.seeds for fold in base.folds]
 
-    def _examined(self, variant: Variant, run: Run, member: Member) -> Examined:
+    def _examined(self, variant: Variant, run: Run, replicate: Replicate) -> Examined:
         experiment = _of_variant(self.base, variant)
-        return Examined(run, member, experiment, self.store, self.features, elsewhere=False)
+        return Examined(run, replicate, experiment, self.store, self.features, elsewhere=False)
 
-    def _of_member(self, member: Member) -> MemberOutput:
+    def _of_replicate(self, replicate: Replicate) -> ReplicateOutput:
         """The answers of one seed and fold of all variants."""
         answers = {}
         for variant, run in self.runs.items():
-            one = self._examined(variant, run, member)
+            one = self._examined(variant, run, replicate)
             output = one.output(subsets_for(variant))
             # After the answers, so that what is loaded once is not in the time of the first.
             self.seconds[variant.name].append(item_seconds(one.model, one.data))
@@ -250,8 +250,8 @@ class _Examination:
         return merged(output, answers)
 
     def _costs(self, variant: Variant, run: Run) -> Costs:
-        done = [run.done(member) for member in self.members]
-        one, steps = self._examined(variant, run, self.members[0]), variant.kind != QUICK
+        done = [run.done(replicate) for replicate in self.replicates]
+        one, steps = self._examined(variant, run, self.replicates[0]), variant.kind != QUICK
         return {
             "parameters": done[0].parameters,
             "train_seconds": float(np.mean([_trained(d) for d in done])),
@@ -261,10 +261,10 @@ class _Examination:
 
 
 def _trained(done: Done) -> float:
-    """Processor seconds of a member's epochs, however often it was interrupted.
+    """Processor seconds of a replicate's epochs, however often it was interrupted.
 
-    The median epoch times their number: in the first epochs the first member of a fold also makes noisy copies, which
-    the other members then find.
+    The median epoch times their number: in the first epochs the first replicate of a fold also makes noisy copies,
+    which the others then find.
     """
     seconds = done.log["processor_seconds"]
     return float(np.median(seconds) * len(seconds))
@@ -280,7 +280,7 @@ def _held_back(base: Experiment) -> int:
 
 
 def _failure(job: Job, why: str) -> Failure:
-    return {"variant": job.variant, "member": job.member.name, "problem": why}
+    return {"variant": job.variant, "replicate": job.replicate.name, "problem": why}
 
 
 def _streams(base: Experiment, features: Features) -> Streams:

@@ -150,10 +150,10 @@ class Budget(TypedDict):
 
 @_known
 class Failure(TypedDict):
-    """A member that could not be trained."""
+    """A replicate that could not be trained."""
 
     variant: str
-    member: str
+    replicate: str
     problem: str
 
 

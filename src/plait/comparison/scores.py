@@ -15,7 +15,7 @@ from plait.comparison.schema import Gap, Scores, SubsetRow, ValueRow, VariantFac
 from plait.comparison.variants import ALONE, FUSION, Variant
 from plait.core.errors import DataError
 from plait.evaluation.intervals import Floats, Units, difference_of, interval_of
-from plait.evaluation.members import MemberOutput, Scored, widths_of
+from plait.evaluation.replicates import ReplicateOutput, Scored, widths_of
 from plait.evaluation.schema import SubsetRow as MetricsRow
 from plait.evaluation.summary import interval_facts, rows_of
 
@@ -58,42 +58,42 @@ def significant(difference: float, low: float, high: float, sd: float | None) ->
     return (low > 0 or high < 0) and (sd is None or sd < abs(difference))
 
 
-def merged(member: MemberOutput, answers: Mapping[str, tuple[Floats, NDArray[np.bool_]]]) -> MemberOutput:
-    """One member with the outputs of all variants, {key: (scores, whether any modality was there)}, and a constant's.
+def merged(replicate: ReplicateOutput, answers: Mapping[str, tuple[Floats, NDArray[np.bool_]]]) -> ReplicateOutput:
+    """A replicate with the outputs of all variants, {key: (scores, whether any modality was there)}, and a constant's.
 
     Raises:
         DataError: the scores differ in width, since the folds' training parts do not have the same classes.
     """
     # Variants take the place of modalities, so that one call scores them all with the same groups left out.
-    nothing = np.zeros(len(member.items), bool)
+    nothing = np.zeros(len(replicate.items), bool)
     return replace(
-        member,
-        outputs={**{(key,): scores for key, (scores, _) in answers.items()}, (CONSTANT,): member.baseline},
+        replicate,
+        outputs={**{(key,): scores for key, (scores, _) in answers.items()}, (CONSTANT,): replicate.baseline},
         present={**{key: there for key, (_, there) in answers.items()}, CONSTANT: nothing},
     )
 
 
-def scored(task: Scored, variants: Sequence[Variant], members: Sequence[MemberOutput]) -> Scores:
+def scored(task: Scored, variants: Sequence[Variant], replicates: Sequence[ReplicateOutput]) -> Scores:
     """Values, intervals and paired differences of all variants.
 
     Args:
-        members: one per seed and fold, as `merged` makes them.
+        replicates: one per seed and fold, as `merged` makes them.
 
     Returns:
         The rows of variants, of all pairs, and of what fusions answer with some of their modalities. Differences are in
         the metric's own units, and above 0 where the first is the better one.
     """
     # Checked here too, where the remedy (tune) is known.
-    if len(widths := widths_of(members)) > 1:
+    if len(widths := widths_of(replicates)) > 1:
         raise DataError(
             f"split: the training parts of the folds have {' and '.join(map(str, sorted(widths)))} classes. Ask for "
             "fewer folds (tune), so that each has all of them."
         )
-    rows, left_out, units = rows_of(task, members)
-    table = _Table(task, dict(zip([key for (key,) in members[0].outputs], zip(rows, left_out))), units)
+    rows, left_out, units = rows_of(task, replicates)
+    table = _Table(task, dict(zip([key for (key,) in replicates[0].outputs], zip(rows, left_out))), units)
     full = {v.name: key_of(v, v.modalities) for v in variants}
     return {
-        "items": len({i for m in members for i in m.items}),
+        "items": len({i for m in replicates for i in m.items}),
         "groups": units.groups,
         "intervals": interval_facts(units),
         "baseline": table.value(CONSTANT),

@@ -1,6 +1,6 @@
-"""Train the members of many runs: one after another, in several processes, or on a cluster.
+"""Train the replicates of many runs: one after another, in several processes, or on a cluster.
 
-A member that fails does not stop the others. One whose process dies is tried once more at the end, alone.
+A replicate that fails does not stop the others. One whose process dies is tried once more at the end, alone.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from plait.core.errors import PlaitError
 from plait.core.jobs.outcomes import Died, Failed
 from plait.core.jobs.work import each
 from plait.core.progress import Progress
-from plait.training.fit import train_member
-from plait.training.run import Member, Run
+from plait.training.fit import train_replicate
+from plait.training.run import Replicate, Run
 
 __all__ = ["Job", "train_all", "unfinished"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A member of a run that is to be trained; ``variant`` is the run's name."""
+    """A replicate of a run that is to be trained; ``variant`` is the run's name."""
 
     folder: str
     variant: str
-    member: Member
+    replicate: Replicate
 
     @property
     def name(self) -> str:
-        return f"{self.variant} {self.member.name}"
+        return f"{self.variant} {self.replicate.name}"
 
 
 def unfinished(folders: Mapping[str, Path]) -> tuple[list[Job], int]:
-    """The members of runs (folders by variant) that are not fully trained, and how many members there are in all."""
+    """The replicates of runs (folders by variant) that are not fully trained, and the number of all replicates."""
     runs = {name: Run(folder) for name, folder in folders.items()}
     todo = [
-        Job(str(run.folder.resolve()), name, member)
+        Job(str(run.folder.resolve()), name, replicate)
         for name, run in runs.items()
-        for member in run.members
-        if member not in run.finished
+        for replicate in run.replicates
+        if replicate not in run.finished
     ]
-    return todo, sum(len(run.members) for run in runs.values())
+    return todo, sum(len(run.replicates) for run in runs.values())
 
 
 def train_all(
@@ -56,15 +56,15 @@ def train_all(
     progress: Progress | None = None,
     total: int | None = None,
 ) -> dict[Job, str]:
-    """Train members, each from its checkpoint if it has one; returns the errors of those that failed.
+    """Train replicates, each from its checkpoint if it has one; returns the errors of those that failed.
 
     Args:
         todo: what to train.
         cache: the folder of prepared features.
         shared: paths that each machine of a cluster must see.
-        jobs: processes, each training one member at a time.
+        jobs: processes, each training one replicate at a time.
         cluster: instead, a Ray cluster (``local``, ``auto`` or an address) that shares a disk with this machine.
-        progress: told of members trained, of ``total`` (by default the members of ``todo``).
+        progress: told of replicates trained, of ``total`` (by default the replicates of ``todo``).
 
     Raises:
         ConfigError, MissingExtra: processes cannot start; there is no such cluster.
@@ -85,7 +85,7 @@ def train_all(
 
 
 def _train(cache: str, job: Job) -> None:
-    train_member(job.folder, job.member, cache, True)
+    train_replicate(job.folder, job.replicate, cache, True)
 
 
 def _told(outcome: Died | Failed) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import PlaitError
-from plait.evaluation.members import MemberOutput, Scored, Subset
+from plait.evaluation.replicates import ReplicateOutput, Scored, Subset
 
 __all__ = ["MOST_GROUPS", "class_counts", "main_metric", "per_class", "per_group", "tag_counts"]
 
@@ -71,7 +71,7 @@ def _share(part: np.int64, whole: np.int64) -> float | None:
     return float(part / whole) if whole else None
 
 
-def per_group(pools: Sequence[MemberOutput], subset: Subset, task: Scored) -> list[dict[str, object]]:
+def per_group(pools: Sequence[ReplicateOutput], subset: Subset, task: Scored) -> list[dict[str, object]]:
     """Of each group: its ``items`` and the main metric on them alone (mean over seeds), the worst first.
 
     Empty where every item is a group of its own, where there are more than `MOST_GROUPS`, and where the metric is

@@ -18,7 +18,7 @@ from plait.core.parts import foreign_code
 from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
 from plait.evaluation.facts import about_of, made_with, parts_of
-from plait.evaluation.members import MemberOutput, paddings_of, same_steps, stacked
+from plait.evaluation.replicates import ReplicateOutput, paddings_of, same_steps, stacked
 from plait.evaluation.schema import Curve, DataFacts, Evaluation, MissingRow, NoiseRow
 from plait.evaluation.summary import subsets_of, summarise
 from plait.examples.data import FeatureSource, ItemData, Swapped, loader
@@ -29,7 +29,7 @@ from plait.store.store import Store
 from plait.tasks import Task
 from plait.training.experiment import Experiment, Features
 from plait.training.noisy import NoisyFeatures
-from plait.training.run import Member, Run
+from plait.training.run import Replicate, Run
 from plait.training.sides import Sides
 from plait.transforms.noise import noise_named, noise_of
 
@@ -76,7 +76,7 @@ def evaluate(
     corpus: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score every finished member on its test part, or on the whole of another corpus.
+    """Score every finished replicate on its test part, or on the whole of another corpus.
 
     The test part is the one that the run was begun with, even if the corpus has changed.
 
@@ -84,16 +84,16 @@ def evaluate(
         run: see `plait.fit`.
         cache: where prepared features are kept.
         corpus: the manifest of another corpus; its streams may be fewer than the run's.
-        progress: told of features being prepared, and of members scored.
+        progress: told of features being prepared, and of replicates scored.
 
     Returns:
         The evaluation, all that the report shows, ready for JSON: subsets, intervals, baseline, classes and groups,
-        parts, confusion, calibration, robustness, training, versions and date. ``unfinished``: members that are not
+        parts, confusion, calibration, robustness, training, versions and date. ``unfinished``: replicates that are not
         fully trained, and so not scored. ``data.new``: the number of examples that were added after the run was begun,
         and so are not scored.
 
     Raises:
-        DataError: no member is finished, the run's examples have changed since it was begun (the message says which
+        DataError: no replicate is finished, the run's examples have changed since it was begun (the message says which
             and how), or the other corpus has none of the run's streams.
     """
     with foreign_code(run.allow_code):
@@ -101,38 +101,38 @@ def evaluate(
 
 
 def _evaluated(run: Run, cache: str | Path, corpus: str | Path | None, progress: Progress | None) -> Evaluation:
-    members = _scored(run)
+    replicates = _scored(run)
     experiment, new = _experiment(run, corpus)
     store = Store(cache)
-    wanted = {i.recording for i in _all_items(experiment, corpus, members)}
+    wanted = {i.recording for i in _all_items(experiment, corpus, replicates)}
     features = experiment.prepare(store, wanted, progress=progress)
     outputs, noise, missing, trained_on = [], [], [], []
-    for i, member in enumerate(members):
+    for i, replicate in enumerate(replicates):
         if progress:
-            progress(i, len(members), member.name)
-        one = Examined(run, member, experiment, store, features, elsewhere=corpus is not None)
+            progress(i, len(replicates), replicate.name)
+        one = Examined(run, replicate, experiment, store, features, elsewhere=corpus is not None)
         outputs.append(one.output())
         trained_on.append(len(one.train))
         noise += one.noise()
         missing += one.missing()
     if progress:
-        progress(len(members), len(members), "")
-    first = run.model(members[0])
+        progress(len(replicates), len(replicates), "")
+    first = run.model(replicates[0])
     sections: dict[str, object] = {
         "parts": parts_of(experiment, trained_on, elsewhere=corpus is not None),
         **made_with(),
         "robustness": {"noise": _mean(noise), "missing": _mean(missing)},
-        "training": {"seeds": [_curve(run, m, first.task.main_metric) for m in members]},
+        "training": {"seeds": [_curve(run, m, first.task.main_metric) for m in replicates]},
         "recipe_yaml": dump_recipe(run.recipe),
         "data": {**_data_section(experiment), "new": new},
-        "unfinished": [m.name for m in run.members if m not in members],
+        "unfinished": [m.name for m in run.replicates if m not in replicates],
     }
     about = {"run": run.folder.name, **about_of(experiment)}
     return summarise(first.task, outputs, about=about, sections=sections)
 
 
-def _scored(run: Run) -> list[Member]:
-    """The finished members that can be pooled: those of the seeds with the most folds finished, and the same folds.
+def _scored(run: Run) -> list[Replicate]:
+    """The finished replicates that can be pooled: those of the seeds with the most folds finished, and the same folds.
 
     If any seed has all its folds, only such seeds are used, and every example is answered.
     """
@@ -141,16 +141,16 @@ def _scored(run: Run) -> list[Member]:
     for m in run.finished:
         folds.setdefault(m.seed, []).append(m.fold)
     if not folds:
-        names = ", ".join(m.name for m in run.members)
-        raise DataError(f"{run.folder}: no member is trained to its end ({names} not yet). Go on with: plait fit")
+        names = ", ".join(m.name for m in run.replicates)
+        raise DataError(f"{run.folder}: no replicate is trained to its end ({names} not yet). Go on with: plait fit")
     most = max(folds.values(), key=len)
     return [m for m in run.finished if folds[m.seed] == most]
 
 
-def _curve(run: Run, member: Member, metric: str) -> Curve:
-    """A member's epochs, for the plots of the report."""
-    log = run.done(member).log
-    return cast(Curve, {"member": member.name, **log, "valid": log.get(f"valid_{metric}")})
+def _curve(run: Run, replicate: Replicate, metric: str) -> Curve:
+    """A replicate's epochs, for the plots of the report."""
+    log = run.done(replicate).log
+    return cast(Curve, {"replicate": replicate.name, **log, "valid": log.get(f"valid_{metric}")})
 
 
 def _experiment(run: Run, corpus: str | Path | None) -> tuple[Experiment, int]:
@@ -203,10 +203,10 @@ def restricted(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
     return own
 
 
-def _all_items(experiment: Experiment, corpus: object, members: Sequence[Member]) -> list[Item]:
+def _all_items(experiment: Experiment, corpus: object, replicates: Sequence[Replicate]) -> list[Item]:
     if corpus is not None:
         return experiment.items.items
-    return [i for fold in experiment.folds if fold.name in {m.fold for m in members} for i in fold.test]
+    return [i for fold in experiment.folds if fold.name in {m.fold for m in replicates} for i in fold.test]
 
 
 def _data_section(experiment: Experiment) -> DataFacts:
@@ -217,12 +217,12 @@ def _data_section(experiment: Experiment) -> DataFacts:
 
 
 class Examined:
-    """One member of a run and its test items."""
+    """One replicate of a run and its test items."""
 
     def __init__(
         self,
         run: Run,
-        member: Member,
+        replicate: Replicate,
         experiment: Experiment,
         store: Store,
         features: Features,
@@ -230,29 +230,29 @@ class Examined:
         elsewhere: bool,
     ) -> None:
         self.experiment, self.store, self.features = experiment, store, features
-        self.member, self.model = member, run.model(member)
+        self.replicate, self.model = replicate, run.model(replicate)
         folds = Sides.read(run.folder, run.info.examples).folds() if elsewhere else experiment.folds
-        fold = next(f for f in folds if f.name == member.fold)
+        fold = next(f for f in folds if f.name == replicate.fold)
         self.items = experiment.items.items if elsewhere else fold.test
         self.asked = self.model.task.asked(self.items)
         self.target = self.asked.targets
         self.modalities = experiment.modalities
-        self.elsewhere, self.number = elsewhere, run.members.index(member)
+        self.elsewhere, self.number = elsewhere, run.replicates.index(replicate)
         self.train = self.model.task.encode([i.target for i in fold.train]).numpy()
         self.data = self._data(features)
 
     def _data(self, source: FeatureSource) -> ItemData:
         return ItemData(self.items, source, self.asked, self.modalities)
 
-    def output(self, subsets: Sequence[Subset] | None = None) -> MemberOutput:
+    def output(self, subsets: Sequence[Subset] | None = None) -> ReplicateOutput:
         """Its scores with some subsets of its modalities, by default with all subsets."""
         task, count = self.model.task, len(self.items)
         found = score_subsets(self.model, self.data, subsets or subsets_of(self.modalities))
         outputs, target = _on_one_clock(task, found, self.target.numpy())
-        return MemberOutput(
+        return ReplicateOutput(
             # On another corpus each fold's model answers for all items, so each counts as a seed.
-            seed=self.number if self.elsewhere else self.member.seed,
-            fold="" if self.elsewhere else self.member.fold,
+            seed=self.number if self.elsewhere else self.replicate.seed,
+            fold="" if self.elsewhere else self.replicate.fold,
             items=[i.id for i in self.items],
             recordings=[i.recording for i in self.items],
             groups=[i.group for i in self.items],
@@ -277,7 +277,7 @@ class Examined:
             noise = noise_of(plan.kind)
             kind = noise_named(plan.kind)[0]
             for level in plan.levels:
-                # The same seed for every member and level, so that curves differ by the level and not by the draw.
+                # The same seed for every replicate and level, so that curves differ by the level and not by the draw.
                 noisy = NoisyFeatures(self.experiment, self.store, modality, plan.kind, (level, level), pool, seed=0)
                 scores = score_subsets(self.model, self._data(Swapped(self.features, modality, noisy)), subsets)
                 rows += [
@@ -301,7 +301,7 @@ class Examined:
         rows: list[MissingRow] = []
         for share in self.experiment.recipe.evaluate.missing:
             # Seeded by the share as well: another share in the recipe does not change the rows of the others.
-            rng = np.random.default_rng((self.member.seed, round(share * 1000)))
+            rng = np.random.default_rng((self.replicate.seed, round(share * 1000)))
             keep = {m: rng.random(len(self.items)) >= share for m in self.modalities}
             scores = score_subsets(self.model, self.data, [full], keep=keep)[full]
             rows.append({"share": share, "value": self._metric(scores), "sd": None})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from plait.evaluation.breakdown import main_metric
-from plait.evaluation.members import MemberOutput, Scored, Subset
+from plait.evaluation.replicates import ReplicateOutput, Scored, Subset
 from plait.evaluation.schema import Example
 
 __all__ = ["LOOKED_AT", "SHOWN", "examples_of"]
@@ -17,7 +17,7 @@ LOOKED_AT = 2000
 """The worst are looked for among at most this many items, evenly chosen: the metric is computed on each alone."""
 
 
-def examples_of(pool: MemberOutput, subset: Subset, task: Scored) -> list[Example]:
+def examples_of(pool: ReplicateOutput, subset: Subset, task: Scored) -> list[Example]:
     """At most `SHOWN` items of one seed, the worst first; items on which the metric is not defined come last.
 
     Returns:

@@ -52,7 +52,7 @@ def parts_of(experiment: Experiment, trained_on: Sequence[int], *, elsewhere: bo
 
     Args:
         experiment: the recipe with the corpus that is evaluated on.
-        trained_on: the number of training items of each member; on another corpus nothing else is known.
+        trained_on: the number of training items of each replicate; on another corpus nothing else is known.
         elsewhere: whether the corpus is another than that of the training.
 
     Returns:

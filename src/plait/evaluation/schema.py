@@ -272,9 +272,9 @@ class Parts(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class Curve(TypedDict):
-    """The epochs of a member; other columns of its log are lists beside these."""
+    """The epochs of a replicate; other columns of its log are lists beside these."""
 
-    member: NotRequired[str]
+    replicate: NotRequired[str]
     epoch: NotRequired[list[float | None]]
     train_loss: NotRequired[list[float | None]]
     valid: NotRequired[list[float | None] | None]
@@ -282,7 +282,7 @@ class Curve(TypedDict):
 
 @_known
 class Training(TypedDict):
-    """Curves, one per member."""
+    """Curves, one per replicate."""
 
     seeds: list[Curve]
 

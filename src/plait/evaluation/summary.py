@@ -1,4 +1,4 @@
-"""The evaluation of a run as one JSON object, from the outputs of its members (a member: one seed on one fold)."""
+"""The evaluation of a run as one JSON object, from the outputs of its replicates (one seed on one fold each)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from plait.evaluation.intervals import (
     leave_one_out,
 )
 from plait.evaluation.kernels import kernel_for
-from plait.evaluation.members import MemberOutput, Scored, Subset, frames_of, pools_of
+from plait.evaluation.replicates import ReplicateOutput, Scored, Subset, frames_of, pools_of
 from plait.evaluation.schema import (
     VERSION,
     Calibration,
@@ -63,7 +63,7 @@ def subsets_of(modalities: Iterable[str]) -> list[Subset]:
 
 def summarise(
     task: Scored,
-    members: Sequence[MemberOutput],
+    replicates: Sequence[ReplicateOutput],
     modalities: Sequence[str] | None = None,
     *,
     about: Mapping[str, str] | None = None,
@@ -77,16 +77,16 @@ def summarise(
 
     Args:
         task: names and computes the metrics.
-        members: one per seed and fold.
-        modalities: in the model's order; by default as the first member's ``present`` has them.
+        replicates: one per seed and fold.
+        modalities: in the model's order; by default as the first replicate's ``present`` has them.
         about: ``run``, ``corpus``, and the task's ``name``, ``target`` and ``unit``.
         sections: more sections of the report: ``robustness``, ``data``, ``training``, ``sync``, ``recipe_yaml``,
             ``parts``, ``versions``, ``date``.
 
     Raises:
-        DataError: no members, members that do not fit together, or answers that are not numbers.
+        DataError: no replicates, replicates that do not fit together, or answers that are not numbers.
     """
-    pools = pools_of(members, task)
+    pools = pools_of(replicates, task)
     about, modalities = dict(about or {}), list(modalities or pools[0].present)
     subsets = _ordered(pools[0].outputs, modalities)
     rows, left_out, units = _rows(pools, task, subsets)
@@ -101,7 +101,7 @@ def summarise(
         "items": len({i for p in pools for i in p.items}),
         "groups": units.groups,
         "seeds": [p.seed for p in pools],
-        "folds": sorted({m.fold for m in members}),
+        "folds": sorted({m.fold for m in replicates}),
         "baseline": {"metrics": _mean_metrics([task.metrics(p.baseline, p.target) for p in pools])},
         "intervals": interval_facts(units),
         "subsets": rows,
@@ -144,23 +144,23 @@ class Point(TypedDict):
     sd: float | None
 
 
-def point(task: Scored, members: Sequence[MemberOutput], subset: Subset) -> Point:
+def point(task: Scored, replicates: Sequence[ReplicateOutput], subset: Subset) -> Point:
     """One point of a robustness curve, of the main metric."""
-    values = [task.metrics(p.outputs[subset], p.target)[task.main_metric] for p in pools_of(members, task)]
+    values = [task.metrics(p.outputs[subset], p.target)[task.main_metric] for p in pools_of(replicates, task)]
     return cast(Point, plain({"metric": task.main_metric, "value": float(np.mean(values)), "sd": _sd(values)}))
 
 
-def rows_of(task: Scored, members: Sequence[MemberOutput]) -> tuple[list[SubsetRow], list[Floats], Units]:
-    """A row per output of the members, in their order; per row the main metric of all units and without each in turn,
-    [1 + units]; and the units.
+def rows_of(task: Scored, replicates: Sequence[ReplicateOutput]) -> tuple[list[SubsetRow], list[Floats], Units]:
+    """A row per output of the replicates, in their order; per row the main metric of all units and without each in
+    turn, [1 + units]; and the units.
 
     The same groups are left out of all outputs, so that differences between any two are paired. The keys of the outputs
     need not be modalities: any names will do, as long as ``present`` has them too. Arguments as for `summarise`.
 
     Raises:
-        DataError: no members, members that do not fit together, or answers that are not numbers.
+        DataError: no replicates, replicates that do not fit together, or answers that are not numbers.
     """
-    pools = pools_of(members, task)
+    pools = pools_of(replicates, task)
     return _rows(pools, task, list(pools[0].outputs))
 
 
@@ -174,7 +174,7 @@ def _ordered(outputs: Mapping[Subset, Floats], modalities: Sequence[str]) -> lis
 
 
 def _rows(
-    pools: list[MemberOutput], task: Scored, subsets: list[Subset]
+    pools: list[ReplicateOutput], task: Scored, subsets: list[Subset]
 ) -> tuple[list[SubsetRow], list[Floats], Units]:
     """A row per subset; its main metric of all units and without each unit in turn; the units."""
     units = Units.of([g for p in pools for g in p.groups])
@@ -183,7 +183,7 @@ def _rows(
     return rows, list(left_out), units
 
 
-def _row(pools: list[MemberOutput], task: Scored, subset: Subset, values: Floats, units: Units) -> SubsetRow:
+def _row(pools: list[ReplicateOutput], task: Scored, subset: Subset, values: Floats, units: Units) -> SubsetRow:
     # By id, as every seed has the same items.
     answered = {
         item for p in pools for item, there in zip(p.items, np.any([p.present[m] for m in subset], axis=0)) if there
@@ -195,7 +195,7 @@ def _row(pools: list[MemberOutput], task: Scored, subset: Subset, values: Floats
     return {"modalities": list(subset), "answered": len(answered), "metrics": metrics, "interval": interval}
 
 
-def _kernel(pools: list[MemberOutput], task: Scored, answers: Sequence[Floats], units: Units) -> Kernel:
+def _kernel(pools: list[ReplicateOutput], task: Scored, answers: Sequence[Floats], units: Units) -> Kernel:
     """A kernel of the mean over seeds of the main metric of each seed's answers; all leave out the same units."""
     made, start = [], 0
     for p, answer in zip(pools, answers):
@@ -249,7 +249,7 @@ def _contributions(rows: list[SubsetRow], left_out: list[Floats], units: Units, 
     return [row for _, row in ranked]
 
 
-def _over_constant(pools: list[MemberOutput], left_out: Floats, units: Units, task: Scored) -> Gain:
+def _over_constant(pools: list[ReplicateOutput], left_out: Floats, units: Units, task: Scored) -> Gain:
     """How much better all modalities are than the best constant answer; paired."""
     constant = leave_one_out([_kernel(pools, task, [p.baseline for p in pools], units)], units)[0]
     gain = (1 if task.higher_is_better else -1) * difference_of(left_out, constant)
@@ -276,7 +276,7 @@ class ClassFacts(TypedDict):
     calibration: NotRequired[Calibration]
 
 
-def _of_classes(pools: list[MemberOutput], full: Subset, classes: list[str], task: Scored) -> ClassFacts:
+def _of_classes(pools: list[ReplicateOutput], full: Subset, classes: list[str], task: Scored) -> ClassFacts:
     """Confusions and calibration of the full set, counted over all seeds; the calibration error is the mean over seeds.
 
     For timed answers the instants asked are counted. If several classes may hold at a time there is no confusion.
@@ -294,7 +294,7 @@ def _of_classes(pools: list[MemberOutput], full: Subset, classes: list[str], tas
     }
 
 
-def _scatter(pool: MemberOutput, full: Subset, most: int = 2000) -> Scatter:
+def _scatter(pool: ReplicateOutput, full: Subset, most: int = 2000) -> Scatter:
     """Targets and answers of the first seed, at most ``most``, evenly chosen; every step of a timed answer counts."""
     target = np.asarray(pool.target, np.float64)
     answer = np.asarray(pool.outputs[full]).reshape(target.shape)
@@ -303,7 +303,7 @@ def _scatter(pool: MemberOutput, full: Subset, most: int = 2000) -> Scatter:
     return {"target": target[known][::step].tolist(), "predicted": answer[known][::step].tolist()}
 
 
-def _missing(pools: list[MemberOutput], modalities: Sequence[str]) -> dict[str, int]:
+def _missing(pools: list[ReplicateOutput], modalities: Sequence[str]) -> dict[str, int]:
     """On how many items each modality is missing."""
     first = pools[0].present
     return {

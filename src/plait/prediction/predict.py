@@ -23,7 +23,7 @@ from plait.streams.recording import Annotation
 from plait.tasks.answers import Answer
 from plait.training.experiment import Experiment
 from plait.training.preparation import Preparation
-from plait.training.run import Member, Run
+from plait.training.run import Replicate, Run
 
 __all__ = ["Prediction", "Predictor", "predict"]
 
@@ -77,16 +77,16 @@ class Predictor:
     """A model that is loaded once and answers many times for raw files; any stream may be absent.
 
     Args:
-        source: a finished run; or the folder of one of its members, which needs no other files.
+        source: a finished run; or the folder of one of its replicates, which needs no other files.
         cache: folder of prepared features.
-        member: which of the run's models (``seed0``); the first by default.
+        replicate: which of the run's models (``seed0``); the first by default.
         allow_code: for a folder: whether its files may name classes from outside plait (see
             `plait.models.model.Model.load`). A `Run` has a setting of its own.
         allow_outside: for a folder: whether a manifest to predict from may name files outside its folder.
 
     Raises:
-        DataError: no member is fully trained, or its files do not fit together.
-        ConfigError: there is no such member.
+        DataError: no replicate is fully trained, or its files do not fit together.
+        ConfigError: there is no such replicate.
     """
 
     def __init__(
@@ -94,18 +94,18 @@ class Predictor:
         source: Run | str | Path,
         *,
         cache: str | Path,
-        member: str | None = None,
+        replicate: str | None = None,
         allow_code: bool = False,
         allow_outside: bool = False,
     ) -> None:
         self.store = Store(cache)
         if isinstance(source, Run):
-            self.prepared, self.model = Preparation.of(source), source.model(_member(source, member))
+            self.prepared, self.model = Preparation.of(source), source.model(_replicate(source, replicate))
             allow_code, allow_outside = source.allow_code, source.allow_outside
         else:
-            if member is not None:
+            if replicate is not None:
                 raise ConfigError(
-                    f"{source}: is one member of a run, and has no member {member!r} in it. Leave member out."
+                    f"{source}: is one replicate of a run, and has no replicate {replicate!r} in it. Leave it out."
                 )
             self.prepared = Preparation.read(Path(source))
             self.model = Model.load(source, allow_code=allow_code)
@@ -188,22 +188,22 @@ def predict(
     paths: Sequence[str | Path],
     *,
     cache: str | Path,
-    member: str | None = None,
+    replicate: str | None = None,
     segments: Sequence[tuple[float, float]] = (),
     rates: Rates | None = None,
     told: Callable[[ImportReport], None] | None = None,
 ) -> list[Prediction]:
     """A model's answers for raw files, once. For arguments and errors see `Predictor`."""
-    return Predictor(source, cache=cache, member=member)(paths, segments=segments, rates=rates, told=told)
+    return Predictor(source, cache=cache, replicate=replicate)(paths, segments=segments, rates=rates, told=told)
 
 
-def _member(run: Run, name: str | None) -> Member:
+def _replicate(run: Run, name: str | None) -> Replicate:
     if not run.finished:
-        raise DataError(f"{run.folder}: no member is trained to its end. Go on with: plait fit")
-    for member in run.finished:
-        if name in (None, member.name):
-            return member
-    raise ConfigError(f"{run.folder}: has no member {name!r}; it has {', '.join(m.name for m in run.finished)}.")
+        raise DataError(f"{run.folder}: no replicate is trained to its end. Go on with: plait fit")
+    for replicate in run.finished:
+        if name in (None, replicate.name):
+            return replicate
+    raise ConfigError(f"{run.folder}: has no replicate {name!r}; it has {', '.join(m.name for m in run.finished)}.")
 
 
 def _experiment(prepared: Preparation, corpus: Corpus) -> Experiment:

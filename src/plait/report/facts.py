@@ -16,7 +16,7 @@ def facts(evaluation: Evaluation) -> list[str]:
     >>> facts({"task": {"name": "regress", "target": "age", "unit": "segment"}, "items": 9, "groups": 3, "seeds": [0]})
     ['Task: regress age, one answer per segment.', 'Tested on 9 items of 3 groups.', '1 seed.']
     """
-    found = [_task(evaluation), _trained(evaluation), _tested(evaluation), _members(evaluation), _made(evaluation)]
+    found = [_task(evaluation), _trained(evaluation), _tested(evaluation), _replicates(evaluation), _made(evaluation)]
     return [line for line in found if line]
 
 
@@ -75,7 +75,7 @@ def _tested(evaluation: Evaluation) -> str:
     return f"{size}, none of them seen in training."
 
 
-def _members(evaluation: Evaluation) -> str:
+def _replicates(evaluation: Evaluation) -> str:
     folds = len(evaluation.get("folds") or [])
     return counted(len(evaluation["seeds"]), "seed") + (f", {folds} folds." if folds > 1 else ".")
 

@@ -226,7 +226,7 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], name: str
 
 
 def training(seeds: Sequence[Curve], metric: str, name: str) -> str:
-    """Loss on the training part and the metric on validation, a line per member."""
+    """Loss on the training part and the metric on validation, a line per replicate."""
     loss = [(s, s.get("train_loss") or []) for s in seeds]
     valid = [(s, s.get("valid") or []) for s in seeds]
     every = [("training loss", loss), (f"validation {title_of(metric)}", valid)]

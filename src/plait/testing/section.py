@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.evaluation.members import MemberOutput
+from plait.evaluation.replicates import ReplicateOutput
 from plait.evaluation.schema import Evaluation
 from plait.evaluation.summary import subsets_of, summarise
 from plait.report.sections import Section
@@ -106,19 +106,19 @@ def _made_up() -> Iterator[Evaluation]:
 
 
 def _evaluation(task: Task, modalities: list[str]) -> Evaluation:
-    members = [_member(task, modalities, seed) for seed in (0, 1)]
+    replicates = [_replicate(task, modalities, seed) for seed in (0, 1)]
     about = {"run": STRANGE, "corpus": STRANGE, "target": STRANGE}
-    return summarise(task, members, about=about, sections={"recipe_yaml": STRANGE, "versions": {"plait": STRANGE}})
+    return summarise(task, replicates, about=about, sections={"recipe_yaml": STRANGE, "versions": {"plait": STRANGE}})
 
 
-def _member(task: Task, modalities: list[str], seed: int, n: int = 48) -> MemberOutput:
+def _replicate(task: Task, modalities: list[str], seed: int, n: int = 48) -> ReplicateOutput:
     rng = np.random.default_rng(seed)
     target = np.arange(n) % 2 if not task.is_numeric else np.linspace(-1, 1, n)
     clue = np.stack([1 - target, target], 1) if not task.is_numeric else target[:, None]
     scores: NDArray[np.float64] = np.add(clue, rng.random((n, task.n_outputs)), dtype=np.float64)
     scores = scores if task.is_numeric else scores / scores.sum(1, keepdims=True)
     items = [f"{STRANGE} {i}" for i in range(n)]
-    return MemberOutput(
+    return ReplicateOutput(
         seed=seed,
         fold="",
         items=items,

@@ -1,1 +1,1 @@
-"""From a recipe to trained members of a run: claimed, trained, calibrated; each resumable, nothing pickled."""
+"""From a recipe to trained replicates of a run: claimed, trained, calibrated; each resumable, nothing pickled."""

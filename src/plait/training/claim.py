@@ -23,7 +23,7 @@ from plait.training.experiment import Experiment, open_corpus
 from plait.training.full import full_recipe
 from plait.training.imported import discard_import, move_import, note_of
 from plait.training.rehearsal import refuse
-from plait.training.run import FORMAT, Beginning, Member, Run, digest_of
+from plait.training.run import FORMAT, Beginning, Replicate, Run, digest_of
 from plait.training.sides import FILE as EXAMPLES
 from plait.training.sides import Sides
 from plait.training.warm_start import WarmStart, check_unchanged
@@ -37,7 +37,7 @@ PAGES = ("evaluation.json", "report.html")
 OURS = ("recipe.yaml", "run.json", EXAMPLES, *PAGES)
 """Files that plait writes into a run's folder itself."""
 
-OURS_OF_A_MEMBER = (
+OURS_OF_A_REPLICATE = (
     *("model.safetensors", "model.json", "preparation.json", "done.json", "factors.json", "log.csv"),
     *("checkpoints/last.ckpt", "checkpoints/best.ckpt"),
 )
@@ -72,8 +72,8 @@ def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *,
         meet = _replaced if anew else _met
         experiment = meet(folder, recipe, experiment)
         examples = Sides.of(experiment.corpus, experiment.items.items, experiment.folds).to_bytes()
-    members = [Member(seed, fold.name) for seed in recipe.train.seeds for fold in experiment.folds]
-    _write(folder, experiment, members, examples, held)
+    replicates = [Replicate(seed, fold.name) for seed in recipe.train.seeds for fold in experiment.folds]
+    _write(folder, experiment, replicates, examples, held)
     return experiment
 
 
@@ -216,13 +216,13 @@ def _written(run: Run) -> list[Path]:
     if run.info.imported:
         found += [folder / MANIFEST, note_of(folder / MANIFEST)]
     for place in _places(run):
-        found += [place / name for name in OURS_OF_A_MEMBER]
+        found += [place / name for name in OURS_OF_A_REPLICATE]
         found += [*(place / "tensorboard").glob("events.out.tfevents.*"), place / "tensorboard/hparams.yaml"]
     return [path for path in found if path.is_file()]
 
 
 def _places(run: Run) -> list[Path]:
-    return [run.folder / name for name in (*(m.name for m in run.members), *run.info.held_out)]
+    return [run.folder / name for name in (*(m.name for m in run.replicates), *run.info.held_out)]
 
 
 def _sweep(run: Run) -> None:
@@ -239,9 +239,11 @@ def _sweep(run: Run) -> None:
         path.unlink()
 
 
-def _write(folder: Path, experiment: Experiment, members: Sequence[Member], examples: bytes, held: Run | None) -> None:
+def _write(
+    folder: Path, experiment: Experiment, replicates: Sequence[Replicate], examples: bytes, held: Run | None
+) -> None:
     recipe = experiment.recipe
-    start, told = _start(folder, experiment, members, held), told_rates(experiment.corpus.entries)
+    start, told = _start(folder, experiment, replicates, held), told_rates(experiment.corpus.entries)
     info = {
         "format": FORMAT,
         "recipe": digest_of(recipe),
@@ -252,7 +254,7 @@ def _write(folder: Path, experiment: Experiment, members: Sequence[Member], exam
         "corpus": str(experiment.corpus.path.resolve()),
         "imported": isinstance(recipe.corpus, CorpusPlan),
         "allow_outside": experiment.corpus.allow_outside,
-        "members": [vars(m) for m in members],
+        "replicates": [vars(m) for m in replicates],
         "modalities": experiment.streams,
         "features": experiment.features,
         "rates": {name: told[name] for name in experiment.streams.values() if name in told},
@@ -277,10 +279,10 @@ def _says(path: Path, recipe: Recipe) -> bool:
     return path.exists() and parse_recipe(path.read_text(encoding="utf-8"), source=str(path)) == recipe
 
 
-def _start(folder: Path, experiment: Experiment, members: Sequence[Member], held: Run | None) -> Beginning | None:
+def _start(folder: Path, experiment: Experiment, replicates: Sequence[Replicate], held: Run | None) -> Beginning | None:
     start = WarmStart.of(experiment.recipe)
     if start is None:
         return None
-    record = start.record(members)
+    record = start.record(replicates)
     check_unchanged(folder, held.info.start if held else None, record)
     return record

@@ -1,4 +1,4 @@
-"""Fit a recipe: every seed and fold a member, each resumable, all in one run folder."""
+"""Fit a recipe: every seed and fold a replicate, each resumable, all in one run folder."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from plait.training.held_out import can_hold_out, hold_out
 from plait.training.lock import locked
 from plait.training.noisy import noisy_sources
 from plait.training.preparation import Preparation
-from plait.training.run import Member, Run, digest_of, held_out_name
+from plait.training.run import Replicate, Run, digest_of, held_out_name
 from plait.training.sides import Sides
 from plait.training.temperatures import fit_temperatures
 from plait.training.warm_start import WarmStart
 
-__all__ = ["Trained", "fit", "train_fold", "train_held_out", "train_member"]
+__all__ = ["Trained", "fit", "train_fold", "train_held_out", "train_replicate"]
 
 FACTORS = "factors.json"
 """What a held-out model found of how far its heads are to be trusted."""
@@ -57,7 +57,7 @@ def fit(
     quick: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Train every member of a recipe and keep all that it needs in ``out``.
+    """Train every replicate of a recipe and keep all that it needs in ``out``.
 
     Called again with the same recipe it goes on where it was cut off, to the same numbers.
 
@@ -65,7 +65,7 @@ def fit(
         recipe: what to train.
         out: the run's folder.
         cache: where prepared features are kept.
-        jobs: processes; each trains one member at a time.
+        jobs: processes; each trains one replicate at a time.
         overwrite: start anew where ``out`` holds another recipe's run.
         quiet: no progress bars in training.
         quick: the quick model instead of the recipe's own (`plait.recipe.quick_recipe`).
@@ -83,20 +83,20 @@ def fit(
         if progress:
             progress(0, 0, "")  # nothing is left to prepare: training has a bar of its own
         run = Run(folder)
-        for member in run.finished:
-            run.done(member)  # raises where it is damaged, or of another recipe
-        todo = [m for m in run.members if m not in run.finished]
-        without = {m.fold: m for m in reversed(run.members) if _needs_held_out(experiment, _fold(experiment, m))}
-        work = [(train_held_out, list(without.values()) if todo else []), (train_member, todo)]
+        for replicate in run.finished:
+            run.done(replicate)  # raises where it is damaged, or of another recipe
+        todo = [m for m in run.replicates if m not in run.finished]
+        without = {m.fold: m for m in reversed(run.replicates) if _needs_held_out(experiment, _fold(experiment, m))}
+        work = [(train_held_out, list(without.values()) if todo else []), (train_replicate, todo)]
         experiment.folds = Sides.read(folder, run.info.examples).folds()  # as another process would read them
         opened = Opened(run, experiment, features)
-        for train, members in work:
-            _each(train, members, folder, cache, jobs, quiet, opened)
+        for train, replicates in work:
+            _each(train, replicates, folder, cache, jobs, quiet, opened)
     return Run(folder, allow_code=True, allow_outside=recipe.allow_outside)  # the caller's own recipe
 
 
 class Opened(NamedTuple):
-    """A claimed run, opened: what every member of it is trained with."""
+    """A claimed run, opened: what every replicate of it is trained with."""
 
     run: Run
     experiment: Experiment
@@ -114,7 +114,7 @@ def _open(folder: str | Path, cache: str | Path) -> Opened:
 
 def _each(
     work: Callable[..., None],
-    members: Sequence[Member],
+    replicates: Sequence[Replicate],
     folder: Path,
     cache: str | Path,
     jobs: int,
@@ -126,22 +126,22 @@ def _each(
     Raises:
         DataError: what was wrong with those that failed; the others are trained to their end first.
     """
-    if jobs <= 1 or len(members) < 2:
-        for member in members:
-            work(str(folder), member, str(cache), quiet, opened)
+    if jobs <= 1 or len(replicates) < 2:
+        for replicate in replicates:
+            work(str(folder), replicate, str(cache), quiet, opened)
         return
     problems: list[str] = []
     there = partial(_elsewhere, work, str(folder), str(cache))
     # an interrupt must end the processes now: closing the generator does
-    with closing(each(there, members, jobs=jobs)) as outcomes:
-        for member, outcome in outcomes:
-            problems += [f"{member.name}: {problem}" for problem in _problems(outcome)]
+    with closing(each(there, replicates, jobs=jobs)) as outcomes:
+        for replicate, outcome in outcomes:
+            problems += [f"{replicate.name}: {problem}" for problem in _problems(outcome)]
     raise_all(DataError, problems)
 
 
-def _elsewhere(work: Callable[..., None], folder: str, cache: str, member: Member) -> None:
+def _elsewhere(work: Callable[..., None], folder: str, cache: str, replicate: Replicate) -> None:
     """The same work in another process."""
-    work(folder, member, cache, True)
+    work(folder, replicate, cache, True)
 
 
 def _problems(outcome: Died | Failed | None) -> Sequence[str]:
@@ -150,15 +150,17 @@ def _problems(outcome: Died | Failed | None) -> Sequence[str]:
     return outcome.problems if outcome else ()
 
 
-def train_member(run_folder: str, member: Member, cache: str, quiet: bool, opened: Opened | None = None) -> None:
-    """Train one member of a claimed run to its end, from its checkpoint where it has one."""
+def train_replicate(
+    run_folder: str, replicate: Replicate, cache: str, quiet: bool, opened: Opened | None = None
+) -> None:
+    """Train one replicate of a claimed run to its end, from its checkpoint where it has one."""
     run, experiment, features = opened = opened or _open(run_folder, cache)
-    fold, place = _fold(experiment, member), run.folder / member.name
+    fold, place = _fold(experiment, replicate), run.folder / replicate.name
     started = time.monotonic()
-    trained = train_fold(experiment, fold, features, member, Store(cache), place, quiet)
+    trained = train_fold(experiment, fold, features, replicate, Store(cache), place, quiet)
     if _needs_held_out(experiment, fold):
-        train_held_out(run_folder, member, cache, quiet, opened)
-        trained.model.set_factors(run.factors(member.fold))
+        train_held_out(run_folder, replicate, cache, quiet, opened)
+        trained.model.set_factors(run.factors(replicate.fold))
     trained.model.save(place)
     Preparation.of(run).write(place)
     done = {
@@ -171,20 +173,22 @@ def train_member(run_folder: str, member: Member, cache: str, quiet: bool, opene
     write_text(place / "done.json", json.dumps(done), durable=True)
 
 
-def train_held_out(run_folder: str, member: Member, cache: str, quiet: bool, opened: Opened | None = None) -> None:
-    """Train a stand-in for the members of a fold that has no validation part, and keep the factors of its heads.
+def train_held_out(
+    run_folder: str, replicate: Replicate, cache: str, quiet: bool, opened: Opened | None = None
+) -> None:
+    """Train a stand-in for the replicates of a fold that has no validation part, and keep the factors of its heads.
 
     It is trained as they are, on the same training part less some of its groups; how sure it is of those, and how often
-    right, tells how sure the members may be of items that they have not seen.
+    right, tells how sure the replicates may be of items that they have not seen.
     """
-    place = Path(run_folder) / held_out_name(member.fold)
+    place = Path(run_folder) / held_out_name(replicate.fold)
     if (place / FACTORS).exists():
         return
     run, experiment, features = opened or _open(run_folder, cache)
     task = find(Task, experiment.task, "task")[0]
     values = task.is_numeric
-    fold = hold_out(_fold(experiment, member), classes=not values and task.asks == "label")
-    model = train_fold(experiment, fold, features, member, Store(cache), place, quiet, ranking=values).model
+    fold = hold_out(_fold(experiment, replicate), classes=not values and task.asks == "label")
+    model = train_fold(experiment, fold, features, replicate, Store(cache), place, quiet, ranking=values).model
     found = {"recipe": digest_of(run.recipe), "factors": model.factors()}
     write_text(place / FACTORS, json.dumps(found), durable=True)
 
@@ -198,8 +202,8 @@ def _needs_held_out(experiment: Experiment, fold: Fold) -> bool:
     return descends and _calibrates(experiment) and not fold.valid and can_hold_out(fold)
 
 
-def _fold(experiment: Experiment, member: Member) -> Fold:
-    return next(f for f in experiment.folds if f.name == member.fold)
+def _fold(experiment: Experiment, replicate: Replicate) -> Fold:
+    return next(f for f in experiment.folds if f.name == replicate.fold)
 
 
 class Trained(NamedTuple):
@@ -214,14 +218,14 @@ def train_fold(
     experiment: Experiment,
     fold: Fold,
     features: Features,
-    member: Member,
+    replicate: Replicate,
     store: Store,
     place: Path,
     quiet: bool,
     *,
     ranking: bool = True,
 ) -> Trained:
-    """Train a fresh model for a fold with the seed of ``member``; checkpoints go to ``place``.
+    """Train a fresh model for a fold with the seed of ``replicate``; checkpoints go to ``place``.
 
     Where the fold has a validation part, the factors of its heads are fitted on it (``ranking``: see
     `fit_temperatures`).
@@ -229,23 +233,23 @@ def train_fold(
     plan = experiment.recipe
     torch.set_num_threads(plan.train.threads)
     if plan.train.solver == "ridge":
-        return _closed_form(experiment, fold, features, member)
+        return _closed_form(experiment, fold, features, replicate)
     from plait.training.trainer import train_model  # Lightning takes seconds to import: only where it trains
 
-    torch.manual_seed(member.seed)
+    torch.manual_seed(replicate.seed)
     start = WarmStart.of(plan)
     model, data = build_model(experiment, fold, features, start)
-    copied = None if start is None else start.begin(model, member, fold, experiment)
+    copied = None if start is None else start.begin(model, replicate, fold, experiment)
     if plan.model.get("freeze"):
         model.backbone.freeze(copied or ())
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.asked, experiment.modalities, noisy=noisy)
     valid = item_data(experiment, fold.valid, features, model.task) if fold.valid else None
-    log = train_model(place, model, train_data, valid, recipe=plan, seed=member.seed, quiet=quiet)
+    log = train_model(place, model, train_data, valid, recipe=plan, seed=replicate.seed, quiet=quiet)
     longest = max(train_data.typical_length(m) for m in model.modalities)
     if widens(plan, linear=model.task.linear, longest=longest, columns=max(model.dims.values())):
         quick = replace(experiment, recipe=quick_recipe(plan))
-        model.widen(_closed_form(quick, fold, features, member, train_data, Vary(plan.augment.kinds)).model)
+        model.widen(_closed_form(quick, fold, features, replicate, train_data, Vary(plan.augment.kinds)).model)
     if valid is not None and _calibrates(experiment):
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_temperatures(model, views, shares, ranking=ranking)
@@ -256,17 +260,17 @@ def _closed_form(
     experiment: Experiment,
     fold: Fold,
     features: Features,
-    member: Member,
+    replicate: Replicate,
     noisy: ItemData | None = None,
     vary: Vary | None = None,
 ) -> Trained:
     """Fit a fresh model for a fold without gradient descent; to ``noisy``, where given, instead of the plain items."""
     if experiment.recipe.model.get("from") is not None:
         raise ConfigError("model.from: train.solver: ridge begins with nothing learnt. Leave one of both out.")
-    torch.manual_seed(member.seed)
+    torch.manual_seed(replicate.seed)
     model, plain = build_model(experiment, fold, features)
     data = plain if noisy is None else noisy
-    return Trained(model, fit_closed_form(model, data, seed=member.seed, vary=vary), None)
+    return Trained(model, fit_closed_form(model, data, seed=replicate.seed, vary=vary), None)
 
 
 def _views(

@@ -1,7 +1,7 @@
 """``preparation.json``: what a trained model needs to answer for raw recordings, beside its weights.
 
-A member's folder holds it with ``model.json`` and ``model.safetensors``. So it can be copied anywhere, alone: nothing
-of the run or of its corpus is asked for, and no path of either stands in it.
+A replicate's folder holds it with ``model.json`` and ``model.safetensors``. So it can be copied anywhere, alone: it
+needs nothing of the run or of its corpus, and holds no path of either.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Preparation(BaseModel):
 
     @classmethod
     def of(cls, run: Run) -> Preparation:
-        """That of a run: the same for all its members."""
+        """That of a run: the same for all its replicates."""
         recipe, info = run.recipe, run.info
         naming = recipe.corpus.options if isinstance(recipe.corpus, CorpusPlan) else {}
         return cls(
@@ -66,7 +66,7 @@ class Preparation(BaseModel):
         return Recipe(corpus="none.jsonl", task=self.task, streams=self.streams)
 
     def write(self, folder: Path) -> None:
-        """Put it into a member's folder.
+        """Put it into a replicate's folder.
 
         Raises:
             OSError: the folder is not writable, or the disk is full.
@@ -78,10 +78,10 @@ class Preparation(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> Preparation:
-        """That of a member's folder.
+        """That of a replicate's folder.
 
         Raises:
             DataError: there is none, or it is damaged or of another version.
         """
-        do = "Give the folder of a run, or of a trained member in one that is whole."
+        do = "Give the folder of a run, or of a trained replicate in one that is whole."
         return read_json(folder / FILE, cls, do)

@@ -1,4 +1,4 @@
-"""A run on disk: the recipe with all defaults, what was split how, and the trained members."""
+"""A run on disk: the recipe with all defaults, what was split how, and the trained replicates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from plait.corpus.manifest import Rate
 from plait.models.model import Model
 from plait.recipe import Recipe, parse_recipe
 
-__all__ = ["FORMAT", "Beginning", "Done", "Member", "Run", "RunInfo", "digest_of", "read_json"]
+__all__ = ["FORMAT", "Beginning", "Done", "Replicate", "Run", "RunInfo", "digest_of", "read_json"]
 
 FORMAT = "plait run 3"
 
@@ -48,7 +48,7 @@ def digest_of(recipe: Recipe) -> str:
 
 
 @dataclass(frozen=True)
-class Member:
+class Replicate:
     """One trained model of a run: a seed and a fold."""
 
     seed: int
@@ -63,7 +63,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
-class _Member(_Strict):
+class _Replicate(_Strict):
     seed: int = Field(ge=0, lt=2**32)
     fold: str = Field(pattern=r"^(fold\d{1,4}|tune\d{1,4})?$")
 
@@ -76,15 +76,15 @@ class _Fold(_Strict):
 
 
 class _Source(_Strict):
-    member: Text
+    replicate: Text
     sha256: Text
 
 
 class Beginning(_Strict):
-    """The run that a run was begun from, and which member each of its own began as."""
+    """The run that a run was begun from, and which replicate each of its own began as."""
 
     run: Text
-    members: dict[str, _Source]
+    replicates: dict[str, _Source]
 
 
 class RunInfo(_Strict):
@@ -99,7 +99,7 @@ class RunInfo(_Strict):
     corpus: Text
     imported: bool
     allow_outside: bool
-    members: list[_Member] = Field(min_length=1)
+    replicates: list[_Replicate] = Field(min_length=1)
     modalities: dict[str, str]
     features: dict[str, Options]
     notes: list[str]
@@ -113,10 +113,10 @@ class RunInfo(_Strict):
     @model_validator(mode="after")
     def _belong_together(self) -> RunInfo:
         names = [f.name for f in self.folds]
-        if strange := sorted({m.fold for m in self.members} - set(names)):
-            raise ValueError(f"members of folds that it does not have: {strange}; it has {names}")
-        if len({(m.seed, m.fold) for m in self.members}) < len(self.members):
-            raise ValueError("a member stands there twice")
+        if strange := sorted({m.fold for m in self.replicates} - set(names)):
+            raise ValueError(f"replicates of folds that it does not have: {strange}; it has {names}")
+        if len({(m.seed, m.fold) for m in self.replicates}) < len(self.replicates):
+            raise ValueError("a replicate stands there twice")
         if set(self.modalities) != set(self.features):
             raise ValueError(f"features of {sorted(self.features)}, but modalities {sorted(self.modalities)}")
         return self
@@ -128,7 +128,7 @@ class RunInfo(_Strict):
 
 
 class Done(_Strict):
-    """``done.json``: what is known of a member that is trained to its end."""
+    """``done.json``: what is known of a replicate that is trained to its end."""
 
     recipe: Text
     log: dict[str, list[Annotated[float, Field(allow_inf_nan=True)]]]
@@ -149,7 +149,7 @@ def held_out_name(fold: str) -> str:
 
 
 class Run:
-    """A run on disk: the recipe with all defaults, what was split how, and the trained members.
+    """A run on disk: the recipe with all defaults, what was split how, and the trained replicates.
 
     Args:
         folder: where `fit` wrote it.
@@ -182,7 +182,7 @@ class Run:
             raise DataError(
                 f"{self.folder}: recipe.yaml is not the recipe that this run was made by. Put it back, or fit it anew."
             )
-        self.members = [Member(m.seed, m.fold) for m in self.info.members]
+        self.replicates = [Replicate(m.seed, m.fold) for m in self.info.replicates]
 
     @staticmethod
     def is_run(folder: Path) -> bool:
@@ -190,37 +190,37 @@ class Run:
         return _format_of(folder).startswith(MARK)
 
     @property
-    def finished(self) -> list[Member]:
-        return [m for m in self.members if (self.folder / m.name / "done.json").exists()]
+    def finished(self) -> list[Replicate]:
+        return [m for m in self.replicates if (self.folder / m.name / "done.json").exists()]
 
     @property
     def begun(self) -> bool:
-        """Whether anything is trained: a member, to its end or to a checkpoint."""
-        places = [self.folder / n for n in (*self.info.held_out, *(m.name for m in self.members))]
+        """Whether anything is trained: a replicate, to its end or to a checkpoint."""
+        places = [self.folder / n for n in (*self.info.held_out, *(m.name for m in self.replicates))]
         return any((p / "done.json").exists() or (p / "checkpoints").exists() for p in places)
 
     @cached_property
     def _digest(self) -> str:
         return digest_of(self.recipe)
 
-    def model(self, member: Member) -> Model:
-        """A trained member.
+    def model(self, replicate: Replicate) -> Model:
+        """A trained replicate.
 
         Raises:
             DataError: it is not trained yet, or was trained by another recipe, or its files are damaged.
         """
-        if member not in self.finished:
-            raise DataError(f"{self.folder}: {member.name} is not trained to its end. Go on with: plait fit")
-        self.done(member)
-        return Model.load(self.folder / member.name, allow_code=self.allow_code)
+        if replicate not in self.finished:
+            raise DataError(f"{self.folder}: {replicate.name} is not trained to its end. Go on with: plait fit")
+        self.done(replicate)
+        return Model.load(self.folder / replicate.name, allow_code=self.allow_code)
 
-    def done(self, member: Member) -> Done:
-        """What is known of a trained member: its epoch ``log`` by column, ``seconds``, ``parameters``.
+    def done(self, replicate: Replicate) -> Done:
+        """What is known of a trained replicate: its epoch ``log`` by column, ``seconds``, ``parameters``.
 
         Raises:
             DataError: the file is damaged, or of another recipe.
         """
-        return self._own(self.folder / member.name / "done.json", Done)
+        return self._own(self.folder / replicate.name / "done.json", Done)
 
     def factors(self, fold: str) -> Options:
         """What a fold's held-out model found of its heads.

@@ -1,4 +1,4 @@
-"""Lightning's trainer, set up for one member of a run."""
+"""Lightning's trainer, set up for one replicate of a run."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class _History(Callback):
     def load_state_dict(self, state_dict: Options) -> None:
         if state_dict.get("recipe") != self.recipe:
             raise DataError(
-                f"{self.path.parent}: its checkpoint is of another recipe. Delete the folder to train this member anew."
+                f"{self.path.parent}: its checkpoint is of another recipe. Delete the folder to train it anew."
             )
         self.rows = state_dict["log"]
 

@@ -15,7 +15,7 @@ from plait.examples.items import Fold
 from plait.models.backbone import EncoderSpec
 from plait.models.model import Model
 from plait.recipe import Recipe, StreamPlan
-from plait.training.run import Beginning, Member, Run
+from plait.training.run import Beginning, Replicate, Run
 
 OPTIONS = {"from": None, "freeze": False, "allow_code": False}
 """What a recipe's ``model`` may say of it, beside the options of `Model`."""
@@ -42,9 +42,9 @@ class WarmStart:
 
     def __init__(self, folder: str | Path, *, allow_code: bool = False) -> None:
         self.run = Run(folder, allow_code=allow_code)
-        if self.run.finished != self.run.members:
+        if self.run.finished != self.run.replicates:
             raise DataError(f"model.from: {folder} is not trained to its end. Go on with: plait fit")
-        self.models = {m: self.run.model(m) for m in self.run.members}
+        self.models = {m: self.run.model(m) for m in self.run.replicates}
 
     @classmethod
     def of(cls, recipe: Recipe) -> WarmStart | None:
@@ -62,10 +62,10 @@ class WarmStart:
             )
         return None if place is None else cls(place, allow_code=recipe.model.get("allow_code") is True)
 
-    def source(self, member: Member) -> Member:
-        """The member of that run to start from: of the same fold and seed where there is one, else the first."""
-        same = [m for m in self.run.members if m.fold == member.fold] or self.run.members
-        return next((m for m in same if m.seed == member.seed), same[0])
+    def source(self, replicate: Replicate) -> Replicate:
+        """The replicate of that run to start from: of the same fold and seed where there is one, else the first."""
+        same = [m for m in self.run.replicates if m.fold == replicate.fold] or self.run.replicates
+        return next((m for m in same if m.seed == replicate.seed), same[0])
 
     def encoder(self, modality: str) -> EncoderSpec | None:
         """The specs of a modality's encoder there; None where it is not known."""
@@ -75,14 +75,14 @@ class WarmStart:
     def dim(self) -> int:
         return next(iter(self.models.values())).dim
 
-    def begin(self, model: Model, member: Member, fold: Fold, experiment: Any) -> list[str]:
+    def begin(self, model: Model, replicate: Replicate, fold: Fold, experiment: Any) -> list[str]:
         """Copy into a fresh ``model`` what fits; returns what: modalities, and "" for the fusion.
 
         Raises:
             ConfigError: a modality of both whose features or encoder differ, or none of both; all problems at once.
             DataError: it was trained on recordings that ``fold`` tests on.
         """
-        source = self.source(member)
+        source = self.source(replicate)
         self._check_apart(source, fold)
         other = self.models[source]
         shared = [m for m in model.modalities if m in other.dims]
@@ -104,7 +104,7 @@ class WarmStart:
     def _place(self) -> str:
         return str(self.run.folder)
 
-    def _check_apart(self, source: Member, fold: Fold) -> None:
+    def _check_apart(self, source: Replicate, fold: Fold) -> None:
         theirs = next(f for f in self.run.info.folds if f.name == source.fold)
         both = sorted({i.recording for i in fold.test} & set(theirs.train))
         if both:
@@ -127,17 +127,17 @@ class WarmStart:
             if mine != its
         ]
 
-    def digest(self, member: Member) -> dict[str, str]:
-        """What a member starts from, and the SHA-256 of it."""
-        source = self.source(member)
+    def digest(self, replicate: Replicate) -> dict[str, str]:
+        """What a replicate starts from, and the SHA-256 of it."""
+        source = self.source(replicate)
         place = self.run.folder / source.name
         found = hashlib.sha256(b"".join(read_bytes(place / n) for n in ("model.json", "model.safetensors")))
-        return {"member": source.name, "sha256": found.hexdigest()}
+        return {"replicate": source.name, "sha256": found.hexdigest()}
 
-    def record(self, members: Sequence[Member]) -> Beginning:
-        """For ``run.json``: the run, and what each member starts from."""
-        found = {m.name: self.digest(m) for m in members}
-        return Beginning.model_validate({"run": str(self.run.folder.resolve()), "members": found})
+    def record(self, replicates: Sequence[Replicate]) -> Beginning:
+        """For ``run.json``: the run, and what each replicate starts from."""
+        found = {m.name: self.digest(m) for m in replicates}
+        return Beginning.model_validate({"run": str(self.run.folder.resolve()), "replicates": found})
 
 
 def _shape(recipe: Recipe, modality: str) -> tuple[str, float | None]:
@@ -151,8 +151,8 @@ def check_unchanged(folder: Path, held: Beginning | None, now: Beginning) -> Non
     Raises:
         ConfigError: the weights that it starts from are others than when it was begun.
     """
-    both = held.members.keys() & now.members.keys() if held else ()  # seeds that are added begin now
-    if held and any(held.members[name] != now.members[name] for name in both):
+    both = held.replicates.keys() & now.replicates.keys() if held else ()  # seeds that are added begin now
+    if held and any(held.replicates[name] != now.replicates[name] for name in both):
         raise ConfigError(
             f"{folder}: was begun from {held.run}, whose weights have changed since. "
             "Start anew with --overwrite, or choose another --out."

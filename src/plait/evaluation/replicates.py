@@ -1,4 +1,4 @@
-"""The outputs of the members of a run, pooled for scoring."""
+"""The outputs of the replicates of a run, pooled for scoring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plait.core.errors import DataError, raise_all
 from plait.evaluation.intervals import Floats
 
 __all__ = [
-    "MemberOutput",
+    "ReplicateOutput",
     "Scored",
     "Subset",
     "frames_of",
@@ -56,11 +56,11 @@ class Scored(Protocol):
 
 
 @dataclass(frozen=True)
-class MemberOutput:
-    """What one member answered on its test items.
+class ReplicateOutput:
+    """What one replicate answered on its test items.
 
     Attributes:
-        seed, fold: which member.
+        seed, fold: which replicate.
         items: ids of the items, unique within a fold.
         recordings, groups: of each item.
         target: encoded targets: [n]; for timed answers [n, steps], for several labels at a time [n, steps, classes];
@@ -142,45 +142,45 @@ def paddings_of(task: Scored | None) -> tuple[float, float]:
     return getattr(task, "padding", 0), np.nan if getattr(task, "values", False) else NOT_ASKED
 
 
-def widths_of(members: Sequence[MemberOutput]) -> set[int]:
-    """The numbers of classes (or values) of the members' answers; empty for texts."""
-    answers = [(np.asarray(x), np.ndim(m.target)) for m in members for x in (*m.outputs.values(), m.baseline)]
+def widths_of(replicates: Sequence[ReplicateOutput]) -> set[int]:
+    """The numbers of classes (or values) of the replicates' answers; empty for texts."""
+    answers = [(np.asarray(x), np.ndim(m.target)) for m in replicates for x in (*m.outputs.values(), m.baseline)]
     # Texts are [n, length] in scores and in targets; classes are [n, classes] beside targets [n].
     return {x.shape[-1] for x, axes in answers if x.ndim > 2 or axes == 1}
 
 
-def pools_of(members: Sequence[MemberOutput], task: Scored | None = None) -> list[MemberOutput]:
-    """One member per seed, with the test items of all its folds.
+def pools_of(replicates: Sequence[ReplicateOutput], task: Scored | None = None) -> list[ReplicateOutput]:
+    """One replicate per seed, with the test items of all its folds.
 
     Timed answers of the folds may differ in their number of steps: they are filled up (see `paddings_of`).
 
     Raises:
-        DataError: no members, members that do not fit together, or answers that are not numbers; all at once.
+        DataError: no replicates, replicates that do not fit together, or answers that are not numbers; all at once.
     """
-    if not members:
+    if not replicates:
         raise DataError("there are no outputs to evaluate.")
-    raise_all(DataError, [p for m in members for p in _problems(m, members[0])])
-    if len(widths := widths_of(members)) > 1:
+    raise_all(DataError, [p for m in replicates for p in _problems(m, replicates[0])])
+    if len(widths := widths_of(replicates)) > 1:
         raise DataError(
-            f"the members answer with {' and '.join(map(str, sorted(widths)))} classes. Ask for fewer folds, or "
+            f"the replicates answer with {' and '.join(map(str, sorted(widths)))} classes. Ask for fewer folds, or "
             "another split, so that each training part has all classes."
         )
-    seeds = sorted({m.seed for m in members})
-    return [_pool([m for m in members if m.seed == s], *paddings_of(task)) for s in seeds]
+    seeds = sorted({m.seed for m in replicates})
+    return [_pool([m for m in replicates if m.seed == s], *paddings_of(task)) for s in seeds]
 
 
-def _problems(member: MemberOutput, first: MemberOutput) -> list[str]:
-    where, n = f"seed {member.seed}, fold {member.fold!r}", len(member.items)
+def _problems(replicate: ReplicateOutput, first: ReplicateOutput) -> list[str]:
+    where, n = f"seed {replicate.seed}, fold {replicate.fold!r}", len(replicate.items)
     found = [f"{where}: it answered for no items. Check the split."] if not n else []
     for what in ("recordings", "groups"):
-        if len(getattr(member, what)) != n:
-            found.append(f"{where}: {len(getattr(member, what))} {what}, but {n} items.")
-    if set(member.outputs) != set(first.outputs) or set(member.present) != set(first.present):
+        if len(getattr(replicate, what)) != n:
+            found.append(f"{where}: {len(getattr(replicate, what))} {what}, but {n} items.")
+    if set(replicate.outputs) != set(first.outputs) or set(replicate.present) != set(first.present):
         found.append(f"{where}: other subsets or modalities than seed {first.seed}, fold {first.fold!r}.")
-    arrays: dict[str, object] = {"target": member.target, "baseline": member.baseline}
-    arrays |= {"output of " + " + ".join(s): x for s, x in member.outputs.items()}
-    arrays |= {f"presence of {m}": x for m, x in member.present.items()}
-    return found + [f"{where}: {p}" for name, x in arrays.items() for p in _wrong(name, np.asarray(x), member.items)]
+    arrays: dict[str, object] = {"target": replicate.target, "baseline": replicate.baseline}
+    arrays |= {"output of " + " + ".join(s): x for s, x in replicate.outputs.items()}
+    arrays |= {f"presence of {m}": x for m, x in replicate.present.items()}
+    return found + [f"{where}: {p}" for name, x in arrays.items() for p in _wrong(name, np.asarray(x), replicate.items)]
 
 
 def _wrong(name: str, array: NDArray[np.generic], items: Sequence[str]) -> list[str]:
@@ -198,9 +198,9 @@ def _wrong(name: str, array: NDArray[np.generic], items: Sequence[str]) -> list[
     ]
 
 
-def _pool(folds: list[MemberOutput], padding: float, not_asked: float) -> MemberOutput:
+def _pool(folds: list[ReplicateOutput], padding: float, not_asked: float) -> ReplicateOutput:
     some = folds[0]
-    return MemberOutput(
+    return ReplicateOutput(
         seed=some.seed,
         fold="",
         items=[i for f in folds for i in f.items],
