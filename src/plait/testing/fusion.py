@@ -221,7 +221,7 @@ def _heads(fusion: Fusion, batch: Batch) -> tuple[Tensor, Tensor]:
     """Outputs as heads would give them, [heads, batch, width], and their weights."""
     named = fusion.weights(batch)
     weights = [named[m] for m in NAMES] + ([fusion.joint_weight(batch)] if fusion.joint else [])
-    heads = torch.stack([masked_mean_max(batch[m])[:, : fusion.width] for m in NAMES])
+    heads = torch.stack([masked_mean_max(batch[m])[:, : fusion.n_outputs] for m in NAMES])
     joint = [heads.sum(0, keepdim=True)] if fusion.joint else []
     return torch.cat([heads, *joint]), torch.stack(weights)
 

@@ -175,7 +175,7 @@ def _check_state(cls: type[Task], task: Task, targets: list[Any], output: torch.
     target = task.encode(targets)
     same = same and torch.equal(target, again.encode(targets))
     same = same and torch.equal(task.loss(output, target), again.loss(output, target))
-    require(same and task.n_outputs == again.width, cls, "state", "the restored task gives other numbers")
+    require(same and task.n_outputs == again.n_outputs, cls, "state", "the restored task gives other numbers")
 
 
 def _check_strangers(cls: type, task: Task) -> None:

@@ -18,7 +18,7 @@ from plait.core.safe_yaml import brief
 from plait.corpus.corpus import Corpus
 from plait.corpus.summary import rare_streams
 from plait.examples.items import Fold, ItemSet, find_items, split_items
-from plait.examples.units import unit_options
+from plait.examples.units import unit_of, unit_options
 from plait.recipe import CorpusPlan, RawNoise, Recipe, StreamPlan
 from plait.store.prepare import Prepared, prepare_all, resolve_features
 from plait.store.scale import normalized
@@ -54,6 +54,7 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
     name, options = split_spec(recipe.task, "task")
     cls, _ = find(Task, name, "task")
     own, units = options_of(cls), unit_options(options)
+    _refuse_unknown(name, options, own, units)
     if cls.asks == "annotations":  # the tier is the task's to name, not the unit's
         units = {k: v for k, v in units.items() if k != "target"}
     task = {"name": name, **{k: v for k, v in options.items() if k in own and k not in units}}
@@ -68,6 +69,21 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
     if task.get("causal") is True:
         unit["causal"] = True
     return task, unit
+
+
+def _refuse_unknown(
+    name: str, options: Mapping[str, object], own: Mapping[str, object], units: Mapping[str, object]
+) -> None:
+    """A key that no unit has might be an option of the task misspelt, so the names of both are suggested."""
+    strange = [key for key in options if key not in {"name", *own} and key not in unit_of(options)]
+    if not units:  # there is no such unit, which is told first
+        return
+    told = [
+        f"task.{key}: neither task {name} nor unit {options.get('unit', 'recording')} has such an option. "
+        f"{suggest(key, {*own, *units})}"
+        for key in strange
+    ]
+    raise_all(ConfigError, told)
 
 
 def _annotated_tier(task: Mapping[str, object]) -> str:
