@@ -173,7 +173,7 @@ def test_interrupting_says_how_to_go_on(
     monkeypatch.chdir(tmp_path)
     code, found = run(capsys, "fit", str(tiny_recipe))
     assert code == 130
-    assert "goes on from there" in found["problems"][0]
+    assert "continues from there" in found["problems"][0]
 
 
 def test_check_answers_without_torch(tiny_corpus: Path) -> None:

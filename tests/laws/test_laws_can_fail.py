@@ -224,7 +224,7 @@ class Uphill(Classify):
 
 class NarrowHead(Classify):
     def head(self, dim):
-        return PooledLinear(dim, self.width - 1)
+        return PooledLinear(dim, self.n_outputs - 1)
 
 
 class _Everything(nn.Module):
@@ -260,12 +260,12 @@ class TakesAll(Regress):
 
 class Oracle(Classify):
     def baseline(self, train, count):
-        return np.eye(self.width)[train[:count]]
+        return np.eye(self.n_outputs)[train[:count]]
 
 
 class WeakFit(Classify):
     def baseline(self, train, count):
-        return np.full((count, self.width), 1 / self.width)
+        return np.full((count, self.n_outputs), 1 / self.n_outputs)
 
     def metrics(self, scores, target):
         return {**super().metrics(scores, target), "accuracy": 0.5}

@@ -107,7 +107,7 @@ def test_an_item_has_the_same_features_alone_and_in_any_batch_to_the_last_bit() 
     with seeded(0):
         encoder = MiniRocket(6, 8, length=60, features=84 * 10)
         tokens = Tokens(torch.randn(9, 60, 6), torch.arange(60.0).expand(9, 60), torch.rand(9, 60) > 0.1)
-        encoder.fit([tokens])
+        encoder.fit([(tokens, None)])
     whole = encoder.convolutions(tokens.clean())
     alone = torch.cat([encoder.convolutions(Tokens(*(x[i : i + 1] for x in tokens)).clean()) for i in range(9)])
     assert torch.equal(whole, alone)
@@ -129,7 +129,7 @@ def test_fitted_features_are_standardised_and_those_that_do_not_vary_are_silent(
         encoder = MiniRocket(3, 8, length=30, features=84 * 3)
         tokens = Tokens(torch.randn(40, 30, 3), torch.arange(30.0).expand(40, 30), torch.ones(40, 30) > 0)
         tokens.values[..., 2] = 5.0
-        found = encoder.fit([tokens])
+        found = encoder.fit([(tokens, None)])
     assert torch.equal(found, encoder.described(tokens))
     spread = found.std(0, unbiased=False)
     silent = spread < 1e-6

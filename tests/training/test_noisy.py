@@ -25,8 +25,8 @@ NOISE = """
 augment:
   noise:
     film:
-      - {kind: blur, levels: [0.5, 2], copies: 1, share: 0.3}
-      - {kind: {name: occlusion, seconds: 0.2}, levels: [0.1, 0.3], copies: 2, share: 0.4}
+      - {kind: blur, levels: [0.5, 2], copies: 1, probability: 0.3}
+      - {kind: {name: occlusion, seconds: 0.2}, levels: [0.1, 0.3], copies: 2, probability: 0.4}
     text: {kind: typo, levels: [0.1, 0.3], copies: 1}
 evaluate:
   missing: [0.0]
@@ -108,7 +108,7 @@ def test_one_noise_or_a_list_and_back(corpus: Path) -> None:
         ("evaluate: {noise: {imu: {kind: blur, levels: [2]}}}", "is for frames, but the stream is series"),
         (
             "augment: {noise: {imu: [{kind: white, levels: [1]}, {kind: pink, levels: [1]}]}}",
-            r"augment\.noise\.imu: shares add up to 1\.6",
+            r"augment\.noise\.imu: probabilities add up to 1\.6",
         ),
     ],
 )
