@@ -186,7 +186,7 @@ def _dotted(base: type[T], name: str, where: str) -> type[T]:
     if not _foreign_code.get() and module.split(".")[0] != "plait":
         raise PartNotFound(
             f"{where}: {name!r} is code from outside plait, which a run or a model that is loaded may not choose. If "
-            "you trust where it comes from, allow it with --allow-code (in Python: allow_code=True)."
+            "you trust where it comes from, allow it with --allow-code (in Python: Run(FOLDER, allow_code=True))."
         )
     try:
         cls = getattr(importlib.import_module(module), attribute)

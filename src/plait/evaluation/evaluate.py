@@ -70,7 +70,7 @@ def score_subsets(
 
 
 def evaluate(
-    run: Run,
+    run: Run | str | Path,
     *,
     cache: str | Path,
     corpus: str | Path | None = None,
@@ -81,7 +81,7 @@ def evaluate(
     The test part is the one that the run was begun with, even if the corpus has changed.
 
     Args:
-        run: see `plait.fit`.
+        run: see `plait.fit`; or its folder.
         cache: where prepared features are kept.
         corpus: the manifest of another corpus; its streams may be fewer than the run's.
         progress: told of features being prepared, and of replicates scored.
@@ -96,6 +96,7 @@ def evaluate(
         DataError: no replicate is finished, the run's examples have changed since it was begun (the message says which
             and how), or the other corpus has none of the run's streams.
     """
+    run = run if isinstance(run, Run) else Run(run)
     with foreign_code(run.allow_code):
         return _evaluated(run, cache, corpus, progress)
 

@@ -77,7 +77,7 @@ class Predictor:
     """A model that is loaded once and answers many times for raw files; any stream may be absent.
 
     Args:
-        source: a finished run; or the folder of one of its replicates, which needs no other files.
+        source: a finished run, or its folder; or the folder of one of its replicates, which needs no other files.
         cache: folder of prepared features.
         replicate: which of the run's models (``seed0``); the first by default.
         allow_code: for a folder: whether its files may name classes from outside plait (see
@@ -99,6 +99,8 @@ class Predictor:
         allow_outside: bool = False,
     ) -> None:
         self.store = Store(cache)
+        if not isinstance(source, Run) and Run.is_run(Path(source)):
+            source = Run(source, allow_code=allow_code, allow_outside=allow_outside)
         if isinstance(source, Run):
             self.prepared, self.model = Preparation.of(source), source.model(_replicate(source, replicate))
             allow_code, allow_outside = source.allow_code, source.allow_outside
@@ -119,7 +121,7 @@ class Predictor:
 
     def __call__(
         self,
-        paths: Sequence[str | Path],
+        paths: str | Path | Sequence[str | Path],
         *,
         segments: Sequence[tuple[float, float]] = (),
         rates: Rates | None = None,
@@ -143,7 +145,7 @@ class Predictor:
             DataError: a file cannot be read, no file has a stream of the model, or a segment lies outside.
             ConfigError: a rate is given for a stream that the model does not have.
         """
-        model = self.model
+        model, paths = self.model, [paths] if isinstance(paths, str | Path) else paths
         with foreign_code(self.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
             corpus = self._corpus([Path(p) for p in paths], Path(folder), dict(rates or {}), told)
             experiment = _experiment(self.prepared, corpus)
@@ -185,7 +187,7 @@ class Predictor:
 
 def predict(
     source: Run | str | Path,
-    paths: Sequence[str | Path],
+    paths: str | Path | Sequence[str | Path],
     *,
     cache: str | Path,
     replicate: str | None = None,

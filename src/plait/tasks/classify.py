@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from plait.core.errors import ConfigError
 from plait.core.parts import Spec
 from plait.examples.targets import Target
-from plait.tasks.heads import PooledLinear
 from plait.tasks.of_classes import OfClasses
 
 __all__ = ["Classify"]
@@ -50,20 +47,20 @@ class Classify(OfClasses):
         dropout: float = 0.4,
         metric: Spec = "accuracy",
     ) -> None:
-        super().__init__(targets, metric)
+        super().__init__(targets, metric, dropout=dropout)
         if class_weight not in (None, "balanced"):
             raise ConfigError(f"classify.class_weight: got {class_weight!r}; expected null or 'balanced'.")
         if not 0 <= smoothing < 1:
             raise ConfigError(f"classify.smoothing: got {smoothing}; expected 0 or more, below 1.")
-        self.smoothing, self.class_weight, self.dropout = smoothing, class_weight, dropout
-
-    def head(self, dim: int) -> nn.Module:
-        return PooledLinear(dim, self.n_outputs, self.dropout)
+        self.smoothing, self.class_weight = smoothing, class_weight
 
     def _weight(self) -> Tensor:
         """How much an item of each class counts, [classes]."""
         balanced = [sum(self.counts) / (len(self.counts) * max(c, 1)) for c in self.counts]
         return torch.tensor(balanced if self.class_weight else [1.0] * len(self.counts))
+
+    def class_logits(self, output: Tensor) -> Tensor:
+        return output
 
     def prior(self) -> Tensor:
         """Logarithms of the classes' shares of the training items, as ``class_weight`` counts them."""
@@ -73,7 +70,3 @@ class Classify(OfClasses):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         raw = F.cross_entropy(output, target, label_smoothing=self.smoothing, reduction="none")
         return raw * self._weight().to(raw.device)[target]
-
-    def scores(self, output: Tensor) -> NDArray[np.float64]:
-        """Probabilities [items, classes], float64."""
-        return output.detach().double().softmax(-1).cpu().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Self, cast
@@ -10,7 +11,7 @@ from typing import Any, Self, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import Options, Spec, part_name
@@ -20,6 +21,7 @@ from plait.metrics import metrics_for
 from plait.metrics.functional import Array
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Label
+from plait.tasks.heads import PooledLinear
 from plait.tokens import Instants
 
 __all__ = ["OfClasses", "class_key", "classes_of"]
@@ -28,8 +30,8 @@ __all__ = ["OfClasses", "class_key", "classes_of"]
 class OfClasses(Task):
     """One of the classes that the training targets name: classes, metrics, baseline and answers.
 
-    What is left to a subclass is what an output means: `head`, `loss` and `scores`, the probabilities of the classes;
-    `nll`, `divergence` and `prior` too where the output is not a logit for each class.
+    What is left to a subclass is what an output means: `class_logits`, and how many numbers it has (``n_outputs``) if not
+    one per class; another `loss` or `head`, if it wants one.
 
     A class keeps its JSON type. A number and its text are one class (3, 3.0 and "3"; True and "true"), so
     that labels read from a CSV meet those from JSON; the typed form is kept if either occurs.
@@ -38,18 +40,20 @@ class OfClasses(Task):
         targets: the training items' labels.
         metric: by what validation selects: see `plait.tasks.classify.Classify`.
         order: the classes in their order; None: numbers by size, then texts by letter.
+        dropout: share of the pooled numbers that a head sets to 0 in training.
 
     Raises:
         DataError: fewer than two classes, or a label that is neither a text nor a finite number.
-        ConfigError: an unknown metric, or an ``order`` that lacks a class of the training items.
+        ConfigError: an unknown metric; an ``order`` that lacks a class of the training items, or has one twice.
     """
 
-    def __init__(self, targets: list[Target], metric: Spec, *, order: Sequence[Name] | None = None) -> None:
+    def __init__(
+        self, targets: list[Target], metric: Spec, *, order: Sequence[Name] | None = None, dropout: float = 0.4
+    ) -> None:
         super().__init__()
+        self.metric, self.order, self.dropout = metric, order, dropout
         found, where = classes_of(targets), part_name(type(self))
-        if order is not None and (missing := {class_key(c) for c in found} - {class_key(c) for c in order}):
-            raise ConfigError(f"{where}.order: lacks {sorted(missing)}, which training items have. Give all classes.")
-        self.classes: list[Name] = found if order is None else list(order)
+        self.classes: list[Name] = found if order is None else _ordered(found, order, where)
         if len(self.classes) < 2:
             raise DataError(
                 f"the training items have {len(self.classes)} class{'' if len(self.classes) == 1 else 'es'} "
@@ -59,9 +63,29 @@ class OfClasses(Task):
         self._index = {class_key(c): i for i, c in enumerate(self.classes)}
         tally = Counter(self._index[class_key(t)] for t in targets)
         self.counts = [tally[i] for i in range(len(self.classes))]
-        self.n_outputs, self.metric = len(self.classes), metric
+        self.n_outputs = len(self.classes)
         self._metrics = metrics_for("classes", metric, where=f"{where}.metric", classes=self.n_outputs)
         self.select_by(self._metrics)
+
+    @abstractmethod
+    def class_logits(self, output: Tensor) -> Tensor:
+        """[batch, n_outputs] -> [batch, classes]: numbers whose softmax are the classes' probabilities."""
+
+    def head(self, dim: int) -> nn.Module:
+        return PooledLinear(dim, self.n_outputs, self.dropout)
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        return self.nll(output, target)
+
+    def nll(self, output: Tensor, target: Tensor, doubt: float = 0.0) -> Tensor:
+        return super().nll(self.class_logits(output), target, doubt)
+
+    def divergence(self, output: Tensor, teacher: Tensor) -> Tensor:
+        return super().divergence(self.class_logits(output), self.class_logits(teacher))
+
+    def scores(self, output: Tensor) -> NDArray[np.float64]:
+        """Probabilities [items, classes], float64."""
+        return self.class_logits(output.detach().double()).softmax(-1).cpu().numpy()
 
     def encode(self, targets: list[Target]) -> Tensor:
         """The number of each item's class, [batch], long.
@@ -105,6 +129,18 @@ class OfClasses(Task):
         task = cls(state["classes"], **options)
         task.counts = [int(count) for count in state["counts"]]
         return task
+
+
+def _ordered(found: Sequence[Name], order: Sequence[Name], where: str) -> list[Name]:
+    """The classes in the order given."""
+    if isinstance(order, str):
+        raise ConfigError(f"{where}.order: got the text {order!r}; expected a list of classes, such as [low, high].")
+    keys = [class_key(c) for c in order]
+    if missing := {class_key(c) for c in found} - set(keys):
+        raise ConfigError(f"{where}.order: lacks {sorted(missing)}, which training items have. Give all classes.")
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ConfigError(f"{where}.order: has {twice} twice. Name each class once.")
+    return list(order)
 
 
 def class_key(label: Target) -> str:
