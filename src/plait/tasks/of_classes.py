@@ -30,8 +30,8 @@ __all__ = ["OfClasses", "class_key", "classes_of"]
 class OfClasses(Task):
     """One of the classes that the training targets name: classes, metrics, baseline and answers.
 
-    What is left to a subclass is what an output means: `class_logits`, and how many numbers it has (``n_outputs``) if not
-    one per class; another `loss` or `head`, if it wants one.
+    A subclass says what an output means: `class_logits`, and how many numbers it has (``n_outputs``) if not one per
+    class. It may have another `loss` or `head`.
 
     A class keeps its JSON type. A number and its text are one class (3, 3.0 and "3"; True and "true"), so
     that labels read from a CSV meet those from JSON; the typed form is kept if either occurs.
