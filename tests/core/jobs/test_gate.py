@@ -67,7 +67,8 @@ def test_one_process_answers_many_calls_and_is_another_than_ours():
 @pytest.mark.parametrize(
     ("work", "given", "message"),
     [
-        (pow, (3, 10**9), "a.h5: is so broken that what reads it takes too long. Get a whole copy."),  # never leaves C
+        # never leaves C
+        (pow, (3, 10**9), "a.h5: the file is so broken that its reader takes too long. Get a whole copy."),
         (ctypes.string_at, (0,), "was ended by SIGSEGV"),
         (os._exit, (7,), "ended with code 7"),
     ],
