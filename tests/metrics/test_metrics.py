@@ -75,9 +75,9 @@ def test_an_error_is_selected_by_the_lowest():
 @pytest.mark.parametrize(
     ("of", "chosen", "classes", "said"),
     [
-        ("classes", "roc_auc", 3, "x.metric: got 'roc_auc'; with 3 classes there is: accuracy, "),
-        ("classes", "mae", 2, "got 'mae'; with 2 classes there is: .*roc_auc"),
-        ("values", "accuracy", 0, "of values there is: .*mae"),
+        ("classes", "roc_auc", 3, "x.metric: got 'roc_auc'; with 3 classes there are: accuracy, "),
+        ("classes", "mae", 2, "got 'mae'; with 2 classes there are: .*roc_auc"),
+        ("values", "accuracy", 0, "of values there are: .*mae"),
         ("classes", "acuracy", 2, "Did you mean 'accuracy'"),
         ("spans", {"name": "segmental_f1", "overlap": 2.0}, 0, "x.metric.overlap: got 2.0; expected a number above 0"),
     ],
@@ -133,5 +133,5 @@ def test_error_rates_by_hand():
     assert Wer()(truth, said) == pytest.approx(3 / 4)  # one replaced, one inserted, one deleted
     assert Cer()(["abcd"], ["abxd"]) == pytest.approx(1 / 4)
     assert np.isnan(Wer()([""], ["word"]))
-    with pytest.raises(DataError, match="2 truths and 1 answers"):
+    with pytest.raises(DataError, match="2 true texts and 1 answers"):
         Wer()(truth, said[:1])

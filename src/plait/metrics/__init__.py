@@ -1,4 +1,4 @@
-"""Metrics: how good answers are, by which a model is selected and reported. One file a metric."""
+"""Metrics: how good answers are. Models are selected and reported by them. One file per metric."""
 
 from __future__ import annotations
 
@@ -17,55 +17,56 @@ Sort = Literal["classes", "labels", "values", "spans", "texts"]
 class Metric(ABC):
     """How good answers are, as one number.
 
-    In a recipe a task names it: ``task: {name: classify, metric: macro_f1}``, or ``metric: mylab.metrics.Kappa`` of
-    one's own, with options ``metric: {name: mylab.metrics.FBeta, beta: 2}``. Its options are its keyword-only
-    arguments. It is then selected by, and stands first in every report, under its class's name in snake_case.
+    In a recipe a task names it: ``task: {name: classify, metric: macro_f1}``. A class of your own is named by its
+    dotted path: ``metric: mylab.metrics.Kappa``, or with options ``metric: {name: mylab.metrics.FBeta, beta: 2}``.
+    Options are keyword-only arguments. The metric chosen selects the model, and it stands first in every report, under
+    its class's name in snake_case.
     """
 
     of: ClassVar[Sort]
-    """What it is of, and so what it is given:
+    """What the metric scores, and so which arguments it gets:
 
     - ``classes``: target [rows] int, scores [rows, classes] probabilities. Rows are items, or instants of items.
-    - ``values``: target [rows], scores [rows], both in units.
-    - ``labels``, several at once: target [rows, labels] 0 or 1, scores [rows, labels] probabilities, each by itself.
+    - ``values``: target [rows], scores [rows], both in the target's units.
+    - ``labels``, several per row: target [rows, labels] 0 or 1, scores [rows, labels], one probability per label.
     - ``spans``: target and scores are lists of `plait.metrics.spans.Span`, of all items.
-    - ``texts``: target and scores are lists of texts, one an item.
+    - ``texts``: target and scores are lists of texts, one per item.
     """
 
     higher_is_better: ClassVar[bool] = True
 
     bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
-    """Between what it lies: an interval stays within."""
+    """Smallest and largest value; confidence intervals are clipped to them."""
 
     percent: ClassVar[bool] = False
-    """Whether people read it in percent."""
+    """Whether reports show it in percent."""
 
     standard: ClassVar[bool] = True
-    """Whether it is reported of every task of its sort; if not, only where it is named."""
+    """Whether every task of its sort reports it; if False, only tasks that name it."""
 
     rank: ClassVar[int] = 50
-    """Of several that are reported the one with the smaller number comes first."""
+    """Order in reports: smaller ranks come first."""
 
     @classmethod
     def fits(cls, classes: int) -> bool:
-        """Whether it is defined for so many classes."""
+        """Whether the metric is defined for this number of classes."""
         return True
 
     @abstractmethod
     def __call__(self, target: Any, scores: Any) -> float:
-        """The metric; nan where it is not defined, of nothing at all in any case.
+        """The metric; nan where it is undefined, and always nan for empty input.
 
         Args:
             target: the truth, as `of` says.
             scores: the answers.
 
         Raises:
-            DataError: they do not fit together, or are no numbers.
+            DataError: target and scores do not fit together, or are not numbers.
         """
 
 
 def known_bounds(name: str) -> tuple[float, float]:
-    """The bounds of one of plait's own metrics, by its name; of any other none.
+    """The bounds of one of plait's own metrics, by name; infinite for any other name.
 
     >>> known_bounds("corr"), known_bounds("profit")
     ((-1.0, 1.0), (-inf, inf))
@@ -75,16 +76,16 @@ def known_bounds(name: str) -> tuple[float, float]:
 
 
 def metrics_for(of: Sort, chosen: Spec, *, where: str, classes: int = 0) -> dict[str, Metric]:
-    """What a task reports, by name: the metric chosen, then the standard ones of its sort.
+    """The metrics that a task reports, by name: the chosen one, then the standard ones of its sort.
 
     Args:
         of: what the task answers with.
         chosen: a metric's name, or its spec with options.
-        where: in the recipe, for messages.
-        classes: how many there are; 0: none.
+        where: place in the recipe, for error messages.
+        classes: number of classes; 0 if the task has none.
 
     Raises:
-        ConfigError: there is no such metric, or it is of something else.
+        ConfigError: there is no such metric, or it scores another sort of answers.
 
     >>> list(metrics_for("values", "rmse", where="regress.metric"))
     ['rmse', 'mae', 'corr']
@@ -94,14 +95,14 @@ def metrics_for(of: Sort, chosen: Spec, *, where: str, classes: int = 0) -> dict
     if not _usable(type(main), of, classes):
         known = [n for n, cls in parts(Metric).items() if _usable(cls, of, classes)]
         what = f"with {classes} classes" if classes else f"of {of}"
-        raise ConfigError(f"{where}: got {name!r}; {what} there is: {', '.join(known)}.")
+        raise ConfigError(f"{where}: got {name!r}; {what} there are: {', '.join(known)}.")
     standard = [(n, cls) for n, cls in parts(Metric).items() if cls.standard and _usable(cls, of, classes)]
     ranked = sorted(standard, key=lambda pair: pair[1].rank)
     return {name: main, **{n: cls() for n, cls in ranked if n != name}}
 
 
 def sort_of(chosen: Spec, *, where: str) -> Sort:
-    """What a metric, by its name or its spec with options, is of.
+    """What a metric scores, given its name or its spec with options.
 
     Raises:
         ConfigError: there is no such metric.

@@ -9,7 +9,7 @@ __all__ = ["Accuracy"]
 
 
 class Accuracy(Metric):
-    """Share of items whose most probable class is the true one."""
+    """Share of the items whose most probable class is the true one."""
 
     of = "classes"
     bounds = (0.0, 1.0)

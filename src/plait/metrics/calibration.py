@@ -9,7 +9,7 @@ __all__ = ["Ece"]
 
 
 class Ece(Metric):
-    """Expected calibration error over 15 bins (Guo et al. 2017, equation 3): how far confidence is from accuracy."""
+    """Expected calibration error over 15 bins: distance of confidence from accuracy (Guo et al. 2017, equation 3)."""
 
     of = "classes"
     higher_is_better = False

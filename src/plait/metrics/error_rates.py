@@ -1,4 +1,4 @@
-"""Error rates of texts: edits by which answers become truths."""
+"""Error rates of texts: edits that turn the answers into the true texts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ __all__ = ["Cer", "Wer"]
 
 
 class Wer(Metric):
-    """Word error rate: words to insert, delete or replace, over those of the truths (torchmetrics); nan if these have
-    none."""
+    """Word error rate: words to insert, delete or replace, divided by the words of the true texts (torchmetrics).
+
+    nan if the true texts have no words.
+    """
 
     of = "texts"
     higher_is_better = False
@@ -28,7 +30,7 @@ class Wer(Metric):
 
 
 class Cer(Metric):
-    """Character error rate: the same of characters, spaces included (torchmetrics); nan where the truths are empty."""
+    """Character error rate: the same in characters, spaces included (torchmetrics); nan if the true texts are empty."""
 
     of = "texts"
     higher_is_better = False
@@ -44,7 +46,7 @@ class Cer(Metric):
 
 def _rate(name: str, rate: object, target: Sequence[str], scores: Sequence[str]) -> float:
     if len(target) != len(scores):
-        raise DataError(f"{name}: {len(target)} truths and {len(scores)} answers; expected one an item each.")
+        raise DataError(f"{name}: {len(target)} true texts and {len(scores)} answers; expected one of each per item.")
     if not any(text.split() for text in target):
         return math.nan
     return float(rate(list(scores), list(target)))  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Texts without an error."""
+"""Texts without any error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["ExactMatch"]
 
 
 class ExactMatch(Metric):
-    """Share of the texts whose words are all right, spaces aside; nan of nothing."""
+    """Share of the texts whose words are all correct; spaces do not matter. nan for empty input."""
 
     of = "texts"
     bounds = (0.0, 1.0)
@@ -21,6 +21,8 @@ class ExactMatch(Metric):
 
     def __call__(self, target: Sequence[str], scores: Sequence[str]) -> float:
         if len(target) != len(scores):
-            raise DataError(f"exact_match: {len(target)} truths and {len(scores)} answers; expected one an item each.")
+            raise DataError(
+                f"exact_match: {len(target)} true texts and {len(scores)} answers; expected one of each per item."
+            )
         right = [a.split() == b.split() for a, b in zip(target, scores)]
         return sum(right) / len(right) if right else math.nan

@@ -9,7 +9,7 @@ __all__ = ["MacroF1", "WeightedF1"]
 
 
 class MacroF1(Metric):
-    """Mean F1 of the classes that occur among truths or answers, each alike."""
+    """Mean F1 of the classes that occur among truths or answers; every class has the same weight."""
 
     of = "classes"
     bounds = (0.0, 1.0)
@@ -21,7 +21,7 @@ class MacroF1(Metric):
 
 
 class WeightedF1(Metric):
-    """Mean F1 of the classes, each by how often it is true."""
+    """Mean F1 of the classes, weighted by how often each class is true."""
 
     of = "classes"
     bounds = (0.0, 1.0)

@@ -1,11 +1,11 @@
-"""Metrics as functions, in numpy, of labels, probabilities or values; as in scikit-learn unless said otherwise.
+"""Metrics of labels, probabilities or values as numpy functions; as in scikit-learn unless stated otherwise.
 
-Every one takes its numbers through one gate: lengths that differ, NaN, infinite numbers, probabilities that are none
-and classes that do not exist are refused with a `DataError`. Of nothing at all a metric is nan.
+All of them check their input alike: different lengths, NaN, infinite numbers, values that are not probabilities and
+classes that do not exist raise a `DataError`. For empty input a metric is nan.
 
-They are our own, not scikit-learn's (which plait does without) or torchmetrics', since those take a NaN for a wrong
-answer, and an interval asks for a metric once a group and subset: at 300 items these take a quarter (accuracy, area
-under ROC) to two thirds (F1) of torchmetrics' time. Tests hold them to scikit-learn and SciPy.
+They are our own, not scikit-learn's (plait does not depend on it) or torchmetrics': these count a NaN as a wrong
+answer. And an interval computes a metric once per group and subset: at 300 items these functions take a quarter
+(accuracy, area under ROC) to two thirds (F1) of torchmetrics' time. Tests compare them with scikit-learn and SciPy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from plait.core.errors import DataError
 
@@ -45,7 +45,7 @@ def confusion(truth: NDArray[np.generic], guess: NDArray[np.generic], classes: i
     """Counts [classes, classes]: rows are truths, columns guesses, both as class indices.
 
     Raises:
-        DataError: other lengths, or an index that is not one of a class.
+        DataError: different lengths, or an index that is not a class.
 
     >>> confusion(np.array([0, 1, 1]), np.array([0, 0, 1]), 2).tolist()
     [[1, 0], [1, 1]]
@@ -56,14 +56,14 @@ def confusion(truth: NDArray[np.generic], guess: NDArray[np.generic], classes: i
 
 
 def accuracy(truth: NDArray[np.generic], guess: NDArray[np.generic]) -> float:
-    """Share of right guesses; nan of nothing.
+    """Share of correct guesses; nan for empty input.
 
     Args:
-        truth: classes, [n]: numbers, truth values or texts.
+        truth: classes, [n]: numbers, booleans or texts.
         guess: classes, [n].
 
     Raises:
-        DataError: other lengths, a NaN or None, or texts against numbers; so do all metrics of classes.
+        DataError: different lengths, a NaN or None, or texts mixed with numbers. All metrics of classes raise it.
 
     >>> accuracy(np.array([0, 1]), np.array([0, 0]))
     0.5
@@ -73,7 +73,7 @@ def accuracy(truth: NDArray[np.generic], guess: NDArray[np.generic]) -> float:
 
 
 def balanced_accuracy(truth: NDArray[np.generic], guess: NDArray[np.generic]) -> float:
-    """Mean recall over the classes that occur among the truths; nan of nothing.
+    """Mean recall over the classes that occur among the truths; nan for empty input.
 
     >>> balanced_accuracy(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]))
     0.5
@@ -84,12 +84,12 @@ def balanced_accuracy(truth: NDArray[np.generic], guess: NDArray[np.generic]) ->
 
 
 def f1(truth: NDArray[np.generic], guess: NDArray[np.generic], *, weighted: bool = False) -> float:
-    """F1 averaged over the classes that occur among truths or guesses; nan of nothing.
+    """F1 averaged over the classes that occur among truths or guesses; nan for empty input.
 
     Args:
         truth: classes, [n].
         guess: classes, [n].
-        weighted: weigh classes by how often they are true, instead of equally (macro).
+        weighted: weight classes by how often they are true, instead of equally (macro).
 
     >>> round(f1(np.array([0, 0, 1]), np.array([0, 1, 1])), 3)
     0.667
@@ -105,14 +105,14 @@ def f1(truth: NDArray[np.generic], guess: NDArray[np.generic], *, weighted: bool
 
 
 def log_loss(truth: NDArray[np.generic], probabilities: Floats) -> float:
-    """Mean of ``-ln p`` of the true class, nats; p is kept above the float's epsilon. nan of nothing.
+    """Mean of ``-ln p`` of the true class, nats; p is clipped to float64's epsilon. nan for empty input.
 
     Args:
         truth: class indices, [n].
         probabilities: [n, classes].
 
     Raises:
-        DataError: other lengths, rows that do not add up to 1, or an index that is not one of a class.
+        DataError: different lengths, rows that do not add up to 1, or an index that is not a class.
 
     >>> round(log_loss(np.array([0, 1]), np.array([[0.5, 0.5], [0.5, 0.5]])), 4)
     0.6931
@@ -127,7 +127,7 @@ def log_loss(truth: NDArray[np.generic], probabilities: Floats) -> float:
 def calibration_error(truth: Array, probabilities: Floats, bins: int = 15) -> float:
     """Expected calibration error (Guo et al. 2017, equation 3) over equal bins of the top probability.
 
-    nan of nothing.
+    nan for empty input.
 
     Raises:
         DataError: as `log_loss`.
@@ -139,23 +139,23 @@ def calibration_error(truth: Array, probabilities: Floats, bins: int = 15) -> fl
     if not len(truth):
         return math.nan
     top, right = probabilities.max(1), probabilities.argmax(1) == truth
-    # bins are open below and closed above, as in the paper
+    # bins are open below and closed above, as in the paper; rounding may lift a top probability above 1
     place = np.clip(np.ceil(top * bins).astype(np.int64) - 1, 0, bins - 1)
     gap = np.bincount(place, weights=right - top, minlength=bins)
     return float(np.abs(gap).sum() / len(top))
 
 
 def roc_auc(truth: Array, score: Floats) -> float:
-    """Area under the ROC curve: how often a positive outscores a negative, ties by half (Mann-Whitney).
+    """Area under the ROC curve: how often a positive outscores a negative; ties count half (Mann-Whitney).
 
-    nan where only one of both occurs: there is nothing to rank.
+    nan where only one class occurs: there is nothing to rank.
 
     Args:
-        truth: truth values, or 0 and 1, [n].
-        score: [n]; the larger, the more likely is a positive.
+        truth: booleans, or 0 and 1, [n].
+        score: [n]; larger means more likely positive.
 
     Raises:
-        DataError: other lengths, a truth that is neither 0 nor 1, or a score that is not finite.
+        DataError: different lengths, a truth that is neither 0 nor 1, or a score that is not finite.
 
     >>> roc_auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
     0.75
@@ -166,12 +166,13 @@ def roc_auc(truth: Array, score: Floats) -> float:
     if not ups or not downs:
         return math.nan
     _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
+    # Equal scores share the mean of their ranks: that counts a tie as half.
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
     return float((ranks[positive].sum() - ups * (ups + 1) / 2) / (ups * downs))
 
 
 def average_precision(truth: Array, score: Floats) -> float:
-    """Area under precision over recall, without interpolation; nan where nothing is true.
+    """Area under the precision-recall curve, without interpolation; nan where there is no positive.
 
     >>> average_precision(np.array([0, 1, 1, 0]), np.array([0.9, 0.8, 0.7, 0.1]))
     0.5833333333333333
@@ -181,16 +182,16 @@ def average_precision(truth: Array, score: Floats) -> float:
         return math.nan
     order = np.argsort(-score, kind="stable")
     right, value = np.cumsum(truth[order] > 0), score[order]
-    last = np.flatnonzero(np.append(np.diff(value) != 0, True))  # of equal scores all are taken at once
+    last = np.flatnonzero(np.append(np.diff(value) != 0, True))  # equal scores share one threshold
     gained = np.diff(right[last], prepend=0)
     return float((gained * right[last] / (last + 1)).sum() / right[-1])
 
 
 def mean_absolute_error(truth: Floats, guess: Floats) -> float:
-    """Mean distance, in the target's units; nan of nothing.
+    """Mean absolute difference, in the target's units; nan for empty input.
 
     Raises:
-        DataError: other lengths, or numbers that are not finite; so do all metrics of values.
+        DataError: different lengths, or numbers that are not finite. All metrics of values raise it.
 
     >>> mean_absolute_error(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
     1.0
@@ -200,7 +201,7 @@ def mean_absolute_error(truth: Floats, guess: Floats) -> float:
 
 
 def root_mean_squared_error(truth: Floats, guess: Floats) -> float:
-    """Root of the mean squared distance, in the target's units; nan of nothing.
+    """Root of the mean squared difference, in the target's units; nan for empty input.
 
     >>> root_mean_squared_error(np.array([0.0, 0.0]), np.array([3.0, 3.0]))
     3.0
@@ -210,10 +211,10 @@ def root_mean_squared_error(truth: Floats, guess: Floats) -> float:
 
 
 def correlation(truth: Floats, guess: Floats) -> float:
-    """Pearson's correlation; 0 where either is constant (a constant guess tells nothing), nan of nothing.
+    """Pearson's correlation; 0 where either side is constant (a constant guess tells nothing), nan for empty input.
 
-    Deviations from the mean are brought to length 1 before they are multiplied, as in SciPy: sums of squares would lose
-    their digits under a large mean, and overflow or vanish at large and small scales.
+    Deviations from the mean are scaled to length 1 before they are multiplied, as in SciPy. Plain sums of squares lose
+    digits under a large mean, overflow at large scales, and vanish at small ones.
 
     >>> round(correlation(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])), 6)
     1.0
@@ -221,13 +222,15 @@ def correlation(truth: Floats, guess: Floats) -> float:
     truth, guess = _values("correlation", truth, guess)
     if not len(truth):
         return math.nan
+    # Compared exactly: the variance of equal numbers is not always 0 after rounding.
     if (truth == truth[0]).all() or (guess == guess[0]).all():
         return 0.0
+    # Rounding can lead beyond 1 by some 1e-16.
     return float(np.clip(_direction(truth) @ _direction(guess), -1.0, 1.0))
 
 
 def _direction(values: Floats) -> Floats:
-    """Deviations from the mean, scaled to a Euclidean length of 1; the values are not all the same."""
+    """Deviations from the mean, scaled to a Euclidean length of 1. The values must not be all equal."""
     away, _ = _scaled(values)
     away = away - away.mean()
     away, _ = _scaled(away - away.mean())  # the mean of large numbers is itself rounded: a second pass takes the rest
@@ -235,7 +238,7 @@ def _direction(values: Floats) -> Floats:
 
 
 def _errors(metric: str, truth: Floats, guess: Floats) -> tuple[Floats, float]:
-    """Guesses minus truths, [n], of a size that can be squared; and by what they are to be multiplied."""
+    """Guesses minus truths, [n], scaled so that squares neither overflow nor vanish; and the factor to undo it."""
     truth, guess = _values(metric, truth, guess)
     both, scale = _scaled(np.stack([truth, guess]))
     error, more = _scaled(both[1] - both[0])
@@ -243,24 +246,25 @@ def _errors(metric: str, truth: Floats, guess: Floats) -> tuple[Floats, float]:
 
 
 def _scaled(values: Floats) -> tuple[Floats, float]:
-    """Values of at most 1, and the power of two that they were divided by: so no digit is lost."""
+    """Values of at most 1, and the power of two that they were divided by."""
     largest = float(np.abs(values).max(initial=0.0))
+    # A power of two changes the exponent only, so that no digit is lost.
     exponent = math.frexp(largest)[1] if largest else 0
     # in two steps: one power of two cannot bring the smallest numbers up to 1
     half = exponent // 2
     return np.ldexp(np.ldexp(values, -half), half - exponent), math.ldexp(math.ldexp(1.0, half), exponent - half)
 
 
-def _aligned(metric: str, **arrays: Any) -> list[Array]:
-    """Each as an array of one axis, all of one length."""
+def _aligned(metric: str, **arrays: ArrayLike) -> list[Array]:
+    """The arrays with one axis each, all of one length."""
     found = {name: np.asarray(x) for name, x in arrays.items()}
     if any(x.ndim != 1 for x in found.values()) or len({len(x) for x in found.values()}) > 1:
         shapes = " and ".join(f"{name} {list(x.shape)}" for name, x in found.items())
-        raise DataError(f"{metric}: {shapes}; expected one number an item each, [items].")
+        raise DataError(f"{metric}: {shapes}; expected one number per item, [items].")
     return list(found.values())
 
 
-def _values(metric: str, truth: object, guess: object) -> tuple[Floats, Floats]:
+def _values(metric: str, truth: ArrayLike, guess: ArrayLike) -> tuple[Floats, Floats]:
     truth, guess = _aligned(metric, truth=truth, guess=guess)
     return _finite(metric, "truth", truth), _finite(metric, "guess", guess)
 
@@ -283,13 +287,14 @@ def _classes(metric: str, name: str, values: NDArray[np.generic], classes: int) 
     return numbers.astype(np.int64)
 
 
-def _labels(metric: str, truth: Any, guess: object) -> list[NDArray[np.generic]]:
-    """Classes of any kind that can be compared and ordered: numbers, truth values or texts."""
+def _labels(metric: str, truth: ArrayLike, guess: ArrayLike) -> list[NDArray[np.generic]]:
+    """Classes of any kind that can be compared and ordered: numbers, booleans or texts."""
     pair = _aligned(metric, truth=truth, guess=guess)
     for name, values in zip(("truth", "guess"), pair):
         none = _none(values)
         if none.any():
-            _refuse(metric, name, values, none, "a class an item")
+            _refuse(metric, name, values, none, "one class per item")
+    # '1' never equals 1: mixed kinds would silently count as wrong answers.
     kinds = {kind for values in pair for kind in _kinds(values)}
     if len(kinds) > 1:
         raise DataError(f"{metric}: classes are {' and '.join(sorted(kinds))}; expected one kind in truth and guess.")
@@ -297,27 +302,33 @@ def _labels(metric: str, truth: Any, guess: object) -> list[NDArray[np.generic]]
 
 
 def _none(values: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Where there is no class: NaN or None."""
+    """True where a class is missing: NaN or None."""
     if values.dtype.kind == "f":
         return np.asarray(np.isnan(values))
     return np.array([v is None or v != v for v in values] if values.dtype.kind == "O" else [False], bool)
 
 
 def _kinds(values: NDArray[np.generic]) -> set[str]:
-    """Whether there are texts, numbers or both; neither where there is nothing."""
+    """Whether the array holds texts, numbers or both; empty for an empty array."""
     if not len(values):
         return set()
+    # Only an array of objects can mix kinds; of any other the first value tells all.
     each = values if values.dtype.kind == "O" else values[:1]
     return {"texts" if isinstance(v, str) else "numbers" for v in each}
 
 
 def checked_probabilities(metric: str, truth: object, probabilities: object) -> tuple[Indices, Floats]:
-    """Class indices [n] and rows [n, classes] that each add up to 1, or a `DataError` that names the metric."""
+    """Class indices [n], and rows [n, classes] that each add up to 1.
+
+    Raises:
+        DataError: they are not; the message names the metric.
+    """
     rows, truth = np.asarray(probabilities), np.asarray(truth)
     if rows.ndim != 2 or truth.shape != rows.shape[:1]:
         shapes = f"truth {list(truth.shape)} and probabilities {list(rows.shape)}"
         raise DataError(f"{metric}: {shapes}; expected [items] and [items, classes].")
     rows = _finite(metric, "probabilities", rows)
+    # The tolerance is for float32 softmax; counts and logits do not pass.
     off = (np.abs(rows.sum(1) - 1) > 1e-3) | (rows < 0).any(1) if len(rows) else np.zeros(0, bool)
     if off.any():
         _refuse(metric, "probabilities", rows, off, "rows of at least 0 that add up to 1")
@@ -325,11 +336,11 @@ def checked_probabilities(metric: str, truth: object, probabilities: object) -> 
 
 
 def _refuse(metric: str, name: str, values: NDArray[np.generic], bad: NDArray[np.bool_], wanted: str) -> NoReturn:
-    """Say how many items are bad and which is the first."""
+    """Raise a `DataError` with the number of bad items and the first of them."""
     rows = np.asarray(bad.reshape(len(bad), -1).any(1))
     first = int(rows.argmax())
     shown = values[first].tolist() if isinstance(values[first], np.ndarray) else values[first]
     raise DataError(
         f"{metric}: {name} is {shown!s} at item {first} ({int(rows.sum())} of {len(rows)} items are like that); "
-        f"expected {wanted}. Look at what made them: the targets, or the model's answers."
+        f"expected {wanted}. Check where they come from: the targets, or the model's answers."
     )

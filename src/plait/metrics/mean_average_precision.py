@@ -16,14 +16,18 @@ __all__ = ["MeanAveragePrecision"]
 
 
 class MeanAveragePrecision(Metric):
-    """mAP of detection in time: mean over the true classes of the average precision of spans, the surest first.
+    """mAP of temporal detection: the mean over the true classes of the average precision of spans.
 
-    Caba Heilbron et al. 2015, "ActivityNet: a large-scale video benchmark for human activity understanding": a span is
-    right where it overlaps a true one that no surer one has taken; precision is made to fall with recall, and averaged
-    over recall. nan where nothing is true. Neither scikit-learn nor torchmetrics has it over time.
+    Caba Heilbron et al. 2015, "ActivityNet: a large-scale video benchmark for human activity understanding". Spans are
+    taken by falling score. A span is correct if the true span that it overlaps most is not claimed yet. Precision is
+    made non-increasing in recall, then averaged over recall. nan if there is no true span. Neither scikit-learn nor
+    torchmetrics has it over time.
+
+    Departure: where that true span is claimed, ActivityNet's code tries the others. This only matters where true spans
+    of one class overlap, or ``overlap`` is 0.5 or less: otherwise no second one overlaps enough.
 
     Args:
-        overlap: intersection over union.
+        overlap: least intersection over union.
     """
 
     of = "spans"
@@ -40,8 +44,10 @@ class MeanAveragePrecision(Metric):
 
     def _of_class(self, kind: int, target: Sequence[Span], scores: Sequence[Span]) -> float:
         own = [s for s in target if s.kind == kind]
+        # Equal scores are ordered by the span itself, so that the order of the list does not matter.
         hits = matched(own, sorted((s for s in scores if s.kind == kind), key=lambda s: (-s.score, s)), self.overlap)
         right = np.cumsum(hits)
         precision = right / np.arange(1, len(hits) + 1)
+        # Interpolated precision: at each recall the best precision at this recall or above.
         falling = np.maximum.accumulate(precision[::-1])[::-1]
         return float((falling * np.diff(right, prepend=0)).sum() / len(own))

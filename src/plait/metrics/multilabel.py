@@ -1,4 +1,4 @@
-"""Of several labels at once: each by itself, and their mean."""
+"""Metrics of several labels per row: each label by itself, and their mean."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["MultilabelAveragePrecision", "MultilabelF1", "MultilabelRocAuc"]
 
 
 def _mean(values: Iterable[float]) -> float:
-    """Mean of those that are defined."""
+    """Mean of the values that are defined."""
     known = [v for v in values if math.isfinite(v)]
     return float(np.mean(known)) if known else math.nan
 
 
 class MultilabelF1(Metric):
-    """Mean F1 of the labels that occur among truths or answers (probabilities above a half), each alike; else nan."""
+    """Mean F1 of the labels that occur among truths or answers (probability above 0.5); nan if none occurs."""
 
     of = "labels"
     bounds = (0.0, 1.0)
@@ -30,12 +30,13 @@ class MultilabelF1(Metric):
     def __call__(self, target: Array, scores: Array) -> float:
         true, said = target > 0, scores > 0.5
         both = true.sum(0) + said.sum(0)
+        # 0 / 0 is a label that does not occur: `_mean` leaves it out.
         with np.errstate(invalid="ignore", divide="ignore"):
             return _mean((2 * (true & said).sum(0) / both).tolist())
 
 
 class MultilabelRocAuc(Metric):
-    """Mean area under the ROC curve of the labels that are true somewhere, and somewhere not; nan where none is so."""
+    """Mean area under the ROC curve of the labels that have both positives and negatives; nan if no label has both."""
 
     of = "labels"
     bounds = (0.0, 1.0)
@@ -46,8 +47,10 @@ class MultilabelRocAuc(Metric):
 
 
 class MultilabelAveragePrecision(Metric):
-    """Mean average precision (without interpolation, as scikit-learn's) of the labels that are true somewhere; nan
-    where none is."""
+    """Mean average precision of the labels that have positives; nan if no label has any.
+
+    Without interpolation, as in scikit-learn.
+    """
 
     of = "labels"
     bounds = (0.0, 1.0)

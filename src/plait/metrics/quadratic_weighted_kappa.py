@@ -1,4 +1,4 @@
-"""Agreement on classes in an order."""
+"""Agreement on ordered classes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["QuadraticWeightedKappa"]
 
 
 class QuadraticWeightedKappa(Metric):
-    """Cohen's kappa, an error counted by the square of its distance: for classes in an order (grades, levels, ratings).
+    """Cohen's kappa with squared distances as weights, for ordered classes (grades, levels, ratings).
 
     0 is chance, 1 is agreement. Source: Cohen 1968, "Weighted kappa: nominal scale agreement with provision for scaled
-    disagreement or partial credit". nan where all truths and all answers are one class.
+    disagreement or partial credit". nan where all truths and all answers are the same class.
     """
 
     of = "classes"
@@ -28,7 +28,7 @@ class QuadraticWeightedKappa(Metric):
         classes = scores.shape[1]
         counts = functional.confusion(target, scores.argmax(1), classes)
         distance = np.subtract.outer(np.arange(classes), np.arange(classes)) ** 2
-        # what would be expected if truths and answers had nothing to do with each other
+        # counts expected if truths and answers were independent
         chance = np.outer(counts.sum(1), counts.sum(0)) / max(counts.sum(), 1)
         expected = float((distance * chance).sum())
         return 1.0 - float((distance * counts).sum()) / expected if expected else math.nan

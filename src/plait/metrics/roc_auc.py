@@ -9,7 +9,7 @@ __all__ = ["RocAuc"]
 
 
 class RocAuc(Metric):
-    """How often an item of the second class outscores one of the first, of two; nan where only one of them occurs."""
+    """How often an item of the second of two classes outscores one of the first; nan if only one class occurs."""
 
     of = "classes"
     bounds = (0.0, 1.0)

@@ -1,4 +1,4 @@
-"""F1 of segments: whether stretches of a class are found, whole and in one piece."""
+"""F1 of segments: whether segments of a class are found, complete and in one piece."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["SegmentalF1"]
 class SegmentalF1(Metric):
     """F1@k of action segmentation (Lea et al. 2017, "Temporal convolutional networks for action segmentation").
 
-    A span that is answered is right where it overlaps a true one of its class, that no other has taken, by ``overlap``
-    of their union; of several it takes the one that it overlaps most. Counted over all items; nan where there is no
-    span at all. Neither scikit-learn nor torchmetrics has it.
+    A predicted span is correct if its overlap with a true span of its class is at least ``overlap`` of their union, and
+    no other span has claimed that true span. It claims the true span that it overlaps most. Counts are over all items;
+    nan if there is no span at all. Neither scikit-learn nor torchmetrics has it.
 
     Args:
-        overlap: intersection over union; 0.5 gives F1@50.
+        overlap: least intersection over union; 0.5 gives F1@50.
     """
 
     of = "spans"

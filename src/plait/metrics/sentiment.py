@@ -1,4 +1,4 @@
-"""What papers on CMU-MOSI report, targets from -3 to 3.
+"""Metrics that papers on CMU-MOSI report; targets are from -3 to 3.
 
 Zadeh et al. 2016; the two kinds of Acc-2 as in Tsai et al. 2019.
 """
@@ -14,7 +14,7 @@ __all__ = ["SENTIMENT", "Acc2Nonneg", "Acc2Nonzero", "Acc7", "F1Nonneg", "F1Nonz
 
 
 class Sentiment(Metric):
-    """One of them: in percent, and only where targets are sentiment."""
+    """Base of these metrics: in percent, and only reported where targets are sentiment."""
 
     of = "values"
     bounds = (0.0, 1.0)
@@ -35,7 +35,7 @@ class Acc2Nonzero(Sentiment):
 
 
 class F1Nonzero(Sentiment):
-    """F1 of the same, weighted by class; nan where every truth is 0."""
+    """F1 of the same two classes, weighted by class frequency; nan where every truth is 0."""
 
     rank = 61
 
@@ -44,7 +44,7 @@ class F1Nonzero(Sentiment):
 
 
 class Acc2Nonneg(Sentiment):
-    """Negative against the rest, all items."""
+    """Negative against zero or positive, over all items."""
 
     rank = 62
 
@@ -53,7 +53,7 @@ class Acc2Nonneg(Sentiment):
 
 
 class F1Nonneg(Sentiment):
-    """F1 of the same, weighted by class."""
+    """F1 of the same two classes, weighted by class frequency."""
 
     rank = 63
 
@@ -72,8 +72,9 @@ class Acc7(Sentiment):
 
 def _signs(target: NDArray[np.generic], scores: NDArray[np.generic]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     some = np.asarray(target) != 0
+    # Only truths of 0 are left out: an answer cannot choose whether it is scored.
     return target[some] > 0, scores[some] > 0
 
 
 SENTIMENT: tuple[type[Metric], ...] = (Acc2Nonzero, F1Nonzero, Acc2Nonneg, F1Nonneg, Acc7)
-"""All of them, in the order of papers."""
+"""All of them, in the order in which papers list them."""

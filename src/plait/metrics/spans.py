@@ -1,4 +1,4 @@
-"""Answers as spans of time, and which of them are right."""
+"""Answers as spans of time, and which of them are correct."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Span", "matched", "runs"]
 
 
 class Span(NamedTuple):
-    """``start <= t < stop`` of an item, of a class; how sure whoever says so is."""
+    """``start <= t < stop`` of an item, with a class and a confidence (``score``)."""
 
     item: int
     start: float
@@ -22,7 +22,7 @@ class Span(NamedTuple):
 
 
 def runs(on: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """First and one past the last of each run of True.
+    """First index of each run of True, and one past its last.
 
     >>> list(runs(np.array([True, True, False, True])))
     [(0, 2), (3, 4)]
@@ -32,8 +32,11 @@ def runs(on: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 
 def matched(truth: Sequence[Span], said: Sequence[Span], overlap: float) -> list[bool]:
-    """Whether each of ``said``, in their order, claims a true span that is still free; of several the one it overlaps
-    most."""
+    """Whether each span of ``said``, in order, is correct.
+
+    A span looks only at the true span that it overlaps most; it is correct if that one is still free, and overlaps by
+    at least ``overlap``.
+    """
     homes: dict[tuple[int, int], list[Span]] = {}
     for span in truth:
         homes.setdefault((span.item, span.kind), []).append(span)
@@ -42,6 +45,7 @@ def matched(truth: Sequence[Span], said: Sequence[Span], overlap: float) -> list
     for span in said:
         near = homes.get((span.item, span.kind), [])
         best = max(near, key=lambda true: _overlap(span, true), default=None)
+        # A second span on a claimed one is wrong, even if it overlaps another free one less.
         right = best is not None and best not in claimed and _overlap(span, best) >= overlap
         if right and best is not None:
             claimed.add(best)
