@@ -255,7 +255,7 @@ class TestSplits:
         assert fold.left_out == 1
 
     def test_a_group_on_two_sides_is_named(self, make):
-        with pytest.raises(DataError, match=r"group 'a' stands on two sides .'r0' in train, 'r1' in test"):
+        with pytest.raises(DataError, match=r"group 'a' is on two sides .'r0' in train, 'r1' in test"):
             self.folds(corpus_of(make, "aab"), {"by": "id", "train": ["r0"], "test": ["r1", "r2"]})
         with pytest.raises(DataError, match="group 'a'"):
             self.folds(corpus_of(make, "a" * 20), {"hash": "id", "test": 0.5})
@@ -314,7 +314,7 @@ class TestSplits:
         spec = {"by": "group", "train": ["a", "b"], "test": ["c"]}
         with pytest.raises(ConfigError, match=r"only 2 groups to train on\. Ask for 2 at most"):
             self.folds(corpus_of(make, "aabbc"), {**spec, "tune": 3})
-        with pytest.raises(ConfigError, match="there is nothing to spare"):
+        with pytest.raises(ConfigError, match="there is nothing to protect"):
             self.folds(corpus_of(make, "aabbc"), {"folds": 3, "tune": 2})
         for wrong in (1, True, "4", 2.0):
             with pytest.raises(ConfigError, match=r"split\.tune"):

@@ -192,7 +192,7 @@ def test_what_is_wrong_with_a_unit_is_said(module: str, unit: dict[str, Any], to
         ({"name": "{}.Odd", "digts": 1}, "split.digts: a split by .*Odd has no such option. Did you mean 'digits'"),
         ({"name": "{}.Odd", "digits": "two"}, "split.digits: got 'two'; expected a whole number"),
         ({"name": "{}.Odd", "tune": 1}, "split.tune: got 1; expected a whole number from 2 up"),
-        ({"name": "{}.Twice", "names": ["a", "b"], "tune": 2}, "split.tune: .* nothing to spare"),
+        ({"name": "{}.Twice", "names": ["a", "b"], "tune": 2}, "split.tune: .* nothing to protect"),
         ({"hash": "group", "subject_dependnt": True}, "Did you mean 'subject_dependent'"),
         ({"hash": 3}, "split.hash: got 3; expected a text. Put a number in quotes."),
         ({"nme": "hash"}, "Did you mean 'name'"),
@@ -211,7 +211,7 @@ def items_of(corpus: Corpus) -> list[Item]:
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ({"name": "Within"}, "group 'g0' stands on two sides .'r0' in train, 'r1' in test"),
+        ({"name": "Within"}, "group 'g0' is on two sides .'r0' in train, 'r1' in test"),
         ({"name": "Odd", "how": "twice"}, "Odd put 'r0' on two sides, or twice on one"),
         ({"name": "Odd", "how": "twice", "subject_dependent": True}, "Odd put 'r0' on two sides"),
         ({"name": "Odd", "how": "regroup"}, "Odd gave 'r0' another group"),
@@ -249,6 +249,6 @@ def test_a_hop_that_never_ends_is_refused_at_once(tmp_path: Path) -> None:
         for i in range(3):
             out.add(f"r{i}", {"imu": Stream.of(np.zeros((40, 1)), rate=10)}, annotations=[Annotation(0, 4, "a", "act")])
     unit = full_unit({"unit": "window", "tier": "act", "length": 1.0, "hop": 5e-254})
-    with pytest.raises(DataError, match=r"task\.hop: got 5e-254 s, so a recording holds more than") as caught:
+    with pytest.raises(DataError, match=r"task\.hop: got 5e-254 s, so a recording has more than") as caught:
         find_items(Corpus(tmp_path / "manifest.jsonl"), unit)
     assert len(caught.value.problems) == 1

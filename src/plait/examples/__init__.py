@@ -1,1 +1,1 @@
-"""What a task looks at once: units, splits, and batches of them."""
+"""Examples: what a task looks at once. Units cut them, splits divide them, batches collect them."""

@@ -1,4 +1,4 @@
-"""Ragged features -> one padded, masked batch a modality."""
+"""Ragged features -> one padded, masked batch per modality."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from plait.tokens.tokens import Tokens
 __all__ = ["Ragged", "Rows", "pad"]
 
 
-KEPT = 4  # free arrays a modality; what a caller gathers beyond it is new memory, as ever
+KEPT = 4  # free arrays kept per modality; a caller that holds more batches gets new memory
 
 
 class Rows(NamedTuple):
     """One item's features in one modality.
 
     Attributes:
-        values: features [n, dim] float32, a view of a mapped file as a rule.
-        times: [n] float32, seconds from where the item begins.
+        values: features [n, dim] float32, usually a view of a memory-mapped file.
+        times: [n] float32, seconds from the item's start.
     """
 
     values: NDArray[np.float32]
@@ -33,10 +33,10 @@ class Rows(NamedTuple):
 
 
 class Buffers:
-    """Arrays that are lent again once nobody holds what was lent.
+    """Arrays that are reused once nobody holds them any more.
 
-    An array of some megabytes is as a rule new memory, which the system clears page by page as it is first touched:
-    for a batch that costs about as much as filling it. A batch of training is let go as soon as the next is there.
+    An array of some megabytes is usually new memory, which the system clears page by page on first touch. For a batch
+    this costs about as much as filling it. Training drops each batch as soon as the next one is there.
 
     >>> buffers = Buffers()
     >>> place = buffers.empty((2, 3)).ctypes.data
@@ -48,28 +48,29 @@ class Buffers:
         self._free: deque[NDArray[np.float32]] = deque(maxlen=KEPT)
 
     def empty(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """An array of that shape, its values undefined; it is taken back when it, or the tensor on it, is gone."""
+        """An array of that shape with undefined values. It is taken back once it, and any tensor on it, is gone."""
         size = math.prod(shape)
         buffer = self._free.pop() if self._free else None
         if buffer is None or buffer.size < size:
             buffer = np.empty(size, np.float32)
         lent = buffer[:size].reshape(shape)
+        # A tensor made from ``lent`` keeps it alive. A numpy view of it would not: its base is ``buffer`` itself.
         weakref.finalize(lent, self._free.append, buffer).atexit = False
         return lent
 
 
 class Ragged:
-    """The rows of many items in one modality, remembered as places in the arrays that they lie in.
+    """The rows of many items in one modality, stored as positions in the arrays that hold them.
 
-    One object an item would be slow: those of ten thousand items fit no processor's cache, and finding them costs as
-    much as copying what they hold. Items cut out of one array whose row 0 is all zeros (`plait.store.pack`) are
-    gathered, padding included, by one ``take``.
+    One object per item would be slow: ten thousand objects do not fit a processor's cache, and finding them costs as
+    much as copying their content. Items cut from one array whose row 0 is all zeros (`plait.store.pack`) are gathered,
+    padding included, by one ``take``.
 
     Args:
-        rows: of each item; None, or no rows at all, where the modality is missing.
+        rows: the rows of each item; None, or zero rows, where the modality is missing.
 
     Attributes:
-        counts: [items], rows of each.
+        counts: [items], number of rows per item.
 
     >>> film = np.arange(10, dtype=np.float32)[:, None]
     >>> cuts = Ragged(Rows(film[i : i + 2], np.zeros(2, np.float32)) for i in (3, 5))
@@ -84,6 +85,7 @@ class Ragged:
             if row is None or not len(row.times):
                 places.append((0, 0, 0))
                 continue
+            # Views of one array share it: a batch is then gathered from few arrays instead of many.
             key, array, first = _home(row.values)
             places.append((homes.setdefault(key, (len(homes), array))[0], first, len(row.times)))
             times.append(row.times)
@@ -97,12 +99,13 @@ class Ragged:
         self._buffers = Buffers()
 
     def _lay_beside(self, size: int) -> bool:
-        """Lay the times where the rows of the one array lie, so that one index finds both.
+        """Lay out the times like the rows of the one array, so that one index finds both.
 
-        It cannot be where items share a row and each counts its time from another start; and row 0, the padding's, has
-        time 0.
+        This is impossible where items share a row but count its time from different starts, and where row 0, used for
+        padding, would get another time than 0.
         """
         within = np.arange(1, len(self._times)) - np.repeat(self._instant, self.counts)
+        # Written, then read back: where two items disagree about a row, the later one has won and they differ.
         rows, laid = np.repeat(self._first, self.counts) + within, np.zeros(size, np.float32)
         laid[rows] = self._times[1:]
         if same := np.array_equal(laid[rows], self._times[1:]) and laid[0] == 0:
@@ -119,7 +122,7 @@ class Ragged:
         return Rows(self._arrays[self._array[i]][first : first + n], self._times[instant : instant + n])
 
     def seen(self, i: int) -> NDArray[np.bool_] | None:
-        """[n], False where a row of item i holds no finite number; None where there is no such row."""
+        """[n], False where a row of item i has no finite number; None if every row has one."""
         if not self._looked[i]:
             rows = self[i]
             holes = None if rows is None else _holes(rows.values)
@@ -129,26 +132,27 @@ class Ragged:
         return self._holes.get(int(i))
 
     def present(self) -> NDArray[np.bool_]:
-        """[items], whether there is a row with any finite number."""
+        """[items], whether the item has a row with a finite number."""
         holes = [self.seen(i) for i in range(len(self))]
         return np.array([n > 0 and (h is None or bool(h.any())) for n, h in zip(self.counts, holes)], bool)
 
     def pad(self, index: Sequence[int], dim: int, instead: Mapping[int, Rows] | None = None) -> Tokens:
-        """Items by position, padded with zeros to the longest of them; a missing one is an all-False mask.
+        """Items by position, padded with zeros to the longest; a missing item has an all-False mask.
 
         A row whose features are all NaN is masked; single NaN cells stay for the model to fill.
 
         Args:
             index: positions, in the order of the batch.
             dim: width of the features.
-            instead: other rows for some places of the batch (noisy ones, say).
+            instead: other rows for some places of the batch, for example noisy ones.
         """
         others, at = instead or {}, np.asarray(index, np.int64)
         counts = self.counts[at]
         for k, rows in others.items():
             counts[k] = len(rows.times)
         mask = np.arange(counts.max(initial=0)) < counts[:, None]
-        place = _places(self._instant[at], mask)  # of the times; 0 is the padding's
+        place = _places(self._instant[at], mask)  # into the times; 0 is the place of padding
+        # mode="clip" skips numpy's check of bounds, and lets ``take`` write into ``out`` without a copy.
         times = self._times.take(place, mode="clip")
         if self._flat is None or others:
             values = self._joined(at, mask.shape[1], dim, others)
@@ -162,7 +166,7 @@ class Ragged:
         return Tokens(torch.from_numpy(values), torch.from_numpy(times), torch.from_numpy(mask))
 
     def _joined(self, at: NDArray[np.int64], longest: int, dim: int, others: Mapping[int, Rows]) -> NDArray[np.float32]:
-        """Rows and padding in turn, from whatever arrays they lie in, copied in one go; [batch, longest, dim]."""
+        """Rows and padding in turn, from any arrays, copied in one go; [batch, longest, dim]."""
         nothing = np.zeros((longest, dim), np.float32)
         pieces = [nothing[:0]]
         places = zip(self._array[at].tolist(), self._first[at].tolist(), self.counts[at].tolist())
@@ -174,7 +178,7 @@ class Ragged:
         return values
 
     def _unsee(self, mask: NDArray[np.bool_], at: NDArray[np.int64], others: Mapping[int, Rows]) -> None:
-        """Take the rows without any number out of the mask [batch, time]."""
+        """Set the mask [batch, time] to False at rows without a finite number."""
         if not others and not self._holes and self._looked[at].all():
             return  # the usual case, once every item has been looked at
         for k, i in enumerate(at):
@@ -184,16 +188,17 @@ class Ragged:
 
 
 def _places(first: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Counted on from the first of each row of the mask [batch, time], 0 where it is False."""
+    """Positions that count up from ``first`` along each row of the mask [batch, time]; 0 where it is False."""
     places = first[:, None] + np.arange(mask.shape[1])
     places *= mask
     return places
 
 
 def _home(values: NDArray[np.float32]) -> tuple[int, NDArray[np.float32], int]:
-    """The array of rows that ``values`` [n, dim] is cut from, told by a number, and which of its rows is the first."""
+    """The array that ``values`` [n, dim] is cut from: its id, its rows, and which of them is the first."""
     owner, dim = values.base, values.shape[1]
     if isinstance(owner, np.ndarray) and owner.dtype == values.dtype and dim:
+        # The address tells the row: numpy keeps no offset of a view in its base.
         apart = values.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
         first, rest = divmod(apart, values.itemsize * dim)
         if owner.flags.c_contiguous and values.flags.c_contiguous and not rest and owner.size % dim == 0:
@@ -202,8 +207,8 @@ def _home(values: NDArray[np.float32]) -> tuple[int, NDArray[np.float32], int]:
 
 
 def _holes(values: NDArray[np.float32]) -> NDArray[np.bool_] | None:
-    """[n], False where a row holds no finite number; None where there is no such row."""
-    # the sum is finite unless a cell is not (or it overflows): a quick pass for the usual item
+    """[n], False where a row has no finite number; None if every row has one."""
+    # The sum is finite unless a cell is not (or it overflows): one quick pass for the usual item.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(np.add.reduce(values, axis=None)):
             return None

@@ -20,11 +20,11 @@ __all__ = ["Asked", "Batch", "Batches", "FeatureSource", "ItemData", "Noisy", "S
 
 
 class Asked(NamedTuple):
-    """What is asked of items.
+    """Targets of items, and the instants at which answers are wanted.
 
     Attributes:
-        targets: what is to be answered, as the task's `loss` takes it, [items, ...]; zeros where nobody knows.
-        at: when answers are wanted; None: once an item.
+        targets: encoded as the task's `loss` takes them, [items, ...]; zeros where unknown.
+        at: instants of the answers; None: one answer per item.
     """
 
     targets: Tensor
@@ -32,18 +32,18 @@ class Asked(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """Instants of a typical item, the median; 0 where items are answered for as a whole."""
+        """Median number of instants per item; 0 where there is one answer per item."""
         return 0 if self.at is None or not len(self.at.mask) else int(self.at.mask.sum(1).median())
 
 
 class Batch(NamedTuple):
-    """Some items, padded.
+    """A padded batch of items.
 
     Attributes:
         inputs: tokens by modality.
         targets: encoded targets, [batch, ...].
         items: positions of the items in the data, [batch].
-        at: when answers are wanted; None: once an item.
+        at: instants of the answers; None: one answer per item.
     """
 
     inputs: dict[str, Tokens]
@@ -53,17 +53,17 @@ class Batch(NamedTuple):
 
 
 class FeatureSource(Protocol):
-    """Where an item's features come from: prepared features of a corpus, clean or with noise."""
+    """Where an item's features come from: the prepared features of a corpus, clean or noisy."""
 
     def get(self, recording: str, modality: str) -> tuple[NDArray[np.float32], Clock] | None: ...
 
 
 Noisy = Mapping[str, Sequence[tuple[float, Sequence[FeatureSource]]]]
-"""By modality: groups of sources that stand in for the clean one, each with the share of times that it does."""
+"""Per modality: groups of sources that replace the clean one, each with the probability of doing so."""
 
 
 class Swapped:
-    """Features in which one modality comes from elsewhere."""
+    """Features of which one modality comes from another source."""
 
     def __init__(self, source: FeatureSource, modality: str, other: FeatureSource) -> None:
         self.source, self.modality, self.other = source, modality, other
@@ -73,14 +73,15 @@ class Swapped:
 
 
 class ItemData:
-    """Items cut out of prepared features, asked for a batch at a time (`loader`). Until then nothing is read.
+    """Items cut from prepared features and read one batch at a time (`loader`). Nothing is read before.
 
     Args:
-        items: what to cut.
+        items: the items to cut.
         source: the features.
-        asked: what is asked of them.
-        modalities: which, in the model's order.
-        noisy: other sources of the same shape, by modality, in groups, and how often one of each group stands in.
+        asked: targets and instants of the items.
+        modalities: names, in the model's order.
+        noisy: per modality, groups of other sources of the same shape, and how often a member of each replaces the
+            clean source.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class ItemData:
         if found is None:
             return None
         values, clock = found
+        # A whole recording is not cut: rounding of its stop must not cost it the last row.
         part = slice(0, len(clock)) if item.whole else clock.window(item.start, item.stop)
         if part.start == part.stop:
             return None
@@ -116,7 +118,7 @@ class ItemData:
         return self.asked.targets
 
     def batch(self, indices: Sequence[int], dims: Mapping[str, int]) -> Batch:
-        """Items by position, padded, with tokens of all of ``dims``."""
+        """Items by position, padded, with tokens of every modality in ``dims``."""
         instead = self.stand_ins(indices, self.epoch())
         tokens = {
             m: self.rows[m].pad(indices, dim, instead.get(m)) if m in self.rows else pad([None] * len(indices), dim)
@@ -127,9 +129,10 @@ class ItemData:
         return Batch(tokens, self.targets[index], index, None if at is None else at.of(index))
 
     def stand_ins(self, indices: Sequence[int], epoch: int) -> dict[str, dict[int, Rows]]:
-        """By modality, the places of a batch where an epoch's draw for the item puts a noisy source, and its rows."""
+        """Per modality, the places of the batch where a noisy source is drawn in this epoch, with its rows."""
         found: dict[str, dict[int, Rows]] = {m: {} for m in self.noisy}
         for place, i in enumerate(indices if self.noisy else ()):
+            # A generator per item: its draw must not depend on which other items share the batch.
             rng = np.random.default_rng((self.seed, epoch, i))
             for modality, groups in self.noisy.items():
                 clean = self.rows[modality][i]
@@ -140,18 +143,19 @@ class ItemData:
                 if group < len(groups):
                     sources = groups[group][1]
                     rows = self._cut(self.items[i], modality, sources[int(rng.integers(len(sources)))])
+                    # If the noise leaves no rows, the modality is missing here; clean rows would hide that.
                     found[modality][place] = rows or Rows(clean.values[:0], clean.times[:0])
         return found
 
     @property
     def lengths(self) -> list[int]:
-        """The number of feature rows of each item, over all modalities."""
+        """Number of feature rows per item, summed over modalities."""
         total: NDArray[np.int64] = sum((rows.counts for rows in self.rows.values()), np.zeros(len(self), np.int64))
         lengths: list[int] = total.tolist()
         return lengths
 
     def typical_length(self, modality: str) -> float:
-        """Median number of feature rows of the items that have the modality; 0 where none has."""
+        """Median number of feature rows of the items that have the modality; 0 if none has it."""
         counts = self.rows[modality].counts
         return float(np.median(counts[counts > 0])) if counts.any() else 0.0
 
@@ -161,7 +165,7 @@ class ItemData:
         return [rows.values for rows in (ragged[i] for i in range(len(self))) if rows is not None]
 
     def present(self, modality: str) -> NDArray[np.bool_]:
-        """[items], whether the item has the modality (any row that is not all NaN)."""
+        """[items], whether the item has the modality (a row that is not all NaN)."""
         return self.rows[modality].present()
 
     def regular(self) -> set[str]:
@@ -179,7 +183,7 @@ def _never() -> int:
 
 
 class Order(Protocol):
-    """Which items each batch has, of as many batches as it is long; may be drawn anew each time."""
+    """The items of each batch; ``len`` is the number of batches. May be drawn anew on each pass."""
 
     def __len__(self) -> int: ...
 
@@ -187,10 +191,10 @@ class Order(Protocol):
 
 
 class Batches:
-    """Batches of items; each time it is gone through is an epoch.
+    """Batches of items; each pass is an epoch.
 
-    It needs none of what torch's loader does beside (sampling, fetching and joining items one by one, workers): a
-    batch is gathered in one go, in less time than passing it between processes would take.
+    Torch's loader would only cost time here (it fetches and joins items one by one, in workers): a batch is gathered
+    in one go, faster than it could be passed between processes.
     """
 
     def __init__(self, data: ItemData, dims: Mapping[str, int], order: Order) -> None:
@@ -211,7 +215,7 @@ def loader(
     seed: int | None = None,
     epoch: Callable[[], int] = _never,
 ) -> Batches:
-    """Batches of like length in an order drawn from ``seed`` and ``epoch()``; in the items' order without a seed."""
+    """Batches of similar length in an order drawn from ``seed`` and ``epoch()``; without a seed in the items' order."""
     if seed is None:
         count = len(data)
         return Batches(data, dims, [range(i, min(i + batch, count)) for i in range(0, count, batch)])

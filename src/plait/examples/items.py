@@ -1,6 +1,6 @@
 """Items: what the task looks at (recordings, segments, windows), each with its target.
 
-How items are divided into training, validation and test is in `plait.examples.splits`.
+`plait.examples.splits` divides them into training, validation and test.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -31,11 +30,11 @@ class Item:
     Attributes:
         recording: id of the recording.
         start, stop: the interval ``start <= t < stop``, in the recording's seconds.
-        target: what is to be found out.
-        group: who or what must not stand on two sides of a split.
-        split: the corpus's own split, or the side on which a `Fold` has put the item.
-        whole: whether the item is the whole recording (nothing need be cut).
-        context: seconds at its start and at its end that are seen, and not asked about.
+        target: the value to predict.
+        group: the speaker, subject or other unit that must not be on two sides of a split.
+        split: the corpus's own split, or the side on which a `Fold` put the item.
+        whole: whether the item is the whole recording, so that features need no cutting.
+        context: seconds at the start and at the end that the model sees, but is not asked about.
 
     >>> Item("talk01", 1.2, 2.4, "yes", "anna", "train").id
     'talk01@1.200-2.400'
@@ -58,7 +57,7 @@ class Item:
 
 @dataclass(frozen=True)
 class ItemSet:
-    """Items of a corpus, and how many were dropped for which reason."""
+    """Items of a corpus, and the number of dropped ones per reason."""
 
     items: list[Item]
     dropped: dict[str, int]
@@ -71,40 +70,40 @@ class ItemSet:
         return iter(self.items)
 
     def lines(self) -> list[str]:
-        """What was found and what was dropped, for people."""
+        """What was found and what was dropped, as lines of text."""
         return [f"{len(self.items)} items", *(f"dropped {n}: {why}" for why, n in self.dropped.items())]
 
 
-def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
+def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
     """Every item of a corpus that has a usable target.
 
     The unit is one of
 
     - ``{unit: recording, target}``: whole recordings; the target is a label of that name, else a meta field.
-    - ``{unit: segment, tier, labels, match, index, pad}``: one item an annotation of the tier. ``labels``
-      (a list) and ``match`` (a regular expression for the whole label) choose; of those chosen, ``index``
-      keeps the i-th of each recording (-1: the last); ``pad`` adds seconds of context on both sides,
+    - ``{unit: segment, tier, labels, match, index, pad}``: one item per annotation of the tier. ``labels``
+      (a list) and ``match`` (a regular expression for the whole label) choose annotations; ``index`` keeps only the
+      i-th of these per recording (-1: the last); ``pad`` adds seconds of context on both sides,
       within the recording.
     - ``{unit: window, tier, length, hop, average, coverage, pad}``: windows of ``length`` seconds every ``hop``
       (default: length), seen with ``pad`` seconds of context on both sides, within the recording. The target
       is the label that covers most of the window (the earlier on a tie), or with ``average`` the time-weighted
       mean of numbers. Windows of which less than ``coverage`` is annotated are dropped.
-    - ``{unit: mylab.units.Mine}``, with its options: a `plait.examples.units.Unit` of one's own.
+    - ``{unit: mylab.units.Mine}``, with its options: your own `plait.examples.units.Unit`.
 
-    With ``asks: nothing`` no target is needed, of recordings and windows: every recording, or all of its windows, each
-    with its group for a target. With ``asks: annotations`` the target is all that stands on the tier ``annotations``
-    within the item; recordings without anything there are dropped.
+    With ``asks: nothing`` recordings and windows need no target: all of them become items, with the group in place of
+    the target. With ``asks: annotations`` the target is the list of annotations on the tier ``annotations`` within the
+    item; recordings without any on that tier are dropped.
 
     Args:
-        corpus: its manifest is read; files are opened only to learn their clocks and words.
+        corpus: its manifest is read; files are only opened for their clocks and words.
         unit: as above.
 
     Returns:
-        The items in the corpus's order, and the number of those dropped by reason.
+        The items in the corpus's order, and the number of dropped ones per reason.
 
     Raises:
-        ConfigError: the unit is not one, or names a target or tier that no recording has.
-        DataError: a file cannot be opened (all of them in one message), or no item is left.
+        ConfigError: the unit is wrong, or names a target or tier that no recording has.
+        DataError: a file cannot be opened (all such files in one message), or no item is left.
     """
     full, made = full_unit(unit), make_unit(unit)
     asks = full.get("asks", "label")
@@ -121,13 +120,14 @@ def find_items(corpus: Corpus, unit: Mapping[str, Any]) -> ItemSet:
             items += [_item(recording, cut, full, dropped, notes) for cut in found]
         except PlaitError as error:
             problems += error.problems
+    # Several recordings may share a broken file: one cause is told once.
     raise_all(DataError, list(dict.fromkeys(problems)))
     if not items:
         raise _nothing(corpus, full, dropped)
     return ItemSet(items, dict(dropped), full)
 
 
-def _nothing(corpus: Corpus, unit: Mapping[str, Any], dropped: Counter[str]) -> PlaitError:
+def _nothing(corpus: Corpus, unit: Mapping[str, object], dropped: Counter[str]) -> PlaitError:
     where = corpus.path.name
     entries = corpus.entries
     asks = unit.get("asks", "label")
@@ -139,8 +139,9 @@ def _nothing(corpus: Corpus, unit: Mapping[str, Any], dropped: Counter[str]) -> 
             known |= {*entry.labels, *(entry.meta if asks == "label" else ())}
         if key != "target" or asks == "annotations":
             known |= {*(a.tier for a in entry.annotations), *entry.streams}
+    # A name that no recording has is most often misspelt: that is the recipe's error, not the data's.
     if name and name not in known and entries and asks != "nothing":
-        return ConfigError(f"task.{key}: no recording of {where} has {name!r}. {suggest(name, known)}")
+        return ConfigError(f"task.{key}: no recording of {where} has {name!r}. {suggest(str(name), known)}")
     reasons = "; ".join(f"{n} {why}" for why, n in dropped.items()) or "the corpus has no recordings"
     return DataError(f"{where}: no items are left ({reasons}). Loosen the task's unit or label the recordings.")
 
@@ -148,21 +149,21 @@ def _nothing(corpus: Corpus, unit: Mapping[str, Any], dropped: Counter[str]) -> 
 def asked_items(
     corpus: Corpus, unit: Mapping[str, object], segments: Sequence[tuple[float, float]] = ()
 ) -> tuple[ItemSet, dict[str, str]]:
-    """The items of a corpus that answers are wanted for, whether or not a target is known.
+    """The items to predict in a corpus, whether or not their targets are known.
 
-    They are those that `find_items` finds in the same recordings, and beside them what training had to leave out for
-    want of a target: recordings without a label, windows that nobody annotated. A recording in which the unit finds
-    nothing (no such tier, shorter than a window) is asked about as a whole.
+    These are all items that `find_items` finds in the same recordings, and those that training leaves out because they
+    have no target: recordings without a label, windows without annotations. A recording in which the unit finds
+    nothing (no such tier, shorter than a window) becomes one item as a whole.
 
     Args:
         corpus, unit: as for `find_items`.
-        segments: (start, stop) in seconds, of every recording, instead of what the unit says.
+        segments: (start, stop) in seconds, for every recording, in place of the unit's own intervals.
 
     Returns:
-        The items, in the corpus's order, and by recording why it is asked about as a whole instead.
+        The items in the corpus's order; and for each recording that became one whole item, the reason.
 
     Raises:
-        DataError: a file cannot be opened, or a segment lies outside of a recording; all in one message.
+        DataError: a file cannot be opened, or a segment lies outside a recording; all in one message.
     """
     full, made = full_unit(unit), make_unit(unit)
     items: list[Item] = []
@@ -189,7 +190,7 @@ def _asked(
 ) -> list[Cut]:
     if segments:
         return unit.at(recording, segments)
-    own: Counter[str] = Counter()
+    own: Counter[str] = Counter()  # apart from ``dropped``: the note gives this recording's reasons only
     found = unit.cut(recording, own, asked=True)
     if not found and not isinstance(unit, Whole):
         notes[recording.id] = f"{'; '.join(own)}: asked about as a whole"
@@ -198,10 +199,10 @@ def _asked(
     return found
 
 
-def _item(recording: Recording, cut: Cut, unit: Mapping[str, Any], dropped: Counter[str], notes: Notes = ()) -> Item:
-    """An item of a cut; without a target its group stands for one.
+def _item(recording: Recording, cut: Cut, unit: Mapping[str, object], dropped: Counter[str], notes: Notes = ()) -> Item:
+    """The item of a cut; without a target, its group takes the target's place.
 
-    Where nothing later may be looked at, there is no context behind it.
+    A causal unit gets no context after the item.
     """
     if unit.get("causal"):
         cut = cut._replace(stop=cut.stop - cut.context[1], context=(cut.context[0], 0.0))
@@ -209,7 +210,7 @@ def _item(recording: Recording, cut: Cut, unit: Mapping[str, Any], dropped: Coun
     target: Target | None = cut.target if asks == "label" else None
     if asks == "annotations":
         target = annotated(notes, cut, dropped)
-    if isinstance(target, np.generic):
+    if isinstance(target, np.generic):  # numpy's scalars are not JSON, and a saved run keeps targets as JSON
         target = target.item()
     target = group if target is None else target
     return Item(recording.id, cut.start, cut.stop, target, group, recording.split, cut.whole, cut.context)

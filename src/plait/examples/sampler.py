@@ -1,4 +1,4 @@
-"""Batches of like length, so that little is padding."""
+"""Batches of similar length, to keep padding small."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["LengthBatches"]
 
 
 class LengthBatches(Sampler[list[int]]):
-    """Random batches of items of like length: shuffled, then sorted by length within pools of batches.
+    """Random batches of items of similar length: shuffled, then sorted by length within pools of batches.
 
-    The order depends on seed and epoch alone, so that a resumed training goes on as the first would have.
+    The order depends on seed and epoch alone, so that a resumed training continues as if never interrupted.
 
     Args:
         lengths: length of each item (any unit).
-        batch: items a batch; the last may be smaller.
-        seed: of the order.
-        epoch: asked for the number of the epoch whenever one begins.
-        pool: batches a pool; a larger one pads less and shuffles less.
+        batch: items per batch; the last may be smaller.
+        seed: seed of the order.
+        epoch: called for the number of the epoch at the start of each.
+        pool: batches per pool; a larger pool pads less and shuffles less.
 
     >>> sampler = LengthBatches([5, 1, 4, 2], batch=2, seed=0)
     >>> sorted(i for b in sampler for i in b)
@@ -49,6 +49,8 @@ class LengthBatches(Sampler[list[int]]):
         pools = [order[i : i + size] for i in range(0, len(order), size)]
         batches: list[list[int]] = []
         for one in pools:
+            # Stable: an unstable sort may order equal lengths differently on another machine.
             ranked = one[np.argsort(self.lengths[one], kind="stable")]
             batches += [ranked[i : i + self.batch].tolist() for i in range(0, len(ranked), self.batch)]
+        # Without this the short batches of each pool would always come first.
         return iter([batches[i] for i in rng.permutation(len(batches))])

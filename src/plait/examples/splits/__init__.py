@@ -1,4 +1,4 @@
-"""Splits: items into training, validation and test, by group and never by window. One file a form."""
+"""Splits divide items into training, validation and test: by group, never by window. One file per form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from plait.core.errors import ConfigError, DataError, gathering, raise_all
 from plait.core.options import option_problems
@@ -33,32 +33,31 @@ __all__ = [
 ]
 
 _ANY: dict[str, object] = {"tune": 0, "subject_dependent": False}
-"""What may stand beside the options of each form."""
+"""Options that every form of split accepts."""
 
 
 class Split(ABC):
     """Divides items into training, validation and test.
 
-    In a recipe the form is told by its keys (see `split_items`), or by a name: ``split: {name: mylab.splits.Mine}``.
-    Its options are its keyword-only arguments. Whatever it answers, no group stands on two sides of a fold, unless the
-    recipe says ``subject_dependent: true``, and there is something to train on: `split_items` looks after that.
+    In a recipe the keys tell the form (see `split_items`), or a name does: ``split: {name: mylab.splits.Mine}``.
+    Options are keyword-only arguments. `split_items` checks the result: no group is on two sides of a fold, unless the
+    recipe says ``subject_dependent: true``, and the training side is not empty.
     """
 
     holds_back: ClassVar[bool] = True
-    """Whether items are held back for the test, so that the training part can be divided again to choose by. False
-    where there are several folds."""
+    """Whether one test set is held back, so that ``tune`` can divide the training part. False for several folds."""
 
     @abstractmethod
     def divide(self, items: list[Item], corpus: Corpus) -> list[Fold]:
-        """The folds; one, named '', where items are held back.
+        """The folds; a single one, named '', where a test set is held back.
 
         Args:
-            items: all that there are, in the corpus's order, each with its group.
+            items: all items, in the corpus's order, each with its group.
             corpus: for labels and meta fields of the recordings.
 
         Returns:
-            Folds, each with a name of its own, of items that were given; each on one side at most. Give the same
-            whatever the order of the recordings. See `fold_of`.
+            Folds with different names. Each given item is on one side of a fold at most. The result must not depend on
+            the order of the recordings. See `fold_of`.
         """
 
 
@@ -66,7 +65,7 @@ def full_split(spec: Mapping[str, object]) -> dict[str, object]:
     """The split with every default written out.
 
     Raises:
-        ConfigError: it is none of the known forms, or has a wrong option or value; all at once.
+        ConfigError: the split has no known form, or a wrong option or value; all problems at once.
 
     >>> full_split({"folds": 3})
     {'folds': 3, 'by': 'group', 'valid': 0.0, 'salt': ''}
@@ -74,11 +73,11 @@ def full_split(spec: Mapping[str, object]) -> dict[str, object]:
     return _made(spec)[1]
 
 
-def holds_back(spec: Mapping[str, Any]) -> bool:
-    """Whether a split holds items back for the test, rather than test each in a fold; an empty spec, the default, does.
+def holds_back(spec: Mapping[str, object]) -> bool:
+    """Whether a split holds back a test set, instead of testing every item in some fold. The empty default spec does.
 
     Raises:
-        ConfigError: it is none of the known forms.
+        ConfigError: the split has no known form.
 
     >>> holds_back({"by": "manifest"}), holds_back({"folds": 3})
     (True, False)
@@ -87,10 +86,10 @@ def holds_back(spec: Mapping[str, Any]) -> bool:
 
 
 def find_split(spec: Mapping[str, object]) -> type[Split]:
-    """The class of a split: the one that is named, or that of the form which its keys tell.
+    """The class of a split: the named one, or the form that its keys tell.
 
     Raises:
-        ConfigError: it is none of the known forms.
+        ConfigError: the split has no known form.
 
     >>> find_split({"folds": 3}).holds_back
     False
@@ -98,32 +97,33 @@ def find_split(spec: Mapping[str, object]) -> type[Split]:
     return find(Split, _form(spec), "split")[0]
 
 
-def split_items(items: list[Item], corpus: Corpus, spec: Mapping[str, Any]) -> list[Fold]:
-    """Divide items into training, validation and test so that no group stands on two sides.
+def split_items(items: list[Item], corpus: Corpus, spec: Mapping[str, object]) -> list[Fold]:
+    """Divide items into training, validation and test so that no group is on two sides.
 
     The spec is one of
 
     - ``{by: manifest}``: the recordings' own ``split``.
     - ``{by: KEY, train: [...], valid: [...], test: [...]}``: explicit values of the key.
     - ``{hash: KEY, test: 0.2, valid: 0.0, salt: ""}``: by a stable hash (SHA-256 of salt and value), so that
-      a recording lands on the same side however the corpus grows.
+      a recording stays on the same side as the corpus grows.
     - ``{folds: K, by: KEY, valid: 0.0, salt: ""}``: K folds of whole groups, balanced in number of items;
-      each item is tested exactly once. ``valid``: the share of a fold's training groups taken to validate.
-    - ``{name: mylab.splits.Mine}``, with its options: a `Split` of one's own.
+      each item is tested exactly once. ``valid``: the share of a fold's training groups used for validation.
+    - ``{name: mylab.splits.Mine}``, with its options: your own `Split`.
 
     KEY is ``group``, ``id``, or the name of a label or meta field of the recordings.
 
-    ``subject_dependent: true`` beside any of them: a group may stand on two sides, as in protocols that test on people
-    whom the model was trained on. Groups still make the intervals; the evaluation says that they are known.
+    ``subject_dependent: true``, with any form: a group may be on two sides, as in protocols that test on subjects
+    seen in training. Intervals still cluster on groups; the evaluation states that the groups are known.
 
-    ``tune: K`` beside any that holds something back, as all but the folds do: to choose by, without a look at the test
-    part. It becomes K folds of the training part alone, each of which is tested on groups that it was not trained on.
+    ``tune: K``, with any form that holds back a test set (all but ``folds``): for model selection without the test set.
+    The result is K folds of the training part alone; each is tested on groups that it was not trained on.
 
     Raises:
-        ConfigError: the spec is not one, or names a key or value that the corpus does not have; all at once.
-        DataError: a group would stand on two sides, or the training (or a wanted test) side is empty.
+        ConfigError: the spec is wrong, or names a key or value that the corpus does not have; all problems at once.
+        DataError: a group would be on two sides, or the training side (or a requested test side) is empty.
     """
     made, full = _made(spec)
+    # A copy: a class of the user's may sort or empty the list.
     folds = _sound(made.divide(list(items), corpus), items, made)
     if not full.get("subject_dependent"):
         raise_all(DataError, [p for fold in folds for p in _crossing(fold)])
@@ -134,10 +134,10 @@ def split_items(items: list[Item], corpus: Corpus, spec: Mapping[str, Any]) -> l
 
 
 def _form(spec: Mapping[str, object]) -> str:
-    """The name of the part: the one that is given, or that of the form that its keys tell."""
+    """The name of the split: the given one, or that of the form that its keys tell."""
     if "name" in spec:
         return split_spec(spec, "split")[0]
-    for form in ("hash", "folds"):
+    for form in ("hash", "folds"):  # before "by", which is an option of folds too
         if form in spec:
             return form
     if spec.get("by") == "manifest":
@@ -152,8 +152,8 @@ def _form(spec: Mapping[str, object]) -> str:
     )
 
 
-def _made(spec: Mapping[str, Any]) -> tuple[Split, Options]:
-    """The split, and its spec with every default; a form that its keys tell needs no name in it."""
+def _made(spec: Mapping[str, object]) -> tuple[Split, Options]:
+    """The split, and its spec with every default; the spec holds a name only for the user's own classes."""
     name, cls = _form(spec), find_split(spec)
     named = {"name": name} if name not in parts(Split) else {}
     own = options_of(cls)
@@ -176,11 +176,10 @@ def _made(spec: Mapping[str, Any]) -> tuple[Split, Options]:
 def _common_problems(cls: type[Split], common: Mapping[str, object]) -> list[str]:
     problems = []
     tune, dependent = common.get("tune", 0), common.get("subject_dependent", False)
+    # type, not isinstance: True is an int to Python, and "tune: true" is a mistake.
     if not (tune == 0 and type(tune) is int):
         if not cls.holds_back:
-            problems.append(
-                "split.tune: folds hold nothing back for a test, so there is nothing to spare. Leave it out."
-            )
+            problems.append("split.tune: folds hold back no test set, so there is nothing to protect. Leave it out.")
         elif type(tune) is not int or tune < 2:
             problems.append(f"split.tune: got {tune!r}; expected a whole number from 2 up.")
     if not isinstance(dependent, bool):
@@ -188,11 +187,11 @@ def _common_problems(cls: type[Split], common: Mapping[str, object]) -> list[str
     return problems
 
 
-def _sound(folds: Any, items: Sequence[Item], made: Split) -> list[Fold]:
-    """The folds that a split gave, with the side of each item marked on it and those on none counted.
+def _sound(folds: object, items: Sequence[Item], made: Split) -> list[Fold]:
+    """The folds that a split gave, with each item's side marked on it; items on no side are counted.
 
     Raises:
-        ConfigError: they are no folds, or several without names; an item stands on two sides, or was not given.
+        ConfigError: the result is no list of folds with different names, or an item is on two sides or was not given.
     """
     name = type(made).__name__
     if not isinstance(folds, list | tuple) or not folds or not all(isinstance(fold, Fold) for fold in folds):
@@ -204,6 +203,7 @@ def _sound(folds: Any, items: Sequence[Item], made: Split) -> list[Fold]:
         raise ConfigError(
             f"split: {name} named its folds {brief(names)}; expected names that differ, of letters, digits and _.-"
         )
+    # Compared by content without ``split``: a class may mark the side itself, or leave that to `_marked`.
     given = Counter(map(_known_by, items))
     raise_all(ConfigError, [problem for fold in folds for problem in _strange(fold, given, name)])
     return [_marked(fold, len(items)) for fold in folds]
@@ -214,15 +214,13 @@ def _known_by(item: Item) -> tuple[object, ...]:
 
 
 def _strange(fold: Fold, given: Mapping[tuple[object, ...], int], name: str) -> list[str]:
-    found: Counter[tuple[Any, ...]] = Counter()
+    found: Counter[tuple[object, ...]] = Counter()
     problems = []
     for item in (item for side in fold.sides.values() for item in side):
         key = _known_by(item)
         found[key] += 1
         if key not in given:
-            problems.append(
-                f"split: {name} gave {item.id!r} another group, target or interval. Leave items as they are."
-            )
+            problems.append(f"split: {name} gave {item.id!r} another group, target or interval. Leave items unchanged.")
         elif found[key] > given[key]:
             problems.append(f"split: {name} put {item.id!r} on two sides, or twice on one. Put it on one side at most.")
     return problems
@@ -237,19 +235,19 @@ def _marked(fold: Fold, n: int) -> Fold:
 
 
 def _tuning(fold: Fold, parts: int) -> list[Fold]:
-    """The training part of a fold in so many parts of whole groups; each is tested on once."""
+    """Folds of the training part in ``parts`` parts of whole groups; each part is the test side once."""
     count = Counter(item.group for item in fold.train)
     if len(count) < parts:
         raise ConfigError(
             f"split.tune: {parts} parts, but only {len(count)} groups to train on. Ask for {len(count)} at most."
         )
     home = homes(count, parts, "tune")
-    notes = [f"{len(fold.test)} items of the test part are not looked at.", *fold.notes]
+    notes = [f"{len(fold.test)} items of the test part are not used.", *fold.notes]
     return [_without(fold, {g for g, at in home.items() if at == k}, f"tune{k + 1}", notes) for k in range(parts)]
 
 
 def _without(fold: Fold, groups: set[str], name: str, notes: list[str]) -> Fold:
-    """A fold tested on some groups of its training part."""
+    """The fold that is tested on some groups of its training part."""
     train = [item for item in fold.train if item.group not in groups]
     test = [replace(item, split="test") for item in fold.train if item.group in groups]
     return Fold(train, fold.valid, test, name, notes, fold.left_out + len(fold.test))
@@ -263,14 +261,14 @@ def _crossing(fold: Fold) -> list[str]:
             other = first.setdefault(item.group, item)
             if other.split != item.split and item.group not in problems:
                 problems[item.group] = (
-                    f"split: group {item.group!r} stands on two sides ({other.recording!r} in {other.split}, "
+                    f"split: group {item.group!r} is on two sides ({other.recording!r} in {other.split}, "
                     f"{item.recording!r} in {item.split}). Split by group, or "
                     "say split.subject_dependent: true if the protocol tests on groups that it trains on."
                 )
     return list(problems.values())
 
 
-def _empty(fold: Fold, full: Mapping[str, Any]) -> list[str]:
+def _empty(fold: Fold, full: Mapping[str, object]) -> list[str]:
     where = f"split{f' {fold.name}' if fold.name else ''}"
     problems = []
     if not fold.train:

@@ -1,4 +1,4 @@
-"""Folds, each of which is tested once."""
+"""Cross-validation: folds of whole groups, each tested once."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Folds(Split):
     Each item is tested exactly once.
 
     Args:
-        folds: how many.
+        folds: number of folds.
         by: ``group``, ``id``, or the name of a label or meta field of the recordings.
-        valid: the share of a fold's training groups taken to validate.
-        salt: another one draws other folds.
+        valid: the share of a fold's training groups used for validation.
+        salt: a different salt draws different folds.
     """
 
     holds_back: ClassVar[bool] = False
@@ -51,8 +51,10 @@ class Folds(Split):
 
     def _fold(self, items: list[Item], values: dict[str, str], home: Mapping[str, int], k: int) -> Fold:
         training = [v for v, at in home.items() if at != k]
+        # By hash with a salt of its own: the order of the test folds must not decide who validates.
         training.sort(key=lambda v: (number_of(f"{self.salt}valid", v), v))
         wanted = max(1, round(self.valid * len(training))) if self.valid else 0
+        # One group always stays to train on.
         valid = set(training[: min(wanted, len(training) - 1)])
         notes = ["one training group only; validation is empty."] if wanted and not valid else []
         side = {v: "test" if at == k else "valid" if v in valid else "train" for v, at in home.items()}

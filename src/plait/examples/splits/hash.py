@@ -1,4 +1,4 @@
-"""Sides drawn by a hash."""
+"""Sides drawn by a stable hash."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["Hash"]
 class Hash(Split):
     """By a stable hash (SHA-256 of salt and value): ``{hash: KEY, test: 0.2, valid: 0.0, salt: ""}``.
 
-    A recording lands on the same side however the corpus grows.
+    A recording stays on the same side as the corpus grows.
 
     Args:
         hash: ``group``, ``id``, or the name of a label or meta field of the recordings.
-        test, valid: shares of its values.
-        salt: another one draws other sides.
+        test, valid: shares of the values of ``hash``.
+        salt: a different salt draws different sides.
 
     Raises:
-        ConfigError: the shares leave nothing to train on.
+        ConfigError: test and valid leave nothing to train on.
     """
 
     def __init__(self, *, hash: Text = "group", test: Share = 0.2, valid: Share = 0.0, salt: Text = "") -> None:
@@ -45,7 +45,7 @@ class Hash(Split):
         return [fold]
 
     def _fill(self, side: dict[str, str], ranked: list[str]) -> list[str]:
-        """Few groups may all miss a side: give it the one nearest to it, as long as another is left to train on."""
+        """With few groups a side may stay empty: it gets the group with the nearest hash, never the last of a side."""
         notes = []
         for name, wanted in (("test", self.test), ("valid", self.valid), ("train", 1.0)):
             there = {side[v] for v in ranked}

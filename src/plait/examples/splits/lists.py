@@ -1,4 +1,4 @@
-"""Sides listed one by one."""
+"""Sides listed value by value."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Lists(Split):
 
     Args:
         by: ``group``, ``id``, or the name of a label or meta field of the recordings.
-        train, valid, test: values of it; 1, 1.0 and '1' are the same.
+        train, valid, test: values of that key; 1, 1.0 and '1' are the same.
 
     Raises:
-        ConfigError: a value stands under two of them; all in one message.
+        ConfigError: a value is in two of the lists; all such values in one message.
     """
 
     def __init__(self, *, by: Text, train: Some, valid: Values = (), test: Values = ()) -> None:
@@ -39,7 +39,7 @@ class Lists(Split):
         for side, values in zip(SIDES, (train, valid, test)):
             for value in map(as_text, values):
                 if self.side_of.setdefault(value, side) != side:
-                    problems.append(f"split.{side}: {value!r} stands under {self.side_of[value]} too. Keep one.")
+                    problems.append(f"split.{side}: {value!r} is listed under {self.side_of[value]} too. Keep one.")
         raise_all(ConfigError, problems)
 
     def divide(self, items: list[Item], corpus: Corpus) -> list[Fold]:
@@ -56,6 +56,7 @@ class Lists(Split):
         notes = []
         if unlisted := sorted(known - set(listed)):
             notes.append(f"{self.by} {', '.join(map(repr, unlisted[:10]))}{' ...' * (len(unlisted) > 10)}: in no list.")
+        # A listed value without items is no error: the unit may have dropped all of its items.
         have = {values[i.recording] for i in items if i.recording in values}
         if idle := sorted(set(listed) - have):
             notes.append(f"{self.by} {', '.join(map(repr, idle))}: listed, but without items.")

@@ -1,4 +1,4 @@
-"""The recordings' own sides."""
+"""Sides that the manifest gives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Manifest"]
 
 
 class Manifest(Split):
-    """The recordings' own ``split``: ``{by: manifest}``.
+    """The ``split`` that each recording has in the manifest: ``{by: manifest}``.
 
     Args:
         by: ``manifest``.

@@ -1,4 +1,4 @@
-"""The sides of a split, and what several splits need to fill them."""
+"""The sides of a split, and functions that several splits share."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Text = Annotated[str, Field(description="a text. Put a number in quotes")]
 
 @dataclass(frozen=True)
 class Fold:
-    """One division of the items; each item's ``split`` is the side that it stands on.
+    """One division of the items; each item's ``split`` names its side.
 
     Attributes:
         train, valid, test: the items of each side.
         name: '' for a single division, 'fold1' and so on for several.
-        notes: what was left out and why, for people.
-        left_out: how many items stand on no side.
+        notes: what was left out and why, as text.
+        left_out: number of items on no side.
     """
 
     train: list[Item]
@@ -49,7 +49,7 @@ class Fold:
 
 
 def fold_of(items: list[Item], side_of: Mapping[str, str], name: str = "", notes: list[str] | None = None) -> Fold:
-    """A fold, given the side of each recording; recordings without one are left out and counted."""
+    """A fold, given the side of each recording; recordings without a side are left out and counted."""
     sides: dict[str, list[Item]] = {side: [] for side in SIDES}
     without: Counter[str] = Counter()
     for item in items:
@@ -65,15 +65,15 @@ def fold_of(items: list[Item], side_of: Mapping[str, str], name: str = "", notes
 
 
 def values_of(corpus: Corpus, key: str, where: str) -> dict[str, str]:
-    """The key's value of every recording that has it.
+    """The value of a key for every recording that has it.
 
     Args:
         corpus: its manifest is read.
         key: ``group``, ``id``, or the name of a label or meta field.
-        where: the option that names it, for the message.
+        where: the option that names the key, for the error message.
 
     Raises:
-        ConfigError: no recording has it.
+        ConfigError: no recording has the key.
     """
     entries = corpus.entries
     if key == "id":
@@ -88,19 +88,21 @@ def values_of(corpus: Corpus, key: str, where: str) -> dict[str, str]:
 
 
 def as_text(value: object) -> str:
-    """A value as a text, so that 1, 1.0 and '1' are the same person."""
+    """A value as text, so that 1, 1.0 and '1' name the same subject."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def number_of(salt: str, value: str) -> float:
     """A number in 0..1 that depends on salt and value only."""
+    # Not Python's own hash of texts: that changes with every process.
     return int.from_bytes(hashlib.sha256((salt + value).encode()).digest()[:7], "big") / 2**56
 
 
 def homes(count: Mapping[str, int], parts: int, salt: str) -> dict[str, int]:
-    """Groups to parts of about the same number of items."""
+    """Assign groups to parts with about equal numbers of items."""
     load = [0] * parts
     home: dict[str, int] = {}
+    # Greedy, largest group first into the smallest part; ties by hash, never by the order of the corpus.
     for value in sorted(count, key=lambda v: (-count[v], number_of(salt, v), v)):
         home[value] = load.index(min(load))
         load[home[value]] += count[value]
@@ -110,4 +112,4 @@ def homes(count: Mapping[str, int], parts: int, salt: str) -> dict[str, int]:
 def refuse_shares(test: float, valid: float) -> None:
     """Raise `ConfigError` if the shares of test and validation leave nothing to train on."""
     if test + valid >= 1:
-        raise ConfigError(f"split: test and valid take {test + valid:g} of all; leave some to train on.")
+        raise ConfigError(f"split: test and valid take {test + valid:g} of all items; leave some to train on.")

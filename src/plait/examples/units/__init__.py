@@ -1,7 +1,6 @@
-"""Units: how a recipe says what the task looks at. One file a unit.
+"""Units: how a recipe says what the task looks at. One file per unit.
 
-Training, evaluation and prediction get their intervals from the unit alone, so that none of them looks at what the
-others do not.
+Training, evaluation and prediction all get their intervals from the unit, so that all of them see the same examples.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -39,27 +38,26 @@ Context = Annotated[float, Field(ge=0, description="0 or more seconds")]
 
 
 ASKED = ("unit", "asks", "annotations", "causal")
-"""Keys of a unit's description that are none of its options: its name; what an item is asked (``label``,
-``annotations`` or ``nothing``); the tier of the annotations; and whether nothing after it may be looked at."""
+"""Keys of a unit's description that are not its options: its name; what is asked of an item (``label``,
+``annotations`` or ``nothing``); the tier of the annotations; and whether context after the item is forbidden."""
 
 
 class Unit(ABC):
     """Which intervals of a recording a task looks at, each with its target.
 
-    In a recipe the task section names it: ``task: {name: classify, unit: window, tier: stress, length: 30}``. Its
-    options are its keyword-only arguments; one without a default must be said. What else stands there is the task's.
+    The task section of a recipe names it: ``task: {name: classify, unit: window, tier: stress, length: 30}``. Its
+    options are its keyword-only arguments; those without a default are required. All other keys belong to the task.
     """
 
     source: ClassVar[str] = ""
-    """The option that says where targets come from: ``target``, the name of a label or of a meta field, or ``tier``,
-    that of an annotation tier or of a stream of words. A task without targets needs none. Empty: neither."""
+    """The option that says where targets come from: ``target``, the name of a label or a meta field, or ``tier``, the
+    name of an annotation tier or a stream of words. A task without targets does not need it. Empty: no such option."""
 
     annotated: ClassVar[bool] = False
-    """Whether every item is an annotation: then ``source`` must be said even where no target is wanted, and there is
-    no item without."""
+    """Whether every item is an annotation. Then ``source`` is required even for tasks without targets."""
 
     needs: ClassVar[Mapping[str, str]] = {}
-    """Options that must be said, in words: 'the name of an annotation tier'."""
+    """What the required options expect, in words for error messages: 'the name of an annotation tier'."""
 
     @abstractmethod
     def cut(self, recording: Recording, dropped: Counter[str], *, asked: bool) -> list[Cut]:
@@ -67,49 +65,50 @@ class Unit(ABC):
 
         Args:
             recording: its clocks are read, and its labels or annotations.
-            dropped: counts, by reason, what is left out.
-            asked: whether an answer is wanted instead of learnt from. Then a target need not be known: recordings
-                without a label stay, and windows that nobody annotated. Whatever is found without ``asked`` must be
-                found with it too, in the same order, and start and stop where it did.
+            dropped: counts what is left out, by reason.
+            asked: whether the items are for prediction, where targets need not be known: recordings without a
+                label and windows without annotations stay. Every item found without ``asked`` must be found with it
+                too, in the same order, with the same start and stop.
 
         Returns:
-            Start and stop in the recording's seconds, with the context that the unit gives; the target, a text or a
-            finite number, or None where ``asked``.
+            Start and stop in the recording's seconds, including the unit's context; the target, a text or a finite
+            number, or None where ``asked``.
         """
 
     def at(self, recording: Recording, segments: Sequence[tuple[float, float]]) -> list[Cut]:
-        """Segments that somebody asks about, with the context that the unit gives; none by default.
+        """Segments that the user asks about, with the unit's context; by default without context.
 
         Args:
             recording: its clocks are read.
             segments: (start, stop) in seconds.
 
         Raises:
-            DataError: one has no duration, or lies outside of what was recorded; all of them in one message.
+            DataError: a segment has no duration or lies outside the recording; all of them in one message.
         """
         return cuts_at(recording, segments)
 
     def resolved(self) -> dict[str, object]:
-        """Options that the unit decides where they are left open, as JSON; none by default."""
+        """Values of options that depend on other options where the user left them out, as JSON; none by default."""
         return {}
 
     def context(self) -> tuple[float, float] | None:
-        """Seconds of every item and of its context on each side; None where items differ, or have no context."""
+        """Seconds of every item, and of its context on each side. None where items differ, or have no context."""
         return None
 
 
 def unit_of(section: Mapping[str, object]) -> dict[str, object]:
-    """The part of a recipe's ``task`` section that says which items there are (the rest is the task's own).
+    """The keys of a recipe's ``task`` section that describe the unit; the others are the task's own.
 
     >>> unit_of({"name": "classify", "target": "gait", "label_smoothing": 0.1})
     {'target': 'gait'}
     """
+    # The options of all units, not only of the named one: a misplaced option is told by `make_unit`, with its home.
     known = {*ASKED, *unit_options(section)}.union(*map(options_of, parts(Unit).values()))
     return {key: value for key, value in section.items() if key in known}
 
 
 def unit_options(section: Mapping[str, object]) -> dict[str, object]:
-    """The options of the unit that a ``task`` section names, with their defaults; none if there is no such unit."""
+    """The options of the unit that a ``task`` section names, with their defaults; empty if there is no such unit."""
     try:
         return options_of(find_unit(section))
     except PlaitError:
@@ -117,10 +116,10 @@ def unit_options(section: Mapping[str, object]) -> dict[str, object]:
 
 
 def find_unit(unit: Mapping[str, object]) -> type[Unit]:
-    """The class of a unit, whose name stands under ``unit``.
+    """The class of the unit that the key ``unit`` names.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no unit of that name.
 
     >>> find_unit({"unit": "window"}).source
     'tier'
@@ -135,7 +134,7 @@ def full_unit(unit: Mapping[str, object]) -> Options:
     """The unit with every default written out.
 
     Raises:
-        ConfigError: an unknown unit or option, one that is missing, or a wrong value; all at once.
+        ConfigError: an unknown unit, an unknown or missing option, or a wrong value; all problems at once.
 
     >>> full_unit({"unit": "window", "tier": "stress", "length": 30})["hop"]
     30
@@ -144,19 +143,21 @@ def full_unit(unit: Mapping[str, object]) -> Options:
     return full | {key: unit[key] for key in ASKED[1:] if key in unit}
 
 
-def make_unit(unit: Mapping[str, Any]) -> Unit:
+def make_unit(unit: Mapping[str, object]) -> Unit:
     """The unit that a recipe describes.
 
     Raises:
         ConfigError: as `full_unit`.
     """
-    cls, options, name = find_unit(unit), _options(unit), unit.get("unit", "recording")
+    cls, options, name = find_unit(unit), _options(unit), str(unit.get("unit", "recording"))
     problems = [_unknown(key, name, cls) for key in unit if key not in options and key not in ASKED]
+    # Without labels to predict the source of targets may stay out, unless it also says where the items lie.
     free = {cls.source} if unit.get("asks", "label") != "label" and not cls.annotated else set()
     missing = {key for key in _required(cls) if options[key] is None}
     problems += [_missing(key, name, cls) for key in options if key in missing - free]
     said = {key: options[key] for key in options if key in unit and key not in missing}
     wrong = option_problems(cls, said, "task")
+    # Only sound options reach the constructor: its own complaint would tell the same problem twice.
     made: list[Unit] = []
     if not wrong and not missing - free:
         with gathering(problems):

@@ -1,11 +1,11 @@
-"""Cuts: intervals of a recording, and what all units need to find them."""
+"""Cuts: intervals of a recording, and the functions that all units share."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from plait.core.errors import DataError, PlaitError, raise_all
 from plait.streams.recording import Annotation, Recording
@@ -20,10 +20,10 @@ class Cut(NamedTuple):
     """An interval ``start <= t < stop`` of a recording, in its seconds.
 
     Attributes:
-        start, stop: with the context that the unit asks for.
-        target: what is known of it; None where nothing is, and answers are asked for.
-        whole: whether it is the whole recording.
-        context: seconds at its start and at its end that are seen, and not asked about.
+        start, stop: including the context that the unit asks for.
+        target: the known target; None where there is none, in prediction.
+        whole: whether the cut is the whole recording.
+        context: seconds at the start and at the end that the model sees, but is not asked about.
     """
 
     start: float
@@ -41,11 +41,11 @@ def cuts_at(
     Args:
         recording: its clocks are read.
         segments: (start, stop) in seconds.
-        pad: seconds of context on both sides, within what was measured.
-        tier: a stream of words that the unit cuts by, which is no measurement.
+        pad: seconds of context on both sides, within the measured span.
+        tier: the stream of words that the unit cuts by; it does not count as measured.
 
     Raises:
-        DataError: one has no duration, or lies outside of what was recorded; all of them in one message.
+        DataError: a segment has no duration or lies outside the recording; all of them in one message.
     """
     span = measured_span(recording, tier)
     if span is None:
@@ -65,30 +65,32 @@ def cuts_at(
 def padded(start: float, stop: float, target: Label | None, pad: float, span: tuple[float, float] | None) -> Cut:
     """A segment with ``pad`` seconds of context on both sides.
 
-    What lies outside of ``span``, the recording, is no context; a segment itself is never shortened.
+    Context is clipped to ``span``, the recording; the segment itself is never shortened.
     """
+    # min and max with the segment: a segment that starts before the recording keeps its start.
     low, high = span or (-math.inf, math.inf)
     first, last = min(max(start - pad, low), start), max(min(stop + pad, high), stop)
     return Cut(first, last, target, context=(start - first, last - stop))
 
 
 def measured_span(recording: Recording, tier: str = "") -> tuple[float, float] | None:
-    """Span of what was measured, or else of words other than the tier itself; None where there is neither."""
+    """Span of the measured streams, else of the streams of words without ``tier``; None where there is neither."""
     streams = streams_of(recording, tier)
+    # Words are annotations of a recording rather than its content: they only count where nothing else does.
     clocks = [s.clock for s in streams if s.kind != "words"] or [s.clock for s in streams]
     return (min(c.start for c in clocks), max(c.stop for c in clocks)) if clocks else None
 
 
 def streams_of(recording: Recording, but: str = "") -> list[Stream]:
-    """Streams that hold anything, without the one named ``but``.
+    """Streams with at least one observation, without the one named ``but``.
 
     Raises:
-        DataError: those that do not open, all in one message.
+        DataError: streams that do not open, all in one message.
     """
     streams: list[Stream] = []
     problems: list[str] = []
     for name in recording.streams:
-        try:
+        try:  # a stream opens its file on access, so the one named ``but`` must not be touched
             if name != but:
                 streams.append(recording.streams[name])
         except PlaitError as error:
@@ -98,15 +100,15 @@ def streams_of(recording: Recording, but: str = "") -> list[Stream]:
 
 
 def tier_of(recording: Recording, tier: str, dropped: Counter[str]) -> list[Annotation]:
-    """The annotations of a tier whose labels can be targets; the others are counted."""
+    """The annotations of a tier whose labels can be targets; the others are counted in ``dropped``."""
     found = recording.tier(tier)
     if not found:
         dropped[f"recordings: nothing on tier {tier!r}"] += 1
     return [a for a in found if is_target(a.label, dropped, "annotations")]
 
 
-def is_target(label: Any, dropped: Counter[str], what: str) -> bool:
-    """Whether a label can be a target, a text or a finite number; if not, it is counted under ``what``."""
+def is_target(label: object, dropped: Counter[str], what: str) -> bool:
+    """Whether a label can be a target: a text or a finite number. If not, it is counted under ``what``."""
     if not isinstance(label, str | int | float | bool):
         dropped[f"{what}: target is not a text or a number"] += 1
     elif isinstance(label, float) and not math.isfinite(label):

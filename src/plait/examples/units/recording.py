@@ -14,10 +14,10 @@ __all__ = ["Recording"]
 
 
 class Recording(Unit):
-    """Whole recordings; the target is a label of that name, else a meta field.
+    """Whole recordings; the target is the label named ``target``, else the meta field of that name.
 
     Args:
-        target: the name.
+        target: name of the label or meta field.
     """
 
     source: ClassVar[str] = "target"
@@ -39,6 +39,6 @@ class Recording(Unit):
         if not clocks:
             dropped["recordings: no stream has any observation"] += 1
             return []
-        # A cut is half-open, but a tick or an empty interval on the very end belongs to the whole.
+        # A cut is half-open, but a tick or an empty interval at the very end belongs to the recording.
         stop = max(c.stop if isinstance(c, Grid) else c.stop + 1e-6 for c in clocks)
         return [Cut(min(c.start for c in clocks), stop, target, True)]

@@ -1,4 +1,4 @@
-"""Segments: one item an annotation."""
+"""Segments: one item per annotation."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["Segment"]
 
 
 class Segment(Unit):
-    """One item an annotation of a tier, which is its target.
+    """One item per annotation of a tier; the annotation's label is the target.
 
     Args:
         tier: an annotation tier, or a stream of words.
-        labels: those that are wanted; all by default.
+        labels: labels to keep; all by default.
         match: a regular expression for the whole label.
-        index: of those chosen, the i-th of each recording (-1: the last).
+        index: keep only the i-th chosen annotation of each recording (-1: the last).
         pad: seconds of context on both sides, within the recording.
 
     Raises:
@@ -52,6 +52,7 @@ class Segment(Unit):
             raise ConfigError(f"task.match: got {brief(match)}; expected a regular expression ({error}).") from error
 
     def cut(self, recording: Recording, dropped: Counter[str], *, asked: bool) -> list[Cut]:
+        # Prediction cuts by the same annotations as training: ``asked`` changes nothing here.
         chosen = self._chosen(tier_of(recording, self.tier, dropped), dropped)
         span = measured_span(recording, self.tier) if chosen else None
         cuts = []
@@ -78,6 +79,7 @@ class Segment(Unit):
             _count(dropped, f"annotations: do not match {self.match!r}", before - len(kept))
         if self.index is not None:
             i, before = self.index, len(kept)
+            # Of -1 the stop would be 0, which is an empty slice: None means the end.
             one = kept[i : i + 1 or None]
             if found and not one:
                 dropped[f"recordings: no annotation number {i}"] += 1
