@@ -97,7 +97,7 @@ class FakeClassify:
 
 
 class FakeRegress:
-    values = True
+    is_numeric = True
     main_metric = "mae"
     higher_is_better = False
 

@@ -11,6 +11,7 @@ from sklearn.metrics import precision_score, recall_score
 
 from plait.core.errors import DataError
 from plait.evaluation.summary import plain, point, subsets_of, summarise
+from plait.tasks.regress import Regress
 
 
 def test_subsets_are_all_of_them_small_ones_first():
@@ -146,6 +147,11 @@ def test_answers_that_are_not_numbers_are_refused_and_named(make_replicates, reg
     assert [p.split(": ", 1)[0] for p in error.value.problems] == ["seed 1, fold '0'"] * 2
     assert "the target is not a number on 1 of 120 items, first on 'item 0 7'" in error.value.problems[0]
     assert "the output of see is not a number on 2 of 120 items, first on 'item 0 3'" in error.value.problems[1]
+
+
+def test_a_regression_of_our_own_has_a_scatter(make_replicates):
+    found = summarise(Regress([0.0, 1.0]), make_replicates(["see"], classes=0, seeds=1))
+    assert "scatter" in found and "examples" not in found
 
 
 def test_it_is_json(make_replicates, regress):

@@ -43,7 +43,7 @@ class Labels(Tags):
 class Curve:
     main_metric = "mae"
     higher_is_better = False
-    values = True
+    is_numeric = True
 
     def state(self):
         return {}

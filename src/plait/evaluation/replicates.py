@@ -37,7 +37,7 @@ class Scored(Protocol):
 
     Optional attributes:
 
-    - ``values``: whether scores are values in units; then truths are drawn against answers.
+    - ``is_numeric``: whether scores are values in units; then truths are drawn against answers.
     - ``bounds``: the bounds of the main metric; by default those of plait's metric of that name.
     - ``padding``: what fills scores of fewer steps than others; 0 by default, -1 for token ids.
     - ``frames(scores, target)``: see `frames_of`.
@@ -139,7 +139,7 @@ def same_steps(task: Scored, scores: Floats, target: NDArray[np.generic]) -> tup
 
 def paddings_of(task: Scored | None) -> tuple[float, float]:
     """The padding of scores and of targets with fewer steps; for values it is NaN, since -1 may be a value."""
-    return getattr(task, "padding", 0), np.nan if getattr(task, "values", False) else NOT_ASKED
+    return getattr(task, "padding", 0), np.nan if getattr(task, "is_numeric", False) else NOT_ASKED
 
 
 def widths_of(replicates: Sequence[ReplicateOutput]) -> set[int]:

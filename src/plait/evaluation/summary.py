@@ -112,7 +112,7 @@ def summarise(
     }
     if classes:
         evaluation |= _of_classes(pools, subsets[-1], classes, task)
-    elif getattr(task, "values", False):
+    elif getattr(task, "is_numeric", False):
         evaluation["scatter"] = _scatter(pools[0], subsets[-1])
     else:
         evaluation["examples"] = examples_of(pools[0], subsets[-1], task)
