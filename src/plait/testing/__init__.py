@@ -1,4 +1,4 @@
-"""The laws, public: one check for every kind of part. Each raises `LawBroken` saying which law, and how.
+"""The laws, public: one check per kind of part. Each raises `LawBroken`, which names the law and what broke it.
 
 >>> from plait.encoders.linear import Linear
 >>> from plait.testing import check_encoder
@@ -46,7 +46,7 @@ __all__ = [
     "fuzz_reader",
 ]
 
-# looked up when asked for: the reader's laws must not import torch
+# Imported on first access: the laws of readers must not import torch.
 _HOMES = {
     "LawBroken": "laws",
     "check_augmentation": "augmentation",

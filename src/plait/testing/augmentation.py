@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -15,19 +14,19 @@ from plait.tokens import Tokens
 __all__ = ["check_augmentation"]
 
 DIM = 6
-"""Columns: two points in space, for those that turn them."""
+"""Columns: two points in 3-D, for augmentations that rotate points."""
 
 
-def check_augmentation(cls: type[Augmentation], **options: Any) -> None:
-    """Check the laws of an augmentation, on a batch with gaps, padding and an item without anything.
+def check_augmentation(cls: type[Augmentation], **options: object) -> None:
+    """Check the laws of an augmentation, on a batch with gaps, padding and an empty item.
 
-    Shape (the same modalities, items and columns come out; finite; no item appears or is lost); masks (what stands
-    where there is no observation changes nothing, NaN included); inputs (the batch that it was given is not changed);
-    draws (torch's own generator decides, and nothing else; another seed gives another batch).
+    Shape (the same modalities, items and columns come out; finite; no item appears or is lost); masks (values under a
+    False mask change nothing, NaN included); inputs (the given batch is not changed); draws (only torch's own
+    generator decides; another seed gives another batch).
 
     Args:
         cls: the class, constructed as ``cls(**options)``.
-        options: its options, such that it changes something.
+        options: its options, chosen so that it changes something.
 
     Raises:
         LawBroken: which law, and how.
@@ -43,12 +42,13 @@ def check_augmentation(cls: type[Augmentation], **options: Any) -> None:
         setting = Setting(regular, lambda m: torch.ones(DIM))
         out = _drawn(made, batch, setting, 1)
         alike = all(torch.equal(a, b) for m in batch for a, b in zip(batch[m], kept[m]))
-        require(alike, cls, "inputs", "it changes the batch that it was given")
+        require(alike, cls, "inputs", "it changes the given batch")
         _check_shape(cls, batch, out)
         gap = _apart(out, _drawn(made, {m: poisoned(t, float("nan")) for m, t in batch.items()}, setting, 1))
         require(not gap, cls, "masks", f"with NaN where there is no observation, {gap}")
         gap = _apart(out, _drawn(cls(**options), batch, setting, 1))
         require(not gap, cls, "draws", f"drawn again with torch's seed, {gap}")
+        # Three seeds: one alone may by chance draw "leave it as it is".
         varied = any(_apart(out, _drawn(made, batch, setting, seed)) for seed in (2, 3, 4))
         require(varied, cls, "draws", "with other seeds the batch is the same")
 

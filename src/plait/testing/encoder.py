@@ -28,14 +28,13 @@ DIM = 16
 def check_encoder(cls: type[Encoder], **options: object) -> None:
     """Check the laws of an encoder, on a batch with gaps, padding and an empty row, in evaluation mode.
 
-    Shape; masks (what stands where there is no observation changes nothing, NaN included, nor the
-    gradient); rows (items do not see each other); padding; emptiness; gradient (every row that is there);
-    times (a shift of 12.5 s shifts the output's times and nothing else); causality, if it says ``causal``;
-    saving; export.
+    Shape; masks (values under a False mask change neither output nor gradient, NaN included); rows (items do not see
+    each other); padding; emptiness; gradient (to every row that has tokens); times (a shift of 12.5 s shifts the
+    output's times and nothing else); causality, if it declares ``causal``; saving; export.
 
     Args:
         cls: the class, constructed as ``cls(dim_in, 16, **options)``, with the width and the options of ``cls.trial``.
-        options: other options, beside those of the trial.
+        options: further options, in addition to those of the trial.
 
     Raises:
         LawBroken: which law, and by how much.
@@ -60,7 +59,7 @@ def check_encoder(cls: type[Encoder], **options: object) -> None:
 
 
 def _made(cls: type[Encoder], options: Options, seed: int = 1) -> Encoder:
-    """An encoder that has seen a batch of training, so that running statistics are not at their start."""
+    """An encoder after one training batch, so that running statistics have moved from their initial values."""
     with seeded(seed):
         encoder = cls(cls.trial[0], DIM, **{**cls.trial[1], **options}).train()
         encoder(sample(cls.trial[0], seed=seed))
@@ -123,9 +122,11 @@ def _check_causal(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> N
 
 
 def _check_gradient(cls: type, encoder: Encoder, tokens: Tokens) -> None:
+    # 0 * NaN is NaN in the backward pass too: an encoder that masks only its output fails here.
     values = poisoned(tokens, float("nan")).values.requires_grad_()
     out = encoder(tokens._replace(values=values))
     with seeded(3):
+        # A random probe: the plain sum of normalised values has a gradient of 0.
         probe = torch.randn(out.values.shape)
     torch.where(out.mask[..., None], out.values * probe, 0.0).sum().backward()
     size = torch.zeros(tokens.mask.shape) if values.grad is None else values.grad.abs().sum(-1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,18 +14,18 @@ from plait.testing.streams import changed, check_kinds, edges, for_kinds, same
 __all__ = ["check_feature"]
 
 
-def check_feature(cls: type[Feature], *streams: Stream, **options: Any) -> None:
+def check_feature(cls: type[Feature], *streams: Stream, **options: object) -> None:
     """Check the laws of a feature.
 
-    Kinds (it takes those that it lists, and refuses others with a `DataError`); shape (float32 rows, as many as its
-    clock has, as wide as `dim` says, none infinite); place (rows stand within the stream); rate (the clock runs at
-    the `rate` that it declares); inputs (the stream is not changed, and gives the same rows again); emptiness (of
-    nothing no rows); times (a stream that is 64 s later has the same rows 64 s later); receptive field (if it is
-    ``causal``, what lies outside changes no row).
+    Kinds (it takes the kinds that it lists, and refuses others with a `DataError`); shape (float32 rows, as many as its
+    clock has, as wide as `dim` says, none infinite); place (rows lie within the stream); rate (the clock runs at the
+    declared `rate`); inputs (the stream is not changed, and gives the same rows again); emptiness (an empty stream
+    gives no rows); times (a stream shifted by 64 s has the same rows, shifted by 64 s); receptive field (if it is
+    ``causal``, values outside the field change no row).
 
     Args:
         cls: the class, constructed as ``cls(**options)``.
-        streams: to try it on; by default a random one of each kind that it takes.
+        streams: to test it on; by default a random one of each kind that it takes.
         options: its options.
 
     Raises:
@@ -47,7 +45,7 @@ def check_feature(cls: type[Feature], *streams: Stream, **options: Any) -> None:
         require(kept, cls, "inputs", "it changes the stream, or gives other rows the second time")
         none, empty = feature(stream[:0])
         bare = none.shape == (0, values.shape[1]) and len(empty) == 0
-        require(bare, cls, "emptiness", f"of nothing it gives {none.shape}; expected no rows")
+        require(bare, cls, "emptiness", f"for an empty stream it gives {none.shape}; expected no rows")
         moved, later = feature(stream.on(stream.clock.corrected(offset=64.0)))
         kept = same(moved, values) and np.allclose(later.times, clock.times + 64, atol=1e-6)
         require(kept, cls, "times", "64 s later it gives other rows, or at other times")
@@ -55,7 +53,7 @@ def check_feature(cls: type[Feature], *streams: Stream, **options: Any) -> None:
             _check_field(cls, feature, stream, values, clock)
 
 
-def _check_rows(cls: type, feature: Feature, stream: Stream, values: NDArray[Any], clock: Clock) -> None:
+def _check_rows(cls: type, feature: Feature, stream: Stream, values: NDArray[np.generic], clock: Clock) -> None:
     size = (len(clock), feature.dim(stream.source.shape))
     right = values.shape == size and values.dtype == np.float32
     require(right, cls, "shape", f"rows {values.shape} {values.dtype}; expected {size} float32")
@@ -71,7 +69,7 @@ def _check_rows(cls: type, feature: Feature, stream: Stream, values: NDArray[Any
         require(own, cls, "rate", f"{len(clock)} rows of {len(stream)} observations; it declares the stream's own")
 
 
-def _check_field(cls: type, feature: Feature, stream: Stream, values: NDArray[Any], clock: Clock) -> None:
+def _check_field(cls: type, feature: Feature, stream: Stream, values: NDArray[np.generic], clock: Clock) -> None:
     begin, end = edges(stream)
     for row in np.random.default_rng(0).integers(0, len(clock), 3):
         t, far = clock.times[row], feature.receptive_field + 1e-9

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,17 +19,17 @@ from plait.testing.laws import LawBroken, require
 __all__ = ["check_format"]
 
 
-def check_format(cls: type[Format], corpus: Corpus | None = None, **options: Any) -> Moved:
-    """Check the laws of a format, on a corpus that holds labels, groups, sides, annotations, words and numbers.
+def check_format(cls: type[Format], corpus: Corpus | None = None, **options: object) -> Moved:
+    """Check the laws of a format, on a corpus with labels, groups, splits, annotations, words and numbers.
 
-    Writing (something stands at its place, every recording was asked for, the corpus is not changed); counts (notes are
-    numbers above 0, by what was lost; what ``lacks`` names is counted); and, if it reads too, reading (what comes back
-    is the same recordings, with all that ``lacks`` does not name and no note tells of); damage (a file that is none of
-    the format is a `DataError`).
+    Writing (it creates its output, writes every recording, and does not change the corpus); counts (notes are numbers
+    above 0, per kind of loss; what ``lacks`` names is counted). If the format can be read too: reading (the same
+    recordings come back, except for what ``lacks`` names or a note counts); damage (a file of another format is a
+    `DataError`).
 
     Args:
         cls: the class, constructed as ``cls(**options)``.
-        corpus: one of your own, of streams that the format can hold.
+        corpus: your own corpus, with streams that the format can hold.
         options: its options.
 
     Returns:
@@ -43,13 +42,14 @@ def check_format(cls: type[Format], corpus: Corpus | None = None, **options: Any
     >>> check_format(Textgrid).recordings
     3
     """
+    # By its dotted path: a class of the user's has no short name.
     spec = {"name": f"{cls.__module__}.{cls.__qualname__}", **options}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         corpus = corpus or _made_up(folder / "corpus")
         before = [entry.model_dump_json() for entry in corpus.entries]
         moved = export_corpus(corpus, folder / "out", spec, cache=folder / "cache")
-        require((folder / "out").exists(), cls, "writing", "nothing stands at its place")
+        require((folder / "out").exists(), cls, "writing", "it creates no output")
         whole = moved.recordings == len(corpus)
         require(whole, cls, "writing", f"it asked for {moved.recordings} of {len(corpus)} recordings")
         kept = [entry.model_dump_json() for entry in corpus.entries] == before
@@ -91,6 +91,7 @@ def _check_reading(cls: type[Format], corpus: Corpus, folder: Path, spec: Option
     back = import_corpus(folder / "out", folder / "again", spec)
     again = Corpus(folder / "again/manifest.jsonl", allow_outside=True)
     require(again.ids == corpus.ids, cls, "reading", f"recordings {again.ids}; expected {corpus.ids}")
+    # A loss may be told when writing or when reading: either is enough.
     lost = {*moved.notes, *back.notes}
     for one in corpus:
         for what, (a, b) in _facts(one, again[one.id]).items():
@@ -107,7 +108,7 @@ def _check_reading(cls: type[Format], corpus: Corpus, folder: Path, spec: Option
     require(False, cls, "damage", "a file that is none of the format is read")
 
 
-def _facts(one: Recording, other: Recording) -> dict[str, tuple[Any, Any]]:
+def _facts(one: Recording, other: Recording) -> dict[str, tuple[object, object]]:
     def of(recording: Recording) -> Options:
         return {
             "labels": dict(recording.labels),
@@ -122,7 +123,7 @@ def _facts(one: Recording, other: Recording) -> dict[str, tuple[Any, Any]]:
     return {key: (a[key], b[key]) for key in a}
 
 
-def _told(stream: Stream) -> Any:
+def _told(stream: Stream) -> tuple[object, object]:
     values = stream.read()
     plain = values.tolist() if values.dtype.kind in "UO" else np.asarray(values, np.float32).tolist()
     return plain, np.round(stream.clock.times, 5).tolist()

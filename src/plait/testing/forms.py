@@ -1,4 +1,4 @@
-"""The parts that binary formats are put together from: taken apart, and put together with checksums put right."""
+"""Parts of binary formats: files are taken apart, and joined again with correct lengths and checksums."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from io import BytesIO
 __all__ = ["FORMS", "Form", "Parts"]
 
 Parts = list[tuple[bytes, bytes]]
-"""(what names a part, its content), in the order of the file."""
+"""(name of a part, its content), in the order of the file."""
 
 Form = tuple[Callable[[bytes], Parts], Callable[[Parts], bytes]]
-"""What takes a file apart, and what puts it together."""
+"""The function that takes a file apart, and the one that joins it."""
 
 
 def _boxes(data: bytes) -> Parts:
-    """Top boxes of an mp4, and within ``moov`` all leaves, flattened with their path."""
+    """Top-level boxes of an mp4, and all leaves within ``moov``, flat, each named by its path."""
     return _walk_boxes(data, b"")
 
 
@@ -30,6 +30,7 @@ def _walk_boxes(data: bytes, path: bytes) -> Parts:
     at = 0
     while at + 8 <= len(data):
         size, name = struct.unpack_from(">I4s", data, at)
+        # Size 0 (to the end of the file) and 1 (64-bit size) are legal but rare: the rest stays out.
         if size < 8 or at + size > len(data):
             break
         inner = data[at + 8 : at + size]
@@ -65,7 +66,7 @@ def _riff(data: bytes) -> Parts:
     while at + 8 <= len(data):
         name, size = struct.unpack_from("<4sI", data, at)
         found.append((name, data[at + 8 : at + 8 + size]))
-        at += 8 + size + size % 2
+        at += 8 + size + size % 2  # RIFF pads chunks to an even length; the size does not count the padding
     return found
 
 
@@ -77,7 +78,7 @@ def _join_riff(parts: Parts) -> bytes:
 
 def _png(data: bytes) -> Parts:
     found: Parts = []
-    at = 8
+    at = 8  # after the signature; a chunk is length, name, content and CRC (PNG specification, section 5.3)
     while at + 12 <= len(data):
         size, name = struct.unpack_from(">I4s", data, at)
         content = data[at + 8 : at + 8 + size]
@@ -109,8 +110,8 @@ def _join_zip(parts: Parts) -> bytes:
 
 
 def _mat(data: bytes) -> Parts:
-    """Elements of a MATLAB 5 file, compressed ones unpacked."""
-    found: Parts = [(b"", data[:128])]
+    """Elements of a MATLAB 5 file; compressed ones are unpacked."""
+    found: Parts = [(b"", data[:128])]  # text, version and byte order; elements of 8-byte tags follow
     at = 128
     while at + 8 <= len(data):
         kind, size = struct.unpack_from("<II", data, at)
@@ -136,12 +137,12 @@ def _mcap(data: bytes) -> Parts:
 
 
 def _join_mcap(parts: Parts) -> bytes:
-    magic = b"\x89MCAP0\r\n"
+    magic = b"\x89MCAP0\r\n"  # opens and closes a file; records between: opcode, 64-bit length, content
     return magic + b"".join(n + struct.pack("<Q", len(c)) + c for n, c in parts) + magic
 
 
 def _whole(split: Callable[[bytes], Parts]) -> Callable[[bytes], Parts]:
-    """The same, with nothing for what is broken already."""
+    """The same function, but with no parts for a file that is already broken."""
 
     def attempt(data: bytes) -> Parts:
         try:

@@ -35,16 +35,16 @@ Batch = dict[str, Tokens]
 def check_fusion(cls: type[Fusion], **options: object) -> None:
     """Check the laws of a fusion of three modalities of different rates, in evaluation mode.
 
-    Shape; masks; rows; padding; subsets (any of them gives finite answers and weights, the same whether a
-    missing modality is masked or left out of the dict; weights are 0 where it is missing); order of the
-    dict; gradient (to every modality that is there, through joint or own part); times (a shift of 12.5 s
-    shifts the output's times and nothing else); causality (where it says so, what comes after a token changes neither
-    it nor a weight); mixing (of any subset's outputs, classes or values: finite, rows
-    by themselves, whatever a head of weight 0 says, and with a gradient to one that counts); saving; export.
+    Shape; masks; rows; padding; subsets (any subset gives finite answers and weights, the same whether a missing
+    modality is masked or left out of the dict; its weight is 0); order of the dict; gradient (to every modality that is
+    present, through the joint part or its own); times (a shift of 12.5 s shifts the output's times and nothing else);
+    causality (if declared: later observations change neither a token nor a weight); mixing of the heads' outputs, of
+    classes or values (finite, each row by itself, independent of heads of weight 0, with a gradient to a head that
+    counts); saving; export.
 
     Args:
         cls: the class, constructed as ``cls([three names], 16, **options)`` with the options of ``cls.trial``.
-        options: other options, beside those of the trial.
+        options: further options, in addition to those of the trial.
 
     Raises:
         LawBroken: which law, and by how much.
@@ -86,7 +86,7 @@ class _Both(nn.Module):
 
 
 def _made(cls: type[Fusion], options: Options, seed: int = 1) -> Fusion:
-    """A fusion whose parameters are no longer at their start, where some are 0 or alike."""
+    """A fusion with parameters moved away from their initial values, of which some are 0 or equal."""
     with seeded(seed):
         fusion = cls(list(NAMES), DIM, **{**cls.trial, **options}).train()
         fusion.bind(WIDTH, is_numeric=False)
@@ -98,14 +98,14 @@ def _made(cls: type[Fusion], options: Options, seed: int = 1) -> Fusion:
 
 
 def _batch() -> Batch:
-    """Five rows: those of `sample`, in another order a modality: a row lacks none, one, two or all."""
+    """Five rows of `sample`, in a different order per modality, so that rows lack none, one, two or all of them."""
     rows = {"fast": [0, 1, 2, 3, 3], "slow": [1, 2, 3, 0, 3], "once": [0, 3, 0, 1, 3]}
     times = {"fast": (13, 10.0), "slow": (5, 2.0), "once": (2, 0.5)}
     return {m: part_of(sample(DIM, time=times[m][0], rate=times[m][1], seed=i), rows[m]) for i, m in enumerate(NAMES)}
 
 
 def _apart(one: Fusion, other: Fusion, batch: Batch, changed: Batch | None = None) -> str:
-    """In what two fusions (or one, on two batches) differ."""
+    """The difference of two fusions, or of one fusion on two batches, in words."""
     changed = batch if changed is None else changed
     gap = difference(one(batch), other(changed))
     return gap or _weights_apart(one.weights(batch), other.weights(changed))
@@ -155,7 +155,7 @@ def _check_padding(cls: type, fusion: Fusion, batch: Batch) -> None:
     for name in NAMES:
         wider = {m: widened(t, 4) if m == name else t for m, t in batch.items()}
         after = [masked_mean_max(fusion(wider)), *fusion.weights(wider).values()]
-        # token by token they may stand elsewhere: padding of one lies in front of the next one
+        # Not token by token: padding of one modality moves the tokens of the next one.
         same = all(torch.allclose(a, b, atol=1e-4) for a, b in zip(before, after))
         count = torch.equal(fusion(batch).mask.sum(1), fusion(wider).mask.sum(1))
         require(same and count, cls, "padding", f"padding behind {name!r} changes the answer")
@@ -183,7 +183,7 @@ def _check_order(cls: type, fusion: Fusion, batch: Batch) -> None:
 
 
 def _answer(fusion: Fusion, batch: Batch) -> Tensor:
-    """Some number of every part that a model's output has, [batch]."""
+    """A number that depends on every part of a model's output, [batch]."""
     with seeded(3):
         probe = torch.randn(2 * DIM)
     weights = fusion.weights(batch)
@@ -204,7 +204,7 @@ def _check_gradient(cls: type, fusion: Fusion, batch: Batch) -> None:
 
 
 def _check_causal(cls: type, fusion: Fusion, batch: Batch, out: Tokens) -> None:
-    """Everything after an instant is changed; what stands until then stays."""
+    """Changes everything after an instant; tokens up to then must stay."""
     for row in range(len(out.mask)):
         for end in out.times[row][out.mask[row]].tolist():
             changed = {
@@ -236,7 +236,7 @@ def _check_mix(cls: type[Fusion], options: dict[str, object], batch: Batch, valu
         try:
             fusion.bind(1 if values else WIDTH, is_numeric=values)
         except ConfigError:
-            return  # it says itself that it cannot
+            return  # the fusion refuses this kind of answers itself
     outputs, weights = (x.detach() for x in _heads(fusion.eval(), batch))
     out = fusion.aggregate(outputs, weights)
     require(tuple(out.shape) == (5, fusion.n_outputs), cls, "mixing", f"its shape is {tuple(out.shape)}")
@@ -252,6 +252,6 @@ def _check_mix(cls: type[Fusion], options: dict[str, object], batch: Batch, valu
     (fusion.train().aggregate(free, weights) * probe).sum().backward()
     size = torch.zeros(weights.shape) if free.grad is None else free.grad.abs().sum(-1)
     require(bool(size.isfinite().all()), cls, "mixing", "its gradient is not finite")
-    # of an ordered choice (a median) not everyone is reached
+    # Per row one head suffices: a choice by order, such as a median, reaches only some of them.
     reached = torch.equal((size > 0).any(0), (weights > 0).any(0))
     require(reached, cls, "mixing", "no head of a row gets a gradient, or one of weight 0 does")

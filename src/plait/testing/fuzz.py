@@ -1,8 +1,7 @@
-"""Fuzzing of readers: broken files by the thousand, each in a process that may hang, crash or swell.
+"""Fuzzing of readers: thousands of broken files, read in a process that may hang, crash or use up its memory.
 
 Whatever the bytes, opening a file and reading its streams must end in values or in `DataError`, within 5 s of
-processor time and 1 GB of memory. Inputs are numbered and made anew from their number, so that a found case is
-known by it.
+processor time and 1 GB of memory. Each input is made from its number alone, so that the number reproduces a failure.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -34,22 +33,21 @@ from plait.testing.mutate import mutate
 __all__ = ["Case", "Failure", "Seed", "Tally", "broken_copy", "end_of", "fuzz_reader", "replay"]
 
 SECONDS, PEAK_MB = 5.0, 1000.0
-"""What one input may take: processor time, and memory of the whole process."""
+"""Limits per input: processor time, and memory of the whole process."""
 
 _STARTING, _WAIT = 60.0, 120.0
-"""Seconds of processor time that a process may take to start, and of any time that an input may take: others compute
-too."""
+"""Seconds of processor time to start a process, and of wall-clock time per input: other programs compute too."""
 
 _HEADROOM = 4 << 30
-"""Address space that a process may take beyond what it starts with: a claim of terabytes fails at once."""
+"""Address space beyond that of the start: a file that claims terabytes then fails at once."""
 
 _ROWS, _VALUES = 5000, 10_000_000
-"""How much of a stream is read in one go: rows, or fewer where an observation is large."""
+"""Most rows, and most values, that are read from a stream at once."""
 
 
 @dataclass(frozen=True)
 class Seed:
-    """A small valid file or folder, and the options that it is opened with."""
+    """A small valid file or folder, and the options to open it with."""
 
     path: Path
     options: Options = field(default_factory=dict)
@@ -66,7 +64,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that ended in something else than values or `DataError`."""
+    """An input that ended in something other than values or `DataError`."""
 
     number: int
     what: str
@@ -113,20 +111,20 @@ def fuzz_reader(
     Args:
         reader: its name, or the dotted path of its class.
         seeds: small files of its formats.
-        inputs: how many.
-        first: the number of the first input; the same numbers are the same inputs.
-        stop_after: failures after which to stop.
+        inputs: number of inputs.
+        first: number of the first input; equal numbers give equal inputs.
+        stop_after: number of failures after which to stop.
     """
     return _run(_Inputs(reader, tuple(seeds)), range(first, first + inputs), stop_after)
 
 
 def replay(cases: Sequence[Case]) -> Tally:
-    """Open and read files as they are, under the same limits; a failure's number is the place in ``cases``."""
+    """Open and read files as they are, under the same limits; a failure's number is its position in ``cases``."""
     return _run(_Cases(tuple(cases)), range(len(cases)), None)
 
 
 def broken_copy(folder: Path, seeds: Sequence[Seed], reader: str, number: int) -> Case:
-    """Write input ``number`` into ``folder``: a broken copy of one of the seeds; of a folder, one file is broken."""
+    """Write input ``number`` into ``folder``: a broken copy of one of the seeds; in a folder one file is broken."""
     rng = np.random.default_rng([number, *reader.encode()])
     seed = seeds[int(rng.integers(len(seeds)))]
     target = folder / seed.path.name
@@ -169,7 +167,7 @@ class _Cases:
         return self.cases[number]
 
     def warm(self) -> None:
-        """Each case is of another reader."""
+        """Nothing to import beforehand: cases may be of different readers."""
 
 
 Maker = _Inputs | _Cases
@@ -189,12 +187,13 @@ def _run(make: Maker, numbers: range, stop_after: int | None) -> Tally:
 
 
 def _in_a_process(make: Maker, folder: Path, numbers: range) -> Iterator[tuple[int, str, float, float]]:
-    """Outcomes of inputs, until one of them ends the process (that one is told too) or all are done."""
+    """Outcomes of inputs, until all are done or one ends the process; that one is included."""
+    # Not a fork: it would inherit what this process has read, and with it the memory that is measured.
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     worker = context.Process(target=_work, args=(theirs, make, folder, numbers), daemon=True)
     worker.start()
-    theirs.close()
+    theirs.close()  # else the end of the worker is no end of file here, and `recv` waits for ever
     number = numbers.start
     try:
         _next(ours, worker, _STARTING)
@@ -210,11 +209,12 @@ def _in_a_process(make: Maker, folder: Path, numbers: range) -> Iterator[tuple[i
         ours.close()
 
 
-def _next(ours: Connection, worker: Any, spare: float = 0.0) -> tuple[str, float, float]:
-    begun = _processor_time(worker.pid)
+def _next(ours: Connection, worker: SpawnProcess, spare: float = 0.0) -> tuple[str, float, float]:
+    pid = worker.pid or 0
+    begun = _processor_time(pid)
     deadline = time.monotonic() + _WAIT
     while not ours.poll(0.2):
-        spent = _processor_time(worker.pid) - begun
+        spent = _processor_time(pid) - begun
         if spent > SECONDS + spare or time.monotonic() > deadline:
             worker.kill()
             worker.join()
@@ -231,6 +231,7 @@ def _processor_time(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
+    # Fields 14 and 15 of proc(5), utime and stime; the name before them may hold spaces, hence the last ")".
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -257,9 +258,9 @@ def _work(theirs: Connection, make: Maker, folder: Path, numbers: range) -> None
 def _quieten() -> None:
     logging.getLogger("plait").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    warnings.simplefilter("error", RuntimeWarning)  # numbers that overflow are a reader's business
+    warnings.simplefilter("error", RuntimeWarning)  # a reader must handle numbers that overflow
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)  # decoders in C complain there
+    os.dup2(null, 2)  # decoders in C print their complaints there
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     now = _status("VmSize")
     with suppress(ValueError, OSError):
@@ -267,7 +268,7 @@ def _quieten() -> None:
 
 
 def _status(key: str) -> int:
-    """Bytes that the system tells of this process; 0 where it does not."""
+    """A field of /proc/self/status in bytes; 0 where the system has none."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -288,11 +289,11 @@ def _peak_mb() -> float:
 
 def _forget_peak() -> None:
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: resets VmHWM, the peak of resident memory
 
 
 def end_of(case: Case) -> str:
-    """Open and read a file here and now: ``result``, ``error`` (a `DataError`), or what else it ended in."""
+    """Open and read a file in this process: ``result``, ``error`` (a `DataError`), or another ending in words."""
     cls, options = find(Reader, {"name": case.reader, **case.options}, "fuzz")
     try:
         streams = cls(**options).open(case.path)
@@ -310,7 +311,7 @@ def end_of(case: Case) -> str:
 
 
 def _read(stream: Stream) -> None:
-    """Front, middle and end of a stream, with their times; its claims must hold."""
+    """Read the start, middle and end of a stream with their times; announced shapes must be true."""
     n = len(stream)
     rows = max(1, min(_ROWS, int(_VALUES // max(np.prod(stream.shape[1:], dtype=np.float64), 1))))
     for lo in dict.fromkeys((0, n // 2, max(n - rows, 0), max(n - 1, 0))):

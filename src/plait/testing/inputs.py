@@ -1,4 +1,4 @@
-"""Token batches that tempt a class to break a law, and how two answers are compared."""
+"""Token batches that provoke a class to break a law, and the comparison of two answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -31,30 +31,32 @@ __all__ = [
 M = TypeVar("M", bound=nn.Module)
 
 TOLERANCE = 1e-4
-"""Relative to the size of the numbers; float32 sums in another order differ by some 1e-6."""
+"""Relative to the largest number; float32 sums in another order differ by about 1e-6."""
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within it torch's random numbers follow from ``seed``; outside nothing has changed."""
+    """A context in which torch's random numbers follow from ``seed``; the state outside is kept."""
+    # devices=[]: by default it would save and restore the generators of every GPU.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 def sample(dim: int, *, time: int = 13, rate: float = 10.0, seed: int = 0) -> Tokens:
-    """Four rows: whole, with gaps in the middle, short with padding behind, and without anything."""
+    """Four rows: whole, with gaps in the middle, short with padding behind, and empty."""
     with seeded(seed):
         values, jitter = torch.randn(4, time, dim), torch.rand(4, time) * 0.5
     mask = torch.ones(4, time, dtype=torch.bool)
     mask[1, 1:4] = mask[1, time // 2] = False
     mask[2, max(time // 3, 1) :] = False
     mask[3] = False
+    # Jittered times, still rising: a class that counts positions instead of reading times is found out.
     return Tokens(values, (torch.arange(time) + jitter) / rate, mask)
 
 
 def poisoned(tokens: Tokens, what: float) -> Tokens:
-    """The same observations, with ``what`` in values and times wherever there is none."""
+    """The same observations, with ``what`` in values and times wherever the mask is False."""
     return Tokens(
         torch.where(tokens.mask[..., None], tokens.values, what),
         torch.where(tokens.mask, tokens.times, what),
@@ -63,7 +65,7 @@ def poisoned(tokens: Tokens, what: float) -> Tokens:
 
 
 def widened(tokens: Tokens, more: int) -> Tokens:
-    """The same observations with ``more`` places of padding behind, and something standing in it."""
+    """The same observations with ``more`` places of padding behind, filled with numbers that must not matter."""
     rows = len(tokens.mask)
     return Tokens(
         torch.cat([tokens.values, torch.full((rows, more, tokens.dim), 7.0)], 1),
@@ -77,17 +79,17 @@ def shifted(tokens: Tokens, seconds: float) -> Tokens:
     return tokens._replace(times=tokens.times + seconds)
 
 
-def part_of(tokens: Tokens, rows: Any) -> Tokens:
+def part_of(tokens: Tokens, rows: list[int] | tuple[slice, ...]) -> Tokens:
     """Some rows of a batch."""
     return Tokens(*(x[rows] for x in tokens))
 
 
 def difference(a: Tokens, b: Tokens, *, shift: float = 0.0) -> str:
-    """In what two token batches differ, or "" if in nothing. Padding behind does not count.
+    """The difference of two token batches in words, or "" if there is none. Trailing padding does not count.
 
     Args:
-        a: one.
-        b: the other.
+        a: one batch.
+        b: the other batch.
         shift: seconds by which the times of ``b`` should be later.
 
     >>> t = sample(3)
@@ -113,13 +115,14 @@ def _apart(a: Tensor, b: Tensor, what: str) -> str:
 
 
 def reloaded(module: nn.Module, fresh: M) -> M:
-    """``fresh`` with the numbers of ``module``, by way of a safetensors file.
+    """``fresh`` with the weights of ``module``, saved to a safetensors file and loaded again.
 
     Raises:
         LawBroken: the two do not hold tensors of the same names and shapes.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "part.safetensors"
+        # Cloned: safetensors refuses tensors that share memory, as tied weights do.
         save_file({k: v.detach().clone().contiguous() for k, v in module.state_dict().items()}, path)
         try:
             fresh.load_state_dict(load_file(path))

@@ -1,4 +1,4 @@
-"""How a broken law is told. No torch here: the readers' laws use it too."""
+"""The error of a broken law. No torch here: the laws of readers use it too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["LawBroken", "require"]
 
 
 class LawBroken(AssertionError):
-    """A class does not keep a law that everything built on it relies on."""
+    """A class breaks a law that other code relies on."""
 
     def __init__(self, cls: type, law: str, detail: str) -> None:
         self.law = law

@@ -15,7 +15,7 @@ from plait.testing.laws import require
 __all__ = ["check_metric"]
 
 Side = Any
-"""Targets or scores, of whichever sort the metric takes."""
+"""Targets or scores, of the sort that the metric takes."""
 
 Pair = tuple[Side, Side]
 
@@ -23,12 +23,12 @@ ITEMS = 40
 VOCABULARY = ["a", "bc", "def", "ghij"]
 
 
-def check_metric(cls: type[Metric], **options: Any) -> None:
-    """Check the laws of a metric on drawn answers.
+def check_metric(cls: type[Metric], **options: object) -> None:
+    """Check the laws of a metric on random answers.
 
-    Best (perfect answers give the best value, and no others a better one); order (that of the items does not matter);
-    bounds (it stays within them); nan (only where there is nothing at all, unless its docstring speaks of nan); inputs
-    (they are not changed); of spans the order within their list.
+    Best (perfect answers give the best value, worse ones a worse value); order (of items does not matter, nor that of
+    spans in their list); bounds (values stay within them); nan (only for empty input, unless the docstring mentions
+    nan); inputs (they are not changed).
 
     Args:
         cls: the class, constructed as ``cls(**options)``.
@@ -52,6 +52,7 @@ def check_metric(cls: type[Metric], **options: Any) -> None:
 
 
 def _value(cls: type[Metric], metric: Metric, target: Side, scores: Side) -> float:
+    # repr serves arrays, lists and spans alike; 40 items are few enough for numpy to print them all.
     before = repr((target, scores))
     found = metric(target, scores)
     require(repr((target, scores)) == before, cls, "inputs", "it changes what it is given")
@@ -63,7 +64,7 @@ def _value(cls: type[Metric], metric: Metric, target: Side, scores: Side) -> flo
 
 
 def _drawn(cls: type[Metric], seed: int) -> Iterator[Pair]:
-    """Answers of some worth, in which all classes occur, and none on its own."""
+    """Answers better than chance, in which all classes occur."""
     rng = np.random.default_rng(seed)
     if cls.of == "values":
         target = rng.normal(size=ITEMS)
@@ -111,6 +112,7 @@ def _check_best(cls: type[Metric], metric: Metric, values: list[float], drawn: l
 def _check_order(cls: type[Metric], metric: Metric, target: Side, scores: Side) -> None:
     rng = np.random.default_rng(0)
     order = rng.permutation(len(target))
+    # Spans carry their item, so that scores have an order of their own; other sorts match by position.
     turned = (_taken(target, order), _taken(scores, rng.permutation(len(scores)) if cls.of == "spans" else order))
     one, two = metric(target, scores), metric(*turned)
     require(math.isclose(one, two, rel_tol=1e-9, abs_tol=1e-9), cls, "order", f"{one}, in another order {two}")
@@ -121,7 +123,7 @@ def _taken(values: Side, order: Side) -> Side:
 
 
 def _odd(cls: type[Metric]) -> Iterator[Pair]:
-    """Nothing, one item, and items that are all alike."""
+    """Empty input, one item, and identical items."""
     for target, scores in _drawn(cls, 0):
         yield target[:0], scores[:0]
         yield _taken(target, [0]), _taken(scores, [0])
@@ -132,5 +134,10 @@ def _odd(cls: type[Metric]) -> Iterator[Pair]:
 
 def _check_nan(cls: type[Metric], value: float, items: int) -> None:
     told = "nan" in (cls.__doc__ or "").lower()
-    require(not math.isnan(value) or not items or told, cls, "nan", f"nan of {items} items, which its docstring hides")
-    require(math.isnan(value) or bool(items), cls, "nan", f"{value} of nothing; expected nan")
+    require(
+        not math.isnan(value) or not items or told,
+        cls,
+        "nan",
+        f"nan of {items} items; its docstring mentions none",
+    )
+    require(math.isnan(value) or bool(items), cls, "nan", f"{value} for empty input; expected nan")

@@ -1,7 +1,8 @@
-"""A command in a process of its own that may hang, crash or swell: how did it end?
+"""Run a command in a process of its own, which may hang, crash or use up its memory, and judge how it ended.
 
-Whatever its files and words hold, a command ends with 0, 1 or 2 and says why, within 5 s of processor time and 1 GB of
-memory beyond what it starts with. The process is forked from one that has imported all, so that this is not counted.
+Whatever its files and arguments hold, a command must end with 0, 1 or 2 and give a reason, within 5 s of processor
+time and 1 GB of memory beyond the start. It is forked from a process that has imported all modules, so that imports
+do not count.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from pathlib import Path
 __all__ = ["Ended", "run_command", "warm_up"]
 
 SECONDS, MEGABYTES = 5.0, 1000.0
-"""What a command may take beyond its start: processor time, and memory."""
+"""Limits of a command beyond its start: processor time, and memory."""
 
 WAIT = 90.0
-"""Seconds of any time: others compute too. Beyond it, a command without work to do waits for what never comes."""
+"""Wall-clock seconds, since other programs compute too. A command that takes longer waits for something in vain."""
 
 HEADROOM = 6 << 30
-"""Address space beyond what it starts with: a claim of terabytes fails at once, as on a small machine."""
+"""Address space beyond that of the start: a file that claims terabytes fails at once, as on a small machine."""
 
 LONGEST = 30_000
-"""Characters of a message that somebody still reads."""
+"""Longest error message, in characters, that anybody would read."""
 
 _TOLD = re.compile(
     r"^(ConfigError|DataError|MissingExtra|SystemError|Interrupted): \S|^usage: |: error: ", re.MULTILINE
@@ -46,9 +47,9 @@ class Ended:
 
     Attributes:
         how: ``done``, ``told`` (it said what is wrong), ``memory`` (it said that memory is short), or ``failure``.
-        what: of a failure, what it was; of the others the first line of what was said.
-        seconds: of processor time.
-        megabytes: of memory beyond the start.
+        what: the failure in words; otherwise the first line of the output.
+        seconds: processor time.
+        megabytes: memory beyond the start.
     """
 
     how: str
@@ -61,12 +62,12 @@ def run_command(argv: Sequence[str], folder: Path, *, seconds: float = SECONDS) 
     """Run a command of plait in a folder, in a process forked from this one.
 
     Args:
-        argv: its words, without ``plait``.
-        folder: where it runs; ``said.txt`` there holds what it says.
-        seconds: of processor time that it may take.
+        argv: its arguments, without ``plait``.
+        folder: working directory; ``said.txt`` there gets its output.
+        seconds: limit of processor time.
     """
     said, marks = folder / "said.txt", folder / "marks.json"
-    sys.stdout.flush()
+    sys.stdout.flush()  # else the child prints our buffer a second time
     pid = os.fork()
     if pid == 0:
         _child(argv, folder, said, marks)
@@ -80,7 +81,7 @@ def run_command(argv: Sequence[str], folder: Path, *, seconds: float = SECONDS) 
 
 
 def warm_up(argv: Sequence[str], folder: Path) -> Ended:
-    """Run a command as `run_command` does, and import here what it imported there, so that it is not counted again."""
+    """Run a command as `run_command` does, then import here what it imported, so that imports no longer count."""
     ended = run_command(argv, folder, seconds=60.0)
     marks = folder / "marks.json"
     for name in json.loads(marks.read_text())["modules"] if marks.exists() else ():
@@ -92,8 +93,8 @@ def warm_up(argv: Sequence[str], folder: Path) -> Ended:
 def _child(argv: Sequence[str], folder: Path, said: Path, marks: Path) -> None:
     code = 70
     try:
-        os.setsid()
-        faulthandler.disable()
+        os.setsid()  # a group of its own, so that its children can be killed with it
+        faulthandler.disable()  # pytest's dump of a crash is for its own tests, not for this command
         os.chdir(folder)
         out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -104,7 +105,7 @@ def _child(argv: Sequence[str], folder: Path, said: Path, marks: Path) -> None:
         most = _status("VmSize") + HEADROOM
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
         with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the peak of resident memory
         before, begun = _status("VmRSS"), time.process_time()
         code = _exit_code(argv)
         sys.stdout.flush()
@@ -118,7 +119,7 @@ def _child(argv: Sequence[str], folder: Path, said: Path, marks: Path) -> None:
         with suppress(BaseException):
             traceback.print_exc()
     finally:
-        os._exit(code)
+        os._exit(code)  # not sys.exit: the test runner above us on the stack would catch it
 
 
 def _exit_code(argv: Sequence[str]) -> int:
@@ -134,13 +135,13 @@ def _exit_code(argv: Sequence[str]) -> int:
 
 
 def _wait(pid: int, seconds: float) -> tuple[int, float, str]:
-    """Exit code, processor time, and why it was ended if it was."""
+    """Exit code, processor time, and the reason if we ended it."""
     begun = time.monotonic()
     hung = ""
     while True:
         ended, status, used = os.wait4(pid, os.WNOHANG)
         if ended:
-            with suppress(ProcessLookupError):  # those that it left behind
+            with suppress(ProcessLookupError):  # processes that it left behind
                 os.killpg(pid, signal.SIGKILL)
             return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, hung
         spent = _processor_time(pid)
@@ -148,6 +149,7 @@ def _wait(pid: int, seconds: float) -> tuple[int, float, str]:
             hung = f"hangs: {spent:.0f} s of processor time in {time.monotonic() - begun:.0f} s"
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+            # Before setsid there is no such group yet: kill the process itself, too.
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.005)
@@ -186,7 +188,7 @@ def _last_of_traceback(text: str) -> str:
 
 
 def _status(key: str) -> int:
-    """Bytes that the system tells of this process; 0 where it does not."""
+    """A field of /proc/self/status in bytes; 0 where the system has none."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith(key + ":"):

@@ -1,4 +1,4 @@
-"""Broken versions of files: bytes, texts, and the parts that a format is put together from. Deterministic."""
+"""Broken versions of files: changed bytes, texts, and parts of known formats. Deterministic."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def mutate(rng: Rng, seeds: Sequence[bytes], suffix: str) -> bytes:
     """One broken version of one of the seeds, at most 1 MiB.
 
     Args:
-        rng: decides everything.
-        seeds: whole files of one format; others than the one chosen lend pieces to it.
-        suffix: the file's ending; formats that are known are broken part by part too, checksums put right.
+        rng: the only source of chance.
+        seeds: intact files of one format; the chosen one may get pieces of the others.
+        suffix: the file's ending; known formats are also broken part by part, with correct checksums.
 
     >>> rng = np.random.default_rng(0)
     >>> broken = [mutate(rng, [b"0 1 one\\n1 2 two\\n"], ".align") for _ in range(50)]
@@ -40,6 +40,7 @@ def mutate(rng: Rng, seeds: Sequence[bytes], suffix: str) -> bytes:
     form = FORMS.get(suffix.lower())
     for _ in range(1 + int(rng.integers(3))):
         draw = rng.random()
+        # By parts first: random bytes of such a format mostly fail at the first checksum, and test nothing behind it.
         if form is not None and draw < 0.4:
             data = _part_by_part(rng, data, form)
         elif _is_text(data) and draw < 0.85:
@@ -54,16 +55,18 @@ def _pick(rng: Rng, things: Sequence[Callable[[Rng, bytes], bytes]]) -> Callable
 
 
 def _is_text(data: bytes) -> bool:
+    # git and grep tell binary files in the same way.
     return b"\0" not in data[:4096] and bool(data)
 
 
 def _place(rng: Rng, n: int) -> int:
-    """Headers stand in front or at the end: they are hit more often than their share."""
+    """A position in n bytes. Headers, at the start or the end, are hit more often than their share."""
     lo, hi = ((0, min(n, 96)), (0, n), (max(n - 400, 0), n))[int(rng.integers(3))]
     return int(rng.integers(lo, max(hi, lo + 1)))
 
 
 def _span(rng: Rng, n: int) -> tuple[int, int]:
+    # Lengths from 1 to 1024, drawn by their logarithm: most breaks are short.
     at = _place(rng, n)
     return at, min(n, at + 1 + int(rng.integers(1 << int(rng.integers(1, 11)))))
 
@@ -115,7 +118,7 @@ def _blank(rng: Rng, data: bytes) -> bytes:
 
 
 def _extreme(rng: Rng, data: bytes) -> bytes:
-    """A length field, perhaps, at its limits; either byte order."""
+    """Overwrite what may be a length field with an extreme value, in either byte order."""
     size, value = 1 << int(rng.integers(4)), _EXTREMES[int(rng.integers(len(_EXTREMES)))]
     at = _place(rng, len(data))
     order: Literal["little", "big"] = "little" if rng.random() < 0.5 else "big"
@@ -130,6 +133,7 @@ def _off_by_one(rng: Rng, data: bytes) -> bytes:
     return bytes(out)
 
 
+# Listed twice: drawn twice as often.
 _BYTES = (_flip, _noise, _truncate, _extend, _drop, _repeat, _blank, _extreme, _extreme, _off_by_one)
 
 
@@ -137,7 +141,7 @@ _BYTES = (_flip, _noise, _truncate, _extend, _drop, _repeat, _blank, _extreme, _
 
 
 def _words(data: bytes) -> list[tuple[int, int]]:
-    """Where tokens stand: runs of what numbers and names are made of."""
+    """Start and stop of each token: a run of characters of numbers and names."""
     found, start = [], None
     for i, byte in enumerate(data + b" "):
         inside = chr(byte).isalnum() or byte in b"+-._" or byte > 127
@@ -177,12 +181,13 @@ _QUOTED = re.compile(rb'(?<=")[^"<>]*(?=")|(?<=>)[^<>]*(?=<)')
 
 
 def _quoted(rng: Rng, data: bytes) -> bytes:
-    """What stands in quotation marks, or between tags, becomes another such thing; the form stays whole."""
+    """Replace a text in quotation marks or between tags; the syntax around it stays valid."""
     found = [m.span() for m in _QUOTED.finditer(data)]
     if not found:
         return _token(rng, data)
     (lo, hi), (a, b) = (found[int(i)] for i in rng.integers(len(found), size=2))
     word = data[a:b] if rng.random() < 0.4 else _TOKENS[int(rng.integers(len(_TOKENS)))]
+    # The delimiters are taken out of the new text: else the parser stops here, and code behind it is not reached.
     return data[:lo] + word.translate(None, b'"<>&') + data[hi:]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -17,18 +16,17 @@ from plait.transforms.noise import Noise
 __all__ = ["check_noise"]
 
 
-def check_noise(cls: type[Noise], *streams: Stream, **options: Any) -> None:
+def check_noise(cls: type[Noise], *streams: Stream, **options: object) -> None:
     """Check the laws of a noise.
 
-    Levels (one outside of `bounds` is refused); laziness (nothing is read before the noisy stream is); shape (the
-    result is of the same kind, type and shape of observation, none of its values infinite); pieces (in blocks and in
-    cuts it reads as in one pass); inputs (the stream is not changed); seeds (the same seed gives the same noise); gaps
-    (of a stream in which nothing was observed it makes no numbers); harm (of two levels the one that ``rising`` says is
-    worse changes more).
+    Levels (a level outside `bounds` is refused); laziness (nothing is read before the noisy stream is); shape (kind,
+    type and shape of an observation stay, and no value is infinite); pieces (in blocks and in cuts it reads as in one
+    pass); inputs (the stream is not changed); seeds (the same seed gives the same noise); gaps (a stream without any
+    observed value stays so); harm (of two levels the one that is worse, as ``rising`` says, changes more).
 
     Args:
         cls: the class, constructed as ``cls(**options)``.
-        streams: to try it on; by default a random one of each kind that it can be added to.
+        streams: to test it on; by default a random one of each kind that it accepts.
         options: its options.
 
     Raises:
@@ -71,8 +69,9 @@ def _check_levels(cls: type, noise: Noise) -> None:
 
 
 def _levels(noise: Noise) -> tuple[float, float]:
-    """A mild level and one that is worse."""
+    """A mild level and a worse one."""
     low, high = noise.bounds
+    # An unbounded level is a ratio in decibels: 0 and 20 dB are plainly different.
     if math.isinf(low):
         found = (0.0, 20.0)
     elif math.isinf(high):
@@ -99,7 +98,7 @@ def _check_gaps(cls: type, noise: Noise, stream: Stream, level: float, others: l
 
 
 def _damage(stream: Stream, made: Stream) -> float:
-    """How far a noisy stream is from the clean one: values, what is lost, and times."""
+    """Distance of a noisy stream from the clean one: values, lost observations, and times."""
     if len(made) != len(stream):
         return float(abs(len(made) - len(stream)))
     values, clean = made.read(), stream.read()
@@ -108,4 +107,5 @@ def _damage(stream: Stream, made: Stream) -> float:
         return float((values != clean).mean()) + moved
     apart = np.abs(values.astype(np.float64) - clean.astype(np.float64))
     spread = float(np.nanstd(clean.astype(np.float64))) or 1.0
+    # A lost value counts as ten standard deviations: more than noise, and never NaN, which compares with nothing.
     return float(np.nan_to_num(apart, nan=10 * spread).mean()) / spread + moved

@@ -20,22 +20,22 @@ from plait.testing.laws import LawBroken, require
 __all__ = ["check_reader"]
 
 _LARGEST = 50_000_000
-"""Values of one observation beyond which a broken file is not read: it only claims to be that large."""
+"""Values per observation beyond which a broken file is not read: it only claims to be that large."""
 
 
 def check_reader(cls: type[Reader], example: Path, *, mutations: int = 40, **options: object) -> None:
     """Check the laws of a reader on a small file (or folder) of its format.
 
-    Claims (it claims the example by its name); opening (leaves no file open, twice gives the same clocks); missing
-    (a file that is not there is a `DataError`); clock (as long as the values, never backwards); values (kind, shape
-    and type agree, nothing infinite); pieces (in blocks, backwards and singly it reads what one pass reads); cut
-    (a cut of a cut is the cut by both); pickling (a stream goes to another process, in the middle of reading
-    too); bytes (truncated and mutated files end in streams or in `DataError`, nothing else).
+    Claims (it claims the example by its name); opening (leaves no file open, gives the same clocks twice); missing
+    (a missing file is a `DataError`); clock (as long as the values, never backwards); values (kind, shape and type
+    agree, nothing infinite); pieces (blocks, single observations and reading backwards give the values of one pass);
+    cut (a cut of a cut is the cut by both); pickling (a stream can go to another process, even half read); bytes
+    (truncated and mutated files end in streams or in `DataError`, nothing else).
 
     Args:
         cls: the class, constructed as ``cls(**options)``.
         example: a file of the format, best below 100 kB; it is copied, never changed.
-        mutations: how many broken copies to try; always the same ones.
+        mutations: number of broken copies to try; always the same ones.
         options: its options.
 
     Raises:
@@ -63,7 +63,7 @@ def check_reader(cls: type[Reader], example: Path, *, mutations: int = 40, **opt
 
 
 def _open_files(example: Path) -> int:
-    """How many open files of this process are the example or lie in it; 0 where the system does not tell."""
+    """How many open files of this process are the example or in it; 0 where the system does not tell."""
     folder, count = Path("/proc/self/fd"), 0
     for link in folder.iterdir() if folder.is_dir() else ():
         try:
@@ -117,11 +117,11 @@ def _check_cut(cls: type[Reader], name: str, stream: Stream, values: NDArray[np.
 
 
 def _check_pickling(cls: type[Reader], name: str, stream: Stream, values: NDArray[np.generic]) -> None:
-    half = len(stream) // 2
+    half = len(stream) // 2  # read first, so that a decoder is open: it must not go along
     stream[:half].read()
     try:
         copy = pickle.loads(pickle.dumps(stream))
-    except Exception as error:  # whatever pickle meets
+    except Exception as error:  # an object may raise anything while it is pickled
         raise LawBroken(cls, "pickling", f"{name}: {error!r}") from error
     require(_same(copy[half:].read(), values[half:]), cls, "pickling", f"{name}: the copy reads other values")
 
@@ -138,6 +138,7 @@ def _outcome(cls: type[Reader], path: Path, options: Options, law: str) -> None:
         require(law != "missing", cls, law, "a file that is not there is opened")
         for stream in streams.values():
             if np.prod(stream.shape[1:], dtype=np.float64) < _LARGEST:
+                # Only the front and the last row: a broken header may claim hours of film.
                 stream[: 5000 if len(stream.shape) < 3 else 50].read()
                 stream[len(stream) - 1 :].read()
     except DataError as error:
@@ -155,6 +156,7 @@ def _check_bytes(cls: type[Reader], example: Path, options: dict[str, object], m
         files = sorted(p for p in copy.rglob("*") if p.is_file()) if copy.is_dir() else [copy]
         for file in files:
             whole = file.read_bytes()
+            # One file at a time, the others intact: two broken files would hide each other.
             for data in _broken(whole, max(6, mutations // len(files))):
                 file.write_bytes(data)
                 _outcome(cls, copy, options, "bytes")
@@ -170,7 +172,7 @@ def _broken(whole: bytes, count: int) -> Iterator[bytes]:
             del data[int(len(data) * i / count) :]
             yield bytes(data)
             continue
-        # headers stand in front or at the end: break them more often than their share
+        # Headers are at the start or the end of a file: break them more often than their share.
         lo, hi = ((0, min(64, len(data))), (0, len(data)), (max(len(data) - 400, 0), len(data)))[i % 3]
         for at in rng.integers(lo, hi, 1 + 3 * (i % 5)) if hi > lo else ():
             data[at] = int(rng.integers(256)) if i % 2 else b"-9,.\n\0 x"[int(rng.integers(8))]

@@ -22,25 +22,26 @@ from plait.testing.laws import LawBroken, require
 __all__ = ["check_section"]
 
 STRANGE = "<script>x</script>&amp;"
-"""A name that stands on the page as it is only where somebody forgot to escape it."""
+"""A name that appears unchanged on the page only if it was not escaped."""
 
+# HTML's void elements have no end tag; ``use`` is SVG's, always written without content.
 _VOID = {"br", "hr", "img", "input", "link", "meta", "use"}
 
 
 def check_section(cls: type[Section], evaluations: Sequence[Evaluation] = (), **options: object) -> list[Evaluation]:
     """Check the laws of a report section.
 
-    Page (its tags are closed, it loads nothing from elsewhere and runs nothing); names (those of users are escaped);
-    inputs (the evaluation is not changed); sameness (the same evaluation gives the same HTML); gaps (an evaluation of
-    any task, with one modality or with several, does not make it fail).
+    Page (all tags are closed; it loads nothing from outside and runs no script); names (those of users are escaped);
+    inputs (the evaluation is not changed); sameness (the same evaluation gives the same HTML); gaps (it works on the
+    evaluation of any task, with one modality or with several).
 
     Args:
         cls: the class, constructed as ``cls(**options)``.
-        evaluations: beside some of made-up runs, which hold classes, values, one modality and several.
+        evaluations: more evaluations, in addition to made-up ones of classes and values, of one modality and several.
         options: its options.
 
     Returns:
-        The evaluations of which it had something to say.
+        The evaluations for which it rendered something.
 
     Raises:
         LawBroken: which law, and how.
@@ -66,7 +67,7 @@ def _rendered(cls: type[Section], evaluation: Evaluation, options: Mapping[str, 
 
 
 class _Tags(HTMLParser):
-    """What is open, what is closed without having been opened, and what is loaded or run."""
+    """Open tags, tags closed without having been opened, and attributes that load or run something."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -99,7 +100,7 @@ def _check_page(cls: type, html: str) -> None:
 
 
 def _made_up() -> Iterator[Evaluation]:
-    """Evaluations of classes and of values, of one modality and of two; names are hostile."""
+    """Evaluations of classes and of values, of one modality and of two, with hostile names."""
     for modalities in (["see"], ["see", STRANGE]):
         yield _evaluation(Classify(["calm", STRANGE]), modalities)
         yield _evaluation(Regress([0.0, 1.0]), modalities)

@@ -1,4 +1,4 @@
-"""Shapes and kinds of arrays that signatures state, checked at run time: a type checker for jaxtyping's import hook."""
+"""Run-time checks of the array shapes and types in signatures: a type checker for jaxtyping's import hook."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ _ARRAY = re.compile(r"\b(Float|Bool|Int|Num|Shaped|JointTokens|JointSteps|Padded
 
 
 def checked(function: F) -> F:
-    """The function, which refuses arrays of other shapes and kinds than its signature states.
+    """The function with a check that arrays have the shapes and types in its signature.
 
-    Of the signature only arrays are checked, so that it costs little; all else is mypy's, and tests give wrong things
-    on purpose.
+    Only arrays are checked, which is cheap. mypy checks all other types, and tests pass wrong ones on purpose.
     """
     from beartype import beartype
 
@@ -25,6 +24,6 @@ def checked(function: F) -> F:
     arrays = {name: kind for name, kind in stated.items() if _ARRAY.search(str(kind))}
     if not arrays:
         return function
-    function.__annotations__ = arrays
+    function.__annotations__ = arrays  # beartype reads these, and so checks nothing else
     strict: F = beartype(function)
     return strict

@@ -1,4 +1,4 @@
-"""The law of splits: an item stands on one side, a group on one side, and nothing but the data says on which."""
+"""The law of splits: an item is on one side, a group is on one side, and only the data decide on which."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ __all__ = ["check_split"]
 def check_split(items: Sequence[Item], corpus: Corpus, spec: Mapping[str, object]) -> list[Fold]:
     """Check the law of splits on the items of a corpus.
 
-    Every item stands on one side of a fold at most, and says on which; no group stands on two, unless the spec allows
-    it; those that are on none are counted. The same items are divided in the same way again, and whatever the order of
-    the recordings.
+    Every item is on one side of a fold at most, and its ``split`` names that side. No group is on two sides, unless the
+    spec allows it. Items on no side are counted. Dividing again gives the same folds, in any order of the recordings.
 
     Args:
         items: of the corpus (see `plait.examples.items.find_items`).
-        corpus: with groups, labels and meta fields of any sort.
+        corpus: with groups, labels and meta fields of any kind.
         spec: as a recipe's ``split``.
 
     Returns:
         The folds.
 
     Raises:
-        LawBroken: saying what differs.
-        ConfigError, DataError: the corpus cannot be divided so.
+        LawBroken: the message says what differs.
+        ConfigError, DataError: the corpus cannot be divided this way.
     """
     cls = find_split(spec)
     folds = split_items(list(items), corpus, spec)
@@ -39,6 +38,7 @@ def check_split(items: Sequence[Item], corpus: Corpus, spec: Mapping[str, object
         _check_fold(fold, items, cls, allowed=bool(spec.get("subject_dependent")))
     again = split_items(list(items), corpus, spec)
     require(again == folds, cls, "splits", "divided again, items stand on other sides")
+    # A shallow copy: only the list of entries is replaced, and the caller's corpus stays as it is.
     turned = copy(corpus)
     turned.entries = corpus.entries[::-1]
     back = split_items(list(items)[::-1], turned, spec)

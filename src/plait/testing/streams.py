@@ -1,14 +1,14 @@
-"""Made-up streams of every kind, and what a law asks of one. No torch here."""
+"""Random streams of every kind, and checks that several laws share. No torch here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from plait.core.errors import DataError
 from plait.streams.clock import Spans
@@ -18,13 +18,13 @@ from plait.testing.laws import require
 __all__ = ["Watched", "changed", "check_kinds", "edges", "for_kinds", "made_stream", "read_alike", "same"]
 
 TOLERANCE = 2e-4
-"""Relative to the size of the numbers: sums in another order differ by less."""
+"""Relative to the largest number; float32 sums in another order differ by less."""
 
 VOCABULARY = ("one", "two", "blue", "green", "walk", "again")
 
 
 def made_stream(kind: str, seed: int = 0) -> Stream:
-    """A random stream of a kind, some seconds long.
+    """A random stream of a kind, several seconds long.
 
     >>> made_stream("pose").shape, made_stream("words").kind
     ((160, 5, 3), 'words')
@@ -38,31 +38,38 @@ def made_stream(kind: str, seed: int = 0) -> Stream:
     if kind == "waveform":
         return Stream.of((0.1 * rng.standard_normal((32_000, 1))).astype(np.float32), rate=16_000, kind=kind)
     shape = (1200, 3) if kind == "series" else (160, 5, 3)
+    # A random walk with some noise: neighbours are alike, as in real signals, which white noise is not.
     walk = 0.1 * rng.standard_normal(shape).cumsum(0) + 0.05 * rng.standard_normal(shape)
     return Stream.of(walk.astype(np.float32), rate=20, kind=kind)
 
 
-def for_kinds(cls: Any, given: Sequence[Stream]) -> list[Stream]:
+class _TakesKinds(Protocol):
+    @property
+    def kinds(self) -> Sequence[str]: ...
+
+
+def for_kinds(cls: _TakesKinds, given: Sequence[Stream]) -> list[Stream]:
     """The streams given, or one of each kind that a class takes."""
     return list(given) or [made_stream(kind) for kind in cls.kinds]
 
 
 def changed(stream: Stream, where: NDArray[np.bool_], seed: int = 1) -> Stream:
-    """The stream with its observations at ``where`` taken from other places."""
+    """The stream with observations at ``where`` replaced by others of the same stream."""
     values = np.array(stream.read())
+    # A permutation, not noise: the values stay plausible, of the right type, and within range.
     other = values[np.random.default_rng(seed).permutation(len(values))]
     values[where] = other[where]
     return replace(stream, source=ArraySource(values), first=0)
 
 
 def edges(stream: Stream) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where each observation begins and ends, seconds."""
+    """Start and end of each observation, seconds."""
     clock = stream.clock
     return (clock.starts, clock.stops) if isinstance(clock, Spans) else (clock.times, clock.times)
 
 
-def same(a: Any, b: Any) -> bool:
-    """Whether two arrays are alike: texts exactly, numbers within `TOLERANCE`, NaN at the same places."""
+def same(a: ArrayLike, b: ArrayLike) -> bool:
+    """Whether two arrays are equal: texts exactly, numbers within `TOLERANCE`, NaN at the same places."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         return False
@@ -102,12 +109,12 @@ class Watched:
     def shape(self) -> tuple[int, ...]:
         return self.inner.shape
 
-    def read(self, lo: int, hi: int) -> NDArray[Any]:
+    def read(self, lo: int, hi: int) -> NDArray[np.generic]:
         self.reads += 1
         return self.inner.read(lo, hi)
 
 
-def check_kinds(cls: type, part: Any, kinds: Sequence[str]) -> None:
+def check_kinds(cls: type, part: Callable[[Stream], object], kinds: Sequence[str]) -> None:
     """A part refuses the kinds of streams that it does not list."""
     taken = []
     for kind in ("series", "words"):

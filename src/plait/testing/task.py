@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import nn
 
 from plait.core.errors import DataError
 from plait.examples.items import Item
-from plait.examples.targets import Annotated
+from plait.examples.targets import Annotated, Target
 from plait.tasks import Task
 from plait.tasks.answers import Answer
 from plait.testing.inputs import exported, poisoned, sample, seeded
@@ -25,19 +25,19 @@ __all__ = ["check_task"]
 DIM = 8
 
 
-def check_task(cls: type[Task], targets: list[object], **options: Any) -> None:
+def check_task(cls: type[Task], targets: Sequence[Target], **options: object) -> None:
     """Check the laws of a task, on training ``targets`` as a corpus would give them.
 
-    Shape (of heads, losses, scores); loss (finite, blind to instants that nobody asks about, and smaller after steps
-    against its gradient); heads (finite for an item without tokens, blind to what is masked, the same at an instant
+    Shape (of heads, losses, scores); loss (finite, independent of instants that are not asked, and smaller after a
+    gradient step); heads (finite for an item without tokens, independent of masked values, the same at an instant
     whatever else is asked, exportable); agreement (the answer decoded from the loss's own optimum is the target, also
-    by way of annotations; `decode`, `scores` and `metrics` say the same); state (survives JSON, and the restored task
-    gives the same numbers); strangers (a target of another kind is a DataError); baseline (finite scores that the
-    metrics take, and that telling the truth beats).
+    by way of annotations; `decode`, `scores` and `metrics` agree); state (survives JSON, and the restored task gives
+    the same numbers); strangers (a target of another kind is a DataError); baseline (finite scores that the metrics
+    accept, and that the fitted answers beat).
 
     Args:
         cls: the class, constructed as ``cls(targets, **options)``.
-        targets: two different ones at least.
+        targets: at least two different ones.
         options: its options.
 
     Raises:
@@ -53,24 +53,28 @@ def check_task(cls: type[Task], targets: list[object], **options: Any) -> None:
     _check_baseline(cls, task, targets, output)
 
 
-def _items(targets: list[Any]) -> list[Item]:
-    return [Item(f"r{i}", 0.0, t.seconds if isinstance(t, Annotated) else 1.0, t) for i, t in enumerate(targets)]
+def _items(targets: Sequence[Target]) -> list[Item]:
+    return [Item(f"r{i}", 0.0, _seconds(t), t) for i, t in enumerate(targets)]
 
 
-def _size(task: Task, targets: list[object]) -> tuple[int, ...]:
-    """Of an output for the targets."""
+def _seconds(target: Target) -> float:
+    return target.seconds if isinstance(target, Annotated) else 1.0
+
+
+def _size(task: Task, targets: Sequence[Target]) -> tuple[int, ...]:
+    """Shape of an output for the targets."""
     at = task.asked_at(_items(targets))
     return (len(targets), task.n_outputs) if at is None else (*at.mask.shape, task.n_outputs)
 
 
-def _silenced(task: Task, targets: list[object], output: torch.Tensor) -> torch.Tensor:
-    """As a model gives it: at instants of padding there is what the task says."""
+def _silenced(task: Task, targets: Sequence[Target], output: torch.Tensor) -> torch.Tensor:
+    """The output as a model gives it: at instants of padding it holds what `Task.unasked` says."""
     at = task.asked_at(_items(targets))
     return output if at is None else torch.where(at.mask[..., None], output, task.unasked().to(output))
 
 
-def _check_shape(cls: type, task: Task, targets: list[Any]) -> None:
-    target, size = task.encode(targets), _size(task, targets)
+def _check_shape(cls: type, task: Task, targets: Sequence[Target]) -> None:
+    target, size = task.encode(list(targets)), _size(task, targets)
     require(len(target) == len(targets), cls, "shape", f"{len(target)} encoded targets of {len(targets)}")
     with seeded(1):
         output = _silenced(task, targets, torch.randn(size))
@@ -80,13 +84,13 @@ def _check_shape(cls: type, task: Task, targets: list[Any]) -> None:
     alone = torch.cat([task.loss(output[i : i + 1], target[i : i + 1]) for i in range(len(targets))])
     require(torch.allclose(loss, alone, atol=1e-5), cls, "loss", "an item's loss depends on the other items")
     if len(size) > 2:
-        ends = [len(asked) for t in targets if (asked := task.instants(t.seconds)) is not None]
+        ends = [len(asked) for t in targets if (asked := task.instants(_seconds(t))) is not None]
         own = [task.loss(output[i : i + 1, :n], task.encode([t])) for i, (n, t) in enumerate(zip(ends, targets))]
         same = torch.allclose(loss, torch.cat(own), atol=1e-4)
         require(same, cls, "loss", "an item's loss depends on instants that nobody asks about")
     scores = task.scores(output)
     fits = isinstance(scores, np.ndarray) and len(scores) == len(targets) and bool(np.isfinite(scores).all())
-    fits = fits and (len(size) > 2 or scores.ndim == 2)  # as many columns as it likes: K - 1 outputs may tell K classes
+    fits = fits and (len(size) > 2 or scores.ndim == 2)  # any number of columns: K - 1 outputs may encode K classes
     told = f"{len(targets)} rows" if len(size) > 2 else f"{len(targets)} rows of columns"
     require(fits, cls, "shape", f"scores {np.shape(scores)}; expected finite ones, {told}")
 
@@ -95,8 +99,9 @@ def _check_head(cls: type, task: Task) -> None:
     with seeded(1):
         head = task.head(DIM).eval()
     require(isinstance(head, nn.Module), cls, "heads", f"head gives {type(head).__name__}; expected a module")
-    tokens, more = sample(DIM), list[Any]()
+    tokens, more = sample(DIM), list[Instants]()
     if task.instants(1.0) is not None:
+        # instants before the first token and after the last one are legal questions
         times = torch.tensor([-0.5, 0.0, 0.31, 0.9, 7.0]).expand(4, 5)
         more = [Instants(times, torch.ones(4, 5) > 0)]
     out = head(tokens, *more)
@@ -113,9 +118,10 @@ def _check_head(cls: type, task: Task) -> None:
     require(torch.allclose(out, graph, atol=1e-5), cls, "heads", "once exported it gives other numbers")
 
 
-def _fitted(cls: type, task: Task, targets: list[Any]) -> torch.Tensor:
+def _fitted(cls: type, task: Task, targets: Sequence[Target]) -> torch.Tensor:
     """Outputs driven down the loss's gradient; the loss must fall."""
-    target = task.encode(targets)
+    # The outputs themselves are the parameters: this tests loss and decoding without any model.
+    target = task.encode(list(targets))
     output = torch.zeros(_size(task, targets), requires_grad=True)
     optimizer = torch.optim.Adam([output], lr=0.05)
     losses = []
@@ -134,34 +140,35 @@ def _fitted(cls: type, task: Task, targets: list[Any]) -> torch.Tensor:
     return _silenced(task, targets, output.detach())
 
 
-def _check_agreement(cls: type, task: Task, targets: list[Any], output: torch.Tensor) -> None:
+def _check_agreement(cls: type, task: Task, targets: Sequence[Target], output: torch.Tensor) -> None:
     said = task.decode(output, task.asked_at(_items(targets)))
     require(len(said) == len(targets), cls, "agreement", f"{len(said)} answers for {len(targets)} items")
     json.dumps([answer.to_json() for answer in said])
     require(all(str(answer) for answer in said), cls, "agreement", "an answer prints as nothing")
     answers = [_as_target(answer, t) for answer, t in zip(said, targets)]
-    truth, again = task.encode(targets), task.encode(answers)
+    truth, again = task.encode(list(targets)), task.encode(answers)
+    # Values come back from an optimizer, not exactly; classes must.
     slack = 0.1 * float(truth.std()) if truth.is_floating_point() else 0.0
-    # what nobody knows (-1) may be answered as one likes
+    # any answer is right where the target is unknown (-1)
     known = torch.ones_like(truth, dtype=torch.bool) if truth.is_floating_point() else truth != -1
     same = again.shape == truth.shape and bool(((again - truth).abs()[known] <= slack).all())
     require(same, cls, "agreement", f"fitted to {targets[:4]}, it answers {answers[:4]}")
-    found = task.metrics(task.scores(output), task.encode(targets).numpy())
+    found = task.metrics(task.scores(output), task.encode(list(targets)).numpy())
     first = next(iter(found))
     require(first == task.main_metric, cls, "agreement", f"metrics begin with {first!r}, not {task.main_metric!r}")
     odd = [k for k, v in found.items() if not isinstance(v, float)]
     require(not odd, cls, "agreement", f"metrics {odd} are no floats")
 
 
-def _as_target(answer: Answer, target: Any) -> Any:
-    """What a corpus would give, if the answer were annotated in it."""
+def _as_target(answer: Answer, target: Target) -> Target:
+    """The target that a corpus would give if it held the answer as annotations."""
     notes = answer.annotations(0.0, 1.0, tier="said")
     if not isinstance(target, Annotated):
         return notes[0].label
     return Annotated(target.seconds, tuple((a.start, a.stop, a.label) for a in notes))
 
 
-def _check_state(cls: type[Task], task: Task, targets: list[Any], output: torch.Tensor) -> None:
+def _check_state(cls: type[Task], task: Task, targets: Sequence[Target], output: torch.Tensor) -> None:
     try:
         state = json.loads(json.dumps(task.state(), allow_nan=False))
         options = json.loads(json.dumps(task.options, allow_nan=False))
@@ -172,17 +179,16 @@ def _check_state(cls: type[Task], task: Task, targets: list[Any], output: torch.
     at = task.asked_at(_items(targets))
     same = np.array_equal(task.scores(output), again.scores(output))
     same = same and task.decode(output, at) == again.decode(output, at)
-    target = task.encode(targets)
-    same = same and torch.equal(target, again.encode(targets))
+    target = task.encode(list(targets))
+    same = same and torch.equal(target, again.encode(list(targets)))
     same = same and torch.equal(task.loss(output, target), again.loss(output, target))
     require(same and task.n_outputs == again.n_outputs, cls, "state", "the restored task gives other numbers")
 
 
 def _check_strangers(cls: type, task: Task) -> None:
-    strangers: list[Any] = ["a label that nobody gave", float("nan"), None]
-    for stranger in strangers:
+    for stranger in ("a label that nobody gave", float("nan"), None):
         require(
-            _refuses(partial(task.encode, [stranger])),
+            _refuses(partial(task.encode, cast("list[Target]", [stranger]))),  # a label of JSON may be null
             cls,
             "strangers",
             f"it takes {stranger!r} as a target",
@@ -197,8 +203,8 @@ def _refuses(act: Callable[[], object]) -> bool:
     return False
 
 
-def _check_baseline(cls: type, task: Task, targets: list[Any], output: torch.Tensor) -> None:
-    target = task.encode(targets).numpy()
+def _check_baseline(cls: type, task: Task, targets: Sequence[Target], output: torch.Tensor) -> None:
+    target = task.encode(list(targets)).numpy()
     scores = task.baseline(target, len(targets))
     fits = len(scores) == len(targets) and bool(np.isfinite(scores).all())
     wanted = np.shape(task.scores(output))

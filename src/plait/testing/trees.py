@@ -1,4 +1,4 @@
-"""Broken versions of what stands in YAML and JSON: values in the wrong place, of the wrong type, or beyond measure."""
+"""Broken versions of YAML and JSON trees: values in the wrong place, of the wrong type, or far too large."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["HOSTILE", "broken_tree"]
 
 Rng = np.random.Generator
 Tree = Any
-"""Mappings, lists and plain values, as deep as they like."""
+"""Mappings, lists and plain values, nested to any depth."""
 
 Path = tuple[Any, ...]
 
@@ -49,7 +49,7 @@ HOSTILE: tuple[object, ...] = (
         {"": {}},
     ),
 )
-"""Values that somebody might write, or that nobody would."""
+"""Values that a user might write by mistake, and values that nobody would."""
 
 
 def places(tree: Tree, path: Path = ()) -> list[Path]:
@@ -66,9 +66,9 @@ def broken_tree(rng: Rng, tree: Tree, words: Sequence[str] = ()) -> Tree:
     """A tree with one to three of its values changed, moved, taken out or put in.
 
     Args:
-        rng: decides everything.
-        tree: mappings, lists and plain values; it stays as it is.
-        words: names that mean something where it is read, such as those of parts.
+        rng: the only source of chance.
+        tree: mappings, lists and plain values; it is not changed.
+        words: names with a meaning to the reader of the tree, such as names of parts.
 
     >>> broken_tree(np.random.default_rng(1), {"a": {"b": 1}, "c": [1, 2]}) != {"a": {"b": 1}, "c": [1, 2]}
     True
@@ -90,10 +90,11 @@ def _one(rng: Rng, tree: Tree, words: Sequence[str]) -> Tree:
         return _without(tree, path)
     if how == 7:
         return _put(tree, path, [_at(tree, path)])
-    if how == 8:
+    if how == 8:  # the long form of a part, which takes options beside the name
         return _put(tree, path, {"name": _at(tree, path)})
     if how == 9 and words:
         return _put(tree, path, {"name": _word(rng, words), _word(rng, words): _value(rng, words)})
+    # a key with a typing error in its last letter
     if how == 10 and isinstance(path[-1], str):
         return _put(_without(tree, path), (*path[:-1], path[-1][:-1] + "q"), _at(tree, path))
     own = _at(tree, path)

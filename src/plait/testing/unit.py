@@ -1,4 +1,4 @@
-"""The law of units: what training saw of a recording and what prediction sees of it are the same examples."""
+"""The law of units: training and prediction see the same examples of a recording."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["check_unit"]
 def check_unit(corpus: Corpus, unit: Mapping[str, object]) -> int:
     """Check the law of units on a corpus.
 
-    Every item that training finds is asked about in prediction, with the same start and stop, and in the same order.
-    What prediction asks beside them training left out for want of a target only: a recording without a usable label, a
-    window of which too little is annotated, or the whole of a recording in which the unit finds nothing.
+    Prediction asks about every item that training finds, with the same start and stop, in the same order. It may ask
+    about more only where training had no target: a recording without a usable label, a window with too few annotations,
+    or the whole of a recording in which the unit finds nothing.
 
     Args:
-        corpus: with labels and annotations of any sort.
+        corpus: with labels and annotations of any kind.
         unit: as in a recipe's ``task``.
 
     Returns:
-        How many items training found.
+        The number of items that training found.
 
     Raises:
         LawBroken: naming the items that differ.
@@ -33,10 +33,10 @@ def check_unit(corpus: Corpus, unit: Mapping[str, object]) -> int:
     try:
         trained = find_items(corpus, unit).items
     except PlaitError:
-        trained = []  # nothing to train on: then there is nothing to be equal to
+        trained = []  # nothing to train on: every item of prediction is allowed
     asked, notes = asked_items(corpus, unit)
     there = [_place(i) for i in asked.items]
-    rest = iter(there)
+    rest = iter(there)  # ``in`` consumes the iterator: this checks a subsequence, so the order too
     lost = [i.id for i in trained if _place(i) not in rest]
     require(not lost, Item, "units", f"training saw {lost}, prediction does not, or in another order")
     known = {_place(i) for i in trained}
