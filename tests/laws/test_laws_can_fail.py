@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from plait.encoders.linear import Linear
@@ -271,7 +272,36 @@ class WeakFit(Classify):
         return {**super().metrics(scores, target), "accuracy": 0.5}
 
 
+class _Fewer(Classify):
+    """One output less than there are classes."""
+
+    def __init__(self, targets):
+        super().__init__(targets)
+        self.n_outputs -= 1
+
+    def class_logits(self, output):
+        return F.pad(output, (1, 0))
+
+
+class SoftmaxLikelihood(_Fewer):
+    def nll(self, output, target, doubt=0.0):
+        return F.cross_entropy(output, target, label_smoothing=doubt, reduction="none")
+
+
+class SureLikelihood(Classify):
+    def nll(self, output, target, doubt=0.0):
+        return super().nll(2 * output, target, doubt)
+
+
+class FarFromItself(Classify):
+    def divergence(self, output, teacher):
+        return super().divergence(output, teacher) + 1
+
+
 TASKS = [
+    (SoftmaxLikelihood, "likelihood"),
+    (SureLikelihood, "likelihood"),
+    (FarFromItself, "likelihood"),
     (OneLoss, "shape"),
     (Shares, "loss"),
     (Uphill, "agreement"),

@@ -68,5 +68,5 @@ class Classify(OfClasses):
         return (shares.clamp(min=0.5) / shares.sum()).log()
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        raw = F.cross_entropy(output, target, label_smoothing=self.smoothing, reduction="none")
+        raw = F.cross_entropy(self.class_logits(output), target, label_smoothing=self.smoothing, reduction="none")
         return raw * self._weight().to(raw.device)[target]

@@ -31,7 +31,8 @@ def check_task(cls: type[Task], targets: Sequence[Target], **options: object) ->
     Shape (of heads, losses, scores); loss (finite, independent of instants that are not asked, and smaller after a
     gradient step); heads (finite for an item without tokens, independent of masked values, the same at an instant
     whatever else is asked, exportable); agreement (the answer decoded from the loss's own optimum is the target, also
-    by way of annotations; `decode`, `scores` and `metrics` agree); state (survives JSON, and the restored task gives
+    by way of annotations; `decode`, `scores` and `metrics` agree); likelihood (`nll` and `divergence` give a number
+    per item, as `scores` say); state (survives JSON, and the restored task gives
     the same numbers); strangers (a target of another kind is a DataError); baseline (finite scores that the metrics
     accept, and that the fitted answers beat).
 
@@ -48,6 +49,7 @@ def check_task(cls: type[Task], targets: Sequence[Target], **options: object) ->
     _check_head(cls, task)
     output = _fitted(cls, task, targets)
     _check_agreement(cls, task, targets, output)
+    _check_likelihood(cls, task, targets, output)
     _check_state(cls, task, targets, output)
     _check_strangers(cls, task)
     _check_baseline(cls, task, targets, output)
@@ -140,6 +142,30 @@ def _fitted(cls: type, task: Task, targets: Sequence[Target]) -> torch.Tensor:
     return _silenced(task, targets, output.detach())
 
 
+def _check_likelihood(cls: type, task: Task, targets: Sequence[Target], output: torch.Tensor) -> None:
+    """What training asks beside the loss: `nll` for calibration, `divergence` for distillation."""
+    target, scores = task.encode(list(targets)), task.scores(output)
+    try:
+        sure, doubted = task.nll(output, target), task.nll(output, target, 0.1)
+        same, apart = task.divergence(output, output), task.divergence(output, 0.5 * output)
+    except (IndexError, RuntimeError, ValueError) as error:
+        raise LawBroken(
+            cls, "likelihood", f"nll or divergence fails ({error}); override it for such outputs"
+        ) from error
+    rows = {"nll": sure, "nll with doubt": doubted, "divergence": same, "divergence from another": apart}
+    for name, row in rows.items():
+        fits = tuple(row.shape) == (len(targets),) and bool(row.isfinite().all())
+        require(fits, cls, "likelihood", f"{name} is {tuple(row.shape)}; expected a finite number per item")
+    require(bool((same.abs() < 1e-3).all()), cls, "likelihood", "an output's divergence from itself is not 0")
+    require(bool((apart > -1e-3).all()), cls, "likelihood", "a divergence is below 0")
+    if task.is_numeric or target.ndim > 1 or scores.ndim != 2:
+        return
+    require(bool(np.allclose(scores.sum(1), 1, atol=1e-4)), cls, "likelihood", "probabilities do not add up to 1")
+    said = -np.log(np.maximum(scores[np.arange(len(target)), target.numpy()], 1e-12))
+    close = np.allclose(sure.numpy(), said, atol=1e-2)
+    require(close, cls, "likelihood", "nll is not minus the logarithm of the probability in scores")
+
+
 def _check_agreement(cls: type, task: Task, targets: Sequence[Target], output: torch.Tensor) -> None:
     said = task.decode(output, task.asked_at(_items(targets)))
     require(len(said) == len(targets), cls, "agreement", f"{len(said)} answers for {len(targets)} items")
@@ -173,7 +199,10 @@ def _check_state(cls: type[Task], task: Task, targets: Sequence[Target], output:
         state = json.loads(json.dumps(task.state(), allow_nan=False))
         options = json.loads(json.dumps(task.options, allow_nan=False))
     except (TypeError, ValueError, AttributeError) as error:
-        raise LawBroken(cls, "state", f"state or options are not JSON ({error})") from error
+        hint = (
+            "keep each option as an attribute of its name" if isinstance(error, AttributeError) else "use plain values"
+        )
+        raise LawBroken(cls, "state", f"state or options are not JSON ({error}); {hint}") from error
     again = cls.restore(state, **options)
     require(again.state() == task.state() and again.options == task.options, cls, "state", "it changes on the way")
     at = task.asked_at(_items(targets))
