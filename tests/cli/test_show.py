@@ -18,7 +18,7 @@ def test_a_recipe_shows_what_it_comes_to_on_its_corpus(
 ) -> None:
     out = shown(capsys, str(tiny_recipe))
     assert "# left: of the stream left" in out
-    assert "; 10 rows a second, 3 numbers each" in " ".join(out.replace("#", "").split())
+    assert "; 10 rows per second, 3 columns" in " ".join(out.replace("#", "").split())
     assert "# heads: left, right, all together" in out
     assert all(len(line) <= 80 for line in out.splitlines() if line.startswith("#"))
     found = json.loads(shown(capsys, str(tiny_recipe), "--json"))["resolved"]["modalities"]

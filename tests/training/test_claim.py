@@ -142,7 +142,7 @@ def test_checkpoints_and_replicates_of_another_recipe_are_not_mixed_in(tiny_reci
     two = fit(quick(tiny_recipe, "train.epochs=3"), tmp_path / "two", cache=cache, quiet=True)
     done = one.folder / "seed0/done.json"
     done.write_bytes((two.folder / "seed0/done.json").read_bytes())
-    with pytest.raises(DataError, match="trained by another recipe"):
+    with pytest.raises(DataError, match="trained with another recipe"):
         one.done(one.replicates[0])
     done.unlink()
     last = "seed0/checkpoints/last.ckpt"

@@ -94,9 +94,9 @@ def test_sides_that_are_not_the_run_s_are_not_believed(made: tuple[Recipe, Path]
         shutil.copy(folder / "other/examples.parquet", held)
     elif how == "damaged":
         held.write_bytes(b"PAR1")
-    with pytest.raises(DataError, match="is not what this run was begun with"):
+    with pytest.raises(DataError, match="is not the file that this run began with"):
         evaluate(Run(run), cache=folder / "cache")
-    with pytest.raises(DataError, match="is not what this run was begun with"):
+    with pytest.raises(DataError, match="is not the file that this run began with"):
         fit(recipe, run, cache=folder / "cache", quiet=True)
     assert held.exists() == (how != "missing")
 

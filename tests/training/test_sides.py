@@ -53,7 +53,7 @@ def swapped(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any] | None], str]] = {
-    "sides swapped": (swapped, r"48 examples stand on another side in the manifest: r00 \(test -> train\)"),
+    "sides swapped": (swapped, r"48 examples are on another side in the manifest: r00 \(test -> train\)"),
     "a label corrected": (
         lambda e: e | {"labels": {"kind": "d", "score": 0.0}} if e["id"] == "r00" else e,
         r'1 examples have another target: r00 \("a" -> "d"\)',

@@ -1,4 +1,4 @@
-"""From a recipe and a fold to a fresh model: what the recipe leaves open is chosen here."""
+"""Build a fresh model from a recipe and a fold, and choose what the recipe leaves open."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from plait.training.warm_start import OPTIONS, WarmStart
 __all__ = ["build_model", "chosen_encoder", "item_data", "resolved_fusion", "widens"]
 
 WIDE_ROWS, WIDE_COLUMNS = 5000, 1000
-"""Feature rows an item, and numbers a row, up to which the quick model is quick."""
+"""Most feature rows per item, and most columns, for which the quick model is quick to fit."""
 
 
 def build_model(
     experiment: Experiment, fold: Fold, features: Features, start: WarmStart | None = None
 ) -> tuple[Model, ItemData]:
-    """A fresh model for the training part of a fold, its scaling fitted there and nowhere else.
+    """Build a fresh model for a fold; its normalisation is fitted on the training part only.
 
-    What the recipe leaves open is as in ``start``, the run to be fine-tuned.
+    Options that the recipe leaves open are taken from ``start``, the run to fine-tune.
     """
     recipe = experiment.recipe
     task = build(Task, experiment.task, [i.target for i in fold.train], where="task")
@@ -46,9 +46,11 @@ def build_model(
         dims[m] = rows[m][0].shape[1]
         plan = recipe.streams.get(m)
         held = start.encoder(m) if start else None
+        # The other run's encoder goes before a default: its weights fit no other encoder.
         chosen = (plan.encoder if plan else None) or held
         encoders[m] = chosen or chosen_encoder(experiment, m, dims[m], data.typical_length(m), steps)
     fusion = resolved_fusion(recipe.fusion, steps)
+    # The recipe's own dim wins; one that differs from the other run's is refused in `WarmStart.begin`.
     options = ({"dim": start.dim} if start else {}) | {k: v for k, v in recipe.model.items() if k not in OPTIONS}
     model = Model(dims, task, encoders=encoders, fusion=fusion, **options)
     if task.causal:
@@ -66,13 +68,19 @@ def item_data(experiment: Experiment, items: Sequence[Item], features: FeatureSo
 def chosen_encoder(
     experiment: Experiment, modality: str, dim: int, length: float, steps: int = 0
 ) -> list[dict[str, object]]:
-    """The encoder where a recipe names none, for rows of ``dim`` numbers, typically ``length`` of them an item.
+    """The default encoder of a modality, for recipes that name none.
 
-    ``steps``: instants an item at which answers are asked.
+    Args:
+        experiment: the recipe with its corpus.
+        modality: its name.
+        dim: columns of its features.
+        length: typical rows per item.
+        steps: instants per item at which answers are asked; 0: one answer per item.
     """
     feature = build_feature(experiment.features[modality], f"streams.{modality}.feature")
     if experiment.recipe.train.solver == "ridge":
         if steps:
+            # MiniRocket pools over the whole item; an answer at an instant needs the time around that instant.
             seconds = float(np.median([i.stop - i.start for i in experiment.items.items]))
             windows = windows_for(length, seconds, causal=experiment.causal)
             return [{"name": "moving_statistics", "windows": windows, "causal": experiment.causal}]
@@ -83,8 +91,9 @@ def chosen_encoder(
 
 
 def resolved_fusion(spec: Spec, steps: int = 0) -> Spec:
-    """The fusion that a recipe names, with what it leaves open as suits ``steps`` answers an item."""
+    """The recipe's fusion; its open options are filled in as suits ``steps`` answers per item."""
     cls, options = find(Fusion, spec, "fusion")
+    # Later keys win: the class's defaults, its defaults for answers at instants, the recipe's own options.
     return {**full_spec(Fusion, spec, "fusion"), **cls.at_instants(steps), **options} if steps else spec
 
 
@@ -94,17 +103,18 @@ def widens(plan: Recipe, *, linear: bool, longest: float, columns: int) -> bool:
     Args:
         plan: the recipe.
         linear: whether the task has linear heads.
-        longest: typical rows of an item in the modality that has most.
-        columns: of the widest features.
+        longest: typical rows per item, of the modality with the most.
+        columns: columns of the widest features.
     """
     if plan.train.wide is not None or not linear or plan.train.solver == "ridge":
         return bool(plan.train.wide)
+    # A recipe that names an encoder or a run to start from gets that model alone, unless it says wide: true.
     chosen = plan.model.get("from") is not None or any(own and own.encoder for own in plan.streams.values())
     return not chosen and longest <= WIDE_ROWS and columns <= WIDE_COLUMNS
 
 
 def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
-    """Which columns of a modality share a deviation."""
+    """The group number of each column; columns of one group share a standard deviation."""
     plan = experiment.recipe.streams.get(modality)
     groups = plan.normalization_groups if plan else None
     if groups is None:
@@ -115,7 +125,7 @@ def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
 
 
 def _check_causal(model: Model) -> None:
-    """Refuse parts that look ahead, where answers must not."""
+    """Refuse encoders and fusions that look ahead, for a causal task."""
     problems = [
         f"streams.{m}.encoder: looks ahead, but task.causal is true. Leave it open, or choose a causal one."
         for m, encoder in zip(model.modalities, model.backbone.encoders)

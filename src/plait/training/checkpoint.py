@@ -1,4 +1,4 @@
-"""Checkpoints as safetensors: numbers as tensors, everything else as JSON, nothing pickled."""
+"""Checkpoints as safetensors files: tensors as they are, everything else as JSON, nothing pickled."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from plait.core.atomic import replacing
 from plait.core.errors import DataError
+from plait.core.parts import Options
 from plait.tokens.tensors import save_tensors
 
 __all__ = ["SafeCheckpoints", "read_tree", "write_tree"]
@@ -23,7 +24,7 @@ def write_tree(path: Path, tree: object) -> None:
     """Write nested dicts, lists, numbers, strings and tensors to one file, atomically.
 
     Raises:
-        TypeError: something in the tree is none of these.
+        TypeError: the tree holds a value of another type.
     """
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_pack(tree, tensors))
@@ -36,11 +37,12 @@ def read_tree(path: Path) -> Any:
     """What `write_tree` wrote.
 
     Raises:
-        DataError: the file is missing, truncated or not such a file.
+        DataError: the file is missing, truncated or not a checkpoint of plait.
     """
     try:
         with safe_open(path, framework="pt") as file:
             facts = file.metadata() or {}
+            # safetensors has no checksum: a damaged header can still be valid JSON.
             if _digest(facts["tree"]) != facts["sha256"]:
                 raise ValueError("its contents do not fit its checksum")
             return _unpack(json.loads(facts["tree"]), file)
@@ -55,11 +57,14 @@ def _digest(text: str) -> str:
 def _pack(node: object, tensors: dict[str, Tensor]) -> object:
     if isinstance(node, Tensor):
         name = str(len(tensors))
+        # A clone, since safetensors refuses tensors that share memory.
         tensors[name] = node.detach().cpu().clone().contiguous()
         return {"tensor": name}
     if isinstance(node, dict):
+        # Pairs, since JSON would turn keys that are numbers into texts.
         return {"dict": [[_pack(k, tensors), _pack(v, tensors)] for k, v in node.items()]}
     if isinstance(node, list | tuple):
+        # Subclasses (torch.Size, named tuples) become lists: their constructors are not known here.
         return {type(node).__name__ if type(node) in (list, tuple) else "list": [_pack(x, tensors) for x in node]}
     if node is None or isinstance(node, bool | int | float | str):
         return node
@@ -81,16 +86,22 @@ def _unpack(node: object, file: Any) -> Any:
 
 
 class SafeCheckpoints(CheckpointIO):
-    """Lightning's door to `write_tree` and `read_tree`."""
+    """Lightning's interface to `write_tree` and `read_tree`."""
 
-    def save_checkpoint(self, checkpoint: dict[str, object], path: Any, storage_options: object | None = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, object], path: str | Path, storage_options: object | None = None
+    ) -> None:
         write_tree(Path(path), checkpoint)
 
-    def load_checkpoint(self, path: Any, map_location: Any | None = None, weights_only: bool | None = None) -> Any:
-        tree = read_tree(Path(path))
-        return tree if map_location is None else torch.utils._pytree.tree_map_only(Tensor, _to(map_location), tree)
+    def load_checkpoint(
+        self, path: str | Path, map_location: object | None = None, weights_only: bool | None = None
+    ) -> Options:
+        tree: Options = read_tree(Path(path))
+        if map_location is not None:
+            tree = torch.utils._pytree.tree_map_only(Tensor, _to(map_location), tree)
+        return tree
 
-    def remove_checkpoint(self, path: Any) -> None:
+    def remove_checkpoint(self, path: str | Path) -> None:
         Path(path).unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""A folder becomes a run's, and stays it: marked, and never emptied of what is not ours."""
+"""Claim a folder for a run: mark it, and never delete a file in it that plait did not write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import platform
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 
@@ -30,6 +30,8 @@ from plait.training.warm_start import WarmStart, check_unchanged
 
 __all__ = ["claim"]
 
+T = TypeVar("T")
+
 MANIFEST, NEW = "manifest.jsonl", "manifest.new.jsonl"
 
 PAGES = ("evaluation.json", "report.html")
@@ -44,20 +46,20 @@ OURS_OF_A_REPLICATE = (
 
 
 def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *, overwrite: bool = False) -> Experiment:
-    """Make a folder the run of a recipe, all that is known before anything is trained; or find that it is already.
+    """Make a folder the run of a recipe, before anything is trained; or go on with the run that it holds.
 
-    Once something is trained the run's examples and their sides are what they were then (`plait.training.sides`), and
-    the experiment returned has them. Seeds can be added; what other seeds have trained stays.
+    Once training has begun, the run keeps its examples and their sides (`plait.training.sides`), and the returned
+    experiment has these. Seeds can be added; replicates of other seeds stay.
 
     Args:
         folder, recipe, overwrite: as for `plait.training.fit.fit`.
-        experiment: the recipe met with its corpus, where that is known already.
+        experiment: the recipe with its corpus, if it is already there.
 
     Raises:
-        ConfigError: the folder holds the run of another recipe, or what is not plait's; the corpus has changed since.
-        DataError: the corpus is not usable as the recipe says.
+        ConfigError: the folder holds the run of another recipe, or files of others; the corpus has changed since.
+        DataError: the corpus does not fit the recipe.
     """
-    full_recipe(recipe)  # refuses parts and options that there are not
+    full_recipe(recipe)  # only to refuse unknown parts and options
     held = _held(folder, recipe, overwrite)
     anew = held is None and Run.is_run(folder) and not _cut_off(folder)
     if held is not None:
@@ -67,6 +69,7 @@ def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *,
             experiment.recipe = recipe
     folder.mkdir(parents=True, exist_ok=True)
     if held is not None and held.begun:
+        # The old bytes: another version of the Parquet writer would change their digest.
         experiment, examples = _resumed(held, recipe, experiment), read_bytes(folder / EXAMPLES)
     else:
         meet = _replaced if anew else _met
@@ -78,14 +81,15 @@ def claim(folder: Path, recipe: Recipe, experiment: Experiment | None = None, *,
 
 
 def _met(folder: Path, recipe: Recipe, experiment: Experiment | None, manifest: str = MANIFEST) -> Experiment:
-    """The recipe met with its corpus, and nothing wrong with it."""
+    """The experiment of a recipe, checked."""
     experiment = experiment or Experiment.of(recipe, open_corpus(recipe, folder, manifest))
     refuse(experiment)
     return experiment
 
 
 def _replaced(folder: Path, recipe: Recipe, experiment: Experiment | None) -> Experiment:
-    """The experiment, in a folder cleared of its run; cleared only once the corpus is there and the recipe fits it."""
+    """The experiment, with the folder's old run deleted, but only after the new recipe has passed all checks."""
+    # Imported beside the old manifest: an import that fails must not cost the old run its corpus.
     new = folder / NEW
     discard_import(new)  # what an earlier attempt may have left
     try:
@@ -102,14 +106,15 @@ def _replaced(folder: Path, recipe: Recipe, experiment: Experiment | None) -> Ex
 
 
 def _resumed(run: Run, recipe: Recipe, given: Experiment | None) -> Experiment:
-    """The experiment of a run that is begun: its sides, modalities and features are what they were then."""
+    """The experiment of a run that has begun: sides, modalities and features stay as they were."""
     info, folder = run.info, run.folder
     kept = Sides.read(folder, info.examples)
     corpus = open_corpus(recipe, folder) if given is None else given.corpus
     experiment = given or Experiment.begun(recipe, corpus, info.modalities, info.features)
+    # Without folds: the run keeps its own, so a new split would not matter.
     changes = kept.changes(Sides.of(corpus, experiment.items.items, []), new=True)
     if (experiment.streams, experiment.features) != (info.modalities, info.features):
-        changes.append("its streams or their features are others than they were")
+        changes.append("its streams or their features have changed")
     if changes:
         where = f"{folder}: {corpus.path.name} has changed since this run was begun"
         do = "Undo it to go on with the run, or train anew: another --out, or --overwrite."
@@ -120,16 +125,17 @@ def _resumed(run: Run, recipe: Recipe, given: Experiment | None) -> Experiment:
 
 
 def _cut_off(folder: Path) -> bool:
-    """Whether a claim was ended after it had marked the folder and before the recipe was there: nothing is lost."""
+    """Whether a claim was cut off after the mark and before the recipe was written; nothing is lost then."""
     trained = (*folder.glob("*/checkpoints"), *folder.glob("*/done.json"))
     return Run.is_run(folder) and not (folder / "recipe.yaml").exists() and not trained
 
 
 def _held(folder: Path, recipe: Recipe, overwrite: bool) -> Run | None:
-    """The run of the same recipe that the folder holds; None where it holds none, or one that is to be overwritten."""
+    """The folder's run, if it has the same recipe; None if there is no run, or if it is to be overwritten."""
     marked = Run.is_run(folder)
     if not marked:
         strange = [n for n in OURS if (folder / n).exists()]
+        # With a raw folder `import_once` checks whose manifest this is.
         if (folder / MANIFEST).exists() and not isinstance(recipe.corpus, CorpusPlan):
             strange.append(MANIFEST)
         if strange:
@@ -144,6 +150,7 @@ def _held(folder: Path, recipe: Recipe, overwrite: bool) -> Run | None:
     if _cut_off(folder):
         return None
     held = Run(folder)
+    # `fit x.yaml` and `fit /abs/x.yaml` are one recipe, though their paths differ.
     if differ := _differences(held.recipe, _as_written(held.recipe, recipe)):
         raise ConfigError(
             f"{folder}: holds the run of another recipe ({'; '.join(differ)}). Choose another --out, or give "
@@ -153,7 +160,7 @@ def _held(folder: Path, recipe: Recipe, overwrite: bool) -> Run | None:
 
 
 def _as_written(theirs: Recipe, ours: Recipe) -> Recipe:
-    """A copy of our recipe, its paths written as theirs are where both lead to the same place from here."""
+    """A copy of our recipe; a path that leads to the same place as theirs is written as theirs."""
     ours = ours.model_copy(deep=True)
     if isinstance(theirs.corpus, CorpusPlan) and isinstance(ours.corpus, CorpusPlan):
         ours.corpus.folder = _path(theirs.corpus.folder, ours.corpus.folder)
@@ -164,14 +171,15 @@ def _as_written(theirs: Recipe, ours: Recipe) -> Recipe:
     return ours
 
 
-def _path(theirs: Any, ours: Any) -> Any:
-    both = isinstance(theirs, str) and isinstance(ours, str)
-    return theirs if both and os.path.abspath(theirs) == os.path.abspath(ours) else ours
+def _path(theirs: object, ours: T) -> T | str:
+    if isinstance(theirs, str) and isinstance(ours, str) and os.path.abspath(theirs) == os.path.abspath(ours):
+        return theirs
+    return ours
 
 
 def _differences(theirs: Recipe, ours: Recipe) -> list[str]:
-    """Each key that differs between two recipes, with both values; seeds apart."""
-    # compared as recipes, not as texts: a default that is new since then makes no other recipe
+    """Each key that differs between two recipes, with both values; seeds may differ."""
+    # Compared as recipes, not as texts: an option that plait got since then, at its default, is no difference.
     a, b = (_flat(r.model_dump(by_alias=True, mode="json")) for r in (theirs, ours))
     keys = [k for k in dict.fromkeys([*a, *b]) if a.get(k) != b.get(k) and k != "train.seeds"]
     return [f"{key}: {_short(a.get(key))} there, {_short(b.get(key))} here" for key in keys]
@@ -189,15 +197,16 @@ def _short(value: object) -> str:
 
 
 def _check_outside(folder: Path, recipe: Recipe) -> None:
-    """Refuse to overwrite a run's folder that the data lie in."""
+    """Refuse to overwrite a run's folder that contains the corpus."""
     data = recipe.corpus.folder if isinstance(recipe.corpus, CorpusPlan) else recipe.corpus
     if Path(data).resolve().is_relative_to(folder.resolve()):
         raise ConfigError(f"{folder}: the corpus {data} lies inside; nothing is overwritten. Choose another --out.")
 
 
 def _check_apart(run: Run, corpus: Corpus) -> None:
-    """Refuse to delete what is, by its name, ours, but by the corpus a recording's."""
+    """Refuse to delete a file that is named like one of the run's, but belongs to a recording."""
     streams = {corpus.folder / s.path for entry in corpus.entries for s in entry.streams.values() if s.path}
+    # Links are resolved: one file can have two paths.
     real = {path.resolve() for path in _written(run)}
     inside = sorted(str(path) for path in streams if path.resolve() in real)
     if inside:
@@ -209,7 +218,7 @@ def _check_apart(run: Run, corpus: Corpus) -> None:
 
 
 def _written(run: Run) -> list[Path]:
-    """The files of a run that plait has written, and none that others put there."""
+    """The files in a run's folder that plait wrote."""
     folder = run.folder
     found = [folder / name for name in OURS]
     found += [page for page in folder.glob("on-*/*") if page.name in PAGES]
@@ -226,15 +235,16 @@ def _places(run: Run) -> list[Path]:
 
 
 def _sweep(run: Run) -> None:
-    """Delete what plait wrote of a run, recipe and mark last; folders go when they are empty."""
+    """Delete the files that plait wrote, recipe and mark last, then the folders that are empty."""
     last = (run.folder / "recipe.yaml", run.folder / "run.json")
     for path in _written(run):
         if path not in last:
             path.unlink()
     places = [part for place in _places(run) for part in (place / "checkpoints", place / "tensorboard", place)]
     for empty in (*places, *run.folder.glob("on-*")):
-        with suppress(OSError):
+        with suppress(OSError):  # not empty: files of others stay
             empty.rmdir()
+    # Last: a deletion that is cut off leaves a folder that is still known as a run, to overwrite again.
     for path in last:
         path.unlink()
 
@@ -267,7 +277,7 @@ def _write(
         ],
         "from": start and start.model_dump(),
     }
-    # the mark first: a claim that is cut off after it is known as ours, one that is cut off before it left nothing
+    # The mark first: a claim cut off before it left nothing, one cut off after it is known as ours.
     write_text(folder / "run.json", json.dumps(info, indent=1, ensure_ascii=False), durable=True)
     with replacing(folder / EXAMPLES, durable=True) as part:
         part.write_bytes(examples)

@@ -1,10 +1,10 @@
-"""The quick model: fixed features of each modality, a ridge regression on them, an opinion pool; no gradient descent.
+"""The quick model: fixed features per modality, ridge regression on them, and an opinion pool; no gradient descent.
 
-What is free beyond the ridge (shrinkage, how surely a head answers, how much it counts beside the others) is fitted to
-what is said of training groups that are left out, which a ridge regression tells in closed form (`fit_ridge`). So there
-is nothing to stop, and no part of the items is spent on validation.
+The other parameters (shrinkage, scale of each head, weight of each modality) are fitted on predictions for training
+groups that are left out. Ridge regression gives these predictions in closed form (`fit_ridge`), so there is no early
+stopping and no validation part.
 
-Of a task that answers at instants, instants take the place of items: rows, below.
+Below, a row is an item, or an instant of an item if the task answers at instants.
 """
 
 from __future__ import annotations
@@ -34,39 +34,41 @@ from plait.training.ridge import Ridge, fit_ridge
 __all__ = ["MOST", "fit_closed_form"]
 
 MOST = 3000
-"""Training items that are used, and rows of them, drawn of all: the work grows with the cube of the rows, and so many
-tell what a linear head can learn."""
+"""Most training items, and most rows, that are used; of more, a random sample. The work grows with the cube of the
+rows, and a linear head learns little from more."""
 
 DRAWS = 4
-"""How often an item is taken where the recipe says how items vary."""
+"""How often each item is used, if the recipe has augmentations or noise."""
 
 CHUNK = 64
 ROOM = 2**25
-"""Features of instants that are made at once, to have those that are asked about taken out."""
+"""Most numbers of features at all instants per batch; afterwards only those at the asked instants are kept."""
 
 POOLED = 1000
-"""Rows of which the pool is fitted."""
+"""Most rows that the pool is fitted on."""
 
 SUBSETS = 24
-"""Of the modalities, besides all of them, that the pool is fitted to answer from."""
+"""Most subsets of the modalities, besides the full set, that the pool is fitted to answer from."""
 
 
 def fit_closed_form(model: Model, data: ItemData, *, seed: int, vary: Vary | None = None) -> dict[str, list[float]]:
     """Fit a fresh model's encoders, heads and fusion to the training items; returns a log of one row.
 
     Args:
-        model: its encoders have fixed features (``mini_rocket``), its fusion is ``opinion_pool``; scaled already.
+        model: its encoders have fixed features (``mini_rocket``), its fusion is ``opinion_pool``; its normalisation is
+            set already.
         data: the training items, with targets.
-        seed: of the draws.
-        vary: how items vary. Where the recipe says it of any modality (turns, gains), or ``data`` has noises, every
-            item is taken several times: once as it is, then as drawn.
+        seed: of all random draws.
+        vary: the augmentations. If the recipe has any (rotations, gains), or ``data`` has noises, each item is used
+            several times: once as it is, then augmented.
 
     Raises:
-        ConfigError: the model or its task has parts of other kinds.
+        ConfigError: the model has another kind of encoder, fusion or head.
     """
     started = time.process_time()
     _check(model)
     model.eval()
+    # Sorted: `_Chunks` tells by an index that does not grow where the items begin again.
     at = np.sort(np.random.default_rng(seed).permutation(len(data))[:MOST])
     varied = vary is not None and bool(vary.chosen or data.noisy)
     at = np.tile(at, max(min(DRAWS, MOST // len(at)), 1) if varied else 1)
@@ -78,12 +80,12 @@ def fit_closed_form(model: Model, data: ItemData, *, seed: int, vary: Vary | Non
 
 
 class _Rows(NamedTuple):
-    """What answers are fitted to: the items, or some instants of each.
+    """The rows that heads are fitted to: items, or some instants of each item.
 
     Attributes:
-        items: places in the data; an item may come again.
-        at: the instants of each of ``items``; None where there are none.
-        place: of which of ``items`` each row is, [rows].
+        items: indices into the data; an item can occur several times.
+        at: the instants of each of ``items``; None if each item is one row.
+        place: index into ``items`` of each row, [rows].
         target: encoded, [rows, ...].
     """
 
@@ -100,6 +102,7 @@ def _rows(task: Task, data: ItemData, items: NDArray[np.int64], seed: int) -> _R
         return _Rows(items, None, np.arange(len(items)), target)
     at = data.asked.at.of(index)
     known = (at.mask & task.known(target)).flatten().nonzero()[:, 0].numpy()
+    # Sorted, since `target[mask]` gives the rows in this order too.
     some = np.sort(np.random.default_rng(seed).permutation(known)[:MOST])
     mask = torch.zeros(at.mask.numel(), dtype=torch.bool)
     mask[torch.from_numpy(some)] = True
@@ -123,12 +126,12 @@ def _check(model: Model) -> None:
 
 
 class _Opinion(NamedTuple):
-    """What a modality's head says of rows when their item's group is left out.
+    """Predictions of one modality's head, each from a fit without the item's group.
 
     Attributes:
         output: [rows, width], 0 where the modality is missing.
         there: [rows].
-        told: [rows], whether the output is worth anything.
+        told: [rows], whether the prediction is usable, see `plait.training.ridge.Ridge`.
     """
 
     output: Tensor
@@ -144,13 +147,14 @@ def _fit_one(model: Model, modality: str, data: ItemData, rows: _Rows, seed: int
     output, told = torch.zeros(count, model.task.n_outputs, dtype=torch.float64), torch.zeros(count, dtype=torch.bool)
     index = model.modalities.index(modality)
     encoder, head = _learnt(model, index)
-    _silence(encoder.readout, head)  # what cannot be fitted says nothing
+    _silence(encoder.readout, head)  # a head that cannot be fitted answers 0
     if len(own) > 1:
         at = None if rows.at is None else rows.at.of(torch.from_numpy(some))
         features = encoder.fit(_Chunks(model, modality, data, rows.items[some], at, vary, seed))
         goal, groups = model.task.goals(own), [data.items[i].group for i in rows.items[rows.place[there]]]
-        classes = own.ndim == 1 and not model.task.is_numeric  # of several at once, none speaks for the others
+        classes = own.ndim == 1 and not model.task.is_numeric  # multi-label rows have no single class
         found = fit_ridge(features.numpy(), encoder.sizes, goal.numpy(), groups, classes=classes, seed=seed)
+        # Without the class shares: the pool adds the prior, once for all modalities.
         centre = 0.0 if model.task.is_numeric else goal.double().mean(0)
         known = torch.from_numpy(found.told)
         opinion = torch.from_numpy(found.held_out) - centre
@@ -162,10 +166,10 @@ def _fit_one(model: Model, modality: str, data: ItemData, rows: _Rows, seed: int
 
 
 class _Chunks:
-    """Some items of one modality as the model's encoder gets them, in batches, and what instants are asked; any number
-    of times, always the same.
+    """Items of one modality as the encoder gets them, in batches, with their asked instants. Every iteration gives the
+    same batches.
 
-    Where an item comes again it is varied, and its noise drawn anew.
+    When an item occurs again it is augmented, and its noise is drawn anew.
     """
 
     def __init__(
@@ -189,6 +193,7 @@ class _Chunks:
         ends = [0, *(np.flatnonzero(np.diff(self.items) <= 0) + 1).tolist(), len(self.items)]
         for turn, (first, last) in enumerate(itertools.pairwise(ends)):
             regular = self.data.regular() if turn else set()
+            # Seeded per turn: each iteration draws the same, and the caller's generator is not touched.
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed * 100_003 + turn)
                 for start in range(first, last, self.size):
@@ -206,7 +211,7 @@ class _Chunks:
 
 
 def _learnt(model: Model, index: int) -> tuple[Fixed, nn.Linear]:
-    """A modality's encoder and the map of its own head; `fit_closed_form` has checked that they are these."""
+    """A modality's encoder and the linear map of its own head; `_check` has made sure of their types."""
     head = cast("PooledLinear | TimedLinear", model.ensemble.heads[index])
     return cast("Fixed", model.backbone.encoders[index]), head.linear
 
@@ -224,15 +229,16 @@ def _silence(*maps: nn.Linear) -> None:
 
 @torch.no_grad()
 def _write(model: Model, index: int, ridge: Ridge, centre: Tensor | float, size: float, features: Tensor) -> None:
-    """Put ``size`` times (what the ridge says, less ``centre``) into an encoder's map and the head behind it.
+    """Write ``size * (ridge - centre)`` into an encoder's readout and the head behind it.
 
-    Tokens narrower than the answer keep its largest directions: reduced-rank regression (Izenman 1975).
+    Tokens narrower than the output keep its largest directions: reduced-rank regression (Izenman 1975).
     """
     encoder, head = _learnt(model, index)
     weight = torch.from_numpy(ridge.weight)
     width = weight.shape[1]
     turn = torch.eye(width, dtype=weight.dtype)
     if width > encoder.dim:
+        # The SVD of the fitted values, not of the weights: the features are correlated.
         turn = torch.linalg.svd(features.double() @ weight, full_matrices=False).Vh[: encoder.dim].T
     encoder.readout.weight[: turn.shape[1]] = (size * weight @ turn).T.float()
     head.weight[:, : turn.shape[1]] = turn.float()
@@ -240,23 +246,25 @@ def _write(model: Model, index: int, ridge: Ridge, centre: Tensor | float, size:
 
 
 def _sureness(task: Task, opinion: Tensor, target: Tensor) -> float:
-    """By what an opinion is to be multiplied so that it alone, on top of the prior, foretells the targets best."""
+    """The factor with which this opinion alone, added to the prior, predicts the targets best."""
+    # Fitted as a logarithm: a negative factor would reverse the opinion.
     prior, size = task.prior().double(), torch.zeros((), dtype=torch.float64, requires_grad=True)
     least(lambda: task.nll(prior + size.exp() * opinion, target, _doubt(target)).mean(), [size])
     return float(size.detach().exp())
 
 
 def _fit_pool(model: Model, opinions: Sequence[_Opinion], target: Tensor, seed: int) -> None:
-    """Prior, weights and overlap of the fusion."""
+    """Fit prior, weights and overlap of the fusion."""
     fusion = _pool(model)
     fusion.prior.data.copy_(model.task.prior())
     views = _views(opinions, target, seed)
     if views:
-        fusion.double()  # a search for the least number needs more places than float32 has
+        fusion.double()  # float32 has too few digits for the optimiser to converge
         free = [fusion.trust, fusion.overlap]
         start = [one.detach().clone() for one in free]
 
         def loss() -> Tensor:
+            # A weak pull to the start values: weights that the views do not determine stay there.
             pull = torch.stack([(one - old).square().sum() for one, old in zip(free, start)]).sum()
             return 0.001 * pull + torch.stack([view.share * _pooled_loss(model, view) for view in views]).sum()
 
@@ -265,7 +273,7 @@ def _fit_pool(model: Model, opinions: Sequence[_Opinion], target: Tensor, seed: 
 
 
 class _View(NamedTuple):
-    """Rows as they would be if some modalities were missing.
+    """Rows with some modalities taken away.
 
     Attributes:
         output: [modalities, rows, width].
@@ -281,18 +289,19 @@ class _View(NamedTuple):
 
 
 def _views(opinions: Sequence[_Opinion], target: Tensor, seed: int) -> list[_View]:
-    """Some rows with all their modalities (a half of the weight) and with parts of them, where two or more meet."""
+    """Rows with all modalities (half of the weight) and with subsets of them, where two or more are present."""
     output, there, told = (torch.stack(parts) for parts in zip(*opinions))
     good = (told | ~there).all(0)
     rng = np.random.default_rng(seed)
     some = torch.from_numpy(np.sort(rng.permutation(good.nonzero()[:, 0].numpy())[:POOLED]))
     count = len(opinions)
+    # Sizes below 8 only: of many modalities there are too many subsets to list.
     fewer = [s for size in range(2, min(count, 8)) for s in itertools.combinations(range(count), size)]
     parts = [fewer[i] for i in rng.permutation(len(fewer))[:SUBSETS]]
     views = []
     for subset in [tuple(range(count)), *parts]:
         seen = there[:, some] & torch.tensor([m in subset for m in range(count)])[:, None]
-        at = seen.sum(0) > 1
+        at = seen.sum(0) > 1  # one modality alone has the weight 1: nothing to fit
         if at.any():
             whole = len(subset) == count
             share = 1.0 if whole and not parts else 0.5 if whole else 0.5 / len(parts)
@@ -306,5 +315,5 @@ def _pooled_loss(model: Model, view: _View) -> Tensor:
 
 
 def _doubt(target: Tensor) -> float:
-    """Each label is doubted as if one item more had been seen, and been wrong: see `plait.training.temperatures`."""
+    """Label smoothing by one more item that is wrong (Platt 1999): see `plait.training.temperatures`."""
     return 1 / (len(target) + 2)

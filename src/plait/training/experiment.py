@@ -1,11 +1,10 @@
-"""A recipe met with its corpus: items, folds, features. Fit, evaluate and predict all start here."""
+"""A recipe with its corpus: items, folds, features. Fit, evaluate and predict all start here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from plait.align.resample import resample
 from plait.augmentations import Vary
 from plait.core.errors import ConfigError, DataError, raise_all
-from plait.core.parts import Options, find, options_of, split_spec, suggest
+from plait.core.parts import Options, Spec, find, options_of, split_spec, suggest
+from plait.core.progress import Progress
 from plait.core.safe_yaml import brief
 from plait.corpus.corpus import Corpus
 from plait.corpus.summary import rare_streams
@@ -36,21 +36,22 @@ __all__ = ["Experiment", "Features", "open_corpus", "task_and_unit"]
 
 
 def open_corpus(recipe: Recipe, folder: Path, name: str = "manifest.jsonl") -> Corpus:
-    """The corpus of a recipe; raw folders are imported once, into the run's own manifest of that name.
+    """The corpus of a recipe; a raw folder is imported once, into the manifest ``name`` in the run's folder.
 
     Raises:
-        ConfigError: there is a manifest of that name which was not made of this folder with these options.
+        ConfigError: there is a manifest of that name that an import of this folder with these options did not make.
         DataError: there is no such corpus, or nothing in the folder could be understood.
     """
     if isinstance(recipe.corpus, CorpusPlan):
         manifest = folder / name
         import_once(recipe.corpus, manifest)
+        # The manifest is in the run's folder, so all its files lie outside; the recipe names their folder.
         return Corpus(manifest, allow_outside=True)
     return Corpus(recipe.corpus, allow_outside=recipe.allow_outside)
 
 
 def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
-    """The recipe's task section as (task spec, unit spec): the unit takes its own options and what nobody knows."""
+    """The recipe's task section as (task spec, unit spec); unknown options go to the unit, which reports them."""
     name, options = split_spec(recipe.task, "task")
     cls, _ = find(Task, name, "task")
     own, units = options_of(cls), unit_options(options)
@@ -64,7 +65,7 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
     unit["asks"] = cls.asks
     if cls.asks == "annotations":
         unit["annotations"] = _annotated_tier(task)
-        if "tier" in units:  # a stream of words that is asked about is no measurement
+        if "tier" in units:  # a stream of words that is the target must not be an input
             unit.setdefault("tier", unit["annotations"])
     if task.get("causal") is True:
         unit["causal"] = True
@@ -98,15 +99,15 @@ def _annotated_tier(task: Mapping[str, object]) -> str:
 
 @dataclass
 class Features:
-    """Prepared features by modality, where a modality may read a stream of another name."""
+    """Prepared features by modality; a modality can read a stream of another name."""
 
     prepared: dict[str, Prepared]
     streams: dict[str, str]
     shape: Callable[[str, Found], Found]
-    _kept: dict[tuple[str, str], object] = field(default_factory=dict)
+    _kept: dict[tuple[str, str], Found | None] = field(default_factory=dict)
 
-    def get(self, recording: str, modality: str) -> Any:
-        """(features [n, dim], clock) of one recording, or None where the stream is missing."""
+    def get(self, recording: str, modality: str) -> Found | None:
+        """(features [n, dim], clock) of one recording; None if the stream is missing."""
         key = (recording, modality)
         if key not in self._kept:
             found = self.prepared[modality].get(recording, self.streams[modality])
@@ -116,13 +117,13 @@ class Features:
 
 @dataclass
 class Experiment:
-    """What a recipe says of a corpus, resolved: nothing trained yet.
+    """A recipe resolved on its corpus, before any training.
 
     Attributes:
         modalities: in the model's order.
-        streams: the stream each modality reads.
-        features: the feature spec of each, with all defaults.
-        notes: what was left out and why, for people.
+        streams: the stream that each modality reads.
+        features: the feature spec of each modality, with all defaults.
+        notes: what was left out and why, as sentences.
     """
 
     recipe: Recipe
@@ -140,7 +141,7 @@ class Experiment:
         """Find items, folds, modalities and features.
 
         Raises:
-            ConfigError, DataError: what the recipe asks for is not in the corpus.
+            ConfigError, DataError: the corpus lacks something that the recipe asks for.
         """
         task, unit = task_and_unit(recipe)
         items = find_items(corpus, unit)
@@ -154,9 +155,9 @@ class Experiment:
     def begun(
         cls, recipe: Recipe, corpus: Corpus, streams: Mapping[str, str], features: Mapping[str, dict[str, object]]
     ) -> Experiment:
-        """The experiment of a run that is begun: modalities and features are resolved, and the run keeps the sides.
+        """The experiment of a run that has begun: the run keeps its modalities, features and sides.
 
-        Streams that the corpus got since make no modality, and nothing is divided anew.
+        Streams that were added to the corpus since then become no modality, and nothing is split again.
         """
         task, unit = task_and_unit(recipe)
         return cls(recipe, corpus, find_items(corpus, unit), [], task, unit, dict(streams), dict(features))
@@ -179,6 +180,7 @@ class Experiment:
             self.streams[modality] = name
             specs[modality] = _spec_of(plan)
         raise_all(ConfigError, problems)
+        # Only now: resolving opens recordings, and the problems above need none.
         for modality, spec in specs.items():
             name = self.streams[modality]
             self.features[modality] = resolve_features(self.corpus, {name: spec})[name]
@@ -187,18 +189,18 @@ class Experiment:
 
     @property
     def causal(self) -> bool:
-        """Whether answers may depend on nothing that was recorded after their instants."""
+        """Whether an answer may depend only on what was recorded until its instant."""
         return self.task.get("causal") is True
 
     def _check_causal(self) -> None:
-        """Refuse features that look at the whole recording, where answers must not."""
+        """Refuse features that look at the whole recording, for a causal task."""
         problems = []
         for m, spec in self.features.items() if self.causal else ():
             plan = self.recipe.streams.get(m) or StreamPlan()
             if not build_feature(spec, f"streams.{m}.feature").causal:
                 problems.append(
                     f"streams.{m}.feature: {spec['name']}, with these options, looks at the whole recording, but "
-                    "task.causal is true. Choose another, or other options."
+                    "task.causal is true. Choose another feature, or other options."
                 )
             if plan.normalization not in ("none", "running"):
                 problems.append(
@@ -206,11 +208,11 @@ class Experiment:
                     "true. Use running, or none."
                 )
             if plan.rate is not None:
-                problems.append(f"streams.{m}.rate: is laid by looking ahead, but task.causal is true. Leave it out.")
+                problems.append(f"streams.{m}.rate: resampling looks ahead, but task.causal is true. Leave it out.")
         raise_all(ConfigError, problems)
 
     def _covering(self, streams: Iterable[str]) -> list[str]:
-        """The streams that enough recordings have to be a modality; the others are noted."""
+        """The streams that enough recordings have; the others go into the notes."""
         rare = rare_streams({entry.id: entry.streams for entry in self.corpus.entries}, self.recipe.min_coverage)
         self.notes += rare.values()
         return [name for name in streams if name not in rare]
@@ -232,12 +234,12 @@ class Experiment:
         self._check_noise()
 
     def _check_noise(self) -> None:
-        """Refuse a noise, or a level of it, that could not be made, before anything is trained."""
+        """Refuse a noise, or a level of it, that cannot be made, before anything is trained."""
         augment, evaluate = self.recipe.augment.noise, self.recipe.evaluate.noise
         problems = [
             f"augment.noise.{m}: probabilities add up to {sum(n.probability for n in own):g}; expected at most 1."
             for m, own in augment.items()
-            if sum(n.probability for n in own) > 1 + 1e-9
+            if sum(n.probability for n in own) > 1 + 1e-9  # a sum of floats that is 1 may come out larger
         ]
         for section, plans in (("augment", augment), ("evaluate", evaluate)):
             for m, own in plans.items():
@@ -246,7 +248,7 @@ class Experiment:
         raise_all(ConfigError, problems)
 
     def _kind(self, stream: str) -> str | None:
-        """The kind of the first such stream that opens."""
+        """The kind of the stream in the first recording where it opens."""
         for recording in self.corpus:
             if stream in recording.streams:
                 try:
@@ -259,27 +261,35 @@ class Experiment:
     def bare(
         cls, recipe: Recipe, corpus: Corpus, streams: dict[str, str], features: dict[str, dict[str, object]]
     ) -> Experiment:
-        """An experiment without targets: what a run already resolved, met with new recordings."""
+        """An experiment without targets: the resolved streams and features of a run, on new recordings."""
         task, unit = task_and_unit(recipe)
         return cls(recipe, corpus, ItemSet([], {}), [], task, unit, streams, {m: features[m] for m in streams})
 
     def prepare(
-        self, store: Store, recordings: Iterable[str] | None = None, *, pack: bool = False, **options: Any
+        self,
+        store: Store,
+        recordings: Iterable[str] | None = None,
+        *,
+        pack: bool = False,
+        jobs: int = 1,
+        cluster: str | None = None,
+        progress: Progress | None = None,
     ) -> Features:
-        """Compute what is missing of every feature, and pack it if asked to. See `plait.store.prepare.prepare`."""
+        """Compute all features that the store lacks, and pack them if asked. See `plait.store.prepare.prepare`."""
         wanted = set(recordings) if recordings is not None else {i.recording for i in self.items.items}
         plans = [{name: self.features[m]} for m, name in self.streams.items()]
-        prepared = dict(zip(self.streams, prepare_all(self.corpus, plans, store, recordings=wanted, **options)))
+        found = prepare_all(self.corpus, plans, store, recordings=wanted, jobs=jobs, cluster=cluster, progress=progress)
+        prepared = dict(zip(self.streams, found))
         problems = [problem for p in prepared.values() for problem in p.problems]
         if problems:
-            kept = "What could be prepared is kept. Mend these files, or take their streams out of the manifest."
+            kept = "All other features are kept. Repair these files, or take their streams out of the manifest."
             raise DataError([*dict.fromkeys(problems), kept])
         if pack:
             prepared = {m: p.pack() for m, p in prepared.items()}
         return Features(prepared, self.streams, self.shape)
 
     def shape(self, modality: str, found: Found) -> Found:
-        """Features as the recipe wants them: levelled within the recording, laid on a grid. Nothing by default."""
+        """Features normalised within the recording and resampled as the recipe says; by default unchanged."""
         plan = self.recipe.streams.get(modality) or StreamPlan()
         values, clock = normalized(found[0], plan.normalization), found[1]
         if self.causal:
@@ -292,15 +302,16 @@ class Experiment:
 
 
 def _when_known(values: NDArray[np.float32], clock: Clock, receptive_field: float) -> Found:
-    """The same, each row at the instant at which all that it sees has been recorded."""
+    """The same rows, each at the instant at which everything that it depends on has been recorded."""
     if isinstance(clock, Spans):
+        # Spans are in order of their starts; a long one can end after the next.
         order = np.argsort(clock.stops, kind="stable")
         values, clock = values[order], Ticks(clock.stops[order])
     return values, clock.corrected(receptive_field)
 
 
 def _noise_problems(where: str, plan: RawNoise, kind: str | None) -> list[str]:
-    """What is wrong with a noise for streams of a kind (None: not known)."""
+    """The problems of a noise for streams of a kind (None: unknown)."""
     try:
         noise = noise_of(plan.kind, f"{where}.kind")
         for value in plan.levels:
@@ -313,16 +324,16 @@ def _noise_problems(where: str, plan: RawNoise, kind: str | None) -> list[str]:
 
 
 def default_split(corpus: Corpus) -> Options:
-    """The corpus's own split where it has one; else by hash: a fifth of the groups to test, of ten or more a tenth
-    to validate."""
+    """The corpus's own split if it has one; else by hash of the group: a fifth for test, and with ten or more groups
+    a tenth for validation."""
     if any(entry.split for entry in corpus.entries):
         return {"by": "manifest"}
     groups = {entry.group or entry.id for entry in corpus.entries}
     return {"hash": "group", "test": 0.2, "valid": 0.1 if len(groups) >= 10 else 0.0}
 
 
-def _spec_of(plan: StreamPlan) -> Any:
-    """The feature's spec with the plan's preprocessing in it; None: the default feature, and none."""
+def _spec_of(plan: StreamPlan) -> Spec | None:
+    """The feature's spec with the plan's preprocessing in it; None: the default feature without preprocessing."""
     if not plan.preprocess:
         return plan.feature
     own = {"name": plan.feature} if isinstance(plan.feature, str) else dict(plan.feature or {})

@@ -1,4 +1,4 @@
-"""Fit a recipe: every seed and fold a replicate, each resumable, all in one run folder."""
+"""Fit a recipe: one replicate per seed and fold, each resumable, all in one run folder."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from plait.training.warm_start import WarmStart
 __all__ = ["Trained", "fit", "train_fold", "train_held_out", "train_replicate"]
 
 FACTORS = "factors.json"
-"""What a held-out model found of how far its heads are to be trusted."""
+"""File of the factors that a held-out model was calibrated to."""
 
 
 def fit(
@@ -57,35 +57,36 @@ def fit(
     quick: bool = False,
     progress: Progress | None = None,
 ) -> Run:
-    """Train every replicate of a recipe and keep all that it needs in ``out``.
+    """Train every replicate of a recipe, and keep everything that it needs in ``out``.
 
-    Called again with the same recipe it goes on where it was cut off, to the same numbers.
+    Called again with the same recipe, it resumes where it was cut off and reaches the same numbers.
 
     Args:
         recipe: what to train.
         out: the run's folder.
         cache: where prepared features are kept.
         jobs: processes; each trains one replicate at a time.
-        overwrite: start anew where ``out`` holds another recipe's run.
+        overwrite: start anew if ``out`` holds the run of another recipe.
         quiet: no progress bars in training.
         quick: the quick model instead of the recipe's own (`plait.recipe.quick_recipe`).
-        progress: told of the features being prepared.
+        progress: called while features are prepared.
 
     Raises:
         ConfigError: ``out`` holds the run of another recipe (the message names the keys that differ), or files that
-            are not a run's; the corpus has changed since the run was begun; another process trains it.
-        DataError: the corpus is not usable as the recipe says.
+            are not a run's; the corpus has changed since the run began; another process trains it.
+        DataError: the corpus does not fit the recipe.
     """
     folder, recipe = Path(out), quick_recipe(recipe) if quick else recipe
     with locked(folder):
         experiment = claim(folder, recipe, overwrite=overwrite)
         features = experiment.prepare(Store(cache), pack=True, jobs=jobs, progress=progress)
         if progress:
-            progress(0, 0, "")  # nothing is left to prepare: training has a bar of its own
+            progress(0, 0, "")  # ends the bar: training has a bar of its own
         run = Run(folder)
         for replicate in run.finished:
             run.done(replicate)  # raises where it is damaged, or of another recipe
         todo = [m for m in run.replicates if m not in run.finished]
+        # Once per fold and first: otherwise parallel replicates of a fold would all train it.
         without = {m.fold: m for m in reversed(run.replicates) if _needs_held_out(experiment, _fold(experiment, m))}
         work = [(train_held_out, list(without.values()) if todo else []), (train_replicate, todo)]
         experiment.folds = Sides.read(folder, run.info.examples).folds()  # as another process would read them
@@ -96,7 +97,7 @@ def fit(
 
 
 class Opened(NamedTuple):
-    """A claimed run, opened: what every replicate of it is trained with."""
+    """A claimed run with its experiment and features, which all its replicates share."""
 
     run: Run
     experiment: Experiment
@@ -104,7 +105,7 @@ class Opened(NamedTuple):
 
 
 def _open(folder: str | Path, cache: str | Path) -> Opened:
-    """The same in a process that has only the run's folder."""
+    """Open a run in a process that has only its folder."""
     run = Run(folder)
     corpus = open_corpus(run.recipe, run.folder)
     experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
@@ -121,10 +122,10 @@ def _each(
     quiet: bool,
     opened: Opened,
 ) -> None:
-    """Train every one of them, in processes of their own if there is more than one of both.
+    """Train the replicates, in parallel processes if there are several jobs and several replicates.
 
     Raises:
-        DataError: what was wrong with those that failed; the others are trained to their end first.
+        DataError: the problems of those that failed, after all others have finished.
     """
     if jobs <= 1 or len(replicates) < 2:
         for replicate in replicates:
@@ -132,7 +133,7 @@ def _each(
         return
     problems: list[str] = []
     there = partial(_elsewhere, work, str(folder), str(cache))
-    # an interrupt must end the processes now: closing the generator does
+    # Closed, so that an interrupt ends the processes at once.
     with closing(each(there, replicates, jobs=jobs)) as outcomes:
         for replicate, outcome in outcomes:
             problems += [f"{replicate.name}: {problem}" for problem in _problems(outcome)]
@@ -140,7 +141,7 @@ def _each(
 
 
 def _elsewhere(work: Callable[..., None], folder: str, cache: str, replicate: Replicate) -> None:
-    """The same work in another process."""
+    """Call ``work`` in another process, which opens the run itself."""
     work(folder, replicate, cache, True)
 
 
@@ -153,7 +154,7 @@ def _problems(outcome: Died | Failed | None) -> Sequence[str]:
 def train_replicate(
     run_folder: str, replicate: Replicate, cache: str, quiet: bool, opened: Opened | None = None
 ) -> None:
-    """Train one replicate of a claimed run to its end, from its checkpoint where it has one."""
+    """Train one replicate of a claimed run to its end, from its checkpoint if there is one."""
     run, experiment, features = opened = opened or _open(run_folder, cache)
     fold, place = _fold(experiment, replicate), run.folder / replicate.name
     started = time.monotonic()
@@ -170,16 +171,17 @@ def train_replicate(
         "parameters": _count(trained.model),
         **({} if trained.copied is None else {"copied": trained.copied}),
     }
+    # Last: a replicate is finished once this file is there.
     write_text(place / "done.json", json.dumps(done), durable=True)
 
 
 def train_held_out(
     run_folder: str, replicate: Replicate, cache: str, quiet: bool, opened: Opened | None = None
 ) -> None:
-    """Train a stand-in for the replicates of a fold that has no validation part, and keep the factors of its heads.
+    """Train a held-out model for a fold without a validation part, and keep the calibration of its heads.
 
-    It is trained as they are, on the same training part less some of its groups; how sure it is of those, and how often
-    right, tells how sure the replicates may be of items that they have not seen.
+    It is trained like the fold's replicates, but without some groups of the training part. Its calibration on those
+    groups is used for the replicates, whose own training items would make them look too confident.
     """
     place = Path(run_folder) / held_out_name(replicate.fold)
     if (place / FACTORS).exists():
@@ -198,7 +200,7 @@ def _calibrates(experiment: Experiment) -> bool:
 
 
 def _needs_held_out(experiment: Experiment, fold: Fold) -> bool:
-    descends = experiment.recipe.train.solver == "adamw"  # a closed form tells of items left out by itself
+    descends = experiment.recipe.train.solver == "adamw"  # ridge regression has its own predictions for left-out items
     return descends and _calibrates(experiment) and not fold.valid and can_hold_out(fold)
 
 
@@ -207,7 +209,7 @@ def _fold(experiment: Experiment, replicate: Replicate) -> Fold:
 
 
 class Trained(NamedTuple):
-    """A model after its last epoch, its log, and what it began with of another run."""
+    """A trained model, its log, and the parts that it copied from another run."""
 
     model: Model
     log: dict[str, list[float]]
@@ -227,14 +229,13 @@ def train_fold(
 ) -> Trained:
     """Train a fresh model for a fold with the seed of ``replicate``; checkpoints go to ``place``.
 
-    Where the fold has a validation part, the factors of its heads are fitted on it (``ranking``: see
-    `fit_temperatures`).
+    If the fold has a validation part, the model is calibrated on it (``ranking``: see `fit_temperatures`).
     """
     plan = experiment.recipe
     torch.set_num_threads(plan.train.threads)
     if plan.train.solver == "ridge":
         return _closed_form(experiment, fold, features, replicate)
-    from plait.training.trainer import train_model  # Lightning takes seconds to import: only where it trains
+    from plait.training.trainer import train_model  # here, since Lightning takes seconds to import
 
     torch.manual_seed(replicate.seed)
     start = WarmStart.of(plan)
@@ -246,6 +247,7 @@ def train_fold(
     train_data = ItemData(fold.train, features, data.asked, experiment.modalities, noisy=noisy)
     valid = item_data(experiment, fold.valid, features, model.task) if fold.valid else None
     log = train_model(place, model, train_data, valid, recipe=plan, seed=replicate.seed, quiet=quiet)
+    # After the deep model: its checkpoints hold the deep part alone, and resuming repeats this cheap fit.
     longest = max(train_data.typical_length(m) for m in model.modalities)
     if widens(plan, linear=model.task.linear, longest=longest, columns=max(model.dims.values())):
         quick = replace(experiment, recipe=quick_recipe(plan))
@@ -264,9 +266,11 @@ def _closed_form(
     noisy: ItemData | None = None,
     vary: Vary | None = None,
 ) -> Trained:
-    """Fit a fresh model for a fold without gradient descent; to ``noisy``, where given, instead of the plain items."""
+    """Fit a fresh model for a fold in closed form, on ``noisy`` instead of the plain items if given."""
     if experiment.recipe.model.get("from") is not None:
-        raise ConfigError("model.from: train.solver: ridge begins with nothing learnt. Leave one of both out.")
+        raise ConfigError(
+            "model.from: train.solver: ridge cannot start from a trained model. Leave one of the two out."
+        )
     torch.manual_seed(replicate.seed)
     model, plain = build_model(experiment, fold, features)
     data = plain if noisy is None else noisy
@@ -281,7 +285,7 @@ def _views(
     noisy: Noisy,
     valid: ItemData,
 ) -> tuple[list[ItemData], list[float]]:
-    """The validation items clean and under every noise of the training, and how often training saw each."""
+    """The validation items, clean and under each noise of the training, and how often training saw each version."""
     views, shares = [valid], [float(np.prod([1 - sum(share for share, _ in groups) for groups in noisy.values()]))]
     for m, share, copies in ((m, *group) for m, groups in noisy.items() for group in groups):
         views += [item_data(experiment, fold.valid, Swapped(features, m, source), task) for source in copies]

@@ -1,13 +1,11 @@
-"""A recipe with the defaults of its parts written out too."""
+"""A recipe with all defaults of its parts written out."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from plait.augmentations import full_augmentation
 from plait.core.errors import ConfigError, gathering, raise_all
 from plait.core.options import option_problems
-from plait.core.parts import full_spec, options_of, suggest
+from plait.core.parts import Spec, full_spec, options_of, suggest
 from plait.encoders import Encoder
 from plait.examples.splits import full_split
 from plait.examples.units import ASKED, full_unit
@@ -24,7 +22,7 @@ __all__ = ["full_recipe"]
 
 
 def full_recipe(recipe: Recipe) -> Recipe:
-    """The recipe with every option of every part that it names; what the data decide stays open (null).
+    """The recipe with every option of every part that it names; options that the data decide stay null.
 
     Raises:
         ConfigError: every unknown part or option, in one go.
@@ -32,15 +30,15 @@ def full_recipe(recipe: Recipe) -> Recipe:
     full = recipe.model_copy(deep=True)
     problems: list[str] = []
 
-    def fill(base: type, spec: Any, where: str) -> Any:
+    def fill(base: type, spec: Spec, where: str) -> dict[str, object]:
         with gathering(problems):
             return full_spec(base, spec, where)
-        return spec
+        return {}
 
     with gathering(problems):
         task, unit = task_and_unit(recipe)
         task = fill(Task, task, "task")
-        hidden = {*ASKED[1:], *task}  # what the task says of the unit is no option
+        hidden = {*ASKED[1:], *task}  # the task sets these for the unit; a user cannot
         full.task = {**task, **{k: v for k, v in full_unit(unit).items() if k not in hidden}}
     if recipe.split:
         with gathering(problems):

@@ -1,4 +1,4 @@
-"""Groups of the training part that are held out once, where there is no validation part to calibrate by."""
+"""Hold out groups of the training part for calibration, if there is no validation part."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from plait.examples.splits import homes
 __all__ = ["can_hold_out", "hold_out"]
 
 PARTS = 4
-"""One part in so many is held out."""
+"""One of this many parts is held out."""
 
 
 def can_hold_out(fold: Fold) -> bool:
-    """Whether the training part has two groups or more, so that one can be spared."""
+    """Whether the training part has two groups or more, so that one can be held out."""
     return len({item.group for item in fold.train}) > 1
 
 
@@ -23,11 +23,12 @@ def hold_out(fold: Fold, *, classes: bool) -> Fold:
     """The fold with about a quarter of its training part, whole groups, to validate on, and nothing to test.
 
     Args:
-        fold: it has two training groups or more.
-        classes: whether targets are classes; then items of classes that only the held-out groups have are left out,
-            for a model that has never seen a class cannot name it.
+        fold: a fold with two training groups or more.
+        classes: whether targets are classes. If so, held-out items of a class that no remaining group has are left
+            out: a model cannot name a class that it has never seen.
     """
     count = Counter(item.group for item in fold.train)
+    # By size and hash, without a seed: all replicates of a fold share one held-out model.
     home = homes(count, min(PARTS, len(count)), "held out")
     train = [item for item in fold.train if home[item.group]]
     known = {item.target for item in train}

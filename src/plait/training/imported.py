@@ -1,4 +1,4 @@
-"""Raw folders as the corpus of a run: imported once, into the run's own manifest, which says what it was made of."""
+"""Import a raw folder once as the corpus of a run, with a note of what the manifest was made of."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["discard_import", "import_once", "move_import", "note_of"]
 
 
 class _Note(BaseModel):
-    """What stands beside a manifest that was imported for a run: SHA-256 of the plan and of the manifest as written."""
+    """The note beside an imported manifest: SHA-256 of the import's plan and of the manifest as it was written."""
 
     model_config = ConfigDict(extra="forbid")
     format: Literal["plait import 1"] = "plait import 1"
@@ -37,44 +37,44 @@ def note_of(manifest: Path) -> Path:
 
 
 def import_once(plan: CorpusPlan, manifest: Path) -> None:
-    """Import a raw folder into ``manifest``, unless it is there already and was imported by the same plan.
+    """Import a raw folder into ``manifest``, unless an import with the same plan has made it already.
 
-    One that was imported by another plan is made anew, as long as nobody has changed it since.
+    A manifest that was imported with another plan is replaced, if nobody has changed it since.
 
     Raises:
-        ConfigError: there is a manifest that another import, or a person, has made.
+        ConfigError: a person made or changed the manifest that is there.
         DataError: nothing in the folder could be understood.
     """
     wanted = _digest_of(plan)
     if manifest.exists():
         note = _read(note_of(manifest))
         if note is not None and note.plan == wanted:
-            return
+            return  # even if somebody has edited it since: corrections by hand stay
         if note is None or note.manifest != _digest(manifest):
             raise ConfigError(
                 f"{manifest}: is there already, and is not what an import of {plan.folder} with these options made. "
                 "Move it away, name it as the corpus, or choose another --out."
             )
         discard_import(manifest)
-    # the note first: a manifest whose import was cut off just after it was written is still known as ours
+    # The note first: a manifest whose import was cut off just after it was written is still known as ours.
     manifest.parent.mkdir(parents=True, exist_ok=True)
     write_text(note_of(manifest), _Note(plan=wanted, manifest="").model_dump_json())
     try:
         import_folder(plan.folder, out=manifest, options=plan.options)
-    except BaseException:
+    except BaseException:  # an interrupt too: a note without its manifest claims a file that somebody may put there
         note_of(manifest).unlink()
         raise
     write_text(note_of(manifest), _Note(plan=wanted, manifest=_digest(manifest)).model_dump_json())
 
 
 def move_import(old: Path, new: Path) -> None:
-    """Put an imported manifest, with its note, in the place of another."""
-    os.replace(old, new)  # first: cut off here, the old note tells that this is not the manifest that it is of
+    """Move an imported manifest and its note, over another pair."""
+    os.replace(old, new)  # first: if cut off here, the old note does not fit this manifest, and its digest shows that
     os.replace(note_of(old), note_of(new))
 
 
 def discard_import(manifest: Path) -> None:
-    """Delete an imported manifest and its note; one without a note is somebody else's and stays."""
+    """Delete an imported manifest and its note; a manifest without a note stays, since a person made it."""
     if _read(note_of(manifest)) is not None:
         manifest.unlink(missing_ok=True)
         note_of(manifest).unlink()

@@ -1,4 +1,4 @@
-"""A few numbers that make a loss least."""
+"""Minimise a loss over a few numbers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor
 __all__ = ["least"]
 
 FAR = 10.0
-"""Numbers are sought no farther from 0: they are logarithms of factors."""
+"""Bound on the absolute value of each number; they are logarithms of factors."""
 
 
 def least(loss: Callable[[], Tensor], free: Sequence[Tensor]) -> None:
-    """Change a few numbers to those of least loss (L-BFGS-B, Byrd et al. 1995).
+    """Set a few numbers to the minimum of a loss (L-BFGS-B, Byrd et al. 1995).
 
     Args:
-        loss: of ``free``, as they stand; a scalar that can be differentiated.
-        free: leaves that require gradients; changed in place. float64 finds the least number to more places.
+        loss: gives a differentiable scalar from the present values of ``free``.
+        free: leaf tensors that require gradients; changed in place. float64 gives more exact results.
 
     >>> x = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     >>> least(lambda: (x - torch.tensor([1.0, -2.0])).square().sum(), [x])
@@ -39,4 +39,5 @@ def least(loss: Callable[[], Tensor], free: Sequence[Tensor]) -> None:
         return float(found.detach()), torch.cat([one.reshape(-1) for one in slopes]).double().numpy()
 
     start = torch.cat([one.detach().reshape(-1) for one in free]).double().numpy()
+    # The last call only sets the numbers: the optimiser's last evaluation need not be its best.
     value(scipy.optimize.minimize(value, start, jac=True, method="L-BFGS-B", bounds=[(-FAR, FAR)] * len(start)).x)

@@ -1,4 +1,4 @@
-"""One process at a time writes a run; one that dies gives the lock back."""
+"""A lock, so that one process at a time writes a run; the system frees it when the process dies."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["LOCK", "locked"]
 LOCK = ".plait-lock"
 
 TAKEN = b"plait\n"
-"""What a lock of ours holds: a file of that name that says anything else is somebody's, and stays."""
+"""Content of our lock files; a file of that name with other content is not ours and stays."""
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Nobody else writes the run in this block; folder and lock go again if they were made here and nothing came of it.
+    """Keep other processes from writing the run in this block. A folder that was made here and stays empty is deleted.
 
-    Where the system has no such locks (some network disks) two fits of one folder are the user's to avoid.
+    Some network disks have no such locks; there the user must not run two fits of one folder.
 
     Raises:
-        ConfigError: another process is writing it, or a file of the lock's name is not plait's.
+        ConfigError: another process is writing the run, or a file with the lock's name is not plait's.
         OSError: the folder cannot be written.
 
     >>> import tempfile
@@ -38,12 +38,12 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # while it is still held: whoever opened it meanwhile sees that it is gone, and asks again
+            # Deleted while it is held: a process that opened it meanwhile sees that it is gone and tries again.
             with suppress(OSError):
                 if os.path.samestat(os.fstat(lock.fileno()), os.stat(folder / LOCK)):
                     (folder / LOCK).unlink()
             if made:
-                with suppress(OSError):  # not empty: something came of it
+                with suppress(OSError):  # not empty: something was written
                     folder.rmdir()
 
 
@@ -58,6 +58,7 @@ def _taken(folder: Path) -> IO[bytes]:
             held = lock.read(len(TAKEN) + 1)
             if held not in (b"", TAKEN):
                 raise ConfigError(f"{path}: is not a lock of plait; expected no file of that name. Move it away.")
+            # The file may have been deleted between open and lock: then we hold a lock that nobody else sees.
             if path.exists() and os.path.samestat(os.fstat(lock.fileno()), os.stat(path)):
                 if not held:
                     lock.write(TAKEN)
@@ -66,17 +67,18 @@ def _taken(folder: Path) -> IO[bytes]:
         except BaseException:
             lock.close()
             raise
-        lock.close()  # its owner has just taken it away: make another
+        lock.close()  # its owner has just deleted it: make a new one
 
 
 def _lock(lock: IO[bytes], folder: Path) -> None:
     try:
         import fcntl
 
+        # flock, not a file's mere existence: it ends with its process, so no stale lock stays after a crash.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise ConfigError(
             f"{folder}: another process is training this run. Wait for it, or choose another --out."
         ) from error
     except (ImportError, OSError):
-        return  # not on this system, or not on this disk
+        return  # no flock on this system, or on this disk

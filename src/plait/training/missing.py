@@ -1,4 +1,4 @@
-"""Training that takes missing modalities for the ordinary case, and lets no modality starve the others."""
+"""Training for missing modalities, and against one modality that suppresses the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["dropout_now", "ogm_ge"]
 
 
 def dropout_now(drop: float | Sequence[float], epoch: int, epochs: int) -> float:
-    """The share of modalities to hide in an epoch: a constant, or on a straight line from the first epoch to the last.
+    """The share of modalities to hide in an epoch: a constant, or linear from the first epoch to the last.
 
     >>> dropout_now(0.3, 5, 11), dropout_now([0.0, 0.5], 5, 11)
     (0.3, 0.25)
@@ -22,11 +22,12 @@ def dropout_now(drop: float | Sequence[float], epoch: int, epochs: int) -> float
     if isinstance(drop, int | float):
         return float(drop)
     first, last = drop
+    # epochs - 1, so that the last epoch has the last share; max, since training may have one epoch.
     return first + (last - first) * epoch / max(epochs - 1, 1)
 
 
 def ogm_ge(model: Model, view: View, target: Tensor, strength: float) -> dict[str, float]:
-    """Scale the gradients of each encoder by how far its modality is ahead; returns the factors.
+    """Scale down the gradients of an encoder whose modality is ahead of the others; returns the factors.
 
     On-the-fly gradient modulation (Peng et al. 2022, "Balanced multimodal learning via on-the-fly gradient modulation",
     equations 8 to 10): ``1 - tanh(strength * ratio)`` where the modality's score is ``ratio`` > 1 times the other's,
@@ -36,7 +37,7 @@ def ogm_ge(model: Model, view: View, target: Tensor, strength: float) -> dict[st
 
     Args:
         model: after the backward pass.
-        view: what the loss was of; items that lack a modality do not count for it.
+        view: the batch that the loss was computed on; items that lack a modality do not count for it.
         target: from ``task.encode``, [batch].
         strength: 0 changes nothing.
     """

@@ -1,4 +1,4 @@
-"""The one Lightning module: loss, augmentation, rate schedule, metrics at the end of the epoch."""
+"""The Lightning module: loss, augmentation, learning rate schedule, and metrics at the end of each epoch."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from plait.training.missing import dropout_now, ogm_ge
 __all__ = ["TrainingModule"]
 
 FUSED = ("cpu", "cuda")
-"""Where torch has AdamW in one kernel: the same step, in a third of the time."""
+"""Devices for which torch has a fused AdamW: the same step in a third of the time."""
 
 
 class TrainingModule(L.LightningModule):
-    """Trains a `Model`. An epoch depends on seed, epoch and weights alone: a resumed run is the same run."""
+    """Trains a `Model`. An epoch depends only on seed, epoch and weights, so a resumed run gives the same numbers."""
 
     def __init__(
         self, model: Model, train: Train, augment: Augment, *, seed: int, steps: int, regular: set[str]
@@ -43,15 +43,16 @@ class TrainingModule(L.LightningModule):
             "modality_distillation": train.modality_distillation,
             "self_distillation": train.self_distillation * model.unimodal_weight,
         }
-        """What the losses of a step count beside 1."""
+        """Weights of a step's losses; all others count 1."""
 
     def epoch_now(self) -> int:
-        """The epoch that a data loader begins; right on resuming too, where `current_epoch` lags until it has begun."""
+        """The epoch that a data loader begins. On resuming, `current_epoch` is behind until that epoch has begun."""
         now: Any = self.trainer.fit_loop.epoch_progress.current  # Lightning types it as less than it is
         return int(now.processed)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         tokens, target, items, at = batch
+        # Seeded per step: dropout and augmentation are the same after resuming, without a saved generator.
         torch.manual_seed(((self.seed + 1) * 100_003 + self.current_epoch) * 100_003 + index)
         task, done = self.model.task, self.current_epoch / (self.train_plan.epochs or 1)
         moment = Moment(items, done, self._unvaried(tokens, at) if task.remembers else None)
@@ -70,16 +71,18 @@ class TrainingModule(L.LightningModule):
         losses = self.model.task.step([view for view, _ in looked], target, moment)
         more = [loss for _, own in looked for loss in own.values()]
         weights = {name: self.weights.get(name, 1.0) for name in losses}
-        parts = [weights[name] * loss for name, loss in losses.items() if weights[name]]  # 0: no way back either
+        parts = [
+            weights[name] * loss for name, loss in losses.items() if weights[name]
+        ]  # 0: not in the backward pass either
         return torch.stack([*parts, *more]).sum(), [view for view, _ in looked]
 
     def _view(self, tokens: Mapping[str, Tokens], at: Instants | None, drop: float) -> tuple[View, dict[str, Tensor]]:
-        """A batch as the model sees it with some of it hidden, and what fusion and imputer ask for."""
+        """A batch as the model sees it with parts hidden, and the losses of fusion and imputer."""
         model = self.model
         shown = model.task.corrupt(tokens, drop)
         encoded = model.encode(shown)
         part = model.task.obscure(encoded, drop)
-        whole = bool(self.train_plan.modality_distillation)  # then the fusion answers from both
+        whole = bool(self.train_plan.modality_distillation)  # then the fusion answers twice: from all, and from a part
         seen = encoded if whole else part
         view = model.view(encoded, seen, part if whole else None, at)
         if model.task.sees_features:
@@ -88,24 +91,24 @@ class TrainingModule(L.LightningModule):
 
     @torch.no_grad()
     def _unvaried(self, tokens: Mapping[str, Tokens], at: Instants | None) -> View:
-        self.model.eval()
+        self.model.eval()  # no dropout: embeddings of different batches are compared
         view = self.model.view(self.model.encode(tokens), at=at)
         self.model.train()
         return view
 
     def _check_finite(self, loss: Tensor, view: View, index: int) -> None:
-        """Stop at once where a loss is NaN or infinite: all that comes after it would be too.
+        """Stop at once if a loss is NaN or infinite: every later one would be too.
 
         Raises:
-            DataError: naming epoch, step and what is to blame.
+            DataError: with epoch, step and the modalities whose output is not finite.
         """
         if bool(loss.isfinite()):
             return
         blame = [m for m, out in view.unimodal.items() if not bool(out.isfinite().all())]
         what = f"the answers from {', '.join(blame)} are" if blame else "the answer or its loss is"
         raise DataError(
-            f"epoch {self.current_epoch + 1}, step {index + 1}: {what} NaN or infinite, and nothing more can be "
-            f"learnt. Lower train.lr (it is {self.train_plan.lr:g}), or look for wild values in targets and features "
+            f"epoch {self.current_epoch + 1}, step {index + 1}: {what} NaN or infinite, so training cannot "
+            f"go on. Lower train.lr (it is {self.train_plan.lr:g}), or look for extreme values in targets and features "
             "with: plait check --deep --signals"
         )
 
@@ -116,7 +119,7 @@ class TrainingModule(L.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         tokens, target, _, at = batch
         if self.model.task.main_metric == "loss":
-            torch.manual_seed(index)  # the same is hidden in every epoch
+            torch.manual_seed(index)  # hides the same parts in every epoch, so that epochs can be compared
             loss, views = self._loss([tokens] * self.model.task.views, target, at, None)
             self._check_finite(loss, views[-1], index)
             self.log("valid_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
@@ -126,6 +129,7 @@ class TrainingModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         if not self._seen:
             return
+        # Over the whole part at once: metrics such as F1 are not means over batches.
         output = torch.cat([o for o, _ in self._seen])
         target = torch.cat([t for _, t in self._seen])
         self._seen.clear()

@@ -1,4 +1,4 @@
-"""Features of streams with noise mixed in before they are taken, kept in the same store."""
+"""Features of streams with noise added to the raw stream, kept in the same store."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from plait.transforms.noise import add_noise, noise_named, noise_of
 __all__ = ["NoisyFeatures", "noisy_sources"]
 
 INTERFERERS = 5
-"""How many other recordings are mixed into one noise."""
+"""Number of other recordings that are mixed into one noise."""
 
 SHORT = 200_000
-"""Observations up to which an interferer is kept in memory."""
+"""Most observations of an interferer that is kept in memory."""
 
 
 @dataclass(frozen=True)
 class NoisyFeatures:
-    """Features of one modality under noise; computed when asked for, and kept.
+    """Features of one modality under noise; computed on demand and kept.
 
     Attributes:
-        kind: of noise, see `plait.transforms.noise`.
-        levels: the level, in the unit of the kind, is drawn evenly between the lowest and the highest.
+        kind: the noise, see `plait.transforms.noise`.
+        levels: lowest and highest level, in the unit of the kind; each level is drawn uniformly between them.
         pool: recordings that interferers are drawn from (never the recording itself).
-        seed: of levels, interferers and noise, together with the recording's id.
+        seed: of levels, interferers and noise, combined with the recording's id.
     """
 
     experiment: Experiment
@@ -50,7 +50,7 @@ class NoisyFeatures:
     _kept: dict[str, tuple[NDArray[np.float32], Clock] | None] = field(default_factory=dict)
 
     def get(self, recording: str, modality: str) -> tuple[NDArray[np.float32], Clock] | None:
-        """(features [n, dim], clock), or None where the stream is missing."""
+        """(features [n, dim], clock); None if the stream is missing."""
         if recording not in self._kept:
             plan, name = self.experiment, self.experiment.streams[self.modality]
             interferers = self._interferers(recording, name)
@@ -67,6 +67,7 @@ class NoisyFeatures:
         return self._kept[recording]
 
     def _rng(self, recording: str, part: str) -> np.random.Generator:
+        # By the recording's id: the draw does not depend on which recordings came before.
         digest = hashlib.blake2b(f"{self.seed}/{part}/{recording}".encode(), digest_size=8).digest()
         return np.random.default_rng(int.from_bytes(digest, "little"))
 
@@ -74,7 +75,7 @@ class NoisyFeatures:
         corpus = self.experiment.corpus
         others = [r for r in self.pool if r != recording and name in corpus.entry(r).streams]
         number = min(INTERFERERS, len(others))
-        # "voices", here and in the tag, decides what is drawn and which cache is found: numbers made before stay so.
+        # Do not rename "voices": here it seeds the draw and in the tag it is part of the key of stored features.
         return [others[i] for i in self._rng(recording, "voices").choice(len(others), number, replace=False)]
 
     def _noise(self, stream: Stream, recording: str, interferers: Sequence[str]) -> Stream:
@@ -96,7 +97,7 @@ class NoisyFeatures:
 
 @lru_cache(maxsize=512)
 def _interferer(corpus: Corpus, recording: str, name: str) -> Stream:
-    """Another recording's stream; a short one is decoded once for all the noises that it goes into."""
+    """Another recording's stream; a short one is decoded once and reused in several noises."""
     stream: Stream = corpus[recording].streams[name]
     if len(stream) > SHORT:
         return stream
@@ -106,9 +107,10 @@ def _interferer(corpus: Corpus, recording: str, name: str) -> Stream:
 def noisy_sources(
     experiment: Experiment, store: Store, pool: Sequence[str]
 ) -> dict[str, list[tuple[float, list[NoisyFeatures]]]]:
-    """The training copies that the recipe asks for, by modality and noise: how often one stands in, and the copies."""
+    """The noisy copies of training features, by modality and noise: the probability of their use, and the copies."""
     found: dict[str, list[tuple[float, list[NoisyFeatures]]]] = {}
     for modality, plans in experiment.recipe.augment.noise.items():
+        # Evaluation uses the seed 0: no training copy is the noise that the model is tested with.
         seeds, found[modality] = count(1000), []
         for plan in plans:
             span = (min(plan.levels), max(plan.levels))

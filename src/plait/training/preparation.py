@@ -1,7 +1,7 @@
-"""``preparation.json``: what a trained model needs to answer for raw recordings, beside its weights.
+"""``preparation.json``: what a trained model needs, besides its weights, to answer for raw recordings.
 
-A replicate's folder holds it with ``model.json`` and ``model.safetensors``. So it can be copied anywhere, alone: it
-needs nothing of the run or of its corpus, and holds no path of either.
+A replicate's folder holds it with ``model.json`` and ``model.safetensors``. So the folder can be copied alone: it
+needs no file of the run or of its corpus, and holds no path of either.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ FORMAT: Literal["plait preparation 1"] = "plait preparation 1"
 
 
 class Preparation(BaseModel):
-    """How raw recordings become what the model looks at.
+    """How raw recordings become the model's input.
 
     Attributes:
-        task: the recipe's task section: what is looked at once, and what is asked.
+        task: the recipe's task section: the unit that an example is, and its target.
         streams: how each modality is prepared.
-        naming: import options: how files are put together to recordings.
-        modalities: the stream of each, in the model's order.
-        features: the feature of each, with all its options.
-        rates: observations a second of streams whose arrays do not tell them.
+        naming: import options: how files are grouped into recordings.
+        modalities: the stream of each modality, in the model's order.
+        features: the feature of each modality, with all its options.
+        rates: observations per second of streams whose arrays do not say it.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -48,7 +48,7 @@ class Preparation(BaseModel):
 
     @classmethod
     def of(cls, run: Run) -> Preparation:
-        """That of a run: the same for all its replicates."""
+        """The preparation of a run, the same for all its replicates."""
         recipe, info = run.recipe, run.info
         naming = recipe.corpus.options if isinstance(recipe.corpus, CorpusPlan) else {}
         return cls(
@@ -62,26 +62,26 @@ class Preparation(BaseModel):
 
     @property
     def recipe(self) -> Recipe:
-        """As much of the recipe as preparing needs; its corpus is none."""
+        """The part of the recipe that preparation needs; it names no real corpus."""
         return Recipe(corpus="none.jsonl", task=self.task, streams=self.streams)
 
     def write(self, folder: Path) -> None:
-        """Put it into a replicate's folder.
+        """Write the file into a replicate's folder.
 
         Raises:
             OSError: the folder is not writable, or the disk is full.
         """
         plain = self.model_dump(mode="json")
-        # the order of the modalities is the model's
+        # No sort_keys: the order of the modalities is the model's.
         text = json.dumps(plain, ensure_ascii=False, indent=1, allow_nan=False)
         write_text(folder / FILE, text, durable=True)
 
     @classmethod
     def read(cls, folder: Path) -> Preparation:
-        """That of a replicate's folder.
+        """Read the file in a replicate's folder.
 
         Raises:
-            DataError: there is none, or it is damaged or of another version.
+            DataError: the file is missing, damaged or of another version.
         """
-        do = "Give the folder of a run, or of a trained replicate in one that is whole."
+        do = "Give the folder of a run, or of a complete trained replicate."
         return read_json(folder / FILE, cls, do)

@@ -1,20 +1,19 @@
-"""What would go wrong in training, found before any of it: what `plait check RECIPE` tells, `fit` refuses with.
+"""Find before training what would go wrong in it: `plait check RECIPE` reports it, and `fit` refuses to start.
 
-Nothing is decoded and no feature computed: parts and their options, targets, sides and streams are looked at.
+No file is decoded and no feature computed; only parts, options, targets, sides and streams are checked.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from plait.core.errors import ConfigError, DataError, gathering, raise_all
 from plait.core.parts import build, find
 from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
 from plait.examples.items import Fold
+from plait.examples.targets import Target
 from plait.fusion import Fusion
 from plait.importing.folder import import_folder
 from plait.recipe import CorpusPlan, Recipe
@@ -26,19 +25,19 @@ from plait.training.warm_start import WarmStart
 __all__ = ["refuse", "rehearse"]
 
 SHOWN = 5
-"""Values that a message names."""
+"""Most values that a message names."""
 
 
 def rehearse(recipe: Recipe, folder: Path, progress: Progress | None = None) -> Experiment:
-    """A recipe met with its corpus, and all that `fit` would refuse refused.
+    """The experiment of a recipe, with every check that `fit` makes.
 
     Args:
         recipe: as for `plait.training.fit.fit`.
-        folder: for the manifest of a raw folder.
-        progress: told of the files of a raw folder.
+        folder: where the manifest of a raw folder is written.
+        progress: called while a raw folder is imported.
 
     Raises:
-        ConfigError, DataError: what is wrong, as much as can be told at once.
+        ConfigError, DataError: all problems that can be found at once.
     """
     full_recipe(recipe)
     experiment = Experiment.of(recipe, _corpus(recipe, folder, progress))
@@ -55,19 +54,20 @@ def _corpus(recipe: Recipe, folder: Path, progress: Progress | None) -> Corpus:
 
 
 def refuse(experiment: Experiment) -> None:
-    """Raise what is wrong with a recipe on its corpus, before anything is prepared or trained.
+    """Check a recipe on its corpus, before anything is prepared or trained.
 
     Raises:
-        ConfigError, DataError: all problems that can be told at once.
+        ConfigError, DataError: all problems that can be found at once.
     """
     recipe, problems = experiment.recipe, list[str]()
     with gathering(problems):
         WarmStart.of(recipe)
+    # Built and thrown away: a fusion checks its options against the modalities only when it is built.
     with gathering(problems):
         build(Fusion, recipe.fusion, experiment.modalities, recipe.model.get("dim", 128), where="fusion")
     if recipe.train.wide and (recipe.train.solver == "ridge" or not find(Task, experiment.task, "task")[0].linear):
         problems.append(
-            "train.wide: true needs a task of linear heads, such as classify, regress or tag, and solver: adamw."
+            "train.wide: true needs a task with linear heads, such as classify, regress or tag, and solver: adamw."
         )
     if recipe.train.stop == "early" and not all(fold.valid for fold in experiment.folds):
         problems.append("train.stop: early needs a validation part. Give split.valid, or stop: last.")
@@ -82,13 +82,13 @@ def refuse(experiment: Experiment) -> None:
 
 
 def _check_targets(experiment: Experiment, fold: Fold) -> None:
-    """The task takes the training targets, and names every class that it will be asked about."""
+    """Refuse targets of any side that the task, built from the training targets, does not know."""
     if not fold.train or experiment.unit.get("asks") == "nothing":
         return
     where = f" of {fold.name}" if fold.name else ""
     task = build(Task, experiment.task, [i.target for i in fold.train], where="task")
     for side in ("train", "valid", "test"):
-        strange = _strange(task, [i.target for i in getattr(fold, side)])
+        strange = _strange(task, [i.target for i in fold.sides[side]])
         if strange:
             what = "; ".join(list(strange)[:SHOWN]) + (" ..." if len(strange) > SHOWN else "")
             raise DataError(
@@ -96,12 +96,12 @@ def _check_targets(experiment: Experiment, fold: Fold) -> None:
             )
 
 
-def _strange(task: Task, targets: list[Any]) -> Counter[str]:
-    """What is wrong with targets that the task does not take, and how many are so."""
+def _strange(task: Task, targets: list[Target]) -> Counter[str]:
+    """The problems of targets that the task does not take, each with its number of targets."""
     strange: Counter[str] = Counter()
     try:
         task.encode(targets)
-    except DataError:  # only now one by one: nearly always all are taken
+    except DataError:  # one by one only after a failure: nearly always all are taken
         for target, count in Counter(targets).items():
             try:
                 task.encode([target])
@@ -111,7 +111,7 @@ def _strange(task: Task, targets: list[Any]) -> Counter[str]:
 
 
 def _streams_of(experiment: Experiment, fold: Fold) -> list[str]:
-    """Parts without any stream, and modalities that no training example has."""
+    """Modalities that no training example has, and sides in which no example has any stream."""
     where = f" of {fold.name}" if fold.name else ""
     entries = {e.id: e for e in experiment.corpus.entries}
     problems = []
@@ -122,7 +122,7 @@ def _streams_of(experiment: Experiment, fold: Fold) -> list[str]:
             )
     wanted = set(experiment.streams.values())
     for side in ("valid", "test"):
-        items: Sequence[Any] = getattr(fold, side)
+        items = fold.sides[side]
         if items and not any(wanted & entries[i.recording].streams.keys() for i in items):
             problems.append(f"split: no example of the {side} part{where} has any of the streams {sorted(wanted)}.")
     return problems

@@ -1,17 +1,17 @@
-"""What a recipe comes to on its corpus, or came to in a run: of each modality its stream, feature and encoder."""
+"""What a recipe resolves to on its corpus or resolved to in a run: stream, feature and encoder per modality."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from plait.core.errors import PlaitError
-from plait.core.parts import Options, build, find, full_spec
+from plait.core.parts import Options, Spec, build, find, full_spec
 from plait.encoders import Encoder
 from plait.encoders.chain import encoder_specs
+from plait.models.backbone import EncoderSpec
 from plait.recipe import quick_recipe
 from plait.store.stepped import build_feature
 from plait.tasks import Task
@@ -22,21 +22,21 @@ from plait.training.run import Run
 __all__ = ["resolved", "resolved_lines", "resolved_run"]
 
 PROBE = 10.0
-"""Seconds of the first recording that its features are taken of, to see their rate and width."""
+"""Seconds of the first recording whose features are computed, to see their rate and width."""
 
 LATER = "chosen when the features are prepared"
 
 
 def resolved(experiment: Experiment) -> dict[str, object]:
-    """What is known before anything is prepared: widths, rates and encoders are as a piece of one recording has them.
+    """What is known before preparation; widths, rates and encoders come from a piece of one recording.
 
     Args:
-        experiment: a recipe met with its corpus.
+        experiment: a recipe with its corpus.
 
     Returns:
         ``modalities`` (by name ``stream``, ``feature``, ``rate`` of its rows in Hz, ``dim``, ``encoder``), ``fusion``,
         ``heads`` and ``wide`` (each modality's encoder in the quick model that answers beside the deep heads; empty
-        where there is none); None for what cannot be seen yet.
+        without a quick model); None for what is not known yet.
     """
     recipe = experiment.recipe
     modalities: dict[str, Options] = {}
@@ -59,7 +59,7 @@ def resolved(experiment: Experiment) -> dict[str, object]:
 
 
 def _wide(experiment: Experiment, modalities: Mapping[str, Options]) -> Options | None:
-    """The quick model's encoders, where it answers beside the deep heads; None where that cannot be seen yet."""
+    """The quick model's encoders, if it answers beside the deep heads; None if that is not known yet."""
     quick = replace(experiment, recipe=quick_recipe(experiment.recipe))
     if any(own["rate"] is None or own["dim"] is None for own in modalities.values()) or not experiment.items.items:
         return None
@@ -74,7 +74,7 @@ def _wide(experiment: Experiment, modalities: Mapping[str, Options]) -> Options 
 
 
 def resolved_run(run: Run) -> dict[str, object]:
-    """The same of a run: what its first finished model was built of; until there is one, encoders and widths are None.
+    """The same for a run, from its first finished model; until there is one, encoders and widths are None.
 
     Raises:
         DataError: the model is damaged. ConfigError: it names code from outside, which the run may not import.
@@ -105,11 +105,12 @@ def _heads(modalities: Mapping[str, object], options: Mapping[str, object]) -> l
 
 
 def _seen(experiment: Experiment, modality: str) -> tuple[float | None, int | None]:
-    """Rows a second and their width, of the first recording whose features can be taken."""
+    """Rows per second and columns of a modality's features, from the first recording that has its stream."""
     feature = build_feature(experiment.features[modality], f"streams.{modality}.feature")
     for recording in experiment.corpus:
         if experiment.streams[modality] in recording.streams:
             try:
+                # A piece from the start, cut lazily: a whole film would take minutes.
                 stream = recording.streams[experiment.streams[modality]]
                 piece = stream.cut(stream.clock.start, min(stream.clock.stop, stream.clock.start + PROBE))
                 values, clock = experiment.shape(modality, feature(piece))
@@ -121,7 +122,7 @@ def _seen(experiment: Experiment, modality: str) -> tuple[float | None, int | No
 
 
 def _encoder(
-    experiment: Experiment, modality: str, given: Any, rate: float | None, dim: int | None
+    experiment: Experiment, modality: str, given: EncoderSpec | None, rate: float | None, dim: int | None
 ) -> list[dict[str, object]] | None:
     where = f"streams.{modality}.encoder"
     if given is None:
@@ -132,7 +133,7 @@ def _encoder(
 
 
 def _steps(experiment: Experiment) -> int:
-    """Instants of the longest item at which answers are asked; 0 where each item is answered once."""
+    """Number of asked instants of the longest item; 0 if each item has one answer."""
     items = experiment.items.items
     if not items or experiment.unit.get("asks") != "annotations":
         return 0
@@ -145,15 +146,15 @@ def _length(experiment: Experiment, rate: float) -> float:
     return rate * float(np.median([i.stop - i.start for i in experiment.items.items]))
 
 
-def resolved_lines(found: Mapping[str, Any]) -> list[str]:
-    """For people, a few lines a modality.
+def resolved_lines(found: Options) -> list[str]:
+    """Lines of text for people, a few per modality.
 
     >>> hand = {"stream": "imu", "feature": "raw", "rate": 50.0, "dim": 6, "encoder": [{"name": "gru", "layers": 1}]}
     >>> wide = {"hand": [{"name": "mini_rocket", "length": 100}]}
     >>> found = {"modalities": {"hand": hand}, "fusion": "late", "heads": ["all together"], "wide": wide}
     >>> for line in resolved_lines(found): print(line)
     hand: of the stream imu
-      feature: raw; 50 rows a second, 6 numbers each
+      feature: raw; 50 rows per second, 6 columns
       encoder: gru(layers=1)
     fusion: late
     heads: all together
@@ -161,8 +162,8 @@ def resolved_lines(found: Mapping[str, Any]) -> list[str]:
     """
     lines = []
     for m, own in found["modalities"].items():
-        rows = [f"{own['rate']:.4g} rows a second"] if own["rate"] else []
-        rows += [f"{own['dim']} numbers each"] if own["dim"] else []
+        rows = [f"{own['rate']:.4g} rows per second"] if own["rate"] else []
+        rows += [f"{own['dim']} columns"] if own["dim"] else []
         encoder = " > ".join(map(_call, own["encoder"])) if own["encoder"] else LATER
         feature = "; ".join([_call(own["feature"]), *([", ".join(rows)] if rows else [])])
         lines += [f"{m}: of the stream {own['stream']}", f"  feature: {feature}", f"  encoder: {encoder}"]
@@ -172,8 +173,8 @@ def resolved_lines(found: Mapping[str, Any]) -> list[str]:
     return [*lines, f"beside them, wide: {'; '.join(told) or (LATER if wide is None else 'nothing')}"]
 
 
-def _call(spec: Any) -> str:
-    """A part and its options as one would call it."""
+def _call(spec: Spec) -> str:
+    """A part and its options, written as a call."""
     if not isinstance(spec, Mapping):
         return str(spec)
     options = ", ".join(f"{k}={v}" for k, v in spec.items() if k != "name")

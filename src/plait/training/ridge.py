@@ -1,7 +1,7 @@
-"""Ridge regression in closed form; how much to shrink is told by leaving out whole groups, at no cost of fitting anew.
+"""Ridge regression in closed form; its shrinkage is chosen by leaving out whole groups, without fitting again.
 
-Hoerl and Kennard 1970, "Ridge regression". What a fit without a group would say of it has a closed form too: with ``y``
-centred and ``A = (K + alpha I)^-1`` of the centred kernel ``K = X X'``, the residuals of a group ``g`` are
+Hoerl and Kennard 1970, "Ridge regression". What a fit without a group predicts for it has a closed form. With centred
+``y`` and ``A = (K + alpha I)^-1`` of the centred kernel ``K = X X'``, the residuals of a group ``g`` are
 ``(alpha A_gg - 1/n)^-1 (alpha A y)_g`` (for single items Allen's PRESS, 1974; for groups e.g. Pahikkala et al. 2006,
 "Fast n-fold cross-validation for regularized least-squares").
 """
@@ -20,13 +20,13 @@ from plait.core.errors import DataError
 __all__ = ["Ridge", "fit_ridge"]
 
 ALPHAS = np.logspace(-4, 3, 15)
-"""Of a kernel whose diagonal is 1 on average."""
+"""Shrinkages to choose from, for a kernel whose diagonal is 1 on average."""
 
 MIXES = (0.0, 0.1, 0.3, 0.5, 1.0)
-"""Shares of the second of two kinds of features."""
+"""Shares of the second kind of features to choose from, if there are two kinds."""
 
 ENOUGH = 600
-"""Of so many items, drawn of all, shrinkage and mix are chosen."""
+"""Most items on which shrinkage and mix are chosen; of more, a random sample."""
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -39,8 +39,8 @@ class Ridge:
     Attributes:
         weight: [features, width].
         bias: [width].
-        held_out: what a fit without the item's group says of it, [items, width].
-        told: [items], whether that is worth anything: False where all items of its class were left out with it.
+        held_out: the prediction for each item by a fit without its group, [items, width].
+        told: [items], whether that prediction is usable: False if all items of its class were left out with it.
         alpha: the shrinkage.
         shares: how much each kind of features counts.
     """
@@ -62,17 +62,17 @@ def fit_ridge(
     classes: bool,
     seed: int = 0,
 ) -> Ridge:
-    """Regress targets on features; shrinkage, and the share of each kind of features, by the least squared error on
-    groups left out.
+    """Regress targets on features. Shrinkage and the share of each kind of features have the least squared error on
+    groups that are left out.
 
     Args:
         features: [items, features], finite.
-        sizes: features of each kind, one kind or two, in their order; each counts as a whole.
+        sizes: number of features of each kind (one kind or two), in order; each kind is weighted as a whole.
         target: [items, width].
-        groups: [items], who or what is left out together. Where there is one group only, or where most items are of a
-            class that only their own group has, items are left out one by one.
+        groups: [items], the group of each item. With one group only, or if most items are of a class that no other
+            group has, items are left out one by one.
         classes: whether targets are classes (one column each, 1 for the item's).
-        seed: of the draw by which shrinkage and mix are chosen.
+        seed: of the sample on which shrinkage and mix are chosen.
 
     Raises:
         DataError: fewer than two items.
@@ -88,6 +88,7 @@ def fit_ridge(
         raise DataError(f"ridge regression of {len(wanted)} item{'s' * (len(wanted) != 1)}; expected two or more.")
     numbers = _numbered(np.asarray(groups), wanted, classes)
     told = _told(numbers, wanted, classes)
+    # In the dual: fixed features usually outnumber the items.
     kernels = [_Kernel(part) for part in _parts(features, sizes)]
     some = np.random.default_rng(seed).permutation(len(wanted))[:ENOUGH]
     some.sort()
@@ -108,21 +109,23 @@ class _Kernel:
 
     def __init__(self, features: NDArray[np.float32]) -> None:
         self.features = features
+        # float64 for the sum alone: a copy of all features would be too large.
         squares = np.einsum("nf,nf->", features, features, dtype=np.float64) / len(features)
         self.scale = 1 / squares if squares > 0 else 0.0
 
     def of(self, items: Places | None) -> Floats:
         some = self.features if items is None else self.features[items]
+        # The product in float32: it takes half the time, and shrinkage hides its rounding.
         return (some @ some.T).astype(np.float64) * self.scale
 
     def primal(self, dual: Floats) -> Floats:
-        """Weights of the features from those of the items."""
+        """Weights of the features, from the dual weights of the items."""
         found: Floats = self.scale * (self.features.T @ dual.astype(np.float32)).astype(np.float64)
         return found
 
 
 def _mixed(kernels: Sequence[Floats], shares: Sequence[float]) -> Floats:
-    """The weighted sum, centred as if all features had mean 0."""
+    """The weighted sum of the kernels, centred as if all features had mean 0."""
     total = sum((share * k for share, k in zip(shares, kernels) if share), start=np.zeros_like(kernels[0]))
     rows = total.mean(0)
     centred: Floats = total - rows - rows[:, None] + rows.mean()
@@ -130,7 +133,7 @@ def _mixed(kernels: Sequence[Floats], shares: Sequence[float]) -> Floats:
 
 
 def _numbered(groups: NDArray[np.generic], target: Floats, classes: bool) -> Places:
-    """Groups by number; each item its own where groups cannot be left out."""
+    """Groups as numbers; each item its own group if groups cannot be left out."""
     _, numbers = np.unique(groups, return_inverse=True)
     found: Places = numbers.reshape(-1).astype(np.int64)
     if found.max() == 0 or 2 * _told(found, target, classes).sum() < len(target):
@@ -139,7 +142,7 @@ def _numbered(groups: NDArray[np.generic], target: Floats, classes: bool) -> Pla
 
 
 def _told(groups: Places, target: Floats, classes: bool) -> NDArray[np.bool_]:
-    """Whether each item's class is known from other groups as well."""
+    """Whether other groups have the class of each item."""
     if not classes:
         return np.ones(len(target), bool)
     own = target.argmax(1)
@@ -151,9 +154,9 @@ def _told(groups: Places, target: Floats, classes: bool) -> NDArray[np.bool_]:
 def _chosen(
     kernels: Sequence[Floats], target: Floats, groups: Places, classes: bool
 ) -> tuple[float, tuple[float, ...]]:
-    """Shrinkage and shares of the least squared error."""
+    """Shrinkage and shares with the least squared error."""
     told = _told(groups, target, classes)
-    told = told if told.any() else ~told
+    told = told if told.any() else ~told  # if no class is in two groups, all items count
     mixes = [(1.0,)] if len(kernels) == 1 else [(1 - second, second) for second in MIXES]
     errors = {
         (alpha, shares): float(np.square(held_out - target)[told].mean())
@@ -164,9 +167,10 @@ def _chosen(
 
 
 def _path(kernel: Floats, target: Floats, groups: Places) -> Iterator[tuple[float, Floats]]:
-    """For each shrinkage, what fits without an item's group say of it."""
+    """For each shrinkage, the predictions for each item by a fit without its group."""
+    # One decomposition serves all shrinkages; it is too slow for all items, see `_solved`.
     values, vectors = scipy.linalg.eigh(kernel, driver="evd")
-    values = values.clip(min=0)
+    values = values.clip(min=0)  # below 0 by rounding only
     turned = vectors.T @ (target - target.mean(0))
     sets = _sets(groups)
     own = [vectors[s] for s in sets]
@@ -177,7 +181,7 @@ def _path(kernel: Floats, target: Floats, groups: Places) -> Iterator[tuple[floa
 
 
 def _solved(kernel: Floats, target: Floats, groups: Places, alpha: float) -> tuple[Floats, Floats]:
-    """What is said of held-out groups, and the items' weights, for one shrinkage."""
+    """Predictions for held-out groups, and the dual weights, for one shrinkage; ``kernel`` is overwritten."""
     kernel[np.diag_indices_from(kernel)] += alpha
     inverse = _inverse(kernel)
     dual = inverse @ (target - target.mean(0))
@@ -187,7 +191,8 @@ def _solved(kernel: Floats, target: Floats, groups: Places, alpha: float) -> tup
 
 
 def _inverse(matrix: Floats) -> Floats:
-    """Of a symmetric matrix whose eigenvalues are above 0, by its Cholesky factor."""
+    """The inverse of a symmetric positive definite matrix."""
+    # By Cholesky: half the work of a general inverse. dpotri fills the lower triangle only.
     factor, _ = scipy.linalg.cho_factor(matrix, lower=True)
     (inverse, _) = scipy.linalg.lapack.dpotri(factor, lower=1)
     found: Floats = np.tril(inverse) + np.tril(inverse, -1).T
@@ -195,16 +200,18 @@ def _inverse(matrix: Floats) -> Floats:
 
 
 def _sets(groups: Places) -> list[Places]:
-    """The places of each group's items; groups of one size together, [groups, size]."""
+    """The indices of each group's items; one array [groups, size] per size of group."""
     order = np.argsort(groups, kind="stable")
     cuts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    # Stacked by size: `np.linalg.solve` takes many small systems at once, but only of one size.
     sizes = {len(c) for c in cuts}
     return [np.stack([c for c in cuts if len(c) == size]) for size in sorted(sizes)]
 
 
 def _held_out(target: Floats, residual: Floats, sets: Sequence[Places], blocks: Sequence[Floats]) -> Floats:
-    """Targets less the residuals that groups would have if they were left out."""
+    """Targets minus the residuals that groups have if they are left out."""
     found = np.empty_like(target)
     for places, block in zip(sets, blocks):
+        # 1 / n, since without the group the mean of the targets changes too.
         found[places] = target[places] - np.linalg.solve(block - 1 / len(target), residual[places])
     return found

@@ -1,4 +1,4 @@
-"""A run on disk: the recipe with all defaults, what was split how, and the trained replicates."""
+"""A run on disk: its recipe with all defaults, its split, and its trained replicates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["FORMAT", "Beginning", "Done", "Replicate", "Run", "RunInfo", "digest
 FORMAT = "plait run 3"
 
 MARK = "plait run "
-"""What the format of every version begins with."""
+"""Beginning of the format of every version."""
 
 MANY = 10**12
 """More than any count that a run can hold."""
@@ -35,7 +35,7 @@ Text = Annotated[str, Field(max_length=4096)]
 
 
 def digest_of(recipe: Recipe) -> str:
-    """SHA-256 of what a recipe says, but for the seeds: more of them can be trained later.
+    """SHA-256 of a recipe without its seeds, since more seeds can be trained later.
 
     >>> from plait.recipe import parse_recipe
     >>> one, two = (parse_recipe(f"{{corpus: m, task: classify, train: {{seeds: [{s}]}}}}") for s in (1, 2))
@@ -81,14 +81,14 @@ class _Source(_Strict):
 
 
 class Beginning(_Strict):
-    """The run that a run was begun from, and which replicate each of its own began as."""
+    """The run that this run started from, and the source of each of its replicates."""
 
     run: Text
     replicates: dict[str, _Source]
 
 
 class RunInfo(_Strict):
-    """``run.json``: what is known of a run before anything is trained."""
+    """``run.json``: what is known of a run before training."""
 
     format: Literal["plait run 3"]
     recipe: Text
@@ -108,7 +108,7 @@ class RunInfo(_Strict):
     folds: list[_Fold] = Field(min_length=1)
     start: Beginning | None = Field(None, alias="from")
     rates: dict[str, Rate | None] = Field(default_factory=dict)
-    """By stream the observations a second that the corpus's manifest tells, if they are the same everywhere."""
+    """Observations per second of each stream by the corpus's manifest, if they are the same in all recordings."""
 
     @model_validator(mode="after")
     def _belong_together(self) -> RunInfo:
@@ -123,12 +123,12 @@ class RunInfo(_Strict):
 
     @property
     def held_out(self) -> list[str]:
-        """Names of the folders in which models of the folds without a validation part are trained."""
+        """Names of the folders of held-out models, one per fold; only folds without a validation part have one."""
         return [held_out_name(f.name) for f in self.folds]
 
 
 class Done(_Strict):
-    """``done.json``: what is known of a replicate that is trained to its end."""
+    """``done.json``: what is known of a replicate after training."""
 
     recipe: Text
     log: dict[str, list[Annotated[float, Field(allow_inf_nan=True)]]]
@@ -138,7 +138,7 @@ class Done(_Strict):
 
 
 class Factors(_Strict):
-    """``factors.json``: how far a held-out model's heads are to be trusted (see `plait.models.model.Model.factors`)."""
+    """``factors.json``: the calibration factors of a held-out model (see `plait.models.model.Model.factors`)."""
 
     recipe: Text
     factors: dict[str, float | list[float] | list[list[float]]]
@@ -149,13 +149,13 @@ def held_out_name(fold: str) -> str:
 
 
 class Run:
-    """A run on disk: the recipe with all defaults, what was split how, and the trained replicates.
+    """A run on disk: its recipe with all defaults, its split, and its trained replicates.
 
     Args:
         folder: where `fit` wrote it.
-        allow_code: whether what is loaded may name classes from outside plait: see `plait.models.model.Model.load`.
-        allow_outside: whether a manifest that the run is scored on, or asked about, may name files outside its folder.
-            Never what the run's own files say of it: they may come from anyone.
+        allow_code: whether loaded files may name classes from outside plait: see `plait.models.model.Model.load`.
+        allow_outside: whether a manifest for scoring or prediction may name files outside its folder. The run's own
+            files never decide this, since they may come from anyone.
 
     Raises:
         DataError: there is no run, or its files are damaged.
@@ -165,12 +165,13 @@ class Run:
         self.folder, self.allow_code, self.allow_outside = Path(folder), allow_code, allow_outside
         if not (self.folder / "run.json").is_file():
             raise DataError(f"{self.folder}: is not a plait run. Make one with: plait fit RECIPE")
+        # Before the schema, which another version would fail in many places at once.
         made_by = _format_of(self.folder)
         if made_by != FORMAT and made_by.startswith(MARK):
             raise DataError(
                 f"{self.folder}: is a run of another version of plait (format {brief(made_by)}; this one reads "
                 f"{FORMAT!r}). Fit its recipe again: plait fit {self.folder / 'recipe.yaml'} --out ANOTHER. Keys "
-                "that have other names now are told."
+                "that were renamed are reported."
             )
         self.info = read_json(self.folder / "run.json", RunInfo, "Make a run with: plait fit RECIPE")
         try:
@@ -180,13 +181,13 @@ class Run:
         self.recipe = parse_recipe(text, source=str(self.folder / "recipe.yaml"))
         if digest_of(self.recipe) != self.info.recipe:
             raise DataError(
-                f"{self.folder}: recipe.yaml is not the recipe that this run was made by. Put it back, or fit it anew."
+                f"{self.folder}: recipe.yaml is not the recipe of this run. Restore it, or fit it into another folder."
             )
         self.replicates = [Replicate(m.seed, m.fold) for m in self.info.replicates]
 
     @staticmethod
     def is_run(folder: Path) -> bool:
-        """Whether a folder bears the mark of a run."""
+        """Whether a folder has the mark of a run."""
         return _format_of(folder).startswith(MARK)
 
     @property
@@ -195,7 +196,7 @@ class Run:
 
     @property
     def begun(self) -> bool:
-        """Whether anything is trained: a replicate, to its end or to a checkpoint."""
+        """Whether training has begun: a model is finished, or has a checkpoint."""
         places = [self.folder / n for n in (*self.info.held_out, *(m.name for m in self.replicates))]
         return any((p / "done.json").exists() or (p / "checkpoints").exists() for p in places)
 
@@ -207,7 +208,7 @@ class Run:
         """A trained replicate.
 
         Raises:
-            DataError: it is not trained yet, or was trained by another recipe, or its files are damaged.
+            DataError: it is not trained yet, was trained with another recipe, or its files are damaged.
         """
         if replicate not in self.finished:
             raise DataError(f"{self.folder}: {replicate.name} is not trained to its end. Go on with: plait fit")
@@ -215,7 +216,7 @@ class Run:
         return Model.load(self.folder / replicate.name, allow_code=self.allow_code)
 
     def done(self, replicate: Replicate) -> Done:
-        """What is known of a trained replicate: its epoch ``log`` by column, ``seconds``, ``parameters``.
+        """What is known of a trained replicate: its ``log`` per epoch, by column, ``seconds``, ``parameters``.
 
         Raises:
             DataError: the file is damaged, or of another recipe.
@@ -223,7 +224,7 @@ class Run:
         return self._own(self.folder / replicate.name / "done.json", Done)
 
     def factors(self, fold: str) -> Options:
-        """What a fold's held-out model found of its heads.
+        """The calibration factors of a fold's held-out model.
 
         Raises:
             DataError: the file is missing, damaged, or of another recipe.
@@ -233,29 +234,29 @@ class Run:
     def _own(self, path: Path, kind: type[Trained]) -> Trained:
         found = read_json(path, kind, "Delete it and go on with: plait fit")
         if found.recipe != self._digest:
-            raise DataError(f"{path}: was trained by another recipe. Delete its folder and go on with: plait fit")
+            raise DataError(f"{path}: was trained with another recipe. Delete its folder and go on with: plait fit")
         return found
 
 
 def _format_of(folder: Path) -> str:
-    """The format that a folder's ``run.json`` names; empty where there is none."""
+    """The format in a folder's ``run.json``; empty if there is none."""
     try:
         found = json.loads(read_text(folder / "run.json"))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):  # json raises RecursionError on deep nesting
         return ""
     return str(found.get("format", "")) if isinstance(found, dict) else ""
 
 
 def read_json(path: Path, kind: type[T], do: str) -> T:
-    """A file of a run, checked.
+    """Read a JSON file of a run and check it.
 
     Args:
         path: the file.
-        kind: what it should hold.
-        do: what to do where it does not, for messages.
+        kind: the model that it must fit.
+        do: advice for the error message.
 
     Raises:
-        DataError: it cannot be read, is damaged or of another version.
+        DataError: the file cannot be read, is damaged or of another version.
     """
     try:
         return kind.model_validate_json(read_text(path))
@@ -263,6 +264,7 @@ def read_json(path: Path, kind: type[T], do: str) -> T:
         raise DataError(f"{path}: cannot be read ({error.strerror}). {do}") from error
     except (ValueError, RecursionError) as error:
         problems = error.errors(include_input=False) if isinstance(error, ValidationError) else []
+        # Five problems without their inputs: a damaged file can hold many and long ones.
         told = [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in problems[:5]]
         raise DataError(
             f"{path}: is damaged or of another version ({'; '.join(told) or brief(error)}). {do}"

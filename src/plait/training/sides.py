@@ -1,8 +1,8 @@
-"""The sides of a run: which example stood where when it was trained. Written once, never rewritten.
+"""The sides of a run: which example was on which side when it was trained. Written once, never changed.
 
-A corpus goes on living: recordings are added, labels corrected, clocks synchronised, sides swapped in the manifest. A
-run is scored on the examples that it was not trained on, so it keeps them, with what each was made of, and tells what
-has changed since.
+A corpus changes later: recordings are added, labels corrected, clocks synchronised, sides swapped in the manifest. A
+run must be scored on examples that it was not trained on. So it keeps its examples with digests of their streams, and
+reports what has changed since.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,18 +31,18 @@ __all__ = ["FILE", "Sides"]
 FILE = "examples.parquet"
 
 SHOWN = 5
-"""Examples that a message names."""
+"""Most examples that a message names."""
 
 Key = tuple[str, float, float, int]
 """An example: recording, start, stop, and its number among those of the same interval (two annotators, say)."""
 
 
 class Sides:
-    """The examples of a run, the side of each in every fold, and what their recordings were.
+    """The examples of a run, the side of each in every fold, and digests of their streams.
 
     Args:
-        table: a row an example: ``recording start stop whole before after target group split``, digests of the
-            recording's ``streams`` (their paths, sizes and clocks), and a column ``side NAME`` a fold.
+        table: one row per example: ``recording start stop whole before after target group split``, a digest of the
+            recording's ``streams`` (their paths, sizes and clocks), and one column ``side NAME`` per fold.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -53,8 +52,9 @@ class Sides:
 
     @classmethod
     def of(cls, corpus: Corpus, items: Sequence[Item], folds: Sequence[Fold]) -> Sides:
-        """Those of a recipe met with its corpus."""
+        """The sides of a recipe on its corpus."""
         streams = {i: _streams_digest(corpus, corpus.entry(i)) for i in {item.recording for item in items}}
+        # Targets as JSON: a Parquet column has one type, but targets are numbers, texts or annotations.
         columns: Options = {
             "recording": [i.recording for i in items],
             "start": [float(i.start) for i in items],
@@ -74,10 +74,10 @@ class Sides:
 
     @classmethod
     def read(cls, folder: Path, digest: str) -> Sides:
-        """Those of a run, whose ``run.json`` holds the SHA-256 of their file.
+        """The sides of a run; its ``run.json`` holds the SHA-256 of their file.
 
         Raises:
-            DataError: the file is missing, damaged, or of another run: what it was trained on is not known any more.
+            DataError: the file is missing, damaged, or of another run, so the training examples are unknown.
         """
         path = folder / FILE
         try:
@@ -87,12 +87,12 @@ class Sides:
             return cls(pq.read_table(io.BytesIO(content)))
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             raise DataError(
-                f"{path}: is not what this run was begun with ({error}), so what it was trained on cannot be told from "
-                "what it is to be scored on. Put the file back, or train anew: another --out, or --overwrite."
+                f"{path}: is not the file that this run began with ({error}), so nobody knows which examples it was "
+                "trained on. Restore the file, or train again: another --out, or --overwrite."
             ) from error
 
     def to_bytes(self) -> bytes:
-        """What `FILE` holds: a Parquet table."""
+        """The content of `FILE`: a Parquet table."""
         found = io.BytesIO()
         pq.write_table(self.table, found)
         return found.getvalue()
@@ -102,7 +102,7 @@ class Sides:
         return [_item(row) for row in self._rows]
 
     def folds(self) -> list[Fold]:
-        """The folds that the run was begun with."""
+        """The folds that the run began with."""
         names = [name.removeprefix("side ") for name in self.table.column_names if name.startswith("side ")]
         return [self._fold(name) for name in names]
 
@@ -114,17 +114,17 @@ class Sides:
         return Fold(sides["train"], sides["valid"], sides["test"], name, [], len(sides[""]))
 
     def added(self, now: Sides) -> int:
-        """How many examples are new."""
+        """Number of examples in ``now`` that are new."""
         return len(now._by_key.keys() - self._by_key.keys())
 
     def changes(self, now: Sides, *, new: bool = False) -> list[str]:
-        """What has changed of these examples, a phrase a kind of change; of ``new`` ones too, if wanted."""
+        """What has changed in these examples, one phrase per kind of change; ``new``: new examples are a change too."""
         both = [(row, now._by_key[key]) for key, row in self._by_key.items() if key in now._by_key]
         gone = [row for key, row in self._by_key.items() if key not in now._by_key]
         found = [f"{len(gone)} examples are gone, or begin or end elsewhere: {_named(gone)}"] if gone else []
         for column, what in (
             ("target", "have another target"),
-            ("split", "stand on another side in the manifest"),
+            ("split", "are on another side in the manifest"),
             ("group", "belong to another group"),
             ("streams", "have other streams, files or clocks"),
         ):
@@ -136,25 +136,25 @@ class Sides:
         return found
 
 
-def _item(row: Mapping[str, Any]) -> Item:
+def _item(row: Options) -> Item:
     about = row["recording"], row["start"], row["stop"], target_from_json(json.loads(row["target"]))
     return Item(*about, row["group"], row["split"], row["whole"], (row["before"], row["after"]))
 
 
-def _was(column: str) -> Callable[[Mapping[str, object], Mapping[str, object]], str]:
+def _was(column: str) -> Callable[[Options, Options], str]:
     return lambda a, b: f" ({a[column] or 'none'} -> {b[column] or 'none'})"
 
 
 def _named(
-    rows: Sequence[Mapping[str, object]],
-    pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]] = (),
-    tell: Callable[[Mapping[str, Any], Mapping[str, object]], str] | None = None,
+    rows: Sequence[Options],
+    pairs: Sequence[tuple[Options, Options]] = (),
+    tell: Callable[[Options, Options], str] | None = None,
 ) -> str:
     names = [_item(row).id + (tell(*pairs[i]) if tell else "") for i, row in enumerate(rows[:SHOWN])]
     return ", ".join(names) + (" ..." if len(rows) > SHOWN else "")
 
 
-def _keys(rows: Sequence[Mapping[str, Any]]) -> list[Key]:
+def _keys(rows: Sequence[Options]) -> list[Key]:
     seen: Counter[tuple[str, float, float]] = Counter()
     keys = []
     for row in rows:
@@ -165,16 +165,17 @@ def _keys(rows: Sequence[Mapping[str, Any]]) -> list[Key]:
 
 
 def _streams_digest(corpus: Corpus, entry: RecordingEntry) -> str:
-    """Of paths, sizes of files, clocks and texts; not of what only sync's report says."""
+    """A digest of paths, sizes of files, clocks and texts, without the report of the synchronisation."""
     plain = entry.model_dump(mode="json", include={"streams"})["streams"]
     for name, stream in plain.items():
         stream.pop("sync", None)
+        # Sizes, not contents: reading a whole corpus at each start would take too long.
         stream["size"] = _size(corpus, entry.streams[name].path)
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _size(corpus: Corpus, path: str | None) -> int | None:
-    """Bytes of a file, or of all files of a folder that is one stream."""
+    """Bytes of a file, or of all files in a folder that is one stream."""
     if path is None:
         return None
     full = corpus.folder / path

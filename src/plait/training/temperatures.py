@@ -1,15 +1,15 @@
-"""Balance: how far each head of a trained model is to be trusted, told by items that it was not trained on.
+"""Calibrate the heads of a trained model on items that it was not trained on.
 
-A head that has learnt its training items by heart is surer than it should be, and drowns the others in the sum.
-So each addend of the output gets one factor, fitted on the validation part: temperature scaling (Guo et al. 2017,
-"On calibration of modern neural networks") with a temperature for every head instead of one for the sum. These factors
-are fitted by the loss that the heads learnt by, so that they weigh the heads as training did.
+A head that has overfitted its training items is too confident, and its logits dominate the sum. So each term of the sum
+gets one factor, fitted on the validation part: temperature scaling (Guo et al. 2017, "On calibration of modern neural
+networks") with one temperature per head instead of one for the sum. These factors minimise the training loss, so that
+they weigh the heads as training did.
 
-That loss asks for less than certainty (label smoothing), and a mean of heads, or of two models, is less sure than any
-of them. So the answer gets the temperature of the paper, and a modality one for the items that have nothing else, both
-by the likelihood of the labels as they are; together with the share of a wide part. Temperatures change no ranking of
-classes. Where all held-out items are right the likelihood knows no end; as in Platt 1999, "Probabilistic outputs for
-support vector machines", each label is doubted as if one item more had been seen, and been wrong.
+The training loss has label smoothing, and a mean of heads, or of two models, is less confident than each of them. So
+the answer gets the paper's temperature, and each modality gets one for items that have no other modality. Both minimise
+the negative log-likelihood of the plain labels, together with the share of a wide part. Temperatures do not change the
+ranking of classes. If all held-out items are right, the likelihood has no maximum; as in Platt 1999, "Probabilistic
+outputs for support vector machines", labels are smoothed as if there were one more item, and it were wrong.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from plait.training.least import least
 __all__ = ["fit_temperatures"]
 
 PULL = 1.0
-"""How many items' evidence weighs as much as what is thought beforehand of temperatures and of a wide part's share."""
+"""Weight, in items, of the prior on temperatures and on a wide part's share."""
 
 EVEN, STEEP = 64, 2.0
-"""Held-out items at which a wide part is thought to be worth as much as the deep heads, and how fast that changes: the
-odds of its share are EVEN / items to this power. Deep heads gain more by every item than a wide part does, also by the
-held-out ones themselves, which the model that is judged here has not seen and the one that answers has."""
+"""Prior of a wide part's share: with EVEN held-out items it is one half, and its odds are (EVEN / items) ** STEEP.
+Deep heads gain more from each item than a wide part does. This includes the held-out items: the model that is judged
+here has not seen them, the one that answers has."""
 
 
 def fit_temperatures(
     model: Model, views: Sequence[ItemData], shares: Sequence[float] | None = None, *, ranking: bool = True
 ) -> list[float]:
-    """Set ``head_scales``, ``share`` and ``temperature`` of a model to the factors of least loss over all views;
-    returns them, one list.
+    """Set ``head_scales``, ``wide_weight`` and ``temperature`` of a model to the factors of least loss over all views;
+    returns them as one list.
 
     Args:
-        model: trained; nothing but the factors changes.
-        views: the held-out items as they are, and with whatever noise training knew, so that the factors suit both.
-        shares: how much each view counts; all alike by default.
-        ranking: whether the heads' weight beside each other is fitted too; if not, ``head_scales`` stays 1.
+        model: a trained model; only its factors change.
+        views: the held-out items, clean and with each noise of the training, so that the factors suit both.
+        shares: weight of each view; equal by default.
+        ranking: whether the heads' relative weights are fitted too; if not, ``head_scales`` stays 1.
     """
     model.eval()
     for name in FACTORS:
@@ -65,11 +65,13 @@ def fit_temperatures(
 
 def _fit_heads(model: Model, views: Sequence[ItemData], target: Tensor, weight: Tensor) -> None:
     outputs, weights, several = _of_heads(model, views)
-    weight = weight * several  # where one modality is alone its head has no other beside it
+    weight = weight * several  # items of one modality have one head: no relative weight to fit
+    # Logarithms of the factors: they stay above 0, and halving is as far from 1 as doubling.
     free = torch.zeros(len(outputs), dtype=torch.float64, requires_grad=True)
 
     def loss() -> Tensor:
         mixed = model.aggregate(outputs, weights, free.exp())
+        # A weak pull to 1: heads that agree leave their relative factors undetermined.
         return (weight * model.task.loss(mixed, target)).sum() + 0.01 * free.square().mean()
 
     least(loss, [free])
@@ -82,10 +84,10 @@ def _fit_answer(model: Model, views: Sequence[ItemData], target: Tensor, weight:
     odds, doubt = STEEP * math.log(EVEN / held_out), 1 / (held_out + 2)
     free = torch.zeros(2, kinds + 1, dtype=torch.float64, requires_grad=True)
     kept = torch.ones(kinds + 1, dtype=torch.float64)
-    kept[-1] = float(not model.task.is_numeric)  # how large the value of several is, their heads' factors say
+    kept[-1] = float(not model.task.is_numeric)  # of values the heads' factors fix the size already
 
     def factors() -> tuple[Tensor, Tensor]:
-        """Shares are between 0 and 1, by their odds; temperatures are above 0."""
+        """Shares in (0, 1) from their log odds; temperatures above 0 from their logarithms."""
         return (free[0] + odds).sigmoid(), (kept * free[1]).exp()
 
     def loss() -> Tensor:
@@ -106,8 +108,8 @@ def _fit_answer(model: Model, views: Sequence[ItemData], target: Tensor, weight:
 
 @torch.no_grad()
 def _of_heads(model: Model, views: Sequence[ItemData]) -> tuple[Tensor, Tensor, Tensor]:
-    """What the heads say, [heads, items, width], their weights, [heads, items], and where several modalities are there,
-    [items]; of all views, one after another."""
+    """The heads' outputs, [heads, items, width], their weights, [heads, items], and whether an item has several
+    modalities, [items]; of all views, one after another."""
     rows = []
     for encoded, at in _encoded(model, views):
         outputs, weights = model.head_logits(encoded, model.ensemble.unimodal(encoded, at), at)
@@ -118,8 +120,8 @@ def _of_heads(model: Model, views: Sequence[ItemData]) -> tuple[Tensor, Tensor, 
 
 @torch.no_grad()
 def _of_models(model: Model, views: Sequence[ItemData]) -> tuple[Tensor, Tensor, Tensor]:
-    """What the deep heads together say, and what the wide part does (where there is none, the same), [modalities + 1,
-    items, width]: from each modality alone, then from all; and which modalities are there, [modalities, items]."""
+    """Outputs of the deep heads together and of the wide part (without one, the same), [modalities + 1, items, width]:
+    from each modality alone, then from all; and which modalities an item has, [modalities, items]."""
     rows = []
     for encoded, at in _encoded(model, views):
         said = [model.opinions(encoded, only, at)[:2] for only in (*([m] for m in model.modalities), None)]

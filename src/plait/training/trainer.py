@@ -1,4 +1,4 @@
-"""Lightning's trainer, set up for one replicate of a run."""
+"""Lightning's trainer for one replicate of a run."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from plait.training.run import digest_of
 __all__ = ["train_model"]
 
 _PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
-"""What `ModelCheckpoint` remembers as whole paths."""
+"""Entries of `ModelCheckpoint`'s state that are absolute paths."""
 
 
 class _History(Callback):
-    """The numbers of each epoch in ``log.csv``, and in the checkpoint, so that a resumed log is whole."""
+    """Writes the numbers of each epoch to ``log.csv`` and into the checkpoint, so that a resumed log is whole."""
 
     def __init__(self, path: Path, recipe: str) -> None:
         self.path, self.recipe = path, recipe
@@ -43,11 +43,13 @@ class _History(Callback):
         self.started = time.process_time()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Processor time, since processes that share cores slow each other's clock time.
         self.rows.setdefault("epoch", []).append(trainer.current_epoch)
         self.rows.setdefault("processor_seconds", []).append(time.process_time() - self.started)
         for name, value in trainer.callback_metrics.items():
             self.rows.setdefault(name, []).append(float(value))
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Written whole each time: rows of an epoch that was cut off before its checkpoint must not come twice.
         with open(self.path, "w", newline="", encoding="utf-8") as out:
             csv.writer(out).writerows([self.rows.keys(), *zip(*self.rows.values())])
 
@@ -63,7 +65,7 @@ class _History(Callback):
 
 
 class _Checkpoints(ModelCheckpoint):
-    """Remembers its files by their names in its own folder: one that is moved or copied goes on with its own files."""
+    """Remembers its files by name, without their folder: a run that was moved or copied resumes with its own files."""
 
     def state_dict(self) -> Options:
         state = super().state_dict()
@@ -79,7 +81,7 @@ class _Checkpoints(ModelCheckpoint):
 
 
 class _Lines(Callback):
-    """A line an epoch where there is no terminal for a bar, at most one every few seconds."""
+    """Prints one line per epoch where no terminal can show a bar, at most one line every few seconds."""
 
     def __init__(self, name: str) -> None:
         self.name, self.told = name, -EVERY
@@ -111,12 +113,13 @@ def train_model(
     seed: int,
     quiet: bool,
 ) -> dict[str, list[float]]:
-    """Train ``model`` in place, with a checkpoint an epoch in ``folder``; returns the log by column.
+    """Train ``model`` in place, with one checkpoint per epoch in ``folder``; returns the log by column.
 
-    With ``stop: early`` the model ends as its best epoch by the task's main metric on ``valid``.
+    With ``stop: early`` the weights are those of the best epoch by the task's main metric on ``valid``.
     """
     dims, epochs = model.dims, recipe.train.epochs_for(len(data))
     train = recipe.train.model_copy(update={"epochs": epochs})
+    # One more: Lightning steps the schedule after the last batch too.
     steps = -(-len(data) // train.batch) * epochs + 1
     module = TrainingModule(model, train, recipe.augment, seed=seed, steps=steps, regular=data.regular())
     batches = loader(data, dims, batch=train.batch, seed=seed, epoch=module.epoch_now)
@@ -144,7 +147,7 @@ def train_model(
             enable_progress_bar=bar,  # without one of ours Lightning would add its own
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            log_every_n_steps=10**9,
+            log_every_n_steps=10**9,  # every log is per epoch
         )
         trainer.fit(module, batches, checks, ckpt_path=str(last) if last.exists() else None)
     if early:
@@ -165,7 +168,7 @@ def _checkpoints(folder: Path, model: Model, early: bool) -> ModelCheckpoint:
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Lightning's advice about workers and hardware is for its own users, not for ours."""
+    """Silence Lightning's advice on workers and hardware: our users cannot follow it."""
     names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
     levels = {name: logging.getLogger(name).level for name in names}
     with warnings.catch_warnings():

@@ -1,11 +1,10 @@
-"""Fine-tuning: a model that begins as another run ended, as far as the two are made alike. ``model: {from: RUN}``."""
+"""Fine-tuning: start a model from the weights of another run. ``model: {from: RUN}``."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from plait.core.atomic import read_bytes
 from plait.core.errors import ConfigError, DataError, raise_all
@@ -15,10 +14,11 @@ from plait.examples.items import Fold
 from plait.models.backbone import EncoderSpec
 from plait.models.model import Model
 from plait.recipe import Recipe, StreamPlan
+from plait.training.experiment import Experiment
 from plait.training.run import Beginning, Replicate, Run
 
 OPTIONS = {"from": None, "freeze": False, "allow_code": False}
-"""What a recipe's ``model`` may say of it, beside the options of `Model`."""
+"""Options of a recipe's ``model`` for fine-tuning, besides the options of `Model`."""
 
 __all__ = ["OPTIONS", "WarmStart", "check_unchanged"]
 
@@ -26,15 +26,15 @@ __all__ = ["OPTIONS", "WarmStart", "check_unchanged"]
 class WarmStart:
     """The run that a recipe's ``model: {from: ...}`` names, pre-trained or trained on another task.
 
-    Where the recipe leaves encoders or ``dim`` open, those of that run are taken. Encoders that it names must be the
-    same as there, part by part and option by option; so must features, levels and rates. Encoders go over by modality,
-    with the standardising that they were trained on; the fusion goes over where specs and modalities are equal, and
-    starts afresh where not; heads always start afresh. A modality that the other run does not know starts afresh too.
+    If the recipe leaves encoders or ``dim`` open, those of that run are used. Encoders that it names must have the same
+    parts and options as there; features, normalisation and rates must be the same too. Encoders are copied by modality,
+    with the mean and deviation of the features that they were trained on. The fusion is copied if specs and modalities
+    are equal. Everything else starts fresh: heads, other fusions, and modalities that the other run does not have.
     ``allow_code: true`` lets that run name classes from outside plait (see `plait.models.model.Model.load`).
-    With ``freeze: true`` beside ``from`` what went over stays as it is, and the rest alone is trained.
+    With ``freeze: true`` beside ``from``, copied parts are not trained.
 
     Args:
-        folder: of the run.
+        folder: the run's folder.
 
     Raises:
         DataError: there is no finished run.
@@ -48,10 +48,10 @@ class WarmStart:
 
     @classmethod
     def of(cls, recipe: Recipe) -> WarmStart | None:
-        """What the recipe starts from; None where it says nothing.
+        """The run that the recipe starts from; None if it names none.
 
         Raises:
-            ConfigError: ``from`` is no path, ``freeze`` no truth value, or there is nothing to freeze.
+            ConfigError: ``from`` is not a path, ``freeze`` is not true or false, or there is nothing to freeze.
         """
         place, freeze = recipe.model.get("from"), recipe.model.get("freeze", False)
         if not isinstance(place, str | None) or place == "":
@@ -63,24 +63,24 @@ class WarmStart:
         return None if place is None else cls(place, allow_code=recipe.model.get("allow_code") is True)
 
     def source(self, replicate: Replicate) -> Replicate:
-        """The replicate of that run to start from: of the same fold and seed where there is one, else the first."""
+        """The replicate to start from: of the same fold and seed if there is one, else the first."""
         same = [m for m in self.run.replicates if m.fold == replicate.fold] or self.run.replicates
         return next((m for m in same if m.seed == replicate.seed), same[0])
 
     def encoder(self, modality: str) -> EncoderSpec | None:
-        """The specs of a modality's encoder there; None where it is not known."""
+        """The specs of a modality's encoder in that run; None if it does not have the modality."""
         return next(iter(self.models.values())).backbone.encoder_specs.get(modality)
 
     @property
     def dim(self) -> int:
         return next(iter(self.models.values())).dim
 
-    def begin(self, model: Model, replicate: Replicate, fold: Fold, experiment: Any) -> list[str]:
-        """Copy into a fresh ``model`` what fits; returns what: modalities, and "" for the fusion.
+    def begin(self, model: Model, replicate: Replicate, fold: Fold, experiment: Experiment) -> list[str]:
+        """Copy the parts that fit into a fresh ``model``; returns their names: modalities, and "" for the fusion.
 
         Raises:
-            ConfigError: a modality of both whose features or encoder differ, or none of both; all problems at once.
-            DataError: it was trained on recordings that ``fold`` tests on.
+            ConfigError: a shared modality differs in features or encoder, or none is shared; all problems at once.
+            DataError: the other run was trained on recordings that ``fold`` tests on.
         """
         source = self.source(replicate)
         self._check_apart(source, fold)
@@ -94,6 +94,7 @@ class WarmStart:
         for m in shared:
             mine, its = model.modalities.index(m), other.modalities.index(m)
             model.backbone.encoders[mine].load_state_dict(other.backbone.encoders[its].state_dict())
+            # The other run's scale, though the training rows differ: the encoder's weights suit only this.
             model.backbone.set_scale(m, other.backbone.mean(m).numpy(), other.backbone.std(m).numpy())
         if (model.describe()["fusion"], model.modalities) != (other.describe()["fusion"], other.modalities):
             return shared
@@ -113,13 +114,13 @@ class WarmStart:
                 f"such as {both[0]!r}. Give both recipes the same split."
             )
 
-    def _differences(self, model: Model, other: Model, modality: str, experiment: Any) -> list[str]:
+    def _differences(self, model: Model, other: Model, modality: str, experiment: Experiment) -> list[str]:
         pairs = {
             "width of tokens (model.dim)": (model.dim, other.dim),
             "features": (model.dims[modality], other.dims[modality]),
             "encoder": (model.describe()["encoders"][modality], other.describe()["encoders"][modality]),
             "feature": (experiment.features[modality], self.run.info.features[modality]),
-            "level, rate": (_shape(experiment.recipe, modality), _shape(self.run.recipe, modality)),
+            "normalization, rate": (_shape(experiment.recipe, modality), _shape(self.run.recipe, modality)),
         }
         return [
             f"model.from: {modality}: {what} {mine} here, {its} in {self._place}. Make them the same or leave them out."
@@ -128,7 +129,7 @@ class WarmStart:
         ]
 
     def digest(self, replicate: Replicate) -> dict[str, str]:
-        """What a replicate starts from, and the SHA-256 of it."""
+        """The replicate that this one starts from, and the SHA-256 of its files."""
         source = self.source(replicate)
         place = self.run.folder / source.name
         found = hashlib.sha256(b"".join(read_bytes(place / n) for n in ("model.json", "model.safetensors")))
@@ -146,12 +147,14 @@ def _shape(recipe: Recipe, modality: str) -> tuple[str, float | None]:
 
 
 def check_unchanged(folder: Path, held: Beginning | None, now: Beginning) -> None:
-    """Refuse to go on with a run whose beginning is no longer what it was.
+    """Refuse to go on with a run if the weights that it started from have changed.
 
     Raises:
-        ConfigError: the weights that it starts from are others than when it was begun.
+        ConfigError: the weights have changed since the run began.
     """
-    both = held.replicates.keys() & now.replicates.keys() if held else ()  # seeds that are added begin now
+    both = (
+        held.replicates.keys() & now.replicates.keys() if held else ()
+    )  # added seeds start now, with the weights as they are
     if held and any(held.replicates[name] != now.replicates[name] for name in both):
         raise ConfigError(
             f"{folder}: was begun from {held.run}, whose weights have changed since. "
