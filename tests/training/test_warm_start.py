@@ -186,7 +186,7 @@ def test_what_does_not_fit_is_told_at_once(tiny_recipe: Path, pretrained: Run, t
     with pytest.raises(ConfigError) as caught:
         begun(other, tmp_path / "run")
     text = str(caught.value)
-    for part in ("left: width of tokens", "left: encoder", "left: level"):
+    for part in ("left: width of tokens", "left: encoder", "left: normalization"):
         assert part in text
 
 

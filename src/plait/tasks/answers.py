@@ -1,4 +1,4 @@
-"""What a model says of an example: it prints itself, becomes JSON, and becomes annotations."""
+"""Answers of a model about an example; each can be printed, or become JSON or annotations."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from plait.streams.recording import Annotation
 __all__ = ["Answer", "Embedding", "Label", "Spans", "Text", "Value"]
 
 Timed = tuple[float, float, str | int | float | bool, float]
-"""Start and stop, in seconds from where the item begins; a label; how sure."""
+"""Start and stop in seconds from the item's start, label, and confidence."""
 
 
 @dataclass(frozen=True)
 class Answer(ABC):
-    """One answer, about one stretch of time that the asker knows."""
+    """One answer about one interval, which the caller knows."""
 
     @abstractmethod
     def __str__(self) -> str:
-        """For people, in one line."""
+        """One line for people."""
 
     def to_json(self) -> dict[str, object]:
-        """Plain numbers and texts, by the names of its attributes."""
+        """Its attributes by name, as plain numbers and texts."""
         return asdict(self)
 
     @abstractmethod
     def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
-        """The same as annotations of a recording, where it can be one.
+        """The answer as annotations of a recording; empty if it cannot be one.
 
         Args:
-            start, stop: what the answer is about, seconds.
-            tier: where they are to stand.
-            annotator: who says so.
+            start, stop: the interval of the answer, seconds.
+            tier: tier of the annotations.
+            annotator: name of the annotator.
         """
 
 
@@ -42,9 +42,9 @@ class Label(Answer):
     """A class.
 
     Attributes:
-        label: the most probable one, in the type that the targets had.
+        label: the most probable class, in the type of the targets.
         confidence: its probability.
-        probabilities: of each class, by its name.
+        probabilities: probability of each class, by name.
 
     >>> print(Label("run", 0.75, {"run": 0.75, "walk": 0.25}))
     run (75%)
@@ -83,7 +83,7 @@ class Spans(Answer):
     """Labels over time: events, states.
 
     Attributes:
-        spans: start, stop, label and mean probability of each, in order of time; seconds from where the item begins.
+        spans: start, stop, label and mean probability of each, in order of time; seconds from the item's start.
 
     >>> print(Spans(((0.5, 2.0, "rain", 0.9),)))
     rain 0.50-2.00 s (90%)
@@ -107,7 +107,7 @@ class Text(Answer):
     """Words, and when each was said.
 
     Attributes:
-        words: start, stop, word and probability of each, in order of time; seconds from where the item begins.
+        words: start, stop, word and probability of each, in order of time; seconds from the item's start.
 
     >>> print(Text(((0.1, 0.4, "good", 0.9), (0.4, 0.8, "morning", 0.8))))
     good morning
@@ -117,7 +117,7 @@ class Text(Answer):
 
     @property
     def text(self) -> str:
-        """The words in a line."""
+        """The words in one line."""
         return " ".join(str(word) for _, _, word, _ in self.words)
 
     def __str__(self) -> str:
@@ -131,7 +131,7 @@ class Text(Answer):
 
 
 def _placed(spans: tuple[Timed, ...], start: float, tier: str, annotator: str) -> list[Annotation]:
-    """As annotations of a recording in which the item begins at ``start``."""
+    """Annotations of a recording in which the item begins at ``start``."""
     return [Annotation(start + a, start + b, label, tier, annotator) for a, b, label, _ in spans]
 
 
@@ -142,7 +142,7 @@ def _to_json(span: Timed) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Embedding(Answer):
-    """A point in a space of examples, of length 1. It is no annotation.
+    """The embedding of an example, a vector of length 1. It has no annotations.
 
     >>> print(Embedding([0.6, 0.8]))
     2 numbers (see --json)

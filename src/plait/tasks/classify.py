@@ -1,4 +1,4 @@
-"""One class an item."""
+"""One class per item."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Classify"]
 
 
 class Classify(OfClasses):
-    """Which of the classes that the training targets name; outputs are logits of a softmax.
+    """The class of each item, among those of the training targets; outputs are logits of a softmax.
 
     Args:
         targets: the training items' labels, see `plait.tasks.of_classes.OfClasses`.
@@ -23,8 +23,8 @@ class Classify(OfClasses):
             classes alike.
         class_weight: None, or ``balanced``: an item counts ``n / (classes * n of its class)``.
         dropout: share of the pooled numbers that a head sets to 0 in training.
-        metric: by what validation selects: a `plait.metrics.Metric` of classes, by its name or the dotted path of your
-            own. ``roc_auc`` is of two classes only; the second one is the positive.
+        metric: the metric by which validation selects: a `plait.metrics.Metric` of classes, by its name or the dotted
+            path of your own. ``roc_auc`` needs exactly two classes; the second is the positive one.
 
     Raises:
         DataError: fewer than two classes, or a label that is neither a text nor a finite number.
@@ -65,8 +65,10 @@ class Classify(OfClasses):
     def prior(self) -> Tensor:
         """Logarithms of the classes' shares of the training items, as ``class_weight`` counts them."""
         shares = torch.tensor(self.counts, dtype=torch.float32) * self._weight()
+        # A class that no training item has counts half an item: its logarithm stays finite.
         return (shares.clamp(min=0.5) / shares.sum()).log()
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        # Not by its argument `weight`: with smoothing that would weigh the terms of the other classes too.
         raw = F.cross_entropy(self.class_logits(output), target, label_smoothing=self.smoothing, reduction="none")
         return raw * self._weight().to(raw.device)[target]

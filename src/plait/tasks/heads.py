@@ -1,4 +1,4 @@
-"""Heads: linear maps of tokens, once an item or at instants."""
+"""Heads: linear maps of tokens, with one output per item or per instant."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["PooledLinear", "TimedLinear"]
 class PooledLinear(nn.Module):
     """Mean and maximum over an item's tokens, dropout, one linear layer.
 
-    An item without tokens gets the bias alone: what is answered when nothing is known.
+    An item without tokens gets the bias alone: the answer when nothing is known.
 
     Args:
         dim: width of the tokens.
-        width: numbers an item in the output.
+        width: numbers per item in the output.
         dropout: share of the pooled numbers set to 0 in training.
 
     >>> import torch
@@ -37,15 +37,15 @@ class PooledLinear(nn.Module):
 
 
 class TimedLinear(nn.Module):
-    """What the tokens say at each instant (`plait.tokens.instants.at_instants`), dropout, one linear layer.
+    """The tokens at each instant (`plait.tokens.instants.at_instants`), dropout, one linear layer.
 
     An item without tokens gets the bias alone at all its instants.
 
     Args:
         dim: width of the tokens.
-        width: numbers an instant in the output.
+        width: numbers per instant in the output.
         dropout: share of the numbers set to 0 in training.
-        causal: whether an instant knows what was observed until then, and no more.
+        causal: whether an instant sees only what was observed until then.
 
     >>> import torch
     >>> tokens = Tokens(torch.ones(2, 5, 4), torch.arange(5.0).expand(2, 5), torch.ones(2, 5) > 0)

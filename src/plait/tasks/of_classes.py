@@ -1,4 +1,4 @@
-"""What tasks share whose answer is one of several classes."""
+"""The base of tasks whose answer is one of several classes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = ["OfClasses", "class_key", "classes_of"]
 
 
 class OfClasses(Task):
-    """One of the classes that the training targets name: classes, metrics, baseline and answers.
+    """Base of tasks with one class per item: classes, metrics, baseline and answers.
 
     A subclass says what an output means: `class_logits`, and how many numbers it has (``n_outputs``) if not one per
     class. It may have another `loss` or `head`.
 
     A class keeps its JSON type. A number and its text are one class (3, 3.0 and "3"; True and "true"), so
-    that labels read from a CSV meet those from JSON; the typed form is kept if either occurs.
+    that labels read from a CSV meet those from JSON; if both occur, the typed form is kept.
 
     Args:
         targets: the training items' labels.
@@ -88,7 +88,7 @@ class OfClasses(Task):
         return self.class_logits(output.detach().double()).softmax(-1).cpu().numpy()
 
     def encode(self, targets: list[Target]) -> Tensor:
-        """The number of each item's class, [batch], long.
+        """The index of each item's class, [batch], long.
 
         Raises:
             DataError: a label that is not among the training classes.
@@ -112,12 +112,12 @@ class OfClasses(Task):
         ]
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
-        """The chosen one, then ``accuracy balanced_accuracy macro_f1 weighted_f1 log_loss ece``; ``roc_auc`` of two."""
+        """The chosen metric, then ``accuracy balanced_accuracy macro_f1 weighted_f1 log_loss ece``, and ``roc_auc``."""
         truth = np.asarray(target, np.int64)
         return {name: metric(truth, scores) for name, metric in self._metrics.items()}
 
     def baseline(self, train: Array, count: int) -> NDArray[np.float64]:
-        """The training frequencies, for every item: so the guess is the majority class."""
+        """The class frequencies of training, for every item; so the answer is the majority class."""
         tally = np.bincount(np.asarray(train, np.int64), minlength=len(self.classes)).astype(np.float64)
         return np.tile(tally / max(tally.sum(), 1), (count, 1))
 
@@ -126,7 +126,7 @@ class OfClasses(Task):
 
     @classmethod
     def restore(cls, state: Options, **options: Any) -> Self:
-        task = cls(state["classes"], **options)
+        task = cls(state["classes"], **options)  # one target per class gives the classes, but not the counts
         task.counts = [int(count) for count in state["counts"]]
         return task
 
@@ -144,7 +144,7 @@ def _ordered(found: Sequence[Name], order: Sequence[Name], where: str) -> list[N
 
 
 def class_key(label: Target) -> str:
-    """The text under which a class is known: that of its JSON form, texts as they are.
+    """The text that identifies a class: its JSON form; texts stay as they are.
 
     Raises:
         DataError: neither a text nor a finite number.
@@ -154,7 +154,7 @@ def class_key(label: Target) -> str:
     """
     if isinstance(label, np.generic):
         label = label.item()
-    if isinstance(label, bool):
+    if isinstance(label, bool):  # before numbers, since a bool is an int
         return "true" if label else "false"
     if isinstance(label, str):
         return label
@@ -164,7 +164,7 @@ def class_key(label: Target) -> str:
 
 
 def classes_of(targets: Sequence[Target]) -> list[Name]:
-    """Classes without repetition: numbers by size, then texts by letter."""
+    """The distinct classes: numbers by size, then texts alphabetically."""
     found: dict[str, Name] = {}
     for target in targets:
         plain = target.item() if isinstance(target, np.generic) else target
@@ -172,5 +172,5 @@ def classes_of(targets: Sequence[Target]) -> list[Name]:
             plain = int(plain)
         key = class_key(plain)
         if key not in found or isinstance(found[key], str):
-            found[key] = cast("Name", plain)  # `class_key` takes no other
+            found[key] = cast("Name", plain)  # `class_key` has refused other types
     return sorted(found.values(), key=lambda c: (isinstance(c, str), isinstance(c, bool), c))

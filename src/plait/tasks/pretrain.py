@@ -1,4 +1,4 @@
-"""No question at all: encoders and fusion learn from the streams themselves, to be fine-tuned on a task later."""
+"""Pre-training without labels: encoders and fusion learn from the streams alone, to be fine-tuned on a task later."""
 
 from __future__ import annotations
 
@@ -30,36 +30,37 @@ __all__ = ["Pretrain"]
 class Pretrain(Task):
     """Contrastive and masked pre-training of any set of streams, with any of them missing; no labels are read.
 
-    Each step makes ``views`` copies of a batch, each varied anew (the recipe's ``augment``), with other spans hidden.
-    Loss: ``contrastive`` times the mean over every two embeddings of an item (each modality's and the model's whole, of
-    every copy; see `plait.multiview.contrastive.Contrast`), plus ``masked`` times the error of what was hidden, told
-    from what the encoders made of the rest of all modalities (see `plait.multiview.masked.Reconstruct`). So the fusion
-    learns by the contrast alone. A modality that ``augment.modality_dropout`` hides has to be told from the others
-    altogether. Contrast and reconstruction together as in Huang et al. 2023 ("Contrastive masked autoencoders are
-    stronger vision learners"), over modalities as in Gong et al. 2023 ("Contrastive audio-visual masked autoencoder"),
-    with whatever encoders the recipe names instead of their transformers.
+    Each step makes ``views`` copies of a batch; each is augmented (the recipe's ``augment``) and has other spans
+    hidden. The loss is ``contrastive`` times the mean contrast over all pairs of embeddings of an item (one per
+    modality and one of the whole model, for each copy; see `plait.multiview.contrastive.Contrast`), plus ``masked``
+    times the error of reconstructing the hidden spans from the encoded rest of all modalities (see
+    `plait.multiview.masked.Reconstruct`). So the fusion learns from the contrast alone. A modality that
+    ``augment.modality_dropout`` hides must be reconstructed from the others altogether. Contrast and reconstruction
+    together as in Huang et al. 2023 ("Contrastive masked autoencoders are stronger vision learners"), over modalities
+    as in Gong et al. 2023 ("Contrastive audio-visual masked autoencoder"), with whatever encoders the recipe names
+    instead of their transformers.
 
-    A run of it answers `plait predict` with embeddings, and is fine-tuned by ``model: {from: RUN}`` in another recipe.
+    Its runs answer `plait predict` with embeddings. Another recipe fine-tunes such a run with ``model: {from: RUN}``.
 
     Args:
-        targets: the items' groups (the corpus's ``group``, such as the person), which `plait.examples.items` gives in
-            place of labels; looked at by ``within`` and ``neighbours`` only.
+        targets: the items' groups (the corpus's ``group``, such as the person), which `plait.examples.items` gives
+            instead of labels; used by ``within`` and ``neighbours`` only.
         projection_dim: width of the embeddings.
         contrast: ``info_nce``, ``sigmoid``, ``cca`` or ``none``.
-        temperature: of the contrast, at the start.
+        temperature: initial temperature of the contrast.
         contrastive: weight of the contrast.
         masked: weight of the reconstruction; 0 leaves it out.
-        mask_ratio: of the time of each modality that is hidden.
-        mask_span: length of what is hidden in one piece, as a share of the item's length.
+        mask_ratio: share of each modality's time that is hidden.
+        mask_span: length of one hidden span, as a share of the item's length.
         views: copies of each item in a step.
         dropout: share of the pooled numbers that a projection sets to 0 in training.
-        within: whether an item is told from items of its own group only.
-        neighbours: the share of the training from which on an item and the one nearest to it of each group count as the
-            same thing (see `plait.multiview.memory.Memory`); None: never. Not of ``cca`` and ``none``.
+        within: whether an item is contrasted only with items of its own group.
+        neighbours: the share of the training after which an item and the nearest item of each other group count as the
+            same (see `plait.multiview.memory.Memory`); None: never. Not with ``cca`` and ``none``.
 
     Raises:
         ConfigError: an option outside its range, or nothing to learn from.
-        DataError: ``within`` or ``neighbours``, but every item is a group of its own, or all are of one.
+        DataError: ``within`` or ``neighbours`` is set, but each item is its own group, or all are one group.
 
     >>> task = Pretrain([], projection_dim=8)
     >>> task.decode(torch.ones(1, 8))[0].embedding[:2]
@@ -114,6 +115,7 @@ class Pretrain(Task):
         self.ask: Reconstruct | None = None
 
     def bind(self, dims: Mapping[str, int], dim: int) -> None:
+        # Only now, since their weights and buffers have the model's widths.
         self.ask = Reconstruct(dims, dim) if self.masked else None
         self._spaces = [*dims, ""]
         self.memory = Memory(self._groups, len(self._spaces), self.n_outputs) if self.neighbours is not None else None
@@ -125,7 +127,7 @@ class Pretrain(Task):
         return hide_spans(modality_dropout(tokens, share) if share else tokens, self.mask_ratio, self.mask_span)
 
     def obscure(self, encoded: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
-        return encoded  # what is hidden was hidden from the encoders
+        return encoded  # `corrupt` has hidden parts from the encoders already
 
     def step(
         self, views: Sequence[View], target: Tensor | None, moment: Moment | None = None
@@ -133,9 +135,9 @@ class Pretrain(Task):
         """``contrast`` and ``reconstruction``, as the options weigh them.
 
         Args:
-            views: copies of one batch, varied; its rows are the same items in each.
-            target: groups of the items, as `encode` gives them, [batch]; None: all of one.
-            moment: where they stand in the training; None: they are none of its items, and have no neighbours.
+            views: augmented copies of one batch, with the same items in the same rows.
+            target: group numbers of the items, from `encode`, [batch]; None: all items are one group.
+            moment: position of the batch in the training; None: no training items, which have no neighbours.
         """
         same = None if moment is None else self._neighbours(moment)
         embeddings, there, told = list[Tensor](), list[Tensor](), list[Tensor]()
@@ -150,16 +152,17 @@ class Pretrain(Task):
         return losses
 
     def _neighbours(self, moment: Moment) -> Tensor | None:
-        """Which of a batch's items belong together, once it is remembered as the model sees it, unvaried."""
+        """Store the batch without augmentation in the memory, then give which of its items count as the same."""
         if self.memory is None or self.neighbours is None or moment.plain is None:
             return None
         embeddings, there = _embedded(moment.plain)
         spaces = [self._spaces.index(name) for name in (*moment.plain.encoded, "")]
         self.memory.keep(spaces, moment.items, torch.stack(embeddings), torch.stack(there))
+        # Stored from the first step on: neighbours are sought among all training items once they count.
         return self.memory.neighbours(moment.items) if moment.done >= self.neighbours else None
 
     def encode(self, targets: list[Target]) -> Tensor:
-        """Numbers of the groups, from 0 up in the order in which they come, [items]."""
+        """Group numbers, from 0 up in order of appearance, [items]."""
         numbers: dict[Target, int] = {}
         return torch.tensor([numbers.setdefault(t, len(numbers)) for t in targets], dtype=torch.long)
 
@@ -180,6 +183,7 @@ class Pretrain(Task):
         _nothing()
 
     def state(self) -> Options:
+        # Groups are needed again only for the memory's buffers.
         return {"groups": self._groups.tolist()} if self.neighbours is not None else {}
 
     @classmethod
@@ -188,13 +192,13 @@ class Pretrain(Task):
 
 
 def _embedded(view: View) -> tuple[list[Tensor], list[Tensor]]:
-    """Embeddings of each modality and of the whole, [batch, width] each, and where there is anything behind them."""
+    """Embeddings of each modality and of the whole, [batch, width] each, and which items have these modalities."""
     there = [tokens.present for tokens in view.encoded.values()]
     return [*(view.unimodal[m] for m in view.encoded), view.whole], [*there, torch.stack(there).any(0)]
 
 
 class _Projection(nn.Module):
-    """Tokens to an embedding: mean and maximum, one hidden layer (SimCLR's projection head), thrown away afterwards."""
+    """Tokens to an embedding: mean and maximum, one hidden layer (SimCLR's projection head); fine-tuning drops it."""
 
     def __init__(self, dim: int, width: int, dropout: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""One number an item."""
+"""One number per item."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _LOSSES: dict[str, Callable[..., Tensor]] = {"mae": F.l1_loss, "mse": F.mse_loss
 
 
 class Regress(Task):
-    """How much, in the units of the training targets.
+    """A number per item, in the units of the training targets.
 
-    Targets are standardised inside by the training mean and standard deviation; losses are of standardised
-    numbers, answers and metrics in units again.
+    Targets are standardised inside by the training mean and standard deviation. Losses are of standardised numbers;
+    answers and metrics are in the original units.
 
     Args:
         targets: the training items' numbers (or their texts).
         loss: ``mae``, ``mse`` or ``huber`` (quadratic within one standard deviation).
         dropout: share of the pooled numbers that a head sets to 0 in training.
-        metric: by what validation selects: a `plait.metrics.Metric` of values, by its name or the dotted path of one of
-            your own.
-        sentiment: also the usual metrics of CMU-MOSI, targets from -3 to 3: see `plait.metrics.sentiment`.
+        metric: the metric by which validation selects: a `plait.metrics.Metric` of values, by its name or the dotted
+            path of your own.
+        sentiment: whether to add the usual metrics of CMU-MOSI, targets from -3 to 3: see `plait.metrics.sentiment`.
 
     Raises:
         DataError: no targets, or one that is not a finite number.
@@ -80,11 +80,11 @@ class Regress(Task):
         self._set(float(values.mean()), float(values.std()))
 
     def _set(self, mean: float, std: float) -> None:
-        self.mean, self.std = mean, std if std > 0 else 1.0
+        self.mean, self.std = mean, std if std > 0 else 1.0  # equal targets have no deviation to divide by
 
     @property
     def options(self) -> Options:
-        """The options that it was made with (`loss` the option and `loss` the method share a name)."""
+        """The options that it was made with. The option `loss` is kept as `loss_name`, since `loss` is a method."""
         return {
             "loss": self.loss_name,
             "dropout": self.dropout,
@@ -96,7 +96,7 @@ class Regress(Task):
         return PooledLinear(dim, 1, self.dropout)
 
     def encode(self, targets: list[Target]) -> Tensor:
-        """Targets in units, [batch] float32."""
+        """Targets in their original units, [batch] float32."""
         return torch.tensor(_numbers(targets), dtype=torch.float32)
 
     def goals(self, target: Tensor) -> Tensor:
@@ -109,16 +109,16 @@ class Regress(Task):
         return [Value(float(v)) for v in self.scores(output)[:, 0]]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
-        """Values in units [items, 1], float64."""
+        """Values in the original units [items, 1], float64."""
         return output.detach().double().cpu().numpy() * self.std + self.mean
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
-        """The chosen one, then ``mae rmse corr``, and with ``sentiment`` those of `plait.metrics.sentiment`."""
+        """The chosen metric, then ``mae rmse corr``, and with ``sentiment`` those of `plait.metrics.sentiment`."""
         truth = np.asarray(target, np.float64)
         return {name: metric(truth, scores[:, 0]) for name, metric in self._metrics.items()}
 
     def baseline(self, train: NDArray[np.generic], count: int) -> NDArray[np.float64]:
-        """The training median, for every item: the constant with the least absolute error."""
+        """The training median for every item: the constant with the least absolute error."""
         return np.full((count, 1), float(np.median(np.asarray(train, np.float64))))
 
     def state(self) -> Options:
@@ -126,7 +126,7 @@ class Regress(Task):
 
     @classmethod
     def restore(cls, state: Options, **options: Any) -> Regress:
-        task = cls([0.0], **options)
+        task = cls([0.0], **options)  # any target will do: its mean and deviation are replaced
         task._set(float(state["mean"]), float(state["std"]))
         return task
 
@@ -135,6 +135,7 @@ def _numbers(targets: list[Target]) -> NDArray[np.float64]:
     values, problems = [], []
     for target in targets:
         try:
+            # float(True) would be 1.0, but a truth value is a class.
             value = math.nan if isinstance(target, bool | Annotated) else float(target)
         except (TypeError, ValueError):
             value = math.nan

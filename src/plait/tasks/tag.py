@@ -1,4 +1,4 @@
-"""A class for every instant of a grid, or several at once."""
+"""Classes over time: one, or several at once, at each instant of a grid."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ __all__ = ["Tag"]
 
 
 class Tag(Task):
-    """Which class at which time: sound events, actions, states; ``rate`` times a second.
+    """Classes over time, ``rate`` times per second: sound events, actions, states.
 
-    Each instant stands for the time about it, ``1 / rate`` seconds, and its truth is what covers most of that. Where
-    less than half of it is annotated, nothing is learnt and nothing scored, unless ``background`` names it, or several
-    classes may hold at once (``several``), where it is the absence of all.
+    Each instant stands for the ``1 / rate`` seconds around it, and its true class is the one that covers most of them.
+    An instant of which less than half is annotated is neither learnt nor scored. With ``background`` it has that class
+    instead, and with ``several`` it has none of the classes.
 
     Args:
         targets: what is annotated within the training items.
         target: the tier of annotations.
-        rate: answers a second.
-        several: whether classes may hold at once (a sigmoid each); else one at a time (a softmax).
-        background: the class of what nobody annotated.
-        causal: whether an answer knows what was observed until the end of its time, and no more. Features,
-            normalization, encoders and fusion have to be causal then; which are not is told before anything is trained.
-        smoothing: label smoothing (Szegedy et al. 2016, section 7); of several classes each is drawn to one half.
+        rate: answers per second.
+        several: whether several classes can hold at once (one sigmoid each); else one at a time (a softmax).
+        background: the class of time that nobody annotated.
+        causal: whether an answer sees only what was observed until the end of its time. Features, normalization,
+            encoders and fusion must be causal then; those that are not are reported before training.
+        smoothing: label smoothing (Szegedy et al. 2016, section 7); with several classes, each moves towards one half.
         dropout: share of the numbers at an instant that a head sets to 0 in training.
-        metric: by what validation selects: a `plait.metrics.Metric` of instants (of ``classes``; with ``several``, of
-            ``labels``) or of ``spans``, by its name or the dotted path of one of your own; by default ``macro_f1`` or
-            ``multilabel_f1``.
+        metric: the metric by which validation selects: a `plait.metrics.Metric` of instants (of ``classes``; with
+            ``several``, of ``labels``) or of ``spans``, by its name or the dotted path of your own; by default
+            ``macro_f1`` or ``multilabel_f1``.
 
     Raises:
         DataError: too few classes, or a label that is neither a text nor a finite number.
@@ -113,21 +113,23 @@ class Tag(Task):
 
     def _check(self) -> None:
         if self.several and self.background is not None:
-            raise ConfigError("tag.background: with several: true, what nobody annotated is no class. Leave one out.")
+            raise ConfigError(
+                "tag.background: with several: true, time that nobody annotated has no class. Leave one of the two out."
+            )
         if not 0 <= self.smoothing < 1 or not 0 <= self.dropout < 1:
             raise ConfigError(
                 f"tag: smoothing {self.smoothing}, dropout {self.dropout}; expected 0 or more, and below 1."
             )
 
     def instants(self, seconds: float) -> NDArray[np.float64]:
-        """The middle of each ``1 / rate`` seconds; where answers are causal, its end."""
+        """The middle of each ``1 / rate`` seconds; for causal answers, the end."""
         return grid(seconds, self.rate, 1.0 if self.causal else 0.5)
 
     def head(self, dim: int) -> nn.Module:
         return TimedLinear(dim, self.n_outputs, self.dropout, causal=self.causal)
 
     def encode(self, targets: list[Target]) -> Tensor:
-        """The class of each instant, [items, steps]; or whether each holds, [items, steps, classes]. -1: nobody knows.
+        """The class of each instant, [items, steps]; or whether each class holds, [items, steps, classes]. -1: unknown.
 
         Raises:
             DataError: a class that the training items do not have.
@@ -143,13 +145,13 @@ class Tag(Task):
         return target.to(self.prior()) if self.several else super().goals(target)
 
     def prior(self) -> Tensor:
-        """Logits of the share of the training time that each class has."""
+        """Logits of each class's share of the training time."""
         share = torch.tensor(self.seconds, dtype=torch.float64) / max(self.seconds[-1], 1e-9)
-        share = share[:-1].clamp(1e-4, 1 - 1e-4)
+        share = share[:-1].clamp(1e-4, 1 - 1e-4)  # a class that holds never or always would have an infinite logit
         return (share.logit() if self.several else share.log()).float()
 
     def _seconds(self, targets: Sequence[Annotated]) -> list[float]:
-        """How long each class is annotated, and at the end all that is asked about."""
+        """Annotated seconds of each class, and at the end all seconds that are asked about."""
         found = dict.fromkeys(range(self.n_outputs), 0.0)
         for start, stop, label in (span for t in targets for span in t.spans):
             found[self._index[class_key(label)]] += stop - start
@@ -166,15 +168,19 @@ class Tag(Task):
         for start, stop, label in target.spans:
             index = self._index.get(class_key(label))
             if index is None:
-                raise DataError(f"label {label!r} is no class of the training items. Leave it out, or split otherwise.")
+                raise DataError(
+                    f"label {label!r} is no class of the training items. Leave it out, or change the split."
+                )
             first, last = int(start * self.rate), int(np.ceil(stop * self.rate)) + 1
+            # One step more on each side, as start * rate may be rounded to the wrong step; extra steps add 0.
             part = slice(max(first - 1, 0), min(last + 1, count))
             low, high = edges[:-1][part], edges[1:][part]
             found[part, index] += np.clip(np.minimum(high, stop) - np.maximum(low, start), 0, None)
         return found
 
     def _mostly(self, covered: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether half of an instant's time or more is covered."""
+        """Whether at least half of an instant's time is covered."""
+        # 1e-9: seconds computed as differences of floats may come out a little short of the half.
         return covered >= 0.5 / self.rate - 1e-9
 
     def _one(self, covered: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -185,15 +191,15 @@ class Tag(Task):
         return np.where(self._mostly(covered.sum(1)), best, -1)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Mean over the instants of an item whose truth is known; 0 where none is."""
+        """Mean over the instants of an item with known truth; 0 if there are none."""
         return self._error(output, target, self.smoothing)
 
     def nll(self, output: Tensor, target: Tensor, doubt: float = 0.0) -> Tensor:
-        """Negative log-likelihood: the mean over an item's instants, or of instants by themselves, [rows, width]."""
+        """Negative log-likelihood: the mean over an item's instants, or per row if rows are instants, [rows, width]."""
         return self._error(output, target, doubt)
 
     def _error(self, output: Tensor, target: Tensor, doubt: float) -> Tensor:
-        known, true = self.known(target), target.clamp(min=0)
+        known, true = self.known(target), target.clamp(min=0)  # -1 is no index; such instants are zeroed below
         if self.several:
             goal = (1 - doubt) * true.to(output) + doubt / 2
             each = F.binary_cross_entropy_with_logits(output, goal, reduction="none").mean(-1)
@@ -208,6 +214,7 @@ class Tag(Task):
             return super().divergence(output, teacher)
         sure = teacher.sigmoid()
         apart = F.binary_cross_entropy_with_logits(output, sure, reduction="none")
+        # Minus the teacher's own entropy, so that equal outputs are 0 apart.
         return (apart - F.binary_cross_entropy_with_logits(teacher, sure, reduction="none")).mean((1, 2))
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
@@ -219,6 +226,7 @@ class Tag(Task):
         scores = self.scores(output)
         asked = np.ones(scores.shape[:2], np.bool_) if at is None else at.mask.cpu().numpy()
         when = np.zeros(scores.shape[:2]) if at is None else at.times.cpu().numpy().astype(np.float64)
+        # From the middle or the end of an instant's time back to its start.
         back = (1.0 if self.causal else 0.5) / self.rate
         return [self._answer(s[m], t[m] - back) for s, m, t in zip(scores, asked, when)]
 
@@ -231,6 +239,7 @@ class Tag(Task):
         if self.background is not None:
             spans = [s for s in spans if s[2] != self.background]
         spans.sort(key=lambda s: s[:2])
+        # Rounded, as sums of 1 / rate would show as 0.30000000000000004.
         return Spans(tuple((round(float(a), 6), round(float(b), 6), label, float(p)) for a, b, label, p in spans))
 
     def _held(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -240,7 +249,7 @@ class Tag(Task):
     def frames(
         self, scores: NDArray[np.float64], target: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Scores and truths of the instants whose truth is known, [rows, classes] and [rows] or [rows, classes]."""
+        """Scores and truths of the instants with known truth, [rows, classes] and [rows] or [rows, classes]."""
         known = self._asked(target)
         return np.broadcast_to(scores, (*known.shape, self.n_outputs))[known], target[known]
 
@@ -248,18 +257,18 @@ class Tag(Task):
         return (target[..., 0] if self.several else target) >= 0
 
     def metrics(self, scores: NDArray[np.float64], target: Array) -> dict[str, float]:
-        """The chosen one, then the standard ones of instants and of spans."""
+        """The chosen metric, then the standard ones of instants and of spans."""
         given: dict[str, tuple[object, object]] = {"spans": self._spans(scores, target)}
         given["labels" if self.several else "classes"] = self.frames(scores, target)[::-1]
         return {name: metric(*given[of]) for of, own in self._metrics.items() for name, metric in own.items()}
 
     def _spans(self, scores: NDArray[np.float64], target: Array) -> tuple[list[Span], list[Span]]:
-        """True spans and answered ones of all items, in steps; none of the background."""
+        """True and predicted spans of all items, in steps; without the background."""
         kinds = [k for k, c in enumerate(self.classes) if c != self.background]
         known = self._asked(target)
         scores = np.broadcast_to(scores, (*known.shape, self.n_outputs))
         true = target > 0 if self.several else (target[..., None] == np.arange(self.n_outputs))
-        said = self._held(scores) & known[..., None]
+        said = self._held(scores) & known[..., None]  # nobody knows whether a span is right where truth is unknown
         real = [Span(i, a, b, k) for i, row in enumerate(true) for k in kinds for a, b in runs(row[:, k])]
         told = [
             Span(i, a, b, k, float(scores[i, a:b, k].mean()))
@@ -270,7 +279,7 @@ class Tag(Task):
         return real, told
 
     def baseline(self, train: Array, count: int) -> NDArray[np.float64]:
-        """How often each class holds at the training instants, at every instant."""
+        """The frequency of each class over the training instants, at every instant."""
         known = self._asked(train)
         held = train[known] > 0 if self.several else np.eye(self.n_outputs)[train[known]]
         share = held.mean(0) if len(held) else np.full(self.n_outputs, 1 / self.n_outputs)

@@ -1,4 +1,4 @@
-"""What tasks that answer over time share."""
+"""Helpers of tasks that answer over time."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["Rate", "annotated_of", "grid", "padded"]
 
 T = TypeVar("T", bound=np.generic)
 
-Rate = Typed[float, Field(gt=0, le=1000, description="answers a second, above 0")]
+Rate = Typed[float, Field(gt=0, le=1000, description="answers per second, above 0")]
 
 
 def grid(seconds: float, rate: float, place: float = 0.5) -> NDArray[np.float64]:
-    """An instant for each ``1 / rate`` of so many seconds, one at least; ``place``: where within it, 0 to 1.
+    """One instant per ``1 / rate`` seconds, at least one; ``place``: its position in that step, 0 to 1.
 
     >>> grid(2.0, 2.0).tolist(), grid(0.1, 2.0, 1.0).tolist()
     ([0.25, 0.75, 1.25, 1.75], [0.5])
@@ -30,18 +30,18 @@ def grid(seconds: float, rate: float, place: float = 0.5) -> NDArray[np.float64]
 
 
 def annotated_of(target: Target) -> Annotated:
-    """The target, which is annotated over time.
+    """The target, checked to be annotated over time.
 
     Raises:
-        DataError: it is not.
+        DataError: it is of another type.
     """
     if not isinstance(target, Annotated):
-        raise DataError(f"target {target!r} is nothing that is annotated over time; expected `Annotated`.")
+        raise DataError(f"target {target!r} is not annotated over time; expected `Annotated`.")
     return target
 
 
 def padded(rows: Sequence[ArrayLike], fill: float, dtype: type[T], *, least: int = 0) -> NDArray[T]:
-    """Rows of unequal length, [rows, longest, ...], filled up with ``fill``; ``least`` places at least.
+    """Rows of unequal length, padded with ``fill``, [rows, longest, ...]; at least ``least`` long.
 
     >>> padded([[1, 2], [3]], -1, np.int64).tolist()
     [[1, 2], [3, -1]]

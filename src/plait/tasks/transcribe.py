@@ -1,4 +1,4 @@
-"""What is said, as a sequence without times in the training targets: connectionist temporal classification."""
+"""Words or characters in order, learnt without their times by connectionist temporal classification (CTC)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from plait.tokens import Instants
 __all__ = ["Transcribe"]
 
 CERTAIN = 30.0
-"""Logit of what is as good as certain: exp(-30) is 1e-13."""
+"""A logit that is as good as certain: exp(-30) is 1e-13."""
 
 KINDS = ("word", "character")
 
@@ -37,26 +37,25 @@ class Transcribe(Task):
     """The words (or characters) within an item, in order; by CTC, decoded greedily.
 
     Graves, Fernández, Gomez & Schmidhuber 2006, "Connectionist temporal classification", ICML: the likelihood of a
-    sequence is summed over all its alignments to ``rate`` answers a second, each a token or a blank (section 3.1);
+    sequence is summed over all its alignments to ``rate`` answers per second, each a token or a blank (section 3.1);
     decoding takes the best token at each instant, and drops repetitions and blanks (best path, section 3.2).
 
     Args:
         targets: what is annotated within the training items: labels of words or sentences, in order of time.
         target: the tier of annotations, or the stream of words.
-        rate: answers a second; above the rate of tokens, and twice where the same one follows itself.
-        token: what is learnt: ``word``s (of the training items; others cannot be said) or ``character``s.
-        lower: whether upper and lower case are one.
-        ignore: labels that are no words, such as ``sil``.
-        alignment: weight, beside 1 for CTC, of the cross-entropy at the instants of which the annotations say what is
-            said there: spans of one word each, and what lies between spans; not of characters. CTC alone puts each
-            token at an instant of its own choice, another one for each head, and heads that disagree in time cannot be
-            averaged.
+        rate: answers per second; above the rate of tokens, and twice that if tokens repeat: CTC needs a blank between.
+        token: unit of the answer: ``word`` (words of the training items, no others) or ``character``.
+        lower: whether texts are lower-cased.
+        ignore: labels that are not words, such as ``sil``.
+        alignment: weight, relative to CTC, of the cross-entropy at the instants whose word the annotations give: spans
+            of one word each, and the gaps between spans; not for characters. With CTC alone each head puts tokens at
+            instants of its own choice, and heads that disagree in time cannot be averaged.
         dropout: share of the numbers at an instant that a head sets to 0 in training.
-        metric: by what validation selects: a `plait.metrics.Metric` of texts, by its name (``wer``, ``cer``) or the
-            dotted path of one of your own.
+        metric: the metric by which validation selects: a `plait.metrics.Metric` of texts, by its name (``wer``,
+            ``cer``) or the dotted path of your own.
 
     Raises:
-        DataError: no training item says anything.
+        DataError: no training item has a token.
         ConfigError: an unknown kind of token, or metric.
 
     >>> task = Transcribe([Annotated(1.0, ((0.1, 0.4, "Good"), (0.5, 0.9, "day")))], target="words")
@@ -65,7 +64,7 @@ class Transcribe(Task):
     """
 
     padding = -1.0
-    """What stands after the end of a row of `scores`."""
+    """Fills a row of `scores` after its end."""
 
     main_metric = "wer"
     higher_is_better = False
@@ -113,7 +112,7 @@ class Transcribe(Task):
         return (text.lower() if self.lower else text).split()
 
     def _split(self, target: Target) -> list[str]:
-        """The tokens of what is annotated."""
+        """The tokens of a target, in order."""
         words = [word for _, _, own in self._spans(target) for word in own]
         return words if self.token == "word" else list(" ".join(words))
 
@@ -121,17 +120,17 @@ class Transcribe(Task):
         return grid(seconds, self.rate)
 
     def unasked(self) -> Tensor:
-        """A blank, as good as certain: it says nothing, and costs nothing."""
+        """A blank that is as good as certain: it adds no token and no loss."""
         return F.one_hot(torch.tensor(0), self.n_outputs) * CERTAIN
 
     def head(self, dim: int) -> nn.Module:
         return TimedLinear(dim, self.n_outputs, self.dropout)
 
     def encode(self, targets: list[Target]) -> Tensor:
-        """Numbers of the tokens from 1 up, and at each instant that of the one that is said there (0: none; -1: nobody
-        knows), padded with -1, [items, longest, 2].
+        """Numbers of the tokens, from 1 up, and the number of the token at each instant (0: none; -1: unknown), both
+        padded with -1, [items, longest, 2].
 
-        Tokens that no training item has are one more, ``width``: they count as errors, and cannot be learnt.
+        Tokens that no training item has get the number ``n_outputs``: they count as errors and cannot be learnt.
         """
         rows = [[self._index.get(token, self.n_outputs) for token in self._split(t)] for t in targets]
         when = [self._aligned(t) for t in targets]
@@ -140,7 +139,7 @@ class Transcribe(Task):
         return torch.from_numpy(np.stack(both, -1))
 
     def _aligned(self, target: Target) -> NDArray[np.int64]:
-        """The word at each instant, [steps]; of characters nobody knows."""
+        """The word at each instant, [steps]; unknown (-1) for characters."""
         at = self.instants(annotated_of(target).seconds)
         if self.token != "word":
             return np.full(len(at), -1, np.int64)
@@ -148,12 +147,12 @@ class Transcribe(Task):
         for start, stop, words in self._spans(target):
             inside = (at >= start) & (at < stop)
             token = self._index.get(words[0], -1) if len(words) == 1 else -1
-            held[inside] = np.where(held[inside] == 0, token, -1)  # two at once: nobody knows
+            held[inside] = np.where(held[inside] == 0, token, -1)  # two words at once: unknown
         return held
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Negative log-likelihood of the sequence, a token (0 of one that is longer than there are answers), and
-        ``alignment`` times that of the tokens at their instants, an instant."""
+        """Negative log-likelihood of the sequence per token (0 if it is longer than the answers), plus ``alignment``
+        times that of the tokens at their instants, per instant."""
         found = self._ctc(output, target[..., 0])
         if not self.alignment:
             return found
@@ -166,17 +165,18 @@ class Transcribe(Task):
         batch, steps, _ = output.shape
         known = (target > 0) & (target < self.n_outputs)
         count = known.sum(1)
-        # tokens that cannot be learnt are taken out, and the rest moved up
+        # ctc_loss reads the first `count` targets of a row, so tokens that cannot be learnt move behind the others.
         order = (~known).long().argsort(dim=1, stable=True)
         wanted = torch.where(known, target, 0).gather(1, order)
         length = torch.full((batch,), steps, dtype=torch.long, device=output.device)
         found = F.ctc_loss(
             output.log_softmax(-1).transpose(0, 1), wanted, length, count, reduction="none", zero_infinity=True
         )
+        # Per token, so that long items do not outweigh short ones.
         return found / count.clamp(min=1)
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
-        """Numbers of the tokens that are said, padded with -1, [items, longest]."""
+        """Numbers of the decoded tokens, padded with -1, [items, longest]."""
         rows = [[token for token, _, _ in _best_path(row)] for row in output.detach().argmax(-1).tolist()]
         return padded(rows, self.padding, np.float64, least=1)
 
@@ -186,7 +186,7 @@ class Transcribe(Task):
         return [self._answer(*row) for row in zip(best.tolist(), sure.tolist(), when.tolist())]
 
     def _answer(self, best: list[int], sure: list[float], when: list[float]) -> Text:
-        """A token lasts from where it is first the best to where it is last; a word from its first to its last one."""
+        """Words with their times: a token lasts from the first to the last instant of its run."""
         half = 0.5 / self.rate
         found = [
             (max(when[lo] - half, 0.0), when[hi - 1] + half, self.tokens[token - 1], float(np.mean(sure[lo:hi])))
@@ -197,7 +197,7 @@ class Transcribe(Task):
         return Text(tuple((round(a, 6), round(b, 6), word, p) for a, b, word, p in found))
 
     def texts(self, scores: NDArray[np.float64], target: Array) -> list[tuple[str, str]]:
-        """Of each item what was to be said, and what was."""
+        """The true and the predicted text of each item."""
         return [(self._text(true), self._text(said)) for true, said in zip(target[..., 0], scores)]
 
     def _text(self, row: NDArray[np.generic]) -> str:
@@ -205,14 +205,15 @@ class Transcribe(Task):
         return (" " if self.token == "word" else "").join(found)
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
-        """The chosen one, then the standard ones of texts."""
+        """The chosen metric, then the standard ones of texts."""
         pairs = self.texts(scores, target)
         true, said = [a for a, _ in pairs], [b for _, b in pairs]
         return {name: metric(true, said) for name, metric in self._metrics.items()}
 
     def baseline(self, train: NDArray[np.generic], count: int) -> NDArray[np.float64]:
-        """What is said most often in training, for every item."""
+        """The most frequent sequence of training, for every item."""
         rows = Counter(tuple(int(t) for t in row if t > 0) for row in train[..., 0])
+        # Ties by the tokens themselves, so that the order of the items does not matter.
         best = max(rows, key=lambda row: (rows[row], row), default=())
         return np.broadcast_to(np.array(best or (-1,), np.float64), (count, max(len(best), 1))).copy()
 
@@ -227,7 +228,7 @@ class Transcribe(Task):
 
 
 def _best_path(best: list[int]) -> list[tuple[int, int, int]]:
-    """Token, first instant and one past the last of each run that is no blank.
+    """Token, first instant and one past the last of each run that is not blank.
 
     >>> _best_path([0, 3, 3, 0, 3, 1])
     [(3, 1, 3), (3, 4, 5), (1, 5, 6)]

@@ -1,4 +1,4 @@
-"""What a task is given to learn from."""
+"""Inputs of a task's training step."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["Moment", "View"]
 
 @dataclass(frozen=True)
 class View:
-    """A batch, as a model saw it once.
+    """A batch and the model's outputs for it in one forward pass.
 
     Attributes:
         encoded: each modality's tokens, [batch, time, dim].
-        unimodal: what each modality's own head says, [batch, width].
-        fused: what the fusion says of what it was shown (of a late fusion: its mix), [batch, width].
-        whole: what all heads together say of everything that is there, [batch, width].
-        partial: what the fusion says of a part of the modalities; None where nobody asked.
-        teacher: ``whole``, without a gradient, where it knows more than any single head; else None.
-        features: standardised features, nothing hidden; for tasks that say ``sees_features``.
-        shown: raw features, as the encoders got them; for the same.
+        unimodal: output of each modality's own head, [batch, width].
+        fused: output of the fusion for what it was shown (of a late fusion: its mix), [batch, width].
+        whole: output of all heads together for all modalities that are there, [batch, width].
+        partial: output of the fusion for a part of the modalities; None if not needed.
+        teacher: ``whole`` without gradient, if it knows more than any single head; else None.
+        features: standardised features, nothing hidden; for tasks with ``sees_features``.
+        shown: raw features as the encoders got them; for the same tasks.
     """
 
     encoded: Mapping[str, Tokens]
@@ -39,19 +39,20 @@ class View:
     shown: Mapping[str, Tokens] = field(default_factory=dict)
 
     def over_modalities(self, measure: Callable[[Tensor], Float[Tensor, " batch"]]) -> Float[Tensor, ""]:
-        """Mean over the items of the sum over the modalities that each has, of a measure of their own outputs."""
+        """Sum a measure of the own heads' outputs over the modalities that an item has; the mean over the items."""
         each = [measure(out) * self.encoded[m].present for m, out in self.unimodal.items()]
+        # By all items, so that a modality that few items have counts as little as it is seen.
         return sum(each[1:], start=each[0]).mean()
 
 
 class Moment(NamedTuple):
-    """Where a batch stands in the training.
+    """Position of a batch in the training.
 
     Attributes:
-        items: places of its items among the training items, [batch].
+        items: indices of its items among the training items, [batch].
         done: share of the training that is done.
-        plain: the batch as it is, not varied, as the model saw it before this step, without a gradient; for tasks that
-            say ``remembers``.
+        plain: the batch without augmentation, as the model sees it before this step, without gradient; for tasks with
+            ``remembers``.
     """
 
     items: Tensor

@@ -1,1 +1,1 @@
-"""From a recipe to trained replicates of a run: claimed, trained, calibrated; each resumable, nothing pickled."""
+"""Train and calibrate the replicates of a run from its recipe; each is resumable, and nothing is pickled."""
