@@ -222,7 +222,9 @@ class Transcribe(Task):
 
     @classmethod
     def restore(cls, state: Options, **options: Any) -> Transcribe:
-        task = cls([Annotated(1.0, ((0.0, 1.0, "x"),))], **options)
+        # A stand-in target, to be replaced by the saved tokens: any word that `ignore` does not take out.
+        word = next(w for w in map(str, itertools.count()) if w not in options.get("ignore", ()))
+        task = cls([Annotated(1.0, ((0.0, 1.0, word),))], **options)
         task._set([str(token) for token in state["tokens"]])
         return task
 
