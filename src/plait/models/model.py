@@ -39,8 +39,8 @@ class Model(nn.Module):
     answer is finite: the joint head's bias (without a joint head: zeros).
 
     A simpler model of the same task may be added as the ``wide`` part (`widen`): the answer is then the weighted mean
-    of both, by ``share``. The result is divided by ``temperature``. Both have one value per modality, for items with
-    only that modality, and a last value for items with several. (Scales and temperatures are 1, unless
+    of both, by ``wide_weight``. The result is divided by ``temperature``. Both have one value per modality, for items
+    with only that modality, and a last value for items with several. (Scales and temperatures are 1, unless
     `plait.training.temperatures` found better values on held-out items.)
 
     A task that answers at instants needs them with every batch, as ``at``.
@@ -120,7 +120,7 @@ class Model(nn.Module):
         return self.backbone.dim
 
     def factors(self) -> dict[str, object]:
-        """The calibration factors, as JSON: ``head_scales``, ``share`` and ``temperature``."""
+        """The calibration factors, as JSON: ``head_scales``, ``wide_weight`` and ``temperature``."""
         return {name: self.factor(name).tolist() for name in FACTORS}
 
     def factor(self, name: str) -> Tensor:

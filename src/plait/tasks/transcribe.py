@@ -27,6 +27,9 @@ from plait.tokens import Instants
 
 __all__ = ["Transcribe"]
 
+UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+"""Stands in a true text for a token that training lacks: nothing that the model could say."""
+
 CERTAIN = 30.0
 """A logit that is as good as certain: exp(-30) is 1e-13."""
 
@@ -201,7 +204,7 @@ class Transcribe(Task):
         return [(self._text(true), self._text(said)) for true, said in zip(target[..., 0], scores)]
 
     def _text(self, row: NDArray[np.generic]) -> str:
-        found = ["?" if token >= self.n_outputs else self.tokens[int(token) - 1] for token in row if token > 0]
+        found = [UNKNOWN if token >= self.n_outputs else self.tokens[int(token) - 1] for token in row if token > 0]
         return (" " if self.token == "word" else "").join(found)
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
