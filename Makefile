@@ -26,7 +26,7 @@ $(DOCUMENTED): $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[docs]'
 	touch $@
 
-.PHONY: install install-test demo bench docs lint test test-fast
+.PHONY: install install-test demo bench docs lint test test-fast coverage
 install: $(STAMP)
 
 install-test: $(TESTED)
@@ -51,4 +51,7 @@ test-fast: lint
 	$(BIN)/python -m pytest -q -m "not slow" -n 2
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2
+
+coverage: install-test
+	$(BIN)/python -m pytest -q -n 2 --cov=plait --cov-branch --cov-report=term

@@ -120,6 +120,7 @@ def test_without_its_packages_it_ends_at_once_and_says_what_to_install(
     assert all(pattern in told for name in sets_of(script, needs) for pattern in needs.SETS[name])  # both at once
 
 
+@pytest.mark.slow
 def test_missing_data_are_told_by_name_and_at_once(tmp_path: Path) -> None:
     (tmp_path / "fsdd" / "recordings").mkdir(parents=True)
     (tmp_path / "fsdd" / "recordings" / "0_a_0.wav").touch()

@@ -26,6 +26,7 @@ def test_a_recipe_shows_what_it_comes_to_on_its_corpus(
     assert all("name" in spec and len(spec) > 1 for own in found.values() for spec in own["encoder"])
 
 
+@pytest.mark.slow
 def test_a_run_shows_what_it_was_built_of(
     tiny_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

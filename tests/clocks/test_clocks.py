@@ -28,6 +28,7 @@ def own(at: np.ndarray, offset: float, drift_ppm: float) -> np.ndarray:
     return (at - offset) / (1 + drift_ppm * 1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     offset=st.floats(-9.5, 9.5),

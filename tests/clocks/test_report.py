@@ -30,6 +30,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any
     return folder, truth
 
 
+@pytest.mark.slow
 def test_planted_clocks_are_recovered_or_flagged(world: tuple[Path, dict[str, Any]]) -> None:
     folder, truth = world
     corpus = Corpus(folder / "manifest.jsonl")

@@ -80,6 +80,7 @@ def whole(small: Recipe, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     return folder, cache, compare(small, folder, cache=cache, candidates=Candidates(tune=2))
 
 
+@pytest.mark.slow
 def test_every_variant_is_a_run_that_never_saw_the_test_part(
     whole: tuple[Path, Path, dict[str, Any]], small: Recipe
 ) -> None:
@@ -132,6 +133,7 @@ def copied(whole: tuple[Path, Path, dict[str, Any]], to: Path, without: str) -> 
     return to
 
 
+@pytest.mark.slow
 def test_more_candidates_train_the_new_ones_only_and_one_that_fails_costs_itself_only(
     whole: tuple[Path, Path, dict[str, Any]], small: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +157,7 @@ def test_more_candidates_train_the_new_ones_only_and_one_that_fails_costs_itself
     assert all(same.get(row["name"], row["value"]) == row["value"] for row in result["variants"])
 
 
+@pytest.mark.slow
 def test_other_seeds_are_compared_with_each_other_and_not_with_those_before(
     whole: tuple[Path, Path, dict[str, Any]], small: Recipe, tmp_path: Path
 ) -> None:

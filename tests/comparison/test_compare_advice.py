@@ -277,6 +277,7 @@ def test_the_terminals_tables_fit_into_80_columns(result: dict[str, Any]) -> Non
         assert any(value in line and known in line for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("result", [made(), made(sd=0.01), made(groups=4), made(half=float("inf"))])
 def test_every_form_shows_every_variant(result: dict[str, Any], tmp_path: Any) -> None:
     result = json.loads(json.dumps(result).replace("-Infinity", "null").replace("Infinity", "null"))

@@ -137,6 +137,7 @@ def test_no_model_beyond_all_measure(options: dict[str, Any], told: str) -> None
     assert time.process_time() - begun < 5
 
 
+@pytest.mark.slow
 def test_many_small_tensors_are_too_many_too() -> None:
     def make() -> None:
         with Budget("here"):

@@ -67,6 +67,7 @@ def test_on_a_terminal_the_bar_is_there_at_once(monkeypatch: pytest.MonkeyPatch)
         assert "look" in shown.getvalue()
 
 
+@pytest.mark.slow
 def test_fit_into_a_file_tells_how_far_it_is(tiny_recipe: Path, tmp_path: Path) -> None:
     words = [
         "fit",

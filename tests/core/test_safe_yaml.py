@@ -17,6 +17,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 HEAD = "corpus: m.jsonl\ntask: classify\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -87,6 +88,7 @@ def test_an_override_is_bounded_too() -> None:
         parse_recipe(HEAD, ["train.lr=" + "[" * 60 + "]" * 60])
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.floats() | st.integers() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c)

@@ -23,6 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_import_finds_every_stream_that_there_is_and_no_other(world: Path) -> None:
     truth = json.loads((world / "truth.json").read_text())["recordings"]
     corpus = Corpus(world / "manifest.jsonl")
@@ -76,6 +77,7 @@ def test_more_workers_make_the_same_world(tmp_path: Path) -> None:
         assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes(), file.name
 
 
+@pytest.mark.slow
 def test_about_a_fifth_is_missing_but_never_picture_and_sound(tmp_path: Path) -> None:
     truth = make_world(tmp_path, recordings=120, seconds=0.5, missing=0.2)["recordings"]
     present = [set(r["streams"]) for r in truth.values()]

@@ -123,6 +123,7 @@ def test_the_index_names_every_page_base_and_law() -> None:
     assert laws == {name for name in plait.testing.__all__ if name.startswith("check_")}
 
 
+@pytest.mark.slow
 @each(*PAGES)
 def test_the_example_is_whole_and_keeps_its_law(own: Own) -> None:
     lines = own.code.splitlines()
@@ -210,6 +211,7 @@ def test_a_run_is_trained_with_it_and_scored(own: Own) -> None:
     assert len(answers) == 12
 
 
+@pytest.mark.slow
 @each("report-section")
 def test_evaluate_names_the_section(own: Own, capsys: pytest.CaptureFixture[str]) -> None:
     from plait.evaluation.evaluate import evaluate

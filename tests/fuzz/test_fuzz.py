@@ -28,6 +28,7 @@ def seeds():
     return module
 
 
+@pytest.mark.slow
 def test_what_once_did_harm_does_none():
     """Each of these ended in a crash, another exception or gigabytes of memory before the reader was mended."""
     tally = replay(CASES)

@@ -110,6 +110,7 @@ def test_forms_of_an_accent_are_one_recording() -> None:
     assert len({n.id for n in names_of([composed, apart.replace(".mp4", ".imu.csv")]).named.values()}) == 1
 
 
+@pytest.mark.slow
 def test_many_files_take_no_time() -> None:
     files = [f"first{i}.last{i}.mp4" for i in range(20_000)] + [f"t{i}.{s}.csv" for i in range(5_000) for s in "ab"]
     begin = time.process_time()

@@ -103,6 +103,7 @@ def test_formats_that_hold_all(form: str, data: st.DataObject, tmp_path_factory:
         assert plain(one.annotations) == plain(again[one.id].annotations)
 
 
+@pytest.mark.slow
 @few
 @given(data=st.data())
 def test_lhotse(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -149,6 +150,7 @@ def _whole(label: object) -> object:
     return label.rstrip("\0") if isinstance(label, str) else label
 
 
+@pytest.mark.slow
 @few
 @given(data=st.data())
 def test_csd(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -192,6 +194,7 @@ def in_xml(text: str) -> str:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "exact"), [("elan", 6e-4), ("textgrid", 1e-9)])
 @few
 @given(data=st.data())

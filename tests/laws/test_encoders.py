@@ -46,9 +46,16 @@ VARIANTS = [
 
 @pytest.mark.parametrize("name", parts(Encoder))
 def test_every_encoder_keeps_the_laws(name):
+    check_encoder(parts(Encoder)[name], export=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", parts(Encoder))
+def test_every_encoder_is_exported(name):
     check_encoder(parts(Encoder)[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
 def test_options_keep_them_too(name, options):
     check_encoder(parts(Encoder)[name], **options)

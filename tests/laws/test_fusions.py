@@ -33,9 +33,16 @@ LONGER = [
 
 @pytest.mark.parametrize("name", parts(Fusion))
 def test_every_fusion_keeps_the_laws(name):
+    check_fusion(parts(Fusion)[name], export=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", parts(Fusion))
+def test_every_fusion_is_exported(name):
     check_fusion(parts(Fusion)[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
 def test_options_keep_them_too(name, options):
     check_fusion(parts(Fusion)[name], **options)

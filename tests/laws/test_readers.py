@@ -164,6 +164,7 @@ def test_every_reader_keeps_the_laws(name, tmp_path):
     check_reader(parts(Reader)[name], path, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["wav", "mkv", "mpg", "avi", "flac", "mp3", "opus"])
 def test_media_keeps_them_in_other_containers(suffix, tmp_path):
     import av

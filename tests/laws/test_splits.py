@@ -44,6 +44,7 @@ def corpus_of(folder: Path, rows: list[tuple[int, str]]) -> tuple[list[Item], Co
     return items, Corpus(folder / "manifest.jsonl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", parts(Split))
 def test_an_item_and_a_group_stand_on_one_side(form: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     assert form in specs, f"say here which options the new split {form!r} takes"

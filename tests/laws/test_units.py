@@ -69,6 +69,7 @@ SIMPLEST: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", parts(Unit))
 def test_training_and_prediction_look_at_the_same_examples(kind: str) -> None:
     assert kind in options, f"say here which options the new unit {kind!r} takes"

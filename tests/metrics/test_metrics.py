@@ -105,6 +105,7 @@ def test_one_file_is_a_metric(tmp_path, monkeypatch):
     assert "hit_share" not in parts(Metric)
 
 
+@pytest.mark.slow
 def test_ones_own_is_selected_by_and_reported(own: str, tiny_recipe: Path, tmp_path: Path):
     spec = f"{{name: {own}, least: 0.3}}"
     recipe = load_recipe(tiny_recipe, [f"task.metric={spec}", "train.stop=early", "train.patience=3"])

@@ -103,6 +103,7 @@ def test_the_output_is_weighted_joint_plus_weighted_own(model):
     assert torch.allclose(out[""], total, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_exports():
     model = made()  # one is enough: the laws export each fusion
     full = batch()

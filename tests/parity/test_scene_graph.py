@@ -106,6 +106,7 @@ class Crowded(SceneGraph):
         return super().forward(tokens._replace(times=(tokens.times * 2).ceil() / 2))
 
 
+@pytest.mark.slow
 def test_scenes_of_several_objects_keep_the_laws():
     check_encoder(Crowded, objects=8)
 

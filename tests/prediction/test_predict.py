@@ -139,6 +139,7 @@ def test_what_a_folder_held_besides_is_counted_and_named(segments_run: Run, tmp_
     assert len(json.loads(capsys.readouterr().out)["left_out"]) == 2
 
 
+@pytest.mark.slow
 def test_a_replicates_folder_answers_alone(
     tiny_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -266,6 +266,7 @@ print(took, len(report.problems), *heavy)
 """
 
 
+@pytest.mark.slow
 def test_a_hundred_files_in_well_under_a_second_of_work_and_without_torch(tmp_path):
     with CorpusWriter(tmp_path) as out:
         for i in range(50):

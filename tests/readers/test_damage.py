@@ -128,6 +128,7 @@ def test_a_damaged_key_frame_is_looked_for_once(films, tmp_path, monkeypatch):
     assert np.array_equal(stream.mask(), Media(max_corrupt_share=0.1).open(path)["video"].mask())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "feature", [Frames(), Dct(deltas=True), Motion(), OpticalFlow(), Frames(rate=12.5, grey=False)]
 )

@@ -126,6 +126,7 @@ def test_links_to_elsewhere_are_not_followed(tmp_path):
             assert list(file.links("/")) == ["own"]
 
 
+@pytest.mark.slow
 def test_what_unpacks_to_too_much_is_refused(tmp_path):
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:
@@ -142,6 +143,7 @@ def walk(path):
         file.visit(lambda name: None)
 
 
+@pytest.mark.slow
 def test_a_file_that_the_library_never_leaves_costs_seconds(monkeypatch):
     """It walks round the names of this one for ever, in C; read as a sequence, the file is refused before that."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))  # the other process finds `walk` there

@@ -222,6 +222,7 @@ def test_no_media_and_no_file(tmp_path):
         open_streams(tmp_path / "b.mp4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sound"),
     [("a.mp4", "aac"), ("a.mkv", "aac"), ("a.flac", "flac"), ("a.mp3", "libmp3lame"), ("a.wav", "pcm_s16le")],

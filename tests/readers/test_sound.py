@@ -66,6 +66,7 @@ def test_every_codec_in_every_container(rate, matrix, tmp_path):
     assert {name: why for name, why in faults.items() if why and not why.startswith("PyAV")} == {}
 
 
+@pytest.mark.slow
 def test_real_vorbis_files(matrix, real_data):
     for path in sorted((real_data / "esc10").rglob("*.ogg"))[::40]:
         assert matrix.fault(path) == ""

@@ -110,6 +110,7 @@ def evaluation(make_replicates, classify, regress):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 @pytest.mark.parametrize("classes", [0, 3])
 def test_a_page_is_whole_loads_nothing_and_has_unique_ids(evaluation, count, classes):
@@ -125,6 +126,7 @@ def test_a_page_is_whole_loads_nothing_and_has_unique_ids(evaluation, count, cla
     assert page.tags.count("svg") >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3, 7])
 def test_nothing_is_wider_than_a_telephone(evaluation, count):
     """Rendered at 400 px this holds as a whole; here, that tables scroll in themselves and pictures shrink."""
@@ -133,6 +135,7 @@ def test_nothing_is_wider_than_a_telephone(evaluation, count):
     assert not page.wide
 
 
+@pytest.mark.slow
 def test_awkward_names_are_escaped_and_cost_nothing(evaluation, tmp_path):
     found = evaluation(EVIL[:3], EVIL)
     found["run"] = EVIL[0] + "\ud800"
@@ -147,6 +150,7 @@ def test_awkward_names_are_escaped_and_cost_nothing(evaluation, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
+@pytest.mark.slow
 def test_the_same_numbers_give_the_same_bytes(evaluation):
     found = evaluation(["see", "hear"], seeds=1)
     del found["sync"], found["robustness"]
@@ -156,6 +160,7 @@ def test_the_same_numbers_give_the_same_bytes(evaluation):
     assert render_report(found) != render_report(again)
 
 
+@pytest.mark.slow
 def test_plots_change_no_global_state(evaluation):
     import matplotlib
 
@@ -180,12 +185,14 @@ def test_many_classes_go_without_the_matrix(evaluation):
     assert "too large to read" in html
 
 
+@pytest.mark.slow
 def test_many_modalities_are_sorted_and_folded(evaluation):
     html = render_report(evaluation(list("abcde"), full=False))
     assert re.search(r"The other \d+ subsets", html)
     assert html.count('class="whole"') == 1
 
 
+@pytest.mark.slow
 def test_a_wrong_clock_that_nobody_flagged_is_said(evaluation):
     html = render_report(evaluation(["see", "hear"]))
     assert "15 wrong without being flagged" in html
@@ -289,6 +296,7 @@ def text_of(html):
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", body))
 
 
+@pytest.mark.slow
 def test_the_header_says_task_parts_and_whether_people_are_new_and_when(evaluation):
     text = text_of(render_report(evaluation(["see", "hear"])))
     assert "Corpus talks. Task: fakeclassify mood, one answer per clip." in text
@@ -297,6 +305,7 @@ def test_the_header_says_task_parts_and_whether_people_are_new_and_when(evaluati
     assert "Evaluated 2024-02-29 12:00:00 UTC with plait 0.1.0." in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -312,6 +321,7 @@ def test_whether_groups_were_seen(evaluation, change, said):
     assert "none of them seen" not in text_of(render_report(found))
 
 
+@pytest.mark.slow
 def test_recordings_without_named_groups_are_not_called_new_people(evaluation):
     found = evaluation(["see", "hear"])
     found["parts"]["named_groups"] = False
@@ -320,6 +330,7 @@ def test_recordings_without_named_groups_are_not_called_new_people(evaluation):
     assert "none of them seen" not in text
 
 
+@pytest.mark.slow
 def test_no_column_stands_empty(evaluation):
     def columns(html):
         return [re.sub(r"<[^>]*>|\s", "", th) for th in re.findall(r"<th[ >].*?</th>", html, re.S)]
@@ -355,6 +366,7 @@ def test_no_section_stands_empty(evaluation):
     assert html.count("<figure") == 1  # answers against truth
 
 
+@pytest.mark.slow
 def test_classes_and_groups_have_tables(evaluation):
     found = evaluation(["see", "hear"])
     text = text_of(render_report(found))
@@ -365,6 +377,7 @@ def test_classes_and_groups_have_tables(evaluation):
     assert all(row["group"] in text for row in found["per_group"])
 
 
+@pytest.mark.slow
 def test_what_a_modality_brings_is_claimed_only_beyond_its_interval(evaluation):
     found = evaluation(["see", "hear"])
     good, bad = found["contributions"]

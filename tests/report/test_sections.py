@@ -76,6 +76,7 @@ def test_they_stand_in_their_order(evaluation):
     ]
 
 
+@pytest.mark.slow
 def test_ones_own_stands_where_its_rank_says(own, evaluation):
     more = [{"name": f"{own}.Worst", "least": 0.99}]
     html = render_report(evaluation, sections=more)
@@ -84,6 +85,7 @@ def test_ones_own_stands_where_its_rank_says(own, evaluation):
     assert render_report(evaluation, sections=[{**more[0], "least": 0.0}]) == render_report(evaluation)
 
 
+@pytest.mark.slow
 def test_one_of_plaits_own_takes_other_options(make_replicates, classify):
     many = summarise(classify([f"c{i}" for i in range(20)]), make_replicates(["see"], classes=20))
     usual, more = (render_report(many, sections=s) for s in ([], [{"name": "per_class", "rows": 20}]))

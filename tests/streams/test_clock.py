@@ -54,6 +54,7 @@ def test_neighbouring_cuts_share_nothing_and_lose_nothing(t: list[float], a: flo
     np.testing.assert_array_equal(np.concatenate([p.times for p in parts]), clock.times)
 
 
+@pytest.mark.slow
 def test_a_million_windows_do_not_drift() -> None:
     hop = 0.1
     *_, last = windows(0, 100_000.05, 0.05, hop)

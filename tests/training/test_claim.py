@@ -40,6 +40,7 @@ def test_a_folder_with_a_recipe_in_it_is_not_ours(tiny_recipe: Path, tmp_path: P
     assert files(study) == before
 
 
+@pytest.mark.slow
 def test_overwriting_leaves_what_others_put_there(tiny_recipe: Path, tmp_path: Path) -> None:
     run, cache = tmp_path / "run", tmp_path / "cache"
     fit(quick(tiny_recipe, "train.seeds=[0, 1]"), run, cache=cache, quiet=True)
@@ -136,6 +137,7 @@ def test_two_fits_of_one_run_are_refused_and_a_dead_one_leaves_no_lock(tiny_reci
     assert fit(quick(tiny_recipe), run, cache=cache, quiet=True).finished
 
 
+@pytest.mark.slow
 def test_checkpoints_and_replicates_of_another_recipe_are_not_mixed_in(tiny_recipe: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     one = fit(quick(tiny_recipe), tmp_path / "one", cache=cache, quiet=True)
@@ -151,6 +153,7 @@ def test_checkpoints_and_replicates_of_another_recipe_are_not_mixed_in(tiny_reci
         fit(quick(tiny_recipe), one.folder, cache=cache, quiet=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -201,6 +204,7 @@ def test_what_no_model_can_be_made_of_is_refused_before_anything_is_written(
     assert not (tmp_path / "cache").exists()
 
 
+@pytest.mark.slow
 def test_a_recipe_is_the_same_by_whatever_path_it_is_named(
     tiny_recipe: Path, tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

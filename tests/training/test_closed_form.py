@@ -99,6 +99,7 @@ def test_it_is_as_sure_as_it_is_right() -> None:
         assert abs(gap) < 0.06, f"{only}: {gap:+.3f}"
 
 
+@pytest.mark.slow
 def test_tokens_narrower_than_the_classes_keep_the_largest_directions() -> None:
     data, label = world(classes=6, items=240)
     wide, narrow = (quick(data, Classify(label.tolist()), dim=dim) for dim in (6, 5))
@@ -119,6 +120,7 @@ def test_values_are_regressed_too() -> None:
     assert np.abs(guess - 100 - 10 * truth).mean() < 0.7 * np.abs(target - np.median(target)).mean()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_what_is_saved_is_what_was_fitted(tmp_path: Path) -> None:
     data, label = world(items=60)
     one, same, other = (quick(data, Classify(label.tolist()), seed=s) for s in (1, 1, 2))

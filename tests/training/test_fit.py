@@ -24,6 +24,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
+@pytest.mark.slow
 def test_a_run_learns_and_holds_all_that_it_needs(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["train.epochs=15"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
@@ -39,6 +40,7 @@ def test_a_run_learns_and_holds_all_that_it_needs(tiny_recipe: Path, tmp_path: P
     assert len(log["epoch"]) == 15
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tiny_recipe: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     runs = [
@@ -88,6 +90,7 @@ def test_a_finished_run_is_not_trained_again(
     fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
 
 
+@pytest.mark.slow
 def test_another_recipe_in_the_way_is_refused(tiny_recipe: Path, tmp_path: Path) -> None:
     fit(load_recipe(tiny_recipe), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     other = load_recipe(tiny_recipe, ["train.epochs=1"])
@@ -118,6 +121,7 @@ def test_early_stopping_without_a_validation_part_is_refused(tiny_recipe: Path, 
         fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
 
 
+@pytest.mark.slow
 def test_folds_test_every_item_once(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["split={folds: 3, by: group}", "train.epochs=1", "train.seeds=[0, 1]"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
@@ -128,6 +132,7 @@ def test_folds_test_every_item_once(tiny_recipe: Path, tmp_path: Path) -> None:
     assert sorted(tested) == sorted(set(tested))
 
 
+@pytest.mark.slow
 def test_on_another_corpus_every_fold_answers_for_every_item(
     tiny_recipe: Path, tiny_corpus: Path, tmp_path: Path
 ) -> None:
@@ -149,6 +154,7 @@ def test_normalisation_is_fitted_on_train_only(tiny_recipe: Path, tmp_path: Path
     np.testing.assert_allclose(weights(run)["backbone.mean_0"].numpy(), mean, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_meets_another_corpus_with_fewer_streams(tiny_recipe: Path, tiny_corpus: Path, tmp_path: Path) -> None:
     run = fit(load_recipe(tiny_recipe), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     lines = [json.loads(line) for line in tiny_corpus.read_text().splitlines()]

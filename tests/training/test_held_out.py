@@ -39,6 +39,7 @@ def test_a_single_group_holds_nothing_out() -> None:
     assert can_hold_out(Fold(items({"a": "xy", "b": "xy"}), [], []))
 
 
+@pytest.mark.slow
 def test_without_a_validation_part_the_answer_is_as_sure_as_held_out_groups_say(
     tiny_recipe: Path, tmp_path: Path
 ) -> None:
@@ -60,6 +61,7 @@ def test_without_a_validation_part_the_answer_is_as_sure_as_held_out_groups_say(
     assert len(sure["subsets"]) == len(unsure["subsets"]) == 3
 
 
+@pytest.mark.slow
 def test_a_fit_that_was_cut_off_keeps_the_held_out_model(
     tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +81,7 @@ def test_a_fit_that_was_cut_off_keeps_the_held_out_model(
     assert resumed.model(resumed.replicates[0]).factors() == whole.model(whole.replicates[0]).factors()
 
 
+@pytest.mark.slow
 def test_damaged_factors_are_told(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe, cache = load_recipe(tiny_recipe, [NO_VALIDATION, "train.epochs=1"]), tmp_path / "cache"
     fit(recipe, tmp_path / "run", cache=cache, quiet=True)
@@ -88,6 +91,7 @@ def test_damaged_factors_are_told(tiny_recipe: Path, tmp_path: Path) -> None:
         fit(recipe, tmp_path / "run", cache=cache, quiet=True)
 
 
+@pytest.mark.slow
 def test_numbers_are_weighed_by_held_out_groups(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, [NO_VALIDATION, "task={name: regress, target: score}", "train.epochs=2"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)

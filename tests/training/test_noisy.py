@@ -67,6 +67,7 @@ def recipe_of(corpus: Path, more: str = NOISE) -> Recipe:
     )
 
 
+@pytest.mark.slow
 def test_a_fit_and_an_evaluation_under_every_kind(corpus: Path, tmp_path: Path) -> None:
     run = fit(recipe_of(corpus), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     found = evaluate(run, cache=tmp_path / "cache")

@@ -56,6 +56,7 @@ def refused(run: Path, made: tuple[Recipe, Path], match: str) -> None:
         fit(recipe, run, cache=cache, quiet=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -137,6 +138,7 @@ def test_a_recipe_inside_the_run_is_not_overwritten(
     assert Run(run).finished
 
 
+@pytest.mark.slow
 def test_a_run_of_another_version_says_what_to_do(tiny_recipe: Path, tmp_path: Path) -> None:
     run = fit(load_recipe(tiny_recipe, ["train.epochs=1"]), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     path = run.folder / "run.json"

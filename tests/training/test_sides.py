@@ -70,6 +70,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any] | None], str]
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", CHANGES)
 def test_a_corpus_that_changed_is_neither_scored_nor_trained_on(corpus: Path, tmp_path: Path, what: str) -> None:
     change, told = CHANGES[what]
@@ -84,6 +85,7 @@ def test_a_corpus_that_changed_is_neither_scored_nor_trained_on(corpus: Path, tm
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.slow
 def test_a_file_replaced_by_one_of_another_size_is_told(corpus: Path, tmp_path: Path) -> None:
     plan, cache = recipe(corpus, tmp_path), tmp_path / "cache"
     run = fit(plan, tmp_path / "run", cache=cache, quiet=True)
@@ -92,6 +94,7 @@ def test_a_file_replaced_by_one_of_another_size_is_told(corpus: Path, tmp_path: 
         evaluate(run, cache=cache)
 
 
+@pytest.mark.slow
 def test_recordings_added_under_folds_move_nobody(corpus: Path, tmp_path: Path) -> None:
     plan, cache = recipe(corpus, tmp_path, split="{folds: 3, by: group}"), tmp_path / "cache"
     lines = corpus.read_text().splitlines()
@@ -130,6 +133,7 @@ def test_sides_survive_the_file(corpus: Path, tmp_path: Path) -> None:
     assert Sides.read(tmp_path, sha256(content).hexdigest()).to_bytes() == content
 
 
+@pytest.mark.slow
 def test_seeds_can_be_added_and_what_is_trained_stays(corpus: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first = fit(recipe(corpus, tmp_path), tmp_path / "run", cache=cache, quiet=True)
@@ -143,6 +147,7 @@ def test_seeds_can_be_added_and_what_is_trained_stays(corpus: Path, tmp_path: Pa
     ]
 
 
+@pytest.mark.slow
 def test_the_replicates_that_are_finished_are_scored(corpus: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     run = fit(recipe(corpus, tmp_path, "train.seeds=[0, 1, 2]"), tmp_path / "run", cache=cache, quiet=True)
@@ -167,6 +172,7 @@ def test_a_group_may_stand_on_both_sides_if_the_recipe_says_so(corpus: Path, tmp
     assert [fold["seen"] for fold in found["parts"]["folds"]] == [12]
 
 
+@pytest.mark.slow
 def test_replicates_of_some_folds_are_scored_too(corpus: Path, tmp_path: Path) -> None:
     plan = recipe(corpus, tmp_path, split="{folds: 3, by: group}")
     run = fit(plan, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
@@ -176,6 +182,7 @@ def test_replicates_of_some_folds_are_scored_too(corpus: Path, tmp_path: Path) -
     assert found["items"] == sum(len(f.test) for f in run.info.folds if f.name != "fold2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labelled", [True, False])
 def test_recordings_added_with_other_streams_change_no_modality(corpus: Path, tmp_path: Path, labelled: bool) -> None:
     plan, cache = recipe(corpus, tmp_path), tmp_path / "cache"

@@ -96,6 +96,7 @@ def test_two_models_together_are_as_sure_as_they_are_right(
     assert float(best) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_balance_needs_a_validation_part_and_is_kept_with_the_model(tiny_recipe: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     balanced = fit(load_recipe(tiny_recipe), tmp_path / "a", cache=cache, quiet=True)

@@ -66,6 +66,7 @@ def tagged(moves: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return fit(recipe, place / "run", cache=place / "cache", quiet=True)
 
 
+@pytest.mark.slow
 def test_tags_are_learnt_and_scored_over_every_subset(tagged: Run, tmp_path: Path) -> None:
     result = evaluate(tagged, cache=tmp_path / "cache")
     by = {tuple(s["modalities"]): {k: v["mean"] for k, v in s["metrics"].items()} for s in result["subsets"]}
@@ -157,6 +158,7 @@ def test_the_quick_model_answers_beside_the_deep_heads(tagged: Run) -> None:
     assert 0 < float(model.wide_weight[-1]) < 1
 
 
+@pytest.mark.slow
 def test_words_are_learnt_from_their_order_and_times(moves: Path, tmp_path: Path) -> None:
     recipe = recipe_of(moves, "name: transcribe, target: move, rate: 5")
     recipe.train.batch = 8

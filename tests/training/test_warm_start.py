@@ -58,6 +58,7 @@ def begun(recipe: Recipe, folder: Path) -> tuple[Any, Any, list[str], Experiment
     return model, start.run.model(replicate), start.begin(model, replicate, experiment.folds[0], experiment), experiment
 
 
+@pytest.mark.slow
 def test_a_run_without_labels_learns_and_answers_with_embeddings(pretrained: Run, tmp_path: Path) -> None:
     log = pretrained.done(pretrained.replicates[0]).log
     assert len(log["train_loss"]) == len(log["valid_loss"]) == 3
@@ -69,6 +70,7 @@ def test_a_run_without_labels_learns_and_answers_with_embeddings(pretrained: Run
         evaluate(pretrained, cache=tmp_path / "cache")
 
 
+@pytest.mark.slow
 def test_groups_of_the_corpus_reach_the_loss(tiny_recipe: Path, tmp_path: Path) -> None:
     logs = []
     for name, more in (("plain", ""), ("groups", ", within: true, neighbours: 0.0")):
@@ -147,6 +149,7 @@ def test_one_modality_alone_can_be_tuned(tiny_recipe: Path, pretrained: Run, tmp
     assert copied == ["right"]
 
 
+@pytest.mark.slow
 def test_a_tuned_run_says_what_it_came_from_and_refuses_another(
     tiny_recipe: Path, pretrained: Run, tmp_path: Path
 ) -> None:
@@ -209,6 +212,7 @@ def test_the_path_is_relative_to_the_recipe(tiny_recipe: Path) -> None:
     assert Path(recipe.model["from"]) == tiny_recipe.parent / "runs/pre"
 
 
+@pytest.mark.slow
 def test_a_run_with_several_seeds_serves_each_seed_with_its_own(tiny_recipe: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     run = fit(load_recipe(tiny_recipe, [*PRETRAIN, "train.seeds=[0, 1]"]), tmp_path / "pre", cache=cache, quiet=True)

@@ -62,6 +62,7 @@ def test_the_answer_is_the_tempered_mean_by_what_is_there() -> None:
     assert torch.allclose(alone, model.forward_subset(model.encode(tokens), ("left",))[""], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_saved_within_the_model_and_exported(tmp_path: Path) -> None:
     model, tokens = pair(), batch()
     model.save(tmp_path / "m")
@@ -77,6 +78,7 @@ def test_a_model_of_something_else_is_refused() -> None:
         pair().widen(other)
 
 
+@pytest.mark.slow
 def test_few_steps_do_no_harm(tiny_recipe: Path, tmp_path: Path) -> None:
     """Deep heads that have hardly begun to learn leave the answer to the quick model."""
     accuracy, shares = {}, []
@@ -138,6 +140,7 @@ def test_varied_copies_are_the_same_each_time_and_the_first_is_as_it_is(tiny_rec
     assert not torch.allclose(third, second, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_it_is_fitted_on_varied_items_only_where_the_recipe_says_how_they_vary(
     tiny_recipe: Path, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ from plait.examples.data import FeatureSource, ItemData, Swapped, loader
 from plait.examples.items import Item
 from plait.models.model import Model
 from plait.recipe import Recipe, dump_recipe
-from plait.store.store import Store
+from plait.store.store import CACHE, Store
 from plait.tasks import Task
 from plait.training.experiment import Experiment, Features
 from plait.training.noisy import NoisyFeatures
@@ -72,7 +72,7 @@ def score_subsets(
 def evaluate(
     run: Run | str | Path,
     *,
-    cache: str | Path,
+    cache: str | Path = CACHE,
     corpus: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:

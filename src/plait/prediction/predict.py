@@ -18,7 +18,7 @@ from plait.importing.folder import import_files
 from plait.importing.report import ImportReport
 from plait.importing.untold import Rates
 from plait.models.model import Model
-from plait.store.store import Store
+from plait.store.store import CACHE, Store
 from plait.streams.recording import Annotation
 from plait.tasks.answers import Answer
 from plait.training.experiment import Experiment
@@ -93,7 +93,7 @@ class Predictor:
         self,
         source: Run | str | Path,
         *,
-        cache: str | Path,
+        cache: str | Path = CACHE,
         replicate: str | None = None,
         allow_code: bool = False,
         allow_outside: bool = False,
@@ -189,7 +189,7 @@ def predict(
     source: Run | str | Path,
     paths: str | Path | Sequence[str | Path],
     *,
-    cache: str | Path,
+    cache: str | Path = CACHE,
     replicate: str | None = None,
     segments: Sequence[tuple[float, float]] = (),
     rates: Rates | None = None,

@@ -20,7 +20,7 @@ from plait.corpus.corpus import StreamEntry
 from plait.store.tensorfile import TensorFile, open_tensors, write_tensors
 from plait.streams.clock import Clock, Grid, Spans, Ticks
 
-__all__ = ["Stamp", "Store", "clock_from", "clock_parts", "key_of", "stamp_of"]
+__all__ = ["CACHE", "Stamp", "Store", "clock_from", "clock_parts", "key_of", "stamp_of"]
 
 log = logging.getLogger("plait")
 
@@ -60,6 +60,10 @@ def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, object], version:
     # Sorted and ASCII, so that equal options give equal bytes.
     text = json.dumps(what, sort_keys=True, ensure_ascii=True, default=str)
     return blake2b(text.encode(), digest_size=20).hexdigest()
+
+
+CACHE = ".plait-cache"
+"""The folder of prepared features where none is named."""
 
 
 class Store:

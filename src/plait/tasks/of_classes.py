@@ -53,12 +53,12 @@ class OfClasses(Task):
         super().__init__()
         self.metric, self.order, self.dropout = metric, order, dropout
         found, where = classes_of(targets), part_name(type(self))
-        self.classes: list[Name] = found if order is None else _ordered(found, order, where)
+        self.classes: list[Name] = found if order is None else _ordered(found, order)
         if len(self.classes) < 2:
             raise DataError(
                 f"the training items have {len(self.classes)} class{'' if len(self.classes) == 1 else 'es'} "
                 f"({', '.join(map(repr, self.classes)) or 'no labels at all'}); "
-                "expected two or more. Check label and split."
+                "expected two or more. Check target and split."
             )
         self._index = {class_key(c): i for i, c in enumerate(self.classes)}
         tally = Counter(self._index[class_key(t)] for t in targets)
@@ -131,15 +131,15 @@ class OfClasses(Task):
         return task
 
 
-def _ordered(found: Sequence[Name], order: Sequence[Name], where: str) -> list[Name]:
+def _ordered(found: Sequence[Name], order: Sequence[Name]) -> list[Name]:
     """The classes in the order given."""
     if isinstance(order, str):
-        raise ConfigError(f"{where}.order: got the text {order!r}; expected a list of classes, such as [low, high].")
+        raise ConfigError(f"task.order: got the text {order!r}; expected a list of classes, such as [low, high].")
     keys = [class_key(c) for c in order]
     if missing := {class_key(c) for c in found} - set(keys):
-        raise ConfigError(f"{where}.order: lacks {sorted(missing)}, which training items have. Give all classes.")
+        raise ConfigError(f"task.order: lacks {sorted(missing)}, which training items have. Give all classes.")
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
-        raise ConfigError(f"{where}.order: has {twice} twice. Name each class once.")
+        raise ConfigError(f"task.order: has {twice} twice. Name each class once.")
     return list(order)
 
 

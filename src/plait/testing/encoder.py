@@ -25,7 +25,7 @@ __all__ = ["check_encoder"]
 DIM = 16
 
 
-def check_encoder(cls: type[Encoder], **options: object) -> None:
+def check_encoder(cls: type[Encoder], *, export: bool = True, **options: object) -> None:
     """Check the laws of an encoder, on a batch with gaps, padding and an empty row, in evaluation mode.
 
     Shape; masks (values under a False mask change neither output nor gradient, NaN included); rows (items do not see
@@ -34,6 +34,7 @@ def check_encoder(cls: type[Encoder], **options: object) -> None:
 
     Args:
         cls: the class, constructed as ``cls(dim_in, 16, **options)``, with the width and the options of ``cls.trial``.
+        export: whether to export it too, which takes as long as all other laws.
         options: further options, in addition to those of the trial.
 
     Raises:
@@ -54,8 +55,9 @@ def check_encoder(cls: type[Encoder], **options: object) -> None:
         again = reloaded(encoder, _made(cls, options, seed=2))(tokens)
         require(not difference(out, again), cls, "saving", f"loaded again, {difference(out, again)}")
     _check_gradient(cls, encoder, tokens)
-    graph = exported(cls, encoder, tokens)(tokens)
-    require(not difference(out, graph), cls, "export", f"once exported, {difference(out, graph)}")
+    if export:
+        graph = exported(cls, encoder, tokens)(tokens)
+        require(not difference(out, graph), cls, "export", f"once exported, {difference(out, graph)}")
 
 
 def _made(cls: type[Encoder], options: Options, seed: int = 1) -> Encoder:

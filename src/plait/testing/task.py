@@ -80,7 +80,11 @@ def _check_shape(cls: type, task: Task, targets: Sequence[Target]) -> None:
     require(len(target) == len(targets), cls, "shape", f"{len(target)} encoded targets of {len(targets)}")
     with seeded(1):
         output = _silenced(task, targets, torch.randn(size))
-    loss = task.loss(output, target)
+    try:
+        loss = task.loss(output, target)
+    except (RuntimeError, IndexError, ValueError) as error:
+        shapes = f"an output {tuple(output.shape)} and encoded targets {tuple(target.shape)} {target.dtype}"
+        raise LawBroken(cls, "loss", f"it fails on {shapes} ({error})") from error
     require(tuple(loss.shape) == (len(targets),), cls, "shape", f"loss {tuple(loss.shape)}; expected one an item")
     require(bool(loss.isfinite().all()), cls, "loss", "it is not finite")
     alone = torch.cat([task.loss(output[i : i + 1], target[i : i + 1]) for i in range(len(targets))])
@@ -95,6 +99,10 @@ def _check_shape(cls: type, task: Task, targets: Sequence[Target]) -> None:
     fits = fits and (len(size) > 2 or scores.ndim == 2)  # any number of columns: K - 1 outputs may encode K classes
     told = f"{len(targets)} rows" if len(size) > 2 else f"{len(targets)} rows of columns"
     require(fits, cls, "shape", f"scores {np.shape(scores)}; expected finite ones, {told}")
+    classes = task.state().get("classes")
+    if isinstance(classes, list) and scores.ndim == 2:
+        named = scores.shape[1] == len(classes)
+        require(named, cls, "shape", f"scores have {scores.shape[1]} columns for the {len(classes)} classes of state()")
 
 
 def _check_head(cls: type, task: Task) -> None:

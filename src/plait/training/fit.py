@@ -25,7 +25,7 @@ from plait.examples.data import ItemData, Noisy, Swapped
 from plait.examples.items import Fold
 from plait.models.model import Model
 from plait.recipe import Recipe, quick_recipe
-from plait.store.store import Store
+from plait.store.store import CACHE, Store
 from plait.tasks import Task
 from plait.training.build import build_model, item_data, widens
 from plait.training.claim import claim
@@ -50,7 +50,7 @@ def fit(
     recipe: Recipe,
     out: str | Path,
     *,
-    cache: str | Path,
+    cache: str | Path = CACHE,
     jobs: int = 1,
     overwrite: bool = False,
     quiet: bool = False,

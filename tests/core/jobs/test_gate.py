@@ -64,6 +64,7 @@ def test_one_process_answers_many_calls_and_is_another_than_ours():
     assert os.getpid() not in pids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("work", "given", "message"),
     [
@@ -81,6 +82,7 @@ def test_what_hangs_or_dies_costs_a_message(work, given, message):
     assert guarded(math.hypot, 3, 4, where="a") == 5
 
 
+@pytest.mark.slow
 def test_what_waits_for_ever_is_killed_too(monkeypatch):
     guarded(here, where="a")
     monkeypatch.setattr(gate, "PATIENCE", 1.0)

@@ -81,6 +81,7 @@ def halves(number: int) -> float:
     return 6 / number
 
 
+@pytest.mark.slow
 def test_results_come_in_the_order_of_the_jobs_and_errors_when_their_turn_comes() -> None:
     for jobs in (1, 2):
         found = in_order(halves, [3, 2, 0, 1], jobs)
@@ -90,6 +91,7 @@ def test_results_come_in_the_order_of_the_jobs_and_errors_when_their_turn_comes(
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_told_in_its_turn() -> None:
     found = in_order(halves, [3, 4], 2)
     assert next(found) == 2.0
@@ -115,6 +117,7 @@ class FileTooLarge(OSError):
         raise TypeError("cannot be sent")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_error_of_the_system_stays_one(jobs: int) -> None:
     with pytest.raises(OSError, match="File too large") as caught:
@@ -334,6 +337,7 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         pass
 
 
+@pytest.mark.slow
 def test_no_cluster_at_the_address() -> None:
     pytest.importorskip("ray", reason="ray is not installed (extra 'scale')")
     for address in ("127.0.0.1:1", "ray://127.0.0.1:1", "nonsense"):
