@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from plait import metrics as package
 from plait.catalogue import catalogue
 from plait.core.errors import ConfigError, DataError, PlaitError
-from plait.core.parts import _scan, parts
+from plait.core.parts import parts, rescan
 from plait.evaluation.evaluate import evaluate
 from plait.evaluation.summary import summarise
 from plait.metrics import Metric, metrics_for
@@ -94,13 +93,12 @@ def test_one_file_is_a_metric(tmp_path, monkeypatch):
     (folder / "hit_share.py").write_text(MODULE)
     with monkeypatch.context() as patched:
         patched.setattr(package, "__path__", [*package.__path__, str(folder)])
-        importlib.invalidate_caches()
-        _scan.cache_clear()
+        rescan()
         assert catalogue("metrics")["metrics"]["hit_share"]["options"] == {"least": 0.5}
         assert Classify([0, 1], metric="hit_share").main_metric == "hit_share"
         assert "hit_share" in Classify([0, 1, 2]).metrics(np.eye(3), np.arange(3))
         assert words.show("hit_share", 0.5) == "50.0\xa0%"
-    _scan.cache_clear()
+    rescan()
     sys.modules.pop("plait.metrics.hit_share", None)
     assert "hit_share" not in parts(Metric)
 

@@ -7,8 +7,8 @@ import pytest
 
 from plait.streams.clock import Grid
 from plait.transforms.imputation import impute
-from plait.transforms.imputation.autoregressive import _least_surprise
-from plait.transforms.imputation.knn import _distances
+from plait.transforms.imputation.autoregressive import least_surprise
+from plait.transforms.imputation.knn import distances
 from plait.transforms.imputation.low_rank import soft_impute
 
 
@@ -32,7 +32,7 @@ def test_patterns_are_compared_as_by_a_loop() -> None:
     values, pattern = rng.normal(size=(60, 3)), rng.normal(size=(7, 3))
     values[rng.random(values.shape) < 0.2] = np.nan
     pattern[2:4, 1] = np.nan
-    found = _distances(values, pattern)
+    found = distances(values, pattern)
     assert len(found) == 54
     for place in range(54):
         both = np.isfinite(values[place : place + 7]) & np.isfinite(pattern)
@@ -77,4 +77,4 @@ def test_the_least_surprise_is_that_of_dense_least_squares(length: int) -> None:
     known = x.copy()
     known[first:last] = 0
     expected = np.linalg.lstsq(errors[:, first:last], -errors @ known, rcond=None)[0]
-    np.testing.assert_allclose(_least_surprise(x, model, first, last), expected, atol=1e-6)
+    np.testing.assert_allclose(least_surprise(x, model, first, last), expected, atol=1e-6)

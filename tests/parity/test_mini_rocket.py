@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from plait.encoders._summary import QUANTILES, Summary
 from plait.encoders.mini_rocket import FLAT, MiniRocket, RandomConvolutions
+from plait.encoders.summary import QUANTILES, Summary
 from plait.testing.inputs import sample, seeded
 from plait.tokens import Tokens
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 
@@ -11,7 +10,7 @@ import pytest
 from plait.catalogue import catalogue
 from plait.cli import main
 from plait.core.errors import ConfigError
-from plait.core.parts import _scan, parts
+from plait.core.parts import parts, rescan
 from plait.evaluation.summary import summarise
 from plait.report import sections as package
 from plait.report.report import render_report, save_evaluation
@@ -119,14 +118,13 @@ def test_one_file_is_a_section(tmp_path, monkeypatch, evaluation):
     (folder / "worst.py").write_text(MODULE.split("class Fails")[0])
     with monkeypatch.context() as patched:
         patched.setattr(package, "__path__", [*package.__path__, str(folder)])
-        importlib.invalidate_caches()
-        _scan.cache_clear()
+        rescan()
         assert catalogue("sections")["sections"]["worst"] == {
             "what": "Groups below a value.",
             "options": {"least": 1.0},
         }
         assert "Groups to look at" in headings(render_report(evaluation))
-    _scan.cache_clear()
+    rescan()
     sys.modules.pop("plait.report.sections.worst", None)
     assert "worst" not in parts(Section)
 

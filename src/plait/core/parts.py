@@ -32,6 +32,7 @@ __all__ = [
     "options_of",
     "part_name",
     "parts",
+    "rescan",
     "suggest",
 ]
 
@@ -78,6 +79,12 @@ def part_name(cls: type) -> str:
 def parts(base: type[T]) -> dict[str, type[T]]:
     """Every concrete subclass of ``base`` in the package of ``base``, by name, sorted."""
     return dict(_scan(base))  # type: ignore[arg-type]  # mypy: a type variable's type is hashable too
+
+
+def rescan() -> None:
+    """Look for parts anew: a file was added while Python runs."""
+    importlib.invalidate_caches()
+    _scan.cache_clear()
 
 
 @cache

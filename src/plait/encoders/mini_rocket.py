@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError
-from plait.encoders._summary import Summary
 from plait.encoders.fixed import Fixed
+from plait.encoders.summary import Summary
 from plait.tokens import Tokens
 
 __all__ = ["MiniRocket", "RandomConvolutions"]

@@ -11,7 +11,7 @@ from plait.core.errors import ConfigError
 from plait.transforms.imputation import Array, Imputer, steady_step
 from plait.transforms.imputation.simple import Linear
 
-__all__ = ["Autoregressive"]
+__all__ = ["Autoregressive", "least_surprise"]
 
 ORDERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 50)
 
@@ -55,7 +55,7 @@ class Autoregressive(Imputer):
             return np.full(last - first, np.nan)
         centre = float(x[seen].mean())
         model = _model(x - centre, seen, most, [most] if self.order else [p for p in ORDERS if p <= most])
-        return _least_surprise(x - centre, model, first, last) + centre
+        return least_surprise(x - centre, model, first, last) + centre
 
 
 def _model(x: Array, seen: NDArray[np.bool_], most: int, orders: Sequence[int]) -> Array:
@@ -77,7 +77,7 @@ def _model(x: Array, seen: NDArray[np.bool_], most: int, orders: Sequence[int]) 
     return model
 
 
-def _least_surprise(x: Array, model: Array, first: int, last: int) -> Array:
+def least_surprise(x: Array, model: Array, first: int, last: int) -> Array:
     """The gap's values of least squared prediction error, given ``order`` values to each side: a banded system."""
     from scipy.linalg import solveh_banded
 

@@ -9,7 +9,7 @@ from plait.core.errors import ConfigError
 from plait.transforms.imputation import Array, Imputer, Mask, observations, steady_step
 from plait.transforms.imputation.patterns import tilted
 
-__all__ = ["Knn"]
+__all__ = ["Knn", "distances"]
 
 BATCH = 1 << 21
 """Most distances in memory."""
@@ -48,7 +48,7 @@ class Knn(Imputer):
             return self._instants(values, scaled, first, last, channels)
         near = max(observations(self.around, steady_step(times)), 1)
         lo, hi = max(first - near, 0), min(last + near, len(values))
-        away = _distances(scaled, scaled[lo:hi])
+        away = distances(scaled, scaled[lo:hi])
         return np.stack([self._stretch(values[:, c], away, first, last, lo) for c in channels], 1)
 
     def _instants(self, values: Array, scaled: Array, first: int, last: int, channels: NDArray[np.int64]) -> Array:
@@ -93,7 +93,7 @@ def _deviation(values: Array) -> Array:
     return np.where(spread > 0, spread, 1.0)
 
 
-def _distances(values: Array, pattern: Array) -> Array:
+def distances(values: Array, pattern: Array) -> Array:
     """Mean square difference between a pattern [m, channels] and [n, channels] at each of its n - m + 1 places, over
     the values that both have; NaN where they have none in common."""
     a, b = np.isfinite(values), np.isfinite(pattern)
