@@ -1,4 +1,4 @@
-"""No circle of imports, not even through others or within a function; tests read public names, or those of their own."""
+"""No circle of imports, not even through others or within a function; tests read public names, or their own."""
 
 from __future__ import annotations
 
