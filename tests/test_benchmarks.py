@@ -67,6 +67,7 @@ def ended(script: str, monkeypatch: pytest.MonkeyPatch) -> int | str | None:
     return stop.value.code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", RUNNABLE)
 def test_each_says_in_its_first_lines_what_it_needs_and_how_long_it_takes(script: str, needs: ModuleType) -> None:
     first = (ast.get_docstring(ast.parse((FOLDER / script).read_text(encoding="utf-8"))) or "").splitlines()[:8]

@@ -155,6 +155,7 @@ def blockwise(left: Clock, right: Stream, how: How, block: int, **options: Any) 
     return Joined(values, mask, left, work.counter)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.integers(0, 2**32),
@@ -245,6 +246,7 @@ def test_the_coverage_says_why_row_by_row(seed: int, how: How) -> None:
         assert coverage.observations == len(t)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
 def test_cubic_is_the_spline_of_each_run_between_gaps(seed: int, regular: bool) -> None:

@@ -176,6 +176,7 @@ def test_interrupting_says_how_to_go_on(
     assert "continues from there" in found["problems"][0]
 
 
+@pytest.mark.slow
 def test_check_answers_without_torch(tiny_corpus: Path) -> None:
     command = f"main(['check', {str(tiny_corpus)!r}])"
     code = f"import sys; from plait.cli import main; {command}; print('torch' in sys.modules)"

@@ -131,6 +131,7 @@ def test_the_line_withstands_a_quarter_of_wild_lags() -> None:
     assert line.error_at(0.0) > line.error_at(300.0)
 
 
+@pytest.mark.slow
 def test_stated_uncertainty_covers_the_error() -> None:
     """Over many noisy lines the error at the end stays within two standard errors about 19 times in 20."""
     rng, inside = np.random.default_rng(0), 0

@@ -136,6 +136,7 @@ def test_a_wrong_link_among_four_devices_is_found_and_left_out(seed: int, i: int
     assert found.to_json()["left_out"][0]["sure"] is True
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(st.integers(0, 2**31), st.integers(0, 5))
 def test_a_wrong_curve_is_found_too(seed: int, i: int) -> None:
@@ -165,6 +166,7 @@ def test_of_three_devices_only_a_lower_confidence_tells() -> None:
     assert all(worst(p.warp, clocks, n, "a") < 2e-6 for n, p in adjustment.clocks.items())
 
 
+@pytest.mark.slow
 def test_the_solution_is_the_weighted_mean_and_its_error_covers_it() -> None:
     """Links with normal errors: the error stated is the error made, and smaller than by the direct link alone."""
     rng, ratios, direct, adjusted_error = np.random.default_rng(0), [], [], []

@@ -44,6 +44,7 @@ def lag_of(t: np.ndarray, kind: str) -> np.ndarray:
     }[kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["line", "bend", "jump", "back"])
 def test_sound_at_0_db_is_placed_within_a_tenth_of_a_millisecond(kind: str) -> None:
     rng = np.random.default_rng(5)
@@ -128,6 +129,7 @@ def test_swapping_the_two_turns_the_lag(strokes: Any, seen_by: Any) -> None:
     assert other.lag == pytest.approx(-one.lag, abs=0.004)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["waveform", "series"])
 def test_what_has_nothing_in_common_is_flagged(kind: str, strokes: Any, seen_by: Any) -> None:
     for seed in range(4):

@@ -20,6 +20,7 @@ def fitted(lags: np.ndarray, noise: float, **more: object) -> Curve:
     return fit_piecewise_linear(found, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     bend=st.floats(100, 500),

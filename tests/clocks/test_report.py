@@ -154,6 +154,7 @@ def test_a_manifest_elsewhere_or_of_another_corpus_is_refused(tmp_path: Path) ->
         write_synced(two, bad, tmp_path / "x.jsonl")
 
 
+@pytest.mark.slow
 def test_real_speech_by_two_recorders(real_data: Path) -> None:
     """Two minutes of GRID: a second recorder, off by seconds and ppm and noisy, is found within 10 ms."""
     from plait.clocks.estimate import solve

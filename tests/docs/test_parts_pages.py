@@ -197,6 +197,7 @@ def test_the_functions_of_python_take_it(own: Own) -> None:
         assert (add_noise(stream, own.path, 0.2, 1).read() > 20).sum() == 10
 
 
+@pytest.mark.slow
 @each("noise", "augmentation", "feature", "task")
 def test_a_run_is_trained_with_it_and_scored(own: Own) -> None:
     from plait.evaluation.evaluate import evaluate

@@ -91,6 +91,7 @@ def test_errors_move_by_their_logarithm():
     assert jackknife_t(values, 4, 5)[0] < 0
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(0, 1), min_size=6, max_size=20),
     st.sampled_from([(0.0, 1.0), (-1.0, 1.0), (0.0, np.inf), (-np.inf, np.inf)]),

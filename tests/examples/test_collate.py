@@ -66,6 +66,7 @@ def cuts(draw: st.DrawFn) -> tuple[list[Rows | None], int]:
     return items, dim
 
 
+@pytest.mark.slow
 @given(cuts(), st.data())
 def test_any_batch_equals_the_plain_loop(made: tuple[list[Rows | None], int], data: st.DataObject) -> None:
     items, dim = made

@@ -111,6 +111,7 @@ def corpus(tmp_path: Path) -> Corpus:
     return Corpus(tmp_path / "c/manifest.jsonl")
 
 
+@pytest.mark.slow
 def test_from_the_recipe_to_the_prediction(module: str, corpus: Corpus, tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(

@@ -110,6 +110,7 @@ def test_every_kind_has_one_default(kind: str) -> None:
     assert known == [default_feature(kind)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=label)
 def test_every_feature_keeps_the_public_laws(case: tuple[str, dict[str, Any]], random_stream: Make) -> None:
     kind, spec = case

@@ -121,6 +121,7 @@ def naive_path(place: np.ndarray, weight: np.ndarray, none: np.ndarray, widest: 
     return [-1 if s == k else s for s in found]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6))
 def test_the_path_is_the_likeliest_of_all(seed: int, n: int) -> None:

@@ -123,6 +123,7 @@ ids = st.lists(st.lists(piece, min_size=1, max_size=3).map(".".join), min_size=2
 streams = st.lists(st.from_regex(r"[a-z]{3,8}", fullmatch=True), min_size=1, max_size=3, unique=True)
 
 
+@pytest.mark.slow
 @given(ids, streams, st.booleans(), st.data())
 def test_planted_recordings_and_streams_are_found_again(
     planted: list[str], names: list[str], bare: bool, data: st.DataObject

@@ -313,6 +313,7 @@ def test_lanes_never_overlap_and_lose_nothing(rows: list[tuple[float, float, str
         assert all(a[1] <= b[0] for a, b in pairwise(lane))
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     said=st.lists(st.tuples(st.text(max_size=5), st.floats(0, 50), st.floats(0, 5)), max_size=6),

@@ -79,6 +79,7 @@ def assert_same(one: Recording, other: Recording, streams: Iterable[str]) -> Non
         assert a.clock == b.clock
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["hf_datasets", "webdataset"])
 @few
 @given(data=st.data())

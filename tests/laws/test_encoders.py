@@ -74,6 +74,7 @@ class Chained(Encoder):
         return self.chain(tokens)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 def test_a_chain_keeps_them(causal):
     check_encoder(Chained, causal=causal)

@@ -201,6 +201,7 @@ FUSIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cls", "law"), FUSIONS)
 def test_a_broken_fusion_is_found(cls, law):
     with pytest.raises(LawBroken, match=cls.__name__) as broken:

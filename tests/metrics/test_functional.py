@@ -27,6 +27,7 @@ def guesses(draw):
     return rng.integers(0, classes, n), raw / raw.sum(1, keepdims=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(guesses())
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label was found")

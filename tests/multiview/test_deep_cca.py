@@ -77,6 +77,7 @@ def curved(n, seed):
     return [np.stack([np.cos(angle), np.sin(angle)], 1), np.cos(2 * angle)[:, None] + 0.1 * rng.standard_normal((n, 1))]
 
 
+@pytest.mark.slow
 def test_it_finds_on_new_items_what_linear_cca_does_not_and_keeps_the_generator():
     train, test = curved(400, 0), curved(200, 1)
     before = torch.get_rng_state()

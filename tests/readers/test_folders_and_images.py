@@ -49,6 +49,7 @@ def test_e4_without_beats_or_tags(session):
     assert set(E4().open(session)) == {"acc", "hr"}
 
 
+@pytest.mark.slow
 def test_e4_tells_all_its_problems(session, tmp_path):
     (session / "ACC.csv").write_text("start\n32\n1,2,3\n")
     (session / "IBI.csv").write_text("1644227574.0, IBI\n2.5,0.7\n1.25,0.75\n")

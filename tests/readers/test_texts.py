@@ -156,6 +156,7 @@ def _cue(draw):
     return "\n".join([f"{name}{stamps[0]} --> {stamps[1]}{settings}", *payload])
 
 
+@pytest.mark.slow
 @given(blocks=st.lists(BLOCKS | _cue(), max_size=8), end=st.sampled_from(["\n", "\r\n", "\r"]), gap=st.integers(2, 4))
 def test_cues_of_webvtt_are_those_of_webvtt_py(blocks, end, gap):
     webvtt = pytest.importorskip("webvtt")

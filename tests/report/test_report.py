@@ -410,6 +410,7 @@ def test_the_terminals_table(evaluation):
     assert "majority" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [4, 7])
 @pytest.mark.parametrize("classes", ["xyz", ""])
 def test_the_terminals_table_has_a_line_a_subset_in_80_columns(evaluation, count, classes):

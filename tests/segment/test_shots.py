@@ -85,6 +85,7 @@ def test_what_is_no_boundary_is_not_taken_for_one() -> None:
     assert find_boundaries(film(blink)) == [], "black, and back to the same"
 
 
+@pytest.mark.slow
 def test_blocks_change_nothing_and_few_pictures_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     takes = [take(i, 45) for i in range(8)]
     whole = np.concatenate([*takes[:4], dissolve(takes[4], takes[5], 12), fade(takes[6], takes[7], 10)])

@@ -144,6 +144,7 @@ def test_a_modality_that_nobody_has_is_passed_over():
     assert bool(step(model, [{"a": tokens["a"]}] * 2, 0.1).isfinite())
 
 
+@pytest.mark.slow
 def test_steps_make_the_loss_fall():
     model, tokens = made(views=1), batch(12)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)

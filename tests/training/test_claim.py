@@ -66,6 +66,7 @@ def test_a_corpus_that_cannot_be_opened_costs_the_old_run_nothing(tiny_recipe: P
     assert files(run) == before
 
 
+@pytest.mark.slow
 def test_a_corpus_inside_the_run_is_not_overwritten(tiny_recipe: Path, tmp_path: Path) -> None:
     run, cache = tmp_path / "run", tmp_path / "cache"
     fit(quick(tiny_recipe), run, cache=cache, quiet=True)
@@ -76,6 +77,7 @@ def test_a_corpus_inside_the_run_is_not_overwritten(tiny_recipe: Path, tmp_path:
         fit(inside, run, cache=cache, overwrite=True, quiet=True)
 
 
+@pytest.mark.slow
 def test_a_recording_s_file_that_has_the_name_of_ours_is_not_deleted(tiny_recipe: Path, tmp_path: Path) -> None:
     run, cache = tmp_path / "run", tmp_path / "cache"
     fit(quick(tiny_recipe), run, cache=cache, quiet=True)

@@ -160,6 +160,7 @@ def test_an_item_too_little_is_no_reason_to_fail() -> None:
 # an ordinary run
 
 
+@pytest.mark.slow
 def test_a_quick_run_is_fitted_scored_and_asked_like_any_other(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe)
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True, quick=True)
@@ -187,6 +188,7 @@ def test_the_command_keeps_it_beside_the_deep_run(
     assert isinstance(Run("runs/tiny-quick").model(Run("runs/tiny-quick").replicates[0]).backbone.fusion, OpinionPool)
 
 
+@pytest.mark.slow
 def test_a_run_to_begin_from_is_refused(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = quick_recipe(load_recipe(tiny_recipe))
     fit(recipe, tmp_path / "one", cache=tmp_path / "cache", quiet=True)

@@ -31,6 +31,7 @@ def test_a_loss_that_explodes_stops_the_fit_and_names_step_and_modality(
     assert not (tmp_path / "run/seed0/done.json").exists()
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_neither_saved_nor_loaded(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["train.epochs=1", "train.temperature_scaling=false"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)

@@ -81,6 +81,7 @@ def test_an_interrupted_fit_resumes_to_the_same_numbers(
         assert whole.done(replicate).log["train_loss"] == resumed.done(replicate).log["train_loss"]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(
     tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +101,7 @@ def test_another_recipe_in_the_way_is_refused(tiny_recipe: Path, tmp_path: Path)
     assert run.recipe.train.epochs == 1
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best_epoch(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["train.stop=early", "train.patience=2", "train.epochs=30", "train.lr=0.02"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
@@ -109,6 +111,7 @@ def test_early_stopping_keeps_the_best_epoch(tiny_recipe: Path, tmp_path: Path) 
     assert len(log["epoch"]) == best + 1 + 2
 
 
+@pytest.mark.slow
 def test_tensorboard_is_written_when_asked_for(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["train.log=tensorboard", "train.epochs=1"])
     fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
@@ -143,6 +146,7 @@ def test_on_another_corpus_every_fold_answers_for_every_item(
     assert len(found["subsets"][-1]["metrics"]["accuracy"]["per_seed"]) == 2
 
 
+@pytest.mark.slow
 def test_normalisation_is_fitted_on_train_only(tiny_recipe: Path, tmp_path: Path) -> None:
     run = fit(load_recipe(tiny_recipe, ["train.epochs=1"]), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     from plait.corpus.corpus import Corpus

@@ -50,6 +50,7 @@ def test_what_is_not_allowed_is_not_imported(module: Path) -> None:
     assert module.exists()
 
 
+@pytest.mark.slow
 def test_a_recipe_is_code_and_a_loaded_run_is_not(module: Path, tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["fusion=mylab_marks.Mine", "train.epochs=1", "train.temperature_scaling=false"])
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)

@@ -32,6 +32,7 @@ def outside(tiny_corpus: Path, tiny_recipe: Path, tmp_path: Path) -> Path:
     return run.folder
 
 
+@pytest.mark.slow
 def test_the_run_s_files_do_not_allow_it(outside: Path, tmp_path: Path) -> None:
     manifest, cache = tmp_path / "away/manifest.jsonl", tmp_path / "empty"
     with pytest.raises(DataError, match="--allow-outside"):
@@ -42,6 +43,7 @@ def test_the_run_s_files_do_not_allow_it(outside: Path, tmp_path: Path) -> None:
         predict(Run(outside), [str(manifest)], cache=cache)
 
 
+@pytest.mark.slow
 def test_the_caller_does(outside: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cache = ["--cache", str(tmp_path / "cache")]
     assert main(["evaluate", str(outside), *cache]) != 0

@@ -161,6 +161,7 @@ def test_the_replicates_that_are_finished_are_scored(corpus: Path, tmp_path: Pat
         evaluate(Run(run.folder), cache=cache)
 
 
+@pytest.mark.slow
 def test_a_group_may_stand_on_both_sides_if_the_recipe_says_so(corpus: Path, tmp_path: Path) -> None:
     edit(corpus, lambda e: e | {"split": "test" if sum(divmod(int(e["id"][1:]), 4)) % 4 == 0 else "train"})
     with pytest.raises(DataError, match="subject_dependent: true"):

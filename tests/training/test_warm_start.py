@@ -109,6 +109,7 @@ def test_fine_tuning_starts_with_its_encoders_scales_and_fusion(
     assert model.ensemble.heads[0].linear.in_features == 2 * source.dim
 
 
+@pytest.mark.slow
 def test_what_the_recipe_leaves_open_is_taken_from_there(tiny_recipe: Path, tmp_path: Path) -> None:
     narrow = load_recipe(tiny_recipe, [*PRETRAIN, "model={dim: 24}", "streams.left.encoder=linear"])
     run = fit(narrow, tmp_path / "pre", cache=tmp_path / "cache", quiet=True)

@@ -93,6 +93,7 @@ def test_few_steps_do_no_harm(tiny_recipe: Path, tmp_path: Path) -> None:
     assert shares[1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [["train.wide=false"], ["streams={left: {encoder: gru}, right: {}}"], ["task={name: pretrain}"]],

@@ -67,6 +67,7 @@ def test_in_pieces_as_at_once_and_seams_are_not_heard(method: str, monkeypatch: 
     assert ((whole - once) ** 2).mean() < 1e-4 * (once**2).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["om_lsa", "wiener", "drifting_gate"])
 def test_it_sees_no_further_than_it_declares(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(denoise, "CHUNK", 1.0)

@@ -66,6 +66,7 @@ def test_a_still_face_gets_one_box_of_whole_pixels() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_moving_face_holds_still_in_its_crop(moving: Stream) -> None:
     found = face_path(moving)
     centre, size, _ = found.path.at(T)
@@ -150,6 +151,7 @@ class Watched:
         return np.repeat(picture[None], hi - lo, 0)
 
 
+@pytest.mark.slow
 def test_a_long_film_is_never_in_memory_whole() -> None:
     source = Watched()
     clock = Stream.of(np.zeros((3000, 1)), rate=25).clock

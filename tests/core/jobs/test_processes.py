@@ -13,6 +13,7 @@ def where(job: Any) -> int:
     return os.getpid()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("asked", "most"), [(10**90, 2), (0, 1)])
 def test_there_are_never_more_processes_than_of_use(asked: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "AT_MOST", 2)
