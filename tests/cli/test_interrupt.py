@@ -51,7 +51,7 @@ def test_a_fit_cut_off_ends_in_the_same_numbers(how: signal.Signals, tiny_recipe
     if how is not signal.SIGKILL:
         assert process.returncode == 128 + how
         assert "Traceback" not in said
-        assert "goes on from there" in said
+        assert "continues from there" in said
     again = start(tiny_recipe, tmp_path)
     _out, said = again.communicate(timeout=120)
     assert again.returncode == 0, said
