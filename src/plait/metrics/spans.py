@@ -46,7 +46,7 @@ def matched(truth: Sequence[Span], said: Sequence[Span], overlap: float) -> list
         near = homes.get((span.item, span.kind), [])
         best = max(near, key=lambda true: _overlap(span, true), default=None)
         # A second span on a claimed one is wrong, even if it overlaps another free one less.
-        right = best is not None and best not in claimed and _overlap(span, best) >= overlap
+        right = best is not None and best not in claimed and _overlap(span, best) >= overlap - 1e-9  # rounding of times
         if right and best is not None:
             claimed.add(best)
         found.append(right)

@@ -263,15 +263,16 @@ class Tag(Task):
         return {name: metric(*given[of]) for of, own in self._metrics.items() for name, metric in own.items()}
 
     def _spans(self, scores: NDArray[np.float64], target: Array) -> tuple[list[Span], list[Span]]:
-        """True and predicted spans of all items, in steps; without the background."""
+        """True and predicted spans of all items, in seconds; without the background."""
         kinds = [k for k, c in enumerate(self.classes) if c != self.background]
         known = self._asked(target)
         scores = np.broadcast_to(scores, (*known.shape, self.n_outputs))
         true = target > 0 if self.several else (target[..., None] == np.arange(self.n_outputs))
         said = self._held(scores) & known[..., None]  # nobody knows whether a span is right where truth is unknown
-        real = [Span(i, a, b, k) for i, row in enumerate(true) for k in kinds for a, b in runs(row[:, k])]
+        step = 1 / self.rate
+        real = [Span(i, a * step, b * step, k) for i, row in enumerate(true) for k in kinds for a, b in runs(row[:, k])]
         told = [
-            Span(i, a, b, k, float(scores[i, a:b, k].mean()))
+            Span(i, a * step, b * step, k, float(scores[i, a:b, k].mean()))
             for i, row in enumerate(said)
             for k in kinds
             for a, b in runs(row[:, k])
