@@ -163,7 +163,7 @@ def resolved_lines(found: Options) -> list[str]:
     lines = []
     for m, own in found["modalities"].items():
         rows = [f"{own['rate']:.4g} rows per second"] if own["rate"] else []
-        rows += [f"{own['dim']} columns"] if own["dim"] else []
+        rows += [f"{own['dim']} column{'s' * (own['dim'] != 1)}"] if own["dim"] else []
         encoder = " > ".join(map(_call, own["encoder"])) if own["encoder"] else LATER
         feature = "; ".join([_call(own["feature"]), *([", ".join(rows)] if rows else [])])
         lines += [f"{m}: of the stream {own['stream']}", f"  feature: {feature}", f"  encoder: {encoder}"]
