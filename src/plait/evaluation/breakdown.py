@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.errors import PlaitError
-from plait.evaluation.replicates import ReplicateOutput, Scored, Subset
+from plait.evaluation.replicates import ReplicateOutput, Scored, Subset, main_of
 from plait.evaluation.schema import ClassRow, GroupRow
 
 __all__ = ["MOST_GROUPS", "class_counts", "main_metric", "per_class", "per_group", "tag_counts"]
@@ -101,6 +101,6 @@ def per_group(pools: Sequence[ReplicateOutput], subset: Subset, task: Scored) ->
 def main_metric(task: Scored, scores: NDArray[np.float64], target: NDArray[np.generic]) -> float:
     """The task's main metric on some items; NaN where it is undefined on them."""
     try:
-        return task.metrics(scores, target)[task.main_metric]
+        return main_of(task, scores, target)
     except (PlaitError, ValueError, ArithmeticError):  # a metric of the user's may raise on one class or one item
         return float("nan")

@@ -18,7 +18,7 @@ from plait.core.parts import foreign_code
 from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
 from plait.evaluation.facts import about_of, made_with, parts_of
-from plait.evaluation.replicates import ReplicateOutput, paddings_of, same_steps, stacked
+from plait.evaluation.replicates import ReplicateOutput, main_of, paddings_of, same_steps, stacked
 from plait.evaluation.schema import Curve, DataFacts, Evaluation, MissingRow, NoiseRow
 from plait.evaluation.summary import subsets_of, summarise
 from plait.examples.data import FeatureSource, ItemData, Swapped, loader
@@ -265,7 +265,7 @@ class Examined:
 
     def _metric(self, scores: Scores) -> float:
         task = self.model.task
-        return task.metrics(*same_steps(task, scores, self.target.numpy()))[task.main_metric]
+        return main_of(task, *same_steps(task, scores, self.target.numpy()))
 
     def noise(self) -> list[NoiseRow]:
         """The main metric with noise on one modality: with all modalities, and with that one alone."""

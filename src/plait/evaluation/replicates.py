@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -17,6 +17,7 @@ __all__ = [
     "Scored",
     "Subset",
     "frames_of",
+    "main_of",
     "paddings_of",
     "pools_of",
     "same_steps",
@@ -41,6 +42,7 @@ class Scored(Protocol):
     - ``bounds``: the bounds of the main metric; by default those of plait's metric of that name.
     - ``padding``: what fills scores of fewer steps than others; 0 by default, -1 for token ids.
     - ``frames(scores, target)``: see `frames_of`.
+    - ``main(scores, target)``: the main metric alone, without the cost of the others; see `main_of`.
     - ``texts(scores, target)``: a pair of readable texts per item, the truth and the answer.
     """
 
@@ -53,6 +55,12 @@ class Scored(Protocol):
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]: ...
 
     def state(self) -> Mapping[str, object]: ...
+
+
+def main_of(task: Scored, scores: NDArray[np.float64], target: NDArray[np.generic]) -> float:
+    """The main metric of some items."""
+    alone: Callable[..., float] | None = getattr(task, "main", None)
+    return task.metrics(scores, target)[task.main_metric] if alone is None else alone(scores, target)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from plait.evaluation.intervals import (
     leave_one_out,
 )
 from plait.evaluation.kernels import kernel_for
-from plait.evaluation.replicates import ReplicateOutput, Scored, Subset, frames_of, pools_of
+from plait.evaluation.replicates import ReplicateOutput, Scored, Subset, frames_of, main_of, pools_of
 from plait.evaluation.schema import (
     VERSION,
     Calibration,
@@ -146,7 +146,7 @@ class Point(TypedDict):
 
 def point(task: Scored, replicates: Sequence[ReplicateOutput], subset: Subset) -> Point:
     """One point of a robustness curve, of the main metric."""
-    values = [task.metrics(p.outputs[subset], p.target)[task.main_metric] for p in pools_of(replicates, task)]
+    values = [main_of(task, p.outputs[subset], p.target) for p in pools_of(replicates, task)]
     return cast(Point, plain({"metric": task.main_metric, "value": float(np.mean(values)), "sd": _sd(values)}))
 
 
@@ -205,7 +205,7 @@ def _kernel(pools: list[ReplicateOutput], task: Scored, answers: Sequence[Floats
 
         # Bound as defaults, since a closure would see the arrays of the last seed.
         def metric(i: NDArray[np.intp], scores: Floats = scores, target: NDArray[np.generic] = target) -> float:
-            return task.metrics(scores[i], target[i])[task.main_metric]
+            return main_of(task, scores[i], target[i])
 
         made.append(kernel_for(metric, scores, target, own))
     return lambda counts: np.mean([kernel(counts) for kernel in made], axis=0)

@@ -246,6 +246,10 @@ class Task(nn.Module, ABC):
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
         """All metrics by name, from `scores` and encoded targets; the main one first."""
 
+    def main(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> float:
+        """The main metric alone, of `scores` and encoded targets: an interval asks for it once per group and subset."""
+        return self.metrics(scores, target)[self.main_metric]
+
     @abstractmethod
     def baseline(self, train: NDArray[np.generic], count: int) -> NDArray[np.float64]:
         """Scores of the best constant answer by the training targets, for ``count`` items."""

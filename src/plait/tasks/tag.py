@@ -262,6 +262,11 @@ class Tag(Task):
         given["labels" if self.several else "classes"] = self.frames(scores, target)[::-1]
         return {name: metric(*given[of]) for of, own in self._metrics.items() for name, metric in own.items()}
 
+    def main(self, scores: NDArray[np.float64], target: Array) -> float:
+        of, own = next(iter(self._metrics.items()))
+        pair = self._spans(scores, target) if of == "spans" else self.frames(scores, target)[::-1]
+        return own[self.main_metric](*pair)
+
     def _spans(self, scores: NDArray[np.float64], target: Array) -> tuple[list[Span], list[Span]]:
         """True and predicted spans of all items, in seconds; without the background."""
         kinds = [k for k, c in enumerate(self.classes) if c != self.background]
