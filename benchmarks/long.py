@@ -26,7 +26,8 @@ from rich.console import Console
 from rich.table import Table
 from targets import finish, target
 
-from plait.models.model import Model, default_encoder
+from plait.models.backbone import default_encoder
+from plait.models.model import Model
 from plait.tasks.classify import Classify
 from plait.tokens import Tokens
 

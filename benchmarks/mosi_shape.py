@@ -39,7 +39,8 @@ from plait.fusion import Fusion
 from plait.fusion.crossmodal import Crossmodal
 from plait.fusion.low_rank import LowRank
 from plait.fusion.tensor_fusion import TensorFusion
-from plait.models.model import Model, default_encoder
+from plait.models.backbone import default_encoder
+from plait.models.model import Model
 from plait.tasks.regress import Regress
 from plait.tokens import Tokens
 

@@ -216,3 +216,14 @@ def test_what_the_quick_ones_run_is_there_and_takes_these_options(needs: ModuleT
         script, *options = benchmark.split()
         code = (FOLDER / script).read_text(encoding="utf-8")
         assert all(f'"{option}"' in code for option in options if option.startswith("--"))
+
+
+def test_what_scripts_import_of_plait_is_there() -> None:
+    """Scripts are not run by any test, so a renamed function would be missed until somebody needs a figure."""
+    for path in [*FOLDER.glob("*.py"), *FOLDER.parent.glob("docs/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "plait":
+                home = importlib.import_module(str(node.module))
+                for name in node.names:
+                    known = hasattr(home, name.name) or importlib.util.find_spec(f"{node.module}.{name.name}")
+                    assert known, f"{path.name}: {node.module} has no {name.name}"
