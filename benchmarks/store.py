@@ -99,7 +99,7 @@ def in_training(data: ItemData, dims: Mapping[str, int]) -> Batches:
     """The loader of training, given an order."""
 
     def batches(wanted: list[NDArray[np.int64]]) -> Iterator[dict[str, Tokens]]:
-        return (tokens for tokens, _, _ in TrainingBatches(data, dims, wanted))
+        return (batch.inputs for batch in TrainingBatches(data, dims, wanted))
 
     return batches
 
