@@ -65,7 +65,7 @@ def told(axes: Any, folder: Path, cache: Path) -> None:
     items = [i for i in experiment.items if i.recording == CLIP]
     data = ItemData(items, experiment.prepare(Store(cache), {CLIP}), torch.zeros(1), experiment.modalities)
     model = run.model(run.replicates[0])
-    tokens, _, _ = data.batch([0], model.dims)
+    tokens = data.batch([0], model.dims).inputs
     pose = tokens["skeleton"]
     out = (pose.times < HIDDEN[0]) | (pose.times > HIDDEN[1])
     shown = {**tokens, "skeleton": pose._replace(mask=pose.mask & out)}
