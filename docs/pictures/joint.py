@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from plait.examples.data import ItemData
+from plait.examples.data import Asked, ItemData
 from plait.multiview.cca import Cca
 from plait.multiview.deep_cca import DeepCca
 from plait.store.store import Store
@@ -63,7 +63,7 @@ def told(axes: Any, folder: Path, cache: Path) -> None:
     run = Run(folder)
     experiment = Experiment.of(run.recipe, open_corpus(run.recipe, folder))
     items = [i for i in experiment.items if i.recording == CLIP]
-    data = ItemData(items, experiment.prepare(Store(cache), {CLIP}), torch.zeros(1), experiment.modalities)
+    data = ItemData(items, experiment.prepare(Store(cache), {CLIP}), Asked(torch.zeros(1)), experiment.modalities)
     model = run.model(run.replicates[0])
     tokens = data.batch([0], model.dims).inputs
     pose = tokens["skeleton"]
