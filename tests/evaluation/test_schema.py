@@ -39,6 +39,7 @@ def test_every_evaluation_fits(make_replicates, classify, regress, change, class
     kept(summarise(task, make_replicates(options.pop("modalities"), classes=classes, **options)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["{name: classify, target: kind}", "{name: regress, target: score, sentiment: true}"])
 def test_so_does_that_of_a_run_and_it_comes_back_the_same(tiny_recipe, tmp_path, task):
     recipe = load_recipe(tiny_recipe, [f"task={task}", "train.seeds=[0, 1]"])

@@ -316,6 +316,7 @@ TASKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cls", "law"), TASKS)
 def test_a_broken_task_is_found(cls, law):
     targets = [0.5, 1.5, -2.0] if issubclass(cls, Regress) else ["a", "b", "b", "c"]

@@ -81,6 +81,7 @@ def test_one_bad_frame_is_a_hole_up_to_the_next_key_frame(film, films, caplog):
     assert len([r for r in caplog.records if "do not decode" in r.message]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("film", ALL)
 def test_holes_are_the_same_however_they_are_read(film, films):
     path = films(*film)[1]
@@ -168,6 +169,7 @@ def test_check_tells_of_holes_with_their_times(films, tmp_path):
     assert f"from {lost[0] / 25:.3f} to {(lost[-1] + 1) / 25:.3f} s" in warning
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "codec"), SOUNDS)
 def test_damaged_sound_is_nan_and_all_else_in_its_place(name, codec, tmp_path, encode):
     path = tmp_path / name

@@ -50,6 +50,7 @@ def matrix():
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("codec", "rate", "layout", "ending"), FEW)
 def test_sound_is_that_of_pyav_alone(codec, rate, layout, ending, matrix, tmp_path):
     path = tmp_path / f"a{ending}"
