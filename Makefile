@@ -51,7 +51,8 @@ test-fast: lint
 	$(BIN)/python -m pytest -q -m "not slow" -n 2
 
 test: lint
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -m "not slow" -n 2
+	$(BIN)/python -m pytest -q -m slow
 
 coverage: install-test
 	$(BIN)/python -m pytest -q -n 2 --cov=plait --cov-branch --cov-report=term
