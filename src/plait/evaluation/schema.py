@@ -71,7 +71,10 @@ class IntervalFacts(TypedDict):
 
 @_known
 class TaskFacts(TypedDict):
-    """The task: its name, label or tier, unit, main metric and its direction; the classes, where there are any."""
+    """The task: its name, label or tier, unit, main metric and its direction; the classes, where there are any.
+
+    ``rate``: answers per second, of a task that answers over time.
+    """
 
     name: str
     target: str
@@ -79,6 +82,7 @@ class TaskFacts(TypedDict):
     metric: str
     higher_is_better: bool
     classes: list[str] | None
+    rate: NotRequired[float]
 
 
 @_known

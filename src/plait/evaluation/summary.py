@@ -258,7 +258,7 @@ def _over_constant(pools: list[ReplicateOutput], left_out: Floats, units: Units,
 
 def task_facts(task: Scored, about: Mapping[str, str], classes: Sequence[object] | None) -> TaskFacts:
     """What a report says of a task: its name, its unit, the metric and its direction, the classes."""
-    return {
+    found: TaskFacts = {
         "name": about.get("name", type(task).__name__.lower()),
         "target": about.get("target", ""),
         "unit": about.get("unit", ""),
@@ -266,6 +266,9 @@ def task_facts(task: Scored, about: Mapping[str, str], classes: Sequence[object]
         "higher_is_better": bool(task.higher_is_better),
         "classes": [str(c) for c in classes] if classes else None,
     }
+    if isinstance(rate := getattr(task, "rate", None), int | float):
+        found["rate"] = float(rate)
+    return found
 
 
 class ClassFacts(TypedDict):

@@ -15,6 +15,8 @@ def facts(evaluation: Evaluation) -> list[str]:
 
     >>> facts({"task": {"name": "regress", "target": "age", "unit": "segment"}, "items": 9, "groups": 3, "seeds": [0]})
     ['Task: regress age, one answer per segment.', 'Tested on 9 items of 3 groups.', '1 seed.']
+    >>> facts({"task": {"name": "tag", "target": "move", "rate": 4.0}, "items": 9, "groups": 3, "seeds": [0]})[0]
+    'Task: tag move, 4 answers per second.'
     """
     found = [_task(evaluation), _trained(evaluation), _tested(evaluation), _replicates(evaluation), _made(evaluation)]
     return [line for line in found if line]
@@ -24,6 +26,8 @@ def _task(evaluation: Evaluation) -> str:
     task = evaluation["task"]
     corpus = f"Corpus {evaluation['corpus']}. " if evaluation.get("corpus") else ""
     what = f"{task['name']} {task.get('target') or ''}".strip()
+    if rate := task.get("rate"):
+        return f"{corpus}Task: {what}, {rate:g} answer{'s' * (rate != 1)} per second."
     return f"{corpus}Task: {what}" + (f", one answer per {task['unit']}." if task.get("unit") else ".")
 
 
