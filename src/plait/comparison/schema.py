@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal, NotRequired
+from typing import Literal, NotRequired, cast
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import ConfigDict, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
-from plait.core.errors import DataError
-from plait.core.safe_yaml import brief
-from plait.evaluation.schema import IntervalFacts, TaskFacts, told
+from plait.evaluation.schema import IntervalFacts, TaskFacts, read_versioned
 
 __all__ = ["VERSION", "Advice", "Comparison", "Gap", "Numbers", "PairRow", "Scores", "Streams", "SubsetRow", "ValueRow"]
 __all__ += ["Costs", "VariantFacts", "VariantRow", "comparison_schema", "read_comparison", "to_json"]
@@ -242,20 +240,7 @@ def read_comparison(path: str | Path) -> Comparison:
         DataError: it is not JSON, not a comparison, or of another version; the message says what to do.
         OSError: it cannot be read.
     """
-    place = Path(path)
-    place = place / "compare.json" if place.is_dir() else place
-    again = "Make it anew with: plait compare RECIPE"
-    try:
-        found = json.loads(place.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{place}: no JSON ({brief(error, 100)}). {again}") from error
-    if not isinstance(found, dict) or "variants" not in found:
-        raise DataError(f"{place}: no comparison: got {brief(found, 60)}; expected an object with 'variants'. {again}")
-    # The version comes before the types: a file of another version would fail them with a page of errors.
-    if found.get("version") != VERSION:
-        got = found.get("version", "none, so that it is from an older plait")
-        raise DataError(f"{place}: version {got}; expected {VERSION}. {again}")
-    try:
-        return _ADAPTER.validate_python(found, strict=True)
-    except ValidationError as error:
-        raise DataError([f"{place}: {told(one)}. {again}" for one in error.errors()[:10]]) from error
+    found = read_versioned(
+        path, _ADAPTER, file="compare.json", what="comparison", key="variants", version=VERSION, make="compare RECIPE"
+    )
+    return cast(Comparison, found)

@@ -12,7 +12,7 @@ from torch import Tensor
 from plait.core.errors import ConfigError
 from plait.encoders.fixed import Fixed
 from plait.tokens import Instants, Tokens
-from plait.tokens.instants import at_instants
+from plait.tokens.instants import at_instants, in_time
 
 __all__ = ["MovingStatistics", "windows_for"]
 
@@ -94,8 +94,7 @@ class MovingStatistics(Fixed):
 
 def ordered(tokens: Tokens) -> Tokens:
     """The same in order of time, what is masked at the end."""
-    far = torch.finfo(tokens.times.dtype).max
-    _, order = torch.where(tokens.mask, tokens.times, far).sort(dim=1, stable=True)
+    _, order = in_time(tokens)
     index = order[..., None].expand(-1, -1, tokens.dim)
     return Tokens(tokens.values.gather(1, index), tokens.times.gather(1, order), tokens.mask.gather(1, order))
 

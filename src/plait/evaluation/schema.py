@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal, NotRequired
+from typing import Literal, NotRequired, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
@@ -17,7 +17,18 @@ from typing_extensions import TypedDict
 from plait.core.errors import DataError
 from plait.core.safe_yaml import brief
 
-__all__ = ["VERSION", "Evaluation", "MetricRow", "SubsetRow", "evaluation_schema", "read_evaluation", "to_json"]
+__all__ = [
+    "VERSION",
+    "Evaluation",
+    "MetricRow",
+    "SubsetRow",
+    "evaluation_schema",
+    "read_evaluation",
+    "read_versioned",
+    "to_json",
+]
+
+T = TypeVar("T")
 __all__ += [
     "Bin",
     "ClassRow",
@@ -352,29 +363,49 @@ def read_evaluation(path: str | Path) -> Evaluation:
         DataError: it is not JSON, not an evaluation, or of another version; the message says what to do.
         OSError: it cannot be read.
     """
+    found = read_versioned(
+        path, _ADAPTER, file="evaluation.json", what="evaluation", key="subsets", version=VERSION, make="evaluate RUN"
+    )
+    return cast(Evaluation, found)
+
+
+def read_versioned(
+    path: str | Path, adapter: TypeAdapter[T], *, file: str, what: str, key: str, version: int, make: str
+) -> dict[str, object]:
+    """A JSON object with a ``version`` and known types, of a file or of a folder that holds it.
+
+    Args:
+        path: the file, or the folder.
+        adapter: its types.
+        file: its name in a folder.
+        what: its kind, for messages.
+        key: a key that every version of it has.
+        version: the version that is read.
+        make: arguments of the plait command that makes it anew, for messages.
+
+    Raises:
+        DataError: it is not JSON, of another kind, version or type; the message says what to do.
+        OSError: it cannot be read.
+    """
     place = Path(path)
-    place = place / "evaluation.json" if place.is_dir() else place
-    again = "Make it anew with: plait evaluate RUN"
+    place = place / file if place.is_dir() else place
+    again = f"Make it anew with: plait {make}"
     try:
         found = json.loads(place.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{place}: no JSON ({brief(error, 100)}). {again}") from error
-    if not isinstance(found, dict) or "subsets" not in found:
-        raise DataError(f"{place}: no evaluation: got {brief(found, 60)}; expected an object with 'subsets'. {again}")
-    if found.get("version") != VERSION:
+    if not isinstance(found, dict) or key not in found:
+        raise DataError(f"{place}: no {what}: got {brief(found, 60)}; expected an object with {key!r}. {again}")
+    # The version comes before the types: a file of another version would fail them with a page of errors.
+    if found.get("version") != version:
         got = found.get("version", "none, so that it is from an older plait")
-        raise DataError(f"{place}: version {got}; expected {VERSION}. {again}")
-    return _checked(found, place)
-
-
-def _checked(found: dict[str, object], place: Path) -> Evaluation:
+        raise DataError(f"{place}: version {got}; expected {version}. {again}")
     try:
         # Strict, since JSON has types of its own: a number as text is a mistake, not a number.
-        _ADAPTER.validate_python(found, strict=True)
+        adapter.validate_python(found, strict=True)
     except ValidationError as error:
-        problems = [f"{place}: {told(one)}. Make it anew with: plait evaluate RUN" for one in error.errors()[:10]]
-        raise DataError(problems) from error
-    return found  # type: ignore[return-value]  # validated, with what else the user put into it
+        raise DataError([f"{place}: {told(one)}. {again}" for one in error.errors()[:10]]) from error
+    return found  # with what else the user put into it
 
 
 def told(error: ErrorDetails) -> str:

@@ -254,7 +254,7 @@ class Tag(Task):
         return np.broadcast_to(scores, (*known.shape, self.n_outputs))[known], target[known]
 
     def _asked(self, target: Array) -> NDArray[np.bool_]:
-        return (target[..., 0] if self.several else target) >= 0
+        return self.known(torch.as_tensor(target)).numpy()
 
     def metrics(self, scores: NDArray[np.float64], target: Array) -> dict[str, float]:
         """The chosen metric, then the standard ones of instants and of spans."""

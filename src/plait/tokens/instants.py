@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from plait.tokens.tokens import Tokens
 
-__all__ = ["Instants", "at_instants"]
+__all__ = ["Instants", "at_instants", "in_time"]
 
 
 class Instants(NamedTuple):
@@ -48,9 +48,7 @@ def at_instants(tokens: Tokens, at: Instants, *, causal: bool = False) -> Float[
     batch, steps = at.times.shape
     if tokens.values.shape[1] == 0:
         return tokens.values.new_zeros(batch, steps, tokens.dim)
-    # searchsorted needs sorted rows: masked tokens go to the end, as if in the far future
-    far = torch.finfo(tokens.times.dtype).max
-    times, order = torch.where(tokens.mask, tokens.times, far).sort(dim=1, stable=True)
+    times, order = in_time(tokens)
     count = tokens.mask.sum(1, keepdim=True)
     place = torch.searchsorted(times, at.times.to(times.dtype).contiguous(), right=True) - 1
     # the observed tokens alone are candidates: place + 1 may already be a masked one
@@ -64,6 +62,16 @@ def at_instants(tokens: Tokens, at: Instants, *, causal: bool = False) -> Float[
     # two observations at one time, or one held at an edge: no division by 0
     share = (at.times - start) / torch.where(stop > start, stop - start, 1.0)
     return torch.where(some, torch.lerp(before, after, share.clamp(0, 1)[..., None].to(before.dtype)), 0.0)
+
+
+def in_time(tokens: Tokens) -> tuple[Float[Tensor, "batch time"], Int[Tensor, "batch time"]]:
+    """Times in order, as `torch.searchsorted` needs them, and where each stood.
+
+    Masked tokens go to the end, as if in the far future.
+    """
+    far = torch.finfo(tokens.times.dtype).max
+    times, order = torch.where(tokens.mask, tokens.times, far).sort(dim=1, stable=True)
+    return times, order
 
 
 def _rows(tokens: Tokens, order: Tensor, place: Tensor) -> Float[Tensor, "batch steps dim"]:

@@ -51,7 +51,7 @@ def open_corpus(recipe: Recipe, folder: Path, name: str = "manifest.jsonl") -> C
 
 
 def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
-    """The recipe's task section as (task spec, unit spec); unknown options go to the unit, which reports them."""
+    """The recipe's task section as (task spec, unit spec); the unit reports options of other units."""
     name, options = split_spec(recipe.task, "task")
     cls, _ = find(Task, name, "task")
     own, units = options_of(cls), unit_options(options)
@@ -76,13 +76,14 @@ def _refuse_unknown(
     name: str, options: Mapping[str, object], own: Mapping[str, object], units: Mapping[str, object]
 ) -> None:
     """A key that no unit has might be an option of the task misspelt, so the names of both are suggested."""
-    strange = [key for key in options if key not in {"name", *own} and key not in unit_of(options)]
     if not units:  # there is no such unit, which is told first
         return
+    known = {"name", *own, *unit_of(options)}
     told = [
         f"task.{key}: neither task {name} nor unit {options.get('unit', 'recording')} has such an option. "
         f"{suggest(key, {*own, *units})}"
-        for key in strange
+        for key in options
+        if key not in known
     ]
     raise_all(ConfigError, told)
 
