@@ -159,6 +159,23 @@ def test_the_quick_model_answers_beside_the_deep_heads(tagged: Run) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "encoder", "told"),
+    [
+        ("name: tag, target: move", "mini_rocket", "of whole items, but task is answered over time"),
+        ("name: classify, unit: segment, tier: move", "moving_statistics",
+         "of each token, but task is answered once per item"),
+    ],
+)  # fmt: skip
+def test_the_quick_model_refuses_features_of_the_other_kind(
+    moves: Path, tmp_path: Path, task: str, encoder: str, told: str
+) -> None:
+    recipe = recipe_of(moves, task, f"fusion: opinion_pool\nstreams: {{hand: {{encoder: {encoder}}}}}\n")
+    recipe.train.solver = "ridge"
+    with pytest.raises(ConfigError, match=told):
+        fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+
+
 def test_words_are_learnt_from_their_order_and_times(moves: Path, tmp_path: Path) -> None:
     recipe = recipe_of(moves, "name: transcribe, target: move, rate: 5")
     recipe.train.batch = 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -28,6 +29,9 @@ class Fixed(Encoder, ABC):
     A subclass makes its features in ``__init__`` and calls `_ready`.
     """
 
+    timed: ClassVar[bool] = False
+    """Whether there are features of each token, for answers at instants; if not, of the whole item."""
+
     centre: Tensor
     gain: Tensor
     sizes: list[int]
@@ -45,7 +49,7 @@ class Fixed(Encoder, ABC):
         """The features before standardising; finite for an item without tokens too. ``tokens`` must be clean."""
 
     def at(self, tokens: Tokens, at: Instants | None) -> Float[Tensor, "rows features"]:
-        """`raw` of each item, or, where it has a time, at the instants that are asked, one item after another."""
+        """`raw` of each item; if ``timed``, at the instants that are asked, one item after another."""
         return self.raw(tokens)
 
     @abstractmethod

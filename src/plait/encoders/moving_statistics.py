@@ -45,6 +45,7 @@ class MovingStatistics(Fixed):
     ((8, 12), (2, 50, 8))
     """
 
+    timed = True
     trial = (5, {"windows": [0.13, 0.57]})
 
     def __init__(self, dim_in: int, dim: int, *, windows: Sequence[float] = (1.0,), causal: bool = False) -> None:
@@ -79,10 +80,10 @@ class MovingStatistics(Fixed):
         return torch.cat([*means, *deviations], -1).to(tokens.values.dtype)
 
     def at(self, tokens: Tokens, at: Instants | None) -> Float[Tensor, "rows features"]:
+        if at is None:
+            raise ConfigError("moving_statistics: an item as a whole has no instants. Fit it for a task over time.")
         tokens = ordered(tokens)
         found = tokens.with_values(self.raw(tokens))
-        if at is None:
-            return found.values[tokens.mask]
         return at_instants(found, at, causal=self.causal)[at.mask]
 
     def forward(self, tokens: Tokens) -> Tokens:

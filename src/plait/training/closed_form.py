@@ -66,7 +66,7 @@ def fit_closed_form(model: Model, data: ItemData, *, seed: int, vary: Vary | Non
         ConfigError: the model has another kind of encoder, fusion or head.
     """
     started = time.process_time()
-    _check(model)
+    _check(model, timed=data.asked.at is not None)
     model.eval()
     # Sorted: `_Chunks` tells by an index that does not grow where the items begin again.
     at = np.sort(np.random.default_rng(seed).permutation(len(data))[:MOST])
@@ -110,11 +110,17 @@ def _rows(task: Task, data: ItemData, items: NDArray[np.int64], seed: int) -> _R
     return _Rows(items, Instants(at.times, mask), some // mask.shape[1], target[mask])
 
 
-def _check(model: Model) -> None:
+def _check(model: Model, *, timed: bool) -> None:
     problems = [
         f"streams.{m}.encoder: train.solver: ridge needs one of fixed features, such as mini_rocket. Leave it out."
         for m, encoder in zip(model.modalities, model.backbone.encoders)
         if not isinstance(encoder, Fixed)
+    ]
+    problems += [
+        f"streams.{m}.encoder: its features are of {'each token' if encoder.timed else 'whole items'}, but task is "
+        f"answered {'over time' if timed else 'once per item'}. Leave it out."
+        for m, encoder in zip(model.modalities, model.backbone.encoders)
+        if isinstance(encoder, Fixed) and encoder.timed != timed
     ]
     if not isinstance(model.backbone.fusion, OpinionPool):
         problems.append(
