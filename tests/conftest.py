@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
-import plait.testing.shapes  # noqa: F401  # the hook looks it up by name
+from plait.testing.shapes import sampled
 
-SHAPED = ("encoders", "fusion", "models", "multiview", "tasks", "tokens")
-"""Packages whose signatures state shapes. With PLAIT_SHAPES set they are checked at every call: a third more time."""
-if os.environ.get("PLAIT_SHAPES"):  # before their import
-    install_import_hook([f"plait.{name}" for name in SHAPED], "plait.testing.shapes.checked")
+# The same examples in every run, so that what passed passes again; `--hypothesis-profile=search` draws new ones.
+settings.register_profile("search", deadline=None)
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.load_profile("same")
+
+SHAPED = ["plait.encoders", "plait.fusion", "plait.models", "plait.multiview", "plait.tasks", "plait.tokens"]
+"""Packages whose signatures state shapes."""
+
+# The hook decorates while a module is imported; its own decorator checks every call, which is dear.
+with install_import_hook(SHAPED, None), mock.patch("jaxtyping.jaxtyped", return_value=sampled):
+    for package in map(importlib.import_module, SHAPED):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
 
 from plait.evaluation.replicates import ReplicateOutput  # noqa: E402
 from plait.evaluation.summary import subsets_of  # noqa: E402

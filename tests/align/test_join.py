@@ -156,7 +156,7 @@ def blockwise(left: Clock, right: Stream, how: How, block: int, **options: Any) 
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(0, 2**32),
     st.sampled_from(("nearest", "linear", "hold", *INTERVAL)),
@@ -222,7 +222,7 @@ def why(left: Clock, right: Stream, how: str, gap: float, at: str) -> Counter[st
     return count
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.sampled_from(("nearest", "linear", "hold", "mean")))
 def test_the_coverage_says_why_row_by_row(seed: int, how: How) -> None:
     rng = np.random.default_rng(seed)
@@ -247,7 +247,7 @@ def test_the_coverage_says_why_row_by_row(seed: int, how: How) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.booleans())
 def test_cubic_is_the_spline_of_each_run_between_gaps(seed: int, regular: bool) -> None:
     from scipy.interpolate import CubicSpline
@@ -294,7 +294,7 @@ def test_equals_pandas_merge_asof() -> None:
         equal(got, want[:, None], values)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**32),
     st.sampled_from(("nearest", "linear", "cubic", "hold", *INTERVAL)),

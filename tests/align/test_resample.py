@@ -32,7 +32,7 @@ def naive(values: np.ndarray, times: np.ndarray, at: float, how: str, gap: float
     return values[i] * (1 - share) + values[j] * share if times[j] - times[i] <= gap else np.nan
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 10**6), st.sampled_from(["nearest", "linear", "hold"]))
 def test_equals_a_naive_loop(seed: int, how: How) -> None:
     rng = np.random.default_rng(seed)
@@ -47,7 +47,7 @@ def test_equals_a_naive_loop(seed: int, how: How) -> None:
     assert not got[~known].any()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.booleans())
 def test_mean_equals_the_integral_on_a_fine_grid(seed: int, causal: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -72,7 +72,7 @@ def test_mean_lets_no_alias_through() -> None:
     assert np.abs(picked).min() > 0.9
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from(["hold", "mean"]), st.booleans())
 def test_causal_means_that_the_future_changes_nothing(seed: int, how: How, regular: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -34,7 +34,7 @@ def naive(x: np.ndarray, y: np.ndarray, band: int | None) -> float:
     return float(np.sqrt(table[n, m]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.sampled_from([None, 1, 3]), st.integers(1, 3))
 def test_the_path_is_the_best_there_is(seed: int, band: int | None, width: int) -> None:
     rng = np.random.default_rng(seed)

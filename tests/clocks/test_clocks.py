@@ -29,7 +29,7 @@ def own(at: np.ndarray, offset: float, drift_ppm: float) -> np.ndarray:
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     offset=st.floats(-9.5, 9.5),
     drift=st.floats(-900, 900),

@@ -82,7 +82,7 @@ def moved(one: Link, by: float, per_second: float = 0.0) -> Link:
     return replace(one, line=replace(line, offset=line.offset + by, drift=line.drift + per_second, knots=knots))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**31), st.sampled_from(NAMES), st.floats(1e-4, 0.02))
 def test_consistent_lines_are_recovered_exactly(seed: int, root: str, error: float) -> None:
     rng = np.random.default_rng(seed)
@@ -98,7 +98,7 @@ def test_consistent_lines_are_recovered_exactly(seed: int, root: str, error: flo
     assert not found.left_out
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 2**31), st.integers(1, 4))
 def test_consistent_curves_with_lost_samples_are_recovered_exactly(seed: int, curved: int) -> None:
     rng = np.random.default_rng(seed)
@@ -110,7 +110,7 @@ def test_consistent_curves_with_lost_samples_are_recovered_exactly(seed: int, cu
     assert max(loop.worst_s for loop in consistency("r", adjustment).loops) < 0.3
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 2**31), st.integers(0, 5), st.sampled_from([(0.3, 0.0), (-0.05, 0.0), (0.0, 4e-4)]))
 def test_a_wrong_link_among_four_devices_is_found_and_left_out(seed: int, i: int, off: tuple[float, float]) -> None:
     rng = np.random.default_rng(seed)
@@ -137,7 +137,7 @@ def test_a_wrong_link_among_four_devices_is_found_and_left_out(seed: int, i: int
 
 
 @pytest.mark.slow
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(st.integers(0, 2**31), st.integers(0, 5))
 def test_a_wrong_curve_is_found_too(seed: int, i: int) -> None:
     rng = np.random.default_rng(seed)

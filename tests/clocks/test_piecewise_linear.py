@@ -21,7 +21,7 @@ def fitted(lags: np.ndarray, noise: float, **more: object) -> Curve:
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     bend=st.floats(100, 500),
     change=st.floats(80e-6, 300e-6),

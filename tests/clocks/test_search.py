@@ -83,7 +83,7 @@ def test_scores_of_unrelated_views_are_those_of_chance() -> None:
     assert 2.5 < np.median(tops) < 4.5
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(offset=st.floats(-4, 4), drift=st.floats(-4e-4, 4e-4), seed=st.integers(0, 2**31))
 def test_a_planted_line_is_found(offset: float, drift: float, seed: int) -> None:
     rng = np.random.default_rng(seed)

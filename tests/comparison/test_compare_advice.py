@@ -233,7 +233,7 @@ def test_lower_is_better_turns_the_table_round() -> None:
     assert "by 0.100 (95 % interval +0.080 to +0.120)" in said(result)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.lists(st.floats(0.2, 0.95), min_size=5, max_size=5),
     half=st.floats(0.001, 0.3),

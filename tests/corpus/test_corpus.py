@@ -107,7 +107,7 @@ def test_asking_whether_a_stream_is_there_opens_nothing(tmp_path: Path) -> None:
     assert list(recording.streams) == ["x"]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.floats(-3, 3), st.floats(-200, 200), st.floats(0, 1e9))
 def test_the_manifests_clock_correction(tmp_path: Path, offset: float, drift: float, origin: float) -> None:
     np.save(tmp_path / "x.npy", np.zeros((100, 1)))

@@ -23,7 +23,7 @@ def naive(scores, target, bins):
 
 
 @given(st.integers(0, 1000), st.integers(2, 6), st.integers(1, 20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_error_is_the_papers(seed, classes, bins):
     rng = np.random.default_rng(seed)
     scores = rng.dirichlet(np.ones(classes), 40)

@@ -97,7 +97,7 @@ def test_errors_move_by_their_logarithm():
     st.sampled_from([(0.0, 1.0), (-1.0, 1.0), (0.0, np.inf), (-np.inf, np.inf)]),
     st.floats(1, 30),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_interval_holds_the_value_and_keeps_to_the_bounds(values, bounds, df):
     low, high = jackknife_t(np.array(values), df, len(values) - 1, bounds=bounds)
     if np.isfinite(low) and np.isfinite(high):
@@ -237,7 +237,7 @@ def test_a_paired_difference_is_narrower_than_its_parts():
 
 
 @given(st.integers(0, 100), st.floats(0.5, 0.99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_higher_level_gives_a_wider_interval(seed, level):
     groups, rng = grouped(40, 6, seed)
     values = rng.normal(size=40)

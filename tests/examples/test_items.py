@@ -167,7 +167,7 @@ class TestWindows:
         with pytest.raises(DataError, match="which have no mean"):
             find_items(corpus, {**self.unit, "average": True})
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12), st.sampled_from("abc")), min_size=1, max_size=15))
     def test_same_as_a_naive_count_of_instants(self, rows):
         """Overlap-weighted majority equals counting covered instants of 1/8 s, whatever overlaps what."""
@@ -347,7 +347,6 @@ def sides_of(fold):
     return {side: {i.group for i in items} for side, items in fold.sides.items()}
 
 
-@settings(deadline=None)
 @given(groups, st.integers(2, 6), st.sampled_from([0.0, 0.1, 0.5]), st.text(max_size=3))
 def test_folds_test_every_item_once_and_share_no_group(numbers, k, valid, salt):
     if len(set(numbers)) < k:
@@ -371,7 +370,6 @@ def test_folds_test_every_item_once_and_share_no_group(numbers, k, valid, salt):
     assert folds == split_items(list(items), corpus, {"folds": k, "valid": valid, "salt": salt})
 
 
-@settings(deadline=None)
 @given(groups, groups)
 def test_a_hash_puts_a_group_on_the_same_side_however_the_corpus_grows(first, more):
     spec = {"hash": "group", "test": 0.3, "valid": 0.2, "salt": "x"}

@@ -28,7 +28,7 @@ def pulse_of(times: np.ndarray, seconds: float, rate: float) -> np.ndarray:
     return main + 0.3 * np.exp(-(((t[:, None] - times - 0.3) / 0.08) ** 2)).sum(1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.floats(0.5, 1.1))
 def test_planted_beats_are_found_between_observations(seed: int, mean: float) -> None:
     rng = np.random.default_rng(seed)
@@ -104,7 +104,7 @@ def test_the_wristbands_own_intervals(real_data: Path) -> None:
     assert np.nanmedian(off) < 0.2 * np.median(np.abs(theirs[sure, 0] - np.median(theirs[sure, 0])))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6))
 def test_planted_responses_are_found(seed: int) -> None:
     rng = np.random.default_rng(seed)

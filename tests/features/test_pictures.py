@@ -102,7 +102,7 @@ def test_depth_in_16_bits_and_floats() -> None:
         Frames()(Stream.of(deep.astype(np.int64), rate=30))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.fractions(1, 60), st.fractions(1, 60), st.integers(1, 200))
 def test_subsampling_takes_no_picture_twice_and_keeps_its_time(own: object, wanted: object, n: int) -> None:
     clock = Grid(3, str(own), n)

@@ -62,7 +62,7 @@ def test_a_glide_is_followed_to_a_few_cents(track: bool, rate: int) -> None:
     assert np.median(values[:, 1]) > 0.8
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(65, 480), st.integers(0, 99))
 def test_a_steady_tone_has_its_pitch(pitch: float, seed: int) -> None:
     values, _ = Pitch(unit="hz")(sound(with_noise(harmonics(pitch, 0.5), 20, seed)))
@@ -122,7 +122,7 @@ def naive_path(place: np.ndarray, weight: np.ndarray, none: np.ndarray, widest: 
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6))
 def test_the_path_is_the_likeliest_of_all(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)

@@ -30,7 +30,7 @@ def told(fusion, width=3, values=False):
 
 
 @given(outputs, st.lists(st.booleans(), min_size=4, max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_majority_wins_and_ties_go_to_the_higher_mean(rows, there):
     vote = told(Vote([*NAMES, "d"], 4))
     logits, known = torch.tensor(rows) / 10.0, [i for i, yes in enumerate(there) if yes]
@@ -47,7 +47,7 @@ def test_the_majority_wins_and_ties_go_to_the_higher_mean(rows, there):
 
 
 @given(st.lists(st.integers(-50, 50), min_size=3, max_size=3), st.lists(st.booleans(), min_size=3, max_size=3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_values_are_voted_on_by_their_median(numbers, there):
     vote = told(Vote(NAMES, 4), 1, values=True)
     out = vote.aggregate(torch.tensor(numbers).float()[:, None, None], torch.tensor(there)[:, None].float())

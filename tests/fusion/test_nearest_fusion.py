@@ -43,7 +43,7 @@ def naive(parts, source, within):
 
 
 @given(st.lists(row, min_size=2, max_size=3), st.sampled_from(["slowest", "fastest", 1]), st.sampled_from([0.3, 9.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_it_is_the_naive_search(rows, source, within):
     parts = [tokens_of(pairs) for pairs in rows]
     values, seen, ticks = side_by_side(parts, source, within)

@@ -303,7 +303,7 @@ def test_our_readers_read_the_annotations(corpus: Corpus, tmp_path: Path) -> Non
         np.testing.assert_allclose(clock.stops[kept], [1, 1.75], atol=exact)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0.001, 20), st.text(max_size=3)), max_size=30))
 def test_lanes_never_overlap_and_lose_nothing(rows: list[tuple[float, float, str]]) -> None:
     intervals = sorted((a, a + d, t) for a, d, t in rows if a + d > a)
@@ -314,7 +314,7 @@ def test_lanes_never_overlap_and_lose_nothing(rows: list[tuple[float, float, str
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     said=st.lists(st.tuples(st.text(max_size=5), st.floats(0, 50), st.floats(0, 5)), max_size=6),
     n=st.integers(0, 20),

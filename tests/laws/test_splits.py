@@ -50,7 +50,7 @@ def test_an_item_and_a_group_stand_on_one_side(form: str, tmp_path_factory: pyte
     assert form in specs, f"say here which options the new split {form!r} takes"
     folder, divided = tmp_path_factory.mktemp("law"), 0
 
-    @settings(max_examples=150, deadline=None, derandomize=True)
+    @settings(max_examples=150)
     @given(rows=recordings, spec=specs[form])
     def law(rows: list[tuple[int, str]], spec: dict[str, Any]) -> None:
         nonlocal divided

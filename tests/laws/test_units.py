@@ -75,7 +75,7 @@ def test_training_and_prediction_look_at_the_same_examples(kind: str) -> None:
     assert kind in options, f"say here which options the new unit {kind!r} takes"
     found = 0
 
-    @settings(max_examples=150, deadline=None, derandomize=True)
+    @settings(max_examples=150)
     @example(rows=ONLY_WORDS, unit=SIMPLEST[kind])
     @given(rows=recordings, unit=options[kind])
     def law(rows: list[Any], unit: dict[str, Any]) -> None:

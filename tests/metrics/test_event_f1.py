@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from plait.metrics.event_f1 import EventF1
@@ -18,7 +18,6 @@ Events = list[tuple[int, int]]
 EVENTS = st.lists(st.tuples(st.integers(0, 300), st.integers(5, 150)), min_size=1, max_size=8)
 
 
-@settings(deadline=None)
 @given(EVENTS, EVENTS, st.sampled_from([0.1, 0.25]), st.sampled_from([0.0, 0.2, 0.5]))
 def test_it_is_that_of_mir_eval(true: Events, said: Events, collar: float, length: float) -> None:
     sides = [np.array([[a / 100, (a + n) / 100] for a, n in side]) for side in (true, said)]

@@ -28,7 +28,7 @@ def guesses(draw):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(guesses())
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label was found")
 def test_classification_as_scikit_learn(case):
@@ -46,7 +46,7 @@ def test_classification_as_scikit_learn(case):
     assert metrics.confusion(truth, guess, classes).tolist() == want.tolist()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(guesses())
 def test_roc_auc_as_scikit_learn(case):
     truth, scores = case
@@ -58,7 +58,7 @@ def test_roc_auc_as_scikit_learn(case):
         assert metrics.roc_auc(positive, scores[:, 0]) == pytest.approx(want)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(guesses())
 def test_calibration_error_as_loops_over_bins(case):
     truth, scores = case
@@ -71,7 +71,7 @@ def test_calibration_error_as_loops_over_bins(case):
     assert metrics.calibration_error(truth, scores) == pytest.approx(total, abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(3, 30), st.integers(0, 2**31), st.sampled_from([1e-3, 1.0, 1e4]))
 def test_regression_as_scikit_learn_and_numpy(n, seed, scale):
     truth, guess = np.random.default_rng(seed).normal(size=(2, n)) * scale + scale
@@ -228,14 +228,14 @@ def measured(draw):
     return [draw(scale) * (v + draw(offset)) for v in (x, y)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(measured())
 def test_correlation_is_exact_at_any_scale(pair):
     assert metrics.correlation(*pair) == pytest.approx(exactly(*pair), abs=1e-7)
     assert metrics.correlation(*pair) == metrics.correlation(*pair[::-1])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(measured())
 def test_correlation_is_scipys_wherever_scipy_has_one(pair):
     with warnings.catch_warnings():
@@ -254,7 +254,7 @@ def test_correlation_of_large_numbers_is_not_nothing():
     assert metrics.correlation(1e7 + x, 1e-300 * y) == pytest.approx(want, abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(*[st.floats(-1e307, 1e307)] * 2), min_size=1, max_size=20))
 def test_errors_neither_overflow_nor_vanish(pairs):
     truth, guess = np.array(pairs).T

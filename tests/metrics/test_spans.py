@@ -15,7 +15,7 @@ from plait.metrics.segmental_f1 import SegmentalF1
 from plait.metrics.spans import Span, runs
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=1, max_size=30))
 def test_average_precision_is_scikit_learns(rows: list[tuple[bool, int]]) -> None:
     sklearn = pytest.importorskip("sklearn.metrics")

@@ -41,7 +41,7 @@ def test_the_same_as_scikit_learn():
     assert np.abs(np.abs([np.corrcoef(u[:, i], a[:, i])[0, 1] for i in range(4)]) - 1).max() < 1e-6
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), dims=st.tuples(st.integers(1, 7), st.integers(1, 7)))
 def test_correlations_are_those_of_the_definition_sorted_and_between_0_and_1(seed, dims):
     x, y = related(np.random.default_rng(seed), 60, dims, noise=0.3)
@@ -53,7 +53,7 @@ def test_correlations_are_those_of_the_definition_sorted_and_between_0_and_1(see
     assert np.allclose(2 * model.shared_ - 1, model.correlations_, atol=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10**6), shift=st.floats(-1e4, 1e4), scale=st.floats(1e-3, 1e3))
 def test_affine_maps_of_a_view_change_nothing(seed, shift, scale):
     rng = np.random.default_rng(seed)

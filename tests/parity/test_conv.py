@@ -46,7 +46,7 @@ def naive(layer, tokens: Tokens, stride: int, kernel: int, causal: bool):
     return values, times, mask
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     time=st.integers(1, 12),
     stride=st.integers(1, 4),

@@ -54,7 +54,7 @@ def naive(values: np.ndarray, times: np.ndarray, quantiles: tuple[float, ...]) -
     return [x.mean(), x.std(), x.min(), x.max(), slope, change, *np.quantile(x, quantiles)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.floats(0, 0.6))
 def test_statistics_equal_loops(seed: int, n: int, missing: float) -> None:
     rng = np.random.default_rng(seed)

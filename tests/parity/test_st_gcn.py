@@ -61,7 +61,7 @@ def naive_conv(graph: JointGraph, strategy: str, weight: np.ndarray, x: np.ndarr
     return out
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     links=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=9),
     strategy=st.sampled_from(STRATEGIES),

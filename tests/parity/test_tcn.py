@@ -61,7 +61,7 @@ def by_hand(convolution, x: np.ndarray, seen: list[bool], dilation: int, causal:
     return out
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(time=st.integers(1, 12), causal=st.booleans(), kernel=st.sampled_from([3, 5]), seed=st.integers(0, 99))
 def test_with_gaps_it_is_the_naive_loop(time, causal, kernel, seed):
     torch.manual_seed(seed)

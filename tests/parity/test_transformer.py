@@ -45,7 +45,7 @@ def layer_by_hand(layer, x: torch.Tensor, seconds: list[float], heads: int, sees
     return x + layer.feed(x)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     time=st.integers(1, 10),
     window=st.sampled_from([None, 1, 2, 5, 30]),

@@ -209,7 +209,7 @@ def test_disorder_is_put_right_when_asked_and_logged(table, caplog, way, want):
     assert "1 times repeat and 1 go backwards" in caplog.text
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=30))
 def test_sort_and_drop_are_what_they_say(tmp_path_factory, times):
     path = tmp_path_factory.mktemp("t") / "a.csv"

@@ -25,7 +25,7 @@ def best_of_all(logs: np.ndarray, text: list[int], blank: int) -> float:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(2, 3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_path_is_the_best_of_all(seed: int, frames: int, symbols: int) -> None:
     rng = np.random.default_rng(seed)
     blank = int(rng.integers(symbols))
@@ -64,7 +64,7 @@ def test_it_is_no_more_than_all_paths_together() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_words_of_made_posteriors_are_found_to_a_frame(seed: int) -> None:
     rng = np.random.default_rng(seed)
     logs, words, truth, at = [], [], [], 0

@@ -46,7 +46,7 @@ def packed(store: Store, kinds: list[tuple[int, int]], dim: int) -> tuple[Path, 
     return path, keys
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 7)), min_size=1, max_size=6), st.integers(0, 5))
 def test_a_pack_holds_what_the_store_holds(store: Store, kinds: list[tuple[int, int]], dim: int) -> None:
     path, keys = packed(store, kinds, dim)

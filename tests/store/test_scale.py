@@ -11,7 +11,7 @@ from plait.core.errors import DataError
 from plait.store.scale import Moments, fit_scale, normalized
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(0, 50), min_size=1, max_size=6), st.floats(0, 0.9))
 def test_in_parts_equals_at_once(seed: int, lengths: list[int], missing: float) -> None:
     rng = np.random.default_rng(seed)
@@ -58,7 +58,7 @@ def test_refused() -> None:
         fit_scale([np.array([[np.inf]])])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 1e6]))
 def test_running_normalization_is_that_of_the_rows_until_then(seed: int, gone: float, level: float) -> None:
     rng = np.random.default_rng(seed)

@@ -60,7 +60,7 @@ def test_the_library_reads_our_files(store: Store, clock: Clock) -> None:
     np.testing.assert_array_equal(load_file(store.path_of(KEY))["values"], numbers())
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 9), st.integers(0, 5), st.booleans())
 def test_any_size_is_aligned(store: Store, n: int, d: int, grid: bool) -> None:
     clock: Clock = Grid(0, 3, n) if grid else Spans(np.arange(n), np.arange(n) + 1)
@@ -134,7 +134,7 @@ def test_every_truncation_counts_as_absent(store: Store, caplog: pytest.LogCaptu
     assert store.has(KEY)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=60))
 def test_foreign_bytes_count_as_absent(store: Store, content: bytes) -> None:
     path = store.path_of(KEY)

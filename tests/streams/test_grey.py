@@ -85,7 +85,7 @@ def test_colours_made_grey_are_nearly_the_same(film: Path) -> None:
     assert np.abs(off).mean() < 2  # swscale's colours are 1 too dark
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_boxes_are_cut_out(film: Path, data: st.DataObject) -> None:
     stream = Media().open(film)["video"]

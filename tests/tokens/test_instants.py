@@ -22,7 +22,7 @@ def a_batch(seed: int, causal_ties: bool = False) -> tuple[Tokens, Instants]:
     return made, Instants(torch.from_numpy(at).float(), torch.ones(4, 5, dtype=torch.bool))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_it_is_numpys_interpolation(seed: int) -> None:
     tokens, at = a_batch(seed)
@@ -37,7 +37,7 @@ def test_it_is_numpys_interpolation(seed: int) -> None:
             np.testing.assert_allclose(found[row, :, d].numpy(), np.interp(at.times[row].numpy(), *known), atol=1e-4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32))
 def test_causal_is_the_last_observation_until_then(seed: int) -> None:
     tokens, at = a_batch(seed, causal_ties=True)
@@ -49,7 +49,7 @@ def test_causal_is_the_last_observation_until_then(seed: int) -> None:
             torch.testing.assert_close(found[row, k], want)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.booleans())
 def test_order_and_padding_change_nothing(seed: int, causal: bool) -> None:
     tokens, at = a_batch(seed)

@@ -23,7 +23,7 @@ trees = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(trees)
 def test_what_is_written_is_read_again(tmp_path: Path, tree: object) -> None:
     write_tree(tmp_path / "x.ckpt", tree)

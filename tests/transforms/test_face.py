@@ -164,7 +164,7 @@ boxes = st.tuples(st.floats(20, 100), st.floats(20, 100), st.floats(10, 30))
 
 
 @given(st.lists(boxes, min_size=3, max_size=12), st.floats(-5, 5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_paths_move_with_their_finds(rows: list[tuple[float, float, float]], shift: float) -> None:
     times, finds = np.arange(len(rows)) / 5, np.array(rows)
     moved = finds + [shift, -shift, 0]
@@ -174,7 +174,7 @@ def test_paths_move_with_their_finds(rows: list[tuple[float, float, float]], shi
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_stray_finds_are_never_taken(seed: int) -> None:
     rng = np.random.default_rng(seed)
     finds = [np.array([[50 + 2 * rng.normal(), 50, 30 + rng.normal()]]) for _ in range(30)]

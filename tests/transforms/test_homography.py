@@ -45,7 +45,7 @@ def mean_error(found: Homography, true: np.ndarray, high: int, wide: int) -> flo
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_point_pairs_give_their_homography(seed: int) -> None:
     rng = np.random.default_rng(seed)
     true = planted(rng, 160, 200)

@@ -33,7 +33,7 @@ def test_the_methods_of_the_issue_are_there() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 @given(st.integers(0, 120), st.integers(1, 3), st.floats(0, 0.6), st.integers(0, 5), st.booleans())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_laws(method: str, n: int, channels: int, share: float, seed: int, edges: bool) -> None:
     x = gappy(n, channels, share, seed)
     clock = Grid(3, 10, n)
@@ -114,7 +114,7 @@ def test_a_season_is_found_and_filled() -> None:
 
 
 @given(st.floats(4, 40), st.integers(0, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_periods_are_found_between_observations_despite_gaps(period: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     x = np.sin(2 * np.pi * np.arange(600) / period) + 0.2 * rng.normal(size=600)

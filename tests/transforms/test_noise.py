@@ -84,7 +84,7 @@ def test_each_picture_gets_the_ratio_and_stays_whole_numbers():
     st.integers(0, 2 * BLOCK + 10),
     st.integers(0, 5),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_cut_of_the_noisy_is_the_noisy_cut(kind, a, b, seed):
     clean = wave(2 * BLOCK + 10)
     noisy = add_noise(clean, kind, 0.0, seed, [wave(700, seed=9, rate=8000), wave(1000, seed=8)])

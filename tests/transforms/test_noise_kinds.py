@@ -94,7 +94,7 @@ def test_nothing_is_decoded_until_asked(name: str, kind: str) -> None:
 
 
 @given(st.integers(0, 400), st.floats(0, 1), st.floats(1, 50), st.integers(0, 10))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_runs_hold_exactly_their_share_and_stand_apart(n: int, share: float, length: float, seed: int) -> None:
     first, last = runs(n, share, length, seed)
     assert (last - first).sum() == round(share * n)
@@ -104,7 +104,7 @@ def test_runs_hold_exactly_their_share_and_stand_apart(n: int, share: float, len
 
 
 @given(st.sampled_from([-2.0, -1.0, 0.0, 0.5, 1.0, 2.0]), st.floats(-10, 30))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_coloured_noise_has_its_ratio(exponent: float, level: float) -> None:
     clean = stream_of("series")
     noise = add_noise(clean, {"name": "coloured", "exponent": exponent}, level, 1).read() - clean.read()
@@ -157,7 +157,7 @@ def test_hum_stands_at_the_mains_and_its_harmonics() -> None:
 
 
 @given(st.floats(0, 1), st.integers(1, 200))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_impulses_are_exactly_as_many_as_asked(share: float, n: int) -> None:
     clean = stream_of("series", n)
     wrong = add_noise(clean, "impulse", share, 2).read() != clean.read()
@@ -168,7 +168,7 @@ def test_impulses_are_exactly_as_many_as_asked(share: float, n: int) -> None:
 
 
 @given(st.floats(0, 1), st.sampled_from(["black", "noise"]))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_an_occlusion_covers_exactly_its_share_and_stays(share: float, fill: str) -> None:
     clean = Stream.of(np.full((50, 11, 17, 1), 100, np.uint8), rate=10)
     noisy = add_noise(clean, {"name": "occlusion", "seconds": 2, "fill": "black"}, share, 4).read()
@@ -239,7 +239,7 @@ def test_blur_is_a_gaussian_that_keeps_the_mean() -> None:
 
 
 @given(st.floats(0, 1), st.integers(0, 80), st.floats(0, 2))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_dropped_frames_are_exactly_as_many_as_asked(share: float, n: int, seconds: float) -> None:
     clean = Stream.of(np.arange(float(n))[:, None], rate=10)
     lost = min(round(share * n), max(n - 1, 0)) if n > 1 else 0
@@ -253,7 +253,7 @@ def test_dropped_frames_are_exactly_as_many_as_asked(share: float, n: int, secon
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_dropouts_are_exactly_as_many_as_asked(share: float, seconds: float) -> None:
     for kind in ("series", "pose", "waveform"):
         clean = stream_of(kind)[5:]
@@ -294,7 +294,7 @@ def distance(a: str, b: str) -> int:
 
 
 @given(st.floats(0, 1), st.integers(0, 20))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_typing_errors_are_no_more_than_asked_and_nearly_as_many(share: float, seed: int) -> None:
     words = stream_of("words", 40, seed)
     typed = add_noise(words, "typo", share, seed).read()

@@ -39,7 +39,7 @@ def test_distances_are_those_of_vincenty():
 places = st.tuples(st.floats(-89, 89), st.floats(-180, 180), st.floats(-400, 9000))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(places, places)
 def test_distance_between_two_places_is_the_same_from_both(a, b):
     a, b = np.array(a), np.array(b)

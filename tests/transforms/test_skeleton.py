@@ -69,7 +69,7 @@ def test_joints_stand_where_the_makers_say(layout: str, index: int, joint: str) 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 @given(seed=seeds)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_every_layout_gives_the_same_body(name: str, seed: int) -> None:
     body = person(np.random.default_rng(seed))
     got = Skeleton(layout=name)(Stream.of(as_layout(body, name), rate=30)).read()
@@ -83,7 +83,7 @@ def test_every_layout_gives_the_same_body(name: str, seed: int) -> None:
 
 
 @given(seed=seeds, angle=st.floats(-4, 4), size=st.floats(0.1, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_place_direction_and_size_do_not_matter(seed: int, angle: float, size: float) -> None:
     rng = np.random.default_rng(seed)
     body = person(rng)
@@ -99,7 +99,7 @@ def test_place_direction_and_size_do_not_matter(seed: int, angle: float, size: f
 
 
 @given(seed=seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_with_bones_only_directions_are_left(seed: int) -> None:
     rng = np.random.default_rng(seed)
     body = person(rng)
