@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError
@@ -121,7 +121,7 @@ class SceneGraph(Encoder):
         return Tokens(self.leave(torch.cat([mean, highest], -1)), torch.where(first, last, 0.0), first).clean()
 
 
-def near(x: Float[Tensor, "batch time dim"], radius: int) -> Float[Tensor, "batch time near dim"]:
+def near(x: Shaped[Tensor, "batch time dim"], radius: int) -> Shaped[Tensor, "batch time near dim"]:
     """For each row: the ``radius`` rows before it, itself, and the ``radius`` after it; zeros beyond the ends.
 
     >>> near(torch.tensor([[[1.0], [2.0], [3.0]]]), 1)[..., 0].tolist()
