@@ -150,7 +150,7 @@ GARBLED = [
     (lambda d: (d / "model.json").write_text("{"), "garbled"),
     (lambda d: (d / "model.json").write_text("[1]"), "not a model"),
     (lambda d: (d / "model.json").write_bytes(b"\xff\xfe\x00"), "garbled"),
-    (lambda d: (d / "model.json").write_text('{"format": "plait model 5"}'), "garbled"),
+    (lambda d: (d / "model.json").write_text('{"format": "plait model 6"}'), "garbled"),
     (lambda d: (d / "model.safetensors").unlink(), "not the weights"),
     (lambda d: _cut(d / "model.safetensors"), "not the weights"),
     (lambda d: (d / "model.safetensors").write_bytes(b"hello"), "not the weights"),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Span", "matched", "runs"]
+__all__ = ["Span", "matched", "runs", "spans_of"]
 
 
 class Span(NamedTuple):
@@ -29,6 +29,27 @@ def runs(on: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     """
     edges = np.flatnonzero(np.diff(np.concatenate([[False], on, [False]]).astype(np.int8)))
     yield from zip(edges[::2].tolist(), edges[1::2].tolist())
+
+
+def spans_of(
+    on: NDArray[np.bool_], rate: float, kinds: Sequence[int], scores: NDArray[np.float64] | None = None
+) -> list[Span]:
+    """The spans in which classes hold.
+
+    Args:
+        on: whether each class holds, [items, steps, classes].
+        rate: steps per second.
+        kinds: the classes to look at.
+        scores: of each step, [items, steps, classes]: a span has their mean.
+
+    >>> spans_of(np.array([[[True], [True], [False]]]), 2.0, [0])
+    [Span(item=0, start=0.0, stop=1.0, kind=0, score=1.0)]
+    """
+    found = ((i, k, lo, hi) for i, row in enumerate(on) for k in kinds for lo, hi in runs(row[:, k]))
+    return [
+        Span(i, lo / rate, hi / rate, k, 1.0 if scores is None else float(scores[i, lo:hi, k].mean()))
+        for i, k, lo, hi in found
+    ]
 
 
 def matched(truth: Sequence[Span], said: Sequence[Span], overlap: float) -> list[bool]:

@@ -16,7 +16,7 @@ from plait.core.safe_yaml import brief, wild_numbers
 
 __all__ = ["FORMAT", "Described", "read_described"]
 
-FORMAT = "plait model 5"
+FORMAT = "plait model 6"
 
 Options = dict[str, object]
 
@@ -27,7 +27,7 @@ class Described(BaseModel):
     # a field that is not known may change the meaning of the rest: refuse it
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    format: Literal["plait model 5"]
+    format: Literal["plait model 6"]
     dims: dict[str, Annotated[int, Field(ge=1, le=10_000_000)]] = Field(min_length=1)
     dim: Count
     unimodal_weight: float

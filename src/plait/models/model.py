@@ -120,19 +120,24 @@ class Model(nn.Module):
         return self.backbone.dim
 
     def factors(self) -> dict[str, object]:
-        """The calibration factors, as JSON: ``head_scales``, ``wide_weight`` and ``temperature``."""
-        return {name: self.factor(name).tolist() for name in FACTORS}
+        """What held-out items decided, as JSON: ``head_scales``, ``wide_weight``, ``temperature``, and the task's
+        ``postprocessing``."""
+        return {**{name: self.factor(name).tolist() for name in FACTORS}, "postprocessing": self.task.postprocessing}
 
     def factor(self, name: str) -> Tensor:
         """The buffer of one of `FACTORS`, to read or write."""
         return self.ensemble.head_scales if name == "head_scales" else self.get_buffer(name)
 
     def set_factors(self, factors: Mapping[str, object]) -> None:
-        """Set the calibration factors, from `factors` of a model with the same heads.
+        """Set what held-out items decide, from `factors` of a model with the same heads and task.
 
         Raises:
             DataError: a factor is missing, or its size is wrong.
         """
+        chosen = factors.get("postprocessing")
+        if not isinstance(chosen, Mapping):
+            raise DataError(f"factors: postprocessing is {chosen!r}; expected a mapping.")
+        self.task.postprocessing = dict(chosen)
         for name in FACTORS:
             found, own = torch.tensor(factors.get(name, ())), self.factor(name)
             if found.shape != own.shape or not found.isfinite().all():
@@ -193,7 +198,7 @@ class Model(nn.Module):
         deep, wide, own = self.opinions(encoded, subset, at)
         there = self.backbone.there(encoded, subset)
         whole = ensembled(deep, wide, by_company(self.wide_weight, there), by_company(self.temperature, there))
-        whole = self.ensemble.silenced(whole, at)
+        whole = self.ensemble.silenced(self.task.postprocess(whole, at), at)
         return {"": whole, **{m: out for m, out in own.items() if subset is None or m in subset}}
 
     def opinions(

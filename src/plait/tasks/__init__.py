@@ -228,6 +228,27 @@ class Task(nn.Module, ABC):
         found = F.kl_div(output.log_softmax(-1), teacher.log_softmax(-1), log_target=True, reduction="none").sum(-1)
         return found if found.ndim == 1 else found.mean(1)
 
+    @property
+    def postprocessing(self) -> Options:
+        """What `fit_postprocessing` chose, as JSON; part of `state` too. It can be set, to what another model chose."""
+        return {}
+
+    @postprocessing.setter
+    def postprocessing(self, found: Mapping[str, object]) -> None: ...
+
+    def fit_postprocessing(self, output: Tensor, target: Tensor, at: Instants | None) -> None:
+        """Choose what `postprocess` does, by held-out items, after the calibration. Default: nothing to choose.
+
+        Args:
+            output: of the whole model, calibrated.
+            target: encoded targets, [items, ...].
+            at: as for `decode`.
+        """
+
+    def postprocess(self, output: Tensor, at: Instants | None) -> Tensor:
+        """An output of the whole model, as `scores` and `decode` take it. Default: unchanged."""
+        return output
+
     @abstractmethod
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         """The answers of an output, one per item.

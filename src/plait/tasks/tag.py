@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,19 @@ from plait.examples.targets import Annotated, Target
 from plait.examples.units.cuts import Label
 from plait.metrics import Sort, metrics_for, sort_of
 from plait.metrics.functional import Array
-from plait.metrics.spans import Span, runs
+from plait.metrics.spans import Span, runs, spans_of
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Spans
 from plait.tasks.heads import TimedLinear
 from plait.tasks.of_classes import class_key, classes_of
+from plait.tasks.postprocessing import SHIFTS, PostProcessing, best_postprocessing
 from plait.tasks.timed import Rate, annotated_of, grid, padded
 from plait.tokens import Instants
 
 __all__ = ["Tag"]
+
+OFTEN = 10
+"""Held-out spans that a class needs for a threshold of its own."""
 
 
 class Tag(Task):
@@ -84,6 +89,7 @@ class Tag(Task):
         self._set(classes_of([*named, *(label for t in targets for _, _, label in annotated_of(t).spans)]))
         self._check()
         self.seconds = self._seconds([annotated_of(t) for t in targets])
+        self._post = PostProcessing((0.0,) * self.n_outputs, causal=causal)
 
     def _set(self, classes: list[Label]) -> None:
         least = 1 if self.several else 2
@@ -217,6 +223,47 @@ class Tag(Task):
         # Minus the teacher's own entropy, so that equal outputs are 0 apart.
         return (apart - F.binary_cross_entropy_with_logits(teacher, sure, reduction="none")).mean((1, 2))
 
+    @property
+    def postprocessing(self) -> Options:
+        return {"shifts": list(self._post.shifts), "width": self._post.width}
+
+    @postprocessing.setter
+    def postprocessing(self, found: Mapping[str, Any]) -> None:
+        shifts = tuple(float(s) for s in found["shifts"])
+        if len(shifts) != self.n_outputs:
+            raise DataError(f"post-processing: {len(shifts)} shifts; expected one per class, {self.n_outputs}.")
+        self._post = PostProcessing(shifts, int(found["width"]), self.causal)
+
+    def fit_postprocessing(self, output: Tensor, target: Tensor, at: Instants | None) -> None:
+        """Choose median filter and thresholds that suit the metric of spans.
+
+        With ``several`` there is a threshold per class, one for all classes where a class has fewer than
+        `OFTEN` held-out spans; else one for the background.
+        """
+        truth = target.numpy()
+        metric, real = next(iter(self._metrics["spans"].values())), self._true_spans(truth)
+        sign = 1.0 if metric.higher_is_better else -1.0
+        count = Counter(span.kind for span in real)
+        self._post = best_postprocessing(
+            output,
+            at or Instants(output.new_zeros(output.shape[:2]), self.known(target)),
+            lambda logits: sign * metric(real, self._said_spans(self.scores(logits), truth)),
+            rate=self.rate,
+            causal=self.causal,
+            together=self._levels().tolist(),
+            often=[k for k in range(self.n_outputs) if count[k] >= OFTEN] if self.several else [],
+        )
+
+    def _levels(self) -> NDArray[np.float64]:
+        """Shifts to choose from for all classes together."""
+        if self.several:
+            return np.tile(np.array([0.0, *SHIFTS])[:, None], self.n_outputs)
+        apart = np.zeros(1) if self.background is None else np.array([0.0, *SHIFTS])
+        return np.outer(apart, [float(c == self.background) for c in self.classes])
+
+    def postprocess(self, output: Tensor, at: Instants | None) -> Tensor:
+        return output if at is None else self._post(output, at)
+
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Probabilities, [items, steps, classes]."""
         output = output.detach().double()
@@ -269,20 +316,21 @@ class Tag(Task):
 
     def _spans(self, scores: NDArray[np.float64], target: Array) -> tuple[list[Span], list[Span]]:
         """True and predicted spans of all items, in seconds; without the background."""
-        kinds = [k for k, c in enumerate(self.classes) if c != self.background]
+        return self._true_spans(target), self._said_spans(scores, target)
+
+    def _true_spans(self, target: Array) -> list[Span]:
+        true = target > 0 if self.several else (target[..., None] == np.arange(self.n_outputs))
+        return spans_of(true, self.rate, self._kinds)
+
+    def _said_spans(self, scores: NDArray[np.float64], target: Array) -> list[Span]:
         known = self._asked(target)
         scores = np.broadcast_to(scores, (*known.shape, self.n_outputs))
-        true = target > 0 if self.several else (target[..., None] == np.arange(self.n_outputs))
-        said = self._held(scores) & known[..., None]  # nobody knows whether a span is right where truth is unknown
-        step = 1 / self.rate
-        real = [Span(i, a * step, b * step, k) for i, row in enumerate(true) for k in kinds for a, b in runs(row[:, k])]
-        told = [
-            Span(i, a * step, b * step, k, float(scores[i, a:b, k].mean()))
-            for i, row in enumerate(said)
-            for k in kinds
-            for a, b in runs(row[:, k])
-        ]
-        return real, told
+        # Nobody knows whether a span is right where truth is unknown.
+        return spans_of(self._held(scores) & known[..., None], self.rate, self._kinds, scores)
+
+    @property
+    def _kinds(self) -> list[int]:
+        return [k for k, c in enumerate(self.classes) if c != self.background]
 
     def baseline(self, train: Array, count: int) -> NDArray[np.float64]:
         """The frequency of each class over the training instants, at every instant."""
@@ -292,10 +340,11 @@ class Tag(Task):
         return np.broadcast_to(share, (count, 1, self.n_outputs)).copy()
 
     def state(self) -> Options:
-        return {"classes": self.classes, "seconds": self.seconds}
+        return {"classes": self.classes, "seconds": self.seconds, "postprocessing": self.postprocessing}
 
     @classmethod
     def restore(cls, state: Options, **options: Any) -> Tag:
         task = cls([Annotated(1.0, tuple((0.0, 1.0, label) for label in state["classes"]))], **options)
         task.seconds = [float(s) for s in state["seconds"]]
+        task.postprocessing = state["postprocessing"]
         return task

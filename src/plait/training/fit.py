@@ -37,7 +37,7 @@ from plait.training.noisy import noisy_sources
 from plait.training.preparation import Preparation
 from plait.training.run import Replicate, Run, digest_of, held_out_name
 from plait.training.sides import Sides
-from plait.training.temperatures import fit_temperatures
+from plait.training.temperatures import fit_postprocessing, fit_temperatures
 from plait.training.warm_start import WarmStart
 
 __all__ = ["Trained", "fit", "train_fold", "train_held_out", "train_replicate"]
@@ -255,6 +255,7 @@ def train_fold(
     if valid is not None and _calibrates(experiment):
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_temperatures(model, views, shares, ranking=ranking)
+        fit_postprocessing(model, valid)
     return Trained(model, log, copied)
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from plait.core.atomic import read_text
 from plait.core.errors import DataError
@@ -21,7 +21,7 @@ from plait.recipe import Recipe, parse_recipe
 
 __all__ = ["FORMAT", "Beginning", "Done", "Replicate", "Run", "RunInfo", "digest_of", "read_json"]
 
-FORMAT = "plait run 3"
+FORMAT = "plait run 4"
 
 MARK = "plait run "
 """Beginning of the format of every version."""
@@ -90,7 +90,7 @@ class Beginning(_Strict):
 class RunInfo(_Strict):
     """``run.json``: what is known of a run before training."""
 
-    format: Literal["plait run 3"]
+    format: Literal["plait run 4"]
     recipe: Text
     examples: Text
     plait: Text
@@ -141,7 +141,7 @@ class Factors(_Strict):
     """``factors.json``: the calibration factors of a held-out model (see `plait.models.model.Model.factors`)."""
 
     recipe: Text
-    factors: dict[str, float | list[float] | list[list[float]]]
+    factors: dict[str, JsonValue]
 
 
 def held_out_name(fold: str) -> str:

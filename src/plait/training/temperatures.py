@@ -26,7 +26,7 @@ from plait.models.model import FACTORS, Model
 from plait.tokens import Instants
 from plait.training.least import least
 
-__all__ = ["fit_temperatures"]
+__all__ = ["fit_postprocessing", "fit_temperatures"]
 
 PULL = 1.0
 """Weight, in items, of the prior on temperatures and on a wide part's share."""
@@ -61,6 +61,17 @@ def fit_temperatures(
         _fit_heads(model, views, target, weight)
     _fit_answer(model, views, target, weight)
     return [float(x) for name in FACTORS for x in model.factor(name).reshape(-1)]
+
+
+@torch.no_grad()
+def fit_postprocessing(model: Model, valid: ItemData) -> None:
+    """Let the task of a calibrated model choose its post-processing by held-out items.
+
+    By clean items only: its metric counts items, which noisy copies would count several times.
+    """
+    model.eval()
+    output = torch.cat([model.forward_subset(encoded, at=at)[""] for encoded, at in _encoded(model, [valid])])
+    model.task.fit_postprocessing(output, valid.targets, valid.asked.at)
 
 
 def _fit_heads(model: Model, views: Sequence[ItemData], target: Tensor, weight: Tensor) -> None:
