@@ -67,6 +67,16 @@ def tagged(moves: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.slow
+def test_the_held_out_model_chooses_the_post_processing(tagged: Run) -> None:
+    chosen = json.loads((tagged.folder / "held-out" / "factors.json").read_text())["factors"]["postprocessing"]
+    model = tagged.model(tagged.replicates[0])
+    assert model.task.postprocessing == chosen
+    output, at = torch.randn(1, 9, 3), Instants(torch.zeros(1, 9), torch.ones(1, 9) > 0)
+    again = Tag.restore(model.task.state(), **model.task.options)
+    assert torch.equal(again.postprocess(output, at), model.task.postprocess(output, at))
+
+
+@pytest.mark.slow
 def test_tags_are_learnt_and_scored_over_every_subset(tagged: Run, tmp_path: Path) -> None:
     result = evaluate(tagged, cache=tmp_path / "cache")
     by = {tuple(s["modalities"]): {k: v["mean"] for k, v in s["metrics"].items()} for s in result["subsets"]}

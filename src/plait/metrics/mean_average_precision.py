@@ -45,7 +45,8 @@ class MeanAveragePrecision(Metric):
     def _of_class(self, kind: int, target: Sequence[Span], scores: Sequence[Span]) -> float:
         own = [s for s in target if s.kind == kind]
         # Equal scores are ordered by the span itself, so that the order of the list does not matter.
-        hits = matched(own, sorted((s for s in scores if s.kind == kind), key=lambda s: (-s.score, s)), self.overlap)
+        said = sorted((s for s in scores if s.kind == kind), key=lambda s: (-s.score, s))
+        hits = [true is not None for true in matched(own, said, self.overlap)]
         right = np.cumsum(hits)
         precision = right / np.arange(1, len(hits) + 1)
         # Interpolated precision: at each recall the best precision at this recall or above.

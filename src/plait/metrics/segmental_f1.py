@@ -34,6 +34,6 @@ class SegmentalF1(Metric):
         self.overlap = overlap
 
     def __call__(self, target: Sequence[Span], scores: Sequence[Span]) -> float:
-        hits = sum(matched(target, sorted(scores), self.overlap))
+        hits = sum(true is not None for true in matched(target, sorted(scores), self.overlap))
         every = len(target) + len(scores)
         return 2 * hits / every if every else math.nan

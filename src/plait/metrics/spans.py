@@ -52,8 +52,8 @@ def spans_of(
     ]
 
 
-def matched(truth: Sequence[Span], said: Sequence[Span], overlap: float) -> list[bool]:
-    """Whether each span of ``said``, in order, is correct.
+def matched(truth: Sequence[Span], said: Sequence[Span], overlap: float) -> list[Span | None]:
+    """The true span that each span of ``said``, in order, is correct for; None if it is wrong.
 
     A span looks only at the true span that it overlaps most; it is correct if that one is still free, and overlaps by
     at least ``overlap``.
@@ -62,15 +62,16 @@ def matched(truth: Sequence[Span], said: Sequence[Span], overlap: float) -> list
     for span in truth:
         homes.setdefault((span.item, span.kind), []).append(span)
     claimed: set[Span] = set()
-    found = []
+    found: list[Span | None] = []
     for span in said:
         near = homes.get((span.item, span.kind), [])
         best = max(near, key=lambda true: _overlap(span, true), default=None)
         # A second span on a claimed one is wrong, even if it overlaps another free one less.
-        right = best is not None and best not in claimed and _overlap(span, best) >= overlap - 1e-9  # rounding of times
-        if right and best is not None:
+        if best is None or best in claimed or _overlap(span, best) < overlap - 1e-9:  # rounding of times
+            found.append(None)
+        else:
             claimed.add(best)
-        found.append(right)
+            found.append(best)
     return found
 
 

@@ -74,7 +74,8 @@ def _drawn(cls: type[Metric], seed: int) -> Iterator[Pair]:
         yield texts, [" ".join(rng.choice([*text.split(), "x"], 4)) for text in texts]
     elif cls.of == "spans":
         true = [Span(i, 10 * k, 10 * k + int(rng.integers(3, 9)), k % 3) for i in range(ITEMS) for k in range(4)]
-        said = [s._replace(stop=s.stop + int(rng.integers(0, 7)), score=float(rng.random())) for s in true]
+        ends = [(s.start + int(rng.integers(0, 2)), s.stop + int(rng.integers(0, 7))) for s in true]
+        said = [s._replace(start=a, stop=b, score=float(rng.random())) for s, (a, b) in zip(true, ends)]
         yield true, [s for s in said if rng.random() < 0.9]
     elif cls.of == "labels":
         truth = rng.integers(0, 2, (ITEMS, 3))
