@@ -211,9 +211,9 @@ def test_replicates_that_do_not_fit_are_said_all_at_once(make_replicates, classi
 
 def test_seven_modalities_take_seconds(make_replicates, classify):
     replicates = make_replicates(list("abcdefg"), seeds=1, folds=1, n=3000, groups=3000)
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(summarise(classify(["x", "y", "z"]), replicates)["subsets"]) == 127
-    assert time.perf_counter() - began < 15
+    assert time.process_time() - began < 15
 
 
 def test_the_tasks_that_there_are_fit(make_replicates):

@@ -138,7 +138,7 @@ def test_it_is_fast() -> None:
     stream, feature = film(75, 64, 96), Frames()
     took = []
     for _ in range(8):
-        begin = time.perf_counter()
+        begin = time.process_time()
         feature(stream)
-        took.append(time.perf_counter() - begin)
+        took.append(time.process_time() - begin)
     assert min(took) < 0.03  # 10 ms on an idle core; shared ones are slower

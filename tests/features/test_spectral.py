@@ -151,7 +151,7 @@ def test_it_is_fast() -> None:
     feature(stream)
     took = []
     for _ in range(10):
-        begin = time.perf_counter()
+        begin = time.process_time()
         feature(stream)
-        took.append(time.perf_counter() - begin)
+        took.append(time.process_time() - begin)
     assert min(took) < 0.02  # 5 ms on an idle core; shared ones are slower

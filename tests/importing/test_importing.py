@@ -356,7 +356,7 @@ class TestRealData:
     def test_grid(self, real_data, tmp_path):
         began = time.monotonic()
         report = import_folder(real_data / "grid_s1", out=tmp_path)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
         assert report.recordings == 745
         assert {n: s["recordings"] for n, s in report.streams.items()} == {"audio": 745, "video": 745, "words": 745}
         assert report.left_out == {}

@@ -15,6 +15,13 @@ TEXTS = {
     "subsets": [{"modalities": ["see"], "metrics": {"word_error_rate": {"mean": 0.5, "sd": None}}, "interval": None}],
     "modalities": ["see"],
     "examples": [{"item": "<script>", "value": 1.0, "truth": "<script>", "answer": "b"}],
+    "deletion": {
+        "answers": 9,
+        "inside": 0.4,
+        "elsewhere": 0.1,
+        "ratio": 4.0,
+        "interval": {"low": 2.0, "high": 9.0, "groups": 9, "reason": ""},
+    },
     "sync": [{"recording": "<script>", "device": "cam", "max_error_ms": 30.0, "flagged": False}],
     "items": 1,
     "groups": 1,

@@ -17,6 +17,7 @@ from plait.core.errors import DataError
 from plait.core.parts import foreign_code
 from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
+from plait.evaluation.deletion import Effect, deletion_of, effects_of
 from plait.evaluation.facts import about_of, made_with, parts_of
 from plait.evaluation.replicates import ReplicateOutput, main_of, paddings_of, same_steps, stacked
 from plait.evaluation.schema import Curve, DataFacts, Evaluation, MissingRow, NoiseRow
@@ -108,6 +109,7 @@ def _evaluated(run: Run, cache: str | Path, corpus: str | Path | None, progress:
     wanted = {i.recording for i in _all_items(experiment, corpus, replicates)}
     features = experiment.prepare(store, wanted, progress=progress)
     outputs, noise, missing, trained_on = [], [], [], []
+    effects: list[Effect] = []
     for i, replicate in enumerate(replicates):
         if progress:
             progress(i, len(replicates), replicate.name)
@@ -116,6 +118,7 @@ def _evaluated(run: Run, cache: str | Path, corpus: str | Path | None, progress:
         trained_on.append(len(one.train))
         noise += one.noise()
         missing += one.missing()
+        effects += effects_of(one.model, one.data, seed=replicate.seed)
     if progress:
         progress(len(replicates), len(replicates), "")
     first = run.model(replicates[0])
@@ -128,6 +131,8 @@ def _evaluated(run: Run, cache: str | Path, corpus: str | Path | None, progress:
         "data": {**_data_section(experiment), "new": new},
         "unfinished": [m.name for m in run.replicates if m not in replicates],
     }
+    if (deletion := deletion_of(effects)) is not None:
+        sections["deletion"] = deletion
     about = {"run": run.folder.name, **about_of(experiment)}
     return summarise(first.task, outputs, about=about, sections=sections)
 

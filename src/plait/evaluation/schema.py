@@ -41,7 +41,7 @@ __all__ += [
     "MissingRow",
     "NoiseRow",
 ]
-__all__ += ["Size", "TaskFacts", "told"]
+__all__ += ["Deletion", "Size", "TaskFacts", "told"]
 
 VERSION = 1
 """The version of the JSON's form; it rises when a key is removed or changes its meaning."""
@@ -249,6 +249,17 @@ class Robustness(TypedDict):
 
 
 @_known
+class Deletion(TypedDict):
+    """How far answers move without the evidence at their own time, and without as much elsewhere."""
+
+    answers: int
+    inside: float
+    elsewhere: float
+    ratio: float | None
+    interval: IntervalRow
+
+
+@_known
 class DataFacts(TypedDict):
     """Items that were not used, by reason, and how often each stream is missing."""
 
@@ -334,6 +345,7 @@ class Evaluation(TypedDict):
     calibration: NotRequired[Calibration]
     scatter: NotRequired[Scatter]
     examples: NotRequired[list[Example]]
+    deletion: NotRequired[Deletion]
     parts: NotRequired[Parts]
     training: NotRequired[Training]
     sync: NotRequired[list[dict[str, object]]]

@@ -22,6 +22,11 @@ class Answer(ABC):
     def __str__(self) -> str:
         """One line for people."""
 
+    @property
+    def timed(self) -> tuple[Timed, ...]:
+        """Its parts that have times of their own, such as words and events; none by default."""
+        return ()
+
     def to_json(self) -> dict[str, object]:
         """Its attributes by name, as plain numbers and texts."""
         return asdict(self)
@@ -91,6 +96,10 @@ class Spans(Answer):
 
     spans: tuple[Timed, ...]
 
+    @property
+    def timed(self) -> tuple[Timed, ...]:
+        return self.spans
+
     def __str__(self) -> str:
         told = [f"{label} {start:.2f}-{stop:.2f} s ({sure:.0%})" for start, stop, label, sure in self.spans]
         return ", ".join(told) or "nothing"
@@ -114,6 +123,10 @@ class Text(Answer):
     """
 
     words: tuple[Timed, ...]
+
+    @property
+    def timed(self) -> tuple[Timed, ...]:
+        return self.words
 
     @property
     def text(self) -> str:
