@@ -28,7 +28,7 @@ class OnsetError(Metric):
     of = "spans"
     higher_is_better = False
     bounds = (0.0, math.inf)
-    rank = 14
+    rank = 25
 
     def __init__(self, *, overlap: Annotated[float, Field(gt=0, le=1)] = 0.5) -> None:
         self.overlap = overlap
