@@ -6,6 +6,7 @@ Those of features run in tests/features/test_declared.py, on the streams that ea
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ BODY = Stream.of(np.random.default_rng(0).normal(size=(60, 20, 3)), rate=30)
 
 STEPS = {
     "crop": ([FILM], {"box": [0.1, 0.1, 0.5, 0.5]}),
+    "keypoints": ([FILM], {"of": "face"}),
     "metres": ([GPS], {"origin": [50.0, 50.0]}),
     "register": ([FILM], {"matrix": [[1, 0, 1], [0, 1, 2], [0, 0, 1]]}),
     "skeleton": ([BODY], {"layout": "kinect20"}),
@@ -45,8 +47,18 @@ STEPS = {
 """Steps that need an option, or a stream of some sort; those that look for faces are tried on faces elsewhere."""
 
 
-@pytest.mark.parametrize("name", sorted({*parts(Step)} - {"face", "mouth"}))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "keypoints" else name
+        for name in sorted({*parts(Step)} - {"face", "mouth"})
+    ],
+)
 def test_every_step_keeps_the_laws(name: str) -> None:
+    if name == "keypoints":  # its nets are tried in tests/transforms/test_keypoints.py
+        pytest.importorskip("ai_edge_litert", reason="the extra keypoints is not installed")
+        if find_spec("mediapipe") is None:
+            pytest.skip("the models are not installed")
     streams, options = STEPS.get(name, ([], {}))
     check_step(parts(Step)[name], *streams, **options)
 

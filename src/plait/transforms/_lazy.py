@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from plait.core.errors import DataError
 from plait.streams.stream import Source, Stream, Values, mask_of
 
-__all__ = ["Changed", "check_pictures"]
+__all__ = ["Changed", "check_pictures", "coloured"]
 
 BLOCK_BYTES = 1 << 25
 """Most bytes of raw values in memory, however many are read."""
@@ -58,3 +58,8 @@ def check_pictures(stream: Stream, part: str) -> tuple[int, int, int]:
             f"{stream.where or 'stream'}: {part} takes pictures [height, width, channels], but one has shape {shape}."
         )
     return shape[0], shape[1], shape[2]
+
+
+def coloured(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture [height, width, channels] with three channels: grey is repeated, a fourth channel is left out."""
+    return np.ascontiguousarray(np.repeat(picture[..., :1], 3, 2) if picture.shape[2] < 3 else picture[..., :3])

@@ -10,18 +10,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.core.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError, need
+from plait.core.parts import suggest
 from plait.streams.clock import Grid
 from plait.streams.stream import Stream
 from plait.transforms import Step
 from plait.transforms._boxes import BoxPath, best_path, settle
-from plait.transforms._lazy import Changed, check_pictures
+from plait.transforms._lazy import Changed, check_pictures, coloured
 from plait.transforms.crop import resized
 
 __all__ = ["Face", "FacePath", "Mouth", "face_path"]
 
 LOOK = 480
 """Longer side to which pictures are reduced before face detection, pixels."""
+
+_REMEDY = {
+    "cascade": "Set detector to mesh, which also finds turned and covered faces (extra 'keypoints'). ",
+    "mesh": "",
+}
 
 LEAST = 0.1
 """Least share of the examined pictures with a face."""
@@ -37,33 +43,44 @@ class FacePath:
 
 
 def face_path(
-    stream: Stream, *, every: float = 0.2, smooth: float = 1.5, still: float = 0.1, smallest: float = 0.1
+    stream: Stream,
+    *,
+    every: float = 0.2,
+    smooth: float = 1.5,
+    still: float = 0.1,
+    smallest: float = 0.1,
+    detector: str = "cascade",
+    models: str | None = None,
 ) -> FacePath:
     """Find the most prominent face of a stream of pictures over time; in blocks, in constant memory.
 
-    OpenCV's packaged Haar cascade (Viola and Jones, "Rapid object detection using a boosted cascade of simple
-    features", CVPR 2001; ``frontalface_alt2``) examines a picture every ``every`` seconds, equalised and at most
-    `LOOK` pixels long. The best path through its detections is stabilised (`best_path`, `settle`).
+    A detector examines a picture every ``every`` seconds: OpenCV's packaged Haar cascade (Viola and Jones, "Rapid
+    object detection using a boosted cascade of simple features", CVPR 2001; ``frontalface_alt2``), on pictures that are
+    equalised and at most `LOOK` pixels long; or the face mesh (`plait.transforms.landmarks.face`), which also finds
+    turned and covered faces. The best path through its detections is stabilised (`best_path`, `settle`).
 
     Args:
         every: seconds between examined pictures.
         smooth: seconds over which the box of a moving face is smoothed.
         still: range of movement, in face sizes, up to which a face counts as still and gets one box.
         smallest: least size of a face, as a share of the picture's shorter side.
+        detector: ``cascade`` or ``mesh``; both boxes have the same proportions.
+        models: of the mesh, see `plait.transforms.keypoints.Keypoints`.
 
     Raises:
+        MissingExtra: the mesh is not installed.
         DataError: fewer than `LEAST` of the examined pictures show a face.
     """
     if not len(stream):
         raise DataError(f"{stream.where or 'stream'}: has no pictures to look for a face in.")
     check_pictures(stream, "face")
     kept = np.unique(stream.clock.nearest(_looks(stream, every)))
-    finds = _finds(stream, kept, smallest)
+    finds = _finds(stream, kept, smallest) if detector == "cascade" else _meshes(stream, kept, smallest, models)
     which, boxes = best_path(stream.clock.times[kept], finds)
     if len(which) < max(LEAST * len(kept), 1):
         raise DataError(
             f"{stream.where or 'stream'}: a face in {len(which)} of {len(kept)} pictures looked at; expected one in "
-            f"at least {LEAST:.0%}. Leave the recording out, or give a fixed box with the step crop."
+            f"at least {LEAST:.0%}. {_REMEDY[detector]}Leave the recording out, or give a fixed box with the step crop."
         )
     return FacePath(settle(stream.clock.times[kept][which], boxes, smooth, still), len(kept), len(which))
 
@@ -96,11 +113,29 @@ def _finds(stream: Stream, kept: NDArray[np.int64], smallest: float) -> list[NDA
     return found
 
 
+def _meshes(stream: Stream, kept: NDArray[np.int64], smallest: float, models: str | None) -> list[NDArray[np.float64]]:
+    """As `_finds`, by the face mesh."""
+    from plait.transforms.landmarks.boxes import face_boxes
+    from plait.transforms.landmarks.face import FaceMesh
+
+    nets, least = FaceMesh(models), smallest * min(stream.source.shape[:2])
+    pictures = (stream[i : i + 1].read()[0] for i in kept.tolist())
+    return [face_boxes(nets, coloured(picture), smallest=least) for picture in pictures]
+
+
 def _grey(picture: NDArray[np.generic]) -> NDArray[np.uint8]:
     import cv2
 
     one = picture[..., 0] if picture.shape[2] == 1 else cv2.cvtColor(picture[..., :3], cv2.COLOR_RGB2GRAY)
     return np.ascontiguousarray(one)
+
+
+@dataclass(frozen=True)
+class _By:
+    """What finds the face."""
+
+    detector: str
+    models: str | None
 
 
 class _Followed(Step):
@@ -109,14 +144,18 @@ class _Followed(Step):
     kinds = ("frames",)
     causal = False
 
-    def __init__(self, height: int, width: int, every: float, smooth: float, still: float, smallest: float) -> None:
-        options = {"height": height, "width": width, "every": every, "smooth": smooth, "smallest": smallest}
+    def __init__(
+        self, size: tuple[int, int], every: float, smooth: float, still: float, smallest: float, by: _By
+    ) -> None:
+        options = {"height": size[0], "width": size[1], "every": every, "smooth": smooth, "smallest": smallest}
         wrong = [f"{self._name()}.{k}: got {v}; expected above 0." for k, v in options.items() if not v > 0]
         if not still >= 0:
             wrong.append(f"{self._name()}.still: got {still}; expected 0 or more.")
+        if by.detector not in _REMEDY:
+            wrong.append(f"{self._name()}.detector: got {by.detector!r}. {suggest(by.detector, _REMEDY)}")
         if wrong:
             raise ConfigError(wrong)
-        self._size = (height, width)
+        self._size, self._by = size, by
         self._find = {"every": every, "smooth": smooth, "still": still, "smallest": smallest}
         self._counts: dict[str, int] = {}
 
@@ -128,9 +167,18 @@ class _Followed(Step):
     def _box(self, centre: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
         """Boxes [n, 4] (left, top, width, height; pixels) for face boxes of centre [n, 2] and size [n]."""
 
+    def files(self) -> list[Path]:
+        from plait.transforms.landmarks.face import FaceMesh
+
+        nets = FaceMesh(self._by.models).nets.values() if self._by.detector == "mesh" else ()
+        return [net.file for net in nets]
+
     def apply(self, stream: Stream) -> Stream:
         channels = check_pictures(stream, self._name())[2]
         self._counts = {}
+        if self._by.detector == "mesh":
+            need("ai_edge_litert", "keypoints", f"{self._name()}.detector: mesh")
+            self.files()
         cut = _Cut(self, stream)
         return replace(stream, source=Changed(stream.source, (*self._size, channels), cut))
 
@@ -161,7 +209,8 @@ class _Cut:
 
     def _decided(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         if self._boxes is None or self._still is None:
-            found = face_path(self.stream, **self.step._find)
+            by = self.step._by
+            found = face_path(self.stream, **self.step._find, detector=by.detector, models=by.models)
             centre, size, self._still = found.path.at(self.stream.clock.times)
             self._boxes = self.step._box(centre, size)
             high, wide, _ = self.stream.source.shape
@@ -210,10 +259,10 @@ class Face(_Followed):
     Args:
         height, width: size of the result in pixels; the box has this aspect and contains the face box.
         grow: size of the box relative to the detector's, which reaches from the brows to below the mouth, ear to ear.
-        every, smooth, still, smallest: see `face_path`.
+        every, smooth, still, smallest, detector, models: see `face_path`.
 
     Raises:
-        ConfigError: a number that is not above 0.
+        ConfigError: a number that is not above 0, or no such detector. MissingExtra: the mesh is not installed.
         DataError: on reading: too few pictures show a face.
 
     >>> Face(height=64, width=64)(Stream.of(np.zeros((9, 120, 160, 3), np.uint8), rate=25)).shape
@@ -230,8 +279,10 @@ class Face(_Followed):
         smooth: float = 1.5,
         still: float = 0.1,
         smallest: float = 0.1,
+        detector: str = "cascade",
+        models: str | None = None,
     ) -> None:
-        super().__init__(height, width, every, smooth, still, smallest)
+        super().__init__((height, width), every, smooth, still, smallest, _By(detector, models))
         if not grow > 0:
             raise ConfigError(f"face.grow: got {grow}; expected above 0.")
         self._grow = grow
@@ -255,10 +306,10 @@ class Mouth(_Followed):
         height, width: size of the result in pixels; the box has this aspect.
         share: width of the box as a share of the face box's width.
         down: centre of the box below the face box's top, as a share of its height.
-        every, smooth, still, smallest: see `face_path`.
+        every, smooth, still, smallest, detector, models: see `face_path`.
 
     Raises:
-        ConfigError: a number that is not above 0.
+        ConfigError: a number that is not above 0, or no such detector. MissingExtra: the mesh is not installed.
         DataError: on reading: hardly any picture shows a face.
 
     >>> Mouth()(Stream.of(np.zeros((9, 120, 160, 3), np.uint8), rate=25)).shape
@@ -276,8 +327,10 @@ class Mouth(_Followed):
         smooth: float = 1.5,
         still: float = 0.1,
         smallest: float = 0.1,
+        detector: str = "cascade",
+        models: str | None = None,
     ) -> None:
-        super().__init__(height, width, every, smooth, still, smallest)
+        super().__init__((height, width), every, smooth, still, smallest, _By(detector, models))
         if not (share > 0 and 0 <= down <= 1.5):
             raise ConfigError(f"mouth: got share {share} and down {down}; expected above 0, and 0 to 1.5.")
         self._share, self._down = share, down
