@@ -43,6 +43,9 @@ class Blob(Landmarker):
         self.runs = []
         made.append(self)
 
+    def check(self) -> None:
+        pass
+
     def detect(self, picture: NDArray[np.uint8]) -> list[Region]:
         self.runs.append("detect")
         y, x = np.unravel_index(int(picture[..., 0].argmax()), picture.shape[:2])
@@ -63,7 +66,6 @@ made: list[Blob] = []
 @pytest.fixture
 def blob(monkeypatch: pytest.MonkeyPatch) -> None:
     made.clear()
-    monkeypatch.setattr(keypoints, "need", lambda *_: None)
     monkeypatch.setitem(keypoints.KINDS, "body", Blob)
 
 

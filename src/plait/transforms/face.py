@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.core.errors import ConfigError, DataError, need
+from plait.core.errors import ConfigError, DataError
 from plait.core.parts import suggest
 from plait.streams.clock import Grid
 from plait.streams.stream import Stream
@@ -18,8 +18,10 @@ from plait.transforms import Step
 from plait.transforms._boxes import BoxPath, best_path, settle
 from plait.transforms._lazy import Changed, check_pictures, coloured
 from plait.transforms.crop import resized
+from plait.transforms.landmarks.boxes import face_boxes
+from plait.transforms.landmarks.face import FaceMesh
 
-__all__ = ["Face", "FacePath", "Mouth", "face_path"]
+__all__ = ["NO_FACE", "Face", "FacePath", "Mouth", "face_path"]
 
 LOOK = 480
 """Longer side to which pictures are reduced before face detection, pixels."""
@@ -28,6 +30,9 @@ _REMEDY = {
     "cascade": "Set detector to mesh, which also finds turned and covered faces (extra 'keypoints'). ",
     "mesh": "",
 }
+
+NO_FACE = "a face in"
+"""What the error says of a film without a face, after its name."""
 
 LEAST = 0.1
 """Least share of the examined pictures with a face."""
@@ -79,7 +84,7 @@ def face_path(
     which, boxes = best_path(stream.clock.times[kept], finds)
     if len(which) < max(LEAST * len(kept), 1):
         raise DataError(
-            f"{stream.where or 'stream'}: a face in {len(which)} of {len(kept)} pictures looked at; expected one in "
+            f"{stream.where or 'stream'}: {NO_FACE} {len(which)} of {len(kept)} pictures looked at; expected one in "
             f"at least {LEAST:.0%}. {_REMEDY[detector]}Leave the recording out, or give a fixed box with the step crop."
         )
     return FacePath(settle(stream.clock.times[kept][which], boxes, smooth, still), len(kept), len(which))
@@ -115,9 +120,6 @@ def _finds(stream: Stream, kept: NDArray[np.int64], smallest: float) -> list[NDA
 
 def _meshes(stream: Stream, kept: NDArray[np.int64], smallest: float, models: str | None) -> list[NDArray[np.float64]]:
     """As `_finds`, by the face mesh."""
-    from plait.transforms.landmarks.boxes import face_boxes
-    from plait.transforms.landmarks.face import FaceMesh
-
     nets, least = FaceMesh(models), smallest * min(stream.source.shape[:2])
     pictures = (stream[i : i + 1].read()[0] for i in kept.tolist())
     return [face_boxes(nets, coloured(picture), smallest=least) for picture in pictures]
@@ -168,8 +170,6 @@ class _Followed(Step):
         """Boxes [n, 4] (left, top, width, height; pixels) for face boxes of centre [n, 2] and size [n]."""
 
     def files(self) -> list[Path]:
-        from plait.transforms.landmarks.face import FaceMesh
-
         nets = FaceMesh(self._by.models).nets.values() if self._by.detector == "mesh" else ()
         return [net.file for net in nets]
 
@@ -177,8 +177,7 @@ class _Followed(Step):
         channels = check_pictures(stream, self._name())[2]
         self._counts = {}
         if self._by.detector == "mesh":
-            need("ai_edge_litert", "keypoints", f"{self._name()}.detector: mesh")
-            self.files()
+            FaceMesh(self._by.models).check()
         cut = _Cut(self, stream)
         return replace(stream, source=Changed(stream.source, (*self._size, channels), cut))
 

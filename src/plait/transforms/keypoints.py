@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.core.errors import ConfigError, need
+from plait.core.errors import ConfigError
 from plait.core.parts import suggest
 from plait.streams.clock import Grid
 from plait.streams.stream import Stream, mask_of
@@ -95,9 +95,8 @@ class Keypoints(Step):
 
     def apply(self, stream: Stream) -> Stream:
         check_pictures(stream, "keypoints")
-        need("ai_edge_litert", "keypoints", "keypoints")
-        self.files()
         nets, self._counts = KINDS[self._of](self._models), {}
+        nets.check()
         # A power of two, so that the spacing of an irregular clock, which a cut changes a little, decides nothing.
         block = 1 << max(0, math.floor(math.log2(self._renew * _rate(stream))))
         source = _Followed(stream, nets, self._confidence, block, self._smooth, self._counts)

@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from plait.core.errors import need
 from plait.transforms.landmarks.nets import Net
 from plait.transforms.landmarks.region import Region
 
@@ -62,6 +63,12 @@ class Landmarker(ABC):
 
     def __init__(self, models: str | Path | None = None) -> None:
         self.nets = {name: Net(name, models) for name in self.files}
+
+    def check(self) -> None:
+        """Raise `MissingExtra` or `ConfigError` if LiteRT or a model is missing."""
+        need("ai_edge_litert", "keypoints", "finding keypoints")
+        for net in self.nets.values():
+            _ = net.file
 
     @abstractmethod
     def detect(self, picture: NDArray[np.uint8]) -> list[Region]:
