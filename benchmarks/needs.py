@@ -16,6 +16,10 @@ LACKING = 77
 
 SETS = {
     "av_digits": {"av_digits/manifest.jsonl": "spoken and written digits; benchmarks/av_digits.py makes them"},
+    "coco_mini": {
+        "coco_mini/images/*/*.jpg": "COCO 2017, a small part: photographs, shorter side 256",
+        "coco_mini/annotations/person_keypoints_*.json": "and the keypoints of people",
+    },
     "esc10": {"esc10/*/*.*": "ESC-10: sounds of ten kinds, a folder each"},
     "flickr8k": {"flickr8k/Images/*.jpg": "Flickr8k: photographs"},
     "fsdd": {"fsdd/recordings/*.wav": "Free Spoken Digit Dataset"},
@@ -42,6 +46,7 @@ SETS = {
 
 ELSEWHERE = {
     "MMSA": "MMSA==2.2.1",
+    "ai_edge_litert": "plait[keypoints]",
     "atheris": "atheris",
     "audio_offset_finder": "audio-offset-finder==0.5.3",
     "easydict": "easydict",

@@ -55,6 +55,7 @@ def sets_of(script: str, needs: ModuleType) -> list[str]:
 def packages_of(script: str) -> list[str]:
     """As they are imported, of those that `required` names."""
     names = {"scikit-learn": "sklearn", "audio-offset-finder": "audio_offset_finder", "protobuf": "google.protobuf"}
+    names |= {"ai-edge-litert": "ai_edge_litert"}
     known = ("librosa", "noisereduce", "h5py", "mcap", "atheris", "MMSA", "easydict", "ray", "datasets", "webdataset")
     return [name for word, name in ({k: k for k in known} | names).items() if word in required(script)]
 
