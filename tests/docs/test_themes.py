@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ THEMES = [
     "encoders",
     "compare",
     "joint",
+    "keypoints",
 ]
 BLOCK = re.compile(r"```(console|python)\n(.*?)```", re.S)
 
@@ -36,6 +38,8 @@ def commands_of(text: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", THEMES)
 def test_the_page_runs(theme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if theme == "keypoints" and not (find_spec("ai_edge_litert") and find_spec("mediapipe")):
+        pytest.skip("the extra keypoints or its models are not installed")
     text = (DOCS / f"{theme}.md").read_text(encoding="utf-8")
     found = BLOCK.findall(text)
     assert any(language == "console" for language, _ in found), "a page without a command"
