@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from plait.core.errors import ConfigError, DataError, MissingExtra, raise_all
 from plait.core.parts import Options, Spec, find, part_name, split_spec
 from plait.corpus.annotated import write_annotated
 from plait.corpus.corpus import Corpus
-from plait.corpus.manifest import RecordingEntry
+from plait.corpus.manifest import RecordingEntry, write_manifest
 from plait.importing.folder import import_files
 from plait.interchange import Moved, export_corpus
 from plait.prediction.predict import Prediction, Predictor
@@ -20,6 +20,7 @@ from plait.store.store import CACHE
 from plait.streams.recording import Annotation
 from plait.tasks.answers import Text, Timed
 from plait.tasks.transcribe import Transcribe
+from plait.training.preparation import Preparation
 from plait.training.run import Run
 from plait.transforms import Step
 from plait.transforms.face import NO_FACE, Face, Mouth
@@ -28,6 +29,12 @@ from plait.transforms.landmarks.face import FaceMesh
 __all__ = ["Transcript", "transcribe"]
 
 TIER = "words"
+
+FRAMINGS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+"""Places of the mouth's crop below the top of the face that are tried, in face heights."""
+
+TRIED = 4
+"""Clips on which they are tried."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Transcript:
         words: start and stop in seconds of the recording, word and confidence of each, in order of time.
         used, missing: modalities of the model that were there, and that were not.
         note: a remark; or "".
+        crop: the step that cut its films to what the model was trained on, with options; None if none was needed.
 
     >>> print(Transcript("a", ((0.5, 0.75, "now", 0.9),), ("video",), ("audio",)))
     a: now (from video; without audio)
@@ -50,6 +58,7 @@ class Transcript:
     used: tuple[str, ...]
     missing: tuple[str, ...]
     note: str = ""
+    crop: Options | None = None
 
     @property
     def text(self) -> str:
@@ -58,7 +67,8 @@ class Transcript:
 
     def __str__(self) -> str:
         without = f"; without {', '.join(self.missing)}" if self.missing else ""
-        source = f"from {', '.join(self.used)}{without}" if self.used else self.note
+        cut = f"; crop: {', '.join(f'{k} {v}' for k, v in self.crop.items())}" if self.crop else ""
+        source = f"from {', '.join(self.used)}{without}{cut}" if self.used else self.note
         head = f"{self.recording}: {self.text or '(nothing)'} ({source})"
         rows = [f"{start:9.2f}{stop:9.2f}{sure:6.0%}  {word}" for start, stop, word, sure in self.words]
         return "\n".join([head, *rows])
@@ -73,6 +83,7 @@ class Transcript:
             "used": list(self.used),
             "missing": list(self.missing),
             "note": self.note,
+            "crop": self.crop,
         }
 
     def annotations(self, tier: str = TIER) -> list[Annotation]:
@@ -95,14 +106,18 @@ def transcribe(
 
     A model that was trained on films of the mouth is given such films: where the recipe does not crop its pictures
     itself, ``crop`` comes before its preprocessing. The face is found by the face mesh if the extra ``keypoints`` and
-    its models are installed, else by OpenCV's cascade (see `plait.transforms.face`); both boxes have the same
-    proportions.
+    its models are installed, else by OpenCV's cascade (see `plait.transforms.face`).
+
+    Where in its films the mouth was, the model does not tell; lip readers are sensitive to it. So, unless ``crop`` says
+    how far down the mouth is, several places are tried on up to 4 clips without their sound, and the one whose words
+    the model is surest of is taken: the most words expected right less those expected wrong. Nothing is trained, and no
+    truth is needed.
 
     Args:
         source: a run of task transcribe, its folder, or that of one of its replicates.
         clips: films, sound files, or folders of them; names are understood as those of the training corpus.
         crop: a step that takes films to what the model was trained on: ``mouth``, ``face``, with options
-            (``{name: mouth, detector: cascade}``); None for clips that are cropped already.
+            (``{name: mouth, detector: cascade, down: 0.75}``); None for clips that are cropped already.
         to: also write the words in this format (`plait.interchange`), ``textgrid`` for example, to ``out``.
         out: the file or folder to make; it must not exist.
         cache: folder of prepared features.
@@ -126,13 +141,11 @@ def transcribe(
             f"{source}: its task is {part_name(type(task))}; expected a run of task transcribe. Its own answers give: "
             "plait predict"
         )
-    if crop is not None:
-        features = {m: _cropped(spec, crop, m) for m, spec in predictor.prepared.features.items()}
-        predictor.prepared = predictor.prepared.model_copy(update={"features": features})
     predictor.allow_outside = True  # the manifest is in a temporary folder; the user named the clips
     with tempfile.TemporaryDirectory(prefix="plait-") as folder:
         corpus = _corpus(predictor, [clips] if isinstance(clips, str | Path) else clips, Path(folder))
-        found = _joined(_predicted(predictor, corpus, crop))
+        used = _fitted(predictor, corpus, crop, Path(folder)) if crop is not None else None
+        found = _joined(_predicted(predictor, corpus, crop), used)
         moved = None
         if to is not None and out is not None:
             said = {one.recording: one.annotations() for one in found}
@@ -141,16 +154,64 @@ def transcribe(
     return found, moved
 
 
-def _cropped(spec: Options, crop: Spec, where: str) -> Options:
-    """A feature's spec with the crop first, if it takes pictures and does not crop a face already."""
-    steps = list(spec.get("preprocess") or [])
+def _fitted(predictor: Predictor, corpus: Corpus, crop: Spec, folder: Path) -> Options | None:
+    """Put the crop that suits the model best before its preprocessing; None if its films are cropped by the recipe."""
+    prepared = predictor.prepared
+    wanted = {m for m, spec in prepared.features.items() if _uncropped(spec, m)}
+    streams = {prepared.modalities[m] for m in wanted}
+    if not any(streams & set(entry.streams) for entry in corpus.entries):
+        return None
+    plans = _framings(crop)
+    changed = [
+        prepared.model_copy(
+            update={"features": {m: _after(plan, s) if m in wanted else s for m, s in prepared.features.items()}}
+        )
+        for plan in plans
+    ]
+    sure = [0.0]
+    if len(plans) > 1:
+        silent = _silent(corpus, streams, folder)
+        sure = [_sure(predictor, one, silent, crop) for one in changed]
+    best = sure.index(max(sure))
+    predictor.prepared = changed[best]
+    return plans[best]
+
+
+def _uncropped(spec: Options, where: str) -> bool:
+    """Whether a feature takes pictures in which nothing has looked for a face yet."""
+    steps = spec.get("preprocess") or []
     faces = [step for step in steps if issubclass(find(Step, step, where)[0], Face | Mouth)]
-    if faces or "frames" not in build_feature(spec, where).kinds:
-        return spec
+    return not faces and "frames" in build_feature(spec, where).kinds
+
+
+def _after(step: Options, spec: Options) -> Options:
+    """A feature's spec with a step before its others."""
+    return {**spec, "preprocess": [step, *(spec.get("preprocess") or [])]}
+
+
+def _framings(crop: Spec) -> list[Options]:
+    """The crop with its detector, at each place that is tried unless it names one."""
     name, options = split_spec(crop, "crop")
-    if issubclass(find(Step, crop, "crop")[0], Face | Mouth):
+    cls, _ = find(Step, crop, "crop")
+    if issubclass(cls, Face | Mouth):
         options = {"detector": "mesh" if _has_mesh() else "cascade", **options}
-    return {**spec, "preprocess": [{"name": name, **options}, *steps]}
+    whole = {"name": name, **options}
+    return [{**whole, "down": down} for down in FRAMINGS] if cls is Mouth and "down" not in options else [whole]
+
+
+def _silent(corpus: Corpus, streams: Set[str], folder: Path) -> Corpus:
+    """The first clips that have pictures, without their other streams."""
+    kept = [entry for entry in corpus.entries if streams & set(entry.streams)][:TRIED]
+    rows = [e.model_copy(update={"streams": {n: s for n, s in e.streams.items() if n in streams}}) for e in kept]
+    write_manifest(folder / "silent.jsonl", rows)
+    return Corpus(folder / "silent.jsonl", allow_outside=True)
+
+
+def _sure(predictor: Predictor, prepared: Preparation, corpus: Corpus, crop: Spec) -> float:
+    """Words expected right less words expected wrong, by the model's own confidence."""
+    predictor.prepared = prepared
+    rows = _predicted(predictor, corpus, crop)
+    return sum(2 * word[3] - 1 for row in rows if isinstance(row.answer, Text) for word in row.answer.words)
 
 
 def _has_mesh() -> bool:
@@ -196,7 +257,7 @@ def _predicted(predictor: Predictor, corpus: Corpus, crop: Spec | None) -> list[
         raise DataError([*(p for p in error.problems if NO_FACE in p), what]) from error
 
 
-def _joined(rows: Iterable[Prediction]) -> list[Transcript]:
+def _joined(rows: Iterable[Prediction], crop: Options | None) -> list[Transcript]:
     """One transcript per recording, of all its examples."""
     found: dict[str, Transcript] = {}
     for row in rows:
@@ -205,5 +266,5 @@ def _joined(rows: Iterable[Prediction]) -> list[Transcript]:
         before = found.get(row.recording)
         if before is not None:
             words = (*before.words, *words)
-        found[row.recording] = Transcript(row.recording, words, row.used, row.missing, row.note)
+        found[row.recording] = Transcript(row.recording, words, row.used, row.missing, row.note, crop)
     return list(found.values())
