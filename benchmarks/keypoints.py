@@ -194,8 +194,10 @@ def of_lips(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         write_film(folders["photographs"] / f"{name}.mp4", [into(mouth) for mouth in mouths])
     crops: dict[str, tuple[str, Any]] = {
         "the mouths themselves": ("mouths", None),
-        "found by the cascade": ("photographs", {"name": "mouth", "detector": "cascade"}),
-        "found by the mesh": ("photographs", {"name": "mouth", "detector": "mesh"}),
+        "cut out where they were set in": ("photographs", into.crop),
+        "mouth, detector: cascade": ("photographs", {"name": "mouth", "detector": "cascade"}),
+        "mouth, detector: mesh": ("photographs", {"name": "mouth", "detector": "mesh"}),
+        "mesh, its place not fitted": ("photographs", {"name": "mouth", "detector": "mesh", "down": 0.8}),
     }
     shown, wer = Table("GRID, lips alone", "WER", title=f"{len(names)} test sentences, set into a photograph"), {}
     for what, (folder, crop) in crops.items():
@@ -205,8 +207,8 @@ def of_lips(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         wer[what] = Wer()(truth, [by_name[name] for name in names])
         shown.add_row(what, f"{wer[what]:.1%}")
     console.print(shown)
-    gap = wer["found by the mesh"] - wer["the mouths themselves"]
-    return [target("mouth: WER of lips found by the mesh less that of the mouths themselves", gap, "<=", 0.05)]
+    gap = wer["mouth, detector: mesh"] - wer["cut out where they were set in"]
+    return [target("mouth: WER of lips found by the mesh less that of lips at the known place", gap, "<=", 0.05)]
 
 
 class Photograph:
@@ -219,6 +221,9 @@ class Photograph:
         self.wide, self.high = round(0.6 * size[0]), round(0.4 * size[0])
         left, top = centre[0] + [-self.wide / 2, 0.3 * size[0] - self.high / 2]
         self.part = slice(round(top), round(top) + self.high), slice(round(left), round(left) + self.wide)
+        high, wide = self.picture.shape[:2]
+        box = [round(left) / wide, round(top) / high, self.wide / wide, self.high / high]
+        self.crop = {"name": "crop", "box": box, "height": 64, "width": 96}
         y, x = np.mgrid[: self.high, : self.wide] + 1.0
         edge = np.minimum.reduce([x, y, self.wide + 1 - x, self.high + 1 - y])
         self.share = np.clip(edge / (0.12 * self.high), 0, 1)[..., None]

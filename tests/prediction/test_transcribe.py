@@ -119,6 +119,10 @@ def test_what_cannot_be_transcribed_is_named(words_run: Run, folder: Path, clip:
         transcribe(words_run, folder / "junk.mp4", cache=cache)
     with pytest.raises(ConfigError, match="give both, or neither"):
         transcribe(words_run, clip, to="textgrid", cache=cache)
+    with pytest.raises(ConfigError, match="there is no format 'textgird'"):
+        transcribe(words_run, clip, to="textgird", out=folder / "new", cache=cache)
+    with pytest.raises(ConfigError, match="is there already"):
+        transcribe(words_run, clip, to="textgrid", out=clip, cache=cache)
     with pytest.raises(ConfigError, match="there is no step 'mouse'"):
         transcribe(words_run, clip, crop="mouse", cache=cache)
 
@@ -147,6 +151,17 @@ def test_the_crop_comes_first_where_pictures_are_not_cropped_yet(monkeypatch: py
     assert module._framings(half) == [half]
     monkeypatch.undo()
     assert module._has_mesh() == bool(find_spec("ai_edge_litert") and find_spec("mediapipe"))
+
+
+def test_the_surest_place_is_taken_and_looked_at_more_closely() -> None:
+    tried = []
+
+    def sure(plan: dict[str, float]) -> float:
+        tried.append(plan["down"])
+        return -abs(plan["down"] - 0.73)
+
+    assert module._best(module._framings("mouth"), sure)["down"] == 0.725
+    assert tried == [*module.FRAMINGS, 0.725, 0.775]
 
 
 @pytest.mark.slow

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from plait.core.errors import ConfigError, DataError, MissingExtra, raise_all
-from plait.core.parts import Options, Spec, find, part_name, split_spec
+from plait.core.parts import Options, Spec, find, foreign_code, part_name, split_spec
 from plait.corpus.annotated import write_annotated
 from plait.corpus.corpus import Corpus
 from plait.corpus.manifest import RecordingEntry, write_manifest
 from plait.importing.folder import import_files
-from plait.interchange import Moved, export_corpus
+from plait.interchange import Format, Moved, export_corpus
 from plait.prediction.predict import Prediction, Predictor
 from plait.store.stepped import build_feature
 from plait.store.store import CACHE
 from plait.streams.recording import Annotation
 from plait.tasks.answers import Text, Timed
 from plait.tasks.transcribe import Transcribe
-from plait.training.preparation import Preparation
 from plait.training.run import Run
 from plait.transforms import Step
 from plait.transforms.face import NO_FACE, Face, Mouth
@@ -32,6 +31,9 @@ TIER = "words"
 
 FRAMINGS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 """Places of the mouth's crop below the top of the face that are tried, in face heights."""
+
+FINE = 0.025
+"""Then so much above and below the best of them."""
 
 TRIED = 4
 """Clips on which they are tried."""
@@ -134,6 +136,10 @@ def transcribe(
     """
     if (to is None) != (out is None):
         raise ConfigError("to and out: give both, or neither.")
+    if out is not None and Path(out).exists():
+        raise ConfigError(f"{out}: is there already. Remove it, or write to another place.")
+    if to is not None:
+        find(Format, to, "to")
     predictor = Predictor(source, cache=cache, replicate=replicate, allow_code=allow_code)
     task = predictor.model.task
     if not isinstance(task, Transcribe):
@@ -157,24 +163,37 @@ def transcribe(
 def _fitted(predictor: Predictor, corpus: Corpus, crop: Spec, folder: Path) -> Options | None:
     """Put the crop that suits the model best before its preprocessing; None if its films are cropped by the recipe."""
     prepared = predictor.prepared
-    wanted = {m for m, spec in prepared.features.items() if _uncropped(spec, m)}
+    with foreign_code(predictor.allow_code):
+        wanted = {m for m, spec in prepared.features.items() if _uncropped(spec, m)}
     streams = {prepared.modalities[m] for m in wanted}
     if not any(streams & set(entry.streams) for entry in corpus.entries):
         return None
     plans = _framings(crop)
-    changed = [
-        prepared.model_copy(
-            update={"features": {m: _after(plan, s) if m in wanted else s for m, s in prepared.features.items()}}
-        )
-        for plan in plans
-    ]
-    sure = [0.0]
+
+    def prepare(plan: Options) -> None:
+        features = {m: _after(plan, spec) if m in wanted else spec for m, spec in prepared.features.items()}
+        predictor.prepared = prepared.model_copy(update={"features": features})
+
     if len(plans) > 1:
         silent = _silent(corpus, streams, folder)
-        sure = [_sure(predictor, one, silent, crop) for one in changed]
-    best = sure.index(max(sure))
-    predictor.prepared = changed[best]
-    return plans[best]
+
+        def sure(plan: Options) -> float:
+            prepare(plan)
+            return _sure(_predicted(predictor, silent, crop))
+
+        best = _best(plans, sure)
+    else:
+        best = plans[0]
+    prepare(best)
+    return best
+
+
+def _best(plans: Sequence[Options], sure: Callable[[Options], float]) -> Options:
+    """The plan whose score is highest, or one a little beside it."""
+    scores = [(sure(plan), plan) for plan in plans]
+    score, best = max(scores, key=lambda pair: pair[0])
+    near = [{**best, "down": round(best["down"] + step, 3)} for step in (-FINE, FINE)]
+    return max([(score, best), *((sure(plan), plan) for plan in near)], key=lambda pair: pair[0])[1]
 
 
 def _uncropped(spec: Options, where: str) -> bool:
@@ -207,10 +226,8 @@ def _silent(corpus: Corpus, streams: Set[str], folder: Path) -> Corpus:
     return Corpus(folder / "silent.jsonl", allow_outside=True)
 
 
-def _sure(predictor: Predictor, prepared: Preparation, corpus: Corpus, crop: Spec) -> float:
+def _sure(rows: Iterable[Prediction]) -> float:
     """Words expected right less words expected wrong, by the model's own confidence."""
-    predictor.prepared = prepared
-    rows = _predicted(predictor, corpus, crop)
     return sum(2 * word[3] - 1 for row in rows if isinstance(row.answer, Text) for word in row.answer.words)
 
 
