@@ -44,7 +44,7 @@ def exported(corpus: Corpus, to: Any, tmp_path: Path, **more: Any) -> Path:
 
 
 def test_every_format_is_listed() -> None:
-    assert set(parts(Format)) == {"csd", "elan", "hf_datasets", "lhotse", "textgrid", "webdataset"}
+    assert set(parts(Format)) == {"csd", "elan", "hf_datasets", "lhotse", "srt", "textgrid", "vtt", "webdataset"}
 
 
 @pytest.mark.parametrize("form", PACKED)

@@ -10,7 +10,7 @@ HELP = "say what is said in raw films"
 ORDER = 82
 EXAMPLES = (
     "plait transcribe clip.mp4 --run runs/words",
-    "plait transcribe clips/ --run runs/words --to textgrid --out said",
+    "plait transcribe clips/ --run runs/words --to srt --out said",
     "plait transcribe mouth.mp4 --run runs/words --crop none --json",
 )
 
@@ -22,7 +22,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--crop", default="mouth", metavar="STEP",
                    help="what cuts films to what the model was trained on: mouth (default), face, none; options as "
                    "YAML: '{name: mouth, detector: cascade}'")  # fmt: skip
-    p.add_argument("--to", metavar="FORMAT", help="also write the words: textgrid, elan ... (plait list formats)")
+    p.add_argument("--to", metavar="FORMAT", help="also write the words: srt, vtt, textgrid ... (plait list formats)")
     p.add_argument("--out", help="the file or folder to make, with --to")
     p.add_argument("--replicate", help="which of the run's models, such as seed0 (default: the first)")
     p.add_argument("--cache", default=CACHE, help=f"folder of prepared features (default: {CACHE})")

@@ -246,6 +246,8 @@ def _corpus(predictor: Predictor, clips: Sequence[str | Path], folder: Path) -> 
     streams = prepared.modalities.values()
     rates = {**dict.fromkeys(streams), **prepared.rates}
     manifest = folder / "manifest.jsonl"
+    lost = [path for path in clips if not Path(path).exists()]
+    raise_all(DataError, [f"{path}: no such file or folder. Correct the path." for path in lost])
     import_files(clips, out=manifest, options=prepared.naming, known=streams, rates=rates)
     corpus = Corpus(manifest, allow_outside=True)
     strange = [entry for entry in corpus.entries if not set(entry.streams) & set(streams)]
