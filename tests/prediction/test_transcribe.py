@@ -111,10 +111,11 @@ def test_what_cannot_be_transcribed_is_named(words_run: Run, folder: Path, clip:
     with pytest.raises(DataError, match=r"wall\.mp4.*a face in 0 of \d+ pictures") as told:
         transcribe(words_run, folder / "wall.mp4", cache=cache)
     assert "--crop none" in str(told.value)
+    assert str(told.value).startswith(str(folder / "wall.mp4"))
     (folder / "notes.srt").write_text("1\n00:00:00,100 --> 00:00:00,600\nhello\n")
     with pytest.raises(DataError, match=r"notes\.srt: is no video or sound that the model knows.*expected video"):
         transcribe(words_run, folder / "notes.srt", cache=cache)
-    with pytest.raises(DataError, match="gone.mp4: no such file or folder"):
+    with pytest.raises(DataError, match=r"gone\.mp4: no such file or folder"):
         transcribe(words_run, folder / "gone.mp4", cache=cache)
     (folder / "junk.mp4").write_bytes(b"no film at all")
     with pytest.raises(DataError, match=r"junk\.mp4"):

@@ -273,7 +273,8 @@ def _predicted(predictor: Predictor, corpus: Corpus, crop: Spec | None) -> list[
             "Clips that are cropped already need no face: --crop none (crop=None). Of others, give the part in which "
             "the speaker's face is seen, or the sound alone."
         )
-        raise DataError([*(p for p in error.problems if NO_FACE in p), what]) from error
+        # Each begins with its place in a manifest that the user does not know, and goes on with the file.
+        raise DataError([*(p.partition(": ")[2] for p in error.problems if NO_FACE in p), what]) from error
 
 
 def _joined(rows: Iterable[Prediction], crop: Options | None) -> list[Transcript]:
