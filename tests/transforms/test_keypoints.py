@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 
 from plait.core.errors import ConfigError, DataError, MissingExtra
 from plait.demo.face import face_film
+from plait.streams.clock import Grid
 from plait.streams.stream import Stream
 from plait.transforms import apply_steps, keypoints
+from plait.transforms._lazy import BLOCK_BYTES
 from plait.transforms.face import Mouth, face_path
 from plait.transforms.keypoints import Keypoints
 from plait.transforms.landmarks import Found, Landmarker
@@ -141,6 +144,29 @@ def test_pictures_that_were_lost_have_no_points() -> None:
     there[7] = False
     lost = Stream(raw.clock, Broken(raw.read(), there), "frames")
     assert np.flatnonzero(np.isnan(Keypoints()(lost).read()[:, 0, 0])).tolist() == [7]
+
+
+@dataclass
+class Long:
+    """Two hours of pictures made as they are read; it notes what is asked for."""
+
+    shape: tuple[int, ...] = (600, 800, 3)
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    def read(self, lo: int, hi: int) -> NDArray[np.uint8]:
+        self.asked.append((lo, hi))
+        return np.zeros((hi - lo, *self.shape), np.uint8)
+
+
+@pytest.mark.usefixtures("blob")
+def test_a_long_film_is_read_a_few_pictures_at_a_time_and_each_once() -> None:
+    source = Long()
+    points = Keypoints()(Stream(Grid(0, 25, 180_000), source, "frames"))
+    for block in points.cut(3600, 3602).blocks(20):
+        block.read()
+    first = 90_000 - 90_000 % 64  # where following starts anew: 5 s are rounded down to 64 pictures
+    assert [i for lo, hi in source.asked for i in range(lo, hi)] == list(range(first, 90_050))
+    assert max(hi - lo for lo, hi in source.asked) * 600 * 800 * 3 <= BLOCK_BYTES
 
 
 def test_wrong_options_and_streams_are_refused() -> None:
