@@ -16,6 +16,8 @@ $(STAMP): pyproject.toml
 
 $(TESTED): $(STAMP)
 	$(BIN)/python -m pip install --quiet -e '.[test,offline-models]'
+# Its wheel is needed for the models in it; what it depends on would replace OpenCV.
+	$(BIN)/python -m pip install --quiet --no-deps mediapipe==0.10.14
 	touch $@
 
 $(MEASURED): $(STAMP)
