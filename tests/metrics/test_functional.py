@@ -81,6 +81,20 @@ def test_regression_as_scikit_learn_and_numpy(n, seed, scale):
     assert metrics.correlation(truth, guess) == pytest.approx(np.corrcoef(truth, guess)[0, 1])
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_concordance_is_the_slope_of_agreement(seed):
+    """Lin 1989, equations 1 and 2: Pearson's correlation times the bias correction."""
+    rng = np.random.default_rng(seed)
+    truth, guess = rng.normal(2.0, 1.5, 30), rng.normal(size=30)
+    guess += truth * rng.uniform(0, 2)
+    ratio, shift = truth.std() / guess.std(), (truth.mean() - guess.mean()) / np.sqrt(truth.std() * guess.std())
+    bias = 2 / (ratio + 1 / ratio + shift**2)
+    assert metrics.concordance(truth, guess) == pytest.approx(bias * np.corrcoef(truth, guess)[0, 1])
+    assert metrics.concordance(1e200 * truth, 1e200 * guess) == pytest.approx(metrics.concordance(truth, guess))
+    assert metrics.concordance(truth, truth) == pytest.approx(1.0)
+    assert metrics.concordance(truth, np.full(30, 2.0)) == 0.0
+
+
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e6])
 def test_correlation_with_a_constant_is_zero(constant):
     assert metrics.correlation(np.arange(9.0), np.full(9, constant)) == 0.0
@@ -127,7 +141,7 @@ def test_sentiment_metrics_by_hand():
 
 
 CLASSES = [metrics.accuracy, metrics.balanced_accuracy, metrics.f1, lambda t, g: metrics.f1(t, g, weighted=True)]
-VALUES = [metrics.mean_absolute_error, metrics.root_mean_squared_error, metrics.correlation]
+VALUES = [metrics.mean_absolute_error, metrics.root_mean_squared_error, metrics.correlation, metrics.concordance]
 PROBABILITIES = [metrics.log_loss, metrics.calibration_error]
 
 

@@ -25,6 +25,16 @@ def test_the_losses(loss, want):
     assert task.loss(torch.tensor([[3.0]]), torch.tensor([0.0])).item() == pytest.approx(want)
 
 
+def test_the_loss_of_a_batch_is_one_less_its_concordance():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(3.0, 2.0, 40)
+    task = Regress(list(truth), loss="ccc", metric="ccc")
+    output = torch.from_numpy(rng.normal(size=(40, 1)))
+    mean = task.loss(output, torch.from_numpy(truth)).mean().item()
+    assert mean == pytest.approx(1 - task.metrics(task.scores(output), truth)["ccc"], abs=1e-5)
+    assert task.loss(torch.zeros(1, 1), torch.tensor([task.mean])).item() == 0.0
+
+
 def test_constant_targets_are_not_divided_by_zero():
     task = Regress([5.0, 5.0])
     assert task.decode(torch.tensor([[0.0]])) == [Value(5.0)]

@@ -25,6 +25,7 @@ __all__ = [
     "balanced_accuracy",
     "calibration_error",
     "checked_probabilities",
+    "concordance",
     "confusion",
     "correlation",
     "f1",
@@ -227,6 +228,29 @@ def correlation(truth: Floats, guess: Floats) -> float:
         return 0.0
     # Rounding can lead beyond 1 by some 1e-16.
     return float(np.clip(_direction(truth) @ _direction(guess), -1.0, 1.0))
+
+
+def concordance(truth: Floats, guess: Floats) -> float:
+    """Concordance correlation coefficient; 0 where either side is constant, nan for empty input.
+
+    Twice the covariance over the sum of both variances and the squared difference of the means (Lin 1989, "A
+    concordance correlation coefficient to evaluate reproducibility", Biometrics 45, equation 1), with variances that
+    divide by n.
+
+    >>> round(concordance(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])), 6)
+    0.363636
+    """
+    truth, guess = _values("concordance", truth, guess)
+    if not len(truth):
+        return math.nan
+    if (truth == truth[0]).all() or (guess == guess[0]).all():
+        return 0.0
+    both, _ = _scaled(np.stack([truth, guess]))  # of one scale, since the two scales are compared
+    means = both.mean(1)
+    away = both - means[:, None]
+    apart = np.square(away).mean(1).sum() + (means[0] - means[1]) ** 2
+    # 0 where the variances are too small for a float
+    return float(np.clip(2 * (away[0] * away[1]).mean() / apart, -1.0, 1.0)) if apart > 0 else 0.0
 
 
 def _direction(values: Floats) -> Floats:

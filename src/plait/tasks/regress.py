@@ -24,7 +24,22 @@ from plait.tokens import Instants
 
 __all__ = ["Regress"]
 
-_LOSSES: dict[str, Callable[..., Tensor]] = {"mae": F.l1_loss, "mse": F.mse_loss, "huber": F.huber_loss}
+
+def _discordance(output: Tensor, target: Tensor, reduction: str = "none") -> Tensor:
+    """Shares of 1 less the concordance correlation of a batch; their mean is exactly that, [batch].
+
+    Squared errors over the two variances plus the squared difference of the means: Lin 1989, equation 1.
+    """
+    apart = output.var(correction=0) + target.var(correction=0) + (output.mean() - target.mean()).square()
+    return F.mse_loss(output, target, reduction=reduction) / (apart + 1e-6)
+
+
+_LOSSES: dict[str, Callable[..., Tensor]] = {
+    "mae": F.l1_loss,
+    "mse": F.mse_loss,
+    "huber": F.huber_loss,
+    "ccc": _discordance,
+}
 
 
 class Regress(Task):
@@ -35,7 +50,9 @@ class Regress(Task):
 
     Args:
         targets: the training items' numbers (or their texts).
-        loss: ``mae``, ``mse`` or ``huber`` (quadratic within one standard deviation).
+        loss: ``mae``, ``mse``, ``huber`` (quadratic within one standard deviation), or ``ccc``: 1 less the concordance
+            correlation of the batch (Trigeorgis et al., "Adieu features?", ICASSP 2016), which compares its items, so
+            that batches should have 32 or more. Answers then keep the spread of the targets.
         dropout: share of the pooled numbers that a head sets to 0 in training.
         metric: the metric by which validation selects: a `plait.metrics.Metric` of values, by its name or the dotted
             path of your own.
