@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ def ids_in(path: Path, options: LabelOptions) -> set[str]:
     """Ids, or files, of the recordings in a table; none where it cannot be read (`read_labels` reports that)."""
     try:
         columns, lines, _ = read_table(path)
-        return set(_Table(path.name, columns, lines, _columns(path.name, options, columns), options).names().values())
+        return set(_Table(path.name, columns, lines, _columns(path.name, options, columns), options).names())
     except PlaitError:
         return set()
 
@@ -141,19 +142,24 @@ class _Table:
     options: LabelOptions
     found: Labels = field(default_factory=Labels)
 
-    def names(self) -> dict[str, str]:
-        """The name of a recording in each cell of the column with the ids, made by ``id_format`` if there is one."""
-        return {cell: self._named(cell.strip()) for cell in dict.fromkeys(self.columns[self.at.id])}
+    def names(self) -> list[str]:
+        """The name of each row's recording: the cell of the column with the ids, put into ``id_format`` if given."""
+        template, cells = self.options.id_format, [cell.strip() for cell in self.columns[self.at.id]]
+        if template is None:
+            return cells
+        wanted = [name for _, name, _, _ in string.Formatter().parse(template) if name and name in self.columns]
+        rows = zip(cells, *(self.columns[name] for name in wanted))
+        # Cells repeat: each name is made once.
+        made = {row: self._named(template, row[0], dict(zip(wanted, row[1:]))) for row in dict.fromkeys(rows)}
+        return [made[row] for row in zip(cells, *(self.columns[name] for name in wanted))]
 
-    def _named(self, name: str) -> str:
-        if self.options.id_format is None:
-            return name
+    def _named(self, template: str, name: str, others: Mapping[str, str]) -> str:
         try:
-            return self.options.id_format.format(int(name) if re.fullmatch(r"-?\d+", name) else name)
+            return template.format(_whole(name), **{key: _whole(cell.strip()) for key, cell in others.items()})
         except (ValueError, IndexError, KeyError) as error:
             raise ConfigError(
-                f"import.labels.id_format: {self.options.id_format!r} does not take {name!r} ({error}). "
-                "Write like S{:02d} for numbers, S{} for texts."
+                f"import.labels.id_format: {template!r} does not take {name!r} ({error}). "
+                "Write like S{:02d} for numbers, S{} for texts; {COLUMN} for another column."
             ) from error
 
     def rows_by_id(self, known: Collection[str]) -> dict[str, list[int]]:
@@ -161,9 +167,8 @@ class _Table:
         rows: dict[str, list[int]] = defaultdict(list)
         unknown: Counter[str] = Counter()
         names = self.names()
-        sure, loose = match_ids(list(dict.fromkeys(names.values())), known)
-        for i, cell in enumerate(self.columns[self.at.id]):
-            name = names[cell]
+        sure, loose = match_ids(list(dict.fromkeys(names)), known)
+        for i, name in enumerate(names):
             id = sure.get(name) or loose.get(name) or (normal(name) if self.at.text else "")
             if id:
                 rows[id].append(i)
@@ -276,6 +281,10 @@ class _Table:
         for count, what in ((bad, "without a time"), (repeated, "at the same time as another")):
             if count:
                 self.found.notes.append(f"{self.file}: {count} rows {what}; left out.")
+
+
+def _whole(text: str) -> str | int:
+    return int(text) if re.fullmatch(r"-?\d+", text) else text
 
 
 def merge_ticks(times: Sequence[float], labels: Sequence[Label | None]) -> list[tuple[float, float, Label]]:

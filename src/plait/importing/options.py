@@ -48,8 +48,9 @@ class LabelOptions(_Options):
 
     With ``start`` and ``stop`` a row is an annotation; with ``time`` a row is a tick, and runs of equal
     labels become annotations; else a row is a recording. ``id_format`` (like ``S{:02d}``) makes the
-    recording's id of the cell. ``scale`` is the seconds in one unit of the time columns. ``text`` columns
-    become streams of words, and a row of an unknown id then makes a recording.
+    recording's id of the cell, and of other columns by name (``{split}_{:03d}``). ``scale`` is the seconds in
+    one unit of the time columns. ``text`` columns become streams of words, and a row of an unknown id then
+    makes a recording.
     """
 
     file: str = "labels.csv"
