@@ -32,6 +32,7 @@ options = {
             "match": st.sampled_from(["[a-z]", ".*"]),
             "index": st.integers(-2, 2),
             "pad": st.floats(0, 4),
+            "context": st.sampled_from([{"before": 2}, {"own": 1, "speaker": "words", "after": 1}]),
         },
     ),
     "window": st.fixed_dictionaries(

@@ -24,12 +24,14 @@ from plait.evaluation.schema import Curve, DataFacts, Evaluation, MissingRow, No
 from plait.evaluation.summary import subsets_of, summarise
 from plait.examples.data import FeatureSource, ItemData, Swapped, loader
 from plait.examples.items import Item
+from plait.examples.units.around import base_of
 from plait.models.model import Model
 from plait.recipe import Recipe, dump_recipe
 from plait.store.store import CACHE, Store
 from plait.tasks import Task
 from plait.training.experiment import Experiment, Features
 from plait.training.noisy import NoisyFeatures
+from plait.training.plans import plan_of
 from plait.training.run import Replicate, Run
 from plait.training.sides import Sides
 from plait.transforms.noise import noise_named, noise_of
@@ -200,7 +202,8 @@ def restricted(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
     {'hear': 0.2}
     """
     own = recipe.model_copy(deep=True)
-    own.streams = {m: own.streams.get(m) for m in modalities}
+    # The plan of a context is its modality's, which may be left out here.
+    own.streams = {m: own.streams.get(m) if base_of(m) in modalities else plan_of(own, m) for m in modalities}
     by_modality = Vary(own.augment.kinds).modalities
     chosen = [own.augment.kinds[name] for name, names in by_modality.items() if names]
     for plan in (own.evaluate.noise, own.augment.noise, *chosen):

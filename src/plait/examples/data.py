@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,10 +13,14 @@ from torch import Tensor
 from plait.examples.collate import Ragged, Rows, pad
 from plait.examples.items import Item
 from plait.examples.sampler import LengthBatches
-from plait.streams.clock import Clock, Grid
+from plait.examples.units.around import base_of
+from plait.streams.clock import Clock, Grid, Spans
 from plait.tokens import Instants, Tokens
 
 __all__ = ["Asked", "Batch", "Batches", "FeatureSource", "ItemData", "Noisy", "Swapped", "loader"]
+
+SAME = 5e-4
+"""Seconds by which two times may differ and still be the same; files hold milliseconds."""
 
 
 class Asked(NamedTuple):
@@ -63,13 +67,14 @@ Noisy = Mapping[str, Sequence[tuple[float, Sequence[FeatureSource]]]]
 
 
 class Swapped:
-    """Features of which one modality comes from another source."""
+    """Features of which one modality, with its context, comes from another source."""
 
     def __init__(self, source: FeatureSource, modality: str, other: FeatureSource) -> None:
         self.source, self.modality, self.other = source, modality, other
 
     def get(self, recording: str, modality: str) -> tuple[NDArray[np.float32], Clock] | None:
-        return (self.other if modality == self.modality else self.source).get(recording, modality)
+        swapped = self.modality in (modality, base_of(modality))
+        return (self.other if swapped else self.source).get(recording, modality)
 
 
 class ItemData:
@@ -103,11 +108,17 @@ class ItemData:
         if found is None:
             return None
         values, clock = found
+        kind = kind_of(modality, item.others)
+        if kind:
+            parts = _united([rows_within(clock, *other) for other in item.others[kind]])
         # A whole recording is not cut: rounding of its stop must not cost it the last row.
-        part = slice(0, len(clock)) if item.whole else clock.window(item.start, item.stop)
-        if part.start == part.stop:
-            return None
-        return Rows(values[part], (clock[part].times - item.start).astype(np.float32))
+        else:
+            parts = [slice(0, len(clock)) if item.whole else rows_within(clock, item.start, item.stop)]
+        parts = [part for part in parts if part.start < part.stop]
+        times = [(clock[part].times - item.start).astype(np.float32) for part in parts]
+        if len(parts) < 2:  # a view: no row is copied
+            return Rows(values[parts[0]], times[0]) if parts else None
+        return Rows(np.concatenate([values[part] for part in parts]), np.concatenate(times))
 
     def __len__(self) -> int:
         return len(self.items)
@@ -176,6 +187,44 @@ class ItemData:
     def _on_grid(self, recording: str, modality: str) -> bool:
         found = self.source.get(recording, modality)
         return found is None or isinstance(found[1], Grid)
+
+
+def kind_of(modality: str, kinds: Collection[str]) -> str:
+    """Which of the kinds of context a modality holds; "" if it holds the item itself."""
+    kind = modality.rpartition(".")[2]
+    return kind if kind in kinds and kind != modality else ""
+
+
+def rows_within(clock: Clock, start: float, stop: float) -> slice:
+    """The rows of an interval: the spans that coincide with it; if there are none, all rows with times within it.
+
+    Segments that overlap, such as turns of talk, would otherwise get each other's texts.
+
+    >>> said = Spans([0.0, 1.5, 3.0], [2.0, 2.3, 4.0])
+    >>> said.window(0.0, 2.0), rows_within(said, 0.0, 2.0)
+    (slice(0, 2, None), slice(0, 1, None))
+    """
+    if isinstance(clock, Spans):
+        low, high = np.searchsorted(clock.starts, (start - SAME, start + SAME))
+        (same,) = np.nonzero(np.abs(clock.stops[low:high] - stop) <= SAME)
+        if len(same):
+            return slice(int(low + same[0]), int(low + same[-1] + 1))
+    return clock.window(start, stop)
+
+
+def _united(parts: list[slice]) -> list[slice]:
+    """The same rows as disjoint slices in order, as few as there can be.
+
+    >>> _united([slice(0, 2), slice(2, 4), slice(7, 9), slice(8, 12)])
+    [slice(0, 4, None), slice(7, 12, None)]
+    """
+    found: list[slice] = []
+    for part in sorted(parts, key=lambda own: (own.start, own.stop)):
+        if found and part.start <= found[-1].stop:
+            found[-1] = slice(found[-1].start, max(found[-1].stop, part.stop))
+        else:
+            found.append(part)
+    return found
 
 
 def _never() -> int:

@@ -13,10 +13,12 @@ import numpy as np
 
 from plait.core.errors import ConfigError, DataError, PlaitError, raise_all
 from plait.core.parts import Options, suggest
+from plait.core.safe_yaml import brief
 from plait.corpus.corpus import Corpus
 from plait.examples.splits import Fold, split_items
 from plait.examples.targets import Notes, Target, annotated, notes_of
 from plait.examples.units import Cut, Unit, find_unit, full_unit, make_unit, unit_of
+from plait.examples.units.cuts import Others
 from plait.examples.units.recording import Recording as Whole
 from plait.streams.recording import Recording
 
@@ -35,6 +37,7 @@ class Item:
         split: the corpus's own split, or the side on which a `Fold` put the item.
         whole: whether the item is the whole recording, so that features need no cutting.
         context: seconds at the start and at the end that the model sees, but is not asked about.
+        others: other intervals of the recording that are inputs too, by kind (`plait.examples.units.around`).
 
     >>> Item("talk01", 1.2, 2.4, "yes", "anna", "train").id
     'talk01@1.200-2.400'
@@ -48,6 +51,7 @@ class Item:
     split: str = ""
     whole: bool = False
     context: tuple[float, float] = (0.0, 0.0)
+    others: Others = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -80,10 +84,10 @@ def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
     The unit is one of
 
     - ``{unit: recording, target}``: whole recordings; the target is a label of that name, else a meta field.
-    - ``{unit: segment, tier, labels, match, index, pad}``: one item per annotation of the tier. ``labels``
+    - ``{unit: segment, tier, labels, match, index, pad, context}``: one item per annotation of the tier. ``labels``
       (a list) and ``match`` (a regular expression for the whole label) choose annotations; ``index`` keeps only the
       i-th of these per recording (-1: the last); ``pad`` adds seconds of context on both sides,
-      within the recording.
+      within the recording; ``context`` adds other segments (`plait.examples.units.around.Around`).
     - ``{unit: window, tier, length, hop, average, coverage, pad}``: windows of ``length`` seconds every ``hop``
       (default: length), seen with ``pad`` seconds of context on both sides, within the recording. The target
       is the label that covers most of the window (the earlier on a tie), or with ``average`` the time-weighted
@@ -107,6 +111,7 @@ def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
     """
     full, made = full_unit(unit), make_unit(unit)
     asks = full.get("asks", "label")
+    _check_speakers(corpus, made)
     items: list[Item] = []
     dropped: Counter[str] = Counter()
     problems: list[str] = []
@@ -125,6 +130,14 @@ def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
     if not items:
         raise _nothing(corpus, full, dropped)
     return ItemSet(items, dict(dropped), full)
+
+
+def _check_speakers(corpus: Corpus, unit: Unit) -> None:
+    """Refuse a tier of speakers that no recording has."""
+    speaker = unit.around and unit.around.speaker
+    known = {name for entry in corpus.entries for name in (*(a.tier for a in entry.annotations), *entry.streams)}
+    if speaker and speaker not in known:
+        raise ConfigError(f"task.context.speaker: no recording has {brief(speaker)}. {suggest(speaker, known)}")
 
 
 def _nothing(corpus: Corpus, unit: Mapping[str, object], dropped: Counter[str]) -> PlaitError:
@@ -213,4 +226,5 @@ def _item(recording: Recording, cut: Cut, unit: Mapping[str, object], dropped: C
     if isinstance(target, np.generic):  # numpy's scalars are not JSON, and a saved run keeps targets as JSON
         target = target.item()
     target = group if target is None else target
-    return Item(recording.id, cut.start, cut.stop, target, group, recording.split, cut.whole, cut.context)
+    where = recording.id, cut.start, cut.stop, target, group, recording.split
+    return Item(*where, cut.whole, cut.context, cut.others)

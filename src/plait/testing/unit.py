@@ -18,7 +18,7 @@ def check_unit(corpus: Corpus, unit: Mapping[str, object]) -> int:
 
     Prediction asks about every item that training finds, with the same start and stop, in the same order. It may ask
     about more only where training had no target: a recording without a usable label, a window with too few annotations,
-    or the whole of a recording in which the unit finds nothing.
+    or a recording in which training finds nothing. The context of an item in other segments is the same too.
 
     Args:
         corpus: with labels and annotations of any kind.
@@ -40,11 +40,12 @@ def check_unit(corpus: Corpus, unit: Mapping[str, object]) -> int:
     lost = [i.id for i in trained if _place(i) not in rest]
     require(not lost, Item, "units", f"training saw {lost}, prediction does not, or in another order")
     known = {_place(i) for i in trained}
-    more = [p for p in there if p not in known and p[0] not in notes]
+    looked = {p[0] for p in known}
+    more = [p for p in there if p not in known and p[0] not in notes and p[0] in looked]
     all_annotated = find_unit(unit).annotated
     require(not (all_annotated and more), Item, "units", f"prediction sees segments {more}, training did not")
     return len(trained)
 
 
-def _place(item: Item) -> tuple[str, float, float, bool]:
-    return item.recording, item.start, item.stop, item.whole
+def _place(item: Item) -> tuple[str, float, float, bool, str]:
+    return item.recording, item.start, item.stop, item.whole, str(sorted(item.others.items()))

@@ -21,6 +21,7 @@ from plait.store.scale import fit_scale
 from plait.store.stepped import build_feature
 from plait.tasks import Task
 from plait.training.experiment import Experiment, Features
+from plait.training.plans import plan_of
 from plait.training.warm_start import OPTIONS, WarmStart
 
 __all__ = ["build_model", "chosen_encoder", "item_data", "resolved_fusion", "widens"]
@@ -44,10 +45,9 @@ def build_model(
     raise_all(DataError, [p for m in rows for p in _nothing_to_learn(m, rows[m])])
     for m in experiment.modalities:
         dims[m] = rows[m][0].shape[1]
-        plan = recipe.streams.get(m)
         held = start.encoder(m) if start else None
         # The other run's encoder goes before a default: its weights fit no other encoder.
-        chosen = (plan.encoder if plan else None) or held
+        chosen = plan_of(recipe, m).encoder or held
         encoders[m] = chosen or chosen_encoder(experiment, m, dims[m], data.typical_length(m), steps)
     fusion = resolved_fusion(recipe.fusion, steps)
     # The recipe's own dim wins; one that differs from the other run's is refused in `WarmStart.begin`.
@@ -115,8 +115,7 @@ def widens(plan: Recipe, *, linear: bool, longest: float, columns: int) -> bool:
 
 def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
     """The group number of each column; columns of one group share a standard deviation."""
-    plan = experiment.recipe.streams.get(modality)
-    groups = plan.normalization_groups if plan else None
+    groups = plan_of(experiment.recipe, modality).normalization_groups
     if groups is None:
         return build_feature(experiment.features[modality], f"streams.{modality}.feature").groups(dim)
     if isinstance(groups, int):

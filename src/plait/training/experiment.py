@@ -17,8 +17,10 @@ from plait.core.progress import Progress
 from plait.core.safe_yaml import brief
 from plait.corpus.corpus import Corpus
 from plait.corpus.summary import rare_streams
+from plait.examples.data import kind_of
 from plait.examples.items import Fold, ItemSet, find_items, split_items
-from plait.examples.units import unit_of, unit_options
+from plait.examples.units import make_unit, unit_of, unit_options
+from plait.examples.units.around import base_of
 from plait.recipe import CorpusPlan, RawNoise, Recipe, StreamPlan
 from plait.store.prepare import Prepared, prepare_all, resolve_features
 from plait.store.scale import normalized
@@ -27,6 +29,7 @@ from plait.store.store import Store
 from plait.streams.clock import Clock, Grid, Spans, Ticks
 from plait.tasks import Task
 from plait.training.imported import import_once
+from plait.training.plans import plan_of, with_contexts
 from plait.transforms.noise import noise_of
 
 Found = tuple[NDArray[np.float32], Clock]
@@ -172,7 +175,11 @@ class Experiment:
         plans: dict[str, StreamPlan | None] = dict(self.recipe.streams) or dict.fromkeys(self._covering(kinds))
         problems = []
         specs: Options = {}
+        around = make_unit(self.unit).around
+        kinds_of_context = around.kinds if around else ()
         for modality, given in plans.items():
+            if kind_of(modality, kinds_of_context) and base_of(modality) in plans:
+                continue  # the plan of a context
             plan = given or StreamPlan()
             name = plan.stream or modality
             if name not in kinds:
@@ -181,10 +188,12 @@ class Experiment:
             self.streams[modality] = name
             specs[modality] = _spec_of(plan)
         raise_all(ConfigError, problems)
+        self.streams = with_contexts(self.streams, around, self.recipe.streams)
         # Only now: resolving opens recordings, and the problems above need none.
         for modality, spec in specs.items():
             name = self.streams[modality]
             self.features[modality] = resolve_features(self.corpus, {name: spec})[name]
+        self.features = {m: self.features[base_of(m) if m not in specs else m] for m in self.streams}
         self._check_names()
         self._check_causal()
 
@@ -197,7 +206,7 @@ class Experiment:
         """Refuse features that look at the whole recording, for a causal task."""
         problems = []
         for m, spec in self.features.items() if self.causal else ():
-            plan = self.recipe.streams.get(m) or StreamPlan()
+            plan = plan_of(self.recipe, m)
             if not build_feature(spec, f"streams.{m}.feature").causal:
                 problems.append(
                     f"streams.{m}.feature: {spec['name']}, with these options, looks at the whole recording, but "
@@ -291,7 +300,7 @@ class Experiment:
 
     def shape(self, modality: str, found: Found) -> Found:
         """Features normalised within the recording and resampled as the recipe says; by default unchanged."""
-        plan = self.recipe.streams.get(modality) or StreamPlan()
+        plan = plan_of(self.recipe, modality)
         values, clock = normalized(found[0], plan.normalization), found[1]
         if self.causal:
             return _when_known(values, clock, build_feature(self.features[modality], modality).receptive_field)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from plait.core.parts import Spec
 from plait.corpus.corpus import Corpus
+from plait.examples.units.around import base_of
 from plait.store.prepare import features_of
 from plait.store.store import Store
 from plait.streams.clock import Clock
@@ -119,4 +120,5 @@ def noisy_sources(
                 for _ in range(plan.copies)
             ]
             found[modality].append((plan.probability, copies))
-    return found
+    # What is noise in an item is noise in its context.
+    return found | {m: found[base_of(m)] for m in experiment.modalities if m not in found and base_of(m) in found}

@@ -17,6 +17,7 @@ from plait.store.stepped import build_feature
 from plait.tasks import Task
 from plait.training.build import chosen_encoder, resolved_fusion, widens
 from plait.training.experiment import Experiment
+from plait.training.plans import plan_of
 from plait.training.run import Run
 
 __all__ = ["resolved", "resolved_lines", "resolved_run"]
@@ -42,13 +43,12 @@ def resolved(experiment: Experiment) -> dict[str, object]:
     modalities: dict[str, Options] = {}
     for m, stream in experiment.streams.items():
         rate, dim = _seen(experiment, m)
-        plan = recipe.streams.get(m)
         modalities[m] = {
             "stream": stream,
             "feature": experiment.features[m],
             "rate": rate,
             "dim": dim,
-            "encoder": _encoder(experiment, m, plan.encoder if plan else None, rate, dim),
+            "encoder": _encoder(experiment, m, plan_of(recipe, m).encoder, rate, dim),
         }
     return {
         "modalities": modalities,

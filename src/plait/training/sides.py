@@ -41,8 +41,8 @@ class Sides:
     """The examples of a run, the side of each in every fold, and digests of their streams.
 
     Args:
-        table: one row per example: ``recording start stop whole before after target group split``, a digest of the
-            recording's ``streams`` (their paths, sizes and clocks), and one column ``side NAME`` per fold.
+        table: one row per example: ``recording start stop whole before after others target group split``, a digest of
+            the recording's ``streams`` (their paths, sizes and clocks), and one column ``side NAME`` per fold.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -62,6 +62,7 @@ class Sides:
             "whole": [i.whole for i in items],
             "before": [i.context[0] for i in items],
             "after": [i.context[1] for i in items],
+            "others": [json.dumps(dict(i.others)) for i in items],
             "target": [json.dumps(target_to_json(i.target)) for i in items],
             "group": [i.group for i in items],
             "split": [i.split for i in items],
@@ -127,9 +128,11 @@ class Sides:
             ("split", "are on another side in the manifest"),
             ("group", "belong to another group"),
             ("streams", "have other streams, files or clocks"),
+            ("others", "have other segments as context"),
         ):
-            other = [(a, b) for a, b in both if a[column] != b[column]]
-            tell = _was(column) if column != "streams" else None
+            # A run of before there were such segments has no column for them.
+            other = [(a, b) for a, b in both if a.get(column, b[column]) != b[column]]
+            tell = _was(column) if column not in ("streams", "others") else None
             found += [f"{len(other)} examples {what}: {_named([a for a, _ in other], other, tell)}"] if other else []
         if new and (rows := [row for key, row in now._by_key.items() if key not in self._by_key]):
             found.append(f"{len(rows)} examples are new: {_named(rows)}")
@@ -138,7 +141,8 @@ class Sides:
 
 def _item(row: Options) -> Item:
     about = row["recording"], row["start"], row["stop"], target_from_json(json.loads(row["target"]))
-    return Item(*about, row["group"], row["split"], row["whole"], (row["before"], row["after"]))
+    others = {kind: tuple((a, b) for a, b in own) for kind, own in json.loads(row.get("others") or "{}").items()}
+    return Item(*about, row["group"], row["split"], row["whole"], (row["before"], row["after"]), others)
 
 
 def _was(column: str) -> Callable[[Options, Options], str]:

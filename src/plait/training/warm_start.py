@@ -13,8 +13,9 @@ from plait.core.safe_yaml import brief
 from plait.examples.items import Fold
 from plait.models.backbone import EncoderSpec
 from plait.models.model import Model
-from plait.recipe import Recipe, StreamPlan
+from plait.recipe import Recipe
 from plait.training.experiment import Experiment
+from plait.training.plans import plan_of
 from plait.training.run import Beginning, Replicate, Run
 
 OPTIONS = {"from": None, "freeze": False, "allow_code": False}
@@ -142,7 +143,7 @@ class WarmStart:
 
 
 def _shape(recipe: Recipe, modality: str) -> tuple[str, float | None]:
-    plan = recipe.streams.get(modality) or StreamPlan()
+    plan = plan_of(recipe, modality)
     return plan.normalization, plan.rate
 
 

@@ -17,6 +17,7 @@ from plait.core.errors import ConfigError, PlaitError, gathering, raise_all
 from plait.core.options import option_problems
 from plait.core.parts import Options, build, find, options_of, parts, suggest
 from plait.core.safe_yaml import brief
+from plait.examples.units.around import Around
 from plait.examples.units.cuts import Cut, cuts_at, measured_span
 from plait.streams.recording import Recording
 
@@ -58,6 +59,9 @@ class Unit(ABC):
 
     needs: ClassVar[Mapping[str, str]] = {}
     """What the required options expect, in words for error messages: 'the name of an annotation tier'."""
+
+    around: Around | None = None
+    """The context of its items in other segments; None: they have none."""
 
     @abstractmethod
     def cut(self, recording: Recording, dropped: Counter[str], *, asked: bool) -> list[Cut]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from plait.core.errors import DataError, PlaitError, raise_all
 from plait.streams.recording import Annotation, Recording
 from plait.streams.stream import Stream
 
-__all__ = ["Cut", "Label", "cuts_at", "is_target", "measured_span", "padded", "streams_of", "tier_of"]
+__all__ = ["NONE", "Cut", "Label", "Others", "cuts_at", "is_target", "measured_span", "padded", "streams_of", "tier_of"]
 
 Label = str | int | float | bool
+
+Others = Mapping[str, tuple[tuple[float, float], ...]]
+"""Other intervals of a recording, by the kind of context that they are (`plait.examples.units.around`)."""
+
+NONE: Others = MappingProxyType({})
 
 
 class Cut(NamedTuple):
@@ -24,6 +30,7 @@ class Cut(NamedTuple):
         target: the known target; None where there is none, in prediction.
         whole: whether the cut is the whole recording.
         context: seconds at the start and at the end that the model sees, but is not asked about.
+        others: other intervals of the recording that are inputs too, by kind.
     """
 
     start: float
@@ -31,6 +38,7 @@ class Cut(NamedTuple):
     target: Label | None
     whole: bool = False
     context: tuple[float, float] = (0.0, 0.0)
+    others: Others = NONE
 
 
 def cuts_at(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from plait.core.errors import ConfigError
 from plait.core.safe_yaml import brief
 from plait.examples.splits.sides import as_text
 from plait.examples.units import Context, Unit
+from plait.examples.units.around import Around, Interval
 from plait.examples.units.cuts import Cut, Label, cuts_at, measured_span, padded, tier_of
 from plait.streams.recording import Annotation, Recording
 
@@ -26,9 +27,14 @@ class Segment(Unit):
         match: a regular expression for the whole label.
         index: keep only the i-th chosen annotation of each recording (-1: the last).
         pad: seconds of context on both sides, within the recording.
+        context: other segments of the recording that are inputs too, each kind as a modality of its own: options of
+            `plait.examples.units.around.Around`, such as ``{before: 2}``. All segments of the tier count, also those
+            that ``labels``, ``match`` and ``index`` leave out.
+
+    In prediction, a recording without the tier is cut by the turns of ``context.speaker``, if it has these.
 
     Raises:
-        ConfigError: ``match`` is not a regular expression.
+        ConfigError: ``match`` is not a regular expression; a wrong ``context``.
     """
 
     source: ClassVar[str] = "tier"
@@ -43,8 +49,10 @@ class Segment(Unit):
         match: str | None = None,
         index: int | None = None,
         pad: Context = 0.0,
+        context: Mapping[str, object] | None = None,
     ) -> None:
         self.tier, self.match, self.index, self.pad = tier, match, index, pad
+        self.around = None if context is None else Around.made(context)
         self.labels = None if labels is None else {as_text(label) for label in labels}
         try:
             self.pattern = re.compile(match or "")
@@ -52,10 +60,11 @@ class Segment(Unit):
             raise ConfigError(f"task.match: got {brief(match)}; expected a regular expression ({error}).") from error
 
     def cut(self, recording: Recording, dropped: Counter[str], *, asked: bool) -> list[Cut]:
-        # Prediction cuts by the same annotations as training: ``asked`` changes nothing here.
-        chosen = self._chosen(tier_of(recording, self.tier, dropped), dropped)
+        # Prediction cuts by the same annotations as training; only a recording without any is cut by its turns.
+        chosen = self._turns(recording) if asked else []
+        chosen = chosen or self._chosen(tier_of(recording, self.tier, dropped), dropped)
         span = measured_span(recording, self.tier) if chosen else None
-        cuts = []
+        cuts, places = [], []
         for a in chosen:
             if a.stop <= a.start:
                 dropped["annotations: no duration"] += 1
@@ -63,10 +72,28 @@ class Segment(Unit):
                 dropped["annotations: outside the recording"] += 1
             else:
                 cuts.append(padded(a.start, a.stop, a.label, self.pad, span))
-        return cuts
+                places.append((a.start, a.stop))
+        return self._with_others(recording, cuts, places, dropped)
 
-    def at(self, recording: Recording, segments: Sequence[tuple[float, float]]) -> list[Cut]:
-        return cuts_at(recording, segments, pad=self.pad, tier=self.tier)
+    def at(self, recording: Recording, segments: Sequence[Interval]) -> list[Cut]:
+        cuts = cuts_at(recording, segments, pad=self.pad, tier=self.tier)
+        return self._with_others(recording, cuts, segments, Counter())
+
+    def _turns(self, recording: Recording) -> list[Annotation]:
+        """The turns of the speakers, where the recording lacks the tier."""
+        if self.around is None or self.around.speaker is None or recording.tier(self.tier):
+            return []
+        return list(recording.tier(self.around.speaker))
+
+    def _with_others(
+        self, recording: Recording, cuts: list[Cut], places: Sequence[Interval], dropped: Counter[str]
+    ) -> list[Cut]:
+        """The cuts, of segments at ``places``, with the segments that are their context."""
+        if self.around is None:
+            return cuts
+        spans = [(a.start, a.stop) for a in recording.tier(self.tier) if a.stop > a.start]
+        found = self.around.of_recording(recording, [*spans, *places], dropped)
+        return [cut._replace(others=found[place]) for cut, place in zip(cuts, places)]
 
     def _chosen(self, found: list[Annotation], dropped: Counter[str]) -> list[Annotation]:
         kept = found
