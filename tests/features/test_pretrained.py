@@ -71,6 +71,36 @@ class TestMiniLM:
         assert feature.notes() == {"texts cut at max_length": 1}
         np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, atol=1e-5)
 
+    def test_layers_and_maximum_are_those_of_transformers(self) -> None:
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        folder = find_model("minilm")
+        found = AutoTokenizer.from_pretrained(folder)(TEXTS[1], return_tensors="pt")
+        with torch.inference_mode():
+            states = AutoModel.from_pretrained(folder)(**found, output_hidden_states=True).hidden_states
+        want = torch.cat([states[2], states[-1]], -1)[0].numpy()
+        stream = Stream.of(TEXTS, spans=([0, 1, 2], [1, 2, 3]))
+        pooled, _ = HfText(layers=[2, -1], pool="mean_max")(stream)
+        np.testing.assert_allclose(pooled[1], np.concatenate([want.mean(0), want.max(0)]), atol=1e-5)
+        tokens, clock = HfText(layers=[2, -1], tokens=True)(stream)
+        np.testing.assert_allclose(tokens[clock.window(1, 2)], want[1:-1], atol=1e-5)
+        assert HfText(layers=[2, -1], pool="mean_max").dim(()) == pooled.shape[1]
+
+    def test_tokens_may_keep_the_span_of_their_text(self) -> None:
+        stream = Stream.of(["bin blue", "now"], spans=([0, 0.5], [0.8, 3]))
+        _, clock = HfText(tokens=True, spans="text")(stream)
+        assert isinstance(clock, Spans)
+        assert (clock.starts.tolist(), clock.stops.tolist()) == ([0, 0, 0.5], [0.8, 0.8, 3])
+
+    def test_layers_that_are_not_there(self) -> None:
+        with pytest.raises(ConfigError, match="the model has 6"):
+            HfText(layers=[7]).dim(())
+        with pytest.raises(ConfigError, match="is empty"):
+            HfText(layers=[])
+        with pytest.raises(ConfigError, match="tokens are not pooled"):
+            HfText(tokens=True, pool="mean_max")
+
     def test_no_texts(self) -> None:
         empty = Stream.of(np.array([], object), times=[], kind="words")
         values, clock = HfText(tokens=True)(empty)

@@ -137,6 +137,17 @@ class TestNames:
         assert [(a.start, a.stop, a.label) for a in recording.tier("Label")] == [(0.0, 2.0, 0), (2.0, 4.0, 1)]
         assert any("4 rows of 1 ids" in n and "'S04'" in n for n in report.notes)
 
+    def test_ids_of_several_columns(self, folder):
+        rows = ["part,talk,begin,end,said,mood", "dev,1,0:00:00,0:00:01.5,hi,joy", "train,1,0,2,go,anger"]
+        root = folder(**{"t.csv": "\n".join([*rows, "train,2,0,1,oh,joy", ""])})
+        labels = {"file": "t.csv", "id": "talk", "id_format": "{part}_{:02d}", "start": "begin", "stop": "end"}
+        labels |= {"split": "part", "label": "mood", "text": "said"}
+        with pytest.raises(ConfigError, match="does not take '1'"):
+            run(root, labels={**labels, "id_format": "{prat}_{}"})
+        _, corpus = run(root, labels=labels)
+        assert [(r.id, r.split) for r in corpus] == [("dev_01", "valid"), ("train_01", "train"), ("train_02", "train")]
+        assert [(a.start, a.stop, a.label) for a in corpus["dev_01"].tier("mood")] == [(0.0, 1.5, "joy")]
+
 
 class TestStreamOptions:
     def test_rename_part_duration_and_offset(self, folder):

@@ -75,6 +75,14 @@ def test_balanced_weights_make_classes_count_alike():
     assert loss.mean() == pytest.approx(np.log(2))
 
 
+def test_a_power_of_the_class_weights_lies_between():
+    output, target = torch.zeros(2, 2), torch.tensor([0, 1])
+    loss = {w: Classify(["a"] * 6 + ["b"] * 2, class_weight=w, smoothing=0.0).loss(output, target) for w in (0, 0.5, 1)}
+    balanced = Classify(["a"] * 6 + ["b"] * 2, class_weight="balanced", smoothing=0.0)
+    assert torch.equal(loss[1], balanced.loss(output, target))
+    torch.testing.assert_close(loss[0.5], (loss[0] * loss[1]).sqrt())
+
+
 def test_decode_says_label_confidence_and_probabilities():
     (row,) = Classify([1, 2]).decode(torch.tensor([[0.0, np.log(3)]]))
     assert row.label == 2

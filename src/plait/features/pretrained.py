@@ -129,6 +129,8 @@ class HfText(Feature):
         tokens: False: the mean over a text's tokens, with norm 1 (as sentence-transformers does for MiniLM;
             Reimers and Gurevych, "Sentence-BERT", EMNLP 2019), [n, width]. True: one vector per token without special
             tokens, [tokens, width]; each gets the part of the text's span that corresponds to its letters.
+        spans: the span of a token: ``letters``: its part of the text's span; ``text``: that of the whole text, so that
+            segments that overlap, such as turns of talk, keep their own tokens.
         layers: layers side by side, in place of the last one alone: 0 is the word embedding, 1 the first layer, -1 the
             last. Emotion and style are often clearer in lower layers (Jawahar et al., "What does BERT learn about the
             structure of language?", ACL 2019).
@@ -150,6 +152,7 @@ class HfText(Feature):
         *,
         model: str = "minilm",
         tokens: bool = False,
+        spans: Literal["letters", "text"] = "letters",
         layers: Sequence[int] | None = None,
         pool: Literal["mean", "mean_max"] = "mean",
         max_length: int = 256,
@@ -161,7 +164,7 @@ class HfText(Feature):
             raise ConfigError(f"hf_text.pool: got {pool!r}, but tokens are not pooled. Leave out pool, or tokens.")
         if layers is not None and not layers:
             raise ConfigError("hf_text.layers: is empty. Give numbers of layers, or leave it out.")
-        self._layers, self._max = layers, pool == "mean_max"
+        self._layers, self._max, self._own_spans = layers, pool == "mean_max", spans == "letters"
         self._model, self._tokens, self._max_length = model, tokens, max_length
         self._batch, self._offline, self._cut = batch, offline, 0
 
@@ -195,7 +198,8 @@ class HfText(Feature):
             for i, text in enumerate(texts[lo : lo + self._batch]):
                 real = keep[i] & (places[i, :, 1] > places[i, :, 0])
                 rows.append(hidden[i][real])
-                shares += [(lo + i, a / len(text), b / len(text)) for a, b in places[i][real]]
+                own = places[i][real] / len(text) if self._own_spans else np.tile([0.0, 1.0], (int(real.sum()), 1))
+                shares += [(lo + i, a, b) for a, b in own.tolist()]
         out = np.concatenate(rows)
         return (out, stream.clock) if not self._tokens else _ordered(out, shares, stream.clock)
 

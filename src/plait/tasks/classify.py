@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from plait.core.errors import ConfigError
@@ -13,6 +16,8 @@ from plait.tasks.of_classes import OfClasses
 
 __all__ = ["Classify"]
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
 
 class Classify(OfClasses):
     """The class of each item, among those of the training targets; outputs are logits of a softmax.
@@ -21,7 +26,8 @@ class Classify(OfClasses):
         targets: the training items' labels, see `plait.tasks.of_classes.OfClasses`.
         smoothing: label smoothing (Szegedy et al. 2016, section 7): this share of the target goes to all
             classes alike.
-        class_weight: None, or ``balanced``: an item counts ``n / (classes * n of its class)``.
+        class_weight: None, or ``balanced``: an item counts ``n / (classes * n of its class)``; or a number from 0 to 1:
+            that to this power, between the two.
         dropout: share of the pooled numbers that a head sets to 0 in training.
         metric: the metric by which validation selects: a `plait.metrics.Metric` of classes, by its name or the dotted
             path of your own. ``roc_auc`` needs exactly two classes; the second is the positive one.
@@ -43,21 +49,23 @@ class Classify(OfClasses):
         targets: list[Target],
         *,
         smoothing: float = 0.1,
-        class_weight: str | None = None,
+        class_weight: Literal["balanced"] | Share | None = None,
         dropout: float = 0.4,
         metric: Spec = "accuracy",
     ) -> None:
         super().__init__(targets, metric, dropout=dropout)
-        if class_weight not in (None, "balanced"):
-            raise ConfigError(f"classify.class_weight: got {class_weight!r}; expected null or 'balanced'.")
+        share = 0.0 if class_weight is None else 1.0 if class_weight == "balanced" else class_weight
+        if not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise ConfigError(
+                f"classify.class_weight: got {class_weight!r}; expected null, 'balanced', or a number from 0 to 1."
+            )
         if not 0 <= smoothing < 1:
             raise ConfigError(f"classify.smoothing: got {smoothing}; expected 0 or more, below 1.")
-        self.smoothing, self.class_weight = smoothing, class_weight
+        self.smoothing, self.class_weight, self._power = smoothing, class_weight, share
 
     def _weight(self) -> Tensor:
         """How much an item of each class counts, [classes]."""
-        balanced = [sum(self.counts) / (len(self.counts) * max(c, 1)) for c in self.counts]
-        return torch.tensor(balanced if self.class_weight else [1.0] * len(self.counts))
+        return torch.tensor([(sum(self.counts) / (len(self.counts) * max(c, 1))) ** self._power for c in self.counts])
 
     def class_logits(self, output: Tensor) -> Tensor:
         return output
