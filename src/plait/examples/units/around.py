@@ -115,16 +115,18 @@ class Around:
         """
         ordered, speakers = sorted(set(spans)), speakers or {}
         said: dict[str, list[Interval]] = {}
+        earlier: list[Interval] = []
         found = {}
         for i, span in enumerate(ordered):
             own = said.setdefault(speakers[span], []) if span in speakers else []
             every = {
-                "before": _last(ordered[:i], self.counts["before"], span),
+                "before": _last(earlier, self.counts["before"], span),
                 "own": _last(own, self.counts["own"], span),
                 "after": tuple(ordered[i + 1 : i + 1 + self.counts["after"]]),
             }
             found[span] = {kind: every[kind] for kind in self.kinds}
             own.append(span)
+            earlier.append(span)
         return found
 
 
