@@ -6,7 +6,7 @@ import pytest
 import torch.nn.functional as F
 
 from plait.core.parts import parts
-from plait.examples.targets import Annotated
+from plait.examples.targets import Annotated, Named
 from plait.tasks import Task
 from plait.tasks.classify import Classify
 from plait.testing import check_task
@@ -26,13 +26,16 @@ WORDS = [
     Annotated(0.5, ((0.1, 0.4, "day"),)),
     Annotated(1.0, ((0.1, 0.4, "good"), (0.4, 0.8, "good day"))),
 ]
+MOODS = [Named({"mood": m, "valence": v}) for m, v in (("glad", 2.0), ("cross", -1.0), ("glad", 1.5), ("calm", 0.5))]
 TARGETS = {
+    "multi": MOODS,
     "classify": ["run", "walk", "run", "sit", "run", "sit"],
     "regress": [-1.5, 0, 0.25, 2, "1.25"],
     "tag": MOVES,
     "transcribe": WORDS,
 }
-GIVEN = {"tag": {"target": "moves"}, "transcribe": {"target": "words"}}
+BOTH = {"mood": "classify", "valence": {"name": "regress", "loss": "huber"}}
+GIVEN = {"multi": {"tasks": BOTH}, "tag": {"target": "moves"}, "transcribe": {"target": "words"}}
 
 VARIANTS = [
     ("classify", {"smoothing": 0.0, "metric": "macro_f1"}, [1, 2, 2, 10, 3, 2]),
@@ -41,6 +44,7 @@ VARIANTS = [
     ("classify", {"metric": "weighted_f1"}, ["a", "b", "b"]),
     ("regress", {"loss": "mse", "metric": "rmse"}, [100.0, 130.0, 90.0]),
     ("regress", {"loss": "huber", "metric": "corr"}, [1e-3, 2e-3, 5e-3]),
+    ("multi", {"tasks": {"valence": "regress", "mood": "classify"}, "weights": {"mood": 0.5}}, MOODS),
     ("regress", {"sentiment": True}, [-3, -1, 0, 0.6, 2.4]),
     ("tag", {"target": "sounds", "several": True, "metric": "segmental_f1"}, SOUNDS),
     ("tag", {"target": "moves", "background": "none", "rate": 2.0, "metric": "mean_average_precision"}, MOVES),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from plait.core.parts import Options, suggest
 from plait.core.safe_yaml import brief
 from plait.corpus.corpus import Corpus
 from plait.examples.splits import Fold, split_items
-from plait.examples.targets import Notes, Target, annotated, notes_of
+from plait.examples.targets import Notes, Target, annotated, named, notes_of
 from plait.examples.units import Cut, Unit, find_unit, full_unit, make_unit, unit_of
 from plait.examples.units.cuts import Others
 from plait.examples.units.recording import Recording as Whole
@@ -94,6 +95,7 @@ def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
       mean of numbers. Windows of which less than ``coverage`` is annotated are dropped.
     - ``{unit: mylab.units.Mine}``, with its options: your own `plait.examples.units.Unit`.
 
+    With ``asks: several`` an item has one label per name in ``several``, on the tier of that name or of the recording.
     With ``asks: nothing`` recordings and windows need no target: all of them become items, with the group in place of
     the target. With ``asks: annotations`` the target is the list of annotations on the tier ``annotations`` within the
     item; recordings without any on that tier are dropped.
@@ -122,7 +124,7 @@ def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
                 dropped[f"recordings: nothing on tier {full['annotations']!r}"] += 1
                 continue
             found = made.cut(recording, dropped, asked=asks != "label")
-            items += [_item(recording, cut, full, dropped, notes) for cut in found]
+            items += _items(recording, found, full, dropped, notes)
         except PlaitError as error:
             problems += error.problems
     # Several recordings may share a broken file: one cause is told once.
@@ -189,7 +191,7 @@ def asked_items(
         except PlaitError as error:
             problems += error.problems
         else:
-            items += [_item(recording, cut, {**full, "asks": "nothing"}, dropped) for cut in found]
+            items += _items(recording, found, {**full, "asks": "nothing"}, dropped)
     raise_all(DataError, problems)
     return ItemSet(items, dict(dropped), full), notes
 
@@ -212,19 +214,24 @@ def _asked(
     return found
 
 
-def _item(recording: Recording, cut: Cut, unit: Mapping[str, object], dropped: Counter[str], notes: Notes = ()) -> Item:
-    """The item of a cut; without a target, its group takes the target's place.
+def _items(
+    recording: Recording, cuts: Sequence[Cut], unit: Mapping[str, object], dropped: Counter[str], notes: Notes = ()
+) -> list[Item]:
+    """The items of cuts; those that lack one of several targets are counted in ``dropped``.
 
-    A causal unit gets no context after the item.
+    Without a target, the group takes its place. A causal unit gets no context after the item.
     """
-    if unit.get("causal"):
-        cut = cut._replace(stop=cut.stop - cut.context[1], context=(cut.context[0], 0.0))
-    group, asks = recording.group or recording.id, unit.get("asks", "label")
-    target: Target | None = cut.target if asks == "label" else None
-    if asks == "annotations":
-        target = annotated(notes, cut, dropped)
-    if isinstance(target, np.generic):  # numpy's scalars are not JSON, and a saved run keeps targets as JSON
-        target = target.item()
-    target = group if target is None else target
-    where = recording.id, cut.start, cut.stop, target, group, recording.split
-    return Item(*where, cut.whole, cut.context, cut.others)
+    group, asks, items = recording.group or recording.id, unit.get("asks", "label"), []
+    for cut in cuts:
+        if unit.get("causal"):
+            cut = cut._replace(stop=cut.stop - cut.context[1], context=(cut.context[0], 0.0))
+        target: Target | None = cut.target if asks == "label" else None
+        if asks == "annotations":
+            target = annotated(notes, cut, dropped)
+        if asks == "several" and (target := named(recording, cast(list[str], unit["several"]), cut, dropped)) is None:
+            continue
+        if isinstance(target, np.generic):  # numpy's scalars are not JSON, and a saved run keeps targets as JSON
+            target = target.item()
+        where = recording.id, cut.start, cut.stop, group if target is None else target, group, recording.split
+        items.append(Item(*where, cut.whole, cut.context, cut.others))
+    return items

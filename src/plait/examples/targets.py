@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from plait.examples.units.cuts import Cut, Label, is_target
 from plait.streams.recording import Recording
 
-__all__ = ["Annotated", "Target", "annotated", "notes_of", "target_from_json", "target_to_json"]
+__all__ = ["Annotated", "Named", "Target", "annotated", "named", "notes_of", "target_from_json", "target_to_json"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,17 @@ class Annotated:
     spans: tuple[tuple[float, float, Label], ...] = ()
 
 
-Target = Label | Annotated
+@dataclass(frozen=True)
+class Named:
+    """Several labels of one item, by name."""
+
+    labels: Mapping[str, Label]
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.labels.items()))
+
+
+Target = Label | Annotated | Named
 
 
 Notes = Sequence[tuple[float, float, Label]]
@@ -54,6 +64,26 @@ def annotated(notes: Notes, cut: Cut, dropped: Counter[str]) -> Annotated:
     return Annotated(stop - start, tuple(spans))
 
 
+def named(recording: Recording, names: Sequence[str], cut: Cut, dropped: Counter[str]) -> Named | None:
+    """The labels of a cut, less its context: on the tier of each name, else of the recording; None if one is unknown.
+
+    On a tier it is the label of the same interval, else the one that covers most of the cut.
+    """
+    start, stop = cut.start + cut.context[0], cut.stop - cut.context[1]
+    found: dict[str, Label] = {}
+    for name in names:
+        notes = recording.tier(name)
+        # Not ==: taking the context off a cut rounds.
+        same = [a for a in notes if abs(a.start - start) + abs(a.stop - stop) < 1e-6]
+        within = same or [a for a in notes if a.start < stop and a.stop > start]
+        best = max(within, key=lambda a: min(a.stop, stop) - max(a.start, start), default=None)
+        label = best.label if best else recording.labels.get(name, recording.meta.get(name))
+        if not is_target(label, dropped, f"target {name!r}"):
+            return None
+        found[name] = label  # type: ignore[assignment]  # `is_target` has refused other types
+    return Named(found)
+
+
 class AnnotatedJson(TypedDict):
     """`Annotated`, as JSON gives it back: spans may be lists."""
 
@@ -61,12 +91,20 @@ class AnnotatedJson(TypedDict):
     spans: Sequence[tuple[float, float, Label]]
 
 
-def target_to_json(target: Target) -> Label | AnnotatedJson:
+class NamedJson(TypedDict):
+    """`Named`, as JSON gives it back."""
+
+    labels: Mapping[str, Label]
+
+
+def target_to_json(target: Target) -> Label | AnnotatedJson | NamedJson:
     """A target as JSON, for a saved run."""
+    if isinstance(target, Named):
+        return {"labels": dict(target.labels)}
     return {"seconds": target.seconds, "spans": target.spans} if isinstance(target, Annotated) else target
 
 
-def target_from_json(found: Label | AnnotatedJson) -> Target:
+def target_from_json(found: Label | AnnotatedJson | NamedJson) -> Target:
     """The target that `target_to_json` wrote.
 
     >>> target_from_json(target_to_json(Annotated(2.0, ((0.5, 1.0, "yes"),))))
@@ -74,4 +112,6 @@ def target_from_json(found: Label | AnnotatedJson) -> Target:
     """
     if not isinstance(found, dict):
         return found
+    if "labels" in found:
+        return Named(cast(NamedJson, found)["labels"])
     return Annotated(found["seconds"], tuple((a, b, label) for a, b, label in found["spans"]))

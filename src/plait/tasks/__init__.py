@@ -46,9 +46,10 @@ class Task(nn.Module, ABC):
     is_numeric: ClassVar[bool] = False
     """Whether outputs are values, whose mean is a value too; if not, they are logits of classes."""
 
-    asks: ClassVar[Literal["label", "annotations", "nothing"]] = "label"
-    """What the target of an item is: its label; everything annotated within it (`plait.examples.targets.Annotated`) on
-    the tier of the option ``target``; or nothing (`plait.tasks.pretrain`)."""
+    asks: ClassVar[Literal["label", "several", "annotations", "nothing"]] = "label"
+    """What the target of an item is: its label; several labels (`plait.examples.targets.Named`), by the names in the
+    option ``tasks``; everything annotated within it (`plait.examples.targets.Annotated`) on the tier of the option
+    ``target``; or nothing (`plait.tasks.pretrain`)."""
 
     linear: ClassVar[bool] = False
     """Whether its heads are linear maps (`plait.tasks.heads`) with the targets `goals`, so that they can be solved in

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from plait.streams.recording import Annotation
 
-__all__ = ["Answer", "Embedding", "Label", "Spans", "Text", "Value"]
+__all__ = ["Answer", "Embedding", "Label", "Several", "Spans", "Text", "Value"]
 
 Timed = tuple[float, float, str | int | float | bool, float]
 """Start and stop in seconds from the item's start, label, and confidence."""
@@ -151,6 +151,27 @@ def _placed(spans: tuple[Timed, ...], start: float, tier: str, annotator: str) -
 def _to_json(span: Timed) -> dict[str, object]:
     start, stop, label, sure = span
     return {"start": start, "stop": stop, "label": label, "confidence": sure}
+
+
+@dataclass(frozen=True)
+class Several(Answer):
+    """An answer for each of several targets, by name. As annotations each is on a tier of its own: ``tier.name``.
+
+    >>> print(Several({"mood": Label("glad", 0.75, {}), "valence": Value(0.5)}))
+    mood: glad (75%), valence: 0.500
+    """
+
+    answers: Mapping[str, Answer]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}: {answer}" for name, answer in self.answers.items())
+
+    def to_json(self) -> dict[str, object]:
+        return {"answers": {name: answer.to_json() for name, answer in self.answers.items()}}
+
+    def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        each = self.answers.items()
+        return [a for n, own in each for a in own.annotations(start, stop, tier=f"{tier}.{n}", annotator=annotator)]
 
 
 @dataclass(frozen=True)

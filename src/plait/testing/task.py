@@ -13,7 +13,7 @@ from torch import nn
 
 from plait.core.errors import DataError
 from plait.examples.items import Item
-from plait.examples.targets import Annotated, Target
+from plait.examples.targets import Annotated, Named, Target
 from plait.tasks import Task
 from plait.tasks.answers import Answer
 from plait.testing.inputs import exported, poisoned, sample, seeded
@@ -197,6 +197,8 @@ def _check_agreement(cls: type, task: Task, targets: Sequence[Target], output: t
 def _as_target(answer: Answer, target: Target) -> Target:
     """The target that a corpus would give if it held the answer as annotations."""
     notes = answer.annotations(0.0, 1.0, tier="said")
+    if isinstance(target, Named):
+        return Named({note.tier.removeprefix("said."): note.label for note in notes})
     if not isinstance(target, Annotated):
         return notes[0].label
     return Annotated(target.seconds, tuple((a.start, a.stop, a.label) for a in notes))

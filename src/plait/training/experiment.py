@@ -66,6 +66,11 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
     if cls.asks == "label":
         return task, unit
     unit["asks"] = cls.asks
+    if cls.asks == "several":
+        tasks = task.get("tasks")
+        if not isinstance(tasks, Mapping):
+            raise ConfigError(f"task.tasks: got {brief(tasks)}; expected a task for each target, by name.")
+        unit["several"] = list(tasks)
     if cls.asks == "annotations":
         unit["annotations"] = _annotated_tier(task)
         if "tier" in units:  # a stream of words that is the target must not be an input

@@ -70,7 +70,8 @@ class TrainingModule(L.LightningModule):
         looked = [self._view(tokens, at, drop) for tokens in batches]
         losses = self.model.task.step([view for view, _ in looked], target, moment)
         more = [loss for _, own in looked for loss in own.values()]
-        weights = {name: self.weights.get(name, 1.0) for name in losses}
+        # A task of several targets names its losses kind.target.
+        weights = {name: self.weights.get(name.partition(".")[0], 1.0) for name in losses}
         parts = [
             weights[name] * loss for name, loss in losses.items() if weights[name]
         ]  # 0: not in the backward pass either

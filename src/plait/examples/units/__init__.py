@@ -38,9 +38,10 @@ Length = Annotated[float, Field(gt=0, description="seconds above 0")]
 Context = Annotated[float, Field(ge=0, description="0 or more seconds")]
 
 
-ASKED = ("unit", "asks", "annotations", "causal")
-"""Keys of a unit's description that are not its options: its name; what is asked of an item (``label``,
-``annotations`` or ``nothing``); the tier of the annotations; and whether context after the item is forbidden."""
+ASKED = ("unit", "asks", "annotations", "several", "causal")
+"""Keys of a unit's description that are not its options: its name; what is asked of an item (``label``, ``several``,
+``annotations`` or ``nothing``); the tier of the annotations; the names of several labels; and whether context after the
+item is forbidden."""
 
 
 class Unit(ABC):
