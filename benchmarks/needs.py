@@ -27,6 +27,7 @@ SETS = {
         "grid_s1/s1/*.mp4": "GRID, speaker s1: films of sentences",
         "grid_s1/align/s1/*.align": "and the times of their words",
     },
+    "meld_text": {"meld_text/*.parquet": "MELD: transcripts of dialogues, with times, speakers and emotions"},
     "mnist": {
         "mnist/t10k-images-idx3-ubyte.gz": "MNIST: test pictures of digits",
         "mnist/t10k-labels-idx1-ubyte.gz": "and which digits they are",

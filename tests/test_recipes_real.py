@@ -68,3 +68,14 @@ def test_mosi(tmp_path: Path) -> None:
     assert result["items"] == 685
     assert {"mae", "corr", "acc7", "acc2_nonzero", "acc2_nonneg"} <= set(found)
     assert found["mae"]["mean"] < result["baseline"]["metrics"]["mae"]
+
+
+@pytest.mark.slow
+def test_meld(tmp_path: Path) -> None:
+    words = ("streams.text.feature=hashed_text", "streams.text.encoder=linear")  # MiniLM takes minutes
+    result = run("meld", tmp_path, "train.epochs=4", *words)
+    assert (result["items"], result["groups"]) == (2605, 280)
+    assert result["data"]["dropped"] == {"annotations: no duration": 1}
+    found = scores(result, "weighted_f1")
+    assert found["text+text.before+text.own"] > 0.45
+    assert found["text.before"] < found["text"]
