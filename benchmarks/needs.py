@@ -22,6 +22,7 @@ SETS = {
     },
     "esc10": {"esc10/*/*.*": "ESC-10: sounds of ten kinds, a folder each"},
     "flickr8k": {"flickr8k/Images/*.jpg": "Flickr8k: photographs"},
+    "etth": {"etth/ETTh1.csv": "ETTh1: load and oil temperature of a transformer, hourly"},
     "fsdd": {"fsdd/recordings/*.wav": "Free Spoken Digit Dataset"},
     "grid_s1": {
         "grid_s1/s1/*.mp4": "GRID, speaker s1: films of sentences",

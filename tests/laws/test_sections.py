@@ -28,6 +28,17 @@ TEXTS = {
     "folds": [""],
     "seeds": [0],
     "baseline": {"metrics": {}},
+    "rivals": {"persistence": {"metrics": {"word_error_rate": 0.9}}},
+    "verdicts": [
+        {
+            "target": "<script>",
+            "helps": True,
+            "ratio": 0.9,
+            "interval": {"low": 0.8, "high": 0.95, "groups": 9, "reason": ""},
+            "which": ["<script>"],
+            "each": {},
+        }
+    ],
 }
 
 

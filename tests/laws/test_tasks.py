@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch.nn.functional as F
 
 from plait.core.parts import parts
+from plait.examples.future import Future, Track
 from plait.examples.targets import Annotated, Named
 from plait.tasks import Task
 from plait.tasks.classify import Classify
@@ -27,15 +29,26 @@ WORDS = [
     Annotated(1.0, ((0.1, 0.4, "good"), (0.4, 0.8, "good day"))),
 ]
 MOODS = [Named({"mood": m, "valence": v}) for m, v in (("glad", 2.0), ("cross", -1.0), ("glad", 1.5), ("calm", 0.5))]
+LOADS = [
+    Future(20.0, float(start), (Track(np.arange(90.0), np.random.default_rng(phase).normal(phase, 1.0, 90)),))
+    for phase in range(6)
+    for start in (0, 13, 31, 60)
+]
 TARGETS = {
     "multi": MOODS,
+    "forecast": LOADS,
     "classify": ["run", "walk", "run", "sit", "run", "sit"],
     "regress": [-1.5, 0, 0.25, 2, "1.25"],
     "tag": MOVES,
     "transcribe": WORDS,
 }
 BOTH = {"mood": "classify", "valence": {"name": "regress", "loss": "huber"}}
-GIVEN = {"multi": {"tasks": BOTH}, "tag": {"target": "moves"}, "transcribe": {"target": "words"}}
+GIVEN = {
+    "forecast": {"target": "load", "horizon": [1.0, 7.0]},
+    "multi": {"tasks": BOTH},
+    "tag": {"target": "moves"},
+    "transcribe": {"target": "words"},
+}
 
 VARIANTS = [
     ("classify", {"smoothing": 0.0, "metric": "macro_f1"}, [1, 2, 2, 10, 3, 2]),

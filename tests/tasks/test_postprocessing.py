@@ -17,6 +17,8 @@ from plait.tasks.postprocessing import SHIFTS, PostProcessing, best_postprocessi
 from plait.tasks.tag import Tag
 from plait.tokens import Instants
 
+THERE = torch.ones(1, 1) > 0
+
 
 def instants(*lengths: int) -> Instants:
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
@@ -77,7 +79,7 @@ def test_thresholds_and_filter_suit_the_held_out_items() -> None:
     at = Instants(torch.from_numpy(tag.instants(40.0))[None].float(), torch.ones(1, 400) > 0)
 
     def score() -> float:
-        return tag.metrics(tag.scores(tag.postprocess(logits, at)), target.numpy())["segmental_f1"]
+        return tag.metrics(tag.scores(tag.postprocess(logits, THERE, at)), target.numpy())["segmental_f1"]
 
     before = score()
     tag.fit_postprocessing(logits, target, at)
@@ -87,7 +89,7 @@ def test_thresholds_and_filter_suit_the_held_out_items() -> None:
     low, high = tag.postprocessing["shifts"]
     assert low > 0 > high
     again = Tag.restore(tag.state(), **tag.options)
-    assert torch.equal(again.postprocess(logits, at), tag.postprocess(logits, at))
+    assert torch.equal(again.postprocess(logits, THERE, at), tag.postprocess(logits, THERE, at))
 
 
 def test_one_class_at_a_time_moves_the_background_alone() -> None:

@@ -73,7 +73,9 @@ def test_the_held_out_model_chooses_the_post_processing(tagged: Run) -> None:
     assert model.task.postprocessing == chosen
     output, at = torch.randn(1, 9, 3), Instants(torch.zeros(1, 9), torch.ones(1, 9) > 0)
     again = Tag.restore(model.task.state(), **model.task.options)
-    assert torch.equal(again.postprocess(output, at), model.task.postprocess(output, at))
+    assert torch.equal(
+        again.postprocess(output, torch.ones(2, 1) > 0, at), model.task.postprocess(output, torch.ones(2, 1) > 0, at)
+    )
 
 
 @pytest.mark.slow

@@ -188,7 +188,7 @@ def _own_experiment(run: Run) -> tuple[Experiment, int]:
             "part can no longer be told from its test part. Undo the change, or fit anew."
         )
     # The folds as they were begun with: dividing anew could move what was trained on into the test part.
-    experiment.folds = kept.folds()
+    experiment.folds = kept.remember(experiment.items).folds()
     experiment.items = replace(experiment.items, items=kept.items)
     return experiment, kept.added(now)
 
@@ -247,7 +247,9 @@ class Examined:
         self.target = self.asked.targets
         self.modalities = experiment.modalities
         self.elsewhere, self.number = elsewhere, run.replicates.index(replicate)
-        self.train = self.model.task.encode([i.target for i in fold.train]).numpy()
+        # A task that asks for the future has learned all that its baseline needs; a run does not keep such targets.
+        kept = [] if self.model.task.asks == "future" else [i.target for i in fold.train]
+        self.train = self.model.task.encode(kept).numpy()
         self.data = self._data(features)
 
     def _data(self, source: FeatureSource) -> ItemData:

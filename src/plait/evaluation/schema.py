@@ -313,6 +313,25 @@ class Training(TypedDict):
     seeds: list[Curve]
 
 
+class Ratio(TypedDict):
+    """One loss over another, and the interval of their ratio."""
+
+    ratio: float | None
+    interval: IntervalRow
+
+
+class Verdict(Ratio):
+    """Whether other streams help to forecast one beside its own past, and which.
+
+    ``ratio`` is the loss of all streams over that of the own one; ``each`` that of all over all but one.
+    """
+
+    target: str
+    helps: bool
+    which: list[str]
+    each: dict[str, Ratio]
+
+
 class Evaluation(TypedDict):
     """The evaluation of a run: all that the report shows.
 
@@ -330,6 +349,8 @@ class Evaluation(TypedDict):
     seeds: list[int]
     folds: list[str]
     baseline: Baseline
+    rivals: NotRequired[dict[str, Baseline]]
+    verdicts: NotRequired[list[Verdict]]
     intervals: IntervalFacts
     subsets: list[SubsetRow]
     best_single: BestSingle | None

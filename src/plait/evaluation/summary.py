@@ -15,6 +15,7 @@ from plait.core.errors import DataError
 from plait.evaluation.breakdown import class_counts, per_class, per_group, tag_counts
 from plait.evaluation.calibration import reliability
 from plait.evaluation.examples import examples_of
+from plait.evaluation.forecasts import helpful_streams, rivals_of
 from plait.evaluation.intervals import (
     ANYWHERE,
     FEWEST_GROUPS,
@@ -110,10 +111,12 @@ def summarise(
         "gain_over_constant": _over_constant(pools, left_out[-1], units, task),
         "per_group": per_group(pools, subsets[-1], task),
     }
+    if rivals := rivals_of(pools, task):
+        evaluation |= {"rivals": rivals, "verdicts": helpful_streams(pools, task, units)}
     if classes:
         evaluation |= _of_classes(pools, subsets[-1], classes, task)
     elif getattr(task, "is_numeric", False):
-        evaluation["scatter"] = _scatter(pools[0], subsets[-1])
+        evaluation["scatter"] = _scatter(pools[0], subsets[-1], task)
     else:
         evaluation["examples"] = examples_of(pools[0], subsets[-1], task)
     more = dict(sections or {})
@@ -297,10 +300,11 @@ def _of_classes(pools: list[ReplicateOutput], full: Subset, classes: list[str], 
     }
 
 
-def _scatter(pool: ReplicateOutput, full: Subset, most: int = 2000) -> Scatter:
+def _scatter(pool: ReplicateOutput, full: Subset, task: Scored, most: int = 2000) -> Scatter:
     """Targets and answers of the first seed, at most ``most``, evenly chosen; every step of a timed answer counts."""
-    target = np.asarray(pool.target, np.float64)
-    answer = np.asarray(pool.outputs[full]).reshape(target.shape)
+    target, answer = np.asarray(pool.target, np.float64), np.asarray(pool.outputs[full])
+    points = getattr(task, "points", None)
+    target, answer = (target, answer.reshape(target.shape)) if points is None else points(answer, target)
     known = np.isfinite(target)
     step = max(1, -(-int(known.sum()) // most))  # rounded up, so that there are never more than `most`
     return {"target": target[known][::step].tolist(), "predicted": answer[known][::step].tolist()}

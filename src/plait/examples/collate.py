@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from plait.tokens.tokens import Tokens
 
-__all__ = ["Ragged", "Rows", "pad"]
+__all__ = ["Ragged", "Rows", "packed", "pad", "relative"]
 
 
 KEPT = 4  # free arrays kept per modality; a caller that holds more batches gets new memory
@@ -224,3 +224,29 @@ def pad(rows: Sequence[Rows | None], dim: int) -> Tokens:
     [[True, True], [False, False]]
     """
     return Ragged(rows).pad(range(len(rows)), dim)
+
+
+def relative(values: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    """One column beside its change to the last value in units of an item's scale, and the logarithm of that scale.
+
+    Features of several columns, which are not the stream's own values, get the logarithm only.
+
+    >>> relative(np.array([[1.0], [5.0]], np.float32), 2.0)[:, 1].tolist()
+    [-2.0, 0.0]
+    """
+    known = np.isfinite(values[:, :1])
+    size = np.where(known, np.float32(math.log(scale)), np.float32(np.nan))
+    if values.shape[1] > 1 or not known.any():
+        return np.concatenate([values, size], 1)
+    last = values[known[:, 0]][-1]
+    return np.concatenate([values, (values - last) / np.float32(scale), size], 1)
+
+
+def packed(rows: Sequence[Rows | None]) -> list[Rows | None]:
+    """The same rows as views of one array, whose first row is zeros (see `Ragged`)."""
+    some = [row.values for row in rows if row is not None]
+    if not some:
+        return list(rows)
+    home = np.concatenate([np.zeros((1, some[0].shape[1]), np.float32), *some])
+    ends = (1 + np.cumsum([0 if row is None else len(row.times) for row in rows])).tolist()
+    return [row and Rows(home[stop - len(row.times) : stop], row.times) for row, stop in zip(rows, ends)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from plait.examples.collate import Ragged, Rows, pad
+from plait.examples.collate import Ragged, Rows, packed, pad, relative
 from plait.examples.items import Item
 from plait.examples.sampler import LengthBatches
 from plait.examples.units.around import base_of
@@ -29,15 +30,20 @@ class Asked(NamedTuple):
     Attributes:
         targets: encoded as the task's `loss` takes them, [items, ...]; zeros where unknown.
         at: instants of the answers; None: one answer per item.
+        own: modalities whose future is asked, and the place of each among the targets: `ItemData` shows their features
+            on the scale of ``at.reference``.
     """
 
     targets: Tensor
     at: Instants | None = None
+    own: Mapping[str, int] = MappingProxyType({})
 
     @property
     def steps(self) -> int:
-        """Median number of instants per item; 0 where there is one answer per item."""
-        return 0 if self.at is None or not len(self.at.mask) else int(self.at.mask.sum(1).median())
+        """Median number of instants within an item; 0 where there is one answer per item, or answers after it."""
+        if self.at is None or self.at.reference is not None or not len(self.at.mask):
+            return 0
+        return int(self.at.mask.sum(1).median())
 
 
 class Batch(NamedTuple):
@@ -101,9 +107,15 @@ class ItemData:
         self.items, self.source, self.asked = list(items), source, asked
         self.modalities, self.noisy = list(modalities), dict(noisy or {})
         self.seed, self.epoch = 0, _never
-        self.rows = {m: Ragged(self._cut(item, m, source) for item in self.items) for m in self.modalities}
+        self.rows = {m: Ragged(self._all(m)) for m in self.modalities}
 
-    def _cut(self, item: Item, modality: str, source: FeatureSource) -> Rows | None:
+    def _all(self, modality: str) -> Iterable[Rows | None]:
+        rows = (self._cut(i, modality, self.source) for i in range(len(self.items)))
+        # Rows of an item's own scale are no views of the recording's: one array for all keeps batches quick.
+        return packed(list(rows)) if modality in self.asked.own else rows
+
+    def _cut(self, i: int, modality: str, source: FeatureSource) -> Rows | None:
+        item = self.items[i]
         found = source.get(item.recording, modality)
         if found is None:
             return None
@@ -115,10 +127,17 @@ class ItemData:
         else:
             parts = [slice(0, len(clock)) if item.whole else rows_within(clock, item.start, item.stop)]
         parts = [part for part in parts if part.start < part.stop]
+        if not parts:
+            return None
         times = [(clock[part].times - item.start).astype(np.float32) for part in parts]
-        if len(parts) < 2:  # a view: no row is copied
-            return Rows(values[parts[0]], times[0]) if parts else None
-        return Rows(np.concatenate([values[part] for part in parts]), np.concatenate(times))
+        # One part is a view: no row is copied.
+        rows = Rows(values[parts[0]], times[0])
+        if len(parts) > 1:
+            rows = Rows(np.concatenate([values[part] for part in parts]), np.concatenate(times))
+        target, at = self.asked.own.get(modality), self.asked.at
+        if target is None or at is None or at.reference is None:
+            return rows
+        return rows._replace(values=relative(rows.values, float(at.reference.scale[i, -1, target])))
 
     def __len__(self) -> int:
         return len(self.items)
@@ -153,7 +172,7 @@ class ItemData:
                 group = int(np.searchsorted(shares, rng.random(), side="right"))
                 if group < len(groups):
                     sources = groups[group][1]
-                    rows = self._cut(self.items[i], modality, sources[int(rng.integers(len(sources)))])
+                    rows = self._cut(int(i), modality, sources[int(rng.integers(len(sources)))])
                     # If the noise leaves no rows, the modality is missing here; clean rows would hide that.
                     found[modality][place] = rows or Rows(clean.values[:0], clean.times[:0])
         return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from plait.core.errors import ConfigError, DataError, PlaitError, raise_all
 from plait.core.parts import Options, suggest
 from plait.core.safe_yaml import brief
 from plait.corpus.corpus import Corpus
+from plait.examples.future import Future, Track, tracks_of
 from plait.examples.splits import Fold, split_items
 from plait.examples.targets import Notes, Target, annotated, named, notes_of
 from plait.examples.units import Cut, Unit, find_unit, full_unit, make_unit, unit_of
@@ -98,10 +99,11 @@ def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
     With ``asks: several`` an item has one label per name in ``several``, on the tier of that name or of the recording.
     With ``asks: nothing`` recordings and windows need no target: all of them become items, with the group in place of
     the target. With ``asks: annotations`` the target is the list of annotations on the tier ``annotations`` within the
-    item; recordings without any on that tier are dropped.
+    item; recordings without any on that tier are dropped. With ``asks: future`` it is what the streams ``future`` do
+    in the ``ahead`` seconds after the item; items after which none of them is measured for so long are dropped.
 
     Args:
-        corpus: its manifest is read; files are only opened for their clocks and words.
+        corpus: its manifest is read; files are only opened for their clocks and words, and for the streams ``future``.
         unit: as above.
 
     Returns:
@@ -123,8 +125,13 @@ def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
             if asks == "annotations" and not notes:
                 dropped[f"recordings: nothing on tier {full['annotations']!r}"] += 1
                 continue
+            tracks = tracks_of(recording, full["future"]) if asks == "future" else ()
+            if asks == "future" and not any(tracks):
+                dropped[f"recordings: no stream {' or '.join(full['future'])}"] += 1
+                continue
             found = made.cut(recording, dropped, asked=asks != "label")
-            items += _items(recording, found, full, dropped, notes)
+            found = _followed(found, tracks, full, dropped) if tracks else found
+            items += _items(recording, found, full, dropped, notes, tracks)
         except PlaitError as error:
             problems += error.problems
     # Several recordings may share a broken file: one cause is told once.
@@ -142,10 +149,25 @@ def _check_speakers(corpus: Corpus, unit: Unit) -> None:
         raise ConfigError(f"task.context.speaker: no recording has {brief(speaker)}. {suggest(speaker, known)}")
 
 
+def _followed(
+    cuts: Sequence[Cut], tracks: Sequence[Track | None], unit: Mapping[str, Any], dropped: Counter[str]
+) -> list[Cut]:
+    """The cuts after which one of the tracks is measured for as long as is asked."""
+    last = max(track.stop for track in tracks if track is not None)
+    stops = [cut.stop - cut.context[1] for cut in cuts]
+    nows = np.max([t.now(np.array(stops)) for t in tracks if t is not None], 0) if stops else []
+    kept = [cut for cut, now in zip(cuts, nows) if now + unit["ahead"] <= last + 1e-6]
+    if len(kept) < len(cuts):
+        dropped[f"items: less than {unit['ahead']:g} s are recorded after them"] += len(cuts) - len(kept)
+    return kept
+
+
 def _nothing(corpus: Corpus, unit: Mapping[str, object], dropped: Counter[str]) -> PlaitError:
     where = corpus.path.name
     entries = corpus.entries
     asks = unit.get("asks", "label")
+    if asks == "future":
+        return _no_future(corpus, unit, dropped)
     key, name = (find_unit(unit).source, None) if asks != "annotations" else ("target", unit["annotations"])
     name = name or (unit[key] if key else None)
     known: set[str] = set()
@@ -159,6 +181,18 @@ def _nothing(corpus: Corpus, unit: Mapping[str, object], dropped: Counter[str]) 
         return ConfigError(f"task.{key}: no recording of {where} has {name!r}. {suggest(str(name), known)}")
     reasons = "; ".join(f"{n} {why}" for why, n in dropped.items()) or "the corpus has no recordings"
     return DataError(f"{where}: no items are left ({reasons}). Loosen the task's unit or label the recordings.")
+
+
+def _no_future(corpus: Corpus, unit: Mapping[str, Any], dropped: Counter[str]) -> PlaitError:
+    reasons = "; ".join(f"{n} {why}" for why, n in dropped.items()) or "the corpus has no recordings"
+    there = {name for entry in corpus.entries for name in entry.streams}
+    strange = [name for name in unit["future"] if name not in there]
+    told = [f"task.target: no recording of {corpus.path.name} has a stream {n!r}. {suggest(n, there)}" for n in strange]
+    return ConfigError(
+        told
+        or f"task.horizon: no item of {corpus.path.name} is followed by {unit['ahead']:g} s of "
+        f"{' or '.join(unit['future'])} ({reasons}). Give a shorter horizon, or shorter items."
+    )
 
 
 def asked_items(
@@ -188,10 +222,12 @@ def asked_items(
     for recording in corpus:
         try:
             found = _asked(recording, made, segments, dropped, notes)
+            tracks = tracks_of(recording, full.get("future", ()))
         except PlaitError as error:
             problems += error.problems
         else:
-            items += _items(recording, found, {**full, "asks": "nothing"}, dropped)
+            told = {**full, "asks": "future" if tracks else "nothing"}
+            items += _items(recording, found, told, dropped, (), tracks)
     raise_all(DataError, problems)
     return ItemSet(items, dict(dropped), full), notes
 
@@ -215,7 +251,12 @@ def _asked(
 
 
 def _items(
-    recording: Recording, cuts: Sequence[Cut], unit: Mapping[str, object], dropped: Counter[str], notes: Notes = ()
+    recording: Recording,
+    cuts: Sequence[Cut],
+    unit: Mapping[str, object],
+    dropped: Counter[str],
+    notes: Notes = (),
+    tracks: tuple[Track | None, ...] = (),
 ) -> list[Item]:
     """The items of cuts; those that lack one of several targets are counted in ``dropped``.
 
@@ -228,6 +269,8 @@ def _items(
         target: Target | None = cut.target if asks == "label" else None
         if asks == "annotations":
             target = annotated(notes, cut, dropped)
+        if asks == "future":
+            target = Future(cut.stop - cut.context[1] - cut.start, cut.start, tracks)
         if asks == "several" and (target := named(recording, cast(list[str], unit["several"]), cut, dropped)) is None:
             continue
         if isinstance(target, np.generic):  # numpy's scalars are not JSON, and a saved run keeps targets as JSON

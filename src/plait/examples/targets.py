@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict, cast
 
+from plait.examples.future import Future
 from plait.examples.units.cuts import Cut, Label, is_target
 from plait.streams.recording import Recording
 
@@ -37,7 +38,7 @@ class Named:
         return hash(tuple(self.labels.items()))
 
 
-Target = Label | Annotated | Named
+Target = Label | Annotated | Named | Future
 
 
 Notes = Sequence[tuple[float, float, Label]]
@@ -97,8 +98,10 @@ class NamedJson(TypedDict):
     labels: Mapping[str, Label]
 
 
-def target_to_json(target: Target) -> Label | AnnotatedJson | NamedJson:
-    """A target as JSON, for a saved run."""
+def target_to_json(target: Target) -> Label | AnnotatedJson | NamedJson | None:
+    """A target as JSON, for a saved run; None for one that its streams tell again."""
+    if isinstance(target, Future):
+        return None
     if isinstance(target, Named):
         return {"labels": dict(target.labels)}
     return {"seconds": target.seconds, "spans": target.spans} if isinstance(target, Annotated) else target

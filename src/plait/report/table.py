@@ -11,6 +11,7 @@ from rich.text import Text
 
 from plait.evaluation.schema import Evaluation, SubsetRow
 from plait.report import words
+from plait.report.sections.forecasts import verdict_lines
 
 __all__ = ["subset_table", "summary_of"]
 
@@ -27,8 +28,17 @@ def summary_of(evaluation: Evaluation) -> Group:
     Args:
         evaluation: as `plait.evaluation.summary.summarise` makes it.
     """
-    said = [words.headline(evaluation), *words.cautions(evaluation)]
+    said = [words.headline(evaluation), *_rivals(evaluation), *verdict_lines(evaluation), *words.cautions(evaluation)]
     return Group(subset_table(evaluation), *(Text(words.printable(line)) for line in said))
+
+
+def _rivals(evaluation: Evaluation) -> list[str]:
+    """One line: how good cheap forecasts are."""
+    metric, rivals = evaluation["task"]["metric"], evaluation.get("rivals")
+    if not rivals:
+        return []
+    told = (f"{n.replace('_', ' ')} {words.show(metric, r['metrics'].get(metric))}" for n, r in rivals.items())
+    return [f"{words.title_of(metric)} of cheap forecasts: {', '.join(told)}."]
 
 
 def subset_table(evaluation: Evaluation) -> Table:

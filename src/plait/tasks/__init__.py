@@ -46,10 +46,11 @@ class Task(nn.Module, ABC):
     is_numeric: ClassVar[bool] = False
     """Whether outputs are values, whose mean is a value too; if not, they are logits of classes."""
 
-    asks: ClassVar[Literal["label", "several", "annotations", "nothing"]] = "label"
+    asks: ClassVar[Literal["label", "several", "annotations", "future", "nothing"]] = "label"
     """What the target of an item is: its label; several labels (`plait.examples.targets.Named`), by the names in the
     option ``tasks``; everything annotated within it (`plait.examples.targets.Annotated`) on the tier of the option
-    ``target``; or nothing (`plait.tasks.pretrain`)."""
+    ``target``; what the streams of `looks_ahead` do after it (`plait.examples.future.Future`); or nothing
+    (`plait.tasks.pretrain`)."""
 
     linear: ClassVar[bool] = False
     """Whether its heads are linear maps (`plait.tasks.heads`) with the targets `goals`, so that they can be solved in
@@ -82,6 +83,15 @@ class Task(nn.Module, ABC):
 
     def bind(self, dims: Mapping[str, int], dim: int) -> None:
         """Called once by the model, before weights are loaded, with the widths of the features and of the tokens."""
+
+    @classmethod
+    def looks_ahead(cls, options: Mapping[str, object]) -> tuple[list[str], float]:
+        """For tasks that ask for the future: the streams, and how many seconds after an item, from its options.
+
+        Raises:
+            ConfigError: the options name neither.
+        """
+        raise NotImplementedError
 
     def instants(self, seconds: float) -> NDArray[np.float64] | None:
         """The instants in ``seconds`` at which answers are wanted, in order; None, the default: one answer per item."""
@@ -246,8 +256,14 @@ class Task(nn.Module, ABC):
             at: as for `decode`.
         """
 
-    def postprocess(self, output: Tensor, at: Instants | None) -> Tensor:
-        """An output of the whole model, as `scores` and `decode` take it. Default: unchanged."""
+    def postprocess(self, output: Tensor, there: Tensor, at: Instants | None) -> Tensor:
+        """An output of the whole model, as `scores` and `decode` take it. Default: unchanged.
+
+        Args:
+            output: [batch, ...].
+            there: which modalities each item has, [modalities, batch], in the model's order.
+            at: as for `decode`.
+        """
         return output
 
     @abstractmethod

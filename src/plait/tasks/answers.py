@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from plait.streams.recording import Annotation
 
-__all__ = ["Answer", "Embedding", "Label", "Several", "Spans", "Text", "Value"]
+__all__ = ["Answer", "Embedding", "Label", "Outlook", "Several", "Spans", "Text", "Value"]
 
 Timed = tuple[float, float, str | int | float | bool, float]
 """Start and stop in seconds from the item's start, label, and confidence."""
@@ -189,3 +189,39 @@ class Embedding(Answer):
 
     def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
         return []
+
+
+@dataclass(frozen=True)
+class Outlook(Answer):
+    """Values to come, as quantiles. Its annotations are the medians, on a tier per stream if there are several.
+
+    Attributes:
+        times: seconds from the item's start.
+        levels: of the quantiles, in order; 0.5 is among them.
+        values: per stream, the quantiles at each time, [times][levels].
+
+    >>> print(Outlook((60.0, 90.0), (0.1, 0.5, 0.9), {"pulse": [[70.0, 72.0, 75.0], [68.0, 71.0, 76.0]]}))
+    pulse at 90.00 s: 71 (68 to 76)
+    """
+
+    times: tuple[float, ...]
+    levels: tuple[float, ...]
+    values: Mapping[str, list[list[float]]]
+
+    def __str__(self) -> str:
+        middle = self.levels.index(0.5)
+        ends = ((name, rows[-1]) for name, rows in self.values.items())
+        return ", ".join(
+            f"{name} at {self.times[-1]:.2f} s: {row[middle]:.4g} ({row[0]:.4g} to {row[-1]:.4g})" for name, row in ends
+        )
+
+    def to_json(self) -> dict[str, object]:
+        return {"times": [*self.times], "levels": [*self.levels], "values": dict(self.values)}
+
+    def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        middle, one = self.levels.index(0.5), len(self.values) == 1
+        return [
+            Annotation(start + t, start + t, row[middle], tier if one else f"{tier} {name}", annotator)
+            for name, rows in self.values.items()
+            for t, row in zip(self.times, rows)
+        ]

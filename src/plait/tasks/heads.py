@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from plait.tokens import Instants, Tokens, masked_mean_max
-from plait.tokens.instants import at_instants
+from plait.tokens.instants import at_instants, in_time
 
-__all__ = ["PooledLinear", "TimedLinear"]
+__all__ = ["AheadLinear", "PooledLinear", "TimedLinear"]
 
 
 class PooledLinear(nn.Module):
@@ -62,3 +65,63 @@ class TimedLinear(nn.Module):
         """[batch, time, dim] -> [batch, steps, width]."""
         out: Tensor = self.linear(self.dropout(at_instants(tokens, at, causal=self.causal)))
         return out
+
+
+class AheadLinear(nn.Module):
+    """Mean, maximum and last of an item's tokens, dropout, and one linear layer for each horizon.
+
+    Between two horizons the output is interpolated; before the first and after the last it is held. An item without
+    tokens gets the biases alone.
+
+    Args:
+        dim: width of the tokens.
+        width: numbers per horizon in the output.
+        horizons: seconds after the end of what is observed, in order.
+        dropout: share of the pooled numbers set to 0 in training.
+
+    >>> tokens = Tokens(torch.ones(2, 5, 4), torch.arange(5.0).expand(2, 5), torch.ones(2, 5) > 0)
+    >>> at = Instants(torch.tensor([[1.0, 1.5]]).expand(2, 2), torch.ones(2, 2) > 0)
+    >>> tuple(AheadLinear(4, 7, [1.0, 2.0, 3.0])(tokens, at).shape)
+    (2, 2, 7)
+    """
+
+    horizons: Tensor
+
+    def __init__(self, dim: int, width: int, horizons: Sequence[float], dropout: float = 0.4) -> None:
+        super().__init__()
+        self.width, self.dropout = width, nn.Dropout(dropout)
+        self.linear = nn.Linear(3 * dim, len(horizons) * width)
+        # Without this, random forecasts would be worse than the reference that they are added to.
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        self.register_buffer("horizons", torch.tensor(list(horizons)), persistent=False)
+
+    def forward(self, tokens: Tokens, at: Instants) -> Float[Tensor, "batch steps width"]:
+        """[batch, time, dim] -> [batch, steps, width]; instants without a reference count from the item's end."""
+        pooled = torch.cat([masked_mean_max(tokens), _last(tokens)], -1)
+        every = self.linear(self.dropout(pooled)).unflatten(-1, (-1, self.width))
+        ahead = at.times if at.reference is None else at.reference.ahead
+        found: Tensor = self._shares(ahead.to(every.dtype)) @ every
+        return found
+
+    def _shares(self, ahead: Tensor) -> Float[Tensor, "batch steps horizons"]:
+        """How much each horizon counts at each instant: linear interpolation."""
+        own = self.horizons.to(ahead)
+        if len(own) == 1:
+            return torch.ones_like(ahead)[..., None]
+        ahead = ahead.clamp(own[0], own[-1])[..., None]
+        width = own.diff()
+        rising = ((ahead - own[:-1]) / width).clamp(0, 1)
+        # Each horizon gains what the step up to it gives and loses what the next one takes.
+        ones, zeros = torch.ones_like(rising[..., :1]), torch.zeros_like(rising[..., :1])
+        return torch.cat([ones, rising], -1) - torch.cat([rising, zeros], -1)
+
+
+def _last(tokens: Tokens) -> Float[Tensor, "batch dim"]:
+    """The last observation, [batch, dim]; zeros where there is none."""
+    if tokens.values.shape[1] == 0:
+        return tokens.values.new_zeros(len(tokens.values), tokens.dim)
+    _, order = in_time(tokens)
+    place = order.gather(1, (tokens.mask.sum(1, keepdim=True) - 1).clamp(min=0))
+    last = tokens.values.gather(1, place[..., None].expand(-1, -1, tokens.dim))[:, 0]
+    return torch.where(tokens.present[:, None], last, 0.0)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from plait.metrics import Metric
+from plait.metrics.quantiles import Quantiles
 from plait.metrics.spans import Span
 from plait.testing.laws import require
 
@@ -69,6 +71,10 @@ def _drawn(cls: type[Metric], seed: int) -> Iterator[Pair]:
     if cls.of == "values":
         target = rng.normal(size=ITEMS)
         yield target, target + rng.normal(size=ITEMS)
+    elif cls.of == "quantiles":
+        value = rng.normal(size=ITEMS)
+        near, rival = (value[:, None] + rng.normal(size=(ITEMS, 1)) + [-0.5, 0.0, 0.5] for _ in range(2))
+        yield value, Quantiles((0.1, 0.5, 0.9), near, rival)
     elif cls.of == "texts":
         texts = [" ".join(rng.choice(VOCABULARY, 4)) for _ in range(ITEMS)]
         yield texts, [" ".join(rng.choice([*text.split(), "x"], 4)) for text in texts]
@@ -95,6 +101,8 @@ def _classes(rng: np.random.Generator, classes: int) -> Pair:
 def _perfect(cls: type[Metric], target: Side, scores: Side) -> Side:
     if cls.of in ("values", "texts", "spans"):
         return target
+    if cls.of == "quantiles":
+        return replace(scores, values=np.repeat(target[:, None], len(scores.levels), 1))
     if cls.of == "labels":
         return target.astype(float)
     return np.eye(scores.shape[-1])[np.maximum(target, 0)]

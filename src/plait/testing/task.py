@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from plait.core.errors import DataError
+from plait.examples.future import Future
 from plait.examples.items import Item
 from plait.examples.targets import Annotated, Named, Target
 from plait.tasks import Task
@@ -60,7 +61,7 @@ def _items(targets: Sequence[Target]) -> list[Item]:
 
 
 def _seconds(target: Target) -> float:
-    return target.seconds if isinstance(target, Annotated) else 1.0
+    return target.seconds if isinstance(target, Annotated | Future) else 1.0
 
 
 def _size(task: Task, targets: Sequence[Target]) -> tuple[int, ...]:
@@ -199,6 +200,8 @@ def _as_target(answer: Answer, target: Target) -> Target:
     notes = answer.annotations(0.0, 1.0, tier="said")
     if isinstance(target, Named):
         return Named({note.tier.removeprefix("said."): note.label for note in notes})
+    if isinstance(target, Future):
+        return target.answered([(a.start, float(a.label)) for a in notes])
     if not isinstance(target, Annotated):
         return notes[0].label
     return Annotated(target.seconds, tuple((a.start, a.stop, a.label) for a in notes))

@@ -10,7 +10,21 @@ from torch import Tensor
 
 from plait.tokens.tokens import Tokens
 
-__all__ = ["Instants", "at_instants", "in_time"]
+__all__ = ["Instants", "Reference", "at_instants", "in_time"]
+
+
+class Reference(NamedTuple):
+    """What answers about the future are told relative to.
+
+    Attributes:
+        ahead: [batch, steps], seconds from the end of what was observed to the instant.
+        centre: [batch, steps, targets], in the units of each target.
+        scale: [batch, steps, targets], in the same units, above 0.
+    """
+
+    ahead: Float[Tensor, "batch steps"]
+    centre: Float[Tensor, "batch steps targets"]
+    scale: Float[Tensor, "batch steps targets"]
 
 
 class Instants(NamedTuple):
@@ -19,14 +33,17 @@ class Instants(NamedTuple):
     Attributes:
         times: [batch, steps], seconds from the start of the item, in order.
         mask: [batch, steps], True where an answer is wanted. Values under False are ignored.
+        reference: of instants in the future; None where they lie within the item.
     """
 
     times: Float[Tensor, "batch steps"]
     mask: Bool[Tensor, "batch steps"]
+    reference: Reference | None = None
 
     def of(self, items: Tensor) -> Instants:
         """The instants of some items."""
-        return Instants(self.times[items], self.mask[items])
+        known = None if self.reference is None else Reference(*(x[items] for x in self.reference))
+        return Instants(self.times[items], self.mask[items], known)
 
 
 def at_instants(tokens: Tokens, at: Instants, *, causal: bool = False) -> Float[Tensor, "batch steps dim"]:

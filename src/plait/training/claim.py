@@ -119,7 +119,7 @@ def _resumed(run: Run, recipe: Recipe, given: Experiment | None) -> Experiment:
         where = f"{folder}: {corpus.path.name} has changed since this run was begun"
         do = "Undo it to go on with the run, or train anew: another --out, or --overwrite."
         raise ConfigError([f"{where}: {'; '.join(changes)}. {do}"])
-    experiment.folds = kept.folds()
+    experiment.folds = kept.remember(experiment.items).folds()
     experiment.notes = list(info.notes)
     return experiment
 

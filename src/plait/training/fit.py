@@ -27,6 +27,7 @@ from plait.models.model import Model
 from plait.recipe import Recipe, quick_recipe
 from plait.store.store import CACHE, Store
 from plait.tasks import Task
+from plait.training.bands import fit_bands
 from plait.training.build import build_model, item_data, widens
 from plait.training.claim import claim
 from plait.training.closed_form import fit_closed_form
@@ -89,7 +90,9 @@ def fit(
         # Once per fold and first: otherwise parallel replicates of a fold would all train it.
         without = {m.fold: m for m in reversed(run.replicates) if _needs_held_out(experiment, _fold(experiment, m))}
         work = [(train_held_out, list(without.values()) if todo else []), (train_replicate, todo)]
-        experiment.folds = Sides.read(folder, run.info.examples).folds()  # as another process would read them
+        experiment.folds = (
+            Sides.read(folder, run.info.examples).remember(experiment.items).folds()
+        )  # as another process would read them
         opened = Opened(run, experiment, features)
         for train, replicates in work:
             _each(train, replicates, folder, cache, jobs, quiet, opened)
@@ -109,7 +112,7 @@ def _open(folder: str | Path, cache: str | Path) -> Opened:
     run = Run(folder)
     corpus = open_corpus(run.recipe, run.folder)
     experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
-    experiment.folds = Sides.read(run.folder, run.info.examples).folds()
+    experiment.folds = Sides.read(run.folder, run.info.examples).remember(experiment.items).folds()
     return Opened(run, experiment, experiment.prepare(Store(cache), pack=True))
 
 
@@ -256,6 +259,8 @@ def train_fold(
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_temperatures(model, views, shares, ranking=ranking)
         fit_postprocessing(model, valid)
+    if valid is not None:
+        fit_bands(model, valid)  # last: they depend on all other factors
     return Trained(model, log, copied)
 
 

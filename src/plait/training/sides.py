@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from plait.core.atomic import read_bytes
 from plait.core.errors import DataError
 from plait.core.parts import Options
 from plait.corpus.corpus import Corpus, RecordingEntry
+from plait.examples.future import Future
 from plait.examples.items import Fold, Item
 from plait.examples.targets import target_from_json, target_to_json
 
@@ -101,6 +102,13 @@ class Sides:
     @cached_property
     def items(self) -> list[Item]:
         return [_item(row) for row in self._rows]
+
+    def remember(self, items: Iterable[Item]) -> Sides:
+        """Take targets that a run does not keep, such as the future of a stream, from the items of its corpus."""
+        found = {(i.recording, i.start, i.stop): i.target for i in items if isinstance(i.target, Future)}
+        if found:
+            self.items = [replace(i, target=found.get((i.recording, i.start, i.stop), i.target)) for i in self.items]
+        return self
 
     def folds(self) -> list[Fold]:
         """The folds that the run began with."""

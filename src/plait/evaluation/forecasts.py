@@ -1,0 +1,91 @@
+"""What an evaluation says of forecasts beside their metrics: cheap rivals, and whether another stream helps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.evaluation.intervals import Floats, Units, from_sums, interval_of, leave_one_out
+from plait.evaluation.replicates import ReplicateOutput, Scored, Subset
+from plait.evaluation.schema import Baseline, IntervalRow, Ratio, Verdict
+
+__all__ = ["helpful_streams", "rivals_of"]
+
+
+def rivals_of(pools: Sequence[ReplicateOutput], task: Scored) -> dict[str, Baseline]:
+    """Metrics of the cheap answers that a task knows (its ``rivals``), by name; mean over seeds."""
+    rivals = getattr(task, "rivals", None)
+    if rivals is None:
+        return {}
+    found = [{name: task.metrics(scores, p.target) for name, scores in rivals(p.target).items()} for p in pools]
+    return {
+        name: {"metrics": {metric: float(np.mean([f[name][metric] for f in found])) for metric in found[0][name]}}
+        for name in found[0]
+    }
+
+
+def helpful_streams(pools: Sequence[ReplicateOutput], task: Scored, units: Units) -> list[Verdict]:
+    """For each stream that is forecast, whether the others help beside its own past.
+
+    The loss of all streams together over that of the target's own past, on the same items: below 1 with its whole
+    interval, another stream helps. Its own past is the same model with the target's stream alone, or the ridge
+    regression among the ``rivals``, whichever is better: a model that is poor at the one must not seem to gain. A
+    stream is named if it helps both ways: all over all but it, and it beside the own one over that one alone.
+    Intervals by the cluster jackknife, as everywhere.
+
+    Args:
+        pools: answers for every subset of the modalities.
+        task: with ``losses(scores, target)``, a loss per item and target; ``streams``, the targets' names; and
+            ``rivals(target)``, one of them ``ridge``.
+        units: what is left out together, over all pools.
+    """
+    losses, rivals = getattr(task, "losses", None), getattr(task, "rivals", None)
+    full = max(pools[0].outputs, key=len)
+    if losses is None or rivals is None or len(full) < 2:
+        return []
+    found = {s: np.concatenate([losses(p.outputs[s], p.target) for p in pools]) for s in pools[0].outputs}
+    ridge = np.concatenate([losses(rivals(p.target)["ridge"], p.target) for p in pools])
+    return [
+        _verdict(name, full, {s: own[:, i] for s, own in found.items()}, ridge[:, i], units)
+        for i, name in enumerate(getattr(task, "streams", ()))
+        if (name,) in found
+    ]
+
+
+def _verdict(name: str, full: Subset, losses: dict[Subset, Floats], ridge: Floats, units: Units) -> Verdict:
+    own, rest = losses[name,], [m for m in full if m != name]
+    ratio = _ratio(losses[full], ridge if np.nanmean(ridge) < np.nanmean(own) else own, units)
+    each = {
+        m: _ratio(losses[full], losses[less], units) for m in rest if (less := _only(full, {*full} - {m})) in losses
+    }
+    beside = {m: _ratio(losses[two], own, units) for m in rest if (two := _only(full, {name, m})) in losses}
+    helps = _below(ratio)
+    which = [m for m in rest if helps and all(_below(by[m]) for by in (each, beside) if m in by)]
+    return {"target": name, "helps": helps, **ratio, "which": which, "each": each}
+
+
+def _only(full: Subset, some: Collection[str]) -> Subset:
+    return tuple(m for m in full if m in some)
+
+
+def _below(ratio: Ratio) -> bool:
+    high = ratio["interval"]["high"]
+    return high is not None and math.isfinite(high) and high < 1
+
+
+def _ratio(all_: Floats, own: Floats, units: Units) -> Ratio:
+    """The mean of one loss over the mean of another, both of what is known of the items."""
+    known = np.isfinite(all_) & np.isfinite(own)
+    sums: NDArray[np.float64] = np.stack([np.where(known, all_, 0.0), np.where(known, own, 0.0)], 1)
+    values = leave_one_out([from_sums(sums, units, lambda s: s[:, 0] / s[:, 1])], units)[0]
+    interval = interval_of(values, units, bounds=(0.0, math.inf))
+    row: IntervalRow = {
+        "low": interval.low,
+        "high": interval.high,
+        "groups": interval.groups,
+        "reason": interval.reason,
+    }
+    return {"ratio": float(values[0]), "interval": row}
