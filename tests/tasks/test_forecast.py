@@ -14,7 +14,8 @@ from plait.examples.items import Item
 from plait.metrics.quantiles import pinball
 from plait.tasks.answers import Outlook
 from plait.tasks.autoregression import Lagged, autoregress, fit_autoregression
-from plait.tasks.forecast import CENTRE, KNOWN, LAST, SCALE, SEASON, VALUE, Forecast, horizons_of, subsets_of
+from plait.tasks.forecast import CENTRE, KNOWN, LAST, SCALE, SEASON, VALUE, Forecast
+from plait.tasks.horizons import horizons_of, subsets_of
 from plait.tokens import Instants
 
 
