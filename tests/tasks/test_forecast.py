@@ -212,6 +212,8 @@ def test_horizons_on_a_grid_are_exact():
 def test_bands_belong_to_the_nearest_subset():
     assert len(subsets_of(6)) == 63
     assert len(subsets_of(9)) == 19
+    some = task_of([wave(s) for s in range(5)]).subsets(list("abcdefg"))
+    assert (len(some), some[0], some[1], some[-1]) == (15, tuple("abcdefg"), tuple("bcdefg"), ("g",))
     task = task_of([wave(s) for s in range(5)])
     task.bind({f"m{i}": 1 for i in range(9)}, 8)
     chosen = task.subset(torch.tensor([[True, True]] * 8 + [[False, True]]))

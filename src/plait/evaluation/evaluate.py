@@ -258,7 +258,9 @@ class Examined:
     def output(self, subsets: Sequence[Subset] | None = None) -> ReplicateOutput:
         """Its scores with some subsets of its modalities, by default with all subsets."""
         task, count = self.model.task, len(self.items)
-        found = score_subsets(self.model, self.data, subsets or subsets_of(self.modalities))
+        found = score_subsets(
+            self.model, self.data, subsets or task.subsets(self.modalities) or subsets_of(self.modalities)
+        )
         outputs, target = _on_one_clock(task, found, self.target.numpy())
         return ReplicateOutput(
             # On another corpus each fold's model answers for all items, so each counts as a seed.

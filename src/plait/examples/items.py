@@ -96,7 +96,7 @@ def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
       mean of numbers. Windows of which less than ``coverage`` is annotated are dropped.
     - ``{unit: mylab.units.Mine}``, with its options: your own `plait.examples.units.Unit`.
 
-    With ``asks: several`` an item has one label per name in ``several``, on the tier of that name or of the recording.
+    With ``asks: several`` an item has one label per name in ``names``, on the tier of that name or of the recording.
     With ``asks: nothing`` recordings and windows need no target: all of them become items, with the group in place of
     the target. With ``asks: annotations`` the target is the list of annotations on the tier ``annotations`` within the
     item; recordings without any on that tier are dropped. With ``asks: future`` it is what the streams ``future`` do
@@ -271,7 +271,7 @@ def _items(
             target = annotated(notes, cut, dropped)
         if asks == "future":
             target = Future(cut.stop - cut.context[1] - cut.start, cut.start, tracks)
-        if asks == "several" and (target := named(recording, cast(list[str], unit["several"]), cut, dropped)) is None:
+        if asks == "several" and (target := named(recording, cast(list[str], unit["names"]), cut, dropped)) is None:
             continue
         if isinstance(target, np.generic):  # numpy's scalars are not JSON, and a saved run keeps targets as JSON
             target = target.item()

@@ -93,6 +93,13 @@ class Task(nn.Module, ABC):
         """
         raise NotImplementedError
 
+    def subsets(self, modalities: Sequence[str]) -> list[tuple[str, ...]]:
+        """The subsets of the modalities that evaluation scores, all of them among these; empty, the default: every one.
+
+        For a task whose answers are so large that those of every subset would not fit in memory.
+        """
+        return []
+
     def instants(self, seconds: float) -> NDArray[np.float64] | None:
         """The instants in ``seconds`` at which answers are wanted, in order; None, the default: one answer per item."""
         return None

@@ -150,6 +150,10 @@ class Forecast(Task):
         # What conformal calibration adds to each quantile; it is saved with the weights.
         self.register_buffer("bands", torch.zeros(size))
 
+    def subsets(self, modalities: Sequence[str]) -> list[tuple[str, ...]]:
+        """Those that have bands of their own: of seven modalities or more all, all but one, and each alone."""
+        return [tuple(m for m, on in zip(modalities, there) if on) for there in subsets_of(len(modalities))]
+
     def instants(self, seconds: float) -> Floats:
         return seconds + np.array(self.horizons)
 

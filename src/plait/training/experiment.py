@@ -70,7 +70,7 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
         tasks = task.get("tasks")
         if not isinstance(tasks, Mapping):
             raise ConfigError(f"task.tasks: got {brief(tasks)}; expected a task for each target, by name.")
-        unit["several"] = list(tasks)
+        unit["names"] = list(tasks)
     if cls.asks == "future":
         unit["future"], unit["ahead"] = cls.looks_ahead(task)
     if cls.asks == "annotations":
