@@ -65,6 +65,8 @@ class Train(_Section):
     ``temperature_scaling``: after training, the trust in each head and the confidence of the answer are fitted on the
     validation part (Guo et al. 2017). Where the split has none, a model of the same kind is trained once per fold
     without a quarter of the training groups, and its answers on these groups are used.
+    ``average``: the trained weights are the mean of those at the ends of the last so many epochs (checkpoint averaging,
+    Izmailov et al. 2018); with ``stop: last`` only.
     ``self_distillation``: loss weight that pulls each modality's own answer towards that of the whole model (Lan et al.
     2018).
     ``modality_distillation``: loss weight that pulls the answer from some modalities (``augment.modality_dropout``)
@@ -83,6 +85,7 @@ class Train(_Section):
     solver: Literal["adamw", "ridge"] = "adamw"
     stop: Literal["last", "early"] = "last"
     patience: int = Field(10, ge=1, le=1_000_000)
+    average: int = Field(1, ge=1, le=1000)
     seeds: list[_Seed] = Field(default_factory=lambda: [0], min_length=1, max_length=1000)
     wide: bool | None = None
     temperature_scaling: bool = True

@@ -5,13 +5,14 @@ from collections.abc import Collection
 import pytest
 import torch
 
-from plait.augmentations import Setting
+from plait.augmentations import Setting, Vary
 from plait.augmentations.crop_resize import CropResize
 from plait.augmentations.gaussian_noise import GaussianNoise
 from plait.augmentations.random_gain import RandomGain
 from plait.augmentations.rotate import Rotate
-from plait.tokens import Tokens
+from plait.tokens import Instants, Tokens
 from plait.tokens.dropout import modality_dropout
+from plait.tokens.instants import at_instants
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +103,15 @@ def test_modality_dropout_never_hides_the_last_one() -> None:
         assert torch.equal(after.any(0), before)
         hidden += int((~after[:, :2]).sum())
     assert 40 < hidden < 160
+
+
+@pytest.mark.parametrize("regular", [(), {"a"}])
+def test_answers_stay_at_what_was_recorded_at_their_instants(regular: Collection[str]) -> None:
+    ramp = Tokens(*(x[:1] for x in tokens()))  # its values are its times
+    at = Instants(torch.arange(50.0)[None] / 10, torch.ones(1, 50) > 0)
+    varied = Vary({"crop_resize": 0.3})({"a": ramp}, on(regular)._replace(at=at))
+    assert varied.at is not None
+    assert not torch.equal(varied.at.times, at.times)
+    found = at_instants(varied["a"].clean(), varied.at)[0, :, 0]
+    assert 10 < int(varied.at.mask.sum()) < 50
+    torch.testing.assert_close(found[varied.at.mask[0]], at.times[varied.at.mask], atol=0.06, rtol=0)

@@ -166,8 +166,11 @@ def texts(n, length, wrong, fold=""):
 def test_texts_have_examples_the_worst_first():
     found = summarise(Words(), [texts(30, 3, [4, 9], "a"), texts(30, 5, [2], "b")])
     assert found["subsets"][-1]["metrics"]["wrong"]["mean"] == pytest.approx(3 / 60)
-    assert not {"confusion", "scatter", "calibration"} & set(found)
+    assert not {"scatter", "calibration"} & set(found)
     _ADAPTER.validate_python(found, strict=True)
+    place, counts = found["confusion"]["classes"].index, np.array(found["confusion"]["counts"])
+    assert sum(counts[:, place("7000")]) == 3
+    assert counts.sum() == 30 * 3 + 30 * 5
     rows = found["examples"]
     assert len(rows) == 20
     assert [r["item"] for r in rows[:3]] == ["aitem4", "aitem9", "bitem2"]

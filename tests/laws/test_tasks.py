@@ -63,6 +63,10 @@ VARIANTS = [
     ("tag", {"target": "moves", "background": "none", "rate": 2.0, "metric": "mean_average_precision"}, MOVES),
     ("tag", {"target": "moves", "causal": True, "smoothing": 0.1, "metric": "accuracy"}, MOVES),
     ("transcribe", {"target": "words", "token": "character", "metric": "cer"}, WORDS),
+    ("transcribe", {"target": "words", "beam": 1, "smoothing": 0.1}, WORDS),
+    ("transcribe", {"target": "words", "ngram": 2, "lm_weight": 0.3, "insertion_bonus": 0.1}, WORDS),
+    ("transcribe", {"target": "words", "token": "subword", "subwords": 9}, WORDS),
+    ("transcribe", {"target": "words", "causal": True, "delay": 0.2}, WORDS),
 ]
 
 

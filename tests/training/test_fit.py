@@ -112,6 +112,21 @@ def test_early_stopping_keeps_the_best_epoch(tiny_recipe: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_averaged_weights_lie_between_those_of_the_last_epochs(tiny_recipe: Path, tmp_path: Path) -> None:
+    def weights(*changes: str) -> dict[str, torch.Tensor]:
+        plan = load_recipe(tiny_recipe, ["train.schedule=constant", "train.temperature_scaling=false", *changes])
+        run = fit(plan, tmp_path / str(changes), cache=tmp_path / "cache", quiet=True)
+        return run.model(run.replicates[0]).state_dict()
+
+    parts = [weights(f"train.epochs={n}") for n in (2, 3)]
+    found = weights("train.epochs=3", "train.average=2")
+    for name, value in found.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (parts[0][name] + parts[1][name]) / 2, rtol=1e-4, atol=1e-6)
+    assert any(not torch.equal(parts[1][name], value) for name, value in found.items())
+
+
+@pytest.mark.slow
 def test_tensorboard_is_written_when_asked_for(tiny_recipe: Path, tmp_path: Path) -> None:
     recipe = load_recipe(tiny_recipe, ["train.log=tensorboard", "train.epochs=1"])
     fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)

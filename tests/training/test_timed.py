@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,9 @@ from plait.prediction.predict import Predictor
 from plait.recipe import Recipe, load_recipe, parse_recipe
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
+from plait.tasks import Task
 from plait.tasks.tag import Tag
+from plait.tasks.transcribe import Transcribe
 from plait.tokens import Instants, Tokens
 from plait.training.experiment import Experiment
 from plait.training.run import Run
@@ -204,17 +208,24 @@ def test_words_are_learnt_from_their_order_and_times(moves: Path, tmp_path: Path
     words = answer.answer.to_json()["words"]
     assert str(answer.answer) == " ".join(w["label"] for w in words)
     assert all(0 <= w["start"] < w["stop"] <= 8.2 for w in words)
+    assert answer.trust.keys() == {"hand", "foot"}
+    assert answer.trust["hand"] > answer.trust["foot"]  # the foot does not tell slow from fast
+    assert f"from hand ({answer.trust['hand']:.0%}), foot" in str(answer)
+    assert np.sum(result["confusion"]["counts"]) > 0
 
 
 @pytest.mark.parametrize("fusion", ["locf", "late"])
-def test_a_causal_answer_knows_nothing_that_comes_later(fusion: str) -> None:
-    task = Tag([Annotated(4.0, ((0.0, 2.0, "a"), (2.0, 4.0, "b")))], target="t", rate=2.0, causal=True)
+@pytest.mark.parametrize("kind", [Tag, partial(Transcribe, delay=0.3)])
+def test_a_causal_answer_knows_nothing_that_comes_later(kind: Callable[..., Task], fusion: str) -> None:
+    task = kind([Annotated(4.0, ((0.0, 2.0, "a"), (2.0, 4.0, "b")))], target="t", rate=2.0, causal=True)
     chain = [{"name": "conv", "strides": [2], "causal": True}, {"name": "gru", "bidirectional": False}]
     torch.manual_seed(0)
     model = Model({"x": 3, "y": 2}, task, encoders={"x": chain, "y": chain}, fusion=fusion, dim=16).eval()
     times = {"x": torch.arange(40.0).expand(2, -1) / 10, "y": torch.arange(20.0).expand(2, -1) / 5}
     batch = {m: Tokens(torch.randn(*t.shape, model.dims[m]), t, torch.ones_like(t) > 0) for m, t in times.items()}
-    when = torch.from_numpy(task.instants(4.0)).float().expand(2, -1)
+    instants = task.instants(4.0)
+    assert instants is not None
+    when = torch.from_numpy(instants).float().expand(2, -1)
     at = Instants(when, torch.ones_like(when) > 0)
     before = model(batch, at)[""]
     for k, end in enumerate(when[0].tolist()):

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from plait.core.errors import ConfigError, gathering, raise_all
 from plait.core.parts import build, find, full_spec, options_of, parts, suggest
-from plait.tokens.tokens import Tokens
+from plait.tokens import Instants, Tokens
 
-__all__ = ["Augmentation", "Setting", "Vary", "full_augmentation"]
+__all__ = ["Augmentation", "Setting", "Varied", "Vary", "full_augmentation"]
 
 
 class Setting(NamedTuple):
@@ -21,10 +21,23 @@ class Setting(NamedTuple):
     Attributes:
         regular: the modalities on a grid.
         spread: from a modality to the standard deviations of its features, [dim], in their units.
+        at: the instants at which answers are wanted; None in a task that answers once per item.
     """
 
     regular: Collection[str]
     spread: Callable[[str], Tensor]
+    at: Instants | None = None
+
+
+class Varied(dict[str, Tokens]):
+    """A varied batch.
+
+    Attributes:
+        at: the instants, moved with what was recorded at them, so that targets stay at their words or events. Those
+            whose content was cut off have a False mask.
+    """
+
+    at: Instants | None = None
 
 
 class Augmentation(ABC):
@@ -43,7 +56,7 @@ class Augmentation(ABC):
 
     @abstractmethod
     def __call__(self, batch: Mapping[str, Tokens], setting: Setting) -> dict[str, Tokens]:
-        """The batch, varied.
+        """The batch, varied. One that moves content in time moves the instants equally, and returns a `Varied`.
 
         Args:
             batch: features [batch, time, dim] by modality; only one modality if the class is not ``shared``.
@@ -79,14 +92,17 @@ class Vary:
         # A stable sort: of equal rank, the recipe's order decides.
         self.parts.sort(key=lambda pair: pair[0].rank)
 
-    def __call__(self, batch: Mapping[str, Tokens], setting: Setting) -> dict[str, Tokens]:
+    def __call__(self, batch: Mapping[str, Tokens], setting: Setting) -> Varied:
         found = dict(batch)
         for part, modality in self.parts:
             if modality is None:
                 found = part(found, setting)
+                setting = setting._replace(at=found.at) if isinstance(found, Varied) else setting
             elif modality in found:
                 found |= part({modality: found[modality]}, setting)
-        return found
+        varied = Varied(found)
+        varied.at = setting.at
+        return varied
 
     @property
     def chosen(self) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from plait.augmentations import Augmentation, Setting
+from plait.augmentations import Augmentation, Setting, Varied
 from plait.core.errors import ConfigError
-from plait.tokens.tokens import Tokens
+from plait.tokens import Instants, Tokens
 
 __all__ = ["CropResize"]
 
@@ -18,8 +18,8 @@ class CropResize(Augmentation):
     """Crop up to ``share`` off each end of an item and stretch the rest to full length, equally in every modality.
 
     Modalities on a grid are interpolated linearly. Other modalities keep their values; their times are stretched, and
-    values outside the crop are masked. This is the random resized crop of Szegedy et al. 2015 ("Going deeper with
-    convolutions"), in time.
+    values outside the crop are masked. The instants of the answers are stretched too. This is the random resized crop
+    of Szegedy et al. 2015 ("Going deeper with convolutions"), in time.
 
     Args:
         share: largest share of the item cut off at each end, from 0 to below 0.5.
@@ -42,10 +42,18 @@ class CropResize(Augmentation):
         right = 1 - torch.rand(rows, 1) * self.share
         # One length over all modalities, so that they stay aligned with each other.
         length = torch.stack([_last_time(t) for t in batch.values()]).amax(0)[:, None].clamp(min=1e-6)
-        return {
-            m: _stretch(t, left, right) if m in setting.regular else _move(t, left * length, right * length, length)
+        found = Varied(
+            (m, _stretch(t, left, right) if m in setting.regular else _move(t, left * length, right * length, length))
             for m, t in batch.items()
-        }
+        )
+        found.at = None if setting.at is None else _moved(setting.at, left * length, right * length, length)
+        return found
+
+
+def _moved(at: Instants, left: Tensor, right: Tensor, length: Tensor) -> Instants:
+    # An answer with a delay is asked after the end: it is not about what was cut off there.
+    inside = (at.times >= left) & ((at.times <= right) | (at.times > length))
+    return Instants((at.times - left) * (length / (right - left)), at.mask & inside)
 
 
 def _last_time(tokens: Tokens) -> Tensor:

@@ -46,6 +46,7 @@ from plait.evaluation.schema import (
     SubsetRow,
     TaskFacts,
 )
+from plait.evaluation.word_errors import word_confusion
 from plait.metrics import known_bounds
 from plait.metrics.functional import calibration_error, confusion
 
@@ -119,6 +120,7 @@ def summarise(
         evaluation["scatter"] = _scatter(pools[0], subsets[-1], task)
     else:
         evaluation["examples"] = examples_of(pools[0], subsets[-1], task)
+        evaluation |= _of_texts(pools, subsets[-1], task)
     more = dict(sections or {})
     # Merged and not replaced, as what is missing is known here, and what was dropped by the caller.
     robustness, data = (cast(Mapping[str, object], more.pop(name, {})) for name in ("robustness", "data"))
@@ -298,6 +300,15 @@ def _of_classes(pools: list[ReplicateOutput], full: Subset, classes: list[str], 
         "confusion": {"classes": classes, "counts": counts.tolist()},
         "calibration": {"bins": reliability(scores, target), "ece": float(np.mean(errors))},
     }
+
+
+def _of_texts(pools: list[ReplicateOutput], full: Subset, task: Scored) -> dict[str, Confusion]:
+    """Which words are taken for which, counted over all seeds; nothing in a task without texts."""
+    texts = getattr(task, "texts", None)
+    if texts is None:
+        return {}
+    pairs = [pair for p in pools for pair in texts(np.asarray(p.outputs[full]), np.asarray(p.target))]
+    return {"confusion": word_confusion(pairs)}
 
 
 def _scatter(pool: ReplicateOutput, full: Subset, task: Scored, most: int = 2000) -> Scatter:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from plait.core.errors import DataError
 from plait.metrics import Metric
 
-__all__ = ["Cer", "Wer"]
+__all__ = ["Cer", "Wer", "check_pairs"]
 
 
 class Wer(Metric):
@@ -44,9 +44,18 @@ class Cer(Metric):
         return _rate("cer", char_error_rate, target, scores)
 
 
-def _rate(name: str, rate: object, target: Sequence[str], scores: Sequence[str]) -> float:
+def check_pairs(name: str, target: Sequence[str], scores: Sequence[str]) -> None:
+    """Check that there is an answer to each true text.
+
+    Raises:
+        DataError: there are more of the one than of the other.
+    """
     if len(target) != len(scores):
         raise DataError(f"{name}: {len(target)} true texts and {len(scores)} answers; expected one of each per item.")
+
+
+def _rate(name: str, rate: object, target: Sequence[str], scores: Sequence[str]) -> float:
+    check_pairs(name, target, scores)
     if not any(text.split() for text in target):
         return math.nan
     return float(rate(list(scores), list(target)))  # type: ignore[operator]

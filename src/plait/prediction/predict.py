@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from plait.importing.untold import Rates
 from plait.models.model import Model
 from plait.store.store import CACHE, Store
 from plait.streams.recording import Annotation
-from plait.tasks.answers import Answer
+from plait.tasks.answers import Answer, Text
 from plait.training.experiment import Experiment
 from plait.training.preparation import Preparation
 from plait.training.run import Replicate, Run
@@ -38,6 +38,7 @@ class Prediction:
         answer: the decoded output of the model; None if none of the model's modalities is present.
         used, missing: modalities that were present, and that were missing.
         note: a remark; or "".
+        trust: of a text, by modality: the mean probability of the words that it alone would answer.
     """
 
     recording: str
@@ -47,6 +48,7 @@ class Prediction:
     used: tuple[str, ...]
     missing: tuple[str, ...]
     note: str = ""
+    trust: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         place = f"{self.recording} {self.start:.2f}-{self.stop:.2f} s"
@@ -54,7 +56,8 @@ class Prediction:
             return f"{place}: {self.note}"
         missing = f"; without {', '.join(self.missing)}" if self.missing else ""
         note = f" ({self.note})" if self.note else ""
-        return f"{place}: {self.answer} from {', '.join(self.used)}{missing}{note}"
+        used = [f"{m} ({self.trust[m]:.0%})" if m in self.trust else m for m in self.used]
+        return f"{place}: {self.answer} from {', '.join(used)}{missing}{note}"
 
     def to_json(self) -> dict[str, object]:
         """One object: recording and time, the answer's entries, modalities and note."""
@@ -66,6 +69,7 @@ class Prediction:
             "used": list(self.used),
             "missing": list(self.missing),
             "note": self.note,
+            **({"trust": dict(self.trust)} if self.trust else {}),
         }
 
     def annotations(self, *, tier: str, annotator: str = "plait") -> list[Annotation]:
@@ -154,12 +158,12 @@ class Predictor:
             items = asked.items
             features = experiment.prepare(self.store, {i.recording for i in items})
             data = ItemData(items, features, model.task.asked(items, known=False), experiment.modalities)
-            answers = _answers(model, data)
+            answers, trust = _answers(model, data)
         there = {m: data.present(m) for m in model.modalities if m in data.modalities}
         used = [tuple(m for m in there if there[m][i]) for i in range(len(items))]
         return [
-            _prediction(item, answer, ms, model.modalities, notes.get(item.recording, ""))
-            for item, answer, ms in zip(items, answers, used)
+            _prediction(item, answer, ms, model.modalities, notes.get(item.recording, ""), own)
+            for item, answer, ms, own in zip(items, answers, used, trust)
         ]
 
     def _corpus(
@@ -217,18 +221,35 @@ def _experiment(prepared: Preparation, corpus: Corpus) -> Experiment:
     return Experiment.bare(prepared.recipe, corpus, used, prepared.features)
 
 
-def _answers(model: Model, data: ItemData) -> list[Answer]:
+def _answers(model: Model, data: ItemData) -> tuple[list[Answer], list[dict[str, float]]]:
+    """The answers, and for texts of several modalities the trust in each."""
     model.eval()
-    found: list[Answer] = []
+    found, trust = list[Answer](), list[dict[str, float]]()
     with torch.inference_mode():
         for batch in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
-            found += model.task.decode(model(batch.inputs, batch.at)[""], batch.at)
-    return found
+            encoded = model.encode(batch.inputs)
+            answers = model.task.decode(model.forward_subset(encoded, at=batch.at)[""], batch.at)
+            found += answers
+            asked = data.modalities if len(data.modalities) > 1 and isinstance(answers[0], Text) else []
+            own = {m: model.task.decode(model.forward_subset(encoded, [m], batch.at)[""], batch.at) for m in asked}
+            trust += [
+                {m: a.confidence for m, rows in own.items() if isinstance(a := rows[i], Text)}
+                for i in range(len(answers))
+            ]
+    return found, trust
 
 
-def _prediction(item: Item, answer: Answer, used: tuple[str, ...], modalities: Sequence[str], note: str) -> Prediction:
+def _prediction(
+    item: Item,
+    answer: Answer,
+    used: tuple[str, ...],
+    modalities: Sequence[str],
+    note: str,
+    trust: Mapping[str, float],
+) -> Prediction:
     missing = tuple(m for m in modalities if m not in used)
     # Without any modality the model gives its prior; that is no answer for this example.
     told = answer if used else None
     note = note if used else "no answer: none of the model's modalities is there"
-    return Prediction(item.recording, item.start, item.stop, told, used, missing, note)
+    own = {m: trust[m] for m in used if m in trust} if len(used) > 1 else {}
+    return Prediction(item.recording, item.start, item.stop, told, used, missing, note, own)

@@ -142,6 +142,13 @@ class Task(nn.Module, ABC):
         mask = np.arange(steps) < np.array([len(own) for own in times], np.int64)[:, None]
         return Instants(torch.from_numpy(padded(times, 0.0, np.float32)), torch.from_numpy(mask))
 
+    def check_items(self, items: Sequence[Item]) -> None:
+        """Refuse items that the task cannot be trained on; called before training. Default: none.
+
+        Raises:
+            DataError: names the items.
+        """
+
     @abstractmethod
     def head(self, dim: int) -> nn.Module:
         """A new head: Tokens [batch, time, dim] -> [batch, width]; in a task with `instants`: Tokens and
@@ -255,11 +262,11 @@ class Task(nn.Module, ABC):
     def postprocessing(self, found: Mapping[str, object]) -> None: ...
 
     def fit_postprocessing(self, output: Tensor, target: Tensor, at: Instants | None) -> None:
-        """Choose what `postprocess` does, by held-out items, after the calibration. Default: nothing to choose.
+        """Choose what only held-out items can decide, after training and calibration. Default: nothing to choose.
 
         Args:
-            output: of the whole model, calibrated.
-            target: encoded targets, [items, ...].
+            output: calibrated outputs: of the items from each modality alone, one after another, and from all of them.
+            target: encoded targets, [items, ...], as often.
             at: as for `decode`.
         """
 

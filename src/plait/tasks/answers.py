@@ -133,6 +133,11 @@ class Text(Answer):
         """The words in one line."""
         return " ".join(str(word) for _, _, word, _ in self.words)
 
+    @property
+    def confidence(self) -> float:
+        """The mean probability of its words; 0 without words."""
+        return sum(word[3] for word in self.words) / max(len(self.words), 1)
+
     def __str__(self) -> str:
         return self.text or "(nothing)"
 

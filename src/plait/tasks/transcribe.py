@@ -1,11 +1,11 @@
-"""Words or characters in order, learnt without their times by connectionist temporal classification (CTC)."""
+"""Words or characters in order, by connectionist temporal classification (CTC) and beam search."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,20 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from plait.core.errors import ConfigError, DataError
+from plait.core.errors import ConfigError, DataError, raise_all
+from plait.core.options import Count, Few, Whole
 from plait.core.parts import Options, Spec
+from plait.decoders.ctc_decoder import CtcDecoder
+from plait.decoders.ngram import NGram
+from plait.examples.items import Item
 from plait.examples.targets import Annotated, Target
 from plait.metrics import metrics_for
 from plait.metrics.functional import Array
+from plait.segment.forced import ctc_align
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Text
 from plait.tasks.heads import TimedLinear
+from plait.tasks.spelling import KINDS, Subwords, spelling_of
 from plait.tasks.timed import Rate, annotated_of, grid, padded
 from plait.tokens import Instants
 
@@ -33,33 +39,46 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 CERTAIN = 30.0
 """A logit that is as good as certain: exp(-30) is 1e-13."""
 
-KINDS = ("word", "character")
+Floats = NDArray[np.float64]
+
+NAMED = 5
+"""Recordings that an error names; of the others it gives the number."""
 
 
 class Transcribe(Task):
-    """The words (or characters) within an item, in order; by CTC, decoded greedily.
+    """The words (or characters) within an item, in order; by CTC, decoded by beam search.
 
     Graves, Fernández, Gomez & Schmidhuber 2006, "Connectionist temporal classification", ICML: the likelihood of a
-    sequence is summed over all its alignments to ``rate`` answers per second, each a token or a blank (section 3.1);
-    decoding takes the best token at each instant, and drops repetitions and blanks (best path, section 3.2).
+    sequence is summed over all its alignments to ``rate`` answers per second, each a token or a blank (section 3.1).
+    Decoding: `plait.decoders.prefix_beam`, if asked with an n-gram model of the training texts. Words get the times of
+    the best alignment of the decoded text, and their mean probability there as confidence.
 
     Args:
         targets: what is annotated within the training items: labels of words or sentences, in order of time.
         target: the tier of annotations, or the stream of words.
         rate: answers per second; above the rate of tokens, and twice that if tokens repeat: CTC needs a blank between.
-        token: unit of the answer: ``word`` (words of the training items, no others) or ``character``.
+        token: unit of the answer: ``word`` (words of the training items, no others), ``character``, or ``subword``
+            (`plait.tasks.spelling.Subwords`).
+        subwords: size of the inventory of subwords.
         lower: whether texts are lower-cased.
         ignore: labels that are not words, such as ``sil``.
         alignment: weight, relative to CTC, of the cross-entropy at the instants whose word the annotations give: spans
             of one word each, and the gaps between spans; not for characters. With CTC alone each head puts tokens at
             instants of its own choice, and heads that disagree in time cannot be averaged.
+        beam: sequences kept by the beam search; 1: the best token at each instant instead (best path, section 3.2).
+        ngram: order of the n-gram model of the training texts (`plait.decoders.ngram`), in tokens; 0: none.
+        lm_weight: weight of the n-gram model; None: chosen on held-out items, 0.5 where the split has none.
+        insertion_bonus: added to a text's score per token; None: chosen likewise, else 0.
+        causal: whether an answer sees only what was observed until ``delay`` after its instant.
+        delay: seconds, for causal answers: the look-ahead, by which a word is known later.
+        smoothing: label smoothing of the words at their instants (Szegedy et al. 2016, section 7).
         dropout: share of the numbers at an instant that a head sets to 0 in training.
         metric: the metric by which validation selects: a `plait.metrics.Metric` of texts, by its name (``wer``,
             ``cer``) or the dotted path of your own.
 
     Raises:
         DataError: no training item has a token.
-        ConfigError: an unknown kind of token, or metric.
+        ConfigError: an unknown kind of token, or metric; an n-gram model without a beam, or a delay without ``causal``.
 
     >>> task = Transcribe([Annotated(1.0, ((0.1, 0.4, "Good"), (0.5, 0.9, "day")))], target="words")
     >>> task.tokens, task.encode([Annotated(1.0, ((0.1, 0.9, "good good"),))])[:, :3, 0].tolist()
@@ -80,25 +99,51 @@ class Transcribe(Task):
         target: str,
         rate: Rate = 25.0,
         token: str = "word",
+        subwords: Count = 100,
         lower: bool = True,
         ignore: Sequence[str] = (),
         alignment: float = 10.0,
+        beam: Few = 10,
+        ngram: Whole = 0,
+        lm_weight: float | None = None,
+        insertion_bonus: float | None = None,
+        causal: bool = False,
+        delay: float = 0.0,
+        smoothing: float = 0.0,
         dropout: float = 0.2,
         metric: Spec = "wer",
     ) -> None:
         super().__init__()
-        if token not in KINDS:
-            raise ConfigError(f"transcribe: token {token!r}; expected {' or '.join(KINDS)}.")
-        if not 0 <= alignment < math.inf or not 0 <= dropout < 1:
-            raise ConfigError(
-                f"transcribe: alignment {alignment}, dropout {dropout}; expected 0 or more, and dropout below 1."
-            )
         self.target, self.rate, self.token, self.lower, self.ignore = target, rate, token, lower, list(ignore)
-        self.alignment, self.dropout, self.metric = alignment, dropout, metric
+        self.subwords = subwords
+        self.beam, self.ngram, self.lm_weight, self.insertion_bonus = beam, ngram, lm_weight, insertion_bonus
+        self.causal, self.delay = causal, delay
+        self.alignment, self.smoothing, self.dropout, self.metric = alignment, smoothing, dropout, metric
+        self._check()
         self._metrics = metrics_for("texts", metric, where="transcribe.metric")
         self.select_by(self._metrics)
+        self.spelling = spelling_of(token, [word for t in targets for word in self._said(t)], subwords)
         said = [self._split(t) for t in targets]
         self._set(sorted({token for row in said for token in row}))
+        language = None
+        if ngram:
+            language = NGram.of([[self._index[t] - 1 for t in row] for row in said], len(self.tokens), ngram)
+        self.decoder = CtcDecoder(beam, language, lm_weight, insertion_bonus)
+
+    def _check(self) -> None:
+        problems = []
+        if self.token not in KINDS:
+            problems.append(f"transcribe: token {self.token!r}; expected {' or '.join(KINDS)}.")
+        if not 0 <= self.alignment < math.inf or not 0 <= self.dropout < 1 or not 0 <= self.smoothing < 1:
+            problems.append(
+                f"transcribe: alignment {self.alignment}, smoothing {self.smoothing}, dropout {self.dropout}; expected "
+                "0 or more, and the last two below 1."
+            )
+        if self.ngram and self.beam == 1:
+            problems.append(f"transcribe: ngram {self.ngram} with beam 1, which has no use for it. Raise the beam.")
+        if not 0 <= self.delay < math.inf or (self.delay and not self.causal):
+            problems.append(f"transcribe: delay {self.delay}; expected 0 s or more, and 0 unless causal is true.")
+        raise_all(ConfigError, problems)
 
     def _set(self, tokens: list[str]) -> None:
         if not tokens:
@@ -114,20 +159,48 @@ class Transcribe(Task):
     def _words(self, text: str) -> list[str]:
         return (text.lower() if self.lower else text).split()
 
+    def _said(self, target: Target) -> list[str]:
+        return [word for _, _, own in self._spans(target) for word in own]
+
     def _split(self, target: Target) -> list[str]:
         """The tokens of a target, in order."""
-        words = [word for _, _, own in self._spans(target) for word in own]
-        return words if self.token == "word" else list(" ".join(words))
+        return self.spelling.split(self._said(target))
 
     def instants(self, seconds: float) -> NDArray[np.float64]:
-        return grid(seconds, self.rate)
+        return grid(seconds, self.rate) + self.delay
 
     def unasked(self) -> Tensor:
         """A blank that is as good as certain: it adds no token and no loss."""
         return F.one_hot(torch.tensor(0), self.n_outputs) * CERTAIN
 
     def head(self, dim: int) -> nn.Module:
-        return TimedLinear(dim, self.n_outputs, self.dropout)
+        return TimedLinear(dim, self.n_outputs, self.dropout, causal=self.causal)
+
+    def check_items(self, items: Sequence[Item]) -> None:
+        """Refuse training items without a text, or with a text that cannot be learnt.
+
+        Raises:
+            DataError: nothing is annotated in an item, or its text has more tokens than the item has answers.
+        """
+        silent, long = [], []
+        for item in items:
+            spans, said = annotated_of(item.target).spans, self._split(item.target)
+            room = len(self.instants(annotated_of(item.target).seconds))
+            needed = len(said) + sum(a == b for a, b in itertools.pairwise(said))
+            silent += [] if spans else [item.id]
+            long += [f"{item.id} ({needed} for {room})"] if needed > room else []
+        problems = []
+        if silent:
+            problems.append(
+                f"{_named(silent)}: nothing is annotated on the tier {self.target!r}. Leave these recordings out, or "
+                "annotate their silence with a label that transcribe.ignore names."
+            )
+        if long:
+            problems.append(
+                f"{_named(long)}: more tokens than answers, at {self.rate:g} per second (equal neighbours need one "
+                "between them). Raise transcribe.rate, or correct the texts."
+            )
+        raise_all(DataError, problems)
 
     def encode(self, targets: list[Target]) -> Tensor:
         """Numbers of the tokens, from 1 up, and the number of the token at each instant (0: none; -1: unknown), both
@@ -143,14 +216,17 @@ class Transcribe(Task):
 
     def _aligned(self, target: Target) -> NDArray[np.int64]:
         """The word at each instant, [steps]; unknown (-1) for characters."""
-        at = self.instants(annotated_of(target).seconds)
+        at = self.instants(annotated_of(target).seconds) - self.delay
         if self.token != "word":
             return np.full(len(at), -1, np.int64)
         held = np.zeros(len(at), np.int64)
         for start, stop, words in self._spans(target):
             inside = (at >= start) & (at < stop)
             token = self._index.get(words[0], -1) if len(words) == 1 else -1
+            first = np.flatnonzero(inside)[:1]
+            again = first[(first > 0) & (held[first - 1] == token) & (held[first] == 0)]
             held[inside] = np.where(held[inside] == 0, token, -1)  # two words at once: unknown
+            held[again] = 0  # CTC tells a word said twice from one said once by a blank between
         return held
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
@@ -161,7 +237,10 @@ class Transcribe(Task):
             return found
         held = target[:, : output.shape[1], 1]
         held = F.pad(held, (0, output.shape[1] - held.shape[1]), value=-1)
-        each = F.cross_entropy(output.flatten(0, 1), held.flatten(), ignore_index=-1, reduction="none").view_as(held)
+        doubt = self.smoothing if self.training else 0.0
+        each = F.cross_entropy(
+            output.flatten(0, 1), held.flatten(), ignore_index=-1, label_smoothing=doubt, reduction="none"
+        ).view_as(held)
         return found + self.alignment * each.sum(1) / (held >= 0).sum(1).clamp(min=1)
 
     def _ctc(self, output: Tensor, target: Tensor) -> Tensor:
@@ -180,24 +259,42 @@ class Transcribe(Task):
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Numbers of the decoded tokens, padded with -1, [items, longest]."""
-        rows = [[token for token, _, _ in _best_path(row)] for row in output.detach().argmax(-1).tolist()]
+        return self._padded([self.decoder(logs) for logs in _logs(output)])
+
+    def _padded(self, rows: Sequence[tuple[int, ...]]) -> Floats:
         return padded(rows, self.padding, np.float64, least=1)
 
-    def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
-        sure, best = output.detach().softmax(-1).max(-1)
-        when = torch.zeros(best.shape) if at is None else at.times
-        return [self._answer(*row) for row in zip(best.tolist(), sure.tolist(), when.tolist())]
+    @property
+    def postprocessing(self) -> Options:
+        """The weights of the language model and of the insertion bonus."""
+        return {"weights": list(self.decoder.weights)}
 
-    def _answer(self, best: list[int], sure: list[float], when: list[float]) -> Text:
+    @postprocessing.setter
+    def postprocessing(self, found: Mapping[str, Any]) -> None:
+        weight, bonus = found["weights"]
+        self.decoder.weights = float(weight), float(bonus)
+
+    def fit_postprocessing(self, output: Tensor, target: Tensor, at: Instants | None) -> None:
+        """Choose the weights of the decoder that the recipe leaves open."""
+        true, sign = target.numpy(), -1 if self.higher_is_better else 1
+        self.decoder.tune(list(_logs(output)), lambda said: sign * self.main(self._padded(said), true))
+
+    def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
+        when = torch.zeros(output.shape[:2]) if at is None else at.times - self.delay
+        return [self._answer(*row) for row in zip(_logs(output), when.tolist())]
+
+    def _answer(self, logs: Floats, when: list[float]) -> Text:
         """Words with their times: a token lasts from the first to the last instant of its run."""
-        half = 0.5 / self.rate
-        found = [
-            (max(when[lo] - half, 0.0), when[hi - 1] + half, self.tokens[token - 1], float(np.mean(sure[lo:hi])))
-            for token, lo, hi in _best_path(best)
-        ]
-        if self.token == "character":
-            found = [_joined(list(own)) for space, own in itertools.groupby(found, lambda t: t[2] == " ") if not space]
-        return Text(tuple((round(a, 6), round(b, 6), word, p) for a, b, word, p in found))
+        half, tokens = 0.5 / self.rate, self.decoder(logs)
+        run = ctc_align(logs, tokens)
+        start, stop, names = run.start.tolist(), run.stop.tolist(), [self.tokens[token - 1] for token in tokens]
+        sure = [float(np.exp(logs[lo:hi, token]).mean()) for token, lo, hi in zip(tokens, start, stop)]
+        found = []
+        for own in self.spelling.grouped(names):
+            word, confidence = self.spelling.join([names[i] for i in own]), float(np.mean([sure[i] for i in own]))
+            begin, end = max(when[start[own[0]]] - half, 0.0), when[stop[own[-1]] - 1] + half
+            found.append((round(begin, 6), round(end, 6), word, confidence))
+        return Text(tuple(found))
 
     def texts(self, scores: NDArray[np.float64], target: Array) -> list[tuple[str, str]]:
         """The true and the predicted text of each item."""
@@ -205,7 +302,7 @@ class Transcribe(Task):
 
     def _text(self, row: NDArray[np.generic]) -> str:
         found = [UNKNOWN if token >= self.n_outputs else self.tokens[int(token) - 1] for token in row if token > 0]
-        return (" " if self.token == "word" else "").join(found)
+        return self.spelling.join(found)
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
         """The chosen metric, then the standard ones of texts."""
@@ -221,27 +318,31 @@ class Transcribe(Task):
         return np.broadcast_to(np.array(best or (-1,), np.float64), (count, max(len(best), 1))).copy()
 
     def state(self) -> Options:
-        return {"tokens": self.tokens}
+        found: Options = {"tokens": self.tokens, **self.postprocessing}
+        if self.decoder.language is not None:
+            found["ngram"] = self.decoder.language.to_json()
+        if isinstance(self.spelling, Subwords):
+            found["merges"] = self.spelling.merges
+        return found
 
     @classmethod
     def restore(cls, state: Options, **options: Any) -> Transcribe:
         # A stand-in target, to be replaced by the saved tokens: any word that `ignore` does not take out.
         word = next(w for w in map(str, itertools.count()) if w not in options.get("ignore", ()))
         task = cls([Annotated(1.0, ((0.0, 1.0, word),))], **options)
+        task.spelling = Subwords(state["merges"]) if "merges" in state else task.spelling
         task._set([str(token) for token in state["tokens"]])
+        if task.ngram:
+            task.decoder.language = NGram.from_json(state["ngram"])
+        task.postprocessing = state
         return task
 
 
-def _best_path(best: list[int]) -> list[tuple[int, int, int]]:
-    """Token, first instant and one past the last of each run that is not blank.
-
-    >>> _best_path([0, 3, 3, 0, 3, 1])
-    [(3, 1, 3), (3, 4, 5), (1, 5, 6)]
-    """
-    edges = [0, *(i for i in range(1, len(best)) if best[i] != best[i - 1]), len(best)]
-    return [(best[a], a, b) for a, b in itertools.pairwise(edges) if a < b and best[a]]
+def _logs(output: Tensor) -> Floats:
+    """Log probabilities, [items, steps, tokens + 1]."""
+    return output.detach().double().log_softmax(-1).cpu().numpy()
 
 
-def _joined(characters: list[tuple[float, float, str, float]]) -> tuple[float, float, str, float]:
-    starts, stops, letters, sure = zip(*characters)
-    return starts[0], stops[-1], "".join(letters), float(np.mean(sure))
+def _named(ids: Sequence[str]) -> str:
+    more = len(ids) - NAMED
+    return ", ".join(ids[:NAMED]) + (f" and {more} more" if more > 0 else "")

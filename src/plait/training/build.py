@@ -39,6 +39,7 @@ def build_model(
     """
     recipe = experiment.recipe
     task = build(Task, experiment.task, [i.target for i in fold.train], where="task")
+    task.check_items(fold.train)
     data = item_data(experiment, fold.train, features, task)
     dims, encoders, steps = {}, {}, data.asked.steps
     rows = {m: data.features(m) for m in experiment.modalities}

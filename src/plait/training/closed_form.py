@@ -205,15 +205,20 @@ class _Chunks:
                 for start in range(first, last, self.size):
                     part = slice(start, min(start + self.size, last))
                     at = None if self.at is None else Instants(self.at.times[part], self.at.mask[part])
-                    yield self._chunk(self.items[part].tolist(), turn, regular), at
+                    yield self._chunk(self.items[part].tolist(), turn, regular, at)
 
-    def _chunk(self, items: list[int], turn: int, regular: Collection[str]) -> Tokens:
+    def _chunk(
+        self, items: list[int], turn: int, regular: Collection[str], at: Instants | None
+    ) -> tuple[Tokens, Instants | None]:
         m = self.modality
         instead = self.data.stand_ins(items, turn).get(m) if turn else None
         tokens = self.data.rows[m].pad(items, self.model.dims[m], instead)
         if turn:
-            tokens = self.vary({m: tokens}, Setting(regular, self.model.backbone.std))[m]
-        return self.model.backbone.prepare(m, tokens)
+            varied = self.vary({m: tokens}, Setting(regular, self.model.backbone.std, at))
+            # Each instant is a row of the regression: none may be left out, as the mask would.
+            tokens = varied[m]
+            at = at and varied.at and varied.at._replace(mask=at.mask)
+        return self.model.backbone.prepare(m, tokens), at
 
 
 def _learnt(model: Model, index: int) -> tuple[Fixed, nn.Linear]:

@@ -56,18 +56,18 @@ class TrainingModule(L.LightningModule):
         torch.manual_seed(((self.seed + 1) * 100_003 + self.current_epoch) * 100_003 + index)
         task, done = self.model.task, self.current_epoch / (self.train_plan.epochs or 1)
         moment = Moment(items, done, self._unvaried(tokens, at) if task.remembers else None)
-        varied = [self.vary(tokens, self.setting) for _ in range(task.views)]
-        loss, views = self._loss(varied, target, at, moment)
+        varied = [self.vary(tokens, self.setting._replace(at=at)) for _ in range(task.views)]
+        loss, views = self._loss([(one, one.at) for one in varied], target, moment)
         self._check_finite(loss, views[-1], index)
         self._step = (views[-1], target)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
         return loss
 
     def _loss(
-        self, batches: Sequence[Mapping[str, Tokens]], target: Tensor, at: Instants | None, moment: Moment | None
+        self, batches: Sequence[tuple[Mapping[str, Tokens], Instants | None]], target: Tensor, moment: Moment | None
     ) -> tuple[Tensor, list[View]]:
         drop = dropout_now(self.augment.modality_dropout, self.current_epoch, self.train_plan.epochs or 1)
-        looked = [self._view(tokens, at, drop) for tokens in batches]
+        looked = [self._view(tokens, at, drop) for tokens, at in batches]
         losses = self.model.task.step([view for view, _ in looked], target, moment)
         more = [loss for _, own in looked for loss in own.values()]
         # A task of several targets names its losses kind.target.
@@ -121,7 +121,7 @@ class TrainingModule(L.LightningModule):
         tokens, target, _, at = batch
         if self.model.task.main_metric == "loss":
             torch.manual_seed(index)  # hides the same parts in every epoch, so that epochs can be compared
-            loss, views = self._loss([tokens] * self.model.task.views, target, at, None)
+            loss, views = self._loss([(tokens, at)] * self.model.task.views, target, None)
             self._check_finite(loss, views[-1], index)
             self.log("valid_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
             return

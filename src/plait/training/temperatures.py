@@ -67,11 +67,14 @@ def fit_temperatures(
 def fit_postprocessing(model: Model, valid: ItemData) -> None:
     """Let the task of a calibrated model choose its post-processing by held-out items.
 
-    By clean items only: its metric counts items, which noisy copies would count several times.
+    By clean items, answered from each modality alone and from all: one choice must suit every subset.
     """
     model.eval()
-    output = torch.cat([model.forward_subset(encoded, at=at)[""] for encoded, at in _encoded(model, [valid])])
-    model.task.fit_postprocessing(output, valid.targets, valid.asked.at)
+    subsets = [*([m] for m in model.modalities if len(model.modalities) > 1), None]
+    rows = [[model.forward_subset(e, only, at)[""] for only in subsets] for e, at in _encoded(model, [valid])]
+    output, count, at = torch.cat([torch.cat(parts) for parts in zip(*rows)]), len(subsets), valid.asked.at
+    often = None if at is None else Instants(at.times.repeat(count, 1), at.mask.repeat(count, 1))
+    model.task.fit_postprocessing(output, torch.cat([valid.targets] * count), often)
 
 
 def _fit_heads(model: Model, views: Sequence[ItemData], target: Tensor, weight: Tensor) -> None:

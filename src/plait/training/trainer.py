@@ -7,13 +7,15 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
 
 from plait.core.errors import DataError
 from plait.core.parts import Options
@@ -95,6 +97,28 @@ class _Lines(Callback):
         print(f"{self.name}: epoch {done}/{last}{numbers}", file=sys.stderr, flush=True)
 
 
+class _Average(Callback):
+    """The mean of the weights at the ends of the epochs from ``first`` on; kept in the checkpoint."""
+
+    def __init__(self, first: int) -> None:
+        self.first, self.count = first, 0
+        self.mean: dict[str, Tensor] = {}
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.current_epoch < self.first:
+            return
+        self.count += 1
+        for name, value in pl_module.state_dict().items():
+            old = self.mean.get(name, value)
+            self.mean[name] = torch.lerp(old, value, 1 / self.count) if value.is_floating_point() else value.clone()
+
+    def state_dict(self) -> Options:
+        return {"count": self.count, "mean": self.mean}
+
+    def load_state_dict(self, state_dict: Options) -> None:
+        self.count, self.mean = state_dict["count"], state_dict["mean"]
+
+
 class _Stop(Callback):
     """Passes KeyboardInterrupt on, where Lightning would swallow it."""
 
@@ -127,6 +151,9 @@ def train_model(
     history, early = _History(folder / "log.csv", digest_of(recipe)), train.stop == "early"
     keep = _checkpoints(folder, model, early)
     callbacks: list[Callback] = [history, keep, _Stop()]
+    average = _Average(epochs - train.average)
+    if train.average > 1 and not early:
+        callbacks.insert(0, average)
     if early:
         mode = "max" if model.task.higher_is_better else "min"
         callbacks.append(EarlyStopping(f"valid_{model.task.main_metric}", patience=train.patience, mode=mode))
@@ -151,10 +178,15 @@ def train_model(
         )
         trainer.fit(module, batches, checks, ckpt_path=str(last) if last.exists() else None)
     if early:
-        model.load_state_dict(
-            {k.removeprefix("model."): v for k, v in read_tree(Path(keep.best_model_path))["state_dict"].items()}
-        )
+        _load(model, read_tree(Path(keep.best_model_path))["state_dict"])
+    elif average.mean:
+        _load(model, average.mean)
     return history.rows
+
+
+def _load(model: Model, state: Mapping[str, Tensor]) -> None:
+    """Load the weights of the module that held the model."""
+    model.load_state_dict({k.removeprefix("model."): v for k, v in state.items()})
 
 
 def _checkpoints(folder: Path, model: Model, early: bool) -> ModelCheckpoint:

@@ -1,0 +1,405 @@
+"""Speech to words: PLAIT_DATA=... python benchmarks/speech.py [words|digits|causal ...]
+
+Needs: at least one of grid_s1, fsdd in PLAIT_DATA.
+Takes: some ninety minutes of one core; a model that is trained already is not trained again.
+
+- ``words``: GRID, one speaker, 745 sentences split by a hash (recipes/grid_transcribe.yaml), one checkpoint for every
+  subset of lips and sound, no grammar given. Word error rate of each subset, clean and in babble; the same with a
+  bigram learnt from the training sentences (on GRID nearly the grammar itself); how well the trust in each stream is
+  calibrated; what a word loses where its time is hidden, and where as much elsewhere is; the price of chunks; speed.
+- ``digits``: strings of three to seven digits, made of clips of one speaker of FSDD; the official split.
+- ``causal``: GRID again, each word from what was recorded until half a second after it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import needs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from targets import finish, target
+
+from plait import evaluate, fit, load_recipe
+from plait.corpus.corpus import CorpusWriter
+from plait.evaluation.schema import Evaluation
+from plait.examples.data import ItemData, Swapped
+from plait.metrics.edits import edits
+from plait.models.model import Model
+from plait.readers import open_streams
+from plait.recipe import Recipe, StreamPlan, parse_recipe
+from plait.store.store import Store
+from plait.streams.recording import Annotation
+from plait.streams.stream import Stream
+from plait.tasks.answers import Text
+from plait.tasks.timed import annotated_of
+from plait.tasks.transcribe import Transcribe
+from plait.tokens import Instants, Tokens
+from plait.training.experiment import Experiment, Features, open_corpus
+from plait.training.noisy import NoisyFeatures
+from plait.training.run import Run
+from plait.training.temperatures import fit_postprocessing
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+LOOK_AHEAD, CHUNK, WINDOW = 0.58, 0.2, 0.0125
+"""Seconds; half of the window of the sound's features reaches beyond their times."""
+
+LEVELS = (20, 10, 5, 0, -5, -10)
+Floats = NDArray[np.float64]
+Rows = list[dict[str, Any]]
+
+
+class Tested:
+    """A trained model, and the held-out and test items of its fold."""
+
+    def __init__(self, run: Run, args: argparse.Namespace) -> None:
+        recipe, self.store = run.recipe, Store(args.cache)
+        self.experiment = Experiment.of(recipe, open_corpus(recipe, run.folder))
+        (self.fold,) = self.experiment.folds
+        self.features: Features = self.experiment.prepare(self.store)
+        self.model: Model = run.model(run.finished[0])
+        self.names = self.experiment.modalities
+        self.targets = self.task.asked(self.fold.test).targets.numpy()
+        self._kept: dict[tuple[float | None, tuple[str, ...]], tuple[torch.Tensor, Instants]] = {}
+
+    @property
+    def task(self) -> Transcribe:
+        assert isinstance(self.model.task, Transcribe)
+        return self.model.task
+
+    def data(self, side: str = "test", level: float | None = None, modality: str = "audio") -> ItemData:
+        """Items of a side; ``level``: dB of babble on the sound."""
+        items, source = getattr(self.fold, side), self.features
+        if level is None:
+            return ItemData(items, source, self.task.asked(items), self.names)
+        pool = tuple(dict.fromkeys(i.recording for i in items))
+        noisy = NoisyFeatures(self.experiment, self.store, modality, "babble", (level, level), pool, seed=0)
+        return ItemData(items, Swapped(source, modality, noisy), self.task.asked(items), self.names)
+
+    @torch.inference_mode()
+    def outputs(self, level: float | None, subset: Sequence[str]) -> tuple[torch.Tensor, Instants]:
+        """The outputs for the test items from a subset, and their instants; computed once."""
+        key = level, tuple(subset)
+        if key not in self._kept:
+            data = self.data(level=level)
+            batch = data.batch(range(len(data)), self.model.dims)
+            assert batch.at is not None
+            encoded = self.model.encode(batch.inputs)
+            for one in subsets(self.names):
+                self._kept[level, tuple(one)] = self.model.forward_subset(encoded, one, batch.at)[""], batch.at
+        return self._kept[key]
+
+    def wer(self, level: float | None, subset: Sequence[str]) -> float:
+        output, _ = self.outputs(level, subset)
+        return self.task.main(self.task.scores(output), self.targets)
+
+
+def subsets(names: Sequence[str]) -> list[list[str]]:
+    return [*([name] for name in names), list(names)]
+
+
+def with_bigram(tested: Tested) -> None:
+    """Give the model a language model of the training sentences; its weight is chosen on the held-out ones."""
+    options = {**tested.task.options, "ngram": 2}
+    tested.model.task = Transcribe([i.target for i in tested.fold.train], **options)
+    fit_postprocessing(tested.model, tested.data("valid"))
+
+
+def wers(tested: Tested, console: Console, title: str) -> dict[tuple[str, float | None], float]:
+    """Word error rates by subset and level of babble (None: clean), in percent."""
+    found: dict[tuple[str, float | None], float] = {}
+    for level in (None, *LEVELS):
+        found |= {(" + ".join(s), level): 100 * tested.wer(level, s) for s in subsets(tested.names)}
+    shown = Table("modalities", "clean", *(f"{level} dB" for level in LEVELS), title=f"{title}: word error rate, %")
+    for subset in map(" + ".join, subsets(tested.names)):
+        shown.add_row(subset, *(f"{found[subset, level]:.1f}" for level in (None, *LEVELS)))
+    console.print(shown)
+    return found
+
+
+def harm(found: dict[tuple[str, float | None], float], names: Sequence[str]) -> float:
+    """How much worse both are than the better one alone, at the worst level."""
+    both = " + ".join(names)
+    return max(found[both, level] - min(found[n, level] for n in names) for level in (None, *LEVELS))
+
+
+def trust(tested: Tested, console: Console) -> Rows:
+    """The trust in a stream is the mean probability of the words that it alone would answer."""
+    sure, right = [], []
+    texts = [true for true, _ in tested.task.texts(np.full((len(tested.targets), 1), -1.0), tested.targets)]
+    for level in (None, *LEVELS):
+        for name in tested.names:
+            said = [a for a in tested.task.decode(*tested.outputs(level, [name])) if isinstance(a, Text)]
+            sure.append([a.confidence for a in said])
+            pairs = [edits(true.split(), a.text.split()) for true, a in zip(texts, said)]
+            wrong = [sum(a != b for a, b in pair) / len(true.split()) for true, pair in zip(texts, pairs)]
+            right.append([max(1 - w, 0.0) for w in wrong])
+    told, true = np.array(sure), np.array(right)
+    bins = np.clip((10 * told).astype(int), 0, 9)
+    inside = [bins == b for b in range(10)]
+    error = sum(abs(told[i].mean() - true[i].mean()) * i.mean() for i in inside if i.any())
+    first, second = (x.reshape(-1, len(tested.names), x.shape[1]).argmax(1) for x in (told, true))
+    differ = np.ptp(true.reshape(-1, len(tested.names), true.shape[1]), axis=1) > 0
+    console.print(
+        f"trust: {len(told.ravel())} answers of one stream; expected calibration error {100 * error:.1f} points; the "
+        f"more trusted stream is the better one in {100 * (first == second)[differ].mean():.1f} % where they differ"
+    )
+    return [
+        target("trust in a stream against its share of right words: calibration error, points", 100 * error, "<=", 10)
+    ]
+
+
+def deletion(tested: Tested, console: Console) -> Rows:
+    """Probability that a word loses where its time is hidden in both streams, over that where as much elsewhere is."""
+    data, rng = tested.data(), np.random.default_rng(0)
+    batch = data.batch(range(len(data)), tested.model.dims)
+    assert batch.at is not None
+    spans = [[s for s in annotated_of(i.target).spans if s[2] not in tested.task.ignore] for i in tested.fold.test]
+    own, other = np.zeros((2, len(data), 6)), np.zeros((2, len(data), 6))
+    whole = _probabilities(tested, batch.inputs, batch.at)
+    for k in range(6):
+        place = [(row[k][0], row[k][1]) if k < len(row) else (0.0, 0.0) for row in spans]
+        far = [_elsewhere(a, b, rng) for a, b in place]
+        for table, cuts in ((own, place), (other, far)):
+            hidden = {m: _hidden(t, cuts) for m, t in batch.inputs.items()}
+            now = _probabilities(tested, hidden, batch.at)
+            for i, (a, b) in enumerate(place):
+                inside = ((batch.at.times[i] >= a) & (batch.at.times[i] < b)).numpy()
+                token = tested.task.tokens.index(str(spans[i][k][2]).lower()) + 1 if k < len(spans[i]) else 0
+                table[0, i, k] = (whole[i, inside, token] - now[i, inside, token]).mean() if inside.any() else 0.0
+    gone, kept = own[0].mean(1), other[0].mean(1)
+    draws = rng.integers(0, len(gone), (2000, len(gone)))
+    ratios = gone[draws].mean(1) / np.maximum(kept[draws].mean(1), 1e-6)
+    low = float(np.quantile(ratios, 0.025))
+    console.print(
+        f"deletion: a word loses {gone.mean():.3f} of its probability where its own time is hidden, {kept.mean():.3f} "
+        f"where as much elsewhere is: ratio {gone.mean() / max(kept.mean(), 1e-6):.1f}, 95 % from {low:.1f}"
+    )
+    return [target("deletion ratio of the evidence of a word, lower end of the interval", low, ">", 1.0)]
+
+
+@torch.inference_mode()
+def _probabilities(tested: Tested, inputs: dict[str, Tokens], at: Instants) -> Floats:
+    output = tested.model.forward_subset(tested.model.encode(inputs), None, at)[""]
+    return output.double().softmax(-1).numpy()
+
+
+def _hidden(tokens: Tokens, cuts: Iterable[tuple[float, float]]) -> Tokens:
+    edges = torch.tensor(list(cuts))
+    return tokens._replace(mask=tokens.mask & ~((tokens.times >= edges[:, :1]) & (tokens.times < edges[:, 1:])))
+
+
+def _elsewhere(start: float, stop: float, rng: np.random.Generator, seconds: float = 3.0) -> tuple[float, float]:
+    """A span as long that does not touch this one."""
+    length = stop - start
+    before, after = max(start - length, 0.0), max(seconds - stop - length, 0.0)
+    at = rng.uniform(0, before + after)
+    at = at if at < before else stop + at - before
+    return at, at + length
+
+
+@torch.inference_mode()
+def speed(tested: Tested, console: Console) -> Rows:
+    """Seconds of speech per second of one core: encoding both streams, and the beam search."""
+    data = tested.data()
+    batch = data.batch(range(len(data)), tested.model.dims)
+    assert batch.at is not None
+    started = time.process_time()
+    output = tested.model(batch.inputs, batch.at)[""]
+    encoded = time.process_time()
+    tested.task.decode(output, batch.at)
+    done = time.process_time()
+    seconds = sum(i.stop - i.start for i in tested.fold.test)
+    console.print(
+        f"speed: {seconds / (done - started):.0f} times real time (network {seconds / (encoded - started):.0f}, search "
+        f"with beam {tested.task.beam} {seconds / (done - encoded):.0f})"
+    )
+    return [
+        target("speech seconds per second of one core, both streams, beam 10", seconds / (done - started), ">=", 20)
+    ]
+
+
+@torch.inference_mode()
+def chunked(tested: Tested, console: Console, clean: dict[tuple[str, float | None], float]) -> Rows:
+    """The same checkpoint, fed chunk by chunk: each instant is answered once, from what was recorded until `LOOK_AHEAD`
+    after it at most. What comes later is neither seen nor in the means that normalise a recording."""
+    data = tested.data()
+    batch = data.batch(range(len(data)), tested.model.dims)
+    assert batch.at is not None
+    plans, found = tested.experiment.recipe.streams, {}
+    for subset in subsets(tested.names):
+        output = torch.zeros_like(tested.outputs(None, subset)[0])
+        for end in np.arange(LOOK_AHEAD, float(batch.at.times.max()) + LOOK_AHEAD + CHUNK, CHUNK):
+            known = {m: _until(t, float(end), centred=_centred(plans.get(m))) for m, t in batch.inputs.items()}
+            now = tested.model.forward_subset(tested.model.encode(known), subset, batch.at)[""]
+            since = batch.at.times - (end - LOOK_AHEAD)
+            output = torch.where(((since >= 0) & (since < CHUNK))[..., None], now, output)
+        output = tested.model.ensemble.silenced(output, batch.at)
+        found[" + ".join(subset)] = 100 * tested.task.main(tested.task.scores(output), tested.targets)
+    console.print(
+        f"in chunks of {CHUNK:g} s, words known {LOOK_AHEAD - CHUNK:g} to {LOOK_AHEAD:g} s after they are said, word "
+        "error rate, %: "
+        + ", ".join(f"{name} {value:.1f} (+ {value - clean[name, None]:.1f})" for name, value in found.items())
+    )
+    both = " + ".join(tested.names)
+    return [
+        target("in chunks, look-ahead in seconds, with the window of the features", LOOK_AHEAD + WINDOW, "<=", 0.6),
+        target("in chunks, both, clean: points above the whole recording", found[both] - clean[both, None], "<=", 3.0),
+    ]
+
+
+def _centred(plan: StreamPlan | None) -> bool:
+    return plan is not None and plan.normalization == "centre"
+
+
+def _until(tokens: Tokens, end: float, *, centred: bool) -> Tokens:
+    """What was recorded until ``end``; a mean over the whole recording becomes one over this part."""
+    seen = tokens._replace(mask=tokens.mask & (tokens.times <= end))
+    if not centred:
+        return seen
+    part = seen.clean()
+    mean = part.values.sum(1, keepdim=True) / part.mask.sum(1).clamp(min=1)[:, None, None]
+    return seen.with_values(tokens.values - mean)
+
+
+def minutes(run: Run) -> float:
+    return float(np.mean([run.done(r).seconds for r in run.finished])) / 60
+
+
+def of_words(args: argparse.Namespace, console: Console) -> Rows:
+    recipe = load_recipe(RECIPES / "grid_transcribe.yaml")
+    recipe.train.seeds = args.seeds
+    run = fit(recipe, args.out / "words", cache=args.cache, quiet=True)
+    tested = Tested(run, args)
+    lips, sound = tested.names
+    both = " + ".join(tested.names)
+    plain = wers(tested, console, f"GRID s1, seed {run.finished[0].seed}, no language model")
+    found = [
+        target("GRID, both, clean: word error rate, %", plain[both, None], "<=", 1.5),
+        target("GRID, lips alone: word error rate, %", plain[lips, None], "<=", 10.0),
+        target("GRID, both over sound alone, -5 dB babble", plain[both, -5] / plain[sound, -5], "<=", 0.5),
+        target(
+            "GRID, both less the better one alone, worst of clean to -10 dB, points",
+            harm(plain, tested.names),
+            "<=",
+            0.5,
+        ),
+        target("minutes of training (one core)", minutes(run), "<=", 120.0),
+        *trust(tested, console),
+        *deletion(tested, console),
+        *chunked(tested, console, plain),
+        *speed(tested, console),
+    ]
+    with_bigram(tested)
+    more = wers(tested, console, f"the same with a bigram, weights {tested.task.postprocessing['weights']}")
+    found.append(target("GRID, lips alone with a bigram of the training sentences, %", more[lips, None], "<=", 8.0))
+    found.append(target("GRID, both with a bigram, clean, %", more[both, None], "<=", 1.5))
+    worst = harm(more, tested.names)
+    found.append(target("GRID with a bigram, both less the better one alone, worst level, points", worst, "<=", 0.5))
+    return found
+
+
+def causal_recipe(seeds: list[int]) -> Recipe:
+    """The recipe of `words` with causal parts, and half a second of delay."""
+    recipe = load_recipe(RECIPES / "grid_transcribe.yaml")
+    assert isinstance(recipe.task, dict)
+    recipe.task |= {"causal": True, "delay": 0.5}
+    for plan in recipe.streams.values():
+        assert plan is not None
+        assert isinstance(plan.encoder, list)
+        conv, gru = (dict(part) for part in plan.encoder if isinstance(part, dict))
+        plan.encoder = [{**conv, "causal": True}, {**gru, "bidirectional": False}]
+        plan.normalization = "running" if plan.normalization != "none" else "none"
+    recipe.fusion, recipe.train.seeds = "locf", seeds
+    return recipe
+
+
+def of_causal(args: argparse.Namespace, console: Console) -> Rows:
+    run = fit(causal_recipe(args.seeds), args.out / "causal", cache=args.cache, quiet=True)
+    tested = Tested(run, args)
+    found = wers(tested, console, f"GRID s1, each word {tested.task.delay:g} s after it")
+    both = found[" + ".join(tested.names), None]
+    return [
+        target("causal: seconds of look-ahead", tested.task.delay, "<=", 0.6),
+        target("causal: both, clean, word error rate, %", both, "<=", 10.0),
+    ]
+
+
+DIGITS = """
+corpus: {manifest}
+task: {{name: transcribe, target: digits}}
+split: {{by: manifest}}
+streams:
+  sound: {{feature: log_mel, encoder: [{{name: conv, strides: [2, 2]}}, {{name: gru, layers: 2, dropout: 0.3}}]}}
+augment: {{crop_resize: 0, time_mask: {{sound: 0.1}}}}
+train: {{epochs: 16}}
+"""
+
+
+def make_digits(folder: Path, data: Path, *, train: int = 800, valid: int = 80, test: int = 200) -> None:
+    """Strings of three to seven digits of one speaker; no clip is in two parts. Official split: clips 0 to 4 test."""
+    if (folder / "manifest.jsonl").exists():
+        return
+    clips: dict[tuple[str, str, str], list[Floats]] = {}
+    for path in sorted(data.glob("recordings/*.wav")):
+        digit, speaker, number = path.stem.split("_")
+        side = "test" if int(number) < 5 else "valid" if int(number) < 10 else "train"
+        (stream,) = open_streams(path).values()
+        clips.setdefault((side, speaker, digit), []).append(np.asarray(stream.read(), np.float64).reshape(-1))
+    rng, speakers = np.random.default_rng(0), sorted({speaker for _, speaker, _ in clips})
+    with CorpusWriter(folder) as out:
+        for side, count in (("train", train), ("valid", valid), ("test", test)):
+            for i in range(count):
+                speaker, at, parts, notes = str(rng.choice(speakers)), 0, [], []
+                for digit in rng.integers(0, 10, int(rng.integers(3, 8))):
+                    own = clips[side, speaker, str(digit)]
+                    clip = own[int(rng.integers(len(own)))]
+                    notes.append(Annotation(at / 8000, (at + len(clip)) / 8000, str(digit), "digits"))
+                    parts.append(clip)
+                    at += len(clip)
+                sound = np.concatenate(parts)[:, None].astype(np.float32)
+                stream = Stream.of(sound, rate=8000, kind="waveform")
+                out.add(f"{side}{i:03}", {"sound": stream}, annotations=notes, split=side)
+
+
+def of_digits(args: argparse.Namespace, console: Console) -> Rows:
+    make_digits(args.out / "digits", args.data / "fsdd")
+    recipe = parse_recipe(DIGITS.format(manifest=args.out / "digits" / "manifest.jsonl"))
+    recipe.train.seeds = args.seeds
+    result: Evaluation = evaluate(fit(recipe, args.out / "digits-run", cache=args.cache, quiet=True), cache=args.cache)
+    metrics = result["subsets"][-1]["metrics"]
+    shown = Table("metric", "%", title="FSDD, strings of three to seven digits")
+    for name, row in metrics.items():
+        shown.add_row(name, f"{100 * (row['mean'] or 0):.2f}")
+    console.print(shown)
+    return [target("FSDD, strings of digits: word error rate, %", 100 * (metrics["wer"]["mean"] or 0), "<=", 2.0)]
+
+
+PARTS = {"words": (of_words, "grid_s1"), "digits": (of_digits, "fsdd"), "causal": (of_causal, "grid_s1")}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--out", type=Path, default=Path("runs/speech"))
+    parser.add_argument("--cache", default=".plait-cache")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    args = parser.parse_args()
+    args.data = needs.check(sorted({PARTS[name][1] for name in args.parts}), fewest=1)
+    console = Console()
+    found: Rows = []
+    for name in args.parts:
+        if (args.data / PARTS[name][1]).exists():
+            found += PARTS[name][0](args, console)
+    finish(found)
+
+
+if __name__ == "__main__":
+    main()
