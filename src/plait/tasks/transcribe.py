@@ -223,10 +223,10 @@ class Transcribe(Task):
         for start, stop, words in self._spans(target):
             inside = (at >= start) & (at < stop)
             token = self._index.get(words[0], -1) if len(words) == 1 else -1
-            first = np.flatnonzero(inside)[:1]
-            again = first[(first > 0) & (held[first - 1] == token) & (held[first] == 0)]
+            first = np.flatnonzero(inside)[: max(1, int(inside.sum()) // 3)]
+            twice = len(first) and first[0] and held[first[0] - 1] == token and not held[first[0]]
             held[inside] = np.where(held[inside] == 0, token, -1)  # two words at once: unknown
-            held[again] = 0  # CTC tells a word said twice from one said once by a blank between
+            held[first if twice else first[:0]] = 0  # CTC tells a word said twice from one said once by a blank between
         return held
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
