@@ -127,6 +127,7 @@ streams:
 augment:
   random_gain: {{skeleton: 0.2, inertial: 0.2}}
   rotate: {{skeleton: {{axis: y, degrees: 30}}, inertial: {{axis: any, degrees: 20}}}}
+train: {{epochs: 40}}
 """
 
 

@@ -79,7 +79,7 @@ def talks(folder: Path) -> Corpus:
     return Corpus(folder / "manifest.jsonl")
 
 
-UNIT = {"unit": "segment", "tier": "mood", "asks": "several", "several": ["mood", "valence"]}
+UNIT = {"unit": "segment", "tier": "mood", "asks": "several", "names": ["mood", "valence"]}
 
 
 def test_labels_of_the_same_interval(tmp_path):

@@ -40,7 +40,7 @@ class NGram:
 
     >>> model = NGram.of([[0, 1], [0, 1], [0, 0]], 2, 2)
     >>> model.log_probs([]).round(2).tolist(), model.log_probs([1]).round(2).tolist()
-    ([-0.15, -2.56, -2.71], [-1.64, -2.2, -0.36])
+    ([-0.16, -2.77, -2.48], [-1.97, -2.48, -0.25])
     """
 
     def __init__(self, counts: Counts, size: int, order: int) -> None:

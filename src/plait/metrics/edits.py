@@ -19,7 +19,7 @@ def edits(true: Sequence[str], said: Sequence[str]) -> list[Edit]:
     one with a substitution last goes before one with a deletion, and that before one with an insertion.
 
     >>> edits("set white with s".split(), "set with e s".split())
-    [('set', 'set'), ('white', None), ('with', 'with'), (None, 'e'), ('s', 's')]
+    [('set', 'set'), ('white', 'with'), ('with', 'e'), ('s', 's')]
     """
     cost = np.zeros((len(true) + 1, len(said) + 1), np.int64)
     cost[:, 0], cost[0] = np.arange(len(true) + 1), np.arange(len(said) + 1)
