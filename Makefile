@@ -52,9 +52,10 @@ lint: install-test
 test-fast: lint
 	$(BIN)/python -m pytest -q -m "not slow" -n 2
 
+# By file: several slow tests of a file share a run that one of them trains.
 test: lint
 	$(BIN)/python -m pytest -q -m "not slow" -n 2
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m slow -n 2 --dist loadfile
 
 coverage: install-test
 	$(BIN)/python -m pytest -q -n 2 --cov=plait --cov-branch --cov-report=term

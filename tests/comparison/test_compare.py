@@ -103,6 +103,7 @@ def test_every_variant_is_a_run_that_never_saw_the_test_part(
     assert full == next(r["value"] for r in result["variants"] if r["name"] == "late")
 
 
+@pytest.mark.slow
 def test_numbers_fit_together(whole: tuple[Path, Path, dict[str, Any]]) -> None:
     folder, _, result = whole
     value = {row["name"]: row["value"] for row in result["variants"]}
@@ -179,6 +180,7 @@ def test_if_nothing_can_be_trained_all_reasons_are_told(
     assert len(caught.value.problems) == 6
 
 
+@pytest.mark.slow
 def test_another_comparison_in_the_way_is_refused_as_a_whole(
     whole: tuple[Path, Path, dict[str, Any]], small: Recipe
 ) -> None:

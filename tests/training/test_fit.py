@@ -51,6 +51,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tiny_recipe: 
     assert not same(weights(runs[0]), weights(runs[2]))
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_resumes_to_the_same_numbers(
     tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,7 @@ def test_tags_are_learnt_and_scored_over_every_subset(tagged: Run, tmp_path: Pat
     assert (tagged.folder / "examples.parquet").exists()
 
 
+@pytest.mark.slow
 def test_what_is_said_of_raw_files_is_what_is_said_of_the_corpus(tagged: Run, moves: Path, tmp_path: Path) -> None:
     answers = Predictor(tagged, cache=tmp_path / "cache")([moves])
     assert len(answers) == 60
@@ -194,6 +195,7 @@ def test_the_quick_model_refuses_features_of_the_other_kind(
         fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
 
 
+@pytest.mark.slow
 def test_words_are_learnt_from_their_order_and_times(moves: Path, tmp_path: Path) -> None:
     recipe = recipe_of(moves, "name: transcribe, target: move, rate: 5")
     recipe.train.batch = 8
