@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from targets import finish, target
 
 from plait import evaluate, fit, load_recipe
 from plait.corpus.corpus import CorpusWriter
+from plait.evaluation.deletion import deletion_of, effects_of
 from plait.evaluation.schema import Evaluation
 from plait.examples.data import ItemData, Swapped
 from plait.metrics.edits import edits
@@ -39,7 +40,6 @@ from plait.store.store import Store
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 from plait.tasks.answers import Text
-from plait.tasks.timed import annotated_of
 from plait.tasks.transcribe import Transcribe
 from plait.tokens import Instants, Tokens
 from plait.training.experiment import Experiment, Features, open_corpus
@@ -157,52 +157,11 @@ def trust(tested: Tested, console: Console) -> Rows:
 
 
 def deletion(tested: Tested, console: Console) -> Rows:
-    """Probability that a word loses where its time is hidden in both streams, over that where as much elsewhere is."""
-    data, rng = tested.data(), np.random.default_rng(0)
-    batch = data.batch(range(len(data)), tested.model.dims)
-    assert batch.at is not None
-    spans = [[s for s in annotated_of(i.target).spans if s[2] not in tested.task.ignore] for i in tested.fold.test]
-    own, other = np.zeros((2, len(data), 6)), np.zeros((2, len(data), 6))
-    whole = _probabilities(tested, batch.inputs, batch.at)
-    for k in range(6):
-        place = [(row[k][0], row[k][1]) if k < len(row) else (0.0, 0.0) for row in spans]
-        far = [_elsewhere(a, b, rng) for a, b in place]
-        for table, cuts in ((own, place), (other, far)):
-            hidden = {m: _hidden(t, cuts) for m, t in batch.inputs.items()}
-            now = _probabilities(tested, hidden, batch.at)
-            for i, (a, b) in enumerate(place):
-                inside = ((batch.at.times[i] >= a) & (batch.at.times[i] < b)).numpy()
-                token = tested.task.tokens.index(str(spans[i][k][2]).lower()) + 1 if k < len(spans[i]) else 0
-                table[0, i, k] = (whole[i, inside, token] - now[i, inside, token]).mean() if inside.any() else 0.0
-    gone, kept = own[0].mean(1), other[0].mean(1)
-    draws = rng.integers(0, len(gone), (2000, len(gone)))
-    ratios = gone[draws].mean(1) / np.maximum(kept[draws].mean(1), 1e-6)
-    low = float(np.quantile(ratios, 0.025))
-    console.print(
-        f"deletion: a word loses {gone.mean():.3f} of its probability where its own time is hidden, {kept.mean():.3f} "
-        f"where as much elsewhere is: ratio {gone.mean() / max(kept.mean(), 1e-6):.1f}, 95 % from {low:.1f}"
-    )
-    return [target("deletion ratio of the evidence of a word, lower end of the interval", low, ">", 1.0)]
-
-
-@torch.inference_mode()
-def _probabilities(tested: Tested, inputs: dict[str, Tokens], at: Instants) -> Floats:
-    output = tested.model.forward_subset(tested.model.encode(inputs), None, at)[""]
-    return output.double().softmax(-1).numpy()
-
-
-def _hidden(tokens: Tokens, cuts: Iterable[tuple[float, float]]) -> Tokens:
-    edges = torch.tensor(list(cuts))
-    return tokens._replace(mask=tokens.mask & ~((tokens.times >= edges[:, :1]) & (tokens.times < edges[:, 1:])))
-
-
-def _elsewhere(start: float, stop: float, rng: np.random.Generator, seconds: float = 3.0) -> tuple[float, float]:
-    """A span as long that does not touch this one."""
-    length = stop - start
-    before, after = max(start - length, 0.0), max(seconds - stop - length, 0.0)
-    at = rng.uniform(0, before + after)
-    at = at if at < before else stop + at - before
-    return at, at + length
+    """The deletion test of the report: a word without its own time in both streams, and without as much elsewhere."""
+    found = deletion_of(effects_of(tested.model, tested.data()))
+    low = None if found is None else found["interval"]["low"]
+    console.print(f"deletion: {found}")
+    return [target("deletion ratio of the evidence of a word, lower end of the interval", low or 0.0, ">", 1.0)]
 
 
 @torch.inference_mode()
