@@ -217,8 +217,8 @@ def test_bands_belong_to_the_nearest_subset():
     task = task_of([wave(s) for s in range(5)])
     task.bind({f"m{i}": 1 for i in range(9)}, 8)
     chosen = task.subset(torch.tensor([[True, True]] * 8 + [[False, True]]))
-    assert task._subsets[int(chosen[0])] == [True] * 8 + [False]
-    assert task._subsets[int(chosen[1])] == [True] * 9
+    assert task.known_subsets[int(chosen[0])] == [True] * 8 + [False]
+    assert task.known_subsets[int(chosen[1])] == [True] * 9
 
 
 def test_instants_without_a_reference_change_nothing():

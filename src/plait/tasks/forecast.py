@@ -113,7 +113,10 @@ class Forecast(Task):
         self._metrics = metrics_for("quantiles", metric, where="forecast.metric")
         self.select_by(self._metrics)
         self.n_outputs = 2 * len(self.streams) * len(self.quantiles)
-        self._own: list[int] = []
+        self.own_places: list[int] = []
+        """Position among the modalities of each target's own stream; -1 where it is none of them."""
+        self.known_subsets: list[list[bool]] = []
+        """The subsets of the modalities that have bands of their own."""
         if targets:
             self._set(History.of(futures_of(targets), self.streams, self.horizons, self.quantiles, lags, season))
 
@@ -144,9 +147,9 @@ class Forecast(Task):
 
     def bind(self, dims: Mapping[str, int], dim: int) -> None:
         names = list(dims)
-        self._own = [names.index(name) if name in names else -1 for name in self.streams]
-        self._subsets = subsets_of(len(names))
-        size = (len(self._subsets), len(self.horizons), len(self.streams), len(self.quantiles))
+        self.own_places = [names.index(name) if name in names else -1 for name in self.streams]
+        self.known_subsets = subsets_of(len(names))
+        size = (len(self.known_subsets), len(self.horizons), len(self.streams), len(self.quantiles))
         # What conformal calibration adds to each quantile; it is saved with the weights.
         self.register_buffer("bands", torch.zeros(size))
 
@@ -220,7 +223,7 @@ class Forecast(Task):
         location, spread = self._location.to(output)[:, None], self._spread.to(output)[:, None]
         elsewhere = (absolute * spread + location - centre) / scale
         nobody = torch.zeros_like(there[0])
-        seen = torch.stack([there[i] if i >= 0 else nobody for i in self._own], 1)[:, None, :, None]
+        seen = torch.stack([there[i] if i >= 0 else nobody for i in self.own_places], 1)[:, None, :, None]
         relative = torch.where(seen, relative, elsewhere)
         moved = self.get_buffer("bands")[self.subset(there)].to(output)
         # The unit of the bands is that of the outputs which answer.
@@ -229,7 +232,7 @@ class Forecast(Task):
 
     def subset(self, there: Bool[Tensor, "modalities batch"]) -> Tensor:
         """The index of the bands for the modalities of each item, [batch]: of the subset that differs least."""
-        known = torch.tensor(self._subsets, device=there.device)
+        known = torch.tensor(self.known_subsets, device=there.device)
         return (there.T[:, None] != known).sum(-1).argmin(1)
 
     def scores(self, output: Tensor) -> Floats:
@@ -237,7 +240,7 @@ class Forecast(Task):
         return np.sort(self._parts(output.detach().double())[0].cpu().numpy(), -1).reshape(*output.shape[:2], -1)
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
-        scores = self._levels(self.scores(output))
+        scores = self.levels(self.scores(output))
         if at is None or at.reference is None:
             raise DataError("a forecast needs the instants and the reference of its items.")
         centre, scale = (x.cpu().double().numpy()[..., None] for x in at.reference[1:])
@@ -249,7 +252,7 @@ class Forecast(Task):
         told = {name: values[:, i].tolist() for i, name in enumerate(self.streams)}
         return Outlook(when, tuple(self.quantiles), told)
 
-    def _levels(self, scores: Floats) -> Floats:
+    def levels(self, scores: Floats) -> Floats:
         """[items, horizons, targets * levels] -> [items, horizons, targets, levels]."""
         return scores.reshape(*scores.shape[:2], len(self.streams), len(self.quantiles))
 
@@ -280,7 +283,7 @@ class Forecast(Task):
         known, location, unit = told[..., KNOWN] > 0, self.history.location[some], self.history.units[some]
         centre, scale = told[..., CENTRE, None], told[..., SCALE, None]
         rival = told[..., LAST, None] + scale * self.history.rivals["persistence"][:, some]
-        made = (centre + scale * self._levels(scores)[:, :, some], rival)
+        made = (centre + scale * self.levels(scores)[:, :, some], rival)
         own, rival = (((x - location[:, None]) / unit[:, None])[known] for x in made)
         truth = ((told[..., VALUE] - location) / unit)[known]
         return truth, Quantiles(tuple(self.quantiles), own, rival)
@@ -288,7 +291,7 @@ class Forecast(Task):
     def losses(self, scores: Floats, target: NDArray[np.generic]) -> Floats:
         """The pinball loss of each item and target, in the target's units; NaN where nothing is known."""
         told = np.asarray(target, np.float64)
-        said = told[..., CENTRE, None] + told[..., SCALE, None] * self._levels(scores)
+        said = told[..., CENTRE, None] + told[..., SCALE, None] * self.levels(scores)
         each = pinball(told[..., VALUE].ravel(), self.quantiles, said.reshape(-1, len(self.quantiles))).mean(-1)
         known = told[..., KNOWN] > 0
         total = np.where(known, each.reshape(known.shape), 0.0).sum(1)

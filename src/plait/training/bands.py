@@ -36,12 +36,12 @@ def fit_bands(model: Model, data: ItemData) -> None:
     if not isinstance(task, Forecast) or not task.conformal:
         return
     bands = task.get_buffer("bands").zero_()
-    found: list[list[Floats]] = [[] for _ in task._subsets]
+    found: list[list[Floats]] = [[] for _ in task.known_subsets]
     _, groups = np.unique([item.group for item in data.items], return_inverse=True)
     model.eval()
     for batch in loader(data, {m: model.dims[m] for m in data.modalities}, batch=256):
         encoded = model.encode(batch.inputs)
-        for i, there in enumerate(task._subsets):
+        for i, there in enumerate(task.known_subsets):
             subset = [m for m, on in zip(model.modalities, there) if on]
             output = model.forward_subset(encoded, subset, batch.at)[""]
             found[i].append(_errors(task, output, batch.targets, there))
@@ -53,8 +53,8 @@ def _errors(task: Forecast, output: torch.Tensor, target: torch.Tensor, there: l
     """Truth less each quantile in the unit of its bands, [items, horizons, targets, levels]; NaN where unknown."""
     told = target.double().numpy()
     own = (told[..., VALUE] - told[..., CENTRE]) / told[..., SCALE]
-    apart = np.where(told[..., KNOWN] > 0, own, np.nan)[..., None] - task._levels(task.scores(output))
-    seen = np.array([i >= 0 and there[i] for i in task._own])
+    apart = np.where(told[..., KNOWN] > 0, own, np.nan)[..., None] - task.levels(task.scores(output))
+    seen = np.array([i >= 0 and there[i] for i in task.own_places])
     unit = np.where(seen, 1.0, told[..., SCALE] / task.history.spread)
     found: Floats = apart * unit[..., None]
     return found
