@@ -454,6 +454,6 @@ def test_a_ray_cluster_gives_the_same_numbers(
     candidates = Candidates(tune=2, only=["alone-left", "late"])
     here = compare(recipe, tmp_path / "here", cache=whole[1], candidates=candidates)
     arguments = [str(tmp_path / "small.yaml"), str(tmp_path / "ray"), str(whole[1])]
-    done = subprocess.run([sys.executable, "-c", ON_RAY, *arguments], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", ON_RAY, *arguments], capture_output=True, text=True, timeout=550)
     assert done.returncode == 0, done.stderr
     assert numbers(json.loads(done.stdout.splitlines()[-1])) == numbers(here)

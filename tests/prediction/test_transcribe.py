@@ -65,10 +65,11 @@ def words_run(folder: Path) -> Run:
             out.add(f"m{i:02}", streams, annotations=notes)
     (folder / "words.yaml").write_text(
         f"corpus: {folder}/mouths/manifest.jsonl\n"
-        "task: {name: transcribe, target: words, rate: 12}\n"
+        "task: {name: transcribe, target: words, rate: 12, beam: 1}\n"
         "streams: {video: {feature: dct}}\n"
         "split: {hash: id, test: 0.1, valid: 0.1}\n"
         "model: {dim: 16}\n"
+        "augment: {crop_resize: 0}\n"  # words fill the films to their ends
         "train: {epochs: 40, batch: 8, seeds: [0]}\n"
     )
     return fit(load_recipe(folder / "words.yaml"), folder / "run", cache=folder / "cache", quiet=True)
