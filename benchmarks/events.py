@@ -43,6 +43,7 @@ from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 from plait.tasks.postprocessing import PostProcessing
 from plait.tasks.tag import Tag
+from plait.tasks.timed import padded
 from plait.training.experiment import Experiment, Features, open_corpus
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -230,13 +231,11 @@ def described(
     asked = task.asked(items)
     assert asked.at is not None
     times, mask = asked.at.times.numpy().astype(np.float64), asked.at.mask.numpy()
-    rows = np.stack(
-        [
-            np.concatenate([around(features, i, m, at, *reach) for m in modalities for reach in reaches], 1)
-            for i, at in zip(items, times)
-        ]
-    )
-    return rows, asked.targets.numpy(), mask
+    rows = [
+        np.concatenate([around(features, i, m, at[on], *reach) for m in modalities for reach in reaches], 1)
+        for i, at, on in zip(items, times, mask)
+    ]
+    return padded(rows, 0.0, np.float64), asked.targets.numpy(), mask
 
 
 def regression(
