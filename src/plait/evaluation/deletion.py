@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plait.evaluation.intervals import Interval, Units, from_sums, interval_of, leave_one_out
+from plait.evaluation.intervals import Units
+from plait.evaluation.rows import ratio_of_means
 from plait.evaluation.schema import Deletion
 from plait.examples.data import ItemData, loader
 from plait.models.model import Model
@@ -61,11 +62,11 @@ def effects_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Effect]:
             answers = [answer.timed for answer in model.task.decode(whole, batch.at)]
             places = _places(rng, [[(a, b) for a, b, *_ in own] for own in answers], lengths)
             long = places.stop - places.start
+            asked = batch.at.mask & _within(batch.at.times, places.start, places.stop)
             moved = []
             for start in (places.start, places.other):
                 left = {m: _removed(t, start, start + long) for m, t in batch.inputs.items()}
                 out = model(left, batch.at)[""]
-                asked = batch.at.mask & _within(batch.at.times, places.start, places.stop)
                 moved.append(_moved(model, out, whole, asked))
             # An answer between two instants of the clock has no output of its own to move.
             told = places.found & asked.any(1)
@@ -87,18 +88,9 @@ def deletion_of(effects: Sequence[Effect]) -> Deletion | None:
     if not effects:
         return None
     both = np.array([(e.inside, e.elsewhere) for e in effects])
-    units = Units.of([e.group for e in effects])
-    kernel = from_sums(both, units, lambda sums: sums[:, 0] / sums[:, 1])
-    values = leave_one_out([kernel], units)[0]
-    own: Interval = interval_of(values, units, bounds=(0.0, np.inf))
     inside, elsewhere = both.mean(0).tolist()
-    return {
-        "answers": len(effects),
-        "inside": inside,
-        "elsewhere": elsewhere,
-        "ratio": float(values[0]) if np.isfinite(values[0]) else None,
-        "interval": {"low": own.low, "high": own.high, "groups": own.groups, "reason": own.reason},
-    }
+    ratio = ratio_of_means(both[:, 0], both[:, 1], Units.of([e.group for e in effects]))
+    return {"answers": len(effects), "inside": inside, "elsewhere": elsewhere, **ratio}
 
 
 def _places(

@@ -6,11 +6,11 @@ import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from plait.evaluation.intervals import Floats, Units, from_sums, interval_of, leave_one_out
+from plait.evaluation.intervals import Floats, Units
 from plait.evaluation.replicates import ReplicateOutput, Scored, Subset
-from plait.evaluation.schema import Baseline, IntervalRow, Ratio, Verdict
+from plait.evaluation.rows import ratio_of_means
+from plait.evaluation.schema import Baseline, Ratio, Verdict
 
 __all__ = ["helpful_streams", "rivals_of"]
 
@@ -57,11 +57,13 @@ def helpful_streams(pools: Sequence[ReplicateOutput], task: Scored, units: Units
 
 def _verdict(name: str, full: Subset, losses: dict[Subset, Floats], ridge: Floats, units: Units) -> Verdict:
     own, rest = losses[name,], [m for m in full if m != name]
-    ratio = _ratio(losses[full], ridge if np.nanmean(ridge) < np.nanmean(own) else own, units)
+    ratio = ratio_of_means(losses[full], ridge if np.nanmean(ridge) < np.nanmean(own) else own, units)
     each = {
-        m: _ratio(losses[full], losses[less], units) for m in rest if (less := _only(full, {*full} - {m})) in losses
+        m: ratio_of_means(losses[full], losses[less], units)
+        for m in rest
+        if (less := _only(full, {*full} - {m})) in losses
     }
-    beside = {m: _ratio(losses[two], own, units) for m in rest if (two := _only(full, {name, m})) in losses}
+    beside = {m: ratio_of_means(losses[two], own, units) for m in rest if (two := _only(full, {name, m})) in losses}
     helps = _below(ratio)
     which = [m for m in rest if helps and all(_below(by[m]) for by in (each, beside) if m in by)]
     return {"target": name, "helps": helps, **ratio, "which": which, "each": each}
@@ -74,18 +76,3 @@ def _only(full: Subset, some: Collection[str]) -> Subset:
 def _below(ratio: Ratio) -> bool:
     high = ratio["interval"]["high"]
     return high is not None and math.isfinite(high) and high < 1
-
-
-def _ratio(all_: Floats, own: Floats, units: Units) -> Ratio:
-    """The mean of one loss over the mean of another, both of what is known of the items."""
-    known = np.isfinite(all_) & np.isfinite(own)
-    sums: NDArray[np.float64] = np.stack([np.where(known, all_, 0.0), np.where(known, own, 0.0)], 1)
-    values = leave_one_out([from_sums(sums, units, lambda s: s[:, 0] / s[:, 1])], units)[0]
-    interval = interval_of(values, units, bounds=(0.0, math.inf))
-    row: IntervalRow = {
-        "low": interval.low,
-        "high": interval.high,
-        "groups": interval.groups,
-        "reason": interval.reason,
-    }
-    return {"ratio": float(values[0]), "interval": row}

@@ -28,7 +28,18 @@ from scipy import special, stats
 
 from plait.core.errors import DataError, PlaitError
 
-__all__ = ["FEWEST_GROUPS", "LEVEL", "MOST_BLOCKS", "NO_SPREAD", "TOO_FEW", "UNDEFINED", "Bounds", "Floats", "Interval"]
+__all__ = [
+    "ANYWHERE",
+    "FEWEST_GROUPS",
+    "LEVEL",
+    "MOST_BLOCKS",
+    "NO_SPREAD",
+    "TOO_FEW",
+    "UNDEFINED",
+    "Bounds",
+    "Floats",
+    "Interval",
+]
 __all__ += ["Kernel", "Units", "bounds_within", "degrees_of_freedom", "difference_of", "from_indices", "from_sums"]
 __all__ += ["interval_of", "jackknife_interval", "jackknife_t", "leave_one_out", "mean_interval", "paired_interval"]
 

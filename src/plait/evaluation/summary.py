@@ -17,20 +17,18 @@ from plait.evaluation.calibration import reliability
 from plait.evaluation.examples import examples_of
 from plait.evaluation.forecasts import helpful_streams, rivals_of
 from plait.evaluation.intervals import (
-    ANYWHERE,
     FEWEST_GROUPS,
     LEVEL,
-    Bounds,
     Floats,
     Kernel,
     Units,
     bounds_within,
     difference_of,
-    interval_of,
     leave_one_out,
 )
 from plait.evaluation.kernels import kernel_for
 from plait.evaluation.replicates import ReplicateOutput, Scored, Subset, frames_of, main_of, pools_of
+from plait.evaluation.rows import interval_row
 from plait.evaluation.schema import (
     VERSION,
     Calibration,
@@ -40,7 +38,6 @@ from plait.evaluation.schema import (
     Gain,
     GainFacts,
     IntervalFacts,
-    IntervalRow,
     MetricRow,
     Scatter,
     SubsetRow,
@@ -196,7 +193,7 @@ def _row(pools: list[ReplicateOutput], task: Scored, subset: Subset, values: Flo
     found = [task.metrics(p.outputs[subset], p.target) for p in pools]
     metrics = {name: _over_seeds([f[name] for f in found]) for name in found[0]}
     between = getattr(task, "bounds", None) or known_bounds(task.main_metric)
-    interval = _interval(values, units, bounds_within(between, values))
+    interval = interval_row(values, units, bounds_within(between, values))
     return {"modalities": list(subset), "answered": len(answered), "metrics": metrics, "interval": interval}
 
 
@@ -216,11 +213,6 @@ def _kernel(pools: list[ReplicateOutput], task: Scored, answers: Sequence[Floats
     return lambda counts: np.mean([kernel(counts) for kernel in made], axis=0)
 
 
-def _interval(values: Floats, units: Units, bounds: Bounds = ANYWHERE) -> IntervalRow:
-    found = interval_of(values, units, bounds=bounds)
-    return {"low": found.low, "high": found.high, "groups": found.groups, "reason": found.reason}
-
-
 def _gain(rows: list[SubsetRow], left_out: list[Floats], units: Units, task: Scored) -> GainFacts:
     """How much better all modalities are than the best single one; above 0 is better, whatever the metric."""
     sign = 1 if task.higher_is_better else -1
@@ -235,7 +227,7 @@ def _gain(rows: list[SubsetRow], left_out: list[Floats], units: Units, task: Sco
     return {
         "best_single": {"modality": rows[best]["modalities"][0], "value": value[best]},
         "gain_over_best_single": sign * (value[-1] - value[best]),
-        "gain_interval": _interval(gain, units),
+        "gain_interval": interval_row(gain, units),
     }
 
 
@@ -249,7 +241,7 @@ def _contributions(rows: list[SubsetRow], left_out: list[Floats], units: Units, 
         if rest is not None:
             gain = sign * difference_of(left_out[-1], left_out[rest])
             value = float(gain[0])
-            found.append((value, {"modality": gone, "gain": value, "interval": _interval(gain, units)}))
+            found.append((value, {"modality": gone, "gain": value, "interval": interval_row(gain, units)}))
     ranked = sorted(found, key=lambda f: -f[0] if math.isfinite(f[0]) else math.inf)
     return [row for _, row in ranked]
 
@@ -258,7 +250,7 @@ def _over_constant(pools: list[ReplicateOutput], left_out: Floats, units: Units,
     """How much better all modalities are than the best constant answer; paired."""
     constant = leave_one_out([_kernel(pools, task, [p.baseline for p in pools], units)], units)[0]
     gain = (1 if task.higher_is_better else -1) * difference_of(left_out, constant)
-    return {"gain": float(gain[0]), "interval": _interval(gain, units)}
+    return {"gain": float(gain[0]), "interval": interval_row(gain, units)}
 
 
 def task_facts(task: Scored, about: Mapping[str, str], classes: Sequence[object] | None) -> TaskFacts:

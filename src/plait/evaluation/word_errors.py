@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from plait.evaluation.schema import Confusion
-from plait.metrics.edits import edits
+from plait.metrics.edits import word_edits
 
 __all__ = ["MOST_WORDS", "NOTHING", "OTHER", "word_confusion"]
 
@@ -27,7 +27,7 @@ def word_confusion(pairs: Sequence[tuple[str, str]]) -> Confusion:
     >>> found["classes"], found["counts"][1]
     (['bed', 'red', '(other)', '(nothing)'], [0, 1, 0, 1])
     """
-    found = Counter(edit for true, said in pairs for edit in edits(true.split(), said.split()))
+    found = Counter(edit for true, said in pairs for edit in word_edits(true, said))
     wrong: Counter[str] = Counter()
     for edit, count in found.items():
         wrong.update({word: count for word in edit if word is not None and edit[0] != edit[1]})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
-__all__ = ["Edit", "edits"]
+__all__ = ["Edit", "edits", "word_edits"]
 
 Edit = tuple[str | None, str | None]
 """A true and an answered word: equal, or substituted; None: inserted (no true word), or deleted (no answer)."""
@@ -38,3 +39,13 @@ def edits(true: Sequence[str], said: Sequence[str]) -> list[Edit]:
             j -= 1
             found.append((None, said[j]))
     return found[::-1]
+
+
+@lru_cache(maxsize=4096)  # several metrics and the report ask about the same texts
+def word_edits(true: str, said: str) -> tuple[Edit, ...]:
+    """The words of a true text beside those of an answer: see `edits`.
+
+    >>> word_edits("set red", "set")
+    (('set', 'set'), ('red', None))
+    """
+    return tuple(edits(true.split(), said.split()))

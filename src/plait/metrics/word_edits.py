@@ -3,56 +3,63 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 
+from plait.core.parts import part_name
 from plait.metrics import Metric
-from plait.metrics.edits import Edit, edits
+from plait.metrics.edits import Edit, word_edits
 from plait.metrics.error_rates import check_pairs
 
 __all__ = ["DeletionRate", "InsertionRate", "SubstitutionRate"]
 
 
-class SubstitutionRate(Metric):
+class _Rate(Metric):
+    """Edits of one kind, divided by the words of the true texts; nan if these have no words."""
+
+    of = "texts"
+    higher_is_better = False
+    bounds = (0.0, 1.0)
+    percent = True
+
+    @staticmethod
+    @abstractmethod
+    def counts(edit: Edit) -> bool:
+        """Whether an edit is of the kind."""
+
+    def __call__(self, target: Sequence[str], scores: Sequence[str]) -> float:
+        check_pairs(part_name(type(self)), target, scores)
+        words = sum(len(text.split()) for text in target)
+        found = sum(self.counts(e) for true, said in zip(target, scores) for e in word_edits(true, said))
+        return found / words if words else math.nan
+
+
+class SubstitutionRate(_Rate):
     """Words answered by another word, divided by the words of the true texts; nan if these have no words."""
 
-    of = "texts"
-    higher_is_better = False
-    bounds = (0.0, 1.0)
-    percent = True
     rank = 30
 
-    def __call__(self, target: Sequence[str], scores: Sequence[str]) -> float:
-        return _rate("substitution_rate", target, scores, lambda e: None not in e and e[0] != e[1])
+    @staticmethod
+    def counts(edit: Edit) -> bool:
+        return None not in edit and edit[0] != edit[1]
 
 
-class DeletionRate(Metric):
+class DeletionRate(_Rate):
     """Words that the answer lacks, divided by the words of the true texts; nan if these have no words."""
 
-    of = "texts"
-    higher_is_better = False
-    bounds = (0.0, 1.0)
-    percent = True
     rank = 31
 
-    def __call__(self, target: Sequence[str], scores: Sequence[str]) -> float:
-        return _rate("deletion_rate", target, scores, lambda e: e[1] is None)
+    @staticmethod
+    def counts(edit: Edit) -> bool:
+        return edit[1] is None
 
 
-class InsertionRate(Metric):
+class InsertionRate(_Rate):
     """Words that only the answer has, divided by the words of the true texts; nan if these have no words."""
 
-    of = "texts"
-    higher_is_better = False
     bounds = (0.0, math.inf)
-    percent = True
     rank = 32
 
-    def __call__(self, target: Sequence[str], scores: Sequence[str]) -> float:
-        return _rate("insertion_rate", target, scores, lambda e: e[0] is None)
-
-
-def _rate(name: str, target: Sequence[str], scores: Sequence[str], counts: Callable[[Edit], bool]) -> float:
-    check_pairs(name, target, scores)
-    words = sum(len(text.split()) for text in target)
-    found = [e for true, said in zip(target, scores) for e in edits(true.split(), said.split())]
-    return sum(map(counts, found)) / words if words else math.nan
+    @staticmethod
+    def counts(edit: Edit) -> bool:
+        return edit[0] is None

@@ -120,19 +120,12 @@ class Model(nn.Module):
         return self.backbone.dim
 
     def factors(self) -> dict[str, object]:
-        """What held-out items decided, as JSON: ``head_scales``, ``wide_weight``, ``temperature``, ``bands`` of
-        forecasts, and the task's ``postprocessing``."""
-        found: dict[str, object] = {name: self.factor(name).tolist() for name in self._factors}
-        return {**found, "postprocessing": self.task.postprocessing}
-
-    @property
-    def _factors(self) -> tuple[str, ...]:
-        return (*FACTORS, "bands") if hasattr(self.task, "bands") else FACTORS
+        """What held-out items decided, as JSON: ``head_scales``, ``wide_weight``, ``temperature``, and the task's
+        ``postprocessing``."""
+        return {**{name: self.factor(name).tolist() for name in FACTORS}, "postprocessing": self.task.postprocessing}
 
     def factor(self, name: str) -> Tensor:
-        """The buffer of one of `FACTORS`, or the task's ``bands``, to read or write."""
-        if name == "bands":
-            return self.task.get_buffer(name).view(-1)
+        """The buffer of one of `FACTORS`, to read or write."""
         return self.ensemble.head_scales if name == "head_scales" else self.get_buffer(name)
 
     def set_factors(self, factors: Mapping[str, object]) -> None:
@@ -145,7 +138,7 @@ class Model(nn.Module):
         if not isinstance(chosen, Mapping):
             raise DataError(f"factors: postprocessing is {chosen!r}; expected a mapping.")
         self.task.postprocessing = dict(chosen)
-        for name in self._factors:
+        for name in FACTORS:
             found, own = torch.tensor(factors.get(name, ())), self.factor(name)
             if found.shape != own.shape or not found.isfinite().all():
                 raise DataError(f"factors: {name} is {factors.get(name)!r}; expected finite numbers {list(own.shape)}.")

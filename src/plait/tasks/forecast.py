@@ -153,6 +153,20 @@ class Forecast(Task):
         # What conformal calibration adds to each quantile; it is saved with the weights.
         self.register_buffer("bands", torch.zeros(size))
 
+    @property
+    def postprocessing(self) -> Options:
+        """What conformal calibration adds to each quantile, [subsets, horizons, targets, levels]; kept as weights."""
+        return {"bands": self.get_buffer("bands").tolist()}
+
+    @postprocessing.setter
+    def postprocessing(self, found: Mapping[str, object]) -> None:
+        chosen, own = torch.tensor(found.get("bands", ())), self.get_buffer("bands")
+        if chosen.shape != own.shape or not chosen.isfinite().all():
+            raise DataError(
+                f"post-processing: bands of shape {list(chosen.shape)}; expected numbers {list(own.shape)}."
+            )
+        own.copy_(chosen)
+
     def subsets(self, modalities: Sequence[str]) -> list[tuple[str, ...]]:
         """Those that have bands of their own: of seven modalities or more all, all but one, and each alone."""
         return [tuple(m for m, on in zip(modalities, there) if on) for there in subsets_of(len(modalities))]

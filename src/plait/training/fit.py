@@ -90,9 +90,7 @@ def fit(
         # Once per fold and first: otherwise parallel replicates of a fold would all train it.
         without = {m.fold: m for m in reversed(run.replicates) if _needs_held_out(experiment, _fold(experiment, m))}
         work = [(train_held_out, list(without.values()) if todo else []), (train_replicate, todo)]
-        experiment.folds = (
-            Sides.read(folder, run.info.examples).remember(experiment.items).folds()
-        )  # as another process would read them
+        _recall_folds(experiment, run)  # as another process would read them
         opened = Opened(run, experiment, features)
         for train, replicates in work:
             _each(train, replicates, folder, cache, jobs, quiet, opened)
@@ -112,8 +110,12 @@ def _open(folder: str | Path, cache: str | Path) -> Opened:
     run = Run(folder)
     corpus = open_corpus(run.recipe, run.folder)
     experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
-    experiment.folds = Sides.read(run.folder, run.info.examples).remember(experiment.items).folds()
+    _recall_folds(experiment, run)
     return Opened(run, experiment, experiment.prepare(Store(cache), pack=True))
+
+
+def _recall_folds(experiment: Experiment, run: Run) -> None:
+    experiment.folds = Sides.read(run.folder, run.info.examples).remember(experiment.items).folds()
 
 
 def _each(
