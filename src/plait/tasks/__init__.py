@@ -255,7 +255,7 @@ class Task(nn.Module, ABC):
 
     @property
     def postprocessing(self) -> Options:
-        """What `fit_postprocessing` chose, as JSON; kept in `state` or as weights. It can be set, to what another model chose."""
+        """What `fit_postprocessing` chose, as JSON; kept in `state` or as weights. It can be set."""
         return {}
 
     @postprocessing.setter
