@@ -1,4 +1,7 @@
-"""Sound of every codec against decoding the whole with PyAV: the same samples, the same length, however it is read."""
+"""Sound of every codec against decoding the whole with PyAV: the same samples, the same length, however it is read.
+
+Here at one rate, and some at others; all of them at all rates: benchmarks/sound.py.
+"""
 
 from __future__ import annotations
 
@@ -59,10 +62,9 @@ def test_sound_is_that_of_pyav_alone(codec, rate, layout, ending, matrix, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rate", [8000, 22050, 48000])
-def test_every_codec_in_every_container(rate, matrix, tmp_path):
+def test_every_codec_in_every_container(matrix, tmp_path):
     codecs = [c for c in matrix.encoders() if not c.startswith("pcm_")]
-    faults = {path.name: matrix.fault(path) for path in matrix.matrix(tmp_path, codecs, [rate])}
+    faults = {path.name: matrix.fault(path) for path in matrix.matrix(tmp_path, codecs, [22050])}
     assert len(faults) > 200
     assert {name: why for name, why in faults.items() if why and not why.startswith("PyAV")} == {}
 
