@@ -79,7 +79,7 @@ def test_mosi(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_meld(tmp_path: Path) -> None:
     words = ("streams.text.feature=hashed_text", "streams.text.encoder=linear")
-    result = run("meld", tmp_path, "train.epochs=4", *words)
+    result = run("meld", tmp_path, "train.epochs=2", *words)
     assert (result["items"], result["groups"]) == (2605, 280)
     assert result["data"]["dropped"] == {"annotations: no duration": 1}
     found = scores(result, "weighted_f1")
