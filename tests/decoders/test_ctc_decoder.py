@@ -41,5 +41,5 @@ def test_held_out_items_choose_how_long_texts_are() -> None:
 def test_given_weights_are_kept() -> None:
     decoder = CtcDecoder(10, LANGUAGE, 0.0, 0.7)
     decoder.tune([unsure()], wrong)
-    assert decoder.weights == (0.0, 0.7)
+    assert decoder.weights == (0.0, 0.7, 0.0)
     assert decoder(unsure()) == (1, 1)

@@ -67,6 +67,8 @@ VARIANTS = [
     ("transcribe", {"target": "words", "ngram": 2, "lm_weight": 0.3, "insertion_bonus": 0.1}, WORDS),
     ("transcribe", {"target": "words", "token": "subword", "subwords": 9}, WORDS),
     ("transcribe", {"target": "words", "causal": True, "delay": 0.2}, WORDS),
+    ("transcribe", {"target": "words", "attention": 0.3}, WORDS),
+    ("transcribe", {"target": "words", "attention": 1.0}, WORDS),
 ]
 
 

@@ -41,6 +41,17 @@ def test_a_saved_language_model_decodes_alike() -> None:
     assert task.scores(logits).tolist() == again.scores(logits).tolist()
 
 
+def test_a_saved_decoder_by_attention_decodes_alike() -> None:
+    task = Transcribe([said("good", "day"), said("bad", "luck")], target="words", attention=0.5).eval()
+    again = Transcribe.restore(json.loads(json.dumps(task.state())), **task.options).eval()
+    again.load_state_dict(task.state_dict())
+    logits = torch.randn(3, 25, task.n_outputs)
+    assert task.scores(logits).tolist() == again.scores(logits).tolist()
+    target = task.encode([said("good", "day")] * 3)
+    task.loss(logits.requires_grad_(), target).sum().backward()
+    assert bool((logits.grad != 0).any(-1).all())
+
+
 def test_the_language_model_corrects_what_the_streams_leave_open() -> None:
     task = Transcribe([said("good", "day"), said("bad", "luck")] * 20, target="words", ngram=2, lm_weight=2.0)
     logits = sure(task, said("good", "luck"))
@@ -70,7 +81,19 @@ def test_items_that_cannot_be_learnt_are_refused_by_name(target: Annotated, told
     task.check_items([Item("r0", 0.0, 1.0, said("sil"))])
 
 
-@pytest.mark.parametrize("options", [{"ngram": 2, "beam": 1}, {"delay": 0.2}, {"token": "phone"}, {"smoothing": 1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ngram": 2, "beam": 1},
+        {"delay": 0.2},
+        {"token": "phone"},
+        {"smoothing": 1.0},
+        {"attention": 0.3, "beam": 1},
+        {"attention": 0.3, "causal": True},
+        {"attention": 1.0, "alignment": 0.0},
+        {"attention": 1.5},
+    ],
+)
 def test_impossible_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         Transcribe([said("good")], target="words", **options)

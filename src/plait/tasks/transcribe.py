@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.options import Count, Few, Whole
 from plait.core.parts import Options, Spec
+from plait.decoders.attention import AttentionDecoder
 from plait.decoders.ctc_decoder import CtcDecoder
 from plait.decoders.ngram import NGram
 from plait.examples.items import Item
@@ -62,6 +63,9 @@ class Transcribe(Task):
         subwords: size of the inventory of subwords.
         lower: whether texts are lower-cased.
         ignore: labels that are not words, such as ``sil``.
+        attention: share of the decoder by attention (`plait.decoders.attention`) in the loss, the rest is that of CTC
+            (Watanabe et al. 2017, equation 13); 0: CTC alone; 1: attention alone, and the beam search is its own. Between,
+            it ranks what the beam search found, by a share that held-out items choose.
         alignment: weight, relative to CTC, of the cross-entropy at the instants whose word the annotations give: spans
             of one word each, and the gaps between spans; not for characters. With CTC alone each head puts tokens at
             instants of its own choice, and heads that disagree in time cannot be averaged.
@@ -102,6 +106,7 @@ class Transcribe(Task):
         subwords: Count = 100,
         lower: bool = True,
         ignore: Sequence[str] = (),
+        attention: float = 0.0,
         alignment: float = 10.0,
         beam: Few = 10,
         ngram: Whole = 0,
@@ -115,7 +120,7 @@ class Transcribe(Task):
     ) -> None:
         super().__init__()
         self.target, self.rate, self.token, self.lower, self.ignore = target, rate, token, lower, list(ignore)
-        self.subwords = subwords
+        self.subwords, self.attention = subwords, attention
         self.beam, self.ngram, self.lm_weight, self.insertion_bonus = beam, ngram, lm_weight, insertion_bonus
         self.causal, self.delay = causal, delay
         self.alignment, self.smoothing, self.dropout, self.metric = alignment, smoothing, dropout, metric
@@ -128,7 +133,19 @@ class Transcribe(Task):
         language = None
         if ngram:
             language = NGram.of([[self._index[t] - 1 for t in row] for row in said], len(self.tokens), ngram)
-        self.decoder = CtcDecoder(beam, language, lm_weight, insertion_bonus)
+        self._decode_by(language)
+
+    def _decode_by(self, language: NGram | None) -> None:
+        size = len(self.tokens)
+        self.attends = AttentionDecoder(size, smoothing=self.smoothing) if self.attention else None
+        self.decoder = CtcDecoder(
+            self.beam,
+            language,
+            self.lm_weight,
+            self.insertion_bonus,
+            attention=self.attends,
+            attention_weight=self.attention,
+        )
 
     def _check(self) -> None:
         problems = []
@@ -139,8 +156,18 @@ class Transcribe(Task):
                 f"transcribe: alignment {self.alignment}, smoothing {self.smoothing}, dropout {self.dropout}; expected "
                 "0 or more, and the last two below 1."
             )
-        if self.ngram and self.beam == 1:
-            problems.append(f"transcribe: ngram {self.ngram} with beam 1, which has no use for it. Raise the beam.")
+        if self.beam == 1 and (self.ngram or self.attention):
+            problems.append("transcribe: beam 1 has no use for an ngram or for attention. Raise the beam.")
+        if not 0 <= self.attention <= 1 or (self.attention and self.causal):
+            problems.append(
+                f"transcribe: attention {self.attention}; expected 0 to 1, and 0 with causal: true, as it sees the whole "
+                "item."
+            )
+        if self.attention == 1 and (self.ngram or self.token != "word" or not self.alignment):
+            problems.append(
+                "transcribe: attention 1 needs token: word and an alignment above 0, which gives the words their times, "
+                "and has no use for an ngram. Lower attention for a hybrid."
+            )
         if not 0 <= self.delay < math.inf or (self.delay and not self.causal):
             problems.append(f"transcribe: delay {self.delay}; expected 0 s or more, and 0 unless causal is true.")
         raise_all(ConfigError, problems)
@@ -232,7 +259,11 @@ class Transcribe(Task):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Negative log-likelihood of the sequence per token (0 if it is longer than the answers), plus ``alignment``
         times that of the tokens at their instants, per instant."""
-        found = self._ctc(output, target[..., 0])
+        found = output.new_zeros(len(output))
+        if self.attention < 1:
+            found = (1 - self.attention) * self._ctc(output, target[..., 0])
+        if self.attends is not None:
+            found = found + self.attention * self.attends.loss(output.log_softmax(-1), target[..., 0])
         if not self.alignment:
             return found
         held = target[:, : output.shape[1], 1]
@@ -266,13 +297,13 @@ class Transcribe(Task):
 
     @property
     def postprocessing(self) -> Options:
-        """The weights of the language model and of the insertion bonus."""
+        """The weights of the language model, of the insertion bonus and of the decoder by attention."""
         return {"weights": list(self.decoder.weights)}
 
     @postprocessing.setter
     def postprocessing(self, found: Mapping[str, Any]) -> None:
-        weight, bonus = found["weights"]
-        self.decoder.weights = float(weight), float(bonus)
+        weight, bonus, attention = map(float, found["weights"])
+        self.decoder.weights = weight, bonus, attention
 
     def fit_postprocessing(self, output: Tensor, target: Tensor, at: Instants | None) -> None:
         """Choose the weights of the decoder that the recipe leaves open."""
@@ -332,8 +363,7 @@ class Transcribe(Task):
         task = cls([Annotated(1.0, ((0.0, 1.0, word),))], **options)
         task.spelling = Subwords(state["merges"]) if "merges" in state else task.spelling
         task._set([str(token) for token in state["tokens"]])
-        if task.ngram:
-            task.decoder.language = NGram.from_json(state["ngram"])
+        task._decode_by(NGram.from_json(state["ngram"]) if task.ngram else None)
         task.postprocessing = state
         return task
 

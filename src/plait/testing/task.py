@@ -45,7 +45,7 @@ def check_task(cls: type[Task], targets: Sequence[Target], **options: object) ->
     Raises:
         LawBroken: which law, and how.
     """
-    task = cls(list(targets), **options)
+    task = cls(list(targets), **options).eval()  # a task may have dropout of its own
     _check_shape(cls, task, targets)
     _check_head(cls, task)
     output = _fitted(cls, task, targets)
@@ -131,10 +131,11 @@ def _check_head(cls: type, task: Task) -> None:
 
 def _fitted(cls: type, task: Task, targets: Sequence[Target]) -> torch.Tensor:
     """Outputs driven down the loss's gradient; the loss must fall."""
-    # The outputs themselves are the parameters: this tests loss and decoding without any model.
+    # The outputs themselves, and what the task itself learns, are the parameters: this tests loss and decoding without
+    # any model.
     target = task.encode(list(targets))
     output = torch.zeros(_size(task, targets), requires_grad=True)
-    optimizer = torch.optim.Adam([output], lr=0.05)
+    optimizer = torch.optim.Adam([{"params": [output], "lr": 0.05}, {"params": list(task.parameters()), "lr": 1e-3}])
     losses = []
     for _ in range(300):
         loss = task.loss(_silenced(task, targets, output), target).mean()
@@ -216,7 +217,8 @@ def _check_state(cls: type[Task], task: Task, targets: Sequence[Target], output:
             "keep each option as an attribute of its name" if isinstance(error, AttributeError) else "use plain values"
         )
         raise LawBroken(cls, "state", f"state or options are not JSON ({error}); {hint}") from error
-    again = cls.restore(state, **options)
+    again = cls.restore(state, **options).eval()
+    again.load_state_dict(task.state_dict())  # as a model that is loaded does
     require(again.state() == task.state() and again.options == task.options, cls, "state", "it changes on the way")
     at = task.asked_at(_items(targets))
     same = np.array_equal(task.scores(output), again.scores(output))
