@@ -112,7 +112,5 @@ class CtcDecoder:
         if self.attention is not None and not alone:
             found = [self._search(row, self.weights) for row in rows]
             attended = [self.attention.score(row, [h.tokens for h in own]) for row, own in zip(rows, found)]
-            attention = min(
-                ATTENTION, key=lambda w: error([self._best(*pair, w) for pair in zip(found, attended)])
-            )
+            attention = min(ATTENTION, key=lambda w: error([self._best(*pair, w) for pair in zip(found, attended)]))
             self.weights = weight, bonus, attention

@@ -30,6 +30,7 @@ from plait.tasks.answers import Answer, Text
 from plait.tasks.heads import TimedLinear
 from plait.tasks.spelling import KINDS, Subwords, spelling_of
 from plait.tasks.timed import Rate, annotated_of, grid, padded
+from plait.tasks.word_times import frame_targets, word_times
 from plait.tokens import Instants
 
 __all__ = ["Transcribe"]
@@ -64,8 +65,8 @@ class Transcribe(Task):
         lower: whether texts are lower-cased.
         ignore: labels that are not words, such as ``sil``.
         attention: share of the decoder by attention (`plait.decoders.attention`) in the loss, the rest is that of CTC
-            (Watanabe et al. 2017, equation 13); 0: CTC alone; 1: attention alone, and the beam search is its own. Between,
-            it ranks what the beam search found, by a share that held-out items choose.
+            (Watanabe et al. 2017, equation 13); 0: CTC alone; 1: attention alone, and the beam search is its own;
+            between, it ranks what the beam search found, by a share that held-out items choose.
         alignment: weight, relative to CTC, of the cross-entropy at the instants whose word the annotations give: spans
             of one word each, and the gaps between spans; not for characters. With CTC alone each head puts tokens at
             instants of its own choice, and heads that disagree in time cannot be averaged.
@@ -160,17 +161,22 @@ class Transcribe(Task):
             problems.append("transcribe: beam 1 has no use for an ngram or for attention. Raise the beam.")
         if not 0 <= self.attention <= 1 or (self.attention and self.causal):
             problems.append(
-                f"transcribe: attention {self.attention}; expected 0 to 1, and 0 with causal: true, as it sees the whole "
-                "item."
+                f"transcribe: attention {self.attention}; expected 0 to 1, and 0 with causal: true, as it sees the "
+                "whole item."
             )
         if self.attention == 1 and (self.ngram or self.token != "word" or not self.alignment):
             problems.append(
-                "transcribe: attention 1 needs token: word and an alignment above 0, which gives the words their times, "
-                "and has no use for an ngram. Lower attention for a hybrid."
+                "transcribe: attention 1 needs token: word and an alignment above 0, which gives times to words, and "
+                "has no use for an ngram. Lower attention for a hybrid."
             )
         if not 0 <= self.delay < math.inf or (self.delay and not self.causal):
             problems.append(f"transcribe: delay {self.delay}; expected 0 s or more, and 0 unless causal is true.")
         raise_all(ConfigError, problems)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the times of words are learnt."""
+        return self.token == "word" and self.alignment > 0
 
     def _set(self, tokens: list[str]) -> None:
         if not tokens:
@@ -244,17 +250,7 @@ class Transcribe(Task):
     def _aligned(self, target: Target) -> NDArray[np.int64]:
         """The word at each instant, [steps]; unknown (-1) for characters."""
         at = self.instants(annotated_of(target).seconds) - self.delay
-        if self.token != "word":
-            return np.full(len(at), -1, np.int64)
-        held = np.zeros(len(at), np.int64)
-        for start, stop, words in self._spans(target):
-            inside = (at >= start) & (at < stop)
-            token = self._index.get(words[0], -1) if len(words) == 1 else -1
-            first = np.flatnonzero(inside)[: max(1, int(inside.sum()) // 3)]
-            twice = len(first) and first[0] and held[first[0] - 1] == token and not held[first[0]]
-            held[inside] = np.where(held[inside] == 0, token, -1)  # two words at once: unknown
-            held[first if twice else first[:0]] = 0  # CTC tells a word said twice from one said once by a blank between
-        return held
+        return frame_targets(self._spans(target), at, self._index) if self.aligned else np.full(len(at), -1, np.int64)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Negative log-likelihood of the sequence per token (0 if it is longer than the answers), plus ``alignment``
@@ -316,16 +312,16 @@ class Transcribe(Task):
 
     def _answer(self, logs: Floats, when: list[float]) -> Text:
         """Words with their times: a token lasts from the first to the last instant of its run."""
-        half, tokens = 0.5 / self.rate, self.decoder(logs)
+        tokens = self.decoder(logs)
         run = ctc_align(logs, tokens)
         start, stop, names = run.start.tolist(), run.stop.tolist(), [self.tokens[token - 1] for token in tokens]
         sure = [float(np.exp(logs[lo:hi, token]).mean()) for token, lo, hi in zip(tokens, start, stop)]
-        found = []
-        for own in self.spelling.grouped(names):
-            word, confidence = self.spelling.join([names[i] for i in own]), float(np.mean([sure[i] for i in own]))
-            begin, end = max(when[start[own[0]]] - half, 0.0), when[stop[own[-1]] - 1] + half
-            found.append((round(begin, 6), round(end, 6), word, confidence))
-        return Text(tuple(found))
+        groups = self.spelling.grouped(names)
+        runs = [(start[own[0]], stop[own[0]], stop[own[-1]]) for own in groups]
+        times = word_times(runs, when, 0.5 / self.rate, onset=self.aligned)
+        words = [self.spelling.join([names[i] for i in own]) for own in groups]
+        found = [float(np.mean([sure[i] for i in own])) for own in groups]
+        return Text(tuple((*span, word, share) for span, word, share in zip(times, words, found)))
 
     def texts(self, scores: NDArray[np.float64], target: Array) -> list[tuple[str, str]]:
         """The true and the predicted text of each item."""
