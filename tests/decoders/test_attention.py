@@ -45,6 +45,11 @@ def test_padding_and_company_change_nothing(decoder: AttentionDecoder) -> None:
     torch.testing.assert_close(padded[:, :4], alone, atol=1e-5, rtol=0)
 
 
+def test_calibration_may_ask_in_double_precision(decoder: AttentionDecoder) -> None:
+    logs, tokens = heard(), torch.tensor([[1, 2]])
+    torch.testing.assert_close(decoder.loss(logs.double(), tokens), decoder.loss(logs, tokens))
+
+
 def test_a_token_that_training_lacks_is_not_asked_for(decoder: AttentionDecoder) -> None:
     logs = heard()
     both, known = decoder.loss(logs, torch.tensor([[1, 3]])), decoder.loss(logs, torch.tensor([[1, -1]]))

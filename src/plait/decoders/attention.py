@@ -75,7 +75,7 @@ class AttentionDecoder(nn.Module):
             log_probs: of the blank and the tokens at each instant; instants not asked are a sure blank.
             tokens: from 1 on; others (such as -1 after the end) stand for nothing.
         """
-        memory, bias = self._memory(log_probs)
+        memory, bias = self._memory(log_probs.to(self.out.weight))  # calibration asks in double precision
         known = (tokens > 0) & (tokens < self.out.out_features)
         said = self.embedding(torch.where(known, tokens, END)) * known[..., None]
         start = self.embedding(tokens.new_full((len(tokens), 1), END))
