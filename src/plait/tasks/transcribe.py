@@ -253,13 +253,18 @@ class Transcribe(Task):
         return frame_targets(self._spans(target), at, self._index) if self.aligned else np.full(len(at), -1, np.int64)
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Negative log-likelihood of the sequence per token (0 if it is longer than the answers), plus ``alignment``
-        times that of the tokens at their instants, per instant."""
+        """`nll`, and the share ``attention`` of the decoder by attention."""
+        found = self.nll(output, target)
+        if self.attends is None:
+            return found
+        return found + self.attention * self.attends.loss(output.log_softmax(-1), target[..., 0])
+
+    def nll(self, output: Tensor, target: Tensor, doubt: float = 0.0) -> Tensor:
+        """Negative log-likelihood of the sequence by CTC per token (0 if it is longer than the answers), times ``1 -
+        attention``, plus ``alignment`` times that of the tokens at their instants, per instant."""
         found = output.new_zeros(len(output))
         if self.attention < 1:
             found = (1 - self.attention) * self._ctc(output, target[..., 0])
-        if self.attends is not None:
-            found = found + self.attention * self.attends.loss(output.log_softmax(-1), target[..., 0])
         if not self.alignment:
             return found
         held = target[:, : output.shape[1], 1]

@@ -82,11 +82,13 @@ def _fit_heads(model: Model, views: Sequence[ItemData], target: Tensor, weight: 
     weight = weight * several  # items of one modality have one head: no relative weight to fit
     # Logarithms of the factors: they stay above 0, and halving is as far from 1 as doubling.
     free = torch.zeros(len(outputs), dtype=torch.float64, requires_grad=True)
+    # Over time a loss may hold more than the likelihood of the outputs, such as a decoder's.
+    measure = model.task.nll if outputs.ndim > 3 else model.task.loss
 
     def loss() -> Tensor:
         mixed = model.aggregate(outputs, weights, free.exp())
         # A weak pull to 1: heads that agree leave their relative factors undetermined.
-        return (weight * model.task.loss(mixed, target)).sum() + 0.01 * free.square().mean()
+        return (weight * measure(mixed, target)).sum() + 0.01 * free.square().mean()
 
     least(loss, [free])
     model.ensemble.head_scales.copy_(free.detach().exp())
