@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,17 @@ def with_bigram(tested: Tested) -> None:
     rows = task.encode([i.target for i in tested.fold.train])[..., 0].tolist()
     task.decoder.language = NGram.of([[t - 1 for t in row if t > 0] for row in rows], len(task.tokens), 2)
     fit_postprocessing(tested.model, tested.data("valid"))
+
+
+@contextmanager
+def by_ctc_alone(*seeds: Tested) -> Iterator[None]:
+    """Without the decoder by attention, which needs the whole sentence, and knows which words follow which."""
+    chosen = [one.task.postprocessing["weights"] for one in seeds]
+    for one, (weight, bonus, _) in zip(seeds, chosen):
+        one.task.postprocessing = {"weights": [weight, bonus, 0.0]}
+    yield
+    for one, weights in zip(seeds, chosen):
+        one.task.postprocessing = {"weights": weights}
 
 
 Wers = dict[tuple[str, float | None], float]
@@ -266,6 +278,9 @@ def of_words(args: argparse.Namespace, console: Console) -> Rows:
     for one in seeds:
         console.print(f"weights of language model, bonus, attention: {one.task.postprocessing['weights']}")
     plain = wers(seeds, console, f"GRID s1, {len(seeds)} seeds, no language model")
+    with by_ctc_alone(*seeds):
+        wers(seeds, console, "the same, CTC alone")
+        causal = chunked(tested, console)
     found = [
         target("GRID, both, clean: word error rate, %", plain[both, None], "<=", 1.5),
         target("GRID, lips alone: word error rate, %", plain[lips, None], "<=", 10.0),
@@ -279,7 +294,7 @@ def of_words(args: argparse.Namespace, console: Console) -> Rows:
         target("minutes of training (one core)", minutes(run), "<=", 120.0),
         *trust(tested, console),
         *deletion(tested, console),
-        *chunked(tested, console),
+        *causal,
         *speed(tested, console),
     ]
     for one in seeds:
@@ -296,7 +311,7 @@ def causal_recipe(seeds: list[int]) -> Recipe:
     """The recipe of `words` with causal parts, and half a second of delay."""
     recipe = load_recipe(RECIPES / "grid_transcribe.yaml")
     assert isinstance(recipe.task, dict)
-    recipe.task |= {"causal": True, "delay": 0.5}
+    recipe.task |= {"causal": True, "delay": 0.5, "attention": 0.0}
     for plan in recipe.streams.values():
         assert plan is not None
         assert isinstance(plan.encoder, list)
