@@ -8,6 +8,7 @@ import torch
 from plait.core.errors import ConfigError
 from plait.encoders.chain import build_encoder, encoder_specs
 from plait.encoders.conv import Conv
+from plait.encoders.conv2d import Conv2d
 from plait.encoders.recurrent import Gru
 from plait.testing.inputs import difference, sample
 from plait.tokens import Tokens
@@ -49,6 +50,23 @@ def test_batch_norm_in_training_does_not_see_padding():
 def test_wrong_options_of_conv(options):
     with pytest.raises(ConfigError, match="conv"):
         Conv(3, 4, **options)
+
+
+@pytest.mark.parametrize("options", [{"widths": []}, {"pools": [2]}, {"strides": [2, 2, 5]}, {"kernel": 4}])
+def test_wrong_options_of_conv2d(options):
+    with pytest.raises(ConfigError, match="conv2d"):
+        Conv2d(9, 4, **options)
+
+
+def test_a_pattern_is_the_same_in_all_columns():
+    """Moved by whole pools, a pattern gives the same numbers, moved as well."""
+    encoder = Conv2d(16, 4, widths=[5], strides=[1], pools=[4]).eval()
+    encoder.leave = torch.nn.Identity()
+    low, high = torch.zeros(1, 6, 16), torch.zeros(1, 6, 16)
+    low[:, 2:4, 1:3] = high[:, 2:4, 9:11] = torch.randn(1, 2, 2)
+    found = [encoder(Tokens(x, torch.arange(6.0)[None], torch.ones(1, 6) > 0)).values for x in (low, high)]
+    columns = [x.unflatten(-1, (5, 4)) for x in found]
+    assert torch.allclose(columns[0][..., :2], columns[1][..., 2:])
 
 
 def test_wrong_options_of_gru():

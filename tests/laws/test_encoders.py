@@ -16,6 +16,8 @@ VARIANTS = [
     ("conv", {"norm": "batch", "causal": True}),
     ("conv", {"strides": [1], "kernel": 3}),
     ("conv", {"strides": [4, 3], "causal": True}),
+    ("conv2d", {"causal": True}),
+    ("conv2d", {"strides": [1, 3], "pools": [1, 2], "kernel": 5}),
     ("gru", {"bidirectional": False}),
     ("gru", {"layers": 2}),
     ("lstm", {"layers": 2, "bidirectional": False}),
