@@ -13,7 +13,7 @@ from plait.examples.future import Future, Track
 from plait.examples.items import Item
 from plait.metrics.quantiles import pinball
 from plait.tasks.answers import Outlook
-from plait.tasks.autoregression import Lagged, autoregress, fit_autoregression
+from plait.tasks.autoregression import Lagged, autoregress, fit_autoregression, unrolled
 from plait.tasks.forecast import CENTRE, KNOWN, LAST, SCALE, SEASON, VALUE, Forecast
 from plait.tasks.horizons import horizons_of, subsets_of
 from plait.tokens import Instants
@@ -64,6 +64,48 @@ def test_a_ridge_is_that_of_the_normal_equations():
     x, y = (past[:, 1:] - past[:, :1]) / scale[:, None], (future - past[:, :1]) / scale[:, None]
     direct = np.linalg.solve(x.T @ x + 1e-5 * np.trace(x.T @ x) / 5 * np.eye(5), x.T @ y)
     np.testing.assert_allclose(found, direct, atol=1e-3)
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7])
+def test_a_recursive_forecast_is_that_of_a_loop_over_its_own_forecasts(block):
+    rng = np.random.default_rng(2)
+    past, scale, weight = rng.normal(size=(5, 5)), rng.uniform(1, 2, 5), 0.3 * rng.normal(size=(4, block))
+    known, told = past, []
+    while len(told) < 9:
+        new = autoregress(known[:, :5], scale, weight)
+        told += list(new.T)
+        known = np.concatenate([new[:, ::-1], known], 1)
+    found = autoregress(past, scale, unrolled(weight, np.array([1.0, 2.5, 8.0])))
+    np.testing.assert_allclose(found, np.stack([told[0], (told[1] + told[2]) / 2, told[7]], 1), atol=1e-12)
+
+
+def pendulum(seed, n):
+    """A walk whose steps are an autoregression of two lags: noise that swings."""
+    rng, out = np.random.default_rng(seed), np.zeros(n + 50)
+    for i in range(2, n + 50):
+        out[i] = 1.9 * np.cos(0.5) * out[i - 1] - 0.9025 * out[i - 2] + rng.normal()
+    return Track(np.arange(float(n)), out[50:].cumsum())
+
+
+def test_a_recursive_forecast_makes_do_with_few_items_where_few_lags_say_it_all():
+    few, found = futures([pendulum(s, 80) for s in range(3)], starts=range(0, 34, 3)), {}
+    for strategy in ("direct", "recursive"):
+        task = Forecast(few, target="load", horizon=12.0, every=1.0, lags=4, strategy=strategy)
+        told = task.encode(futures([pendulum(s, 300) for s in range(20, 30)])).numpy()
+        found[strategy] = np.abs(told[..., CENTRE] - told[..., VALUE]).mean()
+    assert found["recursive"] < 0.97 * found["direct"], found
+
+
+def test_a_recursive_forecast_counts_from_the_last_instant_of_its_own_stream():
+    pairs = [(wave(s, n=75, noise=0), wave(s, n=600, rate=8.0, noise=0)) for s in range(5)]
+    task = Forecast(
+        futures(pairs, starts=range(0, 30, 3)), target=["a", "b"], horizon=6.0, strategy="recursive", block=2.0
+    )
+    told = task.encode(futures([(wave(9, noise=0), wave(9, n=600, rate=8.0, noise=0))], starts=[3, 8])).numpy()
+    # At 42.875 + 6 s: 6.875 steps after the last observation of the slow stream.
+    np.testing.assert_allclose(told[..., CENTRE], told[..., VALUE], atol=0.08)
+    again = Forecast.restore(task.state(), **task.options)
+    np.testing.assert_array_equal(again.encode(futures(pairs)[:3]), task.encode(futures(pairs)[:3]))
 
 
 @pytest.mark.parametrize("cut", [60.0, 100.5])
@@ -190,6 +232,7 @@ def test_several_streams_are_scored_each():
         ({"horizon": -1.0}, "task.horizon"),
         ({"horizon": 2.0, "every": 3.0}, "task.every"),
         ({"horizon": 1e6, "every": 1.0}, "horizons"),
+        ({"block": 2.0}, "strategy is direct"),
         ({"target": ["a", "a"]}, "twice"),
         ({"target": []}, "name of a stream"),
         ({"metric": "accuracy"}, "of quantiles"),
@@ -216,9 +259,9 @@ def test_bands_belong_to_the_nearest_subset():
     assert (len(some), some[0], some[1], some[-1]) == (15, tuple("abcdefg"), tuple("bcdefg"), ("g",))
     task = task_of([wave(s) for s in range(5)])
     task.bind({f"m{i}": 1 for i in range(9)}, 8)
-    chosen = task.subset(torch.tensor([[True, True]] * 8 + [[False, True]]))
-    assert task.known_subsets[int(chosen[0])] == [True] * 8 + [False]
-    assert task.known_subsets[int(chosen[1])] == [True] * 9
+    chosen = task.trust.subset(torch.tensor([[True, True]] * 8 + [[False, True]]))
+    assert task.trust.subsets[int(chosen[0])] == [True] * 8 + [False]
+    assert task.trust.subsets[int(chosen[1])] == [True] * 9
 
 
 def test_instants_without_a_reference_change_nothing():

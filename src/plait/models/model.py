@@ -198,7 +198,7 @@ class Model(nn.Module):
         deep, wide, own = self.opinions(encoded, subset, at)
         there = self.backbone.there(encoded, subset)
         whole = ensembled(deep, wide, by_company(self.wide_weight, there), by_company(self.temperature, there))
-        whole = self.ensemble.silenced(self.task.postprocess(whole, there, at), at)
+        whole = self.ensemble.silenced(self.task.postprocess(whole, there, at, own), at)
         return {"": whole, **{m: out for m, out in own.items() if subset is None or m in subset}}
 
     def opinions(

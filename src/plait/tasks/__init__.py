@@ -56,6 +56,10 @@ class Task(nn.Module, ABC):
     """Whether its heads are linear maps (`plait.tasks.heads`) with the targets `goals`, so that they can be solved in
     closed form."""
 
+    cross_fits: ClassVar[bool] = False
+    """Whether, in a fold without a validation part, all training groups decide what only held-out items can: one
+    held-out model for each quarter of them, instead of one model and one quarter."""
+
     views: int = 1
     """How often a batch is augmented and encoded in one step."""
 
@@ -270,13 +274,16 @@ class Task(nn.Module, ABC):
             at: as for `decode`.
         """
 
-    def postprocess(self, output: Tensor, there: Tensor, at: Instants | None) -> Tensor:
+    def postprocess(
+        self, output: Tensor, there: Tensor, at: Instants | None, own: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
         """An output of the whole model, as `scores` and `decode` take it. Default: unchanged.
 
         Args:
             output: [batch, ...].
             there: which modalities each item has, [modalities, batch], in the model's order.
             at: as for `decode`.
+            own: outputs of the modalities' own heads.
         """
         return output
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated as Typed
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from plait.core.errors import ConfigError, DataError
 from plait.core.options import Count
 from plait.core.parts import Options, Spec
 from plait.examples.data import Asked
-from plait.examples.future import Future
 from plait.examples.items import Item
 from plait.examples.targets import Target
 from plait.metrics import metrics_for
@@ -28,8 +27,9 @@ from plait.metrics.quantiles import Quantiles, pinball
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Outlook
 from plait.tasks.heads import AheadLinear
-from plait.tasks.history import History, origins_of
-from plait.tasks.horizons import MOST_HORIZONS, horizons_of, subsets_of
+from plait.tasks.history import History, futures_of, origins_of
+from plait.tasks.horizons import MOST_HORIZONS, horizons_of, subsets_of, targets_of
+from plait.tasks.trust import Trust
 from plait.tokens import Instants, Reference
 
 __all__ = ["Forecast"]
@@ -67,6 +67,11 @@ class Forecast(Task):
         every: with one horizon: forecast all multiples of so many seconds up to it.
         quantiles: levels; 0.5 must be among them and is the point forecast.
         lags: number of past values that the ridge regression sees; by default all of an item, at most 512.
+        strategy: how the ridge regression reaches a horizon: ``direct``, with weights for each, or ``recursive``
+            (autoregressive): it forecasts the next block of values and goes on from its own forecasts. Heads correct
+            each horizon directly in both: the second is "rectify" (Ben Taieb and Hyndman 2014, "Recursive and direct
+            multi-step forecasting: the best of both worlds").
+        block: seconds of that block; by default one observation.
         season: seconds of a period, for the rival that repeats the last one.
         conformal: whether quantiles are moved to their level on held-out items.
         dropout: share of the pooled numbers that a head sets to 0 in training.
@@ -77,7 +82,7 @@ class Forecast(Task):
         ConfigError: horizons or quantiles that cannot be meant, or an unknown metric.
         DataError: nothing is known of a target in the training items.
 
-    >>> from plait.examples.future import Track
+    >>> from plait.examples.future import Future, Track
     >>> track = Track(np.arange(40.0), np.arange(40.0) % 7)
     >>> task = Forecast([Future(10.0, float(t), (track,)) for t in range(20)], target="load", horizon=2.0)
     >>> tuple(task.encode([Future(10.0, 0.0, (track,))]).shape), task.instants(10.0).tolist()
@@ -87,6 +92,7 @@ class Forecast(Task):
     main_metric = "pinball_skill"
     is_numeric = True
     asks = "future"
+    cross_fits = True
 
     def __init__(
         self,
@@ -97,6 +103,8 @@ class Forecast(Task):
         every: Seconds | None = None,
         quantiles: list[float] | None = None,
         lags: Count | None = None,
+        strategy: Literal["direct", "recursive"] = "direct",
+        block: Seconds | None = None,
         season: Seconds | None = None,
         conformal: bool = True,
         dropout: Share = 0.2,
@@ -105,7 +113,7 @@ class Forecast(Task):
         super().__init__()
         self.target, self.horizon, self.every, self.lags, self.season = target, horizon, every, lags, season
         self.quantiles, self.conformal = quantiles or [0.1, 0.5, 0.9], conformal
-        self.dropout, self.metric = dropout, metric
+        self.strategy, self.block, self.dropout, self.metric = strategy, block, dropout, metric
         options = {"target": target, "horizon": horizon, "every": every}
         self.streams, _ = self.looks_ahead(options)
         self.horizons = horizons_of(horizon, every)
@@ -115,10 +123,10 @@ class Forecast(Task):
         self.n_outputs = 2 * len(self.streams) * len(self.quantiles)
         self.own_places: list[int] = []
         """Position among the modalities of each target's own stream; -1 where it is none of them."""
-        self.known_subsets: list[list[bool]] = []
-        """The subsets of the modalities that have bands of their own."""
         if targets:
-            self._set(History.of(futures_of(targets), self.streams, self.horizons, self.quantiles, lags, season))
+            recursive = (block or 0.0) if strategy == "recursive" else None
+            found = futures_of(targets)
+            self._set(History.of(found, self.streams, self.horizons, self.quantiles, lags, season, recursive))
 
     def _set(self, history: History) -> None:
         self.history = history
@@ -132,40 +140,28 @@ class Forecast(Task):
             raise ConfigError(
                 f"forecast.quantiles: got {levels}; expected levels above 0 and below 1, in order, 0.5 among them."
             )
+        if self.block is not None and self.strategy == "direct":
+            raise ConfigError(f"forecast.block: {self.block:g}, but the strategy is direct. Give strategy: recursive.")
         if len(self.horizons) > MOST_HORIZONS:
             raise ConfigError(f"forecast.every: {len(self.horizons):,} horizons; expected {MOST_HORIZONS:,} at most.")
 
     @classmethod
     def looks_ahead(cls, options: Mapping[str, Any]) -> tuple[list[str], float]:
-        target = options.get("target")
-        names = [target] if isinstance(target, str) else target
-        if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
-            raise ConfigError(f"task.target: got {target!r}; forecast needs the name of a stream, or a list of names.")
-        if len(set(names)) < len(names):
-            raise ConfigError(f"task.target: {names} names a stream twice.")
-        return names, horizons_of(options.get("horizon"), options.get("every"))[-1]
+        return targets_of(options.get("target")), horizons_of(options.get("horizon"), options.get("every"))[-1]
 
     def bind(self, dims: Mapping[str, int], dim: int) -> None:
         names = list(dims)
         self.own_places = [names.index(name) if name in names else -1 for name in self.streams]
-        self.known_subsets = subsets_of(len(names))
-        size = (len(self.known_subsets), len(self.horizons), len(self.streams), len(self.quantiles))
-        # What conformal calibration adds to each quantile; it is saved with the weights.
-        self.register_buffer("bands", torch.zeros(size))
+        self.trust = Trust(len(names), (len(self.horizons), len(self.streams), len(self.quantiles)))
 
     @property
     def postprocessing(self) -> Options:
-        """What conformal calibration adds to each quantile, [subsets, horizons, targets, levels]; kept as weights."""
-        return {"bands": self.get_buffer("bands").tolist()}
+        """What `Trust` holds; it is kept as weights."""
+        return self.trust.describe()
 
     @postprocessing.setter
     def postprocessing(self, found: Mapping[str, object]) -> None:
-        chosen, own = torch.tensor(found.get("bands", ())), self.get_buffer("bands")
-        if chosen.shape != own.shape or not chosen.isfinite().all():
-            raise DataError(
-                f"post-processing: bands of shape {list(chosen.shape)}; expected numbers {list(own.shape)}."
-            )
-        own.copy_(chosen)
+        self.trust.set(found)
 
     def subsets(self, modalities: Sequence[str]) -> list[tuple[str, ...]]:
         """Those that have bands of their own: of seven modalities or more all, all but one, and each alone."""
@@ -228,26 +224,47 @@ class Forecast(Task):
     def divergence(self, output: Tensor, teacher: Tensor) -> Tensor:
         return (output - teacher).square().mean((1, 2))
 
-    def postprocess(self, output: Tensor, there: Bool[Tensor, "modalities batch"], at: Instants | None) -> Tensor:
-        """Answer from the second set of outputs where a target's own stream is missing; then add the bands."""
+    def postprocess(
+        self,
+        output: Tensor,
+        there: Bool[Tensor, "modalities batch"],
+        at: Instants | None,
+        own: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Mix the heads' answers as far as each is trusted; then add the bands.
+
+        Where a target's own stream is missing, the second set of outputs answers.
+        """
         if at is None or at.reference is None:
             return output
-        relative, absolute = self._parts(output)
-        centre, scale = (x.to(output)[..., None] for x in at.reference[1:])
+        index = self.trust.subset(there)
+        relative, absolute = (self.trust.mixed(parts, index) for parts in self.added(output, own or {}))
         location, spread = self._location.to(output)[:, None], self._spread.to(output)[:, None]
-        elsewhere = (absolute * spread + location - centre) / scale
+        centre, scale = (x.to(output)[..., None] for x in at.reference[1:])
+        elsewhere = ((self._absolute.to(output) + absolute) * spread + location - centre) / scale
         nobody = torch.zeros_like(there[0])
         seen = torch.stack([there[i] if i >= 0 else nobody for i in self.own_places], 1)[:, None, :, None]
-        relative = torch.where(seen, relative, elsewhere)
-        moved = self.get_buffer("bands")[self.subset(there)].to(output)
+        relative = torch.where(seen, relative, elsewhere - self._base.to(output))
         # The unit of the bands is that of the outputs which answer.
-        relative = relative + torch.where(seen, 1.0, spread / scale) * moved - self._base.to(output)
+        relative = relative + torch.where(seen, 1.0, spread / scale) * self.trust.moves[index].to(output)
         return torch.cat([relative.flatten(2), output[..., self.n_outputs // 2 :]], -1)
 
-    def subset(self, there: Bool[Tensor, "modalities batch"]) -> Tensor:
-        """The index of the bands for the modalities of each item, [batch]: of the subset that differs least."""
-        known = torch.tensor(self.known_subsets, device=there.device)
-        return (there.T[:, None] != known).sum(-1).argmin(1)
+    def added(self, output: Tensor, own: Mapping[str, Tensor]) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """What all streams, and each target's own one, add to the reference; then the same of the second outputs.
+
+        Args:
+            output: of the whole model, [batch, horizons, outputs].
+            own: of each modality's own head; zeros stand for what is missing.
+
+        Returns:
+            [batch, horizons, targets, levels] each.
+        """
+        split = (2, len(self.streams), len(self.quantiles))
+        whole = output.unflatten(-1, split)
+        heads = {name: out.unflatten(-1, split)[:, :, 0] for name, out in own.items()}
+        nothing = torch.zeros_like(whole[:, :, 0])
+        alone = [heads.get(name, nothing)[:, :, i] for i, name in enumerate(self.streams)]
+        return (whole[:, :, 0], torch.stack(alone, 2)), (whole[:, :, 1], nothing)
 
     def scores(self, output: Tensor) -> Floats:
         """Quantiles on the item's own scale, in order, [items, horizons, targets * levels]."""
@@ -344,16 +361,3 @@ class Forecast(Task):
         task = cls([], **options)
         task._set(History.from_json(state))
         return task
-
-
-def futures_of(targets: Sequence[Target]) -> list[Future]:
-    """The targets, checked to be of the future.
-
-    Raises:
-        DataError: one is of another type.
-    """
-    found = [t for t in targets if isinstance(t, Future)]
-    if len(found) < len(targets):
-        other = next(t for t in targets if not isinstance(t, Future))
-        raise DataError(f"target {other!r} is not the future of a stream; expected `Future`.")
-    return found

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from plait.core.errors import DataError
 from plait.examples.future import Future, Track
+from plait.examples.targets import Target
 from plait.tasks.autoregression import Lagged, autoregress, fit_autoregression
 
-__all__ = ["History", "origins_of"]
+__all__ = ["History", "futures_of", "origins_of"]
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +39,8 @@ class History:
         base: quantiles of the future around the centre, in units of the scale, [horizons, targets, levels].
         absolute: quantiles of the values, in deviations from the location, [horizons, targets, levels].
         rivals: by name, quantiles of the future around a cheap forecast, like ``base``.
+        block: seconds that the ridge regression forecasts at once, before it goes on from its own forecasts; None: it
+            forecasts each horizon directly.
     """
 
     horizons: list[float]
@@ -52,6 +55,7 @@ class History:
     base: Floats
     absolute: Floats
     rivals: dict[str, Floats]
+    block: float | None = None
 
     @classmethod
     def of(
@@ -62,6 +66,7 @@ class History:
         levels: Sequence[float],
         lags: int | None,
         season: float | None,
+        block: float | None = None,
     ) -> History:
         """Learn it from the training items.
 
@@ -84,7 +89,7 @@ class History:
         shape = (len(horizons), len(streams), len(levels))
         plain = cls(
             horizons, season, counts, steps, location, spread, typical, spread if len(streams) > 1 else np.ones(1),
-            [None] * len(streams), np.zeros(shape), np.zeros(shape), {},
+            [None] * len(streams), np.zeros(shape), np.zeros(shape), {}, block,
         )  # fmt: skip
         return plain._fitted(futures, levels)
 
@@ -94,7 +99,7 @@ class History:
         # Streams of one clock share a regression: more items for each weight.
         for key in dict.fromkeys(zip(self.steps, self.lags)):
             own = [s for s in range(len(rows)) if (self.steps[s], self.lags[s]) == key]
-            found = fit_autoregression([rows[s] for s in own])
+            found = fit_autoregression([rows[s] for s in own], self._ahead(futures, own[0]))
             for s in own:
                 weights[s] = found
         made = replace(self, weights=weights)
@@ -114,10 +119,28 @@ class History:
         for i, (track, items) in enumerate(_by_track(futures, s).items()):
             if track is not None and len(track.times):
                 at = _At.of(track, [futures[k] for k in items], origin[items])
-                parts.append((self._past(at, s), self._scale(at, s), at.future(self.horizons)))
+                parts.append((self._past(at, s), self._scale(at, s), at.future(self.horizons), self._next(at, s)))
                 groups += [i] * len(items)
-        past, scale, future = (np.concatenate(x) for x in zip(*parts))
-        return Lagged(past, scale, future, np.array(groups))
+        past, scale, future, block = (np.concatenate(x) for x in zip(*parts))
+        return Lagged(past, scale, future, np.array(groups), block)
+
+    def _next(self, at: _At, s: int) -> Floats:
+        """The values of the next block, at the step of the lags, [items, steps]."""
+        count = 0 if self.block is None else max(round(self.block / self.steps[s]), 1)
+        return at.track.at(at.now[:, None] + self.steps[s] * np.arange(1, count + 1))
+
+    def _ahead(self, futures: Sequence[Future], s: int) -> Floats | None:
+        """The horizons in steps from a target's own last instant, for a recursive forecast."""
+        if self.block is None:
+            return None
+        origin, stops = origins_of(futures), np.array([f.stop for f in futures])
+        lead = [
+            np.median(origin[items] - track.now(stops[items]))
+            for track, items in _by_track(futures, s).items()
+            if track is not None and len(track.times)
+        ]
+        found: Floats = (np.array(self.horizons) + np.median(lead)) / self.steps[s]
+        return found
 
     def _past(self, at: _At, s: int) -> Floats:
         return at.track.past(at.now, self.lags[s], self.steps[s], at.starts)
@@ -192,6 +215,19 @@ class _At:
         back = season * np.ceil(ahead / season - 1e-9)
         found: Floats = self.track.held(np.minimum(self.origin[:, None] + (ahead - back), self.now[:, None]))
         return found
+
+
+def futures_of(targets: Sequence[Target]) -> list[Future]:
+    """The targets, checked to be of the future.
+
+    Raises:
+        DataError: one is of another type.
+    """
+    found = [t for t in targets if isinstance(t, Future)]
+    if len(found) < len(targets):
+        other = next(t for t in targets if not isinstance(t, Future))
+        raise DataError(f"target {other!r} is not the future of a stream; expected `Future`.")
+    return found
 
 
 def origins_of(futures: Sequence[Future]) -> Floats:

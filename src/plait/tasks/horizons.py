@@ -1,4 +1,4 @@
-"""Which instants a forecast asks for, and for which subsets of the modalities it is calibrated."""
+"""Which streams and instants a forecast asks for, and for which subsets of the modalities it is calibrated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 
 from plait.core.errors import ConfigError
 
-__all__ = ["MOST_HORIZONS", "horizons_of", "subsets_of"]
+__all__ = ["MOST_HORIZONS", "horizons_of", "subsets_of", "targets_of"]
 
 MOST_HORIZONS = 10_000
 MOST_SUBSETS = 64
@@ -43,3 +43,20 @@ def subsets_of(count: int) -> list[list[bool]]:
         return [s for s in every if any(s)]
     all_but = [[i != j for i in range(count)] for j in range(count)]
     return [[True] * count, *all_but, *([not x for x in row] for row in all_but)]
+
+
+def targets_of(target: object) -> list[str]:
+    """The streams that a recipe asks to forecast.
+
+    Raises:
+        ConfigError: they are not names, each given once.
+
+    >>> targets_of("load"), targets_of(["a", "b"])
+    (['load'], ['a', 'b'])
+    """
+    names = [target] if isinstance(target, str) else target
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
+        raise ConfigError(f"task.target: got {target!r}; forecast needs the name of a stream, or a list of names.")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"task.target: {names} names a stream twice.")
+    return names

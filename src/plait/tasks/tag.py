@@ -261,7 +261,9 @@ class Tag(Task):
         apart = np.zeros(1) if self.background is None else np.array([0.0, *SHIFTS])
         return np.outer(apart, [float(c == self.background) for c in self.classes])
 
-    def postprocess(self, output: Tensor, there: Tensor, at: Instants | None) -> Tensor:
+    def postprocess(
+        self, output: Tensor, there: Tensor, at: Instants | None, own: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
         return output if at is None else self._post(output, at)
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:

@@ -32,7 +32,7 @@ from plait.training.build import build_model, item_data, widens
 from plait.training.claim import claim
 from plait.training.closed_form import fit_closed_form
 from plait.training.experiment import Experiment, Features, open_corpus
-from plait.training.held_out import can_hold_out, hold_out
+from plait.training.held_out import can_hold_out, hold_out, parts_of
 from plait.training.lock import locked
 from plait.training.noisy import noisy_sources
 from plait.training.preparation import Preparation
@@ -186,16 +186,23 @@ def train_held_out(
     """Train a held-out model for a fold without a validation part, and keep the calibration of its heads.
 
     It is trained like the fold's replicates, but without some groups of the training part. Its calibration on those
-    groups is used for the replicates, whose own training items would make them look too confident.
+    groups is used for the replicates, whose own training items would make them look too confident. For a task that
+    ``cross_fits`` there is such a model for each quarter of the groups.
     """
     place = Path(run_folder) / held_out_name(replicate.fold)
     if (place / FACTORS).exists():
         return
     run, experiment, features = opened or _open(run_folder, cache)
     task = find(Task, experiment.task, "task")[0]
-    values = task.is_numeric
-    fold = hold_out(_fold(experiment, replicate), classes=not values and task.asks == "label")
-    model = train_fold(experiment, fold, features, replicate, Store(cache), place, quiet, ranking=values).model
+    values, whole, held = task.is_numeric, _fold(experiment, replicate), list[tuple[Model, ItemData]]()
+    for part in range(parts_of(whole) if task.cross_fits else 1):
+        fold = hold_out(whole, classes=not values and task.asks == "label", part=part)
+        folder = place / f"part-{part}" if part else place
+        model = train_fold(experiment, fold, features, replicate, Store(cache), folder, quiet, ranking=values).model
+        held.append((model, item_data(experiment, fold.valid, features, model.task)))
+    if task.cross_fits:
+        fit_bands(held)
+    model = held[0][0]
     found = {"recipe": digest_of(run.recipe), "factors": model.factors()}
     write_text(place / FACTORS, json.dumps(found), durable=True)
 
@@ -262,7 +269,7 @@ def train_fold(
         fit_temperatures(model, views, shares, ranking=ranking)
         fit_postprocessing(model, valid)
     if valid is not None:
-        fit_bands(model, valid)  # last: they depend on all other factors
+        fit_bands([(model, valid)])  # last: they depend on all other factors
     return Trained(model, log, copied)
 
 
