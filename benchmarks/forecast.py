@@ -167,19 +167,18 @@ def of_stress(args: argparse.Namespace, console: Console) -> list[dict[str, Any]
             share = rows[subset][f"coverage {name}"]["mean"]
             what = f"{name}: 80 % bands, distance of coverage from 80 %{gone}"
             found.append(target(what, abs(share - 0.8), "<=", 0.02))
-    told = Table("target", "all", *(f"without {m}" for m in full), "own alone", title="pinball skill, coverage")
+    shown = Table("target", "all", *(f"without {m}" for m in full), "own alone", title="pinball skill, coverage")
     for name in SKILLS:
         cells = (rows[s] for s in (full, *without, (name,)))
-        told.add_row(
+        shown.add_row(
             name, *(f"{m[f'pinball_skill {name}']['mean']:.3f}, {m[f'coverage {name}']['mean']:.3f}" for m in cells)
         )
     for name, rival in result["rivals"].items():
-        told.add_row(name, *(f"{t} {rival['metrics'][f'pinball_skill {t}']:.3f}" for t in SKILLS))
-    console.print(told)
+        shown.add_row(name, *(f"{t} {rival['metrics'][f'pinball_skill {t}']:.3f}" for t in SKILLS))
+    console.print(shown)
     console.print(spread_over_people(run, args.cache, full))
     for verdict in result["verdicts"]:
-        ends = f"{verdict['interval']['low']:.3f} to {verdict['interval']['high']:.3f}"
-        console.print(f"{verdict['target']}: loss of all over that of its own past {verdict['ratio']:.4f} ({ends})")
+        console.print(f"{verdict['target']}: loss of all over that of its own past {told(verdict)}")
         found.append(
             target(f"another stream helps to forecast {verdict['target']}", float(verdict["helps"]), "==", 0.0)
         )
@@ -204,7 +203,7 @@ def spread_over_people(run: Run, cache: str, full: Subset) -> Table:
 
 
 def of_helps(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
-    right = {True: 0, False: 0}
+    right, moves = {True: 0, False: 0}, 0
     for leads in right:
         for seed in range(args.worlds):
             folder = args.out / f"world-{'leads' if leads else 'none'}-{seed}"
@@ -214,13 +213,21 @@ def of_helps(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]
             run = fit(recipe, folder.with_name(folder.name + "-run"), cache=args.cache, quiet=True)
             (verdict,) = evaluate(run, cache=args.cache)["verdicts"]
             right[leads] += (verdict["helps"], verdict["which"]) == (leads, ["near"] if leads else [])
-            told = f"{verdict['ratio']:.3f} ({verdict['interval']['low']:.3f} to {verdict['interval']['high']:.3f})"
-            console.print(f"leads {leads}, seed {seed}: {told}, {verdict['helps']} {verdict['which']}")
+            console.print(f"leads {leads}, seed {seed}: {told(verdict)}, {verdict['helps']} {verdict['which']}")
+            if deletion := verdict.get("deletion"):
+                moves += deletion["interval"]["low"] > 1
+                console.print(f"  how far it moves without that stream, over without the other: {told(deletion)}")
     goal = 0.95
     return [
         target("share of worlds with a leading stream: yes, and which", right[True] / args.worlds, ">=", goal),
         target("share of worlds without one: no", right[False] / args.worlds, ">=", goal),
+        target("share of worlds with one: deletion ratio above 1 by an interval", moves / args.worlds, ">=", goal),
     ]
+
+
+def told(ratio: dict[str, Any]) -> str:
+    low, high = (ratio["interval"][end] for end in ("low", "high"))
+    return f"{ratio['ratio']:.4f} ({low:.4f} to {high:.4f})"
 
 
 def main() -> None:

@@ -60,6 +60,20 @@ def test_a_stream_that_helps_is_named():
     assert found["interval"]["low"] < found["ratio"] < found["interval"]["high"] < 1
 
 
+def test_without_the_stream_that_is_named_a_forecast_moves_further_than_without_another():
+    class Moving(Given):
+        def moved(self, scores, other, target):
+            return np.abs(scores - other)
+
+    made = pool({"near": 0.2, "far": 0.0})
+    (found,) = helpful_streams([made], Moving(), Units.of(made.groups))
+    assert found["deletion"]["ratio"] > found["deletion"]["interval"]["low"] > 2
+    assert "Without near the forecast moves " in verdict_lines({"verdicts": [found]})[0]
+    made = pool({"near": 0.0, "far": 0.0})
+    (nothing,) = helpful_streams([made], Moving(), Units.of(made.groups))
+    assert "deletion" not in nothing  # no stream is named, so there is none to remove
+
+
 def test_streams_that_add_nothing_are_told_so():
     verdicts = [verdict({"near": 0.0, "far": 0.0}, seed=seed) for seed in range(20)]
     assert sum(v["helps"] for v in verdicts) <= 2

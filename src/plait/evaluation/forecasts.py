@@ -36,10 +36,13 @@ def helpful_streams(pools: Sequence[ReplicateOutput], task: Scored, units: Units
     stream is named if it helps both ways: all over all but it, and it beside the own one over that one alone.
     Intervals by the cluster jackknife, as everywhere.
 
+    The deletion test of a forecast (Samek et al. 2017; see `plait.evaluation.deletion`) removes what the verdict points
+    to: how far the answer moves without a stream that is named, over how far it moves without one that is not.
+
     Args:
         pools: answers for every subset of the modalities.
-        task: with ``losses(scores, target)``, a loss per item and target; ``streams``, the targets' names; and
-            ``rivals(target)``, one of them ``ridge``.
+        task: with ``losses(scores, target)``, a loss per item and target; ``streams``, the targets' names;
+            ``rivals(target)``, one of them ``ridge``; and, for the deletion test, ``moved(scores, other, target)``.
         units: what is left out together, over all pools.
     """
     losses, rivals = getattr(task, "losses", None), getattr(task, "rivals", None)
@@ -48,11 +51,36 @@ def helpful_streams(pools: Sequence[ReplicateOutput], task: Scored, units: Units
         return []
     found = {s: np.concatenate([losses(p.outputs[s], p.target) for p in pools]) for s in pools[0].outputs}
     ridge = np.concatenate([losses(rivals(p.target)["ridge"], p.target) for p in pools])
-    return [
-        _verdict(name, full, {s: own[:, i] for s, own in found.items()}, ridge[:, i], units)
-        for i, name in enumerate(getattr(task, "streams", ()))
-        if (name,) in found
-    ]
+    moved = _moves_without(pools, task, full)
+    verdicts = []
+    for i, name in enumerate(getattr(task, "streams", ())):
+        if (name,) in found:
+            losses_of = {subset: loss[:, i] for subset, loss in found.items()}
+            verdict = _verdict(name, full, losses_of, ridge[:, i], units)
+            if deletion := _deletion(verdict, {m: own[:, i] for m, own in moved.items()}, units):
+                verdict["deletion"] = deletion
+            verdicts.append(verdict)
+    return verdicts
+
+
+def _moves_without(pools: Sequence[ReplicateOutput], task: Scored, full: Subset) -> dict[str, Floats]:
+    """How far answers move without each stream, [items, targets]."""
+    moved, outputs = getattr(task, "moved", None), pools[0].outputs
+    less = {m: _only(full, {*full} - {m}) for m in full}
+    return {
+        m: np.concatenate([moved(p.outputs[full], p.outputs[some], p.target) for p in pools])
+        for m, some in less.items()
+        if moved is not None and some in outputs
+    }
+
+
+def _deletion(verdict: Verdict, moved: dict[str, Floats], units: Units) -> Ratio | None:
+    """How far the answer moves without a stream that is named, over how far without another; None without both."""
+    named = [moved[m] for m in verdict["which"] if m in moved]
+    other = [own for m, own in moved.items() if m not in (*verdict["which"], verdict["target"])]
+    if not named or not other:
+        return None
+    return ratio_of_means(np.mean(named, 0), np.mean(other, 0), units)
 
 
 def _verdict(name: str, full: Subset, losses: dict[Subset, Floats], ridge: Floats, units: Units) -> Verdict:
@@ -66,7 +94,14 @@ def _verdict(name: str, full: Subset, losses: dict[Subset, Floats], ridge: Float
     beside = {m: ratio_of_means(losses[two], own, units) for m in rest if (two := _only(full, {name, m})) in losses}
     helps = _below(ratio)
     which = [m for m in rest if helps and all(_below(by[m]) for by in (each, beside) if m in by)]
-    return {"target": name, "helps": helps, **ratio, "which": which, "each": each}
+    return {
+        "target": name,
+        "helps": helps,
+        "ratio": ratio["ratio"],
+        "interval": ratio["interval"],
+        "which": which,
+        "each": each,
+    }
 
 
 def _only(full: Subset, some: Collection[str]) -> Subset:

@@ -46,6 +46,7 @@ class Scored(Protocol):
     - ``points(scores, target)``: truths and answers to draw against each other, [rows] each.
     - ``rivals(target)``: scores of cheap answers, by name.
     - ``losses(scores, target)``, ``streams``: the loss of each item and stream, and their names.
+    - ``moved(scores, other, target)``: how far apart two answers are, of each item and stream.
     - ``rate``: answers per second, of a task that answers over time.
     - ``texts(scores, target)``: a pair of readable texts per item, the truth and the answer.
     """

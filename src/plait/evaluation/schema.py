@@ -323,13 +323,15 @@ class Ratio(TypedDict):
 class Verdict(Ratio):
     """Whether other streams help to forecast one beside its own past, and which.
 
-    ``ratio`` is the loss of all streams over that of the own one; ``each`` that of all over all but one.
+    ``ratio`` is the loss of all streams over that of the own one; ``each`` that of all over all but one. ``deletion``:
+    how far the forecast moves without a stream that is named, over how far it moves without one that is not.
     """
 
     target: str
     helps: bool
     which: list[str]
     each: dict[str, Ratio]
+    deletion: NotRequired[Ratio]
 
 
 class Evaluation(TypedDict):

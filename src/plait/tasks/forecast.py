@@ -328,6 +328,12 @@ class Forecast(Task):
         total = np.where(known, each.reshape(known.shape), 0.0).sum(1)
         return np.where(known.any(1), total / np.maximum(known.sum(1), 1), np.nan)
 
+    def moved(self, scores: Floats, other: Floats, target: NDArray[np.generic]) -> Floats:
+        """How far apart the quantiles of two forecasts are on average, in the target's units, [items, targets]."""
+        apart = np.abs(self.levels(scores) - self.levels(other)).mean(-1)
+        found: Floats = (np.asarray(target, np.float64)[..., SCALE] * apart).mean(1)
+        return found
+
     def points(self, scores: Floats, target: NDArray[np.generic]) -> tuple[Floats, Floats]:
         """Truth and point forecast of all that is known, [rows] each."""
         truth, said = self._rows(scores, target)

@@ -47,6 +47,11 @@ def verdict_lines(evaluation: Evaluation) -> list[str]:
             f"Does another stream help to forecast {verdict['target']}? {yes}: the loss of all over that of its own "
             f"past is {_told(verdict)}."
         )
+        if deletion := verdict.get("deletion"):
+            lines[-1] += (
+                f" Without {' or '.join(verdict['which'])} the forecast moves {_told(deletion)} times as far as without "
+                "one of the others."
+            )
     return lines
 
 
