@@ -66,6 +66,21 @@ def test_a_ridge_is_that_of_the_normal_equations():
     np.testing.assert_allclose(found, direct, atol=1e-3)
 
 
+def test_the_whole_past_is_that_of_a_loop_and_nothing_later():
+    task = task_of([wave(s) for s in range(6)], whole_past=True)
+    track = wave(9, level=500.0)
+    own = task.asked(items_of([Future(40.0, 60.0, (track,))])).own["load"]
+    past = track.values[:100]
+    scale, last = own[0, 0], past[-1]
+    told = np.arcsinh((np.array([past.mean(), past.min(), past.max()]) - last) / scale)
+    change = np.abs(past[6:] - past[:-6])
+    size = np.log(np.array([past.std(), change[-24:].mean(), change.mean()]) / scale + 0.02)
+    np.testing.assert_allclose(own[0, 1:], [*told, *size, np.log(101 / 6)], rtol=1e-4)
+    later = Track(track.all_times, np.where(track.all_times >= 100, 999.0, track.values))
+    np.testing.assert_array_equal(task.asked(items_of([Future(40.0, 60.0, (later,))])).own["load"], own)
+    assert task.asked(items_of([Future(40.0, 0.0, (None,))])).own["load"].tolist() == [[1.0] * 8]
+
+
 @pytest.mark.parametrize("block", [1, 2, 3, 7])
 def test_a_recursive_forecast_is_that_of_a_loop_over_its_own_forecasts(block):
     rng = np.random.default_rng(2)

@@ -226,20 +226,24 @@ def pad(rows: Sequence[Rows | None], dim: int) -> Tokens:
     return Ragged(rows).pad(range(len(rows)), dim)
 
 
-def relative(values: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
-    """One column beside its change to the last value in units of an item's scale, and the logarithm of that scale.
+def relative(values: NDArray[np.float32], told: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One column beside its change to the last value in units of an item's scale, and what else is told of the item.
 
-    Features of several columns, which are not the stream's own values, get the logarithm only.
+    Features of several columns, which are not the stream's own values, get the latter only.
 
-    >>> relative(np.array([[1.0], [5.0]], np.float32), 2.0)[:, 1].tolist()
-    [-2.0, 0.0]
+    Args:
+        values: [n, columns]
+        told: the scale, whose logarithm becomes a column, and further columns, the same in all rows.
+
+    >>> relative(np.array([[1.0], [5.0]], np.float32), np.array([2.0, 7.0], np.float32)).round(2).tolist()
+    [[1.0, -2.0, 0.6899999976158142, 7.0], [5.0, 0.0, 0.6899999976158142, 7.0]]
     """
-    known = np.isfinite(values[:, :1])
-    size = np.where(known, np.float32(math.log(scale)), np.float32(np.nan))
+    known, scale = np.isfinite(values[:, :1]), told[0]
+    more = np.where(known, np.array([math.log(scale), *told[1:]], np.float32), np.float32(np.nan))
     if values.shape[1] > 1 or not known.any():
-        return np.concatenate([values, size], 1)
+        return np.concatenate([values, more], 1)
     last = values[known[:, 0]][-1]
-    return np.concatenate([values, (values - last) / np.float32(scale), size], 1)
+    return np.concatenate([values, (values - last) / scale, more], 1)
 
 
 def packed(rows: Sequence[Rows | None]) -> list[Rows | None]:

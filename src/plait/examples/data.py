@@ -30,13 +30,13 @@ class Asked(NamedTuple):
     Attributes:
         targets: encoded as the task's `loss` takes them, [items, ...]; zeros where unknown.
         at: instants of the answers; None: one answer per item.
-        own: modalities whose future is asked, and the place of each among the targets: `ItemData` shows their features
-            on the scale of ``at.reference``.
+        own: of modalities whose future is asked, each item's scale, on which `ItemData` shows their features too, and
+            further columns of them, [items, 1 + columns].
     """
 
     targets: Tensor
     at: Instants | None = None
-    own: Mapping[str, int] = MappingProxyType({})
+    own: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
 
     @property
     def steps(self) -> int:
@@ -134,10 +134,8 @@ class ItemData:
         rows = Rows(values[parts[0]], times[0])
         if len(parts) > 1:
             rows = Rows(np.concatenate([values[part] for part in parts]), np.concatenate(times))
-        target, at = self.asked.own.get(modality), self.asked.at
-        if target is None or at is None or at.reference is None:
-            return rows
-        return rows._replace(values=relative(rows.values, float(at.reference.scale[i, -1, target])))
+        own = self.asked.own.get(modality)
+        return rows if own is None else rows._replace(values=relative(rows.values, own[i]))
 
     def __len__(self) -> int:
         return len(self.items)

@@ -119,6 +119,26 @@ class Track:
     def _known_changes(self) -> dict[int, tuple[Floats, Floats, float]]:
         return {}
 
+    def so_far(self, now: Floats) -> Floats:
+        """Mean, standard deviation, least, most, and number of the values measured until each instant, [instants, 5].
+
+        Zeros where there is none yet.
+        """
+        place = np.searchsorted(self.times, now + 1e-6 * self.period, "right") - 1
+        if not len(self.times):
+            return np.zeros((len(now), 5))
+        found: Floats = np.where(place[:, None] >= 0, self._running[place.clip(0)], 0.0)
+        return found
+
+    @cached_property
+    def _running(self) -> Floats:
+        count, first = np.arange(1.0, len(self.values) + 1), self.values[0]
+        # Since the first value: squares of a high level would drown what varies.
+        mean, square = ((self.values - first) ** k for k in (1, 2))
+        mean, square = mean.cumsum() / count, square.cumsum() / count
+        ends = [np.minimum.accumulate(self.values), np.maximum.accumulate(self.values)]
+        return np.stack([first + mean, np.sqrt((square - mean**2).clip(0)), *ends, count], 1)
+
     @property
     def _slots(self) -> int:
         if not len(self.all_times):

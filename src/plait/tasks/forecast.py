@@ -72,6 +72,8 @@ class Forecast(Task):
             each horizon directly in both: the second is "rectify" (Ben Taieb and Hyndman 2014, "Recursive and direct
             multi-step forecasting: the best of both worlds").
         block: seconds of that block; by default one observation.
+        whole_past: whether a target's own features get seven columns more: what its recording said until the item's
+            end, however long ago: mean, least, most, deviation, mean change, and length.
         season: seconds of a period, for the rival that repeats the last one.
         conformal: whether quantiles are moved to their level on held-out items.
         dropout: share of the pooled numbers that a head sets to 0 in training.
@@ -105,6 +107,7 @@ class Forecast(Task):
         lags: Count | None = None,
         strategy: Literal["direct", "recursive"] = "direct",
         block: Seconds | None = None,
+        whole_past: bool = False,
         season: Seconds | None = None,
         conformal: bool = True,
         dropout: Share = 0.2,
@@ -113,7 +116,8 @@ class Forecast(Task):
         super().__init__()
         self.target, self.horizon, self.every, self.lags, self.season = target, horizon, every, lags, season
         self.quantiles, self.conformal = quantiles or [0.1, 0.5, 0.9], conformal
-        self.strategy, self.block, self.dropout, self.metric = strategy, block, dropout, metric
+        self.strategy, self.block, self.whole_past = strategy, block, whole_past
+        self.dropout, self.metric = dropout, metric
         options = {"target": target, "horizon": horizon, "every": every}
         self.streams, _ = self.looks_ahead(options)
         self.horizons = horizons_of(horizon, every)
@@ -183,7 +187,8 @@ class Forecast(Task):
 
     def asked(self, items: Sequence[Item], *, known: bool = True) -> Asked:
         target = self.encode([i.target for i in items])
-        own = {name: i for i, name in enumerate(self.streams)}
+        futures, places = futures_of([i.target for i in items]), enumerate(self.streams)
+        own = {name: self.history.columns(futures, s, whole_past=self.whole_past) for s, name in places}
         return Asked(target if known else torch.zeros(len(items)), self._at(items, target), own)
 
     def asked_at(self, items: Sequence[Item]) -> Instants:

@@ -22,6 +22,9 @@ MOST_LAGS = 512
 LEAST = 0.02
 """An item's scale is at least this share of the typical one: a past without any change would make it 0."""
 
+LATELY = (4, 16)
+"""Over how many horizons the mean change until now is told, besides over the whole past."""
+
 
 @dataclass(frozen=True, eq=False)
 class History:
@@ -146,11 +149,45 @@ class History:
         return at.track.past(at.now, self.lags[s], self.steps[s], at.starts)
 
     def _scale(self, at: _At, s: int) -> Floats:
+        return self._scale_at(at.track, at.now, s)
+
+    def _scale_at(self, track: Track, now: Floats, s: int) -> Floats:
         """Mean absolute change over the longest horizon so far; at first mostly the typical one, [items]."""
-        total, count = at.track.change(at.now, self.horizons[-1])
-        before = max(self.horizons[-1] / at.track.period, 1.0)
+        total, count = track.change(now, self.horizons[-1])
+        before = max(self.horizons[-1] / track.period, 1.0)
         scale: Floats = (total + before * self.typical[s]) / (count + before)
         return np.asarray(np.maximum(scale, LEAST * self.typical[s]), np.float64)
+
+    def columns(self, futures: Sequence[Future], s: int, *, whole_past: bool) -> NDArray[np.float32]:
+        """The scale of each item, and with ``whole_past`` what its recording says of a target so far, [items, 1 or 8].
+
+        Mean, least and most since the last value, in units of the scale; the logarithms of their deviation and of the
+        mean absolute change over the last horizons (`LATELY`), in the same units; the logarithm of the time, in
+        horizons. Ones, if the stream is missing.
+        """
+        out = np.ones((len(futures), 6 + len(LATELY) if whole_past else 1), np.float32)
+        for track, items in _by_track(futures, s).items():
+            if track is None or not len(track.times):
+                continue
+            now = track.now(np.array([futures[k].stop for k in items]))
+            scale = self._scale_at(track, now, s)
+            out[items, 0] = scale
+            if whole_past:
+                mean, deviation, least, most, count = track.so_far(now).T
+                # Far from the last value, what counts is the order of magnitude.
+                since = np.arcsinh((np.stack([mean, least, most]) - track.held(now)) / scale)
+                lately = [self._change_since(track, now, k * self.horizons[-1]) for k in LATELY]
+                size = np.log(np.array([deviation, *lately]) / scale + LEAST)
+                time = np.log((count + 1) * track.period / self.horizons[-1])
+                out[items, 1:] = np.concatenate([since, size, time[None]]).T
+        return out
+
+    def _change_since(self, track: Track, now: Floats, seconds: float) -> Floats:
+        """Mean absolute change over the longest horizon in the last seconds; 0 where there is none."""
+        pairs = (track.change(when, self.horizons[-1]) for when in (now, now - seconds))
+        (total, count), (before, fewer) = pairs
+        found: Floats = (total - before) / np.maximum(count - fewer, 1)
+        return found
 
     def told(self, futures: Sequence[Future]) -> Floats:
         """Encoded targets: see `plait.tasks.forecast.Forecast.encode`."""

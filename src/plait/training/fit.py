@@ -164,6 +164,8 @@ def train_replicate(
     fold, place = _fold(experiment, replicate), run.folder / replicate.name
     started = time.monotonic()
     trained = train_fold(experiment, fold, features, replicate, Store(cache), place, quiet)
+    if trained.valid is not None:
+        fit_bands([(trained.model, trained.valid)])  # last: they depend on all other factors
     if _needs_held_out(experiment, fold):
         train_held_out(run_folder, replicate, cache, quiet, opened)
         trained.model.set_factors(run.factors(replicate.fold))
@@ -198,12 +200,11 @@ def train_held_out(
     for part in range(parts_of(whole) if task.cross_fits else 1):
         fold = hold_out(whole, classes=not values and task.asks == "label", part=part)
         folder = place / f"part-{part}" if part else place
-        model = train_fold(experiment, fold, features, replicate, Store(cache), folder, quiet, ranking=values).model
-        held.append((model, item_data(experiment, fold.valid, features, model.task)))
-    if task.cross_fits:
-        fit_bands(held)
-    model = held[0][0]
-    found = {"recipe": digest_of(run.recipe), "factors": model.factors()}
+        trained = train_fold(experiment, fold, features, replicate, Store(cache), folder, quiet, ranking=values)
+        if trained.valid is not None:
+            held.append((trained.model, trained.valid))
+    fit_bands(held)
+    found = {"recipe": digest_of(run.recipe), "factors": held[0][0].factors()}
     write_text(place / FACTORS, json.dumps(found), durable=True)
 
 
@@ -221,11 +222,12 @@ def _fold(experiment: Experiment, replicate: Replicate) -> Fold:
 
 
 class Trained(NamedTuple):
-    """A trained model, its log, and the parts that it copied from another run."""
+    """A trained model, its log, the parts that it copied from another run, and the validation part if there is one."""
 
     model: Model
     log: dict[str, list[float]]
     copied: list[str] | None
+    valid: ItemData | None = None
 
 
 def train_fold(
@@ -268,9 +270,7 @@ def train_fold(
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_temperatures(model, views, shares, ranking=ranking)
         fit_postprocessing(model, valid)
-    if valid is not None:
-        fit_bands([(model, valid)])  # last: they depend on all other factors
-    return Trained(model, log, copied)
+    return Trained(model, log, copied, valid)
 
 
 def _closed_form(
