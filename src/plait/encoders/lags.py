@@ -94,23 +94,26 @@ class Lags(Encoder):
         back = self.step * torch.arange(self.count, -1, -1, device=end.device)
         lags = at_instants(tokens, Instants(end - back, torch.ones_like(end - back, dtype=torch.bool)))
         last = lags[:, -1:]
-        means, deviations = zip(*(self._window(tokens, end, w) for w in (math.inf, *self.windows)))
-        own = deviations[0][:, None] + SMALL
+        means, deviations = self._windows(tokens, end, last)
+        own = deviations[:, :1] + SMALL
         scale = own if self.rescale else torch.ones_like(own)
-        near = torch.cat([lags[:, :-1], *(m[:, None] for m in means[1:])], 1)
-        ratios = [((d[:, None] + SMALL * scale) / scale).log() for d in deviations[1:]]
-        found = torch.cat([(near - last) / scale, *ratios, own.log(), last], 1).clamp(-LARGEST, LARGEST)
+        near = torch.cat([lags[:, :-1] - last, means[:, 1:]], 1)
+        ratios = ((deviations[:, 1:] + SMALL * scale) / scale).log()
+        found = torch.cat([near / scale, ratios, own.log(), last], 1).clamp(-LARGEST, LARGEST)
         return torch.where(tokens.present[:, None], found.flatten(1), 0.0)
 
-    def _window(self, tokens: Tokens, end: Tensor, window: float) -> tuple[Tensor, Tensor]:
-        """Mean and deviation over the last seconds, [batch, dim_in] each."""
+    def _windows(self, tokens: Tokens, end: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean since the last value, and deviation, over the item and the last seconds, [batch, 1 + windows, dim_in]."""
         # A thousandth more: a time on the border must not fall in or out by rounding.
-        inside = (tokens.mask & (tokens.times >= end - window * 1.001))[..., None].to(tokens.values.dtype)
-        count = inside.sum(1).clamp(min=1)
-        mean = (inside * tokens.values).sum(1) / count
-        variance = (inside * (tokens.values - mean[:, None]).square()).sum(1) / count
+        reach = 1.001 * torch.tensor([math.inf, *self.windows], device=end.device)
+        inside = tokens.mask[:, None] & (tokens.times[:, None] >= (end - reach)[..., None])
+        share = inside.to(last.dtype)
+        share = share / share.sum(2, keepdim=True).clamp(min=1)
+        # Since the last value: squares of a high level would drown what varies.
+        since = torch.where(tokens.mask[..., None], tokens.values - last, 0.0)
+        mean = share @ since
         # A root has no slope at 0.
-        return mean, (variance + 1e-8).sqrt()
+        return mean, ((share @ since.square() - mean.square()).clamp(min=0) + 1e-8).sqrt()
 
 
 def _end(tokens: Tokens) -> Float[Tensor, "batch 1"]:
