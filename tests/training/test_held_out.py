@@ -13,7 +13,7 @@ from plait.examples.items import Fold, Item
 from plait.recipe import load_recipe
 from plait.training import fit as fitting
 from plait.training.fit import fit
-from plait.training.held_out import can_hold_out, hold_out
+from plait.training.held_out import can_hold_out, hold_out, parts_of
 
 NO_VALIDATION = "split={hash: group, test: 0.25}"
 
@@ -32,6 +32,14 @@ def test_whole_groups_are_held_out_and_no_class_that_the_rest_lacks() -> None:
     assert part.name == "fold2"
     assert {i.target for i in part.valid} <= {i.target for i in part.train}
     assert len(hold_out(fold, classes=False).valid) == 4
+
+
+def test_every_group_is_held_out_of_one_part() -> None:
+    fold = Fold(items(dict.fromkeys("abcdefg", "xy")), [], [])
+    assert [parts_of(Fold(items(dict.fromkeys(some, "xy")), [], [])) for some in ("ab", "abcdefg")] == [2, 4]
+    parts = [hold_out(fold, classes=False, part=part) for part in range(parts_of(fold))]
+    assert all({i.group for i in p.train} | {i.group for i in p.valid} == set("abcdefg") for p in parts)
+    assert sorted(i.id for p in parts for i in p.valid) == sorted(i.id for i in fold.train)
 
 
 def test_a_single_group_holds_nothing_out() -> None:

@@ -103,7 +103,7 @@ class Lags(Encoder):
         return torch.where(tokens.present[:, None], found.flatten(1), 0.0)
 
     def _windows(self, tokens: Tokens, end: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean since the last value, and deviation, over the item and the last seconds, [batch, 1 + windows, dim_in]."""
+        """Mean since the last value, and deviation, of the item and of each window, [batch, 1 + windows, dim_in]."""
         # A thousandth more: a time on the border must not fall in or out by rounding.
         reach = 1.001 * torch.tensor([math.inf, *self.windows], device=end.device)
         inside = tokens.mask[:, None] & (tokens.times[:, None] >= (end - reach)[..., None])

@@ -28,7 +28,7 @@ from plait.tasks import Task
 from plait.tasks.answers import Answer, Outlook
 from plait.tasks.heads import AheadLinear
 from plait.tasks.history import History, futures_of, origins_of
-from plait.tasks.horizons import MOST_HORIZONS, horizons_of, subsets_of, targets_of
+from plait.tasks.horizons import MOST_HORIZONS, horizons_of, levels_of, subsets_of, targets_of
 from plait.tasks.trust import Trust
 from plait.tokens import Instants, Reference
 
@@ -56,9 +56,10 @@ class Forecast(Task):
     missing, a second set of outputs answers, relative to all training values.
 
     Quantiles are learned by pinball loss (Koenker and Bassett 1978) and sorted (Chernozhukov et al. 2010, "Quantile and
-    probability curves without crossing"). Then each is moved to its level on items that were not trained on:
-    conformalised quantile regression (Romano et al. 2019, theorem 2, each side by itself), for each subset of the
-    modalities. The guarantee holds for exchangeable items; items of one recording are not.
+    probability curves without crossing"). Then items that were not trained on decide, for each subset of the modalities
+    (`plait.training.bands`): how far the answer of all streams, and that of the target's own one, are heard; and by how
+    much each quantile is moved to its level: conformalised quantile regression (Romano et al. 2019, theorem 2, each
+    side by itself). The guarantee holds for exchangeable items; items of one recording are not.
 
     Args:
         targets: what streams do after the training items.
@@ -75,7 +76,7 @@ class Forecast(Task):
         whole_past: whether a target's own features get seven columns more: what its recording said until the item's
             end, however long ago: mean, least, most, deviation, mean change, and length.
         season: seconds of a period, for the rival that repeats the last one.
-        conformal: whether quantiles are moved to their level on held-out items.
+        conformal: whether held-out items decide how far heads are heard, and move quantiles to their levels.
         dropout: share of the pooled numbers that a head sets to 0 in training.
         metric: the metric by which validation selects, of ``quantiles``. With several targets all metrics are in
             training deviations of each; with one in its own units.
@@ -115,7 +116,7 @@ class Forecast(Task):
     ) -> None:
         super().__init__()
         self.target, self.horizon, self.every, self.lags, self.season = target, horizon, every, lags, season
-        self.quantiles, self.conformal = quantiles or [0.1, 0.5, 0.9], conformal
+        self.quantiles, self.conformal = levels_of(quantiles or [0.1, 0.5, 0.9]), conformal
         self.strategy, self.block, self.whole_past = strategy, block, whole_past
         self.dropout, self.metric = dropout, metric
         options = {"target": target, "horizon": horizon, "every": every}
@@ -139,11 +140,6 @@ class Forecast(Task):
         self._location, self._spread = (torch.from_numpy(x) for x in (history.location, history.spread))
 
     def _check(self) -> None:
-        levels = self.quantiles
-        if 0.5 not in levels or sorted(set(levels)) != levels or not all(0 < q < 1 for q in levels):
-            raise ConfigError(
-                f"forecast.quantiles: got {levels}; expected levels above 0 and below 1, in order, 0.5 among them."
-            )
         if self.block is not None and self.strategy == "direct":
             raise ConfigError(f"forecast.block: {self.block:g}, but the strategy is direct. Give strategy: recursive.")
         if len(self.horizons) > MOST_HORIZONS:

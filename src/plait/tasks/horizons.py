@@ -1,4 +1,4 @@
-"""Which streams and instants a forecast asks for, and for which subsets of the modalities it is calibrated."""
+"""Which streams, instants and quantiles a forecast asks for, and for which subsets of modalities it is calibrated."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 
 from plait.core.errors import ConfigError
 
-__all__ = ["MOST_HORIZONS", "horizons_of", "subsets_of", "targets_of"]
+__all__ = ["MOST_HORIZONS", "horizons_of", "levels_of", "subsets_of", "targets_of"]
 
 MOST_HORIZONS = 10_000
 MOST_SUBSETS = 64
@@ -34,6 +34,19 @@ def horizons_of(horizon: object, every: object = None) -> list[float]:
         raise ConfigError(f"task.every: got {every!r}; expected seconds above 0, up to the one horizon.")
     count = math.floor(found[0] / every + 1e-9)
     return [every * (i + 1) for i in range(min(count, MOST_HORIZONS + 1))]
+
+
+def levels_of(levels: list[float]) -> list[float]:
+    """The levels of quantiles, checked.
+
+    Raises:
+        ConfigError: they are not in order, above 0 and below 1, 0.5 among them.
+    """
+    if 0.5 not in levels or sorted(set(levels)) != levels or not all(0 < q < 1 for q in levels):
+        raise ConfigError(
+            f"forecast.quantiles: got {levels}; expected levels above 0 and below 1, in order, 0.5 among them."
+        )
+    return levels
 
 
 def subsets_of(count: int) -> list[list[bool]]:

@@ -196,15 +196,17 @@ def train_held_out(
         return
     run, experiment, features = opened or _open(run_folder, cache)
     task = find(Task, experiment.task, "task")[0]
-    values, whole, held = task.is_numeric, _fold(experiment, replicate), list[tuple[Model, ItemData]]()
+    values, whole = task.is_numeric, _fold(experiment, replicate)
+    models, held = list[Model](), list[tuple[Model, ItemData]]()
     for part in range(parts_of(whole) if task.cross_fits else 1):
         fold = hold_out(whole, classes=not values and task.asks == "label", part=part)
         folder = place / f"part-{part}" if part else place
         trained = train_fold(experiment, fold, features, replicate, Store(cache), folder, quiet, ranking=values)
+        models.append(trained.model)
         if trained.valid is not None:
             held.append((trained.model, trained.valid))
     fit_bands(held)
-    found = {"recipe": digest_of(run.recipe), "factors": held[0][0].factors()}
+    found = {"recipe": digest_of(run.recipe), "factors": models[0].factors()}
     write_text(place / FACTORS, json.dumps(found), durable=True)
 
 
