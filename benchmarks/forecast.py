@@ -1,7 +1,7 @@
 """Forecasts against persistence, seasonal naive and a ridge: PLAIT_DATA=... python benchmarks/forecast.py
 
 Needs: at least one of etth (ETTh1.csv), stress_predict in PLAIT_DATA; `helps` needs neither.
-Takes: some forty minutes of one core.
+Takes: some fifty minutes of one core, `stress` 20 of them.
 
 - ``etth``: ETTh1, usual split, look-back 336, four and eight days ahead; seven channels as seven streams, and with each
   of them missing.
