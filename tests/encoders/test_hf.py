@@ -71,6 +71,41 @@ def test_weights_come_from_a_folder(folder):
     torch.testing.assert_close(encoder(tokens).values[:1], want, atol=1e-5, rtol=1e-4)
 
 
+def ids_of(*rows: list[int]) -> Tokens:
+    """Ids of tokens as rows, padded."""
+    time = max(map(len, rows))
+    values = torch.tensor([[*row, *[0] * (time - len(row))] for row in rows], dtype=torch.float32)[..., None]
+    mask = torch.tensor([[i < len(row) for i in range(time)] for row in rows])
+    return Tokens(values, torch.zeros(mask.shape), mask)
+
+
+@pytest.mark.parametrize("layers", [None, [1, -1]])
+def test_ids_are_looked_up_as_the_model_itself_does(layers, folder):
+    theirs = transformers.AutoModel.from_pretrained(folder).eval()
+    encoder = Hf(1, 8, model=str(folder), ids=True, layers=layers).eval()
+    assert encoder.symbolic
+    out = encoder(ids_of([3, 41, 7], [9]))
+    for row, ids in ((0, [3, 41, 7]), (1, [9])):
+        states = theirs(torch.tensor([ids]), output_hidden_states=True).hidden_states
+        hidden = torch.cat([states[layer] for layer in layers or [-1]], -1)
+        torch.testing.assert_close(out.values[row, : len(ids)], encoder.leave(hidden)[0], atol=1e-5, rtol=1e-4)
+    with pytest.raises(ConfigError, match="one id each"):
+        Hf(5, 8, model=str(folder), ids=True)
+    with pytest.raises(ConfigError, match="from -3 to 2"):
+        Hf(5, 8, model=str(folder), layers=[3])
+
+
+def test_words_are_never_trained(folder):
+    torch.manual_seed(0)
+    encoder = Hf(1, 8, model=str(folder), ids=True, tune="all", layers=[1], dropout=0.0)
+    words = encoder.enter.weight.clone()
+    encoder.train()(ids_of([3, 41, 7])).values.square().sum().backward()
+    assert torch.equal(encoder.enter.weight, words)
+    assert not encoder.enter.weight.requires_grad
+    # layers above the highest that is read have no part in the answer
+    assert all(w.grad is not None for w in encoder.parameters() if w.requires_grad)
+
+
 def test_weights_in_a_pickle_are_refused(folder, tmp_path):
     theirs = transformers.AutoModel.from_pretrained(folder)
     theirs.config.save_pretrained(tmp_path)
@@ -180,6 +215,15 @@ def test_a_saved_model_needs_no_folder(tune, folder, tmp_path):
     assert again.describe() == model.describe()
     frozen = {n for n, w in model.named_parameters() if not w.requires_grad}
     assert {n for n, w in again.named_parameters() if not w.requires_grad} == frozen
+
+
+def test_a_saved_model_of_ids_keeps_its_words(folder, tmp_path):
+    pytest.importorskip("peft")
+    spec = {"name": "hf", "model": str(folder), "ids": True, "tune": "lora", "rank": 2}
+    model = Model({"a": 1}, Classify(["x", "y"]), encoders={"a": spec}, dim=8).eval()
+    model.save(tmp_path / "run")
+    batch = {"a": ids_of([3, 41, 7], [9])}
+    torch.testing.assert_close(Model.load(tmp_path / "run")(batch)[""], model(batch)[""])
 
 
 def test_more_observations_than_positions_are_told_and_padding_does_not_count():

@@ -99,9 +99,8 @@ def instants(stream: Stream) -> np.ndarray:
 
 
 def test_every_feature_is_tried() -> None:
-    assert {spec["name"] for _, spec in CASES} | {"efficientnet", "hf_sound", "hf_text", "hf_vision"} == set(
-        parts(Feature)
-    )
+    pretrained = {"efficientnet", "hf_sound", "hf_text", "hf_tokens", "hf_vision"}
+    assert {spec["name"] for _, spec in CASES} | pretrained == set(parts(Feature))
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

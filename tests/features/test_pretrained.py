@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from plait.core.errors import ConfigError
+from plait.features.hf_tokens import HfTokens
 from plait.features.pretrained import HfText, find_model
 from plait.streams.clock import Spans, Ticks
 from plait.streams.stream import Stream
@@ -100,6 +101,17 @@ class TestMiniLM:
             HfText(layers=[])
         with pytest.raises(ConfigError, match="tokens are not pooled"):
             HfText(tokens=True, pool="mean_max")
+
+    def test_ids_are_the_tokenizers(self) -> None:
+        from transformers import AutoTokenizer
+
+        feature = HfTokens(max_length=6)
+        values, clock = feature(Stream.of(["bin blue", "The weather is lovely today."], spans=([0, 0.5], [0.8, 3])))
+        words = AutoTokenizer.from_pretrained(find_model("minilm"))
+        assert words.convert_ids_to_tokens(values[:4, 0].astype(int)) == ["[CLS]", "bin", "blue", "[SEP]"]
+        assert clock == Spans([0.0] * 4 + [0.5] * 6, [0.8] * 4 + [3.0] * 6)
+        assert feature.notes() == {"texts cut at max_length": 1}
+        assert HfTokens()(Stream.of(np.array([], object), times=[], kind="words"))[0].shape == (0, 1)
 
     def test_no_texts(self) -> None:
         empty = Stream.of(np.array([], object), times=[], kind="words")

@@ -148,6 +148,17 @@ class TestNames:
         assert [(r.id, r.split) for r in corpus] == [("dev_01", "valid"), ("train_01", "train"), ("train_02", "train")]
         assert [(a.start, a.stop, a.label) for a in corpus["dev_01"].tier("mood")] == [(0.0, 1.5, "joy")]
 
+    def test_columns_by_another_name(self, folder):
+        root = folder(**{"t.csv": "Talk,Begin,End,Line,Feeling\na,0,1.5,hi,joy\n"})
+        names = {"Talk": "id", "Line": "text", "Feeling": "emotion"}
+        labels = {"file": "t.csv", "start": "Begin", "stop": "End", "label": "emotion", "text": "text"}
+        for wrong, told in (({"Lime": "text"}, "names column 'Lime'"), ({"Line": "Talk"}, "one name")):
+            with pytest.raises(ConfigError, match=told):
+                run(root, labels={**labels, "rename": wrong})
+        _, corpus = run(root, labels={**labels, "rename": names})
+        assert [a.label for a in corpus["a"].tier("emotion")] == ["joy"]
+        assert corpus["a"].streams["text"].read().tolist() == ["hi"]
+
 
 class TestStreamOptions:
     def test_rename_part_duration_and_offset(self, folder):

@@ -23,6 +23,9 @@ class Encoder(nn.Module, ABC):
     causal: ClassVar[bool] = False
     """Whether no output depends on later input. An instance may override it (``self.causal = ...``)."""
 
+    symbolic: bool = False
+    """Whether it reads ids instead of measurements (`plait.features.Feature.symbolic`). Instances may override it."""
+
     trial: ClassVar[tuple[int, dict[str, object]]] = (5, {})
     """An input width and options that make a small instance, on which the laws are checked."""
 

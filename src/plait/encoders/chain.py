@@ -27,6 +27,7 @@ class _Chain(Encoder):
         self.steps = nn.ModuleList(steps)
         self.dim_in, self.dim = steps[0].dim_in, steps[-1].dim
         self.causal = all(step.causal for step in steps)  # type: ignore[misc]
+        self.symbolic = steps[0].symbolic
 
     def forward(self, tokens: Tokens) -> Tokens:
         for step in self.steps:

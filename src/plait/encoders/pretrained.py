@@ -34,13 +34,16 @@ class Hf(Encoder):
     encoder `position` before it where seconds matter.
 
     All weights, frozen ones too, and the model's configuration are saved with the run: a saved run needs neither the
-    folder nor the network. Word embeddings and poolers are not used and not kept.
+    folder nor the network. Poolers are not used and not kept; word embeddings are only kept for ``ids``.
 
     Args:
-        dim_in: width of the incoming tokens.
+        dim_in: width of the incoming tokens; 1 for ``ids``.
         dim: width of the outgoing tokens.
         model: ``minilm`` (all-MiniLM-L6-v2, packaged), a folder, or a name on the hub; weights only as safetensors.
         config: a configuration with a ``model_type``, for a model with random weights; ``model`` is then ignored.
+        ids: the rows are ids of the model's own vocabulary (feature `hf_tokens`), one per token: its word embeddings,
+            which stay as they are, replace the linear layer in.
+        layers: layers side by side, in place of the last one alone: 0 is the first one's input, -1 the last.
         tune: ``frozen``: only the two linear layers are trained, and the model has no dropout; ``lora``: also low-rank
             adapters of its layers (Hu et al., ICLR 2022; by peft), which start at zero; ``all``: everything.
         rank: rank of the adapters.
@@ -86,6 +89,8 @@ class Hf(Encoder):
         *,
         model: str = "minilm",
         config: Mapping[str, object] | None = None,
+        ids: bool = False,
+        layers: Sequence[int] | None = None,
         tune: str = "frozen",
         rank: Count = 8,
         alpha: float = 16.0,
@@ -99,12 +104,15 @@ class Hf(Encoder):
             raise ConfigError(f"hf.tune: got {tune!r}. {suggest(tune, TUNED)}")
         if checkpointing and tune == "frozen":
             raise ConfigError("hf.checkpointing: a frozen model is not checkpointed. Set tune to lora or all.")
-        self.dim_in, self.dim = dim_in, dim
-        self.frozen = tune == "frozen"
-        self.model = _bare(_made(config) if config is not None else _loaded(model, offline))
+        if ids and dim_in != 1:
+            raise ConfigError(f"hf.ids: rows have {dim_in} numbers; expected one id each, from the feature hf_tokens.")
+        self.dim_in, self.dim, self.symbolic = dim_in, dim, ids
+        self.frozen, self.layers = tune == "frozen", layers
+        whole = _made(config) if config is not None else _loaded(model, offline)
+        words = whole.get_input_embeddings()
+        self.model = _bare(whole)
         self.limit = _positions(self.model)
-        enter = self.model.get_input_embeddings().embedding_dim
-        hidden, used = _tried(self.model, enter)
+        hidden, used = _tried(self.model, words.embedding_dim, layers)
         for weight in self.model.parameters():
             # an unused weight would count as trained and never get a gradient
             weight.requires_grad_(tune == "all" and weight in used)
@@ -114,7 +122,8 @@ class Hf(Encoder):
             # renamed in transformers 5
             new = getattr(self.model, "activation_checkpointing_enable", None)
             (new or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
-        self.enter, self.leave = nn.Linear(dim_in, enter), nn.Linear(hidden, dim)
+        self.enter = words.requires_grad_(False) if ids else nn.Linear(dim_in, words.embedding_dim)
+        self.leave = nn.Linear(hidden, dim)
         self.dropout = nn.Dropout(dropout)
 
     def resolved(self) -> dict[str, object]:
@@ -150,8 +159,26 @@ class Hf(Encoder):
             values = values[:, : self.limit]
         # an empty row attends to its first place, so that nothing becomes NaN
         seen = torch.arange(values.shape[1], device=values.device) < count.clamp(min=1)[:, None]
-        states: Tensor = self.model(inputs_embeds=self.enter(values), attention_mask=seen.long()).last_hidden_state
-        return states
+        return _states(self.model, self._entered(values), seen.long(), self.layers)
+
+    def _entered(self, values: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time words"]:
+        if isinstance(self.enter, nn.Embedding):
+            # padding holds zeros, which any vocabulary has
+            values = values[..., 0].round().long().clamp(0, self.enter.num_embeddings - 1)
+        entered: Tensor = self.enter(values)
+        return entered
+
+
+def _states(model: Any, entered: Tensor, seen: Tensor, layers: Sequence[int] | None) -> Tensor:
+    """The model's hidden states, [batch, time, width of all layers]."""
+    if layers is None:
+        last: Tensor = model(inputs_embeds=entered, attention_mask=seen).last_hidden_state
+        return last
+    every = model(inputs_embeds=entered, attention_mask=seen, output_hidden_states=True).hidden_states
+    absent = [layer for layer in layers if not -len(every) <= layer < len(every)]
+    if absent or not layers:
+        raise ConfigError(f"hf.layers: got {list(layers)}; expected numbers from {-len(every)} to {len(every) - 1}.")
+    return torch.cat([every[layer] for layer in layers], -1)
 
 
 def _wide(index: Tensor, width: int) -> Tensor:
@@ -216,15 +243,14 @@ def _positions(model: Any) -> int | None:
     return None if most is None else most - max(before, default=0)
 
 
-def _tried(model: Any, enter: int) -> tuple[int, set[Tensor]]:
+def _tried(model: Any, enter: int, layers: Sequence[int] | None) -> tuple[int, set[Tensor]]:
     """The width of the model's output for two tokens, and the weights that contribute to it.
 
     Raises:
         ConfigError: the model does not accept embeddings, or returns no hidden states.
     """
     try:
-        out = model(inputs_embeds=torch.zeros(1, 2, enter), attention_mask=torch.ones(1, 2, dtype=torch.long))
-        hidden = out.last_hidden_state
+        hidden = _states(model, torch.zeros(1, 2, enter), torch.ones(1, 2, dtype=torch.long), layers)
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"hf: {type(model).__name__} does not run on embeddings ({error}).") from error
     # autograd's graph names the weights that a forward pass has used; modules do not tell

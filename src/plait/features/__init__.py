@@ -35,6 +35,10 @@ class Feature(ABC):
     causal: bool = True
     """Whether a feature at time t depends on nothing recorded after t + `receptive_field`. It may depend on options."""
 
+    symbolic: ClassVar[bool] = False
+    """Whether the numbers are ids, such as of a vocabulary: they are not standardised and get no noise, and only an
+    encoder that is ``symbolic`` too reads them."""
+
     version: ClassVar[int] = 1
     """Increase it when the numbers change, so that caches are rebuilt."""
 

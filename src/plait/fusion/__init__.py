@@ -40,6 +40,10 @@ class Fusion(nn.Module, ABC):
     trial: ClassVar[dict[str, object]] = {}
     """Options that make a small instance, on which the laws are checked."""
 
+    states: int = 0
+    """Width of the states by which contexts answer, with the encoders and heads of their modalities
+    (`plait.tasks.heads.StateHead`). 0: a context is a modality like others, with its own."""
+
     n_outputs: int = 0
     """Numbers per item in a head's output, set by `bind`."""
 

@@ -49,7 +49,7 @@ class Labels:
 def ids_in(path: Path, options: LabelOptions) -> set[str]:
     """Ids, or files, of the recordings in a table; none where it cannot be read (`read_labels` reports that)."""
     try:
-        columns, lines, _ = read_table(path)
+        columns, lines, _ = _read(path, options)
         return set(_Table(path.name, columns, lines, _columns(path.name, options, columns), options).names())
     except PlaitError:
         return set()
@@ -68,7 +68,7 @@ def read_labels(path: Path, options: LabelOptions, known: Collection[str]) -> La
         ConfigError: a column that was named is not there.
         DataError: the table cannot be read, or has no column of ids.
     """
-    columns, lines, problems = read_table(path)
+    columns, lines, problems = _read(path, options)
     table = _Table(path.name, columns, lines, _columns(path.name, options, columns), options)
     table.found.notes += problems[:20]
     if len(problems) > 20:
@@ -82,6 +82,23 @@ def read_labels(path: Path, options: LabelOptions, known: Collection[str]) -> La
     else:
         table.recordings(rows)
     return table.found
+
+
+def _read(path: Path, options: LabelOptions) -> tuple[dict[str, list[str]], list[int], list[str]]:
+    """As `read_table`, the columns named as ``rename`` says.
+
+    Raises:
+        ConfigError: a column to rename is not there, or has the new name of another.
+    """
+    columns, lines, problems = read_table(path)
+    new = options.rename
+    absent = [name for name in new if name not in columns]
+    told = [f"{path.name}: import.labels.rename names column {x!r}. {suggest(x, columns)}" for x in absent]
+    raise_all(ConfigError, told)
+    named = {new.get(name, name): cells for name, cells in columns.items()}
+    if len(named) < len(columns):
+        raise ConfigError(f"{path.name}: import.labels.rename: two columns get one name ({', '.join(new.values())}).")
+    return named, lines, problems
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ class StreamOptions(_Options):
 
 
 class LabelOptions(_Options):
-    """A table of labels; columns are given by name or guessed from the header.
+    """A table of labels; columns are given by name or guessed from the header. ``rename`` gives columns other names,
+    by which all other options, and the corpus, then know them.
 
     With ``start`` and ``stop`` a row is an annotation; with ``time`` a row is a tick, and runs of equal
     labels become annotations; else a row is a recording. ``id_format`` (like ``S{:02d}``) makes the
@@ -54,6 +55,7 @@ class LabelOptions(_Options):
     """
 
     file: str = "labels.csv"
+    rename: dict[str, str] = Field(default_factory=dict)
     id: str | None = None
     id_format: str | None = None
     start: str | None = None

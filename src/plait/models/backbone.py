@@ -15,6 +15,7 @@ from plait.core.errors import DataError
 from plait.core.parts import Spec, build, full_spec
 from plait.encoders import Encoder
 from plait.encoders.chain import build_encoder, encoder_specs
+from plait.examples.units.around import base_of
 from plait.fusion import Fusion
 from plait.tokens import Tokens
 from plait.tokens.budget import Budget
@@ -59,6 +60,10 @@ class Backbone(nn.Module):
         self.encoders = nn.ModuleList(_encoder(given[m], dims[m], dim, f"encoders.{m}") for m in dims)
         with Budget("fusion"):
             self.fusion = build(Fusion, fusion, self.modalities, dim, where="fusion")
+        if self.fusion.states:
+            for i, m in enumerate(dims):
+                self.encoders[i] = self.encoders[self.index(self.source(m))]
+                self.encoder_specs[m] = self.encoder_specs[self.source(m)]
         self.imputer = ModalityImputer(len(self.modalities), dim, missing)
         # a plain list: the modules in it must not be registered a second time
         self._frozen: list[nn.Module] = []
@@ -102,6 +107,21 @@ class Backbone(nn.Module):
             DataError: an unknown modality.
         """
         return self.get_buffer(f"std_{self.index(modality)}")
+
+    def source(self, modality: str) -> str:
+        """The modality whose encoder and scale a modality has: for a context and a fusion with states, the one whose
+        context it is; else itself."""
+        base = base_of(modality)
+        return base if self.fusion.states and base in self.dims else modality
+
+    def symbolic(self, modality: str) -> bool:
+        """Whether the modality's encoder reads ids, which have no scale.
+
+        Raises:
+            DataError: an unknown modality.
+        """
+        encoder = self.encoders[self.index(modality)]
+        return isinstance(encoder, Encoder) and encoder.symbolic
 
     def prepare(self, modality: str, tokens: Tokens) -> Tokens:
         """Standardise features: a value that is not finite becomes the mean, a row without any finite value is masked.

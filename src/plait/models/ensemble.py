@@ -8,8 +8,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from plait.core.errors import ConfigError
 from plait.fusion import Fusion
 from plait.tasks import Task
+from plait.tasks.heads import PooledLinear, StateHead
 from plait.tokens import Instants, Tokens
 
 __all__ = ["Encoded", "LogitEnsemble", "by_company", "ensembled"]
@@ -32,18 +34,24 @@ class LogitEnsemble(nn.Module):
     per item; all instants of an item have the same weights.
 
     Args:
-        modalities: their names, in the model's order.
+        modalities: in the model's order; each with the modality whose head it has, usually itself.
         dim: width of the tokens.
         task: makes the heads.
         joint: whether to make a head for the fused tokens.
+        states: width of the states by which a modality with another one's head answers (`StateHead`).
+
+    Raises:
+        ConfigError: states in a task that answers at instants.
     """
 
     head_scales: Tensor
 
-    def __init__(self, modalities: list[str], dim: int, task: Task, *, joint: bool) -> None:
+    def __init__(self, modalities: Mapping[str, str], dim: int, task: Task, *, joint: bool, states: int = 0) -> None:
         super().__init__()
-        self.modalities, self.unasked = modalities, task.unasked
-        self.heads = nn.ModuleList(task.head(dim) for _ in modalities)
+        self.modalities, self.unasked = list(modalities), task.unasked
+        own = {m: task.head(dim) for m, source in modalities.items() if m == source}
+        every = {m: own[m] if m in own else _state_head(m, own[s], task, states) for m, s in modalities.items()}
+        self.heads = nn.ModuleList(every.values())
         self.joint = task.head(dim) if joint else None
         self.register_buffer("head_scales", torch.ones(len(modalities) + joint))
 
@@ -104,6 +112,12 @@ class LogitEnsemble(nn.Module):
         if at is None:
             return output
         return torch.where(at.mask[..., None], output, self.unasked().to(output))
+
+
+def _state_head(modality: str, head: nn.Module, task: Task, width: int) -> StateHead:
+    if not isinstance(head, PooledLinear):
+        raise ConfigError("fusion: speaker_states needs a task with one answer per item, such as classify or regress.")
+    return StateHead(head, task.n_outputs, width, numeric=task.is_numeric, later=modality.endswith(".after"))
 
 
 def by_company(

@@ -99,7 +99,8 @@ class Model(nn.Module):
         # bind before any weights are loaded: some fusions and tasks only now know the size of their parameters
         fused.bind(task.n_outputs, is_numeric=task.is_numeric)
         task.bind(self.dims, dim)
-        self.ensemble = LogitEnsemble(self.modalities, dim, task, joint=fused.joint)
+        sources = {m: self.backbone.source(m) for m in self.modalities}
+        self.ensemble = LogitEnsemble(sources, dim, task, joint=fused.joint, states=fused.states)
         self.register_buffer("wide_weight", torch.zeros(len(dims) + 1))
         self.register_buffer("temperature", torch.ones(len(dims) + 1))
         self.wide: Model | None = None

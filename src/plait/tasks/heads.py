@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from plait.tokens import Instants, Tokens, masked_mean_max
 from plait.tokens.instants import at_instants, in_time
 
-__all__ = ["AheadLinear", "PooledLinear", "TimedLinear"]
+__all__ = ["AheadLinear", "PooledLinear", "StateHead", "TimedLinear"]
 
 
 class PooledLinear(nn.Module):
@@ -37,6 +37,58 @@ class PooledLinear(nn.Module):
         """[batch, time, dim] -> [batch, width]."""
         out: Tensor = self.linear(self.dropout(masked_mean_max(tokens)))
         return out
+
+    def each(self, tokens: Tokens) -> Float[Tensor, "batch time width"]:
+        """The output for each token as if it were an item's only one."""
+        out: Tensor = self.linear(self.dropout(torch.cat([tokens.values, tokens.values], -1)))
+        return out
+
+
+class StateHead(nn.Module):
+    """What earlier or later segments say of the present one: a GRU over another head's answers to their tokens.
+
+    Each token is answered by itself: for classes its probabilities, for values the values. The last state of a GRU over
+    them in the order of time, dropout, one linear layer. An item without tokens gets the bias alone.
+
+    Args:
+        head: answers for single tokens; shared with the modality whose context this is, and trained there.
+        width: numbers per item in the output.
+        state: numbers in the state.
+        numeric: whether the answers are values; else logits of classes.
+        later: whether the tokens come after the present segment: then they are read backward, the nearest last.
+        dropout: share of the state set to 0 in training.
+
+    >>> head = StateHead(PooledLinear(4, 3), 3, 5, numeric=False)
+    >>> tuple(head(Tokens(torch.ones(2, 6, 4), torch.arange(6.0).expand(2, 6), torch.ones(2, 6) > 0)).shape)
+    (2, 3)
+    """
+
+    def __init__(
+        self, head: PooledLinear, width: int, state: int, *, numeric: bool, later: bool = False, dropout: float = 0.4
+    ) -> None:
+        super().__init__()
+        self.head, self.numeric, self.later = head, numeric, later
+        self.gru = nn.GRU(width, state, batch_first=True)
+        self.dropout, self.linear = nn.Dropout(dropout), nn.Linear(state, width)
+
+    def forward(self, tokens: Tokens) -> Float[Tensor, "batch width"]:
+        """[batch, time, dim] -> [batch, width]."""
+        out: Tensor = self.linear(self.dropout(self._state(tokens.clean())))
+        return out
+
+    def _state(self, tokens: Tokens) -> Float[Tensor, "batch state"]:
+        if tokens.mask.shape[1] == 0:  # torch's GRU takes no empty sequence
+            return tokens.values.new_zeros(len(tokens.values), self.gru.hidden_size)
+        # without gradient: the answers stay what they were trained to be, and need not serve the state
+        said = self.head.each(tokens).detach()
+        said = said if self.numeric else said.softmax(-1)
+        far = torch.finfo(tokens.times.dtype).max
+        times = -tokens.times if self.later else tokens.times
+        order = torch.where(tokens.mask, times, far).argsort(dim=1, stable=True)
+        states = self.gru(said.gather(1, order[..., None].expand_as(said)))[0]
+        # padding comes last, so it cannot change the state after the last observation
+        last = (tokens.mask.sum(1) - 1).clamp(min=0)[:, None, None].expand(-1, 1, states.shape[-1])
+        return torch.where(tokens.present[:, None], states.gather(1, last)[:, 0], 0.0)
 
 
 class TimedLinear(nn.Module):

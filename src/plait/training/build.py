@@ -56,8 +56,11 @@ def build_model(
     model = Model(dims, task, encoders=encoders, fusion=fusion, **options)
     if task.causal:
         _check_causal(model)
+    _check_symbolic(experiment, model)
     for m in experiment.modalities:
-        model.backbone.set_scale(m, *fit_scale(rows[m], _groups(experiment, m, dims[m])))
+        if model.backbone.symbolic(m):  # ids have no scale
+            continue
+        model.backbone.set_scale(m, *fit_scale(rows[model.backbone.source(m)], _groups(experiment, m, dims[m])))
     return model, data
 
 
@@ -134,6 +137,25 @@ def _check_causal(model: Model) -> None:
     if not model.backbone.fusion.causal:
         known = ", ".join(name for name, cls in parts(Fusion).items() if cls.causal)
         problems.append(f"fusion: looks ahead, but task.causal is true. Choose one that is causal: {known}.")
+    raise_all(ConfigError, problems)
+
+
+def _check_symbolic(experiment: Experiment, model: Model) -> None:
+    """Ids need an encoder that looks them up, and such an encoder needs ids."""
+    problems = []
+    for m in experiment.modalities:
+        spec = experiment.features[m]
+        gives = build_feature(spec, f"streams.{m}.feature").symbolic
+        if gives and not model.backbone.symbolic(m):
+            problems.append(
+                f"streams.{m}.encoder: takes measurements, but the feature {spec['name']} gives ids. Choose an encoder "
+                "of ids, such as {name: hf, ids: true}; the quick model has none."
+            )
+        elif model.backbone.symbolic(m) and not gives:
+            problems.append(
+                f"streams.{m}.feature: {spec['name']} gives measurements, but the encoder reads ids. Choose a feature "
+                "of ids, such as hf_tokens."
+            )
     raise_all(ConfigError, problems)
 
 

@@ -35,7 +35,7 @@ class TrainingModule(L.LightningModule):
         super().__init__()
         self.model, self.train_plan, self.augment, self.seed = model, train, augment, seed
         self.steps, self.vary = steps, Vary(augment.kinds)
-        self.setting = Setting(regular, model.backbone.std)
+        self.setting = Setting(regular, self._spread)
         self._seen: list[tuple[Tensor, Tensor]] = []
         self._step: tuple[View, Tensor]
         self.weights = {
@@ -44,6 +44,11 @@ class TrainingModule(L.LightningModule):
             "self_distillation": train.self_distillation * model.unimodal_weight,
         }
         """Weights of a step's losses; all others count 1."""
+
+    def _spread(self, modality: str) -> Tensor:
+        """The deviations of a modality's features; 0 for ids, on which noise would make other words."""
+        spread = self.model.backbone.std(modality)
+        return torch.zeros_like(spread) if self.model.backbone.symbolic(modality) else spread
 
     def epoch_now(self) -> int:
         """The epoch that a data loader begins. On resuming, `current_epoch` is behind until that epoch has begun."""
