@@ -42,7 +42,7 @@ from plait.training.sides import Sides
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 ALONE = "task.context=null"
-SOUND = "streams.sound={feature: {name: log_mel, window: 0.1, hop: 0.1}}"
+THREE = ["streams.sound=null", "streams.picture=null", "train.steps=300"]
 Floats = NDArray[np.float64]
 
 
@@ -74,8 +74,9 @@ def fitted(recipe: Recipe, out: Path, cache: str) -> Fitted:
     experiment.folds = Sides.read(run.folder, run.info.examples).folds()
     features = experiment.prepare(Store(cache), pack=True)
     parts = [tuple(experiment.modalities), tuple(m for m in experiment.modalities if base_of(m) == m)]
+    asked = list(dict.fromkeys(parts))  # without context both are the same
     each = [
-        Examined(run, done, experiment, Store(cache), features, elsewhere=False).output(parts) for done in run.finished
+        Examined(run, done, experiment, Store(cache), features, elsewhere=False).output(asked) for done in run.finished
     ]
     whole, hidden = (_answers(each, part) for part in parts)
     return Fitted(whole, hidden, experiment, features)
@@ -166,7 +167,7 @@ def generated(out: Path, cache: str, seeds: list[int]) -> list[dict[str, Any]]:
     """The recipe on another corpus: from what is said alone, and from three streams alike."""
     corpus = f"corpus={dialogues(out / 'dialogues').resolve()}"
     targets = []
-    for name, more in (("text", []), ("text, sound and picture", [SOUND, "streams.picture=null"])):
+    for name, more in (("text", []), ("text, sound and picture", THREE)):
         inside, alone = (one.whole for one in compared([corpus, *more], seeds, out / f"generated-{len(more)}", cache))
         shown({"the turn alone": alone, "in context": inside}, f"generated dialogues, test part, {name}")
         low = told("context", inside, alone)

@@ -11,8 +11,8 @@ from plait.corpus.corpus import CorpusWriter
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 
-RATE, FILM = 8000, 10
-"""Samples of sound and pictures per second; a turn takes one second."""
+WIDTH = 12
+"""Numbers that describe the sound, and the pictures, of a turn."""
 
 SAID = (
     ["No, not again.", "Leave me alone.", "That is terrible.", "You ruined it.", "I am so tired of this."],
@@ -23,10 +23,11 @@ SAID = (
 def dialogues(folder: Path, *, count: int = 80, turns: int = 10, seed: int = 0) -> Path:
     """Dialogues of three people: streams text, sound, picture; tiers emotion, speaker. Returns the manifest.
 
-    Every turn has a sign, good or bad. Each stream shows it by itself, wrongly in one turn of ten: what is said, high
-    or low sound, bright or dark pictures. The emotion is the sign of most of three turns: the turn itself, the one
-    before and the speaker's own last one; where one of them is missing, the turn's own sign counts for it. So the turn
-    alone gives three quarters of the emotions, and with both others nearly all.
+    Every turn has a sign, good or bad, which each stream shows by itself, wrongly in one turn of ten: what is said, and
+    one vector per turn for its sound and one for its pictures, as such corpora often come. The emotion is the sign of
+    most of three turns: the turn itself, the one before and the speaker's own last one; where one of them is missing,
+    the turn's own sign counts for it. So the turn alone gives three quarters of the emotions, and with both others
+    nearly all.
     """
     rng = np.random.default_rng(seed)
     with CorpusWriter(folder) as out:
@@ -52,14 +53,17 @@ def _votes(sign: NDArray[np.int64], who: NDArray[np.int64]) -> list[int]:
 
 def _streams(sign: NDArray[np.int64], rng: np.random.Generator) -> dict[str, Stream]:
     turns = len(sign)
-    text, high, bright = (np.where(rng.random(turns) < 0.1, 1 - sign, sign) for _ in range(3))
-    spans = ([float(k) for k in range(turns)], [k + 1.0 for k in range(turns)])
-    pitch = np.repeat(np.where(high, 900.0, 500.0), RATE)
-    sound = np.sin(2 * np.pi * np.cumsum(pitch) / RATE) + 0.3 * rng.standard_normal(turns * RATE)
-    film = np.repeat(np.where(bright, 150.0, 100.0), FILM)[:, None, None]
-    film = film + 20 * rng.standard_normal((turns * FILM, 8, 8))
+    text, sound, picture = (np.where(rng.random(turns) < 0.1, 1 - sign, sign) for _ in range(3))
+    starts = np.arange(turns, dtype=float)
+    middle, spans = starts + 0.5, (starts, starts + 1.0)
     return {
         "text": Stream.of([SAID[s][rng.integers(len(SAID[s]))] for s in text], spans=spans, kind="words"),
-        "sound": Stream.of(0.2 * sound, rate=RATE, kind="waveform"),
-        "picture": Stream.of(film.clip(0, 255).astype(np.uint8), rate=FILM, kind="frames"),
+        "sound": Stream.of(_vectors(sound, rng), times=middle),
+        "picture": Stream.of(_vectors(picture, rng), times=middle),
     }
+
+
+def _vectors(sign: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Numbers of which the first half leans to the sign, in noise, [turns, WIDTH]."""
+    leaning = np.where(np.arange(WIDTH) < WIDTH // 2, 1.0, 0.0) * (2.0 * sign[:, None] - 1)
+    return leaning + rng.standard_normal((len(sign), WIDTH))
