@@ -19,7 +19,7 @@ class SpeakerStates(OpinionPool):
     present segment (`plait.tasks.heads.StateHead`). Departures: states see answers, where the paper's see features,
     which are many and overfit; no attention; there are no states of other speakers beside the global one.
 
-    Encoders should give a context one token per segment, or few: the state counts tokens.
+    The state counts tokens: a context should have one per segment, or few. With many it learns far less.
 
     Args:
         modalities: their names.
