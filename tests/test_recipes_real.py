@@ -94,6 +94,6 @@ def test_meld_fine_tuned(tmp_path: Path) -> None:
     # MiniLM's own tokens, but a small model without its weights, which would take minutes
     small = "hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32"
     encoder = f"{{name: hf, ids: true, tune: lora, config: {{model_type: bert, {small}}}}}"
-    result = run("meld_lora", tmp_path, "train.epochs=2", f"streams.text.encoder={encoder}")
+    result = run("meld_lora", tmp_path, "train.epochs=1", "train.batch=256", f"streams.text.encoder={encoder}")
     assert result["items"] == 2605
-    assert scores(result, "weighted_f1")["text"] > 0.3
+    assert scores(result, "weighted_f1")["text"] > 0.25
