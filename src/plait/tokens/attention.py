@@ -121,7 +121,7 @@ class AttentionLayer(nn.Module):
         self,
         x: Float[Tensor, "batch time dim"],
         turn: Turn | None,
-        keys: Bool[Tensor, "batch time"] | Bool[Tensor, "batch time time"] | None,
+        keys: Bool[Tensor, "batch time"] | Bool[Tensor, "#batch time time"] | None,
         attend: Attend | None = None,
     ) -> Float[Tensor, "batch time dim"]:
         """Self-attention, then the feed-forward part.
