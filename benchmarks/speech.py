@@ -34,7 +34,7 @@ from plait.decoders.ngram import NGram
 from plait.evaluation.deletion import deletion_of, effects_of
 from plait.evaluation.schema import Evaluation
 from plait.examples.data import ItemData, Swapped
-from plait.metrics.edits import edits
+from plait.metrics.edits import word_edits
 from plait.models.model import Model
 from plait.readers import open_streams
 from plait.recipe import Recipe, StreamPlan, parse_recipe
@@ -150,7 +150,7 @@ def interval(seeds: Sequence[Tested]) -> tuple[float, float]:
     wrong, words = [], []
     for one in seeds:
         pairs = one.task.texts(one.task.scores(one.outputs(None, one.names)[0]), one.targets)
-        wrong.append([sum(a != b for a, b in edits(true.split(), said.split())) for true, said in pairs])
+        wrong.append([sum(a != b for a, b in word_edits(true, said)) for true, said in pairs])
         words = [len(true.split()) for true, _ in pairs]
     errors, length, rng = np.mean(wrong, 0), np.array(words), np.random.default_rng(0)
     drawn = rng.integers(0, len(length), (2000, len(length)))
@@ -172,7 +172,7 @@ def trust(tested: Tested, console: Console) -> Rows:
         for name in tested.names:
             said = [a for a in tested.task.decode(*tested.outputs(level, [name])) if isinstance(a, Text)]
             sure.append([a.confidence for a in said])
-            pairs = [edits(true.split(), a.text.split()) for true, a in zip(texts, said)]
+            pairs = [word_edits(true, a.text) for true, a in zip(texts, said)]
             wrong = [sum(a != b for a, b in pair) / len(true.split()) for true, pair in zip(texts, pairs)]
             right.append([max(1 - w, 0.0) for w in wrong])
     told, true = np.array(sure), np.array(right)

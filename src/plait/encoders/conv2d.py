@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -88,8 +89,7 @@ class Conv2d(Encoder):
         if tokens.mask.shape[1] == 0:
             return tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
         x = rearrange(tokens.values, "b t f -> b 1 t f")
-        for conv, norm, pool in zip(self.convs, self.norms, self.pools):
-            assert isinstance(conv, nn.Conv2d)
+        for conv, norm, pool in zip(cast("Iterable[nn.Conv2d]", self.convs), self.norms, self.pools):
             out = stride_windows(tokens, conv.stride[0], last=self.causal)
             # Channels last: convolutions and max pooling are up to twice as fast on a CPU.
             x = conv(self._padded(x, conv, out.mask.shape[1])).contiguous(memory_format=torch.channels_last)

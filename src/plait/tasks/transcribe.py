@@ -269,9 +269,9 @@ class Transcribe(Task):
             return found
         held = target[:, : output.shape[1], 1]
         held = F.pad(held, (0, output.shape[1] - held.shape[1]), value=-1)
-        doubt = self.smoothing if self.training else 0.0
+        smoothing = self.smoothing if self.training else 0.0
         each = F.cross_entropy(
-            output.flatten(0, 1), held.flatten(), ignore_index=-1, label_smoothing=doubt, reduction="none"
+            output.flatten(0, 1), held.flatten(), ignore_index=-1, label_smoothing=smoothing, reduction="none"
         ).view_as(held)
         return found + self.alignment * each.sum(1) / (held >= 0).sum(1).clamp(min=1)
 
