@@ -224,7 +224,9 @@ def test_an_answer_prints_itself_and_becomes_json_and_annotations():
     assert isinstance(answer, Outlook)
     assert answer.times == (41.0, 43.0)  # the last instant of the item is at 39 s
     assert json.loads(json.dumps(answer.to_json()))["levels"] == [0.1, 0.5, 0.9]
-    notes = answer.annotations(7.0, 47.0, tier="said")
+    later = answer.shifted(7.0)
+    assert str(later).startswith("a at 50.00 s: ")
+    notes = later.annotations(7.0, 47.0, tier="said")
     assert [(n.start, n.tier) for n in notes] == [(48, "said a"), (50, "said a"), (48, "said b"), (50, "said b")]
     assert str(answer).startswith("a at 43.00 s: ")
 

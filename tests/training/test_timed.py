@@ -129,7 +129,7 @@ def test_answers_become_annotations_that_are_viewed_and_exported(
     assert said["manifest"] == str(out)
     notes = [a for a in Corpus(out)["r25"].annotations if a.tier == "said"]
     spans = [s for row in said["predictions"] if row["recording"] == "r25" for s in row["spans"]]
-    assert [a.label for a in notes] == [s["label"] for s in spans]
+    assert [(a.start, a.stop, a.label) for a in notes] == [(s["start"], s["stop"], s["label"]) for s in spans]
     assert {a.tier for a in Corpus(out)["r25"].annotations} == {"move", "said"}
     assert main(["export", str(out), "--to", "textgrid", "--out", str(tmp_path / "grids")]) == 0
     assert any('"said@plait"' in p.read_text() or '"said"' in p.read_text() for p in (tmp_path / "grids").rglob("*"))

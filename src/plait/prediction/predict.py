@@ -35,7 +35,8 @@ class Prediction:
     Attributes:
         recording: its id.
         start, stop: the time that the answer is about, with its context, in seconds of the recording.
-        answer: the decoded output of the model; None if none of the model's modalities is present.
+        answer: the decoded output of the model, its times in seconds of the recording; None if none of the model's
+            modalities is present.
         used, missing: modalities that were present, and that were missing.
         note: a remark; or "".
         trust: of a text, by modality: the mean probability of the words that it alone would answer.
@@ -249,7 +250,7 @@ def _prediction(
 ) -> Prediction:
     missing = tuple(m for m in modalities if m not in used)
     # Without any modality the model gives its prior; that is no answer for this example.
-    told = answer if used else None
+    told = answer.shifted(item.start) if used else None
     note = note if used else "no answer: none of the model's modalities is there"
     own = {m: trust[m] for m in used if m in trust} if len(used) > 1 else {}
     return Prediction(item.recording, item.start, item.stop, told, used, missing, note, own)

@@ -281,8 +281,7 @@ def _joined(rows: Iterable[Prediction], crop: Options | None) -> list[Transcript
     """One transcript per recording, of all its examples."""
     found: dict[str, Transcript] = {}
     for row in rows:
-        said = row.answer.words if isinstance(row.answer, Text) else ()
-        words = tuple((row.start + a, row.start + b, word, sure) for a, b, word, sure in said)
+        words = row.answer.words if isinstance(row.answer, Text) else ()
         before = found.get(row.recording)
         if before is not None:
             words = (*before.words, *words)

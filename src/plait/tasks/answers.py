@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from plait.streams.recording import Annotation
 
 __all__ = ["Answer", "Embedding", "Label", "Outlook", "Several", "Spans", "Text", "Value"]
 
 Timed = tuple[float, float, str | int | float | bool, float]
-"""Start and stop in seconds from the item's start, label, and confidence."""
+"""Start and stop in seconds, label, and confidence."""
 
 
 @dataclass(frozen=True)
 class Answer(ABC):
-    """One answer about one interval, which the caller knows."""
+    """One answer about one interval, which the caller knows.
+
+    A task's answer tells times from its item's start; `shifted` by that start they are the recording's, as a
+    `plait.prediction.predict.Prediction` prints and writes them.
+    """
 
     @abstractmethod
     def __str__(self) -> str:
@@ -27,6 +31,14 @@ class Answer(ABC):
         """Its parts that have times of their own, such as words and events; none by default."""
         return ()
 
+    def shifted(self, seconds: float) -> Answer:
+        """The same answer with its times so many seconds later; itself if it has no times of its own.
+
+        >>> print(Spans(((0.5, 2.0, "rain", 0.9),)).shifted(60.0))
+        rain 60.50-62.00 s (90%)
+        """
+        return self
+
     def to_json(self) -> dict[str, object]:
         """Its attributes by name, as plain numbers and texts."""
         return asdict(self)
@@ -36,7 +48,7 @@ class Answer(ABC):
         """The answer as annotations of a recording; empty if it cannot be one.
 
         Args:
-            start, stop: the interval of the answer, seconds.
+            start, stop: the interval that the answer is about, for what has no times of its own; seconds.
             tier: tier of the annotations.
             annotator: name of the annotator.
         """
@@ -88,7 +100,7 @@ class Spans(Answer):
     """Labels over time: events, states.
 
     Attributes:
-        spans: start, stop, label and mean probability of each, in order of time; seconds from the item's start.
+        spans: start, stop, label and mean probability of each, in order of time; seconds.
 
     >>> print(Spans(((0.5, 2.0, "rain", 0.9),)))
     rain 0.50-2.00 s (90%)
@@ -100,6 +112,9 @@ class Spans(Answer):
     def timed(self) -> tuple[Timed, ...]:
         return self.spans
 
+    def shifted(self, seconds: float) -> Spans:
+        return replace(self, spans=_later(self.spans, seconds))
+
     def __str__(self) -> str:
         told = [f"{label} {start:.2f}-{stop:.2f} s ({sure:.0%})" for start, stop, label, sure in self.spans]
         return ", ".join(told) or "nothing"
@@ -108,7 +123,7 @@ class Spans(Answer):
         return {"spans": [_to_json(span) for span in self.spans]}
 
     def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
-        return _placed(self.spans, start, tier, annotator)
+        return _noted(self.spans, tier, annotator)
 
 
 @dataclass(frozen=True)
@@ -116,7 +131,7 @@ class Text(Answer):
     """Words, and when each was said.
 
     Attributes:
-        words: start, stop, word and probability of each, in order of time; seconds from the item's start.
+        words: start, stop, word and probability of each, in order of time; seconds.
 
     >>> print(Text(((0.1, 0.4, "good", 0.9), (0.4, 0.8, "morning", 0.8))))
     good morning
@@ -127,6 +142,9 @@ class Text(Answer):
     @property
     def timed(self) -> tuple[Timed, ...]:
         return self.words
+
+    def shifted(self, seconds: float) -> Text:
+        return replace(self, words=_later(self.words, seconds))
 
     @property
     def text(self) -> str:
@@ -145,12 +163,15 @@ class Text(Answer):
         return {"text": self.text, "words": [_to_json(word) for word in self.words]}
 
     def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
-        return _placed(self.words, start, tier, annotator)
+        return _noted(self.words, tier, annotator)
 
 
-def _placed(spans: tuple[Timed, ...], start: float, tier: str, annotator: str) -> list[Annotation]:
-    """Annotations of a recording in which the item begins at ``start``."""
-    return [Annotation(start + a, start + b, label, tier, annotator) for a, b, label, _ in spans]
+def _later(spans: tuple[Timed, ...], seconds: float) -> tuple[Timed, ...]:
+    return tuple((start + seconds, stop + seconds, label, sure) for start, stop, label, sure in spans)
+
+
+def _noted(spans: tuple[Timed, ...], tier: str, annotator: str) -> list[Annotation]:
+    return [Annotation(start, stop, label, tier, annotator) for start, stop, label, _ in spans]
 
 
 def _to_json(span: Timed) -> dict[str, object]:
@@ -170,6 +191,9 @@ class Several(Answer):
 
     def __str__(self) -> str:
         return ", ".join(f"{name}: {answer}" for name, answer in self.answers.items())
+
+    def shifted(self, seconds: float) -> Several:
+        return Several({name: answer.shifted(seconds) for name, answer in self.answers.items()})
 
     def to_json(self) -> dict[str, object]:
         return {"answers": {name: answer.to_json() for name, answer in self.answers.items()}}
@@ -201,7 +225,7 @@ class Outlook(Answer):
     """Values to come, as quantiles. Its annotations are the medians, on a tier per stream if there are several.
 
     Attributes:
-        times: seconds from the item's start.
+        times: seconds.
         levels: of the quantiles, in order; 0.5 is among them.
         values: per stream, the quantiles at each time, [times][levels].
 
@@ -212,6 +236,9 @@ class Outlook(Answer):
     times: tuple[float, ...]
     levels: tuple[float, ...]
     values: Mapping[str, list[list[float]]]
+
+    def shifted(self, seconds: float) -> Outlook:
+        return replace(self, times=tuple(t + seconds for t in self.times))
 
     def __str__(self) -> str:
         middle = self.levels.index(0.5)
@@ -226,7 +253,7 @@ class Outlook(Answer):
     def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
         middle, one = self.levels.index(0.5), len(self.values) == 1
         return [
-            Annotation(start + t, start + t, row[middle], tier if one else f"{tier} {name}", annotator)
+            Annotation(t, t, row[middle], tier if one else f"{tier} {name}", annotator)
             for name, rows in self.values.items()
             for t, row in zip(self.times, rows)
         ]
