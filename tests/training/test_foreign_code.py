@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from plait.cli import main
 from plait.core.errors import ConfigError, DataError
+from plait.core.jobs.outcomes import Failed
+from plait.core.jobs.work import each
 from plait.core.parts import find, foreign_code
 from plait.fusion import Fusion
 from plait.prediction.predict import predict
@@ -48,6 +51,28 @@ def test_what_is_not_allowed_is_not_imported(module: Path) -> None:
         find(Fusion, "os; import x.Mine", "fusion")
     assert find(Fusion, "mylab_marks.Mine", "fusion")[0].__name__ == "Mine"
     assert module.exists()
+
+
+def test_other_processes_import_no_more_than_this_one(module: Path) -> None:
+    with foreign_code(False):
+        outcomes = list(each(partial(find, Fusion, where="fusion"), ["mylab_marks.Mine"] * 2, jobs=2))
+    assert all(isinstance(outcome, Failed) and "--allow-code" in str(outcome) for _, outcome in outcomes)
+    assert not module.exists()
+
+
+@pytest.mark.parametrize("command", ["check", "align --grid 5 --out a", "export --to csd --out a", "view --save a.rrd"])
+def test_a_manifest_is_no_code(
+    command: str, module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("walk.txt").write_text("1")
+    entry = {"id": "a", "streams": {"walk": {"path": "walk.txt", "reader": "mylab_marks.Mine"}}}
+    Path("m.jsonl").write_text(json.dumps(entry))
+    name, *more = command.split()
+    assert main([name, "m.jsonl", *more]) in (1, 2)
+    said = capsys.readouterr()
+    assert "--allow-code" in said.err + said.out
+    assert not module.exists()
 
 
 @pytest.mark.slow

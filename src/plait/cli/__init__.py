@@ -25,6 +25,7 @@ import shtab
 
 from plait.cli.shared import fail
 from plait.core.errors import PlaitError
+from plait.core.parts import foreign_code
 from plait.core.version import __version__
 
 __all__ = ["commands", "main"]
@@ -62,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(line_buffering=True)  # a file or pipe gets each line when it is printed
     args = _parsed(argv)
     try:
-        with _terminable():
+        # A recipe is the user's own code; other files may not choose what is imported, unless the user allows it.
+        with _terminable(), foreign_code(getattr(args, "allow_code", True)):
             return int(args.run(args) or 0)
     except PlaitError as error:
         fail(args, list(error.problems), type(error).__name__)

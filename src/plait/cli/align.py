@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from plait.cli.shared import cache_argument, progress_bar, say, yaml_option
+from plait.cli.shared import cache_argument, code_argument, outside_argument, progress_bar, say, yaml_option
 
 HELP = "join streams on words, ticks or a grid, and write tables"
 ORDER = 45
@@ -37,7 +37,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--out", required=True, help="the folder for the tables, one per recording")
     p.add_argument("--to", default="parquet", metavar="parquet|npz", help="the tables' format (default: parquet)")
-    p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
+    code_argument(p)
+    outside_argument(p)
     cache_argument(p)
 
 

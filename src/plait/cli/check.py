@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plait.cli.shared import progress_bar, say
+from plait.cli.shared import code_argument, outside_argument, progress_bar, say
 from plait.core.errors import DataError
+from plait.core.parts import foreign_code
 
 if TYPE_CHECKING:
     from plait.core.progress import Progress
@@ -24,7 +25,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the recipe, such as train.epochs=5")
     p.add_argument("--deep", action="store_true", help="also read all values")
     p.add_argument("--signals", action="store_true", help="measure every signal: a quality table for each stream")
-    p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
+    code_argument(p)
+    outside_argument(p)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
 
     with progress_bar(args, "check") as progress:
         if Path(args.manifest).suffix in (".yaml", ".yml"):
-            report = _of_recipe(args, progress)
+            with foreign_code(True):  # a recipe is code
+                report = _of_recipe(args, progress)
         else:
             report = check_corpus(
                 args.manifest,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from plait.cli.shared import cache_argument, progress_bar, say, yaml_option
+from plait.cli.shared import cache_argument, code_argument, outside_argument, progress_bar, say, yaml_option
 
 HELP = "write a corpus in another tool's format"
 ORDER = 85
@@ -27,7 +27,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
         metavar="STREAM=FEATURE",
         help="a stream and its feature; may be repeated (default: all, each with the default of its kind)",
     )
-    p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
+    code_argument(p)
+    outside_argument(p)
     cache_argument(p)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from plait.cli.shared import jobs_argument, progress_bar, say
+from plait.cli.shared import code_argument, jobs_argument, outside_argument, progress_bar, say
 
 HELP = "find shots, speech and words, as annotations"
 ORDER = 45
@@ -30,7 +30,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--out", help="the manifest to write (default: NAME.segments.jsonl beside it)")
     jobs_argument(p)
-    p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
+    code_argument(p)
+    outside_argument(p)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -58,7 +58,7 @@ def say(args: argparse.Namespace, thing: object, lines: Sequence[str]) -> None:
 
 
 def code_argument(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--allow-code", action="store_true", help="let the run import classes from outside plait")
+    p.add_argument("--allow-code", action="store_true", help="import classes from outside plait that files name")
 
 
 def outside_argument(p: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from plait.cli.shared import cache_argument, progress_bar, say
+from plait.cli.shared import cache_argument, code_argument, outside_argument, progress_bar, say
 
 HELP = "estimate and correct clocks that disagree"
 ORDER = 40
@@ -25,7 +25,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
         help="flag a corrected clock that is less certain than this (default: %(default)s)",
     )
     p.add_argument("--plot", metavar="DIR", help="draw lag over time, and the streams before and after, as PNG files")
-    p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
+    code_argument(p)
+    outside_argument(p)
     cache_argument(p)
 
 

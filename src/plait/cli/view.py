@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from plait.cli.shared import progress_bar, say
+from plait.cli.shared import code_argument, outside_argument, progress_bar, say
 
 HELP = "show a recording with all its streams"
 ORDER = 86
@@ -17,7 +17,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("recording", nargs="?", help="its id (default: the first)")
     p.add_argument("--save", metavar="FILE", help="write a .rrd file instead of opening the viewer")
     p.add_argument("--rate", type=float, default=5.0, help="pictures per second (default: 5)")
-    p.add_argument("--allow-outside", action="store_true", help="let paths leave the manifest's folder")
+    code_argument(p)
+    outside_argument(p)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,10 +12,10 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from plait.core.errors import ConfigError, PartNotFound, PlaitError, raise_all
@@ -32,11 +32,14 @@ __all__ = [
     "options_of",
     "part_name",
     "parts",
+    "permitted",
     "rescan",
     "suggest",
 ]
 
 T = TypeVar("T")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 _foreign_code: ContextVar[bool] = ContextVar("foreign_code", default=True)
 
@@ -59,6 +62,16 @@ def foreign_code(allowed: bool) -> Iterator[None]:
         yield
     finally:
         _foreign_code.reset(token)
+
+
+def permitted(work: Callable[[Job], Result]) -> Callable[[Job], Result]:
+    """A job's function for another process, in which dotted names may import what they may import here."""
+    return partial(_within, _foreign_code.get(), work)
+
+
+def _within(allowed: bool, work: Callable[[Job], Result], job: Job) -> Result:
+    with foreign_code(allowed):
+        return work(job)
 
 
 Options = dict[str, Any]
@@ -192,8 +205,9 @@ def _dotted(base: type[T], name: str, where: str) -> type[T]:
         raise ConfigError(f"{where}: {brief(name)} is not the dotted path of a class, such as mylab.fusions.Mine.")
     if not _foreign_code.get() and module.split(".")[0] != "plait":
         raise PartNotFound(
-            f"{where}: {name!r} is code from outside plait, which a run or a model that is loaded may not choose. If "
-            "you trust where it comes from, allow it with --allow-code (in Python: Run(FOLDER, allow_code=True))."
+            f"{where}: {name!r} is code from outside plait, which a run, a model or a manifest that is loaded may not "
+            "choose. If you trust where it comes from, allow it with --allow-code (in Python: Run(FOLDER, "
+            "allow_code=True))."
         )
     try:
         cls = getattr(importlib.import_module(module), attribute)

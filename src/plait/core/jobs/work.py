@@ -12,6 +12,7 @@ from plait.core.jobs.cluster import connected
 from plait.core.jobs.outcomes import Died, Failed, Job, Outcomes, Result, Team, outcome_of
 from plait.core.jobs.processes import team
 from plait.core.jobs.threads import one_thread
+from plait.core.parts import permitted
 
 __all__ = ["each", "in_order"]
 
@@ -47,9 +48,9 @@ def each(
         return
     if cluster is not None:
         with connected(cluster, jobs) as machines:
-            yield from _twice(todo, machines.team(work, shared), machines.width)
+            yield from _twice(todo, machines.team(permitted(work), shared), machines.width)
     elif jobs > 1:
-        yield from _twice(todo, team(work), jobs)
+        yield from _twice(todo, team(permitted(work)), jobs)
     else:
         with one_thread():
             for job in todo:
