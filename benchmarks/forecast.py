@@ -229,7 +229,7 @@ def of_helps(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]
 
 def told(ratio: dict[str, Any]) -> str:
     low, high = (ratio["interval"][end] for end in ("low", "high"))
-    return f"{ratio['ratio']:.4f} ({low:.4f} to {high:.4f})"
+    return f"{ratio['ratio']:.4f} " + (f"({low:.4f} to {high:.4f})" if low is not None else ratio["interval"]["reason"])
 
 
 def main() -> None:
