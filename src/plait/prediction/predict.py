@@ -22,6 +22,7 @@ from plait.store.store import CACHE, Store
 from plait.streams.recording import Annotation
 from plait.tasks.answers import Answer, Text
 from plait.training.experiment import Experiment
+from plait.training.plans import held_by
 from plait.training.preparation import Preparation
 from plait.training.run import Replicate, Run
 
@@ -213,9 +214,9 @@ def _replicate(run: Run, name: str | None) -> Replicate:
 
 
 def _experiment(prepared: Preparation, corpus: Corpus) -> Experiment:
-    there = {name for entry in corpus.entries for name in entry.streams}
-    used = {m: s for m, s in prepared.modalities.items() if s in there}
+    used = held_by(corpus, prepared.recipe, prepared.modalities)
     if not used:
+        there = {name for entry in corpus.entries for name in entry.streams}
         wanted = ", ".join(prepared.modalities.values())
         raise DataError(f"the files hold the streams {', '.join(sorted(there)) or 'none'}; the model knows {wanted}.")
     return Experiment.bare(prepared.recipe, corpus, used, prepared.features)
