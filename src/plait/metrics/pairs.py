@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from plait.core.errors import DataError
 
-__all__ = ["ranks_of"]
+__all__ = ["distinct", "ranks_of"]
 
 Pairs = Float[np.ndarray, "rows 2 width"]
 
@@ -42,7 +42,7 @@ def ranks_of(groups: NDArray[np.generic], pairs: Pairs, *, reverse: bool = False
     if pairs.ndim != 3 or pairs.shape[1] != 2 or groups.shape != pairs.shape[:1]:
         raise DataError(f"groups {groups.shape} and pairs {pairs.shape}; expected [rows] and [rows, 2, width].")
     ask, answer = pairs[:, 1 if reverse else 0], pairs[:, 0 if reverse else 1]
-    queries, rows = _distinct(groups, ask), _distinct(groups, answer)
+    queries, rows = distinct(groups, ask), distinct(groups, answer)
     index, owners = answer[rows].T, groups[rows]
     step = max(1, BLOCK // max(len(rows), 1))
     found = [
@@ -56,8 +56,8 @@ def _ranks(similarity: NDArray[np.float64], own: NDArray[np.bool_]) -> NDArray[n
     return np.asarray(1 + (~own & (similarity >= best)).sum(1), np.int64)
 
 
-def _distinct(groups: NDArray[np.generic], rows: Float[np.ndarray, "rows width"]) -> NDArray[np.intp]:
-    """The first of all equal rows of each group, in order."""
+def distinct(groups: NDArray[np.generic], rows: Float[np.ndarray, "rows width"]) -> NDArray[np.intp]:
+    """The places of the rows, without those that are equal to another of their group, in order."""
     if not len(rows):
         return np.zeros(0, np.intp)
     # Equal rows have equal sums: sorted by a random one, they are neighbours.

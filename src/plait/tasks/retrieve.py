@@ -137,8 +137,8 @@ class Retrieve(Task):
             wrong.append("task.momentum: its similarities are targets of info_nce alone. Set contrast: info_nce.")
         if not self.query or not self.gallery or set(self.query) & set(self.gallery):
             wrong.append(
-                f"task.query: {self.query}, task.gallery: {self.gallery}; expected one modality or more on each side, and "
-                "none on both."
+                f"task.query: {self.query}, task.gallery: {self.gallery}; expected one modality or more on each side, "
+                "and none on both."
             )
         return wrong
 
@@ -215,6 +215,11 @@ class Retrieve(Task):
                 told = self._scale().detach() * c[there] @ d[there].T
                 losses.append(distilled_nce(logits, told, same[there][:, there], self.distillation))
         return torch.stack(losses).mean() if losses else pairs[0][0][0].sum() * 0.0
+
+    @property
+    def scale(self) -> float:
+        """One over the temperature of the similarities, as it was learnt."""
+        return float(self._scale().detach())
 
     def _scale(self) -> Tensor:
         return self.compare.log_scale.clamp(max=float(np.log(100.0))).exp()
