@@ -13,7 +13,7 @@ from plait.core.errors import ConfigError
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, relative, rotation
 
-__all__ = ["Matcher", "distilled_nce", "hard_negatives"]
+__all__ = ["Matcher", "distilled_nce", "hard_negatives", "matching_loss", "rows_of"]
 
 
 class Matcher(nn.Module):
@@ -107,6 +107,36 @@ def hard_negatives(
     odds = torch.where(some[:, None], odds, 0.0)
     other = torch.where((~same).any(0)[:, None], similarity.masked_fill(same, -torch.inf).T, 0.0)
     return odds.softmax(1).multinomial(1)[:, 0], other.softmax(1).multinomial(1)[:, 0], some & (~same).any(0)
+
+
+def matching_loss(
+    match: Matcher, query: Tokens, index: Tokens, similarity: Float[Tensor, "n n"], same: Bool[Tensor, "n n"]
+) -> Float[Tensor, ""]:
+    """Image-text matching of ALBEF (section 3.2), of any two sides: pairs, and a hard negative for each side of each.
+
+    Args:
+        match: the network.
+        query, index: the sides of n items, from `Matcher.side`.
+        similarity: of query i and row j, with its temperature.
+        same: which belong together.
+    """
+    if len(similarity) < 2:
+        return query.values.sum() * 0.0  # a zero with a gradient, as backward() needs one
+    rows, queries, some = hard_negatives(similarity, same)
+    asked = _joined([query, query, rows_of(query, queries)])
+    given = _joined([index, rows_of(index, rows), index])
+    truth = torch.cat([torch.ones(len(same)), torch.zeros(2 * len(same))]).to(query.values)
+    each = F.binary_cross_entropy_with_logits(match(asked, given), truth, reduction="none")
+    return each[torch.cat([torch.ones_like(some), some, some])].mean()
+
+
+def rows_of(tokens: Tokens, index: Shaped[Tensor, " rows"]) -> Tokens:
+    """Some items of a batch."""
+    return Tokens(*(part[index] for part in tokens))
+
+
+def _joined(parts: Sequence[Tokens]) -> Tokens:
+    return Tokens(*(torch.cat(own) for own in zip(*parts)))
 
 
 def distilled_nce(

@@ -139,7 +139,7 @@ class Searcher:
         """
         chosen = self._known(of or self.task.gallery)
         with self.predictor.examples(paths, segments=segments) as found:
-            vectors, there = self.embed(found.data, chosen)
+            vectors, there = self.embed(found.data, chosen, query=False)
             rows = self._rows(found, chosen)
         if not there.any():
             raise DataError(f"no example has {' or '.join(chosen)}; there is nothing to search.")
@@ -191,7 +191,7 @@ class Searcher:
             ConfigError: no query at all, or no or several modalities of texts. DataError: a file cannot be read.
         """
         with self._asked(text, paths, segments, modality) as found:
-            vectors, there = self.embed(found.data, self.model.modalities)
+            vectors, there = self.embed(found.data, self.model.modalities, query=True)
             used = _used(found.data)
         places = np.flatnonzero(there)
         if not len(places):
@@ -244,13 +244,22 @@ class Searcher:
             for i in np.flatnonzero(there)
         ]  # fmt: skip
 
-    def embed(self, data: ItemData, modalities: Sequence[str]) -> tuple[Vectors, NDArray[np.bool_]]:
-        """Embeddings of length 1 from some modalities, [items, width]; and which items have any of these."""
-        model, rows = self.model.eval(), [np.zeros((0, self.task.n_outputs), np.float32)]
+    def embed(
+        self, data: ItemData, modalities: Sequence[str], *, query: bool | None = None
+    ) -> tuple[Vectors, NDArray[np.bool_]]:
+        """Embeddings of length 1 from some modalities, [items, width]; and which items have any of these.
+
+        Args:
+            data: the items.
+            modalities: of the model.
+            query: embeddings as a query or as a row of an index, scaled by `plait.multiview.csls`; None: as they are.
+        """
+        model, rows = self.model.eval(), list[NDArray[np.float32]]()
         with torch.inference_mode():
             for batch in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
                 output = model.forward_subset(model.encode(batch.inputs), list(modalities))[""]
-                rows.append(F.normalize(output, dim=-1).numpy())
+                one = F.normalize(output, dim=-1)
+                rows.append((one if query is None else self.task.scaled(one, query=query)).numpy())
         there = [data.present(m) for m in modalities if m in data.modalities]
         return np.concatenate(rows), np.any(there, 0) if there else np.zeros(len(data), bool)
 

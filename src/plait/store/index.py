@@ -85,8 +85,8 @@ class VectorIndex:
 
     >>> index = VectorIndex(np.eye(3, dtype=np.float32), [Row(name, 0.0, 1.0) for name in "abc"])
     >>> found = index.search(np.array([[0.6, 0.8, 0.0]], np.float32), 2)
-    >>> [index.rows[i].recording for i in found.places[0]], found.similarity.round(1).tolist()
-    (['b', 'a'], [[0.8, 0.6]])
+    >>> [index.rows[i].recording for i in found.places[0]]
+    ['b', 'a']
     """
 
     vectors: Vectors
@@ -181,6 +181,7 @@ class VectorIndex:
             (place / GRAPH).unlink(missing_ok=True)
         files = {name: _digest(place / name) for name in (VECTORS, ROWS, GRAPH) if (place / name).exists()}
         about = {"format": FORMAT, "rows": len(self), "width": self.vectors.shape[1], "files": files, **self.about}
+        about["digest"] = _digest_of(about)
         write_text(place / FILE, json.dumps(about, ensure_ascii=False, indent=1), durable=True)
 
     @classmethod
@@ -249,17 +250,22 @@ def _rows(path: Path) -> list[Row]:
 
 
 def _about(place: Path) -> Any:
+    about: Any
     try:
         about = json.loads(read_bytes(place / FILE))
         if not isinstance(about, Mapping) or about.get("format") != FORMAT:
             raise ValueError("another format")
-        if not {"rows", "width", "files"} <= set(about) or not {VECTORS, ROWS} <= set(about["files"]):
-            raise ValueError("entries are missing")
+        if about.pop("digest", None) != _digest_of(about):
+            raise ValueError("it does not fit its digest")
     except FileNotFoundError as error:
         raise DataError(f"{place}: is no index. Make one: plait index RUN CORPUS") from error
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{place / FILE}: is damaged ({error}). Make the index anew: plait index") from error
     return dict(about)
+
+
+def _digest_of(about: Mapping[str, object]) -> str:
+    return hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _check(path: Path, digest: object) -> None:

@@ -125,19 +125,28 @@ class Task(nn.Module, ABC):
         """
         return ask(subset)
 
+    def begin(self, heads: Mapping[str, nn.Module], train: Sequence[Mapping[str, Tokens]]) -> None:
+        """What heads fix before training by gradient. Default: nothing.
+
+        Args:
+            heads: each modality's own.
+            train: training items, encoded by the untrained model, in batches.
+        """
+
     def complete(
         self,
         heads: Mapping[str, nn.Module],
         train: Sequence[Mapping[str, Tokens]],
-        held_out: Callable[[], tuple[Tensor, Tensor]] | None,
+        own: Callable[[], Tensor],
+        held_out: tuple[Callable[[], Tensor], Tensor] | None,
     ) -> None:
         """What heads solve in closed form, once training by gradient is over. Default: nothing.
 
         Args:
             heads: each modality's own.
             train: encoded training items, in batches.
-            held_out: outputs of the validation items (see `answer`) and their encoded targets, asked anew each time;
-                None: there are none.
+            own: makes the outputs of the training items (see `answer`), with the heads as they are then.
+            held_out: the same for the validation items, and their encoded targets; None: there are none.
         """
 
     def instants(self, seconds: float) -> NDArray[np.float64] | None:

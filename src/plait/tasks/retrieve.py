@@ -18,16 +18,21 @@ from plait.core.options import Count, Few, Whole
 from plait.core.parts import Options, Spec
 from plait.examples.targets import Target
 from plait.metrics import metrics_for
+from plait.metrics.pairs import distinct
 from plait.multiview.contrastive import LEARNT, Contrast
+from plait.multiview.csls import Csls
 from plait.multiview.masked import Reconstruct, hide_spans
-from plait.multiview.matching import Matcher, distilled_nce, hard_negatives
+from plait.multiview.matching import Matcher, distilled_nce, matching_loss, rows_of
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Embedding
-from plait.tasks.embedder import Embedder, correlate
+from plait.tasks.embedder import Embedder, Side, correlate, sided
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens, masked_mean_max
 
 __all__ = ["Retrieve"]
+
+KEPT = 5000
+"""Most training items per side that are kept for `Retrieve.csls`."""
 
 SHARES = np.linspace(0.0, 1.0, 11)
 """Weights of the canonical variates that are tried on held-out items."""
@@ -59,9 +64,13 @@ class Retrieve(Task):
         contrast: ``info_nce`` or ``sigmoid``.
         temperature: of the similarities at the start; it is learnt.
         dropout: share of the pooled numbers that a projection sets to 0 in training.
+        components: number of principal components that the projections see in place of the tokens; 0: the tokens. For
+            features that no encoder changes (encoder ``identity``): they are fixed before training.
         correlations: number of canonical variates; 0: none.
         ridge: of the canonical correlation.
         share: weight of the canonical variates in a similarity; None: chosen on the validation part (without one 0.5).
+        csls: number of neighbours among the training items by which similarities are scaled, so that no row is near to
+            every query (`plait.multiview.csls`); 0: they are not.
         matching: weight of the matching loss; 0: no such network.
         masked: weight of the loss of masked tokens; only with ``matching``.
         mask_ratio: share of each query modality's time that is hidden for it.
@@ -93,9 +102,11 @@ class Retrieve(Task):
         contrast: str = "info_nce",
         temperature: float = 0.07,
         dropout: float = 0.1,
+        components: Whole = 0,
         correlations: Whole = 0,
         ridge: float = 1.0,
         share: float | None = None,
+        csls: Whole = 0,
         matching: float = 0.0,
         masked: float = 0.0,
         mask_ratio: float = 0.3,
@@ -107,7 +118,8 @@ class Retrieve(Task):
         super().__init__()
         self.query, self.gallery, self.projection_dim, self.hidden = list(query), list(gallery), projection_dim, hidden
         self.contrast, self.temperature, self.dropout = contrast, temperature, dropout
-        self.correlations, self.ridge, self.share = correlations, ridge, share
+        self.components, self.correlations, self.ridge, self.share = components, correlations, ridge, share
+        self.csls = csls
         self.matching, self.masked, self.mask_ratio, self.layers = matching, masked, mask_ratio, layers
         self.momentum, self.distillation, self.metric = momentum, distillation, metric
         raise_all(ConfigError, self._problems())
@@ -117,6 +129,7 @@ class Retrieve(Task):
         self.sees_features, self.remembers = bool(masked), bool(momentum)
         self._metrics = metrics_for("pairs", metric, where="task.metric")
         self.select_by(self._metrics)
+        self.scaled = Csls(csls, self.n_outputs)
         self.match: Matcher | None = None
         self.ask: Reconstruct | None = None
         self._turn = 0
@@ -157,7 +170,8 @@ class Retrieve(Task):
         self.ask = Reconstruct(told, dim) if self.masked else None
 
     def head(self, dim: int) -> nn.Module:
-        return Embedder(dim, self.projection_dim, self.correlations, hidden=self.hidden, dropout=self.dropout)
+        return Embedder(dim, self.projection_dim, self.correlations, components=self.components, hidden=self.hidden,
+                        dropout=self.dropout)  # fmt: skip
 
     def subsets(self, modalities: Sequence[str]) -> list[tuple[str, ...]]:
         """Some modalities of each side, all together last."""
@@ -200,21 +214,25 @@ class Retrieve(Task):
         return losses
 
     def _contrast(self, view: View, same: Tensor, slow: View | None) -> Tensor:
-        pairs = list(product(*(self._sided(view, side) for side in (self.query, self.gallery))))
-        taught: Sequence[Any] = [None] * len(pairs)
-        if slow is not None:
-            taught = list(product(*(self._sided(slow, side) for side in (self.query, self.gallery))))
+        pairs = list(product(*(sided(view, side, self.projection_dim) for side in (self.query, self.gallery))))
+        if slow is None or not self.momentum:
+            return torch.stack([self.compare([a.values, b.values], _both(a, b), same=same) for a, b in pairs]).mean()
+        taught = product(*(sided(slow, side, self.projection_dim) for side in (self.query, self.gallery)))
         losses = []
-        for ((a, seen_a), (b, seen_b)), teacher in zip(pairs, taught):
-            there = seen_a & seen_b
-            if teacher is None or not self.momentum:
-                losses.append(self.compare([a, b], torch.stack([seen_a, seen_b], 1), same=same))
-            elif int(there.sum()) > 1:
-                (c, _), (d, _) = teacher
-                logits = self._scale() * a[there] @ b[there].T
-                told = self._scale().detach() * c[there] @ d[there].T
+        for (a, b), (c, d) in zip(pairs, taught):
+            there = a.there & b.there
+            if int(there.sum()) > 1:
+                logits = self._scale() * a.values[there] @ b.values[there].T
+                told = self._scale().detach() * c.values[there] @ d.values[there].T
                 losses.append(distilled_nce(logits, told, same[there][:, there], self.distillation))
-        return torch.stack(losses).mean() if losses else pairs[0][0][0].sum() * 0.0
+        return torch.stack(losses).mean() if losses else pairs[0][0].values.sum() * 0.0
+
+    def _matched(self, match: Matcher, view: View, same: Tensor) -> Tensor:
+        a, b = (sided(view, side, self.projection_dim)[-1] for side in (self.query, self.gallery))
+        there = (a.there & b.there).nonzero()[:, 0]
+        query, index = (rows_of(match.side(view.encoded, side), there) for side in (self.query, self.gallery))
+        return matching_loss(match, query, index, self._scale() * a.values[there] @ b.values[there].T,
+                             same[there][:, there])  # fmt: skip
 
     @property
     def scale(self) -> float:
@@ -259,23 +277,55 @@ class Retrieve(Task):
         found: Tensor = self.match(self.match.side(encoded, self.query), self.match.side(other, self.gallery))
         return found
 
-    def complete(self, heads: Mapping[str, nn.Module], train: Sequence[Mapping[str, Tokens]],
-                 held_out: Callable[[], tuple[Tensor, Tensor]] | None) -> None:  # fmt: skip
-        own = {m: head for m, head in heads.items() if isinstance(head, Embedder)}
-        if not self.correlations:
-            return
-        correlate(list(own.values()), [_means([part[m] for part in train]) for m in own], self.ridge)
-        shares = [0.5 if self.share is None else self.share]
-        if self.share is None and held_out is not None:
-            # The nearest to one half first: it wins where shares are equally good.
-            shares = sorted(SHARES.tolist(), key=lambda s: abs(s - 0.5))
-        best = max(shares, key=lambda s: self._tried(own, s, held_out)) if len(shares) > 1 else shares[0]
-        _share(own, best)
+    def begin(self, heads: Mapping[str, nn.Module], train: Sequence[Mapping[str, Tokens]]) -> None:
+        for m, head in _embedders(heads).items():
+            if self.components:
+                found = torch.cat([masked_mean_max(part[m])[part[m].present] for part in train])
+                head.principal(found[:, : found.shape[1] // 2])
 
-    def _tried(self, heads: Mapping[str, Embedder], share: float, held_out: Any) -> float:
-        _share(heads, share)
-        output, target = held_out()
-        return (1 if self.higher_is_better else -1) * self.main(self.scores(output), target.numpy())
+    def complete(
+        self,
+        heads: Mapping[str, nn.Module],
+        train: Sequence[Mapping[str, Tokens]],
+        own: Callable[[], Tensor],
+        held_out: tuple[Callable[[], Tensor], Tensor] | None,
+    ) -> None:
+        embedders = _embedders(heads)
+        if self.correlations:
+            seen = [_all_seen(head, [part[m] for part in train]) for m, head in embedders.items()]
+            correlate(list(embedders.values()), seen, self.ridge)
+            _share(embedders, 0.5)
+        outputs, valid = own(), None if held_out is None else (held_out[0](), held_out[1])
+        shares = [0.5 if self.share is None else self.share]
+        if self.share is None and valid is not None:
+            # The nearest to one half first: it wins where shares are equally good.
+            shares = sorted(SHARES.tolist(), key=lambda share: abs(share - 0.5))
+        if not self.correlations:
+            self._keep(outputs)
+            return
+        tried = {} if valid is None or len(shares) < 2 else {s: self._tried(s, outputs, *valid) for s in shares}
+        best = max(tried, key=tried.__getitem__) if tried else shares[0]
+        _share(embedders, best)
+        self._keep(self._weighed(outputs, best))
+
+    def _weighed(self, outputs: Tensor, share: float) -> Tensor:
+        """Outputs that were made with a share of one half, as if it were another."""
+        own, rest = (2 * (1 - share)) ** 0.5, (2 * share) ** 0.5
+        factor = outputs.new_tensor([own] * self.projection_dim + [rest] * self.correlations)
+        return outputs * factor.repeat(2)
+
+    def _tried(self, share: float, outputs: Tensor, valid: Tensor, target: Tensor) -> float:
+        self._keep(self._weighed(outputs, share))
+        sign = 1 if self.higher_is_better else -1
+        return sign * self.main(self.scores(self._weighed(valid, share)), target.numpy())
+
+    def _keep(self, outputs: Tensor) -> None:
+        """Keep training items for `csls`."""
+        if self.csls:
+            sides = F.normalize(outputs.unflatten(-1, (2, -1)), dim=-1).unbind(1)
+            kept = [side[side.norm(dim=1) > 0.5] for side in sides]
+            kept = [torch.from_numpy(x[distinct(np.zeros(len(x)), x)]) for x in (side.numpy() for side in kept)]
+            self.scaled.keep(*(side[:: max(1, -(-len(side) // KEPT))] for side in kept))
 
     def encode(self, targets: list[Target]) -> Tensor:
         """Numbers of the groups, from 0 up in order of appearance, [items].
@@ -300,9 +350,11 @@ class Retrieve(Task):
         return [Embedding(row.tolist()) for row in F.normalize(output.detach(), dim=-1).cpu().double()]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
-        """Embeddings of length 1 as a query and as a row of the index, [items, 2, width]; zeros where there is none."""
-        both = output.detach().cpu().double().unflatten(-1, (2, -1))
-        return np.asarray(F.normalize(both, dim=-1).numpy(), np.float64)
+        """Embeddings as a query and as a row of an index, [items, 2, width + 2]; their inner product is the similarity.
+
+        Zeros where an item has no modality of a side. The two columns are those of `plait.multiview.csls`.
+        """
+        return np.asarray(self.scaled.sides(output.detach().cpu().double()).numpy(), np.float64)
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
         return {name: metric(target, scores) for name, metric in self._metrics.items()}
@@ -312,16 +364,18 @@ class Retrieve(Task):
 
     def baseline(self, train: NDArray[np.generic], count: int) -> NDArray[np.float64]:
         """The same embedding for all items: every rank is the worst."""
-        same = np.zeros((count, 2, self.n_outputs))
+        same = np.zeros((count, 2, self.n_outputs + 2))
         same[..., 0] = 1.0
         return same
 
     def state(self) -> Options:
-        return {}
+        return {"kept": list(self.scaled.kept)}
 
     @classmethod
     def restore(cls, state: Options, **options: Any) -> Retrieve:
-        return cls([], **options)
+        task = cls([], **options)
+        task.scaled = Csls(task.csls, task.n_outputs, tuple(state.get("kept", (0, 0))))
+        return task
 
 
 def _parts(names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -331,12 +385,8 @@ def _parts(names: Sequence[str]) -> list[tuple[str, ...]]:
     return found[1:]
 
 
-def _rows(tokens: Tokens, index: Tensor) -> Tokens:
-    return Tokens(*(part[index] for part in tokens))
-
-
-def _joined(parts: Sequence[Tokens]) -> Tokens:
-    return Tokens(*(torch.cat(own) for own in zip(*parts)))
+def _both(a: Side, b: Side) -> Bool[Tensor, "batch 2"]:
+    return torch.stack([a.there, b.there], 1)
 
 
 def _share(heads: Mapping[str, Embedder], share: float) -> None:
@@ -344,7 +394,10 @@ def _share(heads: Mapping[str, Embedder], share: float) -> None:
         head.share.fill_(share)
 
 
-def _means(parts: Sequence[Tokens]) -> Float[Tensor, "items dim"]:
-    """The mean tokens of all items, NaN where there are none."""
-    found = [torch.where(t.present[:, None], masked_mean_max(t)[:, : t.dim], torch.nan) for t in parts]
-    return torch.cat(found)
+def _embedders(heads: Mapping[str, nn.Module]) -> dict[str, Embedder]:
+    return {m: head for m, head in heads.items() if isinstance(head, Embedder)}
+
+
+def _all_seen(head: Embedder, parts: Sequence[Tokens]) -> Float[Tensor, "items numbers"]:
+    """What a head sees of all items, NaN where there are no tokens."""
+    return torch.cat([torch.where(t.present[:, None], head.seen(t), torch.nan) for t in parts])

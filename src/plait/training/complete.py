@@ -1,15 +1,31 @@
-"""What the heads of a trained model solve in closed form, once training by gradient is over."""
+"""What heads fix before training by gradient, and solve in closed form once it is over."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from plait.examples.data import ItemData, loader
+from plait.models.ensemble import Encoded
 from plait.models.model import Model
 from plait.tasks import Task
 
-__all__ = ["complete"]
+__all__ = ["begin", "complete"]
+
+
+@torch.no_grad()
+def begin(model: Model, train: ItemData) -> None:
+    """Let the task of a fresh model fix what its heads need (`plait.tasks.Task.begin`).
+
+    Args:
+        model: its heads may change.
+        train: the training items, without augmentation.
+    """
+    if type(model.task).begin is not Task.begin:
+        model.task.begin(_heads(model), _encoded(model, train))
 
 
 @torch.no_grad()
@@ -23,14 +39,21 @@ def complete(model: Model, train: ItemData, valid: ItemData | None) -> None:
     """
     if type(model.task).complete is Task.complete:
         return
+    encoded = _encoded(model, train)
+    held_out = None
+    if valid is not None:
+        held_out = partial(_answers, model, _encoded(model, valid)), valid.targets
+    model.task.complete(_heads(model), encoded, partial(_answers, model, encoded), held_out)
+
+
+def _answers(model: Model, encoded: Sequence[Encoded]) -> Tensor:
+    return torch.cat([model.answer(part) for part in encoded])
+
+
+def _heads(model: Model) -> dict[str, nn.Module]:
+    return dict(zip(model.modalities, model.ensemble.heads))
+
+
+def _encoded(model: Model, data: ItemData) -> list[Encoded]:
     model.eval()
-    heads = dict(zip(model.modalities, model.ensemble.heads))
-    encoded = [model.encode(batch.inputs) for batch in loader(train, model.dims, batch=64)]
-    kept = None if valid is None else [(model.encode(b.inputs), b.at) for b in loader(valid, model.dims, batch=64)]
-
-    def held_out() -> tuple[Tensor, Tensor]:
-        if valid is None or kept is None:
-            raise ValueError("asked only where there are validation items")
-        return torch.cat([model.answer(one, at=at) for one, at in kept]), valid.targets
-
-    model.task.complete(heads, encoded, None if kept is None else held_out)
+    return [model.encode(batch.inputs) for batch in loader(data, model.dims, batch=64)]

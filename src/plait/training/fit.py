@@ -31,7 +31,7 @@ from plait.training.bands import fit_bands
 from plait.training.build import build_model, item_data, widens
 from plait.training.claim import claim
 from plait.training.closed_form import fit_closed_form
-from plait.training.complete import complete
+from plait.training.complete import begin, complete
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.held_out import can_hold_out, hold_out, parts_of
 from plait.training.lock import locked
@@ -260,6 +260,7 @@ def train_fold(
     copied = None if start is None else start.begin(model, replicate, fold, experiment)
     if plan.model.get("freeze"):
         model.backbone.freeze(copied or ())
+    begin(model, data)
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.asked, experiment.modalities, noisy=noisy)
     valid = item_data(experiment, fold.valid, features, model.task) if fold.valid else None
