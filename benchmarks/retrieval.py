@@ -35,7 +35,7 @@ from targets import finish, target
 
 from plait import evaluate, fit
 from plait.evaluation.intervals import paired_interval
-from plait.examples.data import ItemData
+from plait.examples.data import ItemData, loader
 from plait.metrics.pairs import ranks_of
 from plait.models.model import Model
 from plait.multiview.cca import Cca
@@ -46,6 +46,7 @@ from plait.tasks.retrieve import Retrieve
 from plait.tokens import Tokens
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.run import Run
+from plait.training.sides import Sides
 
 Rows = list[dict[str, Any]]
 SEEDS = (0, 1, 2)
@@ -62,20 +63,27 @@ def trained(recipe: Recipe, folder: Path, cache: Path) -> tuple[Run, dict[str, A
     return run, json.loads(kept.read_text(encoding="utf-8"))
 
 
-def opened(run: Run, cache: Path) -> tuple[Experiment, Features]:
-    """The examples and features of a run."""
-    corpus = open_corpus(run.recipe, run.folder)
-    experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
-    experiment.folds = Experiment.of(run.recipe, corpus).folds
-    return experiment, experiment.prepare(Store(cache))
+class Opened:
+    """The test items of a run, its folds and their features."""
 
+    def __init__(self, run: Run, cache: Path) -> None:
+        corpus = open_corpus(run.recipe, run.folder)
+        self.run, self.model = run, run.model(run.finished[0])
+        self.experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
+        (self.fold,) = Sides.read(run.folder, run.info.examples).folds()
+        self.features = self.experiment.prepare(Store(cache), pack=True)
+        self.corpus = corpus
 
-def tested(run: Run, cache: Path) -> ItemData:
-    """The test items of a run."""
-    experiment, features = opened(run, cache)
-    items = experiment.folds[0].test
-    model = run.model(run.finished[0])
-    return ItemData(items, features, model.task.asked(items), experiment.modalities)
+    def test(self) -> ItemData:
+        items = self.fold.test
+        return ItemData(items, self.features, self.model.task.asked(items), self.experiment.modalities)
+
+    def metrics(self) -> dict[str, float]:
+        data, model = self.test(), self.model
+        with torch.inference_mode():
+            encoded = [model.encode(batch.inputs) for batch in loader(data, model.dims, batch=100)]
+            output = torch.cat([model.answer(part) for part in encoded])
+        return model.task.metrics(model.task.scores(output), data.targets.numpy())
 
 
 def flickr(data: Path, work: Path, cache: Path, pictures: int, splits: int = 5) -> dict[str, list[dict[str, float]]]:
@@ -83,29 +91,22 @@ def flickr(data: Path, work: Path, cache: Path, pictures: int, splits: int = 5) 
     captions = parts.captions_of(data / "flickr8k")
     found: dict[str, list[dict[str, float]]] = {"recipe": [], "ridge CCA": []}
     for part in parts.splits_of(list(captions), pictures, splits):
-        folder = work / f"flickr{pictures}-{part.number}"
-        manifest = parts.write_part(folder, data / "flickr8k", captions, part)
-        run, scored = trained(parts.recipe_of(manifest, folder.name), folder / "run", cache)
-        own = {name: row["mean"] for name, row in scored["subsets"][-1]["metrics"].items()}
-        interval = scored["subsets"][-1]["interval"]
-        own |= {"low": interval["low"], "high": interval["high"], "share": _share(run)}
-        found["recipe"].append(own)
-        found["ridge CCA"].append(alone(run, cache))
-        print(
-            f"split {part.number}, {pictures} pictures: " + ", ".join(f"{k} {own[k]:.3f}" for k in FIGURES), flush=True
-        )
+        name = f"{pictures}-{part.number}"
+        manifest = parts.write_part(work / "flickr" / f"{name}.jsonl", data / "flickr8k", captions, part)
+        own = Opened(fit(parts.recipe_of(manifest, name), work / name, cache=cache, quiet=True), cache)
+        found["recipe"].append(own.metrics())
+        found["ridge CCA"].append(alone(own))
+        share = float(own.model.ensemble.heads[0].share)
+        for kind, rows in found.items():
+            told = ", ".join(f"{k} {rows[-1][k]:.3f}" for k in FIGURES)
+            print(f"split {part.number}, {pictures} pictures, {kind} (share {share:.1f}): {told}", flush=True)
     return found
 
 
-def _share(run: Run) -> float:
-    return float(next(iter(run.model(run.finished[0]).ensemble.heads)).share)
-
-
-def alone(run: Run, cache: Path) -> dict[str, float]:
+def alone(run: Opened) -> dict[str, float]:
     """Ridge canonical correlation of the plain features, its ridge by validation, as `plait.multiview.cca` has it."""
-    experiment, features = opened(run, cache)
-    fold = experiment.folds[0]
-    sides = {side: _views(fold.sides[side], features, experiment.modalities) for side in ("train", "valid", "test")}
+    names = run.experiment.modalities
+    sides = {side: _views(run.fold.sides[side], run.features, names) for side in ("train", "valid", "test")}
     scale = [(v.mean(0), v.std(0) + 1e-6) for v in sides["train"][0]]
     sides = {s: ([(v - m) / d for v, (m, d) in zip(views, scale)], g) for s, (views, g) in sides.items()}
     # There are few pictures: their own directions hold all that can be learnt, at a tenth of the time.
@@ -177,12 +178,12 @@ def pairs(work: Path, cache: Path, seeds: Sequence[int], epochs: int = 40) -> Ro
     right: dict[str, NDArray[np.float64]] = {}
     recall = {}
     for name, made in (("CLIP", cases.clip), ("ALBEF", cases.albef)):
-        run, scored = trained(made(manifest, epochs, seeds), work / f"pairs-{name}", cache)
-        data = tested(run, cache)
-        each = [_pairs_right(run.model(replicate), data) for replicate in run.finished]
-        right[name], recall[name] = np.stack(each), scored["subsets"][-1]["metrics"]["recall_at1"]["mean"]
+        run = fit(made(manifest, epochs, seeds), work / f"pairs-{name}", cache=cache, quiet=True)
+        own = Opened(run, cache)
+        each = [_pairs_right(run.model(replicate), own.test()) for replicate in run.finished]
+        right[name], recall[name] = np.stack(each), own.metrics()["recall_at1"]
     table = Table(title="Hard pairs: the same objects in another order")
-    for column in ("", "right pairs [%]", "per seed", "recall@1 of all test sentences [%]"):
+    for column in ("", "right pairs [%]", "per seed", "recall@1 by embeddings, all test sentences, first seed [%]"):
         table.add_column(column)
     for name, own in right.items():
         table.add_row(name, f"{100 * own.mean():.1f}", " ".join(f"{100 * x:.1f}" for x in own.mean(1)),
@@ -247,7 +248,7 @@ def streams(work: Path, cache: Path, seeds: Sequence[int], epochs: int = 30) -> 
 
 def _half(run: Run, cache: Path) -> dict[int, float]:
     """Recall of the first word with the film, among sensors."""
-    data, found = tested(run, cache), []
+    data, found = Opened(run, cache).test(), []
     for replicate in run.finished:
         model = run.model(replicate)
         batch = data.batch(range(len(data)), model.dims)

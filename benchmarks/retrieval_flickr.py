@@ -47,7 +47,7 @@ def splits_of(names: list[str], train: int, count: int = 5) -> Iterator[Part]:
         yield Part(number, side)
 
 
-def write_part(folder: Path, data: Path, captions: dict[str, list[str]], part: Part) -> Path:
+def write_part(manifest: Path, data: Path, captions: dict[str, list[str]], part: Part) -> Path:
     """A manifest: one recording per picture, its captions on the tier ``caption``."""
     entries = []
     for name, side in part.side.items():
@@ -55,12 +55,12 @@ def write_part(folder: Path, data: Path, captions: dict[str, list[str]], part: P
             AnnotationEntry(start=0, stop=1, label=text, tier="caption", annotator=str(n))
             for n, text in enumerate(captions[name], 1)
         ]
-        path = os.path.relpath(data / "Images" / name, folder)
+        path = os.path.relpath(data / "Images" / name, manifest.parent)
         entries.append(
             RecordingEntry(id=Path(name).stem, streams={"image": StreamEntry(path=path)}, annotations=said, split=side)
         )
-    write_manifest(folder / "manifest.jsonl", entries)
-    return folder / "manifest.jsonl"
+    write_manifest(manifest, entries)
+    return manifest
 
 
 def recipe_of(manifest: Path, name: str) -> Recipe:

@@ -26,8 +26,8 @@ class Csls(nn.Module):
     >>> csls = Csls(1, 2, (1, 1))
     >>> csls.keep(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]))
     >>> one = torch.tensor([[0.6, 0.8]])
-    >>> (csls(one, query=True) @ csls(one, query=False).T).round(decimals=2).tolist()
-    [[0.3]]
+    >>> round(float(csls(one, query=True) @ csls(one, query=False).T), 3)  # 1 - 0.8 / 2 - 0.6 / 2
+    0.3
     """
 
     queries: Tensor

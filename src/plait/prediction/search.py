@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,27 +17,29 @@ from numpy.typing import NDArray
 
 from plait.core.errors import ConfigError, DataError
 from plait.core.parts import suggest
-from plait.corpus.corpus import AnnotationEntry, Corpus, RecordingEntry, StreamEntry, write_manifest
 from plait.examples.data import ItemData, loader
 from plait.examples.items import Item
 from plait.metrics.pairs import distinct
 from plait.models.model import Model
 from plait.prediction.predict import Examples, Predictor
+from plait.prediction.query import QUERY, with_text
+from plait.prediction.rerank import kept_tokens, matched
 from plait.store.index import SMALL, Row, VectorIndex
 from plait.store.stepped import build_feature
 from plait.tasks.answers import Hit, Ranking
 from plait.tasks.retrieve import Retrieve
+from plait.tokens import Tokens
 from plait.training.plans import plan_of
 
 __all__ = ["Indexed", "Searched", "Searcher"]
 
 Vectors = Float[np.ndarray, "items width"]
 
+CANDIDATES = 50
+"""Rows that a network of matching looks at, if the model has one: the most similar ones, put in its order."""
+
 ASKED = 200
 """Rows of an index that are asked about, to measure the recall of its graph."""
-
-QUERY = "query"
-"""The recording of a query without files."""
 
 
 @dataclass(frozen=True)
@@ -140,13 +143,14 @@ class Searcher:
         chosen = self._known(of or self.task.gallery)
         with self.predictor.examples(paths, segments=segments) as found:
             vectors, there = self.embed(found.data, chosen, query=False)
-            rows = self._rows(found, chosen)
+            rows, encoded = self._rows(found, chosen), self._encoded(found.data) if self._matches(chosen) else []
         if not there.any():
             raise DataError(f"no example has {' or '.join(chosen)}; there is nothing to search.")
         places = np.flatnonzero(there)
         kept = places[distinct(np.array([rows[i].group for i in places]), vectors[places])]
         about = {"model": _fingerprint(self.model), "modalities": list(chosen)}
-        made = VectorIndex(vectors[kept], [rows[i] for i in kept], about)
+        tokens = kept_tokens(encoded, kept.tolist(), chosen) if encoded else {}
+        made = VectorIndex(vectors[kept], [rows[i] for i in kept], about, kept=tokens)
         if len(kept) > SMALL if graph is None else graph:
             made.build_graph(threads)
         made.write(out)
@@ -192,15 +196,23 @@ class Searcher:
         """
         with self._asked(text, paths, segments, modality) as found:
             vectors, there = self.embed(found.data, self.model.modalities, query=True)
-            used = _used(found.data)
+            used, encoded = _used(found.data), self._encoded(found.data) if index.kept else []
         places = np.flatnonzero(there)
         if not len(places):
             raise DataError("the query has none of the model's modalities.")
-        hits = index.search(vectors[places], k, exact=exact)
-        return [
-            _searched(found.items[i], used[i], _ranking(index, *own), exact=bool(exact) or index.graph is None)
-            for i, own in zip(places, zip(*hits))
-        ]
+        hits = index.search(vectors[places], max(k, CANDIDATES) if index.kept else k, exact=exact)
+        asked = [one for part in encoded for one in _each(part)]
+        told = bool(exact) or index.graph is None
+        found_rows = []
+        for i, near, scores in zip(places, *hits):
+            if asked and set(used[i]) & set(self.task.query):
+                with torch.inference_mode():
+                    scores = matched(self.task, asked[i], index.kept, near.tolist()).numpy()
+                order = np.argsort(-scores, kind="stable")
+                near, scores = near[order], scores[order]
+            ranking = _ranking(index, near[:k], scores[:k])
+            found_rows.append(_searched(found.items[i], used[i], ranking, exact=told))
+        return found_rows
 
     def classify(
         self, paths: Sequence[str | Path], classes: Mapping[str, Sequence[str]], *, modality: str = "",
@@ -263,6 +275,15 @@ class Searcher:
         there = [data.present(m) for m in modalities if m in data.modalities]
         return np.concatenate(rows), np.any(there, 0) if there else np.zeros(len(data), bool)
 
+    def _matches(self, modalities: Sequence[str]) -> bool:
+        """Whether an index of some modalities can be matched with queries: then it keeps its tokens."""
+        return self.task.match is not None and list(modalities) == self.task.gallery
+
+    def _encoded(self, data: ItemData) -> list[Mapping[str, Tokens]]:
+        model = self.model.eval()
+        with torch.inference_mode():
+            return [model.encode(b.inputs) for b in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64)]
+
     def _known(self, names: Sequence[str]) -> tuple[str, ...]:
         strange = [m for m in names if m not in self.model.modalities]
         if strange:
@@ -290,14 +311,7 @@ class Searcher:
         own = self._words(modality)
         plan, stream = plan_of(self.predictor.prepared.recipe, own), self.predictor.prepared.modalities[own]
 
-        def change(corpus: Corpus, folder: Path) -> Corpus:
-            entries = [*corpus.entries] or [RecordingEntry(id=QUERY)]
-            spans = segments if plan.tier else ()
-            said = AnnotationEntry(start=0, stop=0, label=text, tier=plan.tier or "")
-            told = [_told(entry, corpus, said, stream, spans) for entry in entries]
-            write_manifest(folder / "asked.jsonl", told)
-            return Corpus(folder / "asked.jsonl", allow_outside=True)
-
+        change = partial(with_text, text=text, stream=stream, tier=plan.tier or "", segments=segments)
         return self.predictor.examples(list(paths), segments=() if plan.tier else segments, change=change)
 
     def _rows(self, found: Examples, modalities: Sequence[str]) -> list[Row]:
@@ -313,27 +327,10 @@ class Searcher:
         return rows
 
 
-def _told(
-    entry: RecordingEntry,
-    corpus: Corpus,
-    said: AnnotationEntry,
-    stream: str,
-    segments: Sequence[tuple[float, float]],
-) -> RecordingEntry:
-    """A recording of the query, with the text of the query in it: on the tier of ``said``, else as a stream."""
-    start, stop = corpus[entry.id].span if entry.streams else (0.0, 0.0)
-    spans = list(segments) or [(start, stop if stop > start else start + 1.0)]
-    # Absolute, as the new manifest is in another folder.
-    streams = {
-        name: own if own.path is None else own.model_copy(update={"path": str((corpus.folder / own.path).resolve())})
-        for name, own in entry.streams.items()
-    }
-    if not said.tier:
-        streams[stream] = StreamEntry(texts=[str(said.label)], spans=spans[:1])
-        return entry.model_copy(update={"streams": streams})
-    notes = [a for a in entry.annotations if a.tier != said.tier]
-    notes += [said.model_copy(update={"start": a, "stop": b}) for a, b in spans]
-    return entry.model_copy(update={"streams": streams, "annotations": notes})
+def _each(part: Mapping[str, Tokens]) -> list[dict[str, Tokens]]:
+    """The items of an encoded batch, each as a batch of its own."""
+    count = len(next(iter(part.values())).mask)
+    return [{m: Tokens(*(x[i : i + 1] for x in t)) for m, t in part.items()} for i in range(count)]
 
 
 def _used(data: ItemData) -> list[tuple[str, ...]]:

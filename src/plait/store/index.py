@@ -82,6 +82,7 @@ class VectorIndex:
         rows: what each is of.
         about: anything that must fit when it is opened again, as JSON.
         graph: of usearch; None: every search is exact.
+        kept: more arrays, by name.
 
     >>> index = VectorIndex(np.eye(3, dtype=np.float32), [Row(name, 0.0, 1.0) for name in "abc"])
     >>> found = index.search(np.array([[0.6, 0.8, 0.0]], np.float32), 2)
@@ -93,6 +94,7 @@ class VectorIndex:
     rows: Sequence[Row]
     about: Options = field(default_factory=dict)
     graph: Any = None
+    kept: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.rows) or not len(self.rows):
@@ -171,7 +173,8 @@ class VectorIndex:
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
         (place / FILE).unlink(missing_ok=True)  # no mark of a whole index while its files change
-        write_tensors(place / VECTORS, {"vectors": self.vectors.astype(np.float32, copy=False)}, {"format": FORMAT})
+        arrays = {**self.kept, "vectors": self.vectors.astype(np.float32, copy=False)}
+        write_tensors(place / VECTORS, arrays, {"format": FORMAT})
         with replacing(place / ROWS) as part:
             part.write_bytes(_table(self.rows))
         if self.graph is not None:
@@ -199,7 +202,8 @@ class VectorIndex:
             _check(place / name, digest)
         stored = open_tensors(place / VECTORS, FORMAT)
         rows = _rows(place / ROWS)
-        vectors = None if stored is None else stored.tensors().get("vectors")
+        arrays = {} if stored is None else stored.tensors()
+        vectors = arrays.pop("vectors", None)
         if vectors is None or vectors.shape != (about["rows"], about["width"]) or len(rows) != about["rows"]:
             raise DataError(f"{place}: its files do not belong together. Make it anew: plait index")
         graph = None
@@ -207,7 +211,7 @@ class VectorIndex:
             graph = _empty(about["width"])
             graph.load(str(place / GRAPH))
         kept = {k: v for k, v in about.items() if k not in ("format", "rows", "width")}
-        return cls(vectors, rows, kept, graph)
+        return cls(vectors, rows, kept, graph, arrays)
 
 
 def _empty(width: int) -> Any:

@@ -242,30 +242,6 @@ class Retrieve(Task):
     def _scale(self) -> Tensor:
         return self.compare.log_scale.clamp(max=float(np.log(100.0))).exp()
 
-    def _sided(self, view: View, side: Sequence[str]) -> list[tuple[Tensor, Tensor]]:
-        """The trained embeddings of each modality of a side, and of all together, with where they are."""
-        own = [(view.unimodal[m][:, : self.projection_dim], view.encoded[m].present) for m in side if m in view.encoded]
-        found = [(torch.where(seen[:, None], F.normalize(x, dim=-1), 0.0), seen) for x, seen in own]
-        if len(found) > 1:
-            mean = torch.stack([x for x, _ in found]).sum(0)
-            found.append((F.normalize(mean, dim=-1), torch.stack([seen for _, seen in found]).any(0)))
-        return found
-
-    def _matched(self, match: Matcher, view: View, same: Tensor) -> Tensor:
-        (a, seen_a), (b, seen_b) = self._sided(view, self.query)[-1], self._sided(view, self.gallery)[-1]
-        there = (seen_a & seen_b).nonzero()[:, 0]
-        query, index = (match.side(view.encoded, side) for side in (self.query, self.gallery))
-        query, index, same = _rows(query, there), _rows(index, there), same[there][:, there]
-        if len(there) < 2:
-            return query.values.sum() * 0.0
-        rows, queries, some = hard_negatives(self._scale() * a[there] @ b[there].T, same)
-        asked = _joined([query, query, _rows(query, queries)])
-        given = _joined([index, _rows(index, rows), index])
-        truth = torch.cat([torch.ones(len(there)), torch.zeros(2 * len(there))]).to(query.values)
-        each = F.binary_cross_entropy_with_logits(match(asked, given), truth, reduction="none")
-        kept = torch.cat([torch.ones_like(some), some, some])
-        return each[kept].mean()
-
     def matches(self, encoded: Mapping[str, Tokens], other: Mapping[str, Tokens]) -> Float[Tensor, " batch"]:
         """The logit that the query in each row of ``encoded`` and the row of the index in ``other`` belong together.
 
