@@ -257,7 +257,7 @@ def _about(place: Path) -> Any:
     about: Any
     try:
         about = json.loads(read_bytes(place / FILE))
-        if not isinstance(about, Mapping) or about.get("format") != FORMAT:
+        if not isinstance(about, dict) or about.get("format") != FORMAT:
             raise ValueError("another format")
         if about.pop("digest", None) != _digest_of(about):
             raise ValueError("it does not fit its digest")
