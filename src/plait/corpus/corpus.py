@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +73,20 @@ class Corpus(Sequence[Recording]):
         self._lines, problems = read_manifest(self.path)
         raise_all(DataError, problems)
         self._index = {entry.id: i for i, (_, entry) in enumerate(self._lines)}
+
+    def with_tiers(self, tiers: Mapping[str, bool]) -> Corpus:
+        """The same recordings, with annotation tiers as further streams of words.
+
+        Args:
+            tiers: by name; True: texts are numbered, the n-th of a recording (in order of time, from 0) from second n
+                to n + 1, so that texts of the same interval can be told apart; False: they keep their own times.
+        """
+        if not tiers:
+            return self
+        found = copy(self)
+        found.__dict__.pop("entries", None)
+        found._lines = [(number, _with_tiers(entry, tiers)) for number, entry in self._lines]
+        return found
 
     @cached_property
     def entries(self) -> list[RecordingEntry]:
@@ -192,6 +207,17 @@ class Corpus(Sequence[Recording]):
         if part not in found:
             raise DataError(f"{entry.path}: has no part {part!r}. It has: {', '.join(found) or 'none'}.")
         return found[part]
+
+
+def _with_tiers(entry: RecordingEntry, tiers: Mapping[str, bool]) -> RecordingEntry:
+    streams = dict(entry.streams)
+    for tier, numbered in tiers.items():
+        # in the order of `Recording.tier`
+        said = sorted((a for a in entry.annotations if a.tier == tier), key=lambda a: (a.start, a.stop))
+        if said:
+            spans = [(float(n), n + 1.0) if numbered else (a.start, a.stop) for n, a in enumerate(said)]
+            streams[tier] = StreamEntry(texts=[str(a.label) for a in said], spans=spans)
+    return entry.model_copy(update={"streams": streams})
 
 
 def _clock(entry: StreamEntry, clock: Clock) -> Clock:

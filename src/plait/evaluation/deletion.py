@@ -16,22 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from plait.evaluation.effects import Effect
+from plait.evaluation.evidence import pair_effects
 from plait.evaluation.intervals import Units
 from plait.evaluation.rows import ratio_of_means
 from plait.evaluation.schema import Deletion
 from plait.examples.data import ItemData, loader
 from plait.models.model import Model
+from plait.tasks.retrieve import Retrieve
 from plait.tokens import Tokens
 
 __all__ = ["Effect", "deletion_of", "effects_of"]
-
-
-class Effect(NamedTuple):
-    """How far an item's answer moved: without the evidence at its time, and without as much elsewhere."""
-
-    group: str
-    inside: float
-    elsewhere: float
 
 
 class _Places(NamedTuple):
@@ -54,6 +49,8 @@ def effects_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Effect]:
     model.eval()
     rng, found = np.random.default_rng(seed), []
     with torch.inference_mode():
+        if isinstance(model.task, Retrieve):
+            return pair_effects(model, data, rng)
         for batch in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
             if batch.at is None:
                 return []

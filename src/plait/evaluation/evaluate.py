@@ -31,7 +31,7 @@ from plait.store.store import CACHE, Store
 from plait.tasks import Task
 from plait.training.experiment import Experiment, Features
 from plait.training.noisy import NoisyFeatures
-from plait.training.plans import plan_of
+from plait.training.plans import held_by, plan_of
 from plait.training.run import Replicate, Run
 from plait.training.sides import Sides
 from plait.transforms.noise import noise_named, noise_of
@@ -67,7 +67,7 @@ def score_subsets(
                 }
             encoded = model.encode(tokens)
             for subset in subsets:
-                found[subset].append(task.scores(model.forward_subset(encoded, subset, at)[""]))
+                found[subset].append(task.scores(model.answer(encoded, subset, at)))
     padding, _ = paddings_of(task)
     return {s: stacked(o, padding) for s, o in found.items()}
 
@@ -167,9 +167,9 @@ def _experiment(run: Run, corpus: str | Path | None) -> tuple[Experiment, int]:
     if corpus is None:
         return _own_experiment(run)
     other = Corpus(corpus, allow_outside=run.allow_outside)
-    there = {name for entry in other.entries for name in entry.streams}
-    kept = [m for m, s in run.info.modalities.items() if s in there]
+    kept = list(held_by(other, recipe, run.info.modalities))
     if not kept:
+        there = {name for entry in other.entries for name in entry.streams}
         wanted = ", ".join(run.info.modalities.values())
         raise DataError(f"{corpus}: has none of the run's streams ({wanted}); it has {', '.join(sorted(there))}.")
     # Not split: nobody trained on it, so all of it is a test.
@@ -181,7 +181,7 @@ def _own_experiment(run: Run) -> tuple[Experiment, int]:
     # The manifest of a raw folder was written into the run's folder, so all its files lie outside that.
     corpus = Corpus(run.info.corpus, allow_outside=run.allow_outside or run.info.imported)
     experiment = Experiment.begun(run.recipe, corpus, run.info.modalities, run.info.features)
-    now = Sides.of(corpus, experiment.items.items, [])
+    now = Sides.of(experiment.corpus, experiment.items.items, [])
     if changes := kept.changes(now):
         raise DataError(
             f"{run.folder}: {corpus.path} has changed since this run was begun: {'; '.join(changes)}. Its training "

@@ -18,7 +18,7 @@ from plait.examples.units.around import base_of
 from plait.streams.clock import Clock, Grid, Spans
 from plait.tokens import Instants, Tokens
 
-__all__ = ["Asked", "Batch", "Batches", "FeatureSource", "ItemData", "Noisy", "Swapped", "loader"]
+__all__ = ["Asked", "Batch", "Batches", "FeatureSource", "ItemData", "Noisy", "Numbered", "Swapped", "loader"]
 
 SAME = 5e-4
 """Seconds by which two times may differ and still be the same; files hold milliseconds."""
@@ -83,6 +83,11 @@ class Swapped:
         return (self.other if swapped else self.source).get(recording, modality)
 
 
+class Numbered(Spans):
+    """A clock that counts the texts of a tier: what belongs to the n-th lies from n to n + 1
+    (`plait.corpus.corpus.Corpus.with_tiers`)."""
+
+
 class ItemData:
     """Items cut from prepared features and read one batch at a time (`loader`). Nothing is read before.
 
@@ -120,6 +125,8 @@ class ItemData:
         if found is None:
             return None
         values, clock = found
+        if isinstance(clock, Numbered):
+            return _of_number(item, values, clock)
         kind = kind_of(modality, item.others)
         if kind:
             parts = _united([rows_within(clock, *other) for other in item.others[kind]])
@@ -204,6 +211,15 @@ class ItemData:
     def _on_grid(self, recording: str, modality: str) -> bool:
         found = self.source.get(recording, modality)
         return found is None or isinstance(found[1], Grid)
+
+
+def _of_number(item: Item, values: NDArray[np.float32], clock: Numbered) -> Rows | None:
+    """The rows of an item's own text, spread over the item."""
+    part = slice(0, 0) if item.number is None else clock.window(item.number, item.number + 1)
+    if part.start >= part.stop:
+        return None
+    share = clock[part].times - (item.number or 0)
+    return Rows(values[part], (share * (item.stop - item.start)).astype(np.float32))
 
 
 def kind_of(modality: str, kinds: Collection[str]) -> str:

@@ -40,6 +40,7 @@ class Item:
         whole: whether the item is the whole recording, so that features need no cutting.
         context: seconds at the start and at the end that the model sees, but is not asked about.
         others: other intervals of the recording that are inputs too, by kind (`plait.examples.units.around`).
+        number: which annotation of the unit's tier it is, in order of time from 0, if its text is an input.
 
     >>> Item("talk01", 1.2, 2.4, "yes", "anna", "train").id
     'talk01@1.200-2.400'
@@ -54,11 +55,13 @@ class Item:
     whole: bool = False
     context: tuple[float, float] = (0.0, 0.0)
     others: Others = field(default_factory=dict)
+    number: int | None = None
 
     @property
     def id(self) -> str:
-        """The recording's id, followed by the interval unless the item is the whole recording."""
-        return self.recording if self.whole else f"{self.recording}@{self.start:.3f}-{self.stop:.3f}"
+        """The recording's id, followed by the interval unless the item is the whole recording, and by its number."""
+        number = "" if self.number is None else f"#{self.number}"
+        return self.recording if self.whole else f"{self.recording}@{self.start:.3f}-{self.stop:.3f}{number}"
 
 
 @dataclass(frozen=True)
@@ -264,6 +267,9 @@ def _items(
     """
     group, asks, items = recording.group or recording.id, unit.get("asks", "label"), []
     for cut in cuts:
+        if unit.get("numbered") and isinstance(cut.target, str) and not cut.target.strip():
+            dropped["annotations: empty texts"] += 1
+            continue
         if unit.get("causal"):
             cut = cut._replace(stop=cut.stop - cut.context[1], context=(cut.context[0], 0.0))
         target: Target | None = cut.target if asks == "label" else None
@@ -276,5 +282,6 @@ def _items(
         if isinstance(target, np.generic):  # numpy's scalars are not JSON, and a saved run keeps targets as JSON
             target = target.item()
         where = recording.id, cut.start, cut.stop, group if target is None else target, group, recording.split
-        items.append(Item(*where, cut.whole, cut.context, cut.others))
+        number = cut.number if unit.get("numbered") else None
+        items.append(Item(*where, cut.whole, cut.context, cut.others, number))
     return items

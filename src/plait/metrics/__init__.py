@@ -11,7 +11,7 @@ from plait.core.parts import Spec, build, find, part_name, parts
 
 __all__ = ["Metric", "Sort", "known_bounds", "metrics_for", "sort_of"]
 
-Sort = Literal["classes", "labels", "values", "quantiles", "spans", "texts"]
+Sort = Literal["classes", "labels", "values", "quantiles", "spans", "texts", "pairs"]
 
 
 class Metric(ABC):
@@ -32,6 +32,8 @@ class Metric(ABC):
     - ``labels``, several per row: target [rows, labels] 0 or 1, scores [rows, labels], one probability per label.
     - ``spans``: target and scores are lists of `plait.metrics.spans.Span`, of all items.
     - ``texts``: target and scores are lists of texts, one per item.
+    - ``pairs``: target [rows], the group of each row; scores [rows, 2, width]: its embeddings as a query, and as a row
+      of the index. Rows of one group are right answers to each other.
     """
 
     higher_is_better: ClassVar[bool] = True

@@ -97,7 +97,13 @@ class Model(nn.Module):
                 "or fusion.unimodal_heads: none."
             )
         # bind before any weights are loaded: some fusions and tasks only now know the size of their parameters
+        if task.alone and fused.joint:
+            raise ConfigError(
+                f"fusion: {part_name(type(fused))} has a joint head, but {_task_name(type(task))} compares what each "
+                "modality says alone. Set fusion: late."
+            )
         fused.bind(task.n_outputs, is_numeric=task.is_numeric)
+        task.symbolic = [m for m in dims if self.backbone.symbolic(m)]
         task.bind(self.dims, dim)
         sources = {m: self.backbone.source(m) for m in self.modalities}
         self.ensemble = LogitEnsemble(sources, dim, task, joint=fused.joint, states=fused.states)
@@ -201,6 +207,14 @@ class Model(nn.Module):
         whole = ensembled(deep, wide, by_company(self.wide_weight, there), by_company(self.temperature, there))
         whole = self.ensemble.silenced(self.task.postprocess(whole, there, at, own), at)
         return {"": whole, **{m: out for m, out in own.items() if subset is None or m in subset}}
+
+    def answer(self, encoded: Encoded, subset: Collection[str] | None = None, at: Instants | None = None) -> Tensor:
+        """The output that is scored (`Task.answer`): that of `forward_subset`, unless the task says otherwise.
+
+        Args:
+            encoded, subset, at: as for `forward_subset`.
+        """
+        return self.task.answer(lambda some: self.forward_subset(encoded, some, at)[""], subset)
 
     def opinions(
         self, encoded: Encoded, subset: Collection[str] | None = None, at: Instants | None = None

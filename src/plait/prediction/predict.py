@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import foreign_code, suggest
-from plait.corpus.corpus import Corpus
+from plait.corpus.corpus import Corpus, write_manifest
 from plait.examples.data import ItemData, loader
 from plait.examples.items import Item, asked_items
 from plait.importing.folder import import_files
@@ -22,10 +24,11 @@ from plait.store.store import CACHE, Store
 from plait.streams.recording import Annotation
 from plait.tasks.answers import Answer, Text
 from plait.training.experiment import Experiment
+from plait.training.plans import held_by
 from plait.training.preparation import Preparation
 from plait.training.run import Replicate, Run
 
-__all__ = ["Prediction", "Predictor", "predict"]
+__all__ = ["Examples", "Prediction", "Predictor", "predict"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,15 @@ class Prediction:
     def annotations(self, *, tier: str, annotator: str = "plait") -> list[Annotation]:
         """The answer as annotations of the recording; empty if there is no answer, or it cannot be one."""
         return self.answer.annotations(self.start, self.stop, tier=tier, annotator=annotator) if self.answer else []
+
+
+class Examples(NamedTuple):
+    """Examples of raw files: their features, the remark on each recording that has one, and the corpus."""
+
+    items: list[Item]
+    data: ItemData
+    notes: dict[str, str]
+    corpus: Corpus
 
 
 class Predictor:
@@ -150,15 +162,8 @@ class Predictor:
             DataError: a file cannot be read, no file has a stream of the model, or a segment lies outside.
             ConfigError: a rate is given for a stream that the model does not have.
         """
-        model, paths = self.model, [paths] if isinstance(paths, str | Path) else paths
-        with foreign_code(self.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
-            corpus = self._corpus([Path(p) for p in paths], Path(folder), dict(rates or {}), told)
-            experiment = _experiment(self.prepared, corpus)
-            # The manifest of imported files is in the temporary folder, so all is read before it is gone.
-            asked, notes = asked_items(corpus, experiment.unit, segments)
-            items = asked.items
-            features = experiment.prepare(self.store, {i.recording for i in items})
-            data = ItemData(items, features, model.task.asked(items, known=False), experiment.modalities)
+        model = self.model
+        with self.examples(paths, segments=segments, rates=rates, told=told) as (items, data, notes, _):
             answers, trust = _answers(model, data)
         there = {m: data.present(m) for m in model.modalities if m in data.modalities}
         used = [tuple(m for m in there if there[m][i]) for i in range(len(items))]
@@ -166,6 +171,37 @@ class Predictor:
             _prediction(item, answer, ms, model.modalities, notes.get(item.recording, ""), own)
             for item, answer, ms, own in zip(items, answers, used, trust)
         ]
+
+    @contextmanager
+    def examples(
+        self,
+        paths: str | Path | Sequence[str | Path],
+        *,
+        segments: Sequence[tuple[float, float]] = (),
+        rates: Rates | None = None,
+        told: Callable[[ImportReport], None] | None = None,
+        change: Callable[[Corpus, Path], Corpus] | None = None,
+    ) -> Iterator[Examples]:
+        """The examples of raw files with their features, as the model takes them.
+
+        Args:
+            paths, segments, rates, told: as for a call.
+            change: makes another corpus of that of the files; it may write into the folder that it is given.
+
+        Raises:
+            DataError, ConfigError: as a call.
+        """
+        given = [paths] if isinstance(paths, str | Path) else paths
+        with foreign_code(self.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
+            corpus = self._corpus([Path(p) for p in given], Path(folder), dict(rates or {}), told) if given else None
+            if change is not None or corpus is None:
+                corpus = (change or _refuse)(corpus or _no_recordings(Path(folder)), Path(folder))
+            experiment = _experiment(self.prepared, corpus)
+            # The manifest of imported files is in the temporary folder, so all is read before it is gone.
+            asked, notes = asked_items(experiment.corpus, experiment.unit, segments)
+            features = experiment.prepare(self.store, {i.recording for i in asked.items})
+            known = self.model.task.asked(asked.items, known=False)
+            yield Examples(asked.items, ItemData(asked.items, features, known, experiment.modalities), notes, corpus)
 
     def _corpus(
         self, paths: list[Path], folder: Path, rates: Rates, told: Callable[[ImportReport], None] | None
@@ -204,6 +240,15 @@ def predict(
     return Predictor(source, cache=cache, replicate=replicate)(paths, segments=segments, rates=rates, told=told)
 
 
+def _no_recordings(folder: Path) -> Corpus:
+    write_manifest(folder / "none.jsonl", [])
+    return Corpus(folder / "none.jsonl")
+
+
+def _refuse(corpus: Corpus, folder: Path) -> Corpus:
+    raise DataError("there are no files to answer for. Name one or more.")
+
+
 def _replicate(run: Run, name: str | None) -> Replicate:
     if not run.finished:
         raise DataError(f"{run.folder}: no replicate is trained to its end. Go on with: plait fit")
@@ -214,9 +259,9 @@ def _replicate(run: Run, name: str | None) -> Replicate:
 
 
 def _experiment(prepared: Preparation, corpus: Corpus) -> Experiment:
-    there = {name for entry in corpus.entries for name in entry.streams}
-    used = {m: s for m, s in prepared.modalities.items() if s in there}
+    used = held_by(corpus, prepared.recipe, prepared.modalities)
     if not used:
+        there = {name for entry in corpus.entries for name in entry.streams}
         wanted = ", ".join(prepared.modalities.values())
         raise DataError(f"the files hold the streams {', '.join(sorted(there)) or 'none'}; the model knows {wanted}.")
     return Experiment.bare(prepared.recipe, corpus, used, prepared.features)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -63,14 +63,26 @@ class Task(nn.Module, ABC):
     views: int = 1
     """How often a batch is augmented and encoded in one step."""
 
-    sees_features: ClassVar[bool] = False
+    sees_features: bool = False
     """Whether `step` needs the features of its views, besides the model's outputs."""
 
     remembers: bool = False
     """Whether `step` needs each batch without augmentation too, to remember it."""
 
+    momentum: float = 0.0
+    """How much of a slowly moving copy of the model stays in each step; above 0, `Moment.plain` is that copy's view."""
+
     causal: bool = False
     """Whether an answer may depend only on what was recorded until its instant."""
+
+    alone: ClassVar[bool] = False
+    """Whether each modality must answer alone, so that fusions with a joint head are refused."""
+
+    scored: ClassVar[bool] = True
+    """Whether its answers can be scored; if not, its runs are only there to be fine-tuned."""
+
+    symbolic: Sequence[str] = ()
+    """The model's modalities that are ids, not measurements. Set by the model before `bind`."""
 
     n_outputs: int
     """Numbers in the output per item or instant (classes; 1 for a scalar)."""
@@ -103,6 +115,39 @@ class Task(nn.Module, ABC):
         For a task whose answers are so large that those of every subset would not fit in memory.
         """
         return []
+
+    def answer(self, ask: Callable[[Collection[str] | None], Tensor], subset: Collection[str] | None) -> Tensor:
+        """The output that is scored for a subset of the modalities, [batch, ...]. Default: the model's own.
+
+        Args:
+            ask: the model's output from some modalities; None: from all.
+            subset: the modalities; None: all.
+        """
+        return ask(subset)
+
+    def begin(self, heads: Mapping[str, nn.Module], train: Sequence[Mapping[str, Tokens]]) -> None:
+        """What heads fix before training by gradient. Default: nothing.
+
+        Args:
+            heads: each modality's own.
+            train: training items, encoded by the untrained model, in batches.
+        """
+
+    def complete(
+        self,
+        heads: Mapping[str, nn.Module],
+        train: Sequence[Mapping[str, Tokens]],
+        own: Callable[[], Tensor],
+        held_out: tuple[Callable[[], Tensor], Tensor] | None,
+    ) -> None:
+        """What heads solve in closed form, once training by gradient is over. Default: nothing.
+
+        Args:
+            heads: each modality's own.
+            train: encoded training items, in batches.
+            own: makes the outputs of the training items (see `answer`), with the heads as they are then.
+            held_out: the same for the validation items, and their encoded targets; None: there are none.
+        """
 
     def instants(self, seconds: float) -> NDArray[np.float64] | None:
         """The instants in ``seconds`` at which answers are wanted, in order; None, the default: one answer per item."""

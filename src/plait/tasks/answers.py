@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from plait.streams.recording import Annotation
 
-__all__ = ["Answer", "Embedding", "Label", "Outlook", "Several", "Spans", "Text", "Value"]
+__all__ = ["Answer", "Embedding", "Hit", "Label", "Outlook", "Ranking", "Several", "Spans", "Text", "Value"]
 
 Timed = tuple[float, float, str | int | float | bool, float]
 """Start and stop in seconds, label, and confidence."""
@@ -218,6 +219,47 @@ class Embedding(Answer):
 
     def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
         return []
+
+
+class Hit(NamedTuple):
+    """One row of an index that was found, or one class.
+
+    Attributes:
+        name: the recording, or the class.
+        start, stop: seconds of the recording; both 0 for a class.
+        score: its similarity to the query; of a class its probability.
+        text: the text that belongs to it, or "".
+    """
+
+    name: str
+    start: float
+    stop: float
+    score: float
+    text: str = ""
+
+    def __str__(self) -> str:
+        place = f" {self.start:.2f}-{self.stop:.2f} s" if self.stop > self.start else ""
+        return f"{self.name}{place} ({self.score:.2f})" + (f" {self.text}" if self.text else "")
+
+
+@dataclass(frozen=True)
+class Ranking(Answer):
+    """What was found, the best first. Its annotation is the name of the first.
+
+    >>> print(Ranking((Hit("talk01", 2.0, 4.0, 0.75), Hit("talk02", 0.0, 2.0, 0.5))))
+    talk01 2.00-4.00 s (0.75), talk02 0.00-2.00 s (0.50)
+    """
+
+    hits: tuple[Hit, ...]
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.hits)) or "nothing"
+
+    def to_json(self) -> dict[str, object]:
+        return {"hits": [hit._asdict() for hit in self.hits]}
+
+    def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        return [Annotation(start, stop, self.hits[0].name, tier, annotator)] if self.hits else []
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ class Pretrain(Task):
     is_numeric = True
     asks = "nothing"
     sees_features = True
+    scored = False
 
     def __init__(
         self,

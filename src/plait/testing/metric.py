@@ -78,6 +78,10 @@ def _drawn(cls: type[Metric], seed: int) -> Iterator[Pair]:
     elif cls.of == "texts":
         texts = [" ".join(rng.choice(VOCABULARY, 4)) for _ in range(ITEMS)]
         yield texts, [" ".join(rng.choice([*text.split(), "x"], 4)) for text in texts]
+    elif cls.of == "pairs":
+        groups = np.repeat(np.arange(ITEMS // 2), 2)
+        pairs = np.eye(ITEMS)[groups][:, None] + 0.6 * rng.normal(size=(ITEMS, 2, ITEMS))
+        yield groups, pairs / np.linalg.norm(pairs, axis=-1, keepdims=True)
     elif cls.of == "spans":
         true = [Span(i, 10 * k, 10 * k + int(rng.integers(3, 9)), k % 3) for i in range(ITEMS) for k in range(4)]
         ends = [(s.start + int(rng.integers(0, 2)), s.stop + int(rng.integers(0, 7))) for s in true]
@@ -105,6 +109,8 @@ def _perfect(cls: type[Metric], target: Side, scores: Side) -> Side:
         return replace(scores, values=np.repeat(target[:, None], len(scores.levels), 1))
     if cls.of == "labels":
         return target.astype(float)
+    if cls.of == "pairs":
+        return np.repeat(np.eye(ITEMS)[target][:, None], 2, 1)
     return np.eye(scores.shape[-1])[np.maximum(target, 0)]
 
 

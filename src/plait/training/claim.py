@@ -112,7 +112,7 @@ def _resumed(run: Run, recipe: Recipe, given: Experiment | None) -> Experiment:
     corpus = open_corpus(recipe, folder) if given is None else given.corpus
     experiment = given or Experiment.begun(recipe, corpus, info.modalities, info.features)
     # Without folds: the run keeps its own, so a new split would not matter.
-    changes = kept.changes(Sides.of(corpus, experiment.items.items, []), new=True)
+    changes = kept.changes(Sides.of(experiment.corpus, experiment.items.items, []), new=True)
     if (experiment.streams, experiment.features) != (info.modalities, info.features):
         changes.append("its streams or their features have changed")
     if changes:

@@ -17,7 +17,7 @@ from plait.core.progress import Progress
 from plait.core.safe_yaml import brief
 from plait.corpus.corpus import Corpus
 from plait.corpus.summary import rare_streams
-from plait.examples.data import kind_of
+from plait.examples.data import Numbered, kind_of
 from plait.examples.items import Fold, ItemSet, find_items, split_items
 from plait.examples.units import make_unit, unit_of, unit_options
 from plait.examples.units.around import base_of
@@ -64,7 +64,7 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
     task = {"name": name, **{k: v for k, v in options.items() if k in own and k not in units}}
     unit = {k: v for k, v in options.items() if k not in own or k in units}
     if cls.asks == "label":
-        return task, unit
+        return task, _numbered(unit, recipe)
     unit["asks"] = cls.asks
     if cls.asks == "several":
         tasks = task.get("tasks")
@@ -79,7 +79,20 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
             unit.setdefault("tier", unit["annotations"])
     if task.get("causal") is True:
         unit["causal"] = True
-    return task, unit
+    return task, _numbered(unit, recipe)
+
+
+def _numbered(unit: Options, recipe: Recipe) -> Options:
+    """The unit; its items know their numbers if the texts of its annotations are inputs."""
+    cut_by = unit.get("tier") if unit.get("unit") == "segment" else None
+    tiers = [plan.tier for plan in recipe.streams.values() if plan is not None and plan.tier]
+    return {**unit, "numbered": True} if cut_by in tiers else unit
+
+
+def _with_tiers(corpus: Corpus, recipe: Recipe, unit: Mapping[str, object]) -> Corpus:
+    """The corpus, with the tiers that the recipe's streams name as streams."""
+    tiers = [plan.tier for plan in recipe.streams.values() if plan is not None and plan.tier]
+    return corpus.with_tiers({tier: bool(unit.get("numbered")) and tier == unit.get("tier") for tier in tiers})
 
 
 def _refuse_unknown(
@@ -155,6 +168,7 @@ class Experiment:
             ConfigError, DataError: the corpus lacks something that the recipe asks for.
         """
         task, unit = task_and_unit(recipe)
+        corpus = _with_tiers(corpus, recipe, unit)
         items = find_items(corpus, unit)
         spec = dict(recipe.split) or default_split(corpus)
         folds = split_items(items.items, corpus, spec) if split else []
@@ -171,6 +185,7 @@ class Experiment:
         Streams that were added to the corpus since then become no modality, and nothing is split again.
         """
         task, unit = task_and_unit(recipe)
+        corpus = _with_tiers(corpus, recipe, unit)
         return cls(recipe, corpus, find_items(corpus, unit), [], task, unit, dict(streams), dict(features))
 
     @property
@@ -188,10 +203,14 @@ class Experiment:
             if kind_of(modality, kinds_of_context) and base_of(modality) in plans:
                 continue  # the plan of a context
             plan = given or StreamPlan()
-            name = plan.stream or modality
+            name = plan.tier or plan.stream or modality
             if name not in kinds:
-                problems.append(f"streams.{modality}: no recording has a stream {name!r}. {suggest(name, kinds)}")
+                what = "a tier" if plan.tier else "a stream"
+                known = {a.tier for entry in self.corpus.entries for a in entry.annotations} if plan.tier else kinds
+                problems.append(f"streams.{modality}: no recording has {what} {name!r}. {suggest(name, known)}")
                 continue
+            if plan.tier and plan.stream:
+                problems.append(f"streams.{modality}: names a stream and a tier. Leave one of them out.")
             self.streams[modality] = name
             specs[modality] = _spec_of(plan)
         raise_all(ConfigError, problems)
@@ -280,6 +299,7 @@ class Experiment:
     ) -> Experiment:
         """An experiment without targets: the resolved streams and features of a run, on new recordings."""
         task, unit = task_and_unit(recipe)
+        corpus = _with_tiers(corpus, recipe, unit)
         return cls(recipe, corpus, ItemSet([], {}), [], task, unit, streams, {m: features[m] for m in streams})
 
     def prepare(
@@ -309,6 +329,9 @@ class Experiment:
         """Features normalised within the recording and resampled as the recipe says; by default unchanged."""
         plan = plan_of(self.recipe, modality)
         values, clock = normalized(found[0], plan.normalization), found[1]
+        if plan.tier and plan.tier == self.unit.get("tier") and self.unit.get("numbered"):
+            spans = clock if isinstance(clock, Spans) else Spans(clock.times, clock.times)
+            return values, Numbered(spans.starts, spans.stops)
         if self.causal:
             return _when_known(values, clock, build_feature(self.features[modality], modality).receptive_field)
         if plan.rate is None or len(clock) < 2:

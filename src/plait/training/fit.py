@@ -31,6 +31,7 @@ from plait.training.bands import fit_bands
 from plait.training.build import build_model, item_data, widens
 from plait.training.claim import claim
 from plait.training.closed_form import fit_closed_form
+from plait.training.complete import begin, complete
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.held_out import can_hold_out, hold_out, parts_of
 from plait.training.lock import locked
@@ -259,10 +260,12 @@ def train_fold(
     copied = None if start is None else start.begin(model, replicate, fold, experiment)
     if plan.model.get("freeze"):
         model.backbone.freeze(copied or ())
+    begin(model, data)
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.asked, experiment.modalities, noisy=noisy)
     valid = item_data(experiment, fold.valid, features, model.task) if fold.valid else None
     log = train_model(place, model, train_data, valid, recipe=plan, seed=replicate.seed, quiet=quiet)
+    complete(model, data, valid)
     # After the deep model: its checkpoints hold the deep part alone, and resuming repeats this cheap fit.
     longest = max(train_data.typical_length(m) for m in model.modalities)
     if widens(plan, linear=model.task.linear, longest=longest, columns=max(model.dims.values())):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -38,6 +39,7 @@ class TrainingModule(L.LightningModule):
         self.setting = Setting(regular, self._spread)
         self._seen: list[tuple[Tensor, Tensor]] = []
         self._step: tuple[View, Tensor]
+        self.slow = copy.deepcopy(model).requires_grad_(False).eval() if model.task.momentum else None
         self.weights = {
             "unimodal": model.unimodal_weight,
             "modality_distillation": train.modality_distillation,
@@ -97,10 +99,17 @@ class TrainingModule(L.LightningModule):
 
     @torch.no_grad()
     def _unvaried(self, tokens: Mapping[str, Tokens], at: Instants | None) -> View:
-        self.model.eval()  # no dropout: embeddings of different batches are compared
-        view = self.model.view(self.model.encode(tokens), at=at)
+        model = self.slow or self.model.eval()  # no dropout: embeddings of different batches are compared
+        view = model.eval().view(model.encode(tokens), at=at)
         self.model.train()
         return view
+
+    @torch.no_grad()
+    def on_train_batch_end(self, outputs: object, batch: object, batch_idx: int) -> None:
+        # He et al. 2020, "Momentum contrast", equation 2
+        if self.slow is not None:
+            for old, new in zip(self.slow.parameters(), self.model.parameters()):
+                old.lerp_(new, 1 - self.model.task.momentum)
 
     def _check_finite(self, loss: Tensor, view: View, index: int) -> None:
         """Stop at once if a loss is NaN or infinite: every later one would be too.
@@ -130,7 +139,7 @@ class TrainingModule(L.LightningModule):
             self._check_finite(loss, views[-1], index)
             self.log("valid_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
             return
-        self._seen.append((self.model(tokens, at)[""], target))
+        self._seen.append((self.model.answer(self.model.encode(tokens), at=at), target))
 
     def on_validation_epoch_end(self) -> None:
         if not self._seen:

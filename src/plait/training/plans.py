@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from plait.core.errors import ConfigError, raise_all
+from plait.corpus.corpus import Corpus
 from plait.examples.units.around import Around, base_of
 from plait.recipe import Recipe, StreamPlan
 
-__all__ = ["plan_of", "with_contexts"]
+__all__ = ["held_by", "plan_of", "with_contexts"]
+
+
+def held_by(corpus: Corpus, recipe: Recipe, streams: Mapping[str, str]) -> dict[str, str]:
+    """Those modalities of a recipe, each with its stream or tier, that some recording of a corpus has."""
+    there = {name for entry in corpus.entries for name in entry.streams}
+    tiers = {a.tier for entry in corpus.entries for a in entry.annotations}
+    return {m: s for m, s in streams.items() if s in there or (plan_of(recipe, m).tier == s and s in tiers)}
 
 
 def plan_of(recipe: Recipe, modality: str) -> StreamPlan:

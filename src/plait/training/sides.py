@@ -67,6 +67,7 @@ class Sides:
             "target": [json.dumps(target_to_json(i.target)) for i in items],
             "group": [i.group for i in items],
             "split": [i.split for i in items],
+            "number": [i.number for i in items],
             "streams": [streams[i.recording] for i in items],
         }
         for fold in folds:
@@ -150,7 +151,9 @@ class Sides:
 def _item(row: Options) -> Item:
     about = row["recording"], row["start"], row["stop"], target_from_json(json.loads(row["target"]))
     others = {kind: tuple((a, b) for a, b in own) for kind, own in json.loads(row.get("others") or "{}").items()}
-    return Item(*about, row["group"], row["split"], row["whole"], (row["before"], row["after"]), others)
+    return Item(
+        *about, row["group"], row["split"], row["whole"], (row["before"], row["after"]), others, row.get("number")
+    )
 
 
 def _was(column: str) -> Callable[[Options, Options], str]:

@@ -186,7 +186,8 @@ def train_model(
 
 def _load(model: Model, state: Mapping[str, Tensor]) -> None:
     """Load the weights of the module that held the model."""
-    model.load_state_dict({k.removeprefix("model."): v for k, v in state.items()})
+    own = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
+    model.load_state_dict(own)
 
 
 def _checkpoints(folder: Path, model: Model, early: bool) -> ModelCheckpoint:

@@ -31,6 +31,7 @@ class Cut(NamedTuple):
         whole: whether the cut is the whole recording.
         context: seconds at the start and at the end that the model sees, but is not asked about.
         others: other intervals of the recording that are inputs too, by kind.
+        number: which annotation of its tier it is, in order of time from 0; None if it is none.
     """
 
     start: float
@@ -39,6 +40,7 @@ class Cut(NamedTuple):
     whole: bool = False
     context: tuple[float, float] = (0.0, 0.0)
     others: Others = NONE
+    number: int | None = None
 
 
 def cuts_at(

@@ -62,16 +62,19 @@ class Segment(Unit):
     def cut(self, recording: Recording, dropped: Counter[str], *, asked: bool) -> list[Cut]:
         # Prediction cuts by the same annotations as training; only a recording without any is cut by its turns.
         chosen = self._turns(recording) if asked else []
+        every = () if chosen else recording.tier(self.tier)
         chosen = chosen or self._chosen(tier_of(recording, self.tier, dropped), dropped)
+        numbers = _places(every, chosen) if every else [None] * len(chosen)
         span = measured_span(recording, self.tier) if chosen else None
         cuts, places = [], []
-        for a in chosen:
+        for a, number in zip(chosen, numbers):
             if a.stop <= a.start:
                 dropped["annotations: no duration"] += 1
             elif span and (a.start >= span[1] or a.stop <= span[0]):
                 dropped["annotations: outside the recording"] += 1
             else:
-                cuts.append(padded(a.start, a.stop, a.label, self.pad, span))
+                cut = padded(a.start, a.stop, a.label, self.pad, span)
+                cuts.append(cut._replace(number=number))
                 places.append((a.start, a.stop))
         return self._with_others(recording, cuts, places, dropped)
 
@@ -113,6 +116,12 @@ class Segment(Unit):
             kept = one
             _count(dropped, f"annotations: not number {i}", before - len(kept))
         return kept
+
+
+def _places(every: Sequence[Annotation], some: Sequence[Annotation]) -> list[int | None]:
+    """The place in ``every`` of each of ``some``, which is a part of it in the same order."""
+    rest = iter(enumerate(every))
+    return [next(n for n, a in rest if a == one) for one in some]
 
 
 def _count(dropped: Counter[str], why: str, n: int) -> None:
