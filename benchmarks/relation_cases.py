@@ -15,7 +15,7 @@ from plait.streams.objects import object_text
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 
-__all__ = ["Picture", "pictures_of", "vrd_corpus"]
+__all__ = ["Picture", "given_corpus", "pictures_of", "vrd_corpus"]
 
 SECOND = 1.0
 """A picture lasts a second."""
@@ -75,3 +75,86 @@ def vrd_corpus(data: Path, folder: Path) -> tuple[Path, dict[str, int]]:
 def _corner_and_size(box: NDArray[np.float64]) -> list[int]:
     left, top, right, bottom = (int(x) for x in box)
     return [left, top, right - left, bottom - top]
+
+
+SIZE, FRAMES, RATE = (640.0, 480.0), 16, 8
+"""Pixels of a generated picture; frames of a scene, and frames per second."""
+
+THINGS = ("ball", "cup", "book")
+
+
+def given_corpus(folder: Path, counts: Mapping[str, int], seed: int = 0) -> Path:
+    """Generated scenes of four people and three things that move: one gives one of them to another.
+
+    Beside it, one person puts a thing down and another picks one up, at times of their own; so who had a thing and has
+    it no longer has not always given it. People look alike: only the movement tells who is who.
+    """
+    rng = np.random.default_rng(seed)
+    with CorpusWriter(folder) as corpus:
+        for side, count in counts.items():
+            for i in range(count):
+                texts, relations = _given(rng)
+                when = np.repeat(np.arange(FRAMES) / RATE, len(texts) // FRAMES)
+                notes = [Annotation(0.0, FRAMES / RATE, label, "relations") for label in relations]
+                stream = Stream.of(np.array(texts, object), spans=(when, when + 1 / RATE))
+                corpus.add(f"{side}{i:04d}", {"objects": stream}, annotations=notes, split=side)
+    return folder / "manifest.jsonl"
+
+
+def _given(rng: np.random.Generator) -> tuple[list[str], list[str]]:
+    """The objects' texts, frame by frame, and the relations of one scene."""
+    people, things = rng.permutation(4), rng.permutation(3)
+    hands = _walks(rng)
+    held = np.full((FRAMES, 3), -1)
+    moments = rng.integers(5, FRAMES - 5, 3)
+    giver, receiver, other, last = people
+    held[:, things[0]] = np.where(np.arange(FRAMES) < moments[0], giver, receiver)
+    held[:, things[1]] = np.where(np.arange(FRAMES) < moments[1], other, -1)
+    held[:, things[2]] = np.where(np.arange(FRAMES) < moments[2], -1, last)
+    _meet(hands, giver, receiver, moments[0])
+    spots = _spots(hands, held)
+    texts = []
+    order = rng.permutation(7)  # the place of an object in the list says nothing
+    for frame in range(FRAMES):
+        boxes = [*(_box(x, y, 60, 150) for x, y in hands[frame]), *(_box(x, y, 24, 24) for x, y in spots[frame])]
+        kinds = ["person"] * 4 + list(THINGS)
+        texts += [object_text(kinds[k], boxes[k], id=f"o{k}", picture=SIZE) for k in order]
+    return texts, [f"o{giver} give o{4 + things[0]}", f"o{4 + things[0]} to o{receiver}"]
+
+
+def _walks(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Where four people are, [frames, people, 2], apart from each other."""
+    lanes = np.stack([80 + 160 * rng.permutation(4), rng.uniform(120, 360, 4)], 1)
+    drift = rng.uniform(-30, 30, (4, 2))
+    time = np.linspace(-0.5, 0.5, FRAMES)[:, None, None]
+    return np.asarray(lanes + time * drift + rng.normal(0, 2, (FRAMES, 4, 2)))
+
+
+def _meet(hands: NDArray[np.float64], one: int, two: int, moment: int) -> None:
+    """Let two people walk to each other until a moment, and then back."""
+    near = np.exp(-(((np.arange(FRAMES) - moment) / 3.0) ** 2))[:, None]
+    middle = (hands[:, one] + hands[:, two]) / 2
+    side = np.sign(hands[moment, one, 0] - hands[moment, two, 0]) * np.array([35.0, 0.0])
+    hands[:, one] += near * (middle + side - hands[:, one])
+    hands[:, two] += near * (middle - side - hands[:, two])
+
+
+def _spots(hands: NDArray[np.float64], held: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Where things are, [frames, things, 2]: in a hand, or where they were put down, or will be picked up."""
+    spots = np.zeros((FRAMES, 3, 2))
+    for thing in range(3):
+        own = held[:, thing]
+        for frame in range(FRAMES):
+            if own[frame] >= 0:
+                spots[frame, thing] = hands[frame, own[frame]] + [0.0, 20.0]
+        free = np.flatnonzero(own < 0)
+        if len(free):
+            edge = free[0] - 1 if free[0] else free[-1] + 1
+            spots[free, thing] = spots[edge, thing] + [0.0, 90.0]
+    return spots
+
+
+def _box(x: float, y: float, width: float, height: float) -> list[float]:
+    """A box around a point, within the picture."""
+    left, top = (min(max(c - s / 2, 0.0), e - s) for c, s, e in zip((x, y), (width, height), SIZE))
+    return [round(left, 1), round(top, 1), width, height]

@@ -49,6 +49,7 @@ class ObjectRows(Feature):
     def __init__(self, *, boxes: bool = True, codes: int = 128, names: Spec | None = None) -> None:
         above_zero("object_rows", codes=codes)
         self._box, self._codes = BOX * boxes, codes
+        self.causal = not boxes  # where no picture's size is told, it is taken from all boxes
         self._names = None if names is None else build(Feature, names, where="object_rows.names")
 
     def dim(self, shape: tuple[int, ...]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ In order of probability; -1 in a pair: no answer."""
 
 PREDICATES = 1 << 20
 
-Numbers = NDArray[np.generic]
+Numbers = NDArray[Any]
 
 
 class RelationRecall(Metric):
@@ -66,6 +66,8 @@ class RelationRecall(Metric):
         self.first, self.predicates, self.mean, self.zero_shot = first, predicates, mean, zero_shot
 
     def __call__(self, target: Numbers, scores: Numbers) -> float:
+        if not np.size(target):
+            return math.nan
         truth = np.asarray(target).reshape(len(target), -1, TRUTH)
         counted = truth[..., 1] >= 0
         if self.zero_shot:

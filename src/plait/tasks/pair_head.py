@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from plait.tasks.geometry import GEOMETRY, geometry, mirrored
 from plait.tokens import Instants, Pairs, Tokens
-from plait.tokens.instants import in_time
 
 __all__ = ["Messages", "PairHead", "token_of_rows"]
 
@@ -26,9 +25,9 @@ class PairHead(nn.Module):
     item (0 to 1); mean and maximum over these instants; messages from the other pairs of the scene (`Messages`); one
     more layer, and a linear one.
 
-    The token of an object is the one of the same time and the same place among the tokens of that time. So all streams
-    with a row per object fit, in the order of the objects' stream: classes and boxes, features of the boxes' pixels,
-    keypoints. Where there is none, zeros stand, and the geometry alone answers.
+    The token of an object's row is the one of the same number and time. So all streams with a row per object fit, in
+    the order of the objects' stream: classes and boxes, features of the boxes' pixels, keypoints; and all encoders that
+    keep one token per row. Where there is none, zeros stand, and the geometry alone answers.
 
     Args:
         dim: width of the tokens.
@@ -151,24 +150,19 @@ def _same(
 
 
 def token_of_rows(tokens: Tokens, pairs: Pairs) -> Float[Tensor, "batch rows dim"]:
-    """The token of each row of the objects' stream; zeros where there is none.
+    """The token of each row of the objects' stream: that of the same number, if it has the same time; else zeros.
 
     >>> none, some = torch.zeros(1, 0).long(), torch.zeros(1, 0, 2).long()
-    >>> when, place = torch.tensor([[0.0, 0.0, 1.0]]), torch.tensor([[0, 1, 0]])
-    >>> pairs = Pairs(none, ((),), some, when, place, torch.zeros(1, 3, 6), some[:, :, None])
+    >>> pairs = Pairs(none, ((),), some, torch.tensor([[0.0, 0.0, 1.0]]), torch.zeros(1, 3, 6), some[:, :, None])
     >>> tokens = Tokens(torch.tensor([[[4.0], [5.0]]]), torch.tensor([[0.0, 0.0]]), torch.ones(1, 2) > 0)
     >>> token_of_rows(tokens, pairs)[0, :, 0].tolist()
     [4.0, 5.0, 0.0]
     """
-    size = tokens.mask.shape[1]
-    if not size:
-        return tokens.values.new_zeros(*pairs.times.shape, tokens.dim)
-    times, order = in_time(tokens)
-    wanted = pairs.times.to(times.dtype)
-    first = torch.searchsorted(times, (wanted - SAME).contiguous())
-    place = (first + pairs.place).clamp(max=size - 1)
-    there = (first + pairs.place < size) & ((times.gather(1, place) - wanted).abs() <= SAME)
-    return torch.where(there[..., None], _rows(tokens.values, order.gather(1, place)), 0.0)
+    rows = pairs.times.shape[1]
+    more = max(rows - tokens.mask.shape[1], 0)
+    values, times = F.pad(tokens.values, (0, 0, 0, more))[:, :rows], F.pad(tokens.times, (0, more))[:, :rows]
+    same = F.pad(tokens.mask, (0, more))[:, :rows] & ((times - pairs.times.to(times.dtype)).abs() <= SAME)
+    return torch.where(same[..., None], values, 0.0)
 
 
 def _rows(

@@ -64,8 +64,11 @@ class Relate(Task):
             and which predicate they have; ``all``: all ordered pairs of objects that are seen at once; then training
             and answers also tell whether any relation holds.
         several: whether an answer has all predicates that are at least half as probable as the pair's best; else one.
-        adjustment: logits are lowered by so many times the logarithm of the predicate's share of training (Menon et al.
-            2021, "Long-tail learning via logit adjustment", ICLR, equation 9): rare predicates are answered more often.
+        balance: how much mean recall counts beside recall where a pair gets one predicate: the one with the largest
+            ``probability * (1 + balance * mean share / share)``, by its share of the training relations. As a hit of a
+            predicate that occurs n times in N relations of K predicates adds 1 / N to recall and 1 / (K n) to mean
+            recall, this maximises ``recall + balance * mean recall`` for calibrated probabilities; Menon et al. 2021
+            ("Long-tail learning via logit adjustment", ICLR, equation 9) divide by a power of the share instead.
         related: weight of the loss of whether any relation holds.
         messages: width of the messages between pairs that share an object; 0: none.
         mirror: predicates that become another one in a mirror image, such as ``{on the left of: on the right of}``;
@@ -91,7 +94,7 @@ class Relate(Task):
         objects: str = "objects",
         pairs: Literal["given", "all"] = "given",
         several: bool = False,
-        adjustment: float = 0.0,
+        balance: float = 0.0,
         related: float = 1.0,
         messages: Whole = 64,
         mirror: Mapping[str, str] | None = None,
@@ -101,12 +104,12 @@ class Relate(Task):
     ) -> None:
         super().__init__()
         self.target, self.objects, self.pairs, self.several = target, objects, pairs, several
-        self.adjustment, self.related, self.metric = adjustment, related, metric
+        self.balance, self.related, self.metric = balance, related, metric
         self.messages, self.mirror, self.hidden, self.dropout = messages, mirror, hidden, dropout
-        if pairs not in ("given", "all") or not 0 <= dropout < 1 or not related >= 0 or not abs(adjustment) < 10:
+        if pairs not in ("given", "all") or not 0 <= dropout < 1 or min(related, balance) < 0:
             raise ConfigError(
-                f"relate: pairs {pairs!r}, dropout {dropout}, related {related}, adjustment {adjustment}; expected "
-                "given or all, 0 or more and below 1, 0 or more, and -10 to 10."
+                f"relate: pairs {pairs!r}, dropout {dropout}, related {related}, balance {balance}; expected given or "
+                "all, 0 or more and below 1, and 0 or more of the others."
             )
         self._metrics = metrics_for("relations", metric, where="relate.metric")
         self.select_by(self._metrics)
@@ -120,7 +123,8 @@ class Relate(Task):
         self.predicates, self.n_outputs = list(self.counts), len(self.counts) + 1
         self._index = {name: i for i, name in enumerate(self.predicates)}
         share = torch.tensor(list(self.counts.values()), dtype=torch.float32)
-        self._log_share = (share / share.sum()).log()
+        self._share = (share / share.sum()).double().numpy()
+        self._weight = 1 + self.balance * self._share.mean() / self._share
 
     @classmethod
     def looks_at(cls, options: Mapping[str, object]) -> str:
@@ -211,9 +215,8 @@ class Relate(Task):
         """Of each predicate of each pair, [items, steps, predicates]; if all pairs are asked, times that of any. 0 at
         places of padding."""
         output = output.detach().double().cpu()
-        logits = output[..., :-1] - self.adjustment * self._log_share.double()
         holds = output[..., -1:].sigmoid() if self.pairs == "all" else output[..., -1:] > NEVER
-        return (logits.softmax(-1) * holds).numpy()
+        return (output[..., :-1].softmax(-1) * holds).numpy()
 
     padding = -1.0
     """Fills a row of `scores` after its end."""
@@ -223,7 +226,8 @@ class Relate(Task):
 
         The first hundred with one predicate per pair, and the first hundred of all.
         """
-        return ranked(self.probabilities(output))
+        sure = self.probabilities(output)
+        return ranked(sure, (sure * self._weight).argmax(-1))
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         if at is None or at.pairs is None:
@@ -247,8 +251,7 @@ class Relate(Task):
         for row, (subject, object_) in zip(sure, which.tolist()):
             if self.pairs == "all" and row.sum() < 0.5:
                 continue
-            likely = np.flatnonzero(row >= (0.5 if self.several else 1.0) * row.max())
-            chosen = likely if self.several else likely[:1]
+            chosen = np.flatnonzero(row >= 0.5 * row.max()) if self.several else [int((row * self._weight).argmax())]
             found += [(objects[subject][0], self.predicates[p], objects[object_][0], float(row[p])) for p in chosen]
         found.sort(key=lambda r: -r[3])
         return Relations(tuple(found), dict(objects), {objects[i][0]: box for i, box in boxes.items()})
@@ -275,13 +278,15 @@ class Relate(Task):
             best = {int(r[0]): self.predicates[int(r[1])] for r in said if r[3] > 0 and r[0] >= 0}
             known = [t for t in true.tolist() if 0 <= t[1] < len(self.predicates)]
             told = [(self.predicates[t[1]], best.get(t[0], "-")) for t in known]
-            found.append((" | ".join(a for a, _ in told), " | ".join(b for _, b in told)))
+            # A predicate is one word of a text, as words are compared.
+            texts = (" ".join(word.replace(" ", "_") for word in words) for words in zip(*told))
+            found.append((next(texts, ""), next(texts, "")))
         return found
 
     def baseline(self, train: NDArray[np.generic], count: int) -> Floats:
         """The commonest predicates of training, for every pair."""
-        order = np.argsort(-self._log_share.numpy(), kind="stable")
-        share = self._log_share.exp().double().numpy()
+        share = self._share
+        order = np.argsort(-share, kind="stable")
         rows = [(step, order[0], share[order[0]], 1.0) for step in range(LISTED)]
         rows += [(step, p, share[p], 0.0) for p in order[1 : CONSTANT[0]] for step in range(CONSTANT[1])]
         return np.broadcast_to(np.array(rows, np.float64).reshape(-1), (count, ANSWER * len(rows))).copy()
@@ -305,14 +310,18 @@ def _triples(scene: Scene) -> list[Triple]:
     return [(kinds[r.subject], r.predicate, kinds[r.object]) for r in scene.relations or ()]
 
 
-def ranked(sure: Floats) -> Floats:
+def ranked(sure: Floats, best: NDArray[np.int64]) -> Floats:
     """The answers that `Relate.scores` lists, in order of probability.
 
-    >>> ranked(np.array([[[0.6, 0.4], [0.1, 0.9]]])).reshape(1, -1, 4)[0, :, :2].tolist()
+    Args:
+        sure: the probability of each predicate of each pair, [items, steps, predicates].
+        best: the one predicate of each pair, [items, steps].
+
+    >>> sure = np.array([[[0.6, 0.4], [0.1, 0.9]]])
+    >>> ranked(sure, sure.argmax(-1)).reshape(1, -1, 4)[0, :, :2].tolist()
     [[1.0, 1.0], [0.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
     """
     items, _, size = sure.shape
-    best = sure.argmax(2)
     first = np.zeros(sure.shape, np.bool_)
     np.put_along_axis(first, best[..., None], True, 2)
     flat = sure.reshape(items, -1)

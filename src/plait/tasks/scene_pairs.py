@@ -80,7 +80,6 @@ def asked_pairs(scenes: Sequence[Scene], pairs: Sequence[Sequence[Pair]]) -> Ins
         tuple(tuple(own.items()) for own in objects),
         _tensor([np.array(w, np.int64).reshape(-1, 2) for w in which], -1),
         _tensor([s.objects.times.astype(np.float32) for s in scenes], 0),
-        _tensor([_places(s.objects.times) for s in scenes], 0),
         _tensor([np.concatenate([s.objects.boxes, s.objects.sizes], 1).astype(np.float32) for s in scenes], 0),
         _tensor(_same_length(tables), -1),
     )
@@ -98,15 +97,6 @@ def _rows_of(objects: Objects, pairs: Sequence[Pair]) -> list[NDArray[np.int64]]
         rows = [(row, two[time]) for time, row in one.items() if time in two] or [(-1, -1)]
         found.append(np.array(rows, np.int64))
     return found
-
-
-def _places(times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The place of each row among those of its instant.
-
-    >>> _places(np.array([0.0, 0.0, 1.0])).tolist()
-    [0, 1, 0]
-    """
-    return np.arange(len(times)) - np.searchsorted(times, times)
 
 
 def _same_length(tables: Sequence[Sequence[NDArray[np.int64]]]) -> list[NDArray[np.int64]]:

@@ -35,7 +35,6 @@ class Pairs(NamedTuple):
         objects: per item its objects, each an id and a class, [batch][objects].
         which: the numbers of subject and object among these, [batch, pairs, 2]; -1: no pair.
         times: when each row of the objects' stream was seen, seconds from the start of the item, [batch, rows].
-        place: the row's place among those of its instant, [batch, rows].
         boxes: left, top, right, bottom in pixels, and width and height of the picture, [batch, rows, 6].
         rows: the rows at which both are seen at once, of subject and of object, [batch, pairs, times, 2]; -1: none.
     """
@@ -44,7 +43,6 @@ class Pairs(NamedTuple):
     objects: tuple[tuple[tuple[str, str], ...], ...]
     which: Int[Tensor, "batch pairs 2"]
     times: Float[Tensor, "batch rows"]
-    place: Int[Tensor, "batch rows"]
     boxes: Float[Tensor, "batch rows 6"]
     rows: Int[Tensor, "batch pairs times 2"]
 
@@ -55,7 +53,7 @@ class Pairs(NamedTuple):
         pairs = max(int((which[..., 0] >= 0).sum(1).max()), 1) if len(items) else 1
         seen = max(int((rows[..., 0] >= 0).sum(2).max()), 1) if len(items) else 1
         step = self.step[items].clamp(max=pairs - 1)
-        rest = self.times[items], self.place[items], self.boxes[items]
+        rest = self.times[items], self.boxes[items]
         return Pairs(step, objects, which[:, :pairs], *rest, rows[:, :pairs, :seen])
 
 
