@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.corpus.corpus import CorpusWriter
+from plait.corpus.corpus import (
+    AnnotationEntry,
+    CorpusWriter,
+    RecordingEntry,
+    StreamEntry,
+    write_manifest,
+)
 from plait.streams.objects import object_text
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 
-__all__ = ["Picture", "given_corpus", "pictures_of", "vrd_corpus"]
+__all__ = ["Picture", "coco_corpus", "given_corpus", "pictures_of", "vrd_corpus"]
 
 SECOND = 1.0
 """A picture lasts a second."""
@@ -158,3 +164,56 @@ def _box(x: float, y: float, width: float, height: float) -> list[float]:
     """A box around a point, within the picture."""
     left, top = (min(max(c - s / 2, 0.0), e - s) for c, s, e in zip((x, y), (width, height), SIZE))
     return [round(left, 1), round(top, 1), width, height]
+
+
+PARTS = {"hand at": ("left_wrist", "right_wrist"), "foot at": ("left_ankle", "right_ankle"),
+         "seat at": ("left_hip", "right_hip")}  # fmt: skip
+
+
+def coco_corpus(data: Path, folder: Path) -> Path:
+    """COCO's small part as a corpus: people with their keypoints, other objects, and relations between them by a rule.
+
+    A recording a side, a second a picture; the keypoints are read from COCO's own file. A person has a hand, a foot or
+    the seat at an object if such a point lies in its box, the first of these that does; else ``next to`` if the boxes
+    overlap.
+    """
+    entries = [_coco_side(data / "coco_mini" / "annotations", side) for side in ("train", "val")]
+    write_manifest(folder / "manifest.jsonl", entries)
+    return folder / "manifest.jsonl"
+
+
+def _coco_side(folder: Path, side: str) -> RecordingEntry:
+    file = folder / f"person_keypoints_{side}2017.json"
+    people, every = (json.loads(f.read_text()) for f in (file, folder / f"instances_{side}2017.json"))
+    kinds = {c["id"]: c["name"] for c in every["categories"]}
+    names = people["categories"][0]["keypoints"]
+    texts: list[str] = []
+    spans: list[tuple[float, float]] = []
+    notes: list[AnnotationEntry] = []
+    for second, image in enumerate(people["images"]):
+        own = [a for a in people["annotations"] if a["image_id"] == image["id"] and a.get("keypoints")]
+        rest = [a for a in every["annotations"] if a["image_id"] == image["id"] and kinds[a["category_id"]] != "person"]
+        objects = [a for a in (*own, *rest) if min(a["bbox"][2:]) > 0]
+        size = image["width"], image["height"]
+        texts += [object_text(kinds[a["category_id"]], a["bbox"], id=i, picture=size) for i, a in enumerate(objects)]
+        spans += [(second, second)] * len(objects)
+        told = [(i, _rule(a, b, names), j) for i, a in enumerate(own) for j, b in enumerate(objects) if j >= len(own)]
+        labels = [f"{i} {word} {j}" for i, word, j in told if word]
+        notes += [AnnotationEntry(start=second, stop=second + 1, label=x, tier="relations") for x in labels]
+        if labels:
+            notes.append(AnnotationEntry(start=second, stop=second + 1, label="picture", tier="pictures"))
+    pose = StreamEntry(path=str(file), reader="keypoints", options={"person": "all", "rate": 1, "least": 1})
+    streams = {"objects": StreamEntry(texts=texts, spans=spans), "pose": pose}
+    return RecordingEntry(id=side, streams=streams, annotations=notes, split="train" if side == "train" else "test")
+
+
+def _rule(person: Mapping[str, Any], thing: Mapping[str, Any], names: Sequence[str]) -> str:
+    points = dict(zip(names, np.reshape(person["keypoints"], (-1, 3)).tolist()))
+    left, top, width, height = thing["bbox"]
+    for word, joints in PARTS.items():
+        for x, y, seen in (points[j] for j in joints):
+            if seen and left <= x <= left + width and top <= y <= top + height:
+                return word
+    x, y, w, h = person["bbox"]
+    apart = x > left + width or left > x + w or y > top + height or top > y + h
+    return "" if apart else "next to"
