@@ -142,17 +142,17 @@ def test_a_pair_hears_of_the_other_pairs_only_through_messages():
 
 
 def _left_of(folder, counts):
-    """Two cups and a plate; a cup is left or right of the plate."""
+    """A cup left or right of its plate, and a fork of its dish."""
     rng = np.random.default_rng(0)
     with CorpusWriter(folder) as out:
         for side, count in counts.items():
             for i in range(count):
-                left = rng.permutation([10, 100, 200]) + rng.integers(0, 50, 3)
-                kinds = ["cup", "cup", "plate"]
+                left = rng.permutation([10, 80, 150, 220]) + rng.integers(0, 40, 4)
+                kinds = ["cup", "plate", "fork", "dish"]
                 texts = [object_text(k, (int(x), 50, 30, 30), picture=(300, 200)) for k, x in zip(kinds, left)]
-                words = ["left of" if left[c] < left[2] else "right of" for c in (0, 1)]
-                notes = [Annotation(0.0, 1.0, f"{c} {w} 2", "relations") for c, w in enumerate(words)]
-                stream = Stream.of(np.array(texts, object), spans=([0.0] * 3, [1.0] * 3))
+                words = ["left of" if left[a] < left[a + 1] else "right of" for a in (0, 2)]
+                notes = [Annotation(0.0, 1.0, f"{a} {w} {a + 1}", "relations") for a, w in zip((0, 2), words)]
+                stream = Stream.of(np.array(texts, object), spans=([0.0] * 4, [1.0] * 4))
                 out.add(f"{side}{i}", {"objects": stream}, annotations=notes, split=side)
     return folder / "manifest.jsonl"
 
@@ -185,7 +185,7 @@ def test_from_fit_to_predict(tmp_path, pairs):
     assert isinstance(first, Relations)
     if pairs == "all":
         kept = Counter(len(a.answer.relations) for a in answers if isinstance(a.answer, Relations))
-        assert kept.most_common(1)[0][0] == 2, "cups have no relation to each other"
-    assert set(first.objects.values()) == {"cup", "plate"}
+        assert kept.most_common(1)[0][0] == 2, "a cup has no relation to a fork"
+    assert set(first.objects.values()) == {"cup", "plate", "fork", "dish"}
     assert first.to_json()["objects"][0]["box"][3] == 80
     assert relation_of(first.annotations(0.0, 1.0, tier="x")[0].label).predicate in ("left of", "right of")
