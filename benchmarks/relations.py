@@ -48,7 +48,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 NET = ["task.messages=0", "task.mirror=null"]
 """The two-layer net on classes and boxes: no messages, no mirror images."""
 
-ALL = ["task.pairs=all", "train.epochs=6"]
+ALL = ["task.pairs=all", "train.epochs=3"]
 BALANCE = 0.1
 """Weight of mean recall, chosen on a held-out fifth of the training pictures: the most that cost no recall there."""
 
@@ -256,7 +256,7 @@ streams: {{objects: {{feature: {{name: object_rows, boxes: false, codes: 16}}, e
 fusion: late
 model: {{dim: 16}}
 augment: {{crop_resize: 0, gaussian_noise: 0, modality_dropout: 0}}
-train: {{epochs: 25, batch: 16, lr: 0.005, temperature_scaling: false, self_distillation: 0}}
+train: {{epochs: 12, batch: 16, lr: 0.005, temperature_scaling: false, self_distillation: 0}}
 """
 
 

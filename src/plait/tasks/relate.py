@@ -113,13 +113,16 @@ class Relate(Task):
             )
         self._metrics = metrics_for("relations", metric, where="relate.metric")
         self.select_by(self._metrics)
-        triples = Counter(t for scene in scenes_of(targets) for t in _triples(scene))
-        self._set(dict(Counter(p for _, p, _ in triples.elements())), set(triples))
+        scenes = scenes_of(targets)
+        triples = Counter(t for scene in scenes for t in _triples(scene))
+        pairs_of_each = [len({(r.subject, r.object) for r in scene.relations or ()}) for scene in scenes]
+        typical = sum(pairs_of_each) / max(len(scenes), 1)
+        self._set(dict(Counter(p for _, p, _ in triples.elements())), set(triples), typical)
 
-    def _set(self, counts: Mapping[str, int], seen: set[Triple]) -> None:
+    def _set(self, counts: Mapping[str, int], seen: set[Triple], typical: float) -> None:
         if not counts:
             raise DataError(f"no training item has a relation on the tier {self.target!r}. Check target and split.")
-        self.counts, self.seen = dict(sorted(counts.items())), seen
+        self.counts, self.seen, self.typical = dict(sorted(counts.items())), seen, typical
         self.predicates, self.n_outputs = list(self.counts), len(self.counts) + 1
         self._index = {name: i for i, name in enumerate(self.predicates)}
         share = torch.tensor(list(self.counts.values()), dtype=torch.float32)
@@ -191,8 +194,9 @@ class Relate(Task):
         return found.unflatten(1, (steps, size)), asked
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy of the predicates, the mean over an item's pairs that have one; plus, if all pairs are asked,
-        ``related`` times the binary cross-entropy of whether one holds, the mean over all pairs."""
+        """Cross-entropy of the predicates, the sum over an item's pairs that have one, relative to how many pairs a
+        training item has (so that every pair counts the same, as in recall); plus, if all pairs are asked, ``related``
+        times the binary cross-entropy of whether one holds, the mean over the item's pairs."""
         return self.nll(output, target)
 
     def nll(self, output: Tensor, target: Tensor, doubt: float = 0.0) -> Tensor:
@@ -202,7 +206,7 @@ class Relate(Task):
         share = goal / count.clamp(min=1)[..., None]
         share = (1 - doubt) * share + doubt / share.shape[-1]
         each = -(share * output[..., :-1].log_softmax(-1)).sum(-1)
-        found = (each * some).sum(1) / some.sum(1).clamp(min=1)
+        found = (each * some).sum(1) / self.typical
         if self.pairs == "given":
             return found
         holds = F.binary_cross_entropy_with_logits(output[..., -1], some.to(output), reduction="none")
@@ -292,7 +296,7 @@ class Relate(Task):
         return np.broadcast_to(np.array(rows, np.float64).reshape(-1), (count, ANSWER * len(rows))).copy()
 
     def state(self) -> Options:
-        return {"counts": self.counts, "seen": sorted(map(list, self.seen))}
+        return {"counts": self.counts, "seen": sorted(map(list, self.seen)), "typical": self.typical}
 
     @classmethod
     def restore(cls, state: Options, **options: Any) -> Relate:
@@ -300,7 +304,7 @@ class Relate(Task):
         none = np.zeros(2)
         two = Objects(none, ("0", "1"), ("", ""), np.ones((2, 4)), np.ones((2, 2)), none)
         task = cls([Scene(1.0, two, (Relation("0", "", "1"),))], **options)
-        task._set(state["counts"], {(a, p, b) for a, p, b in state["seen"]})
+        task._set(state["counts"], {(a, p, b) for a, p, b in state["seen"]}, state["typical"])
         return task
 
 
