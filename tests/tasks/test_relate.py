@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from plait import evaluate, fit, predict
+from plait.augmentations import Setting
+from plait.augmentations.crop_resize import CropResize
 from plait.core.errors import ConfigError, DataError
 from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.examples.items import Item, find_items
@@ -21,7 +23,7 @@ from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 from plait.tasks.answers import Relations
 from plait.tasks.geometry import geometry, mirrored
-from plait.tasks.pair_head import PairHead
+from plait.tasks.pair_head import PairHead, token_of_rows
 from plait.tasks.relate import Relate
 from plait.tokens import Tokens
 
@@ -139,6 +141,23 @@ def test_a_pair_hears_of_the_other_pairs_only_through_messages():
         both = [_scene(["man", "hat", "dog"], r) for r in (["0 wear 1"], ["0 wear 1", "2 next to 0"])]
         one, two = (head(tokens, task.asked_at([Item("i", 0.0, 1.0, s)]))[0, 0] for s in both)
         assert torch.allclose(one, two, atol=1e-6) != differs
+
+
+def test_rows_of_objects_are_found_after_a_crop_in_time():
+    item = Item("i", 0.0, 1.0, _scene(["man", "dog"], ["0 hold 1"], times=8))
+    at = Relate(SCENES, target="relations").asked_at([item])
+    assert at.pairs is not None
+    times = at.pairs.times
+    tokens = Tokens(torch.ones(1, 16, 2), times, torch.ones(1, 16) > 0)
+    setting = Setting(set(), lambda _: torch.ones(2), at)
+    torch.manual_seed(0)
+    varied = CropResize(share=0.2)({"objects": tokens}, setting)
+    assert varied.at.mask.all()
+    assert not torch.allclose(varied.at.pairs.times, times)
+    found = token_of_rows(varied["objects"], varied.at.pairs)[0, :, 0] > 0
+    assert torch.equal(found, varied["objects"].mask[0])
+    assert found.any()
+    assert not token_of_rows(tokens, varied.at.pairs).any(), "else the times would not matter"
 
 
 def _left_of(folder, counts):

@@ -53,6 +53,9 @@ class Task(nn.Module, ABC):
     (`plait.examples.scenes.Scene`); what the streams of `looks_ahead` do after it (`plait.examples.future.Future`); or
     nothing (`plait.tasks.pretrain`)."""
 
+    by_row: ClassVar[bool] = False
+    """Whether answers are read from the tokens of single rows, so that the default encoder must keep every row."""
+
     linear: ClassVar[bool] = False
     """Whether its heads are linear maps (`plait.tasks.heads`) with the targets `goals`, so that they can be solved in
     closed form."""

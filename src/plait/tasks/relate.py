@@ -85,6 +85,7 @@ class Relate(Task):
 
     main_metric = "relation_recall"
     asks = "relations"
+    by_row = True
 
     def __init__(
         self,
