@@ -42,6 +42,8 @@ SETS = {
         "stress_predict/Raw_data/S*": "Stress-Predict: raw E4 wristbands",
         "stress_predict/Processed_data/*.csv": "and their labels",
     },
+    "vrd_test": {"vrd_test/*.json": "VRD: relations between objects of pictures, official test, and the names"},
+    "vrd_train": {"vrd_train/annotations_train.json": "VRD: relations of the training pictures"},
     "utd_mhad": {"utd_mhad/Inertial/*.mat": "UTD-MHAD: acceleration", "utd_mhad/Skeleton/*.mat": "and skeletons"},
 }
 """Folders below `PLAIT_DATA`: patterns of what must be there -> what that is."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from plait.streams.objects import object_text
 from plait.streams.stream import Stream
 
 Maker = Callable[[np.random.Generator], Stream]
@@ -57,6 +58,10 @@ def random_stream() -> Callable[[str, int], Stream]:
         "words": lambda rng: Stream.of(
             [" ".join(rng.choice(["bin", "blue", "at", "f", "two", "now"], 3)) for _ in range(20)],
             spans=(np.arange(20.0), np.arange(20.0) + 0.8),
+        ),
+        "objects": lambda rng: Stream.of(
+            [object_text(rng.choice(["cat", "dog"]), (*rng.integers(1, 40, 4).tolist(),)) for _ in range(20)],
+            times=np.arange(20) // 2,
         ),
         "series": lambda rng: Stream.of(rng.normal(size=(400, 2)), rate=10),
         "beats": _ticks,

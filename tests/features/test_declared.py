@@ -44,6 +44,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("words", {"name": "hashed_text", "dim": 32}),
     ("words", {"name": "hashed_text", "ngrams": 2, "stop": "english"}),
     ("words", {"name": "word_vectors"}),
+    ("objects", {"name": "object_rows"}),
+    ("objects", {"name": "object_rows", "codes": 16, "boxes": False, "names": {"name": "hashed_text", "dim": 8}}),
     ("pose", {"name": "pose"}),
     ("pose", {"name": "pose", "centre": 2, "per_frame": True, "gap": 0.1}),
     ("pose", {"name": "pose", "centre": None, "velocities": False}),

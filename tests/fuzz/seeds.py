@@ -43,6 +43,12 @@ def _align(folder: Path) -> list[Seed]:
     return [Seed(_write(folder / "a.align", "0 23750 sil\n23750 29500 bin\n29500 34000 blue\n34000 74500 sil\n"))]
 
 
+@seeds("detections")
+def _detections(folder: Path) -> list[Seed]:
+    row = '{"time": %s, "class": "cat", "box": [1, 2, 5.5, 7], "id": 3, "confidence": 0.5, "picture": [640, 480]}\n'
+    return [Seed(_write(folder / "a.objects.jsonl", "".join(row % (i / 5) for i in range(8))))]
+
+
 @seeds("plain")
 def _plain(folder: Path) -> list[Seed]:
     texts = {"a.txt": "It was rather good — très bon.\n".encode(), "b.txt": "naïve\n".encode("utf-16")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 import wave
@@ -95,6 +96,14 @@ def _media(folder):
         frame.sample_rate, frame.pts = 16000, 0
         out.mux([*a.encode(frame), *a.encode()])
     return path, {}
+
+
+@example("detections")
+def _detections(folder):
+    path = folder / "a.objects.jsonl"
+    rows = [{"time": i // 3 / 5, "class": "cat", "box": [i, 2, 5.5, 7], "id": i % 3} for i in range(30)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path, {"rate": 5}
 
 
 @example("plain")

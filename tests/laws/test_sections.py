@@ -42,9 +42,23 @@ TEXTS = {
 }
 
 
+RECALLS = {
+    f"{kind}@{n} {k}": {"mean": 0.5, "sd": None}
+    for kind in ("recall", "mean_recall", "zero_shot_recall")
+    for n in (20, 50, 100)
+    for k in ("k=1", "k=all")
+}
+GRAPHS = {
+    **TEXTS,
+    "task": {"name": "relate", "metric": "relation_recall", "higher_is_better": True, "classes": None},
+    "subsets": [{"modalities": ["see"], "metrics": RECALLS, "interval": None}],
+    "rivals": None,
+}
+
+
 @pytest.mark.parametrize("name", parts(Section))
 def test_every_section_keeps_the_laws_and_says_something_of_some_run(name):
-    assert check_section(parts(Section)[name], [TEXTS])
+    assert check_section(parts(Section)[name], [TEXTS, GRAPHS])
 
 
 def test_no_two_stand_at_the_same_place():

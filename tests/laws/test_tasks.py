@@ -8,7 +8,10 @@ import torch.nn.functional as F
 
 from plait.core.parts import parts
 from plait.examples.future import Future, Track
+from plait.examples.scenes import Scene, relation_of
 from plait.examples.targets import Annotated, Named
+from plait.streams.objects import object_text, objects_of
+from plait.streams.stream import Stream
 from plait.tasks import Task
 from plait.tasks.classify import Classify
 from plait.testing import check_task
@@ -34,7 +37,23 @@ LOADS = [
     for phase in range(6)
     for start in (0, 13, 31, 60)
 ]
+
+
+def _scene(kinds, relations, times=1):
+    rng = np.random.default_rng(len(kinds))
+    boxes = rng.integers(1, 60, (times, len(kinds), 4)).tolist()
+    texts = [object_text(k, box, id=i) for row in boxes for i, (k, box) in enumerate(zip(kinds, row))]
+    objects = objects_of(Stream.of(np.array(texts, object), times=np.repeat(np.arange(times) / 4, len(kinds))))
+    return Scene(1.0, objects, tuple(relation_of(r) for r in relations))
+
+
+SCENES = [
+    _scene(["man", "hat", "dog"], ["0 wear 1", "2 next to 0"], times=4),
+    _scene(["man", "dog"], ["0 on 1", "1 on 0"]),
+    _scene(["hat", "dog", "man", "man"], ["3 on 2", "0 next to 1", "3 wear 0"]),
+]
 TARGETS = {
+    "relate": SCENES,
     "multi": MOODS,
     "forecast": LOADS,
     "classify": ["run", "walk", "run", "sit", "run", "sit"],
@@ -44,6 +63,7 @@ TARGETS = {
 }
 BOTH = {"mood": "classify", "valence": {"name": "regress", "loss": "huber"}}
 GIVEN = {
+    "relate": {"target": "relations"},
     "forecast": {"target": "load", "horizon": [1.0, 7.0]},
     "multi": {"tasks": BOTH},
     "tag": {"target": "moves"},
@@ -51,6 +71,8 @@ GIVEN = {
 }
 
 VARIANTS = [
+    ("relate", {"target": "relations", "pairs": "all", "messages": 0, "mirror": {}}, SCENES),
+    ("relate", {"target": "r", "several": True}, [*SCENES, _scene(["man", "dog"], ["0 on 1", "0 wear 1", "1 on 0"])]),
     ("classify", {"smoothing": 0.0, "metric": "macro_f1"}, [1, 2, 2, 10, 3, 2]),
     ("classify", {"class_weight": "balanced", "metric": "roc_auc"}, [True, False, False]),
     ("classify", {"metric": "balanced_accuracy"}, [1, "one", 2.5, "one", 1]),

@@ -156,3 +156,19 @@ def test_a_recording_with_its_keypoints_is_imported(tmp_path: Path) -> None:
     report = import_folder(tmp_path, options={"streams": {"keypoints": {"rate": 25, "rename": "body"}}})
     assert "body" in json.loads((tmp_path / "manifest.jsonl").read_text().splitlines()[0])["streams"]
     assert "notes.json" in str(report.to_json())
+
+
+def test_everyone_has_a_row_at_the_time_of_their_picture(tmp_path):
+    points = [[x, 2 * x, 2] for x in range(5)]
+    flat = [[v + shift for point in points for v in (*point[:2], 2 - shift)] for shift in (0, 10, 20)]
+    found = {
+        "images": [{"id": 7}, {"id": 5}],
+        "annotations": [{"id": i, "image_id": im, "keypoints": p} for i, (im, p) in enumerate(zip((5, 7, 5), flat))],
+        "categories": [{"keypoints": ["a", "b", "c", "d", "e"]}],
+    }
+    path = tmp_path / "a.keypoints.json"
+    path.write_text(json.dumps(found))
+    stream = Keypoints(person="all", rate=2, least=-100).open(path)["pose"]
+    assert stream.clock.times.tolist() == [0.0, 0.5, 0.5]
+    assert stream.read()[:, 0, 0].tolist() == [10, 0, 20]
+    assert stream.channels == ("a", "b", "c", "d", "e")

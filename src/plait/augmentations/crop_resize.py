@@ -53,7 +53,12 @@ class CropResize(Augmentation):
 def _moved(at: Instants, left: Tensor, right: Tensor, length: Tensor) -> Instants:
     # An answer with a delay is asked after the end: it is not about what was cut off there.
     inside = (at.times >= left) & ((at.times <= right) | (at.times > length))
-    return Instants((at.times - left) * (length / (right - left)), at.mask & inside)
+    scale = length / (right - left)
+    if at.pairs is None:
+        return Instants((at.times - left) * scale, at.mask & inside)
+    # A relation is about the whole item; the rows of its objects are found by their times.
+    pairs = at.pairs._replace(times=(at.pairs.times - left) * scale)
+    return Instants((at.times - left) * scale, at.mask, pairs=pairs)
 
 
 def _last_time(tokens: Tokens) -> Tensor:

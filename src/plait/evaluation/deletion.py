@@ -5,6 +5,9 @@ observations within its time are removed from all streams, and in a second pass 
 is measured how far the output within the answer's time moves (`plait.tasks.Task.divergence`). Deletion is the usual
 check of an explanation (Samek et al. 2017, "Evaluating the visualization of what a deep neural network has learned",
 IEEE TNNLS 28(11)); here the explanation is the answer's own time, and the control has the same length.
+
+A relation names two objects instead: what was observed of both is removed, and in a second pass what was observed of
+two others. Where their boxes are stays told, as it is part of the question.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from plait.evaluation.effects import Effect
@@ -21,7 +25,7 @@ from plait.evaluation.evidence import pair_effects
 from plait.evaluation.intervals import Units
 from plait.evaluation.rows import ratio_of_means
 from plait.evaluation.schema import Deletion
-from plait.examples.data import ItemData, loader
+from plait.examples.data import Batch, ItemData, loader
 from plait.models.model import Model
 from plait.tasks.retrieve import Retrieve
 from plait.tokens import Tokens
@@ -54,6 +58,9 @@ def effects_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Effect]:
         for batch in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
             if batch.at is None:
                 return []
+            if batch.at.pairs is not None:
+                found += _of_pairs(model, batch, data, rng)
+                continue
             whole = model(batch.inputs, batch.at)[""]
             lengths = [data.items[int(i)].stop - data.items[int(i)].start for i in batch.items]
             answers = [answer.timed for answer in model.task.decode(whole, batch.at)]
@@ -73,6 +80,50 @@ def effects_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Effect]:
                 if ok
             ]
     return found
+
+
+def _of_pairs(model: Model, batch: Batch, data: ItemData, rng: np.random.Generator) -> list[Effect]:
+    """For a pair of each item that has another one without its objects: the effect of both on the answer."""
+    at = batch.at
+    if at is None or at.pairs is None:
+        return []
+    which, asked = at.pairs.which.numpy(), at.mask.numpy()
+    chosen = [_two_pairs(rng, own[: int(there.sum())]) for own, there in zip(which, asked)]
+    whole = model(batch.inputs, at)[""]
+    own = torch.tensor([0 if two is None else two[0] for two in chosen])
+    step = torch.arange(at.mask.shape[1]) == own[:, None]
+    moved = []
+    for k in (0, 1):
+        pair = torch.tensor([0 if two is None else two[k] for two in chosen])
+        gone = at.pairs.rows[torch.arange(len(pair)), pair].flatten(1)
+        left = {m: _without_rows(t, gone) for m, t in batch.inputs.items()}
+        moved.append(_moved(model, model(left, at)[""], whole, step))
+    return [
+        Effect(data.items[int(i)].group, float(a), float(b))
+        for i, a, b, two in zip(batch.items, *moved, chosen)
+        if two is not None
+    ]
+
+
+def _two_pairs(rng: np.random.Generator, which: NDArray[np.int64]) -> tuple[int, int] | None:
+    """Two pairs at random without an object in common; None if there are none.
+
+    >>> _two_pairs(np.random.default_rng(0), np.array([[0, 1], [1, 2], [2, 3]])) in ((0, 2), (2, 0))
+    True
+    """
+    if len(which) < 2:
+        return None
+    apart = (which[:, None, :, None] != which[None, :, None, :]).all((2, 3))
+    found = np.argwhere(apart)
+    return None if not len(found) else tuple(found[rng.integers(len(found))].tolist())
+
+
+def _without_rows(tokens: Tokens, rows: Tensor) -> Tokens:
+    """Without the tokens of some rows, [batch, wanted]; -1: none."""
+    size = tokens.mask.shape[1]
+    place = torch.where((rows >= 0) & (rows < size), rows, size)
+    gone = torch.zeros(len(rows), size + 1, dtype=torch.bool).scatter(1, place, True)[:, :size]
+    return tokens._replace(mask=tokens.mask & ~gone)
 
 
 def deletion_of(effects: Sequence[Effect]) -> Deletion | None:

@@ -248,7 +248,7 @@ class Examined:
         self.modalities = experiment.modalities
         self.elsewhere, self.number = elsewhere, run.replicates.index(replicate)
         # A task that asks for the future has learned all that its baseline needs; a run does not keep such targets.
-        kept = [] if self.model.task.asks == "future" else [i.target for i in fold.train]
+        kept = [] if self.model.task.asks in ("future", "relations") else [i.target for i in fold.train]
         self.train = self.model.task.encode(kept).numpy()
         self.data = self._data(features)
 

@@ -17,6 +17,7 @@ from plait.core.parts import Options, suggest
 from plait.core.safe_yaml import brief
 from plait.corpus.corpus import Corpus
 from plait.examples.future import Future, Track, tracks_of
+from plait.examples.scenes import Scenery, scene, scenery_of
 from plait.examples.splits import Fold, split_items
 from plait.examples.targets import Notes, Target, annotated, named, notes_of
 from plait.examples.units import Cut, Unit, find_unit, full_unit, make_unit, unit_of
@@ -25,6 +26,10 @@ from plait.examples.units.recording import Recording as Whole
 from plait.streams.recording import Recording
 
 __all__ = ["Fold", "Item", "ItemSet", "asked_items", "find_items", "full_unit", "split_items", "unit_of"]
+
+
+ANNOTATED = ("annotations", "relations")
+"""What is asked of items whose targets are annotations on a tier."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,9 @@ def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
     With ``asks: nothing`` recordings and windows need no target: all of them become items, with the group in place of
     the target. With ``asks: annotations`` the target is the list of annotations on the tier ``annotations`` within the
     item; recordings without any on that tier are dropped. With ``asks: future`` it is what the streams ``future`` do
-    in the ``ahead`` seconds after the item; items after which none of them is measured for so long are dropped.
+    in the ``ahead`` seconds after the item; items after which none of them is measured for so long are dropped. With
+    ``asks: relations`` it is the relations on the tier ``annotations`` between the objects of the stream ``objects``;
+    recordings without either are dropped.
 
     Args:
         corpus: its manifest is read; files are only opened for their clocks and words, and for the streams ``future``.
@@ -124,17 +131,21 @@ def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
     problems: list[str] = []
     for recording in corpus:
         try:
-            notes = notes_of(recording, full["annotations"]) if asks == "annotations" else ()
-            if asks == "annotations" and not notes:
+            notes = notes_of(recording, full["annotations"]) if asks in ANNOTATED else ()
+            if asks in ANNOTATED and not notes:
                 dropped[f"recordings: nothing on tier {full['annotations']!r}"] += 1
                 continue
             tracks = tracks_of(recording, full["future"]) if asks == "future" else ()
             if asks == "future" and not any(tracks):
                 dropped[f"recordings: no stream {' or '.join(full['future'])}"] += 1
                 continue
+            scenery = scenery_of(recording, full["objects"], full["annotations"]) if asks == "relations" else None
+            if asks == "relations" and scenery is None:
+                dropped[f"recordings: no stream {full['objects']!r}"] += 1
+                continue
             found = made.cut(recording, dropped, asked=asks != "label")
             found = _followed(found, tracks, full, dropped) if tracks else found
-            items += _items(recording, found, full, dropped, notes, tracks)
+            items += _items(recording, found, full, dropped, notes, tracks, scenery)
         except PlaitError as error:
             problems += error.problems
     # Several recordings may share a broken file: one cause is told once.
@@ -171,13 +182,13 @@ def _nothing(corpus: Corpus, unit: Mapping[str, object], dropped: Counter[str]) 
     asks = unit.get("asks", "label")
     if asks == "future":
         return _no_future(corpus, unit, dropped)
-    key, name = (find_unit(unit).source, None) if asks != "annotations" else ("target", unit["annotations"])
+    key, name = (find_unit(unit).source, None) if asks not in ANNOTATED else ("target", unit["annotations"])
     name = name or (unit[key] if key else None)
     known: set[str] = set()
     for entry in entries:
         if key == "target":
             known |= {*entry.labels, *(entry.meta if asks == "label" else ())}
-        if key != "target" or asks == "annotations":
+        if key != "target" or asks in ANNOTATED:
             known |= {*(a.tier for a in entry.annotations), *entry.streams}
     # A name that no recording has is most often misspelt: that is the recipe's error, not the data's.
     if name and name not in known and entries and asks != "nothing":
@@ -226,11 +237,13 @@ def asked_items(
         try:
             found = _asked(recording, made, segments, dropped, notes)
             tracks = tracks_of(recording, full.get("future", ()))
+            scenes = "objects" in full
+            scenery = scenery_of(recording, full["objects"], "") if scenes else None
         except PlaitError as error:
             problems += error.problems
         else:
-            told = {**full, "asks": "future" if tracks else "nothing"}
-            items += _items(recording, found, told, dropped, (), tracks)
+            told = {**full, "asks": "future" if tracks else "relations" if scenes else "nothing"}
+            items += _items(recording, found, told, dropped, None if scenes else (), tracks, scenery)
     raise_all(DataError, problems)
     return ItemSet(items, dict(dropped), full), notes
 
@@ -258,8 +271,9 @@ def _items(
     cuts: Sequence[Cut],
     unit: Mapping[str, object],
     dropped: Counter[str],
-    notes: Notes = (),
+    notes: Notes | None = (),
     tracks: tuple[Track | None, ...] = (),
+    scenery: Scenery | None = None,
 ) -> list[Item]:
     """The items of cuts; those that lack one of several targets are counted in ``dropped``.
 
@@ -274,7 +288,9 @@ def _items(
             cut = cut._replace(stop=cut.stop - cut.context[1], context=(cut.context[0], 0.0))
         target: Target | None = cut.target if asks == "label" else None
         if asks == "annotations":
-            target = annotated(notes, cut, dropped)
+            target = annotated(notes or (), cut, dropped)
+        if asks == "relations":
+            target = scene(scenery, notes, cut, dropped)
         if asks == "future":
             target = Future(cut.stop - cut.context[1] - cut.start, cut.start, tracks)
         if asks == "several" and (target := named(recording, cast(list[str], unit["names"]), cut, dropped)) is None:

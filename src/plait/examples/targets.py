@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypedDict, cast
 
 from plait.examples.future import Future
+from plait.examples.scenes import Scene
 from plait.examples.units.cuts import Cut, Label, is_target
 from plait.streams.recording import Recording
 
@@ -38,7 +39,7 @@ class Named:
         return hash(tuple(self.labels.items()))
 
 
-Target = Label | Annotated | Named | Future
+Target = Label | Annotated | Named | Future | Scene
 
 
 Notes = Sequence[tuple[float, float, Label]]
@@ -100,7 +101,7 @@ class NamedJson(TypedDict):
 
 def target_to_json(target: Target) -> Label | AnnotatedJson | NamedJson | None:
     """A target as JSON, for a saved run; None for one that its streams tell again."""
-    if isinstance(target, Future):
+    if isinstance(target, Future | Scene):
         return None
     if isinstance(target, Named):
         return {"labels": dict(target.labels)}

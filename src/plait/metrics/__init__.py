@@ -11,7 +11,7 @@ from plait.core.parts import Spec, build, find, part_name, parts
 
 __all__ = ["Metric", "Sort", "known_bounds", "metrics_for", "sort_of"]
 
-Sort = Literal["classes", "labels", "values", "quantiles", "spans", "texts", "pairs"]
+Sort = Literal["classes", "labels", "values", "quantiles", "relations", "spans", "texts", "pairs"]
 
 
 class Metric(ABC):
@@ -29,6 +29,7 @@ class Metric(ABC):
     - ``classes``: target [rows] int, scores [rows, classes] probabilities. Rows are items, or instants of items.
     - ``values``: target [rows], scores [rows], both in the target's units.
     - ``quantiles``: target [rows], scores are `plait.metrics.quantiles.Quantiles` [rows, levels] in the same units.
+    - ``relations``: target [items, relations * 4] and scores [items, answers * 4]; see `plait.metrics.relation_recall`.
     - ``labels``, several per row: target [rows, labels] 0 or 1, scores [rows, labels], one probability per label.
     - ``spans``: target and scores are lists of `plait.metrics.spans.Span`, of all items.
     - ``texts``: target and scores are lists of texts, one per item.

@@ -20,6 +20,7 @@ from plait.importing.folder import import_files
 from plait.importing.report import ImportReport
 from plait.importing.untold import Rates
 from plait.models.model import Model
+from plait.readers import reader_for
 from plait.store.store import CACHE, Store
 from plait.streams.recording import Annotation
 from plait.tasks.answers import Answer, Text
@@ -209,7 +210,8 @@ class Predictor:
         streams = self.prepared.modalities.values()
         strange = [name for name in rates if name not in streams]
         raise_all(ConfigError, [f"rate of {n!r}: the model has no such stream. {suggest(n, streams)}" for n in strange])
-        if len(paths) == 1 and paths[0].suffix == ".jsonl":
+        # Some formats of a stream are lines of JSON too.
+        if len(paths) == 1 and paths[0].suffix == ".jsonl" and reader_for(paths[0]) is None:
             return Corpus(paths[0], allow_outside=self.allow_outside)
         manifest = folder / "manifest.jsonl"
         # What the user says wins over what the run's manifest said.

@@ -40,7 +40,8 @@ class Keypoints(Reader):
     Args:
         rate: pictures per second; it overrides times in the file.
         person: 0, 1, ...: the most seen person, the next, each tracked through the pictures; ``largest``: the
-            largest of each picture by itself.
+            largest of each picture by itself; ``all``: everyone, a row each, at the time of their picture, in the order
+            of the file.
         least: lowest confidence of a point (confidence, score or visibility; COCO's flag).
         points: the key that holds the points, where there are several.
         first: number of the first picture, at 0 s (default: 1 for MMPose, else 0).
@@ -73,8 +74,8 @@ class Keypoints(Reader):
         height: float = 1.0,
     ) -> None:
         number = isinstance(person, int) and not isinstance(person, bool) and person >= 0
-        if not number and person != "largest":
-            raise ConfigError(f"keypoints.person: got {person!r}; expected 0, 1, ... or largest.")
+        if not number and person not in ("largest", "all"):
+            raise ConfigError(f"keypoints.person: got {person!r}; expected 0, 1, ..., largest or all.")
         if not (width > 0 and height > 0):
             raise ConfigError(f"keypoints: width {width} and height {height}; expected above 0.")
         self.rate = rational(rate) if rate is not None else None
@@ -93,13 +94,21 @@ class Keypoints(Reader):
         if not any(p.people for p in pictures):
             raise DataError(f"{path}: it shows no people. Expected points of at least one person in one picture.")
         shape = _one_shape(pictures, path)
+        if self.person == "all":
+            return {"pose": self._everyone(found, path, shape)}
         chosen = follow(pictures, self.person) if isinstance(self.person, int) else largest(pictures)
         if not any(chosen):
             raise DataError(f"{path}: there is no person {self.person} (they count from 0). Choose a smaller number.")
         clock, rows = self._clock(found, path)
-        values = self._values(path, chosen, rows, (len(clock), *shape))
-        names = found.names if len(found.names) == values.shape[1] else ()
-        return {"pose": Stream(clock, ArraySource(values), "pose", names, str(path))}
+        return {"pose": _stream(clock, self._values(path, chosen, rows, (len(clock), *shape)), found, path)}
+
+    def _everyone(self, found: People, path: Path, shape: tuple[int, int]) -> Stream:
+        clock, rows = self._clock(found, path)
+        order = np.argsort(rows, kind="stable").tolist()
+        people = [(rows[i], one) for i in order for one in found.pictures[i].people]
+        own = Ticks(clock.times[[row for row, _ in people]])
+        values = self._values(path, [one for _, one in people], np.arange(len(people)), (len(people), *shape))
+        return _stream(own, values, found, path)
 
     def _people(self, path: Path) -> People:
         if path.is_dir():
@@ -162,6 +171,11 @@ class Keypoints(Reader):
         if np.isinf(out).any():
             raise DataError(f"{path}: points that are infinite; expected numbers, or null where nothing was seen.")
         return out
+
+
+def _stream(clock: Clock, values: NDArray[np.float32], found: People, path: Path) -> Stream:
+    names = found.names if len(found.names) == values.shape[1] else ()
+    return Stream(clock, ArraySource(values), "pose", names, str(path))
 
 
 def _one_shape(pictures: Sequence[Picture], path: Path) -> tuple[int, int]:

@@ -46,11 +46,15 @@ class Task(nn.Module, ABC):
     is_numeric: ClassVar[bool] = False
     """Whether outputs are values, whose mean is a value too; if not, they are logits of classes."""
 
-    asks: ClassVar[Literal["label", "several", "annotations", "future", "nothing"]] = "label"
+    asks: ClassVar[Literal["label", "several", "annotations", "relations", "future", "nothing"]] = "label"
     """What the target of an item is: its label; several labels (`plait.examples.targets.Named`), by the names in the
     option ``tasks``; everything annotated within it (`plait.examples.targets.Annotated`) on the tier of the option
-    ``target``; what the streams of `looks_ahead` do after it (`plait.examples.future.Future`); or nothing
-    (`plait.tasks.pretrain`)."""
+    ``target``; the relations annotated there between the objects of the stream `looks_at`
+    (`plait.examples.scenes.Scene`); what the streams of `looks_ahead` do after it (`plait.examples.future.Future`); or
+    nothing (`plait.tasks.pretrain`)."""
+
+    by_row: ClassVar[bool] = False
+    """Whether answers are read from the tokens of single rows, so that the default encoder must keep every row."""
 
     linear: ClassVar[bool] = False
     """Whether its heads are linear maps (`plait.tasks.heads`) with the targets `goals`, so that they can be solved in
@@ -106,6 +110,15 @@ class Task(nn.Module, ABC):
 
         Raises:
             ConfigError: the options name neither.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def looks_at(cls, options: Mapping[str, object]) -> str:
+        """For tasks that ask for relations: the stream of objects, from its options.
+
+        Raises:
+            ConfigError: the options name none.
         """
         raise NotImplementedError
 

@@ -9,7 +9,22 @@ from typing import NamedTuple
 
 from plait.streams.recording import Annotation
 
-__all__ = ["Answer", "Embedding", "Hit", "Label", "Outlook", "Ranking", "Several", "Spans", "Text", "Value"]
+__all__ = [
+    "Answer",
+    "Embedding",
+    "Hit",
+    "Label",
+    "Outlook",
+    "Ranking",
+    "Relations",
+    "Several",
+    "Spans",
+    "Text",
+    "Value",
+]
+
+TOLD = 5
+"""Relations in a line for people."""
 
 Timed = tuple[float, float, str | int | float | bool, float]
 """Start and stop in seconds, label, and confidence."""
@@ -299,3 +314,44 @@ class Outlook(Answer):
             for name, rows in self.values.items()
             for t, row in zip(self.times, rows)
         ]
+
+
+@dataclass(frozen=True)
+class Relations(Answer):
+    """Relations between objects, the most probable first: a scene graph.
+
+    As annotations each is ``SUBJECT predicate OBJECT``, the objects by their ids.
+
+    Attributes:
+        relations: subject's id, predicate, object's id, and the probability of each.
+        objects: the class of each object, by id.
+        boxes: left, top, right and bottom in pixels, where the object is first seen, by id.
+
+    >>> print(Relations((("0", "ride", "1", 0.75),), {"0": "person", "1": "horse"}, {}))
+    person ride horse (75%)
+    """
+
+    relations: tuple[tuple[str, str, str, float], ...]
+    objects: Mapping[str, str]
+    boxes: Mapping[str, tuple[float, ...]]
+
+    def __str__(self) -> str:
+        named = self.objects
+        told = [f"{named[a]} {word} {named[b]} ({sure:.0%})" for a, word, b, sure in self.relations[:TOLD]]
+        more = len(self.relations) - TOLD
+        return (", ".join(told) + (f", and {more} more" if more > 0 else "")) or "no relation"
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "objects": [
+                {"id": name, "class": kind, **({"box": list(self.boxes[name])} if name in self.boxes else {})}
+                for name, kind in self.objects.items()
+            ],
+            "relations": [
+                {"subject": a, "predicate": word, "object": b, "confidence": sure}
+                for a, word, b, sure in self.relations
+            ],
+        }
+
+    def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        return [Annotation(start, stop, f"{a} {word} {b}", tier, annotator) for a, word, b, _ in self.relations]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import Options, Spec, part_name
 from plait.examples.future import Future
+from plait.examples.scenes import Scene
 from plait.examples.targets import Annotated, Named, Target
 from plait.metrics import metrics_for
 from plait.metrics.sentiment import SENTIMENT
@@ -154,7 +155,7 @@ def _numbers(targets: list[Target]) -> NDArray[np.float64]:
     for target in targets:
         try:
             # float(True) would be 1.0, but a truth value is a class.
-            value = math.nan if isinstance(target, bool | Annotated | Named | Future) else float(target)
+            value = math.nan if isinstance(target, bool | Annotated | Named | Future | Scene) else float(target)
         except (TypeError, ValueError):
             value = math.nan
         values.append(value)

@@ -87,6 +87,8 @@ def _drawn(cls: type[Metric], seed: int) -> Iterator[Pair]:
         ends = [(s.start + int(rng.integers(0, 2)), s.stop + int(rng.integers(0, 7))) for s in true]
         said = [s._replace(start=a, stop=b, score=float(rng.random())) for s, (a, b) in zip(true, ends)]
         yield true, [s for s in said if rng.random() < 0.9]
+    elif cls.of == "relations":
+        yield _relations(rng)
     elif cls.of == "labels":
         truth = rng.integers(0, 2, (ITEMS, 3))
         yield truth, (rng.random((ITEMS, 3)) + 0.5 * truth) / 1.5
@@ -94,6 +96,15 @@ def _drawn(cls: type[Metric], seed: int) -> Iterator[Pair]:
         for classes in (2, 3):
             if cls.fits(classes):
                 yield _classes(rng, classes)
+
+
+def _relations(rng: np.random.Generator) -> Pair:
+    """Two pairs per item, each with one of four predicates; one predicate of each is answered, often the true one."""
+    true = np.stack([np.tile([0, 1], (ITEMS, 1)), rng.integers(0, 4, (ITEMS, 2))], -1)
+    target = np.concatenate([true, rng.integers(0, 2, (ITEMS, 2, 1)), np.full((ITEMS, 2, 1), 2)], -1)
+    said = np.where(rng.random((ITEMS, 2)) < 0.6, true[..., 1], (true[..., 1] + 1) % 4)
+    scores = np.stack([true[..., 0], said, np.full((ITEMS, 2), 0.5), np.ones((ITEMS, 2))], -1)
+    return target.reshape(ITEMS, -1), scores.reshape(ITEMS, -1)
 
 
 def _classes(rng: np.random.Generator, classes: int) -> Pair:
@@ -111,6 +122,9 @@ def _perfect(cls: type[Metric], target: Side, scores: Side) -> Side:
         return target.astype(float)
     if cls.of == "pairs":
         return np.repeat(np.eye(ITEMS)[target][:, None], 2, 1)
+    if cls.of == "relations":
+        rows = target.reshape(len(target), -1, 4)[..., [0, 1, 3, 3]].astype(float)
+        return np.where(np.arange(4) < 2, rows, 1.0).reshape(len(target), -1)
     return np.eye(scores.shape[-1])[np.maximum(target, 0)]
 
 

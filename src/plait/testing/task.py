@@ -14,6 +14,7 @@ from torch import nn
 from plait.core.errors import DataError
 from plait.examples.future import Future
 from plait.examples.items import Item
+from plait.examples.scenes import Scene
 from plait.examples.targets import Annotated, Named, Target
 from plait.tasks import Task
 from plait.tasks.answers import Answer
@@ -47,7 +48,7 @@ def check_task(cls: type[Task], targets: Sequence[Target], **options: object) ->
     """
     task = cls(list(targets), **options).eval()  # a task may have dropout of its own
     _check_shape(cls, task, targets)
-    _check_head(cls, task)
+    _check_head(cls, task, targets)
     output = _fitted(cls, task, targets)
     _check_agreement(cls, task, targets, output)
     _check_likelihood(cls, task, targets, output)
@@ -61,7 +62,7 @@ def _items(targets: Sequence[Target]) -> list[Item]:
 
 
 def _seconds(target: Target) -> float:
-    return target.seconds if isinstance(target, Annotated | Future) else 1.0
+    return target.seconds if isinstance(target, Annotated | Future | Scene) else 1.0
 
 
 def _size(task: Task, targets: Sequence[Target]) -> tuple[int, ...]:
@@ -91,7 +92,7 @@ def _check_shape(cls: type, task: Task, targets: Sequence[Target]) -> None:
     alone = torch.cat([task.loss(output[i : i + 1], target[i : i + 1]) for i in range(len(targets))])
     require(torch.allclose(loss, alone, atol=1e-5), cls, "loss", "an item's loss depends on the other items")
     if len(size) > 2:
-        ends = [len(asked) for t in targets if (asked := task.instants(_seconds(t))) is not None]
+        ends = [int(at.mask.sum()) for t in targets if (at := task.asked_at(_items([t]))) is not None]
         own = [task.loss(output[i : i + 1, :n], task.encode([t])) for i, (n, t) in enumerate(zip(ends, targets))]
         same = torch.allclose(loss, torch.cat(own), atol=1e-4)
         require(same, cls, "loss", "an item's loss depends on instants that nobody asks about")
@@ -106,7 +107,7 @@ def _check_shape(cls: type, task: Task, targets: Sequence[Target]) -> None:
         require(named, cls, "shape", f"scores have {scores.shape[1]} columns for the {len(classes)} classes of state()")
 
 
-def _check_head(cls: type, task: Task) -> None:
+def _check_head(cls: type, task: Task, targets: Sequence[Target]) -> None:
     with seeded(1):
         head = task.head(DIM).eval()
     require(isinstance(head, nn.Module), cls, "heads", f"head gives {type(head).__name__}; expected a module")
@@ -115,6 +116,8 @@ def _check_head(cls: type, task: Task) -> None:
         # instants before the first token and after the last one are legal questions
         times = torch.tensor([-0.5, 0.0, 0.31, 0.9, 7.0]).expand(4, 5)
         more = [Instants(times, torch.ones(4, 5) > 0)]
+    elif (at := task.asked_at(_items(targets))) is not None:  # the targets decide what is asked
+        more = [at.of(torch.arange(4) % len(targets))]
     out = head(tokens, *more)
     size = (4, *(x.mask.shape[1] for x in more), task.n_outputs)
     require(tuple(out.shape) == size, cls, "heads", f"output {tuple(out.shape)}; expected {size}")
@@ -123,7 +126,7 @@ def _check_head(cls: type, task: Task) -> None:
     none = head(Tokens(*(x[:, :0] for x in tokens)), *more)
     require(bool(none.isfinite().all()), cls, "heads", "without any token the output is not finite")
     for at in more:
-        fewer = head(tokens, Instants(at.times[:, 1:3], at.mask[:, 1:3]))
+        fewer = head(tokens, at.part(slice(1, 3)))
         require(torch.allclose(out[:, 1:3], fewer, atol=1e-5), cls, "heads", "an instant depends on what else is asked")
     graph = exported(cls, head, tokens, *more)(tokens, *more)
     require(torch.allclose(out, graph, atol=1e-5), cls, "heads", "once exported it gives other numbers")
@@ -203,6 +206,8 @@ def _as_target(answer: Answer, target: Target) -> Target:
         return Named({note.tier.removeprefix("said."): note.label for note in notes})
     if isinstance(target, Future):
         return target.answered([(a.start, float(a.label)) for a in notes])
+    if isinstance(target, Scene):
+        return target.answered([note.label for note in notes])
     if not isinstance(target, Annotated):
         return notes[0].label
     return Annotated(target.seconds, tuple((a.start, a.stop, a.label) for a in notes))

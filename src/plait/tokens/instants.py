@@ -10,7 +10,7 @@ from torch import Tensor
 
 from plait.tokens.tokens import Tokens
 
-__all__ = ["Instants", "Reference", "at_instants", "in_time"]
+__all__ = ["Instants", "Pairs", "Reference", "at_instants", "in_time"]
 
 
 class Reference(NamedTuple):
@@ -27,6 +27,36 @@ class Reference(NamedTuple):
     scale: Float[Tensor, "batch steps targets"]
 
 
+class Pairs(NamedTuple):
+    """The graph that is asked about: objects, and pairs of them, subject and object.
+
+    Attributes:
+        step: the number of the pair that each step of `Instants` asks about, [batch, steps].
+        objects: per item its objects, each an id and a class, [batch][objects].
+        which: the numbers of subject and object among these, [batch, pairs, 2]; -1: no pair.
+        times: when each row of the objects' stream was seen, seconds from the start of the item, [batch, rows].
+        boxes: left, top, right, bottom in pixels, and width and height of the picture, [batch, rows, 6].
+        rows: the rows at which both are seen at once, of subject and of object, [batch, pairs, times, 2]; -1: none.
+    """
+
+    step: Int[Tensor, "batch steps"]
+    objects: tuple[tuple[tuple[str, str], ...], ...]
+    which: Int[Tensor, "batch pairs 2"]
+    times: Float[Tensor, "batch rows"]
+    boxes: Float[Tensor, "batch rows 6"]
+    rows: Int[Tensor, "batch pairs times 2"]
+
+    def of(self, items: Tensor) -> Pairs:
+        """The pairs of some items, without places that none of these needs."""
+        objects = tuple(self.objects[i] for i in items.tolist())
+        which, rows = self.which[items], self.rows[items]
+        pairs = max(int((which[..., 0] >= 0).sum(1).max()), 1) if len(items) else 1
+        seen = max(int((rows[..., 0] >= 0).sum(2).max()), 1) if len(items) else 1
+        step = self.step[items].clamp(max=pairs - 1)
+        rest = self.times[items], self.boxes[items]
+        return Pairs(step, objects, which[:, :pairs], *rest, rows[:, :pairs, :seen])
+
+
 class Instants(NamedTuple):
     """A padded batch of instants.
 
@@ -34,16 +64,25 @@ class Instants(NamedTuple):
         times: [batch, steps], seconds from the start of the item, in order.
         mask: [batch, steps], True where an answer is wanted. Values under False are ignored.
         reference: of instants in the future; None where they lie within the item.
+        pairs: the pairs of objects that the steps ask about; None where answers are not about objects.
     """
 
     times: Float[Tensor, "batch steps"]
     mask: Bool[Tensor, "batch steps"]
     reference: Reference | None = None
+    pairs: Pairs | None = None
 
     def of(self, items: Tensor) -> Instants:
         """The instants of some items."""
         known = None if self.reference is None else Reference(*(x[items] for x in self.reference))
-        return Instants(self.times[items], self.mask[items], known)
+        pairs = None if self.pairs is None else self.pairs.of(items)
+        return Instants(self.times[items], self.mask[items], known, pairs)
+
+    def part(self, steps: slice) -> Instants:
+        """Some of the steps; the pairs stay, as they are the context of each other."""
+        pairs = self.pairs and self.pairs._replace(step=self.pairs.step[:, steps])
+        reference = self.reference and Reference(*(x[:, steps] for x in self.reference))
+        return Instants(self.times[:, steps], self.mask[:, steps], reference, pairs)
 
 
 def at_instants(tokens: Tokens, at: Instants, *, causal: bool = False) -> Float[Tensor, "batch steps dim"]:

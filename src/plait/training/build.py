@@ -89,6 +89,8 @@ def chosen_encoder(
             windows = windows_for(length, seconds, causal=experiment.causal)
             return [{"name": "moving_statistics", "windows": windows, "causal": experiment.causal}]
         return [{"name": "mini_rocket", "length": max(round(length), 1)}]
+    if find(Task, experiment.task, "task")[0].by_row:
+        return [{"name": "linear"}]
     context = make_unit(experiment.unit).context()
     causal = experiment.causal
     return default_encoder(length, picture=feature.picture(dim), context=context, steps=steps, causal=causal)

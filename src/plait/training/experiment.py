@@ -59,7 +59,7 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
     cls, _ = find(Task, name, "task")
     own, units = options_of(cls), unit_options(options)
     _refuse_unknown(name, options, own, units)
-    if cls.asks in ("annotations", "future"):  # the tier or stream is the task's to name, not the unit's
+    if cls.asks in ("annotations", "relations", "future"):  # the tier or stream is the task's to name, not the unit's
         units = {k: v for k, v in units.items() if k != "target"}
     task = {"name": name, **{k: v for k, v in options.items() if k in own and k not in units}}
     unit = {k: v for k, v in options.items() if k not in own or k in units}
@@ -73,7 +73,9 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
         unit["names"] = list(tasks)
     if cls.asks == "future":
         unit["future"], unit["ahead"] = cls.looks_ahead(task)
-    if cls.asks == "annotations":
+    if cls.asks == "relations":
+        unit["objects"] = cls.looks_at(task)
+    if cls.asks in ("annotations", "relations"):
         unit["annotations"] = _annotated_tier(task)
         if "tier" in units:  # a stream of words that is the target must not be an input
             unit.setdefault("tier", unit["annotations"])

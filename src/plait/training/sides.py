@@ -25,6 +25,7 @@ from plait.core.parts import Options
 from plait.corpus.corpus import Corpus, RecordingEntry
 from plait.examples.future import Future
 from plait.examples.items import Fold, Item
+from plait.examples.scenes import Scene
 from plait.examples.targets import target_from_json, target_to_json
 
 __all__ = ["FILE", "Sides"]
@@ -106,7 +107,7 @@ class Sides:
 
     def remember(self, items: Iterable[Item]) -> Sides:
         """Take targets that a run does not keep, such as the future of a stream, from the items of its corpus."""
-        found = {(i.recording, i.start, i.stop): i.target for i in items if isinstance(i.target, Future)}
+        found = {(i.recording, i.start, i.stop): i.target for i in items if isinstance(i.target, Future | Scene)}
         if found:
             self.items = [replace(i, target=found.get((i.recording, i.start, i.stop), i.target)) for i in self.items]
         return self
