@@ -12,12 +12,13 @@ import torch
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import foreign_code, suggest
 from plait.corpus.corpus import Corpus
-from plait.examples.data import ItemData, loader
+from plait.examples.data import FeatureSource, ItemData, loader
 from plait.examples.items import Item, asked_items
 from plait.importing.folder import import_files
 from plait.importing.report import ImportReport
 from plait.importing.untold import Rates
 from plait.models.model import Model
+from plait.prediction.ask import Asking
 from plait.store.store import CACHE, Store
 from plait.streams.recording import Annotation
 from plait.tasks.answers import Answer, Text
@@ -129,6 +130,7 @@ class Predictor:
         *,
         segments: Sequence[tuple[float, float]] = (),
         rates: Rates | None = None,
+        ask: str | None = None,
         told: Callable[[ImportReport], None] | None = None,
     ) -> list[Prediction]:
         """The model's answers for raw files (or for a manifest's recordings).
@@ -143,11 +145,13 @@ class Predictor:
             segments: (start, stop) in seconds, for every recording.
             rates: per stream, the observations per second of arrays without a rate; by default those in the manifest of
                 the run's corpus.
+            ask: a question, in place of the model's one stream of texts, about every example.
             told: called with a report of the files that were understood and left out.
 
         Raises:
             DataError: a file cannot be read, no file has a stream of the model, or a segment lies outside.
-            ConfigError: a rate is given for a stream that the model does not have.
+            ConfigError: a rate is given for a stream that the model does not have; a question is asked of a model that
+                does not have one stream of texts, or is longer than its feature reads.
         """
         model, paths = self.model, [paths] if isinstance(paths, str | Path) else paths
         with foreign_code(self.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
@@ -156,8 +160,12 @@ class Predictor:
             # The manifest of imported files is in the temporary folder, so all is read before it is gone.
             asked, notes = asked_items(corpus, experiment.unit, segments)
             items = asked.items
-            features = experiment.prepare(self.store, {i.recording for i in items})
-            data = ItemData(items, features, model.task.asked(items, known=False), experiment.modalities)
+            features: FeatureSource = experiment.prepare(self.store, {i.recording for i in items})
+            modalities = experiment.modalities
+            if ask is not None:
+                features = Asking(features, self.prepared, ask, items)
+                modalities = [m for m in model.modalities if m in modalities or m == features.modality]
+            data = ItemData(items, features, model.task.asked(items, known=False), modalities)
             answers, trust = _answers(model, data)
         there = {m: data.present(m) for m in model.modalities if m in data.modalities}
         used = [tuple(m for m in there if there[m][i]) for i in range(len(items))]
@@ -197,10 +205,12 @@ def predict(
     replicate: str | None = None,
     segments: Sequence[tuple[float, float]] = (),
     rates: Rates | None = None,
+    ask: str | None = None,
     told: Callable[[ImportReport], None] | None = None,
 ) -> list[Prediction]:
     """A model's answers for raw files, once. For arguments and errors see `Predictor`."""
-    return Predictor(source, cache=cache, replicate=replicate)(paths, segments=segments, rates=rates, told=told)
+    predictor = Predictor(source, cache=cache, replicate=replicate)
+    return predictor(paths, segments=segments, rates=rates, ask=ask, told=told)
 
 
 def _replicate(run: Run, name: str | None) -> Replicate:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from plait.streams.recording import Annotation
 
-__all__ = ["Answer", "Embedding", "Label", "Outlook", "Several", "Spans", "Text", "Value"]
+__all__ = ["Answer", "Embedding", "Label", "Outlook", "Reply", "Several", "Spans", "Text", "Value"]
 
 Timed = tuple[float, float, str | int | float | bool, float]
 """Start and stop in seconds from the item's start, label, and confidence."""
@@ -146,6 +146,39 @@ class Text(Answer):
 
     def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
         return _placed(self.words, start, tier, annotator)
+
+
+@dataclass(frozen=True)
+class Reply(Answer):
+    """A text in answer to what was recorded and asked.
+
+    Attributes:
+        text: the answer.
+        confidence: the mean probability of its tokens.
+        words: its words, each with its probability and the seconds from the item's start that it rests on (None:
+            unknown).
+
+    >>> print(Reply("a red square", 0.9, (("a", 0.9, None), ("red", 0.8, (1.0, 2.0)), ("square", 0.9, (1.0, 2.0)))))
+    a red square
+    """
+
+    text: str
+    confidence: float
+    words: tuple[tuple[str, float, tuple[float, float] | None], ...] = ()
+
+    @property
+    def timed(self) -> tuple[Timed, ...]:
+        return tuple((*span, word, sure) for word, sure, span in self.words if span is not None)
+
+    def __str__(self) -> str:
+        return self.text or "(nothing)"
+
+    def to_json(self) -> dict[str, object]:
+        words = [{"word": w, "confidence": p, "evidence": span and [*span]} for w, p, span in self.words]
+        return {"text": self.text, "confidence": self.confidence, "words": words}
+
+    def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        return [Annotation(start, stop, self.text, tier, annotator)]
 
 
 def _placed(spans: tuple[Timed, ...], start: float, tier: str, annotator: str) -> list[Annotation]:
