@@ -85,7 +85,7 @@ def asked(facts: Facts, kind: str, rng: np.random.Generator) -> tuple[str, str]:
 
 
 def texts(count: int, seed: int = 0) -> list[str]:
-    """Descriptions of clips that nobody recorded, each with a question and its answer: what a language is learnt from."""
+    """Descriptions of clips that nobody recorded, each with a question and its answer: to learn a language from."""
     rng = np.random.default_rng((seed, 7))
     found = []
     for i in range(count):

@@ -196,7 +196,8 @@ def test_evidence_is_where_the_answer_comes_from() -> None:
     prompt = Prompt(torch.ones(1, 10, 2), torch.ones(1, 10) > 0)
     found = saliency(Seen(), prompt, torch.tensor([[0]]))
     spans = spans_of(found[0], torch.arange(10.0), prompt.mask[0])
-    assert spans[0] is not None and spans[0][0] < 3 < spans[0][1]
+    assert spans[0] is not None
+    assert spans[0][0] < 3 < spans[0][1]
     text = spans_of(found[0], torch.full((10,), 4.5), prompt.mask[0])
     assert text[0] is None, "a text about the whole item tells of no second"
 
@@ -229,11 +230,11 @@ def test_bad_answers_are_named_before_training(language: Path) -> None:
 
 def test_more_than_the_context_is_refused(language: Path) -> None:
     tokens = Tokens(torch.ones(2, 7, 4), torch.zeros(2, 7), torch.ones(2, 7) > 0)
-    with pytest.raises(DataError, match="has 7 tokens .* reads 6"):
+    with pytest.raises(DataError, match=r"has 7 tokens .* reads 6"):
         Places(4, 6)(tokens)
     with pytest.raises(ConfigError, match="2048 positions"):
         Unify(list(ANSWERS), language=str(language), context=2048)
-    with pytest.raises(ConfigError, match="Set model: {dim: 16}"):
+    with pytest.raises(ConfigError, match=r"Set model: \{dim: 16\}"):
         Model({"film": 3}, task_of(language), fusion="sequence", dim=32)
     with pytest.raises(ConfigError, match="does not draw"):
         task_of(language, beam=2, temperature=1.0)

@@ -39,7 +39,8 @@ class Words(Encoder, Outside):
         OutsideChanged: the table is not that of the saved run.
 
     >>> gpt = {"model_type": "gpt2", "n_embd": 8, "n_layer": 1, "n_head": 2, "vocab_size": 5}
-    >>> tuple(Words(1, 8, config=gpt)(Tokens(torch.ones(2, 3, 1), torch.zeros(2, 3), torch.ones(2, 3) > 0)).values.shape)
+    >>> ids = Tokens(torch.ones(2, 3, 1), torch.zeros(2, 3), torch.ones(2, 3) > 0)
+    >>> tuple(Words(1, 8, config=gpt)(ids).values.shape)
     (2, 3, 8)
     """
 

@@ -27,8 +27,8 @@ def _tokenizer(folder: Path) -> Any:
 class HfTokens(Feature):
     """The ids of a text's tokens in the vocabulary of a Hugging Face model, special ones included, [tokens, 1].
 
-    For the encoder `hf` with ``ids: true``, or `words`, which give each id its word embedding. Each token has the interval of its
-    whole text, and keeps its place within it.
+    For the encoder `hf` with ``ids: true``, or `words`, which give each id its word embedding. Each token has the
+    interval of its whole text, and keeps its place within it.
 
     Args:
         model: ``minilm`` (all-MiniLM-L6-v2, packaged), a folder, or a name on the hub: that of the encoder.

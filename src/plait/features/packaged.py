@@ -1,4 +1,4 @@
-"""A language model that is distributed as GGUF within Python packages, made once into a folder of Hugging Face's form."""
+"""A language model that is distributed as GGUF within Python packages, written once as Hugging Face reads it."""
 
 from __future__ import annotations
 

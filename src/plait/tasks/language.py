@@ -65,7 +65,7 @@ class Language(Outside):
     """A causal language model over the tokens that occur in the answers, with the word table trimmed to them.
 
     A prompt is read behind the token of the begin (if the model has one), and ``cue`` follows it. Positions count what
-    is there, so padding changes nothing. Only adapters are trained; all else stays as it was loaded, in evaluation mode.
+    is there, so padding changes nothing. Only adapters are trained; all else stays as it was, in evaluation mode.
 
     Args:
         model: a packaged model, a folder, or a name on the hub.

@@ -65,9 +65,9 @@ class Unify(Task):
     the second low-rank adapters of the language model too (Hu et al., ICLR 2022). Departures: any number of streams,
     each missing or not; their tokens carry seconds; both stages are one training; one answer per item, no dialogue.
 
-    What is asked is a stream like any other: a question is a text of the recording, with the feature `hf_tokens` and the
-    encoder `words`. One model so captions, answers, classifies and transcribes, as the question says. The target is a
-    text (or a number, as it is written).
+    What is asked is a stream like any other: a question is a text of the recording, with the feature `hf_tokens` and
+    the encoder `words`. One model so captions, answers, classifies and transcribes, as the question says. The target is
+    a text (or a number, as it is written).
 
     The output of the head is what the language model reads: ``context`` places, each of them absent or not, with its
     seconds and its values. A run holds the projectors and adapters; of the language model it holds the SHA-256.
