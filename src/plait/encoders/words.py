@@ -50,6 +50,8 @@ class Words(Encoder, Outside):
         {"config": {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 9}},
     )
 
+    scale: Tensor
+
     def __init__(
         self,
         dim_in: int,
@@ -75,13 +77,13 @@ class Words(Encoder, Outside):
         if self.sha256 is not None and sha256 is not None:
             expect(self.sha256, sha256, f"words.model {model}")
         self.table = nn.Parameter(found, requires_grad=False)
-        self.scale = scale_of(found)
+        self.register_buffer("scale", torch.tensor(scale_of(found)))
 
     def trainable(self) -> set[str]:
-        return {"table"} if self.own else set()
+        return {"table", "scale"} if self.own else set()
 
     def resolved(self) -> dict[str, object]:
-        return {} if self.own else {"sha256": digest_of(self.held())}
+        return {} if self.own else {"sha256": digest_of({"table": self.table})}
 
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()
