@@ -100,7 +100,7 @@ def world(args: argparse.Namespace, console: Console) -> Rows:
     if not (data / "world/manifest.jsonl").exists():
         write_world(data / "world", args.sizes)
     if not (data / "language").exists():
-        train_language(texts(14_000), data / "language", width=64, layers=3, heads=4, epochs=3)
+        train_language(texts(48_000), data / "language", width=64, layers=2, heads=4, epochs=1)
     own = str(data / "language")
     named = ["task.language", "streams.question.feature.model", "streams.question.encoder.model"]
     recipe = load_recipe(RECIPES / "unified.yaml", [*(f"{key}={own}" for key in named), *args.set])
@@ -255,7 +255,7 @@ def _language(args: argparse.Namespace, folder: Path, own: Sequence[str]) -> tup
     if not args.small:
         return "gemma3-270m", 640
     if not (folder / "language").exists():
-        train_language(own, folder / "language", width=64, layers=3, heads=4, epochs=5)
+        train_language(own, folder / "language", width=64, layers=2, heads=4, epochs=5)
     return str(folder / "language"), 64
 
 

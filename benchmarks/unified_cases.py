@@ -66,8 +66,10 @@ class Facts:
 
     @property
     def description(self) -> str:
-        """The same in other words, with the tones."""
-        return f"{' '.join(self.tones)} . {self.caption}"
+        """The same stream by stream, with the tones."""
+        (a, b), (x, y) = self.colours, self.shapes
+        heard = f"{' '.join(self.tones)} and a {self.sound}"
+        return f"a {a} {x} then a {b} {y} . {heard} . a {self.gesture} {TIMES[self.count - 1]}"
 
 
 def asked(facts: Facts, kind: str, rng: np.random.Generator) -> tuple[str, str]:
@@ -85,13 +87,13 @@ def asked(facts: Facts, kind: str, rng: np.random.Generator) -> tuple[str, str]:
 
 
 def texts(count: int, seed: int = 0) -> list[str]:
-    """Descriptions of clips that nobody recorded, each with a question and its answer: to learn a language from."""
+    """Descriptions of clips that nobody recorded, each with three questions and their answers: to learn a language."""
     rng = np.random.default_rng((seed, 7))
     found = []
-    for i in range(count):
+    for _ in range(count):
         facts = Facts.drawn(rng)
-        question, answer = asked(facts, KINDS[i % len(KINDS)], rng)
-        found.append(f"{facts.description} {question} {answer}")
+        said = [asked(facts, str(kind), rng) for kind in rng.choice(KINDS, 3, replace=False)]
+        found.append(" ".join([facts.description, *(f"{question} {answer}" for question, answer in said)]))
     return found
 
 

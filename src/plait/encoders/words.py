@@ -107,7 +107,8 @@ def table_of(model: Any) -> Tensor:
     with torch.no_grad():
         one = torch.ones(1, dtype=torch.long)
         factor = (words(one).abs().max() / words.weight[1].abs().max().clamp(min=1e-12)).item()
-    return words.weight.detach() * factor if abs(factor - 1) > 1e-6 else words.weight.detach()
+    table: Tensor = words.weight.detach()
+    return table * factor if abs(factor - 1) > 1e-6 else table
 
 
 @lru_cache(maxsize=1)

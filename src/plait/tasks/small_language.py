@@ -25,8 +25,8 @@ def train_language(
     layers: int = 2,
     heads: int = 4,
     epochs: int = 10,
-    batch: int = 64,
-    lr: float = 3e-3,
+    batch: int = 32,
+    lr: float = 4e-3,
     seed: int = 0,
 ) -> Path:
     """Train a small causal language model on texts and write it as Hugging Face does; returns the folder.
@@ -41,7 +41,7 @@ def train_language(
         layers, heads: of the transformer.
         epochs: passes over the texts; 0: the weights stay random.
         batch: texts per step.
-        lr: learning rate, falling to 0 along a cosine.
+        lr: the highest learning rate; it rises for a tenth of the steps and falls along a cosine.
         seed: of the weights, and of the order of the texts.
 
     Raises:
@@ -86,6 +86,7 @@ def _model(words: int, width: int, layers: int, heads: int) -> Any:
         num_hidden_layers=layers,
         num_attention_heads=heads,
         max_position_embeddings=2048,
+        initializer_range=0.5 * width**-0.5,
         tie_word_embeddings=True,
         bos_token_id=0,
         eos_token_id=1,
@@ -96,9 +97,9 @@ def _model(words: int, width: int, layers: int, heads: int) -> Any:
 
 def _train(model: Any, tokenizer: Any, texts: Sequence[str], epochs: int, batch: int, lr: float) -> None:
     """Next-token prediction by AdamW."""
-    steps = epochs * -(-len(texts) // batch)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
+    steps = epochs * -(-len(texts) // batch) + 1
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=0.1)
     for _ in range(epochs):
         for rows in torch.randperm(len(texts)).split(batch):
             chosen = [f"{BEGIN} {texts[int(row)]} {END}" for row in rows]
@@ -107,5 +108,6 @@ def _train(model: Any, tokenizer: Any, texts: Sequence[str], epochs: int, batch:
             loss = model(input_ids=found["input_ids"], attention_mask=found["attention_mask"], labels=labels).loss
             optimizer.zero_grad()
             loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()

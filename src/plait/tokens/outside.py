@@ -44,7 +44,7 @@ class Outside(nn.Module):
         """Names of the parameters that are saved; by default those that get a gradient."""
         return {name for name, weight in self.named_parameters() if weight.requires_grad}
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         found: dict[str, Any] = super().state_dict(*args, **kwargs)
         prefix = str(kwargs.get("prefix", ""))
         for name in self.held():
