@@ -14,8 +14,9 @@ from plait.examples.items import Item
 from plait.models.model import Model
 from plait.tasks.answers import Reply
 from plait.tasks.language import Language, Prompt, Search
+from plait.tasks.places import Places
 from plait.tasks.small_language import train_language
-from plait.tasks.unify import Places, Unify
+from plait.tasks.unify import Unify
 from plait.tokens import Tokens
 from plait.tokens.outside import OutsideChanged
 
