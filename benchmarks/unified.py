@@ -33,15 +33,15 @@ from targets import finish, target
 from unified_cases import BEST, KINDS, texts, write_world
 
 from plait import fit, load_recipe
-from plait.corpus.corpus import CorpusWriter
+from plait.corpus.corpus import Corpus
+from plait.corpus.manifest import AnnotationEntry, RecordingEntry, StreamEntry, write_manifest
 from plait.evaluation.deletion import deletion_of, effects_of
 from plait.evaluation.evaluate import score_subsets
 from plait.examples.data import ItemData
 from plait.features.pretrained import find_model
+from plait.importing.folder import import_folder
 from plait.recipe import Recipe, parse_recipe
 from plait.store.store import Store
-from plait.streams.recording import Annotation
-from plait.streams.stream import Stream
 from plait.tasks.language import Adapters, Language, Prompt, Search, tokenizer_of
 from plait.tasks.small_language import train_language
 from plait.tasks.unify import Unify
@@ -172,13 +172,8 @@ GRID_SLOTS = {"which colour ?": 1, "which digit ?": 4}
 def grid_corpus(folder: Path) -> Path:
     """A recording per clip and question, of the clips' own files."""
     data = Path(os.environ["PLAIT_DATA"]).resolve() / "grid_s1"
-    from plait.corpus.manifest import RecordingEntry, StreamEntry, write_manifest
-    from plait.importing.folder import import_folder
-
     made = folder / "imported.jsonl"
     import_folder(data, out=made)
-    from plait.corpus.corpus import Corpus
-
     entries = []
     for entry in Corpus(made, allow_outside=True).entries:
         words = [a.label for a in entry.annotations if a.tier == "words" and a.label not in ("sil", "sp")]
@@ -244,8 +239,6 @@ def grid(args: argparse.Namespace, console: Console) -> Rows:
 
 
 def _grid_texts(manifest: Path) -> list[str]:
-    from plait.corpus.corpus import Corpus
-
     entries = Corpus(manifest, allow_outside=True).entries
     return [f"{e.labels['kind']} {e.labels['answer']}" for e in entries]
 
@@ -273,6 +266,7 @@ task:
   evidence: none
   metric: wer
 split: {{by: manifest}}
+allow_outside: true
 streams:
   picture:
     feature: {{name: efficientnet}}
@@ -285,29 +279,30 @@ evaluate: {{missing: [0.0]}}
 """
 
 
-def flickr_corpus(folder: Path, seed: int = 0) -> tuple[Path, dict[str, list[str]]]:
-    """A recording per picture with its captions; 600 for training, 100 each for validation and test."""
-    data = Path(os.environ["PLAIT_DATA"]) / "flickr8k"
+def flickr_corpus(folder: Path, pictures: int, seed: int = 0) -> tuple[Path, dict[str, list[str]]]:
+    """A recording per picture with its captions; three quarters for training, an eighth for each other side."""
+    data = Path(os.environ["PLAIT_DATA"]).resolve() / "flickr8k"
     captions: dict[str, list[str]] = defaultdict(list)
     with open(data / "captions.txt", encoding="utf-8") as rows:
         for row in csv.DictReader(rows):
             captions[row["image"]].append(" ".join(row["caption"].lower().replace('"', "").split()).rstrip(" ."))
     names = sorted(name for name in captions if (data / "Images" / name).exists())
-    order = np.random.default_rng(seed).permutation(len(names))
-    import cv2
-
-    with CorpusWriter(folder) as out:
-        for place, i in enumerate(order[:800]):
-            name = names[int(i)]
-            picture = cv2.imread(str(data / "Images" / name))[:, :, ::-1]
-            out.add(
-                name,
-                {"picture": Stream.of(np.ascontiguousarray(picture)[None], times=[0.5], kind="frames")},
-                annotations=[Annotation(0.0, 1.0, c, "caption", str(k)) for k, c in enumerate(captions[name], 1)],
+    entries = []
+    for place, i in enumerate(np.random.default_rng(seed).permutation(len(names))[:pictures]):
+        name = names[int(i)]
+        told = enumerate(captions[name], 1)
+        notes = [AnnotationEntry(start=0, stop=1, label=c, tier="caption", annotator=str(k)) for k, c in told]
+        entries.append(
+            RecordingEntry(
+                id=name,
+                streams={"picture": StreamEntry(path=str(data / "Images" / name), part="image")},
+                annotations=notes,
                 group=name,
-                split="train" if place < 600 else "valid" if place < 700 else "test",
+                split="train" if place < 3 * pictures // 4 else "valid" if place < 7 * pictures // 8 else "test",
             )
-    return folder / "manifest.jsonl", captions
+        )
+    write_manifest(folder / "flickr.jsonl", entries)
+    return folder / "flickr.jsonl", captions
 
 
 def cider(said: Mapping[str, str], captions: Mapping[str, Sequence[str]]) -> float:
@@ -321,8 +316,7 @@ def cider(said: Mapping[str, str], captions: Mapping[str, Sequence[str]]) -> flo
 def flickr(args: argparse.Namespace, console: Console) -> Rows:
     """Captions of pictures."""
     folder = Path(args.out).resolve() / "flickr"
-    manifest, captions = folder / "corpus/manifest.jsonl", {}
-    manifest, captions = flickr_corpus(folder / "corpus")
+    manifest, captions = flickr_corpus(folder, args.pictures)
     language, dim = _language(args, folder, [c for own in captions.values() for c in own])
     recipe = parse_recipe(FLICKR.format(manifest=manifest, language=language, dim=dim), args.set)
     began = time.monotonic()
@@ -345,6 +339,7 @@ def main() -> None:
     parser.add_argument("--out", default="runs/unified")
     parser.add_argument("--cache", default=".plait-cache")
     parser.add_argument("--sizes", type=int, nargs=3, default=(1400, 140, 420), help="clips of the generated world")
+    parser.add_argument("--pictures", type=int, default=800, help="for flickr: how many pictures")
     parser.add_argument("--small", action="store_true", help="for grid and flickr: a small language model of the texts")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
     args = parser.parse_args()
