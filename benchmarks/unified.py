@@ -1,7 +1,7 @@
 """One model for all questions: PLAIT_DATA=... python benchmarks/unified.py [world|gemma|grid|flickr ...]
 
-Needs: for ``grid`` and ``flickr`` those folders in PLAIT_DATA, and for these and ``gemma`` the extra ``language``.
-Takes: ``world`` some ten minutes of one core; a model that is trained already is not trained again.
+Needs: at least one of grid_s1, flickr8k in PLAIT_DATA, and the extra ``language`` (but for ``world``).
+Takes: ``world`` some ten minutes of one core, the others hours; a model that is trained already is not trained again.
 
 - ``world``: generated clips with a question each (`benchmarks/unified_cases.py`): a film, a sound, a sensor, a text. A
   small language model is trained on written descriptions, then frozen; recipes/unified.yaml trains projectors, then
@@ -25,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import torch
 from rich.console import Console
@@ -343,6 +344,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="for grid and flickr: a small language model of the texts")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
     args = parser.parse_args()
+    needs.check(("grid_s1", "flickr8k"), fewest=1)
     torch.set_num_threads(1)
     console, rows = Console(), []
     for part in args.parts:
