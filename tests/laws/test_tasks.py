@@ -14,6 +14,7 @@ from plait.streams.objects import object_text, objects_of
 from plait.streams.stream import Stream
 from plait.tasks import Task
 from plait.tasks.classify import Classify
+from plait.tasks.small_language import train_language
 from plait.testing import check_task
 
 MOVES = [
@@ -52,6 +53,7 @@ SCENES = [
     _scene(["man", "dog"], ["0 on 1", "1 on 0"]),
     _scene(["hat", "dog", "man", "man"], ["3 on 2", "0 next to 1", "3 wear 0"]),
 ]
+SAID = ["a red square", "a blue circle then a red square", "two", "two"]
 TARGETS = {
     "relate": SCENES,
     "multi": MOODS,
@@ -60,6 +62,7 @@ TARGETS = {
     "regress": [-1.5, 0, 0.25, 2, "1.25"],
     "tag": MOVES,
     "transcribe": WORDS,
+    "unify": SAID,
 }
 BOTH = {"mood": "classify", "valence": {"name": "regress", "loss": "huber"}}
 GIVEN = {
@@ -94,7 +97,15 @@ VARIANTS = [
 ]
 
 
-@pytest.mark.parametrize("name", [name for name, cls in parts(Task).items() if cls.asks != "nothing"])
+@pytest.fixture(scope="module")
+def language(tmp_path_factory):
+    """A language model as wide as the tokens of the laws."""
+    pytest.importorskip("peft")
+    folder = tmp_path_factory.mktemp("laws") / "language"
+    return train_language(SAID, folder, width=8, layers=2, heads=2, epochs=150, lr=1e-2)
+
+
+@pytest.mark.parametrize("name", [n for n, cls in parts(Task).items() if cls.asks != "nothing" and n != "unify"])
 def test_every_task_with_targets_keeps_the_laws(name):
     assert name in TARGETS, f"give targets for the new task {name!r} here"
     check_task(parts(Task)[name], TARGETS[name], **GIVEN.get(name, {}))
@@ -103,6 +114,12 @@ def test_every_task_with_targets_keeps_the_laws(name):
 @pytest.mark.parametrize(("name", "options", "targets"), VARIANTS)
 def test_options_keep_them_too(name, options, targets):
     check_task(parts(Task)[name], targets, **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"tune": "frozen", "beam": 2, "cue": "then", "smoothing": 0.1}])
+def test_a_language_model_keeps_them(language, options):
+    check_task(parts(Task)["unify"], TARGETS["unify"], language=str(language), context=16, **options)
 
 
 class Reference(Classify):

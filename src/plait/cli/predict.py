@@ -16,6 +16,7 @@ ORDER = 80
 EXAMPLES = (
     "plait predict runs/mood new/talk99.mp4",
     "plait predict runs/mood new/ --segment 3 8 --json",
+    "plait predict runs/clips clip.mp4 --ask 'which colour is the circle?'",
     "plait predict runs/words study/manifest.jsonl --annotate study/said.jsonl",
 )
 
@@ -29,6 +30,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
                    help="seconds to answer for; may be repeated")  # fmt: skip
     p.add_argument("--rate", action="append", default=[], metavar="STREAM=HZ",
                    help="observations per second of arrays without a rate (default: as in training)")  # fmt: skip
+    p.add_argument("--ask", metavar="TEXT", help="a question about every example, for a model that reads texts")
     p.add_argument("--annotate", metavar="OUT", help="write the manifest again, with the answers as annotations, "
                    "for plait view and export")  # fmt: skip
     p.add_argument("--tier", default="predicted", help="tier of these annotations (default: predicted)")
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     source = args.run_folder if alone else Run(args.run_folder, **allowed)
     predictor = Predictor(source, cache=args.cache, replicate=args.replicate, **(allowed if alone else {}))
     rates = dict(map(_rate, args.rate))
-    rows = predictor(args.files, segments=segments, rates=rates, told=imported.append)
+    rows = predictor(args.files, segments=segments, rates=rates, ask=args.ask, told=imported.append)
     written = [_annotated(args, rows)] if args.annotate else []
     facts: dict[str, object] = {"left_out": {k: v for r in imported for k, v in r.left_out.items()}}
     facts |= {"notes": [note for r in imported for note in r.notes]}

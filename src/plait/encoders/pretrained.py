@@ -17,7 +17,7 @@ from plait.encoders import Encoder
 from plait.features.pretrained import find_model, frozen
 from plait.tokens import Tokens
 
-__all__ = ["Hf"]
+__all__ = ["Hf", "adapt", "made", "quiet"]
 
 TUNED = ("frozen", "lora", "all")
 
@@ -108,7 +108,7 @@ class Hf(Encoder):
             raise ConfigError(f"hf.ids: rows have {dim_in} numbers; expected one id each, from the feature hf_tokens.")
         self.dim_in, self.dim, self.symbolic = dim_in, dim, ids
         self.frozen, self.layers = tune == "frozen", layers
-        whole = _made(config) if config is not None else _loaded(model, offline)
+        whole = made(config) if config is not None else _loaded(model, offline)
         words = whole.get_input_embeddings()
         self.model = _bare(whole)
         self.limit = _positions(self.model)
@@ -117,7 +117,7 @@ class Hf(Encoder):
             # an unused weight would count as trained and never get a gradient
             weight.requires_grad_(tune == "all" and weight in used)
         if tune == "lora":
-            _adapt(self.model, rank, alpha, targets)
+            adapt(self.model, rank, alpha, targets)
         if checkpointing:
             # renamed in transformers 5
             new = getattr(self.model, "activation_checkpointing_enable", None)
@@ -185,37 +185,40 @@ def _wide(index: Tensor, width: int) -> Tensor:
     return index[..., None].expand(-1, -1, width)
 
 
-def _made(config: Mapping[str, object]) -> Any:
-    """A model with random weights, from its configuration."""
-    transformers = need("transformers", "text", "hf")
+def made(config: Mapping[str, object], part: str = "hf") -> Any:
+    """A model with random weights, from its configuration; ``part``: who asks, for messages."""
+    transformers = need("transformers", "text", part)
     options = dict(config)
     kind = options.pop("model_type", None)
     if not isinstance(kind, str):
         given = ", ".join(options) or "nothing"
-        raise ConfigError(f"hf.config: has no model_type, but {given}; expected a model_type, such as bert.")
+        raise ConfigError(f"{part}.config: has no model_type, but {given}; expected a model_type, such as bert.")
     try:
-        with _quiet():
+        with quiet():
             return transformers.AutoModel.from_config(transformers.AutoConfig.for_model(kind, **options))
     except (ValueError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"hf.config: transformers cannot make a {kind!r} from it ({reason}).") from error
+        raise ConfigError(f"{part}.config: transformers cannot make a {kind!r} from it ({reason}).") from error
 
 
 def _loaded(model: str, offline: bool) -> Any:
-    with _quiet():
+    with quiet():
         return frozen(find_model(model, offline, "hf"), "hf", "an encoder", use_safetensors=True).float()
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' warnings about vocabularies, which are not used here."""
+def quiet() -> Iterator[None]:
+    """Silence transformers' bars, and its warnings about vocabularies, which are not used here."""
     logs = need("transformers.utils.logging", "text", "hf")
-    level = logs.get_verbosity()
+    level, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
     logs.set_verbosity_error()
+    logs.disable_progress_bar()
     try:
         yield
     finally:
         logs.set_verbosity(level)
+        if bars:
+            logs.enable_progress_bar()
 
 
 def _bare(model: Any) -> Any:
@@ -265,15 +268,15 @@ def _tried(model: Any, enter: int, layers: Sequence[int] | None) -> tuple[int, s
     return hidden.shape[-1], used
 
 
-def _adapt(model: Any, rank: int, alpha: float, targets: Sequence[str] | None) -> None:
+def adapt(model: Any, rank: int, alpha: float, targets: Sequence[str] | None, part: str = "hf") -> None:
     """Put low-rank adapters into the model; only they are trained.
 
     Raises:
         ConfigError: unknown layers, or a rank below 1.
     """
-    peft = need("peft", "adapt", "hf.tune: lora")
+    peft = need("peft", "adapt", f"{part}.tune: lora")
     try:
         plan = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=None if targets is None else list(targets))
         peft.inject_adapter_in_model(plan, model)
     except ValueError as error:
-        raise ConfigError(f"hf.tune: lora: {error} Name the layers in targets.") from error
+        raise ConfigError(f"{part}.tune: lora: {error} Name the layers in targets.") from error

@@ -2,7 +2,9 @@
 
 A model that names a word or an event with its time claims that the evidence is there. For one answer of each item, the
 observations within its time are removed from all streams, and in a second pass as many seconds elsewhere. Both times it
-is measured how far the output within the answer's time moves (`plait.tasks.Task.divergence`). Deletion is the usual
+is measured how far the output within the answer's time moves (`plait.tasks.Task.divergence`); where there is one answer
+per item, of which parts have times, how far that moves. Streams that stand at one instant of an item, such as a text
+about all of it, stay. Deletion is the usual
 check of an explanation (Samek et al. 2017, "Evaluating the visualization of what a deep neural network has learned",
 IEEE TNNLS 28(11)); here the explanation is the answer's own time, and the control has the same length.
 
@@ -56,24 +58,24 @@ def effects_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Effect]:
         if isinstance(model.task, Retrieve):
             return pair_effects(model, data, rng)
         for batch in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
-            if batch.at is None:
-                return []
-            if batch.at.pairs is not None:
+            if batch.at is not None and batch.at.pairs is not None:
                 found += _of_pairs(model, batch, data, rng)
                 continue
             whole = model(batch.inputs, batch.at)[""]
             lengths = [data.items[int(i)].stop - data.items[int(i)].start for i in batch.items]
             answers = [answer.timed for answer in model.task.decode(whole, batch.at)]
+            if batch.at is None and not any(answers):
+                return []
             places = _places(rng, [[(a, b) for a, b, *_ in own] for own in answers], lengths)
             long = places.stop - places.start
-            asked = batch.at.mask & _within(batch.at.times, places.start, places.stop)
+            asked = None if batch.at is None else batch.at.mask & _within(batch.at.times, places.start, places.stop)
             moved = []
             for start in (places.start, places.other):
                 left = {m: _removed(t, start, start + long) for m, t in batch.inputs.items()}
                 out = model(left, batch.at)[""]
                 moved.append(_moved(model, out, whole, asked))
             # An answer between two instants of the clock has no output of its own to move.
-            told = places.found & asked.any(1)
+            told = places.found if asked is None else places.found & asked.any(1)
             found += [
                 Effect(data.items[int(i)].group, float(a), float(b))
                 for i, a, b, ok in zip(batch.items, *moved, told)
@@ -163,11 +165,18 @@ def _within(times: Tensor, start: Tensor, stop: Tensor) -> Tensor:
 
 
 def _removed(tokens: Tokens, start: Tensor, stop: Tensor) -> Tokens:
-    return tokens._replace(mask=tokens.mask & ~_within(tokens.times, start, stop))
+    if tokens.mask.shape[1] == 0:
+        return tokens
+    far = torch.finfo(tokens.times.dtype).max
+    last = torch.where(tokens.mask, tokens.times, -far).amax(1, keepdim=True)
+    first = torch.where(tokens.mask, tokens.times, far).amin(1, keepdim=True)
+    return tokens._replace(mask=tokens.mask & ~(_within(tokens.times, start, stop) & (last > first)))
 
 
-def _moved(model: Model, output: Tensor, whole: Tensor, asked: Tensor) -> Tensor:
-    """The divergence of ``output`` from ``whole``, mean over the instants asked, [batch]."""
+def _moved(model: Model, output: Tensor, whole: Tensor, asked: Tensor | None) -> Tensor:
+    """The divergence of ``output`` from ``whole``, mean over the instants asked, [batch]; None: of the one answer."""
+    if asked is None:
+        return model.task.divergence(output, whole)
     batch, steps, width = output.shape
     each = model.task.divergence(output.reshape(-1, 1, width), whole.reshape(-1, 1, width)).view(batch, steps)
     return (each * asked).sum(1) / asked.sum(1).clamp(min=1)

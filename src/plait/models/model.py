@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from plait.core.atomic import replacing, write_text
-from plait.core.errors import ConfigError, DataError, PartNotFound, raise_all
+from plait.core.errors import ConfigError, DataError, MissingExtra, PartNotFound, raise_all
 from plait.core.options import Count, option_problems
 from plait.core.parts import Spec, find, foreign_code, part_name
 from plait.core.safe_yaml import brief
@@ -24,6 +24,7 @@ from plait.models.file import FORMAT, Described, read_described
 from plait.tasks import Task
 from plait.tasks.view import View
 from plait.tokens import Instants, Tokens
+from plait.tokens.outside import OutsideChanged
 from plait.tokens.tensors import load_tensors, save_tensors
 
 __all__ = ["FACTORS", "Model"]
@@ -385,7 +386,7 @@ def _rebuilt(path: Path) -> Model:
         return _remade(saved)
     except MemoryError:
         raise
-    except PartNotFound as error:  # the file is sound: a part is not installed or not allowed
+    except (PartNotFound, MissingExtra, OutsideChanged) as error:  # the file is sound: what it names is not there
         raise DataError([f"{path}: {problem}" for problem in error.problems]) from error
     except Exception as error:  # a part may raise anything for options and state that it cannot use
         reason = brief(error, 300) or type(error).__name__

@@ -14,12 +14,13 @@ import torch
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import foreign_code, suggest
 from plait.corpus.corpus import Corpus, write_manifest
-from plait.examples.data import ItemData, loader
+from plait.examples.data import FeatureSource, ItemData, loader
 from plait.examples.items import Item, asked_items
 from plait.importing.folder import import_files
 from plait.importing.report import ImportReport
 from plait.importing.untold import Rates
 from plait.models.model import Model
+from plait.prediction.ask import Asking
 from plait.readers import reader_for
 from plait.store.store import CACHE, Store
 from plait.streams.recording import Annotation
@@ -143,6 +144,7 @@ class Predictor:
         *,
         segments: Sequence[tuple[float, float]] = (),
         rates: Rates | None = None,
+        ask: str | None = None,
         told: Callable[[ImportReport], None] | None = None,
     ) -> list[Prediction]:
         """The model's answers for raw files (or for a manifest's recordings).
@@ -157,14 +159,16 @@ class Predictor:
             segments: (start, stop) in seconds, for every recording.
             rates: per stream, the observations per second of arrays without a rate; by default those in the manifest of
                 the run's corpus.
+            ask: a question, in place of the model's one stream of texts, about every example.
             told: called with a report of the files that were understood and left out.
 
         Raises:
             DataError: a file cannot be read, no file has a stream of the model, or a segment lies outside.
-            ConfigError: a rate is given for a stream that the model does not have.
+            ConfigError: a rate is given for a stream that the model does not have; a question is asked of a model that
+                does not have one stream of texts, or is longer than its feature reads.
         """
         model = self.model
-        with self.examples(paths, segments=segments, rates=rates, told=told) as (items, data, notes, _):
+        with self.examples(paths, segments=segments, rates=rates, ask=ask, told=told) as (items, data, notes, _):
             answers, trust = _answers(model, data)
         there = {m: data.present(m) for m in model.modalities if m in data.modalities}
         used = [tuple(m for m in there if there[m][i]) for i in range(len(items))]
@@ -180,13 +184,14 @@ class Predictor:
         *,
         segments: Sequence[tuple[float, float]] = (),
         rates: Rates | None = None,
+        ask: str | None = None,
         told: Callable[[ImportReport], None] | None = None,
         change: Callable[[Corpus, Path], Corpus] | None = None,
     ) -> Iterator[Examples]:
         """The examples of raw files with their features, as the model takes them.
 
         Args:
-            paths, segments, rates, told: as for a call.
+            paths, segments, rates, ask, told: as for a call.
             change: makes another corpus of that of the files; it may write into the folder that it is given.
 
         Raises:
@@ -200,9 +205,13 @@ class Predictor:
             experiment = _experiment(self.prepared, corpus)
             # The manifest of imported files is in the temporary folder, so all is read before it is gone.
             asked, notes = asked_items(experiment.corpus, experiment.unit, segments)
-            features = experiment.prepare(self.store, {i.recording for i in asked.items})
+            features: FeatureSource = experiment.prepare(self.store, {i.recording for i in asked.items})
+            modalities = experiment.modalities
+            if ask is not None:
+                features = Asking(features, self.prepared, ask, asked.items)
+                modalities = [m for m in self.model.modalities if m in modalities or m == features.modality]
             known = self.model.task.asked(asked.items, known=False)
-            yield Examples(asked.items, ItemData(asked.items, features, known, experiment.modalities), notes, corpus)
+            yield Examples(asked.items, ItemData(asked.items, features, known, modalities), notes, corpus)
 
     def _corpus(
         self, paths: list[Path], folder: Path, rates: Rates, told: Callable[[ImportReport], None] | None
@@ -236,10 +245,12 @@ def predict(
     replicate: str | None = None,
     segments: Sequence[tuple[float, float]] = (),
     rates: Rates | None = None,
+    ask: str | None = None,
     told: Callable[[ImportReport], None] | None = None,
 ) -> list[Prediction]:
     """A model's answers for raw files, once. For arguments and errors see `Predictor`."""
-    return Predictor(source, cache=cache, replicate=replicate)(paths, segments=segments, rates=rates, told=told)
+    predictor = Predictor(source, cache=cache, replicate=replicate)
+    return predictor(paths, segments=segments, rates=rates, ask=ask, told=told)
 
 
 def _no_recordings(folder: Path) -> Corpus:

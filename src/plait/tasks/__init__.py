@@ -64,6 +64,9 @@ class Task(nn.Module, ABC):
     """Whether, in a fold without a validation part, all training groups decide what only held-out items can: one
     held-out model for each quarter of them, instead of one model and one quarter."""
 
+    calibrated: ClassVar[bool] = True
+    """Whether temperatures of its outputs are fitted on held-out items (``train.temperature_scaling``)."""
+
     views: int = 1
     """How often a batch is augmented and encoded in one step."""
 

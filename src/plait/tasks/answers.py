@@ -17,6 +17,7 @@ __all__ = [
     "Outlook",
     "Ranking",
     "Relations",
+    "Reply",
     "Several",
     "Spans",
     "Text",
@@ -188,6 +189,42 @@ def _later(spans: tuple[Timed, ...], seconds: float) -> tuple[Timed, ...]:
 
 def _noted(spans: tuple[Timed, ...], tier: str, annotator: str) -> list[Annotation]:
     return [Annotation(start, stop, label, tier, annotator) for start, stop, label, _ in spans]
+
+
+@dataclass(frozen=True)
+class Reply(Answer):
+    """A text in answer to what was recorded and asked.
+
+    Attributes:
+        text: the answer.
+        confidence: the mean probability of its tokens.
+        words: its words, each with its probability and the seconds that it rests on (None: unknown).
+
+    >>> print(Reply("a red square", 0.9, (("a", 0.9, None), ("red", 0.8, (1.0, 2.0)), ("square", 0.9, (1.0, 2.0)))))
+    a red square
+    """
+
+    text: str
+    confidence: float
+    words: tuple[tuple[str, float, tuple[float, float] | None], ...] = ()
+
+    @property
+    def timed(self) -> tuple[Timed, ...]:
+        return tuple((*span, word, sure) for word, sure, span in self.words if span is not None)
+
+    def shifted(self, seconds: float) -> Reply:
+        words = tuple((w, sure, span and (span[0] + seconds, span[1] + seconds)) for w, sure, span in self.words)
+        return replace(self, words=words)
+
+    def __str__(self) -> str:
+        return self.text or "(nothing)"
+
+    def to_json(self) -> dict[str, object]:
+        words = [{"word": w, "confidence": p, "evidence": span and [*span]} for w, p, span in self.words]
+        return {"text": self.text, "confidence": self.confidence, "words": words}
+
+    def annotations(self, start: float, stop: float, *, tier: str, annotator: str = "plait") -> list[Annotation]:
+        return [Annotation(start, stop, self.text, tier, annotator)]
 
 
 def _to_json(span: Timed) -> dict[str, object]:

@@ -212,7 +212,8 @@ def train_held_out(
 
 
 def _calibrates(experiment: Experiment) -> bool:
-    return experiment.recipe.train.temperature_scaling and experiment.unit.get("asks") != "nothing"
+    asked = experiment.unit.get("asks") != "nothing" and find(Task, experiment.task, "task")[0].calibrated
+    return experiment.recipe.train.temperature_scaling and asked
 
 
 def _needs_held_out(experiment: Experiment, fold: Fold) -> bool:
