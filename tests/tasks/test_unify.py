@@ -14,7 +14,7 @@ from plait.examples.items import Item
 from plait.models.model import Model
 from plait.tasks.answers import Reply
 from plait.tasks.language import Language, Prompt, Search
-from plait.tasks.places import Places
+from plait.tasks.packing import Packing
 from plait.tasks.small_language import train_language
 from plait.tasks.unify import Unify
 from plait.tokens import Tokens
@@ -192,7 +192,7 @@ class Seen(Language):
 
 
 def test_evidence_is_where_the_answer_comes_from() -> None:
-    from plait.tasks.evidence import saliency, spans_of
+    from plait.tasks.saliency import saliency, spans_of
 
     prompt = Prompt(torch.ones(1, 10, 2), torch.ones(1, 10) > 0)
     found = saliency(Seen(), prompt, torch.tensor([[0]]))
@@ -232,7 +232,7 @@ def test_bad_answers_are_named_before_training(language: Path) -> None:
 def test_more_than_the_context_is_refused(language: Path) -> None:
     tokens = Tokens(torch.ones(2, 7, 4), torch.zeros(2, 7), torch.ones(2, 7) > 0)
     with pytest.raises(DataError, match=r"has 7 tokens .* reads 6"):
-        Places(4, 6)(tokens)
+        Packing(4, 6)(tokens)
     with pytest.raises(ConfigError, match="2048 positions"):
         Unify(list(ANSWERS), language=str(language), context=2048)
     with pytest.raises(ConfigError, match=r"Set model: \{dim: 16\}"):

@@ -22,9 +22,9 @@ from plait.features.pretrained import find_model
 from plait.metrics import metrics_for
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Reply
-from plait.tasks.evidence import saliency, spans_of
 from plait.tasks.language import Adapters, Language, Prompt, Search, tokenizer_of
-from plait.tasks.places import FACTS, Places
+from plait.tasks.packing import FACTS, Packing
+from plait.tasks.saliency import saliency, spans_of
 from plait.tasks.timed import padded
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants
@@ -206,7 +206,7 @@ class Unify(Task):
         raise_all(DataError, problems)
 
     def head(self, dim: int) -> nn.Module:
-        return Places(dim, self.context)
+        return Packing(dim, self.context)
 
     def encode(self, targets: list[Target]) -> Tensor:
         """Numbers of the tokens of each answer, padded with -1, [items, longest].

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from plait.core.errors import DataError
 from plait.tokens import Tokens
 
-__all__ = ["FACTS", "Places"]
+__all__ = ["FACTS", "Packing"]
 
 FACTS = 2
 """Columns of a place in the output before its values: whether nothing is there, and its seconds."""
 
 
-class Places(nn.Module):
+class Packing(nn.Module):
     """Tokens packed into a fixed number of places: those that are there, in their order.
 
     Args:
@@ -24,7 +24,7 @@ class Places(nn.Module):
         context: number of places.
 
     >>> tokens = Tokens(torch.ones(2, 3, 4), torch.zeros(2, 3), torch.tensor([[True, False, True]] * 2))
-    >>> Places(4, 5)(tokens).unflatten(1, (5, 6))[0, :, 0].tolist()
+    >>> Packing(4, 5)(tokens).unflatten(1, (5, 6))[0, :, 0].tolist()
     [0.0, 0.0, 1.0, 1.0, 1.0]
     """
 
