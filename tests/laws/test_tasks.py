@@ -28,6 +28,11 @@ WORDS = [
     Annotated(0.5, ((0.1, 0.4, "day"),)),
     Annotated(1.0, ((0.1, 0.4, "good"), (0.4, 0.8, "good day"))),
 ]
+CAPTIONS = [
+    Annotated(1.0, ((0.0, 1.0, "A dog runs ."),)),
+    Annotated(1.0, ((0.0, 1.0, "two men, on a bench"),)),
+    Annotated(2.0, ((0.0, 1.0, "The dog"),)),
+]
 MOODS = [Named({"mood": m, "valence": v}) for m, v in (("glad", 2.0), ("cross", -1.0), ("glad", 1.5), ("calm", 0.5))]
 LOADS = [
     Future(20.0, float(start), (Track(np.arange(90.0), np.random.default_rng(phase).normal(phase, 1.0, 90)),))
@@ -41,14 +46,22 @@ TARGETS = {
     "regress": [-1.5, 0, 0.25, 2, "1.25"],
     "tag": MOVES,
     "transcribe": WORDS,
+    "caption": CAPTIONS,
 }
 BOTH = {"mood": "classify", "valence": {"name": "regress", "loss": "huber"}}
+TOLD = {"target": "caption", "width": 16, "layers": 1, "least": 1}
 GIVEN = {
+    "caption": TOLD,
     "forecast": {"target": "load", "horizon": [1.0, 7.0]},
     "multi": {"tasks": BOTH},
     "tag": {"target": "moves"},
     "transcribe": {"target": "words"},
 }
+
+
+def slowly(*case):
+    return pytest.param(*case, marks=pytest.mark.slow)
+
 
 VARIANTS = [
     ("classify", {"smoothing": 0.0, "metric": "macro_f1"}, [1, 2, 2, 10, 3, 2]),
@@ -69,6 +82,9 @@ VARIANTS = [
     ("transcribe", {"target": "words", "causal": True, "delay": 0.2}, WORDS),
     ("transcribe", {"target": "words", "attention": 0.3}, WORDS),
     ("transcribe", {"target": "words", "attention": 1.0}, WORDS),
+    slowly("caption", {**TOLD, "decoder": "recurrent", "metric": "bleu4"}, CAPTIONS),
+    slowly("caption", {**TOLD, "token": "character"}, CAPTIONS),
+    slowly("caption", {**TOLD, "draws": 4, "beam": 1, "punctuation": True}, CAPTIONS),
 ]
 
 

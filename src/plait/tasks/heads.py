@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from plait.tokens import Instants, Tokens, masked_mean_max
 from plait.tokens.instants import at_instants, in_time
 
-__all__ = ["AheadLinear", "PooledLinear", "StateHead", "TimedLinear"]
+__all__ = ["AheadLinear", "Places", "PooledLinear", "StateHead", "TimedLinear"]
 
 
 class PooledLinear(nn.Module):
@@ -167,6 +167,32 @@ class AheadLinear(nn.Module):
         # Each horizon gains what the step up to it gives and loses what the next one takes.
         ones, zeros = torch.ones_like(rising[..., :1]), torch.zeros_like(rising[..., :1])
         return torch.cat([ones, rising], -1) - torch.cat([rising, zeros], -1)
+
+
+class Places(nn.Module):
+    """Each token as a place that a decoder reads (`plait.tasks.places`): dropout, one linear layer, a layer norm.
+
+    Args:
+        dim: width of the tokens.
+        width: numbers per place that are read.
+        dropout: share of the tokens' numbers set to 0 in training.
+
+    >>> tokens = Tokens(torch.ones(2, 5, 4), torch.arange(5.0).expand(2, 5), torch.ones(2, 5) > 0)
+    >>> tuple(Places(4, 7)(tokens).shape)
+    (2, 5, 10)
+    """
+
+    def __init__(self, dim: int, width: int, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.dropout, self.linear, self.norm = nn.Dropout(dropout), nn.Linear(dim, width), nn.LayerNorm(width)
+
+    def forward(self, tokens: Tokens) -> Float[Tensor, "batch time columns"]:
+        """[batch, time, dim] -> [batch, time, 3 + width]: whether it is absent, its time, its source, and the rest."""
+        tokens = tokens.clean()
+        values = self.norm(self.linear(self.dropout(tokens.values)))
+        there = tokens.mask[..., None]
+        absent, times = 1.0 - there.to(values.dtype), tokens.times[..., None].to(values.dtype)
+        return torch.cat([absent, times, torch.zeros_like(times), torch.where(there, values, 0.0)], -1)
 
 
 def _last(tokens: Tokens) -> Float[Tensor, "batch dim"]:
