@@ -84,7 +84,7 @@ VARIANTS = [
     ("transcribe", {"target": "words", "attention": 1.0}, WORDS),
     slowly("caption", {**TOLD, "decoder": "recurrent", "metric": "bleu4"}, CAPTIONS),
     slowly("caption", {**TOLD, "token": "character"}, CAPTIONS),
-    slowly("caption", {**TOLD, "draws": 4, "beam": 1, "punctuation": True}, CAPTIONS),
+    slowly("caption", {**TOLD, "beam": 1, "punctuation": True}, CAPTIONS),
 ]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from plait.core.errors import ConfigError
 from plait.decoders.search import State
 
-__all__ = ["DECODERS", "END", "Autoregressive", "Memory", "RecurrentDecoder", "TransformerDecoder"]
+__all__ = ["DECODERS", "END", "Autoregressive", "Memory", "RecurrentDecoder", "TransformerDecoder", "decoder_of"]
 
 END = 0
 """Column of the end of a sequence; as an input it is the start."""
@@ -88,6 +88,23 @@ class Autoregressive(nn.Module, ABC):
             found.append((logits, attention))
         every, attentions = zip(*found)
         return torch.stack(every, 1), torch.stack(attentions, 1)
+
+    def nll(
+        self, memory: Memory, tokens: Int[Tensor, "batch length"], smoothing: float = 0.0
+    ) -> Float[Tensor, " batch"]:
+        """Mean negative log-likelihood of the tokens and the end, per text, given those before each.
+
+        Args:
+            memory: what is looked at.
+            tokens: padded with -1; those that the decoder does not know do not count.
+            smoothing: label smoothing.
+        """
+        logits, _ = self(memory, tokens)
+        wanted = F.pad(tokens, (0, 1), value=-1)
+        wanted = torch.where(wanted > self.tokens, -1, wanted)
+        wanted = wanted.scatter(1, (tokens >= 0).sum(1, keepdim=True), END)
+        each = F.cross_entropy(logits.mT, wanted, ignore_index=-1, label_smoothing=smoothing, reduction="none")
+        return each.sum(1) / (wanted >= 0).sum(1)
 
     def hidden(self, tokens: Tensor) -> Tensor:
         """The input tokens, in training some of them as unknown ones."""
@@ -293,6 +310,19 @@ class RecurrentDecoder(Autoregressive):
 
 
 DECODERS = {"transformer": TransformerDecoder, "recurrent": RecurrentDecoder}
+
+
+def decoder_of(kind: str, tokens: int, dim: int, *, layers: int, dropout: float, word_dropout: float) -> Autoregressive:
+    """A fresh decoder of a kind in `DECODERS`; ``layers`` of a transformer, whose heads are four where the width allows
+    it.
+
+    >>> decoder_of("recurrent", 5, 8, layers=1, dropout=0.1, word_dropout=0.0).tokens
+    5
+    """
+    if kind == "recurrent":
+        return RecurrentDecoder(tokens, dim, dropout=dropout, word_dropout=word_dropout)
+    heads = next(count for count in (4, 2, 1) if dim % count == 0)
+    return TransformerDecoder(tokens, dim, layers=layers, heads=heads, dropout=dropout, word_dropout=word_dropout)
 
 
 def _sinusoids(place: int, length: int, dim: int) -> Float[Tensor, "length dim"]:

@@ -23,10 +23,11 @@ class Regions(PictureEncoder):
     """Pictures, or maps of features, as tokens of their regions: row by row, all at the time of the picture.
 
     Each region of ``patch`` x ``patch`` pixels goes through a linear layer, with a learnt position (Dosovitskiy et al.
-    2021, "An image is worth 16 x 16 words"); then ``layers`` residual 3 x 3 convolutions, so that a region sees its
-    neighbours and still knows its place. Pictures are independent of each other in time. For a decoder that attends to
-    regions, as Xu et al. 2015 ("Show, attend and tell") attends to the last map of a network: with the feature
-    ``efficientnet`` and its option ``regions``, ``shape`` is [regions, regions, columns] and ``patch`` 1.
+    2021, "An image is worth 16 x 16 words"); then ``layers`` residual convolutions over the regions: with a ``kernel``
+    of 3 a region sees its neighbours, with 1 itself alone, so that attention tells exactly where it looks. Pictures are
+    independent of each other in time. For a decoder that attends to regions, as Xu et al. 2015 ("Show, attend and
+    tell") attends to the last map of a network: with the feature ``efficientnet`` and its option ``regions``, ``shape``
+    is [regions, regions, columns] and ``patch`` 1.
 
     Args:
         dim_in: width of the incoming tokens.
@@ -34,6 +35,7 @@ class Regions(PictureEncoder):
         shape: [height, width] or [height, width, channels] of a picture; None for [24, 32] (see `PictureEncoder`).
         patch: pixels per side of a region; they must divide the picture's.
         layers: convolutions over the regions.
+        kernel: regions per side that a convolution sees; odd.
         dropout: share set to 0 in training.
 
     Raises:
@@ -56,19 +58,20 @@ class Regions(PictureEncoder):
         shape: Sequence[int] | None = None,
         patch: Few = 1,
         layers: Whole = 1,
+        kernel: Few = 3,
         dropout: float = 0.1,
     ) -> None:
         super().__init__(dim_in, dim, shape)
-        if patch < 1 or self.height % patch or self.width % patch or layers < 0:
+        if patch < 1 or self.height % patch or self.width % patch or layers < 0 or kernel % 2 == 0:
             raise ConfigError(
-                f"regions: patch {patch}, layers {layers}; expected pixels that divide {self.height} x {self.width}, "
-                "and 0 layers or more."
+                f"regions: patch {patch}, layers {layers}, kernel {kernel}; expected pixels that divide "
+                f"{self.height} x {self.width}, 0 layers or more, and an odd kernel."
             )
-        self.patch = patch
-        self.regions = self.height // patch, self.width // patch
+        self.patch, rows, columns = patch, self.height // patch, self.width // patch
+        self.regions, self.rows = (rows, columns), rows
         self.enter = nn.Linear(self.channels * patch * patch, dim)
-        self.place = nn.Parameter(torch.randn(self.regions[0] * self.regions[1], dim) * 0.02)
-        self.around = nn.ModuleList(nn.Conv2d(dim, dim, 3, padding=1) for _ in range(layers))
+        self.place = nn.Parameter(torch.randn(rows * columns, dim) * 0.02)
+        self.around = nn.ModuleList(nn.Conv2d(dim, dim, kernel, padding=kernel // 2) for _ in range(layers))
         self.norm, self.dropout = nn.LayerNorm(dim), nn.Dropout(dropout)
 
     def see(self, pictures: Float[Tensor, "batch time channels height width"], tokens: Tokens) -> Tokens:
@@ -76,9 +79,9 @@ class Regions(PictureEncoder):
         patches = rearrange(pictures, "b t c (i p) (j q) -> (b t) (i j) (c p q)", **form)
         x = self.dropout(self.enter(patches)) + self.place
         for layer in self.around:
-            maps = rearrange(x, "n (i j) d -> n d i j", i=self.regions[0])
+            maps = rearrange(x, "n (i j) d -> n d i j", i=self.rows)
             x = x + rearrange(F.gelu(layer(maps)), "n d i j -> n (i j) d")
-        count = self.regions[0] * self.regions[1]
+        count = len(self.place)
         values = rearrange(self.norm(x), "(b t) r d -> b (t r) d", b=tokens.mask.shape[0])
         return Tokens(
             values, repeat(tokens.times, "b t -> b (t r)", r=count), repeat(tokens.mask, "b t -> b (t r)", r=count)

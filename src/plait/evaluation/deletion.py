@@ -4,7 +4,8 @@ A model that names a word or an event with its time claims that the evidence is 
 observations within its time are removed from all streams, and in a second pass as many seconds elsewhere. Both times it
 is measured how far the output within the answer's time moves (`plait.tasks.Task.divergence`). Deletion is the usual
 check of an explanation (Samek et al. 2017, "Evaluating the visualization of what a deep neural network has learned",
-IEEE TNNLS 28(11)); here the explanation is the answer's own time, and the control has the same length.
+IEEE TNNLS 28(11)); of a text whose words were read from places, it is measured how far the word itself moves
+(`plait.tasks.Task.part_moved`). Here the explanation is the answer's own time, and the control has the same length.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ class Effect(NamedTuple):
 
 
 class _Places(NamedTuple):
-    """Of each item [batch]: start and stop of the answer, start of the other part, and whether there are both."""
+    """Of each item [batch]: start and stop of the answer, start of the other part, whether there are both, and which
+    part of its answers it is."""
 
     start: Tensor
     stop: Tensor
     other: Tensor
     found: Tensor
+    which: Tensor
 
 
 def effects_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Effect]:
@@ -55,21 +58,25 @@ def effects_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Effect]:
     rng, found = np.random.default_rng(seed), []
     with torch.inference_mode():
         for batch in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
-            if batch.at is None:
+            if batch.at is None and not model.task.gathers:
                 return []
             whole = model(batch.inputs, batch.at)[""]
             lengths = [data.items[int(i)].stop - data.items[int(i)].start for i in batch.items]
             answers = [answer.timed for answer in model.task.decode(whole, batch.at)]
             places = _places(rng, [[(a, b) for a, b, *_ in own] for own in answers], lengths)
             long = places.stop - places.start
-            asked = batch.at.mask & _within(batch.at.times, places.start, places.stop)
+            asked = None if batch.at is None else batch.at.mask & _within(batch.at.times, places.start, places.stop)
             moved = []
             for start in (places.start, places.other):
                 left = {m: _removed(t, start, start + long) for m, t in batch.inputs.items()}
                 out = model(left, batch.at)[""]
-                moved.append(_moved(model, out, whole, asked))
+                moved.append(
+                    model.task.part_moved(out, whole, places.which)
+                    if asked is None
+                    else _moved(model, out, whole, asked)
+                )
             # An answer between two instants of the clock has no output of its own to move.
-            told = places.found & asked.any(1)
+            told = places.found if asked is None else places.found & asked.any(1)
             found += [
                 Effect(data.items[int(i)].group, float(a), float(b))
                 for i, a, b, ok in zip(batch.items, *moved, told)
@@ -99,15 +106,16 @@ def _places(
     """For each item an answer at random, and a part of the same length that does not overlap it."""
     rows = []
     for spans, seconds in zip(answers, lengths):
-        start, stop = spans[int(rng.integers(len(spans)))] if spans else (0.0, 0.0)
+        which = int(rng.integers(len(spans))) if spans else 0
+        start, stop = spans[which] if spans else (0.0, 0.0)
         before, after = start, seconds - stop
         # Where the other part may begin: before the answer, or after it.
         rooms = np.maximum([before - (stop - start), after - (stop - start)], 0.0)
         where = rng.random() * rooms.sum()
         other = where if where < rooms[0] else stop + where - rooms[0]
-        rows.append((start, stop, other, stop > start and rooms.sum() > 0))
+        rows.append((start, stop, other, stop > start and rooms.sum() > 0, which))
     table = torch.tensor(rows, dtype=torch.float32)
-    return _Places(table[:, 0], table[:, 1], table[:, 2], table[:, 3] > 0)
+    return _Places(table[:, 0], table[:, 1], table[:, 2], table[:, 3] > 0, table[:, 4].long())
 
 
 def _within(times: Tensor, start: Tensor, stop: Tensor) -> Tensor:

@@ -41,7 +41,8 @@ def bleu(references: Sequence[Sequence[str]], answers: Sequence[str], order: int
     precision = (right + TINY) / (said + SMALL)
     ratio = (length + TINY) / (nearest + SMALL)
     brevity = math.exp(1 - 1 / ratio) if ratio < 1 else 1.0
-    return brevity * float(np.prod(precision[:order])) ** (1 / order)
+    mean: float = float(np.prod(precision[:order])) ** (1 / order)
+    return brevity * mean
 
 
 class _Bleu(Metric):

@@ -108,6 +108,16 @@ class Task(nn.Module, ABC):
         """Called once by the model: rows and columns of the regions that the tokens of some modalities stand for
         (`plait.encoders.Encoder.regions`). Default: it does not matter."""
 
+    def part_moved(self, output: Tensor, whole: Tensor, which: Tensor) -> Tensor:
+        """How far a part of each answer moves from one output to another, [batch], of a task that ``gathers``.
+
+        Args:
+            output: without some evidence.
+            whole: with all of it; the answers are its own.
+            which: the number of the part (a word), [batch].
+        """
+        return self.divergence(output, whole)
+
     def gather(self, parts: Mapping[str, Tensor]) -> Tensor:
         """Heads' outputs as one, of a task that ``gathers``; by modality, and under "" that of the fusion."""
         return torch.cat([*parts.values()], 1)

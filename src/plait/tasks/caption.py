@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated as Typed
 from typing import Any, Literal
 
@@ -17,25 +17,25 @@ from torch import Tensor, nn
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.options import Count, Few, Whole
 from plait.core.parts import Options, Spec
-from plait.decoders.autoregressive import DECODERS, END, Autoregressive, Memory
+from plait.decoders.autoregressive import DECODERS, Memory, decoder_of
 from plait.decoders.search import Candidate, beam_search, sample
 from plait.examples.items import Item
 from plait.examples.targets import Annotated, Target
 from plait.metrics import metrics_for
-from plait.metrics.cider import Rarity
 from plait.metrics.functional import Array
 from plait.tasks import Task
+from plait.tasks.against_references import AgainstReferences
 from plait.tasks.answers import Answer
-from plait.tasks.consensus import agreement, most_typical
+from plait.tasks.consensus import Neighbours, agreement, likelihood
 from plait.tasks.evidence import Caption as Answered
-from plait.tasks.evidence import Layout, evidence_of, key_times
+from plait.tasks.evidence import Layout, caption_of
 from plait.tasks.heads import Places as PlacesHead
 from plait.tasks.places import HEADING, Places, empty_place, from_sources, places_of
 from plait.tasks.references import SEPARATOR, Vocabulary, rows_of, words_of
 from plait.tasks.spelling import KINDS, Subwords, spelling_of
-from plait.tasks.timed import annotated_of, padded
+from plait.tasks.timed import annotated_of, named, padded
 from plait.tasks.view import Moment, View
-from plait.tokens import Instants
+from plait.tokens import Instants, Tokens
 
 __all__ = ["Caption"]
 
@@ -43,9 +43,6 @@ Share = Typed[float, Field(ge=0, lt=1)]
 
 ALPHA = 0.7
 """Power of the length by which scores of the beam are divided."""
-
-NAMED = 5
-"""Items that an error names; of the others it gives the number."""
 
 
 class Caption(Task):
@@ -72,8 +69,10 @@ class Caption(Task):
         punctuation: whether signs belong to the words; if not, they are left out of texts and references.
         references: texts of an item in one training step; 0: all.
         beam: sequences kept by the beam search; 1: the likeliest word at each step.
-        draws: with more than 0, as many texts are drawn beside those of the beam, and the answer is the candidate on
-            which the drawn ones agree most (minimum Bayes risk by CIDEr); with 0 the beam's best.
+        neighbours: training items that are asked, by the words of their texts: of the beam's texts and of as many drawn
+            ones as ``draws`` says, the answer is the one that agrees most with theirs (`plait.tasks.consensus`). 0: the
+            beam's best. For small corpora, where the likeliest text is often a dull one.
+        draws: texts drawn beside those of the beam, if there are neighbours.
         temperature: of the draws.
         smoothing: label smoothing.
         dropout: share of the numbers set to 0 in training, of the tokens and within the decoder.
@@ -112,7 +111,8 @@ class Caption(Task):
         punctuation: bool = False,
         references: Whole = 0,
         beam: Few = 4,
-        draws: Whole = 0,
+        neighbours: Whole = 0,
+        draws: Whole = 16,
         temperature: float = 0.7,
         smoothing: Share = 0.1,
         dropout: Share = 0.2,
@@ -123,16 +123,20 @@ class Caption(Task):
         self.target, self.decoder, self.width, self.layers = target, decoder, width, layers
         self.token, self.subwords, self.least = token, subwords, least
         self.lower, self.punctuation, self.references = lower, punctuation, references
-        self.beam, self.draws, self.temperature = beam, draws, temperature
+        self.beam, self.neighbours, self.draws, self.temperature = beam, neighbours, draws, temperature
         self.smoothing, self.dropout, self.word_dropout, self.metric = smoothing, dropout, word_dropout, metric
         self._check()
-        self._metrics = metrics_for("references", metric, where="caption.metric")
-        self.select_by(self._metrics)
-        self.known = [[" ".join(words) for words in self._said(t)] for t in targets]
+        metrics = metrics_for("references", metric, where="caption.metric")
+        self.select_by(metrics)
+        self.described = [[" ".join(words) for words in self._said(t)] for t in targets]
         self._learn()
+        self.judge = AgainstReferences(self.words, metrics, self.described)
         self.n_outputs = HEADING + width
-        self.reader = self._decoder()
+        self.reader = decoder_of(
+            decoder, len(self.words), width, layers=layers, dropout=dropout, word_dropout=word_dropout
+        )
         self.sources: list[str] = [""]
+        self.alike: Neighbours | None = None
         self._regions: dict[str, tuple[int, int]] = {}
 
     def _check(self) -> None:
@@ -146,24 +150,27 @@ class Caption(Task):
         raise_all(ConfigError, problems)
 
     def _learn(self) -> None:
-        """Words, rarity and longest text of the training texts."""
-        texts = [text.split() for own in self.known for text in own]
+        """Words and longest text of the training texts."""
+        texts = [text.split() for own in self.described for text in own]
         spelling = spelling_of(self.token, [word for text in texts for word in text], self.subwords)
         split = [spelling.split(text) for text in texts]
         self.words = Vocabulary(split, spelling, self.least)
         self.longest = max(map(len, split), default=1) + 1
-        self.rarity = Rarity(self.known)
-        self.novel = {text for own in self.known for text in own}
-
-    def _decoder(self) -> Autoregressive:
-        shared = {"dropout": self.dropout, "word_dropout": self.word_dropout}
-        if self.decoder == "transformer":
-            heads = next(h for h in (4, 2, 1) if self.width % h == 0)
-            return DECODERS["transformer"](len(self.words), self.width, layers=self.layers, heads=heads, **shared)
-        return DECODERS["recurrent"](len(self.words), self.width, **shared)
 
     def bind(self, dims: Mapping[str, int], dim: int) -> None:
         self.sources = [*dims, ""]
+        # Only now, since its buffers have a row per stream.
+        self.alike = Neighbours(len(self.described), self.width, len(dims)) if self.neighbours else None
+
+    def complete(
+        self,
+        heads: Mapping[str, nn.Module],
+        train: Sequence[Mapping[str, Tokens]],
+        held_out: Callable[[], tuple[Tensor, Tensor]] | None,
+    ) -> None:
+        """Keep what is read of the training items, to find those that are like a new one."""
+        if self.alike is not None:
+            self.alike.remember([{k: heads[m](batch[m]) for k, m in enumerate(heads)} for batch in train])
 
     def locate(self, regions: Mapping[str, tuple[int, int]]) -> None:
         self._regions = dict(regions)
@@ -185,12 +192,11 @@ class Caption(Task):
         problems = []
         if silent:
             problems.append(
-                f"{_named(silent)}: nothing is annotated on the tier {self.target!r}. Leave these out, or describe "
-                "them."
+                f"{named(silent)}: nothing is annotated on the tier {self.target!r}. Leave these out, or describe them."
             )
         if empty:
             problems.append(
-                f"{_named(empty)}: the texts on the tier {self.target!r} have no words (no letter or digit). Correct "
+                f"{named(empty)}: the texts on the tier {self.target!r} have no words (no letter or digit). Correct "
                 "them, or set caption.punctuation: true."
             )
         raise_all(DataError, problems)
@@ -226,18 +232,9 @@ class Caption(Task):
     def _nll(self, output: Tensor, target: Tensor, smoothing: float) -> Tensor:
         texts, owner = rows_of(target, self.references if self.training else 0)
         memory = places_of(output.to(self.reader.bias)).memory
-        logits, _ = self.reader(Memory(memory.values[owner], memory.mask[owner]), texts)
-        wanted = self._wanted(texts)
-        each = F.cross_entropy(logits.mT, wanted, ignore_index=-1, label_smoothing=smoothing, reduction="none")
-        each = each.sum(1) / (wanted >= 0).sum(1).clamp(min=1)
+        each = self.reader.nll(Memory(memory.values[owner], memory.mask[owner]), texts, smoothing)
         count = torch.bincount(owner, minlength=len(target)).clamp(min=1)
         return torch.zeros_like(count, dtype=each.dtype).index_add(0, owner, each) / count
-
-    def _wanted(self, texts: Tensor) -> Tensor:
-        """The next token at each step; -1 after the end, and for those that cannot be said."""
-        wanted = F.pad(texts, (0, 1), value=-1)
-        wanted = torch.where(wanted > len(self.words), -1, wanted)
-        return wanted.scatter(1, (texts >= 0).sum(1, keepdim=True), END)
 
     def step(self, views: Sequence[View], target: Tensor, moment: Moment | None = None) -> dict[str, Float[Tensor, ""]]:
         """``fused``: the loss of what all modalities and the fusion give; ``unimodal``: of each modality alone;
@@ -253,14 +250,26 @@ class Caption(Task):
     @torch.no_grad()
     def divergence(self, output: Tensor, teacher: Tensor) -> Tensor:
         """Kullback-Leibler divergence of the words from a teacher's, the mean over the teacher's likeliest text."""
-        said = [rows[0].tokens for rows in self._search(teacher, 1)]
-        texts = torch.from_numpy(padded(said, -1, np.int64)).to(output.device).reshape(len(said), -1)
-        one, other = (
-            self.reader(places_of(x.to(self.reader.bias)).memory, texts)[0].log_softmax(-1) for x in (output, teacher)
-        )
-        asked = F.pad(texts >= 0, (1, 0), value=True)
-        each = F.kl_div(one, other, log_target=True, reduction="none").sum(-1)
+        each, asked = self._apart(output, teacher, [own[0] for own in self._search(teacher, 1)])
         return (each * asked).sum(1) / asked.sum(1)
+
+    @torch.no_grad()
+    def part_moved(self, output: Tensor, whole: Tensor, which: Tensor) -> Tensor:
+        """The divergence at the tokens of one word."""
+        said = self.chosen(whole)
+        each, _ = self._apart(output, whole, said)
+        groups = [self.words.spelling.grouped(self.words.names(one.tokens)) for one in said]
+        places = [own[k] if k < len(own) else [0] for own, k in zip(groups, which.tolist())]
+        return torch.stack([row[own].mean() for row, own in zip(each, places)])
+
+    def _apart(self, output: Tensor, teacher: Tensor, said: Sequence[Candidate]) -> tuple[Tensor, Tensor]:
+        """The divergence at each token of some texts, and which tokens there are, the end included, [batch, length]."""
+        rows = padded([one.tokens for one in said], -1, np.int64)
+        texts = torch.from_numpy(rows).to(output.device).reshape(len(said), -1)
+        memories = (places_of(x.to(self.reader.bias)).memory for x in (output, teacher))
+        one, other = (self.reader(memory, texts)[0].log_softmax(-1) for memory in memories)
+        each = F.kl_div(one, other, log_target=True, reduction="none").sum(-1)
+        return each, F.pad(texts >= 0, (1, 0), value=True)
 
     def _search(self, output: Tensor, beam: int) -> list[list[Candidate]]:
         state = self.reader.begin(places_of(output.to(self.reader.bias)).memory)
@@ -270,17 +279,22 @@ class Caption(Task):
     def chosen(self, output: Tensor) -> list[Candidate]:
         """The answer of each item, with its attention to the places."""
         found = self._search(output, self.beam)
-        if not self.draws:
+        if self.alike is None:
             return [own[0] for own in found]
-        state = self.reader.begin(places_of(output.to(self.reader.bias)).memory)
-        drawn = sample(self.reader.advance, state, count=self.draws, temperature=self.temperature, longest=self.longest)
-        return [self._agreed(*pair) for pair in zip(found, drawn)]
+        places = places_of(output.to(self.reader.bias))
+        if self.draws:
+            state, heat = self.reader.begin(places.memory), self.temperature
+            drawn = sample(self.reader.advance, state, count=self.draws, temperature=heat, longest=self.longest)
+            found = [[*own, *more] for own, more in zip(found, drawn)]
+        asked = self.alike.nearest(places, self.neighbours)
+        return [self._agreed(own, *near) for own, near in zip(found, asked)]
 
-    def _agreed(self, found: list[Candidate], drawn: list[Candidate]) -> Candidate:
-        others = [self.words.text(one.tokens) for one in drawn]
-        every = [*found, *drawn]
-        shared = agreement([self.words.text(one.tokens) for one in every], others, self.rarity)
-        return every[int(shared.argmax())]
+    def _agreed(self, found: list[Candidate], near: NDArray[np.int64], weights: NDArray[np.float64]) -> Candidate:
+        """The candidate that agrees most with the texts of similar items."""
+        pairs = [(t, w / len(self.described[i])) for i, w in zip(near, weights) for t in self.described[i]]
+        said = [self.words.text(one.tokens) for one in found]
+        shared = agreement(said, [text for text, _ in pairs], self.judge.rarity, [weight for _, weight in pairs])
+        return found[int((shared + likelihood(found)).argmax())]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Numbers of the answer's tokens, padded with -1, [items, longest]."""
@@ -295,7 +309,7 @@ class Caption(Task):
         return padded(rows, self.padding, np.float64, least=1)
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
-        places = places_of(output)
+        places = places_of(output.detach())
         return [self._answer(one, places, i) for i, one in enumerate(self.chosen(output))]
 
     def _answer(self, one: Candidate, places: Places, item: int) -> Answered:
@@ -308,45 +322,30 @@ class Caption(Task):
         )
         names = self.words.names(one.tokens)
         groups = self.words.spelling.grouped(names)
-        looked = [one.attention[own].mean(0) for own in groups]
-        found = [evidence_of(attention, layout) for attention in looked]
         said = [self.words.spelling.join([names[i] for i in own]) for own in groups]
-        sure = [float(np.mean([one.probs[i] for i in own])) for own in groups]
-        return Answered(
-            tuple((e.start, e.stop, word, p) for e, word, p in zip(found, said, sure)),
-            tuple(e.source for e in found),
-            tuple(e.box for e in found),
-            key_times(np.array(looked).reshape(len(looked), len(layout.times)), layout),
-        )
+        return caption_of(said, groups, one.probs, one.attention, layout)
 
     def texts(self, scores: NDArray[np.float64], target: Array) -> list[tuple[str, str]]:
         """The true texts, joined, and the answer of each item."""
-        return [(" | ".join(self.words.texts(true)), self.words.text(said)) for true, said in zip(target, scores)]
-
-    def _pairs(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> tuple[list[list[str]], list[str]]:
-        kept = [i for i, row in enumerate(target) if bool((row > 0).any())]
-        return [self.words.texts(target[i]) for i in kept], [self.words.text(scores[i]) for i in kept]
+        return self.judge.texts(scores, target)
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
-        """The chosen metric, then the standard ones of references; and ``novelty``, the share of the answers that are
-        none of the training texts. Items without a true text do not count."""
-        true, said = self._pairs(scores, target)
-        new = [text not in self.novel for text in said]
-        found = {name: metric(true, said) for name, metric in self._metrics.items()}
-        return {**found, "novelty": float(np.mean(new)) if new else float("nan")}
+        """The chosen metric, then the standard ones of references, and ``novelty``."""
+        return self.judge.metrics(scores, target)
 
     def main(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> float:
-        return self._metrics[self.main_metric](*self._pairs(scores, target))
+        return self.judge.main(scores, target)
+
+    def each(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> NDArray[np.float64]:
+        """The main metric of each item, beside the others."""
+        return self.judge.each(scores, target)
 
     def baseline(self, train: NDArray[np.generic], count: int) -> NDArray[np.float64]:
-        """The most typical training text, for every item: the one that agrees most with the others."""
-        texts = [text for row in train for text in self.words.texts(row)]
-        best = most_typical(texts, self.rarity)
-        numbers = self.words.numbers(self.words.spelling.split(best.split()))
-        return np.broadcast_to(np.array(numbers or [-1], np.float64), (count, max(len(numbers), 1))).copy()
+        """The most typical training text, for every item."""
+        return self.judge.baseline(train, count)
 
     def state(self) -> Options:
-        found: Options = {"texts": self.known}
+        found: Options = {"texts": self.described}
         if isinstance(self.words.spelling, Subwords):
             found["merges"] = self.words.spelling.merges
         return found
@@ -355,8 +354,3 @@ class Caption(Task):
     def restore(cls, state: Options, **options: Any) -> Caption:
         known = [Annotated(1.0, tuple((0.0, 1.0, text) for text in own)) for own in state["texts"]]
         return cls(list(known), **options)
-
-
-def _named(ids: Sequence[str]) -> str:
-    more = len(ids) - NAMED
-    return ", ".join(ids[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from plait.streams.recording import Annotation
 from plait.tasks.answers import Text
 
-__all__ = ["Box", "Caption", "Evidence", "Layout", "evidence_of", "key_times"]
+__all__ = ["Box", "Caption", "Evidence", "Layout", "caption_of", "evidence_of", "key_times"]
 
 Box = tuple[float, float, float, float]
 """Left, top, width and height, as shares of the picture."""
@@ -98,13 +98,40 @@ def evidence_of(attention: NDArray[np.floating], layout: Layout) -> Evidence:
     source = max(names, key=lambda name: float(attention[layout.of(name)].sum()))
     mine = layout.of(source)
     times, which = np.unique(layout.times[mine], return_inverse=True)
-    each = np.bincount(which, attention[mine], len(times))
+    each: NDArray[np.float64] = np.bincount(which, attention[mine], len(times)).astype(np.float64)
     peak = int(each.argmax())
     low, high = _around(each, peak)
     half = float(np.median(np.diff(times))) / 2 if len(times) > 1 else 0.0
     at = mine[which == peak]
     box = _box(attention[at], layout.regions.get(source))
     return Evidence(max(float(times[low]) - half, 0.0), float(times[high]) + half, source, box)
+
+
+def caption_of(
+    words: Sequence[str],
+    groups: Sequence[Sequence[int]],
+    probs: Sequence[float],
+    attention: NDArray[np.floating],
+    layout: Layout,
+) -> Caption:
+    """The answer of a decoded text.
+
+    Args:
+        words: its words.
+        groups: the places of the tokens of each word, whose mean a word has.
+        probs: probability of each token.
+        attention: of each token to the places, [tokens, places].
+        layout: of the places.
+    """
+    looked = [attention[list(own)].mean(0) for own in groups]
+    found = [evidence_of(one, layout) for one in looked]
+    sure = [float(np.mean([probs[i] for i in own])) for own in groups]
+    return Caption(
+        tuple((e.start, e.stop, word, p) for e, word, p in zip(found, words, sure)),
+        tuple(e.source for e in found),
+        tuple(e.box for e in found),
+        key_times(np.array(looked).reshape(len(looked), len(layout.times)), layout),
+    )
 
 
 def _around(each: NDArray[np.floating], peak: int) -> tuple[int, int]:

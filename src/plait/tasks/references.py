@@ -117,9 +117,7 @@ def rows_of(
     for i, row in enumerate(target.tolist()):
         ends = [k for k, number in enumerate(row) if number == SEPARATOR]
         starts = [0, *(end + 1 for end in ends[:-1])]
-        chosen = range(len(ends))
-        if most and len(ends) > most:
-            chosen = torch.randperm(len(ends))[:most].tolist()
+        chosen = torch.randperm(len(ends))[:most].tolist() if most and len(ends) > most else list(range(len(ends)))
         texts += [row[starts[k] : ends[k]] for k in chosen]
         owners += [i] * len(chosen)
     longest = max(map(len, texts), default=0)
