@@ -102,8 +102,6 @@ class Efficientnet(_Network):
 
     Args:
         networks: some of ``lite0``, ``lite1`` and ``lite2``; their features stand side by side.
-        regions: 0: one vector per picture; else the means over regions x regions parts of it, row by row, for the
-            encoder ``regions`` with ``shape: [regions, regions, 1280 per network]``.
         classes: append the 1,000 logits.
         crop: [left, top, width, height] in 0..1 of the picture.
         rate: pictures per second to keep, about.
@@ -117,7 +115,6 @@ class Efficientnet(_Network):
         self,
         *,
         networks: Sequence[str] = ("lite0",),
-        regions: int = 0,
         classes: bool = False,
         crop: Sequence[float] | None = None,
         rate: float | str | None = None,
@@ -126,9 +123,7 @@ class Efficientnet(_Network):
         super().__init__(crop, rate, batch)
         for name in networks or ("",):
             one_of("efficientnet.networks", name, tuple(NETWORKS))
-        if regions < 0 or (regions and classes):
-            raise ConfigError(f"efficientnet: regions {regions}; expected 0 or more, and 0 with classes: true.")
-        self._networks, self._classes, self._regions = list(networks), classes, regions
+        self._networks, self._classes = list(networks), classes
 
     def dim(self, shape: tuple[int, ...]) -> int:
         return self._width * len(self._networks)
@@ -141,26 +136,17 @@ class Efficientnet(_Network):
         for name in self._networks:
             size = NETWORKS[name].size
             found.append(self._through(stream, kept, (size, size, *LITE), self._width, partial(self._encode, name)))
-        # All networks' numbers of one region stand together.
-        parts = [rows.reshape(len(rows), self._regions**2 or 1, -1) for rows in found]
-        return np.concatenate(parts, 2).reshape(len(kept), -1)
+        return np.concatenate(found, 1)
 
     @property
     def _width(self) -> int:
-        return 1280 * (self._regions**2 or 1) + (1000 if self._classes else 0)
-
-    def picture(self, dim: int) -> tuple[int, int, int] | None:
-        return (self._regions, self._regions, dim // self._regions**2) if self._regions else None
+        return 1280 + (1000 if self._classes else 0)
 
     def _encode(self, name: str, pixels: Pixels) -> Pixels:
         torch = need("torch", "offline-models", "efficientnet")
         weights = _weights(name)
         with torch.inference_mode():
-            maps = lite(torch.from_numpy(pixels), weights, NETWORKS[name].deeper)
-            if self._regions:
-                cells = torch.nn.functional.adaptive_avg_pool2d(maps, self._regions)
-                return np.asarray(cells.flatten(2).mT.flatten(1).numpy(), np.float32)
-            pooled = maps.mean((2, 3))
+            pooled = lite(torch.from_numpy(pixels), weights, NETWORKS[name].deeper)
             answer = torch.nn.functional.linear(pooled, weights["_fc.weight"], weights["_fc.bias"])
             both = torch.cat([pooled, answer], 1) if self._classes else pooled
             return np.asarray(both.numpy(), np.float32)
@@ -210,8 +196,7 @@ STAGES = ((1, 3, 1, 1), (2, 3, 2, 6), (2, 5, 2, 6), (3, 3, 2, 6), (3, 5, 1, 6), 
 
 
 def lite(pictures: Tensor, weights: Mapping[str, Tensor], deeper: float = 1.0) -> Tensor:
-    """The last map of EfficientNet-Lite, [batch, 1280, height / 32, width / 32], of normalised pictures
-    [batch, 3, height, width]."""
+    """The pooled last map of EfficientNet-Lite, [batch, 1280], of normalised pictures [batch, 3, height, width]."""
     x = _convolved(pictures, weights, "_conv_stem", "_bn0", stride=2)
     number = 0
     for place, (blocks, _, first, widening) in enumerate(STAGES):
@@ -220,7 +205,7 @@ def lite(pictures: Tensor, weights: Mapping[str, Tensor], deeper: float = 1.0) -
         for i in range(count):
             x = _block(x, weights, f"_blocks.{number}.", first if i == 0 else 1, widening)
             number += 1
-    return _convolved(x, weights, "_conv_head", "_bn1")
+    return _convolved(x, weights, "_conv_head", "_bn1").mean((2, 3))
 
 
 def _block(x: Tensor, weights: Mapping[str, Tensor], name: str, stride: int, widening: int) -> Tensor:
