@@ -440,3 +440,43 @@ def test_a_link_in_a_circle_is_passed_over(tmp_path):
     (tmp_path / "a.csv").write_text("t,x\n0,1\n1,2\n")
     (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
     assert import_folder(tmp_path, out=tmp_path / "m.jsonl").recordings == 1
+
+
+class TestCaptions:
+    """Tables with several texts a file: each an annotation of the whole recording, by another annotator."""
+
+    def test_a_table_of_captions_needs_no_option(self, folder):
+        rows = [
+            "image,caption",
+            "a.csv,A dog runs .",
+            'a.csv,"A brown dog, running"',
+            "b.csv,Two men",
+            "b.csv,",
+            "z.jpg,A cat",
+        ]
+        root = folder(**{"pictures__a.csv": IMU, "pictures__b.csv": IMU, "captions.txt": "\n".join(rows) + "\n"})
+        report, corpus = run(root)
+        assert corpus.ids == ["a", "b"]  # the table is no recording
+        said = [(n.start, n.stop, n.label, n.annotator) for n in corpus["a"].tier("caption")]
+        assert said == [(0.0, 1.0, "A dog runs .", "1"), (0.0, 1.0, "A brown dog, running", "2")]
+        assert [n.label for n in corpus["b"].tier("caption")] == ["Two men"]
+        assert any("1 rows without a caption (lines 5)" in note for note in report.notes)
+        assert any("'z.jpg'" in note and "left out" in note for note in report.notes)
+
+    def test_a_transcript_of_that_name_is_no_table(self, folder):
+        root = folder(**{"captions.txt": "hello there\n", "a.imu.csv": IMU})
+        report, _ = run(root)
+        assert not any("no column" in note for note in report.notes)
+
+    def test_any_table_may_hold_several_rows_a_recording(self, folder):
+        root = folder(**{"a.imu.csv": IMU, "moods.csv": "id,mood\na,glad\na,calm\n"})
+        report, corpus = run(root, labels={"file": "moods.csv", "several": True})
+        assert [(n.label, n.tier, n.annotator) for n in corpus["a"].tier("mood")] == [
+            ("glad", "mood", "1"),
+            ("calm", "mood", "2"),
+        ]
+        (root / "manifest.jsonl").unlink()
+        report, corpus = run(root, labels={"file": "moods.csv"})
+        assert any("import.labels.several" in note for note in report.notes)
+        with pytest.raises(ConfigError, match="several"):
+            import_options({"labels": {"file": "m.csv", "several": True, "time": "t"}})

@@ -32,6 +32,11 @@ WORDS = [
     Annotated(0.5, ((0.1, 0.4, "day"),)),
     Annotated(1.0, ((0.1, 0.4, "good"), (0.4, 0.8, "good day"))),
 ]
+CAPTIONS = [
+    Annotated(1.0, ((0.0, 1.0, "A dog runs ."),)),
+    Annotated(1.0, ((0.0, 1.0, "two men, on a bench"),)),
+    Annotated(2.0, ((0.0, 1.0, "The dog"),)),
+]
 MOODS = [Named({"mood": m, "valence": v}) for m, v in (("glad", 2.0), ("cross", -1.0), ("glad", 1.5), ("calm", 0.5))]
 LOADS = [
     Future(20.0, float(start), (Track(np.arange(90.0), np.random.default_rng(phase).normal(phase, 1.0, 90)),))
@@ -63,15 +68,23 @@ TARGETS = {
     "tag": MOVES,
     "transcribe": WORDS,
     "unify": SAID,
+    "caption": CAPTIONS,
 }
 BOTH = {"mood": "classify", "valence": {"name": "regress", "loss": "huber"}}
+TOLD = {"target": "caption", "width": 16, "layers": 1, "least": 1}
 GIVEN = {
     "relate": {"target": "relations"},
+    "caption": TOLD,
     "forecast": {"target": "load", "horizon": [1.0, 7.0]},
     "multi": {"tasks": BOTH},
     "tag": {"target": "moves"},
     "transcribe": {"target": "words"},
 }
+
+
+def slowly(*case):
+    return pytest.param(*case, marks=pytest.mark.slow)
+
 
 VARIANTS = [
     ("relate", {"target": "relations", "pairs": "all", "messages": 0, "mirror": {}}, SCENES),
@@ -94,6 +107,9 @@ VARIANTS = [
     ("transcribe", {"target": "words", "causal": True, "delay": 0.2}, WORDS),
     ("transcribe", {"target": "words", "attention": 0.3}, WORDS),
     ("transcribe", {"target": "words", "attention": 1.0}, WORDS),
+    slowly("caption", {**TOLD, "decoder": "recurrent", "metric": "bleu4"}, CAPTIONS),
+    slowly("caption", {**TOLD, "token": "character"}, CAPTIONS),
+    slowly("caption", {**TOLD, "beam": 1, "punctuation": True}, CAPTIONS),
 ]
 
 

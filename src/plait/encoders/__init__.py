@@ -26,6 +26,9 @@ class Encoder(nn.Module, ABC):
     symbolic: bool = False
     """Whether it reads ids instead of measurements (`plait.features.Feature.symbolic`). Instances may override it."""
 
+    regions: tuple[int, int] | None = None
+    """Rows and columns, if each observation becomes one token per region of a picture, row by row, at the same time."""
+
     trial: ClassVar[tuple[int, dict[str, object]]] = (5, {})
     """An input width and options that make a small instance, on which the laws are checked."""
 

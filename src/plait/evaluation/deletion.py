@@ -6,7 +6,8 @@ is measured how far the output within the answer's time moves (`plait.tasks.Task
 per item, of which parts have times, how far that moves. Streams that stand at one instant of an item, such as a text
 about all of it, stay. Deletion is the usual
 check of an explanation (Samek et al. 2017, "Evaluating the visualization of what a deep neural network has learned",
-IEEE TNNLS 28(11)); here the explanation is the answer's own time, and the control has the same length.
+IEEE TNNLS 28(11)); of a text whose words were read from places, it is measured how far the word itself moves
+(`plait.tasks.Task.part_moved`). Here the explanation is the answer's own time, and the control has the same length.
 
 A relation names two objects instead: what was observed of both is removed, and in a second pass what was observed of
 two others. Where their boxes are stays told, as it is part of the question.
@@ -36,12 +37,14 @@ __all__ = ["Effect", "deletion_of", "effects_of"]
 
 
 class _Places(NamedTuple):
-    """Of each item [batch]: start and stop of the answer, start of the other part, and whether there are both."""
+    """Of each item [batch]: start and stop of the answer, start of the other part, whether there are both, and which
+    part of its answers it is."""
 
     start: Tensor
     stop: Tensor
     other: Tensor
     found: Tensor
+    which: Tensor
 
 
 def effects_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Effect]:
@@ -73,7 +76,11 @@ def effects_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Effect]:
             for start in (places.start, places.other):
                 left = {m: _removed(t, start, start + long) for m, t in batch.inputs.items()}
                 out = model(left, batch.at)[""]
-                moved.append(_moved(model, out, whole, asked))
+                moved.append(
+                    model.task.part_moved(out, whole, places.which)
+                    if asked is None
+                    else _moved(model, out, whole, asked)
+                )
             # An answer between two instants of the clock has no output of its own to move.
             told = places.found if asked is None else places.found & asked.any(1)
             found += [
@@ -149,15 +156,16 @@ def _places(
     """For each item an answer at random, and a part of the same length that does not overlap it."""
     rows = []
     for spans, seconds in zip(answers, lengths):
-        start, stop = spans[int(rng.integers(len(spans)))] if spans else (0.0, 0.0)
+        which = int(rng.integers(len(spans))) if spans else 0
+        start, stop = spans[which] if spans else (0.0, 0.0)
         before, after = start, seconds - stop
         # Where the other part may begin: before the answer, or after it.
         rooms = np.maximum([before - (stop - start), after - (stop - start)], 0.0)
         where = rng.random() * rooms.sum()
         other = where if where < rooms[0] else stop + where - rooms[0]
-        rows.append((start, stop, other, stop > start and rooms.sum() > 0))
+        rows.append((start, stop, other, stop > start and rooms.sum() > 0, which))
     table = torch.tensor(rows, dtype=torch.float32)
-    return _Places(table[:, 0], table[:, 1], table[:, 2], table[:, 3] > 0)
+    return _Places(table[:, 0], table[:, 1], table[:, 2], table[:, 3] > 0, table[:, 4].long())
 
 
 def _within(times: Tensor, start: Tensor, stop: Tensor) -> Tensor:

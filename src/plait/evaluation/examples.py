@@ -26,7 +26,11 @@ def examples_of(pool: ReplicateOutput, subset: Subset, task: Scored) -> list[Exa
     # Ceiling division, so that never more than `LOOKED_AT` are chosen.
     chosen = np.arange(0, len(pool.items), max(1, -(-len(pool.items) // LOOKED_AT)))
     scores, target = np.asarray(pool.outputs[subset]), np.asarray(pool.target)
-    values = np.array([main_metric(task, scores[[i]], target[[i]]) for i in chosen])
+    each = getattr(task, "each", None)
+    if each is not None:
+        values = each(scores[chosen], target[chosen])
+    else:
+        values = np.array([main_metric(task, scores[[i]], target[[i]]) for i in chosen])
     sign = 1 if task.higher_is_better else -1
     worst = chosen[np.argsort(sign * values, kind="stable")[:SHOWN]]  # NaN is sorted last
     value = dict(zip(chosen.tolist(), values.tolist()))

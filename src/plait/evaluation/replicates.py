@@ -43,6 +43,7 @@ class Scored(Protocol):
     - ``padding``: what fills scores of fewer steps than others; 0 by default, -1 for token ids.
     - ``frames(scores, target)``: see `frames_of`.
     - ``main(scores, target)``: the main metric alone, without the cost of the others; see `main_of`.
+    - ``each(scores, target)``: the main metric of each item, where that of one item alone means nothing.
     - ``points(scores, target)``: truths and answers to draw against each other, [rows] each.
     - ``rivals(target)``: scores of cheap answers, by name.
     - ``losses(scores, target)``, ``streams``: the loss of each item and stream, and their names.

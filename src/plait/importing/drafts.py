@@ -16,7 +16,7 @@ from plait.corpus.summary import Facts, label_summary, missing_streams, rare_str
 from plait.importing.cells import normal_split, number
 from plait.importing.labels import Labels, ids_in, read_labels
 from plait.importing.matching import alike
-from plait.importing.options import ImportOptions, LabelOptions
+from plait.importing.options import ImportOptions, LabelOptions, conventional_tables
 from plait.importing.report import ImportReport, first_of, some_of
 from plait.importing.rows import read_rows
 from plait.importing.scan import Found, Scan, scan_folder
@@ -51,8 +51,7 @@ class Importer:
     def _tables(self) -> list[tuple[Path, LabelOptions, bool]]:
         if self.options.labels is not None:
             return [(self.root / x.file, x, False) for x in self.options.labels]
-        found = [self.root / f"labels{ending}" for ending in (".csv", ".tsv", ".parquet")]
-        return [(path, LabelOptions(file=path.name), True) for path in found if path.is_file()]
+        return [(self.root / options.file, options, True) for options in conventional_tables(self.root)]
 
     def draft(self, name: str) -> _Draft:
         return self.drafts.setdefault(name, _Draft(RecordingEntry(id=name)))
@@ -132,11 +131,16 @@ class Importer:
         """Labels, annotations, texts, groups and splits from tables."""
         for path, options, guessed in self.tables_wanted:
             try:
-                self._merge(read_labels(path, options, self.drafts), options.file)
+                self._merge(read_labels(path, options, self.drafts, self._times), options.file)
             except DataError as error:
                 if not guessed:
                     raise
                 self.left_out[options.file] = str(error)
+
+    def _times(self, name: str) -> tuple[float, float]:
+        """When a recording starts and stops, in the seconds of its streams; 0 s without any."""
+        facts = self.drafts[name].facts.values() if name in self.drafts else []
+        return min((f.start for f in facts), default=0.0), max((f.stop for f in facts), default=0.0)
 
     def _merge(self, labels: Labels, where: str) -> None:
         self.notes += labels.notes

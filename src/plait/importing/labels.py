@@ -6,7 +6,7 @@ import math
 import re
 import string
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ __all__ = ["Labels", "ids_in", "merge_ticks", "read_labels"]
 Label = str | int | float | bool
 
 _GUESSES = {
-    "id": ("id", "recording", "clip", "file", "filename", "name", "utt_id", "path", "video"),
+    "id": ("id", "recording", "clip", "file", "filename", "name", "utt_id", "path", "video", "image", "picture"),
     "start": ("start", "begin", "onset", "start_time", "starttime"),
     "stop": ("stop", "end", "offset", "end_time", "endtime", "stop_time"),
     "split": ("split", "mode", "subset", "partition"),
@@ -55,7 +55,12 @@ def ids_in(path: Path, options: LabelOptions) -> set[str]:
         return set()
 
 
-def read_labels(path: Path, options: LabelOptions, known: Collection[str]) -> Labels:
+def read_labels(
+    path: Path,
+    options: LabelOptions,
+    known: Collection[str],
+    times: Callable[[str], tuple[float, float]] = lambda name: (0.0, 0.0),
+) -> Labels:
     """Read a table of labels.
 
     Args:
@@ -63,6 +68,7 @@ def read_labels(path: Path, options: LabelOptions, known: Collection[str]) -> La
         options: which column is what; what is None is guessed from the header.
         known: ids of the recordings. A row with another id is left out and counted, unless text columns
             were named.
+        times: when a recording starts and stops, in its seconds; asked with ``several`` only.
 
     Raises:
         ConfigError: a column that was named is not there.
@@ -75,7 +81,9 @@ def read_labels(path: Path, options: LabelOptions, known: Collection[str]) -> La
         table.found.notes.append(f"{path.name}: {len(problems) - 20} more rows with too few or too many cells.")
     rows = table.rows_by_id(known)
     table.constants(rows)
-    if table.at.time:
+    if options.several:
+        table.several(rows, times)
+    elif table.at.time:
         table.ticks(rows)
     elif table.at.start:
         table.annotations(rows)
@@ -242,9 +250,30 @@ class _Table:
                 self.found.texts[name][column] = StreamEntry(texts=[self.columns[column][own[0]]])
             if any(cells[i] != cells[own[0]] for cells in values.values() for i in own[1:]):
                 at = ", ".join(str(self.lines[i]) for i in own[:5])
-                self.found.notes.append(f"{self.file}:{at}: {name!r} has several rows that differ; the first is kept.")
+                self.found.notes.append(
+                    f"{self.file}:{at}: {name!r} has several rows that differ; the first is kept. Rows that are "
+                    "several annotators' are all kept with import.labels.several."
+                )
         for column, n in absent.items():
             self.found.notes.append(f"{self.file}: {n} recordings have no {column!r} (empty or not finite).")
+
+    def several(self, rows: dict[str, list[int]], times: Callable[[str], tuple[float, float]]) -> None:
+        """Each row an annotation of the whole recording, by another annotator."""
+        values = {name: typed(self.columns[name]) for name in self.at.label}
+        empty: dict[str, list[int]] = defaultdict(list)
+        for name, own in rows.items():
+            start, stop = times(name)
+            for column, cells in values.items():
+                kept = [i for i in own if cells[i] is not None]
+                empty[column] += [self.lines[i] for i in own if cells[i] is None]
+                self.found.annotations[name] += [
+                    self._entry(start, stop, cells[i], column).model_copy(update={"annotator": str(number)})
+                    for number, i in enumerate(kept, 1)
+                ]
+        for column, lines in empty.items():
+            if lines:
+                some = ", ".join(map(str, lines[:5])) + " ..." * (len(lines) > 5)
+                self.found.notes.append(f"{self.file}: {len(lines)} rows without a {column} (lines {some}); left out.")
 
     def _seconds(self, column: str | None, own: Sequence[int]) -> list[float | None]:
         cells = self.columns[column or ""]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -17,7 +18,7 @@ from plait.corpus.manifest import Rate, Seconds
 from plait.readers import Reader
 from plait.readers._budget import Budget
 
-__all__ = ["ImportOptions", "LabelOptions", "RowOptions", "StreamOptions", "import_options"]
+__all__ = ["ImportOptions", "LabelOptions", "RowOptions", "StreamOptions", "conventional_tables", "import_options"]
 
 
 class _Options(BaseModel):
@@ -51,7 +52,8 @@ class LabelOptions(_Options):
     labels become annotations; else a row is a recording. ``id_format`` (like ``S{:02d}``) makes the
     recording's id of the cell, and of other columns by name (``{split}_{:03d}``). ``scale`` is the seconds in
     one unit of the time columns. ``text`` columns become streams of words, and a row of an unknown id then
-    makes a recording.
+    makes a recording. With ``several`` all rows of a recording count: each is an annotation of the whole recording by
+    another annotator (``1``, ``2`` ... in the order of the rows), such as the captions of a picture.
     """
 
     file: str = "labels.csv"
@@ -67,6 +69,7 @@ class LabelOptions(_Options):
     split: str | None = None
     group: str | None = None
     text: list[str] = Field(default_factory=list)
+    several: bool = False
 
     @field_validator("label", "text", mode="before")
     @classmethod
@@ -101,7 +104,7 @@ class ImportOptions(_Options):
         labels_from_meta: metadata that are labels of the recording too.
         streams: overrides by stream.
         skip: file patterns (``*.bak``, ``old/*``) to leave out.
-        labels: tables of labels; by default ``labels.csv`` where there is one.
+        labels: tables of labels; by default ``labels.csv`` and ``captions.csv`` (or ``.txt``) where there are such.
         rows: arrays with one row per recording.
     """
 
@@ -119,6 +122,8 @@ class ImportOptions(_Options):
     def _several(cls, value: object) -> object:
         return [value] if isinstance(value, str | Mapping | _Options) else value
 
+
+_TABLES = (".csv", ".tsv", ".parquet")
 
 _PLACES: dict[str, type[_Options]] = {"streams": StreamOptions, "labels": LabelOptions, "rows": RowOptions}
 
@@ -141,6 +146,22 @@ def import_options(options: ImportOptions | Mapping[str, object] | None) -> Impo
             raise ConfigError([_explain(e) for e in error.errors()]) from error
     raise_all(ConfigError, [*_patterns(options), *_templates(options), *_readers(options)])
     return options
+
+
+def conventional_tables(folder: Path) -> list[LabelOptions]:
+    """The tables of a folder that need no option: labels, and captions, of which a recording has several."""
+    named = [LabelOptions(file=f"labels{ending}") for ending in _TABLES]
+    several = [LabelOptions(file=f"captions{end}", several=True, tier="caption") for end in (*_TABLES, ".txt")]
+    return [options for options in (*named, *several) if _is_table(folder / options.file)]
+
+
+def _is_table(path: Path) -> bool:
+    """Whether it is there; a text, whether its first line has several cells: others are transcripts."""
+    if not path.is_file() or path.suffix != ".txt":
+        return path.is_file()
+    with open(path, "rb") as file:
+        first = file.readline(1000)
+    return any(sign in first for sign in b",;\t")
 
 
 def _explain(error: ErrorDetails) -> str:
@@ -177,6 +198,10 @@ def _templates(options: ImportOptions) -> list[str]:
     for table in options.labels or []:
         if (table.start is None) != (table.stop is None) or (table.time and table.start):
             problems.append("import.labels: give start and stop together, or time alone.")
+        if table.several and (table.start or table.time):
+            problems.append(
+                "import.labels.several: rows with times of their own are annotations already. Leave it out."
+            )
         if table.tier and table.label and len(table.label) > 1:
             problems.append("import.labels.tier: several label columns make a tier each, named by the column.")
     return problems

@@ -17,7 +17,7 @@ from plait.corpus.summary import facts_of
 from plait.importing.cells import number
 from plait.importing.found import Found, Place, Scan, printable, without_clashes
 from plait.importing.naming import Named, Naming, names_of, normal
-from plait.importing.options import ImportOptions, StreamOptions
+from plait.importing.options import ImportOptions, StreamOptions, conventional_tables
 from plait.importing.report import some_of
 from plait.importing.tiers import tier_of
 from plait.importing.untold import TIMES
@@ -79,7 +79,7 @@ def scan_files(paths: Iterable[Path], base: Path, options: ImportOptions, known:
     scan = Scan()
     files: list[Path] = []
     for path in paths:
-        tables = {path.resolve() / f"labels{ending}" for ending in (".csv", ".tsv", ".parquet")}
+        tables = {path.resolve() / options.file for options in conventional_tables(path)}
         files += walk(path, options.skip, tables, scan) if path.is_dir() else [path]
     there = base.resolve()
     placed = [(p, p.as_posix(), Path(os.path.relpath(os.path.realpath(p), there)).as_posix()) for p in files]

@@ -11,7 +11,7 @@ from plait.core.parts import Spec, build, find, part_name, parts
 
 __all__ = ["Metric", "Sort", "known_bounds", "metrics_for", "sort_of"]
 
-Sort = Literal["classes", "labels", "values", "quantiles", "relations", "spans", "texts", "pairs"]
+Sort = Literal["classes", "labels", "values", "quantiles", "relations", "spans", "texts", "pairs", "references"]
 
 
 class Metric(ABC):
@@ -35,6 +35,8 @@ class Metric(ABC):
     - ``texts``: target and scores are lists of texts, one per item.
     - ``pairs``: target [rows], the group of each row; scores [rows, 2, width]: its embeddings as a query, and as a row
       of the index. Rows of one group are right answers to each other.
+    - ``references``, texts with several right answers: target is a list of one or more texts for each item, scores a
+      list of texts.
     """
 
     higher_is_better: ClassVar[bool] = True

@@ -114,6 +114,11 @@ class Backbone(nn.Module):
         base = base_of(modality)
         return base if self.fusion.states and base in self.dims else modality
 
+    def regions(self) -> dict[str, tuple[int, int]]:
+        """Rows and columns of the regions of pictures, of the modalities whose tokens are regions."""
+        found = {m: getattr(encoder, "regions", None) for m, encoder in zip(self.modalities, self.encoders)}
+        return {m: shape for m, shape in found.items() if shape is not None}
+
     def symbolic(self, modality: str) -> bool:
         """Whether the modality's encoder reads ids, which have no scale.
 

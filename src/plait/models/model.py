@@ -106,6 +106,7 @@ class Model(nn.Module):
         fused.bind(task.n_outputs, is_numeric=task.is_numeric)
         task.symbolic = [m for m in dims if self.backbone.symbolic(m)]
         task.bind(self.dims, dim)
+        task.locate(self.backbone.regions())
         sources = {m: self.backbone.source(m) for m in self.modalities}
         self.ensemble = LogitEnsemble(sources, dim, task, joint=fused.joint, states=fused.states)
         self.register_buffer("wide_weight", torch.zeros(len(dims) + 1))
@@ -236,7 +237,13 @@ class Model(nn.Module):
         wide = None
         if self.wide is not None and encoded.wide is not None:
             wide = self.wide.forward_subset(encoded.wide, subset, at)[""]
+        if self.task.gathers:
+            return self._gathered(chosen, own, at), wide, own
         return self.aggregate(*self.head_logits(chosen, own, at), self.ensemble.head_scales), wide, own
+
+    def _gathered(self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], at: Instants | None) -> Tensor:
+        joint = self._joint(encoded, at)
+        return self.task.gather({**own, **({} if joint is None else {"": joint})})
 
     def head_logits(
         self, encoded: Mapping[str, Tokens], own: Mapping[str, Tensor], at: Instants | None = None
@@ -274,6 +281,8 @@ class Model(nn.Module):
         """
         own = self.ensemble.unimodal(encoded, at)
         fused = self.fused(encoded if shown is None else shown, own, at)
+        if self.task.gathers:
+            return View(encoded, own, fused, fused, partial=None if part is None else self.fused(part, own, at))
         joint = None if self.ensemble.joint is None else fused
         whole = self.aggregate(*self.ensemble.logits(self.backbone.fusion, encoded, own, joint))
         # with one modality, or without a joint head, the whole knows no more than what would learn from it
@@ -295,6 +304,8 @@ class Model(nn.Module):
             own: the modalities' own outputs.
             at: as for `forward`.
         """
+        if self.task.gathers:
+            return self._gathered(encoded, self.ensemble.unimodal(encoded, at), at)
         joint = self._joint(encoded, at)
         if joint is not None:
             return joint

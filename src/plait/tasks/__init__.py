@@ -67,6 +67,10 @@ class Task(nn.Module, ABC):
     calibrated: ClassVar[bool] = True
     """Whether temperatures of its outputs are fitted on held-out items (``train.temperature_scaling``)."""
 
+    gathers: ClassVar[bool] = False
+    """Whether what the heads give is to be read, place by place: outputs [batch, places, width], as many places as
+    there are tokens, put one after another (`gather`) where those of other tasks are added."""
+
     views: int = 1
     """How often a batch is augmented and encoded in one step."""
 
@@ -106,6 +110,33 @@ class Task(nn.Module, ABC):
 
     def bind(self, dims: Mapping[str, int], dim: int) -> None:
         """Called once by the model, before weights are loaded, with the widths of the features and of the tokens."""
+
+    def locate(self, regions: Mapping[str, tuple[int, int]]) -> None:
+        """Called once by the model: rows and columns of the regions that the tokens of some modalities stand for
+        (`plait.encoders.Encoder.regions`). Default: it does not matter."""
+
+    def part_moved(self, output: Tensor, whole: Tensor, which: Tensor) -> Tensor:
+        """How far a part of each answer moves from one output to another, [batch], where there is one answer
+        per item, of which parts have times. Default: how far the whole answer moves.
+
+        Args:
+            output: without some evidence.
+            whole: with all of it; the answers are its own.
+            which: the number of the part (a word), [batch].
+        """
+        return self.divergence(output, whole)
+
+    def gather(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Heads' outputs as one, of a task that ``gathers``; by modality, and under "" that of the fusion."""
+        return torch.cat([*parts.values()], 1)
+
+    def joined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Outputs of several batches as one; fewer places than others' are filled up as `unasked` says."""
+        if not self.gathers:
+            return torch.cat([*outputs])
+        most = max(output.shape[1] for output in outputs)
+        rest = [self.unasked().to(o).expand(len(o), most - o.shape[1], -1) for o in outputs]
+        return torch.cat([torch.cat(pair, 1) for pair in zip(outputs, rest)])
 
     @classmethod
     def looks_ahead(cls, options: Mapping[str, object]) -> tuple[list[str], float]:
@@ -361,6 +392,10 @@ class Task(nn.Module, ABC):
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Outputs as evaluation takes them: probabilities [items, classes] or values [items, 1]; for a task with
         instants [items, steps, classes], or its token numbers, padded, [items, longest]."""
+
+    def quick_scores(self, output: Tensor) -> NDArray[np.float64]:
+        """As `scores`, for the validation after an epoch: a cheaper search may do. Default: `scores`."""
+        return self.scores(output)
 
     @abstractmethod
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from plait.tokens import Instants, Tokens, masked_mean_max
+from plait.tokens.attention import rotation
 from plait.tokens.instants import at_instants, in_time
 
-__all__ = ["AheadLinear", "PooledLinear", "StateHead", "TimedLinear"]
+__all__ = ["AheadLinear", "Places", "PooledLinear", "StateHead", "TimedLinear"]
 
 
 class PooledLinear(nn.Module):
@@ -167,6 +168,40 @@ class AheadLinear(nn.Module):
         # Each horizon gains what the step up to it gives and loses what the next one takes.
         ones, zeros = torch.ones_like(rising[..., :1]), torch.zeros_like(rising[..., :1])
         return torch.cat([ones, rising], -1) - torch.cat([rising, zeros], -1)
+
+
+SHORTEST, LONGEST, PERIODS = 0.5, 100.0, 8
+"""Periods, in seconds, by which a place knows its time."""
+
+
+class Places(nn.Module):
+    """Each token as a place that a decoder reads (`plait.tasks.places`): dropout, a linear layer of the token and its
+    time in the item (sinusoids of `PERIODS` periods), a layer norm.
+
+    Args:
+        dim: width of the tokens.
+        width: numbers per place that are read.
+        dropout: share of the tokens' numbers set to 0 in training.
+
+    >>> tokens = Tokens(torch.ones(2, 5, 4), torch.arange(5.0).expand(2, 5), torch.ones(2, 5) > 0)
+    >>> tuple(Places(4, 7)(tokens).shape)
+    (2, 5, 10)
+    """
+
+    def __init__(self, dim: int, width: int, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.dropout, self.linear, self.norm = nn.Dropout(dropout), nn.Linear(dim, width), nn.LayerNorm(width)
+        self.when = nn.Linear(2 * PERIODS, width, bias=False)
+
+    def forward(self, tokens: Tokens) -> Float[Tensor, "batch time columns"]:
+        """[batch, time, dim] -> [batch, time, 3 + width]: whether it is absent, its time, its source, and the rest."""
+        tokens = tokens.clean()
+        cos, sin = rotation(tokens.times, 2 * PERIODS, SHORTEST, LONGEST)
+        when = self.when(torch.cat([cos, sin], -1)[:, 0].to(tokens.values.dtype))
+        values = self.norm(self.linear(self.dropout(tokens.values)) + when)
+        there = tokens.mask[..., None]
+        absent, times = 1.0 - there.to(values.dtype), tokens.times[..., None].to(values.dtype)
+        return torch.cat([absent, times, torch.zeros_like(times), torch.where(there, values, 0.0)], -1)
 
 
 def _last(tokens: Tokens) -> Float[Tensor, "batch dim"]:

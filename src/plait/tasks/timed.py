@@ -13,7 +13,10 @@ from pydantic import Field
 from plait.core.errors import DataError
 from plait.examples.targets import Annotated, Target
 
-__all__ = ["Rate", "annotated_of", "grid", "padded"]
+__all__ = ["Rate", "annotated_of", "grid", "named", "padded"]
+
+NAMED = 5
+"""Items that an error names; of the others it gives the number."""
 
 T = TypeVar("T", bound=np.generic)
 
@@ -38,6 +41,16 @@ def annotated_of(target: Target) -> Annotated:
     if not isinstance(target, Annotated):
         raise DataError(f"target {target!r} is not annotated over time; expected `Annotated`.")
     return target
+
+
+def named(ids: Sequence[str]) -> str:
+    """The first `NAMED` of some ids, and how many more there are.
+
+    >>> named(list("abcdefg"))
+    'a, b, c, d, e and 2 more'
+    """
+    more = len(ids) - NAMED
+    return ", ".join(ids[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def padded(rows: Sequence[ArrayLike], fill: float, dtype: type[T], *, least: int = 0) -> NDArray[T]:

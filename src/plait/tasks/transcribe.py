@@ -29,7 +29,7 @@ from plait.tasks import Task
 from plait.tasks.answers import Answer, Text
 from plait.tasks.heads import TimedLinear
 from plait.tasks.spelling import KINDS, Subwords, spelling_of
-from plait.tasks.timed import Rate, annotated_of, grid, padded
+from plait.tasks.timed import Rate, annotated_of, grid, named, padded
 from plait.tasks.word_times import frame_targets, word_times
 from plait.tokens import Instants
 
@@ -42,9 +42,6 @@ CERTAIN = 30.0
 """A logit that is as good as certain: exp(-30) is 1e-13."""
 
 Floats = NDArray[np.float64]
-
-NAMED = 5
-"""Recordings that an error names; of the others it gives the number."""
 
 
 class Transcribe(Task):
@@ -225,12 +222,12 @@ class Transcribe(Task):
         problems = []
         if silent:
             problems.append(
-                f"{_named(silent)}: nothing is annotated on the tier {self.target!r}. Leave these recordings out, or "
+                f"{named(silent)}: nothing is annotated on the tier {self.target!r}. Leave these recordings out, or "
                 "annotate their silence with a label that transcribe.ignore names."
             )
         if long:
             problems.append(
-                f"{_named(long)}: more tokens than answers, at {self.rate:g} per second (equal neighbours need one "
+                f"{named(long)}: more tokens than answers, at {self.rate:g} per second (equal neighbours need one "
                 "between them). Raise transcribe.rate, or correct the texts."
             )
         raise_all(DataError, problems)
@@ -372,8 +369,3 @@ class Transcribe(Task):
 def _logs(output: Tensor) -> Floats:
     """Log probabilities, [items, steps, tokens + 1]."""
     return output.detach().double().log_softmax(-1).cpu().numpy()
-
-
-def _named(ids: Sequence[str]) -> str:
-    more = len(ids) - NAMED
-    return ", ".join(ids[:NAMED]) + (f" and {more} more" if more > 0 else "")

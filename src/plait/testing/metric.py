@@ -82,6 +82,9 @@ def _drawn(cls: type[Metric], seed: int) -> Iterator[Pair]:
         groups = np.repeat(np.arange(ITEMS // 2), 2)
         pairs = np.eye(ITEMS)[groups][:, None] + 0.6 * rng.normal(size=(ITEMS, 2, ITEMS))
         yield groups, pairs / np.linalg.norm(pairs, axis=-1, keepdims=True)
+    elif cls.of == "references":
+        several = [[" ".join(rng.choice(VOCABULARY, 5)) for _ in range(2)] for _ in range(ITEMS)]
+        yield several, [" ".join(rng.choice([*texts[0].split(), "x"], 5)) for texts in several]
     elif cls.of == "spans":
         true = [Span(i, 10 * k, 10 * k + int(rng.integers(3, 9)), k % 3) for i in range(ITEMS) for k in range(4)]
         ends = [(s.start + int(rng.integers(0, 2)), s.stop + int(rng.integers(0, 7))) for s in true]
@@ -116,6 +119,8 @@ def _classes(rng: np.random.Generator, classes: int) -> Pair:
 def _perfect(cls: type[Metric], target: Side, scores: Side) -> Side:
     if cls.of in ("values", "texts", "spans"):
         return target
+    if cls.of == "references":
+        return [texts[0] for texts in target]
     if cls.of == "quantiles":
         return replace(scores, values=np.repeat(target[:, None], len(scores.levels), 1))
     if cls.of == "labels":

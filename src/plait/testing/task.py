@@ -26,6 +26,9 @@ __all__ = ["check_task"]
 
 DIM = 8
 
+PLACES = 3
+"""In the outputs of a task that reads places."""
+
 
 def check_task(cls: type[Task], targets: Sequence[Target], **options: object) -> None:
     """Check the laws of a task, on training ``targets`` as a corpus would give them.
@@ -67,6 +70,8 @@ def _seconds(target: Target) -> float:
 
 def _size(task: Task, targets: Sequence[Target]) -> tuple[int, ...]:
     """Shape of an output for the targets."""
+    if task.gathers:
+        return len(targets), PLACES, task.n_outputs
     at = task.asked_at(_items(targets))
     return (len(targets), task.n_outputs) if at is None else (*at.mask.shape, task.n_outputs)
 
@@ -91,7 +96,12 @@ def _check_shape(cls: type, task: Task, targets: Sequence[Target]) -> None:
     require(bool(loss.isfinite().all()), cls, "loss", "it is not finite")
     alone = torch.cat([task.loss(output[i : i + 1], target[i : i + 1]) for i in range(len(targets))])
     require(torch.allclose(loss, alone, atol=1e-5), cls, "loss", "an item's loss depends on the other items")
-    if len(size) > 2:
+    if task.gathers:
+        more = [task.joined([output[i : i + 1], output[:, : PLACES - 1]])[:1] for i in range(len(targets))]
+        wider = torch.cat([task.joined([one, torch.cat([output, output], 1)])[:1] for one in more])
+        same = torch.allclose(loss, task.loss(wider, target), atol=1e-4)
+        require(same, cls, "loss", "an item's loss depends on places where there is nothing")
+    elif len(size) > 2:
         ends = [int(at.mask.sum()) for t in targets if (at := task.asked_at(_items([t]))) is not None]
         own = [task.loss(output[i : i + 1, :n], task.encode([t])) for i, (n, t) in enumerate(zip(ends, targets))]
         same = torch.allclose(loss, torch.cat(own), atol=1e-4)
@@ -119,7 +129,8 @@ def _check_head(cls: type, task: Task, targets: Sequence[Target]) -> None:
     elif (at := task.asked_at(_items(targets))) is not None:  # the targets decide what is asked
         more = [at.of(torch.arange(4) % len(targets))]
     out = head(tokens, *more)
-    size = (4, *(x.mask.shape[1] for x in more), task.n_outputs)
+    steps = [tokens.mask.shape[1]] if task.gathers else [x.mask.shape[1] for x in more]
+    size = (4, *steps, task.n_outputs)
     require(tuple(out.shape) == size, cls, "heads", f"output {tuple(out.shape)}; expected {size}")
     blind = torch.allclose(out, head(poisoned(tokens, float("nan")), *more), atol=1e-5)
     require(blind and bool(out.isfinite().all()), cls, "heads", "what is masked changes the output")

@@ -145,11 +145,11 @@ class TrainingModule(L.LightningModule):
         if not self._seen:
             return
         # Over the whole part at once: metrics such as F1 are not means over batches.
-        output = torch.cat([o for o, _ in self._seen])
+        task = self.model.task
+        output = task.joined([o for o, _ in self._seen])
         target = torch.cat([t for _, t in self._seen])
         self._seen.clear()
-        task = self.model.task
-        found = task.metrics(task.scores(output), target.cpu().numpy())
+        found = task.metrics(task.quick_scores(output), target.cpu().numpy())
         self.log(f"valid_{task.main_metric}", found[task.main_metric], prog_bar=True)
         self.log("valid_loss", task.loss(output, target).mean())
 

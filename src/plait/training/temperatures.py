@@ -52,6 +52,8 @@ def fit_temperatures(
     model.eval()
     for name in FACTORS:
         model.factor(name).fill_(float(name != "wide_weight"))
+    if model.task.gathers:  # what is read has no scale of its own
+        return [float(x) for name in FACTORS for x in model.factor(name).reshape(-1)]
     target = torch.cat([view.targets for view in views])
     target = target.double() if target.is_floating_point() else target
     counts = torch.tensor([len(view) for view in views])
@@ -72,7 +74,8 @@ def fit_postprocessing(model: Model, valid: ItemData) -> None:
     model.eval()
     subsets = [*([m] for m in model.modalities if len(model.modalities) > 1), None]
     rows = [[model.forward_subset(e, only, at)[""] for only in subsets] for e, at in _encoded(model, [valid])]
-    output, count, at = torch.cat([torch.cat(parts) for parts in zip(*rows)]), len(subsets), valid.asked.at
+    joined = model.task.joined
+    output, count, at = joined([joined(parts) for parts in zip(*rows)]), len(subsets), valid.asked.at
     often = None if at is None else Instants(at.times.repeat(count, 1), at.mask.repeat(count, 1))
     model.task.fit_postprocessing(output, torch.cat([valid.targets] * count), often)
 
