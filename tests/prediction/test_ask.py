@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from plait.cli.main import main
+from plait.cli import main
 
 from plait import evaluate, fit
 from plait.core.errors import ConfigError
