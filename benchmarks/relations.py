@@ -49,8 +49,11 @@ NET = ["task.messages=0", "task.mirror=null"]
 """The two-layer net on classes and boxes: no messages, no mirror images."""
 
 ALL = ["task.pairs=all", "train.epochs=3"]
-BALANCE = 0.1
-"""Weight of mean recall, chosen on a held-out fifth of the training pictures: the most that cost no recall there."""
+BALANCES = (0.1, 0.2, 0.4)
+BALANCE = 0.2
+"""Weight of mean recall: the smallest that reached a mean recall of 17 % on a held-out fifth of the training pictures
+(recall and mean recall there: 55.9 and 14.0 without, 55.9 and 16.7 with 0.1, 55.7 and 18.4 with 0.2, 55.0 and 23.5 with
+0.4)."""
 
 Floats = NDArray[np.float64]
 Rows = list[dict[str, Any]]
@@ -159,16 +162,20 @@ def seeds_and_all(said: Answers) -> dict[str, Sequence[str]]:
     return told | {"as one model": [f"{x:.2f}" for x in row_of(said)]}
 
 
-def hits(said: Answers) -> tuple[Floats, Floats]:
-    """Relations found among the first 50 with one predicate per pair, and all relations, by picture; mean of seeds."""
+def hits(said: Answers, whole: bool) -> tuple[Floats, Floats]:
+    """Relations found among the first 50 with one predicate per pair, and all relations, by picture.
+
+    ``whole``: of the seeds as one model; else the mean of the seeds.
+    """
     truth = said.truth.reshape(len(said.truth), -1, TRUTH)
-    found = [found_of(truth, said.scores(seed), 50, one=True) for seed in range(len(said.sure))]
+    seeds: list[int | None] = [None] if whole else list(range(len(said.sure)))
+    found = [found_of(truth, said.scores(seed), 50, one=True) for seed in seeds]
     return np.mean(found, 0).sum(1), (truth[..., 1] >= 0).sum(1).astype(np.float64)
 
 
-def gain(one: Answers, two: Answers) -> tuple[float, float, float]:
+def gain(one: Answers, two: Answers, whole: bool) -> tuple[float, float, float]:
     """Recall at 50, k = 1, of the first above the second, in points, with the ends of its interval by picture."""
-    (a, count), (b, _) = hits(one), hits(two)
+    (a, count), (b, _) = hits(one, whole), hits(two, whole)
     # A ratio of sums as a mean: each picture counts by its number of relations.
     scale = 100 / count.mean()
     interval = paired_interval(scale * a, scale * b, one.groups)
@@ -183,16 +190,19 @@ def of_vrd(args: argparse.Namespace, console: Console) -> Rows:
     rows = {"frequency of subject and object": [f"{x:.2f}" for x in row_of(frequency(model, run))]}
     rows |= {f"two-layer net, {name}": cells for name, cells in seeds_and_all(net).items()}
     rows |= {f"with messages, {name}": cells for name, cells in seeds_and_all(model).items()}
-    balanced = row_of(model, balance=BALANCE)
-    rows[f"with messages, as one model, balance {BALANCE}"] = [f"{x:.2f}" for x in balanced]
+    balanced = {balance: row_of(model, balance=balance) for balance in BALANCES}
+    rows |= {f"the same, balance {b}": [f"{x:.2f}" for x in row] for b, row in balanced.items()}
     shown("VRD test, boxes, classes and pairs given, %", rows, console)
-    points, low, high = gain(model, net)
-    console.print(f"messages over the net, R@50, k=1: {points:+.2f} points, 95 % interval {low:.2f} to {high:.2f}")
-    plain = row_of(model)
-    names = list(COLUMNS)
+    low = 0.0
+    for whole, what in ((True, "as one model"), (False, "mean of the seeds")):
+        points, low, high = gain(model, net, whole)
+        told = f"{points:+.2f} points, 95 % interval {low:.2f} to {high:.2f}"
+        console.print(f"messages over the net, R@50, k=1, {what}: {told}")
+    plain, names = row_of(model), list(COLUMNS)
+    tail = balanced[BALANCE][names.index("k=1 mR@100")]
     found = [
         target("VRD, pairs given, k=1: recall@50, %", plain[names.index("k=1 R@50")], ">=", 58.0),
-        target("VRD, pairs given, k=1: mean recall@100 (balanced), %", balanced[names.index("k=1 mR@100")], ">=", 17.0),
+        target(f"VRD, pairs given, k=1: mean recall@100 (balance {BALANCE}), %", tail, ">=", 17.0),
         target("VRD, pairs given, k=1: zero-shot, %", plain[names.index("k=1 zero-shot")], ">=", 27.5),
         target("VRD, pairs given, k=70: recall@50, %", plain[names.index("k=all R@50")], ">=", 94.0),
         target("messages over the net, recall@50, k=1: lower end of the interval, points", low, ">", 0.0),

@@ -161,7 +161,8 @@ def test_the_units_options_are_the_units_and_the_rest_the_tasks(module: str, cor
 def test_no_task_of_plait_shares_an_option_with_a_unit(task: str) -> None:
     units = set(ASKED).union(*map(options_of, parts(Unit).values()))
     told = {"causal"}  # by the task, to the unit
-    told |= {"target"} if parts(Task)[task].asks in ("annotations", "future") else set()  # of those, not of a recording
+    several = ("annotations", "relations", "future")
+    told |= {"target"} if parts(Task)[task].asks in several else set()  # of those, not of a recording
     assert not (units - told) & {*options_of(parts(Task)[task])}
 
 

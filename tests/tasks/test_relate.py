@@ -27,7 +27,7 @@ from plait.tasks.pair_head import PairHead, token_of_rows
 from plait.tasks.relate import Relate
 from plait.tokens import Tokens
 
-UNIT = {"unit": "recording", "asks": "relations", "annotations": "relations", "objects": "objects"}
+UNIT = {"unit": "recording", "asks": "relations", "annotations": "relations", "object_stream": "objects"}
 
 
 def _scene(kinds, relations, times=1, seed=0):

@@ -109,7 +109,7 @@ def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
     the target. With ``asks: annotations`` the target is the list of annotations on the tier ``annotations`` within the
     item; recordings without any on that tier are dropped. With ``asks: future`` it is what the streams ``future`` do
     in the ``ahead`` seconds after the item; items after which none of them is measured for so long are dropped. With
-    ``asks: relations`` it is the relations on the tier ``annotations`` between the objects of the stream ``objects``;
+    ``asks: relations`` it is the relations on the tier ``annotations`` between the objects of ``object_stream``;
     recordings without either are dropped.
 
     Args:
@@ -139,9 +139,9 @@ def find_items(corpus: Corpus, unit: Mapping[str, object]) -> ItemSet:
             if asks == "future" and not any(tracks):
                 dropped[f"recordings: no stream {' or '.join(full['future'])}"] += 1
                 continue
-            scenery = scenery_of(recording, full["objects"], full["annotations"]) if asks == "relations" else None
+            scenery = scenery_of(recording, full["object_stream"], full["annotations"]) if asks == "relations" else None
             if asks == "relations" and scenery is None:
-                dropped[f"recordings: no stream {full['objects']!r}"] += 1
+                dropped[f"recordings: no stream {full['object_stream']!r}"] += 1
                 continue
             found = made.cut(recording, dropped, asked=asks != "label")
             found = _followed(found, tracks, full, dropped) if tracks else found
@@ -237,8 +237,8 @@ def asked_items(
         try:
             found = _asked(recording, made, segments, dropped, notes)
             tracks = tracks_of(recording, full.get("future", ()))
-            scenes = "objects" in full
-            scenery = scenery_of(recording, full["objects"], "") if scenes else None
+            scenes = "object_stream" in full
+            scenery = scenery_of(recording, full["object_stream"], "") if scenes else None
         except PlaitError as error:
             problems += error.problems
         else:

@@ -24,7 +24,7 @@ from plait.streams.objects import Objects
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Relations
 from plait.tasks.pair_head import PairHead
-from plait.tasks.scene_pairs import asked_pairs, pairs_of, scenes_of
+from plait.tasks.scene_pairs import asked_pairs, boxes_of, pairs_of, scenes_of
 from plait.tasks.timed import padded
 from plait.tokens import Instants
 
@@ -239,7 +239,7 @@ class Relate(Task):
             raise DataError("relations need the pairs of objects that they are asked of.")
         asked, sure = at.mask.cpu().numpy(), self.probabilities(output)
         which = at.pairs.which.gather(1, at.pairs.step[..., None].expand(-1, -1, 2)).cpu().numpy()
-        boxes = _boxes(at)
+        boxes = boxes_of(at)
         return [
             self._answer(sure[i][asked[i]], which[i][asked[i]], objects, boxes[i])
             for i, objects in enumerate(at.pairs.objects)
@@ -342,16 +342,3 @@ def ranked(sure: Floats, best: NDArray[np.int64]) -> Floats:
     for place, own, values in zip(found, rows, flat):
         place[: len(own), 2] = values[(own[:, 0] * size + own[:, 1]).astype(np.int64)]
     return found.reshape(items, -1)
-
-
-def _boxes(at: Instants) -> list[dict[int, tuple[float, ...]]]:
-    """By item and number of an object: its box in pixels, where it is first seen in a pair."""
-    if at.pairs is None:
-        return []
-    rows, which = at.pairs.rows[:, :, 0].cpu().numpy(), at.pairs.which.cpu().numpy()
-    boxes = at.pairs.boxes.cpu().numpy().astype(np.float64)[..., :4]
-    found: list[dict[int, tuple[float, ...]]] = []
-    for own, pairs, box in zip(rows, which, boxes):
-        there = zip(own.reshape(-1).tolist(), pairs.reshape(-1).tolist())
-        found.append({name: tuple(box[row].tolist()) for row, name in there if row >= 0})
-    return found

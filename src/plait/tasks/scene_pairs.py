@@ -17,7 +17,7 @@ from plait.streams.objects import Objects
 from plait.tasks.timed import padded
 from plait.tokens import Instants, Pairs
 
-__all__ = ["MOST_PAIRS", "Pair", "asked_pairs", "pairs_of", "scenes_of"]
+__all__ = ["MOST_PAIRS", "Pair", "asked_pairs", "boxes_of", "pairs_of", "scenes_of"]
 
 MOST_PAIRS = 20_000
 """Most pairs of one item: those of 140 objects."""
@@ -114,3 +114,16 @@ def _same_length(tables: Sequence[Sequence[NDArray[np.int64]]]) -> list[NDArray[
 def _tensor(rows: Sequence[NDArray[np.generic]], fill: float) -> Tensor:
     kind = rows[0].dtype.type if rows else np.float32
     return torch.from_numpy(padded(rows, fill, kind, least=1))
+
+
+def boxes_of(at: Instants) -> list[dict[int, tuple[float, ...]]]:
+    """By item and number of an object: its box in pixels, where it is first seen in a pair."""
+    if at.pairs is None:
+        return []
+    rows, which = at.pairs.rows[:, :, 0].cpu().numpy(), at.pairs.which.cpu().numpy()
+    boxes = at.pairs.boxes.cpu().numpy().astype(np.float64)[..., :4]
+    found: list[dict[int, tuple[float, ...]]] = []
+    for own, pairs, box in zip(rows, which, boxes):
+        there = zip(own.reshape(-1).tolist(), pairs.reshape(-1).tolist())
+        found.append({name: tuple(box[row].tolist()) for row, name in there if row >= 0})
+    return found

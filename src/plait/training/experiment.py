@@ -74,7 +74,7 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
     if cls.asks == "future":
         unit["future"], unit["ahead"] = cls.looks_ahead(task)
     if cls.asks == "relations":
-        unit["objects"] = cls.looks_at(task)
+        unit["object_stream"] = cls.looks_at(task)
     if cls.asks in ("annotations", "relations"):
         unit["annotations"] = _annotated_tier(task)
         if "tier" in units:  # a stream of words that is the target must not be an input
