@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -43,11 +44,10 @@ def draw_caption(stream: Stream, answer: Caption, path: str | Path, *, source: s
     pictures = [np.asarray(stream[i : i + 1].read())[0] for i in places]
 
     def draw(figure: Figure, colours: Mapping[str, str]) -> None:
-        above, below = figure.subfigures(2, 1, height_ratios=[2, 1.4])
-        own = above.subplots(1, len(pictures), squeeze=False)[0]
-        for axes, picture, now in zip(own, pictures, times):
-            _picture(axes, picture, [*_boxes(answer, source, now - start)], now)
-        _words(below.subplots(), answer)
+        grid = figure.add_gridspec(2, len(pictures), height_ratios=[2, 1.4])
+        for i, (picture, now) in enumerate(zip(pictures, times)):
+            _picture(figure.add_subplot(grid[0, i]), picture, _boxes(answer, source, now - start), now)
+        _words(figure.add_subplot(grid[1, :]), answer)
 
     png(path, (2.6 * max(len(pictures), 2), 5.0), draw)
 
@@ -62,6 +62,15 @@ def _boxes(answer: Caption, source: str, now: float) -> Sequence[tuple[str, tupl
     ]
 
 
+def wrapped(words: Sequence[str]) -> str:
+    """Words in short lines, so that they stay within the picture.
+
+    >>> wrapped(["a", "yellow", "square", "moves"])
+    'a yellow\\nsquare\\nmoves'
+    """
+    return "\n".join(textwrap.wrap(" ".join(words), 10))
+
+
 def _picture(
     axes: Axes, picture: np.ndarray, boxes: Sequence[tuple[str, tuple[float, float, float, float]]], now: float
 ) -> None:
@@ -73,7 +82,7 @@ def _picture(
     for (x, y, w, h), words in said.items():
         corner = x * width - 0.5, y * height - 0.5
         axes.add_patch(Rectangle(corner, w * width, h * height, fill=False, edgecolor="white", linewidth=1.5))
-        axes.text(*corner, " ".join(words), color="white", fontsize=7, va="bottom", clip_on=True)
+        axes.text(*corner, wrapped(words), color="white", fontsize=7, va="bottom", clip_on=True)
     axes.set_title(f"{now:.2f} s", fontsize=9)
     axes.set_axis_off()
 
