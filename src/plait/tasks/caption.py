@@ -26,7 +26,7 @@ from plait.metrics.functional import Array
 from plait.tasks import Task
 from plait.tasks.against_references import AgainstReferences
 from plait.tasks.answers import Answer
-from plait.tasks.consensus import Neighbours, agreement, likelihood
+from plait.tasks.consensus import Neighbours, agreement
 from plait.tasks.evidence import Caption as Answered
 from plait.tasks.evidence import Layout, caption_of
 from plait.tasks.heads import Places as PlacesHead
@@ -296,7 +296,7 @@ class Caption(Task):
         pairs = [(t, w / len(self.described[i])) for i, w in zip(near, weights) for t in self.described[i]]
         said = [self.words.text(one.tokens) for one in found]
         shared = agreement(said, [text for text, _ in pairs], self.judge.rarity, [weight for _, weight in pairs])
-        return found[int((shared + likelihood(found)).argmax())]
+        return found[int(shared.argmax())]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Numbers of the answer's tokens, padded with -1, [items, longest]."""
