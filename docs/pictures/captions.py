@@ -9,23 +9,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from plait.corpus.corpus import Corpus
-from plait.prediction.predict import Predictor
 from plait.report.key_frames import draw_caption
-from plait.tasks.evidence import Caption
 from plait.training.run import Run
 
 DOCS = Path(__file__).parents[1]
-CACHE = "cache"
+sys.path.insert(0, str(DOCS.parent / "benchmarks"))
 
 
-def main(folder: str, cache: str = CACHE) -> None:
-    run = Run(folder)
-    corpus = Corpus(run.info.corpus)
-    rows = Predictor(run, cache=cache)(corpus.path)
-    row = next(r for r in rows if r.recording.startswith("test") and "tone" in str(r.answer))
-    assert isinstance(row.answer, Caption)
-    draw_caption(corpus[row.recording].streams["video"], row.answer, DOCS / "images/captions.png", source="video")
+def main(folder: str, cache: str = "cache") -> None:
+    from captions import Tested
+
+    tested = Tested(Run(folder), cache)
+    pairs = zip(tested.fold.test, tested.answers())
+    item, answer = next((item, answer) for item, answer in pairs if "tone" in answer.text)
+    stream = tested.experiment.corpus[item.recording].streams["video"]
+    draw_caption(stream, answer, DOCS / "images/captions.png", source="video")
 
 
 if __name__ == "__main__":
