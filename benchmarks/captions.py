@@ -62,7 +62,7 @@ streams:
   sound: {{feature: {{name: log_mel, mels: 20, window: 0.1, hop: 0.1}}, encoder: {{name: conv, strides: [2, 2]}}}}
 augment: {{crop_resize: 0, gaussian_noise: 0, modality_dropout: 0.1}}
 fusion: late
-model: {{dim: 64, unimodal_weight: 0}}
+model: {{dim: 64}}
 train: {{epochs: 25, batch: 32, lr: 0.003, temperature_scaling: false, seeds: {seeds}}}
 """
 
@@ -79,9 +79,9 @@ streams:
 augment:
   random_gain: {{skeleton: 0.2, inertial: 0.2}}
   rotate: {{skeleton: {{axis: y, degrees: 30}}, inertial: {{axis: any, degrees: 20}}}}
-  modality_dropout: 0.2
+  modality_dropout: 0.3
 fusion: {{name: concat, time_bins: 64}}
-train: {{epochs: 30, batch: 16, lr: 0.002, temperature_scaling: false, seeds: {seeds}}}
+train: {{epochs: 25, batch: 16, lr: 0.002, temperature_scaling: false, seeds: {seeds}}}
 """
 
 

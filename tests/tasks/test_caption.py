@@ -133,7 +133,7 @@ streams:
   sensor: {{encoder: {{name: linear, dropout: 0}}}}
 augment: {{crop_resize: 0, gaussian_noise: 0, modality_dropout: 0}}
 fusion: late
-model: {{dim: 32, unimodal_weight: 0}}
+model: {{dim: 32}}
 train: {{epochs: 40, batch: 16, lr: 0.01, temperature_scaling: false}}
 """
 MOVES = ["rises", "falls", "turns"]

@@ -26,13 +26,13 @@ from plait.metrics.functional import Array
 from plait.tasks import Task
 from plait.tasks.against_references import AgainstReferences
 from plait.tasks.answers import Answer
-from plait.tasks.consensus import Neighbours, agreement, likelihood
+from plait.tasks.consensus import Neighbours, agreement
 from plait.tasks.evidence import Caption as Answered
 from plait.tasks.evidence import Layout, caption_of
 from plait.tasks.heads import Places as PlacesHead
 from plait.tasks.places import HEADING, Places, empty_place, from_sources, places_of
 from plait.tasks.references import SEPARATOR, Vocabulary, rows_of, words_of
-from plait.tasks.spelling import KINDS, Subwords, spelling_of
+from plait.tasks.spelling import KINDS, spelling_of
 from plait.tasks.timed import annotated_of, named, padded
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens
@@ -40,6 +40,9 @@ from plait.tokens import Instants, Tokens
 __all__ = ["Caption"]
 
 Share = Typed[float, Field(ge=0, lt=1)]
+
+TOGETHER = 64
+"""Texts that go through the decoder at once."""
 
 ALPHA = 0.7
 """Power of the length by which scores of the beam are divided."""
@@ -129,15 +132,14 @@ class Caption(Task):
         metrics = metrics_for("references", metric, where="caption.metric")
         self.select_by(metrics)
         self.described = [[" ".join(words) for words in self._said(t)] for t in targets]
-        self._learn()
+        self.words, self.longest = self._learnt()
         self.judge = AgainstReferences(self.words, metrics, self.described)
         self.n_outputs = HEADING + width
         self.reader = decoder_of(
             decoder, len(self.words), width, layers=layers, dropout=dropout, word_dropout=word_dropout
         )
-        self.sources: list[str] = [""]
+        self.sources, self._regions = [""], dict[str, tuple[int, int]]()
         self.alike: Neighbours | None = None
-        self._regions: dict[str, tuple[int, int]] = {}
 
     def _check(self) -> None:
         problems = []
@@ -149,13 +151,12 @@ class Caption(Task):
             problems.append(f"caption: temperature {self.temperature}; expected a number above 0.")
         raise_all(ConfigError, problems)
 
-    def _learn(self) -> None:
-        """Words and longest text of the training texts."""
+    def _learnt(self) -> tuple[Vocabulary, int]:
+        """The words of the training texts, and the most tokens of an answer."""
         texts = [text.split() for own in self.described for text in own]
         spelling = spelling_of(self.token, [word for text in texts for word in text], self.subwords)
         split = [spelling.split(text) for text in texts]
-        self.words = Vocabulary(split, spelling, self.least)
-        self.longest = max(map(len, split), default=1) + 1
+        return Vocabulary(split, spelling, self.least), max(map(len, split), default=1) + 1
 
     def bind(self, dims: Mapping[str, int], dim: int) -> None:
         self.sources = [*dims, ""]
@@ -224,26 +225,27 @@ class Caption(Task):
         return torch.from_numpy(padded(rows, -1, np.int64, least=1))
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Negative log-likelihood per token, the end included, the mean over the texts of an item."""
-        return self._nll(output, target, self.smoothing if self.training else 0.0)
+        return self.nll(output, target, self.smoothing if self.training else 0.0)
 
     def nll(self, output: Tensor, target: Tensor, doubt: float = 0.0) -> Tensor:
-        return self._nll(output, target, 0.0)
-
-    def _nll(self, output: Tensor, target: Tensor, smoothing: float) -> Tensor:
+        """Negative log-likelihood per token, the end included, the mean over the texts of an item."""
         texts, owner = rows_of(target, self.references if self.training else 0)
         memory = places_of(output.to(self.reader.bias)).memory
-        each = self.reader.nll(Memory(memory.values[owner], memory.mask[owner]), texts, smoothing)
+        each = memory.values.new_zeros(len(texts))
+        # Texts of similar length together: most of a padded batch of all would be padding.
+        for part in (texts >= 0).sum(1).argsort().split(TOGETHER):
+            own = texts[part, : int((texts[part] >= 0).sum(1).max())]
+            seen = Memory(memory.values[owner[part]], memory.mask[owner[part]])
+            each = each.index_copy(0, part, self.reader.nll(seen, own, doubt))
         count = torch.bincount(owner, minlength=len(target)).clamp(min=1)
         return torch.zeros_like(count, dtype=each.dtype).index_add(0, owner, each) / count
 
     def step(self, views: Sequence[View], target: Tensor, moment: Moment | None = None) -> dict[str, Float[Tensor, ""]]:
-        """``fused``: the loss of what all modalities and the fusion give; ``unimodal``: of each modality alone;
-        ``partial``: of a part of them. There is no distillation: words are compared with texts of people only."""
+        """``fused``: the loss of what all modalities and the fusion give; ``partial``: of a part of them. Modalities
+        have no losses of their own: ``augment.modality_dropout`` hides others. There is no distillation: words are
+        compared with texts of people only."""
         (view,) = views
         losses = {"fused": self.loss(view.fused, target).mean()}
-        if len(view.unimodal) > 1:
-            losses["unimodal"] = view.over_modalities(lambda out: self.loss(out, target))
         if view.partial is not None:
             losses["partial"] = self.loss(view.partial, target).mean()
         return losses
@@ -295,19 +297,16 @@ class Caption(Task):
         pairs = [(t, w / len(self.described[i])) for i, w in zip(near, weights) for t in self.described[i]]
         said = [self.words.text(one.tokens) for one in found]
         shared = agreement(said, [text for text, _ in pairs], self.judge.rarity, [weight for _, weight in pairs])
-        return found[int((shared + likelihood(found)).argmax())]
+        return found[int(shared.argmax())]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Numbers of the answer's tokens, padded with -1, [items, longest]."""
-        return self._padded([one.tokens for one in self.chosen(output)])
+        return padded([one.tokens for one in self.chosen(output)], self.padding, np.float64, least=1)
 
     def quick_scores(self, output: Tensor) -> NDArray[np.float64]:
         """As `scores`, by the likeliest token at each step."""
         with torch.no_grad():
-            return self._padded([own[0].tokens for own in self._search(output, 1)])
-
-    def _padded(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        return padded(rows, self.padding, np.float64, least=1)
+            return padded([own[0].tokens for own in self._search(output, 1)], self.padding, np.float64, least=1)
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         places = places_of(output.detach())
@@ -346,10 +345,7 @@ class Caption(Task):
         return self.judge.baseline(train, count)
 
     def state(self) -> Options:
-        found: Options = {"texts": self.described}
-        if isinstance(self.words.spelling, Subwords):
-            found["merges"] = self.words.spelling.merges
-        return found
+        return {"texts": self.described}  # all else follows from them
 
     @classmethod
     def restore(cls, state: Options, **options: Any) -> Caption:

@@ -10,14 +10,10 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from plait.decoders.search import Candidate
 from plait.metrics.cider import Rarity, similarity
 from plait.tasks.places import Places, places_of
 
-__all__ = ["Neighbours", "agreement", "likelihood", "most_typical"]
-
-LIKELIHOOD = 0.3
-"""Weight of a candidate's mean log probability beside its agreement (0 to 10)."""
+__all__ = ["Neighbours", "agreement", "most_typical"]
 
 
 class Neighbours(nn.Module):
@@ -99,11 +95,6 @@ def agreement(
     for text in dict.fromkeys(candidates):
         known[text] = float(sum(w * similarity(vectors[text], vectors[other]) for w, other in zip(share, others)))
     return np.array([known[text] for text in candidates])
-
-
-def likelihood(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
-    """What candidates gain by their probability: `LIKELIHOOD` times the mean logarithm per token."""
-    return LIKELIHOOD * np.array([one.log_prob / (len(one.tokens) + 1) for one in candidates])
 
 
 def most_typical(texts: Sequence[str], rarity: Rarity, *, most: int = 100) -> str:
