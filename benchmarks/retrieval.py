@@ -172,7 +172,7 @@ def show_flickr(found: Mapping[int, Mapping[str, Sequence[Mapping[str, float]]]]
     ]
 
 
-def pairs(work: Path, cache: Path, seeds: Sequence[int], epochs: int = 40) -> Rows:
+def pairs(work: Path, cache: Path, seeds: Sequence[int], epochs: int = 20) -> Rows:
     """Which of two sentences with the same objects is a picture's: ALBEF and CLIP."""
     manifest = work / "scenes/manifest.jsonl"
     if not manifest.exists():

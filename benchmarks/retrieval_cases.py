@@ -72,8 +72,8 @@ corpus: {manifest}
 task: {{name: retrieve, query: [words], gallery: [picture], projection_dim: 32, dropout: 0.0{more}}}
 split: {{by: manifest}}
 streams:
-  picture: {{feature: series, encoder: [linear, {{name: position, periods: [2, 12]}}, {{name: transformer, layers: 1, heads: 2}}]}}
-  words: {{feature: {{name: hashed_text, dim: 64, letters: 0}}, encoder: [linear, {{name: position, periods: [2, 12]}}, {{name: transformer, layers: 1, heads: 2}}]}}
+  picture: {{feature: series, encoder: linear}}
+  words: {{feature: {{name: hashed_text, dim: 64, letters: 0}}, encoder: linear}}
 fusion: late
 model: {{dim: 32}}
 augment: {{crop_resize: 0, gaussian_noise: 0.1, modality_dropout: 0}}
