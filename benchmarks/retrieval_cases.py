@@ -79,7 +79,7 @@ model: {{dim: 32}}
 augment: {{crop_resize: 0, gaussian_noise: 0.1, modality_dropout: 0}}
 train: {{epochs: {epochs}, batch: 64, lr: 0.003, weight_decay: 0.01, seeds: {seeds}}}
 evaluate: {{missing: [0.0]}}
-"""  # noqa: E501
+"""
 
 
 def clip(manifest: Path, epochs: int, seeds: Sequence[int]) -> Recipe:

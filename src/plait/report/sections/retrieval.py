@@ -16,7 +16,7 @@ FORTH = ("recall_at1", "recall_at5", "recall_at10", "median_rank")
 class Retrieval(Section):
     """Recall and median ranks: queries in the index, and the rows of the index among the queries."""
 
-    rank = 15
+    rank = 17
     template = """
 <p class="note">Among {{ groups }} groups. A query is answered by any row of its own group; equal rows of one group are one.</p>
 <div class="scroll"><table><thead><tr><th>from</th>{% for name in metrics %}<th class="num">{{ words.title_of(name) }}</th>{% endfor %}</tr></thead><tbody>
