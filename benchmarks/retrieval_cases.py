@@ -12,7 +12,19 @@ from plait.corpus.corpus import CorpusWriter
 from plait.recipe import Recipe, parse_recipe
 from plait.streams.stream import Stream
 
-__all__ = ["PARTS", "TOLD", "albef", "best_possible", "clip", "four_streams", "scenes", "world"]
+__all__ = [
+    "LONG",
+    "PARTS",
+    "TOLD",
+    "albef",
+    "best_possible",
+    "clip",
+    "four_streams",
+    "moments",
+    "of_moments",
+    "scenes",
+    "world",
+]
 
 KINDS = ("square", "circle", "star", "heart", "moon", "arrow", "cross", "drop")
 IN_A_ROW = 3
@@ -25,7 +37,7 @@ TOLD: Mapping[str, Sequence[int]] = {"words": (0, 1), "sound": (1, 2), "sensor":
 PARTS = {"train": 700, "valid": 100, "test": 200}
 
 
-def scenes(folder: Path, *, train: int = 900, pairs: int = 150, seed: int = 0) -> Path:
+def scenes(folder: Path, *, train: int = 700, pairs: int = 100, seed: int = 0) -> Path:
     """Pictures of three objects in a row, with the sentence that names them from left to right.
 
     Each test scene comes twice: with its objects in one order, and in another.
@@ -60,14 +72,14 @@ corpus: {manifest}
 task: {{name: retrieve, query: [words], gallery: [picture], projection_dim: 32, dropout: 0.0{more}}}
 split: {{by: manifest}}
 streams:
-  picture: {{feature: series, encoder: [linear, {{name: transformer, layers: 1, heads: 2}}]}}
-  words: {{feature: {{name: hashed_text, dim: 64, letters: 0}}, encoder: [linear, {{name: transformer, layers: 1, heads: 2}}]}}
+  picture: {{feature: series, encoder: linear}}
+  words: {{feature: {{name: hashed_text, dim: 64, letters: 0}}, encoder: linear}}
 fusion: late
 model: {{dim: 32}}
 augment: {{crop_resize: 0, gaussian_noise: 0.1, modality_dropout: 0}}
 train: {{epochs: {epochs}, batch: 64, lr: 0.003, weight_decay: 0.01, seeds: {seeds}}}
 evaluate: {{missing: [0.0]}}
-"""  # noqa: E501
+"""
 
 
 def clip(manifest: Path, epochs: int, seeds: Sequence[int]) -> Recipe:
@@ -138,6 +150,9 @@ def best_possible(
     same = (labels[:, None, both] == labels[None, :, both]).all(-1).sum(1)
     return float(np.minimum(first / same, 1.0).mean())
 
+
+LONG = 3.0
+"""Seconds of an action."""
 
 ACTIONS = ("clap", "wave", "jump", "turn", "kick", "sit", "throw", "bow")
 

@@ -10,9 +10,14 @@ from plait.core.parts import parts
 from plait.report.sections import Section
 from plait.testing import LawBroken, check_section
 
+RANKS = ("recall_at1", "recall_at5", "recall_at10", "median_rank")
+FOUND = {f"{way}{name}": {"mean": 0.5, "sd": None} for way in ("", "reverse_") for name in RANKS}
+
 TEXTS = {
     "task": {"name": "transcribe", "metric": "word_error_rate", "higher_is_better": False, "classes": None},
-    "subsets": [{"modalities": ["see"], "metrics": {"word_error_rate": {"mean": 0.5, "sd": None}}, "interval": None}],
+    "subsets": [
+        {"modalities": ["see"], "metrics": {"word_error_rate": {"mean": 0.5, "sd": None}, **FOUND}, "interval": None}
+    ],
     "modalities": ["see"],
     "examples": [{"item": "<script>", "value": 1.0, "truth": "<script>", "answer": "b"}],
     "deletion": {

@@ -17,7 +17,7 @@ EXAMPLES = (
     'plait search runs/captions "a dog on the beach"',
     "plait search runs/captions photo.jpg -k 5 --json",
     'plait search runs/captions "throws" throw.npy --segment 2 4',
-    "plait search runs/captions photo.jpg --class 'a dog' --class 'a child'",
+    "plait search runs/captions photo.jpg --class dog --class child",
 )
 
 

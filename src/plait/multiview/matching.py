@@ -21,8 +21,8 @@ class Matcher(nn.Module):
 
     The multimodal encoder of ALBEF (Li et al. 2021, "Align before fuse", section 3.1): in each layer self-attention of
     the query's tokens, cross-attention to those of the index, a feed-forward part. Departures: pre-norm layers; rotary
-    positions in seconds in the self-attention; the mean of the tokens in the place of a [CLS] token; either side may be
-    of any modalities, which learnt vectors tell apart.
+    positions in seconds, from the first token of each side; the mean of the tokens in the place of a [CLS] token;
+    either side may be of any modalities, which learnt vectors tell apart.
 
     Args:
         modalities: names.
@@ -71,9 +71,10 @@ class Matcher(nn.Module):
         if mask.shape[1] == 0:
             return query
         turn = rotation(relative(query), self.turned, *self.periods)
+        turn_source = rotation(relative(index), self.turned, *self.periods)
         keys = mask | ~mask.any(1, keepdim=True)  # a row without tokens looks at all: a softmax over none is NaN
         for own, across in zip(self.own, self.across):
-            x = across(own(x, turn, keys), index.values, keys=index.mask)
+            x = across(own(x, turn, keys), index.values, keys=index.mask, turn=turn, turn_source=turn_source)
         return query.with_values(x).clean()
 
     def forward(self, query: Tokens, index: Tokens) -> Float[Tensor, " batch"]:
