@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from plait.cli.main import main
 
 from plait import evaluate, fit
+from plait.cli import main
 from plait.core.errors import ConfigError
 from plait.corpus.corpus import CorpusWriter
 from plait.prediction.predict import predict
