@@ -101,7 +101,7 @@ def world(args: argparse.Namespace, console: Console) -> Rows:
     if not (data / "world/manifest.jsonl").exists():
         write_world(data / "world", args.sizes)
     if not (data / "language").exists():
-        train_language(texts(48_000), data / "language", width=64, layers=2, heads=4, epochs=1)
+        train_language(texts(28_000), data / "language", width=64, layers=2, heads=4, epochs=1)
     own = str(data / "language")
     named = ["task.language", "streams.question.feature.model", "streams.question.encoder.model"]
     recipe = load_recipe(RECIPES / "unified.yaml", [*(f"{key}={own}" for key in named), *args.set])
@@ -339,7 +339,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["world"], choices=("world", "gemma", "grid", "flickr"))
     parser.add_argument("--out", default="runs/unified")
     parser.add_argument("--cache", default=".plait-cache")
-    parser.add_argument("--sizes", type=int, nargs=3, default=(1400, 140, 420), help="clips of the generated world")
+    parser.add_argument("--sizes", type=int, nargs=3, default=(3500, 70, 420), help="clips of the generated world")
     parser.add_argument("--pictures", type=int, default=800, help="for flickr: how many pictures")
     parser.add_argument("--small", action="store_true", help="for grid and flickr: a small language model of the texts")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")

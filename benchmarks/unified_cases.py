@@ -62,14 +62,14 @@ class Facts:
     @property
     def caption(self) -> str:
         (a, b), (x, y) = self.colours, self.shapes
-        return f"a {a} {x} then a {b} {y} with a {self.sound} and a {self.gesture} {TIMES[self.count - 1]}"
+        return f"{x} {a} then {y} {b} with a {self.sound} and a {self.gesture} {TIMES[self.count - 1]}"
 
     @property
     def description(self) -> str:
         """The same stream by stream, with the tones."""
         (a, b), (x, y) = self.colours, self.shapes
         heard = f"{' '.join(self.tones)} and a {self.sound}"
-        return f"a {a} {x} then a {b} {y} . {heard} . a {self.gesture} {TIMES[self.count - 1]}"
+        return f"{x} {a} then {y} {b} . {heard} . a {self.gesture} {TIMES[self.count - 1]}"
 
 
 def asked(facts: Facts, kind: str, rng: np.random.Generator) -> tuple[str, str]:
@@ -100,8 +100,8 @@ def texts(count: int, seed: int = 0) -> list[str]:
 def write_world(folder: Path, sizes: Sequence[int], seed: int = 0) -> Path:
     """Write clips for training, validation and test, each with one question; returns the manifest."""
     with CorpusWriter(folder) as out:
-        for side, count in zip(("train", "valid", "test"), sizes):
-            for i, (facts, kind, question, answer, streams) in enumerate(clips(count, (seed, len(side)))):
+        for number, (side, count) in enumerate(zip(("train", "valid", "test"), sizes)):
+            for i, (facts, kind, question, answer, streams) in enumerate(clips(count, (seed, number))):
                 words = Stream.of(np.array([question], object), spans=([0.0], [SECONDS]), kind="words")
                 out.add(
                     f"{side}{i:05d}",

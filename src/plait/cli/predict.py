@@ -16,7 +16,7 @@ ORDER = 80
 EXAMPLES = (
     "plait predict runs/mood new/talk99.mp4",
     "plait predict runs/mood new/ --segment 3 8 --json",
-    "plait predict runs/clips clip.mp4 --ask 'which colour is the circle?'",
+    "plait predict runs/clips clip.mp4 --ask describe",
     "plait predict runs/words study/manifest.jsonl --annotate study/said.jsonl",
 )
 
