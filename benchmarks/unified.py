@@ -197,7 +197,7 @@ def grid_corpus(folder: Path) -> Path:
 
 GRID = """
 corpus: {manifest}
-task: {{name: unify, target: answer, language: {language}, context: 128, rank: 8, projecting: 0.5}}
+task: {{name: unify, target: answer, language: {language}, context_length: 128, rank: 8, projecting: 0.5}}
 split: {{hash: group, test: 0.2, valid: 0.0}}
 streams:
   video:
@@ -261,7 +261,7 @@ task:
   tier: caption
   language: {language}
   cue: " An image of:"
-  context: 64
+  context_length: 64
   rank: 8
   projecting: 0.5
   evidence: none

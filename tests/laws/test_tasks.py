@@ -135,7 +135,7 @@ def test_options_keep_them_too(name, options, targets):
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"tune": "frozen", "beam": 2, "cue": "then", "smoothing": 0.1}])
 def test_a_language_model_keeps_them(language, options):
-    check_task(parts(Task)["unify"], TARGETS["unify"], language=str(language), context=16, **options)
+    check_task(parts(Task)["unify"], TARGETS["unify"], language=str(language), context_length=16, **options)
 
 
 class Reference(Classify):

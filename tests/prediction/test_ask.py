@@ -26,7 +26,7 @@ SECONDS, RATE = 4.0, 5
 
 RECIPE = """
 corpus: {folder}/world/manifest.jsonl
-task: {{name: unify, target: answer, language: {folder}/language, context: 32, projecting: 0.6, rank: 4}}
+task: {{name: unify, target: answer, language: {folder}/language, context_length: 32, projecting: 0.6, rank: 4}}
 split: {{by: manifest}}
 streams:
   bump: {{encoder: [{{name: position, periods: [0.5, 16], dropout: 0}}, {{name: projector, dropout: 0}}]}}

@@ -35,7 +35,7 @@ def language(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def task_of(language: Path, **options: object) -> Unify:
-    return Unify(list(ANSWERS), language=str(language), context=12, **options).eval()  # type: ignore[arg-type]
+    return Unify(list(ANSWERS), language=str(language), context_length=12, **options).eval()  # type: ignore[arg-type]
 
 
 def model_of(language: Path, **options: object) -> Model:
@@ -155,7 +155,7 @@ def test_other_weights_are_refused(language: Path, tmp_path: Path) -> None:
     other = tmp_path / "lm"
     train_language(TEXTS, other, width=WIDTH, layers=1, heads=2, epochs=0)
     encoders = {"asked": {"name": "words", "model": str(other)}}
-    Model({"asked": 1}, Unify(list(ANSWERS), language=str(other), context=12), encoders=encoders,
+    Model({"asked": 1}, Unify(list(ANSWERS), language=str(other), context_length=12), encoders=encoders,
           fusion="sequence", dim=WIDTH).save(tmp_path / "one")  # fmt: skip
     (other / "model.safetensors").write_bytes((language / "model.safetensors").read_bytes())
     from plait.encoders.words import word_table
@@ -166,7 +166,7 @@ def test_other_weights_are_refused(language: Path, tmp_path: Path) -> None:
     for path in other.iterdir():
         path.unlink()
     with pytest.raises(DataError, match="cannot be loaded as a tokenizer"):
-        Unify.restore(task_of(language).state(), language=str(other), context=12)
+        Unify.restore(task_of(language).state(), language=str(other), context_length=12)
 
 
 def test_adapters_rest_in_the_first_stage(language: Path) -> None:
@@ -234,10 +234,10 @@ def test_more_than_the_context_is_refused(language: Path) -> None:
     with pytest.raises(DataError, match=r"has 7 tokens .* reads 6"):
         Packing(4, 6)(tokens)
     with pytest.raises(ConfigError, match="2048 positions"):
-        Unify(list(ANSWERS), language=str(language), context=2048)
+        Unify(list(ANSWERS), language=str(language), context_length=2048)
     with pytest.raises(ConfigError, match=r"Set model: \{dim: 16\}"):
         Model({"film": 3}, task_of(language), fusion="sequence", dim=32)
     with pytest.raises(ConfigError, match="does not draw"):
         task_of(language, beam=2, temperature=1.0)
     with pytest.raises(OutsideChanged):
-        Unify.restore({**task_of(language).state(), "sha256": "0"}, language=str(language), context=12)
+        Unify.restore({**task_of(language).state(), "sha256": "0"}, language=str(language), context_length=12)

@@ -62,7 +62,7 @@ def spans_of(
         return [None] * len(found)
     order = np.argsort(times[timed], kind="stable")
     own, counts = times[timed][order], found.double().cpu().numpy()[:, timed][:, order]
-    return [_densest(own, row) for row in counts]
+    return [_densest(own.tolist(), row) for row in counts.tolist()]
 
 
 def _densest(times: Sequence[float], counts: Sequence[float]) -> tuple[float, float]:

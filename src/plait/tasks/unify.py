@@ -67,8 +67,8 @@ class Unify(Task):
     the encoder `words`. One model so captions, answers, classifies and transcribes, as the question says. The target is
     a text (or a number, as it is written).
 
-    The output of the head is what the language model reads: ``context`` places, each of them absent or not, with its
-    seconds and its values. A run holds the projectors and adapters; of the language model it holds the SHA-256.
+    The output of the head is what the language model reads: ``context_length`` places, each of them absent or not, with
+    its seconds and its values. A run holds the projectors and adapters; of the language model it holds the SHA-256.
 
     Use `fusion: sequence`, and as the model's ``dim`` the width of the language model.
 
@@ -76,7 +76,7 @@ class Unify(Task):
         targets: the training answers.
         language: ``gemma3-270m`` (packaged, extra ``language``), a folder, or a name on the hub.
         cue: a text between what is read and the answer.
-        context: most tokens of all streams together; an item with more is an error.
+        context_length: most tokens of all streams together; an item with more is an error.
         tune: ``frozen``: the language model stays as it is; ``lora``: low-rank adapters of its layers are trained.
         rank: rank of the adapters.
         alpha: the adapters' output is multiplied by alpha / rank.
@@ -109,7 +109,7 @@ class Unify(Task):
         *,
         language: str = "gemma3-270m",
         cue: str = "",
-        context: Count = 96,
+        context_length: Count = 96,
         tune: Literal["frozen", "lora"] = "lora",
         rank: Few = 8,
         alpha: float = 16.0,
@@ -124,7 +124,13 @@ class Unify(Task):
         offline: bool = True,
     ) -> None:
         super().__init__()
-        self.language, self.cue, self.context, self.tune, self.offline = language, cue, context, tune, offline
+        self.language, self.cue, self.context_length, self.tune, self.offline = (
+            language,
+            cue,
+            context_length,
+            tune,
+            offline,
+        )
         self.rank, self.alpha, self.adapted, self.projecting = rank, alpha, adapted, projecting
         self.beam, self.temperature, self.smoothing, self.lower = beam, temperature, smoothing, lower
         self.evidence, self.metric = evidence, metric
@@ -137,11 +143,11 @@ class Unify(Task):
         self._index = {word: i for i, word in enumerate(self.words)}
         adapters = Adapters(rank, alpha, adapted) if tune == "lora" else None
         self.model = Language(language, self.words, cue=cue, adapters=adapters, offline=offline)
-        self.n_outputs = context * (FACTS + self.model.width)
-        room = context + self.model.own + self.longest
+        self.n_outputs = context_length * (FACTS + self.model.width)
+        room = context_length + self.model.own + self.longest
         if self.model.limit is not None and room > self.model.limit:
             raise ConfigError(
-                f"unify.context: {context} tokens, with cue and answer up to {room}, but {language} has "
+                f"unify.context_length: {context_length} tokens, with cue and answer up to {room}, but {language} has "
                 f"{self.model.limit} positions. Lower the context."
             )
 
@@ -206,7 +212,7 @@ class Unify(Task):
         raise_all(DataError, problems)
 
     def head(self, dim: int) -> nn.Module:
-        return Packing(dim, self.context)
+        return Packing(dim, self.context_length)
 
     def encode(self, targets: list[Target]) -> Tensor:
         """Numbers of the tokens of each answer, padded with -1, [items, longest].
@@ -243,7 +249,7 @@ class Unify(Task):
 
     def _prompt(self, output: Tensor) -> tuple[Prompt, Float[Tensor, "batch places"]]:
         """What the language model reads, and the seconds of its tokens."""
-        places = output.unflatten(1, (self.context, -1)).to(self.model.ahead.dtype)
+        places = output.unflatten(1, (self.context_length, -1)).to(self.model.ahead.dtype)
         return Prompt(places[..., FACTS:], places[..., 0] < 0.5), places[..., 1]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
