@@ -46,8 +46,8 @@ class Packing(nn.Module):
             and int(count.max()) > self.context
         ):
             raise DataError(
-                f"unify.context_length: an item has {int(count.max())} tokens of all streams together, but the language "
-                f"model reads {self.context}. Stride the encoders more, cut shorter items or ask less, or raise "
+                f"unify.context_length: an item has {int(count.max())} tokens of all streams together, but the "
+                f"language model reads {self.context}. Stride the encoders more, cut shorter items or ask less, or raise "
                 "context_length."
             )
         absent = (~tokens.mask).to(tokens.values.dtype)
