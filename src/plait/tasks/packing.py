@@ -47,8 +47,8 @@ class Packing(nn.Module):
         ):
             raise DataError(
                 f"unify.context_length: an item has {int(count.max())} tokens of all streams together, but the "
-                f"language model reads {self.context}. Stride the encoders more, cut shorter items or ask less, or raise "
-                "context_length."
+                f"language model reads {self.context}. Stride the encoders more, cut shorter items or ask less, or "
+                "raise context_length."
             )
         absent = (~tokens.mask).to(tokens.values.dtype)
         facts = torch.stack([absent, tokens.times.to(tokens.values.dtype)], -1)
