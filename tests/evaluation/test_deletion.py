@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from plait.evaluation.deletion import Effect, _places, deletion_of, effects_of
+from plait.evaluation.deletion import Effect, deletion_of, effects_of
+from plait.evaluation.time_effects import _places
 from plait.examples.data import ItemData
 from plait.examples.items import Item
 from plait.examples.targets import Annotated

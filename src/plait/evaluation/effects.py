@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Effect"]
+from torch import Tensor
+
+from plait.models.model import Model
+
+__all__ = ["Effect", "moved"]
 
 
 class Effect(NamedTuple):
@@ -13,3 +17,10 @@ class Effect(NamedTuple):
     group: str
     inside: float
     elsewhere: float
+
+
+def moved(model: Model, output: Tensor, whole: Tensor, asked: Tensor) -> Tensor:
+    """The divergence of ``output`` from ``whole``, mean over the instants asked, [batch]."""
+    batch, steps, width = output.shape
+    each = model.task.divergence(output.reshape(-1, 1, width), whole.reshape(-1, 1, width)).view(batch, steps)
+    return (each * asked).sum(1) / asked.sum(1).clamp(min=1)

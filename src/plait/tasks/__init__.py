@@ -53,6 +53,10 @@ class Task(nn.Module, ABC):
     (`plait.examples.scenes.Scene`); what the streams of `looks_ahead` do after it (`plait.examples.future.Future`); or
     nothing (`plait.tasks.pretrain`)."""
 
+    rests_on: ClassVar[Literal["times", "objects", "query"]] = "times"
+    """What the deletion test (`plait.evaluation.deletion`) removes: what was observed at the times of an answer's
+    parts, of the objects of a relation, or in the seconds that are most like a query."""
+
     by_row: ClassVar[bool] = False
     """Whether answers are read from the tokens of single rows, so that the default encoder must keep every row."""
 

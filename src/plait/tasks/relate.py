@@ -85,6 +85,7 @@ class Relate(Task):
 
     main_metric = "relation_recall"
     asks = "relations"
+    rests_on = "objects"
     by_row = True
 
     def __init__(

@@ -88,6 +88,7 @@ class Retrieve(Task):
     """
 
     asks = "nothing"
+    rests_on = "query"
     scored = True
     alone = True
 

@@ -16,24 +16,22 @@ from plait.models.model import Model
 from plait.tasks.retrieve import Retrieve
 from plait.tokens import Tokens
 
-__all__ = ["evidence_of", "pair_effects"]
+__all__ = ["evidence_of", "query_effects"]
 
 LENGTH = 0.2
 """Of the evidence, as a share of the item."""
 
 
 def evidence_of(
-    model: Model, encoded: Mapping[str, Tokens], query: Float[Tensor, "batch width"]
+    model: Model, task: Retrieve, encoded: Mapping[str, Tokens], query: Float[Tensor, "batch width"]
 ) -> Float[Tensor, " batch"]:
     """The instant of each item whose token, alone, is most like the query; NaN where it has fewer than two tokens.
 
     Args:
-        model: of task ``retrieve``.
+        model: of the task.
         encoded: the items' tokens, from `Model.encode`.
         query: embeddings of length 1.
     """
-    task = model.task
-    assert isinstance(task, Retrieve)
     times, alike = [], []
     for m in task.gallery:
         if m in encoded and encoded[m].mask.shape[1]:
@@ -50,17 +48,18 @@ def evidence_of(
     return torch.where(several, best, torch.nan)
 
 
-def pair_effects(model: Model, data: ItemData, rng: np.random.Generator) -> list[Effect]:
+def query_effects(model: Model, data: ItemData, rng: np.random.Generator) -> list[Effect]:
     """How far the similarity of each item to its own query moves: without its evidence, and without as much elsewhere.
 
     The evidence is a fifth of the item around `evidence_of`; the other part, as long and beside it, is drawn.
     """
     task, found = model.task, list[Effect]()
-    assert isinstance(task, Retrieve)
+    if not isinstance(task, Retrieve):
+        return []
     for batch in loader(data, {m: model.dims[m] for m in data.modalities}, batch=64):
         encoded = model.encode(batch.inputs)
         query, rows = F.normalize(model.answer(encoded).unflatten(1, (2, -1)), dim=-1).unbind(1)
-        at = evidence_of(model, encoded, query).double().numpy()
+        at = evidence_of(model, task, encoded, query).double().numpy()
         spans = np.array([data.items[int(i)].stop - data.items[int(i)].start for i in batch.items])
         start, other = _parts(at, spans, rng)
         moved = []
