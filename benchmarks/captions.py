@@ -309,13 +309,15 @@ PARTS: dict[str, Callable[[argparse.Namespace, Console], list[dict[str, Any]]]] 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, default=Path("runs/captions"))
     parser.add_argument("--cache", default="cache")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--splits", type=int, nargs="+", default=list(range(SPLITS)))
     parser.add_argument("--side", choices=["valid", "test"], default="test")
     args = parser.parse_args()
+    if strange := {*args.parts} - {*PARTS}:
+        parser.error(f"there is no part {', '.join(sorted(strange))}; expected of {', '.join(PARTS)}")
     wanted = {"flickr": "flickr8k", "sequences": "utd_mhad"}
     args.data = needs.check([wanted[name] for name in args.parts if name in wanted])
     console, found = Console(), list[dict[str, Any]]()

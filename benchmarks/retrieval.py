@@ -35,8 +35,8 @@ from rich.table import Table
 from targets import finish, target
 
 from plait import evaluate, fit
-from plait.evaluation.evidence import evidence_of
 from plait.evaluation.intervals import paired_interval
+from plait.evaluation.query_effects import evidence_of
 from plait.examples.data import ItemData, loader
 from plait.metrics.pairs import ranks_of
 from plait.models.model import Model
@@ -274,10 +274,12 @@ def moments(work: Path, cache: Path) -> Rows:
     own = Opened(run, cache)
     data, model = own.test(), own.model
     starts = np.array([float(own.corpus[item.recording].labels["start"]) for item in data.items])
+    if not isinstance(model.task, Retrieve):
+        raise TypeError("the run of moments is of another task")
     with torch.inference_mode():
         encoded = model.encode(data.batch(range(len(data)), model.dims).inputs)
         query = F.normalize(model.answer(encoded).unflatten(1, (2, -1)), dim=-1)[:, 0]
-        at = evidence_of(model, encoded, query).numpy()
+        at = evidence_of(model, model.task, encoded, query).numpy()
     within = float(((at >= starts) & (at < starts + cases.LONG)).mean())
     found = scored["deletion"]
     low, high = found["interval"]["low"], found["interval"]["high"]

@@ -334,9 +334,12 @@ def flickr(args: argparse.Namespace, console: Console) -> Rows:
     return [target("flickr: CIDEr", cider(said, captions), ">=", 0.4)]
 
 
+PARTS = {"world": world, "gemma": gemma, "grid": grid, "flickr": flickr}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["world"], choices=("world", "gemma", "grid", "flickr"))
+    parser.add_argument("parts", nargs="*", default=["world"], help=f"of {', '.join(PARTS)}")
     parser.add_argument("--out", default="runs/unified")
     parser.add_argument("--cache", default=".plait-cache")
     parser.add_argument("--sizes", type=int, nargs=3, default=(3500, 70, 420), help="clips of the generated world")
@@ -344,11 +347,13 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="for grid and flickr: a small language model of the texts")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
     args = parser.parse_args()
+    if strange := {*args.parts} - {*PARTS}:
+        parser.error(f"there is no part {', '.join(sorted(strange))}; expected of {', '.join(PARTS)}")
     needs.check(("grid_s1", "flickr8k"), fewest=1)
     torch.set_num_threads(1)
     console, rows = Console(), []
     for part in args.parts:
-        rows += {"world": world, "gemma": gemma, "grid": grid, "flickr": flickr}[part](args, console)
+        rows += PARTS[part](args, console)
     finish(rows)
 
 

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parsed(argv)
     try:
         # A recipe is the user's own code; other files may not choose what is imported, unless the user allows it.
-        with _terminable(), foreign_code(getattr(args, "allow_code", True)):
+        with _terminable(), foreign_code(not getattr(args, "gated", False) or args.allow_code):
             return int(args.run(args) or 0)
     except PlaitError as error:
         fail(args, list(error.problems), type(error).__name__)

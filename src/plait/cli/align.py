@@ -37,7 +37,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--out", required=True, help="the folder for the tables, one per recording")
     p.add_argument("--to", default="parquet", metavar="parquet|npz", help="the tables' format (default: parquet)")
-    code_argument(p)
+    code_argument(p, gated=True)
     outside_argument(p)
     cache_argument(p)
 

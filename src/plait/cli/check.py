@@ -25,7 +25,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to the recipe, such as train.epochs=5")
     p.add_argument("--deep", action="store_true", help="also read all values")
     p.add_argument("--signals", action="store_true", help="measure every signal: a quality table for each stream")
-    code_argument(p)
+    code_argument(p, gated=True)
     outside_argument(p)
 
 

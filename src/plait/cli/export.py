@@ -27,7 +27,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
         metavar="STREAM=FEATURE",
         help="a stream and its feature; may be repeated (default: all, each with the default of its kind)",
     )
-    code_argument(p)
+    code_argument(p, gated=True)
     outside_argument(p)
     cache_argument(p)
 

@@ -30,7 +30,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--out", help="the manifest to write (default: NAME.segments.jsonl beside it)")
     jobs_argument(p)
-    code_argument(p)
+    code_argument(p, gated=True)
     outside_argument(p)
 
 

@@ -57,7 +57,9 @@ def say(args: argparse.Namespace, thing: object, lines: Sequence[str]) -> None:
             print(line)
 
 
-def code_argument(p: argparse.ArgumentParser) -> None:
+def code_argument(p: argparse.ArgumentParser, *, gated: bool = False) -> None:
+    """``gated``: without the flag nothing from outside plait is imported; else the command decides."""
+    p.set_defaults(gated=gated)
     p.add_argument("--allow-code", action="store_true", help="import classes from outside plait that files name")
 
 

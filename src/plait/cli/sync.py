@@ -25,7 +25,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
         help="flag a corrected clock that is less certain than this (default: %(default)s)",
     )
     p.add_argument("--plot", metavar="DIR", help="draw lag over time, and the streams before and after, as PNG files")
-    code_argument(p)
+    code_argument(p, gated=True)
     outside_argument(p)
     cache_argument(p)
 

@@ -17,7 +17,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("recording", nargs="?", help="its id (default: the first)")
     p.add_argument("--save", metavar="FILE", help="write a .rrd file instead of opening the viewer")
     p.add_argument("--rate", type=float, default=5.0, help="pictures per second (default: 5)")
-    code_argument(p)
+    code_argument(p, gated=True)
     outside_argument(p)
 
 
