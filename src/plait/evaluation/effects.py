@@ -8,7 +8,7 @@ from torch import Tensor
 
 from plait.models.model import Model
 
-__all__ = ["Effect", "moved"]
+__all__ = ["Effect", "moved", "within"]
 
 
 class Effect(NamedTuple):
@@ -24,3 +24,8 @@ def moved(model: Model, output: Tensor, whole: Tensor, asked: Tensor) -> Tensor:
     batch, steps, width = output.shape
     each = model.task.divergence(output.reshape(-1, 1, width), whole.reshape(-1, 1, width)).view(batch, steps)
     return (each * asked).sum(1) / asked.sum(1).clamp(min=1)
+
+
+def within(times: Tensor, start: Tensor, stop: Tensor) -> Tensor:
+    """Which times lie in an interval of each item, the end left out, [batch, time]; intervals are [batch]."""
+    return (times >= start[:, None]) & (times < stop[:, None])

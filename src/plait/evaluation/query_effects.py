@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from plait.evaluation.effects import Effect
+from plait.evaluation.effects import Effect, within
 from plait.examples.data import ItemData, loader
 from plait.models.model import Model
 from plait.tasks.retrieve import Retrieve
@@ -85,5 +85,5 @@ def _parts(at: np.ndarray, spans: np.ndarray, rng: np.random.Generator) -> tuple
 
 
 def _without(tokens: Tokens, start: np.ndarray, long: np.ndarray) -> Tokens:
-    first, last = (torch.from_numpy(x)[:, None].to(tokens.times) for x in (start, start + long))
-    return tokens._replace(mask=tokens.mask & ~((tokens.times >= first) & (tokens.times < last)))
+    first, last = (torch.from_numpy(x).to(tokens.times) for x in (start, start + long))
+    return tokens._replace(mask=tokens.mask & ~within(tokens.times, first, last))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plait.evaluation.effects import Effect, moved
+from plait.evaluation.effects import Effect, moved, within
 from plait.examples.data import Batch, ItemData, loader
 from plait.models.model import Model
 from plait.tasks.answers import Timed
@@ -52,7 +52,7 @@ def _of_batch(
     lengths = [data.items[int(i)].stop - data.items[int(i)].start for i in batch.items]
     places = _places(rng, [[(a, b) for a, b, *_ in own] for own in answers], lengths)
     long = places.stop - places.start
-    asked = None if batch.at is None else batch.at.mask & _within(batch.at.times, places.start, places.stop)
+    asked = None if batch.at is None else batch.at.mask & within(batch.at.times, places.start, places.stop)
     found = []
     for start in (places.start, places.other):
         left = {m: _removed(t, start, start + long) for m, t in batch.inputs.items()}
@@ -84,14 +84,10 @@ def _places(
     return _Places(table[:, 0], table[:, 1], table[:, 2], table[:, 3] > 0, table[:, 4].long())
 
 
-def _within(times: Tensor, start: Tensor, stop: Tensor) -> Tensor:
-    return (times >= start[:, None]) & (times < stop[:, None])
-
-
 def _removed(tokens: Tokens, start: Tensor, stop: Tensor) -> Tokens:
     if tokens.mask.shape[1] == 0:
         return tokens
     far = torch.finfo(tokens.times.dtype).max
     last = torch.where(tokens.mask, tokens.times, -far).amax(1, keepdim=True)
     first = torch.where(tokens.mask, tokens.times, far).amin(1, keepdim=True)
-    return tokens._replace(mask=tokens.mask & ~(_within(tokens.times, start, stop) & (last > first)))
+    return tokens._replace(mask=tokens.mask & ~(within(tokens.times, start, stop) & (last > first)))

@@ -25,7 +25,7 @@ from plait.tasks.answers import Answer, Reply
 from plait.tasks.language import Adapters, Language, Prompt, Search, tokenizer_of
 from plait.tasks.packing import FACTS, Packing
 from plait.tasks.saliency import saliency, spans_of
-from plait.tasks.timed import padded
+from plait.tasks.timed import named, padded
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants
 from plait.tokens.outside import OutsideChanged, expect
@@ -37,9 +37,6 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 BATCH = 64
 """Answers that are looked for at once."""
-
-NAMED = 5
-"""Items that an error names; of the others it gives the number."""
 
 
 class Known(NamedTuple):
@@ -203,10 +200,10 @@ class Unify(Task):
         foreign = [i.id for i in items if strange is not None and strange in self._ids(i.target)]
         problems = []
         if empty:
-            problems.append(f"{_named(empty)}: the answer is empty. Leave these items out, or give them a text.")
+            problems.append(f"{named(empty)}: the answer is empty. Leave these items out, or give them a text.")
         if foreign:
             problems.append(
-                f"{_named(foreign)}: the answer has words that are not in the vocabulary of {self.language}. Choose a "
+                f"{named(foreign)}: the answer has words that are not in the vocabulary of {self.language}. Choose a "
                 "language model that has them, or correct the texts."
             )
         raise_all(DataError, problems)
@@ -330,8 +327,3 @@ class Unify(Task):
             raise OutsideChanged(error.problems) from error
         expect(task.model.digest, str(state["sha256"]), f"unify.language {task.language}")
         return task
-
-
-def _named(ids: Sequence[str]) -> str:
-    more = len(ids) - NAMED
-    return ", ".join(ids[:NAMED]) + (f" and {more} more" if more > 0 else "")
