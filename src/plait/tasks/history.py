@@ -13,6 +13,7 @@ from plait.core.errors import DataError
 from plait.examples.future import Future, Track
 from plait.examples.targets import Target
 from plait.tasks.autoregression import Lagged, autoregress, fit_autoregression
+from plait.tasks.timed import all_of
 
 __all__ = ["History", "futures_of", "origins_of"]
 
@@ -260,11 +261,7 @@ def futures_of(targets: Sequence[Target]) -> list[Future]:
     Raises:
         DataError: one is of another type.
     """
-    found = [t for t in targets if isinstance(t, Future)]
-    if len(found) < len(targets):
-        other = next(t for t in targets if not isinstance(t, Future))
-        raise DataError(f"target {other!r} is not the future of a stream; expected `Future`.")
-    return found
+    return all_of(Future, targets, "is not the future of a stream; expected `Future`.")
 
 
 def origins_of(futures: Sequence[Future]) -> Floats:

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from plait.core.errors import ConfigError, DataError
+from plait.core.errors import ConfigError
 from plait.examples.scenes import Scene
 from plait.examples.targets import Target
 from plait.streams.objects import Objects
-from plait.tasks.timed import padded
+from plait.tasks.timed import all_of, padded
 from plait.tokens import Instants, Pairs
 
 __all__ = ["MOST_PAIRS", "Pair", "asked_pairs", "boxes_of", "pairs_of", "scenes_of"]
@@ -31,11 +31,7 @@ def scenes_of(targets: Sequence[Target]) -> list[Scene]:
     Raises:
         DataError: one is of another type.
     """
-    found = [t for t in targets if isinstance(t, Scene)]
-    if len(found) < len(targets):
-        other = next(t for t in targets if not isinstance(t, Scene))
-        raise DataError(f"target {other!r} is no scene of objects; expected `plait.examples.scenes.Scene`.")
-    return found
+    return all_of(Scene, targets, "is no scene of objects; expected `plait.examples.scenes.Scene`.")
 
 
 def pairs_of(scene: Scene, *, every: bool) -> list[Pair]:

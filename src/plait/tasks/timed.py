@@ -13,12 +13,13 @@ from pydantic import Field
 from plait.core.errors import DataError
 from plait.examples.targets import Annotated, Target
 
-__all__ = ["Rate", "annotated_of", "grid", "named", "padded"]
+__all__ = ["Rate", "all_of", "annotated_of", "grid", "named", "padded"]
 
 NAMED = 5
 """Items that an error names; of the others it gives the number."""
 
 T = TypeVar("T", bound=np.generic)
+Kind = TypeVar("Kind")
 
 Rate = Typed[float, Field(gt=0, le=1000, description="answers per second, above 0")]
 
@@ -30,6 +31,26 @@ def grid(seconds: float, rate: float, place: float = 0.5) -> NDArray[np.float64]
     ([0.25, 0.75, 1.25, 1.75], [0.5])
     """
     return (np.arange(max(1, round(seconds * rate)), dtype=np.float64) + place) / rate
+
+
+def all_of(kind: type[Kind], targets: Sequence[Target], expected: str) -> list[Kind]:
+    """The targets, checked to be of one kind.
+
+    Args:
+        kind: their class.
+        targets: any.
+        expected: the end of the error's sentence.
+
+    Raises:
+        DataError: one is of another kind.
+
+    >>> all_of(int, [1, 2], "is no number.")
+    [1, 2]
+    """
+    found: list[Kind] = [t for t in targets if isinstance(t, kind)]
+    if len(found) < len(targets):
+        raise DataError(f"target {next(t for t in targets if not isinstance(t, kind))!r} {expected}")
+    return found
 
 
 def annotated_of(target: Target) -> Annotated:
