@@ -305,7 +305,7 @@ def million(work: Path, rows: int = 1_000_000, width: int = 256, threads: int = 
 
     vectors, queries = np.concatenate([drawn(50_000) for _ in range(rows // 50_000)]), drawn(100)
     index = VectorIndex(vectors, [Row("", 0.0, 0.0)] * rows)
-    wall, busy = _timed(lambda: index.build_graph(threads))
+    wall, busy = _timed(lambda: index.build_lists(threads))
     quick, quick_busy = _timed(lambda: [index.search(q[None], 10, exact=False) for q in queries])
     some = queries[:20]
     brute, brute_busy = _timed(lambda: [index.search(q[None], 10, exact=True) for q in some])
@@ -339,7 +339,7 @@ def main() -> None:
     p.add_argument("--work", type=Path, default=Path("runs/retrieval"), help="folder of the runs")
     p.add_argument("--cache", type=Path, default=Path(".plait-cache"))
     p.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    p.add_argument("--threads", type=int, default=2, help="for the graph of the million")
+    p.add_argument("--threads", type=int, default=2, help="for the lists of the million")
     args = p.parse_args()
     torch.set_num_threads(1)
     targets = list(_each(args.what or every, args))

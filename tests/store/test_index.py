@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from plait.core.errors import ConfigError, DataError
-from plait.store.index import FILE, GRAPH, ROWS, VECTORS, Row, VectorIndex
+from plait.store.index import FILE, LISTS, ROWS, VECTORS, Row, VectorIndex
 
 
 def unit(rows: int, width: int = 16, seed: int = 0) -> np.ndarray:
@@ -41,23 +41,24 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.pkl"))
 
 
-def test_a_graph_finds_what_exact_search_finds(tmp_path: Path) -> None:
-    pytest.importorskip("usearch")
-    own = index(2000).build_graph()
+def test_a_search_by_lists_finds_what_exact_search_finds(tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    own = index(2000).build_lists()
     assert own.recall(unit(50, seed=2)) > 0.95
+    assert index(50).build_lists().lists is None, "too few to learn lists from"
     own.write(tmp_path)
     again, query = VectorIndex.open(tmp_path), unit(3, seed=3)
     assert (again.search(query, 5, exact=False).places == own.search(query, 5, exact=False).places).all()
-    # The similarities are those of the vectors, not of their 8 bits.
+    # The similarities are those of the vectors, not of their 4 bits.
     found = again.search(query, 5, exact=False)
     np.testing.assert_allclose(found.similarity[0], again.vectors[found.places[0]] @ query[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [VECTORS, ROWS, GRAPH, FILE])
+@pytest.mark.parametrize("name", [VECTORS, ROWS, LISTS, FILE])
 @pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
 def test_damage_is_told(tmp_path: Path, name: str, harm: str) -> None:
-    pytest.importorskip("usearch")
-    index(200).build_graph().write(tmp_path)
+    pytest.importorskip("faiss")
+    index(1000).build_lists().write(tmp_path)
     path = tmp_path / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0x15
@@ -80,7 +81,7 @@ def test_wrong_questions_are_refused() -> None:
     own = index(5)
     with pytest.raises(DataError, match=r"expected \[queries, 16\]"):
         own.search(np.zeros((1, 3), np.float32))
-    with pytest.raises(ConfigError, match="a graph for a search by it"):
+    with pytest.raises(ConfigError, match="lists for a search by them"):
         own.search(unit(1), exact=False)
     with pytest.raises(ConfigError, match="expected 1 or more"):
         own.search(unit(1), 0)

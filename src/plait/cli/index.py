@@ -11,7 +11,7 @@ HELP = "make an index of a corpus, to be searched"
 ORDER = 84
 EXAMPLES = (
     "plait index runs/captions study/manifest.jsonl",
-    "plait index runs/captions new/ --of picture --out new.index --graph",
+    "plait index runs/captions new/ --of picture --out new.index --approximate",
 )
 
 
@@ -23,10 +23,10 @@ def arguments(p: argparse.ArgumentParser) -> None:
                    help="a modality that is searched; may be repeated (default: the recipe's gallery)")  # fmt: skip
     p.add_argument("--segment", nargs=2, type=float, action="append", default=[], metavar=("START", "STOP"),
                    help="seconds of every recording to put in; may be repeated")  # fmt: skip
-    p.add_argument("--graph", action="store_true", default=None,
-                   help="also a graph for quick search, by usearch (default: for more than 20,000 rows)")  # fmt: skip
-    p.add_argument("--exact", dest="graph", action="store_false", help="no graph")
-    p.add_argument("--threads", type=int, default=1, help="of the processor, for the graph (default: 1)")
+    p.add_argument("--approximate", action="store_true", default=None,
+                   help="also inverted lists for quick search, by faiss (default: for more than 20,000 rows)")  # fmt: skip
+    p.add_argument("--exact", dest="approximate", action="store_false", help="no lists")
+    p.add_argument("--threads", type=int, default=1, help="of the processor, for the lists (default: 1)")
     p.add_argument("--replicate", help="which of the run's models, such as seed0 (default: the first)")
     code_argument(p)
     outside_argument(p)
@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
     out = args.out or str(Path(args.run_folder) / "index")
     segments = [(a, b) for a, b in args.segment]
-    made = searcher(args).index(args.corpus, out, of=args.of, segments=segments, graph=args.graph, threads=args.threads)
+    options = {"of": args.of, "approximate": args.approximate, "threads": args.threads}
+    made = searcher(args).index(args.corpus, out, segments=segments, **options)
     say(args, vars(made), [str(made)])
     return 0

@@ -30,7 +30,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
                    help="which modality the text is, if the model has several of texts")  # fmt: skip
     p.add_argument("--segment", nargs=2, type=float, action="append", default=[], metavar=("START", "STOP"),
                    help="seconds of the files that ask; may be repeated")  # fmt: skip
-    p.add_argument("--exact", action="store_true", default=None, help="compare every row, also if there is a graph")
+    p.add_argument("--exact", action="store_true", default=None, help="compare every row, also if there are lists")
     p.add_argument("--class", dest="classes", action="append", default=[], metavar="TEXT",
                    help="instead of searching: which of these texts the files are (two or more)")  # fmt: skip
     p.add_argument("--replicate", help="which of the run's models, such as seed0 (default: the first)")

@@ -39,7 +39,7 @@ CANDIDATES = 50
 """Rows that a network of matching looks at, if the model has one: the most similar ones, put in its order."""
 
 ASKED = 200
-"""Rows of an index that are asked about, to measure the recall of its graph."""
+"""Rows of an index that are asked about, to measure the recall of its lists."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Indexed:
         rows: vectors in it; equal ones of one group are one.
         left_out: examples without any of its modalities.
         modalities: of its examples.
-        recall: share of the ten exact answers that the graph finds; None without a graph.
+        recall: share of the ten exact answers that a search by lists finds; None without lists.
     """
 
     folder: str
@@ -61,9 +61,9 @@ class Indexed:
     recall: float | None
 
     def __str__(self) -> str:
-        graph = "exact search" if self.recall is None else f"a graph: recall@10 against exact {self.recall:.3f}"
+        search = "exact search" if self.recall is None else f"lists: recall@10 against exact {self.recall:.3f}"
         lost = f"; {self.left_out} examples have none of these" if self.left_out else ""
-        return f"{self.folder}: {self.rows} rows from {', '.join(self.modalities)}, {graph}{lost}"
+        return f"{self.folder}: {self.rows} rows from {', '.join(self.modalities)}, {search}{lost}"
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Searcher:
         *,
         of: Sequence[str] = (),
         segments: Sequence[tuple[float, float]] = (),
-        graph: bool | None = None,
+        approximate: bool | None = None,
         threads: int = 1,
     ) -> Indexed:
         """Make an index of raw files or of a manifest's recordings, and write it to a folder.
@@ -134,8 +134,8 @@ class Searcher:
             out: the folder.
             of: the modalities that are searched; by default those of the recipe's ``gallery``.
             segments: seconds, for every recording, in place of the unit's own intervals.
-            graph: whether to make one; None: for more than `plait.store.index.SMALL` rows.
-            threads: of the processor, for the graph.
+            approximate: whether to make inverted lists; None: for more than `plait.store.index.SMALL` rows.
+            threads: of the processor, for the lists.
 
         Raises:
             ConfigError: an unknown modality. DataError: no example has any of the modalities; a file cannot be read.
@@ -151,11 +151,11 @@ class Searcher:
         about = {"model": _fingerprint(self.model), "modalities": list(chosen)}
         tokens = kept_tokens(encoded, kept.tolist(), chosen) if encoded else {}
         made = VectorIndex(vectors[kept], [rows[i] for i in kept], about, kept=tokens)
-        if len(kept) > SMALL if graph is None else graph:
-            made.build_graph(threads)
+        if len(kept) > SMALL if approximate is None else approximate:
+            made.build_lists(threads)
         made.write(out)
         some = made.vectors[np.linspace(0, len(kept) - 1, min(ASKED, len(kept))).astype(int)]
-        recall = None if made.graph is None else made.recall(some)
+        recall = None if made.lists is None else made.recall(some)
         return Indexed(str(out), len(kept), int((~there).sum()), chosen, recall)
 
     def open(self, folder: str | Path) -> VectorIndex:
@@ -202,7 +202,7 @@ class Searcher:
             raise DataError("the query has none of the model's modalities.")
         hits = index.search(vectors[places], max(k, CANDIDATES) if index.kept else k, exact=exact)
         asked = [one for part in encoded for one in _each(part)]
-        told = bool(exact) or index.graph is None
+        told = bool(exact) or index.lists is None
         found_rows = []
         for i, near, scores in zip(places, *hits):
             if asked and set(used[i]) & set(self.task.query):

@@ -1,11 +1,12 @@
-"""An index of vectors on disk: exact search, or by a graph of neighbours; damage is told, and nothing is pickled."""
+"""An index of vectors on disk: exact search, or by inverted lists; damage is told, and nothing is pickled."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,17 +24,19 @@ from plait.store.tensorfile import open_tensors, write_tensors
 __all__ = ["Found", "Row", "VectorIndex"]
 
 FORMAT = "plait index 1"
-FILE, VECTORS, ROWS, GRAPH = "index.json", "vectors.safetensors", "rows.arrow", "graph.usearch"
+FILE, VECTORS, ROWS, LISTS = "index.json", "vectors.safetensors", "rows.arrow", "lists.faiss"
 
-EDGES, BUILT, LOOKED = 8, 16, 800
-"""Neighbours of a vector in the graph, and candidates that are looked at to add one, and to search. A small graph is
-built quickly; that more candidates are looked at and compared exactly makes up for it."""
+NEAR, LEAST = 8, 64
+"""A search looks at one in so many lists, and at so many of them at least."""
 
 CANDIDATES = 200
-"""Vectors that a search of the graph gives at least, to be compared exactly."""
+"""Vectors that a search by lists gives at least, to be compared exactly."""
+
+FEWEST, LEARNT = 1000, 40
+"""Fewest rows that lists are made of, and rows per list that their centres are learnt from."""
 
 SMALL = 20_000
-"""Up to this many vectors exact search is as quick, and no graph is made unless it is asked for."""
+"""Up to this many vectors exact search is as quick, and no lists are made unless they are asked for."""
 
 BLOCK = 1 << 24
 """Most similarities in memory."""
@@ -74,14 +77,15 @@ class Found(NamedTuple):
 class VectorIndex:
     """Vectors of length 1 with what they are of; in a folder (`write`, `open`), and in memory.
 
-    The graph is a hierarchical navigable small world (Malkov and Yashunin 2020, IEEE TPAMI 42(4)) of the vectors in 8
-    bits, by usearch; what it finds is compared exactly, with the vectors as they are.
+    With `build_lists` it is an inverted file with product quantisation in 4 bits (Jegou, Douze and Schmid 2011, IEEE
+    TPAMI 33(1); Andre, Kermarrec and Le Scouarnec 2017, ICMR), by faiss: twice as many lists as the root of the number
+    of vectors, of which a search looks at an eighth, or at 64. What it finds is compared exactly, with the vectors as they are.
 
     Attributes:
         vectors: [rows, width] float32.
         rows: what each is of.
         about: anything that must fit when it is opened again, as JSON.
-        graph: of usearch; None: every search is exact.
+        lists: of faiss; None: every search is exact.
         kept: more arrays, by name.
 
     >>> index = VectorIndex(np.eye(3, dtype=np.float32), [Row(name, 0.0, 1.0) for name in "abc"])
@@ -93,7 +97,7 @@ class VectorIndex:
     vectors: Vectors
     rows: Sequence[Row]
     about: Options = field(default_factory=dict)
-    graph: Any = None
+    lists: Any = None
     kept: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -106,17 +110,27 @@ class VectorIndex:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def build_graph(self, threads: int = 1) -> VectorIndex:
-        """Add a graph for search among many vectors.
+    def build_lists(self, threads: int = 1) -> VectorIndex:
+        """Add inverted lists, for search among many vectors; fewer than `FEWEST` go without: exact search is as quick.
 
         Args:
             threads: of the processor.
 
         Raises:
-            MissingExtra: usearch is not installed.
+            MissingExtra: faiss is not installed.
         """
-        self.graph = _empty(self.vectors.shape[1])
-        self.graph.add(np.arange(len(self)), self.vectors, threads=threads)
+        if len(self) < FEWEST:
+            return self
+        faiss = _faiss()
+        count = min(2 * round(len(self) ** 0.5), len(self) // LEARNT)
+        width = self.vectors.shape[1]
+        lists = faiss.index_factory(
+            width, f"IVF{count},PQ{width // 2 if width % 2 == 0 else width}x4fs", faiss.METRIC_INNER_PRODUCT
+        )
+        with _threads(faiss, threads):
+            lists.train(np.ascontiguousarray(self.vectors[:: max(1, len(self) // (LEARNT * count))]))
+            lists.add(np.ascontiguousarray(self.vectors))
+        self.lists = lists
         return self
 
     def search(self, queries: Vectors, k: int = 10, *, exact: bool | None = None, threads: int = 1) -> Found:
@@ -125,46 +139,47 @@ class VectorIndex:
         Args:
             queries: [queries, width], of length 1.
             k: how many rows per query; all, if there are fewer.
-            exact: compare every row; None: only if there is no graph.
-            threads: of the processor, for the graph.
+            exact: compare every row; None: only if there are no lists.
+            threads: of the processor, for the lists.
 
         Raises:
             DataError: the queries have another width.
-            ConfigError: ``exact`` is False, but there is no graph; ``k`` is below 1.
+            ConfigError: ``exact`` is False, but there are no lists; ``k`` is below 1.
         """
         queries = np.ascontiguousarray(queries, np.float32)
         if queries.ndim != 2 or queries.shape[1] != self.vectors.shape[1]:
             raise DataError(f"queries {queries.shape}; expected [queries, {self.vectors.shape[1]}], as in the index.")
-        if k < 1 or (exact is False and self.graph is None):
-            raise ConfigError(f"search: k {k}, exact {exact}; expected 1 or more, and a graph for a search by it.")
-        if self.graph is None or exact:
+        if k < 1 or (exact is False and self.lists is None):
+            raise ConfigError(f"search: k {k}, exact {exact}; expected 1 or more, and lists for a search by them.")
+        if self.lists is None or exact:
             return _exact(self.vectors, queries, min(k, len(self)))
-        return self._by_graph(queries, min(k, len(self)), threads)
+        return self._by_lists(queries, min(k, len(self)), threads)
 
-    def _by_graph(self, queries: Vectors, k: int, threads: int) -> Found:
+    def _by_lists(self, queries: Vectors, k: int, threads: int) -> Found:
         wanted = min(max(CANDIDATES, k), len(self))
-        self.graph.expansion_search = max(LOOKED, wanted)
-        keys = np.atleast_2d(self.graph.search(queries, wanted, threads=threads).keys).astype(np.int64)
+        self.lists.nprobe = max(self.lists.nlist // NEAR, LEAST)
+        with _threads(_faiss(), threads):
+            keys = self.lists.search(queries, wanted)[1]
         places, similarity = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
         for i, (query, near) in enumerate(zip(queries, keys)):
-            near = np.unique(np.clip(near, 0, len(self) - 1))
+            near = np.unique(near[(near >= 0) & (near < len(self))])
             found = self.vectors[near] @ query
             best = np.argsort(-found, kind="stable")[:k]
-            if len(best) < k:  # the graph gave too few
+            if len(best) < k:  # the lists that were looked at have too few
                 places[i], similarity[i] = (part[0] for part in _exact(self.vectors, query[None], k))
                 continue
             places[i], similarity[i] = near[best], found[best]
         return Found(places, similarity)
 
     def recall(self, queries: Vectors, k: int = 10) -> float:
-        """The share of the k exact answers that a search by the graph finds; 1 without a graph."""
-        if self.graph is None:
+        """The share of the k exact answers that a search by lists finds; 1 without lists."""
+        if self.lists is None:
             return 1.0
         exact, quick = (self.search(queries, k, exact=exact).places for exact in (True, False))
         return float(np.mean([len(np.intersect1d(a, b)) / len(a) for a, b in zip(exact, quick)]))
 
     def write(self, folder: str | Path) -> None:
-        """Write ``vectors.safetensors``, ``rows.arrow``, perhaps ``graph.usearch``, and ``index.json``, which has the
+        """Write ``vectors.safetensors``, ``rows.arrow``, perhaps ``lists.faiss``, and ``index.json``, which has the
         digest of each.
 
         Raises:
@@ -177,12 +192,12 @@ class VectorIndex:
         write_tensors(place / VECTORS, arrays, {"format": FORMAT})
         with replacing(place / ROWS) as part:
             part.write_bytes(_table(self.rows))
-        if self.graph is not None:
-            with replacing(place / GRAPH) as part:
-                self.graph.save(str(part))
+        if self.lists is not None:
+            with replacing(place / LISTS) as part:
+                part.write_bytes(_faiss().serialize_index(self.lists).tobytes())
         else:
-            (place / GRAPH).unlink(missing_ok=True)
-        files = {name: _digest(place / name) for name in (VECTORS, ROWS, GRAPH) if (place / name).exists()}
+            (place / LISTS).unlink(missing_ok=True)
+        files = {name: _digest(place / name) for name in (VECTORS, ROWS, LISTS) if (place / name).exists()}
         about = {"format": FORMAT, "rows": len(self), "width": self.vectors.shape[1], "files": files, **self.about}
         about["digest"] = _digest_of(about)
         write_text(place / FILE, json.dumps(about, ensure_ascii=False, indent=1), durable=True)
@@ -192,7 +207,7 @@ class VectorIndex:
         """The index that `write` wrote.
 
         Raises:
-            DataError: a file is missing, damaged, or of another index. MissingExtra: it has a graph, and usearch is not
+            DataError: a file is missing, damaged, or of another index. MissingExtra: it has lists, and faiss is not
                 installed.
         """
         place = Path(folder)
@@ -206,19 +221,34 @@ class VectorIndex:
         vectors = arrays.pop("vectors", None)
         if vectors is None or vectors.shape != (about["rows"], about["width"]) or len(rows) != about["rows"]:
             raise DataError(f"{place}: its files do not belong together. Make it anew: plait index")
-        graph = None
-        if GRAPH in files:
-            graph = _empty(about["width"])
-            graph.load(str(place / GRAPH))
+        lists = _lists(place / LISTS, vectors.shape) if LISTS in files else None
         kept = {k: v for k, v in about.items() if k not in ("format", "rows", "width")}
-        return cls(vectors, rows, kept, graph, arrays)
+        return cls(vectors, rows, kept, lists, arrays)
 
 
-def _empty(width: int) -> Any:
-    usearch = need("usearch.index", "retrieval", "an index with a graph")
-    return usearch.Index(
-        ndim=width, metric="ip", dtype="i8", connectivity=EDGES, expansion_add=BUILT, expansion_search=LOOKED
-    )
+def _faiss() -> Any:
+    return need("faiss", "retrieval", "an index with lists")
+
+
+@contextmanager
+def _threads(faiss: Any, count: int) -> Iterator[None]:
+    """faiss has one number of threads for all that a process does; it is put back."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(count)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _lists(path: Path, shape: tuple[int, ...]) -> Any:
+    try:
+        found = _faiss().deserialize_index(np.frombuffer(read_bytes(path), np.uint8))
+    except RuntimeError as error:
+        raise DataError(f"{path}: is damaged. Make the index anew: plait index") from error
+    if (found.ntotal, found.d) != shape:
+        raise DataError(f"{path}: is of other vectors. Make the index anew: plait index")
+    return found
 
 
 def _exact(vectors: Vectors, queries: Vectors, k: int) -> Found:
