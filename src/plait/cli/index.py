@@ -24,7 +24,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--segment", nargs=2, type=float, action="append", default=[], metavar=("START", "STOP"),
                    help="seconds of every recording to put in; may be repeated")  # fmt: skip
     p.add_argument("--approximate", action="store_true", default=None,
-                   help="also inverted lists for quick search, by faiss (default: for more than 20,000 rows)")  # fmt: skip
+                   help="also lists for quick search, by faiss (default: for more than 20,000 rows)")  # fmt: skip
     p.add_argument("--exact", dest="approximate", action="store_false", help="no lists")
     p.add_argument("--threads", type=int, default=1, help="of the processor, for the lists (default: 1)")
     p.add_argument("--replicate", help="which of the run's models, such as seed0 (default: the first)")
