@@ -79,8 +79,7 @@ class VectorIndex:
 
     With `build_lists` it is an inverted file with product quantisation in 4 bits (Jegou, Douze and Schmid 2011, IEEE
     TPAMI 33(1); Andre, Kermarrec and Le Scouarnec 2017, ICMR), by faiss: twice as many lists as the root of the number
-    of vectors, of which a search looks at an eighth, or at 64. What it finds is compared exactly, with the vectors as they
-    are.
+    of vectors. A search looks at an eighth of the lists, or at 64, and compares what it finds exactly.
 
     Attributes:
         vectors: [rows, width] float32.
