@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from plait import fit
 from plait.cli import main
@@ -26,7 +27,10 @@ THINGS = ["dog", "cat", "car", "boat", "tree"]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run on recordings of one thing each, with two captions; and the folder of its corpus."""
-    folder = tmp_path_factory.mktemp("search")
+    return made(tmp_path_factory.mktemp("search"), "correlations: 4, csls: 3")
+
+
+def made(folder: Path, options: str) -> tuple[Path, Path]:
     rng = np.random.default_rng(0)
     with CorpusWriter(folder / "c") as out:
         for i in range(60):
@@ -37,7 +41,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             out.add(f"p{i:02d}", {"seen": Stream.of(seen, rate=1)}, annotations=notes, split=split)
     recipe = parse_recipe(f"""
 corpus: {folder}/c/manifest.jsonl
-task: {{name: retrieve, query: [text], gallery: [seen], unit: segment, tier: caption, correlations: 4, csls: 3}}
+task: {{name: retrieve, query: [text], gallery: [seen], unit: segment, tier: caption, {options}}}
 split: {{by: manifest}}
 streams:
   seen: {{feature: series, encoder: identity}}
@@ -112,3 +116,26 @@ def test_the_commands(trained: tuple[Path, Path], tmp_path: Path, capsys: pytest
     assert out.startswith("from text:\n1. p")
     assert main(["search", run, "a tree", "--index", str(tmp_path / "none"), *cache]) != 0
     assert "is no index" in capsys.readouterr().err
+
+
+def test_candidates_are_put_in_the_order_of_the_matching_network(tmp_path: Path) -> None:
+    run, folder = made(tmp_path, "matching: 1.0, projection_dim: 8")
+    searcher = Searcher(Predictor(run, cache=folder / "cache"))
+    searcher.index(folder / "c/manifest.jsonl", tmp_path / "i")
+    index = searcher.open(tmp_path / "i")
+    (found,) = searcher.search(index, text="a boat", k=5)
+    scores = [hit.score for hit in found.ranking.hits]
+    assert scores == sorted(scores, reverse=True)
+    # The same, straight from the network: the query against each picture that was found.
+    pictures = [next((folder / "c/arrays").glob(f"{hit.name}*")) for hit in found.ranking.hits]
+    model, direct = searcher.model, []
+    with searcher._asked("a boat", (), (), "") as asked, torch.inference_mode():
+        (words,) = searcher._encoded(asked.data)
+        for picture in pictures:
+            with searcher.predictor.examples([picture]) as seen:
+                (film,) = searcher._encoded(seen.data)
+            direct.append(float(model.task.matches(words, film).sigmoid()))
+    np.testing.assert_allclose(scores, direct, atol=1e-4)
+    # A picture that asks has no modality of the query's side: it stays in the order of similarity.
+    (own,) = searcher.search(index, paths=[pictures[0]], k=2)
+    assert own.ranking.hits[0].name == found.ranking.hits[0].name

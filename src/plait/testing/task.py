@@ -39,7 +39,9 @@ def check_task(cls: type[Task], targets: Sequence[Target], **options: object) ->
     by way of annotations; `decode`, `scores` and `metrics` agree); likelihood (`nll` and `divergence` give a number
     per item, as `scores` say); state (survives JSON, and the restored task gives
     the same numbers); strangers (a target of another kind is a DataError); baseline (finite scores that the metrics
-    accept, and that the fitted answers beat).
+    accept, and that the fitted answers beat). A task without targets (``asks = "nothing"``) compares the items of a
+    batch: its loss may depend on all of them, but not on their order; its targets are the items' groups, and no answer
+    need be one.
 
     Args:
         cls: the class, constructed as ``cls(targets, **options)``.
@@ -73,7 +75,14 @@ def _size(task: Task, targets: Sequence[Target]) -> tuple[int, ...]:
     if task.gathers:
         return len(targets), PLACES, task.n_outputs
     at = task.asked_at(_items(targets))
-    return (len(targets), task.n_outputs) if at is None else (*at.mask.shape, task.n_outputs)
+    if at is not None:
+        return *at.mask.shape, task.n_outputs
+    return tuple(task.answer(lambda _: torch.zeros(len(targets), task.n_outputs), None).shape)
+
+
+def _compares(task: Task) -> bool:
+    """Whether the loss compares the items of a batch: there are no targets."""
+    return task.asks == "nothing"
 
 
 def _silenced(task: Task, targets: Sequence[Target], output: torch.Tensor) -> torch.Tensor:
@@ -94,8 +103,12 @@ def _check_shape(cls: type, task: Task, targets: Sequence[Target]) -> None:
         raise LawBroken(cls, "loss", f"it fails on {shapes} ({error})") from error
     require(tuple(loss.shape) == (len(targets),), cls, "shape", f"loss {tuple(loss.shape)}; expected one an item")
     require(bool(loss.isfinite().all()), cls, "loss", "it is not finite")
-    alone = torch.cat([task.loss(output[i : i + 1], target[i : i + 1]) for i in range(len(targets))])
-    require(torch.allclose(loss, alone, atol=1e-5), cls, "loss", "an item's loss depends on the other items")
+    if _compares(task):
+        turned = task.loss(output.flip(0), target.flip(0)).flip(0)
+        require(torch.allclose(loss, turned, atol=1e-5), cls, "loss", "an item's loss depends on the order of items")
+    else:
+        alone = torch.cat([task.loss(output[i : i + 1], target[i : i + 1]) for i in range(len(targets))])
+        require(torch.allclose(loss, alone, atol=1e-5), cls, "loss", "an item's loss depends on the other items")
     if task.gathers:
         more = [task.joined([output[i : i + 1], output[:, : PLACES - 1]])[:1] for i in range(len(targets))]
         wider = torch.cat([task.joined([one, torch.cat([output, output], 1)])[:1] for one in more])
@@ -108,7 +121,8 @@ def _check_shape(cls: type, task: Task, targets: Sequence[Target]) -> None:
         require(same, cls, "loss", "an item's loss depends on instants that nobody asks about")
     scores = task.scores(output)
     fits = isinstance(scores, np.ndarray) and len(scores) == len(targets) and bool(np.isfinite(scores).all())
-    fits = fits and (len(size) > 2 or scores.ndim == 2)  # any number of columns: K - 1 outputs may encode K classes
+    # any number of columns: K - 1 outputs may encode K classes
+    fits = fits and (len(size) > 2 or scores.ndim == 2 or _compares(task))
     told = f"{len(targets)} rows" if len(size) > 2 else f"{len(targets)} rows of columns"
     require(fits, cls, "shape", f"scores {np.shape(scores)}; expected finite ones, {told}")
     classes = task.state().get("classes")
@@ -148,7 +162,8 @@ def _fitted(cls: type, task: Task, targets: Sequence[Target]) -> torch.Tensor:
     # The outputs themselves, and what the task itself learns, are the parameters: this tests loss and decoding without
     # any model.
     target = task.encode(list(targets))
-    output = torch.zeros(_size(task, targets), requires_grad=True)
+    with seeded(1):  # where all items are the same, nothing draws one from another
+        output = (1e-2 * torch.randn(_size(task, targets)) * _compares(task)).requires_grad_()
     optimizer = torch.optim.Adam([{"params": [output], "lr": 0.05}, {"params": list(task.parameters()), "lr": 1e-3}])
     losses = []
     for _ in range(300):
@@ -195,6 +210,21 @@ def _check_agreement(cls: type, task: Task, targets: Sequence[Target], output: t
     require(len(said) == len(targets), cls, "agreement", f"{len(said)} answers for {len(targets)} items")
     json.dumps([answer.to_json() for answer in said])
     require(all(str(answer) for answer in said), cls, "agreement", "an answer prints as nothing")
+    if not _compares(task):
+        _check_answers(cls, task, targets, said)
+    found = task.metrics(task.scores(output), task.encode(list(targets)).numpy())
+    first = next(iter(found))
+    require(first == task.main_metric, cls, "agreement", f"metrics begin with {first!r}, not {task.main_metric!r}")
+    odd = [k for k, v in found.items() if not isinstance(v, float)]
+    require(not odd, cls, "agreement", f"metrics {odd} are no floats")
+    if output.ndim > 2:
+        return  # as many places as the longest item has
+    apart = [task.scores(output[i : i + 1]) for i in range(len(targets))]
+    same = all(np.allclose(own[0], row, atol=1e-6) for own, row in zip(apart, task.scores(output)))
+    require(same, cls, "agreement", "an item's scores depend on the other items")
+
+
+def _check_answers(cls: type, task: Task, targets: Sequence[Target], said: Sequence[Answer]) -> None:
     answers = [_as_target(answer, t) for answer, t in zip(said, targets)]
     truth, again = task.encode(list(targets)), task.encode(answers)
     # Values come back from an optimizer, not exactly; classes must.
@@ -203,11 +233,6 @@ def _check_agreement(cls: type, task: Task, targets: Sequence[Target], output: t
     known = torch.ones_like(truth, dtype=torch.bool) if truth.is_floating_point() else truth != -1
     same = again.shape == truth.shape and bool(((again - truth).abs()[known] <= slack).all())
     require(same, cls, "agreement", f"fitted to {targets[:4]}, it answers {answers[:4]}")
-    found = task.metrics(task.scores(output), task.encode(list(targets)).numpy())
-    first = next(iter(found))
-    require(first == task.main_metric, cls, "agreement", f"metrics begin with {first!r}, not {task.main_metric!r}")
-    odd = [k for k, v in found.items() if not isinstance(v, float)]
-    require(not odd, cls, "agreement", f"metrics {odd} are no floats")
 
 
 def _as_target(answer: Answer, target: Target) -> Target:
@@ -247,7 +272,7 @@ def _check_state(cls: type[Task], task: Task, targets: Sequence[Target], output:
 
 def _check_strangers(cls: type, task: Task, targets: Sequence[Target]) -> None:
     # any text may be the true answer of a task whose targets are texts
-    free = hasattr(task, "texts") and isinstance(targets[0], str)
+    free = (hasattr(task, "texts") or _compares(task)) and isinstance(targets[0], str)
     for stranger in (float("nan"), None, *(() if free else ("a label that nobody gave",))):
         require(
             _refuses(partial(task.encode, cast("list[Target]", [stranger]))),  # a label of JSON may be null
