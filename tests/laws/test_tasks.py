@@ -112,6 +112,7 @@ VARIANTS = [
     ("transcribe", {"target": "words", "attention": 1.0}, WORDS),
     ("retrieve", {**SIDES, "contrast": "sigmoid", "csls": 2, "metric": "recall_at1"}, ["a", "b", "c", "d"]),
     ("retrieve", {**SIDES, "correlations": 3, "hidden": 4}, ["a", "b", "c", "d"]),
+    slowly("caption", {**TOLD, "ctc": 0.3}, CAPTIONS),
     slowly("caption", {**TOLD, "decoder": "recurrent", "metric": "bleu4"}, CAPTIONS),
     slowly("caption", {**TOLD, "token": "character"}, CAPTIONS),
     slowly("caption", {**TOLD, "beam": 1, "punctuation": True}, CAPTIONS),

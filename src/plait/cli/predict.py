@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from plait.cli.shared import cache_argument, code_argument, outside_argument, say
 
 if TYPE_CHECKING:
+    from plait.corpus.corpus import Corpus
     from plait.prediction.predict import Prediction
 
 HELP = "answer for raw files"
@@ -17,6 +18,7 @@ EXAMPLES = (
     "plait predict runs/mood new/talk99.mp4",
     "plait predict runs/mood new/ --segment 3 8 --json",
     "plait predict runs/clips clip.mp4 --ask describe",
+    "plait predict runs/scenes picture.jpg objects.jsonl --draw pictures/",
     "plait predict runs/words study/manifest.jsonl --annotate study/said.jsonl",
 )
 
@@ -31,6 +33,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--rate", action="append", default=[], metavar="STREAM=HZ",
                    help="observations per second of arrays without a rate (default: as in training)")  # fmt: skip
     p.add_argument("--ask", metavar="TEXT", help="a question about every example, for a model that reads texts")
+    p.add_argument("--draw", metavar="FOLDER", help="write a picture of each answer: a caption over its key frames, "
+                   "relations over the picture and as a graph")  # fmt: skip
     p.add_argument("--annotate", metavar="OUT", help="write the manifest again, with the answers as annotations, "
                    "for plait view and export")  # fmt: skip
     p.add_argument("--tier", default="predicted", help="tier of these annotations (default: predicted)")
@@ -53,12 +57,22 @@ def run(args: argparse.Namespace) -> int:
     source = args.run_folder if alone else Run(args.run_folder, **allowed)
     predictor = Predictor(source, cache=args.cache, replicate=args.replicate, **(allowed if alone else {}))
     rates = dict(map(_rate, args.rate))
-    rows = predictor(args.files, segments=segments, rates=rates, ask=args.ask, told=imported.append)
+    drawn = list[Path]()
+
+    def draw(rows: list[Prediction], corpus: Corpus) -> None:
+        if args.draw:
+            from plait.report.drawings import draw_answers
+
+            drawn.extend(draw_answers(rows, corpus, predictor.prepared.modalities, args.draw))
+
+    rows = predictor(args.files, segments=segments, rates=rates, ask=args.ask, told=imported.append, seen=draw)
     written = [_annotated(args, rows)] if args.annotate else []
     facts: dict[str, object] = {"left_out": {k: v for r in imported for k, v in r.left_out.items()}}
     facts |= {"notes": [note for r in imported for note in r.notes]}
     facts |= {"manifest": str(written[0])} if written else {}
+    facts |= {"drawn": [str(path) for path in drawn]} if args.draw else {}
     lines = [f"wrote {path}" for path in written]
+    lines += [f"drew {len(drawn)} of {len(rows)} answers to {args.draw}"] if args.draw else []
     lines += [line for r in imported for line in (*r.lines_of_left_out(), *(f"note: {note}" for note in r.notes))]
     say(args, {"predictions": [row.to_json() for row in rows], **facts}, [*map(str, rows), *lines])
     return 0

@@ -146,6 +146,7 @@ class Predictor:
         rates: Rates | None = None,
         ask: str | None = None,
         told: Callable[[ImportReport], None] | None = None,
+        seen: Callable[[list[Prediction], Corpus], None] | None = None,
     ) -> list[Prediction]:
         """The model's answers for raw files (or for a manifest's recordings).
 
@@ -161,6 +162,7 @@ class Predictor:
                 the run's corpus.
             ask: a question, in place of the model's one stream of texts, about every example.
             told: called with a report of the files that were understood and left out.
+            seen: called with the answers, and with the corpus of the files while it can be read.
 
         Raises:
             DataError: a file cannot be read, no file has a stream of the model, or a segment lies outside.
@@ -168,14 +170,17 @@ class Predictor:
                 does not have one stream of texts, or is longer than its feature reads.
         """
         model = self.model
-        with self.examples(paths, segments=segments, rates=rates, ask=ask, told=told) as (items, data, notes, _):
+        with self.examples(paths, segments=segments, rates=rates, ask=ask, told=told) as (items, data, notes, corpus):
             answers, trust = _answers(model, data)
-        there = {m: data.present(m) for m in model.modalities if m in data.modalities}
-        used = [tuple(m for m in there if there[m][i]) for i in range(len(items))]
-        return [
-            _prediction(item, answer, ms, model.modalities, notes.get(item.recording, ""), own)
-            for item, answer, ms, own in zip(items, answers, used, trust)
-        ]
+            there = {m: data.present(m) for m in model.modalities if m in data.modalities}
+            used = [tuple(m for m in there if there[m][i]) for i in range(len(items))]
+            found = [
+                _prediction(item, answer, ms, model.modalities, notes.get(item.recording, ""), own)
+                for item, answer, ms, own in zip(items, answers, used, trust)
+            ]
+            if seen is not None:
+                seen(found, corpus)
+        return found
 
     @contextmanager
     def examples(

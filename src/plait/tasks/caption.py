@@ -30,6 +30,7 @@ from plait.tasks.consensus import Neighbours, agreement
 from plait.tasks.evidence import Caption as Answered
 from plait.tasks.evidence import Layout, caption_of
 from plait.tasks.heads import Places as PlacesHead
+from plait.tasks.in_order import InOrder
 from plait.tasks.places import HEADING, Places, empty_place, from_sources, places_of
 from plait.tasks.references import SEPARATOR, Vocabulary, rows_of, words_of
 from plait.tasks.spelling import KINDS, spelling_of
@@ -77,6 +78,9 @@ class Caption(Task):
             beam's best. For small corpora, where the likeliest text is often a dull one.
         draws: texts drawn beside those of the beam, if there are neighbours.
         temperature: of the draws.
+        ctc: share of connectionist temporal classification in the loss and in the choice of an answer (Watanabe et al.
+            2017, equations 13 and 14, the answers of the beam scored anew), over the places of each source in the order
+            of time; for texts that tell what happens in its order. 0: none.
         smoothing: label smoothing.
         dropout: share of the numbers set to 0 in training, of the tokens and within the decoder.
         word_dropout: share of the words before that the decoder does not see in training.
@@ -117,6 +121,7 @@ class Caption(Task):
         neighbours: Whole = 0,
         draws: Whole = 16,
         temperature: float = 0.7,
+        ctc: Share = 0.0,
         smoothing: Share = 0.1,
         dropout: Share = 0.2,
         word_dropout: Share = 0.1,
@@ -128,6 +133,7 @@ class Caption(Task):
         self.lower, self.punctuation, self.references = lower, punctuation, references
         self.beam, self.neighbours, self.draws, self.temperature = beam, neighbours, draws, temperature
         self.smoothing, self.dropout, self.word_dropout, self.metric = smoothing, dropout, word_dropout, metric
+        self.ctc = ctc
         self._check()
         metrics = metrics_for("references", metric, where="caption.metric")
         self.select_by(metrics)
@@ -138,6 +144,7 @@ class Caption(Task):
         self.reader = decoder_of(
             decoder, len(self.words), width, layers=layers, dropout=dropout, word_dropout=word_dropout
         )
+        self.in_order = InOrder(width, len(self.words)) if ctc else None
         self.sources, self._regions = [""], dict[str, tuple[int, int]]()
         self.alike: Neighbours | None = None
 
@@ -230,13 +237,17 @@ class Caption(Task):
     def nll(self, output: Tensor, target: Tensor, doubt: float = 0.0) -> Tensor:
         """Negative log-likelihood per token, the end included, the mean over the texts of an item."""
         texts, owner = rows_of(target, self.references if self.training else 0)
-        memory = places_of(output.to(self.reader.bias)).memory
+        places = places_of(output.to(self.reader.bias))
+        memory = places.memory
         each = memory.values.new_zeros(len(texts))
         # Texts of similar length together: most of a padded batch of all would be padding.
         for part in (texts >= 0).sum(1).argsort().split(TOGETHER):
             own = texts[part, : int((texts[part] >= 0).sum(1).max())]
             seen = Memory(memory.values[owner[part]], memory.mask[owner[part]])
-            each = each.index_copy(0, part, self.reader.nll(seen, own, doubt))
+            found = self.reader.nll(seen, own, doubt)
+            if self.in_order is not None:
+                found = (1 - self.ctc) * found + self.ctc * self.in_order.nll(places, own, owner[part])
+            each = each.index_copy(0, part, found)
         count = torch.bincount(owner, minlength=len(target)).clamp(min=1)
         return torch.zeros_like(count, dtype=each.dtype).index_add(0, owner, each) / count
 
@@ -281,16 +292,26 @@ class Caption(Task):
     @torch.no_grad()
     def chosen(self, output: Tensor) -> list[Candidate]:
         """The answer of each item, with its attention to the places."""
-        found = self._search(output, self.beam)
+        found, places = self._search(output, self.beam), places_of(output.to(self.reader.bias))
+        if self.in_order is not None:
+            found = [self._ordered(self.in_order, own, places, i) for i, own in enumerate(found)]
         if self.alike is None:
             return [own[0] for own in found]
-        places = places_of(output.to(self.reader.bias))
         if self.draws:
             state, heat = self.reader.begin(places.memory), self.temperature
             drawn = sample(self.reader.advance, state, count=self.draws, temperature=heat, longest=self.longest)
             found = [[*own, *more] for own, more in zip(found, drawn)]
         asked = self.alike.nearest(places, self.neighbours)
         return [self._agreed(own, *near) for own, near in zip(found, asked)]
+
+    def _ordered(self, in_order: InOrder, found: list[Candidate], places: Places, item: int) -> list[Candidate]:
+        """The candidates in the order of their likelihood by the decoder and by `InOrder`."""
+        rows = torch.from_numpy(padded([one.tokens for one in found], -1, np.int64, least=1)).to(places.times.device)
+        told = in_order.nll(places, rows, torch.full((len(found),), item, device=rows.device)).tolist()
+        # 0 stands for a text that is longer than there are places
+        logs = [-loss * max(1, len(one.tokens)) if loss else -np.inf for loss, one in zip(told, found)]
+        joint = [(1 - self.ctc) * one.log_prob + self.ctc * log for log, one in zip(logs, found)]
+        return [found[i] for i in np.argsort(-np.array(joint), kind="stable")]
 
     def _agreed(self, found: list[Candidate], near: NDArray[np.int64], weights: NDArray[np.float64]) -> Candidate:
         """The candidate that agrees most with the texts of similar items."""
