@@ -147,10 +147,10 @@ def test_correlations_find_what_modalities_share() -> None:
         ({"gallery": ["words"]}, "and none on both"),
         ({"gallery": []}, "one modality or more on each side"),
         ({"masked": 1.0}, "Set task.matching too"),
-        ({"momentum": 1.0}, "0 or more and below 1"),
+        ({"momentum": 1.0}, "momentum: got 1.0; expected a number from 0 up to"),
         ({"contrast": "cca"}, "info_nce or sigmoid"),
         ({"contrast": "sigmoid", "momentum": 0.9}, "targets of info_nce alone"),
-        ({"share": 1.5}, "expected 0 to 1"),
+        ({"share": 1.5}, "from 0 to 1 or null"),
         ({"metric": "accuracy"}, "recall_at1"),
     ],
 )

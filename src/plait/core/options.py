@@ -20,7 +20,22 @@ from pydantic.fields import FieldInfo
 
 from plait.core.safe_yaml import brief
 
-__all__ = ["Count", "Counts", "Few", "Fews", "Hertz", "Many", "Pixels", "Whole", "expected", "option_problems"]
+__all__ = [
+    "Count",
+    "Counts",
+    "Few",
+    "Fews",
+    "Hertz",
+    "Many",
+    "Pixels",
+    "Positive",
+    "Share",
+    "Unit",
+    "Weight",
+    "Whole",
+    "expected",
+    "option_problems",
+]
 
 Few = Annotated[int, Field(ge=1, le=1000)]
 """How many of something that costs time or memory each: layers, heads, strides."""
@@ -37,6 +52,18 @@ Many = Annotated[int, Field(ge=1, le=1_000_000)]
 Fews = Annotated[Sequence[Few], Field(max_length=100)]
 Counts = Annotated[Sequence[Count], Field(max_length=100)]
 """One number per layer or stage."""
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""A part of something, never all of it: dropout, smoothing."""
+
+Unit = Annotated[float, Field(ge=0, le=1)]
+"""From none to all."""
+
+Weight = Annotated[float, Field(ge=0)]
+"""How much something counts."""
+
+Positive = Annotated[float, Field(gt=0)]
+"""A temperature, a scale."""
 
 Pixels = Annotated[int, Field(ge=1, le=10_000)]
 """Height or width of a picture."""

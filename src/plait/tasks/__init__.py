@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,8 +13,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from plait.core.errors import ConfigError
-from plait.core.parts import Options, options_of
+from plait.core.errors import ConfigError, raise_all
+from plait.core.options import option_problems
+from plait.core.parts import Options, options_of, part_name
 from plait.examples.data import Asked
 from plait.examples.items import Item
 from plait.examples.targets import Target
@@ -106,6 +107,14 @@ class Task(nn.Module, ABC):
     def options(self) -> Options:
         """The options that it was made with, as a saved run keeps them; each is an attribute of the same name."""
         return {name: getattr(self, name) for name in options_of(type(self))}
+
+    def check_options(self, problems: Iterable[str] = ()) -> None:
+        """Refuse options outside the bounds that their types declare (`plait.core.options`), with further problems.
+
+        Raises:
+            ConfigError: names all of them.
+        """
+        raise_all(ConfigError, [*option_problems(type(self), self.options, part_name(type(self))), *problems])
 
     def select_by(self, found: Mapping[str, Metric]) -> None:
         """Let validation select by the first of these metrics."""

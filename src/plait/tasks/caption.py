@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated as Typed
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +10,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
-from plait.core.errors import ConfigError, DataError, raise_all
-from plait.core.options import Count, Few, Whole
+from plait.core.errors import DataError, raise_all
+from plait.core.options import Count, Few, Positive, Share, Whole
 from plait.core.parts import Options, Spec
 from plait.decoders.autoregressive import DECODERS, Memory, decoder_of
 from plait.decoders.search import Candidate, beam_search, sample
@@ -39,8 +37,6 @@ from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens
 
 __all__ = ["Caption"]
-
-Share = Typed[float, Field(ge=0, lt=1)]
 
 TOGETHER = 64
 """Texts that go through the decoder at once."""
@@ -120,7 +116,7 @@ class Caption(Task):
         beam: Few = 4,
         neighbours: Whole = 0,
         draws: Whole = 16,
-        temperature: float = 0.7,
+        temperature: Positive = 0.7,
         ctc: Share = 0.0,
         smoothing: Share = 0.1,
         dropout: Share = 0.2,
@@ -154,9 +150,7 @@ class Caption(Task):
             problems.append(f"caption: token {self.token!r}; expected {' or '.join(KINDS)}.")
         if self.decoder not in DECODERS:
             problems.append(f"caption: decoder {self.decoder!r}; expected {' or '.join(DECODERS)}.")
-        if not self.temperature > 0:
-            problems.append(f"caption: temperature {self.temperature}; expected a number above 0.")
-        raise_all(ConfigError, problems)
+        self.check_options(problems)
 
     def _learnt(self) -> tuple[Vocabulary, int]:
         """The words of the training texts, and the most tokens of an answer."""

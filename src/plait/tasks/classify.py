@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from plait.core.errors import ConfigError
+from plait.core.options import Unit
 from plait.core.parts import Spec
 from plait.examples.targets import Target
 from plait.tasks.of_classes import OfClasses
 
 __all__ = ["Classify"]
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Classify(OfClasses):
@@ -49,7 +47,7 @@ class Classify(OfClasses):
         targets: list[Target],
         *,
         smoothing: float = 0.1,
-        class_weight: Literal["balanced"] | Share | None = None,
+        class_weight: Literal["balanced"] | Unit | None = None,
         dropout: float = 0.4,
         metric: Spec = "accuracy",
     ) -> None:

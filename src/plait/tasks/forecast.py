@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError
-from plait.core.options import Count
+from plait.core.options import Count, Share
 from plait.core.parts import Options, Spec
 from plait.examples.data import Asked
 from plait.examples.items import Item
@@ -35,7 +35,6 @@ from plait.tokens import Instants, Reference
 __all__ = ["Forecast"]
 
 Floats = NDArray[np.float64]
-Share = Typed[float, Field(ge=0, lt=1)]
 Seconds = Typed[float, Field(gt=0, description="seconds above 0")]
 
 VALUE, KNOWN, CENTRE, SCALE, LAST, SEASON = range(6)

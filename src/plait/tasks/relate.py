@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError
-from plait.core.options import Count, Whole
+from plait.core.options import Count, Share, Weight, Whole
 from plait.core.parts import Options, Spec
 from plait.examples.items import Item
 from plait.examples.scenes import Relation, Scene
@@ -96,23 +96,19 @@ class Relate(Task):
         objects: str = "objects",
         pairs: Literal["given", "all"] = "given",
         several: bool = False,
-        balance: float = 0.0,
-        related: float = 1.0,
+        balance: Weight = 0.0,
+        related: Weight = 1.0,
         messages: Whole = 64,
         mirror: Mapping[str, str] | None = None,
         hidden: Count = 256,
-        dropout: float = 0.5,
+        dropout: Share = 0.5,
         metric: Spec = "relation_recall",
     ) -> None:
         super().__init__()
         self.target, self.objects, self.pairs, self.several = target, objects, pairs, several
         self.balance, self.related, self.metric = balance, related, metric
         self.messages, self.mirror, self.hidden, self.dropout = messages, mirror, hidden, dropout
-        if pairs not in ("given", "all") or not 0 <= dropout < 1 or min(related, balance) < 0:
-            raise ConfigError(
-                f"relate: pairs {pairs!r}, dropout {dropout}, related {related}, balance {balance}; expected given or "
-                "all, 0 or more and below 1, and 0 or more of the others."
-            )
+        self.check_options()
         self._metrics = metrics_for("relations", metric, where="relate.metric")
         self.select_by(self._metrics)
         scenes = scenes_of(targets)

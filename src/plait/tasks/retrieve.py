@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from plait.core.errors import ConfigError, DataError, raise_all
-from plait.core.options import Count, Few, Whole
+from plait.core.errors import ConfigError, DataError
+from plait.core.options import Count, Few, Positive, Share, Unit, Weight, Whole
 from plait.core.parts import Options, Spec
 from plait.examples.targets import Target
 from plait.metrics import metrics_for
@@ -101,18 +101,18 @@ class Retrieve(Task):
         projection_dim: Count = 128,
         hidden: Whole = 0,
         contrast: str = "info_nce",
-        temperature: float = 0.07,
-        dropout: float = 0.1,
+        temperature: Positive = 0.07,
+        dropout: Share = 0.1,
         components: Whole = 0,
         correlations: Whole = 0,
-        ridge: float = 1.0,
-        share: float | None = None,
+        ridge: Weight = 1.0,
+        share: Unit | None = None,
         csls: Whole = 0,
-        matching: float = 0.0,
-        masked: float = 0.0,
-        mask_ratio: float = 0.3,
-        momentum: float = 0.0,
-        distillation: float = 0.4,
+        matching: Weight = 0.0,
+        masked: Weight = 0.0,
+        mask_ratio: Share = 0.3,
+        momentum: Share = 0.0,
+        distillation: Unit = 0.4,
         layers: Few = 2,
         metric: Spec = "mean_recall",
     ) -> None:
@@ -123,7 +123,7 @@ class Retrieve(Task):
         self.csls = csls
         self.matching, self.masked, self.mask_ratio, self.layers = matching, masked, mask_ratio, layers
         self.momentum, self.distillation, self.metric = momentum, distillation, metric
-        raise_all(ConfigError, self._problems())
+        self.check_options(self._problems())
         self.n_outputs = projection_dim + correlations
         self.compare = Contrast(contrast, temperature)
         self.views = 2 if masked else 1
@@ -136,13 +136,7 @@ class Retrieve(Task):
         self._turn = 0
 
     def _problems(self) -> list[str]:
-        shares = {"dropout": self.dropout, "mask_ratio": self.mask_ratio, "momentum": self.momentum}
-        wrong = [f"task.{name}: {value}; expected 0 or more and below 1." for name, value in shares.items()
-                 if not 0 <= value < 1]  # fmt: skip
-        weights = {"matching": self.matching, "masked": self.masked, "ridge": self.ridge}
-        wrong += [f"task.{name}: {value}; expected 0 or more." for name, value in weights.items() if not value >= 0]
-        bounded = {"share": 0.5 if self.share is None else self.share, "distillation": self.distillation}
-        wrong += [f"task.{n}: {value}; expected 0 to 1." for n, value in bounded.items() if not 0 <= value <= 1]
+        wrong = []
         if self.contrast not in LEARNT:
             wrong.append(f"task.contrast: {self.contrast!r}; expected {' or '.join(LEARNT)}.")
         if self.masked and not self.matching:

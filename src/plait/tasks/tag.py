@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError
+from plait.core.options import Share
 from plait.core.parts import Options, Spec
 from plait.core.safe_yaml import brief
 from plait.examples.targets import Annotated, Target
@@ -77,8 +78,8 @@ class Tag(Task):
         several: bool = False,
         background: str | None = None,
         causal: bool = False,
-        smoothing: float = 0.0,
-        dropout: float = 0.4,
+        smoothing: Share = 0.0,
+        dropout: Share = 0.4,
         metric: Spec | None = None,
     ) -> None:
         super().__init__()
@@ -118,14 +119,8 @@ class Tag(Task):
         self.select_by(next(iter(self._metrics.values())))
 
     def _check(self) -> None:
-        if self.several and self.background is not None:
-            raise ConfigError(
-                "tag.background: with several: true, time that nobody annotated has no class. Leave one of the two out."
-            )
-        if not 0 <= self.smoothing < 1 or not 0 <= self.dropout < 1:
-            raise ConfigError(
-                f"tag: smoothing {self.smoothing}, dropout {self.dropout}; expected 0 or more, and below 1."
-            )
+        both = "tag.background: with several: true, time that nobody annotated has no class. Leave one of the two out."
+        self.check_options([both] if self.several and self.background is not None else [])
 
     def instants(self, seconds: float) -> NDArray[np.float64]:
         """The middle of each ``1 / rate`` seconds; for causal answers, the end."""

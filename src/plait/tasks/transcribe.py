@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,8 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from plait.core.errors import ConfigError, DataError, raise_all
-from plait.core.options import Count, Few, Whole
+from plait.core.errors import DataError, raise_all
+from plait.core.options import Count, Few, Share, Unit, Weight, Whole
 from plait.core.parts import Options, Spec
 from plait.decoders.attention import AttentionDecoder
 from plait.decoders.ctc_decoder import CtcDecoder
@@ -104,16 +103,16 @@ class Transcribe(Task):
         subwords: Count = 100,
         lower: bool = True,
         ignore: Sequence[str] = (),
-        attention: float = 0.0,
-        alignment: float = 10.0,
+        attention: Unit = 0.0,
+        alignment: Weight = 10.0,
         beam: Few = 10,
         ngram: Whole = 0,
         lm_weight: float | None = None,
         insertion_bonus: float | None = None,
         causal: bool = False,
-        delay: float = 0.0,
-        smoothing: float = 0.0,
-        dropout: float = 0.2,
+        delay: Weight = 0.0,
+        smoothing: Share = 0.0,
+        dropout: Share = 0.2,
         metric: Spec = "wer",
     ) -> None:
         super().__init__()
@@ -149,26 +148,20 @@ class Transcribe(Task):
         problems = []
         if self.token not in KINDS:
             problems.append(f"transcribe: token {self.token!r}; expected {' or '.join(KINDS)}.")
-        if not 0 <= self.alignment < math.inf or not 0 <= self.dropout < 1 or not 0 <= self.smoothing < 1:
-            problems.append(
-                f"transcribe: alignment {self.alignment}, smoothing {self.smoothing}, dropout {self.dropout}; expected "
-                "0 or more, and the last two below 1."
-            )
         if self.beam == 1 and (self.ngram or self.attention):
             problems.append("transcribe: beam 1 has no use for an ngram or for attention. Raise the beam.")
-        if not 0 <= self.attention <= 1 or (self.attention and self.causal):
+        if self.attention and self.causal:
             problems.append(
-                f"transcribe: attention {self.attention}; expected 0 to 1, and 0 with causal: true, as it sees the "
-                "whole item."
+                f"transcribe: attention {self.attention}; expected 0 with causal: true, as it sees the whole item."
             )
         if self.attention == 1 and (self.ngram or self.token != "word" or not self.alignment):
             problems.append(
                 "transcribe: attention 1 needs token: word and an alignment above 0, which gives times to words, and "
                 "has no use for an ngram. Lower attention for a hybrid."
             )
-        if not 0 <= self.delay < math.inf or (self.delay and not self.causal):
-            problems.append(f"transcribe: delay {self.delay}; expected 0 s or more, and 0 unless causal is true.")
-        raise_all(ConfigError, problems)
+        if self.delay and not self.causal:
+            problems.append(f"transcribe: delay {self.delay}; expected 0 unless causal is true.")
+        self.check_options(problems)
 
     @property
     def aligned(self) -> bool:

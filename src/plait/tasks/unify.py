@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError, raise_all
-from plait.core.options import Count, Few
+from plait.core.options import Count, Few, Share, Unit, Weight
 from plait.core.parts import Options, Spec
 from plait.examples.items import Item
 from plait.examples.targets import Target
@@ -111,23 +111,18 @@ class Unify(Task):
         rank: Few = 8,
         alpha: float = 16.0,
         adapted: Sequence[str] | None = None,
-        projecting: float = 0.5,
+        projecting: Unit = 0.5,
         beam: Few = 1,
-        temperature: float = 0.0,
-        smoothing: float = 0.0,
+        temperature: Weight = 0.0,
+        smoothing: Share = 0.0,
         evidence: Literal["words", "answer", "none"] = "words",
         lower: bool = True,
         metric: Spec = "exact_match",
         offline: bool = True,
     ) -> None:
         super().__init__()
-        self.language, self.cue, self.context_length, self.tune, self.offline = (
-            language,
-            cue,
-            context_length,
-            tune,
-            offline,
-        )
+        self.language, self.cue, self.context_length = language, cue, context_length
+        self.tune, self.offline = tune, offline
         self.rank, self.alpha, self.adapted, self.projecting = rank, alpha, adapted, projecting
         self.beam, self.temperature, self.smoothing, self.lower = beam, temperature, smoothing, lower
         self.evidence, self.metric = evidence, metric
@@ -149,15 +144,8 @@ class Unify(Task):
             )
 
     def _check(self) -> None:
-        problems = []
-        if not 0 <= self.projecting <= 1 or not 0 <= self.smoothing < 1 or self.temperature < 0:
-            problems.append(
-                f"unify: projecting {self.projecting}, smoothing {self.smoothing}, temperature {self.temperature}; "
-                "expected shares from 0 to 1, and a temperature of 0 or more."
-            )
-        if self.temperature and self.beam > 1:
-            problems.append("unify: beam search does not draw. Set temperature to 0, or beam to 1.")
-        raise_all(ConfigError, problems)
+        drawn = ["unify: beam search does not draw. Set temperature to 0, or beam to 1."]
+        self.check_options(drawn if self.temperature and self.beam > 1 else [])
 
     def _known(self, targets: Sequence[Target]) -> Known:
         end = self.tokenizer.eos_token_id
