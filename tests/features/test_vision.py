@@ -70,7 +70,7 @@ def test_the_packaged_network_is_its_reference(name: str) -> None:
         theirs = vision._convolved(x, weights, "_conv_stem", "_bn0", stride=2)
         np.testing.assert_allclose(theirs.numpy(), first.numpy(), atol=1e-5)
         seen = Seen(weights)
-        assert vision.lite(x, seen, vision.NETWORKS[name].deeper).shape == (1, 1280)
+        assert vision.lite(x, seen, vision.NETWORKS[name].deeper).shape == (1, 1, 1280)
     left = {name for name in weights if "num_batches" not in name} - seen.asked
     assert left == {"_fc.weight", "_fc.bias"}
 
@@ -100,6 +100,12 @@ def test_the_packaged_network_knows_pictures() -> None:
     two = Efficientnet(networks=["lite1", "lite0"])(pictures())[0]
     assert two.shape == (3, 2560), "networks side by side, in the order named"
     np.testing.assert_allclose(two[:, 1280:], alone, atol=1e-4)
+    # The map of lite0 is 7 x 7: regions of one place each have the same mean, and keep their places.
+    places = Efficientnet(regions=7)(pictures())[0].reshape(3, 7, 7, 1280)
+    np.testing.assert_allclose(places.mean((1, 2)), alone, atol=1e-4)
+    coarse = Efficientnet(networks=["lite0", "lite1"], regions=2)(pictures())[0].reshape(3, 2, 2, 2560)
+    np.testing.assert_allclose(coarse[:, 0, 0, :1280], places[:, :4, :4].mean((1, 2)), atol=1e-4)
+    np.testing.assert_allclose(coarse[:, 1, 0, :1280], places[:, 3:, :4].mean((1, 2)), atol=1e-4)
     still = Stream.of(np.zeros((2, 30, 40, 1), np.uint8), rate=1)
     assert np.isfinite(Efficientnet()(still)[0]).all()
 

