@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plait.core.errors import DataError
 from plait.metrics import metrics_for
 from plait.metrics.any_match import AnyMatch
 from plait.metrics.bleu import bleu
-from plait.metrics.cider import Cider, Rarity, cider_each
+from plait.metrics.cider import Cider, CiderTable, Rarity, cider_each
 from plait.metrics.rouge_l import RougeL
 
 REFERENCES = [
@@ -33,6 +35,20 @@ def test_the_values_of_the_fields_scorer():
     wanted = [0.7009207046941723, 0.6126098641202594, 0.5267300774431007, 0.39879027145601453]
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
     assert RougeL()(REFERENCES, ANSWERS) == pytest.approx(0.7171237800925921, rel=1e-12)
+
+
+TEXTS = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), max_size=7).map(" ".join)
+
+
+@given(
+    data=st.data(), pairs=st.lists(st.tuples(st.lists(TEXTS, min_size=1, max_size=3), TEXTS), min_size=1, max_size=6)
+)
+def test_parts_of_a_table_are_scored_as_parts_of_the_texts(data, pairs):
+    references, answers = [own for own, _ in pairs], [said for _, said in pairs]
+    rows = data.draw(st.lists(st.integers(0, len(pairs) - 1), max_size=8))
+    found = CiderTable(references, answers)(np.array(rows, int))
+    wanted = Cider()([references[i] for i in rows], [answers[i] for i in rows])
+    assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12, nan_ok=True)
 
 
 def test_one_reference_is_enough_to_match():

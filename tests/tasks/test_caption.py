@@ -181,3 +181,16 @@ def test_a_small_world_is_told_from_a_sensor_and_words_stand_on_their_evidence(t
     assert (found["ratio"] or 0) > 2
     (answer,) = Predictor(run, cache=tmp_path / "cache")(tmp_path / "world" / "manifest.jsonl")[:1]
     assert answer.annotations(tier="said")[0].label == str(answer.answer)
+
+
+@pytest.mark.parametrize("metric", ["cider", "bleu4"])
+def test_the_metric_of_some_items_by_their_indices_is_that_of_the_items(metric: str) -> None:
+    task = made(metric=metric)
+    target = task.encode([told("A dog runs.", "the dog runs"), told(), told("Two men sit"), told("a dog")]).numpy()
+    said = ["a dog runs", "two men", "the men sit", "a dog"]
+    numbers = [task.words.numbers(text.split()) for text in said]
+    scores = np.array([[*row, -1, -1, -1][:4] for row in numbers], float)
+    of = task.scorer(scores, target)
+    for rows in ([0, 1, 2, 3], [0, 2], [1, 3, 3, 2], [2, 0]):
+        assert of(np.array(rows)) == pytest.approx(task.main(scores[rows], target[rows]), rel=1e-9)
+    assert np.isnan(of(np.array([1])))  # an item without a true text

@@ -21,6 +21,7 @@ __all__ = [
     "paddings_of",
     "pools_of",
     "same_steps",
+    "scorer_of",
     "stacked",
     "widths_of",
 ]
@@ -43,6 +44,7 @@ class Scored(Protocol):
     - ``padding``: what fills scores of fewer steps than others; 0 by default, -1 for token ids.
     - ``frames(scores, target)``: see `frames_of`.
     - ``main(scores, target)``: the main metric alone, without the cost of the others; see `main_of`.
+    - ``scorer(scores, target)``: gives the main metric of some items by their indices; see `scorer_of`.
     - ``each(scores, target)``: the main metric of each item, where that of one item alone means nothing.
     - ``points(scores, target)``: truths and answers to draw against each other, [rows] each.
     - ``rivals(target)``: scores of cheap answers, by name.
@@ -67,6 +69,14 @@ def main_of(task: Scored, scores: NDArray[np.float64], target: NDArray[np.generi
     """The main metric of some items."""
     alone: Callable[..., float] | None = getattr(task, "main", None)
     return task.metrics(scores, target)[task.main_metric] if alone is None else alone(scores, target)
+
+
+def scorer_of(
+    task: Scored, scores: NDArray[np.float64], target: NDArray[np.generic]
+) -> Callable[[NDArray[np.intp]], float]:
+    """The main metric of some items, by their indices: an interval asks for it once per group."""
+    own: Callable[..., Callable[[NDArray[np.intp]], float]] | None = getattr(task, "scorer", None)
+    return own(scores, target) if own is not None else lambda i: main_of(task, scores[i], target[i])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NotRequired, cast
 
 import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
 from plait.core.errors import DataError
@@ -27,7 +26,7 @@ from plait.evaluation.intervals import (
     leave_one_out,
 )
 from plait.evaluation.kernels import kernel_for
-from plait.evaluation.replicates import ReplicateOutput, Scored, Subset, frames_of, main_of, pools_of
+from plait.evaluation.replicates import ReplicateOutput, Scored, Subset, frames_of, main_of, pools_of, scorer_of
 from plait.evaluation.rows import interval_row
 from plait.evaluation.schema import (
     VERSION,
@@ -204,12 +203,7 @@ def _kernel(pools: list[ReplicateOutput], task: Scored, answers: Sequence[Floats
         own = Units(units.codes[start : start + len(p.items)], units.n, units.groups)
         start += len(p.items)
         scores, target = np.asarray(answer), np.asarray(p.target)
-
-        # Bound as defaults, since a closure would see the arrays of the last seed.
-        def metric(i: NDArray[np.intp], scores: Floats = scores, target: NDArray[np.generic] = target) -> float:
-            return main_of(task, scores[i], target[i])
-
-        made.append(kernel_for(metric, scores, target, own))
+        made.append(kernel_for(scorer_of(task, scores, target), scores, target, own))
     return lambda counts: np.mean([kernel(counts) for kernel in made], axis=0)
 
 

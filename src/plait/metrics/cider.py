@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from plait.metrics import Metric
 from plait.metrics.ngrams import MOST, Counts, check_references, ngrams
 
-__all__ = ["Cider", "Rarity", "cider_each", "similarity"]
+__all__ = ["Cider", "CiderTable", "Rarity", "cider_each", "similarity"]
 
 SIGMA = 6.0
 """Width of the penalty of lengths that differ."""
@@ -77,6 +79,92 @@ def cider_each(
         said = known.vector(answer)
         found.append(sum(similarity(said, known.vector(text)) for text in texts) / len(texts))
     return np.array(found)
+
+
+class CiderTable:
+    """CIDEr of many parts of the same answers, as an interval asks for it: n-grams are counted once.
+
+    Which n-grams are rare depends on the part; all else are sums of counts, weighted by the square of that.
+
+    Args:
+        references: one or more texts for each answer.
+        answers: the texts.
+
+    >>> table = CiderTable([["a dog runs"], ["a cat"]], ["a dog", "a cat"])
+    >>> bool(np.isclose(table(np.arange(2)), Cider()([["a dog runs"], ["a cat"]], ["a dog", "a cat"])))
+    True
+    """
+
+    def __init__(self, references: Sequence[Sequence[str]], answers: Sequence[str]) -> None:
+        check_references("cider", references, answers)
+        said, told = [ngrams(text) for text in answers], [[ngrams(text) for text in own] for own in references]
+        self.owner = np.repeat(np.arange(len(answers)), [len(own) for own in told])
+        pairs = [(said[i], true) for i, own in enumerate(told) for true in own]
+        length = np.array([[sum(own[1].values()) for own in pair] for pair in pairs], np.float64).reshape(-1, 2)
+        self.near = np.exp(-((length[:, 0] - length[:, 1]) ** 2) / (2 * SIGMA**2))
+        self.orders = [_order([(a[n], b[n]) for a, b in pairs], [a[n] for a in said],
+                              [set().union(*(b[n] for b in own)) for own in told]) for n in range(MOST)]  # fmt: skip
+
+    def __call__(self, rows: NDArray[np.integer]) -> float:
+        """The metric of some of the answers; nan of none."""
+        if not len(rows):
+            return math.nan
+        times = np.bincount(rows, minlength=self.orders[0].there.shape[0])
+        total = np.zeros(len(self.owner))
+        for order in self.orders:
+            weight = (math.log(len(rows)) - np.log(np.maximum(1, order.there.T @ times))) ** 2
+            both = np.sqrt((order.said @ weight)[self.owner] * (order.true @ weight))
+            total += order.met @ weight / np.where(both > 0, both, 1.0)
+        each = 10 / MOST * total * self.near
+        mean = np.bincount(self.owner, each, len(times)) / np.bincount(self.owner, minlength=len(times))
+        return float(times @ mean / len(rows))
+
+
+class _Order(NamedTuple):
+    """Counts of the n-grams of one length.
+
+    Attributes:
+        met: of each pair, the smaller count of answer and reference times that of the reference, [pairs, n-grams].
+        said: squared counts of each answer, [items, n-grams].
+        true: squared counts of each reference, [pairs, n-grams].
+        there: whether any reference of an item has it, [items, n-grams].
+    """
+
+    met: sparse.csr_array
+    said: sparse.csr_array
+    true: sparse.csr_array
+    there: sparse.csr_array
+
+
+Grams = Mapping[tuple[str, ...], int]
+
+
+def _order(
+    pairs: Sequence[tuple[Grams, Grams]], said: Sequence[Grams], there: Sequence[Iterable[tuple[str, ...]]]
+) -> _Order:
+    index: dict[tuple[str, ...], int] = {}
+    for own in (*said, *(b for _, b in pairs)):
+        for gram in own:
+            index.setdefault(gram, len(index))
+    met = [{g: min(a[g], count) * count for g, count in b.items() if g in a} for a, b in pairs]
+    tables = (
+        met,
+        [_squares(own) for own in said],
+        [_squares(b) for _, b in pairs],
+        [dict.fromkeys(own, 1) for own in there],
+    )
+    return _Order(*(_matrix(rows, index) for rows in tables))
+
+
+def _squares(counts: Grams) -> dict[tuple[str, ...], int]:
+    return {gram: count * count for gram, count in counts.items()}
+
+
+def _matrix(rows: Sequence[Grams], index: Mapping[tuple[str, ...], int]) -> sparse.csr_array:
+    starts = np.cumsum([0, *map(len, rows)])
+    columns = [index[gram] for row in rows for gram in row]
+    values = np.array([count for row in rows for count in row.values()], np.float64)
+    return sparse.csr_array((values, columns, starts), shape=(len(rows), max(1, len(index))))
 
 
 class Cider(Metric):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.metrics import Metric
-from plait.metrics.cider import Rarity, cider_each
+from plait.metrics.cider import Cider, CiderTable, Rarity, cider_each
 from plait.tasks.consensus import most_typical
 from plait.tasks.references import Vocabulary
 
@@ -50,6 +50,20 @@ class AgainstReferences:
     def main(self, scores: Rows, target: Rows) -> float:
         """The main metric alone."""
         return self._metrics[self.main_metric](*self._pairs(scores, target))
+
+    def scorer(self, scores: Rows, target: Rows) -> Callable[[NDArray[np.intp]], float]:
+        """The main metric of some items, by their indices; texts are read once."""
+        true, said = self._pairs(scores, target)
+        known: NDArray[np.bool_] = np.any(np.asarray(target, np.int64) > 0, axis=1)
+        place, metric = np.cumsum(known) - 1, self._metrics[self.main_metric]
+        if type(metric) is Cider:
+            table = CiderTable(true, said)
+            return lambda i: table(place[i[known[i]]])
+
+        def of(rows: NDArray[np.int64]) -> float:
+            return metric([true[k] for k in rows], [said[k] for k in rows])
+
+        return lambda i: of(place[i[known[i]]])
 
     def each(self, scores: Rows, target: Rows) -> NDArray[np.float64]:
         """The main metric of each item. CIDEr of one item alone would be 0: what is rare, all items tell together."""

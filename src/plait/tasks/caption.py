@@ -351,6 +351,10 @@ class Caption(Task):
     def main(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> float:
         return self.judge.main(scores, target)
 
+    def scorer(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> Callable[[NDArray[np.intp]], float]:
+        """The main metric of some items, by their indices."""
+        return self.judge.scorer(scores, target)
+
     def each(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> NDArray[np.float64]:
         """The main metric of each item, beside the others."""
         return self.judge.each(scores, target)
