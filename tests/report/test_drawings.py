@@ -39,10 +39,11 @@ def test_captions_and_relations_are_drawn_and_other_answers_are_not(tmp_path: Pa
         predicted("day/one", 5.0, None),
         predicted("deaf", 0.0, SAID),
         predicted("deaf", 1.0, RELATED),
+        predicted("deaf", 1.0, RELATED),
     ]
     streams = {"eye": "film", "ear": "noise"}
     drawn = draw_answers(rows, corpus(tmp_path / "c"), streams, tmp_path / "out")
-    assert [path.name for path in drawn] == ["day_one-4.00.png", "day_one-2.00.png", "deaf-1.00.png"]
+    assert [path.name for path in drawn] == ["day_one-4.00.png", "day_one-2.00.png", "deaf-1.00.png", "deaf-1.00-2.png"]
     pictures = [cv2.imread(str(path)) for path in drawn]
     assert all(picture is not None for picture in pictures)
     assert (pictures[0] == 200).all(-1).any(), "the key frame at 4.5 s of the recording is shown"

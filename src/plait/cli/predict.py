@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plait.cli.shared import cache_argument, code_argument, outside_argument, say
+from plait.cli.shared import cache_argument, code_argument, outside_argument, progress_bar, say
 
 if TYPE_CHECKING:
     from plait.corpus.corpus import Corpus
@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
         if args.draw:
             from plait.report.drawings import draw_answers
 
-            drawn.extend(draw_answers(rows, corpus, predictor.prepared.modalities, args.draw))
+            with progress_bar(args, "draw") as progress:
+                drawn.extend(draw_answers(rows, corpus, predictor.prepared.modalities, args.draw, progress=progress))
 
     rows = predictor(args.files, segments=segments, rates=rates, ask=args.ask, told=imported.append, seen=draw)
     written = [_annotated(args, rows)] if args.annotate else []

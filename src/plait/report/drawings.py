@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.core.names import Names
+from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
 from plait.prediction.predict import Prediction
 from plait.report.key_frames import draw_caption
@@ -22,7 +24,12 @@ __all__ = ["draw_answers"]
 
 
 def draw_answers(
-    predictions: Iterable[Prediction], corpus: Corpus, streams: Mapping[str, str], folder: str | Path
+    predictions: Sequence[Prediction],
+    corpus: Corpus,
+    streams: Mapping[str, str],
+    folder: str | Path,
+    *,
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Draw captions over their key frames, and relations over the picture and as a graph; other answers are left out.
 
@@ -31,16 +38,24 @@ def draw_answers(
         corpus: where the pictures are. A caption of a recording without pictures is left out; relations are drawn over
             an empty one.
         streams: the stream of each of the model's modalities.
-        folder: where the files are written, ``RECORDING-START.png``; it is made.
+        folder: where the files are written, ``RECORDING-START.png``, with a number where several answers have the same
+            start; it is made.
+        progress: called after each answer.
 
     Returns:
         The files.
     """
     place, names, drawn = Path(folder), Names(joint="-"), list[Path]()
-    for one in predictions:
-        path = place / f"{names.of(one.recording, f'{one.start:.2f}')}.png"
+    times = Counter[tuple[str, str]]()
+    for done, one in enumerate(predictions, 1):
+        key = one.recording, f"{one.start:.2f}"
+        times[key] += 1
+        number = [str(times[key])] if times[key] > 1 else []
+        path = place / f"{names.of(*key, *number)}.png"
         if _draw(one, corpus[one.recording], streams, path):
             drawn.append(path)
+        if progress is not None:
+            progress(done, len(predictions), one.recording)
     return drawn
 
 
