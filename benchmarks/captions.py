@@ -68,7 +68,7 @@ train: {{epochs: 25, batch: 32, lr: 0.003, temperature_scaling: false, seeds: {s
 
 SEQUENCES = """
 corpus: {manifest}
-task: {{name: caption, target: caption, least: 1, metric: any_match}}
+task: {{name: caption, target: caption, least: 1, ctc: 0.3, metric: any_match}}
 split: {{by: manifest}}
 streams:
   skeleton: {{feature: {{name: pose, velocities: true}}, encoder: [{{name: conv, strides: [2, 2, 2]}}, gru]}}
