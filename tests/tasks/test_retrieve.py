@@ -50,7 +50,12 @@ def hidden(tokens: Tokens, rows: slice | list[int]) -> Tokens:
     return tokens._replace(mask=mask)
 
 
-@pytest.mark.parametrize("options", [{}, {"contrast": "sigmoid"}, {"matching": 1.0, "masked": 0.5, "momentum": 0.9}])
+ALBEF = {"matching": 1.0, "masked": 0.5, "momentum": 0.9}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"contrast": "sigmoid"}, pytest.param(ALBEF, id="albef", marks=pytest.mark.slow)]
+)
 def test_training_draws_the_sides_together(options: dict[str, Any]) -> None:
     own = model(**options, dropout=0.0)
     task, given, target = own.task, batch(8), torch.arange(8)

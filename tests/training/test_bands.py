@@ -39,6 +39,7 @@ class Streams:
         return ItemData(items, self, task.asked(items), ["load", "other"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subset", [("load", "other"), ("load",), ("other",)])
 def test_they_cover_what_they_say_on_new_items(subset: tuple[str, ...]) -> None:
     known, held_out, new = Streams(range(40)), Streams(range(100, 180)), Streams(range(200, 280))

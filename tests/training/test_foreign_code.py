@@ -53,6 +53,7 @@ def test_what_is_not_allowed_is_not_imported(module: Path) -> None:
     assert module.exists()
 
 
+@pytest.mark.slow
 def test_other_processes_import_no_more_than_this_one(module: Path) -> None:
     with foreign_code(False):
         outcomes = list(each(partial(find, Fusion, where="fusion"), ["mylab_marks.Mine"] * 2, jobs=2))

@@ -119,6 +119,7 @@ def test_what_is_said_of_raw_files_is_what_is_said_of_the_corpus(tagged: Run, mo
     assert cut.answer is not None
 
 
+@pytest.mark.slow
 def test_answers_become_annotations_that_are_viewed_and_exported(
     tagged: Run, moves: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -138,6 +139,7 @@ def test_answers_become_annotations_that_are_viewed_and_exported(
     assert "needs one manifest" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_saved_run_keeps_what_was_asked(tagged: Run, moves: Path, tmp_path: Path) -> None:
     again = Run(tagged.folder)
     model = again.model(again.replicates[0])
@@ -157,6 +159,7 @@ def test_a_saved_run_keeps_what_was_asked(tagged: Run, moves: Path, tmp_path: Pa
     assert "have another target" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("several", [False, True])
 def test_the_quick_model_answers_over_time(moves: Path, tmp_path: Path, several: bool) -> None:
     task = f"name: tag, target: move, rate: 4, several: {str(several).lower()}, unit: window, length: 4, hop: 4, pad: 1"
@@ -171,6 +174,7 @@ def test_the_quick_model_answers_over_time(moves: Path, tmp_path: Path, several:
     assert {spec[0]["name"] for spec in encoders.values()} == {"moving_statistics"}
 
 
+@pytest.mark.slow
 def test_the_quick_model_answers_beside_the_deep_heads(tagged: Run) -> None:
     model = tagged.model(tagged.replicates[0])
     assert model.wide is not None
