@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from plait.core.atomic import read_text
 from plait.core.errors import ConfigError, raise_all
+from plait.core.options import Share
 from plait.core.parts import Options, build, find, full_spec, options_of, part_name, parts, suggest
 from plait.core.safe_yaml import brief, parse_yaml, wild_numbers
 
@@ -123,9 +124,6 @@ class NoisyCopies(RawNoise):
     probability: float = Field(0.8, ge=0, le=1)
 
 
-_Share = Annotated[float, Field(ge=0, lt=1)]
-
-
 def _listed(value: object) -> object:
     return [value] if isinstance(value, dict | RawNoise) else value
 
@@ -141,7 +139,7 @@ class Augment(_Section):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
     crop_resize: object = 0.1
     gaussian_noise: object = 0.2
-    modality_dropout: _Share | tuple[_Share, _Share] = 0.3
+    modality_dropout: Share | tuple[Share, Share] = 0.3
     noise: dict[str, Annotated[list[NoisyCopies], BeforeValidator(_listed)]] = Field(default_factory=dict)
 
     @property

@@ -203,6 +203,8 @@ STAGES = ((1, 3, 1, 1), (2, 3, 2, 6), (2, 5, 2, 6), (3, 3, 2, 6), (3, 5, 1, 6), 
 def lite(pictures: Tensor, weights: Mapping[str, Tensor], deeper: float = 1.0, regions: int = 1) -> Tensor:
     """The last map of EfficientNet-Lite, averaged over regions row by row, [batch, regions * regions, 1280], of
     normalised pictures [batch, 3, height, width]."""
+    from torch.nn import functional as F
+
     x = _convolved(pictures, weights, "_conv_stem", "_bn0", stride=2)
     number = 0
     for place, (blocks, _, first, widening) in enumerate(STAGES):
@@ -211,8 +213,6 @@ def lite(pictures: Tensor, weights: Mapping[str, Tensor], deeper: float = 1.0, r
         for i in range(count):
             x = _block(x, weights, f"_blocks.{number}.", first if i == 0 else 1, widening)
             number += 1
-    from torch.nn import functional as F
-
     last = F.adaptive_avg_pool2d(_convolved(x, weights, "_conv_head", "_bn1"), regions)
     return last.flatten(2).transpose(1, 2)
 

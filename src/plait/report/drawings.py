@@ -46,6 +46,7 @@ def draw_answers(
         The files.
     """
     place, names, drawn = Path(folder), Names(joint="-"), list[Path]()
+    place.mkdir(parents=True, exist_ok=True)
     times = Counter[tuple[str, str]]()
     for done, one in enumerate(predictions, 1):
         key = one.recording, f"{one.start:.2f}"
@@ -65,12 +66,10 @@ def _draw(one: Prediction, recording: Recording, streams: Mapping[str, str], pat
     if isinstance(one.answer, Caption) and one.answer.words and seen:
         # The stream that most words looked at; times are those of the recording.
         source = max(seen, key=one.answer.sources.count)
-        path.parent.mkdir(parents=True, exist_ok=True)
         draw_caption(seen[source], one.answer, path, source=source)
         return True
     if isinstance(one.answer, Relations):
         films = [s for s in recording.streams.values() if s.kind == "frames"]
-        path.parent.mkdir(parents=True, exist_ok=True)
         draw_relations(path, one.answer, _picture(films[0], one.start) if films else None)
         return True
     return False

@@ -56,14 +56,13 @@ class AgainstReferences:
         true, said = self._pairs(scores, target)
         known: NDArray[np.bool_] = np.any(np.asarray(target, np.int64) > 0, axis=1)
         place, metric = np.cumsum(known) - 1, self._metrics[self.main_metric]
-        if type(metric) is Cider:
-            table = CiderTable(true, said)
-            return lambda i: table(place[i[known[i]]])
+        table = CiderTable(true, said) if type(metric) is Cider else None
 
-        def of(rows: NDArray[np.int64]) -> float:
-            return metric([true[k] for k in rows], [said[k] for k in rows])
+        def of(i: NDArray[np.intp]) -> float:
+            rows = place[i[known[i]]]
+            return table(rows) if table else metric([true[k] for k in rows], [said[k] for k in rows])
 
-        return lambda i: of(place[i[known[i]]])
+        return of
 
     def each(self, scores: Rows, target: Rows) -> NDArray[np.float64]:
         """The main metric of each item. CIDEr of one item alone would be 0: what is rare, all items tell together."""

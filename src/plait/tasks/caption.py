@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from plait.core.errors import DataError, raise_all
 from plait.core.options import Count, Few, Positive, Share, Whole
 from plait.core.parts import Options, Spec
-from plait.decoders.autoregressive import DECODERS, Memory, decoder_of
+from plait.decoders.autoregressive import Memory, decoder_of
 from plait.decoders.search import Candidate, beam_search, sample
 from plait.examples.items import Item
 from plait.examples.targets import Annotated, Target
@@ -148,8 +148,6 @@ class Caption(Task):
         problems = []
         if self.token not in KINDS:
             problems.append(f"caption: token {self.token!r}; expected {' or '.join(KINDS)}.")
-        if self.decoder not in DECODERS:
-            problems.append(f"caption: decoder {self.decoder!r}; expected {' or '.join(DECODERS)}.")
         self.check_options(problems)
 
     def _learnt(self) -> tuple[Vocabulary, int]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from plait.decoders.ctc_loss import ctc_nll
 from plait.tasks.places import Places
 
 __all__ = ["InOrder"]
@@ -22,7 +22,7 @@ class InOrder(nn.Module):
 
     def __init__(self, width: int, tokens: int) -> None:
         super().__init__()
-        self.tokens, self.read = tokens, nn.Linear(width, tokens + 1)
+        self.read = nn.Linear(width, tokens + 1)
 
     def nll(
         self, places: Places, texts: Int[Tensor, "texts longest"], owner: Int[Tensor, " texts"]
@@ -43,19 +43,13 @@ class InOrder(nn.Module):
         >>> round(order.nll(places, torch.tensor([[1, -1]]), torch.tensor([0])).item(), 4)  # 6 of 8 paths
         0.2877
         """
-        known = (texts > 0) & (texts <= self.tokens)
-        count = known.sum(1)
-        # ctc_loss reads the first tokens of a row, so those that cannot be said move behind the others.
-        rows = texts.gather(1, (~known).long().argsort(dim=1, stable=True)).clamp(1, self.tokens)
         logs = self.read(places.memory.values).log_softmax(-1)
         total, heard = logs.new_zeros(len(texts)), logs.new_zeros(len(texts))
         for source in places.sources[places.mask].unique().tolist():
             own, length = _in_order(logs, places.mask & (places.sources == source), places.times)
-            found = F.ctc_loss(
-                own[owner].transpose(0, 1), rows, length[owner], count, reduction="none", zero_infinity=True
-            )
-            total, heard = total + found, heard + (length[owner] > 0)
-        mean: Tensor = total / heard.clamp(min=1) / count.clamp(min=1)
+            total = total + ctc_nll(own[owner], length[owner], texts)
+            heard = heard + (length[owner] > 0)
+        mean: Tensor = total / heard.clamp(min=1)
         return mean
 
 

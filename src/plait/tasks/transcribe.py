@@ -18,6 +18,7 @@ from plait.core.options import Count, Few, Share, Unit, Weight, Whole
 from plait.core.parts import Options, Spec
 from plait.decoders.attention import AttentionDecoder
 from plait.decoders.ctc_decoder import CtcDecoder
+from plait.decoders.ctc_loss import ctc_nll
 from plait.decoders.ngram import NGram
 from plait.examples.items import Item
 from plait.examples.targets import Annotated, Target
@@ -267,17 +268,8 @@ class Transcribe(Task):
 
     def _ctc(self, output: Tensor, target: Tensor) -> Tensor:
         batch, steps, _ = output.shape
-        known = (target > 0) & (target < self.n_outputs)
-        count = known.sum(1)
-        # ctc_loss reads the first `count` targets of a row, so tokens that cannot be learnt move behind the others.
-        order = (~known).long().argsort(dim=1, stable=True)
-        wanted = torch.where(known, target, 0).gather(1, order)
         length = torch.full((batch,), steps, dtype=torch.long, device=output.device)
-        found = F.ctc_loss(
-            output.log_softmax(-1).transpose(0, 1), wanted, length, count, reduction="none", zero_infinity=True
-        )
-        # Per token, so that long items do not outweigh short ones.
-        return found / count.clamp(min=1)
+        return ctc_nll(output.log_softmax(-1), length, target)
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Numbers of the decoded tokens, padded with -1, [items, longest]."""
