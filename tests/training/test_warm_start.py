@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from plait.core.errors import ConfigError, DataError
+from plait.encoders.chain import build_encoder, steps_of
 from plait.evaluation.evaluate import evaluate
 from plait.prediction.predict import predict
 from plait.recipe import Recipe, load_recipe, parse_recipe
@@ -46,7 +48,7 @@ def tuned(recipe: Path, run: Run, *overrides: str) -> Recipe:
     return load_recipe(recipe, [f"model={{from: {run.folder}}}", "train.epochs=2", *overrides])
 
 
-def begun(recipe: Recipe, folder: Path) -> tuple[Any, Any, list[str], Experiment]:
+def begun(recipe: Recipe, folder: Path) -> tuple[Any, Any, dict[str, Any], Experiment]:
     """The model at the start of fine-tuning, that it starts from, and what was copied."""
     folder.mkdir(exist_ok=True)
     experiment = Experiment.of(recipe, open_corpus(recipe, folder))
@@ -94,7 +96,7 @@ def test_fine_tuning_starts_with_its_encoders_scales_and_fusion(
     tiny_recipe: Path, pretrained: Run, tmp_path: Path
 ) -> None:
     model, source, copied, _ = begun(tuned(tiny_recipe, pretrained), tmp_path / "run")
-    assert copied == [*model.modalities, ""]
+    assert [*copied] == [*model.modalities, ""]
     for mine, its in (
         (model.backbone.encoders, source.backbone.encoders),
         (model.backbone.fusion, source.backbone.fusion),
@@ -142,12 +144,12 @@ def test_freezing_nothing_is_told(tiny_recipe: Path, pretrained: Run) -> None:
 
 def test_another_fusion_starts_afresh(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:
     _, _, copied, _ = begun(tuned(tiny_recipe, pretrained, "fusion=late"), tmp_path / "run")
-    assert copied == ["left", "right"]
+    assert [*copied] == ["left", "right"]
 
 
 def test_one_modality_alone_can_be_tuned(tiny_recipe: Path, pretrained: Run, tmp_path: Path) -> None:
     _, _, copied, _ = begun(tuned(tiny_recipe, pretrained, "streams={right: null}"), tmp_path / "run")
-    assert copied == ["right"]
+    assert [*copied] == ["right"]
 
 
 @pytest.mark.slow
@@ -221,3 +223,34 @@ def test_a_run_with_several_seeds_serves_each_seed_with_its_own(tiny_recipe: Pat
     assert [start.source(m) for m in run.replicates] == run.replicates
     assert start.source(Replicate(7, "")) == run.replicates[0]
     assert start.digest(run.replicates[0])["sha256"] != start.digest(run.replicates[1])["sha256"]
+
+
+def test_a_chain_goes_on_behind_the_encoder_of_the_run_in_another_width(
+    tiny_recipe: Path, pretrained: Run, tmp_path: Path
+) -> None:
+    source = pretrained.model(pretrained.replicates[0])
+    first = [{**step, "dim": source.dim} for step in source.describe()["encoders"]["left"]]
+    chain = json.dumps([*first, {"name": "projector", "prefix": 2}])
+    longer = ["model.freeze=true", "model.dim=24", f"streams.left.encoder={chain}", "streams.right.encoder=linear"]
+    with pytest.raises(ConfigError, match="right: encoder"):
+        begun(tuned(tiny_recipe, pretrained, *longer), tmp_path / "refused")
+    alone = json.dumps({"left": {"encoder": json.loads(chain)}})
+    run = fit(
+        tuned(tiny_recipe, pretrained, *longer[:2], f"streams={alone}"),
+        tmp_path / "run",
+        cache=tmp_path / "c",
+        quiet=True,
+    )
+    model = run.model(run.replicates[0])
+    *copied, projector = steps_of(model.backbone.encoders[0])
+    for mine, its in zip(copied, steps_of(source.backbone.encoders[0]), strict=True):
+        assert all(torch.equal(value, its.state_dict()[key]) for key, value in mine.state_dict().items())
+    assert (projector.dim_in, projector.dim) == (source.dim, 24)
+    assert run.done(run.replicates[0]).copied == ["left"]
+
+
+def test_the_width_of_a_step_is_checked() -> None:
+    with pytest.raises(ConfigError, match=r"x\[0\]\.dim: got 'wide'; expected a whole number"):
+        build_encoder([{"name": "conv", "dim": "wide"}, "gru"], 3, 8, "x")
+    with pytest.raises(ConfigError, match=r"x\[1\]\.dim: 4, but the model's is 8"):
+        build_encoder(["conv", {"name": "gru", "dim": 4}], 3, 8, "x")

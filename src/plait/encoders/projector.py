@@ -19,8 +19,8 @@ class Projector(Encoder):
 
     The projector of LLaVA-1.5 (Liu et al. 2024, "Improved baselines with visual instruction tuning", CVPR, section
     3.2): two layers between a frozen encoder and a language model. Departure: the layer norm in front, since streams
-    differ in scale. With ``prefix`` each token becomes so many, all at its time: one vector of a picture is little for a
-    language model to read (Mokady et al. 2021, "ClipCap: CLIP prefix for image captioning", section 3.2).
+    differ in scale. With ``prefix`` each token becomes so many, all at its time: one vector of a picture is little for
+    a language model to read (Mokady et al. 2021, "ClipCap: CLIP prefix for image captioning", section 3.2).
 
     Args:
         dim_in: width of the incoming tokens.

@@ -207,12 +207,12 @@ class Backbone(nn.Module):
             raise DataError(f"the model has no modality {modality!r}; it has {self.modalities}.")
         return self.modalities.index(modality)
 
-    def freeze(self, names: Collection[str]) -> None:
-        """Freeze the encoders of these modalities (and the fusion, for ""): training does not change them.
+    def freeze(self, parts: Sequence[nn.Module]) -> None:
+        """Freeze parts of it, such as encoders or the fusion: training does not change them.
 
         They stay in evaluation mode while the rest is trained: no dropout, and norms keep their running averages.
         """
-        self._frozen = [self.encoders[self.index(m)] if m else self.fusion for m in names]
+        self._frozen = [*parts]
         for part in self._frozen:
             part.requires_grad_(False).eval()
 

@@ -259,8 +259,8 @@ def train_fold(
     start = WarmStart.of(plan)
     model, data = build_model(experiment, fold, features, start)
     copied = None if start is None else start.begin(model, replicate, fold, experiment)
-    if plan.model.get("freeze"):
-        model.backbone.freeze(copied or ())
+    if copied and plan.model.get("freeze"):
+        model.backbone.freeze([part for own in copied.values() for part in own])
     begin(model, data)
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.asked, experiment.modalities, noisy=noisy)
@@ -276,7 +276,7 @@ def train_fold(
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_temperatures(model, views, shares, ranking=ranking)
         fit_postprocessing(model, valid)
-    return Trained(model, log, copied, valid)
+    return Trained(model, log, None if copied is None else [*copied], valid)
 
 
 def _closed_form(

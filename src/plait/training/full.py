@@ -6,7 +6,7 @@ from plait.augmentations import full_augmentation
 from plait.core.errors import ConfigError, gathering, raise_all
 from plait.core.options import option_problems
 from plait.core.parts import Spec, full_spec, options_of, suggest
-from plait.encoders import Encoder
+from plait.encoders.chain import encoder_specs
 from plait.examples.splits import full_split
 from plait.examples.units import ASKED, full_unit
 from plait.features import Feature
@@ -60,7 +60,7 @@ def full_recipe(recipe: Recipe) -> Recipe:
         if plan and plan.feature:
             plan.feature = fill(Feature, plan.feature, f"streams.{name}.feature")
         if plan and plan.encoder:
-            chain = plan.encoder if isinstance(plan.encoder, list) else [plan.encoder]
-            plan.encoder = [fill(Encoder, spec, f"streams.{name}.encoder") for spec in chain]
+            with gathering(problems):
+                plan.encoder = [*encoder_specs(plan.encoder, f"streams.{name}.encoder")]
     raise_all(ConfigError, problems)
     return full

@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from plait.core.errors import PlaitError
-from plait.core.parts import Options, Spec, build, find, full_spec
-from plait.encoders import Encoder
+from plait.core.parts import Options, Spec, build, find
 from plait.encoders.chain import encoder_specs
 from plait.models.backbone import EncoderSpec
 from plait.recipe import quick_recipe
@@ -129,7 +128,7 @@ def _encoder(
         if rate is None or dim is None or not experiment.items.items:
             return None
         given = chosen_encoder(experiment, modality, dim, _length(experiment, rate), _steps(experiment))
-    return [full_spec(Encoder, spec, where) for spec in encoder_specs(given, where)]
+    return encoder_specs(given, where)
 
 
 def _steps(experiment: Experiment) -> int:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
+
+from torch import nn
 
 from plait.core.atomic import read_bytes
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import suggest
 from plait.core.safe_yaml import brief
+from plait.encoders import Encoder
+from plait.encoders.chain import steps_of
 from plait.examples.items import Fold
 from plait.models.backbone import EncoderSpec
 from plait.models.model import Model
@@ -28,9 +33,10 @@ class WarmStart:
     """The run that a recipe's ``model: {from: ...}`` names, pre-trained or trained on another task.
 
     If the recipe leaves encoders or ``dim`` open, those of that run are used. Encoders that it names must have the same
-    parts and options as there; features, normalisation and rates must be the same too. Encoders are copied by modality,
-    with the mean and deviation of the features that they were trained on. The fusion is copied if specs and modalities
-    are equal. Everything else starts fresh: heads, other fusions, and modalities that the other run does not have.
+    parts and options as there, and may go on behind them: a chain whose first steps are that run's, each with its
+    ``dim``. Features, normalisation and rates must be the same too. Encoders are copied by modality, with the mean and
+    deviation of the features that they were trained on. The fusion is copied if specs and modalities are equal.
+    Everything else starts fresh: heads, other fusions, and modalities that the other run does not have.
     ``allow_code: true`` lets that run name classes from outside plait (see `plait.models.model.Model.load`).
     With ``freeze: true`` beside ``from``, copied parts are not trained.
 
@@ -76,8 +82,10 @@ class WarmStart:
     def dim(self) -> int:
         return next(iter(self.models.values())).dim
 
-    def begin(self, model: Model, replicate: Replicate, fold: Fold, experiment: Experiment) -> list[str]:
-        """Copy the parts that fit into a fresh ``model``; returns their names: modalities, and "" for the fusion.
+    def begin(
+        self, model: Model, replicate: Replicate, fold: Fold, experiment: Experiment
+    ) -> dict[str, list[nn.Module]]:
+        """Copy what fits into a fresh ``model``; returns its copied parts by modality, and for "" the fusion.
 
         Raises:
             ConfigError: a shared modality differs in features or encoder, or none is shared; all problems at once.
@@ -92,15 +100,19 @@ class WarmStart:
                 f"model.from: {self._place} knows no modality of {model.modalities}. {suggest('', other.dims)}"
             )
         raise_all(ConfigError, [p for m in shared for p in self._differences(model, other, m, experiment)])
+        copied = dict[str, list[nn.Module]]()
         for m in shared:
-            mine, its = model.modalities.index(m), other.modalities.index(m)
-            model.backbone.encoders[mine].load_state_dict(other.backbone.encoders[its].state_dict())
+            pairs = [*zip(_steps(model, m), _steps(other, m))]
+            for mine, its in pairs:
+                mine.load_state_dict(its.state_dict())
+            copied[m] = [mine for mine, _ in pairs]
             # The other run's scale, though the training rows differ: the encoder's weights suit only this.
             model.backbone.set_scale(m, other.backbone.mean(m).numpy(), other.backbone.std(m).numpy())
-        if (model.describe()["fusion"], model.modalities) != (other.describe()["fusion"], other.modalities):
-            return shared
-        model.backbone.fusion.load_state_dict(other.backbone.fusion.state_dict())
-        return [*shared, ""]
+        one, another = ((x.describe()["fusion"], x.modalities, x.dim) for x in (model, other))
+        if one == another:
+            model.backbone.fusion.load_state_dict(other.backbone.fusion.state_dict())
+            copied[""] = [model.backbone.fusion]
+        return copied
 
     @property
     def _place(self) -> str:
@@ -116,10 +128,14 @@ class WarmStart:
             )
 
     def _differences(self, model: Model, other: Model, modality: str, experiment: Experiment) -> list[str]:
+        theirs = other.describe()["encoders"][modality]
+        ours = model.describe()["encoders"][modality][: len(theirs)]
+        widths = [[step.get("dim", x.dim) for step in steps] for x, steps in ((model, ours), (other, theirs))]
+        bare = [[{k: v for k, v in step.items() if k != "dim"} for step in steps] for steps in (ours, theirs)]
         pairs = {
-            "width of tokens (model.dim)": (model.dim, other.dim),
+            "width of tokens (model.dim, or dim of the encoder)": (widths[0], widths[1]),
             "features": (model.dims[modality], other.dims[modality]),
-            "encoder": (model.describe()["encoders"][modality], other.describe()["encoders"][modality]),
+            "encoder": (bare[0], bare[1]),
             "feature": (experiment.features[modality], self.run.info.features[modality]),
             "normalization, rate": (_shape(experiment.recipe, modality), _shape(self.run.recipe, modality)),
         }
@@ -140,6 +156,10 @@ class WarmStart:
         """For ``run.json``: the run, and what each replicate starts from."""
         found = {m.name: self.digest(m) for m in replicates}
         return Beginning.model_validate({"run": str(self.run.folder.resolve()), "replicates": found})
+
+
+def _steps(model: Model, modality: str) -> list[Encoder]:
+    return steps_of(cast("Encoder", model.backbone.encoders[model.modalities.index(modality)]))
 
 
 def _shape(recipe: Recipe, modality: str) -> tuple[str, float | None]:
