@@ -175,16 +175,28 @@ class StreamPlan(_Section):
     (a number), or, by default, what the feature declares.
     ``tier`` names an annotation tier whose texts are the stream. Where items are the annotations of this tier
     (``unit: segment``), each item has its own text alone, also if several have the same interval (captions).
+    ``boxes`` names a stream of objects (`plait.streams.objects`): a row per object, what the pictures of ``stream``
+    show within its box.
     """
 
     stream: str | None = None
     tier: str | None = None
+    boxes: str | None = None
     preprocess: list[str | Options] = Field(default_factory=list)
     feature: str | Options | None = None
     encoder: str | Options | list[str | Options] | None = None
     rate: float | None = Field(None, gt=0, le=1e6)
     normalization_groups: Literal["own", "all"] | int | None = None
     normalization: Literal["none", "centre", "standardise", "running"] = "none"
+
+    def named(self, modality: str) -> str:
+        """The corpus's stream of it; that of boxes is made by `Corpus.with_boxes`.
+
+        >>> StreamPlan(stream="image", boxes="objects").named("pixels"), StreamPlan().named("imu")
+        ('image in objects', 'imu')
+        """
+        found = self.tier or self.stream or modality
+        return f"{found} in {self.boxes}" if self.boxes else found
 
 
 class CorpusPlan(_Section):
@@ -281,7 +293,7 @@ def quick_recipe(recipe: Recipe) -> Recipe:
     training are replaced.
 
     >>> quick_recipe(parse_recipe("{corpus: m, task: classify, streams: {imu: {rate: 50, encoder: gru}}}")).streams
-    {'imu': StreamPlan(stream=None, tier=None, preprocess=[], feature=None, encoder=None, rate=50.0, \
+    {'imu': StreamPlan(stream=None, tier=None, boxes=None, preprocess=[], feature=None, encoder=None, rate=50.0, \
 normalization_groups=None, normalization='none')}
     """
     # Deep: the plans of the streams below are changed.

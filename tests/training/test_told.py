@@ -116,3 +116,40 @@ train: {{epochs: 12, lr: 0.01, temperature_scaling: false}}
     assert (cv2.imread(said["drawn"][0]) == 90).all(-1).mean() > 0.1
     notes = Corpus(folder / "said.jsonl")["p55"].tier("predicted")
     assert notes[0].label == Corpus(manifest)["p55"].tier("said")[0].label
+
+
+def test_relations_that_only_pixels_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, rng = tmp_path / "c", np.random.default_rng(0)
+    with CorpusWriter(folder) as out:
+        for i in range(90):
+            signs = rng.choice([-1, 1], 2)
+            at = [int(x) for x in rng.permutation([10, 120]) + rng.integers(0, 60, 2)]
+            picture = np.full((1, 120, 240, 3), 120, np.uint8)
+            for x, sign in zip(at, signs):
+                picture[0, 40:70, x : x + 30] = (120 + 6 * sign * np.arange(-15, 15))[:, None]
+            objects = [object_text("tile", (x, 40, 30, 30)) for x in at]
+            things = Stream.of(np.array(objects, object), spans=([0.0, 0.0], [1.0, 1.0]))
+            streams = {"things": things, "picture": Stream.of(picture, rate=1)}
+            notes = [Annotation(0.0, 1.0, f"0 {'faces' if signs[0] > 0 else 'shuns'} 1", "said")]
+            out.add(f"p{i}", streams, annotations=notes, split="test" if i >= 60 else "train")
+    recipe = parse_recipe(f"""
+corpus: {folder}/manifest.jsonl
+task: {{name: relate, unit: recording, target: said, objects: things, hidden: 32, messages: 0}}
+streams:
+  things: {{feature: {{name: object_rows, boxes: false}}, encoder: linear}}
+  pixels: {{stream: picture, boxes: things, feature: {{name: frames, height: 4, width: 4}}, encoder: linear}}
+fusion: late
+split: {{by: manifest}}
+model: {{dim: 16}}
+augment: {{crop_resize: 0, gaussian_noise: 0, modality_dropout: 0.2}}
+train: {{epochs: 30, batch: 8, lr: 0.01, temperature_scaling: false}}
+""")
+    run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+    common = ["--cache", str(tmp_path / "cache")]
+    assert main(["evaluate", str(run.folder), "--json", *common]) == 0
+    found = json.loads(capsys.readouterr().out)
+    recall = {" ".join(s["modalities"]): s["metrics"]["recall@50 k=1"]["mean"] for s in found["subsets"]}
+    assert recall["things pixels"] > 0.9 > 0.8 > recall["things"], recall
+    assert recall["pixels"] > 0.9, recall
+    assert main(["predict", str(run.folder), str(folder / "manifest.jsonl"), "--json", *common]) == 0
+    assert len(json.loads(capsys.readouterr().out)["predictions"]) == 90

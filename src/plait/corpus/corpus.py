@@ -26,6 +26,8 @@ from plait.corpus.manifest import (
 )
 from plait.readers import open_streams
 from plait.streams.clock import Clock, Grid, Spans, Ticks
+from plait.streams.crops import cropped
+from plait.streams.objects import objects_of
 from plait.streams.recording import Annotation, Recording
 from plait.streams.stream import Stream
 from plait.streams.warp import Warped
@@ -86,6 +88,23 @@ class Corpus(Sequence[Recording]):
         found = copy(self)
         found.__dict__.pop("entries", None)
         found._lines = [(number, _with_tiers(entry, tiers)) for number, entry in self._lines]
+        return found
+
+    def with_boxes(self, crops: Mapping[str, tuple[str, str]]) -> Corpus:
+        """The same recordings, with what pictures show within boxes of objects as further streams, a row per object.
+
+        Args:
+            crops: by name of the new stream the stream of pictures and that of objects (`plait.streams.objects`). A
+                recording that lacks one of them does not get it.
+
+        Raises:
+            DataError: a stream of objects that holds something else.
+        """
+        if not crops:
+            return self
+        found = copy(self)
+        found.__dict__.pop("entries", None)
+        found._lines = [(n, _with_boxes(entry, crops, _Streams(self, n, entry))) for n, entry in self._lines]
         return found
 
     @cached_property
@@ -181,7 +200,10 @@ class Corpus(Sequence[Recording]):
         where = f"{self.path.name}{place}"
         try:
             stream = self._inline(entry) if entry.path is None else self._from_file(entry, place)
-            return stream.on(_clock(entry, stream.clock))
+            stream = stream.on(_own_clock(entry, stream.clock))
+            if entry.boxes is not None:
+                stream = cropped(stream, entry.boxes)
+            return stream.on(entry.correct(stream.clock))
         except PlaitError as error:
             # Readers do not know the manifest: what they say gets its line and stream in front.
             raise DataError([p if p.startswith(where) else f"{where}: {p}" for p in error.problems]) from error
@@ -220,13 +242,33 @@ def _with_tiers(entry: RecordingEntry, tiers: Mapping[str, bool]) -> RecordingEn
     return entry.model_copy(update={"streams": streams})
 
 
+def _with_boxes(
+    entry: RecordingEntry, crops: Mapping[str, tuple[str, str]], opened: Mapping[str, Stream]
+) -> RecordingEntry:
+    streams = dict(entry.streams)
+    for name, (pictures, objects) in crops.items():
+        if pictures in opened and objects in opened:
+            own, known = entry.streams[pictures], objects_of(opened[objects])
+            clock = opened[objects].clock
+            starts, stops = (clock.starts, clock.stops) if isinstance(clock, Spans) else (clock.times, clock.times)
+            corners = np.concatenate([known.boxes[:, :2], known.boxes[:, 2:] - known.boxes[:, :2]], 1).tolist()
+            boxes = [(own.back(a), own.back(b), *box) for a, b, box in zip(starts.tolist(), stops.tolist(), corners)]
+            streams[name] = own.model_copy(update={"boxes": boxes})
+    return entry.model_copy(update={"streams": streams})
+
+
 def _clock(entry: StreamEntry, clock: Clock) -> Clock:
+    return entry.correct(_own_clock(entry, clock))
+
+
+def _own_clock(entry: StreamEntry, clock: Clock) -> Clock:
+    """The clock of a file as the manifest has it, not corrected."""
     if entry.duration is not None:
         # Normalised time: n observations are spread evenly over the duration, whatever their own clock.
         clock = Grid(0, len(clock) / entry.duration, len(clock)) if len(clock) else clock
     elif entry.rate is not None:
         clock = Grid(0, entry.rate, len(clock))
-    return entry.correct(clock)
+    return clock
 
 
 class CorpusWriter:

@@ -75,6 +75,9 @@ class StreamEntry(_Strict):
     ``recording seconds = (file seconds - origin) * (1 + drift_ppm / 1e6) + offset``, and
     ``warp`` adds to these: pairs of (seconds, seconds to add), linear in between and held beyond (see
     `plait.streams.warp.Warp`). A clock runs at between a thousandth and a thousand times the recording's speed.
+
+    ``boxes``: the stream has a row for each, what the pictures of the file show within it; start, stop (file seconds),
+    left, top, width, height (pixels), in order of time (`plait.streams.crops`).
     """
 
     path: FilePath | None = None
@@ -83,6 +86,7 @@ class StreamEntry(_Strict):
     options: dict[str, Any] = Field(default_factory=dict)
     texts: list[str] | None = None
     spans: list[tuple[Seconds, Seconds]] | None = None
+    boxes: list[tuple[Seconds, Seconds, float, float, float, float]] | None = None
     rate: Rate | None = None
     duration: Annotated[float, Field(gt=0, le=FARTHEST, allow_inf_nan=False)] | None = None
     origin: Seconds = 0.0
@@ -101,6 +105,16 @@ class StreamEntry(_Strict):
         if not self.offset == self.drift_ppm == self.origin == 0:
             clock = clock.corrected(self.offset, self.drift_ppm, self.origin)
         return warped(clock, Warp(self.warp)) if self.warp else clock
+
+    def back(self, seconds: float) -> float:
+        """Seconds of the file, for seconds of the recording: the inverse of `correct`.
+
+        >>> StreamEntry(path="a.mp4", offset=1.5, drift_ppm=100_000).back(3.7)
+        2.0
+        """
+        own = float(Warp(self.warp).back(seconds)) if self.warp else seconds
+        # As it is where nothing is corrected, so that equal times stay equal.
+        return (own - self.offset) / (1 + self.drift_ppm / 1e6) + self.origin
 
 
 class AnnotationEntry(_Strict):

@@ -47,11 +47,12 @@ def key_of(entry: StreamEntry, digest: str, spec: Mapping[str, object], version:
     True
     """
     fields = ("part", "reader", "options", "rate", "duration", "texts", "spans")
+    boxes = {} if entry.boxes is None else {"boxes": entry.boxes}  # keys of all other streams are older than boxes
     # The suffix decides the reader; the rest of the path may change freely.
     suffix = Path(entry.path or "").suffix.lower()
     what = {
         "format": FORMAT,
-        "stream": {"suffix": suffix, **{name: getattr(entry, name) for name in fields}},
+        "stream": {"suffix": suffix, **{name: getattr(entry, name) for name in fields}, **boxes},
         "digest": digest,
         "feature": dict(spec),
         "version": version,

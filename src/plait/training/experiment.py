@@ -91,10 +91,12 @@ def _numbered(unit: Options, recipe: Recipe) -> Options:
     return {**unit, "numbered": True} if cut_by in tiers else unit
 
 
-def _with_tiers(corpus: Corpus, recipe: Recipe, unit: Mapping[str, object]) -> Corpus:
-    """The corpus, with the tiers that the recipe's streams name as streams."""
-    tiers = [plan.tier for plan in recipe.streams.values() if plan is not None and plan.tier]
-    return corpus.with_tiers({tier: bool(unit.get("numbered")) and tier == unit.get("tier") for tier in tiers})
+def _with_streams(corpus: Corpus, recipe: Recipe, unit: Mapping[str, object]) -> Corpus:
+    """The corpus, with the tiers that the recipe's streams name, and with pictures within boxes, as streams."""
+    plans = {modality: plan for modality, plan in recipe.streams.items() if plan is not None}
+    tiers = [plan.tier for plan in plans.values() if plan.tier]
+    found = corpus.with_tiers({tier: bool(unit.get("numbered")) and tier == unit.get("tier") for tier in tiers})
+    return found.with_boxes({p.named(m): (p.stream or m, p.boxes) for m, p in plans.items() if p.boxes})
 
 
 def _refuse_unknown(
@@ -170,7 +172,7 @@ class Experiment:
             ConfigError, DataError: the corpus lacks something that the recipe asks for.
         """
         task, unit = task_and_unit(recipe)
-        corpus = _with_tiers(corpus, recipe, unit)
+        corpus = _with_streams(corpus, recipe, unit)
         items = find_items(corpus, unit)
         spec = dict(recipe.split) or default_split(corpus)
         folds = split_items(items.items, corpus, spec) if split else []
@@ -187,7 +189,7 @@ class Experiment:
         Streams that were added to the corpus since then become no modality, and nothing is split again.
         """
         task, unit = task_and_unit(recipe)
-        corpus = _with_tiers(corpus, recipe, unit)
+        corpus = _with_streams(corpus, recipe, unit)
         return cls(recipe, corpus, find_items(corpus, unit), [], task, unit, dict(streams), dict(features))
 
     @property
@@ -205,14 +207,15 @@ class Experiment:
             if kind_of(modality, kinds_of_context) and base_of(modality) in plans:
                 continue  # the plan of a context
             plan = given or StreamPlan()
-            name = plan.tier or plan.stream or modality
+            name = plan.named(modality)
             if name not in kinds:
                 what = "a tier" if plan.tier else "a stream"
                 known = {a.tier for entry in self.corpus.entries for a in entry.annotations} if plan.tier else kinds
                 problems.append(f"streams.{modality}: no recording has {what} {name!r}. {suggest(name, known)}")
                 continue
-            if plan.tier and plan.stream:
-                problems.append(f"streams.{modality}: names a stream and a tier. Leave one of them out.")
+            if plan.tier and (plan.stream or plan.boxes):
+                what = "a stream" if plan.stream else "boxes"
+                problems.append(f"streams.{modality}: names {what} and a tier. Leave one of them out.")
             self.streams[modality] = name
             specs[modality] = _spec_of(plan)
         raise_all(ConfigError, problems)
@@ -301,7 +304,7 @@ class Experiment:
     ) -> Experiment:
         """An experiment without targets: the resolved streams and features of a run, on new recordings."""
         task, unit = task_and_unit(recipe)
-        corpus = _with_tiers(corpus, recipe, unit)
+        corpus = _with_streams(corpus, recipe, unit)
         return cls(recipe, corpus, ItemSet([], {}), [], task, unit, streams, {m: features[m] for m in streams})
 
     def prepare(

@@ -16,7 +16,14 @@ def held_by(corpus: Corpus, recipe: Recipe, streams: Mapping[str, str]) -> dict[
     """Those modalities of a recipe, each with its stream or tier, that some recording of a corpus has."""
     there = {name for entry in corpus.entries for name in entry.streams}
     tiers = {a.tier for entry in corpus.entries for a in entry.annotations}
-    return {m: s for m, s in streams.items() if s in there or (plan_of(recipe, m).tier == s and s in tiers)}
+
+    def held(modality: str, stream: str) -> bool:
+        plan = plan_of(recipe, modality)
+        if plan.boxes:
+            return {plan.stream or base_of(modality), plan.boxes} <= there
+        return stream in there or (plan.tier == stream and stream in tiers)
+
+    return {m: s for m, s in streams.items() if held(m, s)}
 
 
 def plan_of(recipe: Recipe, modality: str) -> StreamPlan:
