@@ -32,6 +32,7 @@ from plait import Run, evaluate, fit, load_recipe
 from plait.corpus.corpus import CorpusWriter
 from plait.evaluation.evaluate import Examined
 from plait.evaluation.replicates import ReplicateOutput
+from plait.evaluation.schema import MetricRow
 from plait.recipe import parse_recipe
 from plait.store.store import Store
 from plait.streams.stream import Stream
@@ -173,7 +174,7 @@ def of_stress(args: argparse.Namespace, console: Console) -> list[dict[str, Any]
     for name in SKILLS:
         cells = (rows[s] for s in (full, *without, (name,)))
         shown.add_row(
-            name, *(f"{m[f'pinball_skill {name}']['mean']:.3f}, {m[f'coverage {name}']['mean']:.3f}" for m in cells)
+            name, *(f"{_of_seeds(m[f'pinball_skill {name}'])}, {_of_seeds(m[f'coverage {name}'])}" for m in cells)
         )
     for name, rival in result["rivals"].items():
         shown.add_row(name, *(f"{t} {rival['metrics'][f'pinball_skill {t}']:.3f}" for t in SKILLS))
@@ -187,18 +188,24 @@ def of_stress(args: argparse.Namespace, console: Console) -> list[dict[str, Any]
     return found
 
 
+def _of_seeds(value: MetricRow) -> str:
+    spread = "" if value["sd"] is None else f" ± {value['sd']:.3f}"
+    return f"{value['mean']:.3f}{spread}"
+
+
 def spread_over_people(run: Run, cache: str, full: Subset) -> Table:
-    """Coverage of each held-out person: mean, deviation, least and most."""
+    """Coverage of each held-out person, the mean over seeds: mean, deviation, least and most."""
     task, outputs = answers(run, cache, [full])
-    each: dict[str, list[float]] = {}
+    each: dict[str, dict[str, list[float]]] = {}
     for output in outputs:
         for group in sorted(set(output.groups)):
             own = np.flatnonzero(np.array(output.groups) == group)
             metrics = task.metrics(output.outputs[full][own], np.asarray(output.target)[own])
             for name in SKILLS:
-                each.setdefault(name, []).append(metrics[f"coverage {name}"])
+                each.setdefault(name, {}).setdefault(str(group), []).append(metrics[f"coverage {name}"])
     shown = Table("target", "people", "mean", "deviation", "least", "most", title="coverage of 80 % bands, by person")
-    for name, values in each.items():
+    for name, people in each.items():
+        values = [float(np.mean(own)) for own in people.values()]
         numbers = (np.mean(values), np.std(values), min(values), max(values))
         shown.add_row(name, str(len(values)), *(f"{100 * v:.1f} %" for v in numbers))
     return shown

@@ -38,6 +38,9 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 BATCH = 64
 """Answers that are looked for at once."""
 
+TOGETHER = 16
+"""Answers of similar length that are read at once."""
+
 
 class Known(NamedTuple):
     """What a saved task knows of its training answers.
@@ -215,9 +218,13 @@ class Unify(Task):
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Mean negative log-likelihood of the answer's tokens and its end, [batch]."""
-        smoothing = self.smoothing if self.training else 0.0
-        parts = zip(output.split(BATCH), target.split(BATCH))
-        return torch.cat([self.model.losses(self._prompt(x)[0], y, smoothing) for x, y in parts])
+        smoothing, lengths = self.smoothing if self.training else 0.0, (target >= 0).sum(1)
+        each = output.new_zeros(len(target))
+        # Answers of similar length together: most of a padded batch of all would be padding.
+        for part in lengths.argsort().split(TOGETHER):
+            said = target[part, : int(lengths[part].max())]
+            each = each.index_copy(0, part, self.model.losses(self._prompt(output[part])[0], said, smoothing).to(each))
+        return each
 
     def nll(self, output: Tensor, target: Tensor, doubt: float = 0.0) -> Tensor:
         return self.loss(output, target)
