@@ -105,7 +105,8 @@ def world(args: argparse.Namespace, console: Console) -> Rows:
     if not (data / "world/manifest.jsonl").exists():
         write_world(data / "world", args.sizes)
     if not (data / "language").exists():
-        train_language(texts(28_000), data / "language", width=64, layers=2, heads=4, epochs=1)
+        # A higher rate learns all but which colour belongs to which shape.
+        train_language(texts(96_000), data / "language", width=64, layers=2, heads=2, epochs=1, batch=64, lr=1e-3)
     own = str(data / "language")
     named = ["task.language", "streams.question.feature.model", "streams.question.encoder.model"]
     recipe = load_recipe(RECIPES / "unified.yaml", [*(f"{key}={own}" for key in named), *args.set])
@@ -180,8 +181,9 @@ def grid_corpus(folder: Path) -> Path:
     made = folder / "imported.jsonl"
     import_folder(data, out=made)
     entries = []
-    for entry in Corpus(made, allow_outside=True).entries:
-        words = [a.label for a in entry.annotations if a.tier == "words" and a.label not in ("sil", "sp")]
+    corpus = Corpus(made, allow_outside=True)
+    for entry in corpus.entries:
+        words = [str(w) for w in corpus[entry.id].streams["words"].read() if w not in ("sil", "sp")]
         for question, place in GRID_SLOTS.items():
             if len(words) != 6:
                 continue

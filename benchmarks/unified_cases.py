@@ -60,23 +60,31 @@ class Facts:
         return cls((two[0], two[1]), (shapes[0], shapes[1]), tones, sound, gesture, int(rng.integers(1, 5)))
 
     @property
-    def caption(self) -> str:
+    def film(self) -> str:
         (a, b), (x, y) = self.colours, self.shapes
-        return f"{x} {a} then {y} {b} with a {self.sound} and a {self.gesture} {TIMES[self.count - 1]}"
+        return f"{a} {x} then {b} {y}"
+
+    @property
+    def caption(self) -> str:
+        return f"{self.film} with a {self.sound} and a {self.gesture} {TIMES[self.count - 1]}"
 
     @property
     def description(self) -> str:
         """The same stream by stream, with the tones."""
-        (a, b), (x, y) = self.colours, self.shapes
         heard = f"{' '.join(self.tones)} and a {self.sound}"
-        return f"{x} {a} then {y} {b} . {heard} . a {self.gesture} {TIMES[self.count - 1]}"
+        return f"{self.film} . {heard} . a {self.gesture} {TIMES[self.count - 1]}"
+
+
+def colour_of(facts: Facts, which: int) -> tuple[str, str]:
+    """The question for the colour of the first or second shape, and its answer."""
+    return f"what colour is the {facts.shapes[which]} ?", facts.colours[which]
 
 
 def asked(facts: Facts, kind: str, rng: np.random.Generator) -> tuple[str, str]:
     """A question of a kind, and its answer."""
     which = int(rng.integers(2))
     return {
-        "colour": (f"what colour is the {facts.shapes[which]} ?", facts.colours[which]),
+        "colour": colour_of(facts, which),
         "order": ("which shape comes first ?", facts.shapes[0]),
         "count": ("how many times is it moved ?", NUMBERS[facts.count - 1]),
         "sound": ("which noise is heard ?", facts.sound),
@@ -87,13 +95,22 @@ def asked(facts: Facts, kind: str, rng: np.random.Generator) -> tuple[str, str]:
 
 
 def texts(count: int, seed: int = 0) -> list[str]:
-    """Descriptions of clips that nobody recorded, each with three questions and their answers: to learn a language."""
+    """Descriptions of clips that nobody recorded, with questions and their answers: to learn a language.
+
+    Half of them are whole, with three questions; half tell the film alone, and ask for both colours: which colour
+    belongs to which shape is learnt from short texts first.
+    """
     rng = np.random.default_rng((seed, 7))
     found = []
-    for _ in range(count):
+    for i in range(count):
         facts = Facts.drawn(rng)
-        said = [asked(facts, str(kind), rng) for kind in rng.choice(KINDS, 3, replace=False)]
-        found.append(" ".join([facts.description, *(f"{question} {answer}" for question, answer in said)]))
+        if i % 2:
+            told = facts.film
+            said = [colour_of(facts, int(which)) for which in rng.permutation(2)]
+        else:
+            told = facts.description
+            said = [asked(facts, str(kind), rng) for kind in rng.choice(KINDS, 3, replace=False)]
+        found.append(" ".join([told, *(f"{question} {answer}" for question, answer in said)]))
     return found
 
 
