@@ -21,7 +21,7 @@ from plait.recipe import Recipe, parse_recipe
 
 __all__ = ["FORMAT", "Beginning", "Done", "Replicate", "Run", "RunInfo", "digest_of", "read_json"]
 
-FORMAT = "plait run 4"
+FORMAT = "plait run 5"
 
 MARK = "plait run "
 """Beginning of the format of every version."""
@@ -37,13 +37,15 @@ Text = Annotated[str, Field(max_length=4096)]
 def digest_of(recipe: Recipe) -> str:
     """SHA-256 of a recipe without its seeds, since more seeds can be trained later.
 
+    What has its default is left out, so that a run stays readable when a recipe gets another option.
+
     >>> from plait.recipe import parse_recipe
     >>> one, two = (parse_recipe(f"{{corpus: m, task: classify, train: {{seeds: [{s}]}}}}") for s in (1, 2))
     >>> digest_of(one) == digest_of(two)
     True
     """
-    plain = recipe.model_dump(by_alias=True, mode="json")
-    plain["train"].pop("seeds")
+    plain = recipe.model_dump(by_alias=True, mode="json", exclude_defaults=True)
+    plain.get("train", {}).pop("seeds", None)
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
@@ -90,7 +92,7 @@ class Beginning(_Strict):
 class RunInfo(_Strict):
     """``run.json``: what is known of a run before training."""
 
-    format: Literal["plait run 4"]
+    format: Literal["plait run 5"]
     recipe: Text
     examples: Text
     plait: Text
