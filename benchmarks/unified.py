@@ -179,7 +179,8 @@ def grid_corpus(folder: Path) -> Path:
     """A recording per clip and question, of the clips' own files."""
     data = Path(os.environ["PLAIT_DATA"]).resolve() / "grid_s1"
     made = folder / "imported.jsonl"
-    import_folder(data, out=made)
+    if not made.exists():
+        import_folder(data, out=made)
     entries = []
     corpus = Corpus(made, allow_outside=True)
     for entry in corpus.entries:

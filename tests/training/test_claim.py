@@ -160,8 +160,8 @@ def test_checkpoints_and_replicates_of_another_recipe_are_not_mixed_in(tiny_reci
     ("name", "text"),
     [
         ("run.json", "{"),
-        ("run.json", '{"format": "plait run 4"}'),
-        ("run.json", '{"format": "plait run 4", "items": 1e400}'),
+        ("run.json", '{"format": "plait run 5"}'),
+        ("run.json", '{"format": "plait run 5", "items": 1e400}'),
         ("run.json", "[" * 100_000),
         ("recipe.yaml", "corpus: other.jsonl\ntask: classify\n"),
         ("seed0/done.json", "{}"),

@@ -142,7 +142,7 @@ def test_a_recipe_inside_the_run_is_not_overwritten(
 def test_a_run_of_another_version_says_what_to_do(tiny_recipe: Path, tmp_path: Path) -> None:
     run = fit(load_recipe(tiny_recipe, ["train.epochs=1"]), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     path = run.folder / "run.json"
-    path.write_text(path.read_text().replace("plait run 4", "plait run 1"))
+    path.write_text(path.read_text().replace("plait run 5", "plait run 1"))
     with pytest.raises(DataError, match=r"another version of plait .*'plait run 1'.*Fit its recipe again: plait fit"):
         Run(run.folder)
     assert Run.is_run(run.folder), "what an older plait wrote is plait's to replace, where that is asked for"
