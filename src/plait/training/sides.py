@@ -181,8 +181,11 @@ def _keys(rows: Sequence[Options]) -> list[Key]:
 
 
 def _streams_digest(corpus: Corpus, entry: RecordingEntry) -> str:
-    """A digest of paths, sizes of files, clocks and texts, without the report of the synchronisation."""
-    plain = entry.model_dump(mode="json", include={"streams"})["streams"]
+    """A digest of paths, sizes of files, clocks and texts, without the report of the synchronisation.
+
+    Defaults are left out, so that another option of a manifest's streams leaves runs readable.
+    """
+    plain = {name: own.model_dump(mode="json", exclude_defaults=True) for name, own in entry.streams.items()}
     for name, stream in plain.items():
         stream.pop("sync", None)
         # Sizes, not contents: reading a whole corpus at each start would take too long.
