@@ -394,7 +394,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["world"], help=f"of {', '.join(PARTS)}")
     parser.add_argument("--out", default="runs/unified")
     parser.add_argument("--cache", default=".plait-cache")
-    parser.add_argument("--sizes", type=int, nargs=3, default=(3500, 70, 420), help="clips of the generated world")
+    parser.add_argument("--sizes", type=int, nargs=3, default=(10_500, 210, 420), help="clips of the generated world")
     parser.add_argument("--pictures", type=int, default=800, help="for flickr: how many pictures")
     parser.add_argument("--small", action="store_true", help="for grid and flickr: a small language model of the texts")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
