@@ -198,7 +198,7 @@ def grid_corpus(folder: Path) -> Path:
 
 GRID = """
 corpus: {manifest}
-task: {{name: unify, target: answer, language: {language}, context_length: 48, rank: 8, projecting: 0.5}}
+task: {{name: unify, target: answer, language: {language}, context_length: 32, rank: 8, projecting: 0.34}}
 streams:
   video:
     feature: {{name: dct, deltas: true}}
@@ -206,13 +206,13 @@ streams:
     encoder:
       - {{name: conv, strides: [1, 1], dim: 256}}
       - {{name: gru, layers: 2, dropout: 0.3, dim: 256}}
-      - &fewer {{name: conv, strides: [2, 2], dim: 256}}
+      - &fewer {{name: conv, strides: [2, 4], dim: 256}}
       - &seconds {{name: position, periods: [0.2, 12], dim: 256}}
       - projector
   audio:
     feature: log_mel
     encoder:
-      - {{name: conv, strides: [2, 2], dim: 256}}
+      - {{name: conv, strides: [2, 4], dim: 256}}
       - {{name: gru, layers: 2, dropout: 0.3, dim: 256}}
       - *fewer
       - *seconds
@@ -224,7 +224,7 @@ fusion: sequence
 model: {{dim: {dim}, from: {encoders}, freeze: true}}
 allow_outside: true
 augment: {{crop_resize: 0, gaussian_noise: 0.1, modality_dropout: 0.15}}
-train: {{epochs: 8, batch: 16, lr: 0.002}}
+train: {{epochs: 3, batch: 16, lr: 0.002}}
 evaluate: {{missing: [0.0]}}
 """
 
