@@ -53,6 +53,9 @@ def test_every_subset_is_finite_and_the_same_however_it_is_missing(model):
         out = model.forward_subset(encoded, some)
         assert set(out) == {"", *some}
         assert all(v.isfinite().all() for v in out.values())
+        kept = model.forward_subset(model.kept(encoded), some)
+        assert kept.keys() == out.keys()
+        assert all(torch.equal(value, out[name]) for name, value in kept.items())
         masked = {m: t if m in some else t._replace(mask=t.mask & False) for m, t in full.items()}
         assert torch.allclose(model(masked)[""], out[""], atol=1e-5)
         if some:

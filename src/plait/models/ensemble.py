@@ -22,9 +22,12 @@ class Encoded(dict[str, Tokens]):
 
     Attributes:
         wide: the same from the model's wide part; None if it has none.
+        own: the outputs of the modalities' own heads, of what is there and of nothing, where they are kept for several
+            subsets (`plait.models.model.Model.kept`).
     """
 
     wide: Encoded | None = None
+    own: tuple[dict[str, Tensor], dict[str, Tensor]] | None = None
 
 
 class LogitEnsemble(nn.Module):

@@ -210,6 +210,22 @@ class Model(nn.Module):
         whole = self.ensemble.silenced(self.task.postprocess(whole, there, at, own), at)
         return {"": whole, **{m: out for m, out in own.items() if subset is None or m in subset}}
 
+    @torch.no_grad()
+    def kept(self, encoded: Encoded, at: Instants | None = None) -> Encoded:
+        """``encoded`` with the outputs of the own heads, so that they are not computed anew for each of many subsets.
+
+        Args:
+            encoded: from `encode`.
+            at: as for `forward`; `forward_subset` is to be called with the same.
+        """
+        found = Encoded(encoded)
+        found.own = (
+            self.ensemble.unimodal(encoded, at),
+            self.ensemble.unimodal({m: _emptied(t) for m, t in encoded.items()}, at),
+        )
+        found.wide = encoded.wide if self.wide is None or encoded.wide is None else self.wide.kept(encoded.wide, at)
+        return found
+
     def answer(self, encoded: Encoded, subset: Collection[str] | None = None, at: Instants | None = None) -> Tensor:
         """The output that is scored (`Task.answer`): that of `forward_subset`, unless the task says otherwise.
 
@@ -233,7 +249,10 @@ class Model(nn.Module):
             self.backbone.index(m)
         # emptied and not left out: every modality keeps its place among the outputs
         chosen = {m: t if subset is None or m in subset else _emptied(t) for m, t in encoded.items()}
-        own = self.ensemble.unimodal(chosen, at)
+        if encoded.own is None:
+            own = self.ensemble.unimodal(chosen, at)
+        else:
+            own = {m: encoded.own[subset is not None and m not in subset][m] for m in encoded}
         wide = None
         if self.wide is not None and encoded.wide is not None:
             wide = self.wide.forward_subset(encoded.wide, subset, at)[""]

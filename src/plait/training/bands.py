@@ -53,7 +53,7 @@ def fit_bands(held: Held) -> None:
     for task in tasks:
         task.trust.shares.copy_(shares)
     for model, task, batch in _batches(held):
-        encoded = model.encode(batch.inputs)
+        encoded = model.kept(model.encode(batch.inputs), batch.at)
         outputs = [(_answer(model, encoded, there, batch.at), there) for there in task.trust.subsets]
         errors.append(np.stack([_errors(task, output, batch.targets, there) for output, there in outputs]))
     _, groups = np.unique([item.group for _, data in held for item in data.items], return_inverse=True)
@@ -79,7 +79,7 @@ def _best_shares(held: Held) -> Tensor:
     """The shares of least pinball loss, [subsets, targets, 2]; of equal ones the first, which hear the fewest heads."""
     total: Floats = np.zeros(())
     for model, task, batch in _batches(held):
-        encoded, rows = model.encode(batch.inputs), []
+        encoded, rows = model.kept(model.encode(batch.inputs), batch.at), []
         for there in task.trust.subsets:
             ends = []
             for shares in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)):
