@@ -212,7 +212,7 @@ streams:
   audio:
     feature: log_mel
     encoder:
-      - {{name: conv, strides: [2, 4], dim: 256}}
+      - {{name: conv, strides: [2, 2], dim: 256}}
       - {{name: gru, layers: 2, dropout: 0.3, dim: 256}}
       - *fewer
       - *seconds
