@@ -76,3 +76,21 @@ def test_back_is_the_inverse_of_the_correction(offset: float, warp: list[tuple[f
     clock = Stream.of(np.zeros((5, 1)), times=[0.0, 1.0, 2.5, 3.0, 4.0]).clock
     corrected = entry.correct(clock).times
     assert np.allclose([entry.back(t) for t in corrected], clock.times, atol=1e-9)
+
+
+def test_what_are_no_objects_and_no_boxes_is_told_with_its_place(tmp_path: Path) -> None:
+    with CorpusWriter(tmp_path) as out:
+        for name in ("one", "two"):
+            said = Stream.of(np.array(["hello"], object), spans=([0.0], [1.0]))
+            out.add(name, {"film": film(), "things": said})
+    with pytest.raises(DataError) as caught:
+        Corpus(tmp_path / "manifest.jsonl").with_boxes({"crops": ("film", "things")})
+    assert [p.split(" object 0")[0] for p in caught.value.problems] == [
+        "manifest.jsonl:1 'one': objects",
+        "manifest.jsonl:2 'two': objects",
+    ]
+    for wrong in ("NaN", "1e999", "-1", "0"):
+        bad = f'{{"id": "r", "streams": {{"film": {{"path": "a.mp4", "boxes": [[0, 1, 0, 0, 5, {wrong}]]}}}}}}\n'
+        (tmp_path / "bad.jsonl").write_text(bad)
+        with pytest.raises(DataError, match=r"bad\.jsonl:1.*boxes"):
+            Corpus(tmp_path / "bad.jsonl")

@@ -98,13 +98,20 @@ class Corpus(Sequence[Recording]):
                 recording that lacks one of them does not get it.
 
         Raises:
-            DataError: a stream of objects that holds something else.
+            DataError: streams of objects that hold something else, all in one go.
         """
         if not crops:
             return self
-        found = copy(self)
+        found, problems = copy(self), list[str]()
         found.__dict__.pop("entries", None)
-        found._lines = [(n, _with_boxes(entry, crops, _Streams(self, n, entry))) for n, entry in self._lines]
+        found._lines = []
+        for number, entry in self._lines:
+            try:
+                found._lines.append((number, _with_boxes(entry, crops, _Streams(self, number, entry))))
+            except DataError as error:
+                head = f"{self.path.name}:{number}"
+                problems += [p if p.startswith(head) else f"{head} {entry.id!r}: {p}" for p in error.problems]
+        raise_all(DataError, problems)
         return found
 
     @cached_property

@@ -59,6 +59,8 @@ def _rate(value: object) -> object:
 Label = str | int | float | bool
 _Label = Annotated[Label, BeforeValidator(_label)]
 Seconds = Annotated[float, Field(ge=-FARTHEST, le=FARTHEST, allow_inf_nan=False)]
+_Edge = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+_Size = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 Rate = Annotated[float | str, BeforeValidator(_rate)]
 """Observations per second, as `plait.streams.clock.rational` takes them."""
 
@@ -86,7 +88,7 @@ class StreamEntry(_Strict):
     options: dict[str, Any] = Field(default_factory=dict)
     texts: list[str] | None = None
     spans: list[tuple[Seconds, Seconds]] | None = None
-    boxes: list[tuple[Seconds, Seconds, float, float, float, float]] | None = None
+    boxes: list[tuple[Seconds, Seconds, _Edge, _Edge, _Size, _Size]] | None = None
     rate: Rate | None = None
     duration: Annotated[float, Field(gt=0, le=FARTHEST, allow_inf_nan=False)] | None = None
     origin: Seconds = 0.0
