@@ -1,7 +1,7 @@
 """One model for all questions: PLAIT_DATA=... python benchmarks/unified.py [world|gemma|grid|flickr ...]
 
 Needs: at least one of grid_s1, flickr8k in PLAIT_DATA, and the extra ``language`` (but for ``world``).
-Takes: ``world`` some ten minutes of one core, the others hours; a model that is trained already is not trained again.
+Takes: ``world`` some twenty minutes of one core, the others hours; a trained model is not trained again.
 
 - ``world``: generated clips with a question each (`benchmarks/unified_cases.py`): a film, a sound, a sensor, a text. A
   small language model is trained on written descriptions, then frozen; recipes/unified.yaml trains projectors, then

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from plait import fit
+from plait import Run, fit
 from plait.cli import main
 from plait.corpus.corpus import Corpus, CorpusWriter
 from plait.recipe import parse_recipe
@@ -44,6 +45,13 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "manifest.jsonl"
 
 
+def evaluated(run: Run, common: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What `plait evaluate` prints."""
+    assert main(["evaluate", str(run.folder), "--json", *common]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
 def test_captions_from_a_corpus_to_drawings(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = parse_recipe(f"""
 corpus: {films}
@@ -62,8 +70,7 @@ train: {{epochs: 40, batch: 8, lr: 0.01, temperature_scaling: false}}
 """)
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     common = ["--cache", str(tmp_path / "cache")]
-    assert main(["evaluate", str(run.folder), "--json", *common]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = evaluated(run, common, capsys)
     exact = {" ".join(s["modalities"]): s["metrics"]["any_match"]["mean"] for s in found["subsets"]}
     assert exact["video sound"] > 0.85, exact
     # From one stream only half of the text can be known.
@@ -103,8 +110,7 @@ train: {{epochs: 12, lr: 0.01, temperature_scaling: false}}
 """)
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     common = ["--cache", str(tmp_path / "cache")]
-    assert main(["evaluate", str(run.folder), "--json", *common]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = evaluated(run, common, capsys)
     assert found["subsets"][-1]["metrics"]["recall@50 k=1"]["mean"] > 0.9
     assert "Recall of relations" in Path(found["report"]).read_text(encoding="utf-8")
     manifest = str(folder / "manifest.jsonl")
@@ -146,8 +152,7 @@ train: {{epochs: 30, batch: 8, lr: 0.01, temperature_scaling: false}}
 """)
     run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True)
     common = ["--cache", str(tmp_path / "cache")]
-    assert main(["evaluate", str(run.folder), "--json", *common]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = evaluated(run, common, capsys)
     recall = {" ".join(s["modalities"]): s["metrics"]["recall@50 k=1"]["mean"] for s in found["subsets"]}
     assert recall["things pixels"] > 0.9 > 0.8 > recall["things"], recall
     assert recall["pixels"] > 0.9, recall

@@ -25,7 +25,7 @@ from plait.corpus.manifest import (
     write_manifest,
 )
 from plait.readers import open_streams
-from plait.streams.clock import Clock, Grid, Spans, Ticks
+from plait.streams.clock import Clock, Grid, Ticks, ends_of
 from plait.streams.crops import cropped
 from plait.streams.objects import objects_of
 from plait.streams.recording import Annotation, Recording
@@ -256,8 +256,7 @@ def _with_boxes(
     for name, (pictures, objects) in crops.items():
         if pictures in opened and objects in opened:
             own, known = entry.streams[pictures], objects_of(opened[objects])
-            clock = opened[objects].clock
-            starts, stops = (clock.starts, clock.stops) if isinstance(clock, Spans) else (clock.times, clock.times)
+            starts, stops = ends_of(opened[objects].clock)
             corners = np.concatenate([known.boxes[:, :2], known.boxes[:, 2:] - known.boxes[:, :2]], 1).tolist()
             boxes = [(own.back(a), own.back(b), *box) for a, b, box in zip(starts.tolist(), stops.tolist(), corners)]
             streams[name] = own.model_copy(update={"boxes": boxes})
@@ -332,8 +331,7 @@ class CorpusWriter:
     def _save(self, name: tuple[str, str], stream: Stream) -> StreamEntry:
         values = stream.read()
         if stream.kind == "words":
-            times, own = stream.clock.times, stream.clock
-            spans = zip(own.starts, own.stops) if isinstance(own, Spans) else zip(times, times)
+            spans = zip(*ends_of(stream.clock))
             return StreamEntry(texts=[str(v) for v in values], spans=[(float(a), float(b)) for a, b in spans])
         file = self._names.of(*name)
         relative = f"arrays/{file}.npy"

@@ -65,7 +65,8 @@ def score_subsets(
                 tokens = {
                     m: t._replace(mask=t.mask & torch.from_numpy(keep[m])[index][:, None]) for m, t in tokens.items()
                 }
-            encoded = model.kept(model.encode(tokens), at)
+            encoded = model.encode(tokens)
+            encoded = model.kept(encoded, at) if len(subsets) > 1 else encoded
             for subset in subsets:
                 found[subset].append(task.scores(model.answer(encoded, subset, at)))
     padding, _ = paddings_of(task)

@@ -13,7 +13,7 @@ from plait.core.errors import DataError
 from plait.features import Feature
 from plait.features.checks import above_zero, place_of
 from plait.features.pretrained import find_model, frozen
-from plait.streams.clock import Clock, Spans
+from plait.streams.clock import Clock, Spans, ends_of
 from plait.streams.stream import Stream
 
 __all__ = ["HfTokens"]
@@ -73,7 +73,7 @@ class HfTokens(Feature):
         # once more without a limit, only to count the texts that it cuts
         self._cut = sum(len(ids) > self._max_length for ids in tokenizer(texts, verbose=False, **plain)["input_ids"])
         clock = stream.clock
-        starts, stops = (clock.starts, clock.stops) if isinstance(clock, Spans) else (clock.times, clock.times)
+        starts, stops = ends_of(clock)
         text = np.repeat(np.arange(len(texts)), [len(ids) for ids in found])
         # float32 holds whole numbers up to 16 million
         return np.concatenate(found).astype(np.float32)[:, None], Spans(starts[text], stops[text])

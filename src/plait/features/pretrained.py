@@ -16,7 +16,7 @@ from plait.core.errors import ConfigError, DataError, MissingExtra, need
 from plait.features import Feature
 from plait.features.checks import above_zero, place_of
 from plait.features.packaged import LANGUAGES, language_folder
-from plait.streams.clock import Clock, Spans
+from plait.streams.clock import Clock, Spans, ends_of
 from plait.streams.stream import Stream
 
 __all__ = ["HfText", "config_of", "find_model", "frozen", "layers_of", "width_of"]
@@ -245,8 +245,7 @@ def _ordered(
     values: NDArray[np.float32], shares: list[tuple[int, float, float]], clock: Clock
 ) -> tuple[NDArray[np.float32], Clock]:
     """Tokens in the order of their times; texts may overlap. Tokens of a text without duration share one instant."""
-    starts = clock.starts if isinstance(clock, Spans) else clock.times
-    stops = clock.stops if isinstance(clock, Spans) else clock.times
+    starts, stops = ends_of(clock)
     where = np.array([text for text, _, _ in shares], np.int64)
     share = np.array([(a, b) for _, a, b in shares], np.float64).reshape(-1, 2)
     length = stops[where] - starts[where]

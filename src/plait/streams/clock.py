@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plait.core.errors import DataError
 
-__all__ = ["Clock", "Grid", "Spans", "Ticks", "rational", "windows"]
+__all__ = ["Clock", "Grid", "Spans", "Ticks", "ends_of", "rational", "windows"]
 
 Times = NDArray[np.float64]
 
@@ -350,6 +350,15 @@ class Spans(_Listed):
 
 MOST_WINDOWS = 10_000_000
 """Of one stream; more are a typing error, and would take for ever."""
+
+
+def ends_of(clock: Clock) -> tuple[Times, Times]:
+    """When each observation begins and ends, [n] each; one without a duration ends when it begins.
+
+    >>> [x.tolist() for x in ends_of(Spans([0.0, 0.4], [0.3, 1.0]))], [x.tolist() for x in ends_of(Ticks([2.0]))]
+    ([[0.0, 0.4], [0.3, 1.0]], [[2.0], [2.0]])
+    """
+    return (clock.starts, clock.stops) if isinstance(clock, Spans) else (clock.times, clock.times)
 
 
 def windows(start: float, stop: float, length: float, hop: float) -> Iterator[tuple[float, float]]:

@@ -32,7 +32,7 @@ from plait.tasks.in_order import InOrder
 from plait.tasks.places import HEADING, Places, empty_place, from_sources, places_of
 from plait.tasks.references import SEPARATOR, Vocabulary, rows_of, words_of
 from plait.tasks.spelling import KINDS, spelling_of
-from plait.tasks.timed import annotated_of, named, padded
+from plait.tasks.timed import annotated_of, by_length, named, padded
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens
 
@@ -232,9 +232,7 @@ class Caption(Task):
         places = places_of(output.to(self.reader.bias))
         memory = places.memory
         each = memory.values.new_zeros(len(texts))
-        # Texts of similar length together: most of a padded batch of all would be padding.
-        for part in (texts >= 0).sum(1).argsort().split(TOGETHER):
-            own = texts[part, : int((texts[part] >= 0).sum(1).max())]
+        for part, own in by_length(texts, TOGETHER):
             seen = Memory(memory.values[owner[part]], memory.mask[owner[part]])
             found = self.reader.nll(seen, own, doubt)
             if self.in_order is not None:

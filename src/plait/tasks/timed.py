@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated as Typed
 from typing import TypeVar
 
 import numpy as np
+from jaxtyping import Int
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
+from torch import Tensor
 
 from plait.core.errors import DataError
 from plait.examples.targets import Annotated, Target
 
-__all__ = ["Rate", "all_of", "annotated_of", "grid", "named", "padded"]
+__all__ = ["Rate", "all_of", "annotated_of", "by_length", "grid", "named", "padded"]
 
 NAMED = 5
 """Items that an error names; of the others it gives the number."""
@@ -72,6 +74,22 @@ def named(ids: Sequence[str]) -> str:
     """
     more = len(ids) - NAMED
     return ", ".join(ids[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def by_length(
+    texts: Int[Tensor, "texts longest"], most: int
+) -> Iterator[tuple[Int[Tensor, " some"], Int[Tensor, "some longest"]]]:
+    """The numbers of rows of similar length, at most so many at once, and these rows without common padding (below 0).
+
+    Together in one batch, most would be padding.
+
+    >>> import torch
+    >>> [(own.tolist(), rows.tolist()) for own, rows in by_length(torch.tensor([[1, 2, 3], [4, -1, -1]]), 1)]
+    [([1], [[4]]), ([0], [[1, 2, 3]])]
+    """
+    lengths = (texts >= 0).sum(1)
+    for own in lengths.argsort().split(most):
+        yield own, texts[own, : int(lengths[own].max())]
 
 
 def padded(rows: Sequence[ArrayLike], fill: float, dtype: type[T], *, least: int = 0) -> NDArray[T]:

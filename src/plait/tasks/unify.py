@@ -25,7 +25,7 @@ from plait.tasks.answers import Answer, Reply
 from plait.tasks.language import Adapters, Language, Prompt, Search, tokenizer_of
 from plait.tasks.packing import FACTS, Packing
 from plait.tasks.saliency import saliency, spans_of
-from plait.tasks.timed import named, padded
+from plait.tasks.timed import by_length, named, padded
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants
 from plait.tokens.outside import OutsideChanged, expect
@@ -218,11 +218,9 @@ class Unify(Task):
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Mean negative log-likelihood of the answer's tokens and its end, [batch]."""
-        smoothing, lengths = self.smoothing if self.training else 0.0, (target >= 0).sum(1)
+        smoothing = self.smoothing if self.training else 0.0
         each = output.new_zeros(len(target))
-        # Answers of similar length together: most of a padded batch of all would be padding.
-        for part in lengths.argsort().split(TOGETHER):
-            said = target[part, : int(lengths[part].max())]
+        for part, said in by_length(target, TOGETHER):
             each = each.index_copy(0, part, self.model.losses(self._prompt(output[part])[0], said, smoothing).to(each))
         return each
 

@@ -159,7 +159,7 @@ class WarmStart:
 
 
 def _steps(model: Model, modality: str) -> list[Encoder]:
-    return steps_of(cast("Encoder", model.backbone.encoders[model.modalities.index(modality)]))
+    return steps_of(cast("Encoder", model.backbone.encoders[model.backbone.index(modality)]))
 
 
 def _shape(recipe: Recipe, modality: str) -> tuple[str, float | None]:
