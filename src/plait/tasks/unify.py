@@ -211,10 +211,12 @@ class Unify(Task):
         return torch.from_numpy(padded(rows, -1, np.int64, least=self.longest))
 
     def step(self, views: Sequence[View], target: Tensor, moment: Moment | None = None) -> dict[str, Tensor]:
-        """One loss, that of the answer; adapters rest until ``projecting`` of the training is done."""
+        """One loss, the mean over the batch's tokens; adapters rest until ``projecting`` of the training is done."""
         (view,) = views
         self.model.adapting(moment is None or moment.done >= self.projecting)
-        return {"fused": self.loss(view.fused, target).mean()}
+        # By answer, a word of a long one would count less than a word of a short one, and be learnt later.
+        tokens = (target >= 0).sum(1) + 1
+        return {"fused": (self.loss(view.fused, target) * tokens).sum() / tokens.sum()}
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Mean negative log-likelihood of the answer's tokens and its end, [batch]."""
