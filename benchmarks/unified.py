@@ -223,7 +223,7 @@ streams:
 fusion: sequence
 model: {{dim: {dim}, from: {encoders}, freeze: true}}
 allow_outside: true
-augment: {{crop_resize: 0, gaussian_noise: 0.1, modality_dropout: 0.15}}
+augment: {{crop_resize: 0, gaussian_noise: 0.1, modality_dropout: {{video: 0.2, audio: 0.2}}}}
 train: {{epochs: 8, batch: 16, lr: 0.002}}
 evaluate: {{missing: [0.0]}}
 """

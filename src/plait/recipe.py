@@ -132,14 +132,14 @@ class Augment(_Section):
     """Augmentations of training, never of evaluation, by name (`plait.augmentations`) with their options.
 
     ``crop_resize`` and ``gaussian_noise`` are on unless they are 0. ``modality_dropout``: how often each modality of an
-    item is hidden; two numbers: at the first epoch and at the last. ``noise``: on the raw signal, one or a list per
-    modality.
+    item is hidden, all alike or by name (``{imu: 0.5}``; others are not hidden); two numbers: at the first epoch and at
+    the last. ``noise``: on the raw signal, one or a list per modality.
     """
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
     crop_resize: object = 0.1
     gaussian_noise: object = 0.2
-    modality_dropout: Share | tuple[Share, Share] = 0.3
+    modality_dropout: Share | tuple[Share, Share] | dict[str, Share | tuple[Share, Share]] = 0.3
     noise: dict[str, Annotated[list[NoisyCopies], BeforeValidator(_listed)]] = Field(default_factory=dict)
 
     @property

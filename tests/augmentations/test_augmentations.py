@@ -105,6 +105,15 @@ def test_modality_dropout_never_hides_the_last_one() -> None:
     assert 40 < hidden < 160
 
 
+def test_modality_dropout_by_name() -> None:
+    batch = {m: Tokens(torch.zeros(400, 1, 1), torch.zeros(400, 1), torch.ones(400, 1) > 0) for m in "abc"}
+    kept = {m: t.present for m, t in modality_dropout(batch, {"a": 0.5, "b": 0.1}).items()}
+    assert kept["c"].all()
+    assert [float((~kept[m]).float().mean()) for m in "ab"] == pytest.approx([0.5, 0.1], abs=0.08)
+    two = {m: t.present for m, t in modality_dropout({m: batch[m] for m in "ab"}, {"a": 0.9, "b": 0.9}).items()}
+    assert (two["a"] | two["b"]).all()
+
+
 @pytest.mark.parametrize("regular", [(), {"a"}])
 def test_answers_stay_at_what_was_recorded_at_their_instants(regular: Collection[str]) -> None:
     ramp = Tokens(*(x[:1] for x in tokens()))  # its values are its times

@@ -24,7 +24,7 @@ from plait.tasks.answers import Answer
 from plait.tasks.timed import padded
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens
-from plait.tokens.dropout import modality_dropout
+from plait.tokens.dropout import Shares, modality_dropout
 
 __all__ = ["Task"]
 
@@ -275,16 +275,16 @@ class Task(nn.Module, ABC):
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Loss per item, [batch], from output [batch, width] or [batch, steps, width] and targets [batch, ...]."""
 
-    def corrupt(self, tokens: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
+    def corrupt(self, tokens: Mapping[str, Tokens], share: Shares) -> Mapping[str, Tokens]:
         """Features as the encoders get them in training. Default: unchanged.
 
         Args:
             tokens: features by modality.
-            share: probability of hiding a modality of an item (``augment.modality_dropout``).
+            share: probability of hiding a modality of an item (``augment.modality_dropout``), of all or by name.
         """
         return tokens
 
-    def obscure(self, encoded: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
+    def obscure(self, encoded: Mapping[str, Tokens], share: Shares) -> Mapping[str, Tokens]:
         """Encoded tokens as the fusion gets them in training. Default: hide modalities with probability ``share``."""
         return modality_dropout(encoded, share) if share else encoded
 

@@ -22,7 +22,7 @@ from plait.tasks import Task
 from plait.tasks.answers import Answer, Embedding
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens, cat, masked_mean_max
-from plait.tokens.dropout import modality_dropout
+from plait.tokens.dropout import Shares, modality_dropout
 
 __all__ = ["Pretrain"]
 
@@ -124,10 +124,10 @@ class Pretrain(Task):
     def head(self, dim: int) -> nn.Module:
         return _Projection(dim, self.n_outputs, self.dropout)
 
-    def corrupt(self, tokens: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
+    def corrupt(self, tokens: Mapping[str, Tokens], share: Shares) -> Mapping[str, Tokens]:
         return hide_spans(modality_dropout(tokens, share) if share else tokens, self.mask_ratio, self.mask_span)
 
-    def obscure(self, encoded: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
+    def obscure(self, encoded: Mapping[str, Tokens], share: Shares) -> Mapping[str, Tokens]:
         return encoded  # `corrupt` has hidden parts from the encoders already
 
     def step(

@@ -28,6 +28,7 @@ from plait.tasks.answers import Answer, Embedding
 from plait.tasks.embedder import Embedder, Side, correlate, sided
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens, masked_mean_max
+from plait.tokens.dropout import Shares
 
 __all__ = ["Retrieve"]
 
@@ -184,14 +185,14 @@ class Retrieve(Task):
         sides = ([m for m in side if subset is None or m in subset] or side for side in (self.query, self.gallery))
         return torch.cat([ask(own) for own in sides], -1)
 
-    def corrupt(self, tokens: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
+    def corrupt(self, tokens: Mapping[str, Tokens], share: Shares) -> Mapping[str, Tokens]:
         """Hide spans of the query's modalities in every second view: the one whose masked tokens are told."""
         self._turn = (self._turn + 1) % self.views
         if self.views == 1 or self._turn:
             return tokens
         return {**tokens, **hide_spans({m: tokens[m] for m in self.query if m in tokens}, self.mask_ratio, 0.1)}
 
-    def obscure(self, encoded: Mapping[str, Tokens], share: float) -> Mapping[str, Tokens]:
+    def obscure(self, encoded: Mapping[str, Tokens], share: Shares) -> Mapping[str, Tokens]:
         return encoded  # every modality of a side is trained alone, and with the others
 
     def step(self, views: Sequence[View], target: Tensor, moment: Moment | None = None) -> dict[str, Float[Tensor, ""]]:

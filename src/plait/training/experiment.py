@@ -265,6 +265,7 @@ class Experiment:
             f"{where}.{m}: there is no such modality. {suggest(m, self.streams)}"
             for where, keys in {
                 **kinds,
+                "augment.modality_dropout": plan.modality_dropout if isinstance(plan.modality_dropout, dict) else (),
                 "augment.noise": plan.noise,
                 "evaluate.noise": self.recipe.evaluate.noise,
             }.items()

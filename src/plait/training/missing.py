@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from plait.models.model import Model
 from plait.tasks.view import View
+from plait.tokens.dropout import Shares
 
 __all__ = ["dropout_now", "ogm_ge"]
 
+Plan = float | Sequence[float]
+"""A share, or those of the first epoch and the last."""
 
-def dropout_now(drop: float | Sequence[float], epoch: int, epochs: int) -> float:
-    """The share of modalities to hide in an epoch: a constant, or linear from the first epoch to the last.
+
+def dropout_now(drop: Plan | Mapping[str, Plan], epoch: int, epochs: int) -> Shares:
+    """The share of modalities to hide in an epoch: a constant, or linear from the first epoch to the last; of all, or
+    by modality.
 
     >>> dropout_now(0.3, 5, 11), dropout_now([0.0, 0.5], 5, 11)
     (0.3, 0.25)
+    >>> dropout_now({"imu": [0.0, 0.5]}, 5, 11)
+    {'imu': 0.25}
     """
+    if isinstance(drop, Mapping):
+        return {m: _now(own, epoch, epochs) for m, own in drop.items()}
+    return _now(drop, epoch, epochs)
+
+
+def _now(drop: Plan, epoch: int, epochs: int) -> float:
     if isinstance(drop, int | float):
         return float(drop)
     first, last = drop

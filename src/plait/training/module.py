@@ -19,6 +19,7 @@ from plait.models.model import Model
 from plait.recipe import Augment, Train
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens
+from plait.tokens.dropout import Shares
 from plait.training.missing import dropout_now, ogm_ge
 
 __all__ = ["TrainingModule"]
@@ -84,7 +85,7 @@ class TrainingModule(L.LightningModule):
         ]  # 0: not in the backward pass either
         return torch.stack([*parts, *more]).sum(), [view for view, _ in looked]
 
-    def _view(self, tokens: Mapping[str, Tokens], at: Instants | None, drop: float) -> tuple[View, dict[str, Tensor]]:
+    def _view(self, tokens: Mapping[str, Tokens], at: Instants | None, drop: Shares) -> tuple[View, dict[str, Tensor]]:
         """A batch as the model sees it with parts hidden, and the losses of fusion and imputer."""
         model = self.model
         shown = model.task.corrupt(tokens, drop)
