@@ -30,6 +30,14 @@ class PlaitError(Exception):
         self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
         super().__init__("\n".join(shortened(self.problems)))
 
+    def at(self, where: str) -> list[str]:
+        """Its problems, each with the place in front unless it tells that place already.
+
+        >>> DataError(["a.csv: row 3: is empty.", "row 4: is empty."]).at("a.csv")
+        ['a.csv: row 3: is empty.', 'a.csv: row 4: is empty.']
+        """
+        return [p if p.startswith(where) else f"{where}: {p}" for p in self.problems]
+
 
 class DataError(PlaitError):
     """A recording, file or manifest is not what it should be."""

@@ -109,8 +109,7 @@ class Corpus(Sequence[Recording]):
             try:
                 found._lines.append((number, _with_boxes(entry, crops, _Streams(self, number, entry))))
             except DataError as error:
-                head = f"{self.path.name}:{number}"
-                problems += [p if p.startswith(head) else f"{head} {entry.id!r}: {p}" for p in error.problems]
+                problems += error.at(f"{self.path.name}:{number} {entry.id!r}")
         raise_all(DataError, problems)
         return found
 
@@ -213,7 +212,7 @@ class Corpus(Sequence[Recording]):
             return stream.on(entry.correct(stream.clock))
         except PlaitError as error:
             # Readers do not know the manifest: what they say gets its line and stream in front.
-            raise DataError([p if p.startswith(where) else f"{where}: {p}" for p in error.problems]) from error
+            raise DataError(error.at(where)) from error
         except OSError as error:
             file = brief(entry.path or "", 300)
             raise DataError(f"{where}: {file}: cannot be read ({error.strerror or error}).") from error

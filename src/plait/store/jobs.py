@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from plait.core.errors import DataError, PlaitError
+from plait.core.errors import DataError
 from plait.core.jobs.outcomes import Died, Failed
 from plait.core.jobs.work import each
 from plait.core.progress import Progress
@@ -18,7 +18,7 @@ from plait.store.stepped import build_feature, identity
 from plait.store.store import Stamp, Store, key_of, stamp_of
 from plait.streams.stream import Stream
 
-__all__ = ["Change", "Job", "Making", "compute", "job_of", "placed", "run"]
+__all__ = ["Change", "Job", "Making", "compute", "job_of", "run"]
 
 Change = Callable[[Stream], Stream]
 """A change of a raw stream before its features are computed (for example noise)."""
@@ -81,12 +81,6 @@ def neutral(entry: StreamEntry) -> StreamEntry:
     return entry.model_copy(update={"offset": 0.0, "drift_ppm": 0.0, "origin": 0.0, "warp": None})
 
 
-def placed(corpus: Corpus, place: str, error: PlaitError) -> list[str]:
-    """An error's problems, each prefixed with manifest, recording and stream unless it already is."""
-    head = f"{corpus.path.name}{place}"
-    return [p if p.startswith(head) else f"{head}: {p}" for p in error.problems]
-
-
 def job_of(corpus: Corpus, entry: RecordingEntry, making: Making, store: Store) -> Job:
     """The job for a stream; its key depends on the bytes of all input files and on how the features are made.
 
@@ -134,7 +128,7 @@ def compute(job: Job, corpus: Corpus, store: Store, change: Change | None = None
             raise DataError(f"{changed[0]}: changed while its features were made. Prepare again when it is whole.")
         store.put(job.key, values, clock, {"spec": job.spec, "notes": feature.notes()})
     except DataError as error:
-        return placed(corpus, job.place, error)
+        return error.at(where)
     except OSError as error:
         return [f"{where}: cannot be read or stored ({error}). Check the file and the disk."]
     except MemoryError:

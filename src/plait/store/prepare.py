@@ -21,7 +21,7 @@ from plait.core.parts import Spec
 from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
 from plait.features import default_feature
-from plait.store.jobs import Change, Job, Making, compute, job_of, placed, run
+from plait.store.jobs import Change, Job, Making, compute, job_of, run
 from plait.store.pack import Pack, open_pack, write_pack
 from plait.store.stepped import build_feature, full_feature
 from plait.store.store import Store
@@ -291,7 +291,7 @@ def _plan(corpus: Corpus, prepared: Prepared, recordings: Collection[str] | None
             try:
                 prepared._jobs[entry.id, name] = job_of(corpus, entry, making, prepared.store)
             except DataError as error:
-                problems += placed(corpus, f" {entry.id!r} {name!r}", error)
+                problems += error.at(f"{corpus.path.name} {entry.id!r} {name!r}")
     prepared.problems = tuple(problems)
     prepared._open_packs()
 
