@@ -132,11 +132,71 @@ class BestSingle(TypedDict):
 
 @_known
 class Contribution(TypedDict):
-    """How much better all modalities are than all but one; above 0 is better."""
+    """How much better all modalities are than all but one, and the modality's Shapley value; above 0 is better.
+
+    Shapley values add up to the gain of all modalities over the constant answer.
+    """
 
     modality: str
     gain: float | None
     interval: IntervalRow
+    shapley: NotRequired[float | None]
+    shapley_interval: NotRequired[IntervalRow]
+
+
+@_known
+class Interaction(TypedDict):
+    """How much more two modalities bring together than each alone; above 0: synergy, below 0: redundancy."""
+
+    modalities: list[str]
+    value: float | None
+    interval: IntervalRow
+
+
+@_known
+class Bits(TypedDict):
+    """Bits of information, and as many as are found of shuffled classes."""
+
+    bits: float | None
+    null: float | None
+    interval: IntervalRow
+
+
+@_known
+class Information(TypedDict):
+    """What two modalities tell about the class, in bits: each alone, both together, and how these are shared."""
+
+    modalities: list[str]
+    first: float | None
+    second: float | None
+    both: float | None
+    redundancy: Bits
+    unique_first: Bits
+    unique_second: Bits
+    synergy: Bits
+
+
+@_known
+class ShareRow(TypedDict):
+    """Mean Shapley shares over the items of a class or a group, or those of one item; by modality."""
+
+    name: str
+    items: int
+    group: NotRequired[str]
+    values: list[float | None]
+
+
+@_known
+class ItemShares(TypedDict):
+    """Shapley shares of the value of single items, in a ``unit``, by modality; ``more``: items that are not listed."""
+
+    unit: str
+    modalities: list[str]
+    mean: list[float | None]
+    per_class: list[ShareRow]
+    per_group: list[ShareRow]
+    items: list[ShareRow]
+    more: int
 
 
 @_known
@@ -359,6 +419,9 @@ class Evaluation(TypedDict):
     gain_over_best_single: float | None
     gain_interval: IntervalRow | None
     contributions: list[Contribution]
+    interactions: NotRequired[list[Interaction]]
+    item_shares: NotRequired[ItemShares]
+    information: NotRequired[list[Information]]
     gain_over_constant: Gain
     per_group: list[GroupRow]
     robustness: Robustness

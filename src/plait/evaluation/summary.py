@@ -13,6 +13,8 @@ from typing_extensions import TypedDict
 from plait.core.errors import DataError
 from plait.evaluation.breakdown import class_counts, per_class, per_group, tag_counts
 from plait.evaluation.calibration import reliability
+from plait.evaluation.contribution.information import information_of
+from plait.evaluation.contribution.shares import contributions_of, interactions_of, item_shares
 from plait.evaluation.examples import examples_of
 from plait.evaluation.forecasts import helpful_streams, rivals_of
 from plait.evaluation.intervals import (
@@ -32,7 +34,6 @@ from plait.evaluation.schema import (
     VERSION,
     Calibration,
     Confusion,
-    Contribution,
     Evaluation,
     Gain,
     GainFacts,
@@ -90,6 +91,8 @@ def summarise(
     rows, left_out, units = _rows(pools, task, subsets)
     listed = task.state().get("classes")
     classes = [str(c) for c in listed] if isinstance(listed, Sequence) else []
+    constant, sign, full = _of_constant(pools, units, task), 1 if task.higher_is_better else -1, subsets[-1]
+    by_subset = dict(zip(subsets, left_out))
     evaluation: dict[str, object] = {
         "version": VERSION,
         "run": about.get("run", ""),
@@ -104,19 +107,24 @@ def summarise(
         "intervals": interval_facts(units),
         "subsets": rows,
         **_gain(rows, left_out, units, task),
-        "contributions": _contributions(rows, left_out, units, task),
-        "gain_over_constant": _over_constant(pools, left_out[-1], units, task),
-        "per_group": per_group(pools, subsets[-1], task),
+        "contributions": contributions_of(by_subset, constant, full, sign, units),
+        "interactions": interactions_of(by_subset, constant, full, sign, units),
+        "gain_over_constant": _over_constant(left_out[-1], constant, sign, units),
+        "per_group": per_group(pools, full, task),
     }
+    if len(full) > 1 and (shares := item_shares(pools, task, full, classes)) is not None:
+        evaluation["item_shares"] = shares
+    if information := information_of(pools, task, full):
+        evaluation["information"] = information
     if rivals := rivals_of(pools, task):
         evaluation |= {"rivals": rivals, "verdicts": helpful_streams(pools, task, units)}
     if classes:
-        evaluation |= _of_classes(pools, subsets[-1], classes, task)
+        evaluation |= _of_classes(pools, full, classes, task)
     elif getattr(task, "is_numeric", False):
-        evaluation["scatter"] = _scatter(pools[0], subsets[-1], task)
+        evaluation["scatter"] = _scatter(pools[0], full, task)
     else:
-        evaluation["examples"] = examples_of(pools[0], subsets[-1], task)
-        evaluation |= _of_texts(pools, subsets[-1], task)
+        evaluation["examples"] = examples_of(pools[0], full, task)
+        evaluation |= _of_texts(pools, full, task)
     more = dict(sections or {})
     # Merged and not replaced, as what is missing is known here, and what was dropped by the caller.
     robustness, data = (cast(Mapping[str, object], more.pop(name, {})) for name in ("robustness", "data"))
@@ -225,25 +233,15 @@ def _gain(rows: list[SubsetRow], left_out: list[Floats], units: Units, task: Sco
     }
 
 
-def _contributions(rows: list[SubsetRow], left_out: list[Floats], units: Units, task: Scored) -> list[Contribution]:
-    """How much better all modalities are than all but one, the most needed first; paired, above 0 is better."""
-    sign, full = 1 if task.higher_is_better else -1, rows[-1]["modalities"]
-    place = {tuple(r["modalities"]): i for i, r in enumerate(rows)}
-    found: list[tuple[float, Contribution]] = []
-    for gone in full:
-        rest = place.get(tuple(m for m in full if m != gone))
-        if rest is not None:
-            gain = sign * difference_of(left_out[-1], left_out[rest])
-            value = float(gain[0])
-            found.append((value, {"modality": gone, "gain": value, "interval": interval_row(gain, units)}))
-    ranked = sorted(found, key=lambda f: -f[0] if math.isfinite(f[0]) else math.inf)
-    return [row for _, row in ranked]
+def _of_constant(pools: list[ReplicateOutput], units: Units, task: Scored) -> Floats:
+    """The main metric of the best constant answer, of all units and without each in turn."""
+    found: Floats = leave_one_out([_kernel(pools, task, [p.baseline for p in pools], units)], units)[0]
+    return found
 
 
-def _over_constant(pools: list[ReplicateOutput], left_out: Floats, units: Units, task: Scored) -> Gain:
+def _over_constant(left_out: Floats, constant: Floats, sign: int, units: Units) -> Gain:
     """How much better all modalities are than the best constant answer; paired."""
-    constant = leave_one_out([_kernel(pools, task, [p.baseline for p in pools], units)], units)[0]
-    gain = (1 if task.higher_is_better else -1) * difference_of(left_out, constant)
+    gain = sign * difference_of(left_out, constant)
     return {"gain": float(gain[0]), "interval": interval_row(gain, units)}
 
 

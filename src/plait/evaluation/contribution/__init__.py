@@ -1,0 +1,1 @@
+"""What each modality contributes: Shapley values, permutation, interaction, and bits of information."""
