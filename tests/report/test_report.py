@@ -395,8 +395,21 @@ def test_what_a_modality_brings_is_claimed_only_beyond_its_interval(evaluation):
 
 def test_leaving_out_changes_the_metric_in_its_own_direction(evaluation):
     html = render_report(evaluation(["see", "hear"], "", strength=[1.0, 2.0], full=False))
+    section = html[html.index("What each one brings") : html.index("Shapley values")]
     # Lower is better: the error grows when a modality goes.
-    assert re.findall(r'class="name">(\w+)</td><td class="num main">(.)', html) == [("hear", "+"), ("see", "+")]
+    assert re.findall(r'class="name">(\w+)</td><td class="num main">(.)', section) == [("hear", "+"), ("see", "+")]
+
+
+def test_shares_and_bits_are_on_the_page(evaluation):
+    found = evaluation(["see", "hear"], ["left", "right"])
+    page = render_report(found).replace("\xa0", " ")
+    section = page[page.index("Shapley values") :]
+    for row in found["contributions"]:
+        assert words.change(found["task"]["metric"], row["shapley"]) in section
+    (pair,) = found["information"]
+    section = page[page.index("only together?") :]
+    for part in ("redundancy", "unique_first", "unique_second", "synergy"):
+        assert f"{pair[part]['bits']:.2f}".removeprefix("-") in section
 
 
 def test_the_terminals_table(evaluation):

@@ -66,6 +66,8 @@ def test_they_stand_in_their_order(evaluation):
     assert headings(render_report(evaluation)) == [
         "Every subset of modalities",
         "What each one brings",
+        "Shapley values",
+        "Redundant, unique, or only together?",
         "What is taken for what",
         "Class by class",
         "Group by group",
