@@ -25,7 +25,7 @@ from targets import finish, target
 
 from plait import fit, load_recipe
 from plait.corpus.corpus import Corpus
-from plait.evaluation.evaluate import Examined
+from plait.evaluation.examined import Examined
 from plait.metrics.functional import calibration_error
 from plait.store.store import Store
 from plait.training.experiment import Experiment

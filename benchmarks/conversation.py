@@ -29,7 +29,7 @@ from rich.table import Table
 from targets import finish, target
 
 from plait import fit, load_recipe
-from plait.evaluation.evaluate import Examined
+from plait.evaluation.examined import Examined
 from plait.evaluation.replicates import ReplicateOutput
 from plait.examples.data import Asked, ItemData
 from plait.examples.items import Item

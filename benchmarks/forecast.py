@@ -30,7 +30,7 @@ from targets import finish, target
 
 from plait import Run, evaluate, fit, load_recipe
 from plait.corpus.corpus import CorpusWriter
-from plait.evaluation.evaluate import Examined
+from plait.evaluation.examined import Examined
 from plait.evaluation.replicates import ReplicateOutput
 from plait.evaluation.schema import MetricRow
 from plait.recipe import parse_recipe

@@ -37,7 +37,7 @@ from targets import finish, target
 from plait import load_recipe
 from plait.core.errors import PlaitError
 from plait.encoders.fixed import Fixed
-from plait.evaluation.evaluate import score_subsets
+from plait.evaluation.examined import score_subsets
 from plait.examples.data import ItemData
 from plait.examples.items import Fold
 from plait.recipe import Recipe, parse_recipe, quick_recipe

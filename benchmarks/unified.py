@@ -38,7 +38,7 @@ from plait import fit, load_recipe
 from plait.corpus.corpus import Corpus
 from plait.corpus.manifest import AnnotationEntry, RecordingEntry, StreamEntry, write_manifest
 from plait.evaluation.deletion import deletion_of, effects_of
-from plait.evaluation.evaluate import score_subsets
+from plait.evaluation.examined import score_subsets
 from plait.examples.data import ItemData
 from plait.features.pretrained import find_model
 from plait.importing.folder import import_folder

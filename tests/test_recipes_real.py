@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from plait import evaluate, fit, load_recipe
-from plait.evaluation.evaluate import restricted
+from plait.evaluation.examined import restricted
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SHORT = ["train.seeds=[0]", "evaluate.missing=[0.0]"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from plait.core.errors import DataError
-from plait.evaluation.evaluate import _constant, _on_one_clock
+from plait.evaluation.examined import _constant, _on_one_clock
 from plait.evaluation.replicates import ReplicateOutput, frames_of, pools_of
 from plait.evaluation.schema import _ADAPTER
 from plait.evaluation.summary import summarise

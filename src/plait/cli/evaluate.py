@@ -29,6 +29,11 @@ def arguments(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score every subset of modalities on the test part (or another corpus), write JSON and report.html."""
+    return evaluated(args, explain=False)
+
+
+def evaluated(args: argparse.Namespace, *, explain: bool) -> int:
+    """Evaluate, and on wish explain; write and print what was found."""
     from plait.evaluation.evaluate import evaluate
     from plait.report.report import save_evaluation
     from plait.report.sections import sections_of
@@ -36,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
 
     sections_of(args.section)  # so that a wrong name is reported before hours of scoring
     run = Run(args.run_folder, allow_code=args.allow_code, allow_outside=args.allow_outside)
-    with progress_bar(args, "evaluate") as progress:
-        result = evaluate(run, cache=args.cache, corpus=args.corpus, progress=progress)
+    with progress_bar(args, "explain" if explain else "evaluate") as progress:
+        result = evaluate(run, cache=args.cache, corpus=args.corpus, explain=explain, progress=progress)
     out = Path(args.out) if args.out else run.folder
     # Beside the run's own evaluation, not over it.
     if args.corpus and not args.out:

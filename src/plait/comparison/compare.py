@@ -20,7 +20,7 @@ from plait.comparison.variants import QUICK, Variant, chosen_by, own_of, variant
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import Spec
 from plait.core.progress import Progress
-from plait.evaluation.evaluate import Examined
+from plait.evaluation.examined import Examined
 from plait.evaluation.facts import about_of, made_with
 from plait.evaluation.replicates import ReplicateOutput
 from plait.evaluation.summary import plain, task_facts

@@ -7,7 +7,7 @@ import time
 import torch
 from torch import Tensor
 
-from plait.evaluation.evaluate import score_subsets
+from plait.evaluation.examined import score_subsets
 from plait.examples.data import Batch, ItemData
 from plait.models.model import Model
 

@@ -12,7 +12,7 @@ from plait.core.errors import ConfigError, PlaitError, raise_all
 from plait.core.names import Names
 from plait.core.parts import Spec, build, find, full_spec, options_of, part_name, split_spec, suggest
 from plait.corpus.corpus import Corpus
-from plait.evaluation.evaluate import restricted
+from plait.evaluation.examined import restricted
 from plait.examples.items import find_items, split_items
 from plait.examples.splits import holds_back
 from plait.fusion import Fusion

@@ -177,6 +177,41 @@ class Information(TypedDict):
 
 
 @_known
+class PermutationRow(TypedDict):
+    """How much worse answers get when a modality is that of another item: ``drop``, above 0 is worse.
+
+    ``sd``: over permutations.
+    """
+
+    modality: str
+    drop: float | None
+    sd: float | None
+    interval: IntervalRow
+
+
+@_known
+class Additive(TypedDict):
+    """The model against its additive projection (EMAP) on the same items; ``gain``: how much better the model is.
+
+    ``share``: of the variance of the model's outputs, what no sum over modalities gives.
+    """
+
+    items: int
+    model: float | None
+    projection: float | None
+    gain: float | None
+    interval: IntervalRow
+    share: float | None
+
+
+class Dependence(TypedDict):
+    """What items with exchanged modalities show of the model."""
+
+    permutation: list[PermutationRow]
+    additive: NotRequired[Additive]
+
+
+@_known
 class ShareRow(TypedDict):
     """Mean Shapley shares over the items of a class or a group, or those of one item; by modality."""
 
@@ -422,6 +457,7 @@ class Evaluation(TypedDict):
     interactions: NotRequired[list[Interaction]]
     item_shares: NotRequired[ItemShares]
     information: NotRequired[list[Information]]
+    dependence: NotRequired[Dependence]
     gain_over_constant: Gain
     per_group: list[GroupRow]
     robustness: Robustness
