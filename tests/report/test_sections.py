@@ -72,6 +72,7 @@ def test_they_stand_in_their_order(evaluation):
         "Class by class",
         "Group by group",
         "How far to trust it",
+        "How sure it may be",
         "The data",
         "How it was made",
     ]

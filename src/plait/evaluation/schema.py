@@ -288,10 +288,61 @@ class Bin(TypedDict):
 
 @_known
 class Calibration(TypedDict):
-    """Bins of confidence, and the expected calibration error."""
+    """Bins of confidence, and the expected calibration error; beside it that of a perfectly calibrated model of as
+    many items: its mean, and the value that 95 % of such models stay below. Log-loss in nats, and Brier score."""
 
     bins: list[Bin]
     ece: float | None
+    ece_by_chance: NotRequired[float | None]
+    ece_bound: NotRequired[float | None]
+    log_loss: NotRequired[float | None]
+    brier: NotRequired[float | None]
+
+
+@_known
+class Abstention(TypedDict):
+    """Share of wrong answers among the surest ones; areas under the curve: of the model, at best, and by chance."""
+
+    coverage: list[float]
+    risk: list[float]
+    area: float
+    best: float
+    chance: float
+
+
+@_known
+class WorstGroup(TypedDict):
+    """The group whose truths the sets hold least often."""
+
+    group: str
+    coverage: float
+
+
+@_known
+class ConformalGroups(TypedDict):
+    """Coverage of each group by a threshold from all others: no promise, since groups are not exchangeable."""
+
+    groups: int
+    coverage: float
+    sd: float | None
+    worst: WorstGroup
+
+
+@_known
+class Conformal(TypedDict):
+    """Conformal sets of classes (``size``: mean number) or intervals of values (``size``: their width).
+
+    ``coverage``: mean over ``draws`` halves; ``single``: of the first; ``band``: where 95 % of single ones lie.
+    """
+
+    level: float
+    kind: Literal["sets", "intervals"]
+    size: float | None
+    draws: int
+    coverage: float
+    single: float
+    band: list[float]
+    by_group: NotRequired[ConformalGroups]
 
 
 @_known
@@ -465,6 +516,8 @@ class Evaluation(TypedDict):
     per_class: NotRequired[list[ClassRow]]
     confusion: NotRequired[Confusion]
     calibration: NotRequired[Calibration]
+    abstention: NotRequired[Abstention]
+    conformal: NotRequired[Conformal]
     scatter: NotRequired[Scatter]
     examples: NotRequired[list[Example]]
     deletion: NotRequired[Deletion]

@@ -12,7 +12,6 @@ from typing_extensions import TypedDict
 
 from plait.core.errors import DataError
 from plait.evaluation.breakdown import class_counts, per_class, per_group, tag_counts
-from plait.evaluation.calibration import reliability
 from plait.evaluation.contribution.information import information_of
 from plait.evaluation.contribution.shares import contributions_of, interactions_of, item_shares
 from plait.evaluation.examples import examples_of
@@ -43,9 +42,11 @@ from plait.evaluation.schema import (
     SubsetRow,
     TaskFacts,
 )
+from plait.evaluation.uncertainty.calibration import brier, expected_error, reliability
+from plait.evaluation.uncertainty.summary import uncertainty_of
 from plait.evaluation.word_errors import word_confusion
 from plait.metrics import known_bounds
-from plait.metrics.functional import calibration_error, confusion
+from plait.metrics.functional import calibration_error, confusion, log_loss
 
 __all__ = ["interval_facts", "plain", "point", "rows_of", "subsets_of", "summarise", "task_facts"]
 
@@ -125,6 +126,7 @@ def summarise(
     else:
         evaluation["examples"] = examples_of(pools[0], full, task)
         evaluation |= _of_texts(pools, full, task)
+    evaluation |= uncertainty_of(pools, full, classes=bool(classes), values=getattr(task, "is_numeric", False))
     more = dict(sections or {})
     # Merged and not replaced, as what is missing is known here, and what was dropped by the caller.
     robustness, data = (cast(Mapping[str, object], more.pop(name, {})) for name in ("robustness", "data"))
@@ -278,11 +280,18 @@ def _of_classes(pools: list[ReplicateOutput], full: Subset, classes: list[str], 
     if target.ndim > 1:
         return {"per_class": per_class(tag_counts(scores, target), classes, len(pools))}
     counts = confusion(target, scores.argmax(1), len(classes))
-    errors = [calibration_error(t, s) for s, t in frames]
+    errors, chance = [calibration_error(t, s) for s, t in frames], [expected_error(s) for s, _ in frames]
     return {
         "per_class": per_class(class_counts(counts), classes, len(pools)),
         "confusion": {"classes": classes, "counts": counts.tolist()},
-        "calibration": {"bins": reliability(scores, target), "ece": float(np.mean(errors))},
+        "calibration": {
+            "bins": reliability(scores, target),
+            "ece": float(np.mean(errors)),
+            "ece_by_chance": float(np.mean([one.mean for one in chance])),
+            "ece_bound": float(np.mean([one.high for one in chance])),
+            "log_loss": float(np.mean([log_loss(t, s) for s, t in frames])),
+            "brier": float(np.mean([brier(s, t) for s, t in frames])),
+        },
     }
 
 

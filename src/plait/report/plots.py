@@ -17,10 +17,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from plait.core.atomic import replacing
-from plait.evaluation.schema import Bin, Curve, Evaluation, SubsetRow
+from plait.evaluation.schema import Abstention, Bin, Curve, Evaluation, SubsetRow
 from plait.report.words import in_percent, main, printable, title_of
 
-__all__ = ["confusion", "missing", "noise", "png", "reliability", "scatter", "svg", "training", "upset"]
+__all__ = ["abstention", "confusion", "missing", "noise", "png", "reliability", "scatter", "svg", "training", "upset"]
 
 # Stand-ins that no plot would otherwise use: they become CSS variables once matplotlib has drawn.
 INK, MUTED, RULE, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
@@ -186,6 +186,24 @@ def reliability(bins: Sequence[Bin], name: str) -> str:
             axis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
 
     return svg(name, (4.2, 3.9), draw) if bins else ""
+
+
+def abstention(found: Abstention, name: str) -> str:
+    """Risk against coverage."""
+
+    def draw(figure: Figure) -> None:
+        axes, chance = figure.subplots(), found["chance"]
+        x, y = np.array(found["coverage"]), np.array(found["risk"])
+        axes.plot(x, y, color=LINES[0])
+        # At best all right answers come first: no risk up to their share, then each further answer is wrong.
+        axes.plot(x, np.maximum(0, 1 - (1 - chance) / x), color=MUTED, lw=1, ls=(0, (4, 2)))
+        axes.axhline(chance, color=MUTED, lw=1, ls=(0, (1, 2)))
+        top = max(float(y.max()), chance, 0.01)
+        axes.set(xlim=(0, 1.02), ylim=(-0.03 * top, 1.08 * top), xlabel="share answered", ylabel="share wrong")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
+
+    return svg(name, (4.2, 3.2), draw)
 
 
 def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]], name: str) -> str:

@@ -40,6 +40,10 @@ def _figures(evaluation: Evaluation) -> list[dict[str, object]]:
         text = "On the dashed line confidence and accuracy agree; below it the model is too sure. Larger dots hold more items."
         error = words.show("accuracy", calibration["ece"], unit=False)
         text += f" Expected calibration error: {error} points."
+        bound = calibration.get("ece_bound")
+        if bound is not None:
+            high = words.show("accuracy", bound, unit=False)
+            text += f" A perfectly calibrated model of as many items shows up to {high} by chance (95 of 100)."
         found.append(_figure("Is it as sure as it should be?", text, plots.reliability(calibration["bins"], "rel")))
     scatter = evaluation.get("scatter")
     if scatter:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plait.core.errors import DataError
-from plait.evaluation.calibration import reliability
+from plait.evaluation.uncertainty.calibration import brier, expected_error, reliability
 from plait.metrics.functional import calibration_error
 
 
@@ -58,3 +58,30 @@ def test_the_error_is_the_mean_gap_of_the_bins():
     scores, target = rng.dirichlet(np.ones(4), 200), rng.integers(0, 4, 200)
     gaps = sum(r["count"] * abs(r["accuracy"] - r["confidence"]) for r in reliability(scores, target))
     assert calibration_error(target, scores) == pytest.approx(gaps / 200, abs=1e-12)
+
+
+def test_the_expected_error_is_that_of_calibrated_models():
+    rng = np.random.default_rng(0)
+    scores = rng.dirichlet(np.full(4, 0.5), 200)
+    found = [calibration_error(np.array([rng.choice(4, p=p) for p in scores]), scores) for _ in range(300)]
+    told = expected_error(scores)
+    assert told.mean == pytest.approx(np.mean(found), abs=0.003)
+    assert told.high == pytest.approx(np.quantile(found, 0.95), abs=0.008)
+
+
+@pytest.mark.slow
+def test_the_error_is_netcals():
+    metrics = pytest.importorskip("netcal.metrics")
+    rng = np.random.default_rng(1)
+    scores = rng.dirichlet(np.ones(3), 400)
+    target = rng.integers(0, 3, 400)
+    assert calibration_error(target, scores) == pytest.approx(float(metrics.ECE(15).measure(scores, target)), abs=1e-9)
+
+
+def test_brier_is_scikit_learns():
+    from sklearn.metrics import brier_score_loss
+
+    rng = np.random.default_rng(2)
+    scores, target = rng.dirichlet(np.ones(3), 50), rng.integers(0, 3, 50)
+    expected = brier_score_loss(target, scores, labels=[0, 1, 2], scale_by_half=False)
+    assert brier(scores, target) == pytest.approx(expected)

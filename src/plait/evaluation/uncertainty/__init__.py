@@ -1,0 +1,1 @@
+"""How sure answers may be: calibration, abstention, and conformal sets."""
