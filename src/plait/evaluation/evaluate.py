@@ -14,7 +14,7 @@ from plait.evaluation.contribution.bank import Bank
 from plait.evaluation.contribution.dependence import Exchanged, dependence_of
 from plait.evaluation.deletion import Effect, deletion_of, effects_of
 from plait.evaluation.examined import Examination
-from plait.evaluation.facts import about_of, made_with, parts_of
+from plait.evaluation.facts import about_of, item_facts, made_with, parts_of
 from plait.evaluation.schema import Curve, DataFacts, Evaluation, MissingRow, NoiseRow
 from plait.evaluation.summary import summarise
 from plait.recipe import dump_recipe
@@ -86,7 +86,7 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
     if exchanged:
         sections["dependence"] = dependence_of(task, exchanged)
     about = {"run": run.folder.name, **about_of(experiment)}
-    return summarise(task, outputs, about=about, sections=sections)
+    return summarise(task, outputs, about=about, facts=item_facts(experiment), sections=sections)
 
 
 def _curve(run: Run, replicate: Replicate, metric: str) -> Curve:

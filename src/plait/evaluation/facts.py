@@ -18,7 +18,7 @@ from plait.examples.units import find_unit
 from plait.recipe import CorpusPlan
 from plait.training.experiment import Experiment
 
-__all__ = ["about_of", "made_with", "parts_of"]
+__all__ = ["about_of", "item_facts", "made_with", "parts_of"]
 
 
 def about_of(experiment: Experiment) -> dict[str, str]:
@@ -29,6 +29,19 @@ def about_of(experiment: Experiment) -> dict[str, str]:
     target = unit.get("annotations") or unit.get(cls.source) or ""
     task = {"name": experiment.task["name"], "target": str(target), "unit": part_name(cls)}
     return {"corpus": folder.name, **task}
+
+
+def item_facts(experiment: Experiment) -> dict[str, dict[str, object]]:
+    """What is known of each item, by its id: its length in seconds, and its recording's metadata and other labels."""
+    unit = experiment.items.unit
+    target = unit.get(find_unit(unit).source)
+    entries = {entry.id: entry for entry in experiment.corpus.entries}
+    found = {}
+    for item in experiment.items.items:
+        entry = entries[item.recording]
+        labels = {name: value for name, value in entry.labels.items() if name != target}
+        found[item.id] = {"length": round(item.stop - item.start, 3), **labels, **entry.meta}
+    return found
 
 
 class Made(TypedDict):

@@ -259,6 +259,22 @@ class GroupRow(TypedDict):
     value: float | None
 
 
+@_known
+class SliceRow(TypedDict):
+    """A part of the items and the rest of them: the main metric of both, the interval of their difference, and the
+    p-value, alone and corrected for the number of parts; None where too few groups tell it."""
+
+    name: str
+    part: str
+    items: int
+    groups: int
+    value: float
+    rest: float
+    interval: IntervalRow
+    p: float | None
+    p_corrected: float | None
+
+
 # Written as a call, since "class" is a keyword.
 ClassRow = TypedDict(
     "ClassRow",
@@ -511,6 +527,7 @@ class Evaluation(TypedDict):
     dependence: NotRequired[Dependence]
     gain_over_constant: Gain
     per_group: list[GroupRow]
+    slices: NotRequired[list[SliceRow]]
     robustness: Robustness
     data: DataFacts
     per_class: NotRequired[list[ClassRow]]

@@ -42,6 +42,7 @@ from plait.evaluation.schema import (
     SubsetRow,
     TaskFacts,
 )
+from plait.evaluation.slices import slices_of
 from plait.evaluation.uncertainty.calibration import brier, expected_error, reliability
 from plait.evaluation.uncertainty.summary import uncertainty_of
 from plait.evaluation.word_errors import word_confusion
@@ -67,6 +68,7 @@ def summarise(
     modalities: Sequence[str] | None = None,
     *,
     about: Mapping[str, str] | None = None,
+    facts: Mapping[str, Mapping[str, object]] | None = None,
     sections: Mapping[str, object] | None = None,
 ) -> Evaluation:
     """The evaluation, as JSON: every subset of modalities against the best constant answer, with intervals.
@@ -80,6 +82,7 @@ def summarise(
         replicates: one per seed and fold.
         modalities: in the model's order; by default as the first replicate's ``present`` has them.
         about: ``run``, ``corpus``, and the task's ``name``, ``target`` and ``unit``.
+        facts: by item, what is known of it: its length, metadata.
         sections: more sections of the report: ``robustness``, ``data``, ``training``, ``sync``, ``recipe_yaml``,
             ``parts``, ``versions``, ``date``.
 
@@ -112,6 +115,7 @@ def summarise(
         "interactions": interactions_of(by_subset, constant, full, sign, units),
         "gain_over_constant": _over_constant(left_out[-1], constant, sign, units),
         "per_group": per_group(pools, full, task),
+        "slices": slices_of(pools, task, full, facts or {}),
     }
     if len(full) > 1 and (shares := item_shares(pools, task, full, classes)) is not None:
         evaluation["item_shares"] = shares
