@@ -71,6 +71,7 @@ def test_they_stand_in_their_order(evaluation):
         "What is taken for what",
         "Class by class",
         "Group by group",
+        "Where it is worse",
         "How far to trust it",
         "How sure it may be",
         "The data",
