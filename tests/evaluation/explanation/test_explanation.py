@@ -107,6 +107,7 @@ def test_the_true_order_has_the_better_areas() -> None:
     assert (order[2, -5:] >= 5).all(), "parts that hold nothing come last"
 
 
+@torch.no_grad()
 def test_a_randomised_model_is_another_one_and_the_model_stays() -> None:
     model, _answer, _parts, batch = made()
     before = model(batch.inputs)[""]
