@@ -14,6 +14,7 @@ from plait.evaluation.contribution.bank import Bank
 from plait.evaluation.contribution.dependence import Exchanged, dependence_of
 from plait.evaluation.deletion import Effect, deletion_of, effects_of
 from plait.evaluation.examined import Examination
+from plait.evaluation.explanation.summary import Tried, faithfulness_of, tried_of
 from plait.evaluation.facts import about_of, item_facts, made_with, parts_of
 from plait.evaluation.schema import Curve, DataFacts, Evaluation, MissingRow, NoiseRow
 from plait.evaluation.summary import summarise
@@ -62,7 +63,7 @@ def evaluate(
 def _evaluated(found: Examination, explain: bool) -> Evaluation:
     run, experiment = found.run, found.experiment
     outputs, noise, missing, trained_on = [], [], [], []
-    effects, exchanged = list[Effect](), list[Exchanged]()
+    effects, exchanged, tried = list[Effect](), list[Exchanged](), list[Tried]()
     for one in found:
         outputs.append(one.output())
         trained_on.append(len(one.train))
@@ -71,6 +72,7 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
         effects += effects_of(one.model, one.data, seed=one.replicate.seed)
         if explain:
             exchanged.append(Exchanged(Bank(one.model, one.data), outputs[-1]))
+            tried += tried_of(one.model, one.data, seed=one.replicate.seed)
     task = run.model(found.replicates[0]).task
     sections: dict[str, object] = {
         "parts": parts_of(experiment, trained_on, elsewhere=found.elsewhere),
@@ -85,6 +87,8 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
         sections["deletion"] = deletion
     if exchanged:
         sections["dependence"] = dependence_of(task, exchanged)
+    if tried:
+        sections["faithfulness"] = faithfulness_of(tried)
     about = {"run": run.folder.name, **about_of(experiment)}
     return summarise(task, outputs, about=about, facts=item_facts(experiment), sections=sections)
 

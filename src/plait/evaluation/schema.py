@@ -422,6 +422,27 @@ class Deletion(TypedDict):
 
 
 @_known
+class Faithfulness(TypedDict):
+    """An attribution method: what is left of the answer while parts in time are hidden (lower is better) and shown.
+
+    ``random``: in random orders; ``foreign``: in the order of the method on a model with random weights. ``better``:
+    share of the items whose deletion is better than random. The gains are intervals of how much better than random.
+    """
+
+    method: str
+    items: int
+    deletion: float
+    insertion: float
+    random_deletion: float
+    random_insertion: float
+    foreign_deletion: float
+    better: float
+    deletion_gain: IntervalRow
+    insertion_gain: IntervalRow
+    foreign_gain: IntervalRow
+
+
+@_known
 class DataFacts(TypedDict):
     """Items that were not used, by reason, and how often each stream is missing."""
 
@@ -538,6 +559,7 @@ class Evaluation(TypedDict):
     scatter: NotRequired[Scatter]
     examples: NotRequired[list[Example]]
     deletion: NotRequired[Deletion]
+    faithfulness: NotRequired[list[Faithfulness]]
     parts: NotRequired[Parts]
     training: NotRequired[Training]
     sync: NotRequired[list[dict[str, object]]]

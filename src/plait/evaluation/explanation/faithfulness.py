@@ -58,11 +58,11 @@ def areas(answer: Answer, parts: Parts, order: Int[Tensor, "batch parts"], *, st
 def randomised(model: Model, seed: int = 0) -> Model:
     """The same model with its weights drawn anew; what was fitted to the data's scale stays."""
     other = deepcopy(model)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         for weight in other.parameters():
             if weight.ndim > 1:
                 torch.nn.init.normal_(weight, std=float(weight.std()) if weight.numel() > 1 else 1.0)
             elif weight.numel() > 1:
-                weight.data = weight.data[torch.randperm(len(weight))]
+                weight.copy_(weight[torch.randperm(len(weight))])
     return other.eval()
