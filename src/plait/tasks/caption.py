@@ -24,7 +24,7 @@ from plait.metrics.functional import Array
 from plait.tasks import Task
 from plait.tasks.against_references import AgainstReferences
 from plait.tasks.answers import Answer
-from plait.tasks.consensus import Neighbours, agreement
+from plait.tasks.consensus import Neighbours, mean_of, most_agreed
 from plait.tasks.evidence import Caption as Answered
 from plait.tasks.evidence import Layout, caption_of
 from plait.tasks.heads import Places as PlacesHead
@@ -171,7 +171,8 @@ class Caption(Task):
     ) -> None:
         """Keep what is read of the training items, to find those that are like a new one."""
         if self.alike is not None:
-            self.alike.remember([{k: heads[m](batch[m]) for k, m in enumerate(heads)} for batch in train])
+            read = [[places_of(head(batch[m])) for m, head in heads.items()] for batch in train]
+            self.alike.remember([[mean_of(own.memory.values, own.mask) for own in row] for row in read])
 
     def locate(self, regions: Mapping[str, tuple[int, int]]) -> None:
         self._regions = dict(regions)
@@ -291,7 +292,9 @@ class Caption(Task):
             state, heat = self.reader.begin(places.memory), self.temperature
             drawn = sample(self.reader.advance, state, count=self.draws, temperature=heat, longest=self.longest)
             found = [[*own, *more] for own, more in zip(found, drawn)]
-        asked = self.alike.nearest(places, self.neighbours)
+        streams = range(len(self.sources) - 1)
+        means = [mean_of(places.memory.values, places.mask & (places.sources == k)) for k in streams]
+        asked = self.alike.nearest(means, self.neighbours)
         return [self._agreed(own, *near) for own, near in zip(found, asked)]
 
     def _ordered(self, in_order: InOrder, found: list[Candidate], places: Places, item: int) -> list[Candidate]:
@@ -305,10 +308,8 @@ class Caption(Task):
 
     def _agreed(self, found: list[Candidate], near: NDArray[np.int64], weights: NDArray[np.float64]) -> Candidate:
         """The candidate that agrees most with the texts of similar items."""
-        pairs = [(t, w / len(self.described[i])) for i, w in zip(near, weights) for t in self.described[i]]
         said = [self.words.text(one.tokens) for one in found]
-        shared = agreement(said, [text for text, _ in pairs], self.judge.rarity, [weight for _, weight in pairs])
-        return found[int(shared.argmax())]
+        return found[most_agreed(said, self.described, near, weights, self.judge.rarity)]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Numbers of the answer's tokens, padded with -1, [items, longest]."""

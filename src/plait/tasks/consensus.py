@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plait.metrics.cider import Rarity, similarity
-from plait.tasks.places import Places, places_of
 
-__all__ = ["Neighbours", "agreement", "most_typical"]
+__all__ = ["Mean", "Neighbours", "agreement", "mean_of", "most_agreed", "most_typical"]
+
+
+Mean = tuple[Tensor, Tensor]
+"""The mean of what is read of a stream, [batch, width], and whether it is there, [batch]."""
+
+
+def mean_of(values: Float[Tensor, "batch places width"], mask: Bool[Tensor, "batch places"]) -> Mean:
+    """The mean of the places that are there."""
+    total = torch.where(mask[..., None], values, 0.0).sum(1)
+    return total / mask.sum(1, keepdim=True).clamp(min=1), mask.any(1)
 
 
 class Neighbours(nn.Module):
@@ -36,33 +45,29 @@ class Neighbours(nn.Module):
         self.register_buffer("near", torch.zeros(streams, items, width))
         self.register_buffer("centre", torch.zeros(streams, width))
 
-    def remember(self, outputs: Sequence[Mapping[int, Tensor]]) -> None:
+    def remember(self, batches: Sequence[Sequence[Mean]]) -> None:
         """Keep the training items.
 
         Args:
-            outputs: of each batch in order, the places by number of the stream.
+            batches: in order, of each the means by stream.
         """
-        rows = [[self._mean(places_of(batch[k])) for k in range(len(self.near))] for batch in outputs]
-        means = torch.stack([torch.cat(own) for own in zip(*((m for m, _ in row) for row in rows))])
-        there = torch.stack([torch.cat(own) for own in zip(*((t for _, t in row) for row in rows))])
+        means = torch.stack([torch.cat(own) for own in zip(*((m for m, _ in row) for row in batches))])
+        there = torch.stack([torch.cat(own) for own in zip(*((t for _, t in row) for row in batches))])
         count = there.sum(1).clamp(min=1)
         self.centre.copy_((means * there[..., None]).sum(1) / count[:, None])
         self.near.copy_(self._unit(means, there))
-
-    @staticmethod
-    def _mean(places: Places, source: int | None = None) -> tuple[Tensor, Tensor]:
-        """The mean of the places of a stream, [batch, width], and whether it is there."""
-        mask = places.mask if source is None else places.mask & (places.sources == source)
-        total = torch.where(mask[..., None], places.memory.values, 0.0).sum(1)
-        return total / mask.sum(1, keepdim=True).clamp(min=1), mask.any(1)
 
     def _unit(self, means: Tensor, there: Tensor) -> Float[Tensor, "streams items width"]:
         found = nn.functional.normalize(means - self.centre[:, None], dim=-1)
         return torch.where(there[..., None], found, 0.0)
 
-    def nearest(self, places: Places, count: int) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """For each item the training items that are most alike, and their similarities, 0 at least."""
-        pairs = [self._mean(places, k) for k in range(len(self.near))]
+    def nearest(self, pairs: Sequence[Mean], count: int) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """For each item the training items that are most alike, and their similarities, 0 at least.
+
+        Args:
+            pairs: of the items, the means by stream.
+            count: how many.
+        """
         own = self._unit(torch.stack([m for m, _ in pairs]), torch.stack([t for _, t in pairs]))
         both = (own.abs().sum(-1) > 0)[:, :, None] & (self.near.abs().sum(-1) > 0)[:, None]
         cosine = (own @ self.near.mT).sum(0) / both.sum(0).clamp(min=1)
@@ -95,6 +100,26 @@ def agreement(
     for text in dict.fromkeys(candidates):
         known[text] = float(sum(w * similarity(vectors[text], vectors[other]) for w, other in zip(share, others)))
     return np.array([known[text] for text in candidates])
+
+
+def most_agreed(
+    candidates: Sequence[str],
+    described: Sequence[Sequence[str]],
+    near: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    rarity: Rarity,
+) -> int:
+    """The place of the candidate that agrees most with the texts of similar training items.
+
+    Args:
+        candidates: texts.
+        described: the texts of all training items.
+        near, weights: numbers of the similar ones, and how similar they are.
+        rarity: of the n-grams.
+    """
+    pairs = [(text, weight / len(described[i])) for i, weight in zip(near, weights) for text in described[i]]
+    told = agreement(candidates, [text for text, _ in pairs], rarity, [weight for _, weight in pairs])
+    return int(told.argmax())
 
 
 def most_typical(texts: Sequence[str], rarity: Rarity, *, most: int = 100) -> str:

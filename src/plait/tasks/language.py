@@ -186,20 +186,27 @@ class Language(Outside):
             longest: most tokens.
             search: how it is looked for.
         """
+        found: Tensor = self.answers(prompt, longest, search, 1)[:, 0]
+        return found
+
+    def answers(self, prompt: Prompt, longest: int, search: Search, count: int) -> Int[Tensor, "batch count longest"]:
+        """Several answers to each prompt: the best of the beam, or as many drawn; other arguments as for `answer`."""
         values, mask = self._before(prompt)
-        chosen = self._config(longest, search)
+        chosen = self._config(longest, search, count)
         with torch.no_grad(), _seeded(search.temperature > 0), quiet():
             found = self.lm.generate(inputs_embeds=values, attention_mask=mask.long(), generation_config=chosen)
         found = F.pad(found, (0, longest - found.shape[1]), value=self.end)
         ended = (found == self.end).long().cumsum(1) > 0
-        return torch.where(ended, -1, found)
+        several: Tensor = torch.where(ended, -1, found).unflatten(0, (-1, count))
+        return several
 
-    def _config(self, longest: int, search: Search) -> Any:
+    def _config(self, longest: int, search: Search, count: int) -> Any:
         transformers = need("transformers", "text", "unify")
         drawn = {"do_sample": True, "temperature": search.temperature} if search.temperature > 0 else {}
         return transformers.GenerationConfig(
             max_new_tokens=longest,
             num_beams=search.beam,
+            num_return_sequences=count,
             use_cache=True,
             eos_token_id=self.end,
             pad_token_id=self.end,

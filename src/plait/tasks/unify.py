@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plait.core.errors import ConfigError, DataError, raise_all
-from plait.core.options import Count, Few, Share, Unit, Weight
+from plait.core.options import Count, Few, Share, Unit, Weight, Whole
 from plait.core.parts import Options, Spec
 from plait.examples.items import Item
 from plait.examples.targets import Target
 from plait.features.pretrained import find_model
 from plait.metrics import metrics_for
+from plait.metrics.cider import Rarity
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Reply
+from plait.tasks.consensus import Neighbours, mean_of, most_agreed
 from plait.tasks.language import Adapters, Language, Prompt, Search, tokenizer_of
 from plait.tasks.packing import FACTS, Packing
+from plait.tasks.references import words_of
 from plait.tasks.saliency import saliency, spans_of
 from plait.tasks.timed import by_length, named, padded
 from plait.tasks.view import Moment, View
-from plait.tokens import Instants
+from plait.tokens import Instants, Tokens
 from plait.tokens.outside import OutsideChanged, expect
+from plait.tokens.tokens import cat
 
 __all__ = ["Known", "Unify"]
 
@@ -37,6 +41,9 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 BATCH = 64
 """Answers that are looked for at once."""
+
+DRAWN_AT = 0.7
+"""Temperature of answers that are drawn for neighbours to choose among."""
 
 TOGETHER = 16
 """Answers of similar length that are read at once."""
@@ -48,10 +55,12 @@ class Known(NamedTuple):
     Attributes:
         words: ids of their tokens in the language model's vocabulary, and that of the end.
         longest: tokens of the longest.
+        described: the answers' words, where similar training items are asked; else empty.
     """
 
     words: list[int]
     longest: int
+    described: list[str]
 
 
 class Unify(Task):
@@ -84,6 +93,10 @@ class Unify(Task):
         projecting: share of the training in which only the projectors are trained.
         beam: answers that beam search keeps; 1: the best token each time (greedy).
         temperature: above 0, tokens are drawn at this temperature, always the same ones.
+        neighbours: training items that are asked, by the words of their answers: of the beam's answers and of as many
+            drawn ones as ``draws`` says, the one is given that agrees most with theirs (`plait.tasks.consensus`). 0:
+            the beam's best. For descriptions, of which many are right.
+        draws: answers drawn beside those of the beam, at temperature 0.7, if there are neighbours.
         smoothing: label smoothing of the tokens (Szegedy et al. 2016, section 7).
         evidence: the seconds that an answer rests on: for each of its ``words``, for the ``answer`` as a whole, or
             ``none``. For words it takes a backward pass each.
@@ -117,6 +130,8 @@ class Unify(Task):
         projecting: Unit = 0.5,
         beam: Few = 1,
         temperature: Weight = 0.0,
+        neighbours: Whole = 0,
+        draws: Whole = 16,
         smoothing: Share = 0.0,
         evidence: Literal["words", "answer", "none"] = "words",
         lower: bool = True,
@@ -128,13 +143,15 @@ class Unify(Task):
         self.tune, self.offline = tune, offline
         self.rank, self.alpha, self.adapted, self.projecting = rank, alpha, adapted, projecting
         self.beam, self.temperature, self.smoothing, self.lower = beam, temperature, smoothing, lower
-        self.evidence, self.metric = evidence, metric
+        self.evidence, self.metric, self.neighbours, self.draws = evidence, metric, neighbours, draws
         self._check()
         self._metrics = metrics_for("texts", metric, where="unify.metric")
         self.select_by(self._metrics)
         self.tokenizer = tokenizer_of(find_model(language, offline, "unify"), "unify")
         known = targets if isinstance(targets, Known) else self._known(targets)
-        self.words, self.longest = known
+        self.words, self.longest, self.described = known
+        self.rarity = Rarity([[text] for text in self.described]) if self.neighbours else None
+        self.alike: Neighbours | None = None
         self._index = {word: i for i, word in enumerate(self.words)}
         adapters = Adapters(rank, alpha, adapted) if tune == "lora" else None
         self.model = Language(language, self.words, cue=cue, adapters=adapters, offline=offline)
@@ -147,8 +164,12 @@ class Unify(Task):
             )
 
     def _check(self) -> None:
-        drawn = ["unify: beam search does not draw. Set temperature to 0, or beam to 1."]
-        self.check_options(drawn if self.temperature and self.beam > 1 else [])
+        problems = []
+        if self.temperature and self.beam > 1:
+            problems.append("unify: beam search does not draw. Set temperature to 0, or beam to 1.")
+        if self.temperature and self.neighbours:
+            problems.append("unify: neighbours choose among the answers of a beam. Set temperature to 0.")
+        self.check_options(problems)
 
     def _known(self, targets: Sequence[Target]) -> Known:
         end = self.tokenizer.eos_token_id
@@ -157,7 +178,8 @@ class Unify(Task):
         rows = [self._ids(target) for target in targets]
         if not any(rows):
             raise DataError("no training item has an answer. Check target and split.")
-        return Known(sorted({end, *(token for row in rows for token in row)}), max(map(len, rows)))
+        described = [" ".join(words_of(self._text(target))) for target in targets] if self.neighbours else []
+        return Known(sorted({end, *(token for row in rows for token in row)}), max(map(len, rows)), described)
 
     def _text(self, target: Target) -> str:
         if isinstance(target, bool | int | float) and target == target:
@@ -179,6 +201,20 @@ class Unify(Task):
                 f"model.dim: {dim}, but the tokens of {self.language} have width {self.model.width}. Set "
                 f"model: {{dim: {self.model.width}}}."
             )
+        # Only now, since its buffers have the model's width.
+        self.alike = Neighbours(len(self.described), dim, 1) if self.neighbours else None
+
+    def complete(
+        self,
+        heads: Mapping[str, nn.Module],
+        train: Sequence[Mapping[str, Tokens]],
+        own: Callable[[], Tensor],
+        held_out: tuple[Callable[[], Tensor], Tensor] | None,
+    ) -> None:
+        """Keep what is read of the training items, to find those that are like a new one."""
+        if self.alike is not None:
+            read = [cat([tokens.clean() for tokens in batch.values()]) for batch in train]
+            self.alike.remember([[mean_of(tokens.values, tokens.mask)] for tokens in read])
 
     def check_items(self, items: Sequence[Item]) -> None:
         """Refuse training items without an answer, and answers with words that the language model does not have.
@@ -246,16 +282,37 @@ class Unify(Task):
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Numbers of the tokens of the answers, padded with -1, [items, longest]."""
-        search = Search(self.beam, self.temperature)
-        rows = [self.model.answer(self._prompt(part)[0], self.longest, search) for part in output.split(BATCH)]
+        rows = [self._chosen(self._prompt(part)[0]) for part in output.split(BATCH)]
         return torch.cat(rows).cpu().numpy().astype(np.float64)
+
+    def quick_scores(self, output: Tensor) -> NDArray[np.float64]:
+        """As `scores`, by the likeliest token at each step."""
+        rows = [self.model.answer(self._prompt(part)[0], self.longest, Search()) for part in output.split(BATCH)]
+        return torch.cat(rows).cpu().numpy().astype(np.float64)
+
+    @torch.no_grad()
+    def _chosen(self, prompt: Prompt) -> Int[Tensor, "batch longest"]:
+        """The answer to each prompt."""
+        search = Search(self.beam, self.temperature)
+        if not self.neighbours or self.alike is None or self.rarity is None:
+            return self.model.answer(prompt, self.longest, search)
+        found = [self.model.answers(prompt, self.longest, search, self.beam)]
+        if self.draws:
+            found.append(self.model.answers(prompt, self.longest, Search(1, DRAWN_AT), self.draws))
+        every = torch.cat(found, 1)
+        asked = self.alike.nearest([mean_of(prompt.values, prompt.mask)], self.neighbours)
+        best = []
+        for rows, (near, weights) in zip(every.tolist(), asked):
+            said = [" ".join(words_of(self.say([t for t in row if t >= 0]))) for row in rows]
+            best.append(most_agreed(said, [[text] for text in self.described], near, weights, self.rarity))
+        return every[torch.arange(len(every)), torch.tensor(best)]
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         return [answer for part in output.detach().split(BATCH) for answer in self._replies(part)]
 
     def _replies(self, output: Tensor) -> Iterator[Reply]:
         prompt, seconds = self._prompt(output)
-        said = self.model.answer(prompt, self.longest, Search(self.beam, self.temperature))
+        said = self._chosen(prompt)
         with torch.no_grad():
             logs = self.model.logits(prompt, said).log_softmax(-1)
         sure = logs.gather(2, self.model.wanted(said).clamp(min=0)[..., None])[..., 0].exp()
@@ -311,11 +368,13 @@ class Unify(Task):
         return np.broadcast_to(np.array(best, np.float64), (count, len(best))).copy()
 
     def state(self) -> Options:
-        return {"words": self.words, "longest": self.longest, "sha256": self.model.frozen_digest()}
+        own = {"described": self.described} if self.described else {}
+        return {"words": self.words, "longest": self.longest, **own, "sha256": self.model.frozen_digest()}
 
     @classmethod
     def restore(cls, state: Options, **options: Any) -> Unify:
-        known = Known([int(word) for word in state["words"]], int(state["longest"]))
+        described = [str(text) for text in state.get("described", [])]
+        known = Known([int(word) for word in state["words"]], int(state["longest"]), described)
         try:
             task = cls(known, **options)
         except ConfigError as error:
