@@ -241,3 +241,36 @@ def test_more_than_the_context_is_refused(language: Path) -> None:
         task_of(language, beam=2, temperature=1.0)
     with pytest.raises(OutsideChanged):
         Unify.restore({**task_of(language).state(), "sha256": "0"}, language=str(language), context_length=12)
+
+
+def test_the_answer_agrees_with_those_of_similar_training_items(language: Path) -> None:
+    """Four training items with tokens of their own; what is chosen is what the nearest ones say."""
+    model = model_of(language, neighbours=1, draws=12)
+    task = model.task
+    assert isinstance(task, Unify)
+    batch = batch_of(task, ["what colour ?"] * 4)
+    model.task.complete({}, [model.encode(batch)], lambda: torch.empty(0), None)  # as training does in the end
+    output = model(batch)[""]
+    prompt, _ = task._prompt(output)
+    every = torch.cat(
+        [
+            task.model.answers(prompt, task.longest, Search(1, 0.0), 1),
+            task.model.answers(prompt, task.longest, Search(1, 0.7), 12),
+        ],
+        1,
+    )
+    said = [[task.say([t for t in row if t >= 0]) for row in rows] for rows in every.tolist()]
+    found = [task.say([int(t) for t in row if t >= 0]) for row in task.scores(output)]
+    for own, chosen, true in zip(said, found, ANSWERS):
+        assert chosen in own
+        if true in own:
+            assert chosen == true, "an item is most like itself"
+    task.neighbours = 0
+    assert [task.say([int(t) for t in row if t >= 0]) for row in task.scores(output)] == [own[0] for own in said]
+    again = Unify.restore(json.loads(json.dumps(task.state())), language=str(language), neighbours=1, context_length=12)
+    assert again.described == ANSWERS
+
+
+def test_neighbours_choose_among_a_beam(language: Path) -> None:
+    with pytest.raises(ConfigError, match="Set temperature to 0"):
+        task_of(language, neighbours=3, temperature=0.5)
