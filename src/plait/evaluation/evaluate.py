@@ -10,6 +10,7 @@ import numpy as np
 
 from plait.core.parts import foreign_code
 from plait.core.progress import Progress
+from plait.evaluation.cause.swaps import Swap, swap_rows, swappable, swaps_of
 from plait.evaluation.contribution.bank import Bank
 from plait.evaluation.contribution.dependence import Exchanged, dependence_of
 from plait.evaluation.deletion import Effect, deletion_of, effects_of
@@ -63,7 +64,8 @@ def evaluate(
 def _evaluated(found: Examination, explain: bool) -> Evaluation:
     run, experiment = found.run, found.experiment
     outputs, noise, missing, trained_on = [], [], [], []
-    effects, exchanged, tried = list[Effect](), list[Exchanged](), list[Tried]()
+    effects, exchanged = list[Effect](), list[Exchanged]()
+    tried, swaps = list[Tried](), list[Swap]()
     for one in found:
         outputs.append(one.output())
         trained_on.append(len(one.train))
@@ -71,7 +73,10 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
         missing += one.missing()
         effects += effects_of(one.model, one.data, seed=one.replicate.seed)
         if explain:
-            exchanged.append(Exchanged(Bank(one.model, one.data), outputs[-1]))
+            bank = Bank(one.model, one.data)
+            exchanged.append(Exchanged(bank, outputs[-1]))
+            if swappable(bank):
+                swaps += swaps_of(bank, outputs[-1].target, seed=one.replicate.seed)
             tried += tried_of(one.model, one.data, seed=one.replicate.seed)
     task = run.model(found.replicates[0]).task
     sections: dict[str, object] = {
@@ -87,6 +92,8 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
         sections["deletion"] = deletion
     if exchanged:
         sections["dependence"] = dependence_of(task, exchanged)
+    if swaps:
+        sections["swaps"] = swap_rows(swaps)
     if tried:
         sections["faithfulness"] = faithfulness_of(tried)
     about = {"run": run.folder.name, **about_of(experiment)}

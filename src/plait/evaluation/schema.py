@@ -443,6 +443,34 @@ class Faithfulness(TypedDict):
 
 
 @_known
+class SwapRow(TypedDict):
+    """A stream swapped for that of another recording: share of the items for which the model then names another class.
+
+    ``off``: how well swapped items can be told from real ones; .5: not at all.
+    """
+
+    modality: str
+    condition: str
+    items: int
+    changed: float
+    interval: IntervalRow
+    off: float
+
+
+@_known
+class ShortcutRow(TypedDict):
+    """A nuisance: whether it predicts the class (``there``: gain in accuracy), and whether the model uses it
+    (``used``: correlation within classes); p-values corrected for the number of nuisances."""
+
+    name: str
+    there: float
+    there_p: float
+    used: float
+    used_p: float
+    alarm: bool
+
+
+@_known
 class DataFacts(TypedDict):
     """Items that were not used, by reason, and how often each stream is missing."""
 
@@ -560,6 +588,8 @@ class Evaluation(TypedDict):
     examples: NotRequired[list[Example]]
     deletion: NotRequired[Deletion]
     faithfulness: NotRequired[list[Faithfulness]]
+    swaps: NotRequired[list[SwapRow]]
+    shortcuts: NotRequired[list[ShortcutRow]]
     parts: NotRequired[Parts]
     training: NotRequired[Training]
     sync: NotRequired[list[dict[str, object]]]

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from plait.core.errors import DataError
 from plait.evaluation.breakdown import class_counts, per_class, per_group, tag_counts
+from plait.evaluation.cause.shortcuts import shortcuts_of
 from plait.evaluation.contribution.information import information_of
 from plait.evaluation.contribution.shares import contributions_of, interactions_of, item_shares
 from plait.evaluation.examples import examples_of
@@ -116,6 +117,7 @@ def summarise(
         "gain_over_constant": _over_constant(left_out[-1], constant, sign, units),
         "per_group": per_group(pools, full, task),
         "slices": slices_of(pools, task, full, facts or {}),
+        "shortcuts": shortcuts_of(pools, full, facts or {}),
     }
     if len(full) > 1 and (shares := item_shares(pools, task, full, classes)) is not None:
         evaluation["item_shares"] = shares
