@@ -17,6 +17,8 @@ from plait.evaluation.deletion import Effect, deletion_of, effects_of
 from plait.evaluation.examined import Examination
 from plait.evaluation.explanation.summary import Tried, faithfulness_of, tried_of
 from plait.evaluation.facts import about_of, item_facts, made_with, parts_of
+from plait.evaluation.replicates import ReplicateOutput
+from plait.evaluation.robustness.curves import curves_of, damaged, fits
 from plait.evaluation.schema import Curve, DataFacts, Evaluation, MissingRow, NoiseRow
 from plait.evaluation.summary import summarise
 from plait.recipe import dump_recipe
@@ -65,7 +67,7 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
     run, experiment = found.run, found.experiment
     outputs, noise, missing, trained_on = [], [], [], []
     effects, exchanged = list[Effect](), list[Exchanged]()
-    tried, swaps = list[Tried](), list[Swap]()
+    tried, swaps, hurt = list[Tried](), list[Swap](), list[ReplicateOutput]()
     for one in found:
         outputs.append(one.output())
         trained_on.append(len(one.train))
@@ -77,12 +79,18 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
             exchanged.append(Exchanged(bank, outputs[-1]))
             if swappable(bank):
                 swaps += swaps_of(bank, outputs[-1].target, seed=one.replicate.seed)
+            if fits(one.model):
+                hurt.append(damaged(one.model, one.data, outputs[-1]))
             tried += tried_of(one.model, one.data, seed=one.replicate.seed)
     task = run.model(found.replicates[0]).task
     sections: dict[str, object] = {
         "parts": parts_of(experiment, trained_on, elsewhere=found.elsewhere),
         **made_with(),
-        "robustness": {"noise": _mean(noise), "missing": _mean(missing)},
+        "robustness": {
+            "noise": _mean(noise),
+            "missing": _mean(missing),
+            **({"damage": curves_of(task, hurt)} if hurt else {}),
+        },
         "training": {"seeds": [_curve(run, m, task.main_metric) for m in found.replicates]},
         "recipe_yaml": dump_recipe(run.recipe),
         "data": {**_data_section(experiment), "new": found.new},

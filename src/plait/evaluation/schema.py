@@ -403,11 +403,39 @@ class MissingRow(TypedDict):
 
 
 @_known
+class SingleCurve(TypedDict):
+    """The best single stream, and its values."""
+
+    modality: str
+    values: list[float]
+
+
+@_known
+class DamageCurve(TypedDict):
+    """The main metric over levels of damage to a modality ("": to all); ``area``: its mean over the levels.
+
+    ``late``: of the mean of the modalities' own heads; ``gain_over_late``: of the area, above 0 is better.
+    """
+
+    modality: str
+    kind: str
+    axis: str
+    levels: list[float]
+    values: list[float]
+    area: float
+    late: NotRequired[list[float]]
+    gain_over_late: NotRequired[float]
+    interval: NotRequired[IntervalRow]
+    single: NotRequired[SingleCurve]
+
+
+@_known
 class Robustness(TypedDict):
-    """The main metric with noise and with missing streams, nothing retrained."""
+    """The main metric with noise, with missing streams and with damage, nothing retrained."""
 
     noise: list[NoiseRow]
     missing: list[MissingRow]
+    damage: NotRequired[list[DamageCurve]]
 
 
 @_known

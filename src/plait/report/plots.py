@@ -17,10 +17,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from plait.core.atomic import replacing
-from plait.evaluation.schema import Abstention, Bin, Curve, Evaluation, SubsetRow
+from plait.evaluation.schema import Abstention, Bin, Curve, DamageCurve, Evaluation, SubsetRow
 from plait.report.words import in_percent, main, printable, title_of
 
-__all__ = ["abstention", "confusion", "missing", "noise", "png", "reliability", "scatter", "svg", "training", "upset"]
+__all__ = ["abstention", "confusion", "damage", "missing", "noise", "png", "reliability", "scatter", "svg"]
+__all__ += ["training", "upset"]
 
 # Stand-ins that no plot would otherwise use: they become CSS variables once matplotlib has drawn.
 INK, MUTED, RULE, PAPER = "#010203", "#040506", "#070809", "#0a0b0c"
@@ -166,6 +167,24 @@ def missing(evaluation: Evaluation, name: str) -> str:
         _legend(figure, axes)
 
     return svg(name, (4.9, 3.5), draw)
+
+
+def damage(rows: Sequence[DamageCurve], metric: str, name: str) -> str:
+    """The metric over the levels of one kind of damage: a line for each stream, dashed for late fusion."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for i, row in enumerate(rows):
+            colour = LINES[i % len(LINES)]
+            label = short(row["modality"]) or "all"
+            axes.plot(row["levels"], row["values"], color=colour, marker=_MARKS[i % len(_MARKS)], label=label)
+            if "late" in row:
+                axes.plot(row["levels"], row["late"], color=colour, lw=1, ls=(0, (4, 2)), alpha=0.8)
+        axes.set_xlabel(rows[0]["axis"])
+        _value_axis(axes, metric)
+        _legend(figure, axes)
+
+    return svg(name, (4.9, 3.3), draw)
 
 
 _COLUMNS: tuple[Literal["confidence"], Literal["accuracy"], Literal["count"]] = ("confidence", "accuracy", "count")

@@ -1,0 +1,87 @@
+"""Curves of the metric as streams are damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from markupsafe import Markup
+
+from plait.evaluation.schema import DamageCurve, Evaluation
+from plait.report import plots, words
+from plait.report.sections import Section, sign_of
+
+__all__ = ["Damage"]
+
+NAMES = {
+    "missing_span": "A span is missing",
+    "dropped_rows": "Observations are lost",
+    "low_rate": "A slower device",
+    "shift": "A stream is late",
+    "jitter": "Times are off",
+    "feature_noise": "Noise on the features",
+}
+
+
+class Damage(Section):
+    """Robustness to damage: curves for each kind and stream, areas against late fusion and the best single stream."""
+
+    rank = 74
+    template = """
+<p class="note">Damage to what the model reads, nothing retrained; the same for every seed. Solid: the model, with one stream damaged or all of them. Dashed: late fusion, the mean of its modalities’ own heads, on the same damage. {{ summary }}</p>
+<div class="grid">
+{% for f in figures %}<figure><figcaption><h3>{{ f.title }}</h3></figcaption>{{ f.svg }}</figure>
+{% endfor %}
+</div>
+{% if rows %}<details><summary>Areas: mean over the levels</summary>
+<div class="scroll"><table class="breakdown"><thead><tr><th>damage</th><th>stream</th><th class="num">model</th><th class="num">over late fusion</th><th class="num">95&nbsp;% interval</th></tr></thead><tbody>
+{% for c in rows %}<tr><td class="name">{{ c.kind }}</td><td>{{ c.modality }}</td><td class="num main">{{ c.area }}</td><td class="num">{{ c.gain }}</td><td class="num soft">{{ c.interval }}</td></tr>
+{% endfor %}
+</tbody></table></div></details>{% endif %}
+"""
+
+    def title(self, evaluation: Evaluation) -> str:
+        return "When streams are damaged"
+
+    def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
+        found = evaluation["robustness"].get("damage", [])
+        if not found:
+            return None
+        metric = evaluation["task"]["metric"]
+        kinds = dict.fromkeys(row["kind"] for row in found)
+        figures = [
+            {
+                "title": NAMES.get(kind, kind.replace("_", " ")),
+                "svg": Markup(plots.damage([row for row in found if row["kind"] == kind], metric, f"dam{i}")),
+            }
+            for i, kind in enumerate(kinds)
+        ]
+        return {
+            "figures": figures,
+            "rows": [_row(metric, row) for row in found],
+            "summary": _summary(metric, sign_of(evaluation), found),
+        }
+
+
+def _row(metric: str, row: DamageCurve) -> dict[str, str]:
+    gain = row.get("gain_over_late")
+    return {
+        "kind": NAMES.get(row["kind"], row["kind"]),
+        "modality": row["modality"] or "all",
+        "area": words.show(metric, row["area"]),
+        "gain": words.change(metric, gain) if gain is not None else "–",
+        "interval": words.span(metric, row.get("interval")).removeprefix("95 % interval ") if gain is not None else "",
+    }
+
+
+def _summary(metric: str, sign: int, found: list[DamageCurve]) -> str:
+    gains = [row["gain_over_late"] for row in found if "gain_over_late" in row]
+    if not gains:
+        return ""
+    worse = [row for row in found if "interval" in row and (row["interval"]["high"] or 0.0) < 0]
+    told = f"Over all damage the model is better than late fusion by {words.change(metric, sum(gains) / len(gains))}"
+    names = [f"{NAMES.get(row['kind'], row['kind']).lower()} ({row['modality'] or 'all'})" for row in worse]
+    return (
+        f"{told}; significantly worse where: {words.listed(names)}."
+        if names
+        else f"{told}; nowhere significantly worse."
+    )
