@@ -38,9 +38,9 @@ def test_every_kind_is_a_part() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_level_zero_changes_nothing(kind) -> None:
+def test_the_level_of_no_damage_changes_nothing(kind) -> None:
     own = tokens()
-    found = hurt(kind, 0.0, own)
+    found = hurt(kind, KINDS[kind].none, own)
     assert torch.equal(found.mask, own.mask)
     assert torch.equal(found.clean().values, own.clean().values)
     torch.testing.assert_close(found.clean().times, own.clean().times)

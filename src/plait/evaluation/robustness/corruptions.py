@@ -18,13 +18,16 @@ __all__ = ["Corruption", "DroppedRows", "FeatureNoise", "Jitter", "LowRate", "Mi
 
 
 class Corruption(ABC):
-    """Damage of a stream at a level; level 0 changes nothing."""
+    """Damage of a stream at a level."""
 
     axis: ClassVar[str]
     """What a level is, with its unit."""
 
     levels: ClassVar[tuple[float, ...]]
     """Levels that are tried, rising."""
+
+    none: ClassVar[float] = 0.0
+    """The level that changes nothing."""
 
     @abstractmethod
     def __call__(self, tokens: Tokens, level: float, seconds: Tensor, generator: torch.Generator) -> Tokens:
@@ -66,10 +69,9 @@ class LowRate(Corruption):
 
     axis = "observations per one that is kept"
     levels = (2, 4, 8)
+    none = 1
 
     def __call__(self, tokens: Tokens, level: float, seconds: Tensor, generator: torch.Generator) -> Tokens:
-        if level <= 1:
-            return tokens
         number = tokens.mask.long().cumsum(1) - 1
         return tokens._replace(mask=tokens.mask & (number % int(level) == 0))
 

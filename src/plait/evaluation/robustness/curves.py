@@ -50,7 +50,7 @@ def damaged(model: Model, data: ItemData, output: ReplicateOutput) -> ReplicateO
     for name, cls in parts(Corruption).items():
         corruption = cls()
         for modality in (*model.modalities, *([EVERY] if len(model.modalities) > 1 else [])):
-            for level in (0.0, *corruption.levels):
+            for level in (corruption.none, *corruption.levels):
                 key = f"{modality}|{name}|{level:g}"
                 hit = model.modalities if modality == EVERY else [modality]
                 for who, scores in _answers(model, data, corruption, hit, level, key).items():
@@ -70,7 +70,7 @@ def _answers(
             spans = [data.items[int(i)].stop - data.items[int(i)].start for i in batch.items]
             seconds = torch.tensor(spans, dtype=torch.float32)
             tokens = {
-                m: corruption(t, level, seconds, generator) if level and m in hit else t
+                m: corruption(t, level, seconds, generator) if m in hit and level != corruption.none else t
                 for m, t in batch.inputs.items()
             }
             for who, output in _outputs(model, model.kept(model.encode(tokens), batch.at), tokens, batch.at).items():
@@ -109,7 +109,7 @@ def curves_of(task: Task, replicates: Sequence[ReplicateOutput]) -> list[DamageC
     singles = [n for n in names if n not in ("model", "late")]
     kinds, found = parts(Corruption), list[DamageCurve]()
     for modality, kind in curves:
-        levels = (0.0, *kinds[kind].levels)
+        levels = (kinds[kind].none, *kinds[kind].levels)
 
         def values(who: str, of: tuple[str, str] = (modality, kind), at: tuple[float, ...] = levels) -> Floats:
             return np.stack([known[f"{who}|{of[0]}|{of[1]}|{level:g}"] for level in at])

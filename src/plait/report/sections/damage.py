@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from plait.evaluation.schema import DamageCurve, Evaluation
 from plait.report import plots, words
-from plait.report.sections import Section, sign_of
+from plait.report.sections import Section
 
 __all__ = ["Damage"]
 
@@ -58,7 +58,7 @@ class Damage(Section):
         return {
             "figures": figures,
             "rows": [_row(metric, row) for row in found],
-            "summary": _summary(metric, sign_of(evaluation), found),
+            "summary": _summary(metric, found),
         }
 
 
@@ -73,12 +73,14 @@ def _row(metric: str, row: DamageCurve) -> dict[str, str]:
     }
 
 
-def _summary(metric: str, sign: int, found: list[DamageCurve]) -> str:
+def _summary(metric: str, found: list[DamageCurve]) -> str:
     gains = [row["gain_over_late"] for row in found if "gain_over_late" in row]
     if not gains:
         return ""
     worse = [row for row in found if "interval" in row and (row["interval"]["high"] or 0.0) < 0]
-    told = f"Over all damage the model is better than late fusion by {words.change(metric, sum(gains) / len(gains))}"
+    mean = sum(gains) / len(gains)
+    size = words.change(metric, abs(mean)).removeprefix("+")
+    told = f"Over all damage the model is {'better' if mean >= 0 else 'worse'} than late fusion by {size}"
     names = [f"{NAMES.get(row['kind'], row['kind']).lower()} ({row['modality'] or 'all'})" for row in worse]
     return (
         f"{told}; significantly worse where: {words.listed(names)}."

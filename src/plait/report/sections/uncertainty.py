@@ -38,7 +38,7 @@ class Uncertainty(Section):
         return {
             "lines": [*_of_curve(evaluation), *(_of_sets(evaluation, found) if found else [])],
             "note": NOTE if found else "",
-            "curve": Markup(plots.abstention(curve, "abs")) if curve else "",
+            "curve": Markup(plots.abstention(curve, "abs")) if curve and curve["chance"] > 0 else "",
         }
 
 
