@@ -5,14 +5,39 @@ from __future__ import annotations
 import argparse
 
 from plait.cli import evaluate
+from plait.cli.shared import progress_bar, say
 
-HELP = "score a run, and show on what its answers rest"
+HELP = "show on what a run's answers rest: over its test part, or for files of yours"
 ORDER = 72
-EXAMPLES = ("plait explain runs/mood", "plait explain runs/mood --corpus other/manifest.jsonl --json")
+EXAMPLES = ("plait explain runs/mood", "plait explain runs/mood talk.mp4 --draw evidence")
 
-arguments = evaluate.arguments
+
+def arguments(p: argparse.ArgumentParser) -> None:
+    evaluate.arguments(p)
+    p.add_argument(
+        "files", nargs="*", help="raw files, folders or a manifest: their answers, with the evidence in time"
+    )
+    p.add_argument(
+        "--method", default="occlusion", help="of files: occlusion (default), integrated_gradients or shapley"
+    )
+    p.add_argument("--draw", metavar="FOLDER", help="of files: write a picture of each, the evidence above its streams")
 
 
 def run(args: argparse.Namespace) -> int:
-    """As `plait evaluate`, and with modalities exchanged between items: permutation scores and interactions."""
-    return evaluate.evaluated(args, explain=True)
+    """As `plait evaluate`, with what takes longer: permutation, interactions, damage, swaps, and explanations in time.
+    With files: what speaks for each of their answers."""
+    if not args.files:
+        return evaluate.evaluated(args, explain=True)
+    from plait.prediction.predict import Predictor
+    from plait.report.explained import explain_files
+    from plait.training.run import Run
+
+    run = Run(args.run_folder, allow_code=args.allow_code, allow_outside=args.allow_outside)
+    with progress_bar(args, "explain") as progress:
+        found = explain_files(
+            Predictor(run, cache=args.cache), args.files, method=args.method, draw=args.draw, progress=progress
+        )
+    lines = [str(one) for one in found]
+    lines += [f"drew {len(found)} answers to {args.draw}"] if args.draw else []
+    say(args, {"explained": [one.to_json() for one in found]}, lines)
+    return 0

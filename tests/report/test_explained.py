@@ -1,0 +1,67 @@
+"""Answers with their evidence, drawn over the recording."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from plait.cli import main
+from plait.core.errors import ConfigError
+from plait.evaluation.explanation.turning import Span
+from plait.prediction.predict import Predictor
+from plait.recipe import load_recipe
+from plait.report.explained import Explained, draw_evidence, explain_files
+from plait.streams.stream import Stream
+from plait.training.fit import fit
+
+RNG = np.random.default_rng(0)
+STREAMS = {
+    "film": Stream.of(RNG.integers(0, 255, (20, 12, 16, 3)).astype(np.uint8), rate=5, kind="frames"),
+    "sound": Stream.of(RNG.normal(size=(32000, 1)).astype(np.float32), rate=8000, kind="waveform"),
+    "said": Stream.of(np.array(["well", "then", "no"], object), spans=([0, 1, 2.5], [0.5, 2, 3]), kind="words"),
+    "imu": Stream.of(RNG.normal(size=(100, 9)), rate=25),
+}
+
+
+def one(**more):
+    values = {m: np.sin(np.arange(30) + k) for k, m in enumerate(STREAMS)}
+    told = {"recording": "r", "start": 0.0, "stop": 4.0, "answer": "yes", "method": "occlusion", "evidence": values}
+    return Explained(**{**told, "turning": Span(1.0, 1.5, 0), "instead": "no", **more})
+
+
+def test_every_kind_of_stream_is_drawn(tmp_path: Path) -> None:
+    draw_evidence(one(), STREAMS, tmp_path / "all.png")
+    picture = cv2.imread(str(tmp_path / "all.png"))
+    assert picture.shape[0] > 600
+    assert picture.std() > 10
+    draw_evidence(one(turning=None, instead=""), {"imu": STREAMS["imu"]}, tmp_path / "one.png")
+    assert cv2.imread(str(tmp_path / "one.png")).shape[0] < picture.shape[0]
+
+
+def test_what_is_said_of_it() -> None:
+    assert str(one()) == "r 0.00-4.00 s: yes; most for it: sound 1.73-1.87 s; without 1.00-1.50 s it would be no"
+    found = json.loads(json.dumps(one(start=2.0, stop=6.0).to_json()))
+    assert found["turning"] == {"start": 3.0, "stop": 3.5, "answer": "no"}
+    assert len(found["evidence"]["imu"]) == 30
+    assert one(evidence={"imu": np.full(30, -1.0)}).strongest() is None
+
+
+@pytest.mark.slow
+def test_files_of_a_run(tiny_corpus: Path, tiny_recipe: Path, tmp_path: Path, capsys) -> None:
+    run = fit(load_recipe(tiny_recipe), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+    predictor = Predictor(run, cache=tmp_path / "cache")
+    few = tiny_corpus.with_name("few.jsonl")
+    few.write_text("".join(tiny_corpus.read_text().splitlines(keepends=True)[:5]))
+    found = explain_files(predictor, [few], draw=tmp_path / "drawn")
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == 5
+    assert [list(e.evidence) for e in found] == [["left", "right"]] * 3 + [["right"], ["left"]]
+    with pytest.raises(ConfigError, match="occlusion"):
+        explain_files(predictor, [few], method="occlusoin")
+    arguments = ["explain", str(run.folder), str(few), "--cache", str(tmp_path / "cache"), "--json"]
+    assert main(arguments) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["recording"] for row in told["explained"]] == [e.recording for e in found]
