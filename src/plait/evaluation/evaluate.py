@@ -18,7 +18,7 @@ from plait.evaluation.examined import Examination
 from plait.evaluation.explanation.summary import Tried, faithfulness_of, tried_of
 from plait.evaluation.facts import about_of, item_facts, made_with, parts_of
 from plait.evaluation.replicates import ReplicateOutput
-from plait.evaluation.robustness.curves import curves_of, damaged, fits
+from plait.evaluation.robustness.curves import corrupted, curves_of, fits
 from plait.evaluation.schema import Curve, DataFacts, Evaluation, MissingRow, NoiseRow
 from plait.evaluation.summary import summarise
 from plait.recipe import dump_recipe
@@ -67,7 +67,7 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
     run, experiment = found.run, found.experiment
     outputs, noise, missing, trained_on = [], [], [], []
     effects, exchanged = list[Effect](), list[Exchanged]()
-    tried, swaps, hurt = list[Tried](), list[Swap](), list[ReplicateOutput]()
+    tried, swaps, damaged = list[Tried](), list[Swap](), list[ReplicateOutput]()
     for one in found:
         outputs.append(one.output())
         trained_on.append(len(one.train))
@@ -80,7 +80,7 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
             if swappable(bank):
                 swaps += swaps_of(bank, outputs[-1].target, seed=one.replicate.seed)
             if fits(one.model):
-                hurt.append(damaged(one.model, one.data, outputs[-1]))
+                damaged.append(corrupted(one.model, one.data, outputs[-1]))
             tried += tried_of(one.model, one.data, seed=one.replicate.seed)
     task = run.model(found.replicates[0]).task
     sections: dict[str, object] = {
@@ -89,7 +89,7 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
         "robustness": {
             "noise": _mean(noise),
             "missing": _mean(missing),
-            **({"damage": curves_of(task, hurt)} if hurt else {}),
+            **({"corruptions": curves_of(task, damaged)} if damaged else {}),
         },
         "training": {"seeds": [_curve(run, m, task.main_metric) for m in found.replicates]},
         "recipe_yaml": dump_recipe(run.recipe),

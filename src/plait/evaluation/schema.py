@@ -193,7 +193,7 @@ class PermutationRow(TypedDict):
 class Additive(TypedDict):
     """The model against its additive projection (EMAP) on the same items; ``gain``: how much better the model is.
 
-    ``share``: of the variance of the model's outputs, what no sum over modalities gives.
+    ``non_additive``: of the variance of the model's outputs, what no sum over modalities gives.
     """
 
     items: int
@@ -201,7 +201,7 @@ class Additive(TypedDict):
     projection: float | None
     gain: float | None
     interval: IntervalRow
-    share: float | None
+    non_additive: float | None
 
 
 class Dependence(TypedDict):
@@ -411,7 +411,7 @@ class SingleCurve(TypedDict):
 
 
 @_known
-class DamageCurve(TypedDict):
+class CorruptionCurve(TypedDict):
     """The main metric over levels of damage to a modality ("": to all); ``area``: its mean over the levels.
 
     ``late``: of the mean of the modalities' own heads; ``gain_over_late``: of the area, above 0 is better.
@@ -435,7 +435,7 @@ class Robustness(TypedDict):
 
     noise: list[NoiseRow]
     missing: list[MissingRow]
-    damage: NotRequired[list[DamageCurve]]
+    corruptions: NotRequired[list[CorruptionCurve]]
 
 
 @_known
@@ -474,7 +474,7 @@ class Faithfulness(TypedDict):
 class SwapRow(TypedDict):
     """A stream swapped for that of another recording: share of the items for which the model then names another class.
 
-    ``off``: how well swapped items can be told from real ones; .5: not at all.
+    ``two_sample``: how well swapped items can be told from real ones; .5: not at all.
     """
 
     modality: str
@@ -482,17 +482,17 @@ class SwapRow(TypedDict):
     items: int
     changed: float
     interval: IntervalRow
-    off: float
+    two_sample: float
 
 
 @_known
 class ShortcutRow(TypedDict):
-    """A nuisance: whether it predicts the class (``there``: gain in accuracy), and whether the model uses it
+    """A nuisance: whether it predicts the class (``predicts``: gain in accuracy), and whether the model uses it
     (``used``: correlation within classes); p-values corrected for the number of nuisances."""
 
     name: str
-    there: float
-    there_p: float
+    predicts: float
+    predicts_p: float
     used: float
     used_p: float
     alarm: bool

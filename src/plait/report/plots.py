@@ -17,10 +17,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from plait.core.atomic import replacing
-from plait.evaluation.schema import Abstention, Bin, Curve, DamageCurve, Evaluation, SubsetRow
+from plait.evaluation.schema import Abstention, Bin, CorruptionCurve, Curve, Evaluation, SubsetRow
 from plait.report.words import in_percent, main, printable, title_of
 
-__all__ = ["abstention", "confusion", "damage", "missing", "noise", "png", "reliability", "scatter", "svg"]
+__all__ = ["abstention", "confusion", "corruption", "missing", "noise", "png", "reliability", "scatter", "svg"]
 __all__ += ["training", "upset"]
 
 # Stand-ins that no plot would otherwise use: they become CSS variables once matplotlib has drawn.
@@ -169,7 +169,7 @@ def missing(evaluation: Evaluation, name: str) -> str:
     return svg(name, (4.9, 3.5), draw)
 
 
-def damage(rows: Sequence[DamageCurve], metric: str, name: str) -> str:
+def corruption(rows: Sequence[CorruptionCurve], metric: str, name: str) -> str:
     """The metric over the levels of one kind of damage: a line for each stream, dashed for late fusion."""
 
     def draw(figure: Figure) -> None:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from plait.core.parts import parts
 from plait.evaluation.replicates import ReplicateOutput
 from plait.evaluation.robustness.corruptions import Corruption
-from plait.evaluation.robustness.curves import curves_of, damaged, fits
+from plait.evaluation.robustness.curves import corrupted, curves_of, fits
 from plait.examples.data import Asked, ItemData
 from plait.examples.items import Item
 from plait.models.model import Model
-from plait.report.sections.damage import Damage
+from plait.report.sections.corruptions import Corruptions
 from plait.streams.clock import Grid
 from plait.tasks.classify import Classify
 from plait.tokens import Tokens
@@ -29,7 +29,7 @@ def tokens(seed=0, n=4, count=40):
     return Tokens(values, (torch.arange(count) / 10).expand(n, count), mask)
 
 
-def hurt(kind, level, own, seed=0):
+def damaged(kind, level, own, seed=0):
     return KINDS[kind]()(own, level, torch.full((len(own.mask),), 4.0), torch.Generator().manual_seed(seed + 1000))
 
 
@@ -40,7 +40,7 @@ def test_every_kind_is_a_part() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_level_of_no_damage_changes_nothing(kind) -> None:
     own = tokens()
-    found = hurt(kind, KINDS[kind].none, own)
+    found = damaged(kind, KINDS[kind].none, own)
     assert torch.equal(found.mask, own.mask)
     assert torch.equal(found.clean().values, own.clean().values)
     torch.testing.assert_close(found.clean().times, own.clean().times)
@@ -51,7 +51,7 @@ def test_the_level_of_no_damage_changes_nothing(kind) -> None:
 def test_nothing_comes_to_be_and_the_same_seed_gives_the_same(kind, seed) -> None:
     own = tokens(seed)
     for level in KINDS[kind].levels:
-        found, again = hurt(kind, level, own, seed), hurt(kind, level, own, seed)
+        found, again = damaged(kind, level, own, seed), damaged(kind, level, own, seed)
         assert not (found.mask & ~own.mask).any()
         assert torch.equal(found.mask, again.mask)
         assert torch.equal(found.clean().values, again.clean().values)
@@ -61,17 +61,17 @@ def test_nothing_comes_to_be_and_the_same_seed_gives_the_same(kind, seed) -> Non
 
 def test_the_levels_are_what_they_say() -> None:
     own = tokens(n=200)
-    assert (hurt("dropped_rows", 0.5, own).mask.sum() / own.mask.sum()).item() == pytest.approx(0.5, abs=0.02)
-    assert (hurt("missing_span", 0.4, own).mask.sum() / own.mask.sum()).item() == pytest.approx(0.6, abs=0.02)
-    slow = hurt("low_rate", 4, own)
+    assert (damaged("dropped_rows", 0.5, own).mask.sum() / own.mask.sum()).item() == pytest.approx(0.5, abs=0.02)
+    assert (damaged("missing_span", 0.4, own).mask.sum() / own.mask.sum()).item() == pytest.approx(0.6, abs=0.02)
+    slow = damaged("low_rate", 4, own)
     assert torch.equal(slow.mask.sum(1), (own.mask.sum(1) + 3) // 4)
-    late = hurt("shift", 0.3, own)
+    late = damaged("shift", 0.3, own)
     there = late.mask
     torch.testing.assert_close((late.times - own.times)[there], torch.full((int(there.sum()),), 0.3), atol=1e-5, rtol=0)
     assert (late.times[there] < 4).all()
-    off = hurt("jitter", 0.2, own)
+    off = damaged("jitter", 0.2, own)
     assert all((row[m].diff() >= 0).all() for row, m in zip(off.times, off.mask)), "the order stays"
-    noisy = hurt("feature_noise", 1.0, own)
+    noisy = damaged("feature_noise", 1.0, own)
     spread = (noisy.values - own.values)[own.mask].std()
     assert spread.item() == pytest.approx(own.values[own.mask].std().item(), rel=0.05)
 
@@ -104,7 +104,7 @@ def test_curves_of_a_model(tmp_path) -> None:
         baseline=np.full((count, 2), 0.5),
     )
     assert fits(model)
-    found = curves_of(model.task, [damaged(model, data, output)])
+    found = curves_of(model.task, [corrupted(model, data, output)])
     assert {(row["modality"], row["kind"]) for row in found} == {(m, k) for m in ("a", "b", "") for k in KINDS}
     clean = model.task.metrics(scores, output.target)["accuracy"]
     for row in found:
@@ -113,9 +113,9 @@ def test_curves_of_a_model(tmp_path) -> None:
         assert row["gain_over_late"] == pytest.approx(row["area"] - np.mean(row["late"]))
         assert len(row["single"]["values"]) == len(row["levels"])
     page = {
-        "robustness": {"noise": [], "missing": [], "damage": found},
+        "robustness": {"noise": [], "missing": [], "corruptions": found},
         "task": {"metric": "accuracy", "higher_is_better": True},
     }
-    content = Damage().content(page)
+    content = Corruptions().content(page)
     assert len(content["figures"]) == len(KINDS)
     assert len(content["rows"]) == len(found)

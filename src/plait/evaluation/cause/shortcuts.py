@@ -2,7 +2,7 @@
 
 A nuisance (a number or a name that is known of each item) is a shortcut if two things hold, and each is tested:
 
-- it is **there**: the nuisance alone predicts the class of other groups' items, better than with shuffled nuisances;
+- it **predicts**: by itself it tells the class of other groups' items, better than with shuffled nuisances;
 - it is **used**: among items of the same class, the model is the surer of a class the more the nuisance points to it.
   Within a class nothing is left to learn about it, so a model that looks at the class's own evidence gives no such
   relation. Tested by exchanging nuisances among the items of a class (a conditional permutation test: Berrett, Wang,
@@ -42,20 +42,20 @@ MOST_NAMES = 30
 
 class Shortcut(NamedTuple):
     """Attributes:
-    there: share of right answers from the nuisance alone, on other groups, less the share of the commonest class.
-    there_p: of that, beside shuffled nuisances.
+    predicts: share of right answers from the nuisance alone, on other groups, less the share of the commonest class.
+    predicts_p: of that, beside shuffled nuisances.
     used: correlation, within classes, of what the model says with what the nuisance says.
     used_p: of that, beside nuisances that are exchanged within classes; one-sided.
     """
 
-    there: float
-    there_p: float
+    predicts: float
+    predicts_p: float
     used: float
     used_p: float
 
     def alarm(self, level: float = 0.01) -> bool:
         """Whether both hold at a level."""
-        return self.there_p < level and self.used_p < level
+        return self.predicts_p < level and self.used_p < level
 
 
 def columns_of(values: Sequence[object]) -> Floats | None:
@@ -145,17 +145,17 @@ def shortcuts_of(
         columns = columns_of(values)
         if columns is not None:
             told.append((name, shortcut_of(np.asarray(scores, np.float64), target, columns, groups)))
-    both = [holm([one.there_p for _, one in told]), holm([one.used_p for _, one in told])]
+    both = [holm([one.predicts_p for _, one in told]), holm([one.used_p for _, one in told])]
     return [
         {
             "name": name,
-            "there": one.there,
-            "there_p": there,
+            "predicts": one.predicts,
+            "predicts_p": predicts,
             "used": one.used,
             "used_p": used,
-            "alarm": there < LEVEL and used < LEVEL,
+            "alarm": predicts < LEVEL and used < LEVEL,
         }
-        for (name, one), there, used in zip(told, *both)
+        for (name, one), predicts, used in zip(told, *both)
     ]
 
 

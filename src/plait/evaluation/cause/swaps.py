@@ -42,14 +42,14 @@ class Swap(NamedTuple):
     condition: of `CONDITIONS`.
     changed: whether the model then names another class, of the items for which there was such a recording.
     groups: of these items.
-    off: two-sample score of the swapped items against the real ones.
+    two_sample: score of the swapped items against the real ones.
     """
 
     modality: str
     condition: str
     changed: NDArray[np.bool_]
     groups: NDArray[np.str_]
-    off: float
+    two_sample: float
 
 
 def donors(
@@ -154,7 +154,7 @@ def swap_rows(swaps: Sequence[Swap]) -> list[SwapRow]:
                 "items": len(changed),
                 "changed": float(changed.mean()),
                 "interval": {"low": span.low, "high": span.high, "groups": span.groups, "reason": span.reason},
-                "off": float(np.mean([s.off for s in own])),
+                "two_sample": float(np.mean([s.two_sample for s in own])),
             }
         )
     return found

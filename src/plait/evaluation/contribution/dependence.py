@@ -85,7 +85,7 @@ def _additive(task: Task, replicates: Sequence[Exchanged], sign: int) -> Additiv
         "projection": float(made[0]),
         "gain": float(gain[0]),
         "interval": interval_row(gain, units),
-        "share": float(np.mean([one.share for one in replicates])),
+        "non_additive": float(np.mean([one.share for one in replicates])),
     }
 
 

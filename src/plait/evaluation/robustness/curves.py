@@ -15,7 +15,7 @@ from plait.evaluation.intervals import Floats, difference_of
 from plait.evaluation.replicates import ReplicateOutput, Subset, paddings_of, stacked
 from plait.evaluation.robustness.corruptions import Corruption
 from plait.evaluation.rows import interval_row
-from plait.evaluation.schema import DamageCurve
+from plait.evaluation.schema import CorruptionCurve
 from plait.evaluation.summary import rows_of
 from plait.examples.data import ItemData, loader
 from plait.models.ensemble import Encoded
@@ -23,7 +23,7 @@ from plait.models.model import Model
 from plait.tasks import Task
 from plait.tokens import Instants, Tokens
 
-__all__ = ["curves_of", "damaged", "fits"]
+__all__ = ["corrupted", "curves_of", "fits"]
 
 EVERY = ""
 """Stands for all modalities, damaged together."""
@@ -34,7 +34,7 @@ def fits(model: Model) -> bool:
     return not model.task.gathers and not hasattr(model.task, "texts")
 
 
-def damaged(model: Model, data: ItemData, output: ReplicateOutput) -> ReplicateOutput:
+def corrupted(model: Model, data: ItemData, output: ReplicateOutput) -> ReplicateOutput:
     """The replicate's answers to damaged items, keyed by who answers, what is damaged, how, and at which level.
 
     Who answers: ``model``; ``late``: the mean of its modalities' own heads, if these are trained; and each modality
@@ -91,7 +91,7 @@ def _outputs(model: Model, encoded: Encoded, tokens: dict[str, Tokens], at: Inst
     return found
 
 
-def curves_of(task: Task, replicates: Sequence[ReplicateOutput]) -> list[DamageCurve]:
+def curves_of(task: Task, replicates: Sequence[ReplicateOutput]) -> list[CorruptionCurve]:
     """A curve for each kind of damage and each modality (the last: all together), with the areas under it.
 
     The area is the mean of the metric over the levels, the undamaged one among them; the gain is that over late fusion,
@@ -99,7 +99,7 @@ def curves_of(task: Task, replicates: Sequence[ReplicateOutput]) -> list[DamageC
 
     Args:
         task: names and computes the metric.
-        replicates: from `damaged`, one per seed and fold.
+        replicates: from `corrupted`, one per seed and fold.
     """
     rows, left_out, units = rows_of(task, replicates)
     known = {row["modalities"][0]: values for row, values in zip(rows, left_out)}
@@ -107,7 +107,7 @@ def curves_of(task: Task, replicates: Sequence[ReplicateOutput]) -> list[DamageC
     curves = dict.fromkeys(tuple(name.split("|")[1:3]) for name in known)
     names = dict.fromkeys(name.split("|")[0] for name in known)
     singles = [n for n in names if n not in ("model", "late")]
-    kinds, found = parts(Corruption), list[DamageCurve]()
+    kinds, found = parts(Corruption), list[CorruptionCurve]()
     for modality, kind in curves:
         levels = (kinds[kind].none, *kinds[kind].levels)
 
@@ -115,7 +115,7 @@ def curves_of(task: Task, replicates: Sequence[ReplicateOutput]) -> list[DamageC
             return np.stack([known[f"{who}|{of[0]}|{of[1]}|{level:g}"] for level in at])
 
         own = values("model")
-        row: DamageCurve = {
+        row: CorruptionCurve = {
             "modality": modality,
             "kind": kind,
             "axis": kinds[kind].axis,

@@ -57,8 +57,8 @@ def _additive(evaluation: Evaluation) -> str:
     )
     share = (
         ""
-        if found["share"] is None
-        else f" {100 * found['share']:.0f}\N{NO-BREAK SPACE}% of the variance of its outputs is not additive."
+        if found["non_additive"] is None
+        else f" {100 * found['non_additive']:.0f}\N{NO-BREAK SPACE}% of the variance of its outputs is not additive."
     )
     return (
         f"{better}: on {words.counted(found['items'], 'item')} the model reaches {words.show(metric, found['model'])}, its additive "

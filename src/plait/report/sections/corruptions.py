@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from plait.evaluation.schema import DamageCurve, Evaluation
+from plait.evaluation.schema import CorruptionCurve, Evaluation
 from plait.report import plots, words
 from plait.report.sections import Section
 
-__all__ = ["Damage"]
+__all__ = ["Corruptions"]
 
 NAMES = {
     "missing_span": "A span is missing",
@@ -22,7 +22,7 @@ NAMES = {
 }
 
 
-class Damage(Section):
+class Corruptions(Section):
     """Robustness to damage: curves for each kind and stream, areas against late fusion and the best single stream."""
 
     rank = 74
@@ -43,7 +43,7 @@ class Damage(Section):
         return "When streams are damaged"
 
     def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
-        found = evaluation["robustness"].get("damage", [])
+        found = evaluation["robustness"].get("corruptions", [])
         if not found:
             return None
         metric = evaluation["task"]["metric"]
@@ -51,7 +51,7 @@ class Damage(Section):
         figures = [
             {
                 "title": NAMES.get(kind, kind.replace("_", " ")),
-                "svg": Markup(plots.damage([row for row in found if row["kind"] == kind], metric, f"dam{i}")),
+                "svg": Markup(plots.corruption([row for row in found if row["kind"] == kind], metric, f"dam{i}")),
             }
             for i, kind in enumerate(kinds)
         ]
@@ -62,7 +62,7 @@ class Damage(Section):
         }
 
 
-def _row(metric: str, row: DamageCurve) -> dict[str, str]:
+def _row(metric: str, row: CorruptionCurve) -> dict[str, str]:
     gain = row.get("gain_over_late")
     return {
         "kind": NAMES.get(row["kind"], row["kind"]),
@@ -73,7 +73,7 @@ def _row(metric: str, row: DamageCurve) -> dict[str, str]:
     }
 
 
-def _summary(metric: str, found: list[DamageCurve]) -> str:
+def _summary(metric: str, found: list[CorruptionCurve]) -> str:
     gains = [row["gain_over_late"] for row in found if "gain_over_late" in row]
     if not gains:
         return ""
