@@ -84,7 +84,7 @@ def test_the_held_out_model_chooses_the_post_processing(tagged: Run) -> None:
 
 @pytest.mark.slow
 def test_tags_are_learnt_and_scored_over_every_subset(tagged: Run, tmp_path: Path) -> None:
-    result = evaluate(tagged, cache=tmp_path / "cache")
+    result = evaluate(tagged, cache=tmp_path / "cache", explain=True)
     by = {tuple(s["modalities"]): {k: v["mean"] for k, v in s["metrics"].items()} for s in result["subsets"]}
     both = by["hand", "foot"]
     assert both["macro_f1"] > 0.75
@@ -97,6 +97,10 @@ def test_tags_are_learnt_and_scored_over_every_subset(tagged: Run, tmp_path: Pat
     assert result["task"] | {"metric": "macro_f1", "target": "move", "unit": "window"} == result["task"]
     assert sum(map(sum, result["confusion"]["counts"])) == 8 * 8 * 4, "every instant that is annotated, once"
     assert (tagged.folder / "examples.parquet").exists()
+    assert {row["modality"] for row in result["dependence"]["permutation"]} == {"hand", "foot"}
+    assert "additive" not in result["dependence"], "of one answer per item only"
+    assert {row["modality"] for row in result["robustness"]["corruptions"]} == {"hand", "foot", ""}
+    assert result["information"][0]["both"] > 0.5
 
 
 @pytest.mark.slow
