@@ -10,15 +10,10 @@ import numpy as np
 
 from plait.core.parts import foreign_code
 from plait.core.progress import Progress
-from plait.evaluation.cause.swaps import Swap, swap_rows, swappable, swaps_of
-from plait.evaluation.contribution.bank import Bank
-from plait.evaluation.contribution.dependence import Exchanged, dependence_of
 from plait.evaluation.deletion import Effect, deletion_of, effects_of
 from plait.evaluation.examined import Examination
-from plait.evaluation.explanation.summary import Tried, faithfulness_of, tried_of
+from plait.evaluation.explain import Explanations
 from plait.evaluation.facts import about_of, item_facts, made_with, parts_of
-from plait.evaluation.replicates import ReplicateOutput
-from plait.evaluation.robustness.curves import corrupted, curves_of, fits
 from plait.evaluation.schema import Curve, DataFacts, Evaluation, MissingRow, NoiseRow
 from plait.evaluation.summary import summarise
 from plait.recipe import dump_recipe
@@ -45,7 +40,8 @@ def evaluate(
         run: see `plait.fit`; or its folder.
         cache: where prepared features are kept.
         corpus: the manifest of another corpus; its streams may be fewer than the run's.
-        explain: also exchange modalities between items (``dependence``): some thousand further answers.
+        explain: also ask for what takes minutes more: ``dependence`` (permutation, additive projection), ``swaps``,
+            ``robustness.corruptions`` and ``faithfulness`` of explanations in time.
         progress: told of features being prepared, and of replicates scored.
 
     Returns:
@@ -66,8 +62,7 @@ def evaluate(
 def _evaluated(found: Examination, explain: bool) -> Evaluation:
     run, experiment = found.run, found.experiment
     outputs, noise, missing, trained_on = [], [], [], []
-    effects, exchanged = list[Effect](), list[Exchanged]()
-    tried, swaps, damaged = list[Tried](), list[Swap](), list[ReplicateOutput]()
+    effects, explanations = list[Effect](), Explanations()
     for one in found:
         outputs.append(one.output())
         trained_on.append(len(one.train))
@@ -75,35 +70,21 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
         missing += one.missing()
         effects += effects_of(one.model, one.data, seed=one.replicate.seed)
         if explain:
-            bank = Bank(one.model, one.data)
-            exchanged.append(Exchanged(bank, outputs[-1]))
-            if swappable(bank):
-                swaps += swaps_of(bank, outputs[-1].target, seed=one.replicate.seed)
-            if fits(one.model):
-                damaged.append(corrupted(one.model, one.data, outputs[-1]))
-            tried += tried_of(one.model, one.data, seed=one.replicate.seed)
+            explanations.add(one, outputs[-1])
     task = run.model(found.replicates[0]).task
+    explained, corruptions = explanations.sections(task)
     sections: dict[str, object] = {
         "parts": parts_of(experiment, trained_on, elsewhere=found.elsewhere),
         **made_with(),
-        "robustness": {
-            "noise": _mean(noise),
-            "missing": _mean(missing),
-            **({"corruptions": curves_of(task, damaged)} if damaged else {}),
-        },
+        "robustness": {"noise": _mean(noise), "missing": _mean(missing), **corruptions},
         "training": {"seeds": [_curve(run, m, task.main_metric) for m in found.replicates]},
         "recipe_yaml": dump_recipe(run.recipe),
         "data": {**_data_section(experiment), "new": found.new},
         "unfinished": [m.name for m in run.replicates if m not in found.replicates],
+        **explained,
     }
     if (deletion := deletion_of(effects)) is not None:
         sections["deletion"] = deletion
-    if exchanged:
-        sections["dependence"] = dependence_of(task, exchanged)
-    if swaps:
-        sections["swaps"] = swap_rows(swaps)
-    if tried:
-        sections["faithfulness"] = faithfulness_of(tried)
     about = {"run": run.folder.name, **about_of(experiment)}
     return summarise(task, outputs, about=about, facts=item_facts(experiment), sections=sections)
 

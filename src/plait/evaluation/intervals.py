@@ -92,8 +92,12 @@ class Units:
     groups: int
 
     @classmethod
-    def of(cls, groups: ArrayLike | Sequence[str]) -> Units:
+    def of(cls, groups: ArrayLike | Sequence[str], most: int = MOST_BLOCKS) -> Units:
         """Units of the group of each entry.
+
+        Args:
+            groups: of each entry.
+            most: units; with more groups than this, blocks of groups.
 
         Raises:
             DataError: no entries.
@@ -104,7 +108,7 @@ class Units:
         names, codes = np.unique(np.asarray(groups), return_inverse=True)
         if not len(codes):
             raise DataError("there are no items to compute an interval from.")
-        n = min(len(names), MOST_BLOCKS)
+        n = min(len(names), most)
         # At random, since neighbours in the order of names may be of one family, room or day; seeded, to repeat.
         block = np.random.default_rng(0).permutation(len(names)) % n if n < len(names) else np.arange(n)
         return cls(block[codes.ravel()], n, len(names))

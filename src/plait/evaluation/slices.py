@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from plait.evaluation.breakdown import main_metric
-from plait.evaluation.intervals import FEWEST_GROUPS, Floats, Kernel, Units, difference_of, leave_one_out
+from plait.evaluation.intervals import FEWEST_GROUPS, MOST_BLOCKS, Floats, Kernel, Units, difference_of, leave_one_out
 from plait.evaluation.kernels import kernel_for
 from plait.evaluation.replicates import ReplicateOutput, Scored, Subset, scorer_of
 from plait.evaluation.rows import interval_row
@@ -37,6 +37,9 @@ LONGEST = 100
 
 MOST_SLICES = 200
 """The largest parts that are compared."""
+
+SLOW_SLICES, SLOW_BLOCKS = 12, 20
+"""Parts, and units that are left out in turn, where each metric is computed anew; of the first seed then."""
 
 Mask = NDArray[np.bool_]
 
@@ -68,11 +71,14 @@ def slices_of(
         full: all modalities.
         facts: by item, what is known of it, by name: texts, truth values or numbers.
     """
+    quick = np.ndim(pools[0].target) == 1 and np.ndim(pools[0].outputs[full]) == 2
+    # Without sums over items (texts, events) the metric itself is computed without each unit in turn.
+    pools, most, blocks = (pools, MOST_SLICES, MOST_BLOCKS) if quick else (pools[:1], SLOW_SLICES, SLOW_BLOCKS)
     items = [item for p in pools for item in p.items]
     told = {item: {**facts.get(item, {}), **own} for item, own in _own_facts(pools).items()}
     parts = [*_parts(items, told)]
-    largest = sorted(parts, key=lambda part: -int(part[2].sum()))[:MOST_SLICES]
-    comparison = _Comparison(pools, task, full)
+    largest = sorted(parts, key=lambda part: -int(part[2].sum()))[:most]
+    comparison = _Comparison(pools, task, full, blocks)
     rows = [row for name, value, mask in largest if (row := comparison.row(name, value, mask)) is not None]
     for row, p in zip(rows, holm([math.nan if row["p"] is None else row["p"] for row in rows])):
         row["p_corrected"] = None if math.isnan(p) else p
@@ -119,10 +125,10 @@ def _divided(values: Sequence[object]) -> Iterator[tuple[str, Mask]]:
 class _Comparison:
     """The main metric on parts of the items, mean over seeds, with the same groups left out in all."""
 
-    def __init__(self, pools: Sequence[ReplicateOutput], task: Scored, full: Subset) -> None:
+    def __init__(self, pools: Sequence[ReplicateOutput], task: Scored, full: Subset, blocks: int) -> None:
         self.pools, self.task, self.full = pools, task, full
         self.groups = np.array([str(g) for p in pools for g in p.groups])
-        self.units = Units.of(self.groups)
+        self.units = Units.of(self.groups, blocks)
         self.starts = np.cumsum([0, *(len(p.items) for p in pools)])
 
     def row(self, name: str, value: str, mask: Mask) -> SliceRow | None:

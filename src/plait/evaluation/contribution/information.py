@@ -121,7 +121,7 @@ def decompositions(
         first, second, both, target: as for `decompose`.
         groups: of each item.
     """
-    units = _blocks(Units.of(groups))
+    units = Units.of(groups, MOST_BLOCKS)
     whole, start = _decomposed(first, second, both, target, None)
     columns = [_column(whole)]
     for unit in range(units.n):
@@ -193,13 +193,6 @@ def _row(
         "unique_second": parts[2],
         "synergy": parts[3],
     }
-
-
-def _blocks(units: Units) -> Units:
-    if units.n <= MOST_BLOCKS:
-        return units
-    block = np.random.default_rng(0).permutation(units.n) % MOST_BLOCKS
-    return Units(block[units.codes], MOST_BLOCKS, units.groups)
 
 
 def _column(found: Decomposition) -> Floats:

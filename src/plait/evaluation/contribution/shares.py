@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from plait.evaluation.breakdown import MOST_GROUPS
 from plait.evaluation.contribution.item_values import ItemValues, item_values
 from plait.evaluation.contribution.shapley import MOST, game_of, interactions, shapley
 from plait.evaluation.intervals import Floats, Units, difference_of
@@ -91,7 +92,7 @@ def item_shares(
         "modalities": list(full),
         "mean": _mean(table).tolist(),
         "per_class": [],
-        "per_group": _grouped(table, groups),
+        "per_group": _grouped(table, groups) if len(set(groups)) <= MOST_GROUPS else [],
         "items": rows[:MOST_ROWS],
         "more": max(len(rows) - MOST_ROWS, 0),
     }

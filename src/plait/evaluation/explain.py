@@ -1,0 +1,49 @@
+"""What takes more answers than the table of subsets: exchanged modalities, swaps, corruptions, explanations in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from plait.evaluation.cause.swaps import Swap, swap_rows, swappable, swaps_of
+from plait.evaluation.contribution.bank import Bank
+from plait.evaluation.contribution.dependence import Exchanged, dependence_of
+from plait.evaluation.examined import Examined
+from plait.evaluation.explanation.summary import Tried, faithfulness_of, tried_of
+from plait.evaluation.replicates import ReplicateOutput
+from plait.evaluation.robustness.curves import corrupted, curves_of, fits
+from plait.tasks import Task
+
+__all__ = ["Explanations"]
+
+
+class Explanations:
+    """Gathered over the replicates of a run, as far as their task can be asked."""
+
+    def __init__(self) -> None:
+        self._exchanged, self._swaps = list[Exchanged](), list[Swap]()
+        self._corrupted, self._tried = list[ReplicateOutput](), list[Tried]()
+
+    def add(self, one: Examined, output: ReplicateOutput) -> None:
+        """Ask one replicate.
+
+        Args:
+            one: its model and test items.
+            output: its answers to them as they are.
+        """
+        bank, seed = Bank(one.model, one.data), one.replicate.seed
+        quick = fits(one.model)  # texts are looked for at length
+        self._exchanged.append(Exchanged(bank, output, permutations=10 if quick else 2))
+        if swappable(bank):
+            self._swaps += swaps_of(bank, output.target, seed=seed)
+        if quick:
+            self._corrupted.append(corrupted(one.model, one.data, output))
+        self._tried += tried_of(one.model, one.data, seed=seed)
+
+    def sections(self, task: Task) -> tuple[dict[str, object], Mapping[str, object]]:
+        """The sections of an evaluation, and what belongs into its ``robustness``; empty where nobody was asked."""
+        if not self._exchanged:
+            return {}, {}
+        found: dict[str, object] = {"dependence": dependence_of(task, self._exchanged)}
+        found |= {"swaps": swap_rows(self._swaps)} if self._swaps else {}
+        found |= {"faithfulness": faithfulness_of(self._tried)} if self._tried else {}
+        return found, {"corruptions": curves_of(task, self._corrupted)} if self._corrupted else {}
