@@ -6,15 +6,19 @@ import math
 
 import numpy as np
 
-from plait.evaluation.intervals import ANYWHERE, Bounds, Floats, Units, from_sums, interval_of, leave_one_out
+from plait.evaluation.intervals import ANYWHERE, Bounds, Floats, Interval, Units, from_sums, interval_of, leave_one_out
 from plait.evaluation.schema import IntervalRow, Ratio
 
-__all__ = ["interval_row", "ratio_of_means"]
+__all__ = ["interval_row", "ratio_of_means", "row_of"]
 
 
 def interval_row(values: Floats, units: Units, bounds: Bounds = ANYWHERE) -> IntervalRow:
     """The interval of a metric, [1 + units] as `leave_one_out` gives it."""
-    found = interval_of(values, units, bounds=bounds)
+    return row_of(interval_of(values, units, bounds=bounds))
+
+
+def row_of(found: Interval) -> IntervalRow:
+    """An interval as an evaluation has it."""
     return {"low": found.low, "high": found.high, "groups": found.groups, "reason": found.reason}
 
 

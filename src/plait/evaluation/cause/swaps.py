@@ -20,6 +20,7 @@ from torch import Tensor
 from plait.core.errors import DataError
 from plait.evaluation.contribution.bank import Bank
 from plait.evaluation.intervals import Floats, mean_interval
+from plait.evaluation.rows import row_of
 from plait.evaluation.schema import SwapRow
 from plait.tokens import masked_mean_max
 
@@ -153,7 +154,7 @@ def swap_rows(swaps: Sequence[Swap]) -> list[SwapRow]:
                 "condition": condition,
                 "items": len(changed),
                 "changed": float(changed.mean()),
-                "interval": {"low": span.low, "high": span.high, "groups": span.groups, "reason": span.reason},
+                "interval": row_of(span),
                 "two_sample": float(np.mean([s.two_sample for s in own])),
             }
         )

@@ -14,7 +14,8 @@ from plait.evaluation.explanation.attribution import METHODS
 from plait.evaluation.explanation.faithfulness import areas, order_of, randomised
 from plait.evaluation.explanation.parts import Answer, Parts
 from plait.evaluation.intervals import mean_interval
-from plait.evaluation.schema import Faithfulness, IntervalRow
+from plait.evaluation.rows import row_of
+from plait.evaluation.schema import Faithfulness
 from plait.examples.data import ItemData
 from plait.models.model import Model
 
@@ -95,10 +96,6 @@ def faithfulness_of(tried: Sequence[Tried]) -> list[Faithfulness]:
         groups = [one.group for one in own]
         deletion, insertion, random_deletion, random_insertion, foreign = np.array([one[2:] for one in own], float).T
 
-        def told(gain: np.ndarray[tuple[int], np.dtype[np.float64]], groups: list[str] = groups) -> IntervalRow:
-            row = mean_interval(gain, groups)
-            return {"low": row.low, "high": row.high, "groups": row.groups, "reason": row.reason}
-
         found.append(
             {
                 "method": name,
@@ -109,9 +106,9 @@ def faithfulness_of(tried: Sequence[Tried]) -> list[Faithfulness]:
                 "random_insertion": float(random_insertion.mean()),
                 "foreign_deletion": float(foreign.mean()),
                 "better": float((deletion < random_deletion).mean()),
-                "deletion_gain": told(random_deletion - deletion),
-                "insertion_gain": told(insertion - random_insertion),
-                "foreign_gain": told(random_deletion - foreign),
+                "deletion_gain": row_of(mean_interval(random_deletion - deletion, groups)),
+                "insertion_gain": row_of(mean_interval(insertion - random_insertion, groups)),
+                "foreign_gain": row_of(mean_interval(random_deletion - foreign, groups)),
             }
         )
     return found
