@@ -43,7 +43,7 @@ class Corruptions(Section):
         return "When streams are damaged"
 
     def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
-        found = evaluation["robustness"].get("corruptions", [])
+        found = (evaluation.get("robustness") or {}).get("corruptions", [])
         if not found:
             return None
         metric = evaluation["task"]["metric"]

@@ -41,7 +41,7 @@ class Shapley(Section):
         return "Shapley values"
 
     def content(self, evaluation: Evaluation) -> Mapping[str, object] | None:
-        rows = [row for row in evaluation["contributions"] if row.get("shapley") is not None]
+        rows = [row for row in evaluation.get("contributions", []) if row.get("shapley") is not None]
         if not rows:
             return None
         metric, found = evaluation["task"]["metric"], evaluation.get("item_shares")
