@@ -299,7 +299,7 @@ streams:
 fusion: sequence
 model: {{dim: {dim}}}
 augment: {{crop_resize: 0, gaussian_noise: 0.3, modality_dropout: 0}}
-train: {{epochs: 3, batch: 32, lr: 0.002, average: 2}}
+train: {{epochs: 4, batch: 32, lr: 0.002, average: 2}}
 evaluate: {{missing: [0.0]}}
 """
 

@@ -20,8 +20,8 @@ class Information(Section):
 {% for pair in pairs %}<h3 style="margin-top:1.2rem">{{ pair.name }}</h3>
 <p class="soft">{{ pair.text }}</p>
 <div style="display:flex;height:1.1rem;max-width:46rem;border-radius:3px;overflow:hidden" role="img" aria-label="{{ pair.name }}">{% for part in pair.parts %}{% if part.width %}<span title="{{ part.name }}: {{ part.bits }} bits" style="width:{{ part.width }}%;background:var(--s{{ loop.index0 }})"></span>{% endif %}{% endfor %}</div>
-<div class="scroll"><table class="breakdown"><thead><tr><th></th><th class="num">bits</th><th class="num">95&nbsp;% interval</th><th class="num">shuffled</th></tr></thead><tbody>
-{% for part in pair.parts %}<tr><td class="name"><span style="display:inline-block;width:.7em;height:.7em;border-radius:2px;background:var(--s{{ loop.index0 }})"></span> {{ part.name }}</td><td class="num main">{{ part.bits }}</td><td class="num soft">{{ part.interval }}</td><td class="num soft">({{ part.null }})</td></tr>
+<div class="scroll"><table class="breakdown"><thead><tr><th></th><th class="num">bits</th>{% if with_interval %}<th class="num">95&nbsp;% interval</th>{% endif %}<th class="num">shuffled</th></tr></thead><tbody>
+{% for part in pair.parts %}<tr><td class="name"><span style="display:inline-block;width:.7em;height:.7em;border-radius:2px;background:var(--s{{ loop.index0 }})"></span> {{ part.name }}</td><td class="num main">{{ part.bits }}</td>{% if with_interval %}<td class="num soft">{{ part.interval }}</td>{% endif %}<td class="num soft">({{ part.null }})</td></tr>
 {% endfor %}
 </tbody></table></div>{% endfor %}
 """
@@ -60,7 +60,7 @@ class Information(Section):
                     ],
                 }
             )
-        return {"pairs": pairs}
+        return {"pairs": pairs, "with_interval": any(words.has_interval(row["synergy"]["interval"]) for row in rows)}
 
 
 def _bits(value: float | None) -> str:

@@ -25,8 +25,8 @@ class Slices(Section):
     rank = 52
     template = """
 {% macro parts(list) %}
-<div class="scroll"><table class="breakdown"><thead><tr><th>part</th><th class="num">items</th><th class="num">{{ words.title_of(metric) }}</th><th class="num">the rest</th><th class="num">p, corrected</th><th></th></tr></thead><tbody>
-{% for c in list %}<tr><td class="name">{{ c.name }}</td><td class="num soft">{{ c["items"] }}</td><td class="num main">{{ c.value }}</td><td class="num">{{ c.rest }}</td><td class="num soft">{{ c.p }}</td><td class="soft verdict">{{ c.verdict }}</td></tr>
+<div class="scroll"><table class="breakdown"><thead><tr><th>part</th><th class="num">items</th><th class="num">{{ words.title_of(metric) }}</th><th class="num">the rest</th>{% if with_p %}<th class="num">p, corrected</th><th></th>{% endif %}</tr></thead><tbody>
+{% for c in list %}<tr><td class="name">{{ c.name }}</td><td class="num soft">{{ c["items"] }}</td><td class="num main">{{ c.value }}</td><td class="num">{{ c.rest }}</td>{% if with_p %}<td class="num soft">{{ c.p }}</td><td class="soft verdict">{{ c.verdict }}</td>{% endif %}</tr>
 {% endfor %}
 </tbody></table></div>
 {% endmacro %}
@@ -45,10 +45,13 @@ class Slices(Section):
         metric, sign = evaluation["task"]["metric"], 1 if evaluation["task"]["higher_is_better"] else -1
         every = evaluation.get("slices", [])
         # Groups have a table of their own; here only those that stand out.
-        told = [row for row in every if row["name"] != "group" or (row["p_corrected"] or 1.0) < LEVEL]
+        told = [row for row in every if row["name"] != "group" or ((p := row["p_corrected"]) is not None and p < LEVEL)]
         found = [_row(metric, sign, row) for row in told]
         rows = folded(found, self.rows)
-        return None if rows is None else {"rows": rows, "metric": metric, "count": len(every)}
+        if rows is None:
+            return None
+        tested = any(row["p_corrected"] is not None for row in told)
+        return {"rows": rows, "metric": metric, "count": len(every), "with_p": tested}
 
 
 def _row(metric: str, sign: int, row: SliceRow) -> dict[str, object]:
