@@ -266,7 +266,8 @@ def restricted(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
     own.streams = {m: own.streams.get(m) if base_of(m) in modalities else plan_of(own, m) for m in modalities}
     by_modality = Vary(own.augment.kinds).modalities
     chosen = [own.augment.kinds[name] for name, names in by_modality.items() if names]
-    for plan in (own.evaluate.noise, own.augment.noise, *chosen):
+    dropout = own.augment.modality_dropout
+    for plan in (own.evaluate.noise, own.augment.noise, *chosen, *([dropout] if isinstance(dropout, dict) else [])):
         for m in set(plan) - set(modalities):
             del plan[m]
     return own

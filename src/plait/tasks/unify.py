@@ -301,10 +301,10 @@ class Unify(Task):
             found.append(self.model.answers(prompt, self.longest, Search(1, DRAWN_AT), self.draws))
         every = torch.cat(found, 1)
         asked = self.alike.nearest([mean_of(prompt.values, prompt.mask)], self.neighbours)
-        best = []
+        best, described = [], [[text] for text in self.described]
         for rows, (near, weights) in zip(every.tolist(), asked):
             said = [" ".join(words_of(self.say([t for t in row if t >= 0]))) for row in rows]
-            best.append(most_agreed(said, [[text] for text in self.described], near, weights, self.rarity))
+            best.append(most_agreed(said, described, near, weights, self.rarity))
         return every[torch.arange(len(every)), torch.tensor(best)]
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:

@@ -50,8 +50,8 @@ class Bank:
 
     @property
     def modalities(self) -> list[str]:
-        """Names of the modalities, in the model's order."""
-        return self.model.modalities
+        """Names of the modalities that the items may have, in the model's order."""
+        return [m for m in self.model.modalities if m in self.data.modalities]
 
     def outputs(
         self, sources: Mapping[str, Index], asked: Index | None = None, subset: Collection[str] | None = None
@@ -65,7 +65,7 @@ class Bank:
             subset: answer as if all other modalities were missing.
         """
         own = np.arange(len(self)) if asked is None else asked
-        index = {m: torch.from_numpy(np.asarray(sources.get(m, own), np.int64)) for m in self.modalities}
+        index = {m: torch.from_numpy(np.asarray(sources.get(m, own), np.int64)) for m in self.encoded}
         with torch.inference_mode():
             for start in range(0, len(own), BATCH):
                 part = {m: rows[start : start + BATCH] for m, rows in index.items()}
