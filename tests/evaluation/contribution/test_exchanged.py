@@ -11,10 +11,12 @@ from plait.evaluation.contribution.bank import Bank
 from plait.evaluation.contribution.dependence import Exchanged, dependence_of
 from plait.evaluation.contribution.emap import projected
 from plait.evaluation.contribution.permutation import permuted
+from plait.evaluation.examined import restricted
 from plait.evaluation.replicates import ReplicateOutput
 from plait.examples.data import Asked, ItemData
 from plait.examples.items import Item
 from plait.models.model import Model
+from plait.recipe import parse_recipe
 from plait.streams.clock import Grid
 from plait.tasks.classify import Classify
 
@@ -136,6 +138,20 @@ def output_of(model, data, seed=0):
         outputs={tuple(model.modalities): scores},
         baseline=np.full((len(data), 3), 1 / 3),
     )
+
+
+def test_items_of_another_corpus_may_lack_a_stream() -> None:
+    model, data = made("abc", wide=False)
+    fewer = ItemData(data.items, Source(), data.asked, ["a", "b"])
+    bank = Bank(model, fewer)
+    assert bank.modalities == ["a", "b"]
+    assert bank.scores({"a": np.arange(12)[::-1].copy()}).shape == (12, 3)
+    assert set(permuted(bank, permutations=1)) == {"a", "b"}
+    recipe = parse_recipe(
+        "{corpus: m.jsonl, task: classify, augment: {modality_dropout: {see: 0.1, hear: [0.0, 0.2]}}}"
+    )
+    assert restricted(recipe, ["see"]).augment.modality_dropout == {"see": 0.1}
+    assert recipe.augment.modality_dropout == {"see": 0.1, "hear": (0.0, 0.2)}
 
 
 def test_of_a_run() -> None:
