@@ -1,6 +1,6 @@
 """What modalities contribute, and when, in worlds where it is known: python benchmarks/why.py [worlds|spans ...]
 
-Needs: the extra explain for ``spans``.
+Needs: nothing beyond plait; the extra explain for ``spans``.
 Takes: ``worlds`` some forty minutes of one core, ``spans`` some ten.
 
 - ``worlds``: redundant, unique, synergistic and nuisance-heavy information, 1,000 items, ten seeds: each part within a
