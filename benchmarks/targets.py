@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-OPS = {">": operator.gt, ">=": operator.ge, "<=": operator.le, "==": operator.eq}
+OPS = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le, "==": operator.eq}
 
 
 def target(what: str, value: float, op: str, goal: float) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """What modalities contribute, and when, in worlds where it is known: python benchmarks/why.py [worlds|spans ...]
 
-Needs: nothing beyond plait; the extra explain for ``spans``.
-Takes: ``worlds`` some forty minutes of one core, ``spans`` some ten.
+Needs: for ``sets`` at least one of utd_mhad, grid_s1, stress_predict, av_digits, mosi in PLAIT_DATA; the extra explain.
+Takes: ``worlds`` some forty minutes of one core, ``spans`` some ten, ``sets`` some hours.
 
 - ``worlds``: redundant, unique, synergistic and nuisance-heavy information, 1,000 items, ten seeds: each part within a
   tenth of a bit of its analytic value; nothing found of shuffled classes; Shapley values that add up; interactions
   found by the additive projection in an exclusive or, and none in a sum.
 - ``spans``: two streams in which a short span tells the class: spans that turn the decision, the peak of integrated
   gradients, and deletion and insertion against random orders and a model with random weights.
+- ``sets``: on real data, the default beside late fusion trained alike: whether explanations are true of the model, and
+  promises are kept, on damaged items the mean area, and what contribution and the whole page cost.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 from targets import finish, target
 from why_cases import WORLDS, analytic, write_spans, write_world
+from why_sets import PEOPLE, SETS, of_cost, of_damage, of_explanations, of_intervals, of_promises, trained
 
 from plait import evaluate, fit
 from plait.evaluation.examined import Examination
@@ -165,7 +169,26 @@ def _of_spans(run: Run, cache: str) -> dict[str, np.ndarray[Any, Any]]:
     return {name: np.array(own) for name, own in rows.items()}
 
 
-KINDS = {"worlds": worlds, "spans": spans}
+def sets(args: argparse.Namespace, console: Console) -> Rows:
+    """Real data."""
+    table = Table("set", "gain", "low", "high", "worse", title="area under damage less late fusion's, points")
+    rows = of_intervals()
+    for name in args.sets:
+        if needs.lacking(SETS[name], args.data):
+            continue
+        runs = trained(name, Path(args.out).resolve() / "sets", args.cache, args.set_seeds)
+        found = evaluate(runs.default, cache=args.cache, explain=True)
+        rows += of_explanations(name, found) if name in PEOPLE else []
+        rows += of_promises(name, found, runs.default, args.cache)
+        rows += of_cost(name, runs.default, args.cache) if name in ("utd_mhad", "grid_letter") else []
+        gain = of_damage(runs, args.cache)
+        table.add_row(name, *(f"{100 * (x or np.nan):.2f}" for x in gain[:3]), ", ".join(gain.worse))
+        rows.append(target(f"{name}: mean area under damage less late fusion's, points", 100 * gain.gain, ">=", -1.0))
+    console.print(table)
+    return rows
+
+
+KINDS = {"worlds": worlds, "spans": spans, "sets": sets}
 
 
 def main() -> None:
@@ -175,9 +198,13 @@ def main() -> None:
     parser.add_argument("--cache", default=".plait-cache")
     parser.add_argument("--seeds", type=int, default=10, help="for worlds")
     parser.add_argument("--span-seeds", type=int, default=3, help="for spans")
+    parser.add_argument("--sets", nargs="+", default=[*SETS], choices=[*SETS], help="for sets")
+    parser.add_argument("--set-seeds", nargs="+", type=int, default=[0], help="for sets")
     args = parser.parse_args()
     if strange := {*args.parts} - {*KINDS}:
         parser.error(f"there is no part {', '.join(sorted(strange))}; expected of {', '.join(KINDS)}")
+    if "sets" in args.parts:
+        args.data = needs.check([SETS[name] for name in args.sets], fewest=1)
     torch.set_num_threads(1)
     console, rows = Console(), []
     for part in args.parts:
