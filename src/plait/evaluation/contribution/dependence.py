@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from plait.evaluation.contribution.bank import Bank
-from plait.evaluation.contribution.emap import projected
+from plait.evaluation.contribution.emap import projectable, projected
 from plait.evaluation.contribution.permutation import permuted
 from plait.evaluation.intervals import Floats, difference_of
 from plait.evaluation.replicates import ReplicateOutput, Subset
@@ -27,8 +27,8 @@ class Exchanged:
 
     Attributes:
         permuted: its answers as they are, and with each modality permuted, by their names.
-        additive: its answers, and those of its additive projection, on some of the items; None where a task answers
-            over time or has one modality.
+        additive: its answers, and those of its additive projection, on some of the items; None where there is none
+            (`plait.evaluation.contribution.emap.projectable`).
         share: of the variance of the outputs, what is not additive.
     """
 
@@ -39,7 +39,7 @@ class Exchanged:
         full = output.outputs[tuple(bank.modalities)]
         self.permuted = _as(output, {(WHOLE,): full, **rows})
         self.additive, self.share = None, 0.0
-        if bank.at is None and len(bank.modalities) > 1:
+        if projectable(bank):
             (whole,) = np.nonzero(np.all([bank.data.present(m) for m in bank.modalities], axis=0))
             if len(whole) > 1:
                 made = projected(bank, most=pairs, seed=output.seed)
