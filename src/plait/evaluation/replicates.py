@@ -46,6 +46,7 @@ class Scored(Protocol):
     - ``frames(scores, target)``: see `frames_of`.
     - ``main(scores, target)``: the main metric alone, without the cost of the others; see `main_of`.
     - ``scorer(scores, target)``: gives the main metric of some items by their indices; see `scorer_of`.
+    - ``asks``: ``nothing``, if the metric ranks items among each other.
     - ``lead(scores, target)``: of a task with several targets: the task of the first one, its scores and its target.
     - ``each(scores, target)``: the main metric of each item, where that of one item alone means nothing.
     - ``points(scores, target)``: truths and answers to draw against each other, [rows] each.

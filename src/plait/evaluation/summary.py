@@ -50,7 +50,7 @@ from plait.evaluation.word_errors import word_confusion
 from plait.metrics import known_bounds
 from plait.metrics.functional import calibration_error, confusion, log_loss
 
-__all__ = ["interval_facts", "plain", "point", "rows_of", "subsets_of", "summarise", "task_facts"]
+__all__ = ["interval_facts", "left_out_of", "plain", "point", "rows_of", "subsets_of", "summarise", "task_facts"]
 
 
 def subsets_of(modalities: Iterable[str]) -> list[Subset]:
@@ -117,7 +117,7 @@ def summarise(
         "interactions": interactions_of(by_subset, constant, full, sign, units),
         "gain_over_constant": _over_constant(left_out[-1], constant, sign, units),
         "per_group": per_group(pools, full, task),
-        "slices": slices_of(pools, task, full, facts or {}),
+        "slices": [] if _ranks(task) else slices_of(pools, task, full, facts or {}),
         "shortcuts": shortcuts_of(own, full, facts or {}),
     }
     if len(full) > 1 and (shares := item_shares(own, first, full, classes)) is not None:
@@ -180,6 +180,18 @@ def rows_of(task: Scored, replicates: Sequence[ReplicateOutput]) -> tuple[list[S
     """
     pools = pools_of(replicates, task)
     return _rows(pools, task, list(pools[0].outputs))
+
+
+def left_out_of(task: Scored, replicates: Sequence[ReplicateOutput]) -> tuple[dict[str, Floats], Units]:
+    """As `rows_of`, of outputs whose keys are one name each: only their main metric, by that name, and the units.
+
+    Raises:
+        DataError: as `rows_of`.
+    """
+    pools = pools_of(replicates, task)
+    units, outputs = Units.of([g for p in pools for g in p.groups]), list(pools[0].outputs)
+    values = leave_one_out([_kernel(pools, task, [p.outputs[s] for p in pools], units) for s in outputs], units)
+    return {name: own for (name,), own in zip(outputs, values)}, units
 
 
 def _ordered(outputs: Mapping[Subset, Floats], modalities: Sequence[str]) -> list[Subset]:
@@ -266,7 +278,16 @@ def task_facts(task: Scored, about: Mapping[str, str], classes: Sequence[object]
     }
     if isinstance(rate := getattr(task, "rate", None), int | float):
         found["rate"] = float(rate)
+    if hasattr(task, "lead"):
+        found["lead"] = task.main_metric.partition(".")[0]
+    if _ranks(task):
+        found["ranks"] = True
     return found
+
+
+def _ranks(task: Scored) -> bool:
+    """Whether items are compared with each other, so that a metric of some is not that of them among all."""
+    return getattr(task, "asks", "") == "nothing"
 
 
 class ClassFacts(TypedDict):

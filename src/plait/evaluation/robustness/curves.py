@@ -16,7 +16,7 @@ from plait.evaluation.replicates import ReplicateOutput, Subset, paddings_of, st
 from plait.evaluation.robustness.corruptions import Corruption
 from plait.evaluation.rows import interval_row
 from plait.evaluation.schema import CorruptionCurve
-from plait.evaluation.summary import rows_of
+from plait.evaluation.summary import left_out_of
 from plait.examples.data import ItemData, loader
 from plait.models.ensemble import Encoded
 from plait.models.model import Model
@@ -99,8 +99,7 @@ def curves_of(task: Task, replicates: Sequence[ReplicateOutput]) -> list[Corrupt
         task: names and computes the metric.
         replicates: from `corrupted`, one per seed and fold.
     """
-    rows, left_out, units = rows_of(task, replicates)
-    known = {row["modalities"][0]: values for row, values in zip(rows, left_out)}
+    known, units = left_out_of(task, replicates)
     sign = 1 if task.higher_is_better else -1
     curves = dict.fromkeys(tuple(name.split("|")[1:3]) for name in known)
     names = dict.fromkeys(name.split("|")[0] for name in known)
