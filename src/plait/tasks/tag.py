@@ -40,7 +40,7 @@ class _Event(NamedTuple):
     """A span: its seconds, the number of its class, and its steps, the last one left out."""
 
     span: tuple[float, float]
-    index: int
+    kind: int
     first: int
     last: int
 
@@ -279,7 +279,7 @@ class Tag(Task):
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         return [
-            Spans(tuple((*e.span, self.classes[e.index], float(scores[e.first : e.last, e.index].mean())) for e in own))
+            Spans(tuple((*e.span, self.classes[e.kind], float(scores[e.first : e.last, e.kind].mean())) for e in own))
             for own, scores in self._events(output, at)
         ]
 
@@ -291,8 +291,8 @@ class Tag(Task):
             own = []
             for e in events:
                 target, steps = nothing.clone(), slice(e.first, e.last)
-                target[(steps, e.index) if self.several else steps] = 1 if self.several else e.index
-                own.append(Claim(str(self.classes[e.index]), target, e.span))
+                target[(steps, e.kind) if self.several else steps] = 1 if self.several else e.kind
+                own.append(Claim(str(self.classes[e.kind]), target, e.span))
             held = torch.from_numpy(self._held(scores)).long()
             nothing[: len(held)] = held if self.several else held.argmax(-1)
             found.append(own or [Claim("nothing", nothing)])
