@@ -124,8 +124,8 @@ def test_a_claim_is_held_as_strongly_as_its_tokens_at_its_instants_are_probable(
     """Against the log-probabilities themselves, item by item."""
     torch.manual_seed(0)
     task = Tag([Annotated(2.0, ((0.0, 1.0, "x"), (1.0, 2.0, "y")))], target="t", rate=4).eval()
-    output = torch.randn(3, 8, 2)
-    claims = [own[-1] for own in task.claims(output)]
+    output, at = torch.randn(3, 8, 2), task.asked_at([Item("0", 0.0, 2.0, None, "g")] * 3)
+    claims = [own[-1] for own in task.claims(output, at)]
     logs = output.log_softmax(-1)
     for i, (claim, held) in enumerate(zip(claims, task.claimed(output, stacked(claims)).tolist())):
         first, last = (round(4 * t) for t in claim.span)
@@ -137,7 +137,7 @@ def test_of_several_labels_a_claim_is_of_its_own() -> None:
     task = Tag([Annotated(2.0, ((0.0, 1.0, "x"), (1.0, 2.0, "y")))], target="t", rate=4, several=True).eval()
     output = torch.full((1, 8, 2), -2.0)
     output[0, 2:4, 1] = 3.0
-    (claims,) = task.claims(output)
+    (claims,) = task.claims(output, task.asked_at([Item("0", 0.0, 2.0, None, "g")]))
     assert [(c.text, c.span) for c in claims] == [("y", (0.5, 1.0))]
     output[0, :, 0] = 9.0
     assert float(task.claimed(output, stacked(claims))) == pytest.approx(float(torch.tensor(3.0).sigmoid().log()))
