@@ -15,6 +15,7 @@ Takes: ``worlds`` some forty minutes of one core, ``spans`` some ten, ``sets`` s
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def _of_spans(run: Run, cache: str) -> dict[str, np.ndarray[Any, Any]]:
     for batch in loader(one.data, one.model.dims, batch=64):
         answer, parts = Answer.of(one.model, batch), Parts(one.data, batch, BINS)
         found = integrated_gradients(answer, parts)
-        foreign = integrated_gradients(Answer(other, answer.chosen, answer.whole), parts)
+        foreign = integrated_gradients(replace(answer, model=other), parts)
         own, theirs = (areas(answer, parts, order_of(x, parts)) for x in (found, foreign))
         drawn = [areas(answer, parts, order_of(torch.rand(found.shape), parts)) for _ in range(RANDOM)]
         turned = turning_spans(answer, batch.inputs, parts.seconds)

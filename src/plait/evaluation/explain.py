@@ -8,9 +8,9 @@ from plait.evaluation.cause.swaps import Swap, swap_rows, swappable, swaps_of
 from plait.evaluation.contribution.bank import Bank
 from plait.evaluation.contribution.dependence import Exchanged, dependence_of
 from plait.evaluation.examined import Examined
-from plait.evaluation.explanation.summary import Tried, faithfulness_of, tried_of
+from plait.evaluation.explanation.summary import Tried, faithfulness_of, large, tried_of
 from plait.evaluation.replicates import ReplicateOutput
-from plait.evaluation.robustness.curves import corrupted, curves_of, fits
+from plait.evaluation.robustness.curves import corrupted, curves_of
 from plait.tasks import Task
 
 __all__ = ["Explanations"]
@@ -31,11 +31,11 @@ class Explanations:
             output: its answers to them as they are.
         """
         bank, seed = Bank(one.model, one.data), one.replicate.seed
-        quick = fits(one.model)  # texts are looked for at length
-        self._exchanged.append(Exchanged(bank, output, permutations=10 if quick else 2))
+        slow = hasattr(one.model.task, "texts")  # texts are looked for at length
+        self._exchanged.append(Exchanged(bank, output, permutations=2 if slow else 10))
         if swappable(bank):
             self._swaps += swaps_of(bank, output.target, seed=seed)
-        if quick:
+        if not large(one.model):
             self._corrupted.append(corrupted(one.model, one.data, output))
         self._tried += tried_of(one.model, one.data, seed=seed)
 

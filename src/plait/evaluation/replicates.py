@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -17,6 +17,7 @@ __all__ = [
     "Scored",
     "Subset",
     "frames_of",
+    "led",
     "main_of",
     "paddings_of",
     "pools_of",
@@ -45,6 +46,8 @@ class Scored(Protocol):
     - ``frames(scores, target)``: see `frames_of`.
     - ``main(scores, target)``: the main metric alone, without the cost of the others; see `main_of`.
     - ``scorer(scores, target)``: gives the main metric of some items by their indices; see `scorer_of`.
+    - ``asks``: ``nothing``, if the metric ranks items among each other.
+    - ``lead(scores, target)``: of a task with several targets: the task of the first one, its scores and its target.
     - ``each(scores, target)``: the main metric of each item, where that of one item alone means nothing.
     - ``points(scores, target)``: truths and answers to draw against each other, [rows] each.
     - ``rivals(target)``: scores of cheap answers, by name.
@@ -164,6 +167,19 @@ def same_steps(task: Scored, scores: Floats, target: NDArray[np.generic]) -> tup
 def paddings_of(task: Scored | None) -> tuple[float, float]:
     """The padding of scores and of targets with fewer steps; for values it is NaN, since -1 may be a value."""
     return getattr(task, "padding", 0), np.nan if getattr(task, "is_numeric", False) else NOT_ASKED
+
+
+def led(task: Scored, pools: Sequence[ReplicateOutput]) -> tuple[Scored, list[ReplicateOutput]]:
+    """The task of the first target, and the replicates with its answers alone; of one target all as it is."""
+    lead: Callable[..., tuple[Scored, Floats, NDArray[np.generic]]] | None = getattr(task, "lead", None)
+    if lead is None:
+        return task, [*pools]
+    found = []
+    for p in pools:
+        first, baseline, target = lead(np.asarray(p.baseline), np.asarray(p.target))
+        outputs = {s: lead(np.asarray(x), np.asarray(p.target))[1] for s, x in p.outputs.items()}
+        found.append(replace(p, outputs=outputs, baseline=baseline, target=target))
+    return first, found
 
 
 def widths_of(replicates: Sequence[ReplicateOutput]) -> set[int]:

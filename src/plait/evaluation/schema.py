@@ -84,7 +84,8 @@ class IntervalFacts(TypedDict):
 class TaskFacts(TypedDict):
     """The task: its name, label or tier, unit, main metric and its direction; the classes, where there are any.
 
-    ``rate``: answers per second, of a task that answers over time.
+    ``rate``: answers per second, of a task that answers over time. ``lead``: of several targets the one whose classes
+    or values are told. ``ranks``: whether the metric depends on how many items are compared with each other.
     """
 
     name: str
@@ -94,6 +95,8 @@ class TaskFacts(TypedDict):
     higher_is_better: bool
     classes: list[str] | None
     rate: NotRequired[float]
+    lead: NotRequired[str]
+    ranks: NotRequired[bool]
 
 
 @_known

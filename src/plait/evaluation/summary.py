@@ -28,7 +28,7 @@ from plait.evaluation.intervals import (
     leave_one_out,
 )
 from plait.evaluation.kernels import kernel_for
-from plait.evaluation.replicates import ReplicateOutput, Scored, Subset, frames_of, main_of, pools_of, scorer_of
+from plait.evaluation.replicates import ReplicateOutput, Scored, Subset, frames_of, led, main_of, pools_of, scorer_of
 from plait.evaluation.rows import interval_row
 from plait.evaluation.schema import (
     VERSION,
@@ -50,7 +50,7 @@ from plait.evaluation.word_errors import word_confusion
 from plait.metrics import known_bounds
 from plait.metrics.functional import calibration_error, confusion, log_loss
 
-__all__ = ["interval_facts", "plain", "point", "rows_of", "subsets_of", "summarise", "task_facts"]
+__all__ = ["interval_facts", "left_out_of", "plain", "point", "rows_of", "subsets_of", "summarise", "task_facts"]
 
 
 def subsets_of(modalities: Iterable[str]) -> list[Subset]:
@@ -94,10 +94,11 @@ def summarise(
     about, modalities = dict(about or {}), list(modalities or pools[0].present)
     subsets = _ordered(pools[0].outputs, modalities)
     rows, left_out, units = _rows(pools, task, subsets)
-    listed = task.state().get("classes")
+    first, own = led(task, pools)
+    listed = first.state().get("classes")
     classes = [str(c) for c in listed] if isinstance(listed, Sequence) else []
     constant, sign, full = _of_constant(pools, units, task), 1 if task.higher_is_better else -1, subsets[-1]
-    by_subset = dict(zip(subsets, left_out))
+    by_subset, numeric = dict(zip(subsets, left_out)), bool(getattr(first, "is_numeric", False))
     evaluation: dict[str, object] = {
         "version": VERSION,
         "run": about.get("run", ""),
@@ -116,23 +117,23 @@ def summarise(
         "interactions": interactions_of(by_subset, constant, full, sign, units),
         "gain_over_constant": _over_constant(left_out[-1], constant, sign, units),
         "per_group": per_group(pools, full, task),
-        "slices": slices_of(pools, task, full, facts or {}),
-        "shortcuts": shortcuts_of(pools, full, facts or {}),
+        "slices": [] if _ranks(task) else slices_of(pools, task, full, facts or {}),
+        "shortcuts": shortcuts_of(own, full, facts or {}),
     }
-    if len(full) > 1 and (shares := item_shares(pools, task, full, classes)) is not None:
+    if len(full) > 1 and (shares := item_shares(own, first, full, classes)) is not None:
         evaluation["item_shares"] = shares
-    if information := information_of(pools, task, full):
+    if information := information_of(own, first, full):
         evaluation["information"] = information
     if rivals := rivals_of(pools, task):
         evaluation |= {"rivals": rivals, "verdicts": helpful_streams(pools, task, units)}
     if classes:
-        evaluation |= _of_classes(pools, full, classes, task)
-    elif getattr(task, "is_numeric", False):
-        evaluation["scatter"] = _scatter(pools[0], full, task)
+        evaluation |= _of_classes(own, full, classes, first)
+    elif numeric:
+        evaluation["scatter"] = _scatter(own[0], full, first)
     else:
         evaluation["examples"] = examples_of(pools[0], full, task)
         evaluation |= _of_texts(pools, full, task)
-    evaluation |= uncertainty_of(pools, full, classes=bool(classes), values=getattr(task, "is_numeric", False))
+    evaluation |= uncertainty_of(own, full, classes=bool(classes), values=numeric)
     more = dict(sections or {})
     # Merged and not replaced, as what is missing is known here, and what was dropped by the caller.
     robustness, data = (cast(Mapping[str, object], more.pop(name, {})) for name in ("robustness", "data"))
@@ -179,6 +180,18 @@ def rows_of(task: Scored, replicates: Sequence[ReplicateOutput]) -> tuple[list[S
     """
     pools = pools_of(replicates, task)
     return _rows(pools, task, list(pools[0].outputs))
+
+
+def left_out_of(task: Scored, replicates: Sequence[ReplicateOutput]) -> tuple[dict[str, Floats], Units]:
+    """As `rows_of`, of outputs whose keys are one name each: only their main metric, by that name, and the units.
+
+    Raises:
+        DataError: as `rows_of`.
+    """
+    pools = pools_of(replicates, task)
+    units, outputs = Units.of([g for p in pools for g in p.groups]), list(pools[0].outputs)
+    values = leave_one_out([_kernel(pools, task, [p.outputs[s] for p in pools], units) for s in outputs], units)
+    return {name: own for (name,), own in zip(outputs, values)}, units
 
 
 def _ordered(outputs: Mapping[Subset, Floats], modalities: Sequence[str]) -> list[Subset]:
@@ -265,7 +278,16 @@ def task_facts(task: Scored, about: Mapping[str, str], classes: Sequence[object]
     }
     if isinstance(rate := getattr(task, "rate", None), int | float):
         found["rate"] = float(rate)
+    if hasattr(task, "lead"):
+        found["lead"] = task.main_metric.partition(".")[0]
+    if _ranks(task):
+        found["ranks"] = True
     return found
+
+
+def _ranks(task: Scored) -> bool:
+    """Whether items are compared with each other, so that a metric of some is not that of them among all."""
+    return getattr(task, "asks", "") == "nothing"
 
 
 class ClassFacts(TypedDict):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -17,13 +18,15 @@ from plait.core.parts import suggest
 from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
 from plait.evaluation.explanation.attribution import METHODS
-from plait.evaluation.explanation.parts import Answer, Parts
+from plait.evaluation.explanation.parts import Answer, Parts, claims_of
 from plait.evaluation.explanation.turning import Span, turning_spans
 from plait.examples.data import ItemData
 from plait.examples.items import Item
+from plait.models.model import Model
 from plait.prediction.predict import Predictor
 from plait.report.plots import png, short
 from plait.streams.stream import Stream
+from plait.tasks.claims import Claim
 
 __all__ = ["BINS", "Explained", "draw_evidence", "explain_files"]
 
@@ -38,17 +41,20 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Explained:
-    """An answer and what speaks for it.
+    """A claim of an answer and what speaks for it.
 
     Attributes:
         recording: its id.
         start, stop: the interval that was asked about, seconds.
-        answer: the class that was named, or the value.
+        answer: all of it.
         method: of attribution.
-        evidence: by modality, how much each part of the interval speaks for the answer, [parts]; log-probability, or
-            the value's units.
+        evidence: by modality, how much each part speaks for the claim, [parts]; log-probability (the mean over the
+            claim's instants or tokens), or the value's units.
         turning: the shortest span without which another class is named, from the interval's start; None: there is none.
         instead: that class.
+        claim: what of the answer is explained (`plait.tasks.Task.claims`): the class, an event, a word; "" : all of it.
+        span: seconds of the recording that the claim names; None: it names none.
+        objects: what the parts are, if they are not equal times of the interval.
     """
 
     recording: str
@@ -59,22 +65,32 @@ class Explained:
     evidence: Mapping[str, Floats]
     turning: Span | None
     instead: str
+    claim: str = ""
+    span: tuple[float, float] | None = None
+    objects: Sequence[str] = ()
 
     def __str__(self) -> str:
         place = f"{self.recording} {self.start:.2f}-{self.stop:.2f} s: {self.answer}"
         best = self.strongest()
-        told = f"; most for it: {best[0]} {best[1]:.2f}-{best[2]:.2f} s" if best else ""
+        when = f" {self.span[0]:.2f}-{self.span[1]:.2f} s" if self.span else ""
+        of = f"{self.claim}{when}" if self.claim else "it"
+        told = f"; most for {of}: {best}" if best else f"; nothing speaks for {of}"
         if self.turning is None:
             return place + told
         a, b = (self.start + t for t in self.turning[:2])
         return f"{place}{told}; without {a:.2f}-{b:.2f} s it would be {self.instead}"
 
-    def strongest(self) -> tuple[str, float, float] | None:
-        """The modality and the seconds of the part that speaks for the answer most; None if nothing does."""
+    def strongest(self) -> str:
+        """The modality, and the seconds or the object, of the part that speaks for the claim most; "" if nothing
+        does."""
         rows = [(float(v.max()), m, int(v.argmax()), len(v)) for m, v in self.evidence.items() if len(v)]
         value, modality, place, count = max(rows, default=(0.0, "", 0, 1))
+        if not value > 0:
+            return ""
+        if self.objects:
+            return f"{modality} {self.objects[place]}"
         step = (self.stop - self.start) / count
-        return (modality, self.start + place * step, self.start + (place + 1) * step) if value > 0 else None
+        return f"{modality} {self.start + place * step:.2f}-{self.start + (place + 1) * step:.2f} s"
 
     def to_json(self) -> dict[str, object]:
         """One object; the evidence by modality, and the ends of the turning span in the recording's seconds."""
@@ -90,6 +106,9 @@ class Explained:
             "method": self.method,
             "evidence": {m: [round(float(x), 6) for x in own] for m, own in self.evidence.items()},
             "turning": turning,
+            "claim": self.claim,
+            "span": None if self.span is None else [round(t, 4) for t in self.span],
+            "objects": [*self.objects],
         }
 
 
@@ -101,57 +120,74 @@ def explain_files(
     draw: str | Path | None = None,
     progress: Progress | None = None,
 ) -> list[Explained]:
-    """Answers for raw files, as `plait.predict` gives them, with their evidence.
+    """Answers for raw files, as `plait.predict` gives them, with the evidence of each of their claims.
 
     Args:
-        predictor: a model of a task with one class or one value per item.
+        predictor: a model.
         paths: files, folders, or one manifest.
         method: of `plait.evaluation.explanation.attribution.METHODS`.
-        draw: folder for a picture of each answer, ``RECORDING-START.png``; it is made.
+        draw: folder for a picture of each claim, ``RECORDING-START.png``, of several ``RECORDING-START-NUMBER.png``;
+            it is made. Evidence of objects is not drawn.
         progress: called after each item.
 
     Raises:
         ConfigError: there is no such method.
-        DataError: as `Predictor`; or the task answers over time or in texts.
+        DataError: as `Predictor`; or the run is pre-trained only.
     """
     if method not in METHODS:
         raise ConfigError(f"method {method!r}: there is none. {suggest(method, METHODS)}")
     found, names = list[Explained](), Names(joint="-")
     with predictor.examples(list(paths)) as (items, data, _, corpus):
         for start in range(0, len(items), BATCH):
-            own = range(start, min(start + BATCH, len(items)))
-            for one, item in zip(_explained(predictor, data, own, method), items[start : own.stop]):
-                found.append(one)
-                if draw is not None:
-                    Path(draw).mkdir(parents=True, exist_ok=True)
-                    path = Path(draw) / f"{names.of(one.recording, f'{one.start:.2f}')}.png"
-                    draw_evidence(one, _streams(corpus, item, predictor.prepared.modalities), path)
+            index = range(start, min(start + BATCH, len(items)))
+            for i, own in zip(index, _explained(predictor.model, data, index, method)):
+                found += own
+                for k, one in enumerate(own if draw is not None else []):
+                    number = (str(k),) if len(own) > 1 else ()
+                    path = Path(draw or "") / f"{names.of(one.recording, f'{one.start:.2f}', *number)}.png"
+                    if not one.objects:
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        draw_evidence(one, _streams(corpus, items[i], predictor.prepared.modalities), path)
                 if progress is not None:
-                    progress(len(found), len(items), one.recording)
+                    progress(i + 1, len(items), items[i].recording)
     return found
 
 
-def _explained(predictor: Predictor, data: ItemData, index: Sequence[int], method: str) -> list[Explained]:
-    model = predictor.model
+def _explained(model: Model, data: ItemData, index: Sequence[int], method: str) -> list[list[Explained]]:
+    """Of each item its claims; without a claim the answer alone."""
     batch = data.batch(list(index), model.dims)
-    answer, parts = Answer.of(model, batch), Parts(data, batch, BINS)
-    values = METHODS[method](answer, parts).double().numpy().reshape(len(index), len(parts.names), BINS)
-    spans = turning_spans(answer, batch.inputs, parts.seconds)
-    told = [str(a) for a in model.task.decode(answer.whole)]
+    with torch.no_grad():
+        output = model.eval().answer(model.encode(batch.inputs), None, batch.at)
+    items = [data.items[i] for i in index]
+    answers = [a.shifted(item.start) for a, item in zip(model.task.decode(output, batch.at), items)]
+    found = [[Explained(x.recording, x.start, x.stop, str(a), method, {}, None, "")] for x, a in zip(items, answers)]
+    rows = [(k, claim) for k, own in enumerate(claims_of(model, batch)) for claim in own]
+    for start in range(0, len(rows), BATCH):
+        some = rows[start : start + BATCH]
+        for (k, _), one in zip(some, _of_claims(model, data, [(index[k], found[k][0], c) for k, c in some])):
+            found[k].append(one)
+    return [own[1:] or own for own in found]  # the answer alone, where it claims nothing
+
+
+def _of_claims(model: Model, data: ItemData, rows: Sequence[tuple[int, Explained, Claim]]) -> list[Explained]:
+    """Each claim of an item, given by its number."""
+    batch = data.batch([i for i, *_ in rows], model.dims)
+    answer, parts = Answer.of(model, batch, [claim for *_, claim in rows]), Parts(data, batch, BINS)
+    values = METHODS[rows[0][1].method](answer, parts).double().numpy().reshape(len(rows), len(parts.names), -1)
+    turned = turning_spans(answer, batch.inputs, parts.seconds)
     classes = [str(name) for name in model.task.state().get("classes", [])]
     there = {m: t.present.numpy() for m, t in batch.inputs.items()}
     return [
-        Explained(
-            data.items[i].recording,
-            data.items[i].start,
-            data.items[i].stop,
-            told[k],
-            method,
-            {m: values[k, j] for j, m in enumerate(parts.names) if there[m][k]},
-            spans[k],
-            _name(classes, spans[k]),
+        replace(
+            plain,
+            evidence={m: values[k, j] * (claim.unit or 1.0) for j, m in enumerate(parts.names) if there[m][k]},
+            turning=turned[k],
+            instead=_name(classes, turned[k]),
+            claim="" if claim.text == plain.answer else claim.text,
+            span=claim.span and (plain.start + claim.span[0], plain.start + claim.span[1]),
+            objects=parts.objects[k] if parts.objects else (),
         )
-        for k, i in enumerate(index)
+        for k, (_, plain, claim) in enumerate(rows)
     ]
 
 
@@ -189,6 +225,8 @@ def draw_evidence(one: Explained, streams: Mapping[str, Stream], path: str | Pat
             _strip(above, one, m, most)
             below = figure.add_subplot(grid[2 * k + 1], sharex=first)
             _stream(below, streams[m], one.start, one.stop)
+            if one.span is not None:
+                below.axvspan(*one.span, color="#0072b2", alpha=0.15)
             if one.turning is not None:
                 below.axvspan(one.start + one.turning.start, one.start + one.turning.stop, color="#d55e00", alpha=0.15)
             below.set_ylabel(short(m), fontsize=9)
@@ -199,7 +237,8 @@ def draw_evidence(one: Explained, streams: Mapping[str, Stream], path: str | Pat
         instead = f"; without the shaded span: {one.instead}" if one.turning is not None else ""
         name = one.method.replace("_", " ")
         figure.suptitle(
-            f"{short(one.recording, 40)}: {one.answer}{instead}\n{name}: blue speaks for it, orange against",
+            f"{short(one.recording, 40)}: {short(one.claim or one.answer, 60)}{instead}\n"
+            f"{name}: blue speaks for it, orange against",
             fontsize=10,
         )
 

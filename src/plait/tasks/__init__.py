@@ -21,6 +21,7 @@ from plait.examples.items import Item
 from plait.examples.targets import Target
 from plait.metrics import Metric
 from plait.tasks.answers import Answer
+from plait.tasks.claims import Claim
 from plait.tasks.timed import padded
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens
@@ -71,6 +72,10 @@ class Task(nn.Module, ABC):
 
     calibrated: ClassVar[bool] = True
     """Whether temperatures of its outputs are fitted on held-out items (``train.temperature_scaling``)."""
+
+    additive: ClassVar[bool] = True
+    """Whether outputs are numbers that can be added up over heads, as logits and values; not what a decoder reads, nor
+    the embeddings of two sides."""
 
     gathers: ClassVar[bool] = False
     """Whether what the heads give is to be read, place by place: outputs [batch, places, width], as many places as
@@ -400,6 +405,31 @@ class Task(nn.Module, ABC):
             output: [batch, width], or [batch, steps, width].
             at: the instants, if the task answers at instants.
         """
+
+    def claims(self, output: Tensor, at: Instants | None = None) -> list[list[Claim]]:
+        """What of each item's answer can be explained by itself; nothing, where that means nothing.
+
+        Default: the value; the class; the classes at all instants together.
+
+        Args:
+            output, at: as for `decode`.
+        """
+        answers = [str(answer) for answer in self.decode(output, at)]
+        if self.is_numeric:
+            return [[Claim(answer, torch.tensor(0), unit=1.0)] for answer in answers]
+        named = torch.from_numpy(self.scores(output).argmax(-1))
+        named = named if at is None else named.masked_fill(~at.mask, -1)
+        return [[Claim(answer, own)] for answer, own in zip(answers, named)]
+
+    def claimed(self, output: Tensor, target: Tensor) -> Float[Tensor, " batch"]:
+        """How strongly an output holds a claim of each item: its log-probability, the mean over instants or tokens; of
+        a value the value itself.
+
+        Args:
+            output: from any part of what was recorded.
+            target: of the claims (`plait.tasks.claims.stacked`), which were made from all of it.
+        """
+        return output.flatten(1).mean(1) if self.is_numeric else -self.nll(output, target)
 
     @abstractmethod
     def scores(self, output: Tensor) -> NDArray[np.float64]:

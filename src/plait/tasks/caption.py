@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from plait.core.errors import DataError, raise_all
 from plait.core.options import Count, Few, Positive, Share, Whole
 from plait.core.parts import Options, Spec
-from plait.decoders.autoregressive import Memory, decoder_of
+from plait.decoders.autoregressive import END, Memory, decoder_of
 from plait.decoders.search import Candidate, beam_search, sample
 from plait.examples.items import Item
 from plait.examples.targets import Annotated, Target
@@ -24,6 +24,7 @@ from plait.metrics.functional import Array
 from plait.tasks import Task
 from plait.tasks.against_references import AgainstReferences
 from plait.tasks.answers import Answer
+from plait.tasks.claims import Claim, about
 from plait.tasks.consensus import Neighbours, mean_of, most_agreed
 from plait.tasks.evidence import Caption as Answered
 from plait.tasks.evidence import Layout, caption_of
@@ -98,6 +99,7 @@ class Caption(Task):
 
     asks = "annotations"
     gathers = True
+    additive = False
 
     def __init__(
         self,
@@ -266,6 +268,26 @@ class Caption(Task):
         groups = [self.words.spelling.grouped(self.words.names(one.tokens)) for one in said]
         places = [own[k] if k < len(own) else [0] for own, k in zip(groups, which.tolist())]
         return torch.stack([row[own].mean() for row, own in zip(each, places)])
+
+    def claims(self, output: Tensor, at: Instants | None = None) -> list[list[Claim]]:
+        """The text, and each of its words. Targets are the tokens with the end, and which of them the claim is about,
+        [length, 2]."""
+        found = []
+        for one in self.chosen(output):
+            names = self.words.names(one.tokens)
+            groups = self.words.spelling.grouped(names)
+            said = [self.words.spelling.join([names[i] for i in own]) for own in groups]
+            tokens = torch.tensor([*one.tokens, END])
+            parts = [(" ".join(said), [*range(len(tokens))]), *zip(said, groups)]
+            found.append([Claim(text or "(nothing)", about(tokens, own)) for text, own in parts])
+        return found
+
+    def claimed(self, output: Tensor, target: Tensor) -> Tensor:
+        texts, asked = target[..., 0], target[..., 1] > 0
+        tokens = torch.where(texts > END, texts, -1)[:, :-1]
+        logits, _ = self.reader(places_of(output.to(self.reader.bias)).memory, tokens)
+        sure = logits.log_softmax(-1).gather(2, texts.clamp(min=0)[..., None])[..., 0]
+        return (sure * asked).sum(1) / asked.sum(1).clamp(min=1)
 
     def _apart(self, output: Tensor, teacher: Tensor, said: Sequence[Candidate]) -> tuple[Tensor, Tensor]:
         """The divergence at each token of some texts, and which tokens there are, the end included, [batch, length]."""

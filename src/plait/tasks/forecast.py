@@ -25,7 +25,8 @@ from plait.metrics.errors import Mae, Mse
 from plait.metrics.pinball_skill import PinballSkill
 from plait.metrics.quantiles import Quantiles, pinball
 from plait.tasks import Task
-from plait.tasks.answers import Answer, Outlook
+from plait.tasks.answers import TOLD, Answer, Outlook
+from plait.tasks.claims import Claim
 from plait.tasks.heads import AheadLinear
 from plait.tasks.history import History, futures_of, origins_of
 from plait.tasks.horizons import MOST_HORIZONS, horizons_of, levels_of, subsets_of, targets_of
@@ -269,6 +270,33 @@ class Forecast(Task):
     def scores(self, output: Tensor) -> Floats:
         """Quantiles on the item's own scale, in order, [items, horizons, targets * levels]."""
         return np.sort(self._parts(output.detach().double())[0].cpu().numpy(), -1).reshape(*output.shape[:2], -1)
+
+    def claims(self, output: Tensor, at: Instants | None = None) -> list[list[Claim]]:
+        """Of each stream the median, mean over the horizons, and at some of them (`TOLD`, evenly chosen). Targets: the
+        numbers of the stream, of the first horizon, and of the one after the last."""
+        if at is None or at.reference is None:
+            raise DataError("a forecast needs the instants and the reference of its items.")
+        scale, count = at.reference.scale.mean(1).tolist(), len(self.horizons)
+        some = np.unique(np.linspace(0, count - 1, TOLD).round().astype(int)).tolist() if count > 1 else []
+        parts = [("", 0, count), *((f" in {self.horizons[k]:g} s", k, k + 1) for k in some)]
+        return [
+            [
+                Claim(f"{name}{when}", torch.tensor([s, first, stop]), unit=scale[i][s])
+                for s, name in enumerate(self.streams)
+                for when, first, stop in parts
+            ]
+            for i in range(len(output))
+        ]
+
+    def claimed(self, output: Tensor, target: Tensor) -> Tensor:
+        """The change from the reference to the median, in units of the item's scale: the reference itself, a regression
+        on the stream's own past, is the same whatever is hidden."""
+        stream, first, stop = target.unbind(1)
+        median = self._parts(output)[0].sort(-1).values[..., self.quantiles.index(0.5)]
+        own = median[torch.arange(len(median)), :, stream]
+        step = torch.arange(own.shape[1], device=own.device)
+        asked = (step >= first[:, None]) & (step < stop[:, None])
+        return (own * asked).sum(1) / asked.sum(1)
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         scores = self.levels(self.scores(output))

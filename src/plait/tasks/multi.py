@@ -18,6 +18,7 @@ from plait.core.parts import Options, Spec, build, find, full_spec
 from plait.examples.targets import Named, Target
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Several
+from plait.tasks.claims import Claim
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens
 
@@ -118,6 +119,21 @@ class Multi(Task):
         each = [part.decode(output[:, own]) for part, own in zip(self._each, self._outputs)]
         return [Several(dict(zip(self.names, answers))) for answers in zip(*each)]
 
+    def claims(self, output: Tensor, at: Instants | None = None) -> list[list[Claim]]:
+        """One for each task. Targets: the number of the task, and its own claim."""
+        each = [part.claims(output[:, own]) for part, own in zip(self._each, self._outputs)]
+        return [
+            [
+                own._replace(text=f"{name}: {own.text}", target=torch.stack([torch.tensor(k), own.target]))
+                for k, (name, (own, *_)) in enumerate(zip(self.names, claims))
+            ]
+            for claims in zip(*each)
+        ]
+
+    def claimed(self, output: Tensor, target: Tensor) -> Tensor:
+        each = [part.claimed(output[:, own], target[:, 1]) for part, own in zip(self._each, self._outputs)]
+        return torch.stack(each, 1).gather(1, target[:, :1])[:, 0]
+
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Each task's scores side by side: [items, columns]."""
         return np.concatenate([part.scores(output[:, own]) for part, own in zip(self._each, self._outputs)], 1)
@@ -130,8 +146,15 @@ class Multi(Task):
             for metric, value in part.metrics(scores[:, self._columns[k]], self._truth(target, k)).items()
         }
 
+    def lead(
+        self, scores: NDArray[np.float64], target: NDArray[np.generic]
+    ) -> tuple[Task, NDArray[np.float64], NDArray[np.generic]]:
+        """The task of the first target, which selects, with its scores and encoded targets."""
+        return self._each[0], scores[:, self._columns[0]], self._truth(target, 0)
+
     def main(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> float:
-        return self._each[0].main(scores[:, self._columns[0]], self._truth(target, 0))
+        first, own, truth = self.lead(scores, target)
+        return first.main(own, truth)
 
     def baseline(self, train: NDArray[np.generic], count: int) -> NDArray[np.float64]:
         """The best constant answer of each task."""

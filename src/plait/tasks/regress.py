@@ -21,6 +21,7 @@ from plait.metrics import metrics_for
 from plait.metrics.sentiment import SENTIMENT
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Value
+from plait.tasks.claims import Claim
 from plait.tasks.heads import PooledLinear
 from plait.tokens import Instants
 
@@ -126,6 +127,9 @@ class Regress(Task):
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         return [Value(float(v)) for v in self.scores(output)[:, 0]]
+
+    def claims(self, output: Tensor, at: Instants | None = None) -> list[list[Claim]]:
+        return [[claim._replace(unit=self.std) for claim in own] for own in super().claims(output, at)]
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Values in the original units [items, 1], float64."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +22,8 @@ from plait.metrics import metrics_for
 from plait.metrics.relation_recall import ANSWER, TRUTH, RelationRecall
 from plait.streams.objects import Objects
 from plait.tasks import Task
-from plait.tasks.answers import Answer, Relations
+from plait.tasks.answers import TOLD, Answer, Relations
+from plait.tasks.claims import Claim
 from plait.tasks.pair_head import PairHead
 from plait.tasks.scene_pairs import asked_pairs, boxes_of, pairs_of, scenes_of
 from plait.tasks.timed import padded
@@ -231,32 +232,42 @@ class Relate(Task):
         sure = self.probabilities(output)
         return ranked(sure, (sure * self._weight).argmax(-1))
 
+    def claims(self, output: Tensor, at: Instants | None = None) -> list[list[Claim]]:
+        """The most probable relations, at most `TOLD`. Targets: the step, and the number of the predicate."""
+        found = []
+        for relations, places in self._graphs(output, at):
+            kinds, told = relations.objects, zip(relations.relations[:TOLD], places)
+            found.append([Claim(f"{kinds[a]} {word} {kinds[b]}", torch.tensor(own)) for (a, word, b, _), own in told])
+        return found
+
+    def claimed(self, output: Tensor, target: Tensor) -> Tensor:
+        item, (step, predicate) = torch.arange(len(output)), target.unbind(1)
+        sure = output[..., :-1].log_softmax(-1)[item, step, predicate]
+        return sure + F.logsigmoid(output[item, step, -1]) if self.pairs == "all" else sure
+
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
+        return [relations for relations, _ in self._graphs(output, at)]
+
+    def _graphs(self, output: Tensor, at: Instants | None) -> Iterator[tuple[Relations, list[tuple[int, int]]]]:
+        """Of each item its relations, and of each its step and the number of its predicate."""
         if at is None or at.pairs is None:
             raise DataError("relations need the pairs of objects that they are asked of.")
         asked, sure = at.mask.cpu().numpy(), self.probabilities(output)
         which = at.pairs.which.gather(1, at.pairs.step[..., None].expand(-1, -1, 2)).cpu().numpy()
-        boxes = boxes_of(at)
-        return [
-            self._answer(sure[i][asked[i]], which[i][asked[i]], objects, boxes[i])
-            for i, objects in enumerate(at.pairs.objects)
-        ]
+        for own, there, pairs, objects, boxes in zip(sure, asked, which.tolist(), at.pairs.objects, boxes_of(at)):
+            places = [(k, p) for k in np.flatnonzero(there).tolist() for p in self._chosen(own[k])]
+            places.sort(key=lambda place: -own[place])
+            ids = [name for name, _ in objects]
+            told = [(ids[pairs[k][0]], self.predicates[p], ids[pairs[k][1]], float(own[k, p])) for k, p in places]
+            yield Relations(tuple(told), dict(objects), {ids[i]: box for i, box in boxes.items()}), places
 
-    def _answer(
-        self,
-        sure: Floats,
-        which: NDArray[np.generic],
-        objects: Sequence[tuple[str, str]],
-        boxes: Mapping[int, tuple[float, ...]],
-    ) -> Relations:
-        found = []
-        for row, (subject, object_) in zip(sure, which.tolist()):
-            if self.pairs == "all" and row.sum() < 0.5:
-                continue
-            chosen = np.flatnonzero(row >= 0.5 * row.max()) if self.several else [int((row * self._weight).argmax())]
-            found += [(objects[subject][0], self.predicates[p], objects[object_][0], float(row[p])) for p in chosen]
-        found.sort(key=lambda r: -r[3])
-        return Relations(tuple(found), dict(objects), {objects[i][0]: box for i, box in boxes.items()})
+    def _chosen(self, sure: Floats) -> list[int]:
+        """The predicates of a pair that are answered."""
+        if self.pairs == "all" and sure.sum() < 0.5:
+            return []
+        if self.several:
+            return np.flatnonzero(sure >= 0.5 * sure.max()).tolist()
+        return [int((sure * self._weight).argmax())]
 
     def metrics(self, scores: Floats, target: NDArray[np.generic]) -> dict[str, float]:
         """The chosen metric; then recall, mean recall and zero-shot recall at 20, 50 and 100, with one predicate per

@@ -25,6 +25,7 @@ from plait.multiview.masked import Reconstruct, hide_spans
 from plait.multiview.matching import Matcher, distilled_nce, matching_loss, rows_of
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Embedding
+from plait.tasks.claims import Claim
 from plait.tasks.embedder import Embedder, Side, correlate, sided
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens, masked_mean_max
@@ -92,6 +93,7 @@ class Retrieve(Task):
     rests_on = "query"
     scored = True
     alone = True
+    additive = False
 
     def __init__(
         self,
@@ -320,6 +322,17 @@ class Retrieve(Task):
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         return [Embedding(row.tolist()) for row in F.normalize(output.detach(), dim=-1).cpu().double()]
+
+    def claims(self, output: Tensor, at: Instants | None = None) -> list[list[Claim]]:
+        """That the two sides of an item belong together; nothing of an item that lacks a side."""
+        alike, both = self.claimed(output, output).tolist(), (output.unflatten(-1, (2, -1)) != 0).any(-1).all(1)
+        made = [Claim(f"both sides belong together ({own:.2f})", torch.tensor(0), unit=1.0) for own in alike]
+        return [[claim] if there else [] for claim, there in zip(made, both.tolist())]
+
+    def claimed(self, output: Tensor, target: Tensor) -> Tensor:
+        """The cosine of the two sides."""
+        queries, rows = F.normalize(output.unflatten(-1, (2, -1)), dim=-1).unbind(1)
+        return (queries * rows).sum(-1)
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Embeddings as a query and as a row of an index, [items, 2, width + 2]; their inner product is the similarity.

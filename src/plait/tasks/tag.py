@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from plait.metrics.functional import Array
 from plait.metrics.spans import Span, runs, spans_of
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Spans
+from plait.tasks.claims import Claim
 from plait.tasks.heads import TimedLinear
 from plait.tasks.of_classes import class_key, classes_of
 from plait.tasks.postprocessing import SHIFTS, PostProcessing, best_postprocessing
@@ -33,6 +34,15 @@ __all__ = ["Tag"]
 
 OFTEN = 10
 """Held-out spans that a class needs for a threshold of its own."""
+
+
+class _Event(NamedTuple):
+    """A span: its seconds, the number of its class, and its steps, the last one left out."""
+
+    span: tuple[float, float]
+    kind: int
+    first: int
+    last: int
 
 
 class Tag(Task):
@@ -140,7 +150,7 @@ class Tag(Task):
         return torch.from_numpy(padded(rows, -1, np.int64))
 
     def known(self, target: Tensor) -> Tensor:
-        return (target[..., 0] if self.several else target) >= 0
+        return (target >= 0).any(-1) if self.several else target >= 0
 
     def goals(self, target: Tensor) -> Tensor:
         return target.to(self.prior()) if self.several else super().goals(target)
@@ -203,7 +213,8 @@ class Tag(Task):
         known, true = self.known(target), target.clamp(min=0)  # -1 is no index; such instants are zeroed below
         if self.several:
             goal = (1 - doubt) * true.to(output) + doubt / 2
-            each = F.binary_cross_entropy_with_logits(output, goal, reduction="none").mean(-1)
+            each = F.binary_cross_entropy_with_logits(output, goal, reduction="none") * (target >= 0)
+            each = each.sum(-1) / (target >= 0).sum(-1).clamp(min=1)
         else:
             rows = output.reshape(-1, output.shape[-1])
             each = F.cross_entropy(rows, true.flatten(), label_smoothing=doubt, reduction="none").view_as(target)
@@ -267,24 +278,43 @@ class Tag(Task):
         return (output.sigmoid() if self.several else output.softmax(-1)).cpu().numpy()
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
+        return [
+            Spans(tuple((*e.span, self.classes[e.kind], float(scores[e.first : e.last, e.kind].mean())) for e in own))
+            for own, scores in self._events(output, at)
+        ]
+
+    def claims(self, output: Tensor, at: Instants | None = None) -> list[list[Claim]]:
+        """Each span; of an item without any, the classes at all instants together."""
+        found = []
+        for events, scores in self._events(output, at):
+            nothing = torch.full((output.shape[1], *[self.n_outputs] * self.several), -1)
+            own = []
+            for e in events:
+                target, steps = nothing.clone(), slice(e.first, e.last)
+                target[(steps, e.kind) if self.several else steps] = 1 if self.several else e.kind
+                own.append(Claim(str(self.classes[e.kind]), target, e.span))
+            held = torch.from_numpy(self._held(scores)).long()
+            nothing[: len(held)] = held if self.several else held.argmax(-1)
+            found.append(own or [Claim("nothing", nothing)])
+        return found
+
+    def _events(self, output: Tensor, at: Instants | None) -> Iterator[tuple[list[_Event], NDArray[np.float64]]]:
+        """Of each item the spans of its classes in order, without the background, and its scores."""
         scores = self.scores(output)
         asked = np.ones(scores.shape[:2], np.bool_) if at is None else at.mask.cpu().numpy()
         when = np.zeros(scores.shape[:2]) if at is None else at.times.cpu().numpy().astype(np.float64)
         # From the middle or the end of an instant's time back to its start.
         back = (1.0 if self.causal else 0.5) / self.rate
-        return [self._answer(s[m], t[m] - back) for s, m, t in zip(scores, asked, when)]
-
-    def _answer(self, scores: NDArray[np.float64], starts: NDArray[np.float64]) -> Spans:
-        spans = []
-        for index, on in enumerate(self._held(scores).T):
-            for lo, hi in runs(on):
-                stop = starts[hi - 1] + 1 / self.rate
-                spans.append((starts[lo], stop, self.classes[index], scores[lo:hi, index].mean()))
-        if self.background is not None:
-            spans = [s for s in spans if s[2] != self.background]
-        spans.sort(key=lambda s: s[:2])
-        # Rounded, as sums of 1 / rate would show as 0.30000000000000004.
-        return Spans(tuple((round(float(a), 6), round(float(b), 6), label, float(p)) for a, b, label, p in spans))
+        for own, times in ((s[m], t[m] - back) for s, m, t in zip(scores, asked, when)):
+            held = self._held(own)
+            # Rounded, as sums of 1 / rate would show as 0.30000000000000004.
+            ends = [
+                (k, lo, hi, times[lo], times[hi - 1] + 1 / self.rate)
+                for k in self._kinds
+                for lo, hi in runs(held[:, k])
+            ]
+            events = [_Event((round(float(a), 6), round(float(b), 6)), k, lo, hi) for k, lo, hi, a, b in ends]
+            yield sorted(events, key=lambda e: e.span), own
 
     def _held(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which classes hold at each instant, [steps, classes]."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from plait.metrics.functional import Array
 from plait.segment.forced import ctc_align
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Text
+from plait.tasks.claims import Claim
 from plait.tasks.heads import TimedLinear
 from plait.tasks.spelling import KINDS, Subwords, spelling_of
 from plait.tasks.timed import Rate, annotated_of, grid, named, padded
@@ -42,6 +43,9 @@ CERTAIN = 30.0
 """A logit that is as good as certain: exp(-30) is 1e-13."""
 
 Floats = NDArray[np.float64]
+
+_Step = tuple[int, int, int]
+"""A token, its first instant, and the one after its last."""
 
 
 class Transcribe(Task):
@@ -258,13 +262,17 @@ class Transcribe(Task):
             found = (1 - self.attention) * self._ctc(output, target[..., 0])
         if not self.alignment:
             return found
-        held = target[:, : output.shape[1], 1]
+        return found + self.alignment * self._at_instants(output, target[..., 1])
+
+    def _at_instants(self, output: Tensor, held: Tensor) -> Tensor:
+        """Negative log-likelihood of the tokens at their instants, per instant, [batch]; -1: unknown."""
+        held = held[:, : output.shape[1]]
         held = F.pad(held, (0, output.shape[1] - held.shape[1]), value=-1)
         smoothing = self.smoothing if self.training else 0.0
         each = F.cross_entropy(
             output.flatten(0, 1), held.flatten(), ignore_index=-1, label_smoothing=smoothing, reduction="none"
         ).view_as(held)
-        return found + self.alignment * each.sum(1) / (held >= 0).sum(1).clamp(min=1)
+        return each.sum(1) / (held >= 0).sum(1).clamp(min=1)
 
     def _ctc(self, output: Tensor, target: Tensor) -> Tensor:
         batch, steps, _ = output.shape
@@ -294,10 +302,34 @@ class Transcribe(Task):
         self.decoder.tune(list(_logs(output)), lambda said: sign * self.main(self._padded(said), true))
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
-        when = torch.zeros(output.shape[:2]) if at is None else at.times - self.delay
-        return [self._answer(*row) for row in zip(_logs(output), when.tolist())]
+        return [text for text, _ in self._read(output, at)]
 
-    def _answer(self, logs: Floats, when: list[float]) -> Text:
+    def claims(self, output: Tensor, at: Instants | None = None) -> list[list[Claim]]:
+        """The text, and each of several words: their tokens at the instants of the best alignment; without a word the
+        blanks."""
+        found = []
+        for item, (text, steps) in enumerate(self._read(output, at)):
+            nothing = torch.full((output.shape[1], 2), -1)
+            words = [nothing.clone() for _ in text.words]
+            for target, own in zip(words, steps):
+                for token, first, last in own:
+                    target[first:last, 1] = token
+            asked = nothing[:, 1] < 0 if at is None else at.mask[item]
+            nothing[:, 1] = torch.where(asked, 0, -1)
+            whole = Claim(str(text), torch.stack(words).amax(0) if words else nothing)
+            each = [Claim(str(w), t, (a, b)) for (a, b, w, _), t in zip(text.words, words)]
+            found.append(each if len(each) == 1 else [whole, *each])
+        return found
+
+    def claimed(self, output: Tensor, target: Tensor) -> Tensor:
+        return -self._at_instants(output, target[..., 1])
+
+    def _read(self, output: Tensor, at: Instants | None) -> Iterator[tuple[Text, list[list[_Step]]]]:
+        """Of each item its text, and of each word the tokens with their steps."""
+        when = torch.zeros(output.shape[:2]) if at is None else at.times - self.delay
+        return (self._answer(*row) for row in zip(_logs(output), when.tolist()))
+
+    def _answer(self, logs: Floats, when: list[float]) -> tuple[Text, list[list[_Step]]]:
         """Words with their times: a token lasts from the first to the last instant of its run."""
         tokens = self.decoder(logs)
         run = ctc_align(logs, tokens)
@@ -308,7 +340,8 @@ class Transcribe(Task):
         times = word_times(runs, when, 0.5 / self.rate, onset=self.aligned)
         words = [self.spelling.join([names[i] for i in own]) for own in groups]
         found = [float(np.mean([sure[i] for i in own])) for own in groups]
-        return Text(tuple((*span, word, share) for span, word, share in zip(times, words, found)))
+        text = Text(tuple((*span, word, share) for span, word, share in zip(times, words, found)))
+        return text, [[(tokens[k], start[k], stop[k]) for k in own] for own in groups]
 
     def texts(self, scores: NDArray[np.float64], target: Array) -> list[tuple[str, str]]:
         """The true and the predicted text of each item."""

@@ -23,6 +23,7 @@ from plait.metrics import metrics_for
 from plait.metrics.cider import Rarity
 from plait.tasks import Task
 from plait.tasks.answers import Answer, Reply
+from plait.tasks.claims import Claim, about
 from plait.tasks.consensus import Neighbours, mean_of, most_agreed
 from plait.tasks.language import Adapters, Language, Prompt, Search, tokenizer_of
 from plait.tasks.packing import FACTS, Packing
@@ -115,6 +116,7 @@ class Unify(Task):
     main_metric = "exact_match"
     higher_is_better = True
     calibrated: ClassVar[bool] = False
+    additive: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -307,6 +309,25 @@ class Unify(Task):
             best.append(most_agreed(said, described, near, weights, self.rarity))
         return every[torch.arange(len(every)), torch.tensor(best)]
 
+    def claims(self, output: Tensor, at: Instants | None = None) -> list[list[Claim]]:
+        """The text, and each of its words where there are several. Targets as those of `plait.tasks.caption.Caption`:
+        the tokens with the end, and which of them the claim is about, [length, 2]."""
+        found = []
+        for row in self.scores(output).astype(np.int64).tolist():
+            said = [token for token in row if token >= 0]
+            tokens, groups = torch.tensor([*said, self.model.end]), self._grouped(said)
+            whole = Claim(self.say(said) or "(nothing)", about(tokens, range(len(tokens))))
+            words = [Claim(word, about(tokens, own)) for word, own in zip(self.say(said).split(), groups)]
+            found.append([whole, *(words if len(words) > 1 else [])])
+        return found
+
+    def claimed(self, output: Tensor, target: Tensor) -> Tensor:
+        texts, asked = target[..., 0], target[..., 1] > 0
+        tokens = torch.where(texts == self.model.end, -1, texts)[:, :-1]
+        logs = self.model.logits(self._prompt(output)[0], tokens).log_softmax(-1)
+        sure = logs.gather(2, texts.clamp(min=0)[..., None])[..., 0]
+        return (sure * asked).sum(1) / asked.sum(1).clamp(min=1)
+
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         return [answer for part in output.detach().split(BATCH) for answer in self._replies(part)]
 
@@ -324,15 +345,19 @@ class Unify(Task):
 
     def _reply(self, tokens: list[int], sure: list[float], spans: Sequence[tuple[float, float] | None]) -> Reply:
         """Tokens joined to words; a word has the least sure of its tokens, and the evidence of its first."""
-        groups: dict[int, list[int]] = {}
-        for k in range(len(tokens)):
-            groups.setdefault(max(len(self.say(tokens[: k + 1]).split()) - 1, 0), []).append(k)
         words = self.say(tokens).split()
         told = []
-        for word, own in zip(words, groups.values()):
+        for word, own in zip(words, self._grouped(tokens)):
             span = spans[min(own[0], len(spans) - 1)] if spans else None
             told.append((word, min(sure[k] for k in own), span))
         return Reply(" ".join(words), float(np.mean(sure[: len(tokens) + 1])), tuple(told))
+
+    def _grouped(self, tokens: Sequence[int]) -> list[list[int]]:
+        """The places of each word's tokens."""
+        groups: dict[int, list[int]] = {}
+        for k in range(len(tokens)):
+            groups.setdefault(max(len(self.say(tokens[: k + 1]).split()) - 1, 0), []).append(k)
+        return [*groups.values()]
 
     def say(self, tokens: Sequence[int]) -> str:
         """The text of tokens, by their numbers."""

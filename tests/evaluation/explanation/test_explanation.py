@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from plait.core.errors import DataError
 from plait.evaluation.explanation.attribution import METHODS, integrated_gradients, occlusion, sampled_shapley
 from plait.evaluation.explanation.faithfulness import areas, order_of, randomised
 from plait.evaluation.explanation.parts import Answer, Parts
 from plait.evaluation.explanation.turning import turning_spans
-from plait.examples.data import Asked, ItemData
+from plait.examples.data import Asked, Batch, ItemData
 from plait.examples.items import Item
+from plait.examples.targets import Annotated
 from plait.models.model import Model
 from plait.streams.clock import Grid
+from plait.tasks.claims import stacked
 from plait.tasks.classify import Classify
 from plait.tasks.regress import Regress
-from plait.tokens import Tokens
+from plait.tasks.tag import Tag
+from plait.tokens import Instants, Pairs, Tokens
 
 COUNT = 8
 
@@ -117,10 +119,47 @@ def test_a_randomised_model_is_another_one_and_the_model_stays() -> None:
     torch.testing.assert_close(randomised(model)(batch.inputs)[""], other(batch.inputs)[""])
 
 
-def test_answers_over_time_are_not_explained_so() -> None:
-    model, _, _parts, batch = made()
-    with pytest.raises(DataError, match="one class or one value"):
-        Answer.of(model, batch._replace(at=object()))
+@torch.no_grad()
+def test_a_claim_is_held_as_strongly_as_its_tokens_at_its_instants_are_probable() -> None:
+    """Against the log-probabilities themselves, item by item."""
+    torch.manual_seed(0)
+    task = Tag([Annotated(2.0, ((0.0, 1.0, "x"), (1.0, 2.0, "y")))], target="t", rate=4).eval()
+    output, at = torch.randn(3, 8, 2), task.asked_at([Item("0", 0.0, 2.0, None, "g")] * 3)
+    claims = [own[-1] for own in task.claims(output, at)]
+    logs = output.log_softmax(-1)
+    for i, (claim, held) in enumerate(zip(claims, task.claimed(output, stacked(claims)).tolist())):
+        first, last = (round(4 * t) for t in claim.span)
+        assert held == pytest.approx(float(logs[i, first:last, task.classes.index(claim.text)].mean()), abs=1e-5)
+
+
+@torch.no_grad()
+def test_of_several_labels_a_claim_is_of_its_own() -> None:
+    task = Tag([Annotated(2.0, ((0.0, 1.0, "x"), (1.0, 2.0, "y")))], target="t", rate=4, several=True).eval()
+    output = torch.full((1, 8, 2), -2.0)
+    output[0, 2:4, 1] = 3.0
+    (claims,) = task.claims(output, task.asked_at([Item("0", 0.0, 2.0, None, "g")]))
+    assert [(c.text, c.span) for c in claims] == [("y", (0.5, 1.0))]
+    output[0, :, 0] = 9.0
+    assert float(task.claimed(output, stacked(claims))) == pytest.approx(float(torch.tensor(3.0).sigmoid().log()))
+
+
+def test_objects_are_the_parts_of_a_relation() -> None:
+    class Data:
+        items = (Item("0", 0.0, 1.0, None, "g", whole=True),)
+
+    which, rows = torch.tensor([[[0, 2]]]), torch.tensor([[[[0, 3], [1, 4]]]])
+    names = (("0", "cup"), ("1", "dish"), ("2", "fork"))
+    pairs = Pairs(torch.zeros(1, 1, dtype=torch.long), (names,), which, torch.zeros(1, 5), torch.zeros(1, 5, 6), rows)
+    tokens = Tokens(torch.ones(1, 5, 1), torch.zeros(1, 5), torch.ones(1, 5) > 0)
+    at = Instants(torch.zeros(1, 1), torch.ones(1, 1) > 0, pairs=pairs)
+    parts = Parts(Data(), Batch({"a": tokens}, torch.zeros(1), torch.tensor([0]), at), 20)
+    assert parts.objects == [["cup 0", "dish 1", "fork 2"]]
+    assert parts.there.tolist() == [[True, False, True]]
+    gone = torch.tensor([[False, True, True]])
+    assert parts.without(gone)["a"].mask.tolist() == [[True, True, True, False, False]], "row 2 is of no pair: it stays"
+
+
+def test_the_methods_have_these_names() -> None:
     assert set(METHODS) == {"integrated_gradients", "occlusion", "shapley"}
 
 
@@ -129,19 +168,19 @@ class Rule(torch.nn.Module):
 
     task = Classify(["x", "y"])
 
-    def forward(self, tokens):
+    def encode(self, tokens):
+        return tokens
+
+    def answer(self, tokens, subset, at):
         on = (tokens["a"].clean().values[..., 0] > 0.5).sum(1).float()
-        return {"": torch.stack([torch.full_like(on, 4.5), on], -1)}
+        return torch.stack([torch.full_like(on, 4.5), on], -1)
 
 
 def test_the_shortest_turning_span_is_within_the_evidence() -> None:
     values = torch.zeros(2, 50, 1)
     values[0, 20:30] = 1  # ten are on; without six of them the decision turns
     tokens = {"a": Tokens(values, torch.arange(50.0).expand(2, 50) / 10, torch.ones(2, 50) > 0)}
-    model = Rule()
-    with torch.no_grad():
-        whole = model(tokens)[""]
-    answer = Answer(model, whole.argmax(1), whole)
+    answer = Answer.of(Rule().eval(), Batch(tokens, torch.zeros(2), torch.arange(2)))
     first, second = turning_spans(answer, tokens, torch.tensor([5.0, 5.0]))
     assert second is None, "nothing that could be removed makes it say otherwise"
     assert first.answer == 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from plait.core.parts import parts
 from plait.evaluation.replicates import ReplicateOutput
 from plait.evaluation.robustness.corruptions import Corruption
-from plait.evaluation.robustness.curves import corrupted, curves_of, fits
+from plait.evaluation.robustness.curves import corrupted, curves_of
 from plait.examples.data import Asked, ItemData
 from plait.examples.items import Item
 from plait.models.model import Model
@@ -103,7 +103,6 @@ def test_curves_of_a_model(tmp_path) -> None:
         outputs={("a", "b"): scores},
         baseline=np.full((count, 2), 0.5),
     )
-    assert fits(model)
     found = curves_of(model.task, [corrupted(model, data, output)])
     assert {(row["modality"], row["kind"]) for row in found} == {(m, k) for m in ("a", "b", "") for k in KINDS}
     clean = model.task.metrics(scores, output.target)["accuracy"]

@@ -107,8 +107,7 @@ def two_sample(real: Floats, other: Floats) -> float:
 
 def swappable(bank: Bank) -> bool:
     """Whether items have one class each."""
-    task = bank.model.task
-    return bank.at is None and not task.is_numeric and bank.data.targets.ndim == 1 and task.n_outputs > 1
+    return bank.at is None and bank.data.targets.ndim == 1 and "classes" in bank.model.task.state()
 
 
 def swaps_of(bank: Bank, target: NDArray[np.generic], *, seed: int = 0) -> list[Swap]:

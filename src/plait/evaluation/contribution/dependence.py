@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from plait.evaluation.contribution.bank import Bank
-from plait.evaluation.contribution.emap import projected
+from plait.evaluation.contribution.emap import projectable, projected
 from plait.evaluation.contribution.permutation import permuted
 from plait.evaluation.intervals import Floats, difference_of
 from plait.evaluation.replicates import ReplicateOutput, Subset
 from plait.evaluation.rows import interval_row
 from plait.evaluation.schema import Additive, Dependence, PermutationRow
-from plait.evaluation.summary import rows_of
+from plait.evaluation.summary import left_out_of
 from plait.tasks import Task
 
 __all__ = ["Exchanged", "dependence_of"]
@@ -27,8 +27,8 @@ class Exchanged:
 
     Attributes:
         permuted: its answers as they are, and with each modality permuted, by their names.
-        additive: its answers, and those of its additive projection, on some of the items; None where a task answers
-            over time or has one modality.
+        additive: its answers, and those of its additive projection, on some of the items; None where there is none
+            (`plait.evaluation.contribution.emap.projectable`).
         share: of the variance of the outputs, what is not additive.
     """
 
@@ -39,7 +39,7 @@ class Exchanged:
         full = output.outputs[tuple(bank.modalities)]
         self.permuted = _as(output, {(WHOLE,): full, **rows})
         self.additive, self.share = None, 0.0
-        if bank.at is None and len(bank.modalities) > 1:
+        if projectable(bank):
             (whole,) = np.nonzero(np.all([bank.data.present(m) for m in bank.modalities], axis=0))
             if len(whole) > 1:
                 made = projected(bank, most=pairs, seed=output.seed)
@@ -56,12 +56,11 @@ def dependence_of(task: Task, replicates: Sequence[Exchanged]) -> Dependence:
         replicates: one per seed and fold.
     """
     sign = 1 if task.higher_is_better else -1
-    rows, left_out, units = rows_of(task, [one.permuted for one in replicates])
-    names = [row["modalities"][0] for row in rows]
+    left_out, units = left_out_of(task, [one.permuted for one in replicates])
     found: list[PermutationRow] = []
     for m in replicates[0].modalities:
-        own = [values for name, values in zip(names, left_out) if name.rpartition(" ")[0] == m]
-        drop = sign * difference_of(left_out[names.index(WHOLE)], np.mean(own, axis=0))
+        own = [values for name, values in left_out.items() if name.rpartition(" ")[0] == m]
+        drop = sign * difference_of(left_out[WHOLE], np.mean(own, axis=0))
         spread = float(np.std([values[0] for values in own], ddof=1)) if len(own) > 1 else None
         found.append({"modality": m, "drop": float(drop[0]), "sd": spread, "interval": interval_row(drop, units)})
     result: Dependence = {"permutation": sorted(found, key=lambda row: -(row["drop"] or 0.0))}
@@ -75,9 +74,8 @@ def _additive(task: Task, replicates: Sequence[Exchanged], sign: int) -> Additiv
     told = [one.additive for one in replicates if one.additive is not None]
     if len(told) < len(replicates):
         return None
-    rows, left_out, units = rows_of(task, told)
-    names = [row["modalities"][0] for row in rows]
-    whole, made = (left_out[names.index(name)] for name in (WHOLE, ADDITIVE))
+    left_out, units = left_out_of(task, told)
+    whole, made = left_out[WHOLE], left_out[ADDITIVE]
     gain: Floats = sign * difference_of(whole, made)
     return {
         "items": len({item for one in told for item in one.items}),

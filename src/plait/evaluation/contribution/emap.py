@@ -25,7 +25,7 @@ from plait.core.errors import DataError
 from plait.evaluation.contribution.bank import Bank
 from plait.evaluation.intervals import Floats
 
-__all__ = ["Projection", "projected"]
+__all__ = ["Projection", "projectable", "projected"]
 
 
 Items = NDArray[np.intp]
@@ -45,6 +45,11 @@ class Projection(NamedTuple):
     share: float
 
 
+def projectable(bank: Bank) -> bool:
+    """Whether there are two modalities or more, and one answer per item, of outputs whose sums mean something."""
+    return bank.at is None and len(bank.modalities) > 1 and bank.model.task.additive
+
+
 def projected(bank: Bank, *, most: int = 300, seed: int = 0) -> Projection:
     """The additive projection of the model, on items that have every modality.
 
@@ -57,8 +62,8 @@ def projected(bank: Bank, *, most: int = 300, seed: int = 0) -> Projection:
         DataError: answers over time, one modality, or fewer than two items that have all.
     """
     names, task = bank.modalities, bank.model.task
-    if bank.at is not None or len(names) < 2:
-        raise DataError("interactions are told of one answer per item, and of two modalities or more.")
+    if not projectable(bank):
+        raise DataError("interactions are told of one class or value per item, and of two modalities or more.")
     (whole,) = np.nonzero(np.all([bank.data.present(m) for m in names], axis=0))
     if len(whole) < 2:
         raise DataError(f"{len(whole)} items have all of {', '.join(names)}; expected two or more.")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plait.evaluation.intervals import Floats
-from plait.evaluation.replicates import Scored, main_of
+from plait.evaluation.replicates import Scored, frames_of, main_of
 
 __all__ = ["ItemValues", "item_values"]
 
@@ -39,7 +39,6 @@ def item_values(task: Scored, scores: Floats, target: NDArray[np.generic]) -> It
     >>> item_values(None, np.array([[0.25, 0.75]]), np.array([0]))
     ItemValues(values=array([-2.]), unit='bits')
     """
-    whole = np.issubdtype(np.asarray(target).dtype, np.integer)
     losses = getattr(task, "losses", None)
     if losses is not None:
         found = np.asarray(losses(scores, target), np.float64)
@@ -47,8 +46,11 @@ def item_values(task: Scored, scores: Floats, target: NDArray[np.generic]) -> It
         return ItemValues(-found[:, 0], "negative loss") if found.shape[1] == 1 else None
     if getattr(task, "is_numeric", False):
         return _error(np.asarray(scores, np.float64), np.asarray(target, np.float64))
-    if getattr(task, "frames", None) is None and whole and scores.ndim == target.ndim + 1 and scores.shape[-1] > 1:
-        return _bits(np.asarray(scores, np.float64), target)
+    if np.issubdtype(np.asarray(target).dtype, np.integer) and scores.shape[-1] > 1:
+        if getattr(task, "frames", None) is not None:
+            return _bits_of_frames(task, scores, target)
+        if scores.ndim == target.ndim + 1:
+            return _bits(np.asarray(scores, np.float64), target)
     return _of_metric(task, scores, target)
 
 
@@ -67,6 +69,20 @@ def _bits(scores: Floats, target: NDArray[np.generic]) -> ItemValues:
     bits = np.where(asked, np.log2(np.maximum(true, FLOOR)), 0.0).reshape(len(target), -1)
     with np.errstate(invalid="ignore"):
         return ItemValues(bits.sum(1) / asked.reshape(len(target), -1).sum(1), "bits")
+
+
+def _bits_of_frames(task: Scored, scores: Floats, target: NDArray[np.generic]) -> ItemValues:
+    """Of what a task counts of each item; where several classes may hold, the mean over these too."""
+    found = []
+    for i in range(len(target)):
+        rows, truth = frames_of(task, scores[i : i + 1], target[i : i + 1])
+        known = truth >= 0
+        if truth.ndim < rows.ndim:
+            true = np.take_along_axis(rows, np.maximum(truth, 0)[:, None].astype(np.intp), 1)[:, 0]
+        else:
+            true = np.where(truth > 0, rows, 1 - rows)
+        found.append(np.log2(np.maximum(true[known], FLOOR)).mean() if known.any() else np.nan)
+    return ItemValues(np.array(found, np.float64), "bits")
 
 
 def _of_metric(task: Scored, scores: Floats, target: NDArray[np.generic]) -> ItemValues | None:

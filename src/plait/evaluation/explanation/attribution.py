@@ -50,8 +50,7 @@ def integrated_gradients(answer: Answer, parts: Parts, *, steps: int = 24) -> Fl
         times = len(values[0]) // batch
         tokens = {m: Tokens(*(x.repeat(times, *[1] * (x.ndim - 1)) for x in t)) for m, t in clean.items()}
         tokens |= {m: tokens[m].with_values(v) for m, v in zip(names, values)}
-        again = Answer(model, None if answer.chosen is None else answer.chosen.repeat(times), answer.whole)
-        return again.scalar(tokens)
+        return answer.repeated(times).scalar(tokens)
 
     values = tuple(torch.nan_to_num(clean[m].values) for m in names)
     start = tuple(

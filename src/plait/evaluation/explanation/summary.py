@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from plait.core.errors import DataError
 from plait.evaluation.explanation.attribution import METHODS
 from plait.evaluation.explanation.faithfulness import areas, order_of, randomised
-from plait.evaluation.explanation.parts import Answer, Parts
+from plait.evaluation.explanation.parts import Answer, Parts, claims_of
 from plait.evaluation.intervals import mean_interval
 from plait.evaluation.rows import row_of
 from plait.evaluation.schema import Faithfulness
 from plait.examples.data import ItemData
 from plait.models.model import Model
+from plait.tasks.claims import Claim
 
 __all__ = ["BINS", "Tried", "faithfulness_of", "tried_of"]
 
 BINS, RANDOM, MOST, BATCH = 20, 3, 100, 50
 """Parts of each stream's time; random orders to compare with; items of a replicate, drawn at random; of these at
 once."""
+
+LARGE, FEW = 20_000_000, 8
+"""Weights of a task, such as those of a language model, with which so many items must do, and occlusion alone."""
 
 USED = ("integrated_gradients", "occlusion")
 """Methods that are tried: sampled Shapley values take ten times as long as the others together."""
@@ -50,7 +54,8 @@ class Tried(NamedTuple):
 
 
 def tried_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Tried]:
-    """Each method on some items; nothing for answers over time, or in texts.
+    """Each method on one claim of each of some items: one at random of those with a time of their own (an event, a
+    word), else the first (the class, the text).
 
     Args:
         model: answers.
@@ -58,29 +63,50 @@ def tried_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Tried]:
         seed: draws items, orders, and the other model's weights.
     """
     generator, found = torch.Generator().manual_seed(seed), list[Tried]()
-    chosen = torch.randperm(len(data), generator=generator)[:MOST].sort().values.tolist()
-    other = randomised(model, seed)
+    most = FEW if large(model) else MOST
+    chosen = torch.randperm(len(data), generator=generator)[:most].sort().values.tolist()
+    other, methods = randomised(model, seed), _methods(model)
     for start in range(0, len(chosen), BATCH):
-        batch = data.batch(chosen[start : start + BATCH], model.dims)
-        try:
-            answer = Answer.of(model, batch)
-        except DataError:
-            return []
-        groups = [data.items[int(i)].group for i in batch.items]
-        found += _of_batch(answer, Parts(data, batch, BINS), other, groups, generator)
+        own = chosen[start : start + BATCH]
+        every = claims_of(model.eval(), data.batch(own, model.dims))
+        told = [i for i, claims in zip(own, every) if claims]
+        if told:
+            batch = data.batch(told, model.dims)
+            answer = Answer.of(model, batch, [_one_of(claims, generator) for claims in every if claims])
+            groups = [data.items[i].group for i in told]
+            found += _of_batch(answer, Parts(data, batch, BINS), other, groups, generator, methods)
     return found
 
 
+def large(model: Model) -> bool:
+    """Whether an answer takes so long that thousands cannot be asked for: those of a language model."""
+    return sum(weight.numel() for weight in model.task.parameters()) > LARGE
+
+
+def _methods(model: Model) -> list[str]:
+    gradients = importlib.util.find_spec("captum") is not None and not large(model)
+    gradients = gradients and not all(model.backbone.symbolic(m) for m in model.modalities)
+    return [name for name in USED if gradients or name != "integrated_gradients"]
+
+
+def _one_of(claims: Sequence[Claim], generator: torch.Generator) -> Claim:
+    timed = [claim for claim in claims if claim.span is not None]
+    return timed[int(torch.randint(len(timed), (1,), generator=generator))] if timed else claims[0]
+
+
 def _of_batch(
-    answer: Answer, parts: Parts, other: Model, groups: Sequence[str], generator: torch.Generator
+    answer: Answer,
+    parts: Parts,
+    other: Model,
+    groups: Sequence[str],
+    generator: torch.Generator,
+    methods: Sequence[str],
 ) -> list[Tried]:
     shape = parts.there.shape
     drawn = [areas(answer, parts, order_of(torch.rand(shape, generator=generator), parts)) for _ in range(RANDOM)]
     chance = [torch.stack(x).mean(0).tolist() for x in zip(*drawn)]
-    foreign, found = Answer(other, answer.chosen, answer.whole), list[Tried]()
-    for name in USED:
-        if name == "integrated_gradients" and importlib.util.find_spec("captum") is None:
-            continue
+    foreign, found = replace(answer, model=other), list[Tried]()
+    for name in methods:
         method = METHODS[name]
         own, theirs = (areas(answer, parts, order_of(method(a, parts), parts)) for a in (answer, foreign))
         rows = zip(groups, own.deletion.tolist(), own.insertion.tolist(), *chance, theirs.deletion.tolist())

@@ -39,7 +39,7 @@ def turning_spans(
     the least of the answer.
 
     Args:
-        answer: classes that were named.
+        answer: classes that were named; of other claims no span is looked for.
         tokens: the items.
         seconds: length of each item, [batch].
         steps: steps of the grid per item.
@@ -61,9 +61,10 @@ def turning_spans(
         step = seconds[index] / steps
         for place in range(steps - long + 1):
             start, stop = place * step, (place + long) * step
-            output = answer.model({m: _without(t, start, stop) for m, t in own.items()})[""]
-            kept = output.softmax(-1).gather(1, chosen[index][:, None])[:, 0]
-            said = output.argmax(1)
+            output = answer.output({m: _without(t, start, stop) for m, t in own.items()})
+            sure = torch.from_numpy(answer.model.task.scores(output))
+            kept = sure.gather(1, chosen[index][:, None])[:, 0]
+            said = sure.argmax(1)
             for k in ((said != chosen[index]) & (kept < least)).nonzero()[:, 0].tolist():
                 least[k] = kept[k]
                 found[left[k]] = Span(float(start[k]), float(stop[k]), int(said[k]))

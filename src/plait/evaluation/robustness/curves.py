@@ -16,29 +16,24 @@ from plait.evaluation.replicates import ReplicateOutput, Subset, paddings_of, st
 from plait.evaluation.robustness.corruptions import Corruption
 from plait.evaluation.rows import interval_row
 from plait.evaluation.schema import CorruptionCurve
-from plait.evaluation.summary import rows_of
+from plait.evaluation.summary import left_out_of
 from plait.examples.data import ItemData, loader
 from plait.models.ensemble import Encoded
 from plait.models.model import Model
 from plait.tasks import Task
 from plait.tokens import Instants, Tokens
 
-__all__ = ["corrupted", "curves_of", "fits"]
+__all__ = ["corrupted", "curves_of"]
 
 EVERY = ""
 """Stands for all modalities, damaged together."""
 
 
-def fits(model: Model) -> bool:
-    """Whether curves are drawn: answers are numbers and not texts, which are looked for at length."""
-    return not model.task.gathers and not hasattr(model.task, "texts")
-
-
 def corrupted(model: Model, data: ItemData, output: ReplicateOutput) -> ReplicateOutput:
     """The replicate's answers to damaged items, keyed by who answers, what is damaged, how, and at which level.
 
-    Who answers: ``model``; ``late``: the mean of its modalities' own heads, if these are trained; and each modality
-    alone.
+    Who answers: ``model``; ``late``: the mean of its modalities' own heads, if these are trained and outputs can be
+    added up; and each modality alone. Texts are looked for quickly (`plait.tasks.Task.quick_scores`), by all alike.
 
     Args:
         model: answers.
@@ -47,14 +42,17 @@ def corrupted(model: Model, data: ItemData, output: ReplicateOutput) -> Replicat
     """
     model.eval()
     found: dict[Subset, Floats] = {}
+    whole: dict[str, Floats] = {}
     for name, cls in parts(Corruption).items():
         corruption = cls()
         for modality in (*model.modalities, *([EVERY] if len(model.modalities) > 1 else [])):
+            hit = model.modalities if modality == EVERY else [modality]
             for level in (corruption.none, *corruption.levels):
                 key = f"{modality}|{name}|{level:g}"
-                hit = model.modalities if modality == EVERY else [modality]
-                for who, scores in _answers(model, data, corruption, hit, level, key).items():
-                    found[(f"{who}|{key}",)] = scores
+                whole = whole or _answers(model, data, corruption, [], level, key)
+                own = {} if level == corruption.none else _answers(model, data, corruption, hit, level, key)
+                # Who does not look at what is damaged answers as before.
+                found |= {(f"{who}|{key}",): scores for who, scores in (whole | own).items()}
     there = np.ones(len(output.items), bool)
     return replace(output, outputs=found, present={key[0]: there for key in found})
 
@@ -69,25 +67,25 @@ def _answers(
         for batch in loader(data, model.dims, batch=64):
             spans = [data.items[int(i)].stop - data.items[int(i)].start for i in batch.items]
             seconds = torch.tensor(spans, dtype=torch.float32)
-            tokens = {
-                m: corruption(t, level, seconds, generator) if m in hit and level != corruption.none else t
-                for m, t in batch.inputs.items()
-            }
-            for who, output in _outputs(model, model.kept(model.encode(tokens), batch.at), tokens, batch.at).items():
-                rows.setdefault(who, []).append(model.task.scores(output))
+            tokens = {m: corruption(t, level, seconds, generator) if m in hit else t for m, t in batch.inputs.items()}
+            encoded = model.kept(model.encode(tokens), batch.at)
+            for who, output in _outputs(model, encoded, tokens, batch.at, hit or model.modalities).items():
+                rows.setdefault(who, []).append(model.task.quick_scores(output))
     padding, _ = paddings_of(model.task)
     return {who: stacked(own, padding) for who, own in rows.items()}
 
 
-def _outputs(model: Model, encoded: Encoded, tokens: dict[str, Tokens], at: Instants | None) -> dict[str, Tensor]:
+def _outputs(
+    model: Model, encoded: Encoded, tokens: dict[str, Tokens], at: Instants | None, singles: Sequence[str]
+) -> dict[str, Tensor]:
     found = {"model": model.answer(encoded, None, at)}
     if len(model.modalities) > 1:
-        if model.unimodal_weight > 0:
+        if model.unimodal_weight > 0 and model.task.additive:
             own = model.opinions(encoded, None, at)[2]
             there = torch.stack([tokens[m].present for m in model.modalities]).float()
             weights = (there / there.sum(0).clamp(min=1)).reshape(*there.shape, *[1] * (found["model"].ndim - 1))
             found["late"] = (weights * torch.stack([own[m] for m in model.modalities])).sum(0)
-        found |= {m: model.answer(encoded, (m,), at) for m in model.modalities}
+        found |= {m: model.answer(encoded, (m,), at) for m in singles}
     return found
 
 
@@ -101,8 +99,7 @@ def curves_of(task: Task, replicates: Sequence[ReplicateOutput]) -> list[Corrupt
         task: names and computes the metric.
         replicates: from `corrupted`, one per seed and fold.
     """
-    rows, left_out, units = rows_of(task, replicates)
-    known = {row["modalities"][0]: values for row, values in zip(rows, left_out)}
+    known, units = left_out_of(task, replicates)
     sign = 1 if task.higher_is_better else -1
     curves = dict.fromkeys(tuple(name.split("|")[1:3]) for name in known)
     names = dict.fromkeys(name.split("|")[0] for name in known)

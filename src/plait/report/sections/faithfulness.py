@@ -18,7 +18,7 @@ class Faithful(Section):
 
     rank = 57
     template = """
-<p class="note">Each stream’s time is divided into twenty parts. By an explanation, the parts that matter most are hidden first (deletion: the answer should go soon, low is good) or shown first (insertion: it should come soon, high is good). The figures are what is left of the answer, mean over the curve. An explanation is only worth something if it is better than a random order, and if the same method on a model with random weights is not.</p>
+<p class="note">Each stream’s time is divided into twenty parts. By an explanation, the parts that matter most are hidden first (deletion: the answer should go soon, low is good) or shown first (insertion: it should come soon, high is good). Explained is the class, value or text of each item; of answers over time one event or word, drawn at random; of a scene graph the surest relation, whose parts are objects. The figures are what is left of the answer, mean over the curve. An explanation is only worth something if it is better than a random order, and if the same method on a model with random weights is not.</p>
 <div class="scroll"><table><thead><tr><th>method</th><th class="num">deletion</th><th class="num">random order</th><th class="num">random weights</th><th class="num">insertion</th><th class="num">random order</th><th></th></tr></thead><tbody>
 {% for c in rows %}<tr><td class="name">{{ c.name }}</td><td class="num main">{{ c.deletion }}</td><td class="num">{{ c.random_deletion }}</td><td class="num">{{ c.foreign }}</td><td class="num main">{{ c.insertion }}</td><td class="num">{{ c.random_insertion }}</td><td class="soft">{{ c.verdict }}</td></tr>
 {% endfor %}
