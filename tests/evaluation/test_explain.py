@@ -29,6 +29,10 @@ def test_a_run_is_explained(tiny_recipe: Path, tmp_path: Path, target: str) -> N
     assert {row["modality"] for row in found["robustness"]["corruptions"]} == {"left", "right", ""}
     for title in ("On what the answers rest", "Are explanations true of the model?", "When streams are damaged"):
         assert title in page
+    assert found["claim"]["verdict"] == "cannot be told"
+    assert found["invariance"]["reason"]  # few items of each group
+    assert "nothing goes via another stream" in found["mediation"]["reason"]  # concat
+    assert "What causes what?" in page
     assert ("swaps" in found) == (target == "kind")
     assert ("information" in found) == (target == "kind")
     assert sum(row["shapley"] for row in found["contributions"]) == pytest.approx(found["gain_over_constant"]["gain"])

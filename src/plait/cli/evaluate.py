@@ -53,6 +53,10 @@ def evaluated(args: argparse.Namespace, *, explain: bool) -> int:
         print_json({**result, "report": str(report)})
     else:
         _print_table(result)
+        if explain and (args.treatment or args.outcome or args.adjust):
+            print(
+                "claim:", *(text for text in (result["claim"]["verdict"], result["claim"]["reason"]) if text), sep=" "
+            )
         print(f"report: {report}")
     return 0
 

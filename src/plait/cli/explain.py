@@ -36,7 +36,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--environments", default="group", metavar="NAME",
                    help="a fact (site, device, day) over which errors are compared (default: the groups)")  # fmt: skip
     p.add_argument("--adjust", action="append", default=[], metavar="NAME",
-                   help="of a claim: what acts on treatment and outcome both (may be repeated); none: given at random")  # fmt: skip
+                   help="of a claim: what acts on both (may be repeated); none: treated at random")  # fmt: skip
     for name, what in FACTS.items():
         p.add_argument(f"--{name}", default="", metavar="NAME", help=f"of a claim about the world: {what}")
     p.add_argument("--draw", metavar="FOLDER", help="of files: write a picture of each, the evidence above its streams")

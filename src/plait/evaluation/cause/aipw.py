@@ -147,8 +147,7 @@ def _log_ratio(sums: Floats) -> Floats:
 
 def _ridge(rows: Floats, wanted: Floats, weights: Floats) -> Floats:
     own = rows * weights[:, None]
-    found: Floats = np.linalg.solve(rows.T @ own + _penalty(rows), own.T @ wanted)
-    return found
+    return np.asarray(np.linalg.solve(rows.T @ own + _penalty(rows), own.T @ wanted), np.float64)
 
 
 def _logistic(rows: Floats, wanted: NDArray[np.bool_], weights: Floats, start: Floats) -> Floats:
