@@ -191,26 +191,22 @@ def cause(args: argparse.Namespace, console: Console) -> Rows:
     seeds = range(args.first_seed, args.first_seed + args.cause_seeds)
     least, rows = 0.95 * len(seeds), []
     table = Table(
-        "world", "right", "claim", "shortcut", "raw difference at 1 %", "other names", title="verdicts, seeds"
+        "world", "right", "claim", "shortcut", "together at 1 %", "wrong if not named", title="verdicts, seeds"
     )
     for name in CAUSES:
         told = [_verdicts(name, world(name, seed)) for seed in seeds]
         count = {what: sum(one[what] for one in told) for what in told[0]}
         rows.append(target(f"{name}: verdict right, of {len(seeds)}", count["right"], ">=", least))
-        more = {what: n for what, n in count.items() if what.startswith(("with ", "wrong "))}
-        rows += [
-            target(f"{name} {what}, of {len(seeds)}", n, ">=", least)
-            for what, n in more.items()
-            if what.startswith("with ")
-        ]
-        cells = [str(count[what]) for what in ("right", "claim", "shortcut", "raw")]
-        table.add_row(name, *cells, "; ".join(f"{what}: {n}" for what, n in more.items()))
+        cells = [count.pop(what) for what in ("right", "claim", "shortcut", "raw", "wrong")]
+        table.add_row(name, *map(str, cells))
+        rows += [target(f"{name} {what}, of {len(seeds)}", n, ">=", least) for what, n in count.items()]
     console.print(table)
     return [*rows, *_over_sites(seeds, least), *_ways(seeds, console)]
 
 
 def _verdicts(name: str, found: World) -> dict[str, bool]:
-    """What is right of a world's verdicts; ``wrong``: a verdict on names that are not enough, told for comparison."""
+    """What is right of a world's verdicts. For comparison: ``raw``, whether timbre and class go together at all;
+    ``wrong``: a wrong claim where what the world rests on is not named."""
     wanted, alarm = RIGHT[name]
     named = Claim("timbre", "class", ("dialect",), selection="chosen" if name == "collider" else "")
 
@@ -222,12 +218,12 @@ def _verdicts(name: str, found: World) -> dict[str, bool]:
     assert dialect is not None
     shortcut = shortcut_of(found.scores, found.target, dialect, groups).alarm() == alarm
     claim = says(named, wanted)
-    more = {"with no names cannot be told": says(Claim(), UNTOLD), "raw": _raw(found)}
+    bare = named._replace(adjust=("none",), selection="")
+    more = {"raw": _raw(found), "wrong": name in ("confounder", "collider") and says(bare, "effect")}
     if name == "confounder":
-        more["with nothing adjusted cannot be told"] = says(named._replace(adjust=("none",)), UNTOLD)
+        more["with nothing adjusted cannot be told"] = says(bare, UNTOLD)
     if name == "collider":
         more["with the shares of the selection no effect"] = says(named._replace(selection="share"), "no effect found")
-        more["wrong without the selection"] = says(named._replace(selection=""), "effect")
     if name == "mediator":
         more["with the mediator adjusted no effect is left"] = says(
             named._replace(adjust=("dialect", "pitch")), "no effect found"
@@ -236,9 +232,8 @@ def _verdicts(name: str, found: World) -> dict[str, bool]:
 
 
 def _raw(found: World) -> bool:
-    """Whether timbre and class go together at all, as if items were independent."""
-    loud = [own["timbre"] == "loud" for own in found.facts.values()]
-    counts = np.array([[np.sum((np.array(loud) == a) & (found.target == b)) for b in (0, 1)] for a in (0, 1)])
+    loud = np.array([own["timbre"] == "loud" for own in found.facts.values()])
+    counts = np.bincount(2 * loud + found.target, minlength=4).reshape(2, 2)
     return bool(stats.chi2_contingency(counts)[1] < 0.01)
 
 

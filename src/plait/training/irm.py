@@ -45,7 +45,7 @@ def irm_penalty(
     >>> irm_penalty(square, out, target, torch.tensor([0, 0])).item()  # slopes 2 * 1 * 1 and 2 * 2 * 2
     16.0
     """
-    factor = torch.ones((), device=output.device, requires_grad=True)
+    factor = torch.ones((), dtype=output.dtype, device=output.device, requires_grad=True)
     total = output.new_zeros(())
     for one in environments.unique():
         own = environments == one
