@@ -1,7 +1,7 @@
-"""What modalities contribute, and when, in worlds where it is known: python benchmarks/why.py [worlds|spans ...]
+"""What modalities contribute, and when, in worlds where it is known: python benchmarks/why.py [PART ...]
 
 Needs: for ``sets`` at least one of utd_mhad, grid_s1, stress_predict, av_digits, mosi in PLAIT_DATA; the extra explain.
-Takes: ``worlds`` some forty minutes of one core, ``spans`` some ten, ``sets`` some hours.
+Takes: ``worlds`` some forty minutes of one core, ``spans`` some ten, ``cause`` some three, ``sets`` some hours.
 
 - ``worlds``: redundant, unique, synergistic and nuisance-heavy information, 1,000 items, ten seeds: each part within a
   tenth of a bit of its analytic value; nothing found of shuffled classes; Shapley values that add up; interactions
@@ -10,6 +10,9 @@ Takes: ``worlds`` some forty minutes of one core, ``spans`` some ten, ``sets`` s
   gradients, and deletion and insertion against random orders and a model with random weights.
 - ``sets``: on real data, the default beside late fusion trained alike: whether explanations are true of the model, and
   promises are kept, on damaged items the mean area, and what contribution and the whole page cost.
+- ``cause``: tables in which a timbre is a cause, confounded by the speaker, tied by the selection of recordings, acts
+  by a mediator, or does nothing: whether the verdict is right; errors over sites; shares of an effect via another
+  stream's tokens.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from rich.table import Table
 from targets import finish, target
 from why_cases import WORLDS, analytic, write_spans, write_world
 from why_sets import PEOPLE, SETS, of_cost, of_damage, of_explanations, of_intervals, of_promises, trained
+from why_verdicts import cause
 
 from plait import evaluate, fit
 from plait.evaluation.examined import Examination
@@ -189,7 +193,7 @@ def sets(args: argparse.Namespace, console: Console) -> Rows:
     return rows
 
 
-KINDS = {"worlds": worlds, "spans": spans, "sets": sets}
+KINDS = {"worlds": worlds, "spans": spans, "cause": cause, "sets": sets}
 
 
 def main() -> None:
@@ -201,6 +205,8 @@ def main() -> None:
     parser.add_argument("--span-seeds", type=int, default=3, help="for spans")
     parser.add_argument("--sets", nargs="+", default=[*SETS], choices=[*SETS], help="for sets")
     parser.add_argument("--set-seeds", nargs="+", type=int, default=[0], help="for sets")
+    parser.add_argument("--cause-seeds", type=int, default=20, help="for cause")
+    parser.add_argument("--first-seed", type=int, default=0, help="for cause; rules were chosen on seeds from 100")
     args = parser.parse_args()
     if strange := {*args.parts} - {*KINDS}:
         parser.error(f"there is no part {', '.join(sorted(strange))}; expected of {', '.join(KINDS)}")

@@ -52,6 +52,17 @@ class _Section(BaseModel):
 _Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
+class Irm(_Section):
+    """Invariant risk minimisation, IRMv1 (Arjovsky et al. 2019), instead of minimising the risk alone.
+
+    ``environments``: a fact of the manifest (a label, or metadata such as the site), or ``group``. ``weight``: of the
+    penalty, beside 1 for the risk. See `plait.training.irm`.
+    """
+
+    environments: str
+    weight: float = Field(1.0, gt=0, le=1e9)
+
+
 class Train(_Section):
     """How a model is trained.
 
@@ -74,6 +85,7 @@ class Train(_Section):
     towards the answer from all (Garcia et al. 2018).
     ``ogm_ge``: how strongly encoders that are ahead of the others are slowed down (0.1 to 1, say; Peng et al. 2022).
     See `plait.training.missing`.
+    ``irm``: a penalty on answers whose best scale differs between environments; without ``wide``. See `Irm`.
     """
 
     epochs: int | None = Field(None, ge=1, le=1_000_000)
@@ -93,6 +105,7 @@ class Train(_Section):
     self_distillation: float = Field(1.0, ge=0, le=1e6)
     modality_distillation: float = Field(0.0, ge=0, le=1e6)
     ogm_ge: float = Field(0.0, ge=0, le=1e6)
+    irm: Irm | None = None
     log: Literal["csv", "tensorboard"] = "csv"
     threads: int = Field(1, ge=1, le=1024)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from plait.cli.shared import cache_argument, code_argument, outside_argument, print_json, progress_bar
 
@@ -42,7 +42,8 @@ def evaluated(args: argparse.Namespace, *, explain: bool) -> int:
     sections_of(args.section)  # so that a wrong name is reported before hours of scoring
     run = Run(args.run_folder, allow_code=args.allow_code, allow_outside=args.allow_outside)
     with progress_bar(args, "explain" if explain else "evaluate") as progress:
-        result = evaluate(run, cache=args.cache, corpus=args.corpus, explain=explain, progress=progress)
+        more = _causes(args) if explain else {}
+        result = evaluate(run, cache=args.cache, corpus=args.corpus, explain=explain, progress=progress, **more)
     out = Path(args.out) if args.out else run.folder
     # Beside the run's own evaluation, not over it.
     if args.corpus and not args.out:
@@ -52,8 +53,20 @@ def evaluated(args: argparse.Namespace, *, explain: bool) -> int:
         print_json({**result, "report": str(report)})
     else:
         _print_table(result)
+        if explain and (args.treatment or args.outcome or args.adjust):
+            print(
+                "claim:", *(text for text in (result["claim"]["verdict"], result["claim"]["reason"]) if text), sep=" "
+            )
         print(f"report: {report}")
     return 0
+
+
+def _causes(args: argparse.Namespace) -> dict[str, Any]:
+    """What `plait explain` may be told of the world."""
+    from plait.evaluation.cause.claim import Claim
+
+    told = Claim(args.treatment, args.outcome, (*args.adjust,), args.placebo, args.selection)
+    return {"claim": told, "environments": args.environments}
 
 
 def _print_table(result: Evaluation) -> None:

@@ -6,10 +6,23 @@ import argparse
 
 from plait.cli import evaluate
 from plait.cli.shared import progress_bar, say
+from plait.core.errors import ConfigError
 
 HELP = "show on what a run's answers rest: over its test part, or for files of yours"
 ORDER = 72
-EXAMPLES = ("plait explain runs/mood", "plait explain runs/mood talk.mp4 --draw evidence")
+EXAMPLES = (
+    "plait explain runs/mood",
+    "plait explain runs/mood talk.mp4 --draw evidence",
+    "plait explain runs/mood --treatment drug --outcome mood=low --adjust age --adjust site",
+)
+
+
+FACTS = {
+    "treatment": "a fact of two values, or NAME=VALUE",
+    "outcome": "the label, or another fact: numbers, two values, or NAME=VALUE",
+    "placebo": "a fact that cannot act on the outcome",
+    "selection": "by what the recordings were chosen, or the share that was",
+}
 
 
 def arguments(p: argparse.ArgumentParser) -> None:
@@ -20,6 +33,12 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--method", default="occlusion", help="of files: occlusion (default), integrated_gradients or shapley"
     )
+    p.add_argument("--environments", default="group", metavar="NAME",
+                   help="a fact (site, device, day) over which errors are compared (default: the groups)")  # fmt: skip
+    p.add_argument("--adjust", action="append", default=[], metavar="NAME",
+                   help="of a claim: what acts on both (may be repeated); none: treated at random")  # fmt: skip
+    for name, what in FACTS.items():
+        p.add_argument(f"--{name}", default="", metavar="NAME", help=f"of a claim about the world: {what}")
     p.add_argument("--draw", metavar="FOLDER", help="of files: write a picture of each, the evidence above its streams")
 
 
@@ -28,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     With files: what speaks for each of their answers."""
     if not args.files:
         return evaluate.evaluated(args, explain=True)
+    if given := [name for name in (*FACTS, "adjust") if getattr(args, name)]:
+        raise ConfigError(f"--{given[0]}: a claim is about a corpus, not about single files. Leave the files out.")
     from plait.prediction.predict import Predictor
     from plait.report.explained import explain_files
     from plait.training.run import Run

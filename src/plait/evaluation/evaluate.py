@@ -10,6 +10,9 @@ import numpy as np
 
 from plait.core.parts import foreign_code
 from plait.core.progress import Progress
+from plait.evaluation.cause.claim import Claim
+from plait.evaluation.cause.invariance import GROUP
+from plait.evaluation.cause.summary import Causes
 from plait.evaluation.deletion import Effect, deletion_of, effects_of
 from plait.evaluation.examined import Examination
 from plait.evaluation.explain import Explanations
@@ -30,6 +33,8 @@ def evaluate(
     cache: str | Path = CACHE,
     corpus: str | Path | None = None,
     explain: bool = False,
+    claim: Claim | None = None,
+    environments: str = GROUP,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score every finished replicate on its test part, or on the whole of another corpus.
@@ -41,7 +46,10 @@ def evaluate(
         cache: where prepared features are kept.
         corpus: the manifest of another corpus; its streams may be fewer than the run's.
         explain: also ask for what takes minutes more: ``dependence`` (permutation, additive projection), ``swaps``,
-            ``robustness.corruptions`` and ``faithfulness`` of explanations in time.
+            ``mediation``, ``robustness.corruptions`` and ``faithfulness`` of explanations in time; and for
+            ``invariance`` and ``claim``.
+        claim: a claim about the world to be tested, when explaining: treatment, outcome, and what to adjust for.
+        environments: the fact of the manifest over which errors are compared, when explaining; by default the groups.
         progress: told of features being prepared, and of replicates scored.
 
     Returns:
@@ -51,15 +59,18 @@ def evaluate(
         and so are not scored.
 
     Raises:
+        ConfigError: the claim or the environments name a fact that no item has.
         DataError: no replicate is finished, the run's examples have changed since it was begun (the message says which
             and how), or the other corpus has none of the run's streams.
     """
     run = run if isinstance(run, Run) else Run(run)
     with foreign_code(run.allow_code):
-        return _evaluated(Examination(run, cache, corpus, progress), explain)
+        found = Examination(run, cache, corpus, progress)
+        causes = Causes(found.experiment, claim or Claim(), environments) if explain else None
+        return _evaluated(found, causes)
 
 
-def _evaluated(found: Examination, explain: bool) -> Evaluation:
+def _evaluated(found: Examination, causes: Causes | None) -> Evaluation:
     run, experiment = found.run, found.experiment
     outputs, noise, missing, trained_on = [], [], [], []
     effects, explanations = list[Effect](), Explanations()
@@ -69,7 +80,7 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
         noise += one.noise()
         missing += one.missing()
         effects += effects_of(one.model, one.data, seed=one.replicate.seed)
-        if explain:
+        if causes is not None:
             explanations.add(one, outputs[-1])
     task = run.model(found.replicates[0]).task
     explained, corruptions = explanations.sections(task)
@@ -82,6 +93,7 @@ def _evaluated(found: Examination, explain: bool) -> Evaluation:
         "data": {**_data_section(experiment), "new": found.new},
         "unfinished": [m.name for m in run.replicates if m not in found.replicates],
         **explained,
+        **({} if causes is None else causes.sections(outputs, task)),
     }
     if (deletion := deletion_of(effects)) is not None:
         sections["deletion"] = deletion

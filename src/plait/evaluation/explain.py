@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from plait.evaluation.cause.mediation import Mediated, fusion_of, mediable, mediated, mediation_of
 from plait.evaluation.cause.swaps import Swap, swap_rows, swappable, swaps_of
 from plait.evaluation.contribution.bank import Bank
 from plait.evaluation.contribution.dependence import Exchanged, dependence_of
@@ -22,6 +23,7 @@ class Explanations:
     def __init__(self) -> None:
         self._exchanged, self._swaps = list[Exchanged](), list[Swap]()
         self._corrupted, self._tried = list[ReplicateOutput](), list[Tried]()
+        self._mediated, self._fusion = list[Mediated](), ""
 
     def add(self, one: Examined, output: ReplicateOutput) -> None:
         """Ask one replicate.
@@ -35,6 +37,8 @@ class Explanations:
         self._exchanged.append(Exchanged(bank, output, permutations=2 if slow else 10))
         if swappable(bank):
             self._swaps += swaps_of(bank, output.target, seed=seed)
+        if mediable(bank) and len(bank.modalities) > 1:
+            self._mediated, self._fusion = [*self._mediated, *mediated(bank, seed=seed)], fusion_of(bank.model)
         if not large(one.model):
             self._corrupted.append(corrupted(one.model, one.data, output))
         self._tried += tried_of(one.model, one.data, seed=seed)
@@ -45,5 +49,6 @@ class Explanations:
             return {}, {}
         found: dict[str, object] = {"dependence": dependence_of(task, self._exchanged)}
         found |= {"swaps": swap_rows(self._swaps)} if self._swaps else {}
+        found |= {"mediation": mediation_of(self._mediated, self._fusion)} if self._fusion else {}
         found |= {"faithfulness": faithfulness_of(self._tried)} if self._tried else {}
         return found, {"corruptions": curves_of(task, self._corrupted)} if self._corrupted else {}

@@ -502,6 +502,66 @@ class ShortcutRow(TypedDict):
 
 
 @_known
+class WorldClaim(TypedDict):
+    """An effect in the world of a treatment on an outcome, both named by the user, as all that is adjusted for.
+
+    ``left_out``: items of which something is not known. ``p``: of the effect, two-sided. ``propensity``: least and
+    most; ``outside``: share of the items beyond .05 to .95; ``effective_items``: what the weights of the treated and
+    the others are worth. ``placebo_alarms``: how often treatments that were exchanged at random have an effect at 5 %.
+    ``within_groups``: the effect within groups; ``within_p``: whether what groups share acts on both.
+    ``control_effect``, ``control_p``: of the negative control. ``e_value``: how strong something unmeasured must be.
+    """
+
+    verdict: Literal["effect", "no effect found", "cannot be told"]
+    reason: str
+    treatment: str
+    outcome: str
+    adjust: list[str]
+    items: NotRequired[int]
+    left_out: NotRequired[int]
+    unadjusted: NotRequired[float]
+    effect: NotRequired[float]
+    interval: NotRequired[IntervalRow]
+    p: NotRequired[float | None]
+    propensity: NotRequired[list[float]]
+    outside: NotRequired[float]
+    effective_items: NotRequired[list[float]]
+    placebo_mean: NotRequired[float]
+    placebo_alarms: NotRequired[float]
+    within_groups: NotRequired[float]
+    within_p: NotRequired[float | None]
+    control_effect: NotRequired[float]
+    control_p: NotRequired[float | None]
+    e_value: NotRequired[float | None]
+    e_value_interval: NotRequired[float | None]
+
+
+@_known
+class InvariantRow(TypedDict):
+    """A subset of modalities (none: the constant answer): whether its errors are the same in all environments."""
+
+    modalities: list[str]
+    p: float
+    p_corrected: float
+    accepted: bool
+
+
+@_known
+class Invariance(TypedDict):
+    """Whether errors have the same distribution in all environments: the values of a fact, or the groups.
+
+    ``sizes``: items of each environment that is compared. ``invariant``: modalities that are in every accepted subset.
+    ``reason``: why it cannot be told; empty where it can.
+    """
+
+    environments: str
+    sizes: dict[str, int]
+    subsets: list[InvariantRow]
+    invariant: list[str]
+    reason: str
+
+
+@_known
 class DataFacts(TypedDict):
     """Items that were not used, by reason, and how often each stream is missing."""
 
@@ -576,6 +636,31 @@ class Verdict(Ratio):
     deletion: NotRequired[Ratio]
 
 
+@_known
+class MediationRow(TypedDict):
+    """A stream exchanged for that of another item: the share of the effect that goes via another stream's tokens.
+
+    ``total``: root mean square of the change of the outputs. ``direct`` and ``via`` add up to 1; ``via_alone``: where
+    nothing but these tokens is exchanged.
+    """
+
+    modality: str
+    via: str
+    items: int
+    total: float
+    direct: Ratio
+    share: Ratio
+    via_alone: float | None
+
+
+@_known
+class Mediation(TypedDict):
+    """Shares of effects that go via the tokens of other streams; ``reason``: why it cannot be told."""
+
+    rows: list[MediationRow]
+    reason: str
+
+
 class Evaluation(TypedDict):
     """The evaluation of a run: all that the report shows.
 
@@ -621,6 +706,9 @@ class Evaluation(TypedDict):
     faithfulness: NotRequired[list[Faithfulness]]
     swaps: NotRequired[list[SwapRow]]
     shortcuts: NotRequired[list[ShortcutRow]]
+    mediation: NotRequired[Mediation]
+    invariance: NotRequired[Invariance]
+    claim: NotRequired[WorldClaim]
     parts: NotRequired[Parts]
     training: NotRequired[Training]
     sync: NotRequired[list[dict[str, object]]]

@@ -114,6 +114,8 @@ def widens(plan: Recipe, *, linear: bool, longest: float, columns: int) -> bool:
     """
     if plan.train.wide is not None or not linear or plan.train.solver == "ridge":
         return bool(plan.train.wide)
+    if plan.train.irm is not None:  # it would be fitted without the penalty
+        return False
     # A recipe that names an encoder or a run to start from gets that model alone, unless it says wide: true.
     chosen = plan.model.get("from") is not None or any(own and own.encoder for own in plan.streams.values())
     return not chosen and longest <= WIDE_ROWS and columns <= WIDE_COLUMNS

@@ -34,6 +34,7 @@ from plait.training.closed_form import fit_closed_form
 from plait.training.complete import begin, complete
 from plait.training.experiment import Experiment, Features, open_corpus
 from plait.training.held_out import can_hold_out, hold_out, parts_of
+from plait.training.irm import environments_of
 from plait.training.lock import locked
 from plait.training.noisy import noisy_sources
 from plait.training.preparation import Preparation
@@ -265,7 +266,11 @@ def train_fold(
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.asked, experiment.modalities, noisy=noisy)
     valid = item_data(experiment, fold.valid, features, model.task) if fold.valid else None
-    log = train_model(place, model, train_data, valid, recipe=plan, seed=replicate.seed, quiet=quiet)
+    irm = plan.train.irm
+    places = None if irm is None else environments_of(experiment, fold.train, irm.environments)
+    log = train_model(
+        place, model, train_data, valid, recipe=plan, seed=replicate.seed, quiet=quiet, environments=places
+    )
     complete(model, data, valid)
     # After the deep model: its checkpoints hold the deep part alone, and resuming repeats this cheap fit.
     longest = max(train_data.typical_length(m) for m in model.modalities)

@@ -20,6 +20,7 @@ from plait.recipe import Augment, Train
 from plait.tasks.view import Moment, View
 from plait.tokens import Instants, Tokens
 from plait.tokens.dropout import Shares
+from plait.training.irm import irm_loss
 from plait.training.missing import dropout_now, ogm_ge
 
 __all__ = ["TrainingModule"]
@@ -32,9 +33,18 @@ class TrainingModule(L.LightningModule):
     """Trains a `Model`. An epoch depends only on seed, epoch and weights, so a resumed run gives the same numbers."""
 
     def __init__(
-        self, model: Model, train: Train, augment: Augment, *, seed: int, steps: int, regular: set[str]
+        self,
+        model: Model,
+        train: Train,
+        augment: Augment,
+        *,
+        seed: int,
+        steps: int,
+        regular: set[str],
+        environments: Tensor | None = None,
     ) -> None:
         super().__init__()
+        self.environments = environments
         self.model, self.train_plan, self.augment, self.seed = model, train, augment, seed
         self.steps, self.vary = steps, Vary(augment.kinds)
         self.setting = Setting(regular, self._spread)
@@ -78,6 +88,10 @@ class TrainingModule(L.LightningModule):
         looked = [self._view(tokens, at, drop) for tokens, at in batches]
         losses = self.model.task.step([view for view, _ in looked], target, moment)
         more = [loss for _, own in looked for loss in own.values()]
+        if moment is not None and self.environments is not None and self.train_plan.irm is not None:
+            where, own_heads = self.environments[moment.items.cpu()].to(target.device), self.weights["unimodal"]
+            penalty = irm_loss(self.model.task, looked[-1][0], target, where, own_heads)
+            more.append(self.train_plan.irm.weight * penalty)
         # A task of several targets names its losses kind.target.
         weights = {name: self.weights.get(name.partition(".")[0], 1.0) for name in losses}
         parts = [

@@ -20,6 +20,7 @@ from plait.recipe import CorpusPlan, Recipe
 from plait.tasks import Task
 from plait.training.experiment import Experiment
 from plait.training.full import full_recipe
+from plait.training.irm import check_irm
 from plait.training.warm_start import WarmStart
 
 __all__ = ["refuse", "rehearse"]
@@ -74,6 +75,7 @@ def refuse(experiment: Experiment) -> None:
         )
     if recipe.train.stop == "early" and not all(fold.valid for fold in experiment.folds):
         problems.append("train.stop: early needs a validation part. Give split.valid, or stop: last.")
+    problems += check_irm(experiment)
     raise_all(ConfigError, problems)
     if experiment.unit.get("asks") != "nothing" and not any(fold.test for fold in experiment.folds):
         experiment.notes.append("split: there is no test part; the model can be scored on another corpus only.")

@@ -136,16 +136,20 @@ def train_model(
     recipe: Recipe,
     seed: int,
     quiet: bool,
+    environments: Tensor | None = None,
 ) -> dict[str, list[float]]:
     """Train ``model`` in place, with one checkpoint per epoch in ``folder``; returns the log by column.
 
-    With ``stop: early`` the weights are those of the best epoch by the task's main metric on ``valid``.
+    With ``stop: early`` the weights are those of the best epoch by the task's main metric on ``valid``. With
+    ``train.irm``, ``environments`` numbers those of the training items.
     """
     dims, epochs = model.dims, recipe.train.epochs_for(len(data))
     train = recipe.train.model_copy(update={"epochs": epochs})
     # One more: Lightning steps the schedule after the last batch too.
     steps = -(-len(data) // train.batch) * epochs + 1
-    module = TrainingModule(model, train, recipe.augment, seed=seed, steps=steps, regular=data.regular())
+    module = TrainingModule(
+        model, train, recipe.augment, seed=seed, steps=steps, regular=data.regular(), environments=environments
+    )
     batches = loader(data, dims, batch=train.batch, seed=seed, epoch=module.epoch_now)
     checks = None if valid is None else loader(valid, dims, batch=train.batch)
     history, early = _History(folder / "log.csv", digest_of(recipe)), train.stop == "early"

@@ -28,7 +28,7 @@ from plait.evaluation.replicates import ReplicateOutput, Subset
 from plait.evaluation.schema import ShortcutRow
 from plait.evaluation.slices import holm
 
-__all__ = ["Shortcut", "columns_of", "shortcut_of", "shortcuts_of"]
+__all__ = ["LEVEL", "MOST_NAMES", "Shortcut", "columns_of", "folds_of", "shortcut_of", "shortcuts_of"]
 
 LEVEL = 0.01
 """Of clean items, how often an alarm may be given."""
@@ -105,7 +105,7 @@ def shortcut_of(
     """
     if len(np.unique(target)) < 2 or len(np.unique(groups)) < 2:
         raise DataError("a shortcut is told of items of two classes or more, and of two groups or more.")
-    rng, folds = np.random.default_rng(seed), _folds(groups)
+    rng, folds = np.random.default_rng(seed), folds_of(groups)
     truth = np.eye(scores.shape[1])[target]
     most = np.bincount(target).max() / len(target)
 
@@ -170,7 +170,7 @@ def _p(value: float, null: Sequence[float]) -> float:
     return float(stats.norm.sf((value - float(np.mean(null))) / spread)) if spread > 1e-12 else 1.0
 
 
-def _folds(groups: NDArray[np.str_], most: int = 10) -> NDArray[np.intp]:
+def folds_of(groups: NDArray[np.str_], most: int = 10) -> NDArray[np.intp]:
     names, codes = np.unique(groups, return_inverse=True)
     order = np.random.default_rng(0).permutation(len(names))
     return np.asarray(order[codes] % min(most, len(names)), np.intp)
