@@ -27,6 +27,7 @@ from plait.models.model import Model
 from plait.recipe import Recipe, quick_recipe
 from plait.store.store import CACHE, Store
 from plait.tasks import Task
+from plait.training.alarms import Alarm
 from plait.training.bands import fit_bands
 from plait.training.build import build_model, item_data, widens
 from plait.training.claim import claim
@@ -175,6 +176,7 @@ def train_replicate(
     done = {
         "recipe": digest_of(run.recipe),
         "log": trained.log,
+        "warnings": [*trained.warnings],
         "seconds": round(time.monotonic() - started, 1),
         "parameters": _count(trained.model),
         **({} if trained.copied is None else {"copied": trained.copied}),
@@ -226,12 +228,14 @@ def _fold(experiment: Experiment, replicate: Replicate) -> Fold:
 
 
 class Trained(NamedTuple):
-    """A trained model, its log, the parts that it copied from another run, and the validation part if there is one."""
+    """A trained model, its log, the parts that it copied from another run, the validation part if there is one, and
+    warnings."""
 
     model: Model
     log: dict[str, list[float]]
     copied: list[str] | None
     valid: ItemData | None = None
+    warnings: Sequence[Alarm] = ()
 
 
 def train_fold(
@@ -265,7 +269,7 @@ def train_fold(
     noisy = noisy_sources(experiment, store, sorted({i.recording for i in fold.train}))
     train_data = ItemData(fold.train, features, data.asked, experiment.modalities, noisy=noisy)
     valid = item_data(experiment, fold.valid, features, model.task) if fold.valid else None
-    log = train_model(place, model, train_data, valid, recipe=plan, seed=replicate.seed, quiet=quiet)
+    log, warnings = train_model(place, model, train_data, valid, recipe=plan, seed=replicate.seed, quiet=quiet)
     complete(model, data, valid)
     # After the deep model: its checkpoints hold the deep part alone, and resuming repeats this cheap fit.
     longest = max(train_data.typical_length(m) for m in model.modalities)
@@ -276,7 +280,7 @@ def train_fold(
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_temperatures(model, views, shares, ranking=ranking)
         fit_postprocessing(model, valid)
-    return Trained(model, log, None if copied is None else [*copied], valid)
+    return Trained(model, log, None if copied is None else [*copied], valid, warnings)
 
 
 def _closed_form(

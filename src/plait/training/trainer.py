@@ -23,8 +23,10 @@ from plait.core.progress import EVERY
 from plait.examples.data import ItemData, loader
 from plait.models.model import Model
 from plait.recipe import Recipe
+from plait.training.alarms import Alarm, alarms_of
 from plait.training.checkpoint import SafeCheckpoints, read_tree
 from plait.training.module import TrainingModule
+from plait.training.monitor import Monitor
 from plait.training.run import digest_of
 
 __all__ = ["train_model"]
@@ -34,11 +36,18 @@ _PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 class _History(Callback):
-    """Writes the numbers of each epoch to ``log.csv`` and into the checkpoint, so that a resumed log is whole."""
+    """Writes the numbers of each epoch to ``log.csv`` and into the checkpoint, so that a resumed log is whole.
 
-    def __init__(self, path: Path, recipe: str) -> None:
-        self.path, self.recipe = path, recipe
+    Args:
+        path: the file.
+        recipe: its digest.
+        monitor: makes more numbers, from which warnings are drawn; each is printed once, unless ``quiet``.
+    """
+
+    def __init__(self, path: Path, recipe: str, monitor: Monitor | None = None, *, quiet: bool = True) -> None:
+        self.path, self.recipe, self.monitor, self.quiet = path, recipe, monitor, quiet
         self.rows: dict[str, list[float]] = {}
+        self.alarms: list[Alarm] = []
         self.started = 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -48,12 +57,23 @@ class _History(Callback):
         # Processor time, since processes that share cores slow each other's clock time.
         self.rows.setdefault("epoch", []).append(trainer.current_epoch)
         self.rows.setdefault("processor_seconds", []).append(time.process_time() - self.started)
-        for name, value in trainer.callback_metrics.items():
+        more = {} if self.monitor is None else self.monitor.epoch()
+        for name, value in {**trainer.callback_metrics, **more}.items():
             self.rows.setdefault(name, []).append(float(value))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Written whole each time: rows of an epoch that was cut off before its checkpoint must not come twice.
         with open(self.path, "w", newline="", encoding="utf-8") as out:
             csv.writer(out).writerows([self.rows.keys(), *zip(*self.rows.values())])
+        self._warn(trainer.max_epochs or 1)
+
+    def _warn(self, epochs: int) -> None:
+        if self.monitor is None:
+            return
+        self.alarms = alarms_of(self.rows, self.monitor.model.modalities, epochs=epochs)
+        now = len(self.rows["epoch"])  # so that each is printed once, in a resumed run too
+        for alarm in self.alarms:
+            if alarm["epoch"] == now and not self.quiet:
+                print(f"{self.path.parent.name}: epoch {now}: {alarm['text']}", file=sys.stderr, flush=True)
 
     def state_dict(self) -> Options:
         return {"recipe": self.recipe, "log": {k: list(v) for k, v in self.rows.items()}}
@@ -136,8 +156,8 @@ def train_model(
     recipe: Recipe,
     seed: int,
     quiet: bool,
-) -> dict[str, list[float]]:
-    """Train ``model`` in place, with one checkpoint per epoch in ``folder``; returns the log by column.
+) -> tuple[dict[str, list[float]], list[Alarm]]:
+    """Train ``model`` in place, with one checkpoint per epoch in ``folder``; the log by column, and its warnings.
 
     With ``stop: early`` the weights are those of the best epoch by the task's main metric on ``valid``.
     """
@@ -145,10 +165,13 @@ def train_model(
     train = recipe.train.model_copy(update={"epochs": epochs})
     # One more: Lightning steps the schedule after the last batch too.
     steps = -(-len(data) // train.batch) * epochs + 1
-    module = TrainingModule(model, train, recipe.augment, seed=seed, steps=steps, regular=data.regular())
+    monitor = Monitor(model, data, valid) if Monitor.suits(model) else None
+    module = TrainingModule(
+        model, train, recipe.augment, seed=seed, steps=steps, regular=data.regular(), monitor=monitor
+    )
     batches = loader(data, dims, batch=train.batch, seed=seed, epoch=module.epoch_now)
     checks = None if valid is None else loader(valid, dims, batch=train.batch)
-    history, early = _History(folder / "log.csv", digest_of(recipe)), train.stop == "early"
+    history, early = _History(folder / "log.csv", digest_of(recipe), monitor, quiet=quiet), train.stop == "early"
     keep = _checkpoints(folder, model, early)
     callbacks: list[Callback] = [history, keep, _Stop()]
     average = _Average(epochs - train.average)
@@ -181,7 +204,7 @@ def train_model(
         _load(model, read_tree(Path(keep.best_model_path))["state_dict"])
     elif average.mean:
         _load(model, average.mean)
-    return history.rows
+    return history.rows, history.alarms
 
 
 def _load(model: Model, state: Mapping[str, Tensor]) -> None:
