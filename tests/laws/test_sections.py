@@ -111,7 +111,7 @@ EXPLAINED = {
             {
                 "replicate": "seed0",
                 "epoch": [0.0, 1.0],
-                **{f"{name}.see": [0.9, 0.8] for name in ("train_loss", "valid_loss", "valid_accuracy", "speed", "lean")},
+                **{f"{name}.see": [0.9, 0.8] for name in ("train_loss", "valid_loss", "valid_accuracy")},
             }
         ],
         "warnings": [

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from plait.evaluation.evaluate import evaluate
+from plait.examples.items import Item
+from plait.examples.targets import Annotated
 from plait.models.model import Model
 from plait.recipe import load_recipe
 from plait.report.report import render_report
@@ -21,6 +23,8 @@ from plait.tasks.classify import Classify
 from plait.tasks.pretrain import Pretrain
 from plait.tasks.regress import Regress
 from plait.tasks.retrieve import Retrieve
+from plait.tasks.tag import Tag
+from plait.tasks.transcribe import Transcribe
 from plait.tokens import Tokens
 from plait.training.fit import fit
 from plait.training.missing import ogm_ge
@@ -28,6 +32,8 @@ from plait.training.module import TrainingModule
 from plait.training.monitor import Monitor, ends, mismatch, unused
 
 N = 300
+COLUMNS = ("train_loss", "valid_loss", "speed", "lean", "use", "learnt_low", "learnt_high")
+COLUMNS += ("fitted_low", "excess_low", "unused_low")
 TASK = Classify([*"abc"] * 10)
 
 
@@ -129,8 +135,10 @@ def test_an_epoch_of_a_model_is_that_of_its_own_heads() -> None:
     }
     inputs["see"].mask[2] = False
     target, monitor = torch.arange(8) % 3, Monitor(model, items(8), items(8))
-    encoded = model.encode(inputs)
-    view = model.view(encoded)
+    with torch.no_grad():
+        encoded = model.encode(inputs)
+        view = model.view(encoded)
+        without = model.fused({"see": encoded["see"], "hear": encoded["hear"].emptied()}, view.unimodal)
     for part in (slice(0, 5), slice(5, 8)):
         some = {m: Tokens(*(x[part] for x in t)) for m, t in inputs.items()}
         monitor.valid(model.encode(some), target[part], torch.arange(8)[part], None)
@@ -142,7 +150,6 @@ def test_an_epoch_of_a_model_is_that_of_its_own_heads() -> None:
     assert found["valid_loss.see"] == pytest.approx(float(loss), rel=1e-4)
     right = (view.unimodal["see"].argmax(1) == target)[seen].float().mean()
     assert found["valid_accuracy.see"] == pytest.approx(float(right))
-    without = model.fused({"see": encoded["see"], "hear": encoded["hear"].emptied()}, view.unimodal)
     assert found["lean.hear"] == pytest.approx(float(TASK.divergence(without, view.fused).mean()), rel=1e-3)
     assert found["use.hear"] == pytest.approx(
         float((TASK.nll(without, target) - TASK.nll(view.fused, target)).mean()), rel=1e-3
@@ -150,8 +157,36 @@ def test_an_epoch_of_a_model_is_that_of_its_own_heads() -> None:
     assert monitor.epoch() == {}, "an epoch begins anew"
 
 
+TURNS = [Annotated(2.0, ((0.0, 1.0, "sit"),)), Annotated(2.0, ((1.0, 2.0, "run"), (0.5, 2.0, "sit")))]
+WORDS = [Annotated(1.0, ((0.1, 0.4, "good"),)), Annotated(1.0, ((0.1, 0.4, "good"), (0.4, 0.8, "day")))]
+
+
+@pytest.mark.parametrize(
+    ("task", "targets"),
+    [(Regress, [1.0, 2.0]), (Tag, TURNS), (Transcribe, WORDS)],
+    ids=["regress", "tag", "transcribe"],
+)
+def test_any_task_with_own_heads_has_finite_numbers(task: Any, targets: list[Any], options: Any) -> None:
+    torch.manual_seed(0)
+    targets = targets * 5
+    model = Model({"see": 3, "hear": 2}, task(targets, **options), dim=8).eval()
+    asked = model.task.asked([Item(f"r{i}", 0.0, getattr(t, "seconds", 1.0), t) for i, t in enumerate(targets)])
+    inputs = {
+        m: Tokens(torch.randn(10, 9, d), torch.arange(9.0).expand(10, 9) / 9, torch.ones(10, 9) > 0)
+        for m, d in model.dims.items()
+    }
+    monitor, encoded = Monitor(model, items(10), items(10)), model.encode(inputs)
+    monitor.train(model.view(encoded, at=asked.at), asked.targets, torch.arange(10))
+    monitor.valid(encoded, asked.targets, torch.arange(10), asked.at)
+    found = monitor.epoch()
+    assert {f"{name}.{m}" for name in COLUMNS for m in model.dims} | {
+        f"valid_{model.task.main_metric}.{m}" for m in model.dims
+    } == found.keys()
+    assert all(math.isfinite(value) for value in found.values())
+
+
 def test_speed_is_the_ratio_by_which_gradients_are_modulated() -> None:
-    model = Model({"see": 3, "hear": 2}, TASK, dim=8).eval()
+    model = Model({"see": 3, "hear": 2}, Classify([*"abc"], smoothing=0.0), dim=8).eval()
     inputs = {
         m: Tokens(torch.randn(8, 5, d), torch.arange(5.0).expand(8, 5), torch.ones(8, 5) > 0)
         for m, d in model.dims.items()

@@ -24,7 +24,7 @@ and ends of intervals over groups (`ends`), from which `plait.training.alarms` d
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -64,7 +64,7 @@ class Monitor:
     def __init__(self, model: Model, train: ItemData, valid: ItemData | None) -> None:
         self.model = model
         self.groups = [_codes(data) for data in (train, valid) if data is not None]
-        self._trained: list[dict[str, Tensor]] = []
+        self._trained: list[tuple[dict[str, Tensor], Tensor]] = []
         self._seen: list[tuple[dict[str, Tensor], Tensor, Tensor]] = []
 
     @staticmethod
@@ -78,40 +78,46 @@ class Monitor:
     def train(self, view: View, target: Tensor, items: Tensor) -> None:
         """Note a training step."""
         task = self.model.task
-        found = {m: _where(task.nll(out, target), view.encoded[m].present) for m, out in view.unimodal.items()}
-        self._trained.append({**found, "": task.nll(_constant(task, view.fused), target), "items": items})
+        found = {"": task.nll(_constant(task, view.fused), target)}
+        for m, out in view.unimodal.items():
+            found[f"own.{m}"] = torch.where(view.encoded[m].present, task.nll(out, target), math.nan)
+        self._trained.append((found, items))
 
     @torch.no_grad()
     def valid(self, encoded: Encoded, target: Tensor, items: Tensor, at: Instants | None) -> None:
         """Note a batch of validation items, as `Model.encode` gives it."""
-        model = self.model
+        model, task = self.model, self.model.task
         own = model.ensemble.unimodal(encoded, at)
-        found = {"": model.fused(encoded, own, at)}
+        fused = model.fused(encoded, own, at)
+        found, loss = {"": fused}, task.nll(fused, target)
         for m, tokens in encoded.items():
             found[f"own.{m}"], found[f"there.{m}"] = own[m], tokens.present
             # emptied and not left out, as in `Model.opinions`
             nothing = {m: tokens.emptied()}
             rest = {**own, **model.ensemble.unimodal(nothing, at)}
-            found[f"without.{m}"] = model.fused({**encoded, **nothing}, rest, at)
-        self._seen.append(({name: value.cpu() for name, value in found.items()}, target.cpu(), items))
+            without = model.fused({**encoded, **nothing}, rest, at)
+            found[f"lean.{m}"], found[f"use.{m}"] = task.divergence(without, fused), task.nll(without, target) - loss
+        self._seen.append(({name: value.cpu() for name, value in found.items()}, target.cpu(), items.cpu()))
 
     def epoch(self) -> dict[str, float]:
         """The numbers of an epoch, by column; the next one begins."""
         trained, seen, self._trained, self._seen = self._trained, self._seen, [], []
         found = dict[str, float]()
         if trained:
-            found |= _of_training(
-                {name: torch.cat([one[name] for one in trained]).cpu() for name in trained[0]}, self.groups[0]
-            )
+            losses = {name: torch.cat([one[name] for one, _ in trained]) for name in trained[0][0]}
+            found |= _of_training(losses, self.groups[0][_joined(items for _, items in trained)])
         if seen:
             outputs = {name: torch.cat([one[name] for one, _, _ in seen]) for name in seen[0][0]}
-            target, groups = (
-                torch.cat([t for _, t, _ in seen]),
-                self.groups[1][torch.cat([i for _, _, i in seen]).numpy()],
-            )
+            target, groups = torch.cat([t for _, t, _ in seen]), self.groups[1][_joined(items for _, _, items in seen)]
             for m in self.model.modalities:
                 found |= _of_validation(self.model.task, outputs, target, groups, m)
         return found
+
+
+def _joined(items: Iterable[Tensor]) -> NDArray[np.int64]:
+    """Positions of all batches' items, [items]."""
+    found: NDArray[np.int64] = torch.cat([*items]).cpu().numpy()
+    return found
 
 
 def _codes(data: ItemData) -> NDArray[np.intp]:
@@ -126,8 +132,8 @@ def _constant(task: Task, output: Tensor) -> Tensor:
 
 def _of_training(losses: Mapping[str, Tensor], groups: NDArray[np.intp]) -> dict[str, float]:
     """From losses [items] of own heads (NaN where the modality is missing) and, under "", of the constant answer."""
-    own = {m: _floats(loss) for m, loss in losses.items() if m not in ("", "items")}
-    constant, groups = _floats(losses[""]), groups[losses["items"].numpy()]
+    own = {name.removeprefix("own."): _floats(loss) for name, loss in losses.items() if name}
+    own = {m: loss for m, loss in own.items() if np.isfinite(loss).any()}
     likely = {m: float(np.nanmean(np.exp(-loss))) for m, loss in own.items()}
     found = {}
     for m, loss in own.items():
@@ -135,7 +141,7 @@ def _of_training(losses: Mapping[str, Tensor], groups: NDArray[np.intp]) -> dict
         found[f"train_loss.{m}"] = float(np.nanmean(loss))
         if rest:
             found[f"speed.{m}"] = likely[m] / max(float(np.mean(rest)), 1e-9)
-        found[f"fitted_low.{m}"] = ends(constant - loss, groups)[0]
+        found[f"fitted_low.{m}"] = ends(_floats(losses[""]) - loss, groups)[0]
     return found
 
 
@@ -144,10 +150,12 @@ def _of_validation(
 ) -> dict[str, float]:
     """From outputs [items, ...] of own heads and the fused head, over the items that have the modality."""
     there = outputs[f"there.{modality}"]
-    own, fused, without = (outputs[name][there] for name in (f"own.{modality}", "", f"without.{modality}"))
-    target, groups = target[there], groups[there.numpy()]
-    if not len(target):
+    if not there.any():
         return {}
+    own, fused, *moved = (
+        outputs[name][there] for name in (f"own.{modality}", "", f"lean.{modality}", f"use.{modality}")
+    )
+    target, groups = target[there], groups[there.numpy()]
     loss = _floats(task.nll(own, target))
     found = {
         "valid_loss": float(loss.mean()),
@@ -156,18 +164,13 @@ def _of_validation(
     }
     found["learnt_low"], found["learnt_high"] = ends(mismatch(task, own, target), groups, scaled=True)
     if sum(name.startswith("own.") for name in outputs) > 1:
-        found["lean"] = float(_floats(task.divergence(without, fused)).mean())
-        found["use"] = float(_floats(task.nll(without, target) - task.nll(fused, target)).mean())
+        found["lean"], found["use"] = (float(_floats(one).mean()) for one in moved)
         found["unused_low"] = ends(unused(task, fused, own, target), groups, scaled=True)[0]
     return {f"{name}.{modality}": value for name, value in found.items()}
 
 
 def _floats(values: Tensor) -> Floats:
     return values.detach().double().cpu().numpy()
-
-
-def _where(values: Tensor, there: Tensor) -> Tensor:
-    return torch.where(there, values.detach(), math.nan)
 
 
 def ends(values: ArrayLike, groups: ArrayLike, *, level: float = LEVEL, scaled: bool = False) -> tuple[float, float]:
