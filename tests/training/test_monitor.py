@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from pathlib import Path
@@ -162,8 +163,8 @@ WORDS = [Annotated(1.0, ((0.1, 0.4, "good"),)), Annotated(1.0, ((0.1, 0.4, "good
 
 
 @pytest.mark.parametrize(
-    ("task", "targets"),
-    [(Regress, [1.0, 2.0]), (Tag, TURNS), (Transcribe, WORDS)],
+    ("task", "targets", "options"),
+    [(Regress, [1.0, 2.0], {}), (Tag, TURNS, {"target": "t"}), (Transcribe, WORDS, {"target": "t"})],
     ids=["regress", "tag", "transcribe"],
 )
 def test_any_task_with_own_heads_has_finite_numbers(task: Any, targets: list[Any], options: Any) -> None:
@@ -255,3 +256,13 @@ def test_a_resumed_run_has_the_same_log_and_the_report_shows_it(
     page = render_report(evaluate(whole, cache=cache))
     assert "While it was trained" in page
     assert "Side by side" in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["clean", "nothing", "memorised", "starved"])
+def test_a_planted_defect_is_told_and_nothing_else(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty seeds of each: `benchmarks/why.py monitors`."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    why = importlib.import_module("why")
+    args = SimpleNamespace(out=tmp_path, cache=str(tmp_path / "cache"))
+    assert why.warnings_in(name, 100, args) == why.TRUE[name]

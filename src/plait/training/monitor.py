@@ -33,6 +33,7 @@ from scipy import stats
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from plait.core.errors import PlaitError
 from plait.examples.data import ItemData
 from plait.models.ensemble import Encoded
 from plait.models.model import Model
@@ -159,7 +160,7 @@ def _of_validation(
     loss = _floats(task.nll(own, target))
     found = {
         "valid_loss": float(loss.mean()),
-        f"valid_{task.main_metric}": task.main(task.quick_scores(own), target.numpy()),
+        f"valid_{task.main_metric}": _metric(task, own, target),
         "excess_low": ends(loss - _floats(task.nll(_constant(task, own), target)), groups)[0],
     }
     found["learnt_low"], found["learnt_high"] = ends(mismatch(task, own, target), groups, scaled=True)
@@ -167,6 +168,13 @@ def _of_validation(
         found["lean"], found["use"] = (float(_floats(one).mean()) for one in moved)
         found["unused_low"] = ends(unused(task, fused, own, target), groups, scaled=True)[0]
     return {f"{name}.{modality}": value for name, value in found.items()}
+
+
+def _metric(task: Task, output: Tensor, target: Tensor) -> float:
+    try:
+        return task.main(task.quick_scores(output), target.numpy())
+    except (ValueError, ArithmeticError, PlaitError):
+        return math.nan  # not defined on these items, such as on those of one class
 
 
 def _floats(values: Tensor) -> Floats:
@@ -231,9 +239,11 @@ def unused(task: Task, fused: Tensor, own: Tensor, target: Tensor) -> Floats:
     fused, own = fused.double(), own.double()
     a, step = _sureness(task, fused, target), 1e-3
     at, more, less = (_scores(task, fused, own, target, a + d) for d in (0.0, step, -step))
-    slope = (more - less).mean(1) / (2 * step)  # of both scores with a
-    share = slope[1] / slope[0] if abs(slope[0]) > 1e-12 else 0.0
-    return at[1] - share * at[0]
+    with np.errstate(invalid="ignore"):  # an infinite loss gives NaN, which does not count
+        slope = (more - less).mean(1) / (2 * step)  # of both scores with a
+        share = slope[1] / slope[0] if abs(slope[0]) > 1e-12 else 0.0
+        found: Floats = at[1] - share * at[0]
+    return found
 
 
 def _scores(task: Task, fused: Tensor, own: Tensor, target: Tensor, a: float) -> Floats:

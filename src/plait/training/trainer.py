@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import sys
 import time
 import warnings
@@ -47,33 +48,27 @@ class _History(Callback):
     def __init__(self, path: Path, recipe: str, monitor: Monitor | None = None, *, quiet: bool = True) -> None:
         self.path, self.recipe, self.monitor, self.quiet = path, recipe, monitor, quiet
         self.rows: dict[str, list[float]] = {}
-        self.alarms: list[Alarm] = []
         self.started = 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.started = time.process_time()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # Processor time, since processes that share cores slow each other's clock time.
-        self.rows.setdefault("epoch", []).append(trainer.current_epoch)
-        self.rows.setdefault("processor_seconds", []).append(time.process_time() - self.started)
         more = {} if self.monitor is None else self.monitor.epoch()
-        for name, value in {**trainer.callback_metrics, **more}.items():
-            self.rows.setdefault(name, []).append(float(value))
+        # Processor time, since processes that share cores slow each other's clock time.
+        seconds = time.process_time() - self.started
+        now = {"epoch": trainer.current_epoch, "processor_seconds": seconds, **trainer.callback_metrics, **more}
+        done = len(self.rows.get("epoch", []))
+        for name in dict.fromkeys([*self.rows, *now]):  # a column that an epoch lacks keeps its length
+            self.rows.setdefault(name, [math.nan] * done).append(float(now.get(name, math.nan)))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Written whole each time: rows of an epoch that was cut off before its checkpoint must not come twice.
         with open(self.path, "w", newline="", encoding="utf-8") as out:
             csv.writer(out).writerows([self.rows.keys(), *zip(*self.rows.values())])
-        self._warn(trainer.max_epochs or 1)
-
-    def _warn(self, epochs: int) -> None:
-        if self.monitor is None:
-            return
-        self.alarms = alarms_of(self.rows, self.monitor.model.modalities, epochs=epochs)
-        now = len(self.rows["epoch"])  # so that each is printed once, in a resumed run too
-        for alarm in self.alarms:
-            if alarm["epoch"] == now and not self.quiet:
-                print(f"{self.path.parent.name}: epoch {now}: {alarm['text']}", file=sys.stderr, flush=True)
+        if self.monitor is not None and not self.quiet:
+            for alarm in alarms_of(self.rows, self.monitor.model.modalities, epochs=trainer.max_epochs or 1):
+                if alarm["epoch"] == done + 1:  # so each is printed once, in a resumed run too
+                    print(f"{self.path.parent.name}: {alarm['text']}", file=sys.stderr, flush=True)
 
     def state_dict(self) -> Options:
         return {"recipe": self.recipe, "log": {k: list(v) for k, v in self.rows.items()}}
@@ -204,7 +199,7 @@ def train_model(
         _load(model, read_tree(Path(keep.best_model_path))["state_dict"])
     elif average.mean:
         _load(model, average.mean)
-    return history.rows, history.alarms
+    return history.rows, alarms_of(history.rows, model.modalities, epochs=epochs)
 
 
 def _load(model: Model, state: Mapping[str, Tensor]) -> None:
