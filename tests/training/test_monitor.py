@@ -263,6 +263,5 @@ def test_a_resumed_run_has_the_same_log_and_the_report_shows_it(
 def test_a_planted_defect_is_told_and_nothing_else(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty seeds of each: `benchmarks/why.py monitors`."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    why = importlib.import_module("why")
-    args = SimpleNamespace(out=tmp_path, cache=str(tmp_path / "cache"))
-    assert why.warnings_in(name, 100, args) == why.TRUE[name]
+    planted = importlib.import_module("why_monitors")
+    assert planted.warnings_in(name, 100, tmp_path, str(tmp_path / "cache")) == planted.TRUE[name]

@@ -200,16 +200,16 @@ def ends(values: ArrayLike, groups: ArrayLike, *, level: float = LEVEL, scaled: 
     >>> round(low, 2), round(high, 2)
     (1.04, 4.96)
     """
-    values, groups = np.asarray(values, np.float64), np.asarray(groups)
-    known = np.isfinite(values)
-    values, (names, codes) = values[known], np.unique(groups[known], return_inverse=True)
-    spread = float(values.std()) if len(values) else 0.0
-    if len(names) < FEWEST_GROUPS or spread <= 1e-12:
+    table, names = np.asarray(values, np.float64), np.asarray(groups)
+    known = np.isfinite(table)
+    found, codes = table[known], np.unique(names[known], return_inverse=True)[1]
+    n, spread = int(codes.max(initial=-1)) + 1, float(found.std()) if len(found) else 0.0
+    if n < FEWEST_GROUPS or spread <= 1e-12:
         return math.nan, math.nan
-    sums = np.bincount(codes, values - values.mean())
-    error = math.sqrt(len(names) / (len(names) - 1) * float(np.square(sums).sum())) / len(values)
-    half, unit = float(stats.t.ppf((1 + level) / 2, len(names) - 1)) * error, spread if scaled else 1.0
-    mean = float(values.mean())
+    mean, unit = float(found.mean()), spread if scaled else 1.0
+    sums = np.bincount(codes, found - mean)
+    error = math.sqrt(n / (n - 1) * float(np.square(sums).sum())) / len(found)
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
     return (mean - half) / unit, (mean + half) / unit
 
 
