@@ -1,13 +1,16 @@
 """What modalities contribute, and when, in worlds where it is known: python benchmarks/why.py [PART ...]
 
 Needs: for ``sets`` at least one of utd_mhad, grid_s1, stress_predict, av_digits, mosi in PLAIT_DATA; the extra explain.
-Takes: ``worlds`` some forty minutes of one core, ``spans`` some ten, ``cause`` some three, ``sets`` some hours.
+Takes: ``worlds`` some fifty minutes of one core, ``spans`` and ``monitors`` some ten each, ``cause`` some three, ``sets`` some
+hours.
 
 - ``worlds``: redundant, unique, synergistic and nuisance-heavy information, 1,000 items, ten seeds: each part within a
   tenth of a bit of its analytic value; nothing found of shuffled classes; Shapley values that add up; interactions
   found by the additive projection in an exclusive or, and none in a sum.
 - ``spans``: two streams in which a short span tells the class: spans that turn the decision, the peak of integrated
   gradients, and deletion and insertion against random orders and a model with random weights.
+- ``monitors``: a stream that knows nothing, one that is memorised, one that starves the other, and clean ones: which
+  warnings training gives, of twenty seeds each.
 - ``sets``: on real data, the default beside late fusion trained alike: whether explanations are true of the model, and
   promises are kept, on damaged items the mean area, and what contribution and the whole page cost.
 - ``cause``: tables in which a timbre is a cause, confounded by the speaker, tied by the selection of recordings, acts
@@ -29,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 from targets import finish, target
 from why_cases import WORLDS, analytic, write_spans, write_world
+from why_monitors import TRUE, warnings_in
 from why_sets import PEOPLE, SETS, of_cost, of_damage, of_explanations, of_intervals, of_promises, trained
 from why_verdicts import cause
 
@@ -174,6 +178,21 @@ def _of_spans(run: Run, cache: str) -> dict[str, np.ndarray[Any, Any]]:
     return {name: np.array(own) for name, own in rows.items()}
 
 
+def monitors(args: argparse.Namespace, console: Console) -> Rows:
+    """Warnings while training."""
+    rows, table = list[dict[str, Any]](), Table("world", "right", "others", title="warnings while training, by seed")
+    seeds, out = range(args.first, args.first + args.watched), Path(args.out).resolve() / "monitors"
+    for name, true in TRUE.items():
+        told = {seed: warnings_in(name, seed, out, args.cache) for seed in seeds}
+        right = sum(one == true for one in told.values())
+        table.add_row(
+            name, f"{right}", "; ".join(f"{seed}: {one or 'none'}" for seed, one in told.items() if one != true)
+        )
+        rows.append(target(f"{name}: seeds with the right warnings, of {len(told)}", right, ">=", 0.95 * len(told)))
+    console.print(table)
+    return rows
+
+
 def sets(args: argparse.Namespace, console: Console) -> Rows:
     """Real data."""
     table = Table("set", "gain", "low", "high", "worse", title="area under damage less late fusion's, points")
@@ -193,7 +212,7 @@ def sets(args: argparse.Namespace, console: Console) -> Rows:
     return rows
 
 
-KINDS = {"worlds": worlds, "spans": spans, "cause": cause, "sets": sets}
+KINDS = {"worlds": worlds, "spans": spans, "monitors": monitors, "cause": cause, "sets": sets}
 
 
 def main() -> None:
@@ -203,6 +222,8 @@ def main() -> None:
     parser.add_argument("--cache", default=".plait-cache")
     parser.add_argument("--seeds", type=int, default=10, help="for worlds")
     parser.add_argument("--span-seeds", type=int, default=3, help="for spans")
+    parser.add_argument("--watched", type=int, default=20, help="seeds for monitors")
+    parser.add_argument("--first", type=int, default=0, help="the first of them; the rules were made on 100 and 101")
     parser.add_argument("--sets", nargs="+", default=[*SETS], choices=[*SETS], help="for sets")
     parser.add_argument("--set-seeds", nargs="+", type=int, default=[0], help="for sets")
     parser.add_argument("--cause-seeds", type=int, default=20, help="for cause")

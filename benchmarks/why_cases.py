@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from plait.corpus.corpus import CorpusWriter
 from plait.evaluation.contribution.broja import information, union_information
+from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 
-__all__ = ["WORLDS", "analytic", "write_spans", "write_world"]
+__all__ = ["MONITORED", "WORLDS", "analytic", "write_monitored", "write_spans", "write_world"]
 
 Floats = NDArray[np.float64]
 NOISE = 0.1
@@ -101,3 +102,48 @@ def _burst(rate: float, kind: int, start: float, stop: float, rng: np.random.Gen
     values = rng.normal(0, 1, (len(times), 3))
     values[(times >= start) & (times < stop), kind] += 2.0
     return Stream.of(values, rate=rate)
+
+
+MONITORED = ("clean", "nothing", "memorised", "starved")
+"""Worlds of what may go wrong in training: nothing; ``two`` is stuck, and knows nothing; ``two`` is another fingerprint
+of each item; and ``one`` tells all on training items, but not on others, where the fainter ``two`` still does."""
+
+TURNS, SECOND = 8, 10
+"""Items of a recording, and observations of an item, which is a second long."""
+
+SIDES = {"train": 24, "valid": 54, "test": 2}
+"""Recordings: many for validation, since warnings rest on it."""
+
+
+def write_monitored(folder: Path, name: str, seed: int) -> Path:
+    """Recordings of eight items each, of four classes and two streams; see `MONITORED`."""
+    rng = np.random.default_rng((seed, MONITORED.index(name)))
+    right = rng.uniform(0.65, 0.85, 2)
+    with CorpusWriter(folder) as out:
+        for i, side in enumerate(side for side, count in SIDES.items() for _ in range(count)):
+            classes = rng.integers(STATES, size=TURNS)
+            one, two = _pair(name, classes, right, rng, learnt=side == "train")
+            streams = {"one": Stream.of(one, rate=SECOND), "two": Stream.of(two, rate=SECOND)}
+            told = [Annotation(t, t + 1.0, "abcd"[c], tier="class") for t, c in enumerate(classes.tolist())]
+            out.add(f"r{i:03d}", streams, annotations=told, split=side)
+    return folder / "manifest.jsonl"
+
+
+def _pair(
+    name: str, classes: NDArray[np.int64], right: Floats, rng: np.random.Generator, *, learnt: bool
+) -> tuple[Floats, Floats]:
+    if name == "starved":
+        said = classes if learnt else np.where(rng.random(TURNS) < 0.6, classes, rng.integers(STATES, size=TURNS))
+        return 3 * _shown(said, 0.3, rng), _shown(classes, 1.2, rng)
+    one, two = (
+        _shown(np.where(rng.random(TURNS) < p, classes, rng.integers(STATES, size=TURNS)), 0.5, rng) for p in right
+    )
+    if name == "nothing":
+        two = rng.normal(0.3, 0.01, two.shape)
+    elif name == "memorised":
+        two = rng.normal(0, 1, (TURNS, 64)).repeat(SECOND, 0) + rng.normal(0, 0.3, (TURNS * SECOND, 64))
+    return one, two
+
+
+def _shown(states: NDArray[np.int64], noise: float, rng: np.random.Generator) -> Floats:
+    return np.eye(STATES)[states].repeat(SECOND, 0) + rng.normal(0, noise, (len(states) * SECOND, STATES))

@@ -106,6 +106,18 @@ EXPLAINED = {
             "two_sample": 0.6,
         }
     ],
+    "training": {
+        "seeds": [
+            {
+                "replicate": "seed0",
+                "epoch": [0.0, 1.0],
+                **{f"{name}.see": [0.9, 0.8] for name in ("train_loss", "valid_loss", "valid_accuracy")},
+            }
+        ],
+        "warnings": [
+            {"replicate": "seed0", "kind": "learns nothing", "modality": "see", "epoch": 2, "text": "<script> learns"}
+        ],
+    },
     "shortcuts": [
         {"name": "<script>", "predicts": 0.1, "predicts_p": 0.001, "used": 0.2, "used_p": 0.0001, "alarm": True}
     ],

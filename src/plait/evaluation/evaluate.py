@@ -88,7 +88,10 @@ def _evaluated(found: Examination, causes: Causes | None) -> Evaluation:
         "parts": parts_of(experiment, trained_on, elsewhere=found.elsewhere),
         **made_with(),
         "robustness": {"noise": _mean(noise), "missing": _mean(missing), **corruptions},
-        "training": {"seeds": [_curve(run, m, task.main_metric) for m in found.replicates]},
+        "training": {
+            "seeds": [_curve(run, m, task.main_metric) for m in found.replicates],
+            "warnings": [{"replicate": m.name, **one} for m in found.replicates for one in run.done(m).warnings],
+        },
         "recipe_yaml": dump_recipe(run.recipe),
         "data": {**_data_section(experiment), "new": found.new},
         "unfinished": [m.name for m in run.replicates if m not in found.replicates],

@@ -600,7 +600,8 @@ class Parts(TypedDict):
 
 @with_config(ConfigDict(extra="allow"))
 class Curve(TypedDict):
-    """The epochs of a replicate; other columns of its log are lists beside these."""
+    """The epochs of a replicate; other columns of its log are lists beside these, those of a modality as
+    ``NAME.modality`` (`plait.training.monitor`)."""
 
     replicate: NotRequired[str]
     epoch: NotRequired[list[float | None]]
@@ -609,10 +610,22 @@ class Curve(TypedDict):
 
 
 @_known
+class TrainingWarning(TypedDict):
+    """What a modality did while a replicate was trained, in words, with the epoch from which on (the first is 1)."""
+
+    replicate: str
+    kind: Literal["learns nothing", "is memorised", "starves the rest"]
+    modality: str
+    epoch: int
+    text: str
+
+
+@_known
 class Training(TypedDict):
-    """Curves, one per replicate."""
+    """Curves, one per replicate, and warnings."""
 
     seeds: list[Curve]
+    warnings: NotRequired[list[TrainingWarning]]
 
 
 class Ratio(TypedDict):

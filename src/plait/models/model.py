@@ -221,7 +221,7 @@ class Model(nn.Module):
         found = Encoded(encoded)
         found.own = (
             self.ensemble.unimodal(encoded, at),
-            self.ensemble.unimodal({m: _emptied(t) for m, t in encoded.items()}, at),
+            self.ensemble.unimodal({m: t.emptied() for m, t in encoded.items()}, at),
         )
         found.wide = encoded.wide if self.wide is None or encoded.wide is None else self.wide.kept(encoded.wide, at)
         return found
@@ -248,7 +248,7 @@ class Model(nn.Module):
         for m in subset or ():
             self.backbone.index(m)
         # emptied and not left out: every modality keeps its place among the outputs
-        chosen = {m: t if subset is None or m in subset else _emptied(t) for m, t in encoded.items()}
+        chosen = {m: t if subset is None or m in subset else t.emptied() for m, t in encoded.items()}
         if encoded.own is None:
             own = self.ensemble.unimodal(chosen, at)
         else:
@@ -399,10 +399,6 @@ class Model(nn.Module):
             ) from error
         model._check_finite(path)
         return model.eval()
-
-
-def _emptied(tokens: Tokens) -> Tokens:
-    return Tokens(tokens.values[:, :0], tokens.times[:, :0], tokens.mask[:, :0])
 
 
 def _task_name(cls: type[Task]) -> str:

@@ -40,6 +40,10 @@ class Tokens(NamedTuple):
         """Other values at the same times."""
         return Tokens(values, self.times, self.mask)
 
+    def emptied(self) -> Tokens:
+        """No tokens: the modality is missing in every item."""
+        return Tokens(self.values[:, :0], self.times[:, :0], self.mask[:, :0])
+
     @property
     def present(self) -> Bool[Tensor, " batch"]:
         """[batch], whether the item has any observation."""

@@ -27,6 +27,7 @@ from plait.models.model import Model
 from plait.recipe import Recipe, quick_recipe
 from plait.store.store import CACHE, Store
 from plait.tasks import Task
+from plait.training.alarms import Alarm
 from plait.training.bands import fit_bands
 from plait.training.build import build_model, item_data, widens
 from plait.training.claim import claim
@@ -176,6 +177,7 @@ def train_replicate(
     done = {
         "recipe": digest_of(run.recipe),
         "log": trained.log,
+        "warnings": [*trained.warnings],
         "seconds": round(time.monotonic() - started, 1),
         "parameters": _count(trained.model),
         **({} if trained.copied is None else {"copied": trained.copied}),
@@ -227,12 +229,14 @@ def _fold(experiment: Experiment, replicate: Replicate) -> Fold:
 
 
 class Trained(NamedTuple):
-    """A trained model, its log, the parts that it copied from another run, and the validation part if there is one."""
+    """A trained model, its log, the parts that it copied from another run, the validation part if there is one, and
+    warnings."""
 
     model: Model
     log: dict[str, list[float]]
     copied: list[str] | None
     valid: ItemData | None = None
+    warnings: Sequence[Alarm] = ()
 
 
 def train_fold(
@@ -268,7 +272,7 @@ def train_fold(
     valid = item_data(experiment, fold.valid, features, model.task) if fold.valid else None
     irm = plan.train.irm
     places = None if irm is None else environments_of(experiment, fold.train, irm.environments)
-    log = train_model(
+    log, warnings = train_model(
         place, model, train_data, valid, recipe=plan, seed=replicate.seed, quiet=quiet, environments=places
     )
     complete(model, data, valid)
@@ -281,7 +285,7 @@ def train_fold(
         views, shares = _views(experiment, fold, features, model.task, noisy, valid)
         fit_temperatures(model, views, shares, ranking=ranking)
         fit_postprocessing(model, valid)
-    return Trained(model, log, None if copied is None else [*copied], valid)
+    return Trained(model, log, None if copied is None else [*copied], valid, warnings)
 
 
 def _closed_form(

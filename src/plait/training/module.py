@@ -22,6 +22,7 @@ from plait.tokens import Instants, Tokens
 from plait.tokens.dropout import Shares
 from plait.training.irm import irm_loss
 from plait.training.missing import dropout_now, ogm_ge
+from plait.training.monitor import Monitor
 
 __all__ = ["TrainingModule"]
 
@@ -42,6 +43,7 @@ class TrainingModule(L.LightningModule):
         steps: int,
         regular: set[str],
         environments: Tensor | None = None,
+        monitor: Monitor | None = None,
     ) -> None:
         super().__init__()
         self.environments = environments
@@ -50,6 +52,7 @@ class TrainingModule(L.LightningModule):
         self.setting = Setting(regular, self._spread)
         self._seen: list[tuple[Tensor, Tensor]] = []
         self._step: tuple[View, Tensor]
+        self.monitor = monitor
         self.slow = copy.deepcopy(model).requires_grad_(False).eval() if model.task.momentum else None
         self.weights = {
             "unimodal": model.unimodal_weight,
@@ -78,6 +81,8 @@ class TrainingModule(L.LightningModule):
         loss, views = self._loss([(one, one.at) for one in varied], target, moment)
         self._check_finite(loss, views[-1], index)
         self._step = (views[-1], target)
+        if self.monitor is not None:
+            self.monitor.train(views[-1], target, items)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
         return loss
 
@@ -147,14 +152,17 @@ class TrainingModule(L.LightningModule):
             ogm_ge(self.model, *self._step, self.train_plan.ogm_ge)
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        tokens, target, _, at = batch
+        tokens, target, items, at = batch
         if self.model.task.main_metric == "loss":
             torch.manual_seed(index)  # hides the same parts in every epoch, so that epochs can be compared
             loss, views = self._loss([(tokens, at)] * self.model.task.views, target, None)
             self._check_finite(loss, views[-1], index)
             self.log("valid_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
             return
-        self._seen.append((self.model.answer(self.model.encode(tokens), at=at), target))
+        encoded = self.model.encode(tokens)
+        self._seen.append((self.model.answer(encoded, at=at), target))
+        if self.monitor is not None:
+            self.monitor.valid(encoded, target, items, at)
 
     def on_validation_epoch_end(self) -> None:
         if not self._seen:

@@ -18,6 +18,7 @@ from plait.core.safe_yaml import brief
 from plait.corpus.manifest import Rate
 from plait.models.model import Model
 from plait.recipe import Recipe, parse_recipe
+from plait.training.alarms import Alarm
 
 __all__ = ["FORMAT", "Beginning", "Done", "Replicate", "Run", "RunInfo", "digest_of", "read_json"]
 
@@ -136,6 +137,7 @@ class Done(_Strict):
     log: dict[str, list[Annotated[float, Field(allow_inf_nan=True)]]]
     seconds: float = Field(ge=0)
     parameters: int = Field(ge=0, lt=MANY)
+    warnings: list[Alarm] = Field(default_factory=list)
     copied: list[str] | None = None
 
 
@@ -218,7 +220,8 @@ class Run:
         return Model.load(self.folder / replicate.name, allow_code=self.allow_code)
 
     def done(self, replicate: Replicate) -> Done:
-        """What is known of a trained replicate: its ``log`` per epoch, by column, ``seconds``, ``parameters``.
+        """What is known of a trained replicate: its ``log`` per epoch, by column, ``warnings``, ``seconds``,
+        ``parameters``.
 
         Raises:
             DataError: the file is damaged, or of another recipe.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 import sys
 import time
 import warnings
@@ -23,8 +24,10 @@ from plait.core.progress import EVERY
 from plait.examples.data import ItemData, loader
 from plait.models.model import Model
 from plait.recipe import Recipe
+from plait.training.alarms import Alarm, alarms_of
 from plait.training.checkpoint import SafeCheckpoints, read_tree
 from plait.training.module import TrainingModule
+from plait.training.monitor import Monitor
 from plait.training.run import digest_of
 
 __all__ = ["train_model"]
@@ -34,10 +37,16 @@ _PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
 
 class _History(Callback):
-    """Writes the numbers of each epoch to ``log.csv`` and into the checkpoint, so that a resumed log is whole."""
+    """Writes the numbers of each epoch to ``log.csv`` and into the checkpoint, so that a resumed log is whole.
 
-    def __init__(self, path: Path, recipe: str) -> None:
-        self.path, self.recipe = path, recipe
+    Args:
+        path: the file.
+        recipe: its digest.
+        monitor: makes more numbers, from which warnings are drawn; each is printed once, unless ``quiet``.
+    """
+
+    def __init__(self, path: Path, recipe: str, monitor: Monitor | None = None, *, quiet: bool = True) -> None:
+        self.path, self.recipe, self.monitor, self.quiet = path, recipe, monitor, quiet
         self.rows: dict[str, list[float]] = {}
         self.started = 0.0
 
@@ -45,15 +54,21 @@ class _History(Callback):
         self.started = time.process_time()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        more = {} if self.monitor is None else self.monitor.epoch()
         # Processor time, since processes that share cores slow each other's clock time.
-        self.rows.setdefault("epoch", []).append(trainer.current_epoch)
-        self.rows.setdefault("processor_seconds", []).append(time.process_time() - self.started)
-        for name, value in trainer.callback_metrics.items():
-            self.rows.setdefault(name, []).append(float(value))
+        seconds = time.process_time() - self.started
+        now = {"epoch": trainer.current_epoch, "processor_seconds": seconds, **trainer.callback_metrics, **more}
+        done = len(self.rows.get("epoch", []))
+        for name in dict.fromkeys([*self.rows, *now]):  # a column that an epoch lacks keeps its length
+            self.rows.setdefault(name, [math.nan] * done).append(float(now.get(name, math.nan)))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Written whole each time: rows of an epoch that was cut off before its checkpoint must not come twice.
         with open(self.path, "w", newline="", encoding="utf-8") as out:
             csv.writer(out).writerows([self.rows.keys(), *zip(*self.rows.values())])
+        if self.monitor is not None and not self.quiet:
+            for alarm in alarms_of(self.rows, self.monitor.model.modalities, epochs=trainer.max_epochs or 1):
+                if alarm["epoch"] == done + 1:  # so each is printed once, in a resumed run too
+                    print(f"{self.path.parent.name}: {alarm['text']}", file=sys.stderr, flush=True)
 
     def state_dict(self) -> Options:
         return {"recipe": self.recipe, "log": {k: list(v) for k, v in self.rows.items()}}
@@ -137,8 +152,8 @@ def train_model(
     seed: int,
     quiet: bool,
     environments: Tensor | None = None,
-) -> dict[str, list[float]]:
-    """Train ``model`` in place, with one checkpoint per epoch in ``folder``; returns the log by column.
+) -> tuple[dict[str, list[float]], list[Alarm]]:
+    """Train ``model`` in place, with one checkpoint per epoch in ``folder``; the log by column, and its warnings.
 
     With ``stop: early`` the weights are those of the best epoch by the task's main metric on ``valid``. With
     ``train.irm``, ``environments`` numbers those of the training items.
@@ -147,12 +162,20 @@ def train_model(
     train = recipe.train.model_copy(update={"epochs": epochs})
     # One more: Lightning steps the schedule after the last batch too.
     steps = -(-len(data) // train.batch) * epochs + 1
+    monitor = Monitor(model, data, valid) if Monitor.suits(model) else None
     module = TrainingModule(
-        model, train, recipe.augment, seed=seed, steps=steps, regular=data.regular(), environments=environments
+        model,
+        train,
+        recipe.augment,
+        seed=seed,
+        steps=steps,
+        regular=data.regular(),
+        environments=environments,
+        monitor=monitor,
     )
     batches = loader(data, dims, batch=train.batch, seed=seed, epoch=module.epoch_now)
     checks = None if valid is None else loader(valid, dims, batch=train.batch)
-    history, early = _History(folder / "log.csv", digest_of(recipe)), train.stop == "early"
+    history, early = _History(folder / "log.csv", digest_of(recipe), monitor, quiet=quiet), train.stop == "early"
     keep = _checkpoints(folder, model, early)
     callbacks: list[Callback] = [history, keep, _Stop()]
     average = _Average(epochs - train.average)
@@ -185,7 +208,7 @@ def train_model(
         _load(model, read_tree(Path(keep.best_model_path))["state_dict"])
     elif average.mean:
         _load(model, average.mean)
-    return history.rows
+    return history.rows, alarms_of(history.rows, model.modalities, epochs=epochs)
 
 
 def _load(model: Model, state: Mapping[str, Tensor]) -> None:
