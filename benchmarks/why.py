@@ -1,8 +1,8 @@
 """What modalities contribute, and when, in worlds where it is known: python benchmarks/why.py [PART ...]
 
 Needs: for ``sets`` at least one of utd_mhad, grid_s1, stress_predict, av_digits, mosi in PLAIT_DATA; the extra explain.
-Takes: ``worlds`` some fifty minutes of one core, ``spans`` and ``monitors`` some ten each, ``cause`` some three, ``sets`` some
-hours.
+Takes: ``worlds`` some fifty minutes of one core, ``spans`` and ``monitors`` some ten each, ``cause`` some three,
+``sets`` some hours.
 
 - ``worlds``: redundant, unique, synergistic and nuisance-heavy information, 1,000 items, ten seeds: each part within a
   tenth of a bit of its analytic value; nothing found of shuffled classes; Shapley values that add up; interactions
