@@ -14,7 +14,7 @@ from plait.core.errors import ConfigError
 from plait.evaluation.explanation.turning import Span
 from plait.prediction.predict import Predictor
 from plait.recipe import load_recipe
-from plait.report.evidence import EvidencePage, draw_evidence
+from plait.report.evidence import draw_evidence
 from plait.report.explained import Explained, explain_files
 from plait.streams.stream import Stream
 from plait.training.fit import fit

@@ -183,7 +183,7 @@ def abstention(found: Abstention, name: str) -> str:
         x, y = np.array(found["coverage"]), np.array(found["risk"])
         axes.plot(x, y, color=LINES[0])
         some = np.unique(np.searchsorted(x, np.arange(1, 11) / 10).clip(max=len(x) - 1))
-        (marks,) = axes.plot(x[some], y[some], "o", color=LINES[0])
+        (marks,) = axes.plot(x[some], y[some], "o", color=LINES[0], zorder=3)
         hover(marks, [f"{100 * x[i]:.0f} % answered: {100 * y[i]:.1f} % wrong" for i in some])
         # At best all right answers come first: no risk up to their share, then each further answer is wrong.
         axes.plot(x, np.maximum(0, 1 - (1 - chance) / x), color=MUTED, lw=1, ls=(0, (4, 2)))
