@@ -25,6 +25,7 @@ from plait.evaluation.robustness import curves
 from plait.evaluation.robustness.corruptions import Corruption
 from plait.prediction.predict import Predictor
 from plait.report import explained
+from plait.report.evidence import EvidencePage
 from plait.report.report import render_report
 from plait.streams.recording import Annotation
 from plait.tasks import Task
@@ -106,9 +107,9 @@ def test_a_run_of_every_task_is_explained(
 def _check_file(predictor: Predictor, world: Path, folder: Path) -> None:
     one = world.with_name("one.jsonl")
     one.write_text(world.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
-    found = explained.explain_files(predictor, [one], draw=folder / "drawn")
-    drawn = [row for row in found if not row.objects]
-    assert len([*(folder / "drawn").glob("*.png")]) == len(drawn)
+    page = EvidencePage("run")
+    found = explained.explain_files(predictor, [one], seen=page.add)
+    assert page.render().count("<figure") == sum(not row.objects for row in found)
     for row in found:
         assert row.evidence
         assert all(np.isfinite(values).all() for values in row.evidence.values())

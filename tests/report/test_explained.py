@@ -14,7 +14,8 @@ from plait.core.errors import ConfigError
 from plait.evaluation.explanation.turning import Span
 from plait.prediction.predict import Predictor
 from plait.recipe import load_recipe
-from plait.report.explained import Explained, draw_evidence, explain_files
+from plait.report.evidence import draw_evidence
+from plait.report.explained import Explained, explain_files
 from plait.streams.stream import Stream
 from plait.training.fit import fit
 
@@ -56,12 +57,14 @@ def test_files_of_a_run(tiny_corpus: Path, tiny_recipe: Path, tmp_path: Path, ca
     predictor = Predictor(run, cache=tmp_path / "cache")
     few = tiny_corpus.with_name("few.jsonl")
     few.write_text("".join(tiny_corpus.read_text().splitlines(keepends=True)[:5]))
-    found = explain_files(predictor, [few], draw=tmp_path / "drawn")
-    assert len(list((tmp_path / "drawn").glob("*.png"))) == 5
+    seen = []
+    found = explain_files(predictor, [few], seen=lambda one, streams: seen.append((one.recording, [*streams])))
+    assert seen == [(e.recording, [*e.evidence]) for e in found]
     assert [list(e.evidence) for e in found] == [["left", "right"]] * 3 + [["right"], ["left"]]
     with pytest.raises(ConfigError, match="occlusion"):
         explain_files(predictor, [few], method="occlusoin")
     arguments = ["explain", str(run.folder), str(few), "--cache", str(tmp_path / "cache"), "--json"]
-    assert main(arguments) == 0
+    assert main([*arguments, "--draw", str(tmp_path / "drawn")]) == 0
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == 5
     told = json.loads(capsys.readouterr().out)
     assert [row["recording"] for row in told["explained"]] == [e.recording for e in found]

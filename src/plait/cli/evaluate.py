@@ -19,7 +19,7 @@ EXAMPLES = ("plait evaluate runs/mood", "plait evaluate runs/mood --corpus other
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("run_folder", metavar="RUN", help="a run's folder")
     p.add_argument("--corpus", help="the manifest of another corpus, whose streams may be fewer")
-    p.add_argument("--out", help="folder for evaluation.json and report.html (default: the run's)")
+    p.add_argument("--out", help="folder for the page and its numbers (default: the run's)")
     p.add_argument("--section", action="append", default=[], metavar="CLASS",
                    help="your own section of the report, by its dotted path; may be repeated")  # fmt: skip
     code_argument(p)

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plait.cli import evaluate
 from plait.cli.shared import progress_bar, say
 from plait.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from plait.streams.stream import Stream
 
 HELP = "show on what a run's answers rest: over its test part, or for files of yours"
 ORDER = 72
@@ -15,7 +22,6 @@ EXAMPLES = (
     "plait explain runs/mood talk.mp4 --draw evidence",
     "plait explain runs/mood --treatment drug --outcome mood=low --adjust age --adjust site",
 )
-
 
 FACTS = {
     "treatment": "a fact of two values, or NAME=VALUE",
@@ -44,21 +50,36 @@ def arguments(p: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """As `plait evaluate`, with what takes longer: permutation, interactions, damage, swaps, and explanations in time.
-    With files: what speaks for each of their answers."""
+    With files: what speaks for each of their answers, and explained.html."""
     if not args.files:
         return evaluate.evaluated(args, explain=True)
     if given := [name for name in (*FACTS, "adjust") if getattr(args, name)]:
         raise ConfigError(f"--{given[0]}: a claim is about a corpus, not about single files. Leave the files out.")
+    from plait.core.names import Names
     from plait.prediction.predict import Predictor
-    from plait.report.explained import explain_files
+    from plait.report.evidence import EvidencePage, draw_evidence
+    from plait.report.explained import Explained, explain_files
     from plait.training.run import Run
 
     run = Run(args.run_folder, allow_code=args.allow_code, allow_outside=args.allow_outside)
+    page, names = EvidencePage(run.folder.resolve().name), Names(joint="-")
+    drawn = Counter[tuple[str, ...]]()
+
+    def seen(one: Explained, streams: Mapping[str, Stream]) -> None:
+        page.add(one, streams)
+        if args.draw and not one.objects:
+            name = (one.recording, f"{one.start:.2f}")
+            number = (str(drawn[name]),) if drawn[name] else ()  # further claims of the same answer
+            drawn[name] += 1
+            draw_evidence(one, streams, Path(args.draw) / f"{names.of(*name, *number)}.png")
+
+    out = Path(args.out) if args.out else run.folder
+    out.mkdir(parents=True, exist_ok=True)
     with progress_bar(args, "explain") as progress:
-        found = explain_files(
-            Predictor(run, cache=args.cache), args.files, method=args.method, draw=args.draw, progress=progress
-        )
+        predictor = Predictor(run, cache=args.cache)
+        found = explain_files(predictor, args.files, method=args.method, seen=seen, progress=progress)
+    report = page.write(out / "explained.html")
     lines = [str(one) for one in found]
-    lines += [f"drew {len(found)} answers to {args.draw}"] if args.draw else []
-    say(args, {"explained": [one.to_json() for one in found]}, lines)
+    lines += [f"drew {drawn.total()} pictures to {args.draw}"] if args.draw else []
+    say(args, {"explained": [one.to_json() for one in found], "report": str(report)}, [*lines, f"report: {report}"])
     return 0

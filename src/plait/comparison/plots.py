@@ -13,7 +13,7 @@ from plait.comparison.schema import Numbers, VariantRow
 from plait.comparison.variants import ALONE, FUSION
 from plait.comparison.view import View
 from plait.report import plots, words
-from plait.report.plots import INK, LINES, MUTED
+from plait.report.canvas import INK, LINES, MUTED, PAPER, hover, png, svg
 
 __all__ = ["draw_svg", "save_png"]
 
@@ -27,13 +27,13 @@ def save_png(result: Numbers, path: str | Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    plots.png(path, _size(result), lambda figure, colours: _draw(figure, View(result), colours.__getitem__))
+    png(path, _size(result), lambda figure, colours: _draw(figure, View(result), colours.__getitem__))
 
 
 def draw_svg(result: Numbers, name: str) -> str:
     """The picture as inline SVG, in the colours of its page."""
     # `str` leaves the stand-ins as they are: they become CSS variables in the SVG.
-    return plots.svg(name, _size(result), lambda figure: _draw(figure, View(result), str))
+    return svg(name, _size(result), lambda figure: _draw(figure, View(result), str), listed=False)
 
 
 def _size(result: Numbers) -> tuple[float, float]:
@@ -91,7 +91,9 @@ def _value(axes: Axes, view: View, row: VariantRow, at: int, colour: Callable[[s
         axes.hlines(at, row["low"], row["high"], color=colour(_kind(row)), lw=4, alpha=0.3)
     if row["value"] is None:
         return
-    axes.plot(row["value"], at, marker="o", ms=6.5, color=colour(_kind(row)))
+    (dot,) = axes.plot(row["value"], at, marker="o", ms=6.5, color=colour(_kind(row)))
+    ends = f" ({words.interval(view.metric, row)})" if words.has_interval(row) else ""
+    hover(dot, [f"{words.show(view.metric, row['value'])}{ends}"], row["title"])
     if len(row["per_seed"]) > 1:
         axes.plot(
             [math.nan if v is None else v for v in row["per_seed"]],
@@ -114,5 +116,6 @@ def _difference(axes: Axes, view: View, row: VariantRow, at: int, colour: Callab
         axes.hlines(at, gap["low"], gap["high"], color=colour(_kind(row)), lw=4, alpha=0.3)
     if gap["difference"] is not None:
         # A hollow mark is filled with the page's colour, not left empty, so that its interval does not show through.
-        face = colour(_kind(row)) if gap["significant"] else "white" if colour is not str else colour(plots.PAPER)
-        axes.plot(gap["difference"], at, marker="o", ms=6.5, mfc=face, mec=colour(_kind(row)), mew=1.4)
+        face = colour(_kind(row)) if gap["significant"] else "white" if colour is not str else colour(PAPER)
+        (dot,) = axes.plot(gap["difference"], at, marker="o", ms=6.5, mfc=face, mec=colour(_kind(row)), mew=1.4)
+        hover(dot, [words.change(view.metric, gap["difference"])], f"{row['title']}, to {view.best['title']}")

@@ -126,6 +126,10 @@ def render_comparison(result: Comparison) -> str:
         .get_template("compare.html.j2")
         .render(
             r=result,
+            headline=result["advice"]["headline"],
+            facts=_facts(result),
+            cautions=result["advice"]["cautions"],
+            version=result["versions"].get("plait"),
             advice=result["advice"],
             titles=_titles(view),
             rows=rows,
@@ -138,6 +142,15 @@ def render_comparison(result: Comparison) -> str:
             too_few=view.too_few,
         )
     )
+
+
+def _facts(result: Numbers) -> list[str]:
+    task = f"{result['task']['name']} {result['task']['target']}".strip()
+    sizes = [(result["items"], "held-out item"), (result["groups"], "group")]
+    sizes += [(len(result["seeds"]), "seed"), (len(result["folds"]), "fold")]
+    date = result["date"].replace("T", " ").replace("+00:00", " UTC")
+    told = [f"Corpus {result['corpus']}.", f"Task: {task}.", *(f"{words.counted(n, what)}." for n, what in sizes)]
+    return [*told, f"Made {date}."] if date else told
 
 
 def _titles(view: View) -> list[str]:

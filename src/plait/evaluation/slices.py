@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from plait.evaluation.breakdown import main_metric
-from plait.evaluation.intervals import FEWEST_GROUPS, MOST_BLOCKS, Floats, Kernel, Units, difference_of, leave_one_out
+from plait.evaluation.intervals import (
+    FEWEST_GROUPS,
+    MOST_BLOCKS,
+    Floats,
+    Kernel,
+    Units,
+    difference_of,
+    jackknife_p,
+    leave_one_out,
+)
 from plait.evaluation.kernels import kernel_for
 from plait.evaluation.replicates import ReplicateOutput, Scored, Subset, scorer_of
 from plait.evaluation.rows import interval_row
@@ -164,12 +173,8 @@ class _Comparison:
     def _p(self, gap: Floats, mask: Mask) -> float | None:
         """Two-sided, by Student's t with as many degrees of freedom as the fewer of the units on one side allow."""
         sides = min(len(set(self.units.codes[mask])), len(set(self.units.codes[~mask])))
-        change = gap[1:] - gap[0]
-        if sides < FEWEST_GROUPS or not np.isfinite(change).all():
-            return None
-        n = len(change)
-        error = math.sqrt((n - 1) / n * float(np.square(change).sum()))
-        return float(2 * stats.t.sf(abs(float(gap[0])) / error, sides - 1)) if error > 0 else None
+        p = math.nan if sides < FEWEST_GROUPS else jackknife_p(gap, sides - 1)
+        return None if math.isnan(p) else p
 
     def _of_group(self, mask: Mask, value: float) -> float | None:
         """A further group, compared with the others by their spread."""

@@ -1,19 +1,16 @@
-"""Answers for raw files with their evidence: which seconds of which stream speak for them, drawn over the recording."""
+"""Answers for raw files with their evidence: which seconds of which stream speak for them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from plait.core.errors import ConfigError
-from plait.core.names import Names
 from plait.core.parts import suggest
 from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
@@ -24,17 +21,16 @@ from plait.examples.data import ItemData
 from plait.examples.items import Item
 from plait.models.model import Model
 from plait.prediction.predict import Predictor
-from plait.report.plots import png, short
 from plait.streams.stream import Stream
 from plait.tasks.claims import Claim
 
-__all__ = ["BINS", "Explained", "draw_evidence", "explain_files"]
+__all__ = ["BINS", "Explained", "explain_files"]
 
 BINS = 30
 """Parts of each stream's time."""
 
-BATCH, PICTURES, CHANNELS, POINTS, WORDS = 16, 8, 6, 1500, 14
-"""Items at once; pictures of a film, channels of a sensor, points of a line and words that are drawn."""
+BATCH = 16
+"""Items at once."""
 
 Floats = NDArray[np.float64]
 
@@ -117,7 +113,7 @@ def explain_files(
     paths: Sequence[str | Path],
     *,
     method: str = "occlusion",
-    draw: str | Path | None = None,
+    seen: Callable[[Explained, Mapping[str, Stream]], None] | None = None,
     progress: Progress | None = None,
 ) -> list[Explained]:
     """Answers for raw files, as `plait.predict` gives them, with the evidence of each of their claims.
@@ -126,8 +122,7 @@ def explain_files(
         predictor: a model.
         paths: files, folders, or one manifest.
         method: of `plait.evaluation.explanation.attribution.METHODS`.
-        draw: folder for a picture of each claim, ``RECORDING-START.png``, of several ``RECORDING-START-NUMBER.png``;
-            it is made. Evidence of objects is not drawn.
+        seen: called with each claim and the streams of its recording by modality, which can be read until it returns.
         progress: called after each item.
 
     Raises:
@@ -136,18 +131,14 @@ def explain_files(
     """
     if method not in METHODS:
         raise ConfigError(f"method {method!r}: there is none. {suggest(method, METHODS)}")
-    found, names = list[Explained](), Names(joint="-")
+    found = list[Explained]()
     with predictor.examples(list(paths)) as (items, data, _, corpus):
         for start in range(0, len(items), BATCH):
             index = range(start, min(start + BATCH, len(items)))
             for i, own in zip(index, _explained(predictor.model, data, index, method)):
                 found += own
-                for k, one in enumerate(own if draw is not None else []):
-                    number = (str(k),) if len(own) > 1 else ()
-                    path = Path(draw or "") / f"{names.of(one.recording, f'{one.start:.2f}', *number)}.png"
-                    if not one.objects:
-                        path.parent.mkdir(parents=True, exist_ok=True)
-                        draw_evidence(one, _streams(corpus, items[i], predictor.prepared.modalities), path)
+                for one in own if seen is not None else ():
+                    seen(one, _streams(corpus, items[i], predictor.prepared.modalities))
                 if progress is not None:
                     progress(i + 1, len(items), items[i].recording)
     return found
@@ -200,124 +191,3 @@ def _name(classes: Sequence[str], span: Span | None) -> str:
 def _streams(corpus: Corpus, item: Item, modalities: Mapping[str, str]) -> dict[str, Stream]:
     own = corpus[item.recording].streams
     return {m: own[name] for m, name in modalities.items() if name in own}
-
-
-def draw_evidence(one: Explained, streams: Mapping[str, Stream], path: str | Path) -> None:
-    """Draw a recording with the evidence of an answer above each stream, on one axis of time, into a PNG file.
-
-    Films are drawn as a strip of pictures, sound as its envelope, texts as words, all else as lines.
-
-    Args:
-        one: the answer.
-        streams: by modality.
-        path: the file.
-    """
-    shown = [m for m in one.evidence if m in streams]
-    # One scale for all streams, so that they can be compared.
-    most = max((float(np.abs(one.evidence[m]).max()) for m in shown), default=0.0) or 1.0
-
-    def draw(figure: Figure, colours: Mapping[str, str]) -> None:
-        grid = figure.add_gridspec(2 * len(shown), 1, height_ratios=[0.35, 1.6] * len(shown))
-        first: Axes | None = None
-        for k, m in enumerate(shown):
-            above = figure.add_subplot(grid[2 * k], sharex=first)
-            first = first or above
-            _strip(above, one, m, most)
-            below = figure.add_subplot(grid[2 * k + 1], sharex=first)
-            _stream(below, streams[m], one.start, one.stop)
-            if one.span is not None:
-                below.axvspan(*one.span, color="#0072b2", alpha=0.15)
-            if one.turning is not None:
-                below.axvspan(one.start + one.turning.start, one.start + one.turning.stop, color="#d55e00", alpha=0.15)
-            below.set_ylabel(short(m), fontsize=9)
-            below.tick_params(labelbottom=k == len(shown) - 1)
-        if first is not None:
-            first.set_xlim(one.start, one.stop)
-            figure.axes[-1].set_xlabel("seconds")
-        instead = f"; without the shaded span: {one.instead}" if one.turning is not None else ""
-        name = one.method.replace("_", " ")
-        figure.suptitle(
-            f"{short(one.recording, 40)}: {short(one.claim or one.answer, 60)}{instead}\n"
-            f"{name}: blue speaks for it, orange against",
-            fontsize=10,
-        )
-
-    png(path, (9.0, 0.9 + 1.7 * max(len(shown), 1)), draw)
-
-
-def _strip(axes: Axes, one: Explained, modality: str, most: float) -> None:
-    values = one.evidence[modality]
-    edges = np.linspace(one.start, one.stop, len(values) + 1)
-    axes.bar(
-        edges[:-1],
-        values / most,
-        width=np.diff(edges),
-        align="edge",
-        color=np.where(values >= 0, "#0072b2", "#d55e00").tolist(),
-    )
-    axes.set_ylim(-1.05, 1.05)
-    axes.axhline(0, color="#5b626b", lw=0.6)
-    axes.set_yticks([])
-    axes.tick_params(labelbottom=False)
-    axes.grid(visible=False)
-
-
-def _stream(axes: Axes, stream: Stream, start: float, stop: float) -> None:
-    axes.grid(visible=False)
-    own = stream[stream.clock.window(start, stop)]
-    if not len(own):
-        return
-    if stream.kind == "frames":
-        _film(axes, own, start, stop)
-    elif stream.kind == "words":
-        _texts(axes, own)
-    elif stream.kind == "waveform":
-        _sound(axes, own)
-    else:
-        _lines(axes, own)
-
-
-def _film(axes: Axes, stream: Stream, start: float, stop: float) -> None:
-    """Pictures side by side, each over the seconds around it."""
-    count = min(PICTURES, len(stream))
-    wide = (stop - start) / count
-    for k in range(count):
-        place = int(stream.clock.nearest(np.array([start + (k + 0.5) * wide]))[0])
-        picture = np.asarray(stream[place : place + 1].read())[0]
-        flat = picture if picture.shape[-1] == 3 else picture[..., 0]
-        axes.imshow(flat, cmap="gray", extent=(start + k * wide, start + (k + 1) * wide, 0, 1), aspect="auto")
-    axes.set_ylim(0, 1)
-    axes.set_yticks([])
-
-
-def _texts(axes: Axes, stream: Stream) -> None:
-    axes.set_ylim(0, 1)
-    axes.set_yticks([])
-    values = [str(x) for x in np.asarray(stream.read()).ravel()]
-    step = max(1, -(-len(values) // WORDS))
-    for k in range(0, len(values), step):
-        axes.text(
-            float(stream.clock.times[k]), 0.25 + 0.25 * (k // step % 3), short(values[k], 24), ha="center", fontsize=8
-        )
-
-
-def _sound(axes: Axes, stream: Stream) -> None:
-    """The lowest and highest sample of each of some hundred stretches."""
-    values = np.asarray(stream.read(), np.float64).reshape(len(stream), -1).mean(1)
-    step = max(1, len(values) // POINTS)
-    part = values[: len(values) // step * step].reshape(-1, step)
-    times = stream.clock.times[::step][: len(part)]
-    axes.fill_between(times, part.min(1), part.max(1), color="#1b1e22", linewidth=0)
-    axes.set_yticks([])
-
-
-def _lines(axes: Axes, stream: Stream) -> None:
-    """The channels that vary most, each scaled to its own range."""
-    values = np.asarray(stream.read(), np.float64).reshape(len(stream), -1)
-    step = max(1, len(values) // POINTS)
-    values, times = values[::step], stream.clock.times[::step]
-    spread = np.nanstd(np.where(np.isfinite(values), values, np.nan), axis=0)
-    scaled = (values - np.nanmean(values, axis=0)) / np.where(spread > 0, spread, 1.0)
-    for channel in np.argsort(-np.nan_to_num(spread), kind="stable")[:CHANNELS]:
-        axes.plot(times, scaled[:, channel], lw=0.8)
-    axes.set_yticks([])

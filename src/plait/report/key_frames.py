@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from plait.core.errors import DataError
-from plait.report.plots import png
+from plait.report.canvas import png
 from plait.streams.stream import Stream
 from plait.tasks.evidence import Caption
 

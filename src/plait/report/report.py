@@ -64,5 +64,6 @@ def render_report(evaluation: Evaluation, *, sections: Sequence[Spec] = ()) -> s
             cautions=words.cautions(evaluation),
             facts=report_facts.facts(evaluation),
             sections=render_sections(evaluation, sections),
+            version=(evaluation.get("versions") or {}).get("plait"),
         )
     )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from numpy.typing import NDArray
 
-from plait.report.plots import png
+from plait.report.canvas import png
 from plait.tasks.answers import Relations
 
 __all__ = ["draw_relations"]

@@ -28,13 +28,13 @@ from plait.training.sides import FILE as EXAMPLES
 from plait.training.sides import Sides
 from plait.training.warm_start import WarmStart, check_unchanged
 
-__all__ = ["claim"]
+__all__ = ["claim", "flat"]
 
 T = TypeVar("T")
 
 MANIFEST, NEW = "manifest.jsonl", "manifest.new.jsonl"
 
-PAGES = ("evaluation.json", "report.html")
+PAGES = ("evaluation.json", "report.html", "explained.html")
 
 OURS = ("recipe.yaml", "run.json", EXAMPLES, *PAGES)
 """Files that plait writes into a run's folder itself."""
@@ -180,15 +180,20 @@ def _path(theirs: object, ours: T) -> T | str:
 def _differences(theirs: Recipe, ours: Recipe) -> list[str]:
     """Each key that differs between two recipes, with both values; seeds may differ."""
     # Compared as recipes, not as texts: an option that plait got since then, at its default, is no difference.
-    a, b = (_flat(r.model_dump(by_alias=True, mode="json")) for r in (theirs, ours))
+    a, b = (flat(r.model_dump(by_alias=True, mode="json")) for r in (theirs, ours))
     keys = [k for k in dict.fromkeys([*a, *b]) if a.get(k) != b.get(k) and k != "train.seeds"]
     return [f"{key}: {_short(a.get(key))} there, {_short(b.get(key))} here" for key in keys]
 
 
-def _flat(tree: object, path: str = "") -> dict[str, object]:
+def flat(tree: object, path: str = "") -> dict[str, object]:
+    """The leaves of nested mappings by their dotted path.
+
+    >>> flat({"train": {"seeds": [0], "lr": 0.1}})
+    {'train.seeds': [0], 'train.lr': 0.1}
+    """
     if not isinstance(tree, dict) or not tree:
         return {path: tree}
-    return {k: v for key, value in tree.items() for k, v in _flat(value, f"{path}.{key}" if path else str(key)).items()}
+    return {k: v for key, value in tree.items() for k, v in flat(value, f"{path}.{key}" if path else str(key)).items()}
 
 
 def _short(value: object) -> str:
