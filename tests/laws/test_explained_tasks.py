@@ -138,8 +138,9 @@ def test_a_pre_trained_run_claims_nothing() -> None:
         claims_of(Embeds(), None)  # type: ignore[arg-type]  # refused before it is asked
 
 
-PLANTED = {"tag": (30, 0.8), "transcribe": (40, 0.8), "caption": (60, 0.7), "unify": (60, 0.7)}
-"""Epochs, and the share of claims whose strongest part must lie within the second that tells."""
+PLANTED = {"tag": (30, 0.8), "transcribe": (40, 0.8), "caption": (60, 0.7), "unify": (60, 0.4)}
+"""Epochs, and the share of claims whose strongest part must lie within the second that tells; by chance .16 do (5 parts
+of 32)."""
 
 
 @pytest.mark.slow
