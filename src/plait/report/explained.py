@@ -137,8 +137,10 @@ def explain_files(
             index = range(start, min(start + BATCH, len(items)))
             for i, own in zip(index, _explained(predictor.model, data, index, method)):
                 found += own
-                for one in own if seen is not None else ():
-                    seen(one, _streams(corpus, items[i], predictor.prepared.modalities))
+                if seen is not None:
+                    streams = _streams(corpus, items[i], predictor.prepared.modalities)
+                    for one in own:
+                        seen(one, streams)
                 if progress is not None:
                     progress(i + 1, len(items), items[i].recording)
     return found

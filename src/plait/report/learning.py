@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from plait.evaluation.schema import Curve
-from plait.report.plots import LINES, MUTED, short, svg
+from plait.report.canvas import LINES, MUTED, svg
+from plait.report.plots import short
 from plait.report.words import in_percent, title_of
 
 __all__ = ["beside", "column", "own"]

@@ -286,7 +286,7 @@ class Caption(Task):
         texts, asked = target[..., 0], target[..., 1] > 0
         tokens = torch.where(texts > END, texts, -1)[:, :-1]
         logits, _ = self.reader(places_of(output.to(self.reader.bias)).memory, tokens)
-        sure = logits.log_softmax(-1).gather(2, texts.clamp(min=0)[..., None])[..., 0]
+        sure: Tensor = logits.log_softmax(-1).gather(2, texts.clamp(min=0)[..., None])[..., 0]
         return (sure * asked).sum(1) / asked.sum(1).clamp(min=1)
 
     def _apart(self, output: Tensor, teacher: Tensor, said: Sequence[Candidate]) -> tuple[Tensor, Tensor]:

@@ -75,10 +75,11 @@ def _bits_of_frames(task: Scored, scores: Floats, target: NDArray[np.generic]) -
     """Of what a task counts of each item; where several classes may hold, the mean over these too."""
     found = []
     for i in range(len(target)):
-        rows, truth = frames_of(task, scores[i : i + 1], target[i : i + 1])
+        rows, named = frames_of(task, scores[i : i + 1], target[i : i + 1])
+        truth = np.asarray(named, np.int64)
         known = truth >= 0
         if truth.ndim < rows.ndim:
-            true = np.take_along_axis(rows, np.maximum(truth, 0)[:, None].astype(np.intp), 1)[:, 0]
+            true = np.take_along_axis(rows, np.maximum(truth, 0)[:, None], 1)[:, 0]
         else:
             true = np.where(truth > 0, rows, 1 - rows)
         found.append(np.log2(np.maximum(true[known], FLOOR)).mean() if known.any() else np.nan)
