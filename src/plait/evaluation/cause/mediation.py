@@ -28,9 +28,9 @@ from torch import Tensor, nn
 from plait.core.errors import DataError
 from plait.core.parts import part_name
 from plait.evaluation.contribution.bank import Bank
-from plait.evaluation.intervals import Floats, Units
-from plait.evaluation.rows import ratio_of_means
-from plait.evaluation.schema import Mediation, MediationRow
+from plait.evaluation.intervals import Floats, Units, from_sums, leave_one_out
+from plait.evaluation.rows import interval_row
+from plait.evaluation.schema import Mediation, MediationRow, Ratio
 from plait.models.model import Model
 
 __all__ = ["Mediated", "fusion_of", "mediable", "mediated", "mediation_of", "patched"]
@@ -144,12 +144,18 @@ def mediation_of(found: Sequence[Mediated], fusion: str) -> Mediation:
                 "via": via,
                 "items": len(total),
                 "total": float(np.sqrt(np.square(total).mean())),
-                "direct": ratio_of_means((direct * total).sum(1), size, units),
-                "share": ratio_of_means(((total - direct) * total).sum(1), size, units),
-                "via_alone": ratio_of_means((alone * total).sum(1), size, units)["ratio"],
+                "direct": _share((direct * total).sum(1), size, units),
+                "share": _share(((total - direct) * total).sum(1), size, units),
+                "via_alone": _share((alone * total).sum(1), size, units)["ratio"],
             }
         )
     return {"rows": rows, "reason": ""}
+
+
+def _share(one: Floats, size: Floats, units: Units) -> Ratio:
+    """A sum over another one; without bounds, as a way may pull against the others."""
+    values = leave_one_out([from_sums(np.stack([one, size], 1), units, lambda s: s[:, 0] / s[:, 1])], units)[0]
+    return {"ratio": float(values[0]) if np.isfinite(values[0]) else None, "interval": interval_row(values, units)}
 
 
 def _effects(

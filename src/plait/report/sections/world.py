@@ -51,7 +51,8 @@ def _claim(claim: WorldClaim) -> Mapping[str, object]:
             f"Whether there is an effect of {what} cannot" if claim["treatment"] and claim["outcome"] else "It cannot"
         )
         return {"verdict": f"{about} be told: {words.printable(claim['reason'])}.", "rows": _rows(claim)}
-    adjusted = words.listed([words.printable(n) for n in claim["adjust"]])
+    given = claim["adjust"] == ["none"]  # at random
+    adjusted = "nothing" if given else words.listed([words.printable(n) for n in claim["adjust"]])
     size = f"{words.change('mae', claim['effect'])} ({words.span('mae', claim['interval'])}), adjusted for {adjusted}"
     found = "An effect of" if claim["verdict"] == "effect" else "No effect was found of"
     return {"verdict": f"{found} {what}: {size}.", "rows": _rows(claim)}
