@@ -196,7 +196,7 @@ def test_the_command(tiny_recipe, tmp_path, monkeypatch, capsys):
     assert code == 1
     assert "score: its task is regress score, that of base is classify kind" in told
     code, _, told = plait("report", "runs/base", "runs/./base")
-    assert (code, "given twice" in told) == (1, True)
+    assert (code, "given twice" in told) == (2, True)
     code, _, told = plait("report", "runs/base")
     assert (code, "Do it with: plait evaluate runs/base" in told) == (1, True)
     assert plait("evaluate", "runs/base")[0] == 0

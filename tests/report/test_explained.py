@@ -14,7 +14,7 @@ from plait.core.errors import ConfigError
 from plait.evaluation.explanation.turning import Span
 from plait.prediction.predict import Predictor
 from plait.recipe import load_recipe
-from plait.report.evidence import draw_evidence
+from plait.report.evidence import MOST_DRAWN, EvidencePage, draw_evidence
 from plait.report.explained import Explained, explain_files
 from plait.streams.stream import Stream
 from plait.training.fit import fit
@@ -43,6 +43,19 @@ def test_every_kind_of_stream_is_drawn(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "one.png")).shape[0] < picture.shape[0]
 
 
+def test_the_page_has_each_answer_in_words_and_few_drawn() -> None:
+    page = EvidencePage("<b>mood</b>")
+    for k in range(MOST_DRAWN + 3):
+        page.add(one(recording=f"<i>{k}", answer="<script>"), {"imu": STREAMS["imu"]})
+    html = page.render()
+    assert "<script" not in html
+    assert "<b>mood" not in html
+    assert f"{MOST_DRAWN + 3} answers for {MOST_DRAWN + 3} recordings." in html
+    assert html.count("<figure") == MOST_DRAWN
+    assert all(f"&lt;i&gt;{k} 0.00-4.00 s: &lt;script&gt;" in html for k in range(MOST_DRAWN + 3))
+    assert "<title>imu, 0.00–0.13 s: +0.141</title>" in html
+
+
 def test_what_is_said_of_it() -> None:
     assert str(one()) == "r 0.00-4.00 s: yes; most for it: sound 1.73-1.87 s; without 1.00-1.50 s it would be no"
     found = json.loads(json.dumps(one(start=2.0, stop=6.0).to_json()))
@@ -57,14 +70,16 @@ def test_files_of_a_run(tiny_corpus: Path, tiny_recipe: Path, tmp_path: Path, ca
     predictor = Predictor(run, cache=tmp_path / "cache")
     few = tiny_corpus.with_name("few.jsonl")
     few.write_text("".join(tiny_corpus.read_text().splitlines(keepends=True)[:5]))
-    seen = []
-    found = explain_files(predictor, [few], seen=lambda one, streams: seen.append((one.recording, [*streams])))
-    assert seen == [(e.recording, [*e.evidence]) for e in found]
+    page = EvidencePage("tiny")
+    found = explain_files(predictor, [few], seen=page.add)
+    assert page.render().count("<figure") == 5
     assert [list(e.evidence) for e in found] == [["left", "right"]] * 3 + [["right"], ["left"]]
     with pytest.raises(ConfigError, match="occlusion"):
         explain_files(predictor, [few], method="occlusoin")
     arguments = ["explain", str(run.folder), str(few), "--cache", str(tmp_path / "cache"), "--json"]
-    assert main([*arguments, "--draw", str(tmp_path / "drawn")]) == 0
-    assert len(list((tmp_path / "drawn").glob("*.png"))) == 5
+    arguments += ["--draw", str(tmp_path / "drawn"), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
     told = json.loads(capsys.readouterr().out)
+    assert len(list((tmp_path / "drawn").glob("*.png"))) == 5
+    assert Path(told["report"]) == tmp_path / "out/explained.html"
     assert [row["recording"] for row in told["explained"]] == [e.recording for e in found]

@@ -12,7 +12,7 @@ ORDER = 74
 EXAMPLES = (
     "plait report runs/mood --markdown",
     "plait report runs/base runs/mood",
-    "plait report runs/base runs/mood --markdown > comment.md",
+    "plait report runs/base runs/mood --markdown",
 )
 
 

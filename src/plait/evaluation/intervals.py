@@ -280,8 +280,8 @@ def jackknife_p(difference: Floats, df: float) -> float:
     Returns:
         NaN where the difference is not defined without some unit, or the same without any.
 
-    >>> round(jackknife_p(np.array([0.8, 0.78, 0.82, 0.79, 0.81, 0.8]), 4), 6)
-    1e-05
+    >>> round(jackknife_p(np.array([0.05, 0.03, 0.07, 0.04, 0.06, 0.05]), 4), 3)
+    0.152
     """
     change = difference[1:] - difference[0]
     if not np.isfinite(change).all():
