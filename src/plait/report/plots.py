@@ -32,7 +32,7 @@ _LIGHT = {INK: "#1b1e22", MUTED: "#5b626b", RULE: "#dfdbd2", PAPER: "#fdfcfa"} |
 )
 # Lines differ in mark and dash too, for readers who cannot tell the colours and for print.
 _MARKS = "osD^vPX*"
-_DASHES = ["-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2))]
+DASHES = ["-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2))]
 # Text stays text (the browser's fonts), ids repeat from run to run, and a $ in a name is not taken for a formula.
 _STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "plait", "text.parse_math": False, "font.family": "sans-serif",
@@ -104,7 +104,7 @@ def _line(axes: Axes, i: int, x: Sequence[float], rows: Sequence[_Dot], label: s
     sd = np.array([r.get("sd") or 0.0 for r in rows])
     colour = LINES[i % len(LINES)]
     axes.fill_between(x, y - sd, y + sd, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(x, y, color=colour, marker=_MARKS[i % len(_MARKS)], ls=_DASHES[i % len(_DASHES)], label=label)
+    axes.plot(x, y, color=colour, marker=_MARKS[i % len(_MARKS)], ls=DASHES[i % len(DASHES)], label=label)
 
 
 def _baseline(axes: Axes, evaluation: Evaluation) -> None:
@@ -275,7 +275,7 @@ def training(seeds: Sequence[Curve], metric: str, name: str) -> str:
                 # Epochs without validation hold None.
                 pairs = [(e, v) for e, v in zip(s.get("epoch", range(len(values))), values) if v is not None]
                 if pairs:
-                    axes.plot(*zip(*pairs), color=LINES[i % 8], lw=1.3, ls=_DASHES[i // 8 % 4], alpha=0.9)
+                    axes.plot(*zip(*pairs), color=LINES[i % 8], lw=1.3, ls=DASHES[i // 8 % 4], alpha=0.9)
             axes.set_title(label, loc="left", fontsize=9.5, color=MUTED)
             axes.label_outer()
             axes.set_xlabel("epoch" if label == curves[-1][0] else "")
