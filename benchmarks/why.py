@@ -223,7 +223,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="for worlds")
     parser.add_argument("--span-seeds", type=int, default=3, help="for spans")
     parser.add_argument("--watched", type=int, default=20, help="seeds for monitors")
-    parser.add_argument("--first", type=int, default=0, help="the first of them; the rules were made on 100 and 101")
+    parser.add_argument("--first", type=int, default=20, help="the first of them; the rules were made on 0, 1, 100-103")
     parser.add_argument("--sets", nargs="+", default=[*SETS], choices=[*SETS], help="for sets")
     parser.add_argument("--set-seeds", nargs="+", type=int, default=[0], help="for sets")
     parser.add_argument("--cause-seeds", type=int, default=20, help="for cause")

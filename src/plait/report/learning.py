@@ -8,15 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from plait.evaluation.schema import Curve
-from plait.report.canvas import LINES, MUTED, svg
-from plait.report.plots import short
+from plait.report.canvas import LINES, MUTED, hover, svg
+from plait.report.plots import DASHES, short
 from plait.report.words import in_percent, title_of
 
 __all__ = ["beside", "column", "own"]
-
-DASHES = ["-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2))]
 
 
 def column(curve: Curve, name: str) -> list[float | None]:
@@ -38,8 +37,7 @@ def own(curves: Sequence[Curve], modality: str, metric: str, name: str) -> str:
             _dressed(axes, title)
             if title != "loss" and in_percent(metric):
                 axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
-        axes_of_loss = figure.axes[0]
-        axes_of_loss.legend(loc="best", handlelength=2.2)
+        figure.axes[0].legend(loc="best", handlelength=2.2)
 
     return svg(name, (4.9, 2.3), draw)
 
@@ -50,11 +48,13 @@ def beside(curves: Sequence[Curve], modalities: Sequence[str], name: str) -> str
     def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
         for n, curve in enumerate(curves):
-            leans = np.array([[v or 0.0 for v in column(curve, f"lean.{m}")] for m in modalities])
-            shares = leans / np.where(leans.sum(0) > 0, leans.sum(0), np.nan) if leans.size else leans
+            known = {m: column(curve, f"lean.{m}") for m in modalities}
+            leans = {m: np.array(values, float) for m, values in known.items() if values}
+            total = sum(leans.values())
             for i, m in enumerate(modalities):
                 _line(left, column(curve, f"speed.{m}"), i, short(m, 14) if n == 0 else "")
-                _line(right, shares[i].tolist(), i, "")
+                if m in leans:
+                    _line(right, leans[m] / np.where(total > 0, total, np.nan), i, "")
         _dressed(left, "speed beside the others")
         left.axhline(1, color=MUTED, lw=1, ls=(0, (2, 2)))
         _dressed(right, "share of all leaning")
@@ -65,9 +65,13 @@ def beside(curves: Sequence[Curve], modalities: Sequence[str], name: str) -> str
     return svg(name, (4.9, 2.6), draw)
 
 
-def _line(axes: Axes, values: Sequence[float | None], i: int, label: str) -> None:
-    y = np.array([np.nan if v is None else v for v in values], float)
-    axes.plot(np.arange(1, len(y) + 1), y, color=LINES[i % 8], ls=DASHES[i % 4], lw=1.3, alpha=0.9, label=label)
+def _line(axes: Axes, values: Sequence[float | None] | NDArray[np.float64], i: int, label: str) -> None:
+    y = np.array(values, float)  # None becomes NaN
+    (line,) = axes.plot(
+        np.arange(1, len(y) + 1), y, color=LINES[i % 8], ls=DASHES[i % 4], lw=1.3, alpha=0.9, label=label
+    )
+    if len(y) and np.isfinite(y[-1]):
+        hover(line, [f"{y[-1]:.3g} after the last epoch"], label)
 
 
 def _dressed(axes: Axes, title: str) -> None:

@@ -15,12 +15,12 @@ from plait.evaluation.schema import Abstention, Bin, CorruptionCurve, Curve, Eva
 from plait.report.canvas import INK, LINES, MUTED, hover, svg
 from plait.report.words import in_percent, interval, main, printable, show, title_of
 
-__all__ = ["abstention", "confusion", "corruption", "missing", "noise", "reliability", "scatter", "short"]
+__all__ = ["DASHES", "abstention", "confusion", "corruption", "missing", "noise", "reliability", "scatter", "short"]
 __all__ += ["subset_name", "training", "upset"]
 
 # Lines differ in mark and dash too, for readers who cannot tell the colours and for print.
 _MARKS = "osD^vPX*"
-_DASHES = ["-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2))]
+DASHES = ["-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2))]
 
 
 def short(name: str, most: int = 18) -> str:
@@ -55,7 +55,7 @@ def _line(axes: Axes, i: int, x: Mapping[float, str], rows: Sequence[_Dot], labe
     sd = np.array([r.get("sd") or 0.0 for r in rows])
     colour, places = LINES[i % len(LINES)], list(x)
     axes.fill_between(places, y - sd, y + sd, color=colour, alpha=0.15, linewidth=0)
-    (line,) = axes.plot(places, y, color=colour, marker=_MARKS[i % 8], ls=_DASHES[i % 4], label=label)
+    (line,) = axes.plot(places, y, color=colour, marker=_MARKS[i % 8], ls=DASHES[i % 4], label=label)
     hover(line, [_point(at, metric, r["value"]) for at, r in zip(x.values(), rows)], label)
 
 
@@ -239,7 +239,7 @@ def training(seeds: Sequence[Curve], metric: str, name: str) -> str:
                 # Epochs without validation hold None.
                 pairs = [(e, v) for e, v in zip(s.get("epoch", range(len(values))), values) if v is not None]
                 if pairs:
-                    (line,) = axes.plot(*zip(*pairs), color=LINES[i % 8], lw=1.3, ls=_DASHES[i // 8 % 4], alpha=0.9)
+                    (line,) = axes.plot(*zip(*pairs), color=LINES[i % 8], lw=1.3, ls=DASHES[i // 8 % 4], alpha=0.9)
                     last = f"{pairs[-1][1]:.3g}" if own is loss else show(metric, pairs[-1][1])
                     hover(line, [f"{label} {last} after the last epoch"], s.get("replicate", ""))
             axes.set_title(label, loc="left", fontsize=9.5, color=MUTED)

@@ -98,7 +98,7 @@ def _ignorant(log: Log, modality: str) -> Flags:
 def _memorised(log: Log, modality: str) -> Flags:
     """Training items are fitted, validation items worse than by a constant answer, and these are not told apart."""
     unknowing = (_column(log, "learnt_low", modality) <= 0) | _ignorant(log, modality)
-    fitted, excess = (_column(log, name, modality) > 0 for name in ("fitted_low", "excess_low"))
+    fitted, excess = _column(log, "fitted_low", modality) > SMALL, _column(log, "excess_low", modality) > 0
     return unknowing & fitted & excess
 
 

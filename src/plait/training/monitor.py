@@ -16,9 +16,9 @@ and ends of intervals over groups (`ends`), from which `plait.training.alarms` d
 
 - ``learnt_low``, ``learnt_high``: whether its own answers fit their items better than those of other items do
   (`mismatch`), in units of the standard deviation (Cohen's d).
-- ``fitted_low``: by how much its loss on training items is below that of the constant answer.
-- ``excess_low``: by how much its loss on validation items is above that of the constant answer.
-- ``unused_low``: whether its own answers tell something that the fused ones do not (`unused`), as Cohen's d.
+- ``fitted_low``: by how much its loss on training items is below that of the constant answer, in the same unit.
+- ``excess_low``: by how much its loss on validation items is above that of the constant answer, likewise.
+- ``unused_low``: whether its own answers tell something that the fused ones do not (`unused`), likewise.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def _of_training(losses: Mapping[str, Tensor], groups: NDArray[np.intp]) -> dict
         found[f"train_loss.{m}"] = float(np.nanmean(loss))
         if rest:
             found[f"speed.{m}"] = likely[m] / max(float(np.mean(rest)), 1e-9)
-        found[f"fitted_low.{m}"] = ends(_floats(losses[""]) - loss, groups)[0]
+        found[f"fitted_low.{m}"] = ends(_floats(losses[""]) - loss, groups, scaled=True)[0]
     return found
 
 
@@ -161,7 +161,7 @@ def _of_validation(
     found = {
         "valid_loss": float(loss.mean()),
         f"valid_{task.main_metric}": _metric(task, own, target),
-        "excess_low": ends(loss - _floats(task.nll(_constant(task, own), target)), groups)[0],
+        "excess_low": ends(loss - _floats(task.nll(_constant(task, own), target)), groups, scaled=True)[0],
     }
     found["learnt_low"], found["learnt_high"] = ends(mismatch(task, own, target), groups, scaled=True)
     if sum(name.startswith("own.") for name in outputs) > 1:
