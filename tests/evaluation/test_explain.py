@@ -29,6 +29,9 @@ def test_a_run_is_explained(tiny_recipe: Path, tmp_path: Path, target: str) -> N
     assert {row["modality"] for row in found["robustness"]["corruptions"]} == {"left", "right", ""}
     for title in ("On what the answers rest", "Are explanations true of the model?", "When streams are damaged"):
         assert title in page
+    if "conformal" in found:
+        kept = found["conformal"]["kept"]
+        assert (kept["items"], kept["coverage"]) == (pytest.approx(8, abs=4), pytest.approx(0.9, abs=0.35))
     assert ("swaps" in found) == (target == "kind")
     assert ("information" in found) == (target == "kind")
     assert sum(row["shapley"] for row in found["contributions"]) == pytest.approx(found["gain_over_constant"]["gain"])

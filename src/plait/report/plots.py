@@ -171,16 +171,20 @@ def missing(evaluation: Evaluation, name: str) -> str:
 
 def corruption(rows: Sequence[CorruptionCurve], metric: str, name: str) -> str:
     """The metric over the levels of one kind of damage: a line for each stream, dashed for late fusion."""
+    levels = rows[0]["levels"]
+    named = ["none", *(f"{level:g}".replace("-", "−") for level in levels[1:])]
 
     def draw(figure: Figure) -> None:
-        axes = figure.subplots()
+        axes, places = figure.subplots(), range(len(levels))
         for i, row in enumerate(rows):
             colour = LINES[i % len(LINES)]
             label = short(row["modality"]) or "all"
-            axes.plot(row["levels"], row["values"], color=colour, marker=_MARKS[i % len(_MARKS)], label=label)
+            axes.plot(places, row["values"], color=colour, marker=_MARKS[i % len(_MARKS)], label=label)
             if "late" in row:
-                axes.plot(row["levels"], row["late"], color=colour, lw=1, ls=(0, (4, 2)), alpha=0.8)
-        axes.set_xlabel(rows[0]["axis"])
+                axes.plot(places, row["late"], color=colour, lw=1, ls=(0, (4, 2)), alpha=0.8)
+        axes.set_xticks(places, named)
+        axes.set_xlabel(f"{rows[0]['axis']}  (worse →)")
+        axes.grid(visible=False, axis="x")
         _value_axis(axes, metric)
         _legend(figure, axes)
 
