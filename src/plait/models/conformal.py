@@ -139,7 +139,7 @@ class Within:
 
     def __str__(self) -> str:
         if self.classes is not None:
-            told = "any class" if self.note else f"{{{', '.join(self.classes)}}}"
+            told = "any class" if self.note else f"{{{', '.join(self.classes)}}}" if self.classes else "no class"
         else:
             told = "any value" if self.interval is None else f"{self.interval[0]:.3f} to {self.interval[1]:.3f}"
         return f"{_percent(self.level)}: {told}"

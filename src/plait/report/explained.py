@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,14 @@ from plait.core.parts import suggest
 from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
 from plait.evaluation.explanation.attribution import METHODS
+from plait.evaluation.explanation.flow import WARNING, attention_flow
+from plait.evaluation.explanation.neighbours import Near, TrainingItems
 from plait.evaluation.explanation.parts import Answer, Parts
 from plait.evaluation.explanation.turning import Span, turning_spans
 from plait.examples.data import ItemData
 from plait.examples.items import Item
 from plait.prediction.predict import Predictor
-from plait.report.plots import png, short
+from plait.report.plots import LINES, png, short
 from plait.streams.stream import Stream
 
 __all__ = ["BINS", "Explained", "draw_evidence", "explain_files"]
@@ -49,6 +51,9 @@ class Explained:
             the value's units.
         turning: the shortest span without which another class is named, from the interval's start; None: there is none.
         instead: that class.
+        attention: by modality, the share of the fused result's attention that each part has, all together 1; empty
+            where the model's fusion has none (`plait.evaluation.explanation.flow`).
+        near: the nearest training items; None: they were not asked for.
     """
 
     recording: str
@@ -59,15 +64,20 @@ class Explained:
     evidence: Mapping[str, Floats]
     turning: Span | None
     instead: str
+    attention: Mapping[str, Floats] = field(default_factory=dict)
+    near: Near | None = None
 
     def __str__(self) -> str:
         place = f"{self.recording} {self.start:.2f}-{self.stop:.2f} s: {self.answer}"
         best = self.strongest()
         told = f"; most for it: {best[0]} {best[1]:.2f}-{best[2]:.2f} s" if best else ""
-        if self.turning is None:
-            return place + told
-        a, b = (self.start + t for t in self.turning[:2])
-        return f"{place}{told}; without {a:.2f}-{b:.2f} s it would be {self.instead}"
+        if self.turning is not None:
+            a, b = (self.start + t for t in self.turning[:2])
+            told += f"; without {a:.2f}-{b:.2f} s it would be {self.instead}"
+        if self.attention:
+            shares = ", ".join(f"{m} {100 * float(v.sum()):.0f} %" for m, v in self.attention.items())
+            told += f"; attention: {shares}"
+        return place + told + (f"; {self.near}" if self.near else "")
 
     def strongest(self) -> tuple[str, float, float] | None:
         """The modality and the seconds of the part that speaks for the answer most; None if nothing does."""
@@ -90,6 +100,12 @@ class Explained:
             "method": self.method,
             "evidence": {m: [round(float(x), 6) for x in own] for m, own in self.evidence.items()},
             "turning": turning,
+            **(
+                {"attention": {m: [round(float(x), 6) for x in own] for m, own in self.attention.items()}}
+                if self.attention
+                else {}
+            ),
+            **({"nearest": self.near.to_json()} if self.near else {}),
         }
 
 
@@ -99,6 +115,8 @@ def explain_files(
     *,
     method: str = "occlusion",
     draw: str | Path | None = None,
+    training: TrainingItems | None = None,
+    nearest: int = 3,
     progress: Progress | None = None,
 ) -> list[Explained]:
     """Answers for raw files, as `plait.predict` gives them, with their evidence.
@@ -108,6 +126,8 @@ def explain_files(
         paths: files, folders, or one manifest.
         method: of `plait.evaluation.explanation.attribution.METHODS`.
         draw: folder for a picture of each answer, ``RECORDING-START.png``; it is made.
+        training: of the same model; None: nearest training items are not looked for.
+        nearest: how many of them.
         progress: called after each item.
 
     Raises:
@@ -120,7 +140,11 @@ def explain_files(
     with predictor.examples(list(paths)) as (items, data, _, corpus):
         for start in range(0, len(items), BATCH):
             own = range(start, min(start + BATCH, len(items)))
-            for one, item in zip(_explained(predictor, data, own, method), items[start : own.stop]):
+            near = (
+                [None] * len(own) if training is None else training.near(data.batch(own, predictor.model.dims), nearest)
+            )
+            each = zip(_explained(predictor, data, own, method), near, items[start : own.stop])
+            for one, item in ((replace(told, near=close), item) for told, close, item in each):
                 found.append(one)
                 if draw is not None:
                     Path(draw).mkdir(parents=True, exist_ok=True)
@@ -137,6 +161,8 @@ def _explained(predictor: Predictor, data: ItemData, index: Sequence[int], metho
     answer, parts = Answer.of(model, batch), Parts(data, batch, BINS)
     values = METHODS[method](answer, parts).double().numpy().reshape(len(index), len(parts.names), BINS)
     spans = turning_spans(answer, batch.inputs, parts.seconds)
+    flow = attention_flow(model, parts)
+    shares = None if flow is None else flow.double().numpy().reshape(values.shape)
     told = [str(a) for a in model.task.decode(answer.whole)]
     classes = [str(name) for name in model.task.state().get("classes", [])]
     there = {m: t.present.numpy() for m, t in batch.inputs.items()}
@@ -150,6 +176,7 @@ def _explained(predictor: Predictor, data: ItemData, index: Sequence[int], metho
             {m: values[k, j] for j, m in enumerate(parts.names) if there[m][k]},
             spans[k],
             _name(classes, spans[k]),
+            {} if shares is None else {m: shares[k, j] for j, m in enumerate(parts.names) if there[m][k]},
         )
         for k, i in enumerate(index)
     ]
@@ -169,7 +196,8 @@ def _streams(corpus: Corpus, item: Item, modalities: Mapping[str, str]) -> dict[
 def draw_evidence(one: Explained, streams: Mapping[str, Stream], path: str | Path) -> None:
     """Draw a recording with the evidence of an answer above each stream, on one axis of time, into a PNG file.
 
-    Films are drawn as a strip of pictures, sound as its envelope, texts as words, all else as lines.
+    Films are drawn as a strip of pictures, sound as its envelope, texts as words, all else as lines. Below them, if the
+    fusion has any, stands the attention that each second of each modality gets.
 
     Args:
         one: the answer.
@@ -181,7 +209,8 @@ def draw_evidence(one: Explained, streams: Mapping[str, Stream], path: str | Pat
     most = max((float(np.abs(one.evidence[m]).max()) for m in shown), default=0.0) or 1.0
 
     def draw(figure: Figure, colours: Mapping[str, str]) -> None:
-        grid = figure.add_gridspec(2 * len(shown), 1, height_ratios=[0.35, 1.6] * len(shown))
+        heights = [0.35, 1.6] * len(shown) + ([0.9] if one.attention else [])
+        grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
         first: Axes | None = None
         for k, m in enumerate(shown):
             above = figure.add_subplot(grid[2 * k], sharex=first)
@@ -192,7 +221,9 @@ def draw_evidence(one: Explained, streams: Mapping[str, Stream], path: str | Pat
             if one.turning is not None:
                 below.axvspan(one.start + one.turning.start, one.start + one.turning.stop, color="#d55e00", alpha=0.15)
             below.set_ylabel(short(m), fontsize=9)
-            below.tick_params(labelbottom=k == len(shown) - 1)
+            below.tick_params(labelbottom=k == len(shown) - 1 and not one.attention)
+        if one.attention:
+            _attention(figure.add_subplot(grid[len(heights) - 1], sharex=first), one, colours)
         if first is not None:
             first.set_xlim(one.start, one.stop)
             figure.axes[-1].set_xlabel("seconds")
@@ -203,7 +234,7 @@ def draw_evidence(one: Explained, streams: Mapping[str, Stream], path: str | Pat
             fontsize=10,
         )
 
-    png(path, (9.0, 0.9 + 1.7 * max(len(shown), 1)), draw)
+    png(path, (9.0, 0.9 + 1.7 * max(len(shown), 1) + (1.1 if one.attention else 0.0)), draw)
 
 
 def _strip(axes: Axes, one: Explained, modality: str, most: float) -> None:
@@ -221,6 +252,21 @@ def _strip(axes: Axes, one: Explained, modality: str, most: float) -> None:
     axes.set_yticks([])
     axes.tick_params(labelbottom=False)
     axes.grid(visible=False)
+
+
+def _attention(axes: Axes, one: Explained, colours: Mapping[str, str]) -> None:
+    """The attention of each second, a layer for each modality."""
+    edges = np.linspace(one.start, one.stop, len(next(iter(one.attention.values()))) + 1)
+    base = np.zeros(len(edges) - 1)
+    for i, (m, own) in enumerate(one.attention.items()):
+        colour = colours[LINES[i % len(LINES)]]
+        axes.bar(edges[:-1], own, bottom=base, width=np.diff(edges), align="edge", color=colour, label=short(m))
+        base += own
+    axes.set_ylabel("attention", fontsize=9)
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.set_title(WARNING, fontsize=8, loc="left")
+    axes.legend(fontsize=8, loc="upper right")
 
 
 def _stream(axes: Axes, stream: Stream, start: float, stop: float) -> None:

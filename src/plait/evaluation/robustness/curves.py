@@ -112,7 +112,8 @@ def noisy(one: Examined, progress: Progress | None = None) -> tuple[dict[Subset,
         try:
             data = ItemData(one.items, source_of(one, point), one.asked, one.modalities)
         except DataError as error:
-            refused.append(Refused(point.modality, point.kind, error.problems[0]))
+            reason = error.problems[0].rpartition(": ")[2]  # without the file, which may lie anywhere
+            refused.append(Refused(point.modality, point.kind, reason))
             continue
         key = f"signal|{point.modality}|{point.kind}|{point.level:g}"
         answers = _answers(one.model, loader(data, one.model.dims, batch=64))

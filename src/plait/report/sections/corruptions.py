@@ -35,8 +35,8 @@ class Corruptions(Section):
 </div>
 {% if refused %}<p class="note">{{ refused }}</p>{% endif %}
 {% if rows %}<details><summary>Areas: mean over the levels, no damage among them</summary>
-<div class="scroll"><table class="breakdown"><thead><tr><th>damage</th><th>stream</th><th class="num">model</th><th class="num">over late fusion</th><th class="num">95&nbsp;% interval</th></tr></thead><tbody>
-{% for c in rows %}<tr><td class="name">{{ c.kind }}</td><td>{{ c.modality }}</td><td class="num main">{{ c.area }}</td><td class="num">{{ c.gain }}</td><td class="num soft">{{ c.interval }}</td></tr>
+<div class="scroll"><table class="breakdown"><thead><tr><th>damage</th><th>stream</th><th class="num">model</th>{% if singles %}<th class="num">best single stream</th>{% endif %}<th class="num">over late fusion</th><th class="num">95&nbsp;% interval</th></tr></thead><tbody>
+{% for c in rows %}<tr><td class="name">{{ c.kind }}</td><td>{{ c.modality }}</td><td class="num main">{{ c.area }}</td>{% if singles %}<td class="num">{{ c.single }}</td>{% endif %}<td class="num">{{ c.gain }}</td><td class="num soft">{{ c.interval }}</td></tr>
 {% endfor %}
 </tbody></table></div></details>{% endif %}
 """
@@ -50,17 +50,16 @@ class Corruptions(Section):
             return None
         metric = evaluation["task"]["metric"]
         kinds = dict.fromkeys(map(_name, found))
+        alike = [[row for row in found if _name(row) == name] for name in kinds]
         figures = [
-            {
-                "title": name,
-                "svg": Markup(plots.corruption([row for row in found if _name(row) == name], metric, f"dam{i}")),
-            }
-            for i, name in enumerate(kinds)
+            {"title": _title(rows), "svg": Markup(plots.corruption(rows, metric, f"dam{i}"))}
+            for i, rows in enumerate(alike)
         ]
         return {
             "figures": figures,
             "rows": [_row(metric, row) for row in found],
             "summary": _summary(metric, found),
+            "singles": any("single" in row for row in found),
             "signals": any(row.get("stage") == "signal" for row in found),
             "refused": _refused(evaluation),
         }
@@ -71,6 +70,11 @@ def _name(row: CorruptionCurve) -> str:
     if row.get("stage") == "signal":
         return f"Raw signal: {row['kind'].replace('_', ' ')}"
     return NAMES.get(row["kind"], row["kind"].replace("_", " "))
+
+
+def _title(rows: list[CorruptionCurve]) -> str:
+    """A single line has no legend, so its stream is in the title."""
+    return _name(rows[0]) + (f" ({words.printable(rows[0]['modality'] or 'all')})" if len(rows) == 1 else "")
 
 
 def _refused(evaluation: Evaluation) -> str:
@@ -86,9 +90,18 @@ def _row(metric: str, row: CorruptionCurve) -> dict[str, str]:
         "kind": _name(row),
         "modality": row["modality"] or "all",
         "area": words.show(metric, row["area"]),
+        "single": _single(metric, row),
         "gain": words.change(metric, gain) if gain is not None else "–",
         "interval": words.span(metric, row.get("interval")).removeprefix("95 % interval ") if gain is not None else "",
     }
+
+
+def _single(metric: str, row: CorruptionCurve) -> str:
+    single = row.get("single")
+    if not single:
+        return "–"
+    mean = sum(single["values"]) / len(single["values"])
+    return f"{words.show(metric, mean)} ({words.printable(single['modality'])})"
 
 
 def _summary(metric: str, found: list[CorruptionCurve]) -> str:
