@@ -39,6 +39,9 @@ def test_a_run_is_explained(tiny_recipe: Path, tmp_path: Path, target: str) -> N
     assert found["invariance"]["reason"]  # few items of each group
     assert "nothing goes via another stream" in found["mediation"]["reason"]  # concat
     assert "What causes what?" in page
+    if "conformal" in found:
+        kept = found["conformal"]["kept"]
+        assert (kept["items"], kept["coverage"]) == (pytest.approx(8, abs=4), pytest.approx(0.9, abs=0.35))
     assert ("swaps" in found) == (target == "kind")
     assert ("information" in found) == (target == "kind")
     assert sum(row["shapley"] for row in found["contributions"]) == pytest.approx(found["gain_over_constant"]["gain"])

@@ -71,6 +71,40 @@ def test_a_prediction_turned_into_annotations_says_the_same(segments_run: Run, t
     assert str(nothing) == "r0 0.00-1.50 s: no answer: nothing"
 
 
+def test_too_few_held_out_items_promise_nothing(segments_run: Run, tmp_path: Path, capsys) -> None:
+    """Six recordings, of which a model without one of them was calibrated."""
+    row = predict(segments_run, [segments_run.info.corpus], cache=tmp_path)[0]
+    assert row.within is not None
+    assert (row.within.level, row.within.classes, row.within.indirect) == (0.9, ("a", "b"), True)
+    assert "[90 %: any class]" in str(row)
+    assert row.to_json()["within"]["set"] == ["a", "b"]  # type: ignore[index]
+    argv = ["predict", str(segments_run.folder), segments_run.info.corpus, "--cache", str(tmp_path)]
+    assert main(argv) == 0
+    assert "note: nothing is left out: 4 items calibrate it, and 90 % needs 9" in capsys.readouterr().out
+    assert main([*argv, "--level", "0.5"]) == 0
+    assert "[50 %: {" in capsys.readouterr().out
+    assert main([*argv, "--level", "1.5"]) == 2
+    assert "level 1.5: expected a whole percentage" in capsys.readouterr().err
+
+
+def test_thresholds_of_the_validation_part_are_kept(
+    tiny_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = load_recipe(tiny_recipe, ["split={hash: group, test: 0.25, valid: 0.4}"])
+    run = fit(recipe, tmp_path / "run", cache=tmp_path / "cache", quiet=True, quick=True)
+    predictor = Predictor(run, cache=tmp_path / "cache", level=0.8)
+    rows = predictor([recipe.corpus])
+    assert {row.used for row in rows} == {("left",), ("right",), ("left", "right")}
+    promises = {row.used: row.within.promise() for row in rows if row.within}
+    assert "80 % of further items of the same" in promises["left", "right"]
+    assert "of new groups nothing is promised" in promises["left", "right"]
+    old = tmp_path / "run/seed0/model.json"
+    saved = json.loads(old.read_text())
+    assert {tuple(one["modalities"]) for one in saved.pop("conformal")} == set(promises)
+    old.write_text(json.dumps(saved))  # as of an older version
+    assert [row.within for row in Predictor(run, cache=tmp_path / "cache")([recipe.corpus])] == [None] * len(rows)
+
+
 def test_a_segment_outside_the_recording_is_an_error(segments_run: Run, tmp_path: Path) -> None:
     manifest = Path(segments_run.info.corpus)
     with pytest.raises(DataError, match=r"segment 15 to 19 s.*measured from 0 to 10 s"):

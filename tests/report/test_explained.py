@@ -11,6 +11,7 @@ import pytest
 
 from plait.cli import main
 from plait.core.errors import ConfigError
+from plait.evaluation.explanation.neighbours import Near, TrainingItems
 from plait.evaluation.explanation.turning import Span
 from plait.prediction.predict import Predictor
 from plait.recipe import load_recipe
@@ -39,6 +40,9 @@ def test_every_kind_of_stream_is_drawn(tmp_path: Path) -> None:
     picture = cv2.imread(str(tmp_path / "all.png"))
     assert picture.shape[0] > 600
     assert picture.std() > 10
+    shares = {m: np.linspace(0, 1, 30) / 60 for m in STREAMS}
+    draw_evidence(one(attention=shares), STREAMS, tmp_path / "attention.png")
+    assert cv2.imread(str(tmp_path / "attention.png")).shape[0] > picture.shape[0]
     draw_evidence(one(turning=None, instead=""), {"imu": STREAMS["imu"]}, tmp_path / "one.png")
     assert cv2.imread(str(tmp_path / "one.png")).shape[0] < picture.shape[0]
 
@@ -62,6 +66,15 @@ def test_what_is_said_of_it() -> None:
     assert found["turning"] == {"start": 3.0, "stop": 3.5, "answer": "no"}
     assert len(found["evidence"]["imu"]) == 30
     assert one(evidence={"imu": np.full(30, -1.0)}).strongest() == ""
+    shares = {"film": np.full(30, 0.02), "imu": np.full(30, 0.4 / 30)}
+    near = Near(("t1", "t2"), ("yes", "no"), (0.5, 0.75), 0.4, 1.25)
+    told = str(one(turning=None, attention=shares, near=near))
+    assert "; attention: film 60 %, imu 40 %; nearest in training: t1 (yes) 0.50, t2 (no) 0.75; a test item's" in told
+    assert "no near example: the nearest, t1 (yes), is 0.50 away" in str(near._replace(far=0.25))
+    found = json.loads(json.dumps(one(attention=shares, near=near).to_json()))
+    assert found["nearest"]["near"][1] == {"item": "t2", "label": "no", "distance": 0.75}
+    assert found["nearest"]["is_near"]
+    assert sum(map(sum, found["attention"].values())) == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.slow
@@ -76,10 +89,24 @@ def test_files_of_a_run(tiny_corpus: Path, tiny_recipe: Path, tmp_path: Path, ca
     assert [list(e.evidence) for e in found] == [["left", "right"]] * 3 + [["right"], ["left"]]
     with pytest.raises(ConfigError, match="occlusion"):
         explain_files(predictor, [few], method="occlusoin")
+    training = TrainingItems(run, str(tmp_path / "cache"))
+    with predictor.examples([few]) as (items, data, _, _):
+        near = training.near(data.batch(range(5), predictor.model.dims), 2)
+        known = {item.id for item in training.items}
+        assert all(len(n.items) == 2 and set(n.items) <= known for n in near)
+        own = [n for n, item in zip(near, items) if item.id in known]
+    # a training item is its own nearest, 0 away
+    assert own
+    assert max(n.distances[0] for n in own) == pytest.approx(0, abs=1e-3)
+    assert training.typical is not None
+    assert 0 < training.typical <= training.far
     arguments = ["explain", str(run.folder), str(few), "--cache", str(tmp_path / "cache"), "--json"]
     arguments += ["--draw", str(tmp_path / "drawn"), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
     told = json.loads(capsys.readouterr().out)
     assert len(list((tmp_path / "drawn").glob("*.png"))) == 5
     assert Path(told["report"]) == tmp_path / "out/explained.html"
+    assert len(told["explained"][0]["nearest"]["near"]) == 3
+    assert told["notes"] == []
+    assert "attention" not in told["explained"][0], "the default fusion has none"
     assert [row["recording"] for row in told["explained"]] == [e.recording for e in found]

@@ -49,7 +49,7 @@ def same(a: Any, b: Any) -> bool:
 def test_every_kind_of_stream_has_a_noise() -> None:
     assert {kind for _, kind in CASES} == set(KINDS)
     assert {"babble", "white", "pink", "brown", "coloured", "hum", "impulse", "blur", "occlusion"} <= set(parts(Noise))
-    assert {"frame_drop", "dropout", "jitter", "typo"} <= set(parts(Noise))
+    assert {"frame_drop", "dropout", "jitter", "typo", "word_errors"} <= set(parts(Noise))
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)
@@ -346,3 +346,15 @@ def test_removed_frames_stand_on_their_own_times() -> None:
     kept = [round(t * 25) for t in left.clock.times]
     np.testing.assert_array_equal(left.read(), clean.read()[kept])
     np.testing.assert_array_equal(left.cut(0.5, 1.5).read(), clean.read()[[k for k in kept if 12.5 <= k < 37.5]])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_word_errors_are_as_many_as_asked(share):
+    said = [f"w{i} v{i}" for i in range(200)]
+    heard = add_noise(Stream.of(said, times=np.arange(200.0)), "word_errors", share, 1).read()
+    lost = sum(word not in str(row).split() for row, text in zip(heard, said) for word in text.split())
+    # one kind of three, an inserted word, leaves its neighbour as it was
+    assert lost == pytest.approx(400 * share * 2 / 3, abs=25)
+    assert len(heard) == 200
+    changed = sum(str(row) != text for row, text in zip(heard, said))
+    assert changed <= 400 * share

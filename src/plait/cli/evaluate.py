@@ -13,13 +13,19 @@ if TYPE_CHECKING:
 
 HELP = "score a run for every subset of its modalities"
 ORDER = 70
-EXAMPLES = ("plait evaluate runs/mood", "plait evaluate runs/mood --corpus other/manifest.jsonl --json")
+EXAMPLES = (
+    "plait evaluate runs/mood",
+    "plait evaluate runs/mood --corruptions",
+    "plait evaluate runs/mood --corpus other/manifest.jsonl --json",
+)
 
 
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("run_folder", metavar="RUN", help="a run's folder")
     p.add_argument("--corpus", help="the manifest of another corpus, whose streams may be fewer")
     p.add_argument("--out", help="folder for the page and its numbers (default: the run's)")
+    p.add_argument("--corruptions", action="store_true", help="also damage the test items in every way that fits each "
+                   "stream, features and raw signals, and draw curves")  # fmt: skip
     p.add_argument("--section", action="append", default=[], metavar="CLASS",
                    help="your own section of the report, by its dotted path; may be repeated")  # fmt: skip
     code_argument(p)
@@ -43,7 +49,8 @@ def evaluated(args: argparse.Namespace, *, explain: bool) -> int:
     run = Run(args.run_folder, allow_code=args.allow_code, allow_outside=args.allow_outside)
     with progress_bar(args, "explain" if explain else "evaluate") as progress:
         more = _causes(args) if explain else {}
-        result = evaluate(run, cache=args.cache, corpus=args.corpus, explain=explain, progress=progress, **more)
+        more |= {"explain": explain, "corruptions": args.corruptions}
+        result = evaluate(run, cache=args.cache, corpus=args.corpus, progress=progress, **more)
     out = Path(args.out) if args.out else run.folder
     # Beside the run's own evaluation, not over it.
     if args.corpus and not args.out:

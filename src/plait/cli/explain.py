@@ -13,7 +13,9 @@ from plait.cli.shared import progress_bar, say
 from plait.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from plait.evaluation.explanation.neighbours import TrainingItems
     from plait.streams.stream import Stream
+    from plait.training.run import Run
 
 HELP = "show on what a run's answers rest: over its test part, or for files of yours"
 ORDER = 72
@@ -45,6 +47,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
                    help="of a claim: what acts on both (may be repeated); none: treated at random")  # fmt: skip
     for name, what in FACTS.items():
         p.add_argument(f"--{name}", default="", metavar="NAME", help=f"of a claim about the world: {what}")
+    p.add_argument("--nearest", type=int, default=3, metavar="N", help="of files: how many of the nearest training "
+                   "items to name (default: 3; 0: none, without reading the training items)")  # fmt: skip
     p.add_argument("--draw", metavar="FOLDER", help="of files: write a picture of each, the evidence above its streams")
 
 
@@ -56,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if given := [name for name in (*FACTS, "adjust") if getattr(args, name)]:
         raise ConfigError(f"--{given[0]}: a claim is about a corpus, not about single files. Leave the files out.")
     from plait.core.names import Names
+    from plait.evaluation.explanation.flow import WARNING
     from plait.prediction.predict import Predictor
     from plait.report.evidence import EvidencePage, draw_evidence
     from plait.report.explained import Explained, explain_files
@@ -76,10 +81,26 @@ def run(args: argparse.Namespace) -> int:
     out = Path(args.out) if args.out else run.folder
     out.mkdir(parents=True, exist_ok=True)
     with progress_bar(args, "explain") as progress:
-        predictor = Predictor(run, cache=args.cache)
-        found = explain_files(predictor, args.files, method=args.method, seen=seen, progress=progress)
+        training, notes = _training(run, args) if args.nearest > 0 else (None, [])
+        options = {"method": args.method, "training": training, "nearest": args.nearest, "seen": seen}
+        found = explain_files(Predictor(run, cache=args.cache), args.files, **options, progress=progress)
     report = page.write(out / "explained.html")
-    lines = [str(one) for one in found]
+    lines = [*map(str, found), *notes]
+    lines += [f"note: {WARNING}"] if any(one.attention for one in found) else []
     lines += [f"drew {drawn.total()} pictures to {args.draw}"] if args.draw else []
-    say(args, {"explained": [one.to_json() for one in found], "report": str(report)}, [*lines, f"report: {report}"])
+    told = {"explained": [one.to_json() for one in found], "notes": notes, "report": str(report)}
+    say(args, told, [*lines, f"report: {report}"])
     return 0
+
+
+def _training(run: Run, args: argparse.Namespace) -> tuple[TrainingItems | None, list[str]]:
+    """The run's training items, and a note if they cannot be read."""
+    from plait.core.errors import DataError
+    from plait.core.parts import foreign_code
+    from plait.evaluation.explanation.neighbours import TrainingItems
+
+    try:
+        with foreign_code(run.allow_code):
+            return TrainingItems(run, args.cache), []
+    except DataError as error:  # a run answers without its corpus too
+        return None, [f"note: nearest training items are not known: {error.problems[0]}"]

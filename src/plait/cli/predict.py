@@ -38,6 +38,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--annotate", metavar="OUT", help="write the manifest again, with the answers as annotations, "
                    "for plait view and export")  # fmt: skip
     p.add_argument("--tier", default="predicted", help="tier of these annotations (default: predicted)")
+    p.add_argument("--level", type=float, default=0.9, metavar="SHARE", help="how often the set of classes, or the "
+                   "interval of values, is to hold the truth: 0.5 to 0.99 (default: 0.9)")  # fmt: skip
     p.add_argument("--replicate", help="which of the run's models, such as seed0 (default: the first)")
     code_argument(p)
     outside_argument(p)
@@ -55,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     allowed = {"allow_code": args.allow_code, "allow_outside": args.allow_outside}
     alone = (Path(args.run_folder) / FILE).is_file()
     source = args.run_folder if alone else Run(args.run_folder, **allowed)
-    predictor = Predictor(source, cache=args.cache, replicate=args.replicate, **(allowed if alone else {}))
+    options = {"replicate": args.replicate, "level": args.level, **(allowed if alone else {})}
+    predictor = Predictor(source, cache=args.cache, **options)
     rates = dict(map(_rate, args.rate))
     drawn = list[Path]()
 
@@ -72,7 +75,8 @@ def run(args: argparse.Namespace) -> int:
     facts |= {"notes": [note for r in imported for note in r.notes]}
     facts |= {"manifest": str(written[0])} if written else {}
     facts |= {"drawn": [str(path) for path in drawn]} if args.draw else {}
-    lines = [f"wrote {path}" for path in written]
+    lines = [*dict.fromkeys(f"note: {row.within.promise()}" for row in rows if row.within)]
+    lines += [f"wrote {path}" for path in written]
     lines += [f"drew {len(drawn)} of {len(rows)} answers to {args.draw}"] if args.draw else []
     lines += [line for r in imported for line in (*r.lines_of_left_out(), *(f"note: {note}" for note in r.notes))]
     say(args, {"predictions": [row.to_json() for row in rows], **facts}, [*map(str, rows), *lines])

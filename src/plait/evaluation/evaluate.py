@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -17,8 +18,12 @@ from plait.evaluation.deletion import Effect, deletion_of, effects_of
 from plait.evaluation.examined import Examination
 from plait.evaluation.explain import Explanations
 from plait.evaluation.facts import about_of, item_facts, made_with, parts_of
+from plait.evaluation.replicates import ReplicateOutput
+from plait.evaluation.robustness.curves import Damage
 from plait.evaluation.schema import Curve, DataFacts, Evaluation, MissingRow, NoiseRow
 from plait.evaluation.summary import summarise
+from plait.evaluation.uncertainty.summary import kept_of
+from plait.models.conformal import Calibrated
 from plait.recipe import dump_recipe
 from plait.store.store import CACHE
 from plait.training.experiment import Experiment
@@ -35,6 +40,7 @@ def evaluate(
     explain: bool = False,
     claim: Claim | None = None,
     environments: str = GROUP,
+    corruptions: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score every finished replicate on its test part, or on the whole of another corpus.
@@ -46,10 +52,12 @@ def evaluate(
         cache: where prepared features are kept.
         corpus: the manifest of another corpus; its streams may be fewer than the run's.
         explain: also ask for what takes minutes more: ``dependence`` (permutation, additive projection), ``swaps``,
-            ``mediation``, ``robustness.corruptions`` and ``faithfulness`` of explanations in time; and for
+            ``mediation`` and ``faithfulness`` of explanations in time, ``robustness.corruptions`` of features; and for
             ``invariance`` and ``claim``.
         claim: a claim about the world to be tested, when explaining: treatment, outcome, and what to adjust for.
         environments: the fact of the manifest over which errors are compared, when explaining; by default the groups.
+        corruptions: also answer for damaged items: ``robustness.corruptions``, of features and of raw signals, by every
+            noise that fits each stream. Features of noisy signals are made for each noise and level, and kept.
         progress: told of features being prepared, and of replicates scored.
 
     Returns:
@@ -67,27 +75,30 @@ def evaluate(
     with foreign_code(run.allow_code):
         found = Examination(run, cache, corpus, progress)
         causes = Causes(found.experiment, claim or Claim(), environments) if explain else None
-        return _evaluated(found, causes)
+        return _evaluated(found, causes, corruptions)
 
 
-def _evaluated(found: Examination, causes: Causes | None) -> Evaluation:
+def _evaluated(found: Examination, causes: Causes | None, corruptions: bool) -> Evaluation:
     run, experiment = found.run, found.experiment
     outputs, noise, missing, trained_on = [], [], [], []
-    effects, explanations = list[Effect](), Explanations()
+    effects, explanations, kept = list[Effect](), Explanations(), list[tuple[Sequence[Calibrated], ReplicateOutput]]()
+    damage = Damage(signals=corruptions)
     for one in found:
         outputs.append(one.output())
         trained_on.append(len(one.train))
+        kept.append((one.model.conformal, outputs[-1]))
         noise += one.noise()
         missing += one.missing()
         effects += effects_of(one.model, one.data, seed=one.replicate.seed)
         if causes is not None:
             explanations.add(one, outputs[-1])
+        if causes is not None or corruptions:
+            damage.add(one, outputs[-1], found.progress)
     task = run.model(found.replicates[0]).task
-    explained, corruptions = explanations.sections(task)
     sections: dict[str, object] = {
         "parts": parts_of(experiment, trained_on, elsewhere=found.elsewhere),
         **made_with(),
-        "robustness": {"noise": _mean(noise), "missing": _mean(missing), **corruptions},
+        "robustness": {"noise": _mean(noise), "missing": _mean(missing), **damage.sections(task)},
         "training": {
             "seeds": [_curve(run, m, task.main_metric) for m in found.replicates],
             "warnings": [{"replicate": m.name, **one} for m in found.replicates for one in run.done(m).warnings],
@@ -95,13 +106,16 @@ def _evaluated(found: Examination, causes: Causes | None) -> Evaluation:
         "recipe_yaml": dump_recipe(run.recipe),
         "data": {**_data_section(experiment), "new": found.new},
         "unfinished": [m.name for m in run.replicates if m not in found.replicates],
-        **explained,
+        **explanations.sections(task),
         **({} if causes is None else causes.sections(outputs, task)),
     }
     if (deletion := deletion_of(effects)) is not None:
         sections["deletion"] = deletion
     about = {"run": run.folder.name, **about_of(experiment)}
-    return summarise(task, outputs, about=about, facts=item_facts(experiment), sections=sections)
+    result = summarise(task, outputs, about=about, facts=item_facts(experiment), sections=sections)
+    if "conformal" in result and (own := kept_of(kept)) is not None:
+        result["conformal"]["kept"] = own
+    return result
 
 
 def _curve(run: Run, replicate: Replicate, metric: str) -> Curve:

@@ -1,17 +1,14 @@
-"""What takes more answers than the table of subsets: exchanged modalities, swaps, corruptions, explanations in time."""
+"""What takes more answers than the table of subsets: exchanged modalities, swaps, explanations in time."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from plait.evaluation.cause.mediation import Mediated, fusion_of, mediable, mediated, mediation_of
 from plait.evaluation.cause.swaps import Swap, swap_rows, swappable, swaps_of
 from plait.evaluation.contribution.bank import Bank
 from plait.evaluation.contribution.dependence import Exchanged, dependence_of
 from plait.evaluation.examined import Examined
-from plait.evaluation.explanation.summary import Tried, faithfulness_of, large, tried_of
+from plait.evaluation.explanation.summary import Tried, faithfulness_of, tried_of
 from plait.evaluation.replicates import ReplicateOutput
-from plait.evaluation.robustness.curves import corrupted, curves_of
 from plait.tasks import Task
 
 __all__ = ["Explanations"]
@@ -22,7 +19,7 @@ class Explanations:
 
     def __init__(self) -> None:
         self._exchanged, self._swaps = list[Exchanged](), list[Swap]()
-        self._corrupted, self._tried = list[ReplicateOutput](), list[Tried]()
+        self._tried = list[Tried]()
         self._mediated, self._fusion = list[Mediated](), ""
 
     def add(self, one: Examined, output: ReplicateOutput) -> None:
@@ -39,16 +36,14 @@ class Explanations:
             self._swaps += swaps_of(bank, output.target, seed=seed)
         if mediable(bank) and len(bank.modalities) > 1:
             self._mediated, self._fusion = [*self._mediated, *mediated(bank, seed=seed)], fusion_of(bank.model)
-        if not large(one.model):
-            self._corrupted.append(corrupted(one.model, one.data, output))
         self._tried += tried_of(one.model, one.data, seed=seed)
 
-    def sections(self, task: Task) -> tuple[dict[str, object], Mapping[str, object]]:
-        """The sections of an evaluation, and what belongs into its ``robustness``; empty where nobody was asked."""
+    def sections(self, task: Task) -> dict[str, object]:
+        """The sections of an evaluation; empty where nobody was asked."""
         if not self._exchanged:
-            return {}, {}
+            return {}
         found: dict[str, object] = {"dependence": dependence_of(task, self._exchanged)}
         found |= {"swaps": swap_rows(self._swaps)} if self._swaps else {}
         found |= {"mediation": mediation_of(self._mediated, self._fusion)} if self._fusion else {}
         found |= {"faithfulness": faithfulness_of(self._tried)} if self._tried else {}
-        return found, {"corruptions": curves_of(task, self._corrupted)} if self._corrupted else {}
+        return found

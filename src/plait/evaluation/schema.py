@@ -348,6 +348,17 @@ class ConformalGroups(TypedDict):
 
 
 @_known
+class KeptThresholds(TypedDict):
+    """The thresholds that the run keeps for its answers, on the test items: ``coverage`` and mean ``size`` of the sets
+    or intervals (None: infinite); ``items`` and ``groups`` that decided them, of the first replicate."""
+
+    items: int
+    groups: int
+    coverage: float
+    size: float | None
+
+
+@_known
 class Conformal(TypedDict):
     """Conformal sets of classes (``size``: mean number) or intervals of values (``size``: their width).
 
@@ -362,6 +373,7 @@ class Conformal(TypedDict):
     single: float
     band: list[float]
     by_group: NotRequired[ConformalGroups]
+    kept: NotRequired[KeptThresholds]
 
 
 @_known
@@ -417,13 +429,17 @@ class SingleCurve(TypedDict):
 class CorruptionCurve(TypedDict):
     """The main metric over levels of damage to a modality ("": to all); ``area``: its mean over the levels.
 
+    ``stage``: what is damaged, ``features`` or the raw ``signal``. ``levels``: that of no damage first (null where it
+    has no number), the others mild first; ``seeds``: of their draws (`plait.evaluation.robustness`).
     ``late``: of the mean of the modalities' own heads; ``gain_over_late``: of the area, above 0 is better.
     """
 
     modality: str
     kind: str
     axis: str
-    levels: list[float]
+    stage: NotRequired[Literal["features", "signal"]]
+    levels: list[float | None]
+    seeds: NotRequired[list[int]]
     values: list[float]
     area: float
     late: NotRequired[list[float]]
@@ -433,12 +449,22 @@ class CorruptionCurve(TypedDict):
 
 
 @_known
+class RefusedNoise(TypedDict):
+    """A noise that could not be made on a modality's stream, and why."""
+
+    modality: str
+    kind: str
+    reason: str
+
+
+@_known
 class Robustness(TypedDict):
     """The main metric with noise, with missing streams and with damage, nothing retrained."""
 
     noise: list[NoiseRow]
     missing: list[MissingRow]
     corruptions: NotRequired[list[CorruptionCurve]]
+    refused: NotRequired[list[RefusedNoise]]
 
 
 @_known

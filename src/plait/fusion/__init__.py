@@ -100,6 +100,15 @@ class Fusion(nn.Module, ABC):
         """
         return None
 
+    def flow(self, tokens: dict[str, Tokens]) -> dict[str, Float[Tensor, "batch _"]] | None:
+        """Attention rollout (`plait.tokens.rollout`): the share of the fused result that each token has, by modality,
+        all together 1. None, the default: modalities do not meet by attention.
+
+        Args:
+            tokens: as for `forward`; the fusion must be in evaluation mode.
+        """
+        return None
+
     def complete(self, tokens: dict[str, Tokens]) -> dict[str, Tokens]:
         """All modalities in the model's own order, cleaned; a modality left out becomes an empty sequence.
 

@@ -15,6 +15,7 @@ from plait.fusion import Hybrid
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, Turn, relative, rotation
 from plait.tokens.pooling import summed
+from plait.tokens.rollout import attended, even, rolled, shares, unit
 
 __all__ = ["Bottleneck"]
 
@@ -90,6 +91,20 @@ class Bottleneck(Hybrid):
         pieces = [t.with_values(norm(t.values)).clean() for t, norm in zip(parts, self.leave)]
         out = summed(self.pool, pieces)
         return out.with_values(out.values + self.last(between.mean(1, keepdim=True))).clean()
+
+    def flow(self, tokens: dict[str, Tokens]) -> dict[str, Tensor]:
+        parts = list(self.complete(tokens).values())
+        own = unit(parts)
+        between = own[0].new_zeros(len(own[0]), len(self.between), own[0].shape[2])
+        with attended(self) as seen:
+            self(tokens)
+        for k in range(0, len(seen), len(parts)):
+            met = [rolled(w, torch.cat([x, between], 1)) for w, x in zip(seen[k : k + len(parts)], own)]
+            own = [both[:, : -len(self.between)] for both in met]
+            between = _averaged(between, [both[:, -len(self.between) :] for both in met], parts)
+        # as many pooled vectors as there are modalities, and one of the tokens between them
+        last = sum((w @ x for w, x in zip(even(parts), own)), between.mean(1, keepdim=True) / len(parts))
+        return dict(zip(self.modalities, shares(parts, last)))
 
     def _turn(self, since: Float[Tensor, "batch time"]) -> Turn:
         """Angles of a modality's tokens, and angle 0 for the bottleneck tokens after them."""

@@ -16,6 +16,7 @@ from plait.fusion import Hybrid
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, Turn, causal_keys, relative, rotation
 from plait.tokens.pooling import one_token, summed
+from plait.tokens.rollout import attended, even, rolled, shares, unit
 from plait.tokens.tokens import whole
 
 __all__ = ["Crossmodal"]
@@ -99,6 +100,28 @@ class Crossmodal(Hybrid):
         ends = zip(parts, self.pool, self.ends(tokens))
         each = [torch.where(t.present[:, None], pool(end), 0.0) for t, pool, end in ends]
         return one_token(parts, torch.stack(each).sum(0))
+
+    def flow(self, tokens: dict[str, Tokens]) -> dict[str, Tensor] | None:
+        if self.last:
+            return None
+        parts = list(self.complete(tokens).values())
+        own = unit(parts)
+        with attended(self) as seen:
+            self.streams(tokens)
+        queue, met = iter(seen), list[Tensor]()
+        for i, pairs in enumerate(self.pairs):
+            ends = [own[i]] if not self.sources[i] else []
+            for j, layers in zip(self.sources[i], cast("Iterable[nn.ModuleList]", pairs)):
+                came = own[i]
+                for _ in layers:
+                    came = rolled(next(queue), own[j], came)
+                ends.append(came)
+            met.append(torch.stack(ends).mean(0))
+        for i, layers in enumerate(cast("Iterable[nn.ModuleList]", self.memory)):
+            for _ in layers if parts[i].mask.shape[1] else ():
+                met[i] = rolled(next(queue), met[i])
+        last = torch.stack([w @ x for w, x in zip(even(parts), met)]).sum(0)
+        return dict(zip(self.modalities, shares(parts, last)))
 
     def streams(self, tokens: dict[str, Tokens]) -> list[Tokens]:
         """Each modality's tokens after its last transformer, [batch, time_m, (modalities - 1) * dim] each."""

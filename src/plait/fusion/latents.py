@@ -14,6 +14,7 @@ from plait.fusion import Hybrid
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, CrossLayer, relative
 from plait.tokens.pooling import one_token
+from plait.tokens.rollout import attended, rolled, shares, unit
 
 __all__ = ["Latents"]
 
@@ -87,6 +88,16 @@ class Latents(Hybrid):
         for read, talk in zip(self.read, self.talk):
             x = talk(read(x, source, keys=every.mask), None, None)
         return self._tokens(parts, self.leave(x))
+
+    def flow(self, tokens: dict[str, Tokens]) -> dict[str, Tensor]:
+        parts = list(self.complete(tokens).values())
+        source = torch.cat(unit(parts), 1)
+        with attended(self) as seen:
+            self(tokens)
+        came = source.new_zeros(len(source), len(self.latents), source.shape[1])  # a latent comes from no token
+        for read, talk in zip(seen[::2], seen[1::2]):
+            came = rolled(talk, rolled(read, source, came))
+        return dict(zip(self.modalities, shares(parts, came.mean(1, keepdim=True))))
 
     def _waves(self, since: Float[Tensor, "batch time"]) -> Float[Tensor, "batch time twice_waves"]:
         angle = 2 * torch.pi * since[..., None] / self.period

@@ -14,6 +14,7 @@ from plait.fusion import Hybrid
 from plait.tokens import Tokens, cat
 from plait.tokens.attention import AttentionLayer, relative, rotation
 from plait.tokens.pooling import summed
+from plait.tokens.rollout import attended, even, rolled, shares, unit
 
 __all__ = ["Shared"]
 
@@ -85,6 +86,15 @@ class Shared(Hybrid):
         sizes = [t.mask.shape[1] for t in parts]
         pieces = [t.with_values(norm(x)).clean() for t, norm, x in zip(parts, self.leave, out.split(sizes, 1))]
         return summed(self.pool, pieces) if self.summary else cat(pieces)
+
+    def flow(self, tokens: dict[str, Tokens]) -> dict[str, Tensor]:
+        parts = list(self.complete(tokens).values())
+        came = torch.cat(unit(parts), 1)
+        with attended(self) as seen:
+            self(tokens)
+        for weights in seen:
+            came = rolled(weights, came)
+        return dict(zip(self.modalities, shares(parts, torch.cat(even(parts), -1) @ came)))
 
     def _attend(self, tokens: Tokens) -> Float[Tensor, "batch time dim"]:
         x = tokens.values

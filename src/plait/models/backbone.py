@@ -168,11 +168,18 @@ class Backbone(nn.Module):
 
     def fuse(self, encoded: Mapping[str, Tokens]) -> Tokens:
         """Fuse the output of `encode`, with stand-ins for missing modalities if the model has them."""
-        tokens = dict(encoded)
-        if self.imputer.kind != "none":
-            tokens = dict(zip(self.modalities, self.imputer(list(self.fusion.complete(tokens).values()))))
-        fused: Tokens = self.fusion(tokens)
+        fused: Tokens = self.fusion(self._completed(encoded))
         return fused
+
+    def flow(self, encoded: Mapping[str, Tokens]) -> dict[str, Tensor] | None:
+        """Which share of what `fuse` gives comes from each token by attention (`plait.fusion.Fusion.flow`)."""
+        return self.fusion.flow(self._completed(encoded))
+
+    def _completed(self, encoded: Mapping[str, Tokens]) -> dict[str, Tokens]:
+        tokens = dict(encoded)
+        if self.imputer.kind == "none":
+            return tokens
+        return dict(zip(self.modalities, self.imputer(list(self.fusion.complete(tokens).values()))))
 
     def there(
         self, encoded: Mapping[str, Tokens], only: Collection[str] | None = None

@@ -13,6 +13,7 @@ from plait.core.atomic import read_text
 from plait.core.errors import DataError
 from plait.core.options import Count
 from plait.core.safe_yaml import brief, wild_numbers
+from plait.models.conformal import Calibrated
 
 __all__ = ["FORMAT", "Described", "read_described"]
 
@@ -37,6 +38,7 @@ class Described(BaseModel):
     task: Options
     task_state: Options
     wide: Described | None = None
+    conformal: list[Calibrated] = []
 
 
 def read_described(path: Path) -> Described:

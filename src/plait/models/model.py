@@ -19,6 +19,7 @@ from plait.encoders import Encoder
 from plait.encoders.chain import resolved_specs
 from plait.fusion import Hybrid
 from plait.models.backbone import Backbone, EncoderSpec
+from plait.models.conformal import Calibrated, read_calibrated
 from plait.models.ensemble import Encoded, LogitEnsemble, by_company, ensembled
 from plait.models.file import FORMAT, Described, read_described
 from plait.tasks import Task
@@ -59,6 +60,8 @@ class Model(nn.Module):
     Attributes:
         backbone: everything before the heads.
         ensemble: the heads.
+        conformal: thresholds of sets of classes or intervals of values, by subset of the modalities; empty where no
+            held-out items decided them (`plait.training.thresholds`).
 
     Raises:
         ConfigError: an unknown part or option, or unimodal heads that answer but are not trained.
@@ -112,6 +115,7 @@ class Model(nn.Module):
         self.register_buffer("wide_weight", torch.zeros(len(dims) + 1))
         self.register_buffer("temperature", torch.ones(len(dims) + 1))
         self.wide: Model | None = None
+        self.conformal: tuple[Calibrated, ...] = ()
 
     @property
     def dims(self) -> dict[str, int]:
@@ -129,9 +133,13 @@ class Model(nn.Module):
         return self.backbone.dim
 
     def factors(self) -> dict[str, object]:
-        """What held-out items decided, as JSON: ``head_scales``, ``wide_weight``, ``temperature``, and the task's
-        ``postprocessing``."""
-        return {**{name: self.factor(name).tolist() for name in FACTORS}, "postprocessing": self.task.postprocessing}
+        """What held-out items decided, as JSON: ``head_scales``, ``wide_weight``, ``temperature``, the task's
+        ``postprocessing``, and ``conformal``."""
+        return {
+            **{name: self.factor(name).tolist() for name in FACTORS},
+            "postprocessing": self.task.postprocessing,
+            "conformal": [one.model_dump() for one in self.conformal],
+        }
 
     def factor(self, name: str) -> Tensor:
         """The buffer of one of `FACTORS`, to read or write."""
@@ -152,6 +160,12 @@ class Model(nn.Module):
             if found.shape != own.shape or not found.isfinite().all():
                 raise DataError(f"factors: {name} is {factors.get(name)!r}; expected finite numbers {list(own.shape)}.")
             own.copy_(found)
+        # a run that is older than thresholds has none
+        self.conformal = tuple(read_calibrated(factors.get("conformal", [])))
+
+    def calibration_of(self, subset: Collection[str]) -> Calibrated | None:
+        """The thresholds of answers from a subset of the modalities; None: none are kept."""
+        return next((one for one in self.conformal if set(one.modalities) == set(subset)), None)
 
     def widen(self, wide: Model, share: float = 0.5) -> None:
         """Add another model as the wide part.
@@ -345,6 +359,7 @@ class Model(nn.Module):
             "task": {"name": _task_name(type(self.task)), **self.task.options},
             "task_state": self.task.state(),
             **({} if self.wide is None else {"wide": self.wide.describe()}),
+            **({"conformal": [one.model_dump() for one in self.conformal]} if self.conformal else {}),
         }
         saved: dict[str, object] = json.loads(json.dumps(plain))  # tuples become lists, as in a saved file
         return saved
@@ -427,4 +442,5 @@ def _remade(saved: Described) -> Model:
     model = Model(saved.dims, task, **chosen)
     if saved.wide is not None:
         model.widen(_remade(saved.wide))
+    model.conformal = tuple(saved.conformal)
     return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from plait.examples.items import Item, asked_items
 from plait.importing.folder import import_files
 from plait.importing.report import ImportReport
 from plait.importing.untold import Rates
+from plait.models.conformal import Within, checked_level
 from plait.models.model import Model
 from plait.prediction.ask import Asking
 from plait.readers import reader_for
@@ -45,6 +46,8 @@ class Prediction:
         used, missing: modalities that were present, and that were missing.
         note: a remark; or "".
         trust: of a text, by modality: the mean probability of the words that it alone would answer.
+        within: of one class or one value: the set of classes, or the interval, that holds the truth as often as the
+            predictor's level says; None for other answers, and where the run kept no thresholds.
     """
 
     recording: str
@@ -55,6 +58,7 @@ class Prediction:
     missing: tuple[str, ...]
     note: str = ""
     trust: Mapping[str, float] = field(default_factory=dict)
+    within: Within | None = None
 
     def __str__(self) -> str:
         place = f"{self.recording} {self.start:.2f}-{self.stop:.2f} s"
@@ -63,7 +67,8 @@ class Prediction:
         missing = f"; without {', '.join(self.missing)}" if self.missing else ""
         note = f" ({self.note})" if self.note else ""
         used = [f"{m} ({self.trust[m]:.0%})" if m in self.trust else m for m in self.used]
-        return f"{place}: {self.answer} from {', '.join(used)}{missing}{note}"
+        within = f" [{self.within}]" if self.within else ""
+        return f"{place}: {self.answer}{within} from {', '.join(used)}{missing}{note}"
 
     def to_json(self) -> dict[str, object]:
         """One object: recording and time, the answer's entries, modalities and note."""
@@ -76,6 +81,7 @@ class Prediction:
             "missing": list(self.missing),
             "note": self.note,
             **({"trust": dict(self.trust)} if self.trust else {}),
+            **({"within": self.within.to_json()} if self.within else {}),
         }
 
     def annotations(self, *, tier: str, annotator: str = "plait") -> list[Annotation]:
@@ -102,10 +108,11 @@ class Predictor:
         allow_code: for a folder: whether its files may name classes from outside plait (see
             `plait.models.model.Model.load`). A `Run` has a setting of its own.
         allow_outside: for a folder: whether a manifest to predict from may name files outside its folder.
+        level: how often `Prediction.within` is to hold the truth: a whole percentage from 0.5 to 0.99.
 
     Raises:
         DataError: no replicate is fully trained, or its files do not fit together.
-        ConfigError: there is no such replicate.
+        ConfigError: there is no such replicate, or no such level.
     """
 
     def __init__(
@@ -116,8 +123,9 @@ class Predictor:
         replicate: str | None = None,
         allow_code: bool = False,
         allow_outside: bool = False,
+        level: float = 0.9,
     ) -> None:
-        self.store = Store(cache)
+        self.store, self.level = Store(cache), checked_level(level)
         if not isinstance(source, Run) and Run.is_run(Path(source)):
             source = Run(source, allow_code=allow_code, allow_outside=allow_outside)
         if isinstance(source, Run):
@@ -178,9 +186,14 @@ class Predictor:
                 _prediction(item, answer, ms, model.modalities, notes.get(item.recording, ""), own)
                 for item, answer, ms, own in zip(items, answers, used, trust)
             ]
+            found = [replace(one, within=self._within(one)) for one in found]
             if seen is not None:
                 seen(found, corpus)
         return found
+
+    def _within(self, one: Prediction) -> Within | None:
+        kept = self.model.calibration_of(one.used)
+        return None if kept is None else kept.around(one.answer, self.level)
 
     @contextmanager
     def examples(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from plait.core.atomic import replacing
 from plait.core.version import __version__
+from plait.evaluation.explanation.flow import WARNING
 from plait.report import words
 from plait.report.canvas import INK, LINES, MUTED, hover, png, svg
 from plait.report.environment import environment
@@ -88,7 +89,8 @@ def _sentence(one: Explained) -> str:
 def draw_evidence(one: Explained, streams: Mapping[str, Stream], path: str | Path) -> None:
     """Draw a recording with the evidence of an answer above each stream, on one axis of time, into a PNG file.
 
-    Films are drawn as a strip of pictures, sound as its envelope, texts as words, all else as lines.
+    Films are drawn as a strip of pictures, sound as its envelope, texts as words, all else as lines. Below them, if the
+    fusion has any, stands the attention that each second of each modality gets.
 
     Args:
         one: the answer.
@@ -118,14 +120,15 @@ def _shown(one: Explained, streams: Mapping[str, Stream]) -> list[str]:
 
 
 def _size(one: Explained, streams: Mapping[str, Stream]) -> tuple[float, float]:
-    return 9.0, 0.4 + 1.7 * max(len(_shown(one, streams)), 1)
+    return 9.0, 0.4 + 1.7 * max(len(_shown(one, streams)), 1) + (1.1 if one.attention else 0.0)
 
 
 def _draw(figure: Figure, one: Explained, streams: Mapping[str, Stream], colour: Colour) -> None:
     shown = _shown(one, streams)
     # One scale for all streams, so that they can be compared.
     most = max((float(np.abs(one.evidence[m]).max()) for m in shown), default=0.0) or 1.0
-    grid = figure.add_gridspec(2 * max(len(shown), 1), 1, height_ratios=[0.35, 1.6] * max(len(shown), 1))
+    heights = [0.35, 1.6] * max(len(shown), 1) + ([0.9] if one.attention else [])
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     first: Axes | None = None
     for k, m in enumerate(shown):
         above = figure.add_subplot(grid[2 * k], sharex=first)
@@ -140,7 +143,9 @@ def _draw(figure: Figure, one: Explained, streams: Mapping[str, Stream], colour:
             span = below.axvspan(*ends, color=colour(LINES[1]), alpha=0.15)
             hover(span, [f"without {ends[0]:.2f}–{ends[1]:.2f} s: {one.instead}"])
         below.set_ylabel(short(m), fontsize=9)
-        below.tick_params(labelbottom=k == len(shown) - 1)
+        below.tick_params(labelbottom=k == len(shown) - 1 and not one.attention)
+    if one.attention:
+        _attention(figure.add_subplot(grid[len(heights) - 1], sharex=first), one, colour)
     if first is not None:
         first.set_xlim(one.start, one.stop)
         figure.axes[-1].set_xlabel("seconds")
@@ -158,6 +163,21 @@ def _strip(axes: Axes, one: Explained, modality: str, most: float, colour: Colou
     axes.set_yticks([])
     axes.tick_params(labelbottom=False)
     axes.grid(visible=False)
+
+
+def _attention(axes: Axes, one: Explained, colour: Colour) -> None:
+    """The attention of each second, a layer for each modality."""
+    edges = np.linspace(one.start, one.stop, len(next(iter(one.attention.values()))) + 1)
+    base = np.zeros(len(edges) - 1)
+    for i, (m, own) in enumerate(one.attention.items()):
+        layer = {"bottom": base.copy(), "color": colour(LINES[i % len(LINES)]), "label": short(m)}
+        axes.bar(edges[:-1], own, width=np.diff(edges), align="edge", **layer)
+        base += own
+    axes.set_ylabel("attention", fontsize=9)
+    axes.set_yticks([])
+    axes.grid(visible=False)
+    axes.set_title(WARNING, fontsize=8, loc="left")
+    axes.legend(fontsize=8, loc="upper right")
 
 
 def _stream(axes: Axes, stream: Stream, start: float, stop: float, colour: Colour) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,8 @@ from plait.core.parts import suggest
 from plait.core.progress import Progress
 from plait.corpus.corpus import Corpus
 from plait.evaluation.explanation.attribution import METHODS
+from plait.evaluation.explanation.flow import attention_flow
+from plait.evaluation.explanation.neighbours import Near, TrainingItems
 from plait.evaluation.explanation.parts import Answer, Parts, claims_of
 from plait.evaluation.explanation.turning import Span, turning_spans
 from plait.examples.data import ItemData
@@ -51,6 +53,9 @@ class Explained:
         claim: what of the answer is explained (`plait.tasks.Task.claims`): the class, an event, a word; "" : all of it.
         span: seconds of the recording that the claim names; None: it names none.
         objects: what the parts are, if they are not equal times of the interval.
+        attention: by modality, the share of the fused result's attention that each part has, all together 1; empty
+            where the model's fusion has none (`plait.evaluation.explanation.flow`).
+        near: the nearest training items; None: they were not asked for.
     """
 
     recording: str
@@ -64,6 +69,8 @@ class Explained:
     claim: str = ""
     span: tuple[float, float] | None = None
     objects: Sequence[str] = ()
+    attention: Mapping[str, Floats] = field(default_factory=dict)
+    near: Near | None = None
 
     def __str__(self) -> str:
         place = f"{self.recording} {self.start:.2f}-{self.stop:.2f} s: {self.answer}"
@@ -71,10 +78,13 @@ class Explained:
         when = f" {self.span[0]:.2f}-{self.span[1]:.2f} s" if self.span else ""
         of = f"{self.claim}{when}" if self.claim else "it"
         told = f"; most for {of}: {best}" if best else f"; nothing speaks for {of}"
-        if self.turning is None:
-            return place + told
-        a, b = (self.start + t for t in self.turning[:2])
-        return f"{place}{told}; without {a:.2f}-{b:.2f} s it would be {self.instead}"
+        if self.turning is not None:
+            a, b = (self.start + t for t in self.turning[:2])
+            told += f"; without {a:.2f}-{b:.2f} s it would be {self.instead}"
+        if self.attention:
+            shares = ", ".join(f"{m} {100 * float(v.sum()):.0f} %" for m, v in self.attention.items())
+            told += f"; attention: {shares}"
+        return place + told + (f"; {self.near}" if self.near else "")
 
     def strongest(self) -> str:
         """The modality, and the seconds or the object, of the part that speaks for the claim most; "" if nothing
@@ -100,11 +110,13 @@ class Explained:
             "stop": self.stop,
             "answer": self.answer,
             "method": self.method,
-            "evidence": {m: [round(float(x), 6) for x in own] for m, own in self.evidence.items()},
+            "evidence": _rounded(self.evidence),
             "turning": turning,
             "claim": self.claim,
             "span": None if self.span is None else [round(t, 4) for t in self.span],
             "objects": [*self.objects],
+            **({"attention": _rounded(self.attention)} if self.attention else {}),
+            **({"nearest": self.near.to_json()} if self.near else {}),
         }
 
 
@@ -114,6 +126,8 @@ def explain_files(
     *,
     method: str = "occlusion",
     seen: Callable[[Explained, Mapping[str, Stream]], None] | None = None,
+    training: TrainingItems | None = None,
+    nearest: int = 3,
     progress: Progress | None = None,
 ) -> list[Explained]:
     """Answers for raw files, as `plait.predict` gives them, with the evidence of each of their claims.
@@ -123,6 +137,8 @@ def explain_files(
         paths: files, folders, or one manifest.
         method: of `plait.evaluation.explanation.attribution.METHODS`.
         seen: called with each claim and the streams of its recording by modality, which can be read until it returns.
+        training: of the same model; None: nearest training items are not looked for.
+        nearest: how many of them.
         progress: called after each item.
 
     Raises:
@@ -135,7 +151,10 @@ def explain_files(
     with predictor.examples(list(paths)) as (items, data, _, corpus):
         for start in range(0, len(items), BATCH):
             index = range(start, min(start + BATCH, len(items)))
-            for i, own in zip(index, _explained(predictor.model, data, index, method)):
+            batch = data.batch(list(index), predictor.model.dims)
+            near = [None] * len(index) if training is None else training.near(batch, nearest)
+            for i, own, close in zip(index, _explained(predictor.model, data, index, method), near):
+                own = [replace(one, near=close) for one in own]
                 found += own
                 if seen is not None:
                     streams = _streams(corpus, items[i], predictor.prepared.modalities)
@@ -154,12 +173,24 @@ def _explained(model: Model, data: ItemData, index: Sequence[int], method: str) 
     items = [data.items[i] for i in index]
     answers = [a.shifted(item.start) for a, item in zip(model.task.decode(output, batch.at), items)]
     found = [[Explained(x.recording, x.start, x.stop, str(a), method, {}, None, "")] for x, a in zip(items, answers)]
+    for own, attention in zip(found, _attended(model, Parts(data, batch, BINS))):
+        own[0] = replace(own[0], attention=attention)
     rows = [(k, claim) for k, own in enumerate(claims_of(model, batch)) for claim in own]
     for start in range(0, len(rows), BATCH):
         some = rows[start : start + BATCH]
         for (k, _), one in zip(some, _of_claims(model, data, [(index[k], found[k][0], c) for k, c in some])):
             found[k].append(one)
     return [own[1:] or own for own in found]  # the answer alone, where it claims nothing
+
+
+def _attended(model: Model, parts: Parts) -> list[dict[str, Floats]]:
+    """By modality the share of attention that each part has, of each item; empty where there is none, or of objects."""
+    flow = None if parts.objects else attention_flow(model, parts)
+    if flow is None:
+        return [{} for _ in parts.seconds]
+    shares = flow.double().numpy().reshape(len(flow), len(parts.names), -1)
+    there = {m: t.present.numpy() for m, t in parts.tokens.items()}
+    return [{m: own[j] for j, m in enumerate(parts.names) if there[m][k]} for k, own in enumerate(shares)]
 
 
 def _of_claims(model: Model, data: ItemData, rows: Sequence[tuple[int, Explained, Claim]]) -> list[Explained]:
@@ -182,6 +213,10 @@ def _of_claims(model: Model, data: ItemData, rows: Sequence[tuple[int, Explained
         )
         for k, (_, plain, claim) in enumerate(rows)
     ]
+
+
+def _rounded(values: Mapping[str, Floats]) -> dict[str, list[float]]:
+    return {m: [round(float(x), 6) for x in own] for m, own in values.items()}
 
 
 def _name(classes: Sequence[str], span: Span | None) -> str:

@@ -134,19 +134,23 @@ def missing(evaluation: Evaluation, name: str) -> str:
 
 def corruption(rows: Sequence[CorruptionCurve], metric: str, name: str) -> str:
     """The metric over the levels of one kind of damage: a line for each stream, dashed for late fusion."""
+    levels = rows[0]["levels"]
+    named = ["none", *(f"{level:g}".replace("-", "−") for level in levels[1:])]
 
     def draw(figure: Figure) -> None:
-        axes = figure.subplots()
+        axes, places = figure.subplots(), range(len(levels))
         for i, row in enumerate(rows):
             colour = LINES[i % len(LINES)]
             label = short(row["modality"]) or "all"
-            places = [f"{_level(level)} {row['axis']}" for level in row["levels"]]
-            (line,) = axes.plot(row["levels"], row["values"], color=colour, marker=_MARKS[i % 8], label=label)
-            hover(line, [_point(at, metric, v) for at, v in zip(places, row["values"])], label)
+            told = [f"{_level(level)} {row['axis']}" for level in row["levels"]]
+            (line,) = axes.plot(places, row["values"], color=colour, marker=_MARKS[i % 8], label=label)
+            hover(line, [_point(at, metric, v) for at, v in zip(told, row["values"])], label)
             if "late" in row:
-                (late,) = axes.plot(row["levels"], row["late"], ".", color=colour, lw=1, ls=(0, (4, 2)), alpha=0.8)
-                hover(late, [_point(at, metric, v) for at, v in zip(places, row["late"])], f"{label}, late fusion")
-        axes.set_xlabel(rows[0]["axis"])
+                (late,) = axes.plot(places, row["late"], ".", color=colour, lw=1, ls=(0, (4, 2)), alpha=0.8)
+                hover(late, [_point(at, metric, v) for at, v in zip(told, row["late"])], f"{label}, late fusion")
+        axes.set_xticks(places, named)
+        axes.set_xlabel(f"{rows[0]['axis']}  (worse →)")
+        axes.grid(visible=False, axis="x")
         _value_axis(axes, metric)
         _legend(figure, axes)
 

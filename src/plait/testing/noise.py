@@ -19,10 +19,11 @@ __all__ = ["check_noise"]
 def check_noise(cls: type[Noise], *streams: Stream, **options: object) -> None:
     """Check the laws of a noise.
 
-    Levels (a level outside `bounds` is refused); laziness (nothing is read before the noisy stream is); shape (kind,
-    type and shape of an observation stay, and no value is infinite); pieces (in blocks and in cuts it reads as in one
-    pass); inputs (the stream is not changed); seeds (the same seed gives the same noise); gaps (a stream without any
-    observed value stays so); harm (of two levels the one that is worse, as ``rising`` says, changes more).
+    Levels (one outside `bounds` is refused; those to be tried are inside); laziness (nothing is read
+    before the noisy stream is); shape (kind, type and shape of an observation stay, and no value is infinite); pieces
+    (in blocks and in cuts it reads as in one pass); inputs (the stream is not changed); seeds (the same seed gives the
+    same noise); gaps (a stream without any observed value stays so); harm (of two levels the one that is worse, as
+    ``rising`` says, changes more).
 
     Args:
         cls: the class, constructed as ``cls(**options)``.
@@ -59,6 +60,8 @@ def check_noise(cls: type[Noise], *streams: Stream, **options: object) -> None:
 
 def _check_levels(cls: type, noise: Noise) -> None:
     low, high = noise.bounds
+    inside = all(low <= level <= high for level in noise.levels)
+    require(inside, cls, "levels", f"{noise.levels} are to be tried; bounds are {low} to {high}")
     for level in (math.nan, math.inf, low - 1, high + 1):
         try:
             noise.check(level, "noise")

@@ -139,6 +139,16 @@ class AttentionLayer(nn.Module):
         out: Tensor = x + self.dropout(self.feed(x))
         return out
 
+    def weights(
+        self,
+        x: Float[Tensor, "batch time dim"],
+        turn: Turn | None,
+        keys: Bool[Tensor, "batch time"] | Bool[Tensor, "#batch time time"] | None,
+    ) -> Float[Tensor, "batch time time"]:
+        """The attention weights of `forward`, mean over heads."""
+        q, k, _ = (_heads(part, self.heads) for part in self.qkv(self.norm(x)).chunk(3, -1))
+        return _weights(rotate(q, turn), rotate(k, turn), keys)
+
     def one(
         self,
         x: Float[Tensor, "batch time dim"],
@@ -217,6 +227,20 @@ class CrossLayer(nn.Module):
         out: Tensor = x + self.dropout(self.feed(x))
         return out
 
+    def weights(
+        self,
+        x: Float[Tensor, "batch time dim"],
+        source: Float[Tensor, "batch key dim"],
+        *,
+        keys: Bool[Tensor, "batch key"] | Bool[Tensor, "batch time key"] | None,
+        turn: Turn | None = None,
+        turn_source: Turn | None = None,
+    ) -> Float[Tensor, "batch time key"]:
+        """The attention weights of `forward`, mean over heads; zeros for a query without any key."""
+        q = _heads(self.query(self.norm(x)), self.heads)
+        k, _ = (_heads(part, self.heads) for part in self.key_value(self.norm_source(source)).chunk(2, -1))
+        return _weights(rotate(q, turn), rotate(k, turn_source), keys)
+
     def _look(
         self, x: Tensor, source: Tensor, keys: Tensor | None, turn: Turn | None, turn_source: Turn | None
     ) -> Float[Tensor, "batch time dim"]:
@@ -241,6 +265,16 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor | None, dropout: float
         keys = keys[:, None, None, :] if keys.ndim == 2 else keys[:, None]
     met = F.scaled_dot_product_attention(q, k, v, attn_mask=keys, dropout_p=dropout)
     return rearrange(met, "b h t d -> b t (h d)")
+
+
+def _weights(q: Tensor, k: Tensor, keys: Tensor | None) -> Float[Tensor, "batch time key"]:
+    """What `_attend` multiplies its values by, mean over heads."""
+    logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+    if keys is not None:
+        keys = keys[:, None, None, :] if keys.ndim == 2 else keys[:, None]
+        logits = logits.masked_fill(~keys, -torch.inf)
+    found: Tensor = logits.softmax(-1).nan_to_num(0.0).mean(1)
+    return found
 
 
 def _feed(dim: int, hidden: int, dropout: float, activation: Callable[[], nn.Module]) -> nn.Sequential:

@@ -42,6 +42,7 @@ from plait.training.preparation import Preparation
 from plait.training.run import Replicate, Run, digest_of, held_out_name
 from plait.training.sides import Sides
 from plait.training.temperatures import fit_postprocessing, fit_temperatures
+from plait.training.thresholds import fit_thresholds
 from plait.training.warm_start import WarmStart
 
 __all__ = ["Trained", "fit", "train_fold", "train_held_out", "train_replicate"]
@@ -167,8 +168,9 @@ def train_replicate(
     fold, place = _fold(experiment, replicate), run.folder / replicate.name
     started = time.monotonic()
     trained = train_fold(experiment, fold, features, replicate, Store(cache), place, quiet)
-    if trained.valid is not None:
-        fit_bands([(trained.model, trained.valid)])  # last: they depend on all other factors
+    if trained.valid is not None:  # last: both depend on all other factors
+        fit_bands([(trained.model, trained.valid)])
+        fit_thresholds(trained.model, trained.valid)
     if _needs_held_out(experiment, fold):
         train_held_out(run_folder, replicate, cache, quiet, opened)
         trained.model.set_factors(run.factors(replicate.fold))
@@ -210,6 +212,8 @@ def train_held_out(
         if trained.valid is not None:
             held.append((trained.model, trained.valid))
     fit_bands(held)
+    if len(held) == 1:
+        fit_thresholds(*held[0], indirect=True)
     found = {"recipe": digest_of(run.recipe), "factors": models[0].factors()}
     write_text(place / FACTORS, json.dumps(found), durable=True)
 
@@ -257,7 +261,9 @@ def train_fold(
     plan = experiment.recipe
     torch.set_num_threads(plan.train.threads)
     if plan.train.solver == "ridge":
-        return _closed_form(experiment, fold, features, replicate)
+        solved = _closed_form(experiment, fold, features, replicate)
+        held = item_data(experiment, fold.valid, features, solved.model.task) if fold.valid else None
+        return solved._replace(valid=held)
     from plait.training.trainer import train_model  # here, since Lightning takes seconds to import
 
     torch.manual_seed(replicate.seed)

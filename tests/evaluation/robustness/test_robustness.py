@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,16 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plait.core.parts import parts
+from plait.corpus.corpus import CorpusWriter
+from plait.evaluation.evaluate import evaluate
+from plait.evaluation.examined import Examination
 from plait.evaluation.replicates import ReplicateOutput
 from plait.evaluation.robustness.corruptions import Corruption
-from plait.evaluation.robustness.curves import corrupted, curves_of
+from plait.evaluation.robustness.curves import corrupted, curves_of, damaged, seed_of
+from plait.evaluation.robustness.signals import Point, source_of
 from plait.examples.data import Asked, ItemData
 from plait.examples.items import Item
 from plait.models.model import Model
+from plait.recipe import load_recipe
+from plait.report.report import save_evaluation
 from plait.report.sections.corruptions import Corruptions
 from plait.streams.clock import Grid
+from plait.streams.stream import Stream
 from plait.tasks.classify import Classify
 from plait.tokens import Tokens
+from plait.training.fit import fit
 
 KINDS = parts(Corruption)
 
@@ -29,18 +39,19 @@ def tokens(seed=0, n=4, count=40):
     return Tokens(values, (torch.arange(count) / 10).expand(n, count), mask)
 
 
-def damaged(kind, level, own, seed=0):
+def hit(kind, level, own, seed=0):
     return KINDS[kind]()(own, level, torch.full((len(own.mask),), 4.0), torch.Generator().manual_seed(seed + 1000))
 
 
 def test_every_kind_is_a_part() -> None:
-    assert set(KINDS) == {"dropped_rows", "feature_noise", "jitter", "low_rate", "missing_span", "shift"}
+    missing = {"missing_span", "missing_stream", "dropped_rows", "low_rate"}
+    assert set(KINDS) == missing | {"feature_noise", "jitter", "shift"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_level_of_no_damage_changes_nothing(kind) -> None:
     own = tokens()
-    found = damaged(kind, KINDS[kind].none, own)
+    found = hit(kind, KINDS[kind].none, own)
     assert torch.equal(found.mask, own.mask)
     assert torch.equal(found.clean().values, own.clean().values)
     torch.testing.assert_close(found.clean().times, own.clean().times)
@@ -51,7 +62,7 @@ def test_the_level_of_no_damage_changes_nothing(kind) -> None:
 def test_nothing_comes_to_be_and_the_same_seed_gives_the_same(kind, seed) -> None:
     own = tokens(seed)
     for level in KINDS[kind].levels:
-        found, again = damaged(kind, level, own, seed), damaged(kind, level, own, seed)
+        found, again = hit(kind, level, own, seed), hit(kind, level, own, seed)
         assert not (found.mask & ~own.mask).any()
         assert torch.equal(found.mask, again.mask)
         assert torch.equal(found.clean().values, again.clean().values)
@@ -61,17 +72,17 @@ def test_nothing_comes_to_be_and_the_same_seed_gives_the_same(kind, seed) -> Non
 
 def test_the_levels_are_what_they_say() -> None:
     own = tokens(n=200)
-    assert (damaged("dropped_rows", 0.5, own).mask.sum() / own.mask.sum()).item() == pytest.approx(0.5, abs=0.02)
-    assert (damaged("missing_span", 0.4, own).mask.sum() / own.mask.sum()).item() == pytest.approx(0.6, abs=0.02)
-    slow = damaged("low_rate", 4, own)
+    assert (hit("dropped_rows", 0.5, own).mask.sum() / own.mask.sum()).item() == pytest.approx(0.5, abs=0.02)
+    assert (hit("missing_span", 0.4, own).mask.sum() / own.mask.sum()).item() == pytest.approx(0.6, abs=0.02)
+    slow = hit("low_rate", 4, own)
     assert torch.equal(slow.mask.sum(1), (own.mask.sum(1) + 3) // 4)
-    late = damaged("shift", 0.3, own)
+    late = hit("shift", 0.3, own)
     there = late.mask
     torch.testing.assert_close((late.times - own.times)[there], torch.full((int(there.sum()),), 0.3), atol=1e-5, rtol=0)
     assert (late.times[there] < 4).all()
-    off = damaged("jitter", 0.2, own)
+    off = hit("jitter", 0.2, own)
     assert all((row[m].diff() >= 0).all() for row, m in zip(off.times, off.mask)), "the order stays"
-    noisy = damaged("feature_noise", 1.0, own)
+    noisy = hit("feature_noise", 1.0, own)
     spread = (noisy.values - own.values)[own.mask].std()
     assert spread.item() == pytest.approx(own.values[own.mask].std().item(), rel=0.05)
 
@@ -111,6 +122,13 @@ def test_curves_of_a_model(tmp_path) -> None:
         assert row["area"] == pytest.approx(np.mean(row["values"]))
         assert row["gain_over_late"] == pytest.approx(row["area"] - np.mean(row["late"]))
         assert len(row["single"]["values"]) == len(row["levels"])
+        assert row["values"][0] == found[0]["values"][0], "one answer to what is not damaged"
+        assert row["seeds"] == [seed_of(row["modality"], row["kind"], level) for level in row["levels"][1:]]
+    (row,) = (row for row in found if (row["modality"], row["kind"]) == ("a", "dropped_rows"))
+    drawn = [damaged(model, data, row["modality"], row["kind"], row["levels"][2]) for _ in range(2)]
+    first, again = (torch.cat([b.inputs["a"].mask for b in batches]) for batches in drawn)
+    assert torch.equal(first, again), "what was lost can be drawn again"
+    assert 0.3 < first.float().mean() < 0.7
     page = {
         "robustness": {"noise": [], "missing": [], "corruptions": found},
         "task": {"metric": "accuracy", "higher_is_better": True},
@@ -118,3 +136,44 @@ def test_curves_of_a_model(tmp_path) -> None:
     content = Corruptions().content(page)
     assert len(content["figures"]) == len(KINDS)
     assert len(content["rows"]) == len(found)
+
+
+@pytest.mark.slow
+def test_raw_signals_are_damaged_in_every_way_that_fits(tmp_path: Path) -> None:
+    """A sensor and words; what the model reads of a noisy signal is kept, and the same for every seed of the model."""
+    rng = np.random.default_rng(0)
+    with CorpusWriter(tmp_path) as out:
+        for i in range(16):
+            imu = Stream.of(rng.normal(i % 2, 0.5, (40, 2)), rate=20)
+            said = Stream.of([f"{'yes' if i % 2 else 'no'} indeed", "so it is"], times=[0.0, 1.0])
+            out.add(f"r{i}", {"imu": imu, "said": said}, labels={"kind": "ab"[i % 2]}, group=f"g{i // 2}")
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        f"corpus: {tmp_path}/manifest.jsonl\ntask: {{name: classify, target: kind}}\nmodel: {{dim: 8}}\n"
+        "split: {hash: group, test: 0.4, valid: 0.2}\ntrain: {epochs: 2, seeds: [0], wide: false}\n"
+    )
+    run, told = fit(load_recipe(recipe), tmp_path / "run", cache=tmp_path / "cache", quiet=True), list[str]()
+    found = evaluate(run, cache=tmp_path / "cache", corruptions=True, progress=lambda *x: told.append(x[2]))
+    assert "dependence" not in found
+    rows = [row for row in found["robustness"]["corruptions"] if row["stage"] == "signal"]
+    kinds = {m: {row["kind"] for row in rows if row["modality"] == m} for m in ("imu", "said")}
+    assert kinds["said"] == {"typo", "word_errors", "jitter"}
+    assert kinds["imu"] >= {"white", "pink", "brown", "impulse", "dropout", "frame_drop", "jitter"}
+    assert {(one["modality"], one["kind"]) for one in found["robustness"]["refused"]} == {("imu", "hum")}
+    clean = found["subsets"][-1]["metrics"]["accuracy"]["mean"]
+    for row in rows:
+        assert (row["levels"][0], row["seeds"], len(row["values"])) == (None, [0, 0, 0], 4)
+        assert row["values"][0] == pytest.approx(clean)
+        assert row["area"] == pytest.approx(np.mean(row["values"]))
+        assert row["gain_over_late"] == pytest.approx(row["area"] - np.mean(row["late"]))
+        assert row["single"]["modality"] in ("imu", "said")
+    assert any("imu white 10" in line for line in told)
+    one = next(iter(Examination(run, tmp_path / "cache", None)))
+    other = next(iter(Examination(run, tmp_path / "elsewhere", None)))  # nothing is kept there
+    first, again = (source_of(x, Point("imu", "white", 10.0)).get(one.items[0].recording, "imu") for x in (one, other))
+    assert first is not None
+    assert again is not None
+    np.testing.assert_array_equal(first[0], again[0])
+    page = save_evaluation(found, tmp_path / "page").read_text()
+    assert "Raw signal: word errors" in page
+    assert "hum on imu" in page

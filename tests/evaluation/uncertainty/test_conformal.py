@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plait.core.errors import DataError
-from plait.evaluation.uncertainty.conformal import across_groups, band, nonconformity, resplit, threshold
+from plait.evaluation.uncertainty.conformal import across_groups, band, resplit
+from plait.models.conformal import threshold
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.floats(0.05, 0.95))
@@ -18,36 +19,6 @@ def test_a_further_item_is_inside_as_often_as_promised(values, level) -> None:
     values = np.array(values)
     inside = [values[i] <= threshold(np.delete(values, i), level) for i in range(len(values))]
     assert np.mean(inside) >= level - 1e-9
-
-
-def test_as_mapie_has_them() -> None:
-    mapie = pytest.importorskip("mapie.classification")
-    rng = np.random.default_rng(0)
-    scores = rng.dirichlet(np.ones(4), 300)
-    target = np.array([rng.choice(4, p=p) for p in scores])
-
-    class Told:
-        """A classifier whose features are its probabilities."""
-
-        classes_ = np.arange(4)
-
-        def fit(self, X, y):
-            return self
-
-        def predict_proba(self, X):
-            return X
-
-        def predict(self, X):
-            return X.argmax(1)
-
-        def __sklearn_is_fitted__(self):
-            return True
-
-    other = mapie.SplitConformalClassifier(Told(), confidence_level=0.9, conformity_score="lac", prefit=True)
-    other.conformalize(scores[:150], target[:150])
-    _, sets = other.predict_set(scores[150:])
-    limit = threshold(nonconformity(scores[:150], target[:150]), 0.9)
-    np.testing.assert_array_equal(sets[:, :, 0], 1 - scores[150:] <= limit + 1e-12)
 
 
 def test_the_band_is_that_of_simulated_tests() -> None:

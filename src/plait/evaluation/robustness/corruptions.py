@@ -1,7 +1,7 @@
 """Damage to what a model reads: rows lost, spans lost, noise, a stream that is late or slow.
 
-On features and their times, so that each kind is the same for every stream; noise of a raw signal (babble, blur) is
-asked for in the recipe (`evaluate.noise`). To add one, write a class in this package.
+On features and their times, so that each kind is the same for every stream; damage of the raw signal (babble, blur) is
+in `plait.evaluation.robustness.signals`. To add one, write a class in this package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from plait.tokens import Tokens
 
-__all__ = ["Corruption", "DroppedRows", "FeatureNoise", "Jitter", "LowRate", "MissingSpan", "Shift"]
+__all__ = ["Corruption", "DroppedRows", "FeatureNoise", "Jitter", "LowRate", "MissingSpan", "MissingStream", "Shift"]
 
 
 class Corruption(ABC):
@@ -39,6 +39,17 @@ class Corruption(ABC):
             seconds: length of each item, [batch].
             generator: draws the damage.
         """
+
+
+class MissingStream(Corruption):
+    """Streams that are not there at all, at random."""
+
+    axis = "share of the items that lack it"
+    levels = (0.25, 0.5, 0.75)
+
+    def __call__(self, tokens: Tokens, level: float, seconds: Tensor, generator: torch.Generator) -> Tokens:
+        kept = torch.rand(len(seconds), generator=generator) >= level
+        return tokens._replace(mask=tokens.mask & kept[:, None])
 
 
 class MissingSpan(Corruption):

@@ -1,13 +1,6 @@
-"""Sets of classes, and intervals of values, that hold the truth as often as they promise.
+"""Whether conformal sets hold what they promise, for further items and for groups that were left out.
 
-Split conformal prediction: Vovk, Gammerman & Shafer 2005, "Algorithmic learning in a random world"; sets of classes by
-the least ambiguous ones (Sadinle, Lei & Wasserman 2019, "Least ambiguous set-valued classifiers with bounded error
-levels", JASA 114), intervals by absolute errors (Lei et al. 2018, "Distribution-free predictive inference for
-regression", JASA 113).
-
-The promise is about items that are exchangeable with those of the calibration: further items of the same people. It
-says nothing of new people, of whom only as many are known as there are groups; so these are reported apart
-(`across_groups`), without a promise.
+Thresholds and sets are those of `plait.models.conformal`.
 """
 
 from __future__ import annotations
@@ -21,43 +14,9 @@ from scipy import stats
 
 from plait.core.errors import DataError
 from plait.evaluation.intervals import Floats
+from plait.models.conformal import threshold
 
-__all__ = ["Groups", "across_groups", "band", "nonconformity", "resplit", "threshold"]
-
-
-def nonconformity(scores: Floats, target: NDArray[np.generic]) -> Floats:
-    """How badly the truth fits the answer, [items]: 1 less its probability, or the absolute error of a value.
-
-    >>> nonconformity(np.array([[0.75, 0.25]]), np.array([1])).tolist()
-    [0.75]
-    >>> nonconformity(np.array([[2.0]]), np.array([5.0])).tolist()
-    [3.0]
-    """
-    if scores.shape[1] > 1:
-        return np.asarray(1 - scores[np.arange(len(scores)), np.asarray(target, np.intp)], np.float64)
-    return np.abs(scores[:, 0] - np.asarray(target, np.float64))
-
-
-def threshold(calibration: Floats, level: float = 0.9) -> float:
-    """The greatest nonconformity that is still taken into a set; infinite with too few items for the level.
-
-    The ``ceil((n + 1) * level)``-th smallest of n: a further item stays at or below it with probability ``level`` at
-    least.
-
-    Args:
-        calibration: nonconformity of items that neither trained the model nor are tested, [items].
-        level: how often sets hold the truth.
-
-    Raises:
-        DataError: the level is not between 0 and 1.
-
-    >>> threshold(np.arange(1.0, 10.0), 0.8), threshold(np.arange(3.0), 0.9)
-    (8.0, inf)
-    """
-    if not 0 < level < 1:
-        raise DataError(f"level of conformal sets {level}; expected between 0 and 1, such as 0.9.")
-    rank = math.ceil((len(calibration) + 1) * level - 1e-9)
-    return float(np.partition(calibration, rank - 1)[rank - 1]) if rank <= len(calibration) else math.inf
+__all__ = ["Groups", "across_groups", "band", "resplit"]
 
 
 def band(calibrated: int, tested: int, level: float = 0.9, *, share: float = 0.95) -> tuple[float, float]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plait.evaluation.intervals import Floats
 from plait.evaluation.replicates import ReplicateOutput, Subset
-from plait.evaluation.schema import Abstention, Conformal
+from plait.evaluation.schema import Abstention, Conformal, KeptThresholds
 from plait.evaluation.uncertainty.abstention import risk_coverage
-from plait.evaluation.uncertainty.conformal import across_groups, band, nonconformity, resplit, threshold
+from plait.evaluation.uncertainty.conformal import across_groups, band, resplit
+from plait.models.conformal import Calibrated, nonconformity, one_each, threshold
 
-__all__ = ["LEVEL", "abstention_of", "conformal_of", "uncertainty_of"]
+__all__ = ["LEVEL", "abstention_of", "conformal_of", "kept_of", "uncertainty_of"]
 
 LEVEL = 0.9
 """How often conformal sets are to hold the truth."""
@@ -31,12 +33,8 @@ def uncertainty_of(
         full: all modalities.
         classes, values: what the task answers.
     """
-    width = np.shape(pools[0].outputs[full])[1:]
-    if (
-        np.ndim(pools[0].target) != 1
-        or len(width) != 1
-        or not ((classes and width[0] > 1) or (values and width[0] == 1))
-    ):
+    scores, target = np.asarray(pools[0].outputs[full]), np.asarray(pools[0].target)
+    if not (classes or values) or not one_each(scores, target, values=not classes):
         return {}
     found: dict[str, Abstention | Conformal] = {"abstention": abstention_of(pools, full)} if classes else {}
     conformal = conformal_of(pools, full)
@@ -90,6 +88,36 @@ def conformal_of(pools: Sequence[ReplicateOutput], full: Subset) -> Conformal | 
             "worst": {"group": worst, "coverage": held.each[worst]},
         }
     return result
+
+
+def kept_of(replicates: Sequence[tuple[Sequence[Calibrated], ReplicateOutput]]) -> KeptThresholds | None:
+    """How the thresholds that a run keeps for its answers do on its test items; None where it keeps none.
+
+    Test items are often of other groups than those of the validation part, of which nothing is promised.
+
+    Args:
+        replicates: the thresholds and the test answers of each.
+    """
+    inside, wide, first = list[NDArray[np.bool_]](), list[Floats](), None
+    for kept, output in replicates:
+        full = max(output.outputs, key=len)
+        scores = np.asarray(output.outputs[full], np.float64)
+        for one in (c for c in kept if set(c.modalities) <= set(full)):
+            # Each item is answered from what it has.
+            own = np.all([output.present[m] == (m in one.modalities) for m in full], 0)
+            limit = one.limit(LEVEL)
+            inside.append(nonconformity(scores[own], np.asarray(output.target)[own]) <= limit)
+            wide.append((1 - scores[own] <= limit).sum(1) if scores.shape[1] > 1 else np.full(own.sum(), 2 * limit))
+            first = one if first is None or len(one.modalities) > len(first.modalities) else first
+    if first is None or not sum(map(len, inside)):
+        return None
+    size = float(np.concatenate(wide).mean())
+    return {
+        "items": first.items,
+        "groups": first.groups,
+        "coverage": float(np.concatenate(inside).mean()),
+        "size": size if np.isfinite(size) else None,
+    }
 
 
 def _together(pools: Sequence[ReplicateOutput], full: Subset) -> tuple[Floats, Floats]:

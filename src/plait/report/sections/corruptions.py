@@ -13,6 +13,7 @@ from plait.report.sections import Section
 __all__ = ["Corruptions"]
 
 NAMES = {
+    "missing_stream": "A stream is missing",
     "missing_span": "A span is missing",
     "dropped_rows": "Observations are lost",
     "low_rate": "A slower device",
@@ -27,14 +28,15 @@ class Corruptions(Section):
 
     rank = 74
     template = """
-<p class="note">Damage to what the model reads, nothing retrained; the same for every seed. Solid: the model, with one stream damaged or all of them. Dashed: late fusion, the mean of its modalities’ own heads, on the same damage. {{ summary }}</p>
+<p class="note">Damage to what the model reads{% if signals %}, and to the raw signals before features are taken of them{% endif %}, nothing retrained; the same for every seed. Solid: the model, with one stream damaged or all of them. Dashed: late fusion, the mean of its modalities’ own heads, on the same damage. {{ summary }}</p>
 <div class="grid">
 {% for f in figures %}<figure><figcaption><h3>{{ f.title }}</h3></figcaption>{{ f.svg }}</figure>
 {% endfor %}
 </div>
-{% if rows %}<details><summary>Areas: mean over the levels</summary>
-<div class="scroll"><table class="breakdown"><thead><tr><th>damage</th><th>stream</th><th class="num">model</th><th class="num">over late fusion</th><th class="num">95&nbsp;% interval</th></tr></thead><tbody>
-{% for c in rows %}<tr><td class="name">{{ c.kind }}</td><td>{{ c.modality }}</td><td class="num main">{{ c.area }}</td><td class="num">{{ c.gain }}</td><td class="num soft">{{ c.interval }}</td></tr>
+{% if refused %}<p class="note">{{ refused }}</p>{% endif %}
+{% if rows %}<details><summary>Areas: mean over the levels, no damage among them</summary>
+<div class="scroll"><table class="breakdown"><thead><tr><th>damage</th><th>stream</th><th class="num">model</th>{% if singles %}<th class="num">best single stream</th>{% endif %}<th class="num">over late fusion</th><th class="num">95&nbsp;% interval</th></tr></thead><tbody>
+{% for c in rows %}<tr><td class="name">{{ c.kind }}</td><td>{{ c.modality }}</td><td class="num main">{{ c.area }}</td>{% if singles %}<td class="num">{{ c.single }}</td>{% endif %}<td class="num">{{ c.gain }}</td><td class="num soft">{{ c.interval }}</td></tr>
 {% endfor %}
 </tbody></table></div></details>{% endif %}
 """
@@ -47,30 +49,59 @@ class Corruptions(Section):
         if not found:
             return None
         metric = evaluation["task"]["metric"]
-        kinds = dict.fromkeys(row["kind"] for row in found)
+        kinds = dict.fromkeys(map(_name, found))
+        alike = [[row for row in found if _name(row) == name] for name in kinds]
         figures = [
-            {
-                "title": NAMES.get(kind, kind.replace("_", " ")),
-                "svg": Markup(plots.corruption([row for row in found if row["kind"] == kind], metric, f"dam{i}")),
-            }
-            for i, kind in enumerate(kinds)
+            {"title": _title(rows), "svg": Markup(plots.corruption(rows, metric, f"dam{i}"))}
+            for i, rows in enumerate(alike)
         ]
         return {
             "figures": figures,
             "rows": [_row(metric, row) for row in found],
             "summary": _summary(metric, found),
+            "singles": any("single" in row for row in found),
+            "signals": any(row.get("stage") == "signal" for row in found),
+            "refused": _refused(evaluation),
         }
+
+
+def _name(row: CorruptionCurve) -> str:
+    """The damage as a heading."""
+    if row.get("stage") == "signal":
+        return f"Raw signal: {row['kind'].replace('_', ' ')}"
+    return NAMES.get(row["kind"], row["kind"].replace("_", " "))
+
+
+def _title(rows: list[CorruptionCurve]) -> str:
+    """A single line has no legend, so its stream is in the title."""
+    return _name(rows[0]) + (f" ({words.printable(rows[0]['modality'] or 'all')})" if len(rows) == 1 else "")
+
+
+def _refused(evaluation: Evaluation) -> str:
+    """The noises that could not be made, in a sentence."""
+    found = evaluation["robustness"].get("refused", [])
+    told = [words.printable(f"{one['kind']} on {one['modality']}: {one['reason']}") for one in found]
+    return f"Not tried: {' '.join(told)}" if found else ""
 
 
 def _row(metric: str, row: CorruptionCurve) -> dict[str, str]:
     gain = row.get("gain_over_late")
     return {
-        "kind": NAMES.get(row["kind"], row["kind"]),
+        "kind": _name(row),
         "modality": row["modality"] or "all",
         "area": words.show(metric, row["area"]),
+        "single": _single(metric, row),
         "gain": words.change(metric, gain) if gain is not None else "–",
         "interval": words.span(metric, row.get("interval")).removeprefix("95 % interval ") if gain is not None else "",
     }
+
+
+def _single(metric: str, row: CorruptionCurve) -> str:
+    single = row.get("single")
+    if not single:
+        return "–"
+    mean = sum(single["values"]) / len(single["values"])
+    return f"{words.show(metric, mean)} ({words.printable(single['modality'])})"
 
 
 def _summary(metric: str, found: list[CorruptionCurve]) -> str:
@@ -81,7 +112,7 @@ def _summary(metric: str, found: list[CorruptionCurve]) -> str:
     mean = sum(gains) / len(gains)
     size = words.change(metric, abs(mean)).removeprefix("+")
     told = f"Over all damage the model is {'better' if mean >= 0 else 'worse'} than late fusion by {size}"
-    names = [f"{NAMES.get(row['kind'], row['kind']).lower()} ({row['modality'] or 'all'})" for row in worse]
+    names = [f"{_name(row).lower()} ({row['modality'] or 'all'})" for row in worse]
     return (
         f"{told}; significantly worse where: {words.listed(names)}."
         if names

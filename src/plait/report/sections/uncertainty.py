@@ -69,6 +69,14 @@ def _of_sets(evaluation: Evaluation, found: Conformal) -> list[str]:
         f"{kind} that are to hold the truth in {level} of cases hold it in {words.show('accuracy', found['coverage'])} "
         f"(mean of {found['draws']} halves; a single half lies between {low} and {high} by chance)."
     ]
+    kept = found.get("kept")
+    if kept:
+        wide = "infinite" if kept["size"] is None else f"{kept['size']:.2f}"
+        told.append(
+            f"The thresholds that the run keeps for its answers, of {words.counted(kept['items'], 'held-out item')} and "
+            f"{words.counted(kept['groups'], 'group')}, hold {words.show('accuracy', kept['coverage'])} of the test "
+            f"items; size {wide}."
+        )
     groups = found.get("by_group")
     if groups:
         worst = groups["worst"]

@@ -40,6 +40,9 @@ class Noise(ABC):
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     """The lowest and the highest level; levels must be finite."""
 
+    levels: ClassVar[tuple[float, ...]] = (0.1, 0.3, 0.6)
+    """Levels that `plait evaluate --corruptions` tries, from mild to strong; empty: it is not tried."""
+
     rising: ClassVar[bool] = True
     """Whether a higher level is worse; False for signal over noise."""
 
@@ -109,6 +112,7 @@ def add_noise(
     dropout                                 series, pose, waveform     share of observations that become NaN
     jitter                                  all but waveform           standard deviation of the times, seconds
     typo                                    words                      share of letters and digits mistyped
+    word_errors                             words                      share of words that are wrong
     ======================================  =========================  =============================================
 
     Args:

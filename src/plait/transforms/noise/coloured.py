@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,8 @@ class Coloured(Added):
     Args:
         exponent: -2 to 2; 0 is white, 1 pink, 2 brown (red), -1 blue, -2 violet.
     """
+
+    levels: ClassVar[tuple[float, ...]] = ()  # as white, pink and brown
 
     def __init__(self, *, exponent: float = 1.0) -> None:
         if not -2 <= exponent <= 2:

@@ -32,6 +32,7 @@ class Impulse(Noise):
 
     kinds = ("waveform", "series", "pose", "frames")
     axis = "share of values that are extreme"
+    levels = (0.01, 0.03, 0.1)
 
     def __init__(self, *, size: float = 10.0) -> None:
         if not size > 0:

@@ -141,6 +141,7 @@ class Jitter(Noise):
     kinds = ("frames", "series", "pose", "words")
     axis = "jitter of the times, s"
     bounds = (0.0, np.inf)
+    levels = (0.02, 0.05, 0.2)
 
     def apply(self, stream: Stream, level: float, seed: int, others: Sequence[Stream]) -> Stream:
         clock = stream.clock

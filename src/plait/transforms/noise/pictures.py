@@ -75,6 +75,7 @@ class Blur(Noise):
     kinds = ("frames",)
     axis = "blur, pixels"
     bounds = (0.0, np.inf)
+    levels = (1.0, 2.0, 4.0)
 
     def apply(self, stream: Stream, level: float, seed: int, others: Sequence[Stream]) -> Stream:
         return replace(stream, source=_Blurred(stream.source, seed, level)) if level else stream

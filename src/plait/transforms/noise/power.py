@@ -38,6 +38,7 @@ class Added(Noise):
     kinds: ClassVar[tuple[str, ...]] = ("waveform", "series", "pose")
     axis = "signal over noise, dB"
     bounds = (-np.inf, np.inf)
+    levels: ClassVar[tuple[float, ...]] = (20.0, 10.0, 0.0)
     rising = False
 
     @abstractmethod

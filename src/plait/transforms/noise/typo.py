@@ -42,6 +42,7 @@ class Typo(Noise):
 
     kinds = ("words",)
     axis = "share of characters mistyped"
+    levels = (0.05, 0.1, 0.2)
 
     def __init__(self, *, layout: str = "qwerty") -> None:
         if layout not in ROWS:
