@@ -170,9 +170,9 @@ def _attention(axes: Axes, one: Explained, colour: Colour) -> None:
     edges = np.linspace(one.start, one.stop, len(next(iter(one.attention.values()))) + 1)
     base = np.zeros(len(edges) - 1)
     for i, (m, own) in enumerate(one.attention.items()):
-        layer = {"bottom": base.copy(), "color": colour(LINES[i % len(LINES)]), "label": short(m)}
-        axes.bar(edges[:-1], own, width=np.diff(edges), align="edge", **layer)
-        base += own
+        own_colour = colour(LINES[i % len(LINES)])
+        axes.bar(edges[:-1], own, np.diff(edges), base, align="edge", color=own_colour, label=short(m))
+        base = base + own
     axes.set_ylabel("attention", fontsize=9)
     axes.set_yticks([])
     axes.grid(visible=False)

@@ -142,7 +142,7 @@ def corruption(rows: Sequence[CorruptionCurve], metric: str, name: str) -> str:
         for i, row in enumerate(rows):
             colour = LINES[i % len(LINES)]
             label = short(row["modality"]) or "all"
-            told = [f"{_level(level)} {row['axis']}" for level in row["levels"]]
+            told = [named[0], *(f"{level} {row['axis']}" for level in named[1:])]
             (line,) = axes.plot(places, row["values"], color=colour, marker=_MARKS[i % 8], label=label)
             hover(line, [_point(at, metric, v) for at, v in zip(told, row["values"])], label)
             if "late" in row:

@@ -77,8 +77,8 @@ def corrupted(model: Model, data: ItemData, output: ReplicateOutput) -> Replicat
     """The replicate's answers to items whose features are damaged, and to them as they are.
 
     Keys are who answers, at which stage (``features``), what is damaged, how, and at which level. Who answers:
-    ``model``; ``late``: the mean of its modalities' own heads, if these are trained and outputs can be added up; and each
-    modality alone. Texts are looked for quickly (`plait.tasks.Task.quick_scores`), by all alike.
+    ``model``; ``late``: the mean of its modalities' own heads, if these are trained and outputs can be added up; and
+    each modality alone. Texts are looked for quickly (`plait.tasks.Task.quick_scores`), by all alike.
 
     Args:
         model: answers.
