@@ -33,6 +33,7 @@ from plait.evaluation.cause.shortcuts import LEVEL, MOST_NAMES, columns_of, fold
 from plait.evaluation.intervals import FEWEST_GROUPS, Floats, Units, leave_one_out
 from plait.evaluation.rows import row_of
 from plait.evaluation.schema import WorldClaim
+from plait.evaluation.slices import holm
 
 __all__ = ["NOTHING", "Claim", "claim_of"]
 
@@ -46,6 +47,12 @@ RANGE, OUTSIDE = (0.05, 0.95), 0.05
 """Propensities, and the share of the items that may lie outside."""
 
 DRAWS, STRATA, FOLDS = 99, 5, 5
+
+CONFOUNDED = {
+    "groups": "groups with more treated items differ by more than the effect: what they share is not adjusted for",
+    "control": "the negative control has an effect too: the adjustment set is not enough",
+}
+"""What it means if a check finds something. Its p-value and that of the effect are corrected together (Holm 1979)."""
 
 Facts = Mapping[str, Mapping[str, object]]
 
@@ -154,8 +161,14 @@ def _tested(table: _Table, row: WorldClaim) -> WorldClaim:
     if table.placebo is not None:
         control = told_of(aipw(table.placebo, table.outcome, table.columns, table.folds, table.weights), units)
         row |= {"control_effect": control.effect, "control_p": control.p}
-    reason = _failed(outside, sizes, alarms, told) or _confounded(within[1] if within else 1.0, control)
-    found = "effect" if told.p < LEVEL else "no effect found"
+    if reason := _failed(outside, sizes, alarms, told):
+        return row | {"reason": reason}
+    # Together: each by itself would make one verdict in fifty wrong, and not one in a hundred.
+    names = {"effect": told.p, "groups": within and within[1], "control": control and control.p}
+    tested = {name: p for name, p in names.items() if p is not None}
+    passed = {name for name, p in zip(tested, holm([*tested.values()])) if p < LEVEL}
+    reason = next((why for name, why in CONFOUNDED.items() if name in passed), "")
+    found = "effect" if "effect" in passed else "no effect found"
     return row | {"verdict": "cannot be told" if reason else found, "reason": reason}  # type: ignore[return-value]
 
 
@@ -167,14 +180,6 @@ def _failed(outside: float, sizes: tuple[float, float], alarms: float, told: Tol
         return told.interval.reason
     if stats.binom.sf(round(alarms * DRAWS) - 1, DRAWS, 0.05) < 0.001:
         return f"treatments that were exchanged at random seem to have an effect in {100 * alarms:.0f} % of draws"
-    return ""
-
-
-def _confounded(within: float, control: Told | None) -> str:
-    if within < LEVEL:
-        return "groups with more treated items differ by more than the effect: what they share is not adjusted for"
-    if control is not None and control.p < LEVEL:
-        return "the negative control has an effect too: the adjustment set is not enough"
     return ""
 
 
