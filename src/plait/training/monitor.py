@@ -101,7 +101,7 @@ class Monitor:
         self._seen.append(({name: value.cpu() for name, value in found.items()}, target.cpu(), items.cpu()))
 
     def epoch(self) -> dict[str, float]:
-        """The numbers of an epoch, by column; the next one begins."""
+        """The numbers of an epoch, by column, without those that are not known; the next one begins."""
         trained, seen, self._trained, self._seen = self._trained, self._seen, [], []
         found = dict[str, float]()
         if trained:
@@ -112,7 +112,7 @@ class Monitor:
             target, groups = torch.cat([t for _, t, _ in seen]), self.groups[1][_joined(items for _, _, items in seen)]
             for m in self.model.modalities:
                 found |= _of_validation(self.model.task, outputs, target, groups, m)
-        return found
+        return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def _joined(items: Iterable[Tensor]) -> NDArray[np.int64]:
@@ -232,9 +232,9 @@ def mismatch(task: Task, output: Tensor, target: Tensor) -> Floats:
 def unused(task: Task, fused: Tensor, own: Tensor, target: Tensor) -> Floats:
     """How much each item's loss falls per unit of ``own`` that is added to ``fused``, [items]: what it adds.
 
-    The efficient score of Rao 1948 ("Large sample tests of statistical hypotheses") for b = 0 in the model
-    ``a * fused + b * own``, with a at its best: so that a fused answer which is only too sure, or not sure enough, does
-    not count. Above 0 in the mean: the own head knows something that the fused answer does not say.
+    The efficient score of Rao 1948 ("Large sample tests of statistical hypotheses concerning several parameters") for
+    b = 0 in the model ``a * fused + b * own``, with a at its best: so a fused answer that is only too sure, or not sure
+    enough, does not count. Above 0 in the mean: the own head knows something that the fused answer does not say.
     """
     fused, own = fused.double(), own.double()
     a, step = _sureness(task, fused, target), 1e-3
@@ -258,7 +258,6 @@ def _scores(task: Task, fused: Tensor, own: Tensor, target: Tensor, a: float) ->
 
 def _sureness(task: Task, fused: Tensor, target: Tensor) -> float:
     """The factor of ``fused`` with the least loss, from 1/64 to 8."""
-
     best = minimize_scalar(
         lambda log: float(task.nll(2**log * fused, target).mean()),
         bounds=(-6, 3),
