@@ -124,7 +124,9 @@ def test_where_the_unit_finds_nothing_the_whole_is_asked_and_told(
         out.add("other", {"pose": Stream.of(np.zeros((30, 2)), rate=10)})
     manifest = str(tmp_path / "new/manifest.jsonl")
     assert main(["predict", str(segments_run.folder), manifest, "--cache", str(tmp_path / "cache")]) == 0
-    first, second = capsys.readouterr().out.splitlines()
+    first, second, note = capsys.readouterr().out.splitlines()
+    assert note.startswith("note: ")
+    assert "90 %" in note
     assert "nothing on tier 'words': asked about as a whole" in first
     assert second == "other 0.00-3.00 s: no answer: none of the model's modalities is there"
 

@@ -11,9 +11,9 @@ the model found, a lower bound of what there is. Liang et al. 2023, "Quantifying
 information decomposition framework" (NeurIPS), cluster features instead; tables of counts have a bias that looks like
 synergy (with shuffled classes too).
 
-Each answer's evidence has one factor, fitted on the items themselves (`weighed`): answers that know nothing give 0
-bits, and not less. The states of a modality, for its relation with the class, are the class that it names and how sure
-it is.
+Answers are calibrated on other groups first (`plait.evaluation.contribution.recalibration`). Then each answer's
+evidence has one factor, fitted on the items themselves (`weighed`): answers that know nothing give 0 bits, and not
+less. The states of a modality, for its relation with the class, are the class that it names and how sure it is.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from scipy.optimize import minimize_scalar
 
 from plait.core.errors import DataError
 from plait.evaluation.contribution.broja import information, union_information
+from plait.evaluation.contribution.recalibration import recalibrated
 from plait.evaluation.intervals import Floats, Units
 from plait.evaluation.replicates import NOT_ASKED, ReplicateOutput, Scored, Subset, frames_of
 from plait.evaluation.rows import interval_row
@@ -175,10 +176,12 @@ def _groups_of(pool: ReplicateOutput) -> NDArray[np.str_]:
 def _row(
     pair: tuple[str, str], told: list[Floats], target: NDArray[np.integer], groups: NDArray[np.str_]
 ) -> Information:
-    first, second, both = told
+    first, second, both = [recalibrated(x, target, groups) for x in told]
     values, units = decompositions(first, second, both, target, groups)
     whole = decompose(first, second, both, target)
-    null = _column(decompose(first, second, both, np.random.default_rng(0).permutation(target)))
+    shuffled = np.random.default_rng(0).permutation(target)
+    one, two, together = [recalibrated(x, shuffled, groups) for x in told]
+    null = _column(decompose(one, two, together, shuffled))
     parts: list[Bits] = [
         {"bits": float(row[0]), "null": float(zero), "interval": interval_row(row, units)}
         for row, zero in zip(values, null)

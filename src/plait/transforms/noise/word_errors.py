@@ -25,7 +25,7 @@ class WordErrors(Noise):
     >>> from plait.transforms.noise import add_noise
     >>> said = Stream.of(["never odd or even", "a man a plan"], times=[0, 1])
     >>> add_noise(said, "word_errors", 0.25, 3).read().tolist()
-    ['never odd or even', 'a a man a']
+    ['never odd or even', 'a man never plan a']
     """
 
     kinds = ("words",)
