@@ -90,7 +90,7 @@ def made(
     result = {
         "name": "made",
         "corpus": "up",
-        "task": {"name": "classify", "metric": metric, "higher_is_better": higher},
+        "task": {"name": "classify", "target": "kind", "metric": metric, "higher_is_better": higher},
         "modalities": ["see", "hear"],
         "items": 500,
         "groups": groups,
