@@ -89,8 +89,9 @@ def made(
     ]
     result = {
         "name": "made",
+        "date": "2026-01-02T03:04:05+00:00",
         "corpus": "up",
-        "task": {"name": "classify", "target": "kind", "metric": metric, "higher_is_better": higher},
+        "task": {"name": "classify", "target": "", "metric": metric, "higher_is_better": higher},
         "modalities": ["see", "hear"],
         "items": 500,
         "groups": groups,
