@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -49,14 +49,14 @@ class _Dot(TypedDict):
     sd: float | None
 
 
-def _line(axes: Axes, i: int, x: Mapping[float, str], rows: Sequence[_Dot], label: str, metric: str) -> None:
+def _line(axes: Axes, i: int, x: Sequence[tuple[float, str]], rows: Sequence[_Dot], label: str, metric: str) -> None:
     """A line with a band; ``x``: the places of its points, and what they are called."""
     y = np.array([np.nan if r["value"] is None else r["value"] for r in rows])
     sd = np.array([r.get("sd") or 0.0 for r in rows])
-    colour, places = LINES[i % len(LINES)], list(x)
+    colour, places = LINES[i % len(LINES)], [at for at, _ in x]
     axes.fill_between(places, y - sd, y + sd, color=colour, alpha=0.15, linewidth=0)
     (line,) = axes.plot(places, y, color=colour, marker=_MARKS[i % 8], ls=_DASHES[i % 4], label=label)
-    hover(line, [_point(at, metric, r["value"]) for at, r in zip(x.values(), rows)], label)
+    hover(line, [_point(at, metric, r["value"]) for (_, at), r in zip(x, rows)], label)
 
 
 def _point(place: str, metric: str, value: float | None) -> str | None:
@@ -92,8 +92,8 @@ def noise(evaluation: Evaluation, modality: str, kind: str, name: str) -> str:
         for i, subset in enumerate(dict.fromkeys(tuple(r["subset"]) for r in rows)):
             own = sorted((r for r in rows if tuple(r["subset"]) == subset), key=lambda r: place[r["level"]])
             dots: list[_Dot] = [{"value": clean[subset], "sd": None}] if subset in clean else []
-            x = {0.0: "clean"} if dots else {}
-            x |= {place[r["level"]]: f"{_level(r['level'])} {axis}" for r in own}
+            x = [(0.0, "clean")] if dots else []
+            x += [(place[r["level"]], f"{_level(r['level'])} {axis}") for r in own]
             dots += [{"value": r["value"], "sd": r["sd"]} for r in own]
             _line(axes, i, x, dots, subset_name(subset, full), evaluation["task"]["metric"])
         _baseline(axes, evaluation)
@@ -121,7 +121,7 @@ def missing(evaluation: Evaluation, name: str) -> str:
         if shares[0] != 0:
             shares = [0.0, *shares]
             dots = [{"value": main(evaluation, evaluation["subsets"][-1]), "sd": None}, *dots]
-        x = {share: f"{100 * share:.0f} % hidden" for share in shares}
+        x = [(share, f"{100 * share:.0f} % hidden") for share in shares]
         _line(axes, 0, x, dots, "all together", evaluation["task"]["metric"])
         _baseline(axes, evaluation)
         axes.xaxis.set_major_formatter(_percent)
