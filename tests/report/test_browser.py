@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import runpy
 import shutil
@@ -122,18 +123,19 @@ OVERFLOW = """() => [...document.querySelectorAll('body *')].filter(e => !e.clos
 
 def test_pages_load_nothing_and_are_readable_on_any_screen(browser, served):
     for name, address in served.items():
-        for width in (1200, 400):
-            for scheme in ("light", "dark"):
-                with Opened(browser, address, width, scheme) as one:
-                    where = f"{name}, {width} px, {scheme}"
-                    one.page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
-                    assert one.page.evaluate("document.documentElement.scrollWidth") == width, where
-                    assert one.page.evaluate(OVERFLOW) == [], where
-                    read = one.page.evaluate(CONTRAST)
-                    assert read["seen"] > 30, where
-                    assert read["found"] == [], where
-                    assert [url for url in one.asked if not url.startswith("data:")] == [address], where
-                    assert one.wrong == [], where
+        with Opened(browser, address, 1200) as one:
+            one.page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
+            for width, scheme in itertools.product((1200, 400), ("light", "dark")):
+                where = f"{name}, {width} px, {scheme}"
+                one.page.set_viewport_size({"width": width, "height": 900})
+                one.page.emulate_media(color_scheme=scheme)
+                assert one.page.evaluate("document.documentElement.scrollWidth") == width, where
+                assert one.page.evaluate(OVERFLOW) == [], where
+                read = one.page.evaluate(CONTRAST)
+                assert read["seen"] > 30, where
+                assert read["found"] == [], where
+            assert [url for url in one.asked if not url.startswith("data:")] == [address], name
+            assert one.wrong == [], name
 
 
 def test_the_contrast_and_the_width_can_fail(browser, tmp_path):
