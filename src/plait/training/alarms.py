@@ -57,7 +57,8 @@ def alarms_of(log: Log, modalities: Sequence[str], *, epochs: int) -> list[Alarm
         nothing = _first(_ignorant(log, m) & ~_memorised(log, m), held, half)
         if memorised:
             found.append(_alarm("is memorised", m, memorised, _of_memorised(log, m, memorised - 1)))
-        elif nothing:
+            continue  # one cause is told once: what is learnt by heart also leads the fused answer
+        if nothing:
             found.append(_alarm("learns nothing", m, nothing, _of_nothing(nothing)))
         starved = {o: _first(_starves(log, m, o, modalities), held, half) for o in modalities if o != m}
         if since := min((epoch for epoch in starved.values() if epoch), default=0):
