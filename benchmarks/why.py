@@ -28,12 +28,13 @@ from typing import Any
 import needs
 import numpy as np
 import torch
+from default import SETS
 from rich.console import Console
 from rich.table import Table
 from targets import finish, target
 from why_cases import WORLDS, analytic, write_spans, write_world
 from why_monitors import TRUE, warnings_in
-from why_sets import PEOPLE, SETS, of_cost, of_damage, of_explanations, of_intervals, of_promises, trained
+from why_sets import PEOPLE, of_cost, of_damage, of_explanations, of_intervals, of_promises, trained
 from why_verdicts import cause
 
 from plait import evaluate, fit
@@ -195,7 +196,7 @@ def monitors(args: argparse.Namespace, console: Console) -> Rows:
 
 def sets(args: argparse.Namespace, console: Console) -> Rows:
     """Real data."""
-    table = Table("set", "gain", "low", "high", "worse", title="area under damage less late fusion's, points")
+    table = Table("set", "gain", "worse", title="area under damage less late fusion's, points")
     rows = of_intervals()
     for name in args.sets:
         if needs.lacking(SETS[name], args.data):
@@ -206,7 +207,7 @@ def sets(args: argparse.Namespace, console: Console) -> Rows:
         rows += of_promises(name, found, runs.default, args.cache)
         rows += of_cost(name, runs.default, args.cache) if name in ("utd_mhad", "grid_letter") else []
         gain = of_damage(runs, args.cache)
-        table.add_row(name, *(f"{100 * (x or np.nan):.2f}" for x in gain[:3]), ", ".join(gain.worse))
+        table.add_row(name, f"{100 * gain.gain:.2f}", ", ".join(gain.worse))
         rows.append(target(f"{name}: mean area under damage less late fusion's, points", 100 * gain.gain, ">=", -1.0))
     console.print(table)
     return rows

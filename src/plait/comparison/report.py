@@ -17,9 +17,9 @@ from plait.comparison.plots import draw_svg, save_png
 from plait.comparison.schema import Comparison, Gap, Numbers, VariantRow, to_json
 from plait.comparison.variants import QUICK
 from plait.comparison.view import View, turned
-from plait.core.atomic import replacing, write_text
+from plait.core.atomic import write_text
 from plait.report import words
-from plait.report.environment import environment
+from plait.report.environment import environment, write_page
 
 __all__ = ["advice_lines", "as_markdown", "comparison_table", "render_comparison", "save_comparison"]
 
@@ -52,10 +52,7 @@ def save_comparison(result: Comparison, folder: str | Path) -> Path:
     write_text(place / "compare.json", to_json(result))
     write_text(place / "compare.md", as_markdown(result, picture="compare.png"))
     save_png(result, place / "compare.png")
-    with replacing(place / "compare.html") as part:
-        # A lone surrogate (a name cut through an emoji) must not cost the report: it is shown as a question mark.
-        part.write_bytes(render_comparison(result).encode("utf-8", errors="replace"))
-    return place / "compare.html"
+    return write_page(place / "compare.html", render_comparison(result))
 
 
 def comparison_table(result: Numbers) -> Group:

@@ -17,10 +17,10 @@ from plait.comparison.plots import draw_svg
 from plait.comparison.runs_schema import RunRow, RunsCompared, Tested
 from plait.comparison.schema import Numbers
 from plait.comparison.variants import ALONE
-from plait.core.atomic import replacing, write_text
+from plait.core.atomic import write_text
 from plait.evaluation.intervals import NO_SPREAD
 from plait.report import markdown, words
-from plait.report.environment import environment
+from plait.report.environment import environment, write_page
 from plait.report.sections import folded
 
 __all__ = ["as_markdown", "cautions", "headline", "render_runs", "save_runs", "summary_of"]
@@ -45,10 +45,7 @@ def save_runs(result: RunsCompared, folder: str | Path) -> Path:
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     write_text(place / "runs.json", json.dumps(result, ensure_ascii=False, indent=1))
-    with replacing(place / "runs.html") as part:
-        # A lone surrogate (a name cut through an emoji) must not cost the report: it is shown as a question mark.
-        part.write_bytes(render_runs(result).encode("utf-8", errors="replace"))
-    return place / "runs.html"
+    return write_page(place / "runs.html", render_runs(result))
 
 
 class Shown(NamedTuple):

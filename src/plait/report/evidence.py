@@ -12,12 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from plait.core.atomic import replacing
 from plait.core.version import __version__
 from plait.evaluation.explanation.flow import WARNING
 from plait.report import words
 from plait.report.canvas import INK, LINES, MUTED, hover, png, svg
-from plait.report.environment import environment
+from plait.report.environment import environment, write_page
 from plait.report.explained import Explained
 from plait.report.plots import short
 from plait.streams.stream import Stream
@@ -56,9 +55,7 @@ class EvidencePage:
         Raises:
             OSError: it cannot be written.
         """
-        with replacing(Path(path)) as part:
-            part.write_bytes(self.render().encode("utf-8", errors="replace"))
-        return Path(path)
+        return write_page(path, self.render())
 
     def render(self) -> str:
         """The page's HTML."""

@@ -151,8 +151,9 @@ def explain_files(
     with predictor.examples(list(paths)) as (items, data, _, corpus):
         for start in range(0, len(items), BATCH):
             index = range(start, min(start + BATCH, len(items)))
-            batch = data.batch(list(index), predictor.model.dims)
-            near = [None] * len(index) if training is None else training.near(batch, nearest)
+            near: Sequence[Near | None] = [None] * len(index)
+            if training is not None:
+                near = training.near(data.batch(list(index), predictor.model.dims), nearest)
             for i, own, close in zip(index, _explained(predictor.model, data, index, method), near):
                 own = [replace(one, near=close) for one in own]
                 found += own

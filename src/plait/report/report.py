@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from plait.core.atomic import replacing, write_text
+from plait.core.atomic import write_text
 from plait.core.parts import Spec
 from plait.evaluation.schema import Evaluation, to_json
 from plait.report import facts as report_facts
 from plait.report import words
-from plait.report.environment import environment
+from plait.report.environment import environment, write_page
 from plait.report.sections import render_sections
 
 __all__ = ["render_report", "save_evaluation", "write_report"]
@@ -31,11 +31,7 @@ def write_report(evaluation: Evaluation, path: str | Path, *, sections: Sequence
         ConfigError: one of ``sections`` is not a section, or fails.
         OSError: it cannot be written.
     """
-    target = Path(path)
-    with replacing(target) as part:
-        # A lone surrogate (a name cut through an emoji) must not cost the report: it is shown as a question mark.
-        part.write_bytes(render_report(evaluation, sections=sections).encode("utf-8", errors="replace"))
-    return target
+    return write_page(path, render_report(evaluation, sections=sections))
 
 
 def save_evaluation(evaluation: Evaluation, folder: str | Path, *, sections: Sequence[Spec] = ()) -> Path:

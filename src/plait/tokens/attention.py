@@ -237,21 +237,27 @@ class CrossLayer(nn.Module):
         turn_source: Turn | None = None,
     ) -> Float[Tensor, "batch time key"]:
         """The attention weights of `forward`, mean over heads; zeros for a query without any key."""
+        q, k, _ = self._parts(x, source, turn, turn_source)
+        return _weights(q, k, keys)
+
+    def _parts(
+        self, x: Tensor, source: Tensor, turn: Turn | None, turn_source: Turn | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, the first two turned."""
         q = _heads(self.query(self.norm(x)), self.heads)
-        k, _ = (_heads(part, self.heads) for part in self.key_value(self.norm_source(source)).chunk(2, -1))
-        return _weights(rotate(q, turn), rotate(k, turn_source), keys)
+        k, v = (_heads(part, self.heads) for part in self.key_value(self.norm_source(source)).chunk(2, -1))
+        return rotate(q, turn), rotate(k, turn_source), v
 
     def _look(
         self, x: Tensor, source: Tensor, keys: Tensor | None, turn: Turn | None, turn_source: Turn | None
     ) -> Float[Tensor, "batch time dim"]:
-        q = _heads(self.query(self.norm(x)), self.heads)
-        k, v = (_heads(part, self.heads) for part in self.key_value(self.norm_source(source)).chunk(2, -1))
+        q, k, v = self._parts(x, source, turn, turn_source)
         if keys is None:
-            met: Tensor = self.out(_attend(rotate(q, turn), rotate(k, turn_source), v, None, 0.0))
+            met: Tensor = self.out(_attend(q, k, v, None, 0.0))
             return met
         # a softmax over no key at all is NaN, and so is its gradient: such a query sees all keys, then is set to 0
         some = keys.any(-1, keepdim=True)
-        met = self.out(_attend(rotate(q, turn), rotate(k, turn_source), v, keys | ~some, 0.0))
+        met = self.out(_attend(q, k, v, keys | ~some, 0.0))
         return torch.where(some if keys.ndim == 3 else some[:, None], met, 0.0)
 
 
