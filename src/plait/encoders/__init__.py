@@ -8,16 +8,18 @@ from typing import ClassVar
 from torch import nn
 
 from plait.tokens import Tokens
+from plait.tokens.stepwise import Stepwise
 
 __all__ = ["Encoder"]
 
 
-class Encoder(nn.Module, ABC):
+class Encoder(Stepwise, nn.Module, ABC):
     """Constructed as ``Cls(dim_in, dim, *, options)``: the data decide ``dim_in``, the model ``dim``.
 
     Laws (`plait.testing.check_encoder`): values under a False mask change nothing; rows of a batch are independent
     of each other and of padding; shifting all times changes only the output's times; a ``causal`` encoder is causal;
-    saving and loading gives the same numbers; `torch.export` works.
+    in steps, however cut, it gives what one pass gives (`plait.tokens.stepwise`); saving and loading gives the same
+    numbers; `torch.export` works.
     """
 
     causal: ClassVar[bool] = False
@@ -31,9 +33,6 @@ class Encoder(nn.Module, ABC):
 
     trial: ClassVar[tuple[int, dict[str, object]]] = (5, {})
     """An input width and options that make a small instance, on which the laws are checked."""
-
-    dim_in: int
-    dim: int
 
     @abstractmethod
     def forward(self, tokens: Tokens) -> Tokens:

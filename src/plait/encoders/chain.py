@@ -12,6 +12,7 @@ from plait.core.parts import Spec, build, full_spec
 from plait.core.safe_yaml import brief
 from plait.encoders import Encoder
 from plait.tokens import Tokens
+from plait.tokens.stepwise import InTurn, Stepwise
 
 __all__ = ["build_encoder", "encoder_specs", "resolved_specs", "steps_of"]
 
@@ -23,7 +24,7 @@ WIDEST = 1 << 20
 """Largest width of a step."""
 
 
-class _Chain(Encoder):
+class _Chain(InTurn, Encoder):
     """Encoders in sequence: the first takes the features, each other what the one before it gives."""
 
     def __init__(self, steps: Sequence[Encoder]) -> None:
@@ -32,6 +33,10 @@ class _Chain(Encoder):
         self.dim_in, self.dim = steps[0].dim_in, steps[-1].dim
         self.causal = all(step.causal for step in steps)  # type: ignore[misc]
         self.symbolic = steps[0].symbolic
+
+    @property
+    def links(self) -> Sequence[Stepwise]:
+        return steps_of(self)
 
     def forward(self, tokens: Tokens) -> Tokens:
         for step in self.steps:

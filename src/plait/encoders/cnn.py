@@ -66,7 +66,7 @@ class Cnn(PictureEncoder):
         check_tower("cnn", widths, block=block, norm=norm, grid=grid)
         if stack < 1:
             raise ConfigError(f"cnn: stack {stack}; expected 1 frame or more.")
-        self.stack, self.grid = stack, grid
+        self.stack, self.grid, self.reach = stack, grid, stack - 1
         self.tower = Tower(self.channels * stack, widths, block=block, depth=0, norm=norm)
         self.leave = nn.Linear(widths[-1] * grid**2, dim)
         self.dropout = nn.Dropout(dropout)

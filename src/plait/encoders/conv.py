@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
@@ -12,12 +15,13 @@ from plait.core.errors import ConfigError
 from plait.core.options import Few, Fews
 from plait.encoders import Encoder
 from plait.tokens import Tokens
+from plait.tokens.stepwise import InTurn, Stepwise
 from plait.tokens.tokens import whole
 
 __all__ = ["Conv", "MaskedBatchNorm"]
 
 
-class Conv(Encoder):
+class Conv(InTurn, Encoder):
     """Strided convolutions along the sequence, each followed by a norm, GELU and dropout.
 
     The convolution runs over positions, so it is meant for streams with a regular rate; a gap in the mask keeps its
@@ -67,6 +71,10 @@ class Conv(Encoder):
             for a, s in zip(widths, strides)
         )
 
+    @property
+    def links(self) -> Sequence[Stepwise]:
+        return cast("list[Stepwise]", [*self.layers]) if self.causal else []
+
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()
         for layer in self.layers:
@@ -74,13 +82,14 @@ class Conv(Encoder):
         return tokens
 
 
-class _ConvLayer(nn.Module):
+class _ConvLayer(Stepwise, nn.Module):
     """One convolution with norm, GELU and dropout; takes and returns clean tokens."""
 
     def __init__(
         self, dim_in: int, dim: int, stride: int, *, kernel: int, dropout: float, norm: str, causal: bool
     ) -> None:
         super().__init__()
+        self.dim_in, self.dim, self.stride, self.reach = dim_in, dim, stride, kernel - stride
         self.conv = nn.Conv1d(dim_in, dim, kernel, stride)
         self.norm = MaskedBatchNorm(dim) if norm == "batch" else _TokenNorm(dim)
         self.dropout = nn.Dropout(dropout)

@@ -16,6 +16,7 @@ from plait.encoders import Encoder
 from plait.encoders.conv import stride_windows
 from plait.encoders.pictures import NORMS, seen_frames
 from plait.tokens import Tokens
+from plait.tokens.stepwise import reach_of
 
 __all__ = ["Conv2d"]
 
@@ -72,6 +73,8 @@ class Conv2d(Encoder):
         if kernel % 2 == 0 or max(strides) > kernel:
             raise ConfigError(f"conv2d: strides {list(strides)} with kernel {kernel}; expected an odd kernel >= all.")
         self.dim_in, self.dim, self.causal = dim_in, dim, causal  # type: ignore[misc]
+        if causal:
+            self.reach, self.stride = reach_of([kernel] * len(strides), strides)
         self.dropout, self.pools = nn.Dropout(dropout), list(pools)
         before = [1, *widths[:-1]]
         # No bias: the norm that follows would remove it.

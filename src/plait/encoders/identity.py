@@ -31,6 +31,7 @@ class Identity(Encoder):
     """
 
     causal = True
+    reach = 0
 
     def __init__(self, dim_in: int, dim: int) -> None:
         super().__init__()

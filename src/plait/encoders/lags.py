@@ -71,7 +71,7 @@ class Lags(Encoder):
                 f"lags: step {step}, count {count}, windows {list(windows)}; expected seconds above 0, and a lag or a "
                 "window."
             )
-        self.dim_in, self.dim, self.step, self.count, self.windows = dim_in, dim, step, count, list(windows)
+        self.dim_in, self.dim, self.spacing, self.count, self.windows = dim_in, dim, step, count, list(windows)
         self.rescale = rescale
         width = dim_in * (count + 2 * len(self.windows) + 2)
         layers: list[nn.Module] = []
@@ -91,7 +91,7 @@ class Lags(Encoder):
         if tokens.values.shape[1] == 0:
             return tokens.values.new_zeros(batch, self.dim_in * (self.count + 2 * len(self.windows) + 2))
         end = _end(tokens)
-        back = self.step * torch.arange(self.count, -1, -1, device=end.device)
+        back = self.spacing * torch.arange(self.count, -1, -1, device=end.device)
         lags = at_instants(tokens, Instants(end - back, torch.ones_like(end - back, dtype=torch.bool)))
         last = lags[:, -1:]
         means, deviations = self._windows(tokens, end, last)

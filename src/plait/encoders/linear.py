@@ -26,6 +26,7 @@ class Linear(Encoder):
     """
 
     causal = True
+    reach = 0
 
     def __init__(self, dim_in: int, dim: int, *, norm: bool = False, dropout: float = 0.1) -> None:
         super().__init__()

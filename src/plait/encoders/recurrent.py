@@ -10,6 +10,8 @@ from plait.core.errors import ConfigError
 from plait.core.options import Few
 from plait.encoders import Encoder
 from plait.tokens import Tokens
+from plait.tokens.stepwise import State, leaves
+from plait.tokens.tokens import whole
 
 __all__ = ["Gru", "Lstm"]
 
@@ -40,6 +42,59 @@ class _Recurrent(Encoder):
         self.ahead = nn.ModuleList(self.cell(n, width, batch_first=True) for n in sizes)
         self.back = nn.ModuleList(self.cell(n, width, batch_first=True) for n in sizes if bidirectional)
         self.dropout = nn.Dropout(dropout)
+
+    @property
+    def bounded(self) -> bool:
+        return self.causal
+
+    def begin(self, batch: int) -> State:
+        if not self.causal:
+            return super().begin(batch)
+        sizes = [torch.zeros(batch, cell.hidden_size) for cell in self._cells]
+        return tuple((x,) if self.cell is nn.GRU else (x, x.clone()) for x in sizes)
+
+    def step(self, state: State, tokens: Tokens) -> tuple[State, Tokens]:
+        if not self.causal:
+            return super().step(state, tokens)
+        tokens = tokens.clean()
+        if whole(tokens.mask):
+            return self._read(state, tokens)
+        # gaps are skipped: each row goes on from its own last observation
+        rows = [self._observed(state, tokens, row) for row in range(len(tokens.mask))]
+        states = [one for one, _ in rows]
+        after = tuple(tuple(torch.cat(x) for x in zip(*own)) for own in zip(*states))
+        return after, tokens.with_values(torch.cat([values for _, values in rows]))
+
+    def _observed(self, state: State, tokens: Tokens, row: int) -> tuple[State, Tensor]:
+        """One row, [1, time, dim] out."""
+        seen = tokens.mask[row]
+        own = tuple(tuple(x[row : row + 1] for x in leaves(layer)) for layer in state)
+        after, found = self._read(own, Tokens(*(x[row : row + 1, seen] for x in tokens)))
+        out = tokens.values.new_zeros(1, len(seen), self.dim)
+        out[:, seen] = found.values
+        return after, out
+
+    def _read(self, state: State, tokens: Tokens) -> tuple[State, Tokens]:
+        """Rows without gaps."""
+        if tokens.mask.shape[1] == 0:
+            return state, tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
+        x, after = tokens.values, list[State]()
+        for cell, own in zip(self._cells, state):
+            # torch wants the states of a GRU bare, and those of an LSTM as a pair, layers first
+            before = tuple(one[None].contiguous() for one in leaves(own))
+            x, last = cell(x, before if len(before) > 1 else before[0])
+            after.append(tuple(one[0] for one in (last if len(before) > 1 else (last,))))
+        return tuple(after), tokens.with_values(x)
+
+    def end(self, state: State) -> Tokens:
+        if not self.causal:
+            return super().end(state)
+        nothing = torch.zeros(len(leaves(state)[0]), 0)
+        return Tokens(nothing[..., None].expand(-1, -1, self.dim), nothing, nothing > 0)
+
+    @property
+    def _cells(self) -> list[nn.Module]:
+        return [*self.ahead]
 
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()

@@ -28,6 +28,7 @@ from plait.encoders.joints import (
     zeroed,
 )
 from plait.tokens import Tokens
+from plait.tokens.stepwise import reach_of
 
 __all__ = ["GraphConv", "Shortcut", "StGcn", "TemporalConv", "mixed"]
 
@@ -104,6 +105,8 @@ class StGcn(Encoder):
         axes = axes_of("st_gcn", dim_in, graph.joints, axes)
         super().__init__()
         self.dim_in, self.dim, self.causal = dim_in, dim, causal  # type: ignore[misc]
+        if causal:
+            self.reach, self.stride = reach_of([kernel] * len(strides), strides)
         weights = partitions(graph, partition)
         channels = dim_in // graph.joints
         sizes = [channels * (2 if bones else 1), *widths]

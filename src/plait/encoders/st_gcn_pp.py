@@ -27,6 +27,7 @@ from plait.encoders.joints import (
 )
 from plait.encoders.st_gcn import Later, Mask, Shortcut, mixed
 from plait.tokens import Tokens
+from plait.tokens.stepwise import reach_of
 
 __all__ = ["StGcnPp"]
 
@@ -87,6 +88,9 @@ class StGcnPp(Encoder):
         axes = axes_of("st_gcn_pp", dim_in, graph.joints, axes)
         super().__init__()
         self.dim_in, self.dim, self.causal = dim_in, dim, causal  # type: ignore[misc]
+        if causal:
+            span = (KERNEL - 1) * max(DILATIONS) + 1
+            self.reach, self.stride = reach_of([span] * len(strides), strides)
         weights, channels = partitions(graph, "spatial"), dim_in // graph.joints
         sizes = [channels * (2 if bones else 1), *widths]
         blocks = [

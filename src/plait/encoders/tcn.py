@@ -72,6 +72,7 @@ class Tcn(Encoder):
             raise ConfigError(f"tcn: norm is {norm!r}; expected one of {', '.join(NORMS)}.")
         self.dim_in, self.dim, self.causal = dim_in, dim, causal  # type: ignore[misc]
         self.receptive_field = 1 + 2 * (kernel - 1) * (2**layers - 1)
+        self.reach = self.receptive_field - 1 if causal else None
         self.blocks = nn.ModuleList(
             _Block(dim if i else dim_in, dim, 2**i, kernel=kernel, dropout=dropout, norm=norm, causal=causal)
             for i in range(layers)

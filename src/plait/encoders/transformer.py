@@ -77,6 +77,7 @@ class Transformer(Encoder):
             raise ConfigError(f"transformer: window {window}; expected 1 token or more, or null for all.")
         self.dim_in, self.dim, self.causal = dim_in, dim, causal  # type: ignore[misc]
         self.periods, self.heads, self.window = (float(periods[0]), float(periods[1])), heads, window
+        self.reach = layers * window if causal and window is not None else None
         self.enter = nn.Linear(dim_in, dim)
         # no dropout on the attention weights: torch's fused kernel cannot be used with it
         self.layers = nn.ModuleList(
@@ -95,6 +96,12 @@ class Transformer(Encoder):
         else:
             x = self._in_order(x, tokens)
         return tokens.with_values(self.norm(x)).clean()
+
+    def kept(self, rows: Tokens, whole: int) -> Tokens:
+        """The last observed rows: masked ones are not within the reach of ``window`` tokens."""
+        order = torch.argsort(rows.mask.to(torch.uint8), dim=1, stable=True)[:, -(self.reach or 0) :]
+        index = order[..., None].expand(-1, -1, self.dim_in)
+        return Tokens(rows.values.gather(1, index), rows.times.gather(1, order), rows.mask.gather(1, order))
 
     def _in_order(self, x: Tensor, tokens: Tokens) -> Float[Tensor, "batch time dim"]:
         """Run the layers with the observed tokens moved to the front."""

@@ -78,6 +78,7 @@ class TwoStream(PictureEncoder):
                 "1 or more, and 1 channel or more that is not flow."
             )
         self.flow, self.stack, self.grid = flow, stack, grid
+        self.reach = stack - bool(flow)
         tower = partial(Tower, block="residual", depth=0, norm=norm)
         self.appearance = tower(self.channels - flow, widths)
         self.motion = tower(stack * (flow or 2), widths)

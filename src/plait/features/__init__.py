@@ -39,6 +39,10 @@ class Feature(ABC):
     """Whether the numbers are ids, such as of a vocabulary: they are not standardised and get no noise, and only an
     encoder that is ``symbolic`` too reads them."""
 
+    together: ClassVar[int] = 1
+    """Rows that are computed at once: a row's last bits may depend on its place among them, so a piece of a stream has
+    the bits of the whole only if it begins at a multiple of them."""
+
     version: ClassVar[int] = 1
     """Increase it when the numbers change, so that caches are rebuilt."""
 

@@ -165,6 +165,7 @@ class OfWindows(Feature):
     """
 
     kinds = ("waveform",)
+    together = TOGETHER
 
     def __init__(self, front: Windows) -> None:
         self._windows, self._lost = front, 0

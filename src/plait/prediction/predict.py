@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -31,7 +32,7 @@ from plait.training.plans import held_by
 from plait.training.preparation import Preparation
 from plait.training.run import Replicate, Run
 
-__all__ = ["Examples", "Prediction", "Predictor", "predict"]
+__all__ = ["Examples", "Prediction", "Predictor", "predict", "prediction_of"]
 
 
 @dataclass(frozen=True)
@@ -183,17 +184,18 @@ class Predictor:
             there = {m: data.present(m) for m in model.modalities if m in data.modalities}
             used = [tuple(m for m in there if there[m][i]) for i in range(len(items))]
             found = [
-                _prediction(item, answer, ms, model.modalities, notes.get(item.recording, ""), own)
+                prediction_of(item, answer, ms, model.modalities, notes.get(item.recording, ""), own)
                 for item, answer, ms, own in zip(items, answers, used, trust)
             ]
-            found = [replace(one, within=self._within(one)) for one in found]
+            found = [self.within(one) for one in found]
             if seen is not None:
                 seen(found, corpus)
         return found
 
-    def _within(self, one: Prediction) -> Within | None:
+    def within(self, one: Prediction) -> Prediction:
+        """A prediction with the set of classes, or the interval, that holds the truth as often as the level says."""
         kept = self.model.calibration_of(one.used)
-        return None if kept is None else kept.around(one.answer, self.level)
+        return one if kept is None else replace(one, within=kept.around(one.answer, self.level))
 
     @contextmanager
     def examples(
@@ -316,14 +318,15 @@ def _answers(model: Model, data: ItemData) -> tuple[list[Answer], list[dict[str,
     return found, trust
 
 
-def _prediction(
+def prediction_of(
     item: Item,
     answer: Answer,
     used: tuple[str, ...],
     modalities: Sequence[str],
-    note: str,
-    trust: Mapping[str, float],
+    note: str = "",
+    trust: Mapping[str, float] = MappingProxyType({}),
 ) -> Prediction:
+    """What is told of an item that had the modalities ``used``; without any, that there is no answer."""
     missing = tuple(m for m in modalities if m not in used)
     # Without any modality the model gives its prior; that is no answer for this example.
     told = answer.shifted(item.start) if used else None

@@ -26,6 +26,7 @@ class _Stepped(Feature):
     def __init__(self, steps: list[Step], feature: Feature) -> None:
         self.steps, self.feature = steps, feature
         self.kinds = steps[0].kinds  # type: ignore[misc]  # of the first part, not of the class
+        self.together = feature.together  # type: ignore[misc]
         self.causal = feature.causal and all(step.causal for step in steps)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from plait.core.parts import Options
@@ -19,10 +20,15 @@ from plait.testing.inputs import (
 )
 from plait.testing.laws import require
 from plait.tokens import Tokens
+from plait.tokens.stepwise import leaves
+from plait.tokens.tokens import cat
 
 __all__ = ["check_encoder"]
 
 DIM = 16
+
+CUTTINGS = 6
+"""Ways in which the rows are cut into steps."""
 
 
 def check_encoder(cls: type[Encoder], *, export: bool = True, **options: object) -> None:
@@ -30,7 +36,9 @@ def check_encoder(cls: type[Encoder], *, export: bool = True, **options: object)
 
     Shape; masks (values under a False mask change neither output nor gradient, NaN included); rows (items do not see
     each other); padding; emptiness; gradient (to every row that has tokens); times (a shift of 12.5 s shifts the
-    output's times and nothing else); causality, if it declares ``causal``; saving; export.
+    output's times and nothing else); causality, if it declares ``causal``; steps (fed in pieces, however cut,
+    it gives what one pass gives, and changes no state that it is given; a ``bounded`` state does not grow); saving;
+    export.
 
     Args:
         cls: the class, constructed as ``cls(dim_in, 16, **options)``, with the width and the options of ``cls.trial``.
@@ -52,6 +60,7 @@ def check_encoder(cls: type[Encoder], *, export: bool = True, **options: object)
         _check_shift(cls, encoder, tokens, out)
         if encoder.causal:
             _check_causal(cls, encoder, tokens, out)
+        _check_steps(cls, encoder, tokens, out)
         again = reloaded(encoder, _made(cls, options, seed=2))(tokens)
         require(not difference(out, again), cls, "saving", f"loaded again, {difference(out, again)}")
     _check_gradient(cls, encoder, tokens)
@@ -112,6 +121,34 @@ def _check_nothing(cls: type, encoder: Encoder) -> None:
 def _check_shift(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:
     gap = difference(out, encoder(shifted(tokens, 12.5)), shift=12.5)
     require(not gap, cls, "times", f"12.5 s later, {gap}")
+
+
+def _check_steps(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:
+    rng, rows = np.random.default_rng(0), tokens.mask.shape[1]
+    for _ in range(CUTTINGS):
+        edges = np.sort(rng.integers(0, rows + 1, rng.integers(0, rows)))
+        state, found = encoder.begin(len(tokens.mask)), []
+        for lo, hi in zip([0, *edges], [*edges, rows]):
+            before = [x.clone() for x in leaves(state)]
+            after, given = encoder.step(state, Tokens(*(x[:, lo:hi] for x in tokens)))
+            kept = all(torch.equal(a, b) for a, b in zip(before, leaves(state)))
+            require(kept, cls, "steps", "a step changes the state that it was given")
+            state = after
+            found.append(given)
+        gap = difference(out, cat([*found, encoder.end(state)]))
+        require(not gap, cls, "steps", f"cut before rows {edges.tolist()}, {gap}")
+    if encoder.bounded:
+        _check_state(cls, encoder, tokens)
+
+
+def _check_state(cls: type, encoder: Encoder, tokens: Tokens) -> None:
+    """Its size may only change as far as an incomplete window does."""
+    state, sizes = encoder.begin(len(tokens.mask)), []
+    for row in [*range(tokens.mask.shape[1])] * 6:
+        state, _ = encoder.step(state, Tokens(*(x[:, row : row + 1] for x in tokens)))
+        sizes.append(sum(x.numel() for x in leaves(state)))
+    half = len(sizes) // 2
+    require(max(sizes[half:]) <= max(sizes[:half]), cls, "steps", "its state grows, but it is said to be bounded")
 
 
 def _check_causal(cls: type, encoder: Encoder, tokens: Tokens, out: Tokens) -> None:

@@ -1,0 +1,166 @@
+"""Features of a stream that is read a little at a time: those of one pass, to the bit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plait.core.errors import ConfigError, DataError
+from plait.features import Feature
+from plait.prediction.inbox import Keys, Rows
+from plait.streams.clock import Clock, Grid, Ticks
+from plait.streams.stream import KINDS, ArraySource, Stream, Values
+
+__all__ = ["FeatureRing", "Piece", "RingState"]
+
+SAME = 1e-7
+"""Seconds by which two times of one row may differ."""
+
+
+class Piece(NamedTuple):
+    """Rows of features, [n, dim], and their times, [n], seconds."""
+
+    values: NDArray[np.float32]
+    times: NDArray[np.float64]
+
+
+class RingState(NamedTuple):
+    """What is kept of a run of rows without gaps.
+
+    Attributes:
+        values: the last raw rows, [n, ...].
+        keys: their keys (`plait.prediction.inbox.Rows`).
+        given: time of the last feature that was given, seconds.
+        sums: running normalization: first value, count, sum, and sum of squares of each column, [4, dim].
+    """
+
+    values: Values
+    keys: Keys
+    given: float = -math.inf
+    sums: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class FeatureRing:
+    """A feature that streams from the last rows of its stream.
+
+    As many raw rows are kept as its receptive field needs; features whose field is complete are given, each once. What
+    it keeps begins at a whole number of the feature's steps, so that the same windows are seen as in one pass.
+
+    Args:
+        feature: with its steps before it.
+        rate: of the raw stream; None: each row has its time.
+        where: the stream, for messages.
+
+    Raises:
+        ConfigError: the feature looks at the whole recording.
+    """
+
+    feature: Feature
+    rate: Fraction | None
+    where: str
+    running: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.feature.causal:
+            raise ConfigError(
+                f"{self.where}: its feature looks at the whole recording, so it cannot stream. Choose another feature, "
+                "or other options (plait list features says which are causal)."
+            )
+
+    @property
+    def field(self) -> float:
+        """Seconds after a feature's time that it looks at."""
+        return self.feature.receptive_field
+
+    def advance(
+        self, state: RingState | None, rows: Rows, phase: Fraction = Fraction(0), *, last: bool = False
+    ) -> tuple[RingState, Piece]:
+        """Read rows that follow the last ones without a gap.
+
+        Args:
+            state: what was kept of earlier rows; None: these are the first. It is not changed.
+            rows: in order.
+            phase: time of row 0 of a regular clock, seconds.
+            last: whether no more rows follow, or a gap does.
+
+        Raises:
+            DataError: the feature does not take such rows.
+        """
+        keys, values = rows
+        if state is not None:
+            keys, values = np.concatenate([state.keys, keys]), np.concatenate([state.values, values])
+        given = -math.inf if state is None else state.given
+        found, clock = self.feature(Stream(self._clock(keys, phase), ArraySource(values), self._kind(values), where=self.where))
+        times = clock.times
+        fresh = times > given + SAME
+        if not last:
+            fresh &= times + self.field <= self._end(keys, phase) + SAME
+        piece = Piece(found[fresh], times[fresh])
+        given = float(piece.times[-1]) if len(piece.times) else given
+        sums = None if state is None else state.sums
+        if self.running:
+            piece, sums = _running(piece, sums)
+        keep = self._kept(keys, given, phase)
+        return RingState(values[keep:], keys[keep:], given, sums), piece  # type: ignore[arg-type]
+
+    def _kept(self, keys: Keys, given: float, phase: Fraction) -> int:
+        """The first row to keep: the field of a feature may begin where that of what it is made of ends."""
+        if math.isinf(given) or not len(keys):
+            return 0
+        since = given - 2 * self.field
+        if self.rate is None:
+            return int(np.searchsorted(keys, since))  # type: ignore[call-overload]
+        step = Fraction(1) if self.feature.rate is None else self.rate / self.feature.rate
+        # a whole number of the feature's steps after the first row of the run, and of what it computes at once
+        unit, place = step.numerator * self.feature.together, (since - float(phase + int(keys[0]) / self.rate)) * float(self.rate)
+        return min(max(int(place // unit) * unit, 0), len(keys))
+
+    def _clock(self, keys: Keys, phase: Fraction) -> Clock:
+        if self.rate is None:
+            return Ticks(keys.astype(np.float64))
+        first = int(keys[0]) if len(keys) else 0
+        return Grid(phase + first / self.rate, self.rate, len(keys))
+
+    def _end(self, keys: Keys, phase: Fraction) -> float:
+        """Until when the stream is known, seconds."""
+        if not len(keys):
+            return -math.inf
+        return float(keys[-1]) if self.rate is None else float(phase + (int(keys[-1]) + 1) / self.rate)
+
+    def _kind(self, values: Values) -> str:
+        if len(self.feature.kinds) == 1:
+            return self.feature.kinds[0]
+        guess = Stream.of(values[:0], times=[]).kind
+        found = guess if guess in self.feature.kinds else self.feature.kinds[0]
+        if found not in KINDS:
+            raise DataError(f"{self.where}: of kind {found}.")
+        return found
+
+
+def _running(piece: Piece, sums: NDArray[np.float64] | None) -> tuple[Piece, NDArray[np.float64] | None]:
+    """`plait.store.scale.normalized` with ``running``, going on from earlier rows, in the same order of sums."""
+    if not len(piece.values):
+        return piece, sums
+    seen = np.isfinite(piece.values)
+    width = piece.values.shape[1]
+    if sums is None:
+        sums = np.vstack([np.full(width, np.nan), np.zeros((3, width))])
+    first = np.nan_to_num(piece.values[seen.argmax(0), np.arange(width)].astype(np.float64))
+    origin = np.where(np.isnan(sums[0]) & seen.any(0), first, sums[0])
+    level = np.where(seen, piece.values - np.nan_to_num(origin), 0.0)
+    after = [
+        np.concatenate([before[None], new]).cumsum(0)[1:]
+        for before, new in zip(sums[1:], (seen.astype(np.float64), level, level**2))
+    ]
+    count = np.maximum(after[0], 1)
+    mean = after[1] / count
+    spread = np.sqrt(np.maximum(after[2] / count - mean**2, 0.0))
+    varies = spread > np.maximum(1e-6 * np.abs(mean + np.nan_to_num(origin)), 1e-12)
+    values = np.where(seen, (level - mean) / np.where(varies, spread, 1.0), np.nan).astype(np.float32)
+    return Piece(values, piece.times), np.vstack([origin, *(own[-1] for own in after)])

@@ -1,0 +1,199 @@
+"""One stream as it arrives: packets in any order, each row once, in order up to a watermark."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from plait.core.errors import DataError
+from plait.streams.clock import rational
+from plait.streams.stream import Values
+
+__all__ = ["Counts", "Inbox", "Keys", "Rows", "rate_of"]
+
+
+@dataclass
+class Counts:
+    """What became of the rows of a stream: ``pushed`` is the sum of all others.
+
+    Attributes:
+        pushed: rows that came.
+        used: rows in time order that features were made of.
+        pending: rows that wait for earlier ones that may still come.
+        late: rows behind the watermark when they came; not used.
+        repeated: rows of a time that was there already; not used.
+        early: rows before the session's start; not used.
+    """
+
+    pushed: int = 0
+    used: int = 0
+    pending: int = 0
+    late: int = 0
+    repeated: int = 0
+    early: int = 0
+
+
+Keys: TypeAlias = "NDArray[np.int64] | NDArray[np.float64]"
+
+
+class Rows(NamedTuple):
+    """Rows in order of time: their keys, [n], and values, [n, ...].
+
+    A key is the number of a row on a regular clock (int64), or its time in seconds (float64).
+    """
+
+    keys: Keys
+    values: Values
+
+    def __getitem__(self, part: slice | NDArray[np.bool_]) -> Rows:  # type: ignore[override]
+        return Rows(self.keys[part], self.values[part])
+
+
+@dataclass
+class Inbox:
+    """Rows of one stream that wait until no earlier one can come.
+
+    Args:
+        name: of the stream, for messages.
+        rate: observations per second of a regular clock; None: each row has a time of its own.
+        lateness: seconds by which a row may come after a later one of its stream.
+    """
+
+    name: str
+    rate: Fraction | None
+    lateness: float = 0.0
+    newest: float = -math.inf
+    """End of the newest row, seconds; -inf before the first."""
+    watermark: float = -math.inf
+    """All rows before it that will ever be used are here, seconds. It never goes back."""
+    phase: Fraction | None = None
+    """Time of row 0 of a regular clock, between 0 and one period."""
+    pending: Rows | None = None
+    counts: Counts = field(default_factory=Counts)
+
+    def push(self, values: ArrayLike, times: ArrayLike | None, start: float) -> None:
+        """Take a packet: rows [n, ...], with the time of each, [n], or of the first one, in seconds.
+
+        On a regular clock each row belongs to the place nearest to its time; without times the packet follows the
+        newest row.
+
+        Raises:
+            DataError: times that are not finite or not as many as rows, or rows of another shape than before.
+        """
+        rows = self._placed(np.asarray(values), times)
+        if not len(rows.keys):
+            return
+        self.counts.pushed += len(rows.keys)
+        first, behind = self.key_of(start), self.key_of(self.watermark)
+        early, late = rows.keys < first, rows.keys < behind
+        self.counts.early += int(early.sum())
+        self.counts.late += int((late & ~early).sum())
+        self._keep(rows[~(early | late)])
+        self.newest = max(self.newest, self.time_of(rows.keys[-1]) + self.period)
+
+    @property
+    def period(self) -> float:
+        """Seconds from one row to the next on a regular clock; else 0."""
+        return float(1 / self.rate) if self.rate else 0.0
+
+    def time_of(self, key: float) -> float:
+        """The time of a row by its key, seconds."""
+        if self.rate is None:
+            return float(key)
+        return float((self.phase or Fraction(0)) + int(key) / self.rate)
+
+    def key_of(self, time: float) -> float:
+        """The key of the first row at or after a time."""
+        if self.rate is None or math.isinf(time):
+            return time
+        place = (Fraction(time) - (self.phase or Fraction(0))) * self.rate
+        near = round(place)  # rounding of a float second must not move a row
+        return near if abs(place - near) < Fraction(1, 1000) else math.ceil(place)
+
+    def advance(self, watermark: float) -> Rows | None:
+        """Move the watermark on, never back; returns the rows before it, in order."""
+        self.watermark = max(self.watermark, watermark)
+        if self.pending is None:
+            return None
+        done = int(np.searchsorted(self.pending.keys, self.key_of(self.watermark)))
+        ready, self.pending = self.pending[:done], self.pending[done:]
+        self.counts.used += done
+        self.counts.pending -= done
+        return ready
+
+    def runs(self, rows: Rows) -> list[Rows]:
+        """Runs of rows without a gap; on an irregular clock there are no gaps."""
+        if not len(rows.keys):
+            return []
+        cuts = np.flatnonzero(np.diff(rows.keys) != 1) + 1 if self.rate else []
+        edges = [0, *cuts, len(rows.keys)]
+        return [rows[lo:hi] for lo, hi in zip(edges, edges[1:])]
+
+    def _placed(self, values: Values, times: ArrayLike | None) -> Rows:
+        """The rows of a packet with their keys, in order."""
+        if values.ndim == 0:
+            raise DataError(f"{self.name}: a single number; expected rows, time first.")
+        if values.ndim == 1 and values.dtype.kind != "U":
+            values = values[:, None]
+        at = np.atleast_1d(np.asarray(math.nan if times is None else times, np.float64))
+        if times is None:
+            if self.rate is None or (math.isinf(self.newest) and len(values)):
+                raise DataError(f"{self.name}: rows without times. Give times=, or rates= and the time of the first.")
+            at = np.array([self.newest if len(values) else 0.0])
+        if at.ndim != 1 or not np.isfinite(at).all():
+            raise DataError(f"{self.name}: times are not finite seconds; expected one per row, or that of the first.")
+        if len(at) == 1 and len(values) != 1 and self.rate:
+            keys = self._key_near(at)[0] + np.arange(len(values))
+        elif len(at) == len(values):
+            keys = self._key_near(at) if self.rate else at
+        else:
+            raise DataError(f"{self.name}: {len(values)} rows and {len(at)} times; expected one time per row.")
+        order = np.argsort(keys, kind="stable")
+        return Rows(keys[order], values[order])
+
+    def _key_near(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
+        if self.rate is None:
+            raise DataError(f"{self.name}: has no rate.")
+        if self.phase is None:
+            period = 1 / self.rate
+            # a thousandth of a period is no phase: files begin at 0, and so does their clock
+            place = rational_time(float(times[0])) % period
+            self.phase = Fraction(0) if min(place, period - place) < period / 1000 else place
+        phase, rate = float(self.phase), float(self.rate)
+        return np.rint((times - phase) * rate).astype(np.int64)
+
+    def _keep(self, rows: Rows) -> None:
+        """Merge into what waits; of rows of one key the first that came stays."""
+        before = self.pending
+        keys = rows.keys if before is None else np.concatenate([before.keys, rows.keys])
+        values = rows.values if before is None else np.concatenate([before.values, rows.values])
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        fresh = np.ones(len(keys), bool)
+        fresh[1:] = keys[1:] != keys[:-1]
+        self.counts.repeated += int((~fresh).sum())
+        self.pending = Rows(keys[fresh], values[order][fresh])
+        self.counts.pending = len(self.pending.keys)
+
+
+def rational_time(seconds: float) -> Fraction:
+    """A time as the fraction that was meant: of a nanosecond at most.
+
+    >>> rational_time(0.1)
+    Fraction(1, 10)
+    """
+    return Fraction(round(seconds * 10**9), 10**9)
+
+
+def rate_of(rate: float | str | Fraction | None) -> Fraction | None:
+    """A rate as its exact fraction; None stays None.
+
+    Raises:
+        DataError: it is not above 0.
+    """
+    return None if rate is None else rational(rate)

@@ -1,0 +1,465 @@
+"""A model that is fed as time passes: answers now, and again when late streams have come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from plait.core.errors import ConfigError, DataError, raise_all
+from plait.core.parts import suggest
+from plait.examples.items import Item
+from plait.prediction.feature_ring import SAME, FeatureRing, Piece, RingState
+from plait.prediction.inbox import Counts, Inbox, Rows, rate_of
+from plait.prediction.lane import Lane, bounded, fed, opened, so_far
+from plait.prediction.predict import Prediction, Predictor, prediction_of
+from plait.store.stepped import build_feature
+from plait.streams.stream import Values
+from plait.training.plans import plan_of
+from plait.training.run import Run
+
+__all__ = ["Facts", "LiveAnswer", "Session", "stream"]
+
+LATE = ("wait", "revise", "drop")
+
+
+@dataclass(frozen=True)
+class LiveAnswer:
+    """An answer of a session.
+
+    Attributes:
+        time: the instant that it is given for, seconds: the end of what it is about.
+        prediction: what `plait.prediction.predict.Predictor` would say of the interval.
+        final: whether nothing can change it any more.
+        waiting: streams of which rows before ``time`` may still come.
+    """
+
+    time: float
+    prediction: Prediction
+    final: bool
+    waiting: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        rest = "" if self.final else f" (so far; waiting for {', '.join(self.waiting)})"
+        return f"{self.time:.2f} s: {self.prediction}{rest}"
+
+    def to_json(self) -> dict[str, object]:
+        """The prediction's entries, and ``time``, ``final``, ``waiting``."""
+        own = {"time": self.time, "final": self.final, "waiting": list(self.waiting)}
+        return {**own, **self.prediction.to_json()}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a session will do, told before anything runs.
+
+    Attributes:
+        latency: by stream, seconds from an instant until a final answer for it can be given: how late rows may come,
+            and how far ahead the stream's features look.
+        recomputed: modalities whose encoder looks ahead or has no known reach: the rows of an item are kept, and
+            encoded anew with every answer.
+        window: seconds of an item; None: an item begins with the session and grows.
+        every: seconds between answers.
+    """
+
+    latency: Mapping[str, float]
+    recomputed: tuple[str, ...]
+    window: float | None
+    every: float
+
+    def __str__(self) -> str:
+        slowest = max(self.latency, key=lambda name: self.latency[name])
+        said = [f"answers every {self.every:g} s, final {self.latency[slowest]:.3g} s later (set by {slowest})"]
+        said += [f"of the last {self.window:g} s" if self.window else "of all since the start"]
+        if self.recomputed:
+            said.append(f"encoded anew with every answer: {', '.join(self.recomputed)}")
+        return "; ".join(said)
+
+
+@dataclass
+class _Channel:
+    """A stream of a session: what waits, and the features of each of its modalities that no lane has read yet."""
+
+    inbox: Inbox
+    rings: dict[str, FeatureRing]
+    states: dict[str, RingState | None]
+    ready: dict[str, Piece]
+    shape: tuple[int, ...] | None = None
+
+    @property
+    def field(self) -> float:
+        return max(ring.field for ring in self.rings.values())
+
+    def read(self, rows: Rows | None, *, closed: bool) -> tuple[dict[str, RingState | None], dict[str, Piece]]:
+        """Rows through the features: what is kept then, and all features that no lane has read. Changes nothing.
+
+        Args:
+            rows: in order; a gap ends a run, and a new one begins behind it.
+            closed: whether nothing can follow without a gap.
+        """
+        states, found = dict[str, RingState | None](), dict[str, Piece]()
+        runs = [] if rows is None else self.inbox.runs(rows)
+        for m, ring in self.rings.items():
+            state, parts = self.states[m], [self.ready[m]]
+            for run in runs:
+                if state is not None and self.inbox.rate and run.keys[0] != state.keys[-1] + 1:
+                    parts.append(self._ended(ring, state))
+                    state = None
+                state, piece = ring.advance(state, run, self._phase)
+                parts.append(piece)
+            if closed and state is not None:
+                parts.append(self._ended(ring, state))
+                state = None
+            states[m], found[m] = state, _joined(parts)
+        return states, found
+
+    def _ended(self, ring: FeatureRing, state: RingState) -> Piece:
+        none = Rows(state.keys[:0], state.values[:0])
+        return ring.advance(state, none, self._phase, last=True)[1]
+
+    @property
+    def _phase(self) -> Fraction:
+        return self.inbox.phase or Fraction(0)
+
+
+def stream(
+    source: Run | Predictor | str | Path,
+    *,
+    every: float,
+    window: float | None = None,
+    start: float | None = None,
+    rates: Mapping[str, float | str] | None = None,
+    lateness: float | Mapping[str, float] = 0.0,
+    absent_after: float | None = None,
+    late: str = "wait",
+) -> Session:
+    """A session of a trained model. For arguments and errors see `Session`."""
+    own = source if isinstance(source, Predictor) else Predictor(source)
+    return Session(
+        own, every=every, window=window, start=start, rates=rates, lateness=lateness,
+        absent_after=absent_after, late=late,
+    )  # fmt: skip
+
+
+class Session:
+    """A model that is fed a little at a time, and answers as `Predictor` would of the same seconds.
+
+    Each answer is about an item: the last ``window`` seconds, or all since ``start``. Streams may come in any order and
+    cut in any way: a final answer depends on the rows and their times alone. A stream is waited for until its watermark
+    (the end of its newest row, less its ``lateness``) has passed the instant and what its features see after it. One
+    that is silent for ``absent_after`` seconds, by the other streams or by `tick`, is absent from there on, as in a
+    recording that lacks it.
+
+    Args:
+        predictor: answers.
+        every: seconds between answers.
+        window: seconds of an item; a whole number of ``every``. None: the window of the model's unit; if it has none,
+            an item begins at ``start`` and grows, until `restart`.
+        start: seconds, of the first item; None: the time of the first row that comes.
+        rates: observations per second of streams with a regular clock; by default those that the run knows. A stream
+            without a rate needs a time for each row.
+        lateness: seconds by which rows may come after later ones of their stream, for all streams or by name.
+        absent_after: seconds of silence after which a stream is taken to be absent; None: never.
+        late: for streams that lag behind the others: ``wait`` (answers are final), ``revise`` (an answer is given at
+            once of what is there, and again whenever a stream that was waited for has come), or ``drop`` (no stream is
+            waited for once the quickest has passed; what comes later is not used).
+
+    Raises:
+        ConfigError: an option out of range, a stream that the model does not have, or a model that cannot stream: a
+            feature or normalization of the whole recording, resampling, regions of objects, texts, or context.
+
+    >>> session = plait.stream("runs/mood", every=1.0, late="revise")  # doctest: +SKIP
+    >>> session.push("imu", rows, times=12.0)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        *,
+        every: float,
+        window: float | None = None,
+        start: float | None = None,
+        rates: Mapping[str, float | str] | None = None,
+        lateness: float | Mapping[str, float] = 0.0,
+        absent_after: float | None = None,
+        late: str = "wait",
+    ) -> None:
+        self.predictor, self.model = predictor, predictor.model.eval()
+        self.every, self.start, self.late = every, start, late
+        self.absent_after = math.inf if absent_after is None else absent_after
+        self._known = {**dict.fromkeys(predictor.prepared.modalities.values()), **predictor.prepared.rates}
+        self.window = _window(predictor) if window is None else window
+        self._check(lateness, dict(rates or {}))
+        self._channels = self._made(lateness, {**self._known, **(rates or {})})
+        self._lanes: dict[int, Lane] = {}
+        self._told: dict[int, tuple[str, ...]] = {}
+        self._next, self._now = 1, -math.inf
+
+    @property
+    def facts(self) -> Facts:
+        """Latency and kind of work, from the recipe alone."""
+        latency = {name: own.inbox.lateness + own.field for name, own in self._channels.items()}
+        again = tuple(m for m, fixed in bounded(self.model).items() if not fixed)
+        return Facts(latency, again, self.window, self.every)
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """What became of the rows of each stream."""
+        return {name: own.inbox.counts for name, own in self._channels.items()}
+
+    def push(self, stream: str, values: ArrayLike, times: ArrayLike | None = None) -> list[LiveAnswer]:
+        """Rows of a stream, [n, ...] as its files hold them, and their times.
+
+        Args:
+            stream: its name.
+            values: rows, time first.
+            times: seconds, of each row, or of the first one of a stream with a rate; None: they follow the newest.
+
+        Returns:
+            The answers that these rows make possible, in order of time.
+
+        Raises:
+            DataError: a stream that the model does not have, or rows or times that do not fit it. Nothing of them is
+                used then, and the session goes on.
+        """
+        if stream not in self._channels:
+            raise DataError(f"{stream!r}: the model has no such stream. {suggest(stream, self._channels)}")
+        channel = self._channels[stream]
+        if self.start is None:
+            at = np.atleast_1d(np.asarray(0.0 if times is None else times, np.float64))
+            self.start = float(at.min()) if at.size and np.isfinite(at).all() else None
+        values = self._fitting(channel, np.asarray(values))
+        channel.inbox.push(values, times, -math.inf if self.start is None else self.start)
+        return self.tick(-math.inf)
+
+    def tick(self, now: float) -> list[LiveAnswer]:
+        """Time has passed, although no row came; ``now`` in seconds of the session."""
+        newest = max(own.inbox.newest for own in self._channels.values())
+        self._now = max(self._now, newest, now)
+        if self.start is None:
+            return []
+        bounds = {name: self._watermark(own) for name, own in self._channels.items()}
+        if self.late == "drop":
+            most = max(mark - own.field for own, mark in zip(self._channels.values(), bounds.values()))
+            bounds = {name: max(mark, most + self._channels[name].field) for name, mark in bounds.items()}
+        with torch.inference_mode():
+            return [*self._final(bounds), *self._tentative()]
+
+    def restart(self, start: float) -> None:
+        """Begin a new item at ``start``, for sessions without a window: all before is forgotten by the next answer.
+
+        Raises:
+            ConfigError: the session has windows.
+        """
+        if self.window is not None:
+            raise ConfigError("restart: the session's items are windows. Make a session without window=.")
+        self.start, self._next, self._lanes, self._told = start, 1, {}, {}
+
+    def close(self) -> list[LiveAnswer]:
+        """No more rows come: the answers that are left."""
+        if self.start is None:
+            return []
+        with torch.inference_mode():
+            end = max(own.inbox.newest for own in self._channels.values())
+            found = [*self._final(dict.fromkeys(self._channels, math.inf), end)]
+        return found
+
+    def _fitting(self, own: _Channel, values: Values) -> Values:
+        """The rows, if the stream's features take them: a session must not stop half way through a packet."""
+        name = own.inbox.name
+        if values.dtype.kind not in "fiub" or (values.dtype.kind == "f" and np.isinf(values).any()):
+            raise DataError(f"{name}: rows of {values.dtype}, or infinite; expected finite numbers, NaN where lost.")
+        values = values[:, None] if values.ndim == 1 else values
+        for m, ring in own.rings.items():
+            width = ring.feature.dim(values.shape[1:]) if values.ndim > 1 else 0
+            if width != self.model.dims[m] or (own.shape or values.shape[1:]) != values.shape[1:]:
+                raise DataError(
+                    f"{name}: rows of shape {list(values.shape[1:])}, which give {width} features; the model was "
+                    f"trained with {self.model.dims[m]}, and all packets must have one shape."
+                )
+        own.shape = values.shape[1:]
+        return values
+
+    def _watermark(self, own: _Channel) -> float:
+        newest = own.inbox.newest
+        if own.inbox.rate is None and math.isfinite(newest):
+            newest = math.nextafter(newest, math.inf)  # the newest row itself is there
+        return max(newest - own.inbox.lateness, self._now - self.absent_after, own.inbox.watermark)
+
+    def _final(self, bounds: Mapping[str, float], end: float = math.inf) -> Iterator[LiveAnswer]:
+        for name, own in self._channels.items():
+            self._take(own, bounds[name])
+        sure = min(own.inbox.watermark - own.field for own in self._channels.values())
+        while (due := self._due(self._next)) <= min(sure, end) + 1e-9:
+            self._feed(due)
+            yield self._answer(self._next, self._lanes, final=True)
+            self._lanes = {k: lane for k, lane in self._lanes.items() if k > self._next or self.window is None}
+            self._told.pop(self._next, None)
+            self._next += 1
+        self._feed(min(sure, end))
+
+    def _tentative(self) -> Iterator[LiveAnswer]:
+        """Answers of what is there, where rows may still come."""
+        k = self._next
+        while self.late == "revise" and (due := self._due(k)) <= self._now + 1e-9:
+            waiting = self._waiting(due)
+            if self._told.get(k) != waiting:
+                self._told[k] = waiting
+                lanes = dict(self._lanes)
+                for own in self._channels.values():
+                    for m, rows in own.read(own.inbox.pending, closed=True)[1].items():
+                        self._put(lanes, m, rows, due)
+                yield self._answer(k, lanes, final=False)
+            k += 1
+
+    def _waiting(self, due: float) -> tuple[str, ...]:
+        return tuple(n for n, own in self._channels.items() if own.inbox.watermark - own.field < due - 1e-9)
+
+    def _due(self, k: int) -> float:
+        """When item k ends, seconds: the first window when it is full, else after ``every``."""
+        first = self.every if self.window is None else self.window
+        return (self.start or 0.0) + first + (k - 1) * self.every
+
+    def _begin(self, k: int) -> float:
+        return (self.start or 0.0) if self.window is None else (self.start or 0.0) + (k - 1) * self.every
+
+    def _take(self, own: _Channel, watermark: float) -> None:
+        """Rows before the watermark become features."""
+        rows = own.inbox.advance(watermark)
+        # beyond its newest row a watermark is moved by silence or by the end: nothing can follow without a gap
+        closed = own.inbox.watermark > own.inbox.newest + own.inbox.period / 2 + SAME
+        own.states, own.ready = own.read(rows, closed=closed)
+
+    def _feed(self, until: float) -> None:
+        """Lanes read the features before ``until``."""
+        for own in self._channels.values():
+            for m, rows in own.ready.items():
+                self._put(self._lanes, m, rows, until)
+                own.ready[m] = _after(rows, until)
+
+    def _put(self, lanes: dict[int, Lane], modality: str, rows: Piece, until: float) -> None:
+        rows = _before(rows, until)
+        if not len(rows.times):
+            return
+        for k in self._open(lanes, float(rows.times[-1])):
+            begin = self._begin(k)
+            end = math.inf if self.window is None else begin + self.window
+            own = _before(_after(rows, begin), end)
+            lanes[k] = fed(self.model, lanes[k], modality, own)
+
+    def _open(self, lanes: dict[int, Lane], newest: float) -> list[int]:
+        """The items that have begun by ``newest`` and were not answered yet."""
+        if self.window is None:
+            lanes.setdefault(0, opened(self.model, self.start or 0.0))
+            return [0]
+        k = self._next
+        while self._begin(k) <= newest:
+            lanes.setdefault(k, opened(self.model, self._begin(k)))
+            k += 1
+        return [*range(self._next, k)]
+
+    def _answer(self, k: int, lanes: Mapping[int, Lane], *, final: bool) -> LiveAnswer:
+        due, begin = self._due(k), self._begin(k)
+        lane = lanes.get(0 if self.window is None else k) or opened(self.model, begin)
+        item = Item("live", begin, due, None, "live", "", False)
+        encoded = so_far(self.model, lane)
+        at = self.model.task.asked([item], known=False).at
+        answer = self.model.task.decode(self.model.forward_subset(encoded, at=at)[""], at)[0]
+        used = tuple(m for m in self.model.modalities if bool(lane.tracks[m][0].seen))
+        told = self.predictor.within(prediction_of(item, answer, used, self.model.modalities))
+        return LiveAnswer(due, told, final, () if final else self._waiting(due))
+
+    def _check(self, lateness: float | Mapping[str, float], rates: Mapping[str, object]) -> None:
+        given = lateness if isinstance(lateness, Mapping) else {"lateness": lateness}
+        known = self.predictor.prepared.modalities.values()
+        problems = [
+            f"{what} of {name!r}: the model has no such stream. {suggest(name, known)}"
+            for what, names in (("lateness", given if isinstance(lateness, Mapping) else ()), ("rate", rates))
+            for name in names
+            if name not in known
+        ]
+        if not 0 < self.every < math.inf:
+            problems.append(f"every: got {self.every}; expected seconds above 0.")
+        elif self.window is not None and not _whole(self.window / self.every):
+            problems.append(f"window: got {self.window} s; expected a whole number of every ({self.every} s), above 0.")
+        if not all(0 <= x < math.inf for x in given.values()):
+            problems.append(f"lateness: got {lateness}; expected 0 or more seconds.")
+        if not self.absent_after > 0:
+            problems.append(f"absent_after: got {self.absent_after}; expected seconds above 0.")
+        if self.late not in LATE:
+            problems.append(f"late: got {self.late!r}; expected one of {', '.join(LATE)}.")
+        raise_all(ConfigError, problems)
+
+    def _made(
+        self, lateness: float | Mapping[str, float], rates: Mapping[str, float | str | None]
+    ) -> dict[str, _Channel]:
+        """A channel for each stream; a stream may feed several modalities."""
+        prepared, found, problems = self.predictor.prepared, dict[str, _Channel](), list[str]()
+        for m, name in prepared.modalities.items():
+            plan = plan_of(prepared.recipe, m)
+            problems += _obstacles(m, plan, prepared.features[m])
+            wait = lateness.get(name, 0.0) if isinstance(lateness, Mapping) else lateness
+            own = found.setdefault(name, _Channel(Inbox(name, rate_of(rates.get(name)), wait), {}, {}, {}))
+            feature = build_feature(prepared.features[m], f"streams.{m}.feature")
+            if not feature.causal:
+                problems.append(
+                    f"streams.{m}.feature: {prepared.features[m]['name']}, with its options, looks at the whole "
+                    "recording, so it cannot stream. Train with another one, or with other options."
+                )
+                continue
+            own.rings[m] = FeatureRing(
+                feature, own.inbox.rate, f"stream {name!r}", running=plan.normalization == "running"
+            )
+            own.states[m] = None
+            own.ready[m] = Piece(np.zeros((0, self.model.dims[m]), np.float32), np.zeros(0))
+        raise_all(ConfigError, problems)
+        return found
+
+
+def _obstacles(modality: str, plan: object, feature: Mapping[str, object]) -> list[str]:
+    """Why the features of a modality cannot be made as time passes."""
+    where, found = f"streams.{modality}", []
+    for key, why in (
+        ("rate", "resampling looks ahead and begins where the recording does"),
+        ("tier", "texts of a tier have no stream"),
+        ("boxes", "what boxes show is cut from two streams"),
+    ):
+        if getattr(plan, key):
+            found.append(f"{where}.{key}: {why}, so it cannot stream. Train without it.")
+    if getattr(plan, "normalization") in ("centre", "standardise"):
+        found.append(f"{where}.normalization: looks at the whole recording, so it cannot stream. Use running, or none.")
+    return found
+
+
+def _window(predictor: Predictor) -> float | None:
+    """The length of the model's windows; None: its items have another unit."""
+    task = predictor.prepared.task
+    length = task.get("length") if isinstance(task, Mapping) and task.get("unit") == "window" else None
+    return float(length) if isinstance(length, int | float) else None
+
+
+def _whole(number: float) -> bool:
+    return number > 0.5 and math.isfinite(number) and abs(number - round(number)) < 1e-6
+
+
+def _joined(pieces: list[Piece]) -> Piece:
+    some = [p for p in pieces if len(p.times)] or pieces[:1]
+    if len(some) == 1:
+        return some[0]
+    return Piece(np.concatenate([p.values for p in some]), np.concatenate([p.times for p in some]))
+
+
+def _before(rows: Piece, time: float) -> Piece:
+    stop = int(np.searchsorted(rows.times, time - SAME))
+    return Piece(rows.values[:stop], rows.times[:stop])
+
+
+def _after(rows: Piece, time: float) -> Piece:
+    start = int(np.searchsorted(rows.times, time - SAME))
+    return Piece(rows.values[start:], rows.times[start:])

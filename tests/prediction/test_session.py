@@ -1,0 +1,160 @@
+"""A session fed a little at a time answers as one pass over the files does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plait.core.errors import ConfigError, DataError
+from plait.corpus.corpus import CorpusWriter
+from plait.prediction.predict import Prediction, Predictor
+from plait.prediction.session import LiveAnswer, Session
+from plait.recipe import parse_recipe
+from plait.streams.recording import Annotation
+from plait.streams.stream import Stream
+from plait.training.fit import fit
+
+SECONDS, LENGTH, HOP = 8.0, 2.0, 0.5
+FEATURES = {
+    "imu": "{feature: series}",
+    "skin": "{feature: {name: statistics, window: 0.6, hop: 0.2}}",
+    "voice": "{feature: {name: log_mel, mels: 12}, normalization: running}",
+    "taps": "{feature: series}",
+}
+RATES = {"imu": 50, "skin": 20, "voice": 8000}
+Packets = list[tuple[str, np.ndarray, np.ndarray | float]]
+
+ENCODERS = {
+    "one that looks both ways": "",
+    "causal": ", encoder: [{name: conv, strides: [2, 2], causal: true}, {name: gru, bidirectional: false}]",
+}
+
+
+def recorded(seed: int) -> dict[str, Stream]:
+    rng = np.random.default_rng(seed)
+    level = seed % 2
+    at = np.sort(rng.uniform(0, SECONDS, 60)).round(4)
+    return {
+        "imu": Stream.of(rng.normal(level, 1, (int(SECONDS * 50), 3)), rate=50),
+        "skin": Stream.of(rng.normal(0, 1 + level, (int(SECONDS * 20), 1)), rate=20),
+        "voice": Stream.of(
+            (rng.normal(0, 0.1, (int(SECONDS * 8000), 1)) * (1 + level)).astype(np.float32), rate=8000, kind="waveform"
+        ),
+        "taps": Stream.of(rng.normal(level, 1, (60, 2)), times=at),
+    }
+
+
+@pytest.fixture(scope="module", params=ENCODERS)
+def predictor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    folder = tmp_path_factory.mktemp("live")
+    with CorpusWriter(folder) as out:
+        for i in range(6):
+            notes = [Annotation(0, SECONDS, "ab"[i % 2], "state")]
+            out.add(f"r{i}", recorded(i), annotations=notes, group=f"g{i}")
+    streams = "".join(f"  {m}: {spec[:-1]}{ENCODERS[request.param]}}}\n" for m, spec in FEATURES.items())
+    text = (
+        f"corpus: {folder}/manifest.jsonl\nmodel: {{dim: 8}}\ntrain: {{steps: 6, wide: true}}\n"
+        f"task: {{name: classify, unit: window, tier: state, length: {LENGTH}, hop: {HOP}}}\n"
+        f"split: {{hash: group, test: 0.2}}\nstreams:\n{streams}"
+    )
+    return Predictor(fit(parse_recipe(text), folder / "run", cache=folder / "cache", quiet=True), cache=folder / "c")
+
+
+def packets(streams: dict[str, Stream], rng: np.random.Generator, most: float = 0.4) -> Packets:
+    """Streams cut anywhere and interleaved: pieces in the order of their ends."""
+    found = []
+    for name, stream in streams.items():
+        values, times, lo = stream.read(), stream.clock.times, 0
+        while lo < len(values):
+            hi = min(lo + 1 + int(rng.integers(0, max(int(most * len(values) / SECONDS), 1))), len(values))
+            found.append((times[hi - 1], name, values[lo:hi], times[lo:hi]))
+            lo = hi
+    return [(name, values, at) for _, name, values, at in sorted(found, key=lambda p: p[0])]
+
+
+def whole(predictor: Predictor, streams: dict[str, Stream], folder: Path) -> list[Prediction]:
+    """What one pass over files says of the windows."""
+    with CorpusWriter(folder) as out:
+        out.add("live", streams)
+    ends = np.arange(LENGTH, SECONDS + 1e-6, HOP)
+    return predictor(folder / "manifest.jsonl", segments=[(t - LENGTH, t) for t in ends])
+
+
+def run(session: Session, sent: Packets) -> list[LiveAnswer]:
+    return [a for name, values, at in sent for a in session.push(name, values, at)] + session.close()
+
+
+def same(live: list[LiveAnswer], once: list[Prediction]) -> None:
+    assert [(a.prediction.start, a.prediction.stop) for a in live] == [(p.start, p.stop) for p in once]
+    for a, p in zip(live, once):
+        assert a.final
+        assert a.prediction.used == p.used
+        left, right = a.prediction.answer, p.answer
+        assert left is not None
+        assert right is not None
+        assert left.confidence == pytest.approx(right.confidence, abs=1e-5)
+        assert left.label == right.label
+
+
+def test_any_cutting_and_interleaving_is_one_pass(predictor: Predictor, tmp_path: Path) -> None:
+    streams = recorded(11)
+    once = whole(predictor, streams, tmp_path)
+    for seed in range(4):
+        session = Session(predictor, every=HOP, start=0.0, rates=RATES)
+        same(run(session, packets(streams, np.random.default_rng(seed))), once)
+        for name, counts in session.counts.items():
+            assert (counts.pushed, counts.used, counts.pending) == (len(streams[name]), len(streams[name]), 0)
+
+
+def test_any_order_within_lateness_is_in_order(predictor: Predictor, tmp_path: Path) -> None:
+    streams, rng = recorded(12), np.random.default_rng(0)
+    once = whole(predictor, streams, tmp_path)
+    sent = packets(streams, rng, 0.2)
+    late = sorted(sent, key=lambda p: p[2][-1] + rng.uniform(0, 0.5))  # type: ignore[index]
+    session = Session(predictor, every=HOP, start=0.0, rates=RATES, lateness=1.0, late="revise")
+    answers = run(session, [*late, late[3]])
+    same([a for a in answers if a.final], once)
+    assert sum(c.repeated + c.late for c in session.counts.values()) == len(late[3][1])
+    done: set[float] = set()
+    for a in answers:  # final answers never go back, and nothing is said of what is final
+        assert a.time not in done
+        done |= {a.time} if a.final else set()
+    assert any(not a.final and a.waiting for a in answers)
+
+
+def test_a_stream_that_falls_silent_is_missing_from_there(predictor: Predictor, tmp_path: Path) -> None:
+    streams = recorded(13)
+    streams["imu"] = streams["imu"].cut(0.0, 3.0)
+    once = whole(predictor, streams, tmp_path)
+    session = Session(predictor, every=HOP, start=0.0, rates=RATES, absent_after=1.0)
+    answers = run(session, packets(streams, np.random.default_rng(1)))
+    same(answers, once)
+    assert "imu" not in answers[-1].prediction.used
+    assert "imu" in answers[0].prediction.used
+
+
+def test_what_cannot_be_is_refused_and_the_session_goes_on(predictor: Predictor, tmp_path: Path) -> None:
+    for options, said in (
+        ({"every": 0.3}, "whole number of every"),
+        ({"every": -1.0}, "every"),
+        ({"every": 0.5, "late": "never"}, "expected one of wait, revise, drop"),
+        ({"every": 0.5, "lateness": {"imi": 1.0}}, "imu"),
+        ({"every": 0.5, "rates": {"imi": 1.0}}, "no such stream"),
+        ({"every": 0.5, "absent_after": 0.0}, "absent_after"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            Session(predictor, **options)  # type: ignore[arg-type]
+    streams = recorded(14)
+    once = whole(predictor, streams, tmp_path)
+    session = Session(predictor, every=HOP, start=0.0, rates=RATES)
+    sent, answers = packets(streams, np.random.default_rng(2)), []
+    for name, values, at in sent:
+        for bad in ((name, values, np.full(len(values), np.nan)), (name, values[:, :0], at), (name, 3.0, 0.0)):
+            with pytest.raises(DataError):
+                session.push(*bad)
+        with pytest.raises(DataError, match="no such stream"):
+            session.push("immu", values, at)
+        answers += session.push(name, values, at)
+    same([*answers, *session.close()], once)
