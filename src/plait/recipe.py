@@ -223,6 +223,8 @@ class CorpusPlan(_Section):
 class Recipe(_Section):
     """The whole of an experiment. Only ``corpus`` and ``task`` have no default.
 
+    ``causal``: for live use: no feature, encoder or task looks at later rows (a fusion does where a task answers over time
+    only, as an answer for a whole item is given at its end). Parts that would are named before training.
     ``min_coverage``: where ``streams`` is empty, a stream is a modality if at least this share of recordings has it.
     """
 
@@ -237,6 +239,7 @@ class Recipe(_Section):
     augment: Augment = Field(default_factory=Augment)
     train: Train = Field(default_factory=Train)
     evaluate: Evaluate = Field(default_factory=Evaluate)
+    causal: bool = False
     allow_outside: bool = False
 
 

@@ -11,6 +11,7 @@ from plait.core.errors import ConfigError, DataError
 from plait.corpus.corpus import CorpusWriter
 from plait.prediction.predict import Prediction, Predictor
 from plait.prediction.session import LiveAnswer, Session
+from plait.prediction.session_file import load_session, save_session
 from plait.recipe import parse_recipe
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
@@ -26,10 +27,7 @@ FEATURES = {
 RATES = {"imu": 50, "skin": 20, "voice": 8000}
 Packets = list[tuple[str, np.ndarray, np.ndarray | float]]
 
-ENCODERS = {
-    "one that looks both ways": "",
-    "causal": ", encoder: [{name: conv, strides: [2, 2], causal: true}, {name: gru, bidirectional: false}]",
-}
+MODELS = {"one that looks both ways": "train: {steps: 6, wide: true}", "causal": "causal: true\ntrain: {steps: 6}"}
 
 
 def recorded(seed: int) -> dict[str, Stream]:
@@ -46,16 +44,16 @@ def recorded(seed: int) -> dict[str, Stream]:
     }
 
 
-@pytest.fixture(scope="module", params=ENCODERS)
+@pytest.fixture(scope="module", params=MODELS)
 def predictor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     folder = tmp_path_factory.mktemp("live")
     with CorpusWriter(folder) as out:
         for i in range(6):
             notes = [Annotation(0, SECONDS, "ab"[i % 2], "state")]
             out.add(f"r{i}", recorded(i), annotations=notes, group=f"g{i}")
-    streams = "".join(f"  {m}: {spec[:-1]}{ENCODERS[request.param]}}}\n" for m, spec in FEATURES.items())
+    streams = "".join(f"  {m}: {spec}\n" for m, spec in FEATURES.items())
     text = (
-        f"corpus: {folder}/manifest.jsonl\nmodel: {{dim: 8}}\ntrain: {{steps: 6, wide: true}}\n"
+        f"corpus: {folder}/manifest.jsonl\nmodel: {{dim: 8}}\n{MODELS[request.param]}\n"
         f"task: {{name: classify, unit: window, tier: state, length: {LENGTH}, hop: {HOP}}}\n"
         f"split: {{hash: group, test: 0.2}}\nstreams:\n{streams}"
     )
@@ -122,6 +120,41 @@ def test_any_order_within_lateness_is_in_order(predictor: Predictor, tmp_path: P
         assert a.time not in done
         done |= {a.time} if a.final else set()
     assert any(not a.final and a.waiting for a in answers)
+
+
+def test_saved_and_loaded_elsewhere_it_goes_on(predictor: Predictor, tmp_path: Path) -> None:
+    streams = recorded(15)
+    sent = packets(streams, np.random.default_rng(3))
+    alone = run(Session(predictor, every=HOP, rates=RATES, lateness=0.5, late="revise"), sent)
+    session, answers = Session(predictor, every=HOP, rates=RATES, lateness=0.5, late="revise"), []
+    for i, (name, values, at) in enumerate(sent):
+        answers += session.push(name, values, at)
+        if i % 5 == 0:
+            save_session(session, tmp_path / "s.safetensors")
+            session = load_session(tmp_path / "s.safetensors", predictor)
+    assert [*answers, *session.close()] == alone
+    damaged = (tmp_path / "s.safetensors").read_bytes()
+    (tmp_path / "d.safetensors").write_bytes(damaged[: len(damaged) // 2])
+    with pytest.raises(DataError):
+        load_session(tmp_path / "d.safetensors", predictor)
+
+
+def test_facts_are_told_before_anything_runs_and_hold(predictor: Predictor) -> None:
+    session = Session(predictor, every=HOP, start=0.0, rates=RATES, lateness={"imu": 0.2})
+    facts = session.facts
+    assert facts.recomputed == (tuple(FEATURES) if predictor.model.wide else ())
+    assert facts.latency["imu"] == pytest.approx(0.2)
+    assert facts.latency["skin"] == pytest.approx(0.3)
+    # true and tight: with everything known until an instant and its latency, but not a little less, it is answered
+    streams = recorded(16)
+    for more, answered in ((-0.06, False), (0.06, True)):
+        session = Session(predictor, every=HOP, start=0.0, rates=RATES, lateness={"imu": 0.2})
+        answers = []
+        for name, stream in streams.items():
+            part = stream.cut(0.0, LENGTH + facts.latency[name] + more)
+            answers += session.push(name, part.read(), part.clock.times)
+        answers += session.push("taps", np.zeros((1, 2)), [LENGTH + 0.5])
+        assert [a.time for a in answers] == ([LENGTH] if answered else [])
 
 
 def test_a_stream_that_falls_silent_is_missing_from_there(predictor: Predictor, tmp_path: Path) -> None:

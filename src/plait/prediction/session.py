@@ -83,7 +83,7 @@ class Facts:
 
 
 @dataclass
-class _Channel:
+class Channel:
     """A stream of a session: what waits, and the features of each of its modalities that no lane has read yet."""
 
     inbox: Inbox
@@ -95,6 +95,13 @@ class _Channel:
     @property
     def field(self) -> float:
         return max(ring.field for ring in self.rings.values())
+
+    @property
+    def arrays(self) -> list[Values]:
+        """All rows that are kept."""
+        waiting = [] if self.inbox.pending is None else [*self.inbox.pending]
+        kept = [a for state in self.states.values() if state for a in (state.values, state.keys)]
+        return [*waiting, *kept, *(a for piece in self.ready.values() for a in piece)]
 
     def read(self, rows: Rows | None, *, closed: bool) -> tuple[dict[str, RingState | None], dict[str, Piece]]:
         """Rows through the features: what is kept then, and all features that no lane has read. Changes nothing.
@@ -170,6 +177,13 @@ class Session:
             once of what is there, and again whenever a stream that was waited for has come), or ``drop`` (no stream is
             waited for once the quickest has passed; what comes later is not used).
 
+    Attributes:
+        channels: what waits of each stream.
+        lanes: items in progress, by their number from 1; without a window one, 0.
+        place: number of the next item to answer finally.
+        now: the latest time that is known, seconds.
+        told: by number, what a tentative answer waited for when it was given.
+
     Raises:
         ConfigError: an option out of range, a stream that the model does not have, or a model that cannot stream: a
             feature or normalization of the whole recording, resampling, regions of objects, texts, or context.
@@ -193,25 +207,34 @@ class Session:
         self.predictor, self.model = predictor, predictor.model.eval()
         self.every, self.start, self.late = every, start, late
         self.absent_after = math.inf if absent_after is None else absent_after
-        self._known = {**dict.fromkeys(predictor.prepared.modalities.values()), **predictor.prepared.rates}
         self.window = _window(predictor) if window is None else window
-        self._check(lateness, dict(rates or {}))
-        self._channels = self._made(lateness, {**self._known, **(rates or {})})
-        self._lanes: dict[int, Lane] = {}
-        self._told: dict[int, tuple[str, ...]] = {}
-        self._next, self._now = 1, -math.inf
+        waits = dict(lateness) if isinstance(lateness, Mapping) else lateness
+        self._check(waits, dict(rates or {}))
+        given = {name: str(rate_of(rate)) for name, rate in (rates or {}).items()}
+        self.options = {"every": every, "window": window, "start": start, "rates": given, "lateness": waits,
+                        "absent_after": absent_after, "late": late}  # fmt: skip
+        self.channels = self._made(waits, {**predictor.prepared.rates, **given})
+        self.lanes: dict[int, Lane] = {}
+        self.told: dict[int, tuple[str, ...]] = {}
+        self.place, self.now = 1, -math.inf
+
+    @property
+    def bytes(self) -> int:
+        """Of the states of encoders and features, and of all rows that wait."""
+        rows = [a for own in self.channels.values() for a in own.arrays]
+        return sum(lane.bytes for lane in self.lanes.values()) + sum(a.nbytes for a in rows)
 
     @property
     def facts(self) -> Facts:
         """Latency and kind of work, from the recipe alone."""
-        latency = {name: own.inbox.lateness + own.field for name, own in self._channels.items()}
+        latency = {name: own.inbox.lateness + own.field for name, own in self.channels.items()}
         again = tuple(m for m, fixed in bounded(self.model).items() if not fixed)
         return Facts(latency, again, self.window, self.every)
 
     @property
     def counts(self) -> dict[str, Counts]:
         """What became of the rows of each stream."""
-        return {name: own.inbox.counts for name, own in self._channels.items()}
+        return {name: own.inbox.counts for name, own in self.channels.items()}
 
     def push(self, stream: str, values: ArrayLike, times: ArrayLike | None = None) -> list[LiveAnswer]:
         """Rows of a stream, [n, ...] as its files hold them, and their times.
@@ -228,9 +251,9 @@ class Session:
             DataError: a stream that the model does not have, or rows or times that do not fit it. Nothing of them is
                 used then, and the session goes on.
         """
-        if stream not in self._channels:
-            raise DataError(f"{stream!r}: the model has no such stream. {suggest(stream, self._channels)}")
-        channel = self._channels[stream]
+        if stream not in self.channels:
+            raise DataError(f"{stream!r}: the model has no such stream. {suggest(stream, self.channels)}")
+        channel = self.channels[stream]
         if self.start is None:
             at = np.atleast_1d(np.asarray(0.0 if times is None else times, np.float64))
             self.start = float(at.min()) if at.size and np.isfinite(at).all() else None
@@ -240,14 +263,14 @@ class Session:
 
     def tick(self, now: float) -> list[LiveAnswer]:
         """Time has passed, although no row came; ``now`` in seconds of the session."""
-        newest = max(own.inbox.newest for own in self._channels.values())
-        self._now = max(self._now, newest, now)
+        newest = max(own.inbox.newest for own in self.channels.values())
+        self.now = max(self.now, newest, now)
         if self.start is None:
             return []
-        bounds = {name: self._watermark(own) for name, own in self._channels.items()}
+        bounds = {name: self._watermark(own) for name, own in self.channels.items()}
         if self.late == "drop":
-            most = max(mark - own.field for own, mark in zip(self._channels.values(), bounds.values()))
-            bounds = {name: max(mark, most + self._channels[name].field) for name, mark in bounds.items()}
+            most = max(mark - own.field for own, mark in zip(self.channels.values(), bounds.values()))
+            bounds = {name: max(mark, most + self.channels[name].field) for name, mark in bounds.items()}
         with torch.inference_mode():
             return [*self._final(bounds), *self._tentative()]
 
@@ -259,18 +282,18 @@ class Session:
         """
         if self.window is not None:
             raise ConfigError("restart: the session's items are windows. Make a session without window=.")
-        self.start, self._next, self._lanes, self._told = start, 1, {}, {}
+        self.start, self.place, self.lanes, self.told = start, 1, {}, {}
 
     def close(self) -> list[LiveAnswer]:
         """No more rows come: the answers that are left."""
         if self.start is None:
             return []
         with torch.inference_mode():
-            end = max(own.inbox.newest for own in self._channels.values())
-            found = [*self._final(dict.fromkeys(self._channels, math.inf), end)]
+            end = max(own.inbox.newest for own in self.channels.values())
+            found = [*self._final(dict.fromkeys(self.channels, math.inf), end)]
         return found
 
-    def _fitting(self, own: _Channel, values: Values) -> Values:
+    def _fitting(self, own: Channel, values: Values) -> Values:
         """The rows, if the stream's features take them: a session must not stop half way through a packet."""
         name = own.inbox.name
         if values.dtype.kind not in "fiub" or (values.dtype.kind == "f" and np.isinf(values).any()):
@@ -286,40 +309,40 @@ class Session:
         own.shape = values.shape[1:]
         return values
 
-    def _watermark(self, own: _Channel) -> float:
+    def _watermark(self, own: Channel) -> float:
         newest = own.inbox.newest
         if own.inbox.rate is None and math.isfinite(newest):
             newest = math.nextafter(newest, math.inf)  # the newest row itself is there
-        return max(newest - own.inbox.lateness, self._now - self.absent_after, own.inbox.watermark)
+        return max(newest - own.inbox.lateness, self.now - self.absent_after, own.inbox.watermark)
 
     def _final(self, bounds: Mapping[str, float], end: float = math.inf) -> Iterator[LiveAnswer]:
-        for name, own in self._channels.items():
+        for name, own in self.channels.items():
             self._take(own, bounds[name])
-        sure = min(own.inbox.watermark - own.field for own in self._channels.values())
-        while (due := self._due(self._next)) <= min(sure, end) + 1e-9:
+        sure = min(own.inbox.watermark - own.field for own in self.channels.values())
+        while (due := self._due(self.place)) <= min(sure, end) + 1e-9:
             self._feed(due)
-            yield self._answer(self._next, self._lanes, final=True)
-            self._lanes = {k: lane for k, lane in self._lanes.items() if k > self._next or self.window is None}
-            self._told.pop(self._next, None)
-            self._next += 1
+            yield self._answer(self.place, self.lanes, final=True)
+            self.lanes = {k: lane for k, lane in self.lanes.items() if k > self.place or self.window is None}
+            self.told.pop(self.place, None)
+            self.place += 1
         self._feed(min(sure, end))
 
     def _tentative(self) -> Iterator[LiveAnswer]:
         """Answers of what is there, where rows may still come."""
-        k = self._next
-        while self.late == "revise" and (due := self._due(k)) <= self._now + 1e-9:
+        k = self.place
+        while self.late == "revise" and (due := self._due(k)) <= self.now + 1e-9:
             waiting = self._waiting(due)
-            if self._told.get(k) != waiting:
-                self._told[k] = waiting
-                lanes = dict(self._lanes)
-                for own in self._channels.values():
+            if self.told.get(k) != waiting:
+                self.told[k] = waiting
+                lanes = dict(self.lanes)
+                for own in self.channels.values():
                     for m, rows in own.read(own.inbox.pending, closed=True)[1].items():
                         self._put(lanes, m, rows, due)
                 yield self._answer(k, lanes, final=False)
             k += 1
 
     def _waiting(self, due: float) -> tuple[str, ...]:
-        return tuple(n for n, own in self._channels.items() if own.inbox.watermark - own.field < due - 1e-9)
+        return tuple(n for n, own in self.channels.items() if own.inbox.watermark - own.field < due - 1e-9)
 
     def _due(self, k: int) -> float:
         """When item k ends, seconds: the first window when it is full, else after ``every``."""
@@ -329,7 +352,7 @@ class Session:
     def _begin(self, k: int) -> float:
         return (self.start or 0.0) if self.window is None else (self.start or 0.0) + (k - 1) * self.every
 
-    def _take(self, own: _Channel, watermark: float) -> None:
+    def _take(self, own: Channel, watermark: float) -> None:
         """Rows before the watermark become features."""
         rows = own.inbox.advance(watermark)
         # beyond its newest row a watermark is moved by silence or by the end: nothing can follow without a gap
@@ -338,9 +361,9 @@ class Session:
 
     def _feed(self, until: float) -> None:
         """Lanes read the features before ``until``."""
-        for own in self._channels.values():
+        for own in self.channels.values():
             for m, rows in own.ready.items():
-                self._put(self._lanes, m, rows, until)
+                self._put(self.lanes, m, rows, until)
                 own.ready[m] = _after(rows, until)
 
     def _put(self, lanes: dict[int, Lane], modality: str, rows: Piece, until: float) -> None:
@@ -358,11 +381,11 @@ class Session:
         if self.window is None:
             lanes.setdefault(0, opened(self.model, self.start or 0.0))
             return [0]
-        k = self._next
+        k = self.place
         while self._begin(k) <= newest:
             lanes.setdefault(k, opened(self.model, self._begin(k)))
             k += 1
-        return [*range(self._next, k)]
+        return [*range(self.place, k)]
 
     def _answer(self, k: int, lanes: Mapping[int, Lane], *, final: bool) -> LiveAnswer:
         due, begin = self._due(k), self._begin(k)
@@ -398,14 +421,14 @@ class Session:
 
     def _made(
         self, lateness: float | Mapping[str, float], rates: Mapping[str, float | str | None]
-    ) -> dict[str, _Channel]:
+    ) -> dict[str, Channel]:
         """A channel for each stream; a stream may feed several modalities."""
-        prepared, found, problems = self.predictor.prepared, dict[str, _Channel](), list[str]()
+        prepared, found, problems = self.predictor.prepared, dict[str, Channel](), list[str]()
         for m, name in prepared.modalities.items():
             plan = plan_of(prepared.recipe, m)
             problems += _obstacles(m, plan, prepared.features[m])
             wait = lateness.get(name, 0.0) if isinstance(lateness, Mapping) else lateness
-            own = found.setdefault(name, _Channel(Inbox(name, rate_of(rates.get(name)), wait), {}, {}, {}))
+            own = found.setdefault(name, Channel(Inbox(name, rate_of(rates.get(name)), wait), {}, {}, {}))
             feature = build_feature(prepared.features[m], f"streams.{m}.feature")
             if not feature.causal:
                 problems.append(

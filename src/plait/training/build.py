@@ -54,7 +54,7 @@ def build_model(
     # The recipe's own dim wins; one that differs from the other run's is refused in `WarmStart.begin`.
     options = ({"dim": start.dim} if start else {}) | {k: v for k, v in recipe.model.items() if k not in OPTIONS}
     model = Model(dims, task, encoders=encoders, fusion=fusion, **options)
-    if task.causal:
+    if experiment.causal:
         _check_causal(model)
     _check_symbolic(experiment, model)
     for m in experiment.modalities:
@@ -114,7 +114,8 @@ def widens(plan: Recipe, *, linear: bool, longest: float, columns: int) -> bool:
     """
     if plan.train.wide is not None or not linear or plan.train.solver == "ridge":
         return bool(plan.train.wide)
-    if plan.train.irm is not None:  # it would be fitted without the penalty
+    # it would be fitted without the penalty, and it sees the item as a whole
+    if plan.train.irm is not None or plan.causal:
         return False
     # A recipe that names an encoder or a run to start from gets that model alone, unless it says wide: true.
     chosen = plan.model.get("from") is not None or any(own and own.encoder for own in plan.streams.values())
@@ -132,15 +133,15 @@ def _groups(experiment: Experiment, modality: str, dim: int) -> list[int]:
 
 
 def _check_causal(model: Model) -> None:
-    """Refuse encoders and fusions that look ahead, for a causal task."""
+    """Refuse encoders that look ahead, and for answers over time such a fusion."""
     problems = [
-        f"streams.{m}.encoder: looks ahead, but task.causal is true. Leave it open, or choose a causal one."
+        f"streams.{m}.encoder: looks ahead, but causal is true. Leave it open, or choose a causal one."
         for m, encoder in zip(model.modalities, model.backbone.encoders)
         if not encoder.causal
     ]
-    if not model.backbone.fusion.causal:
+    if model.task.causal and not model.backbone.fusion.causal:
         known = ", ".join(name for name, cls in parts(Fusion).items() if cls.causal)
-        problems.append(f"fusion: looks ahead, but task.causal is true. Choose one that is causal: {known}.")
+        problems.append(f"fusion: looks ahead, but causal is true. Choose one that is causal: {known}.")
     raise_all(ConfigError, problems)
 
 

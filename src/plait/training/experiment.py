@@ -58,6 +58,8 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
     name, options = split_spec(recipe.task, "task")
     cls, _ = find(Task, name, "task")
     own, units = options_of(cls), unit_options(options)
+    if recipe.causal and "causal" in own:
+        options = {"causal": True, **options}
     _refuse_unknown(name, options, own, units)
     if cls.asks in ("annotations", "relations", "future"):  # the tier or stream is the task's to name, not the unit's
         units = {k: v for k, v in units.items() if k != "target"}
@@ -231,7 +233,7 @@ class Experiment:
     @property
     def causal(self) -> bool:
         """Whether an answer may depend only on what was recorded until its instant."""
-        return self.task.get("causal") is True
+        return self.recipe.causal or self.task.get("causal") is True
 
     def _check_causal(self) -> None:
         """Refuse features that look at the whole recording, for a causal task."""
@@ -241,15 +243,15 @@ class Experiment:
             if not build_feature(spec, f"streams.{m}.feature").causal:
                 problems.append(
                     f"streams.{m}.feature: {spec['name']}, with these options, looks at the whole recording, but "
-                    "task.causal is true. Choose another feature, or other options."
+                    "causal is true. Choose another feature, or other options."
                 )
             if plan.normalization not in ("none", "running"):
                 problems.append(
-                    f"streams.{m}.normalization: {plan.normalization} looks at the whole recording, but task.causal is "
+                    f"streams.{m}.normalization: {plan.normalization} looks at the whole recording, but causal is "
                     "true. Use running, or none."
                 )
             if plan.rate is not None:
-                problems.append(f"streams.{m}.rate: resampling looks ahead, but task.causal is true. Leave it out.")
+                problems.append(f"streams.{m}.rate: resampling looks ahead, but causal is true. Leave it out.")
         raise_all(ConfigError, problems)
 
     def _covering(self, streams: Iterable[str]) -> list[str]:
