@@ -6,6 +6,7 @@ The public names, by what they are for:
 - from files to a corpus on one clock: `import_folder`, `check_corpus`, `synchronise`, `write_synced`
 - experiments: `Recipe`, `load_recipe`, `parse_recipe`, `fit`, `Run`, `evaluate`, `read_evaluation`, `write_report`,
   `predict`, `Predictor`, `compare`
+- as time passes: `stream`, `Session`
 - parts to build on: `Reader`, `Feature`, `Tokens`, `Encoder`, `Fusion`, `Task`, `Model`
 - errors: `PlaitError`, `DataError`, `ConfigError`, `MissingExtra`
 
@@ -43,6 +44,7 @@ _HOMES = {
     "plait.report.report": ("write_report",),
     "plait.comparison.compare": ("compare",),
     "plait.prediction.predict": ("Predictor", "predict"),
+    "plait.prediction.session": ("Session", "stream"),
 }
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "Recipe",
     "Recording",
     "Run",
+    "Session",
     "Spans",
     "Stream",
     "Task",
@@ -77,6 +80,7 @@ __all__ = [
     "parse_recipe",
     "predict",
     "read_evaluation",
+    "stream",
     "synchronise",
     "write_report",
     "write_synced",
@@ -95,6 +99,7 @@ if TYPE_CHECKING:
     from plait.importing.folder import import_folder
     from plait.models.model import Model
     from plait.prediction.predict import Predictor, predict
+    from plait.prediction.session import Session, stream
     from plait.quality.check import check_corpus
     from plait.readers import Reader
     from plait.recipe import Recipe, load_recipe, parse_recipe

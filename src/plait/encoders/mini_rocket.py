@@ -132,7 +132,7 @@ class RandomConvolutions(nn.Module):
             chosen = torch.randint(len(items), (len(KERNELS),))
             for kernel, item in enumerate(chosen.tolist()):
                 values, mask = items[item]
-                one = self._convolved(values[None], number, kernel)[0, 0, mask]
+                one = self._convolved(_columns(values[None]), number, kernel)[0, 0, mask]
                 self.bias[kernel, start : start + count] = one.quantile(at[kernel, start : start + count].to(one.dtype))
             start += count
 
@@ -149,36 +149,40 @@ class RandomConvolutions(nn.Module):
         return torch.cat([self._shares(values, mask) for values, mask in parts])
 
     def _shares(self, values: Tensor, mask: Tensor) -> Float[Tensor, "batch features"]:
-        bias, start, found = self.bias + FLAT, 0, list[Tensor]()
+        bias, start, found, columns = self.bias + FLAT, 0, list[Tensor](), _columns(values)
         for number, (dilation, count) in enumerate(zip(self.dilations, self.biases)):
             places = torch.stack([mask, _within(mask, dilation * (TAPS // 2))], 1)
             total = places.sum(-1).clamp(min=1).repeat(1, len(KERNELS) // 2).to(values.dtype)
             # kernels come in pairs: the first counts all places, the second only those within the ends
-            out = self._convolved(values, number).unflatten(1, (-1, 2))
+            out = self._convolved(columns, number).unflatten(1, (-1, 2))
             out = torch.where(places[:, None], out, -torch.inf).flatten(1, 2)
             found += [above / total for above in _above(out, bias[:, start : start + count])]
             start += count
         return torch.stack(found, -1).flatten(1)
 
-    def _convolved(self, values: Tensor, number: int, kernel: int | None = None) -> Float[Tensor, "batch kernels time"]:
-        """Convolutions at one dilation with all kernels, or with one.
+    def _convolved(self, columns: Tensor, number: int, kernel: int | None = None) -> Float[Tensor, "batch kernels time"]:
+        """Convolutions of `_columns` at one dilation with all kernels, or with one.
 
         The order of summation does not depend on the batch.
         """
         some = slice(None) if kernel is None else slice(kernel, kernel + 1)
         channels, weights = self.channels[number, some], self.kernels[self.order[number, some]]
-        columns = F.pad(values.transpose(1, 2), (0, 0, 0, 1))  # the last column, all zeros, stands for no column
         summed = columns.index_select(1, channels[:, 0])
         for j, many in enumerate(self.counts if kernel is None else [1] * len(self.counts)):
             if j:
                 summed[:, :many] += columns.index_select(1, channels[:many, j])
-        dilation, time = self.dilations[number], values.shape[1]
+        dilation, time = self.dilations[number], columns.shape[2]
         wide = F.pad(summed, (TAPS // 2 * dilation, TAPS // 2 * dilation))
         # nine shifted sums instead of conv1d, whose algorithm and so whose rounding depends on the batch size
         out = weights[:, 0, None] * wide[..., :time]
         for tap in range(1, TAPS):
             out = out.addcmul(weights[:, tap, None], wide[..., tap * dilation : tap * dilation + time])
         return out
+
+
+def _columns(values: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch columns time"]:
+    """The columns, and behind them one of zeros, which stands for no column."""
+    return F.pad(values.transpose(1, 2), (0, 0, 0, 1))
 
 
 def dilations_for(length: float, biases: int) -> tuple[list[int], list[int]]:

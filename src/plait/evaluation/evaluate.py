@@ -31,6 +31,9 @@ from plait.training.run import Replicate, Run
 
 __all__ = ["evaluate"]
 
+DAMAGED = 300
+"""Items of a run that are damaged for an explanation's page, which is to take minutes; with ``corruptions`` all are."""
+
 
 def evaluate(
     run: Run | str | Path,
@@ -81,8 +84,9 @@ def evaluate(
 def _evaluated(found: Examination, causes: Causes | None, corruptions: bool) -> Evaluation:
     run, experiment = found.run, found.experiment
     outputs, noise, missing, trained_on = [], [], [], []
-    effects, explanations, kept = list[Effect](), Explanations(), list[tuple[Sequence[Calibrated], ReplicateOutput]]()
-    damage = Damage(signals=corruptions)
+    count = len(found.replicates)
+    effects, explanations, kept = list[Effect](), Explanations(count), list[tuple[Sequence[Calibrated], ReplicateOutput]]()
+    damage = Damage(signals=corruptions, most=None if corruptions else max(DAMAGED // max(count, 1), 1))
     for one in found:
         outputs.append(one.output())
         trained_on.append(len(one.train))

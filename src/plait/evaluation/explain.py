@@ -15,9 +15,14 @@ __all__ = ["Explanations"]
 
 
 class Explanations:
-    """Gathered over the replicates of a run, as far as their task can be asked."""
+    """Gathered over the replicates of a run, as far as their task can be asked.
 
-    def __init__(self) -> None:
+    Args:
+        replicates: how many there are: explanations in time are tried on so many items of them together.
+    """
+
+    def __init__(self, replicates: int = 1) -> None:
+        self._replicates = replicates
         self._exchanged, self._swaps = list[Exchanged](), list[Swap]()
         self._tried = list[Tried]()
         self._mediated, self._fusion = list[Mediated](), ""
@@ -36,7 +41,7 @@ class Explanations:
             self._swaps += swaps_of(bank, output.target, seed=seed)
         if mediable(bank) and len(bank.modalities) > 1:
             self._mediated, self._fusion = [*self._mediated, *mediated(bank, seed=seed)], fusion_of(bank.model)
-        self._tried += tried_of(one.model, one.data, seed=seed)
+        self._tried += tried_of(one.model, one.data, seed=seed, replicates=self._replicates)
 
     def sections(self, task: Task) -> dict[str, object]:
         """The sections of an evaluation; empty where nobody was asked."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from plait.evaluation.explanation.parts import Answer, Parts
 from plait.models.model import Model
 
-__all__ = ["Areas", "areas", "order_of", "randomised"]
+__all__ = ["Areas", "areas", "deletion_area", "order_of", "randomised"]
 
 
 class Areas(NamedTuple):
@@ -43,16 +43,23 @@ def areas(answer: Answer, parts: Parts, order: Int[Tensor, "batch parts"], *, st
         order: from `order_of`.
         steps: points of each curve.
     """
-    count = parts.there.sum(1, keepdim=True)
-    rank = order.argsort(1)
-    found = []
-    for inverse in (False, True):
-        rows = []
-        for step in range(1, steps + 1):
-            first = rank < (count * step / (steps + 1)).ceil()
-            rows.append(answer.kept(parts.without(~first if inverse else first)))
-        found.append(torch.stack(rows).mean(0))
-    return Areas(*found)
+    return Areas(*(_area(answer, parts, order, steps, inverse) for inverse in (False, True)))
+
+
+@torch.no_grad()
+def deletion_area(
+    answer: Answer, parts: Parts, order: Int[Tensor, "batch parts"], *, steps: int = 10
+) -> Float[Tensor, " batch"]:
+    """The first of `areas` alone, in half the time."""
+    return _area(answer, parts, order, steps, inverse=False)
+
+
+def _area(answer: Answer, parts: Parts, order: Tensor, steps: int, inverse: bool) -> Float[Tensor, " batch"]:
+    count, rank, rows = parts.there.sum(1, keepdim=True), order.argsort(1), []
+    for step in range(1, steps + 1):
+        first = rank < (count * step / (steps + 1)).ceil()
+        rows.append(answer.kept(parts.without(~first if inverse else first)))
+    return torch.stack(rows).mean(0)
 
 
 def randomised(model: Model, seed: int = 0) -> Model:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from plait.evaluation.explanation.attribution import METHODS
-from plait.evaluation.explanation.faithfulness import areas, order_of, randomised
+from plait.evaluation.explanation.faithfulness import areas, deletion_area, order_of, randomised
 from plait.evaluation.explanation.parts import Answer, Parts, claims_of
 from plait.evaluation.intervals import mean_interval
 from plait.evaluation.rows import row_of
@@ -22,9 +22,8 @@ from plait.tasks.claims import Claim
 
 __all__ = ["BINS", "Tried", "faithfulness_of", "tried_of"]
 
-BINS, RANDOM, MOST, BATCH = 20, 3, 100, 50
-"""Parts of each stream's time; random orders to compare with; items of a replicate, drawn at random; of these at
-once."""
+BINS, RANDOM, MOST, BATCH = 20, 3, 60, 50
+"""Parts of each stream's time; random orders to compare with; items of a run, drawn at random; of these at once."""
 
 LARGE, FEW = 20_000_000, 8
 """Weights of a task, such as those of a language model, with which so many items must do, and occlusion alone."""
@@ -53,7 +52,7 @@ class Tried(NamedTuple):
     foreign: float
 
 
-def tried_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Tried]:
+def tried_of(model: Model, data: ItemData, *, seed: int = 0, replicates: int = 1) -> list[Tried]:
     """Each method on one claim of each of some items: one at random of those with a time of their own (an event, a
     word), else the first (the class, the text).
 
@@ -61,9 +60,10 @@ def tried_of(model: Model, data: ItemData, *, seed: int = 0) -> list[Tried]:
         model: answers.
         data: the items.
         seed: draws items, orders, and the other model's weights.
+        replicates: models that share the run's items, so that many of them take no longer than one.
     """
     generator, found = torch.Generator().manual_seed(seed), list[Tried]()
-    most = FEW if large(model) else MOST
+    most = FEW if large(model) else max(MOST // replicates, FEW)
     chosen = torch.randperm(len(data), generator=generator)[:most].sort().values.tolist()
     other, methods = randomised(model, seed), _methods(model)
     for start in range(0, len(chosen), BATCH):
@@ -108,8 +108,9 @@ def _of_batch(
     foreign, found = replace(answer, model=other), list[Tried]()
     for name in methods:
         method = METHODS[name]
-        own, theirs = (areas(answer, parts, order_of(method(a, parts), parts)) for a in (answer, foreign))
-        rows = zip(groups, own.deletion.tolist(), own.insertion.tolist(), *chance, theirs.deletion.tolist())
+        own = areas(answer, parts, order_of(method(answer, parts), parts))
+        theirs = deletion_area(answer, parts, order_of(method(foreign, parts), parts))
+        rows = zip(groups, own.deletion.tolist(), own.insertion.tolist(), *chance, theirs.tolist())
         found += [Tried(name, *row) for row in rows]
     return found
 

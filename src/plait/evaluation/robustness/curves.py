@@ -43,10 +43,12 @@ class Damage:
 
     Args:
         signals: whether raw signals are damaged too, which takes their features anew for each noise and level.
+        most: items of each replicate, drawn at random; None: all of them.
     """
 
-    def __init__(self, *, signals: bool) -> None:
-        self._signals, self._answers, self._refused = signals, list[ReplicateOutput](), list[Refused]()
+    def __init__(self, *, signals: bool, most: int | None = None) -> None:
+        self._signals, self._most = signals, most
+        self._answers, self._refused = list[ReplicateOutput](), list[Refused]()
 
     def add(self, one: Examined, output: ReplicateOutput, progress: Progress | None = None) -> None:
         """Ask one replicate, unless its model is large.
@@ -58,7 +60,8 @@ class Damage:
         """
         if large(one.model):
             return
-        found = corrupted(one.model, one.data, output)
+        data, output = _some(one, output, self._most)
+        found = corrupted(one.model, data, output)
         if self._signals:
             more, refused = noisy(one, found, progress)
             found = _with(found, more)
@@ -85,15 +88,15 @@ def corrupted(model: Model, data: ItemData, output: ReplicateOutput) -> Replicat
         data: the items.
         output: its answers to them as they are.
     """
-    found: dict[Subset, Floats] = {}
-    clean = _answers(model, loader(data, model.dims, batch=64), model.modalities)
+    found, whole = dict[Subset, Floats](), list[Encoded]()
+    clean = _answers(model, loader(data, model.dims, batch=64), model.modalities, whole)
     found |= {(f"{who}|{CLEAN}",): scores for who, scores in clean.items()}
     for name, cls in parts(Corruption).items():
         for modality in (*model.modalities, *([EVERY] if len(model.modalities) > 1 else [])):
             for level in cls.levels:
                 batches, hit = damaged(model, data, modality, name, level), [modality] if modality else model.modalities
                 key = f"features|{modality}|{name}|{level:g}"
-                answers = clean | _answers(model, batches, hit)
+                answers = clean | _answers(model, batches, hit, whole)
                 found |= {(f"{who}|{key}",): scores for who, scores in answers.items()}
     there = np.ones(len(output.items), bool)
     return replace(output, outputs=found, present={key[0]: there for key in found})
@@ -159,17 +162,49 @@ def _with(output: ReplicateOutput, more: Mapping[Subset, Floats]) -> ReplicateOu
     return replace(output, outputs={**output.outputs, **more}, present=present)
 
 
-def _answers(model: Model, batches: Iterable[Batch], hit: Sequence[str]) -> dict[str, Floats]:
-    """Answers of all, and of those single modalities that are hit: the others answer as before."""
+def _some(one: Examined, output: ReplicateOutput, most: int | None) -> tuple[ItemData, ReplicateOutput]:
+    """Some of the items at random, in their order, and the answers to them."""
+    if most is None or most >= len(one.items):
+        return one.data, output
+    index = np.sort(np.random.default_rng(one.replicate.seed).permutation(len(one.items))[:most])
+    items = [one.items[i] for i in index]
+    names = {name: [getattr(output, name)[i] for i in index] for name in ("items", "recordings", "groups")}
+    rows = {name: {k: x[index] for k, x in getattr(output, name).items()} for name in ("present", "outputs")}
+    fewer = replace(output, target=output.target[index], baseline=output.baseline[index], **names, **rows)
+    return ItemData(items, one.features, one.model.task.asked(items), one.modalities), fewer
+
+
+def _answers(
+    model: Model, batches: Iterable[Batch], hit: Sequence[str], whole: list[Encoded] | None = None
+) -> dict[str, Floats]:
+    """Answers of all, and of those single modalities that are hit: the others answer as before.
+
+    Args:
+        whole: what the encoders gave of the undamaged batches, so that they run on what is hit only; filled if empty.
+    """
     model.eval()
-    rows: dict[str, list[Floats]] = {}
+    rows, whole = dict[str, list[Floats]](), [] if whole is None else whole
+    known = bool(whole)
     with torch.inference_mode():
-        for batch in batches:
-            encoded = model.kept(model.encode(batch.inputs), batch.at)
+        for number, batch in enumerate(batches):
+            if known:
+                encoded = _replaced(whole[number], model.encode({m: batch.inputs[m] for m in hit}))
+            else:
+                encoded = model.encode(batch.inputs)
+                whole.append(encoded)
+            encoded = model.kept(encoded, batch.at)
             for who, output in _outputs(model, encoded, batch.inputs, batch.at, hit).items():
                 rows.setdefault(who, []).append(model.task.quick_scores(output))
     padding, _ = paddings_of(model.task)
     return {who: stacked(own, padding) for who, own in rows.items()}
+
+
+def _replaced(whole: Encoded, part: Encoded) -> Encoded:
+    """The tokens of all modalities, with those of some of them in place of their own."""
+    found = Encoded({**whole, **part})
+    if whole.wide is not None and part.wide is not None:
+        found.wide = _replaced(whole.wide, part.wide)
+    return found
 
 
 def _outputs(

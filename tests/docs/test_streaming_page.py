@@ -1,0 +1,23 @@
+"""The page about streaming runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "streaming.md"
+
+
+def test_the_example_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    exec(compile(code, str(PAGE), "exec"), {})
+    facts, *told = capsys.readouterr().out.strip().splitlines()
+    assert facts.startswith("answers every 1 s, final 1 s later (set by chest)")
+    assert "encoded anew" not in facts
+    final = [line for line in told if "so far" not in line]
+    assert [float(line.split(" s:")[0]) for line in final] == [2.0, 3.0, 4.0]
+    assert any("waiting for chest" in line for line in told)
+    assert all("walk" in line for line in final)
