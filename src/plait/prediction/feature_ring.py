@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 
 from plait.core.errors import ConfigError, DataError
 from plait.features import Feature
-from plait.prediction.inbox import Keys, Rows
+from plait.prediction.inbox import SAME, Keys, Rows
 from plait.streams.clock import Clock, Grid, Ticks
 from plait.streams.stream import KINDS, ArraySource, Stream, Values
 
 __all__ = ["FeatureRing", "Piece", "RingState"]
-
-SAME = 1e-7
-"""Seconds by which two times of one row may differ."""
 
 
 class Piece(NamedTuple):
@@ -34,7 +31,7 @@ class RingState(NamedTuple):
 
     Attributes:
         values: the last raw rows, [n, ...].
-        keys: their keys (`plait.prediction.inbox.Rows`).
+        keys: their keys (`plait.prediction.inbox.Rows`); of a regular clock the first one only.
         given: time of the last feature that was given, seconds.
         sums: running normalization: first value, count, sum, and sum of squares of each column, [4, dim].
     """
@@ -94,7 +91,8 @@ class FeatureRing:
         """
         keys, values = rows
         if state is not None:
-            keys, values = np.concatenate([state.keys, keys]), np.concatenate([state.values, values])
+            before = self.keys_of(state)
+            keys, values = np.concatenate([before, keys]), np.concatenate([state.values, values])
         given = -math.inf if state is None else state.given
         found, clock = self.feature(Stream(self._clock(keys, phase), ArraySource(values), self._kind(values), where=self.where))
         times = clock.times
@@ -107,7 +105,14 @@ class FeatureRing:
         if self.running:
             piece, sums = _running(piece, sums)
         keep = self._kept(keys, given, phase)
-        return RingState(values[keep:], keys[keep:], given, sums), piece  # type: ignore[arg-type]
+        kept = keys[keep:] if self.rate is None else keys[keep : keep + 1]
+        return RingState(values[keep:], kept, given, sums), piece
+
+    def keys_of(self, state: RingState) -> Keys:
+        """The keys of all rows that a state keeps."""
+        if self.rate is None or not len(state.keys):
+            return state.keys
+        return state.keys[0] + np.arange(len(state.values))
 
     def _kept(self, keys: Keys, given: float, phase: Fraction) -> int:
         """The first row to keep: the field of a feature may begin where that of what it is made of ends."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from plait.core.errors import DataError
 from plait.streams.clock import rational
 from plait.streams.stream import Values
 
-__all__ = ["Counts", "Inbox", "Keys", "Rows", "rate_of"]
+__all__ = ["SAME", "Counts", "Inbox", "Keys", "Rows", "rate_of"]
 
 
 @dataclass
@@ -39,6 +40,9 @@ class Counts:
 
 
 Keys: TypeAlias = "NDArray[np.int64] | NDArray[np.float64]"
+
+SAME = 1e-7
+"""Seconds by which two times of one row may differ."""
 
 
 class Rows(NamedTuple):
@@ -99,25 +103,40 @@ class Inbox:
     @property
     def period(self) -> float:
         """Seconds from one row to the next on a regular clock; else 0."""
-        return float(1 / self.rate) if self.rate else 0.0
+        return 1 / self._rate if self.rate else 0.0
+
+    @cached_property
+    def _rate(self) -> float:  # fractions are slow to turn into floats
+        return float(self.rate or 0)
+
+    @property
+    def _offset(self) -> float:
+        return float(self.phase) if self.phase else 0.0
 
     def time_of(self, key: float) -> float:
         """The time of a row by its key, seconds."""
-        if self.rate is None:
-            return float(key)
-        return float((self.phase or Fraction(0)) + int(key) / self.rate)
+        return float(key) if self.rate is None else self._offset + float(key) * self.period
 
     def key_of(self, time: float) -> float:
         """The key of the first row at or after a time."""
         if self.rate is None or math.isinf(time):
             return time
-        place = (Fraction(time) - (self.phase or Fraction(0))) * self.rate
+        place = (time - self._offset) * self._rate
         near = round(place)  # rounding of a float second must not move a row
-        return near if abs(place - near) < Fraction(1, 1000) else math.ceil(place)
+        return near if abs(place - near) < 1e-3 else math.ceil(place)
 
-    def advance(self, watermark: float) -> Rows | None:
-        """Move the watermark on, never back; returns the rows before it, in order."""
+    @property
+    def silent(self) -> bool:
+        """Whether the watermark was moved beyond the newest row, by silence or by the end: nothing can follow without a
+        gap."""
+        return self.watermark > self.newest + self.period / 2 + SAME
+
+    def seal(self, watermark: float) -> None:
+        """Move the watermark on, never back: rows before it that come from now on are late."""
         self.watermark = max(self.watermark, watermark)
+
+    def take(self) -> Rows | None:
+        """The rows before the watermark, in order; they do not wait any more."""
         if self.pending is None:
             return None
         done = int(np.searchsorted(self.pending.keys, self.key_of(self.watermark)))
@@ -164,8 +183,7 @@ class Inbox:
             # a thousandth of a period is no phase: files begin at 0, and so does their clock
             place = rational_time(float(times[0])) % period
             self.phase = Fraction(0) if min(place, period - place) < period / 1000 else place
-        phase, rate = float(self.phase), float(self.rate)
-        return np.rint((times - phase) * rate).astype(np.int64)
+        return np.rint((times - self._offset) * self._rate).astype(np.int64)
 
     def _keep(self, rows: Rows) -> None:
         """Merge into what waits; of rows of one key the first that came stays."""

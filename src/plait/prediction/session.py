@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import suggest
 from plait.examples.items import Item
-from plait.prediction.feature_ring import SAME, FeatureRing, Piece, RingState
-from plait.prediction.inbox import Counts, Inbox, Rows, rate_of
+from plait.prediction.feature_ring import FeatureRing, Piece, RingState
+from plait.prediction.inbox import SAME, Counts, Inbox, Rows, rate_of
 from plait.prediction.lane import Lane, bounded, fed, opened, so_far
 from plait.prediction.predict import Prediction, Predictor, prediction_of
 from plait.store.stepped import build_feature
@@ -25,6 +25,10 @@ from plait.training.plans import plan_of
 from plait.training.run import Run
 
 __all__ = ["Facts", "LiveAnswer", "Session", "stream"]
+
+TOGETHER = 0.5
+"""Seconds of rows that become features and tokens at once where no answer is due: each step costs much alike, whatever
+the number of its rows."""
 
 LATE = ("wait", "revise", "drop")
 
@@ -97,6 +101,12 @@ class Channel:
         return max(ring.field for ring in self.rings.values())
 
     @property
+    def unread(self) -> bool:
+        """Whether it holds rows of which features can be made, or could if the stream ended."""
+        waiting = self.inbox.pending
+        return bool(waiting is not None and len(waiting.keys)) or any(x is not None for x in self.states.values())
+
+    @property
     def arrays(self) -> list[Values]:
         """All rows that are kept."""
         waiting = [] if self.inbox.pending is None else [*self.inbox.pending]
@@ -115,7 +125,7 @@ class Channel:
         for m, ring in self.rings.items():
             state, parts = self.states[m], [self.ready[m]]
             for run in runs:
-                if state is not None and self.inbox.rate and run.keys[0] != state.keys[-1] + 1:
+                if state is not None and self.inbox.rate and run.keys[0] != ring.keys_of(state)[-1] + 1:
                     parts.append(self._ended(ring, state))
                     state = None
                 state, piece = ring.advance(state, run, self._phase)
@@ -182,6 +192,7 @@ class Session:
         lanes: items in progress, by their number from 1; without a window one, 0.
         place: number of the next item to answer finally.
         now: the latest time that is known, seconds.
+        read: until when rows have become features, seconds.
         told: by number, what a tentative answer waited for when it was given.
 
     Raises:
@@ -216,7 +227,7 @@ class Session:
         self.channels = self._made(waits, {**predictor.prepared.rates, **given})
         self.lanes: dict[int, Lane] = {}
         self.told: dict[int, tuple[str, ...]] = {}
-        self.place, self.now = 1, -math.inf
+        self.place, self.now, self.read = 1, -math.inf, -math.inf
 
     @property
     def bytes(self) -> int:
@@ -317,8 +328,14 @@ class Session:
 
     def _final(self, bounds: Mapping[str, float], end: float = math.inf) -> Iterator[LiveAnswer]:
         for name, own in self.channels.items():
-            self._take(own, bounds[name])
+            own.inbox.seal(bounds[name])
         sure = min(own.inbox.watermark - own.field for own in self.channels.values())
+        ended = any(own.inbox.silent and own.unread for own in self.channels.values())
+        if self._due(self.place) > min(sure, end) + 1e-9 and sure < self.read + TOGETHER and not ended:
+            return
+        self.read = sure
+        for own in self.channels.values():
+            self._take(own)
         while (due := self._due(self.place)) <= min(sure, end) + 1e-9:
             self._feed(due)
             yield self._answer(self.place, self.lanes, final=True)
@@ -352,12 +369,9 @@ class Session:
     def _begin(self, k: int) -> float:
         return (self.start or 0.0) if self.window is None else (self.start or 0.0) + (k - 1) * self.every
 
-    def _take(self, own: Channel, watermark: float) -> None:
+    def _take(self, own: Channel) -> None:
         """Rows before the watermark become features."""
-        rows = own.inbox.advance(watermark)
-        # beyond its newest row a watermark is moved by silence or by the end: nothing can follow without a gap
-        closed = own.inbox.watermark > own.inbox.newest + own.inbox.period / 2 + SAME
-        own.states, own.ready = own.read(rows, closed=closed)
+        own.states, own.ready = own.read(own.inbox.take(), closed=own.inbox.silent)
 
     def _feed(self, until: float) -> None:
         """Lanes read the features before ``until``."""
@@ -379,11 +393,13 @@ class Session:
     def _open(self, lanes: dict[int, Lane], newest: float) -> list[int]:
         """The items that have begun by ``newest`` and were not answered yet."""
         if self.window is None:
-            lanes.setdefault(0, opened(self.model, self.start or 0.0))
+            if 0 not in lanes:
+                lanes[0] = opened(self.model, self.start or 0.0)
             return [0]
         k = self.place
         while self._begin(k) <= newest:
-            lanes.setdefault(k, opened(self.model, self._begin(k)))
+            if k not in lanes:
+                lanes[k] = opened(self.model, self._begin(k))
             k += 1
         return [*range(self.place, k)]
 

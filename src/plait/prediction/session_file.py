@@ -47,7 +47,7 @@ def save_session(session: Session, path: str | Path) -> None:
         for name, track in _tracks(lane):
             parts = [*leaves(track.state), *track.tokens, track.seen]
             arrays |= {f"l{k}.{name}.{j}": x.contiguous().clone() for j, x in enumerate(parts)}
-    told["place"] = {"start": session.start, "next": session.place, "now": _plain(session.now)}
+    told["place"] = {"start": session.start, "next": session.place, "now": _plain(session.now), "read": _plain(session.read)}
     told["told"] = {str(k): [*names] for k, names in session.told.items()}
     with replacing(Path(path)) as new:
         save_tensors(arrays, new, {"session": json.dumps(told, allow_nan=False)})
@@ -73,6 +73,7 @@ def load_session(path: str | Path, predictor: Predictor) -> Session:
         session.lanes = {int(k): _lane(predictor.model, int(k), start, arrays) for k, start in told["lanes"].items()}
         place = told["place"]
         session.start, session.place, session.now = place["start"], int(place["next"]), _number(place["now"])
+        session.read = _number(place["read"])
         session.told = {int(k): tuple(names) for k, names in told["told"].items()}
     except DataError:
         raise
