@@ -18,7 +18,7 @@ class Explanations:
     """Gathered over the replicates of a run, as far as their task can be asked.
 
     Args:
-        replicates: how many there are: explanations in time are tried on so many items of them together.
+        replicates: how many there are: they share the items, draws and pairs that one model would be asked for.
     """
 
     def __init__(self, replicates: int = 1) -> None:
@@ -36,7 +36,9 @@ class Explanations:
         """
         bank, seed = Bank(one.model, one.data), one.replicate.seed
         slow = hasattr(one.model.task, "texts")  # texts are looked for at length
-        self._exchanged.append(Exchanged(bank, output, permutations=2 if slow else 10))
+        # the draws and pairs of one model are shared among the replicates, whose means are taken
+        draws, pairs = max((2 if slow else 10) // self._replicates, 2), round(300 / self._replicates**0.5)
+        self._exchanged.append(Exchanged(bank, output, permutations=draws, pairs=pairs))
         if swappable(bank):
             self._swaps += swaps_of(bank, output.target, seed=seed)
         if mediable(bank) and len(bank.modalities) > 1:

@@ -12,7 +12,7 @@ from plait.features.yin import KEPT, Yin, semitones
 from plait.streams.clock import Clock
 from plait.streams.stream import Stream
 
-__all__ = ["PIECE", "Pitch", "tracked"]
+__all__ = ["PIECE", "Pitch", "piece_of", "tracked"]
 
 PIECE, MARGIN = 1.0, 0.5
 """Length of the pieces in which paths are searched, and their margin on either side, seconds."""
@@ -43,9 +43,14 @@ def tracked(front: Yin, period: Wave, probability: Wave) -> NDArray[np.int64]:
         none.astype(np.float32),
         widest=FASTEST * 12 / a_second / 2,
         switch=SWITCH,
-        piece=max(round(PIECE * a_second), 1),
+        piece=piece_of(front),
         margin=round(MARGIN * a_second),
     )
+
+
+def piece_of(front: Yin) -> int:
+    """Windows of a piece in which paths are searched."""
+    return max(round(PIECE * float(front.a_second)), 1)
 
 
 class Pitch(OfWindows):
@@ -88,6 +93,8 @@ class Pitch(OfWindows):
         self._front = Yin(rate, window, hop, low, high)
         super().__init__(self._front)
         self._track, self._in_hz, self._threshold = track, unit == "hz", threshold
+        if track:
+            self.together = piece_of(self._front)  # type: ignore[misc]  # of these options, not of the class
 
     @property
     def receptive_field(self) -> float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import lcm
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.features.checks import above_zero
-from plait.features.pitch import MARGIN, PIECE, tracked
+from plait.features.pitch import MARGIN, PIECE, piece_of, tracked
 from plait.features.series import window_statistics
 from plait.features.sound import OfWindows, Spectrum, Wave
 from plait.features.voice import ABOUT, cycles, harmonicity, syllable_nuclei
@@ -71,6 +72,7 @@ class Prosody(OfWindows):
         self._band = ((hz >= BAND[0]) & (hz <= BAND[1])).astype(np.float32)
         a_second = float(self._front.a_second)
         self._span, self._step = max(round(span * a_second), 2), max(round(step * a_second), 1)
+        self.together = lcm(piece_of(self._front), self._step) // self._step  # type: ignore[misc]
 
     @property
     def receptive_field(self) -> float:

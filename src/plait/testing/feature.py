@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
 from plait.features import Feature
+from plait.prediction.feature_ring import FeatureRing
+from plait.prediction.inbox import Rows
 from plait.streams.clock import Clock, Grid
 from plait.streams.stream import Stream
 from plait.testing.laws import require
 from plait.testing.streams import changed, check_kinds, edges, for_kinds, same
 
 __all__ = ["check_feature"]
+
+CUTTINGS = 3
+"""Ways in which a stream is cut into pieces."""
 
 
 def check_feature(cls: type[Feature], *streams: Stream, **options: object) -> None:
@@ -21,7 +28,8 @@ def check_feature(cls: type[Feature], *streams: Stream, **options: object) -> No
     clock has, as wide as `dim` says, none infinite); place (rows lie within the stream); rate (the clock runs at the
     declared `rate`); inputs (the stream is not changed, and gives the same rows again); emptiness (an empty stream
     gives no rows); times (a stream shifted by 64 s has the same rows, shifted by 64 s); receptive field (if it is
-    ``causal``, values outside the field change no row).
+    ``causal``, values outside the field change no row); pieces (then, of a stream with a rate that is cut anywhere, the
+    rows are the same: `plait.prediction.feature_ring`).
 
     Args:
         cls: the class, constructed as ``cls(**options)``.
@@ -51,6 +59,8 @@ def check_feature(cls: type[Feature], *streams: Stream, **options: object) -> No
         require(kept, cls, "times", "64 s later it gives other rows, or at other times")
         if feature.causal:
             _check_field(cls, feature, stream, values, clock)
+            if isinstance(stream.clock, Grid):
+                _check_pieces(cls, feature, stream, values, clock)
 
 
 def _check_rows(cls: type, feature: Feature, stream: Stream, values: NDArray[np.generic], clock: Clock) -> None:
@@ -77,3 +87,21 @@ def _check_field(cls: type, feature: Feature, stream: Stream, values: NDArray[np
         others, _ = feature(changed(stream, outside))
         kept = others.shape == values.shape and same(others[row], values[row])
         require(kept, cls, "receptive field", f"what is more than {far:g} s off changes the row at {t:g} s")
+
+
+def _check_pieces(cls: type, feature: Feature, stream: Stream, values: NDArray[np.generic], clock: Clock) -> None:
+    rng, rate, raw = np.random.default_rng(0), stream.clock.rate, stream.read()  # type: ignore[attr-defined]
+    ring, phase = FeatureRing(feature, rate, stream.where or "stream"), stream.clock.start_exact  # type: ignore[attr-defined]
+    for _ in range(CUTTINGS):
+        edges = np.unique([0, *rng.integers(0, len(stream) + 1, 8), len(stream)])
+        state, found = None, []
+        for lo, hi in pairwise(edges):
+            rows = Rows(np.arange(lo, hi), raw[lo:hi])
+            state, piece = ring.advance(state, rows, phase, last=hi == len(stream))
+            found.append(piece)
+        got, times = (np.concatenate(parts) for parts in zip(*found))
+        kept = got.shape == values.shape and np.allclose(times, clock.times, rtol=0, atol=1e-6)
+        # the last bits only where a signal is resampled
+        size = np.nanmax(np.abs(values), initial=1.0)
+        kept = kept and np.allclose(got, values, rtol=0, atol=1e-5 * size, equal_nan=True)
+        require(kept, cls, "pieces", f"cut before {edges[1:-1].tolist()}, it gives other rows than at once")
