@@ -4,7 +4,7 @@ Needs: nothing for ``laws`` and ``cost``.
 Takes: ``laws`` some twenty minutes of one core, ``cost`` some three.
 
 - ``laws``: random cuttings of every encoder whose state is bounded and of every feature that can stream, and random
-  cuttings and interleavings of sessions of four streams, causal and not: how far the answers are from those of one pass.
+  cuttings and interleavings of sessions of four streams, causal and not: how far answers are from those of one pass.
 - ``cost``: what a push of a tenth of a second costs, beside encoding a window of sixty seconds anew; the bytes of a
   session's state, and whether they grow.
 """
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def predictor_of(folder: Path, *, length: float, causal: bool) -> Predictor:
 def cuttings(rng: np.random.Generator, count: int) -> Iterator[tuple[int, int]]:
     """The ends of random pieces of so many rows."""
     edges = np.unique(np.r_[0, rng.integers(0, count + 1, rng.integers(0, max(min(count, 40), 1))), count])
-    yield from zip(edges, edges[1:])
+    yield from pairwise(edges.tolist())
 
 
 def encoder_off(name: str, tries: int) -> float | None:
@@ -214,7 +215,7 @@ def cost(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         target("a push is cheaper than a window anew, times, by the mean", whole / mean, ">=", 30),
         target("push of four streams, median ms", 1e3 * push, "<=", 1.0),
         target("state of a session, most of a window, kB", max(sizes[100:]) / 1e3, "<=", 64),
-        target("state after the second window over that after the first", max(sizes[600:]) / max(sizes[:600]), "<=", 1.01),
+        target("state in the second window over that in the first", max(sizes[600:]) / max(sizes[:600]), "<=", 1.01),
     ]
 
 

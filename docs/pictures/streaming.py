@@ -63,7 +63,7 @@ def draw(sent: list, said: list) -> None:
     fig, (packets, answers) = plt.subplots(2, 1, figsize=(8.2, 4.6), sharex=True, height_ratios=[1, 2])
     for i, (name, colour) in enumerate((("wrist", "tab:blue"), ("chest", "tab:orange"))):
         own = [(arrived, at) for arrived, stream, _, at in sent if stream == name]
-        packets.hlines([i] * len(own), [at for _, at in own], [arrived for arrived, _ in own], color=colour, lw=1, alpha=0.5)
+        packets.hlines([i] * len(own), [at for _, at in own], [arrived for arrived, _ in own], color=colour, lw=1)
         packets.plot([arrived for arrived, _ in own], [i] * len(own), "|", ms=14, color=colour)
     packets.set_yticks([0, 1], ["wrist arrives", "chest arrives"])
     packets.set_ylim(-0.6, 1.6)
@@ -74,12 +74,14 @@ def draw(sent: list, said: list) -> None:
         if answer.final:
             first = next((x for x in said if x[1].time == answer.time and not x[1].final), None)
             if first is not None:
-                answers.annotate("", (t, walk(answer)), (first[0], walk(first[1])), arrowprops={"arrowstyle": "->", "color": "0.6"})
+                arrow = {"arrowstyle": "->", "color": "0.6"}
+                answers.annotate("", (t, walk(answer)), (first[0], walk(first[1])), arrowprops=arrow)
     answers.plot(*zip(*early), "o", mfc="white", color="0.35", label="at once, of what has come")
     answers.plot(*zip(*final), "o", color="tab:red", label="final, when it has come")
     answers.axvspan(4, SECONDS + 1.6, color="0.93", zorder=0)
     answers.text(4.1, 1.03, "walking from here", fontsize=9)
-    answers.set(xlabel="seconds since the start", ylabel="probability of walking", ylim=(-0.05, 1.12), xlim=(0, SECONDS + 1.6))
+    answers.set(xlabel="seconds since the start", ylabel="probability of walking")
+    answers.set(ylim=(-0.05, 1.12), xlim=(0, SECONDS + 1.6))
     answers.legend(loc="center left", fontsize=8, frameon=False)
     for axes in (packets, answers):
         axes.spines[["top", "right"]].set_visible(False)

@@ -223,8 +223,8 @@ class CorpusPlan(_Section):
 class Recipe(_Section):
     """The whole of an experiment. Only ``corpus`` and ``task`` have no default.
 
-    ``causal``: for live use: no feature, encoder or task looks at later rows (a fusion does where a task answers over time
-    only, as an answer for a whole item is given at its end). Parts that would are named before training.
+    ``causal``: for live use: no feature, encoder or task looks at later rows (a fusion may, unless the task answers
+    over time, as an answer for a whole item is given at its end). Parts that do are named before training.
     ``min_coverage``: where ``streams`` is empty, a stream is a modality if at least this share of recordings has it.
     """
 

@@ -160,7 +160,9 @@ class RandomConvolutions(nn.Module):
             start += count
         return torch.stack(found, -1).flatten(1)
 
-    def _convolved(self, columns: Tensor, number: int, kernel: int | None = None) -> Float[Tensor, "batch kernels time"]:
+    def _convolved(
+        self, columns: Tensor, number: int, kernel: int | None = None
+    ) -> Float[Tensor, "batch kernels time"]:
         """Convolutions of `_columns` at one dilation with all kernels, or with one.
 
         The order of summation does not depend on the batch.

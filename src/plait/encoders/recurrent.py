@@ -50,8 +50,8 @@ class _Recurrent(Encoder):
     def begin(self, batch: int) -> State:
         if not self.causal:
             return super().begin(batch)
-        sizes = [torch.zeros(batch, cell.hidden_size) for cell in self._cells]
-        return tuple((x,) if self.cell is nn.GRU else (x, x.clone()) for x in sizes)
+        width, many = self.dim, 1 if self.cell is nn.GRU else 2
+        return tuple(tuple(torch.zeros(batch, width) for _ in range(many)) for _ in self.ahead)
 
     def step(self, state: State, tokens: Tokens) -> tuple[State, Tokens]:
         if not self.causal:
@@ -68,7 +68,7 @@ class _Recurrent(Encoder):
     def _observed(self, state: State, tokens: Tokens, row: int) -> tuple[State, Tensor]:
         """One row, [1, time, dim] out."""
         seen = tokens.mask[row]
-        own = tuple(tuple(x[row : row + 1] for x in leaves(layer)) for layer in state)
+        own = tuple(tuple(x[row : row + 1] for x in leaves((layer,))) for layer in state)
         after, found = self._read(own, Tokens(*(x[row : row + 1, seen] for x in tokens)))
         out = tokens.values.new_zeros(1, len(seen), self.dim)
         out[:, seen] = found.values
@@ -79,9 +79,9 @@ class _Recurrent(Encoder):
         if tokens.mask.shape[1] == 0:
             return state, tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
         x, after = tokens.values, list[State]()
-        for cell, own in zip(self._cells, state):
+        for cell, own in zip(self.ahead, state):
             # torch wants the states of a GRU bare, and those of an LSTM as a pair, layers first
-            before = tuple(one[None].contiguous() for one in leaves(own))
+            before = tuple(one[None].contiguous() for one in leaves((own,)))
             x, last = cell(x, before if len(before) > 1 else before[0])
             after.append(tuple(one[0] for one in (last if len(before) > 1 else (last,))))
         return tuple(after), tokens.with_values(x)
@@ -91,10 +91,6 @@ class _Recurrent(Encoder):
             return super().end(state)
         nothing = torch.zeros(len(leaves(state)[0]), 0)
         return Tokens(nothing[..., None].expand(-1, -1, self.dim), nothing, nothing > 0)
-
-    @property
-    def _cells(self) -> list[nn.Module]:
-        return [*self.ahead]
 
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()

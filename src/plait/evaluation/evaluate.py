@@ -85,7 +85,11 @@ def _evaluated(found: Examination, causes: Causes | None, corruptions: bool) -> 
     run, experiment = found.run, found.experiment
     outputs, noise, missing, trained_on = [], [], [], []
     count = len(found.replicates)
-    effects, explanations, kept = list[Effect](), Explanations(count), list[tuple[Sequence[Calibrated], ReplicateOutput]]()
+    effects, explanations, kept = (
+        list[Effect](),
+        Explanations(count),
+        list[tuple[Sequence[Calibrated], ReplicateOutput]](),
+    )
     damage = Damage(signals=corruptions, most=None if corruptions else max(DAMAGED // max(count, 1), 1))
     for one in found:
         outputs.append(one.output())

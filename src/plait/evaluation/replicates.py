@@ -109,6 +109,20 @@ class ReplicateOutput:
     outputs: Mapping[Subset, Floats]
     baseline: Floats
 
+    def of(self, items: NDArray[np.intp]) -> ReplicateOutput:
+        """The answers to some of the items, by their places."""
+        chosen = items.tolist()
+        return replace(
+            self,
+            items=[self.items[i] for i in chosen],
+            recordings=[self.recordings[i] for i in chosen],
+            groups=[self.groups[i] for i in chosen],
+            target=np.asarray(self.target)[items],
+            present={m: there[items] for m, there in self.present.items()},
+            outputs={key: scores[items] for key, scores in self.outputs.items()},
+            baseline=np.asarray(self.baseline)[items],
+        )
+
 
 def frames_of(
     task: Scored | None, scores: NDArray[np.float64], target: NDArray[np.generic]

@@ -94,7 +94,9 @@ class FeatureRing:
             before = self.keys_of(state)
             keys, values = np.concatenate([before, keys]), np.concatenate([state.values, values])
         given = -math.inf if state is None else state.given
-        found, clock = self.feature(Stream(self._clock(keys, phase), ArraySource(values), self._kind(values), where=self.where))
+        found, clock = self.feature(
+            Stream(self._clock(keys, phase), ArraySource(values), self._kind(values), where=self.where)
+        )
         times = clock.times
         fresh = times > given + SAME
         if not last:
@@ -112,7 +114,7 @@ class FeatureRing:
         """The keys of all rows that a state keeps."""
         if self.rate is None or not len(state.keys):
             return state.keys
-        return state.keys[0] + np.arange(len(state.values))
+        return np.arange(len(state.values), dtype=np.int64) + int(state.keys[0])
 
     def _kept(self, keys: Keys, given: float, phase: Fraction) -> int:
         """The first row to keep: the field of a feature may begin where that of what it is made of ends."""
@@ -120,10 +122,13 @@ class FeatureRing:
             return 0
         since = given - 2 * self.field
         if self.rate is None:
-            return int(np.searchsorted(keys, since))  # type: ignore[call-overload]
+            return int(np.searchsorted(keys, since))
         step = Fraction(1) if self.feature.rate is None else self.rate / self.feature.rate
         # a whole number of the feature's steps after the first row of the run, and of what it computes at once
-        unit, place = step.numerator * self.feature.together, (since - float(phase + int(keys[0]) / self.rate)) * float(self.rate)
+        unit, place = (
+            step.numerator * self.feature.together,
+            (since - float(phase + int(keys[0]) / self.rate)) * float(self.rate),
+        )
         return min(max(int(place // unit) * unit, 0), len(keys))
 
     def _clock(self, keys: Keys, phase: Fraction) -> Clock:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -54,8 +55,9 @@ class Rows(NamedTuple):
     keys: Keys
     values: Values
 
-    def __getitem__(self, part: slice | NDArray[np.bool_]) -> Rows:  # type: ignore[override]
-        return Rows(self.keys[part], self.values[part])
+    def part(self, places: slice | NDArray[np.bool_]) -> Rows:
+        """Some of the rows."""
+        return Rows(self.keys[places], self.values[places])
 
 
 @dataclass
@@ -97,7 +99,7 @@ class Inbox:
         early, late = rows.keys < first, rows.keys < behind
         self.counts.early += int(early.sum())
         self.counts.late += int((late & ~early).sum())
-        self._keep(rows[~(early | late)])
+        self._keep(rows.part(~(early | late)))
         self.newest = max(self.newest, self.time_of(rows.keys[-1]) + self.period)
 
     @property
@@ -140,7 +142,7 @@ class Inbox:
         if self.pending is None:
             return None
         done = int(np.searchsorted(self.pending.keys, self.key_of(self.watermark)))
-        ready, self.pending = self.pending[:done], self.pending[done:]
+        ready, self.pending = self.pending.part(slice(done)), self.pending.part(slice(done, None))
         self.counts.used += done
         self.counts.pending -= done
         return ready
@@ -149,9 +151,9 @@ class Inbox:
         """Runs of rows without a gap; on an irregular clock there are no gaps."""
         if not len(rows.keys):
             return []
-        cuts = np.flatnonzero(np.diff(rows.keys) != 1) + 1 if self.rate else []
+        cuts = (np.flatnonzero(np.diff(rows.keys) != 1) + 1).tolist() if self.rate else []
         edges = [0, *cuts, len(rows.keys)]
-        return [rows[lo:hi] for lo, hi in zip(edges, edges[1:])]
+        return [rows.part(slice(lo, hi)) for lo, hi in pairwise(edges)]
 
     def _placed(self, values: Values, times: ArrayLike | None) -> Rows:
         """The rows of a packet with their keys, in order."""

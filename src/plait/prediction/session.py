@@ -19,6 +19,7 @@ from plait.prediction.feature_ring import FeatureRing, Piece, RingState
 from plait.prediction.inbox import SAME, Counts, Inbox, Rows, rate_of
 from plait.prediction.lane import Lane, bounded, fed, opened, so_far
 from plait.prediction.predict import Prediction, Predictor, prediction_of
+from plait.recipe import StreamPlan
 from plait.store.stepped import build_feature
 from plait.streams.stream import Values
 from plait.training.plans import plan_of
@@ -301,8 +302,7 @@ class Session:
             return []
         with torch.inference_mode():
             end = max(own.inbox.newest for own in self.channels.values())
-            found = [*self._final(dict.fromkeys(self.channels, math.inf), end)]
-        return found
+            return [*self._final(dict.fromkeys(self.channels, math.inf), end)]
 
     def _fitting(self, own: Channel, values: Values) -> Values:
         """The rows, if the stream's features take them: a session must not stop half way through a packet."""
@@ -406,7 +406,7 @@ class Session:
     def _answer(self, k: int, lanes: Mapping[int, Lane], *, final: bool) -> LiveAnswer:
         due, begin = self._due(k), self._begin(k)
         lane = lanes.get(0 if self.window is None else k) or opened(self.model, begin)
-        item = Item("live", begin, due, None, "live", "", False)
+        item = Item("live", begin, due, "", "live")
         encoded = so_far(self.model, lane)
         at = self.model.task.asked([item], known=False).at
         answer = self.model.task.decode(self.model.forward_subset(encoded, at=at)[""], at)[0]
@@ -461,7 +461,7 @@ class Session:
         return found
 
 
-def _obstacles(modality: str, plan: object, feature: Mapping[str, object]) -> list[str]:
+def _obstacles(modality: str, plan: StreamPlan, feature: Mapping[str, object]) -> list[str]:
     """Why the features of a modality cannot be made as time passes."""
     where, found = f"streams.{modality}", []
     for key, why in (
@@ -471,7 +471,7 @@ def _obstacles(modality: str, plan: object, feature: Mapping[str, object]) -> li
     ):
         if getattr(plan, key):
             found.append(f"{where}.{key}: {why}, so it cannot stream. Train without it.")
-    if getattr(plan, "normalization") in ("centre", "standardise"):
+    if plan.normalization in ("centre", "standardise"):
         found.append(f"{where}.normalization: looks at the whole recording, so it cannot stream. Use running, or none.")
     return found
 

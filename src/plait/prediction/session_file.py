@@ -47,7 +47,12 @@ def save_session(session: Session, path: str | Path) -> None:
         for name, track in _tracks(lane):
             parts = [*leaves(track.state), *track.tokens, track.seen]
             arrays |= {f"l{k}.{name}.{j}": x.contiguous().clone() for j, x in enumerate(parts)}
-    told["place"] = {"start": session.start, "next": session.place, "now": _plain(session.now), "read": _plain(session.read)}
+    told["place"] = {
+        "start": session.start,
+        "next": session.place,
+        "now": _plain(session.now),
+        "read": _plain(session.read),
+    }
     told["told"] = {str(k): [*names] for k, names in session.told.items()}
     with replacing(Path(path)) as new:
         save_tensors(arrays, new, {"session": json.dumps(told, allow_nan=False)})
@@ -99,12 +104,14 @@ def _told(prefix: str, own: Channel, arrays: Arrays) -> dict[str, Any]:
         arrays |= {f"{prefix}.keys": _tensor(inbox.pending.keys), f"{prefix}.values": _tensor(inbox.pending.values)}
     given: dict[str, float | str] = {}
     for j, m in enumerate(own.rings):
-        arrays |= {f"{prefix}.{j}.ready.{k}": _tensor(x) for k, x in enumerate(own.ready[m])}
+        arrays |= {
+            f"{prefix}.{j}.ready.{k}": _tensor(x) for k, x in enumerate((own.ready[m].values, own.ready[m].times))
+        }
         state = own.states[m]
         if state is not None:
             given[m] = _plain(state.given)
-            kept = {"values": state.values, "keys": state.keys, "sums": state.sums}
-            arrays |= {f"{prefix}.{j}.{k}": _tensor(x) for k, x in kept.items() if x is not None}
+            arrays |= {f"{prefix}.{j}.values": _tensor(state.values), f"{prefix}.{j}.keys": _tensor(state.keys)}
+            arrays |= {} if state.sums is None else {f"{prefix}.{j}.sums": _tensor(state.sums)}
     phase = None if inbox.phase is None else [inbox.phase.numerator, inbox.phase.denominator]
     ends = {"newest": _plain(inbox.newest), "watermark": _plain(inbox.watermark), "phase": phase}
     return {**ends, "counts": asdict(inbox.counts), "given": given, "shape": own.shape and [*own.shape]}

@@ -43,7 +43,7 @@ class Exchanged:
             (whole,) = np.nonzero(np.all([bank.data.present(m) for m in bank.modalities], axis=0))
             if len(whole) > 1:
                 made = projected(bank, most=pairs, seed=output.seed)
-                some = _taken(output, made.items)
+                some = output.of(made.items)
                 self.additive = _as(some, {(WHOLE,): made.whole, (ADDITIVE,): made.scores})
                 self.share = made.share
 
@@ -90,15 +90,3 @@ def _additive(task: Task, replicates: Sequence[Exchanged], sign: int) -> Additiv
 def _as(output: ReplicateOutput, outputs: dict[Subset, Floats]) -> ReplicateOutput:
     there = np.ones(len(output.items), bool)
     return replace(output, outputs=outputs, present={name: there for key in outputs for name in key})
-
-
-def _taken(output: ReplicateOutput, items: np.ndarray[tuple[int], np.dtype[np.intp]]) -> ReplicateOutput:
-    chosen = items.tolist()
-    return replace(
-        output,
-        items=[output.items[i] for i in chosen],
-        recordings=[output.recordings[i] for i in chosen],
-        groups=[output.groups[i] for i in chosen],
-        target=np.asarray(output.target)[items],
-        baseline=np.asarray(output.baseline)[items],
-    )

@@ -168,10 +168,7 @@ def _some(one: Examined, output: ReplicateOutput, most: int | None) -> tuple[Ite
         return one.data, output
     index = np.sort(np.random.default_rng(one.replicate.seed).permutation(len(one.items))[:most])
     items = [one.items[i] for i in index]
-    names = {name: [getattr(output, name)[i] for i in index] for name in ("items", "recordings", "groups")}
-    rows = {name: {k: x[index] for k, x in getattr(output, name).items()} for name in ("present", "outputs")}
-    fewer = replace(output, target=output.target[index], baseline=output.baseline[index], **names, **rows)
-    return ItemData(items, one.features, one.model.task.asked(items), one.modalities), fewer
+    return ItemData(items, one.features, one.model.task.asked(items), one.modalities), output.of(index)
 
 
 def _answers(
