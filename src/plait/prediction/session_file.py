@@ -104,9 +104,8 @@ def _told(prefix: str, own: Channel, arrays: Arrays) -> dict[str, Any]:
         arrays |= {f"{prefix}.keys": _tensor(inbox.pending.keys), f"{prefix}.values": _tensor(inbox.pending.values)}
     given: dict[str, float | str] = {}
     for j, m in enumerate(own.rings):
-        arrays |= {
-            f"{prefix}.{j}.ready.{k}": _tensor(x) for k, x in enumerate((own.ready[m].values, own.ready[m].times))
-        }
+        arrays[f"{prefix}.{j}.ready.0"] = _tensor(own.ready[m].values)
+        arrays[f"{prefix}.{j}.ready.1"] = _tensor(own.ready[m].times)
         state = own.states[m]
         if state is not None:
             given[m] = _plain(state.given)
