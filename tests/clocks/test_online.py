@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +18,6 @@ from plait.clocks.online import OnlineClock
 from plait.clocks.online_window import Ring, _below, of_pairs
 from plait.clocks.slew import CREEP, Slew
 from plait.core.errors import ConfigError, DataError
-
-Pieces = list[np.ndarray]
 
 
 def packets(seed: int = 0, seconds: float = 70.0, rate: float = 20, jump: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -254,6 +254,8 @@ def test_misuse_is_told() -> None:
         clock.push_signal("own", np.zeros((1, 3)), [4])
     with pytest.raises(ConfigError, match="got pairs"):
         clock.push([5.0], [5.0])
+    with pytest.raises(DataError, match="lacks slew, block"):
+        OnlineClock.load({"json": clock.save()["json"]})
     wrong = {"window": 5, "every": 70.0, "slew_ppm": np.nan, "noise": "hum"}
     with pytest.raises(ConfigError, match=r"(?s)window.*every.*slew_ppm.*noise") as told:
         OnlineClock(**wrong)
@@ -325,3 +327,10 @@ def test_stated_half_widths_hold() -> None:
         half.append(got.half_width)
     assert np.mean(np.array(off) < half) >= 0.9
     assert np.median(half) < 0.02
+
+
+def test_the_python_of_the_docs_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "synchronise.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.S) if "OnlineClock" in block]
+    exec(compile(code, "docs/synchronise.md", "exec"), {})
+    assert "trusted=True" in capsys.readouterr().out

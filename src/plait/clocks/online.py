@@ -225,12 +225,19 @@ class OnlineClock:
             "json": np.frombuffer(json.dumps(told).encode(), np.uint8),
         }
         for name, ring in self._rings.items():
-            saved[f"{name}.times"], saved[f"{name}.values"] = ring.between(-np.inf, np.inf)
+            held = ring.between(-np.inf, np.inf)
+            saved |= {f"{name}.{what}": part.copy() for what, part in zip(("times", "values"), held)}
         return saved
 
     @classmethod
     def load(cls, saved: Mapping[str, NDArray[Any]]) -> Self:
-        """The clock that was saved."""
+        """The clock that was saved.
+
+        Raises:
+            DataError: an array is missing.
+        """
+        if missing := [name for name in cls().save() if name not in saved]:
+            raise DataError(f"a saved clock lacks {', '.join(missing)}. Give `load` all that `save` gave.")
         told = json.loads(bytes(saved["json"]))
         self = cls(**told["options"])
         self._kinds, self.counts, self._first, self._seen = (told[k] for k in ("kinds", "counts", "first", "seen"))
