@@ -16,7 +16,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plait.clocks.link import Limits
-from plait.clocks.online_window import LEAST, Estimate, Noise, Ring, of_pairs, of_signals, on_grid, split
+from plait.clocks.online_window import (
+    LEAST,
+    Estimate,
+    Noise,
+    Ring,
+    numbers_of,
+    of_pairs,
+    of_signals,
+    on_grid,
+    seconds_of,
+    split,
+)
 from plait.clocks.slew import Slew
 from plait.clocks.wander import UNSTEADY
 from plait.core.errors import ConfigError, DataError
@@ -135,7 +146,7 @@ class OnlineClock:
         Raises:
             DataError: times are not finite, or not as many as the others. Nothing of the piece is used then.
         """
-        own, there = _seconds(own_times, "own times"), _seconds(reference_times, "reference times")
+        own, there = seconds_of(own_times, "own times"), seconds_of(reference_times, "reference times")
         if len(own) != len(there):
             raise DataError(f"{len(own)} own times but {len(there)} reference times; expected pairs.")
         if not len(own):
@@ -163,7 +174,7 @@ class OnlineClock:
         """
         if which not in STREAMS:
             raise ConfigError(f"stream {which!r} is unknown; expected one of {', '.join(STREAMS)}.")
-        when, table = _seconds(times, f"{which} times"), _numbers(values, which)
+        when, table = seconds_of(times, f"{which} times"), numbers_of(values, which)
         stream = Stream.of(table, times=np.arange(len(table)), kind=kind)
         if stream.kind == "words" or len(table) != len(when):
             raise DataError(f"{which}: {len(table)} values of kind {stream.kind}, {len(when)} times; expected numbers.")
@@ -184,7 +195,7 @@ class OnlineClock:
             DataError: a time is not finite.
         """
         when = np.asarray(times, np.float64)
-        _seconds(when.reshape(-1), "times")
+        seconds_of(when.reshape(-1), "times")
         return self._slew(when)
 
     @property
@@ -326,24 +337,6 @@ class OnlineClock:
         if not abs(own - there) > self._limits.max_offset + 3 * self._every:
             return ""
         return f"own is at {own:.0f} s, reference at {there:.0f} s: one is silent, or they are too far apart"
-
-
-def _seconds(values: ArrayLike, what: str) -> Array:
-    times = np.asarray(values, np.float64)
-    if times.ndim != 1:
-        raise DataError(f"{what} have shape {times.shape}; expected one number per observation.")
-    bad = np.flatnonzero(~(np.abs(times) <= FARTHEST))
-    if len(bad):
-        raise DataError(f"{what}: number {bad[0]} is {times[bad[0]]}; expected finite seconds.")
-    return times
-
-
-def _numbers(values: ArrayLike, which: str) -> NDArray[Any]:
-    table = np.asarray(values)
-    if table.dtype.kind not in "fiub" or table.ndim == 0:
-        raise DataError(f"{which}: values of type {table.dtype} and shape {table.shape}; expected numbers, time first.")
-    # Half the bytes, and more digits than any sensor has; pictures stay as they are.
-    return table if table.dtype == np.uint8 else table.astype(np.float32)
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from plait.clocks.drift import Curve
 from plait.clocks.flags import Flag
@@ -24,9 +24,11 @@ from plait.clocks.offset import Lags
 from plait.clocks.pair import Comparison, compare
 from plait.clocks.piecewise_linear import fit_piecewise_linear
 from plait.core.errors import DataError
+from plait.streams.clock import FARTHEST
 from plait.streams.stream import Stream
 
-__all__ = ["Estimate", "Noise", "Ring", "of_pairs", "of_signals", "on_grid", "split"]
+__all__ = ["Estimate", "Noise", "Ring"]
+__all__ += ["numbers_of", "of_pairs", "of_signals", "on_grid", "seconds_of", "split"]
 
 Array = NDArray[np.float64]
 Noise = Literal["delay", "jitter"]
@@ -49,13 +51,33 @@ CLOSEST = 0.0005
 
 SHARE = 0.75
 """Share of the offline estimator's two standard errors that hold for 95 % at a window's end. Those are wide where few
-windows count; set on made-up signals of four kinds, and scored on others (benchmarks/online_clock.py)."""
+windows count; set on made-up signals, scored on other seeds and real sound (benchmarks/online_clock.py)."""
 
 QUIET = 10.0
 """Seconds without a lag at a window's end after which the clock counts as not confirmed."""
 
 SUPPORT = 0.012
 """A lag supports the line within this many seconds."""
+
+
+def seconds_of(values: ArrayLike, what: str) -> Array:
+    """Finite seconds, [n]."""
+    times = np.asarray(values, np.float64)
+    if times.ndim != 1:
+        raise DataError(f"{what} have shape {times.shape}; expected one number per observation.")
+    bad = np.flatnonzero(~(np.abs(times) <= FARTHEST))
+    if len(bad):
+        raise DataError(f"{what}: number {bad[0]} is {times[bad[0]]}; expected finite seconds.")
+    return times
+
+
+def numbers_of(values: ArrayLike, which: str) -> NDArray[Any]:
+    """Numbers, [n, ...]."""
+    table = np.asarray(values)
+    if table.dtype.kind not in "fiub" or table.ndim == 0:
+        raise DataError(f"{which}: values of type {table.dtype} and shape {table.shape}; expected numbers, time first.")
+    # Half the bytes, and more digits than any sensor has; pictures stay as they are.
+    return table if table.dtype == np.uint8 else table.astype(np.float32)
 
 
 class Ring:
