@@ -11,14 +11,26 @@ from plait.core.lazy import lazy
 
 if TYPE_CHECKING:
     from plait.clocks.estimate import ClockFix
+    from plait.clocks.online import ClockFacts, OnlineClock
     from plait.clocks.pair import Comparison, compare
     from plait.clocks.report import SyncReport, synchronise, write_synced
 
-__all__ = ["ClockFix", "Comparison", "SyncReport", "compare", "synchronise", "write_synced"]
+__all__ = [
+    "ClockFacts",
+    "ClockFix",
+    "Comparison",
+    "OnlineClock",
+    "SyncReport",
+    "compare",
+    "synchronise",
+    "write_synced",
+]
 
 _HOMES = {
+    "ClockFacts": "online",
     "ClockFix": "estimate",
     "Comparison": "pair",
+    "OnlineClock": "online",
     "SyncReport": "report",
     "compare": "pair",
     "synchronise": "report",

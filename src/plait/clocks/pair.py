@@ -34,6 +34,7 @@ class Comparison:
             no lag was found in most of the recording; '' where it is good.
         flag: the same in one word.
         untold: (first, last) second of y between which no lag was found, if that is most of y.
+        bias_s: the part of ``uncertainty_s`` that is common to all lags, which more of them do not reduce.
     """
 
     line: Curve
@@ -43,6 +44,7 @@ class Comparison:
     reason: str
     flag: Flag = Flag.NONE
     untold: tuple[float, float] | None = None
+    bias_s: float = 0.0
 
     @property
     def flagged(self) -> bool:
@@ -115,7 +117,7 @@ def compare(
         raise DataError([*wrong, *also])
     uncertainty = _uncertainty(found, y)
     flag, reason = _verdict(found, uncertainty, limits)
-    return Comparison(found.line, found.lags[0], found.confidence, uncertainty, reason, flag, found.untold)
+    return Comparison(found.line, found.lags[0], found.confidence, uncertainty, reason, flag, found.untold, found.bias)
 
 
 def _uncertainty(found: Link, y: Stream) -> float:
