@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from plait.core.version import __version__
 from plait.evaluation.explanation.flow import WARNING
+from plait.evaluation.explanation.neighbours import Near
 from plait.report import words
 from plait.report.canvas import INK, LINES, MUTED, hover, png, svg
 from plait.report.environment import environment, write_page
@@ -69,18 +71,44 @@ class EvidencePage:
             .get_template("explained.html.j2")
             .render(
                 run=self.run,
-                headline=_sentence(every[0]) if count == 1 else several,
+                headline=_sentence(every[0], drawn=bool(self._drawn)) if count == 1 else several,
                 facts=facts,
-                drawn=[{"of": one, "says": _sentence(one), "svg": svg} for one, svg in self._drawn],
-                more=[_sentence(one) for one in self._told],
+                drawn=self._sections(),
+                more=[_sentence(one, drawn=False) for one in self._told],
                 turns=any(one.turning is not None for one in every),
                 version=__version__,
             )
         )
 
+    def _sections(self) -> list[dict[str, object]]:
+        """What is drawn; the nearest training items below the last claim of each item."""
+        found = [{"of": one, "says": _sentence(one, drawn=True), "svg": svg} for one, svg in self._drawn]
+        last = {(one.recording, one.start): k for k, (one, _) in enumerate(self._drawn)}
+        for k in last.values():
+            near = self._drawn[k][0].near
+            found[k]["near"] = near and _nearest(near)
+        return found
 
-def _sentence(one: Explained) -> str:
-    return words.printable(str(one)) + "."
+
+def _sentence(one: Explained, *, drawn: bool) -> str:
+    """``drawn``: the nearest training items stand below the picture."""
+    return words.printable(str(replace(one, near=None) if drawn else one)) + "."
+
+
+def _nearest(near: Near) -> dict[str, object]:
+    """Rows with distances as numbers, as multiples of the typical one, and as places on one axis, percent."""
+    end = 1.04 * max(*near.distances, near.far or 0.0) or 1.0
+    typical = near.typical
+
+    def place(distance: float | None) -> float | None:
+        return None if distance is None else round(100 * distance / end, 2)
+
+    rows = [
+        {"item": item, "label": label, "distance": f"{x:.2f}", "at": place(x),
+         "times": f"{x / typical:.1f} × typical" if typical else ""}
+        for item, label, x in zip(near.items, near.labels, near.distances)
+    ]  # fmt: skip
+    return {"of": near, "rows": rows, "typical": place(typical), "far": place(near.far), "times": bool(typical)}
 
 
 def draw_evidence(one: Explained, streams: Mapping[str, Stream], path: str | Path) -> None:

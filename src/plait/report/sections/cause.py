@@ -50,15 +50,11 @@ class Cause(Section):
                 {
                     "name": words.printable(row["name"]),
                     "predicts": words.change("accuracy", row["predicts"]),
-                    "predicts_p": _p(row["predicts_p"]),
+                    "predicts_p": words.p_value(row["predicts_p"]),
                     "used": words.show("correlation", row["used"]),
-                    "used_p": _p(row["used_p"]),
+                    "used_p": words.p_value(row["used_p"]),
                     "alarm": row["alarm"],
                 }
                 for row in shortcuts
             ],
         }
-
-
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
