@@ -74,8 +74,8 @@ def test_the_nearest_training_items_stand_below_each_item_once() -> None:
     sections = html.split("<section>")[2:]
     assert [s.count("&lt;b&gt;t1") for s in sections] == [0, 1, 1], "once for two claims of one item"
     assert "typically 0.40 away" in sections[1]
-    assert "1.2 × typical" in sections[1]
-    assert "2.5 × typical" in sections[1]
+    assert '<td class="num soft">1.2</td>' in sections[1]
+    assert '<td class="num soft">2.5</td>' in sections[1]
     # The axis ends a little behind the farther of 1.25 and the distances.
     assert 'class="dot" style="left:38.46%"' in sections[1]
     assert 'class="base" style="left:30.77%"' in sections[1]

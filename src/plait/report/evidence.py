@@ -105,7 +105,7 @@ def _nearest(near: Near) -> dict[str, object]:
 
     rows = [
         {"item": item, "label": label, "distance": f"{x:.2f}", "at": place(x),
-         "times": f"{x / typical:.1f} × typical" if typical else ""}
+         "times": f"{x / typical:.1f}" if typical else ""}
         for item, label, x in zip(near.items, near.labels, near.distances)
     ]  # fmt: skip
     return {"of": near, "rows": rows, "typical": place(typical), "far": place(near.far), "times": bool(typical)}
@@ -145,7 +145,7 @@ def _shown(one: Explained, streams: Mapping[str, Stream]) -> list[str]:
 
 
 def _size(one: Explained, streams: Mapping[str, Stream]) -> tuple[float, float]:
-    return 9.0, 0.4 + 1.7 * max(len(_shown(one, streams)), 1) + (1.1 if one.attention else 0.0)
+    return 9.0, 0.4 + 1.7 * max(len(_shown(one, streams)), 1) + (1.4 if one.attention else 0.0)
 
 
 def _draw(figure: Figure, one: Explained, streams: Mapping[str, Stream], colour: Colour) -> None:
@@ -166,11 +166,15 @@ def _draw(figure: Figure, one: Explained, streams: Mapping[str, Stream], colour:
         if one.turning is not None:
             ends = one.start + one.turning.start, one.start + one.turning.stop
             span = below.axvspan(*ends, color=colour(LINES[1]), alpha=0.15)
+            for end in ends:  # a film hides a shade
+                below.axvline(end, color=colour(LINES[1]), lw=1)
             hover(span, [f"without {ends[0]:.2f}–{ends[1]:.2f} s: {one.instead}"])
         below.set_ylabel(short(m), fontsize=9)
         below.tick_params(labelbottom=k == len(shown) - 1 and not one.attention)
     if one.attention:
         _attention(figure.add_subplot(grid[len(heights) - 1], sharex=first), one, colour)
+        # Below all: on the bars its names could not be read.
+        figure.legend(loc="outside lower right", ncols=6, fontsize=8)
     if first is not None:
         first.set_xlim(one.start, one.stop)
         figure.axes[-1].set_xlabel("seconds")
@@ -202,7 +206,6 @@ def _attention(axes: Axes, one: Explained, colour: Colour) -> None:
     axes.set_yticks([])
     axes.grid(visible=False)
     axes.set_title(WARNING, fontsize=8, loc="left")
-    axes.legend(fontsize=8, loc="upper right")
 
 
 def _stream(axes: Axes, stream: Stream, start: float, stop: float, colour: Colour) -> None:

@@ -40,7 +40,7 @@ class Corruptions(Section):
 </div>
 {% if refused %}<p class="note">{{ refused }}</p>{% endif %}
 {% if rows %}<details><summary>Areas: mean over the levels, no damage among them</summary>
-<div class="scroll"><table class="breakdown"><thead><tr><th>damage</th><th>stream</th><th class="num">model</th>{% if singles %}<th class="num">best single stream</th>{% endif %}<th class="num">over late fusion</th><th class="num">95&nbsp;% interval</th>{% if tested %}<th class="num">p, corrected</th>{% endif %}</tr></thead><tbody>
+<div class="scroll"><table><thead><tr><th>damage</th><th>stream</th><th class="num">model</th>{% if singles %}<th class="num">best single stream</th>{% endif %}<th class="num">over late fusion</th><th class="num">95&nbsp;% interval</th>{% if tested %}<th class="num">p, corrected</th>{% endif %}</tr></thead><tbody>
 {% for c in rows %}<tr><td class="name">{{ c.kind }}</td><td>{{ c.modality }}</td><td class="num main">{{ c.area }}</td>{% if singles %}<td class="num">{{ c.single }}</td>{% endif %}<td class="num">{{ c.gain }}</td><td class="num soft">{{ c.interval }}</td>{% if tested %}<td class="num soft">{{ c.p }}</td>{% endif %}</tr>
 {% endfor %}
 </tbody></table></div></details>{% endif %}
