@@ -160,8 +160,16 @@ EXPLAINED = {
         "noise": [],
         "missing": [],
         "corruptions": [
-            {**CURVE, "modality": m, "kind": "jitter", "gain_over_late": 0.05, "interval": ENDS}
-            for m in ("<script>", "")
+            {
+                **CURVE,
+                "modality": m,
+                "kind": "jitter",
+                "gain_over_late": gain,
+                "interval": ENDS,
+                "p": 0.01,
+                "p_corrected": 0.02,
+            }
+            for m, gain in (("<script>", -0.05), ("", 0.05))
         ],
     },
 }

@@ -12,11 +12,13 @@ from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from plait.comparison.report import render_comparison
 from plait.comparison.runs import Asked, compared
 from plait.comparison.runs_report import render_runs
+from plait.evaluation.explanation.neighbours import Near
 from plait.evaluation.summary import summarise
 from plait.report.evidence import EvidencePage
 from plait.report.report import render_report
@@ -44,7 +46,10 @@ def report_page(make_replicates):
 def explained_page():
     made = runpy.run_path(str(TESTS / "report/test_explained.py"))
     page = EvidencePage("mood")
-    page.add(made["one"](), made["STREAMS"])
+    near = Near(("t1", NAMES[1]), ("yes", "<b>no</b>"), (0.5, 1.0), 0.4, 0.8)
+    shares = {m: np.linspace(0, 1, 30) / 60 for m in made["STREAMS"]}
+    page.add(made["one"](near=near, attention=shares), made["STREAMS"])
+    page.add(made["one"](recording="far", near=near._replace(far=0.3)), made["STREAMS"])
     return page.render()
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from plait.cli import main
 from plait.core.errors import ConfigError
 from plait.evaluation.explanation.neighbours import Near, TrainingItems
+from plait.evaluation.explanation.schema import ExplainedFiles
 from plait.evaluation.explanation.turning import Span
 from plait.prediction.predict import Predictor
 from plait.recipe import load_recipe
@@ -20,6 +23,7 @@ from plait.report.explained import Explained, explain_files
 from plait.streams.stream import Stream
 from plait.training.fit import fit
 
+ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
 STREAMS = {
     "film": Stream.of(RNG.integers(0, 255, (20, 12, 16, 3)).astype(np.uint8), rate=5, kind="frames"),
@@ -60,6 +64,28 @@ def test_the_page_has_each_answer_in_words_and_few_drawn() -> None:
     assert "<title>imu, 0.00–0.13 s: +0.141</title>" in html
 
 
+def test_the_nearest_training_items_stand_below_each_item_once() -> None:
+    near = Near(("<b>t1", "t2"), ("yes", "no"), (0.5, 1.0), 0.4, 1.25)
+    page = EvidencePage("mood")
+    for claim in ("well", "then"):
+        page.add(one(claim=claim, near=near), {"imu": STREAMS["imu"]})
+    page.add(one(recording="s", near=near._replace(far=0.25)), {"imu": STREAMS["imu"]})
+    html = page.render()
+    sections = html.split("<section>")[2:]
+    assert [s.count("&lt;b&gt;t1") for s in sections] == [0, 1, 1], "once for two claims of one item"
+    assert "typically 0.40 away" in sections[1]
+    assert '<td class="num soft">1.2</td>' in sections[1]
+    assert '<td class="num soft">2.5</td>' in sections[1]
+    # The axis ends a little behind the farther of 1.25 and the distances.
+    assert 'class="dot" style="left:38.46%"' in sections[1]
+    assert 'class="base" style="left:30.77%"' in sections[1]
+    assert "No training item is near" in sections[2]
+    assert "No training item" not in sections[1]
+    unknown = EvidencePage("mood")
+    unknown.add(one(near=near._replace(typical=None, far=None)), {"imu": STREAMS["imu"]})
+    assert "typical" not in unknown.render()
+
+
 def test_what_is_said_of_it() -> None:
     assert str(one()) == "r 0.00-4.00 s: yes; most for it: sound 1.73-1.87 s; without 1.00-1.50 s it would be no"
     found = json.loads(json.dumps(one(start=2.0, stop=6.0).to_json()))
@@ -75,6 +101,20 @@ def test_what_is_said_of_it() -> None:
     assert found["nearest"]["near"][1] == {"item": "t2", "label": "no", "distance": 0.75}
     assert found["nearest"]["is_near"]
     assert sum(map(sum, found["attention"].values())) == pytest.approx(1, abs=1e-4)
+
+
+def test_the_schemas_file_is_that_of_the_code_and_fits_what_is_told() -> None:
+    made = runpy.run_path(str(ROOT / "docs/pictures/explained_schema.py"))
+    assert made["FILE"].read_text(encoding="utf-8") == made["text"](), "run: python docs/pictures/explained_schema.py"
+    near = Near(("t1",), ("yes",), (0.5,), None, None)
+    shares = {"imu": np.full(30, 1 / 30)}
+    rows = [one(), one(turning=None, span=(1, 2.5), claim="well", attention=shares, near=near), one(objects=("cup",))]
+    told = {"version": 1, "explained": [row.to_json() for row in rows], "notes": [], "report": "r/explained.html"}
+    check = TypeAdapter(ExplainedFiles).validate_json
+    check(json.dumps(told), strict=True)
+    told["explained"][1]["nearest"]["nearness"] = 1
+    with pytest.raises(ValidationError, match="nearness"):
+        check(json.dumps(told), strict=True)
 
 
 @pytest.mark.slow
@@ -103,7 +143,9 @@ def test_files_of_a_run(tiny_corpus: Path, tiny_recipe: Path, tmp_path: Path, ca
     arguments = ["explain", str(run.folder), str(few), "--cache", str(tmp_path / "cache"), "--json"]
     arguments += ["--draw", str(tmp_path / "drawn"), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
-    told = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    TypeAdapter(ExplainedFiles).validate_json(printed, strict=True)
+    told = json.loads(printed)
     assert len(list((tmp_path / "drawn").glob("*.png"))) == 5
     assert Path(told["report"]) == tmp_path / "out/explained.html"
     assert len(told["explained"][0]["nearest"]["near"]) == 3

@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--{given[0]}: a claim is about a corpus, not about single files. Leave the files out.")
     from plait.core.names import Names
     from plait.evaluation.explanation.flow import WARNING
+    from plait.evaluation.explanation.schema import VERSION, ExplainedFiles
     from plait.prediction.predict import Predictor
     from plait.report.evidence import EvidencePage, draw_evidence
     from plait.report.explained import Explained, explain_files
@@ -88,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
     lines = [*map(str, found), *notes]
     lines += [f"note: {WARNING}"] if any(one.attention for one in found) else []
     lines += [f"drew {drawn.total()} pictures to {args.draw}"] if args.draw else []
-    told = {"explained": [one.to_json() for one in found], "notes": notes, "report": str(report)}
+    rows = [one.to_json() for one in found]
+    told: ExplainedFiles = {"version": VERSION, "explained": rows, "notes": notes, "report": str(report)}
     say(args, told, [*lines, f"report: {report}"])
     return 0
 

@@ -53,8 +53,9 @@ def _draw(figure: Figure, view: View, colour: Callable[[str], str]) -> None:
     lower = "" if view.sign > 0 else ", lower is better"
     told = "" if view.too_few else ", with 95 % interval"
     _titled(left, f"{words.title_of(view.metric)}{told}{lower}", colour)
-    filled = "" if view.too_few else " (filled: more than chance)"
-    _titled(right, f"difference to {view.best['title']}{filled}", colour)
+    # A line of its own: beside a long name it would be cut at the figure's edge.
+    filled = "" if view.too_few else "\n(filled: more than chance)"
+    _titled(right, f"difference to {plots.short(view.best['title'], 30)}{filled}", colour)
     for axes in (left, right):
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)

@@ -431,7 +431,8 @@ class CorruptionCurve(TypedDict):
 
     ``stage``: what is damaged, ``features`` or the raw ``signal``. ``levels``: that of no damage first (null where it
     has no number), the others mild first; ``seeds``: of their draws (`plait.evaluation.robustness`).
-    ``late``: of the mean of the modalities' own heads; ``gain_over_late``: of the area, above 0 is better.
+    ``late``: of the mean of the modalities' own heads; ``gain_over_late``: of the area, above 0 is better; ``p``: of
+    that gain, two-sided, None where it cannot be told; ``p_corrected``: for the number of curves (Holm).
     """
 
     modality: str
@@ -445,6 +446,8 @@ class CorruptionCurve(TypedDict):
     late: NotRequired[list[float]]
     gain_over_late: NotRequired[float]
     interval: NotRequired[IntervalRow]
+    p: NotRequired[float | None]
+    p_corrected: NotRequired[float]
     single: NotRequired[SingleCurve]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from plait.core.version import __version__
 from plait.evaluation.explanation.flow import WARNING
+from plait.evaluation.explanation.neighbours import Near
 from plait.report import words
 from plait.report.canvas import INK, LINES, MUTED, hover, png, svg
 from plait.report.environment import environment, write_page
@@ -69,18 +71,44 @@ class EvidencePage:
             .get_template("explained.html.j2")
             .render(
                 run=self.run,
-                headline=_sentence(every[0]) if count == 1 else several,
+                headline=_sentence(every[0], drawn=bool(self._drawn)) if count == 1 else several,
                 facts=facts,
-                drawn=[{"of": one, "says": _sentence(one), "svg": svg} for one, svg in self._drawn],
-                more=[_sentence(one) for one in self._told],
+                drawn=self._sections(),
+                more=[_sentence(one, drawn=False) for one in self._told],
                 turns=any(one.turning is not None for one in every),
                 version=__version__,
             )
         )
 
+    def _sections(self) -> list[dict[str, object]]:
+        """What is drawn; the nearest training items below the last claim of each item."""
+        found = [{"of": one, "says": _sentence(one, drawn=True), "svg": svg} for one, svg in self._drawn]
+        last = {(one.recording, one.start): k for k, (one, _) in enumerate(self._drawn)}
+        for k in last.values():
+            near = self._drawn[k][0].near
+            found[k]["near"] = near and _nearest(near)
+        return found
 
-def _sentence(one: Explained) -> str:
-    return words.printable(str(one)) + "."
+
+def _sentence(one: Explained, *, drawn: bool) -> str:
+    """``drawn``: the nearest training items stand below the picture."""
+    return words.printable(str(replace(one, near=None) if drawn else one)) + "."
+
+
+def _nearest(near: Near) -> dict[str, object]:
+    """Rows with distances as numbers, as multiples of the typical one, and as places on one axis, percent."""
+    end = 1.04 * max(*near.distances, near.far or 0.0) or 1.0
+    typical = near.typical
+
+    def place(distance: float | None) -> float | None:
+        return None if distance is None else round(100 * distance / end, 2)
+
+    rows = [
+        {"item": item, "label": label, "distance": f"{x:.2f}", "at": place(x),
+         "times": f"{x / typical:.1f}" if typical else ""}
+        for item, label, x in zip(near.items, near.labels, near.distances)
+    ]  # fmt: skip
+    return {"of": near, "rows": rows, "typical": place(typical), "far": place(near.far), "times": bool(typical)}
 
 
 def draw_evidence(one: Explained, streams: Mapping[str, Stream], path: str | Path) -> None:
@@ -117,7 +145,7 @@ def _shown(one: Explained, streams: Mapping[str, Stream]) -> list[str]:
 
 
 def _size(one: Explained, streams: Mapping[str, Stream]) -> tuple[float, float]:
-    return 9.0, 0.4 + 1.7 * max(len(_shown(one, streams)), 1) + (1.1 if one.attention else 0.0)
+    return 9.0, 0.4 + 1.7 * max(len(_shown(one, streams)), 1) + (1.4 if one.attention else 0.0)
 
 
 def _draw(figure: Figure, one: Explained, streams: Mapping[str, Stream], colour: Colour) -> None:
@@ -138,11 +166,15 @@ def _draw(figure: Figure, one: Explained, streams: Mapping[str, Stream], colour:
         if one.turning is not None:
             ends = one.start + one.turning.start, one.start + one.turning.stop
             span = below.axvspan(*ends, color=colour(LINES[1]), alpha=0.15)
+            for end in ends:  # a film hides a shade
+                below.axvline(end, color=colour(LINES[1]), lw=1)
             hover(span, [f"without {ends[0]:.2f}–{ends[1]:.2f} s: {one.instead}"])
         below.set_ylabel(short(m), fontsize=9)
         below.tick_params(labelbottom=k == len(shown) - 1 and not one.attention)
     if one.attention:
         _attention(figure.add_subplot(grid[len(heights) - 1], sharex=first), one, colour)
+        # Below all: on the bars its names could not be read.
+        figure.legend(loc="outside lower right", ncols=6, fontsize=8)
     if first is not None:
         first.set_xlim(one.start, one.stop)
         figure.axes[-1].set_xlabel("seconds")
@@ -174,7 +206,6 @@ def _attention(axes: Axes, one: Explained, colour: Colour) -> None:
     axes.set_yticks([])
     axes.grid(visible=False)
     axes.set_title(WARNING, fontsize=8, loc="left")
-    axes.legend(fontsize=8, loc="upper right")
 
 
 def _stream(axes: Axes, stream: Stream, start: float, stop: float, colour: Colour) -> None:

@@ -18,6 +18,7 @@ from plait.evaluation.explanation.attribution import METHODS
 from plait.evaluation.explanation.flow import attention_flow
 from plait.evaluation.explanation.neighbours import Near, TrainingItems
 from plait.evaluation.explanation.parts import Answer, Parts, claims_of
+from plait.evaluation.explanation.schema import ExplainedRow, Turning
 from plait.evaluation.explanation.turning import Span, turning_spans
 from plait.examples.data import ItemData
 from plait.examples.items import Item
@@ -98,13 +99,13 @@ class Explained:
         step = (self.stop - self.start) / count
         return f"{modality} {self.start + place * step:.2f}-{self.start + (place + 1) * step:.2f} s"
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> ExplainedRow:
         """One object; the evidence by modality, and the ends of the turning span in the recording's seconds."""
-        turning = None
+        turning: Turning | None = None
         if self.turning is not None:
             ends = [round(self.start + t, 4) for t in self.turning[:2]]
             turning = {"start": ends[0], "stop": ends[1], "answer": self.instead}
-        return {
+        found: ExplainedRow = {
             "recording": self.recording,
             "start": self.start,
             "stop": self.stop,
@@ -115,9 +116,12 @@ class Explained:
             "claim": self.claim,
             "span": None if self.span is None else [round(t, 4) for t in self.span],
             "objects": [*self.objects],
-            **({"attention": _rounded(self.attention)} if self.attention else {}),
-            **({"nearest": self.near.to_json()} if self.near else {}),
         }
+        if self.attention:
+            found["attention"] = _rounded(self.attention)
+        if self.near:
+            found["nearest"] = self.near.to_json()
+        return found
 
 
 def explain_files(

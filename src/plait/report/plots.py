@@ -243,7 +243,9 @@ def training(seeds: Sequence[Curve], metric: str, name: str) -> str:
                 # Epochs without validation hold None.
                 pairs = [(e, v) for e, v in zip(s.get("epoch", range(len(values))), values) if v is not None]
                 if pairs:
-                    (line,) = axes.plot(*zip(*pairs), color=LINES[i % 8], lw=1.3, ls=DASHES[i // 8 % 4], alpha=0.9)
+                    alone = "o" if len(pairs) == 1 else ""  # a line of one point is not seen
+                    style = {"color": LINES[i % 8], "lw": 1.3, "ls": DASHES[i // 8 % 4], "alpha": 0.9, "marker": alone}
+                    (line,) = axes.plot(*zip(*pairs), **style)
                     last = f"{pairs[-1][1]:.3g}" if own is loss else show(metric, pairs[-1][1])
                     hover(line, [f"{label} {last} after the last epoch"], s.get("replicate", ""))
             axes.set_title(label, loc="left", fontsize=9.5, color=MUTED)

@@ -24,6 +24,7 @@ __all__ = [
     "interval_note",
     "listed",
     "main",
+    "p_value",
     "printable",
     "show",
     "significant",
@@ -155,6 +156,15 @@ def change(metric: str, value: float | None) -> str:
     if not any(digit in size for digit in "123456789"):
         return size
     return ("+" if value > 0 else MINUS) + size
+
+
+def p_value(p: float | None) -> str:
+    """'0.012'; what is smaller than its digits, or not known, is told.
+
+    >>> p_value(0.0123), p_value(0.00001), p_value(None)
+    ('0.012', '< 0.001', '–')
+    """
+    return "–" if p is None else f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
 def printable(name: str) -> str:

@@ -21,7 +21,7 @@ def fit_thresholds(model: Model, held: ItemData, *, indirect: bool = False) -> N
 
     A subset is calibrated by the items that have all of it, answered from it alone; so the promise is of streams that
     are missing by chance. Call it last: thresholds depend on all other factors. The same items have chosen the epoch
-    and the temperatures; these are few numbers, but the promise is that much weaker (docs/contribution.md has what was
+    and the temperatures; these are few numbers, but the promise is that much weaker (docs/trust.md has what was
     measured). Tasks without one class or one value per item are left alone (`plait.training.bands` has those of
     forecasts).
 

@@ -16,12 +16,13 @@ from plait.evaluation.replicates import ReplicateOutput
 from plait.evaluation.robustness.corruptions import Corruption
 from plait.evaluation.robustness.curves import corrupted, curves_of, damaged, seed_of
 from plait.evaluation.robustness.signals import Point, source_of
+from plait.evaluation.slices import holm
 from plait.examples.data import Asked, ItemData
 from plait.examples.items import Item
 from plait.models.model import Model
 from plait.recipe import load_recipe
 from plait.report.report import save_evaluation
-from plait.report.sections.corruptions import Corruptions
+from plait.report.sections.corruptions import HOLM, Corruptions
 from plait.streams.clock import Grid
 from plait.streams.stream import Stream
 from plait.tasks.classify import Classify
@@ -136,6 +137,50 @@ def test_curves_of_a_model(tmp_path) -> None:
     content = Corruptions().content(page)
     assert len(content["figures"]) == len(KINDS)
     assert len(content["rows"]) == len(found)
+
+
+def answers_to_damage(behind: dict[str, float], groups: int = 20, each: int = 10) -> ReplicateOutput:
+    """Answers of a model and of late fusion, right at random alike, but for a damage that the model is ``behind`` in by
+    that share of the items."""
+    rng, count = np.random.default_rng(0), groups * each
+    right = {"model|clean": rng.random(count) < 0.8, "late|clean": rng.random(count) < 0.8}
+    for m, kind in ((m, kind) for m in ("a", "b", "c", "") for kind in KINDS):
+        for level in KINDS[kind].levels:
+            for who in ("model", "late"):
+                share = 0.7 - behind.get(f"{m}|{kind}", 0.0) * (who == "model")
+                right[f"{who}|features|{m}|{kind}|{level:g}"] = rng.random(count) < share
+    names = [str(i) for i in range(count)]
+    return ReplicateOutput(
+        seed=0, fold="", items=names, recordings=names, groups=[f"g{i % groups}" for i in range(count)],
+        target=np.zeros(count, int), present={key: np.ones(count, bool) for key in right},
+        outputs={(key,): np.stack([own, ~own], 1).astype(float) for key, own in right.items()},
+        baseline=np.full((count, 2), 0.5),
+    )  # fmt: skip
+
+
+def told(found) -> str:
+    task = {"metric": "accuracy", "higher_is_better": True}
+    page = {"robustness": {"noise": [], "missing": [], "corruptions": found}, "task": task}
+    return str(Corruptions().content(page)["summary"])
+
+
+def test_one_of_many_curves_is_not_called_worse_by_chance() -> None:
+    """Twenty-eight kinds of damage that make no difference: some look worse alone; corrected, none does."""
+    found = curves_of(Classify(["x", "y"]), [answers_to_damage({})])
+    alone = [row for row in found if row["interval"]["high"] < 0]
+    assert alone, "else this shows nothing: choose another seed"
+    assert all((row["p"] < 0.05) == (row["interval"]["high"] < 0 or row["interval"]["low"] > 0) for row in found)
+    assert sorted(row["p_corrected"] for row in found) == sorted(holm([row["p"] for row in found]))
+    assert min(row["p_corrected"] for row in found) > 0.05
+    assert f"worse in none of 28 curves ({HOLM}); {len(alone)} would be, each looked at by itself" in told(found)
+
+
+def test_what_is_worse_is_named_among_many() -> None:
+    found = curves_of(Classify(["x", "y"]), [answers_to_damage({"b|jitter": 0.4})])
+    assert f"significantly worse in 1 of 28 curves ({HOLM}): times are off (b)." in told(found)
+    few = curves_of(Classify(["x", "y"]), [answers_to_damage({"b|jitter": 0.4}, groups=4)])
+    assert {row["p"] for row in few} == {None}
+    assert "whether it is significantly worse anywhere cannot be told." in told(few)
 
 
 @pytest.mark.slow

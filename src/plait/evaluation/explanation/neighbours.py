@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from plait.evaluation.examined import Examination
+from plait.evaluation.explanation.schema import NearestRows, NearRow
 from plait.evaluation.intervals import Floats
 from plait.examples.data import Batch, ItemData, loader
 from plait.examples.items import Item
@@ -56,9 +57,9 @@ class Near(NamedTuple):
         typical = "" if self.typical is None else f"; a test item's nearest is typically {self.typical:.2f} away"
         return f"nearest in training: {', '.join(told)}{typical}"
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> NearestRows:
         """One object, ``near`` with the nearest first; ``is_near``: whether the nearest is not ``far``."""
-        rows = [
+        rows: list[NearRow] = [
             {"item": i, "label": label, "distance": round(x, 6)}
             for i, label, x in zip(self.items, self.labels, self.distances)
         ]

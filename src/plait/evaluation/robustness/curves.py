@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,12 +16,13 @@ from plait.core.parts import parts
 from plait.core.progress import Progress
 from plait.evaluation.examined import Examined
 from plait.evaluation.explanation.summary import large
-from plait.evaluation.intervals import Floats, difference_of
+from plait.evaluation.intervals import FEWEST_GROUPS, Floats, Units, difference_of, jackknife_p
 from plait.evaluation.replicates import ReplicateOutput, Subset, paddings_of, stacked
 from plait.evaluation.robustness.corruptions import Corruption
 from plait.evaluation.robustness.signals import SEED, Refused, points_of, source_of
 from plait.evaluation.rows import interval_row
 from plait.evaluation.schema import CorruptionCurve
+from plait.evaluation.slices import holm
 from plait.evaluation.summary import left_out_of
 from plait.examples.data import Batch, ItemData, loader
 from plait.models.ensemble import Encoded
@@ -222,7 +224,9 @@ def curves_of(task: Task, replicates: Sequence[ReplicateOutput]) -> list[Corrupt
     """A curve for each kind of damage and each modality (the last: all together), with the areas under it.
 
     The area is the mean of the metric over the levels, the undamaged one among them; the gain is that over late fusion,
-    above 0 is better, paired, with the interval over groups. The best single stream is the best undamaged one.
+    above 0 is better, paired, with the interval over groups. p-values of the gains are corrected for the number of rows
+    (Holm): of thirty damages that make no difference, one is likely to have an interval without 0. The best single
+    stream is the best undamaged one.
 
     Args:
         task: names and computes the metric.
@@ -248,12 +252,26 @@ def curves_of(task: Task, replicates: Sequence[ReplicateOutput]) -> list[Corrupt
         if "late" in names:
             late = values("late")
             gain = sign * difference_of(own.mean(0), late.mean(0))
-            interval = interval_row(gain, units)
-            row |= {"late": late[:, 0].tolist(), "gain_over_late": float(gain[0]), "interval": interval}
+            row |= {"late": late[:, 0].tolist(), "gain_over_late": float(gain[0])}
+            row |= {"interval": interval_row(gain, units), "p": _p(gain, units)}
         if best:
             row |= {"single": {"modality": best, "values": values(best)[:, 0].tolist()}}
         found.append(row)
-    return found
+    return _corrected(found)
+
+
+def _p(gain: Floats, units: Units) -> float | None:
+    """Two-sided, of a gain [1 + units]; None where too few groups tell it."""
+    p = jackknife_p(gain, units.df) if units.groups >= FEWEST_GROUPS else math.nan
+    return None if math.isnan(p) else p
+
+
+def _corrected(rows: list[CorruptionCurve]) -> list[CorruptionCurve]:
+    """The rows with p-values corrected for their number."""
+    tested = [(row, p) for row in rows if (p := row.get("p")) is not None]
+    for (row, _), p in zip(tested, holm([p for _, p in tested])):
+        row["p_corrected"] = p
+    return rows
 
 
 def _described(stage: str, modality: str, kind: str) -> tuple[CorruptionCurve, Sequence[float]]:

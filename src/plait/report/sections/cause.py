@@ -18,7 +18,7 @@ class Cause(Section):
     template = """
 {% if swaps %}<p class="note">A stream of each item is replaced by that of another recording; so often does the model then name another class. That speaks of causes within the model, not in the world. The last column tells how easily swapped items are told from real ones (nearest neighbour; 50&nbsp;%: not at all): far above that, the model was asked about what it never saw.</p>
 <div class="scroll"><table><thead><tr><th>stream</th><th>from a recording of</th><th class="num">items</th><th class="num">answers changed</th><th class="num">95&nbsp;% interval</th><th class="num">told apart</th></tr></thead><tbody>
-{% for c in swaps %}<tr><td class="name">{{ c.modality }}</td><td>{{ c.condition }}</td><td class="num soft">{{ c["items"] }}</td><td class="num main">{{ c.changed }}</td><td class="num soft">{{ c.interval }}</td><td class="num soft">{{ c.two_sample }}</td></tr>
+{% for c in swaps %}<tr><td class="name">{{ c.modality }}</td><td class="name">{{ c.condition }}</td><td class="num soft">{{ c["items"] }}</td><td class="num main">{{ c.changed }}</td><td class="num soft">{{ c.interval }}</td><td class="num soft">{{ c.two_sample }}</td></tr>
 {% endfor %}
 </tbody></table></div>{% endif %}
 {% if shortcuts %}<h3 style="margin-top:1.4rem">Shortcuts</h3>
@@ -50,15 +50,11 @@ class Cause(Section):
                 {
                     "name": words.printable(row["name"]),
                     "predicts": words.change("accuracy", row["predicts"]),
-                    "predicts_p": _p(row["predicts_p"]),
+                    "predicts_p": words.p_value(row["predicts_p"]),
                     "used": words.show("correlation", row["used"]),
-                    "used_p": _p(row["used_p"]),
+                    "used_p": words.p_value(row["used_p"]),
                     "alarm": row["alarm"],
                 }
                 for row in shortcuts
             ],
         }
-
-
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"

@@ -12,6 +12,11 @@ from plait.report.sections import Section
 
 __all__ = ["Corruptions"]
 
+LEVEL = 0.05
+"""Of all curves together, how often one may be called worse by chance."""
+
+HOLM = "p-values corrected for their number, Holm"
+
 NAMES = {
     "missing_stream": "A stream is missing",
     "missing_span": "A span is missing",
@@ -35,8 +40,8 @@ class Corruptions(Section):
 </div>
 {% if refused %}<p class="note">{{ refused }}</p>{% endif %}
 {% if rows %}<details><summary>Areas: mean over the levels, no damage among them</summary>
-<div class="scroll"><table class="breakdown"><thead><tr><th>damage</th><th>stream</th><th class="num">model</th>{% if singles %}<th class="num">best single stream</th>{% endif %}<th class="num">over late fusion</th><th class="num">95&nbsp;% interval</th></tr></thead><tbody>
-{% for c in rows %}<tr><td class="name">{{ c.kind }}</td><td>{{ c.modality }}</td><td class="num main">{{ c.area }}</td>{% if singles %}<td class="num">{{ c.single }}</td>{% endif %}<td class="num">{{ c.gain }}</td><td class="num soft">{{ c.interval }}</td></tr>
+<div class="scroll"><table><thead><tr><th>damage</th><th>stream</th><th class="num">model</th>{% if singles %}<th class="num">best single stream</th>{% endif %}<th class="num">over late fusion</th><th class="num">95&nbsp;% interval</th>{% if tested %}<th class="num">p, corrected</th>{% endif %}</tr></thead><tbody>
+{% for c in rows %}<tr><td class="name">{{ c.kind }}</td><td>{{ c.modality }}</td><td class="num main">{{ c.area }}</td>{% if singles %}<td class="num">{{ c.single }}</td>{% endif %}<td class="num">{{ c.gain }}</td><td class="num soft">{{ c.interval }}</td>{% if tested %}<td class="num soft">{{ c.p }}</td>{% endif %}</tr>
 {% endfor %}
 </tbody></table></div></details>{% endif %}
 """
@@ -59,6 +64,7 @@ class Corruptions(Section):
             "figures": figures,
             "rows": [_row(metric, row) for row in found],
             "summary": _summary(metric, found),
+            "tested": any(row.get("p_corrected") is not None for row in found),
             "singles": any("single" in row for row in found),
             "signals": any(row.get("stage") == "signal" for row in found),
             "refused": _refused(evaluation),
@@ -93,6 +99,7 @@ def _row(metric: str, row: CorruptionCurve) -> dict[str, str]:
         "single": _single(metric, row),
         "gain": words.change(metric, gain) if gain is not None else "–",
         "interval": words.span(metric, row.get("interval")).removeprefix("95 % interval ") if gain is not None else "",
+        "p": words.p_value(row.get("p_corrected")),
     }
 
 
@@ -108,13 +115,26 @@ def _summary(metric: str, found: list[CorruptionCurve]) -> str:
     gains = [row["gain_over_late"] for row in found if "gain_over_late" in row]
     if not gains:
         return ""
-    worse = [row for row in found if "interval" in row and (row["interval"]["high"] or 0.0) < 0]
     mean = sum(gains) / len(gains)
     size = words.change(metric, abs(mean)).removeprefix("+")
     told = f"Over all damage the model is {'better' if mean >= 0 else 'worse'} than late fusion by {size}"
-    names = [f"{_name(row).lower()} ({row['modality'] or 'all'})" for row in worse]
-    return (
-        f"{told}; significantly worse where: {words.listed(names)}."
-        if names
-        else f"{told}; nowhere significantly worse."
-    )
+    return f"{told}{_where_worse(found)}."
+
+
+def _where_worse(found: list[CorruptionCurve]) -> str:
+    """The curves that are worse than late fusion by more than chance; of many, some have an interval below 0 by it."""
+    tested = [row for row in found if row.get("p_corrected") is not None]
+    if not tested:
+        return "; whether it is significantly worse anywhere cannot be told"
+    behind = [row for row in tested if row["gain_over_late"] < 0]
+    names = [_where(row) for row in behind if (row["p_corrected"] or 0.0) <= LEVEL]
+    if names:
+        return f"; significantly worse in {len(names)} of {len(tested)} curves ({HOLM}): {words.listed(names)}"
+    told = f"; significantly worse in none of {words.counted(len(tested), 'curve')} ({HOLM})"
+    alone = sum((row["p"] or 0.0) <= LEVEL for row in behind)
+    chance = f"{LEVEL / 2 * len(tested):.1f} by chance alone"
+    return told + (f"; {alone} would be, each looked at by itself, as are {chance}" if alone else "")
+
+
+def _where(row: CorruptionCurve) -> str:
+    return f"{_name(row).lower()} ({words.printable(row['modality'] or 'all')})"

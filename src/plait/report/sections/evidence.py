@@ -16,7 +16,7 @@ class Evidence(Section):
     rank = 55
     template = """
 <p>{{ verdict }}</p>
-<div class="scroll"><table><thead><tr><th>removed</th><th class="num">change of the answer</th></tr></thead><tbody>
+<div class="scroll"><table class="breakdown"><thead><tr><th>removed</th><th class="num">change of the answer</th></tr></thead><tbody>
 <tr><td>all streams during the answer</td><td class="num">{{ "%.3f" | format(d.inside) }}</td></tr>
 <tr><td>all streams as long elsewhere</td><td class="num">{{ "%.3f" | format(d.elsewhere) }}</td></tr>
 </tbody></table></div>

@@ -64,6 +64,6 @@ def _row(metric: str, sign: int, row: SliceRow) -> dict[str, object]:
         "items": row["items"],
         "value": words.show(metric, row["value"]),
         "rest": words.show(metric, row["rest"]),
-        "p": "–" if p is None else f"{p:.3f}" if p >= 0.001 else "< 0.001",
+        "p": words.p_value(p),
         "verdict": verdict,
     }

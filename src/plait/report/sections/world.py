@@ -66,7 +66,7 @@ def _rows(claim: WorldClaim) -> list[tuple[str, str]]:
     found = [
         ("items", f"{claim['items']:,}" + (f", {claim['left_out']:,} left out" if claim.get("left_out") else "")),
         ("difference as it is", words.change("mae", claim["unadjusted"])),
-        ("adjusted effect", f"{words.change('mae', claim['effect'])}, p {_p(claim.get('p'))}"),
+        ("adjusted effect", f"{words.change('mae', claim['effect'])}, p {words.p_value(claim.get('p'))}"),
         (
             "overlap",
             f"propensity {low:.2f} to {high:.2f}, {100 * claim['outside']:.0f} % outside .05 to .95; weights are worth "
@@ -79,12 +79,10 @@ def _rows(claim: WorldClaim) -> list[tuple[str, str]]:
         ),
     ]
     if "within_groups" in claim:
-        within = (
-            f"{words.change('mae', claim['within_groups'])}; what groups share acts on both: p {_p(claim['within_p'])}"
-        )
+        within = f"{words.change('mae', claim['within_groups'])}; what groups share acts on both: p {words.p_value(claim['within_p'])}"
         found.append(("within groups", within))
     if "control_effect" in claim:
-        control = f"{words.change('mae', claim['control_effect'])}, p {_p(claim['control_p'])}"
+        control = f"{words.change('mae', claim['control_effect'])}, p {words.p_value(claim['control_p'])}"
         found.append(("negative control", control))
     if claim.get("e_value") is not None and claim["verdict"] == "effect":
         least = claim.get("e_value_interval")
@@ -103,14 +101,10 @@ def _invariance(found: Invariance) -> Mapping[str, object]:
     rows = [
         {
             "name": " + ".join(words.printable(m) for m in row["modalities"]) or "a constant answer",
-            "p": _p(row["p_corrected"]),
+            "p": words.p_value(row["p_corrected"]),
             "errors": "not found to differ" if row["accepted"] else "differ",
         }
         for row in found["subsets"]
     ]
     count = words.counted(len(found["sizes"]), "environment")
     return {"verdict": verdict, "over": f"{count} ({over})", "rows": folded(rows, 40)}
-
-
-def _p(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"
