@@ -138,7 +138,7 @@ class Hf(Encoder):
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()
         if tokens.mask.shape[1] == 0:
-            return tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
+            return tokens.with_values(tokens.values.new_zeros(tokens.values.shape[0], 0, self.dim))
         # observations first: the model's positions then count them, and padding can be cut off
         order = torch.argsort((~tokens.mask).to(torch.uint8), dim=1, stable=True)
         hidden = self._over(torch.gather(tokens.values, 1, _wide(order, tokens.dim)), tokens.mask.sum(1))

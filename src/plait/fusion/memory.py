@@ -73,7 +73,7 @@ class Memory(Hybrid):
         """The LSTMs of all modalities at once: last hidden states, and the cell states before and after every tick."""
         enter = torch.stack([inner(values[:, :, i]) for i, inner in enumerate(self.inner)])
         # by hand, not nn.LSTM: a state must stay where nothing is near, and every cell state is needed
-        state = cell = values.new_zeros(len(self.inner), len(values), self.hidden)
+        state = cell = values.new_zeros(len(self.inner), values.shape[0], self.hidden)
         cells = [cell]
         for t in range(values.shape[1]):
             i, f, g, o = (enter[:, :, t] + torch.bmm(state, self.again)).chunk(4, -1)
@@ -96,7 +96,7 @@ class Memory(Hybrid):
         scores = torch.where(known, self.look(both), torch.finfo(both.dtype).min)
         attended = scores.softmax(-1) * both
         # the proposal depends on the cells alone, so it is computed for all ticks at once
-        proposed, memory = self.propose(attended).tanh(), cells.new_zeros(len(cells), self.dim)
+        proposed, memory = self.propose(attended).tanh(), cells.new_zeros(cells.shape[0], self.dim)
         for t in range(ticks.shape[1]):
             beside = torch.cat([attended[:, t], memory], -1)
             new = self.keep(beside).sigmoid() * memory + self.write(beside).sigmoid() * proposed[:, t]
