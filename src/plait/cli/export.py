@@ -18,7 +18,6 @@ EXAMPLES = (
 MODELS = {
     "onnx": "ONNX, for onnxruntime",
     "pt2": "a program of torch.export",
-    "pte": "a program of ExecuTorch",
 }
 
 
@@ -26,11 +25,13 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("source", metavar="SOURCE", help="a manifest; or the folder of a run, or of one of its replicates")
     p.add_argument("--to", metavar="FORMAT",
                    help="of a corpus: a format (plait list formats), or your own by its dotted path; options as YAML: "
-                   "'{name: webdataset, per_shard: 100}'; of a model: onnx, pt2, pte or your own")  # fmt: skip
+                   "'{name: webdataset, per_shard: 100}'; of a model: onnx, pt2 or your own")  # fmt: skip
     p.add_argument("--out", required=True, help="the file or folder to make")
     for name, what in MODELS.items():
         p.add_argument(f"--{name}", dest="models", action="append_const", const=name, help=f"of a model: {what}")
-    p.add_argument("--replicate", metavar="NAME", help="of a run: which of its models, such as seed0 (default: the first)")
+    p.add_argument(
+        "--replicate", metavar="NAME", help="of a run: which of its models, such as seed0 (default: the first)"
+    )
     p.add_argument(
         "--feature",
         action="append",

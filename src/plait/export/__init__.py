@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor
 from torch.export import ExportedProgram
@@ -16,6 +17,9 @@ __all__ = ["ModelFormat"]
 
 class ModelFormat(ABC):
     """One file format of models. The file is ``model`` and its name as ending."""
+
+    least: ClassVar[int] = 1
+    """Fewest rows of a modality that a file takes, masked ones too."""
 
     @abstractmethod
     def write(self, graph: Graph, program: ExportedProgram, path: Path) -> None:

@@ -28,18 +28,23 @@ class Graph(nn.Module):
         model: it is copied, with recurrent layers that export.
 
     Raises:
-        ConfigError: a recurrent layer of the model has no form that exports.
+        ConfigError: a recurrent layer of the model has no form that exports, or the task asks about more than times.
     """
 
     def __init__(self, model: Model) -> None:
         super().__init__()
+        if model.task.asks in ("future", "relations"):
+            raise ConfigError(
+                f"export: the task {part_name(type(model.task))} asks about more than times, which a graph of plain "
+                "tensors is not told. Serve it with plait."
+            )
         self.model = with_operators(model)
         self.timed = model.task.instants(1.0) is not None
 
     @property
     def inputs(self) -> list[str]:
-        """Names of the inputs: ``imu.values``, ``imu.times``, ``imu.mask`` ..., and ``at.times`` and ``at.mask`` (seconds
-        from the start of the item) for answers over time."""
+        """Names of the inputs: ``imu.values``, ``imu.times``, ``imu.mask`` ..., and for answers over time ``at.times``,
+        ``at.mask``; times in seconds from the start of the item."""
         each = [f"{m}.{name}" for m in self.model.modalities for name in Tokens._fields]
         return each + ["at.times", "at.mask"] * self.timed
 
@@ -58,12 +63,10 @@ class Graph(nn.Module):
         output = model(dict(zip(model.modalities, parts)), at)[""]
         return (output, model.task.readable(output)) if model.task.legend() else (output,)
 
-    def sizes(self) -> list[dict[int, Dim]]:
-        """The sizes that may change, of each input: the batch, each modality's length, the number of instants."""
-        batch, count = Dim("batch", min=1), len(self.model.modalities)
-        own = [Dim(f"time_{i}", min=1) for i in range(count)]
-        steps = [{0: batch, 1: Dim("steps", min=1)}] * 2 * self.timed
-        return [{0: batch, 1: own[i]} for i in range(count) for _ in Tokens._fields] + steps
+    def sizes(self) -> list[dict[int, object]]:
+        """The sizes that may change, of each input: the batch, and the length of each modality and of the instants."""
+        # lengths without a name: torch finds by itself which least length its program holds for
+        return [{0: Dim("batch", min=1), 1: Dim.DYNAMIC} for _ in self.inputs]
 
 
 def captured(graph: Graph, example: Sequence[Tensor]) -> ExportedProgram:

@@ -18,8 +18,11 @@ __all__ = ["Pt2"]
 class Pt2(ModelFormat):
     """The program that `torch.export.save` writes and `torch.export.load` reads.
 
-    A model with recurrent layers uses the operators of `plait.export.recurrence`, which must be imported before.
+    A model with recurrent layers uses the operators of `plait.export.recurrence`, which must be imported before. The
+    program refuses lengths below `least`: fill up with masked rows.
     """
+
+    least = 4
 
     def write(self, graph: Graph, program: ExportedProgram, path: Path) -> None:
         torch.export.save(program, path)

@@ -18,8 +18,6 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """
     import torch
 
-    from plait.export import recurrence
-
     op = need("onnxscript", "export", "export to ONNX").opset18
 
     def layer(name: str, gates: Sequence[int], **how: Any) -> Callable[..., Any]:

@@ -210,7 +210,9 @@ class Run:
         for replicate in self.finished:
             if name in (None, replicate.name):
                 return replicate
-        raise ConfigError(f"{self.folder}: has no replicate {name!r}; it has {', '.join(m.name for m in self.finished)}.")
+        raise ConfigError(
+            f"{self.folder}: has no replicate {name!r}; it has {', '.join(m.name for m in self.finished)}."
+        )
 
     @property
     def begun(self) -> bool:
