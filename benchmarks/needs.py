@@ -54,6 +54,9 @@ ELSEWHERE = {
     "atheris": "atheris",
     "audio_offset_finder": "audio-offset-finder==0.5.3",
     "easydict": "easydict",
+    "onnx": "plait[export]",
+    "onnxruntime": "plait[export]",
+    "onnxscript": "plait[export]",
 }
 """Packages that the extra `bench` does not hold, as imported -> what pip installs."""
 

@@ -90,7 +90,7 @@ class Conv2d(Encoder):
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()
         if tokens.mask.shape[1] == 0:
-            return tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
+            return tokens.with_values(tokens.values.new_zeros(tokens.values.shape[0], 0, self.dim))
         x = rearrange(tokens.values, "b t f -> b 1 t f")
         for conv, norm, pool in zip(cast("Iterable[nn.Conv2d]", self.convs), self.norms, self.pools):
             out = stride_windows(tokens, conv.stride[0], last=self.causal)

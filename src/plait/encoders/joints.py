@@ -317,7 +317,7 @@ class JointBlocks(nn.Module):
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()
         if tokens.mask.shape[1] == 0:
-            return tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.out.out_features))
+            return tokens.with_values(tokens.values.new_zeros(tokens.values.shape[0], 0, self.out.out_features))
         x = self.read(tokens)
         for block, stride in zip(self.blocks, self.strides):
             after = stride_windows(tokens, stride, last=self.causal)

@@ -87,7 +87,7 @@ class Lags(Encoder):
 
     def described(self, tokens: Tokens) -> Float[Tensor, "batch features"]:
         """What the network sees of an item; zeros for one without observations. ``tokens`` must be clean."""
-        batch = len(tokens.mask)
+        batch = tokens.mask.shape[0]
         if tokens.values.shape[1] == 0:
             return tokens.values.new_zeros(batch, self.dim_in * (self.count + 2 * len(self.windows) + 2))
         end = _end(tokens)
@@ -119,7 +119,7 @@ class Lags(Encoder):
 def _end(tokens: Tokens) -> Float[Tensor, "batch 1"]:
     """Time of the last observation; 0 where there is none."""
     if tokens.values.shape[1] == 0:
-        return tokens.times.new_zeros(len(tokens.times), 1)
+        return tokens.times.new_zeros(tokens.times.shape[0], 1)
     times, _ = in_time(tokens)
     end = times.gather(1, (tokens.mask.sum(1, keepdim=True) - 1).clamp(min=0))
     return torch.where(tokens.present[:, None], end, 0.0)

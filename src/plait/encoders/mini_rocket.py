@@ -143,7 +143,9 @@ class RandomConvolutions(nn.Module):
         """
         length = tokens.mask.shape[1]
         if length == 0:
-            return tokens.values.new_zeros(len(tokens.values), self.size)
+            return tokens.values.new_zeros(tokens.values.shape[0], self.size)
+        if torch.compiler.is_compiling():  # a graph has no number of parts that depends on sizes
+            return self._shares(tokens.values, tokens.mask)
         rows = max(ROOM // length, 1)
         parts = zip(tokens.values.split(rows), tokens.mask.split(rows))
         return torch.cat([self._shares(values, mask) for values, mask in parts])

@@ -78,7 +78,7 @@ class PictureEncoder(Encoder):
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()
         if tokens.mask.shape[1] == 0:
-            return tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
+            return tokens.with_values(tokens.values.new_zeros(tokens.values.shape[0], 0, self.dim))
         form = {"h": self.height, "w": self.width, "c": self.colours}
         return self.see(rearrange(tokens.values, "b t (k h w c) -> b t (k c) h w", **form), tokens).clean()
 

@@ -138,19 +138,22 @@ class Hf(Encoder):
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()
         if tokens.mask.shape[1] == 0:
-            return tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
+            return tokens.with_values(tokens.values.new_zeros(tokens.values.shape[0], 0, self.dim))
         # observations first: the model's positions then count them, and padding can be cut off
         order = torch.argsort((~tokens.mask).to(torch.uint8), dim=1, stable=True)
         hidden = self._over(torch.gather(tokens.values, 1, _wide(order, tokens.dim)), tokens.mask.sum(1))
         back = torch.argsort(order, dim=1)
-        if hidden.shape[1] < back.shape[1]:  # `_over` has cut off padding
+        if torch.compiler.is_compiling() or hidden.shape[1] < back.shape[1]:  # `_over` has cut off padding
             hidden = nn.functional.pad(hidden, (0, 0, 0, back.shape[1] - hidden.shape[1]))
         values = torch.gather(hidden, 1, _wide(back, hidden.shape[2]))
         return tokens.with_values(self.dropout(self.leave(values))).clean()
 
     def _over(self, values: Float[Tensor, "batch time dim"], count: Tensor) -> Float[Tensor, "batch places hidden"]:
         """Run the model on rows whose first ``count`` tokens are observations."""
-        if self.limit is not None and values.shape[1] > self.limit:
+        # a graph cannot look at the count: there what is beyond the limit is cut off
+        if self.limit is not None and torch.compiler.is_compiling():
+            values = values[:, : self.limit]
+        elif self.limit is not None and values.shape[1] > self.limit:
             if int(count.max()) > self.limit:
                 raise DataError(
                     f"hf: {int(count.max())} observations in an item, but the model has {self.limit} positions. Put an "

@@ -95,7 +95,7 @@ class _Recurrent(Encoder):
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()
         if tokens.mask.shape[1] == 0:
-            return tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
+            return tokens.with_values(tokens.values.new_zeros(tokens.values.shape[0], 0, self.dim))
         # stable: the observations keep their order
         order = torch.argsort((~tokens.mask).to(torch.uint8), dim=1, stable=True)
         reverse = _reversed_prefix(tokens.mask)

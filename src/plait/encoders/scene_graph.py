@@ -80,7 +80,7 @@ class SceneGraph(Encoder):
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()
         if tokens.mask.shape[1] == 0:
-            return tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
+            return tokens.with_values(tokens.values.new_zeros(tokens.values.shape[0], 0, self.dim))
         together = self.together(tokens)
         apart = None if self.box is None else self._apart(tokens.values[..., self.box : self.box + 4])
         x = self.enter(tokens.values)

@@ -38,7 +38,7 @@ class Summary(nn.Module):
         """[batch, time, dim] -> [batch, numbers]; zeros for an item without tokens. ``tokens`` must be clean."""
         values, times, mask = tokens
         if mask.shape[1] == 0:
-            return values.new_zeros(len(values), self.size)
+            return values.new_zeros(values.shape[0], self.size)
         seen = mask[..., None].to(values.dtype)
         count = seen.sum(1).clamp(min=1)
         mean = values.sum(1) / count

@@ -81,7 +81,7 @@ class Tcn(Encoder):
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()
         if tokens.mask.shape[1] == 0:
-            return tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
+            return tokens.with_values(tokens.values.new_zeros(tokens.values.shape[0], 0, self.dim))
         x = tokens.values
         for block in self.blocks:
             x = block(x, tokens.mask)

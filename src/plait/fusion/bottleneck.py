@@ -83,7 +83,7 @@ class Bottleneck(Hybrid):
         parts = list(self.complete(tokens).values())
         since = relative(cat(parts)).split([t.mask.shape[1] for t in parts], 1)
         turns = [self._turn(when) for when in since]
-        between = self.between.expand(len(parts[0].mask), -1, -1)
+        between = self.between.expand(parts[0].mask.shape[0], -1, -1)
         for layers in self.layers:
             each = layers.children()  # one layer per modality
             met = [self._layer(layer, t, between, turn) for layer, t, turn in zip(each, parts, turns)]
@@ -95,7 +95,7 @@ class Bottleneck(Hybrid):
     def flow(self, tokens: dict[str, Tokens]) -> dict[str, Tensor]:
         parts = list(self.complete(tokens).values())
         own = unit(parts)
-        between = own[0].new_zeros(len(own[0]), len(self.between), own[0].shape[2])
+        between = own[0].new_zeros(own[0].shape[0], len(self.between), own[0].shape[2])
         with attended(self) as seen:
             self(tokens)
         for k in range(0, len(seen), len(parts)):

@@ -99,7 +99,7 @@ def _span(parts: list[Tokens]) -> tuple[Tensor, Tensor]:
     """First time of each row, and the seconds from it to the last time, [batch] each; 0 without observations."""
     times, mask = torch.cat([p.times for p in parts], 1), torch.cat([p.mask for p in parts], 1)
     if times.shape[1] == 0:
-        return times.new_zeros(len(times)), times.new_zeros(len(times))
+        return times.new_zeros(times.shape[0]), times.new_zeros(times.shape[0])
     far = torch.finfo(times.dtype).max
     there = mask.any(1)
     first = torch.where(there, torch.where(mask, times, far).amin(1), 0.0)

@@ -145,7 +145,7 @@ class Crossmodal(Hybrid):
                 x = final.one(x, place, self._turn(t, t.dim), keys)
                 found.append(self.leave[i](x)[:, 0])
             else:
-                found.append(x.new_zeros(len(x), t.dim))
+                found.append(x.new_zeros(x.shape[0], t.dim))
         return found
 
     def _met(self, parts: list[Tokens]) -> list[Tokens]:

@@ -84,7 +84,7 @@ class Latents(Hybrid):
         parts = list(self.complete(tokens).values())
         every = cat([t.with_values(norm(t.values) + kind) for t, norm, kind in zip(parts, self.enter, self.kind)])
         source = every.values + self.place(self._waves(relative(every)))
-        x = self.latents.expand(len(source), -1, -1)
+        x = self.latents.expand(source.shape[0], -1, -1)
         for read, talk in zip(self.read, self.talk):
             x = talk(read(x, source, keys=every.mask), None, None)
         return self._tokens(parts, self.leave(x))
@@ -94,7 +94,7 @@ class Latents(Hybrid):
         source = torch.cat(unit(parts), 1)
         with attended(self) as seen:
             self(tokens)
-        came = source.new_zeros(len(source), len(self.latents), source.shape[1])  # a latent comes from no token
+        came = source.new_zeros(source.shape[0], len(self.latents), source.shape[1])  # a latent comes from no token
         for read, talk in zip(seen[::2], seen[1::2]):
             came = rolled(talk, rolled(read, source, came))
         return dict(zip(self.modalities, shares(parts, came.mean(1, keepdim=True))))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from plait.fusion import Hybrid
 from plait.fusion.nearest import side_by_side, tick_source
 from plait.tokens import Tokens
+from plait.tokens.loop import over_time
 from plait.tokens.pooling import one_token
 
 __all__ = ["Memory"]
@@ -73,15 +74,18 @@ class Memory(Hybrid):
         """The LSTMs of all modalities at once: last hidden states, and the cell states before and after every tick."""
         enter = torch.stack([inner(values[:, :, i]) for i, inner in enumerate(self.inner)])
         # by hand, not nn.LSTM: a state must stay where nothing is near, and every cell state is needed
-        state = cell = values.new_zeros(len(self.inner), len(values), self.hidden)
-        cells = [cell]
-        for t in range(values.shape[1]):
-            i, f, g, o = (enter[:, :, t] + torch.bmm(state, self.again)).chunk(4, -1)
+        first = values.new_zeros(len(self.inner), values.shape[0], self.hidden)
+
+        def step(states: tuple[Tensor, ...], row: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            (state, cell), (entering, here) = states, row
+            i, f, g, o = (entering + torch.bmm(state, self.again)).chunk(4, -1)
             new = f.sigmoid() * cell + i.sigmoid() * g.tanh()
-            here = seen[:, t].T[..., None]
-            state, cell = torch.where(here, o.sigmoid() * new.tanh(), state), torch.where(here, new, cell)
-            cells.append(cell)
-        return _beside(state), torch.stack([_beside(one) for one in cells], 1)
+            return torch.where(here, o.sigmoid() * new.tanh(), state), torch.where(here, new, cell)
+
+        rows = [enter.permute(2, 0, 1, 3), seen.permute(1, 2, 0)[..., None]]
+        (state, _), (_, cells) = over_time(step, (first, first.clone()), rows)
+        every = torch.cat([first[None], cells]).permute(2, 0, 1, 3).flatten(2)
+        return _beside(state), every
 
     def remember(
         self,
@@ -96,12 +100,16 @@ class Memory(Hybrid):
         scores = torch.where(known, self.look(both), torch.finfo(both.dtype).min)
         attended = scores.softmax(-1) * both
         # the proposal depends on the cells alone, so it is computed for all ticks at once
-        proposed, memory = self.propose(attended).tanh(), cells.new_zeros(len(cells), self.dim)
-        for t in range(ticks.shape[1]):
-            beside = torch.cat([attended[:, t], memory], -1)
-            new = self.keep(beside).sigmoid() * memory + self.write(beside).sigmoid() * proposed[:, t]
-            memory = torch.where(ticks[:, t, None], new, memory)
-        return memory
+        proposed, memory = self.propose(attended).tanh(), cells.new_zeros(cells.shape[0], self.dim)
+
+        def step(states: tuple[Tensor, ...], row: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+            (memory,), (seen, offered, here) = states, row
+            beside = torch.cat([seen, memory], -1)
+            new = self.keep(beside).sigmoid() * memory + self.write(beside).sigmoid() * offered
+            return (torch.where(here, new, memory),)
+
+        rows = [attended.transpose(0, 1), proposed.transpose(0, 1), ticks.T[..., None]]
+        return over_time(step, (memory,), rows)[0][0]
 
 
 def _two_layers(wide: int, hidden: int, out: int, dropout: float) -> nn.Sequential:

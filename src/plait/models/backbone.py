@@ -161,7 +161,7 @@ class Backbone(nn.Module):
     def _encode_one(self, modality: str, tokens: Tokens) -> Tokens:
         # a graph cannot branch on data; there the encoder always runs
         if not torch.compiler.is_compiling() and not bool(tokens.mask.any()):
-            values = tokens.values.new_zeros(len(tokens.values), 0, self.dim)
+            values = tokens.values.new_zeros(tokens.values.shape[0], 0, self.dim)
             return Tokens(values, tokens.times[:, :0], tokens.mask[:, :0])
         encoded: Tokens = self.encoders[self.index(modality)](tokens)
         return encoded

@@ -77,7 +77,7 @@ class LogitEnsemble(nn.Module):
             joint: output of the joint head, if there is one.
         """
         some = next(iter(own.values()))
-        none, silent = torch.zeros_like(some), some.new_zeros(len(some))
+        none, silent = torch.zeros_like(some), some.new_zeros(some.shape[0])
         outputs, by_name = [own.get(m, none) for m in self.modalities], fusion.weights(dict(encoded))
         weights = [by_name.get(m, silent) for m in self.modalities]
         if joint is not None:

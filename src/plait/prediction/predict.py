@@ -30,7 +30,7 @@ from plait.tasks.answers import Answer, Text
 from plait.training.experiment import Experiment
 from plait.training.plans import held_by
 from plait.training.preparation import Preparation
-from plait.training.run import Replicate, Run
+from plait.training.run import Run
 
 __all__ = ["Examples", "Prediction", "Predictor", "predict", "prediction_of"]
 
@@ -130,7 +130,7 @@ class Predictor:
         if not isinstance(source, Run) and Run.is_run(Path(source)):
             source = Run(source, allow_code=allow_code, allow_outside=allow_outside)
         if isinstance(source, Run):
-            self.prepared, self.model = Preparation.of(source), source.model(_replicate(source, replicate))
+            self.prepared, self.model = Preparation.of(source), source.model(source.chosen(replicate))
             allow_code, allow_outside = source.allow_code, source.allow_outside
         else:
             if replicate is not None:
@@ -280,15 +280,6 @@ def _no_recordings(folder: Path) -> Corpus:
 
 def _refuse(corpus: Corpus, folder: Path) -> Corpus:
     raise DataError("there are no files to answer for. Name one or more.")
-
-
-def _replicate(run: Run, name: str | None) -> Replicate:
-    if not run.finished:
-        raise DataError(f"{run.folder}: no replicate is trained to its end. Go on with: plait fit")
-    for replicate in run.finished:
-        if name in (None, replicate.name):
-            return replicate
-    raise ConfigError(f"{run.folder}: has no replicate {name!r}; it has {', '.join(m.name for m in run.finished)}.")
 
 
 def _experiment(prepared: Preparation, corpus: Corpus) -> Experiment:

@@ -436,6 +436,15 @@ class Task(nn.Module, ABC):
         """Outputs as evaluation takes them: probabilities [items, classes] or values [items, 1]; for a task with
         instants [items, steps, classes], or its token numbers, padded, [items, longest]."""
 
+    def readable(self, output: Tensor) -> Tensor:
+        """What `legend` explains: an output as numbers that need no task to be read. Default: unchanged."""
+        return output
+
+    def legend(self) -> Options:
+        """How the numbers of `readable` become an answer, as JSON, for an exported model (`plait_lite`); empty, the
+        default: only the task can decode them. Its ``kind`` is ``classes``, ``value``, ``spans`` or ``several``."""
+        return {}
+
     def quick_scores(self, output: Tensor) -> NDArray[np.float64]:
         """As `scores`, for the validation after an epoch: a cheaper search may do. Default: `scores`."""
         return self.scores(output)

@@ -79,7 +79,7 @@ class StateHead(nn.Module):
 
     def _state(self, tokens: Tokens) -> Float[Tensor, "batch state"]:
         if tokens.mask.shape[1] == 0:  # torch's GRU takes no empty sequence
-            return tokens.values.new_zeros(len(tokens.values), self.gru.hidden_size)
+            return tokens.values.new_zeros(tokens.values.shape[0], self.gru.hidden_size)
         # without gradient: the answers stay what they were trained to be, and need not serve the state
         said = self.head.each(tokens).detach()
         said = said if self.numeric else said.softmax(-1)
@@ -207,7 +207,7 @@ class Places(nn.Module):
 def _last(tokens: Tokens) -> Float[Tensor, "batch dim"]:
     """The last observation, [batch, dim]; zeros where there is none."""
     if tokens.values.shape[1] == 0:
-        return tokens.values.new_zeros(len(tokens.values), tokens.dim)
+        return tokens.values.new_zeros(tokens.values.shape[0], tokens.dim)
     _, order = in_time(tokens)
     place = order.gather(1, (tokens.mask.sum(1, keepdim=True) - 1).clamp(min=0))
     last = tokens.values.gather(1, place[..., None].expand(-1, -1, tokens.dim))[:, 0]

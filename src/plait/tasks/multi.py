@@ -138,6 +138,16 @@ class Multi(Task):
         """Each task's scores side by side: [items, columns]."""
         return np.concatenate([part.scores(output[:, own]) for part, own in zip(self._each, self._outputs)], 1)
 
+    def readable(self, output: Tensor) -> Tensor:
+        return torch.cat([part.readable(output[:, own]) for part, own in zip(self._each, self._outputs)], 1)
+
+    def legend(self) -> Options:
+        """Of each task by name its legend and its columns; empty if one has none."""
+        legends = [part.legend() for part in self._each]
+        ends = [(own.start, own.stop) for own in self._columns]
+        parts = {name: {**legend, "columns": own} for name, legend, own in zip(self.names, legends, ends)}
+        return {"kind": "several", "parts": parts} if all(legends) else {}
+
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
         """Metrics of every target, as ``target.metric``."""
         return {

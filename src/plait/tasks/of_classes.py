@@ -85,7 +85,14 @@ class OfClasses(Task):
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Probabilities [items, classes], float64."""
-        return self.class_logits(output.detach().double()).softmax(-1).cpu().numpy()
+        return self.readable(output.detach().double()).cpu().numpy()
+
+    def readable(self, output: Tensor) -> Tensor:
+        """Probabilities, [items, classes]."""
+        return self.class_logits(output).softmax(-1)
+
+    def legend(self) -> Options:
+        return {"kind": "classes", "classes": list(self.classes)}
 
     def encode(self, targets: list[Target]) -> Tensor:
         """The index of each item's class, [batch], long.

@@ -133,7 +133,14 @@ class Regress(Task):
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Values in the original units [items, 1], float64."""
-        return output.detach().double().cpu().numpy() * self.std + self.mean
+        return self.readable(output.detach().double()).cpu().numpy()
+
+    def readable(self, output: Tensor) -> Tensor:
+        """Values in the original units, [items, 1]."""
+        return output * self.std + self.mean
+
+    def legend(self) -> Options:
+        return {"kind": "value"}
 
     def metrics(self, scores: NDArray[np.float64], target: NDArray[np.generic]) -> dict[str, float]:
         """The chosen metric, then ``mae rmse corr``, and with ``sentiment`` those of `plait.metrics.sentiment`."""

@@ -274,8 +274,14 @@ class Tag(Task):
 
     def scores(self, output: Tensor) -> NDArray[np.float64]:
         """Probabilities, [items, steps, classes]."""
-        output = output.detach().double()
-        return (output.sigmoid() if self.several else output.softmax(-1)).cpu().numpy()
+        return self.readable(output.detach().double()).cpu().numpy()
+
+    def readable(self, output: Tensor) -> Tensor:
+        return output.sigmoid() if self.several else output.softmax(-1)
+
+    def legend(self) -> Options:
+        told = {"several": self.several, "background": self.background, "rate": self.rate}
+        return {"kind": "spans", "classes": self.classes, **told, "place": 1.0 if self.causal else 0.5}
 
     def decode(self, output: Tensor, at: Instants | None = None) -> list[Answer]:
         return [

@@ -57,7 +57,7 @@ class ModalityImputer(nn.Module):
         there = torch.stack([p.present for p in parts], 1)
         wanted = ~there & there.any(1, keepdim=True)
         # one place more in every row, masked where nothing is missing: shapes must not depend on the data (export)
-        vectors, when = self.token.expand(len(there), -1, -1) + self._said(parts), mean_time(cat(parts))
+        vectors, when = self.token.expand(there.shape[0], -1, -1) + self._said(parts), mean_time(cat(parts))
         return [
             cat([p, Tokens(v[:, None], when, w[:, None])])
             for p, v, w in zip(parts, vectors.unbind(1), wanted.unbind(1))

@@ -61,7 +61,7 @@ def rolled(
 def unit(parts: Sequence[Tokens]) -> list[Float[Tensor, "batch time tokens"]]:
     """Each modality's tokens come from themselves: its rows of the identity over the tokens of all."""
     sizes = [t.mask.shape[1] for t in parts]
-    whole = torch.eye(sum(sizes), device=parts[0].times.device).expand(len(parts[0].mask), -1, -1)
+    whole = torch.eye(sum(sizes), device=parts[0].times.device).expand(parts[0].mask.shape[0], -1, -1)
     return list(whole.split(sizes, 1))
 
 

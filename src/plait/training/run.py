@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from plait.core.atomic import read_text
-from plait.core.errors import DataError
+from plait.core.errors import ConfigError, DataError
 from plait.core.parts import Options
 from plait.core.safe_yaml import brief
 from plait.corpus.manifest import Rate
@@ -197,6 +197,22 @@ class Run:
     @property
     def finished(self) -> list[Replicate]:
         return [m for m in self.replicates if (self.folder / m.name / "done.json").exists()]
+
+    def chosen(self, name: str | None = None) -> Replicate:
+        """A finished replicate by its name (``seed0``); the first by default.
+
+        Raises:
+            DataError: none is finished.
+            ConfigError: there is no such replicate.
+        """
+        if not self.finished:
+            raise DataError(f"{self.folder}: no replicate is trained to its end. Go on with: plait fit")
+        for replicate in self.finished:
+            if name in (None, replicate.name):
+                return replicate
+        raise ConfigError(
+            f"{self.folder}: has no replicate {name!r}; it has {', '.join(m.name for m in self.finished)}."
+        )
 
     @property
     def begun(self) -> bool:

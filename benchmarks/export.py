@@ -1,0 +1,156 @@
+"""Exported models beside eager ones, and what an answer without torch costs: python benchmarks/export.py
+
+Needs: onnx, onnxscript and onnxruntime; nothing beyond plait and its extra export.
+Takes: some 15 seconds of one core for each pair of an encoder and a fusion, two hours for all; --encoders and
+--fusions name some of them, and --share 0.1 takes a tenth of the pairs, spread evenly.
+
+Each pair is a model of two modalities with random weights; its file is compared with the model on items that lack
+rows, numbers and modalities, at four sizes of batch and lengths. Times are the least of several rounds, in turn, with
+one thread: those of small models (width 16, 50 rows), and of the default model of four modalities (width 128).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+import needs
+import numpy as np
+import torch
+from export_cases import small_model
+from rich.console import Console
+from rich.table import Table
+from targets import finish, target
+
+from plait.core.errors import PlaitError
+from plait.core.parts import parts
+from plait.encoders import Encoder
+from plait.export.export import write_model
+from plait.export.graph import Graph
+from plait.export.parity import drawn
+from plait.fusion import Fusion
+from plait.models.model import Model
+from plait.tasks.classify import Classify
+
+CLOSE, ROWS, ROUNDS = 1e-5, 50, 20
+DEFAULT = {"imu": 6, "pose": 40, "sound": 64, "words": 300}
+
+
+def quickest(*ways: Callable[[], object]) -> list[float]:
+    """Least seconds of processor of each way, in turn."""
+    best = [float("inf")] * len(ways)
+    for _ in range(ROUNDS):
+        for i, way in enumerate(ways):
+            started = time.process_time()
+            way()
+            best[i] = min(best[i], time.process_time() - started)
+    return best
+
+
+def times(model: Model, path: Path) -> list[float]:
+    """Seconds of one item: eager, and in onnxruntime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    graph = Graph(model)
+    one = drawn(graph, 1, [ROWS] * len(model.modalities), 0)
+    feed = dict(zip(graph.inputs, (x.numpy() for x in one)))
+    with torch.inference_mode():
+        return quickest(lambda: graph.answered(model, one), lambda: session.run(None, feed))
+
+
+def cold(folder: Path) -> tuple[float, float]:
+    """Seconds of processor and megabytes of a process that gives one answer, the median of five."""
+    code = (
+        "import json, resource, sys; from plait_lite.__main__ import main; main(sys.argv[1:])\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, 'torch' in sys.modules]))"
+    )
+    rng, rows = np.random.default_rng(0), {}
+    for name, dim in DEFAULT.items():
+        rows |= {f"{name}.values": rng.normal(size=(ROWS, dim)), f"{name}.times": np.arange(ROWS) / ROWS}
+    np.savez(folder / "rows.npz", **rows)
+    found = []
+    for _ in range(5):
+        command = [sys.executable, "-c", code, str(folder), str(folder / "rows.npz")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    if any(torch_too for *_, torch_too in found):
+        raise SystemExit("torch was loaded: plait_lite must not need it.")
+    return median(one[0] for one in found), median(one[1] for one in found)
+
+
+def pairs_of(encoders: Sequence[str], fusions: Sequence[str], share: float) -> list[tuple[str, str]]:
+    """The pairs, or a share of them in which every encoder and fusion comes up about as often."""
+    every = [
+        (e, f) for i, e in enumerate(encoders) for f in [*fusions[i % len(fusions) :], *fusions[: i % len(fusions)]]
+    ]
+    return every[:: max(1, round(1 / share))]
+
+
+def crossed(pairs: Sequence[tuple[str, str]], console: Console) -> tuple[list[float], list[float], dict[str, str]]:
+    """Of each pair its difference and how many times faster it is; and the pairs that fail, with the reason."""
+    gaps, ratios, failed = list[float](), list[float](), dict[str, str]()
+    for encoder, fusion in pairs:
+        with tempfile.TemporaryDirectory() as out:
+            try:
+                model = small_model(encoder, fusion)
+                gaps.append(write_model(model, out).gaps["onnx"])
+                eager, exported = times(model, Path(out) / "model.onnx")
+                ratios.append(eager / exported)
+                console.print(f"{encoder} x {fusion}: {gaps[-1]:.1e}, {ratios[-1]:.1f} times")
+            except PlaitError as error:
+                failed[f"{encoder} x {fusion}"] = str(error)
+                console.print(f"{encoder} x {fusion}: {error}")
+    return gaps, ratios, failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--encoders", nargs="*", default=[*parts(Encoder)])
+    parser.add_argument("--fusions", nargs="*", default=[*parts(Fusion)])
+    parser.add_argument("--share", type=float, default=1.0)
+    args = parser.parse_args()
+    needs.check(packages=["onnx", "onnxscript", "onnxruntime"])
+    torch.set_num_threads(1)
+    console = Console()
+    pairs = pairs_of(args.encoders, args.fusions, args.share)
+    gaps, ratios, failed = crossed(pairs, console)
+    torch.manual_seed(0)
+    model = Model(DEFAULT, Classify([str(i) for i in range(27)])).eval()
+    with tempfile.TemporaryDirectory() as out:
+        made = write_model(model, out)
+        eager, exported = times(model, Path(out) / "model.onnx")
+        seconds, megabytes = cold(Path(out))
+    table = Table("model", "eager, ms", "onnxruntime, ms", "MB", title="one item")
+    table.add_row(
+        "default, four modalities", f"{1e3 * eager:.1f}", f"{1e3 * exported:.1f}", f"{made.sizes['onnx'] / 1e6:.1f}"
+    )
+    console.print(table)
+    close = sum(gap <= CLOSE for gap in gaps)
+    finish(
+        [
+            target("pairs within 1e-5", close, ">=", len(pairs)),
+            target("pairs: times faster than eager, median", median(ratios or [0]), ">=", 4),
+            target("pairs: times faster than eager, least", min(ratios, default=0), ">=", 4),
+            target("default model: times faster than eager", eager / exported, ">=", 4),
+            target("cold answer, seconds of processor", seconds, "<=", 0.5),
+            target("cold answer, MB", megabytes, "<=", 120),
+        ],
+        pairs=len(pairs),
+        worst=max(gaps, default=None),
+        failed=failed,
+    )
+
+
+if __name__ == "__main__":
+    main()
