@@ -71,7 +71,7 @@ def test_a_prediction_turned_into_annotations_says_the_same(segments_run: Run, t
     assert str(nothing) == "r0 0.00-1.50 s: no answer: nothing"
 
 
-def test_too_few_held_out_items_promise_nothing(segments_run: Run, tmp_path: Path, capsys) -> None:
+def test_too_few_held_out_items_promise_nothing(segments_run: Run, tmp_path: Path, capsys, monkeypatch) -> None:
     """Six recordings, of which a model without one of them was calibrated."""
     row = predict(segments_run, [segments_run.info.corpus], cache=tmp_path)[0]
     assert row.within is not None
@@ -85,6 +85,11 @@ def test_too_few_held_out_items_promise_nothing(segments_run: Run, tmp_path: Pat
     assert "[50 %: {" in capsys.readouterr().out
     assert main([*argv, "--level", "1.5"]) == 2
     assert "level 1.5: expected a whole percentage" in capsys.readouterr().err
+    monkeypatch.setattr(Predictor, "_within", lambda *_: None)
+    assert main(argv) == 0
+    assert "--level" not in capsys.readouterr().out
+    assert main([*argv, "--level", "0.5"]) == 0
+    assert "note: --level: no answer has a set or an interval" in capsys.readouterr().out
 
 
 def test_thresholds_of_the_validation_part_are_kept(

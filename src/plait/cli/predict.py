@@ -23,6 +23,12 @@ EXAMPLES = (
 )
 
 
+UNTOLD = (
+    "--level: no answer has a set or an interval, since this run keeps no thresholds. Only tasks of one class or value "
+    "per item have them (bands of forecasts are their own); a run that an older plait fitted is to be fitted again."
+)
+
+
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("run_folder", metavar="RUN", help="a run's folder, or the folder of one of its models")
     p.add_argument(
@@ -38,7 +44,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--annotate", metavar="OUT", help="write the manifest again, with the answers as annotations, "
                    "for plait view and export")  # fmt: skip
     p.add_argument("--tier", default="predicted", help="tier of these annotations (default: predicted)")
-    p.add_argument("--level", type=float, default=0.9, metavar="SHARE", help="how often the set of classes, or the "
+    p.add_argument("--level", type=float, metavar="SHARE", help="how often the set of classes, or the "
                    "interval of values, is to hold the truth: 0.5 to 0.99 (default: 0.9)")  # fmt: skip
     p.add_argument("--replicate", help="which of the run's models, such as seed0 (default: the first)")
     code_argument(p)
@@ -57,7 +63,11 @@ def run(args: argparse.Namespace) -> int:
     allowed = {"allow_code": args.allow_code, "allow_outside": args.allow_outside}
     alone = (Path(args.run_folder) / FILE).is_file()
     source = args.run_folder if alone else Run(args.run_folder, **allowed)
-    options = {"replicate": args.replicate, "level": args.level, **(allowed if alone else {})}
+    options = {
+        "replicate": args.replicate,
+        "level": 0.9 if args.level is None else args.level,
+        **(allowed if alone else {}),
+    }
     predictor = Predictor(source, cache=args.cache, **options)
     rates = dict(map(_rate, args.rate))
     drawn = list[Path]()
@@ -72,10 +82,12 @@ def run(args: argparse.Namespace) -> int:
     rows = predictor(args.files, segments=segments, rates=rates, ask=args.ask, told=imported.append, seen=draw)
     written = [_annotated(args, rows)] if args.annotate else []
     facts: dict[str, object] = {"left_out": {k: v for r in imported for k, v in r.left_out.items()}}
-    facts |= {"notes": [note for r in imported for note in r.notes]}
+    untold = [UNTOLD] if args.level is not None and not any(row.within for row in rows) else []
+    facts |= {"notes": [*untold, *(note for r in imported for note in r.notes)]}
     facts |= {"manifest": str(written[0])} if written else {}
     facts |= {"drawn": [str(path) for path in drawn]} if args.draw else {}
     lines = [*dict.fromkeys(f"note: {row.within.promise()}" for row in rows if row.within)]
+    lines += [f"note: {note}" for note in untold]
     lines += [f"wrote {path}" for path in written]
     lines += [f"drew {len(drawn)} of {len(rows)} answers to {args.draw}"] if args.draw else []
     lines += [line for r in imported for line in (*r.lines_of_left_out(), *(f"note: {note}" for note in r.notes))]

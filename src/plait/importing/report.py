@@ -60,7 +60,8 @@ class ImportReport:
         for path, why in self.left_out.items():
             by_reason[why].append(path)
         told = [f"  {some_of(paths, 3)}: {why}" for why, paths in by_reason.items()]
-        return [f"left out: {len(self.left_out)} files", *first_of(told, most)]
+        count = len(self.left_out)
+        return [f"left out: {count} file{'' if count == 1 else 's'}", *first_of(told, most)]
 
 
 def some_of(ids: list[str], most: int) -> str:
