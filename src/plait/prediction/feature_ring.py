@@ -10,11 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plait.core.errors import ConfigError, DataError
 from plait.features import Feature
 from plait.prediction.inbox import SAME, Keys, Rows
 from plait.streams.clock import Clock, Grid, Ticks
-from plait.streams.stream import KINDS, ArraySource, Stream, Values
+from plait.streams.stream import ArraySource, Stream, Values
 
 __all__ = ["FeatureRing", "Piece", "RingState"]
 
@@ -50,25 +49,15 @@ class FeatureRing:
     it keeps begins at a whole number of the feature's steps, so that the same windows are seen as in one pass.
 
     Args:
-        feature: with its steps before it.
+        feature: with its steps before it; a causal one.
         rate: of the raw stream; None: each row has its time.
         where: the stream, for messages.
-
-    Raises:
-        ConfigError: the feature looks at the whole recording.
     """
 
     feature: Feature
     rate: Fraction | None
     where: str
     running: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.feature.causal:
-            raise ConfigError(
-                f"{self.where}: its feature looks at the whole recording, so it cannot stream. Choose another feature, "
-                "or other options (plait list features says which are causal)."
-            )
 
     @property
     def field(self) -> float:
@@ -147,10 +136,7 @@ class FeatureRing:
         if len(self.feature.kinds) == 1:
             return self.feature.kinds[0]
         guess = Stream.of(values[:0], times=[]).kind
-        found = guess if guess in self.feature.kinds else self.feature.kinds[0]
-        if found not in KINDS:
-            raise DataError(f"{self.where}: of kind {found}.")
-        return found
+        return guess if guess in self.feature.kinds else self.feature.kinds[0]
 
 
 def _running(piece: Piece, sums: NDArray[np.float64] | None) -> tuple[Piece, NDArray[np.float64] | None]:

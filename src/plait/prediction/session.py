@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,12 @@ from numpy.typing import ArrayLike
 from plait.core.errors import ConfigError, DataError, raise_all
 from plait.core.parts import suggest
 from plait.examples.items import Item
-from plait.prediction.feature_ring import FeatureRing, Piece, RingState
-from plait.prediction.inbox import SAME, Counts, Inbox, Rows, rate_of
+from plait.prediction.channel import Channel, after, before, channels_of
+from plait.prediction.feature_ring import Piece
+from plait.prediction.inbox import Counts, rate_of
 from plait.prediction.lane import Lane, bounded, fed, opened, so_far
 from plait.prediction.predict import Prediction, Predictor, prediction_of
-from plait.recipe import StreamPlan
-from plait.store.stepped import build_feature
 from plait.streams.stream import Values
-from plait.training.plans import plan_of
 from plait.training.run import Run
 
 __all__ = ["Facts", "LiveAnswer", "Session", "stream"]
@@ -85,65 +82,6 @@ class Facts:
         if self.recomputed:
             said.append(f"encoded anew with every answer: {', '.join(self.recomputed)}")
         return "; ".join(said)
-
-
-@dataclass
-class Channel:
-    """A stream of a session: what waits, and the features of each of its modalities that no lane has read yet."""
-
-    inbox: Inbox
-    rings: dict[str, FeatureRing]
-    states: dict[str, RingState | None]
-    ready: dict[str, Piece]
-    shape: tuple[int, ...] | None = None
-
-    @property
-    def field(self) -> float:
-        return max(ring.field for ring in self.rings.values())
-
-    @property
-    def unread(self) -> bool:
-        """Whether it holds rows of which features can be made, or could if the stream ended."""
-        waiting = self.inbox.pending
-        return bool(waiting is not None and len(waiting.keys)) or any(x is not None for x in self.states.values())
-
-    @property
-    def arrays(self) -> list[Values]:
-        """All rows that are kept."""
-        waiting = [] if self.inbox.pending is None else [*self.inbox.pending]
-        kept = [a for state in self.states.values() if state for a in (state.values, state.keys)]
-        return [*waiting, *kept, *(a for piece in self.ready.values() for a in piece)]
-
-    def read(self, rows: Rows | None, *, closed: bool) -> tuple[dict[str, RingState | None], dict[str, Piece]]:
-        """Rows through the features: what is kept then, and all features that no lane has read. Changes nothing.
-
-        Args:
-            rows: in order; a gap ends a run, and a new one begins behind it.
-            closed: whether nothing can follow without a gap.
-        """
-        states, found = dict[str, RingState | None](), dict[str, Piece]()
-        runs = [] if rows is None else self.inbox.runs(rows)
-        for m, ring in self.rings.items():
-            state, parts = self.states[m], [self.ready[m]]
-            for run in runs:
-                if state is not None and self.inbox.rate and run.keys[0] != ring.keys_of(state)[-1] + 1:
-                    parts.append(self._ended(ring, state))
-                    state = None
-                state, piece = ring.advance(state, run, self._phase)
-                parts.append(piece)
-            if closed and state is not None:
-                parts.append(self._ended(ring, state))
-                state = None
-            states[m], found[m] = state, _joined(parts)
-        return states, found
-
-    def _ended(self, ring: FeatureRing, state: RingState) -> Piece:
-        none = Rows(state.keys[:0], state.values[:0])
-        return ring.advance(state, none, self._phase, last=True)[1]
-
-    @property
-    def _phase(self) -> Fraction:
-        return self.inbox.phase or Fraction(0)
 
 
 def stream(
@@ -225,7 +163,7 @@ class Session:
         given = {name: str(rate_of(rate)) for name, rate in (rates or {}).items()}
         self.options = {"every": every, "window": window, "start": start, "rates": given, "lateness": waits,
                         "absent_after": absent_after, "late": late}  # fmt: skip
-        self.channels = self._made(waits, {**predictor.prepared.rates, **given})
+        self.channels = channels_of(predictor.prepared, self.model.dims, waits, {**predictor.prepared.rates, **given})
         self.lanes: dict[int, Lane] = {}
         self.told: dict[int, tuple[str, ...]] = {}
         self.place, self.now, self.read = 1, -math.inf, -math.inf
@@ -378,16 +316,16 @@ class Session:
         for own in self.channels.values():
             for m, rows in own.ready.items():
                 self._put(self.lanes, m, rows, until)
-                own.ready[m] = _after(rows, until)
+                own.ready[m] = after(rows, until)
 
     def _put(self, lanes: dict[int, Lane], modality: str, rows: Piece, until: float) -> None:
-        rows = _before(rows, until)
+        rows = before(rows, until)
         if not len(rows.times):
             return
         for k in self._open(lanes, float(rows.times[-1])):
             begin = self._begin(k)
             end = math.inf if self.window is None else begin + self.window
-            own = _before(_after(rows, begin), end)
+            own = before(after(rows, begin), end)
             lanes[k] = fed(self.model, lanes[k], modality, own)
 
     def _open(self, lanes: dict[int, Lane], newest: float) -> list[int]:
@@ -435,46 +373,6 @@ class Session:
             problems.append(f"late: got {self.late!r}; expected one of {', '.join(LATE)}.")
         raise_all(ConfigError, problems)
 
-    def _made(
-        self, lateness: float | Mapping[str, float], rates: Mapping[str, float | str | None]
-    ) -> dict[str, Channel]:
-        """A channel for each stream; a stream may feed several modalities."""
-        prepared, found, problems = self.predictor.prepared, dict[str, Channel](), list[str]()
-        for m, name in prepared.modalities.items():
-            plan = plan_of(prepared.recipe, m)
-            problems += _obstacles(m, plan, prepared.features[m])
-            wait = lateness.get(name, 0.0) if isinstance(lateness, Mapping) else lateness
-            own = found.setdefault(name, Channel(Inbox(name, rate_of(rates.get(name)), wait), {}, {}, {}))
-            feature = build_feature(prepared.features[m], f"streams.{m}.feature")
-            if not feature.causal:
-                problems.append(
-                    f"streams.{m}.feature: {prepared.features[m]['name']}, with its options, looks at the whole "
-                    "recording, so it cannot stream. Train with another one, or with other options."
-                )
-                continue
-            own.rings[m] = FeatureRing(
-                feature, own.inbox.rate, f"stream {name!r}", running=plan.normalization == "running"
-            )
-            own.states[m] = None
-            own.ready[m] = Piece(np.zeros((0, self.model.dims[m]), np.float32), np.zeros(0))
-        raise_all(ConfigError, problems)
-        return found
-
-
-def _obstacles(modality: str, plan: StreamPlan, feature: Mapping[str, object]) -> list[str]:
-    """Why the features of a modality cannot be made as time passes."""
-    where, found = f"streams.{modality}", []
-    for key, why in (
-        ("rate", "resampling looks ahead and begins where the recording does"),
-        ("tier", "texts of a tier have no stream"),
-        ("boxes", "what boxes show is cut from two streams"),
-    ):
-        if getattr(plan, key):
-            found.append(f"{where}.{key}: {why}, so it cannot stream. Train without it.")
-    if plan.normalization in ("centre", "standardise"):
-        found.append(f"{where}.normalization: looks at the whole recording, so it cannot stream. Use running, or none.")
-    return found
-
 
 def _window(predictor: Predictor) -> float | None:
     """The length of the model's windows; None: its items have another unit."""
@@ -485,20 +383,3 @@ def _window(predictor: Predictor) -> float | None:
 
 def _whole(number: float) -> bool:
     return number > 0.5 and math.isfinite(number) and abs(number - round(number)) < 1e-6
-
-
-def _joined(pieces: list[Piece]) -> Piece:
-    some = [p for p in pieces if len(p.times)] or pieces[:1]
-    if len(some) == 1:
-        return some[0]
-    return Piece(np.concatenate([p.values for p in some]), np.concatenate([p.times for p in some]))
-
-
-def _before(rows: Piece, time: float) -> Piece:
-    stop = int(np.searchsorted(rows.times, time - SAME))
-    return Piece(rows.values[:stop], rows.times[:stop])
-
-
-def _after(rows: Piece, time: float) -> Piece:
-    start = int(np.searchsorted(rows.times, time - SAME))
-    return Piece(rows.values[start:], rows.times[start:])

@@ -18,11 +18,12 @@ from torch import Tensor
 from plait.core.atomic import replacing
 from plait.core.errors import DataError
 from plait.models.model import Model
+from plait.prediction.channel import Channel
 from plait.prediction.feature_ring import Piece, RingState
 from plait.prediction.inbox import Counts, Rows
 from plait.prediction.lane import Lane, Track, opened
 from plait.prediction.predict import Predictor
-from plait.prediction.session import Channel, Session
+from plait.prediction.session import Session
 from plait.tokens import Tokens
 from plait.tokens.stepwise import State, leaves
 from plait.tokens.tensors import load_tensors, save_tensors
