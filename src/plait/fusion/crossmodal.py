@@ -191,7 +191,7 @@ class Crossmodal(Hybrid):
 
     def _keys(
         self, mine: Tokens, other: Tokens
-    ) -> Bool[Tensor, "batch other_time"] | Bool[Tensor, "batch time other_time"] | None:
+    ) -> Bool[Tensor, "batch other_time"] | Bool[Tensor, "#batch time other_time"] | None:
         if whole(mine.mask) and whole(other.mask):
             # no mask, or one for all rows (places are the same in each): the same result with a third of the memory
             if not self.causal:

@@ -209,7 +209,7 @@ class CrossLayer(nn.Module):
         x: Float[Tensor, "batch time dim"],
         source: Float[Tensor, "batch key dim"],
         *,
-        keys: Bool[Tensor, "batch key"] | Bool[Tensor, "batch time key"] | None,
+        keys: Bool[Tensor, "batch key"] | Bool[Tensor, "#batch time key"] | None,
         turn: Turn | None = None,
         turn_source: Turn | None = None,
     ) -> Float[Tensor, "batch time dim"]:
@@ -232,7 +232,7 @@ class CrossLayer(nn.Module):
         x: Float[Tensor, "batch time dim"],
         source: Float[Tensor, "batch key dim"],
         *,
-        keys: Bool[Tensor, "batch key"] | Bool[Tensor, "batch time key"] | None,
+        keys: Bool[Tensor, "batch key"] | Bool[Tensor, "#batch time key"] | None,
         turn: Turn | None = None,
         turn_source: Turn | None = None,
     ) -> Float[Tensor, "batch time key"]:
