@@ -78,9 +78,10 @@ def within(answer: Answer, calibrated: Sequence[Mapping[str, Any]], used: Sequen
     >>> within({"probabilities": {"run": 0.7, "walk": 0.3}}, own, ["imu"], 0), within({"value": 2.0}, own, ["imu"], 1)
     ({'set': ['run']}, {'interval': None})
     """
-    found = next((one["thresholds"][place] for one in calibrated if set(one["modalities"]) == set(used)), ())
-    if found == ():
+    kept = [one["thresholds"][place] for one in calibrated if set(one["modalities"]) == set(used)]
+    if not kept:
         return {}
+    found = kept[0]
     limit = np.inf if found is None else float(found)
     if "probabilities" in answer:
         return {"set": [name for name, p in answer["probabilities"].items() if 1 - p <= limit + NEAR]}

@@ -37,19 +37,23 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 CLOSE = 1e-5
 
 
+def two(task: Task) -> Model:
+    return Model({"imu": 3, "pose": 4}, task, encoders={"imu": "gru", "pose": "linear"}, fusion="late", dim=8)
+
+
 def tagger() -> Model:
     spans = Annotated(4.0, ((0.0, 1.0, "sit"), (1.0, 4.0, "walk")))
     task = Tag([spans], target="moves", rate=2.0)
     task.postprocessing = {"shifts": [0.3, -0.2], "width": 3}
     with seeded(2):
-        return Model({"imu": 3, "pose": 4}, task, dim=8).eval()
+        return two(task).eval()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
     """A classifier with a wide part, scales and temperatures, exported."""
     with seeded(1):
-        model, wide = (Model({"imu": 3, "pose": 4}, Classify(["run", "walk", "sit"]), dim=8) for _ in range(2))
+        model, wide = (two(Classify(["run", "walk", "sit"])) for _ in range(2))
     model.widen(wide)
     model.wide_weight.copy_(torch.tensor([0.1, 0.9, 0.4]))
     model.temperature.copy_(torch.tensor([2.0, 0.5, 1.5]))
@@ -158,12 +162,12 @@ def test_a_difference_is_refused_and_nothing_is_written(tmp_path: Path, monkeypa
 
 def test_a_part_that_branches_on_data_is_named(tmp_path: Path) -> None:
     class Branching(nn.Module):
-        dim_in, dim = 3, 4
+        dim_in = dim = 4
 
         def forward(self, tokens: Tokens) -> Tokens:
             return tokens if float(tokens.values.sum()) > 0 else tokens.emptied()
 
-    model = Model({"imu": 3}, Classify(["a", "b"]), encoders={"imu": "linear"}, fusion="late", dim=4)
+    model = Model({"imu": 4}, Classify(["a", "b"]), encoders={"imu": "linear"}, fusion="late", dim=4)
     model.backbone.encoders[0] = Branching()
     with pytest.raises(ConfigError, match=r"encoders branching, the fusion late and the task classify"):
         write_model(model, tmp_path)

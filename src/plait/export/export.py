@@ -88,7 +88,12 @@ def export_model(
         DataError: there is no trained model, or the outputs of a file differ by more than `TOLERANCE`; it is deleted.
         MissingExtra: the packages of a format are not installed.
     """
+    _formats(to)  # before a model is loaded for nothing
     return write_model(_loaded(Path(source), replicate, allow_code), out, to)
+
+
+def _formats(to: Sequence[str]) -> dict[str, ModelFormat]:
+    return {name: find(ModelFormat, name, "export.to")[0]() for name in dict.fromkeys(to)}
 
 
 def _loaded(folder: Path, replicate: str | None, allow_code: bool) -> Model:
@@ -115,8 +120,7 @@ def _cases(model: Model, graph: Graph) -> list[Case]:
 
 def write_model(model: Model, out: str | Path, to: Sequence[str] = ("onnx",)) -> Exported:
     """As `export_model`, of a model in memory."""
-    formats = {name: find(ModelFormat, name, "export.to")[0]() for name in dict.fromkeys(to)}
-    out = Path(out)
+    formats, out = _formats(to), Path(out)
     graph = Graph(model).eval()
     cases = _cases(model, graph)
     program = captured(graph, cases[0][0])
@@ -136,6 +140,7 @@ def write_model(model: Model, out: str | Path, to: Sequence[str] = ("onnx",)) ->
     return Exported(out, gaps, sizes, model.task.legend())
 
 
+@torch.no_grad()
 def _checked(form: ModelFormat, graph: Graph, part: Path, path: Path, cases: Sequence[Case]) -> float:
     """The largest difference from the model's outputs.
 

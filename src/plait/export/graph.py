@@ -59,7 +59,7 @@ class Graph(nn.Module):
     def answered(self, model: Model, flat: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The outputs of a model, from flat inputs."""
         parts = [Tokens(*flat[i : i + 3]) for i in range(0, 3 * len(model.modalities), 3)]
-        at = Instants(*flat[-2:]) if self.timed else None
+        at = Instants(flat[-2], flat[-1]) if self.timed else None
         output = model(dict(zip(model.modalities, parts)), at)[""]
         return (output, model.task.readable(output)) if model.task.legend() else (output,)
 

@@ -73,7 +73,7 @@ class Layer(nn.Module):
             x = torch.cat([self.operator(x, *own, bool(back)) for back, own in enumerate(weights)], -1)
         return x, None
 
-    def _weights(self) -> Iterable[list[list[Tensor]]]:
+    def _weights(self) -> Iterable[list[list[nn.Parameter]]]:
         """Of each layer, the four weights of each direction."""
         directions = 2 if self.layer.bidirectional else 1
         for number in range(0, self.layer.num_layers * directions, directions):
