@@ -1,6 +1,6 @@
 """A session beside one pass: python benchmarks/stream.py [PART ...]
 
-Needs: nothing for ``laws`` and ``cost``.
+Needs: nothing beyond plait.
 Takes: ``laws`` some twenty minutes of one core, ``cost`` some three.
 
 - ``laws``: random cuttings of every encoder whose state is bounded and of every feature that can stream, and random
