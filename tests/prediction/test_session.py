@@ -122,6 +122,7 @@ def test_any_order_within_lateness_is_in_order(predictor: Predictor, tmp_path: P
     assert any(not a.final and a.waiting for a in answers)
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_elsewhere_it_goes_on(predictor: Predictor, tmp_path: Path) -> None:
     streams = recorded(15)
     sent = packets(streams, np.random.default_rng(3))

@@ -119,9 +119,9 @@ def _cases(model: Model, graph: Graph) -> list[Case]:
 
 
 def write_model(model: Model, out: str | Path, to: Sequence[str] = ("onnx",)) -> Exported:
-    """As `export_model`, of a model in memory."""
+    """As `export_model`, of a model in memory, which is set to evaluation mode."""
     formats, out = _formats(to), Path(out)
-    graph = Graph(model).eval()
+    graph = Graph(model.eval())
     cases = _cases(model, graph)
     program = captured(graph, cases[0][0])
     out.mkdir(parents=True, exist_ok=True)
