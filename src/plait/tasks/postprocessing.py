@@ -77,7 +77,8 @@ class PostProcessing:
         index = here.clamp(min=0)[None].minimum(last)
         # gathered and sorted (the width is odd), since this has a form in ONNX, and a median has none
         found = output.gather(1, index.flatten(1)[..., None].expand(-1, -1, output.shape[2]))
-        return found.unflatten(1, (-1, self.width)).sort(2).values[:, :, self.width // 2]
+        middle: Tensor = found.unflatten(1, (-1, self.width)).sort(2).values[:, :, self.width // 2]
+        return middle
 
 
 def best_postprocessing(
