@@ -73,7 +73,9 @@ def cold(folder: Path) -> tuple[float, float]:
     code = (
         "import json, resource, sys; from plait_lite.__main__ import main; main(sys.argv[1:])\n"
         "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, 'torch' in sys.modules]))"
+        # not ru_maxrss: it begins with what the parent held
+        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+        "print(json.dumps([used.ru_utime + used.ru_stime, int(peak.split()[1]) / 1024, 'torch' in sys.modules]))"
     )
     rng, rows = np.random.default_rng(0), {}
     for name, dim in DEFAULT.items():

@@ -69,8 +69,8 @@ class Lite:
             search, ``output`` alone.
 
         Raises:
-            LiteError: an unknown modality, wrong shapes, a time that is not finite, an unknown level, or a task over time
-                that has no instants of its own.
+            LiteError: an unknown modality, wrong shapes, a time that is not finite, an unknown level, or a task over
+                time that has no instants of its own.
         """
         given = {name: self._rows(name, *features[name]) for name in self._known(features)}
         used = [name for name in self.dims if name in given and given[name][2].any()]
@@ -100,9 +100,8 @@ class Lite:
         """Values, times and mask of one modality, with a first axis for the one item."""
         values, times = np.asarray(values, np.float32), np.asarray(times, np.float32)
         if values.ndim != 2 or values.shape[1] != self.dims[name] or times.shape != values.shape[:1]:
-            raise LiteError(
-                f"{name!r}: values {values.shape} and times {times.shape}; expected [time, {self.dims[name]}] and [time]."
-            )
+            wanted = f"[time, {self.dims[name]}] and [time]"
+            raise LiteError(f"{name!r}: values {values.shape} and times {times.shape}; expected {wanted}.")
         if not np.isfinite(times).all():
             raise LiteError(f"{name!r}: a time is not finite. Leave the row out.")
         if not len(times):

@@ -23,8 +23,9 @@ def test_its_python_answers(
 ) -> None:
     pytest.importorskip("onnxscript", reason="onnxscript is not installed")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    model = Model({"imu": 6, "pose": 40}, Classify(["wave", "wave", "sit"]), dim=8).eval()
-    write_model(model, tmp_path / "edge")
+    encoders = {"imu": "linear", "pose": "linear"}
+    model = Model({"imu": 6, "pose": 40}, Classify(["wave", "sit"]), encoders=encoders, fusion="late", dim=8)
+    write_model(model.eval(), tmp_path / "edge")
     np.save(tmp_path / "imu.npy", np.ones((100, 6)))
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)

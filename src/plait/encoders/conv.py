@@ -91,9 +91,7 @@ class _ConvLayer(nn.Module):
     def forward(self, tokens: Tokens) -> Tokens:
         out = stride_windows(tokens, self.conv.stride[0], last=self.causal)
         if out.mask.shape[1] == 0:
-            return Tokens(
-                tokens.values.new_zeros(tokens.values.shape[0], 0, self.conv.out_channels), out.times, out.mask
-            )
+            return out.with_values(tokens.values.new_zeros(*out.mask.shape, self.conv.out_channels))
         n, (kernel,), (stride,) = tokens.values.shape[1], self.conv.kernel_size, self.conv.stride
         # also enough zeros that a last, incomplete window gives a token
         right = (out.mask.shape[1] - 1) * stride + kernel - n - self.left

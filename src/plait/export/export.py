@@ -88,6 +88,7 @@ def export_model(
         DataError: there is no trained model, or the outputs of a file differ by more than `TOLERANCE`; it is deleted.
         MissingExtra: the packages of a format are not installed.
     """
+    _formats(to)  # before a model is loaded
     return write_model(_loaded(Path(source), replicate, allow_code), out, to)
 
 
@@ -102,6 +103,10 @@ def _loaded(folder: Path, replicate: str | None, allow_code: bool) -> Model:
     return Model.load(folder, allow_code=allow_code)
 
 
+def _formats(to: Sequence[str]) -> dict[str, ModelFormat]:
+    return {name: find(ModelFormat, name, "export.to")[0]() for name in dict.fromkeys(to)}
+
+
 @torch.no_grad()
 def _cases(model: Model, graph: Graph) -> list[Case]:
     """Drawn inputs of several sizes, and what the model itself answers: a fault of the graph shows too."""
@@ -114,10 +119,9 @@ def _cases(model: Model, graph: Graph) -> list[Case]:
 
 
 def write_model(model: Model, out: str | Path, to: Sequence[str] = ("onnx",)) -> Exported:
-    """As `export_model`, of a model in memory."""
-    formats = {name: find(ModelFormat, name, "export.to")[0]() for name in dict.fromkeys(to)}
-    out = Path(out)
-    graph = Graph(model).eval()
+    """As `export_model`, of a model in memory, which is set to evaluation mode."""
+    formats, out = _formats(to), Path(out)
+    graph = Graph(model.eval())
     cases = _cases(model, graph)
     program = captured(graph, cases[0][0])
     out.mkdir(parents=True, exist_ok=True)
@@ -136,6 +140,7 @@ def write_model(model: Model, out: str | Path, to: Sequence[str] = ("onnx",)) ->
     return Exported(out, gaps, sizes, model.task.legend())
 
 
+@torch.no_grad()
 def _checked(form: ModelFormat, graph: Graph, part: Path, path: Path, cases: Sequence[Case]) -> float:
     """The largest difference from the model's outputs.
 

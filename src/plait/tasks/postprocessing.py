@@ -75,9 +75,9 @@ class PostProcessing:
         # Beyond the item's own last instant is padding, whose length depends on the batch.
         last = (at.mask.sum(1) - 1).clamp(min=0)[:, None, None]
         index = here.clamp(min=0)[None].minimum(last)
-        rows = torch.arange(output.shape[0], device=output.device)[:, None, None]
-        # the width is odd: sorted, since the median has no form in ONNX
-        return output[rows, index].sort(2).values[:, :, self.width // 2]
+        # gathered and sorted (the width is odd), since this has a form in ONNX, and a median has none
+        found = output.gather(1, index.flatten(1)[..., None].expand(-1, -1, output.shape[2]))
+        return found.unflatten(1, (-1, self.width)).sort(2).values[:, :, self.width // 2]
 
 
 def best_postprocessing(
