@@ -57,7 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
     model.widen(wide)
     model.wide_weight.copy_(torch.tensor([0.1, 0.9, 0.4]))
     model.temperature.copy_(torch.tensor([2.0, 0.5, 1.5]))
-    model.backbone.set_scale("imu", [1.0, -2.0, 0.0], [3.0, 0.5, 1.0])
+    for one in (model, wide):
+        one.backbone.set_scale("imu", [1.0, -2.0, 0.0], [3.0, 0.5, 1.0])
     out = tmp_path_factory.mktemp("export") / "edge"
     assert write_model(model.eval(), out, ["onnx", "pt2"]).gaps["onnx"] < CLOSE
     return model, out
@@ -103,7 +104,8 @@ def test_a_number_that_is_missing_is_the_mean_and_a_row_that_is_missing_is_none(
     lite, values, times = Lite(folder[1]), np.random.default_rng(0).normal(size=(6, 3)), np.arange(6) / 5
     holes, mean = values.copy(), values.copy()
     holes[2, 0], mean[2, 0] = np.nan, 1.0  # the training mean
-    assert lite({"imu": (holes, times)}) == pytest.approx(lite({"imu": (mean, times)}))
+    one, other = lite({"imu": (holes, times)}), lite({"imu": (mean, times)})
+    assert one["probabilities"] == pytest.approx(other["probabilities"], abs=CLOSE)
     gone = values.copy()
     gone[3] = np.nan
     kept = np.arange(6) != 3
@@ -134,13 +136,13 @@ def test_answers_over_time_are_exported(tmp_path: Path) -> None:
 def test_a_cold_answer_loads_neither_torch_nor_plait(folder: tuple[Model, Path], tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", **{"imu.values": np.ones((9, 3)), "imu.times": np.arange(9) / 9})
     code = (
-        "import json, resource, sys; from plait_lite.__main__ import main; main(sys.argv[1:])\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, [*sys.modules]]))"
+        "import json, sys; from plait_lite.__main__ import main; main(sys.argv[1:])\n"
+        "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+        "print(json.dumps([int(peak.split()[1]) / 1024, [*sys.modules]]))"
     )
     command = [sys.executable, "-c", code, str(folder[1]), str(tmp_path / "rows.npz")]
     answer, cost = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    _, megabytes, modules = json.loads(cost)
+    megabytes, modules = json.loads(cost)
     assert json.loads(answer)["used"] == ["imu"]
     assert not {"torch", "plait"} & set(modules)
     assert megabytes < 120  # seconds depend on the machine's load: benchmarks/export.py
@@ -162,12 +164,11 @@ def test_a_difference_is_refused_and_nothing_is_written(tmp_path: Path, monkeypa
 
 def test_a_part_that_branches_on_data_is_named(tmp_path: Path) -> None:
     class Branching(nn.Module):
-        dim_in = dim = 4
-
         def forward(self, tokens: Tokens) -> Tokens:
-            return tokens if float(tokens.values.sum()) > 0 else tokens.emptied()
+            wide = tokens.with_values(tokens.values.repeat(1, 1, 2)[..., :4])
+            return wide if float(tokens.values.sum()) > 0 else wide.emptied()
 
-    model = Model({"imu": 4}, Classify(["a", "b"]), encoders={"imu": "linear"}, fusion="late", dim=4)
+    model = Model({"imu": 3}, Classify(["a", "b"]), encoders={"imu": "linear"}, fusion="late", dim=4)
     model.backbone.encoders[0] = Branching()
     with pytest.raises(ConfigError, match=r"encoders branching, the fusion late and the task classify"):
         write_model(model, tmp_path)

@@ -31,7 +31,7 @@ from plait.training.run import Replicate, Run
 
 __all__ = ["evaluate"]
 
-DAMAGED = 256
+DAMAGED = 200
 """Items of a run that are damaged for an explanation's page, which is to take minutes; with ``corruptions`` all are."""
 
 

@@ -88,12 +88,8 @@ def export_model(
         DataError: there is no trained model, or the outputs of a file differ by more than `TOLERANCE`; it is deleted.
         MissingExtra: the packages of a format are not installed.
     """
-    _formats(to)  # before a model is loaded for nothing
+    _formats(to)  # before a model is loaded
     return write_model(_loaded(Path(source), replicate, allow_code), out, to)
-
-
-def _formats(to: Sequence[str]) -> dict[str, ModelFormat]:
-    return {name: find(ModelFormat, name, "export.to")[0]() for name in dict.fromkeys(to)}
 
 
 def _loaded(folder: Path, replicate: str | None, allow_code: bool) -> Model:
@@ -105,6 +101,10 @@ def _loaded(folder: Path, replicate: str | None, allow_code: bool) -> Model:
             f"{folder}: is one replicate of a run, and has no replicate {replicate!r} in it. Leave it out."
         )
     return Model.load(folder, allow_code=allow_code)
+
+
+def _formats(to: Sequence[str]) -> dict[str, ModelFormat]:
+    return {name: find(ModelFormat, name, "export.to")[0]() for name in dict.fromkeys(to)}
 
 
 @torch.no_grad()

@@ -104,7 +104,7 @@ class LogitEnsemble(nn.Module):
         rows = outputs.reshape(heads, -1, width)
         rows = rows if scales is None else scales[:, None, None] * rows
         if steps:
-            weights = weights.repeat_interleave(steps[0], 1)
+            weights = weights[..., None].expand(-1, -1, steps[0]).flatten(1)
         return fusion.aggregate(rows, weights).reshape(batch, *steps, width)
 
     def _ask(self, head: nn.Module, tokens: Tokens, at: Instants | None) -> Tensor:

@@ -22,7 +22,7 @@ from plait.tasks.claims import Claim
 
 __all__ = ["BINS", "Tried", "faithfulness_of", "tried_of"]
 
-BINS, RANDOM, MOST, BATCH = 20, 3, 48, 50
+BINS, RANDOM, MOST, BATCH = 20, 3, 40, 40
 """Parts of each stream's time; random orders to compare with; items of a run, drawn at random; of these at once."""
 
 LARGE, FEW = 20_000_000, 8
