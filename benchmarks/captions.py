@@ -27,7 +27,7 @@ from caption_cases import COLOURS, SHAPES, Box, make_films, make_sequences
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
-from targets import finish, target
+from targets import check_parts, finish, target
 
 from plait import fit, load_recipe
 from plait.evaluation.deletion import deletion_of, effects_of
@@ -316,8 +316,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, nargs="+", default=list(range(SPLITS)))
     parser.add_argument("--side", choices=["valid", "test"], default="test")
     args = parser.parse_args()
-    if strange := {*args.parts} - {*PARTS}:
-        parser.error(f"there is no part {', '.join(sorted(strange))}; expected of {', '.join(PARTS)}")
+    check_parts(parser, args.parts, PARTS)
     wanted = {"flickr": "flickr8k", "sequences": "utd_mhad"}
     args.data = needs.check([wanted[name] for name in args.parts if name in wanted])
     console, found = Console(), list[dict[str, Any]]()

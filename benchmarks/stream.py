@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from targets import finish, target
+from targets import check_parts, finish, target
 
 from plait import Annotation, CorpusWriter, Predictor, Session, Stream, fit, parse_recipe
 from plait.core.errors import PlaitError
@@ -246,8 +246,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=[*KINDS], help=f"of {', '.join(KINDS)}")
     parser.add_argument("--tries", type=int, default=1000, help="random cuttings for laws")
     args = parser.parse_args()
-    if strange := {*args.parts} - {*KINDS}:
-        parser.error(f"there is no part {', '.join(sorted(strange))}; expected of {', '.join(KINDS)}")
+    check_parts(parser, args.parts, KINDS)
     torch.set_num_threads(1)
     console, rows = Console(), []
     for part in args.parts:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +17,13 @@ OPS = {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
 def target(what: str, value: float, op: str, goal: float) -> dict[str, Any]:
     """One figure that was asked for, and whether it was reached."""
     return {"what": what, "value": round(float(value), 5), "op": op, "target": goal, "met": bool(OPS[op](value, goal))}
+
+
+def check_parts(parser: argparse.ArgumentParser, names: Iterable[str], known: Iterable[str]) -> None:
+    """End with a message where there is no such part."""
+    known = list(known)
+    if strange := {*names} - {*known}:
+        parser.error(f"there is no part {', '.join(sorted(strange))}; expected of {', '.join(known)}")
 
 
 def finish(targets: list[dict[str, Any]], **more: Any) -> None:

@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from targets import finish, target
+from targets import check_parts, finish, target
 from unified_cases import BEST, KINDS, texts, write_world
 
 from plait import fit, load_recipe
@@ -399,8 +399,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="for grid and flickr: a small language model of the texts")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="overrides of the recipe")
     args = parser.parse_args()
-    if strange := {*args.parts} - {*PARTS}:
-        parser.error(f"there is no part {', '.join(sorted(strange))}; expected of {', '.join(PARTS)}")
+    check_parts(parser, args.parts, PARTS)
     needs.check(("grid_s1", "flickr8k"), fewest=1)
     torch.set_num_threads(1)
     console, rows = Console(), []

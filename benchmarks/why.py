@@ -31,7 +31,7 @@ import torch
 from default import SETS
 from rich.console import Console
 from rich.table import Table
-from targets import finish, target
+from targets import check_parts, finish, target
 from why_cases import WORLDS, analytic, write_spans, write_world
 from why_monitors import TRUE, warnings_in
 from why_sets import PEOPLE, of_cost, of_damage, of_explanations, of_intervals, of_promises, trained
@@ -230,8 +230,7 @@ def main() -> None:
     parser.add_argument("--cause-seeds", type=int, default=20, help="for cause")
     parser.add_argument("--first-seed", type=int, default=220, help="for cause; those up to 219 were looked at")
     args = parser.parse_args()
-    if strange := {*args.parts} - {*KINDS}:
-        parser.error(f"there is no part {', '.join(sorted(strange))}; expected of {', '.join(KINDS)}")
+    check_parts(parser, args.parts, KINDS)
     if "sets" in args.parts:
         args.data = needs.check([SETS[name] for name in args.sets], fewest=1)
     torch.set_num_threads(1)

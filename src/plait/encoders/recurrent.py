@@ -11,7 +11,7 @@ from plait.core.options import Few
 from plait.encoders import Encoder
 from plait.tokens import Tokens
 from plait.tokens.stepwise import State, leaves
-from plait.tokens.tokens import whole
+from plait.tokens.tokens import blank, whole
 
 __all__ = ["Gru", "Lstm"]
 
@@ -77,7 +77,7 @@ class _Recurrent(Encoder):
     def _read(self, state: State, tokens: Tokens) -> tuple[State, Tokens]:
         """Rows without gaps."""
         if tokens.mask.shape[1] == 0:
-            return state, tokens.with_values(tokens.values.new_zeros(len(tokens.values), 0, self.dim))
+            return state, blank(len(tokens.mask), 0, self.dim)
         x, after = tokens.values, list[State]()
         for cell, own in zip(self.ahead, state):
             # torch wants the states of a GRU bare, and those of an LSTM as a pair, layers first
@@ -89,8 +89,7 @@ class _Recurrent(Encoder):
     def end(self, state: State) -> Tokens:
         if not self.causal:
             return super().end(state)
-        nothing = torch.zeros(len(leaves(state)[0]), 0)
-        return Tokens(nothing[..., None].expand(-1, -1, self.dim), nothing, nothing > 0)
+        return blank(len(leaves(state)[0]), 0, self.dim)
 
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = tokens.clean()

@@ -85,12 +85,9 @@ def _evaluated(found: Examination, causes: Causes | None, corruptions: bool) -> 
     run, experiment = found.run, found.experiment
     outputs, noise, missing, trained_on = [], [], [], []
     count = len(found.replicates)
-    effects, explanations, kept = (
-        list[Effect](),
-        Explanations(count),
-        list[tuple[Sequence[Calibrated], ReplicateOutput]](),
-    )
-    damage = Damage(signals=corruptions, most=None if corruptions else max(DAMAGED // max(count, 1), 1))
+    effects, explanations = list[Effect](), Explanations(count)
+    kept = list[tuple[Sequence[Calibrated], ReplicateOutput]]()
+    damage = Damage(signals=corruptions, most=None if corruptions else max(DAMAGED // count, 1))
     for one in found:
         outputs.append(one.output())
         trained_on.append(len(one.train))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from plait.core.atomic import replacing, write_text
-from plait.core.errors import ConfigError, DataError
+from plait.core.errors import DataError
 from plait.core.parts import find
 from plait.export import ModelFormat
 from plait.export.graph import Graph, captured
@@ -89,18 +89,9 @@ def export_model(
         MissingExtra: the packages of a format are not installed.
     """
     _formats(to)  # before a model is loaded
-    return write_model(_loaded(Path(source), replicate, allow_code), out, to)
-
-
-def _loaded(folder: Path, replicate: str | None, allow_code: bool) -> Model:
-    if Run.is_run(folder):
-        run = Run(folder, allow_code=allow_code)
-        return run.model(run.chosen(replicate))
-    if replicate is not None:
-        raise ConfigError(
-            f"{folder}: is one replicate of a run, and has no replicate {replicate!r} in it. Leave it out."
-        )
-    return Model.load(folder, allow_code=allow_code)
+    folder = Path(source)
+    run = Run(folder, allow_code=allow_code) if Run.is_run(folder) else folder
+    return write_model(Run.model_in(run, replicate, allow_code=allow_code), out, to)
 
 
 def _formats(to: Sequence[str]) -> dict[str, ModelFormat]:

@@ -7,6 +7,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -36,8 +37,8 @@ class Onnx(ModelFormat):
                 custom_translation_table=table,
                 verbose=False,
             )
-        assert made is not None  # it is, with dynamo
-        made.save(path, external_data=False)
+        # with dynamo it is a program and never None, as it is without
+        cast("torch.onnx.ONNXProgram", made).save(path, external_data=False)
 
     def run(self, graph: Graph, path: Path, inputs: Sequence[Tensor]) -> list[Tensor]:
         runtime = need("onnxruntime", "export", "checking an ONNX file")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
 
 from plait.core.atomic import read_text
 from plait.core.errors import DataError
@@ -15,7 +17,7 @@ from plait.core.options import Count
 from plait.core.safe_yaml import brief, wild_numbers
 from plait.models.conformal import Calibrated
 
-__all__ = ["FORMAT", "Described", "read_described"]
+__all__ = ["FORMAT", "Described", "fingerprint", "read_described"]
 
 FORMAT = "plait model 6"
 
@@ -75,3 +77,12 @@ def read_described(path: Path) -> Described:
 def _garbled(path: Path, told: Sequence[tuple[tuple[object, ...], str]]) -> DataError:
     problems = [f"{path}: garbled at {'.'.join(map(str, place))}: {what}." for place, what in told]
     return DataError([*problems, f"{path}: Fit again, or copy it again from where it was fitted."])
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A digest of a model's weights."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, value in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()

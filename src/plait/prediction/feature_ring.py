@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from plait.features import Feature
 from plait.prediction.inbox import SAME, Keys, Rows
+from plait.store.scale import running
 from plait.streams.clock import Clock, Grid, Ticks
 from plait.streams.stream import ArraySource, Stream, Values
 
@@ -32,7 +33,7 @@ class RingState(NamedTuple):
         values: the last raw rows, [n, ...].
         keys: their keys (`plait.prediction.inbox.Rows`); of a regular clock the first one only.
         given: time of the last feature that was given, seconds.
-        sums: running normalization: first value, count, sum, and sum of squares of each column, [4, dim].
+        sums: of running normalization (`plait.store.scale.running`).
     """
 
     values: Values
@@ -52,6 +53,7 @@ class FeatureRing:
         feature: with its steps before it; a causal one.
         rate: of the raw stream; None: each row has its time.
         where: the stream, for messages.
+        running: whether its rows are normalised by those up to each.
     """
 
     feature: Feature
@@ -94,7 +96,8 @@ class FeatureRing:
         given = float(piece.times[-1]) if len(piece.times) else given
         sums = None if state is None else state.sums
         if self.running:
-            piece, sums = _running(piece, sums)
+            normal, sums = running(piece.values, sums)
+            piece = piece._replace(values=normal)
         keep = self._kept(keys, given, phase)
         kept = keys[keep:] if self.rate is None else keys[keep : keep + 1]
         return RingState(values[keep:], kept, given, sums), piece
@@ -114,10 +117,8 @@ class FeatureRing:
             return int(np.searchsorted(keys, since))
         step = Fraction(1) if self.feature.rate is None else self.rate / self.feature.rate
         # a whole number of the feature's steps after the first row of the run, and of what it computes at once
-        unit, place = (
-            step.numerator * self.feature.together,
-            (since - float(phase + int(keys[0]) / self.rate)) * float(self.rate),
-        )
+        unit = step.numerator * self.feature.together
+        place = (since - float(phase + int(keys[0]) / self.rate)) * float(self.rate)
         return min(max(int(place // unit) * unit, 0), len(keys))
 
     def _clock(self, keys: Keys, phase: Fraction) -> Clock:
@@ -137,26 +138,3 @@ class FeatureRing:
             return self.feature.kinds[0]
         guess = Stream.of(values[:0], times=[]).kind
         return guess if guess in self.feature.kinds else self.feature.kinds[0]
-
-
-def _running(piece: Piece, sums: NDArray[np.float64] | None) -> tuple[Piece, NDArray[np.float64] | None]:
-    """`plait.store.scale.normalized` with ``running``, going on from earlier rows, in the same order of sums."""
-    if not len(piece.values):
-        return piece, sums
-    seen = np.isfinite(piece.values)
-    width = piece.values.shape[1]
-    if sums is None:
-        sums = np.vstack([np.full(width, np.nan), np.zeros((3, width))])
-    first = np.nan_to_num(piece.values[seen.argmax(0), np.arange(width)].astype(np.float64))
-    origin = np.where(np.isnan(sums[0]) & seen.any(0), first, sums[0])
-    level = np.where(seen, piece.values - np.nan_to_num(origin), 0.0)
-    after = [
-        np.concatenate([before[None], new]).cumsum(0)[1:]
-        for before, new in zip(sums[1:], (seen.astype(np.float64), level, level**2))
-    ]
-    count = np.maximum(after[0], 1)
-    mean = after[1] / count
-    spread = np.sqrt(np.maximum(after[2] / count - mean**2, 0.0))
-    varies = spread > np.maximum(1e-6 * np.abs(mean + np.nan_to_num(origin)), 1e-12)
-    values = np.where(seen, (level - mean) / np.where(varies, spread, 1.0), np.nan).astype(np.float32)
-    return Piece(values, piece.times), np.vstack([origin, *(own[-1] for own in after)])

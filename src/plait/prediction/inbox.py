@@ -82,16 +82,16 @@ class Inbox:
     pending: Rows | None = None
     counts: Counts = field(default_factory=Counts)
 
-    def push(self, values: ArrayLike, times: ArrayLike | None, start: float) -> None:
+    def push(self, values: Values, times: ArrayLike | None, start: float) -> None:
         """Take a packet: rows [n, ...], with the time of each, [n], or of the first one, in seconds.
 
         On a regular clock each row belongs to the place nearest to its time; without times the packet follows the
         newest row.
 
         Raises:
-            DataError: times that are not finite or not as many as rows, or rows of another shape than before.
+            DataError: times that are not finite or not as many as rows.
         """
-        rows = self._placed(np.asarray(values), times)
+        rows = self._placed(values, times)
         if not len(rows.keys):
             return
         self.counts.pushed += len(rows.keys)
@@ -157,10 +157,6 @@ class Inbox:
 
     def _placed(self, values: Values, times: ArrayLike | None) -> Rows:
         """The rows of a packet with their keys, in order."""
-        if values.ndim == 0:
-            raise DataError(f"{self.name}: a single number; expected rows, time first.")
-        if values.ndim == 1 and values.dtype.kind != "U":
-            values = values[:, None]
         at = np.atleast_1d(np.asarray(math.nan if times is None else times, np.float64))
         if times is None:
             if self.rate is None or (math.isinf(self.newest) and len(values)):
@@ -168,20 +164,17 @@ class Inbox:
             at = np.array([self.newest if len(values) else 0.0])
         if at.ndim != 1 or not np.isfinite(at).all():
             raise DataError(f"{self.name}: times are not finite seconds; expected one per row, or that of the first.")
-        if len(at) == 1 and len(values) != 1 and self.rate:
-            keys = self._key_near(at)[0] + np.arange(len(values))
-        elif len(at) == len(values):
-            keys = self._key_near(at) if self.rate else at
-        else:
+        first_alone = len(at) == 1 and self.rate is not None
+        if not first_alone and len(at) != len(values):
             raise DataError(f"{self.name}: {len(values)} rows and {len(at)} times; expected one time per row.")
+        keys: Keys = at if self.rate is None else self._key_near(at, self.rate)
+        keys = keys + np.arange(len(values)) if first_alone else keys
         order = np.argsort(keys, kind="stable")
         return Rows(keys[order], values[order])
 
-    def _key_near(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
-        if self.rate is None:
-            raise DataError(f"{self.name}: has no rate.")
+    def _key_near(self, times: NDArray[np.float64], rate: Fraction) -> NDArray[np.int64]:
         if self.phase is None:
-            period = 1 / self.rate
+            period = 1 / rate
             # a thousandth of a period is no phase: files begin at 0, and so does their clock
             place = rational_time(float(times[0])) % period
             self.phase = Fraction(0) if min(place, period - place) < period / 1000 else place

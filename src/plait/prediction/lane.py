@@ -15,7 +15,7 @@ from plait.models.model import Model
 from plait.prediction.feature_ring import Piece
 from plait.tokens import Tokens
 from plait.tokens.stepwise import State, leaves
-from plait.tokens.tokens import cat
+from plait.tokens.tokens import blank, cat
 
 __all__ = ["Lane", "Track", "fed", "opened", "so_far"]
 
@@ -93,9 +93,7 @@ def _models(model: Model) -> list[Model]:
 
 
 def _opened(model: Model, modality: str) -> Track:
-    none = torch.zeros(1, 0)
-    return Track(encoder_of(model, modality).begin(1), Tokens(none[..., None].expand(1, 0, model.dim), none, none > 0),
-                 torch.zeros(1) > 0)  # fmt: skip
+    return Track(encoder_of(model, modality).begin(1), blank(1, 0, model.dim), torch.zeros(1, dtype=torch.bool))
 
 
 def _fed(model: Model, modality: str, track: Track, tokens: Tokens) -> Track:

@@ -130,15 +130,12 @@ class Predictor:
         if not isinstance(source, Run) and Run.is_run(Path(source)):
             source = Run(source, allow_code=allow_code, allow_outside=allow_outside)
         if isinstance(source, Run):
-            self.prepared, self.model = Preparation.of(source), source.model(source.chosen(replicate))
+            self.prepared = Preparation.of(source)
             allow_code, allow_outside = source.allow_code, source.allow_outside
         else:
-            if replicate is not None:
-                raise ConfigError(
-                    f"{source}: is one replicate of a run, and has no replicate {replicate!r} in it. Leave it out."
-                )
-            self.prepared = Preparation.read(Path(source))
-            self.model = Model.load(source, allow_code=allow_code)
+            source = Path(source)
+            self.prepared = Preparation.read(source)
+        self.model = Run.model_in(source, replicate, allow_code=allow_code)
         self.allow_code, self.allow_outside = allow_code, allow_outside
         # Folders are copied by hand: a model beside another run's preparation would answer nonsense.
         if list(self.prepared.modalities) != self.model.modalities:

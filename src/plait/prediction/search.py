@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from plait.core.parts import suggest
 from plait.examples.data import ItemData, loader
 from plait.examples.items import Item
 from plait.metrics.pairs import distinct
-from plait.models.model import Model
+from plait.models.file import fingerprint
 from plait.prediction.predict import Examples, Predictor
 from plait.prediction.query import QUERY, with_text
 from plait.prediction.rerank import kept_tokens, matched
@@ -148,7 +147,7 @@ class Searcher:
             raise DataError(f"no example has {' or '.join(chosen)}; there is nothing to search.")
         places = np.flatnonzero(there)
         kept = places[distinct(np.array([rows[i].group for i in places]), vectors[places])]
-        about = {"model": _fingerprint(self.model), "modalities": list(chosen)}
+        about = {"model": fingerprint(self.model), "modalities": list(chosen)}
         tokens = kept_tokens(encoded, kept.tolist(), chosen) if encoded else {}
         made = VectorIndex(vectors[kept], [rows[i] for i in kept], about, kept=tokens)
         if len(kept) > SMALL if approximate is None else approximate:
@@ -165,7 +164,7 @@ class Searcher:
             DataError: it is damaged, or of another model.
         """
         found = VectorIndex.open(folder)
-        if found.about.get("model") != _fingerprint(self.model):
+        if found.about.get("model") != fingerprint(self.model):
             raise DataError(f"{folder}: was made by another model. Make it anew: plait index")
         return found
 
@@ -349,12 +348,3 @@ def _ranking(index: VectorIndex, places: NDArray[np.int64], scores: NDArray[np.f
 
 def _normal(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), np.float32)
-
-
-def _fingerprint(model: Model) -> str:
-    """A digest of a model's weights."""
-    found = hashlib.blake2b(digest_size=16)
-    for name, value in sorted(model.state_dict().items()):
-        found.update(name.encode())
-        found.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()

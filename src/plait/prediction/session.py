@@ -204,11 +204,12 @@ class Session:
         if stream not in self.channels:
             raise DataError(f"{stream!r}: the model has no such stream. {suggest(stream, self.channels)}")
         channel = self.channels[stream]
-        if self.start is None:
-            at = np.atleast_1d(np.asarray(0.0 if times is None else times, np.float64))
-            self.start = float(at.min()) if at.size and np.isfinite(at).all() else None
-        values = self._fitting(channel, np.asarray(values))
-        channel.inbox.push(values, times, -math.inf if self.start is None else self.start)
+        rows = self._fitting(channel, np.asarray(values))
+        channel.inbox.push(rows, times, -math.inf if self.start is None else self.start)
+        # only now: a packet that is refused leaves nothing behind
+        channel.shape = rows.shape[1:]
+        if self.start is None and times is not None and len(rows):
+            self.start = float(np.min(np.asarray(times, np.float64)))
         return self.tick(-math.inf)
 
     def tick(self, now: float) -> list[LiveAnswer]:
@@ -255,7 +256,6 @@ class Session:
                     f"{name}: rows of shape {list(values.shape[1:])}, which give {width} features; the model was "
                     f"trained with {self.model.dims[m]}, and all packets must have one shape."
                 )
-        own.shape = values.shape[1:]
         return values
 
     def _watermark(self, own: Channel) -> float:

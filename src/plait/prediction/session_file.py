@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from fractions import Fraction
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from plait.core.atomic import replacing
 from plait.core.errors import DataError
+from plait.models.file import fingerprint
 from plait.models.model import Model
 from plait.prediction.channel import Channel
 from plait.prediction.feature_ring import Piece, RingState
@@ -41,7 +41,7 @@ def save_session(session: Session, path: str | Path) -> None:
         OSError: the file cannot be written.
     """
     arrays: Arrays = {}
-    told: dict[str, Any] = {"format": FORMAT, "model": digest_of(session.model), "options": session.options}
+    told: dict[str, Any] = {"format": FORMAT, "model": fingerprint(session.model), "options": session.options}
     told["channels"] = {name: _told(f"c{i}", own, arrays) for i, (name, own) in enumerate(session.channels.items())}
     told["lanes"] = {str(k): lane.start for k, lane in session.lanes.items()}
     for k, lane in session.lanes.items():
@@ -71,15 +71,15 @@ def load_session(path: str | Path, predictor: Predictor) -> Session:
             told = json.loads((file.metadata() or {})["session"])
         if told["format"] != FORMAT:
             raise DataError(f"{path}: {told['format']!r}; expected {FORMAT!r}.")
-        if told["model"] != digest_of(predictor.model):
+        if told["model"] != fingerprint(predictor.model):
             raise DataError(f"{path}: a session of another model. Load it with the run that it was made with.")
         session = Session(predictor, **told["options"])
         for i, (name, own) in enumerate(session.channels.items()):
             _restore(f"c{i}", own, told["channels"][name], arrays)
         session.lanes = {int(k): _lane(predictor.model, int(k), start, arrays) for k, start in told["lanes"].items()}
         place = told["place"]
-        session.start, session.place, session.now = place["start"], int(place["next"]), _number(place["now"])
-        session.read = _number(place["read"])
+        session.start, session.place, session.now = place["start"], int(place["next"]), float(place["now"])
+        session.read = float(place["read"])
         session.told = {int(k): tuple(names) for k, names in told["told"].items()}
     except DataError:
         raise
@@ -88,14 +88,6 @@ def load_session(path: str | Path, predictor: Predictor) -> Session:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         raise DataError(f"{path}: not a session, or a damaged one ({type(error).__name__}: {error}).") from error
     return session
-
-
-def digest_of(model: Model) -> str:
-    """A digest of a model's weights."""
-    found = blake2b(digest_size=16)
-    for name, x in sorted(model.state_dict().items()):
-        found.update(name.encode() + x.detach().cpu().contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 def _told(prefix: str, own: Channel, arrays: Arrays) -> dict[str, Any]:
@@ -119,7 +111,7 @@ def _told(prefix: str, own: Channel, arrays: Arrays) -> dict[str, Any]:
 
 def _restore(prefix: str, own: Channel, told: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> None:
     inbox, arr = own.inbox, {name: x.numpy() for name, x in arrays.items() if name.startswith(f"{prefix}.")}
-    inbox.newest, inbox.watermark = _number(told["newest"]), _number(told["watermark"])
+    inbox.newest, inbox.watermark = float(told["newest"]), float(told["watermark"])
     inbox.phase = None if told["phase"] is None else Fraction(*told["phase"])
     inbox.counts = Counts(**told["counts"])
     if f"{prefix}.keys" in arr:
@@ -129,7 +121,7 @@ def _restore(prefix: str, own: Channel, told: Mapping[str, Any], arrays: Mapping
         own.ready[m] = Piece(arr[f"{prefix}.{j}.ready.0"], arr[f"{prefix}.{j}.ready.1"])
         if m in told["given"]:
             kept = (arr[f"{prefix}.{j}.values"], arr[f"{prefix}.{j}.keys"])
-            own.states[m] = RingState(*kept, _number(told["given"][m]), arr.get(f"{prefix}.{j}.sums"))
+            own.states[m] = RingState(*kept, float(told["given"][m]), arr.get(f"{prefix}.{j}.sums"))
 
 
 def _tracks(lane: Lane) -> Iterator[tuple[str, Track]]:
@@ -161,9 +153,5 @@ def _tensor(values: np.ndarray[Any, Any]) -> Tensor:
 
 
 def _plain(number: float) -> float | str:
-    """JSON has no infinity."""
+    """JSON has no infinity; `float` reads it again."""
     return number if np.isfinite(number) else str(number)
-
-
-def _number(told: float | str) -> float:
-    return float(told)

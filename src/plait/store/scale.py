@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from plait.core.errors import DataError
 from plait.streams.stream import Values
 
-__all__ = ["Moments", "fit_scale", "normalized"]
+__all__ = ["Moments", "fit_scale", "normalized", "running"]
 
 log = logging.getLogger("plait")
 
@@ -100,27 +100,45 @@ def normalized(values: NDArray[np.float32], how: str) -> NDArray[np.float32]:
     if how == "none" or not len(values):
         return values
     if how == "running":
-        return _running(values)
+        return running(values)[0]
     moments = Moments()
     moments.add(values)
     spread = moments.std if how == "standardise" else 1.0
     return ((values - np.nan_to_num(moments.mean)) / spread).astype(np.float32)
 
 
-def _running(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each row minus the mean of the rows up to it, divided by their standard deviation; [n, d]."""
-    seen = np.isfinite(values)
+def running(
+    values: NDArray[np.float32], sums: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float64] | None]:
+    """Each row minus the mean of the rows up to it, divided by their standard deviation; [n, d].
+
+    Args:
+        values: rows of one recording, in order.
+        sums: of the rows before them, from an earlier call; None: these are the first.
+
+    Returns:
+        The rows, and of each column its first observed value (NaN: none yet), count, sum and sum of squares, [4, d]. In
+        pieces, the numbers are those of one call: sums are made in the same order.
+    """
+    if not len(values):
+        return values, sums
+    seen, width = np.isfinite(values), values.shape[1]
+    if sums is None:
+        sums = np.vstack([np.full(width, np.nan), np.zeros((3, width))])
     # Relative to the first observed row: the difference of squares below would cancel for large numbers.
-    origin = np.nan_to_num(values[seen.argmax(0), np.arange(values.shape[1])].astype(np.float64))
-    level = np.where(seen, values - origin, 0.0)
-    count = np.maximum(seen.cumsum(0), 1)
-    mean = level.cumsum(0) / count
-    spread = np.sqrt(np.maximum((level**2).cumsum(0) / count - mean**2, 0.0))
-    varies = spread > np.maximum(1e-6 * np.abs(mean + origin), 1e-12)
-    found: NDArray[np.float32] = np.where(seen, (level - mean) / np.where(varies, spread, 1.0), np.nan).astype(
-        np.float32
+    first = values[seen.argmax(0), np.arange(width)].astype(np.float64)
+    origin = np.where(np.isnan(sums[0]) & seen.any(0), first, sums[0])
+    level = np.where(seen, values - np.nan_to_num(origin), 0.0)
+    count, total, squares = (
+        np.concatenate([before[None], new]).cumsum(0)[1:]
+        for before, new in zip(sums[1:], (seen.astype(np.float64), level, level**2))
     )
-    return found
+    number = np.maximum(count, 1)
+    mean = total / number
+    spread = np.sqrt(np.maximum(squares / number - mean**2, 0.0))
+    varies = spread > np.maximum(1e-6 * np.abs(mean + np.nan_to_num(origin)), 1e-12)
+    found = np.where(seen, (level - mean) / np.where(varies, spread, 1.0), np.nan).astype(np.float32)
+    return found, np.vstack([origin, count[-1], total[-1], squares[-1]])
 
 
 def fit_scale(

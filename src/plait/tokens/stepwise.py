@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
-import torch
 from torch import Tensor
 
-from plait.tokens.tokens import Tokens, cat
+from plait.tokens.tokens import Tokens, blank, cat
 
 __all__ = ["InTurn", "State", "Stepwise", "leaves", "reach_of"]
 
@@ -51,8 +50,7 @@ class Stepwise:
     def begin(self, batch: int) -> State:
         """The state before the first row, of ``batch`` sequences."""
         # masked rows count as the zeros that a pass puts before the first row
-        rows = self._lead * self.stride
-        return (torch.zeros(batch, rows, self.dim_in), torch.zeros(batch, rows), torch.zeros(batch, rows) > 0)
+        return tuple(blank(batch, self._lead * self.stride, self.dim_in))
 
     def step(self, state: State, tokens: Tokens) -> tuple[State, Tokens]:
         """Read the next rows, [batch, rows, dim_in]; the same number for every sequence.
@@ -63,7 +61,7 @@ class Stepwise:
         every = cat([Tokens(*state), tokens.clean()])  # type: ignore[arg-type]
         whole = every.mask.shape[1] // self.stride
         if self.reach is None or whole == self._lead:
-            return tuple(every), _none(tokens, self.dim)
+            return tuple(every), blank(len(every.mask), 0, self.dim)
         found = _part(self(every), slice(self._lead, whole))  # type: ignore[operator]
         return tuple(self.kept(every, whole)), found
 
@@ -75,7 +73,7 @@ class Stepwise:
         """The tokens that are still to come if there are no more rows."""
         rows = Tokens(*state)  # type: ignore[arg-type]
         if rows.mask.shape[1] == self._lead * self.stride:
-            return _none(rows, self.dim)
+            return blank(len(rows.mask), 0, self.dim)
         return _part(self(rows), slice(self._lead, None))  # type: ignore[operator]
 
 
@@ -137,11 +135,6 @@ def leaves(state: State) -> list[Tensor]:
     [1, 2, 3]
     """
     return [x for own in state for x in ([own] if isinstance(own, Tensor) else leaves(own))]
-
-
-def _none(tokens: Tokens, dim: int) -> Tokens:
-    empty = tokens.emptied()
-    return empty.with_values(tokens.values.new_zeros(len(tokens.values), 0, dim))
 
 
 def _part(tokens: Tokens, places: slice) -> Tokens:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-__all__ = ["Tokens", "cat", "finite", "masked_mean_max", "whole"]
+__all__ = ["Tokens", "blank", "cat", "finite", "masked_mean_max", "whole"]
 
 
 class Tokens(NamedTuple):
@@ -81,6 +81,15 @@ def finite(values: Tensor) -> bool:
         return False
     # one sum instead of a truth value per number: NaN and infinity survive it
     return bool(values.sum().isfinite())
+
+
+def blank(batch: int, time: int, dim: int) -> Tokens:
+    """Places without observations, of any number, 0 included.
+
+    >>> tuple(blank(2, 0, 3).values.shape), blank(1, 2, 3).mask.tolist()
+    ((2, 0, 3), [[False, False]])
+    """
+    return Tokens(torch.zeros(batch, time, dim), torch.zeros(batch, time), torch.zeros(batch, time, dtype=torch.bool))
 
 
 def cat(parts: list[Tokens]) -> Tokens:

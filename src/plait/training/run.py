@@ -214,6 +214,22 @@ class Run:
             f"{self.folder}: has no replicate {name!r}; it has {', '.join(m.name for m in self.finished)}."
         )
 
+    @staticmethod
+    def model_in(source: Run | Path, replicate: str | None = None, *, allow_code: bool = False) -> Model:
+        """The model of a run's replicate (`chosen`), or of the folder of a replicate.
+
+        Raises:
+            DataError: there is no trained model.
+            ConfigError: there is no such replicate.
+        """
+        if isinstance(source, Run):
+            return source.model(source.chosen(replicate))
+        if replicate is not None:
+            raise ConfigError(
+                f"{source}: is one replicate of a run, and has no replicate {replicate!r} in it. Leave it out."
+            )
+        return Model.load(source, allow_code=allow_code)
+
     @property
     def begun(self) -> bool:
         """Whether training has begun: a model is finished, or has a checkpoint."""

@@ -90,15 +90,15 @@ def corrupted(model: Model, data: ItemData, output: ReplicateOutput) -> Replicat
         data: the items.
         output: its answers to them as they are.
     """
-    found, whole = dict[Subset, Floats](), list[Encoded]()
-    clean = _answers(model, loader(data, model.dims, batch=64), model.modalities, whole)
+    found, whole = dict[Subset, Floats](), [*_encoded(model.eval(), loader(data, model.dims, batch=64))]
+    clean = _answers(model, whole, model.modalities)
     found |= {(f"{who}|{CLEAN}",): scores for who, scores in clean.items()}
     for name, cls in parts(Corruption).items():
         for modality in (*model.modalities, *([EVERY] if len(model.modalities) > 1 else [])):
             for level in cls.levels:
                 batches, hit = damaged(model, data, modality, name, level), [modality] if modality else model.modalities
                 key = f"features|{modality}|{name}|{level:g}"
-                answers = clean | _answers(model, batches, hit, whole)
+                answers = clean | _answers(model, _partly(model, batches, whole, hit), hit)
                 found |= {(f"{who}|{key}",): scores for who, scores in answers.items()}
     there = np.ones(len(output.items), bool)
     return replace(output, outputs=found, present={key[0]: there for key in found})
@@ -124,7 +124,7 @@ def noisy(
             refused.append(Refused(point.modality, point.kind, reason))
             continue
         key = f"signal|{point.modality}|{point.kind}|{point.level:g}"
-        answers = _answers(one.model, loader(data, one.model.dims, batch=64), [point.modality])
+        answers = _answers(one.model, _encoded(one.model, loader(data, one.model.dims, batch=64)), [point.modality])
         found |= {(f"{who}|{key}",): scores for who, scores in (clean | answers).items()}
     return found, refused
 
@@ -173,26 +173,32 @@ def _some(one: Examined, output: ReplicateOutput, most: int | None) -> tuple[Ite
     return ItemData(items, one.features, one.model.task.asked(items), one.modalities), output.of(index)
 
 
-def _answers(
-    model: Model, batches: Iterable[Batch], hit: Sequence[str], whole: list[Encoded] | None = None
-) -> dict[str, Floats]:
-    """Answers of all, and of those single modalities that are hit: the others answer as before.
+def _encoded(model: Model, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Encoded]]:
+    """Batches, and what the encoders give of them."""
+    for batch in batches:
+        with torch.inference_mode():
+            encoded = model.encode(batch.inputs)
+        yield batch, encoded
 
-    Args:
-        whole: what the encoders gave of the undamaged batches, so that they run on what is hit only; filled if empty.
-    """
+
+def _partly(
+    model: Model, damaged: Iterable[Batch], whole: Iterable[tuple[Batch, Encoded]], hit: Sequence[str]
+) -> Iterator[tuple[Batch, Encoded]]:
+    """As `_encoded`, of batches that are damaged in some modalities: the encoders of the others need not run again."""
+    for batch, (_, known) in zip(damaged, whole):
+        with torch.inference_mode():
+            encoded = _replaced(known, model.encode({m: batch.inputs[m] for m in hit}))
+        yield batch, encoded
+
+
+def _answers(model: Model, batches: Iterable[tuple[Batch, Encoded]], hit: Sequence[str]) -> dict[str, Floats]:
+    """Answers of all, and of those single modalities that are hit: the others answer as before."""
     model.eval()
-    rows, whole = dict[str, list[Floats]](), [] if whole is None else whole
-    known = bool(whole)
+    rows: dict[str, list[Floats]] = {}
     with torch.inference_mode():
-        for number, batch in enumerate(batches):
-            if known:
-                encoded = _replaced(whole[number], model.encode({m: batch.inputs[m] for m in hit}))
-            else:
-                encoded = model.encode(batch.inputs)
-                whole.append(encoded)
-            encoded = model.kept(encoded, batch.at)
-            for who, output in _outputs(model, encoded, batch.inputs, batch.at, hit).items():
+        for batch, encoded in batches:
+            kept = model.kept(encoded, batch.at)
+            for who, output in _outputs(model, kept, batch.inputs, batch.at, hit).items():
                 rows.setdefault(who, []).append(model.task.quick_scores(output))
     padding, _ = paddings_of(model.task)
     return {who: stacked(own, padding) for who, own in rows.items()}
