@@ -42,10 +42,9 @@ def drawn(graph: Graph, rows: int, lengths: list[int], seed: int) -> list[Tensor
 
 
 def _asked(graph: Graph, rows: int) -> list[Tensor]:
-    if not graph.timed:
-        return []
     times = graph.model.task.instants(SPAN)
-    assert times is not None
+    if times is None:
+        return []
     steps = torch.from_numpy(times).float().expand(rows, -1)
     return [steps, torch.arange(steps.shape[1]) < torch.arange(rows)[:, None] % steps.shape[1] + 1]
 
