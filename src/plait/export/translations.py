@@ -57,10 +57,24 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
             return op.Or(op.And(condition, x), op.And(op.Not(condition), other))
         return op.Where(condition, x, other)
 
+    def conv3d(
+        x: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Sequence[int] = (1,) * 3,
+        padding: Sequence[int] = (0,) * 3,
+        dilation: Sequence[int] = (1,) * 3,
+        groups: int = 1,
+    ) -> Any:
+        # the exporter's own gives a bias of the wrong shape where there is none
+        how = {"strides": list(stride), "pads": [*padding, *padding], "dilations": list(dilation), "group": groups}
+        return op.Conv(x, weight, *([] if bias is None else [bias]), **how)
+
     return {
         torch.ops.plait.gru.default: layer("GRU", (1, 0, 2), linear_before_reset=1),
         torch.ops.plait.lstm.default: layer("LSTM", (0, 3, 1, 2)),
         torch.ops.aten.sort.stable: sort,
         torch.ops.aten.searchsorted.Tensor: searchsorted,
         torch.ops.aten.where.self: where,
+        torch.ops.aten.conv3d.default: conv3d,
     }
