@@ -112,8 +112,10 @@ class Lags(Encoder):
         # Since the last value: squares of a high level would drown what varies.
         since = torch.where(tokens.mask[..., None], tokens.values - last, 0.0)
         mean = share @ since
+        # from the mean, window by window: a difference of two squares would leave rounding where nothing varies
+        apart = (since[:, None] - mean[:, :, None]).square()
         # A root has no slope at 0.
-        return mean, ((share @ since.square() - mean.square()).clamp(min=0) + 1e-8).sqrt()
+        return mean, ((share[..., None] * apart).sum(2) + 1e-8).sqrt()
 
 
 def _end(tokens: Tokens) -> Float[Tensor, "batch 1"]:

@@ -7,13 +7,12 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from plait.core.errors import need
+from plait.core.errors import ConfigError, need
 from plait.export import ModelFormat
 from plait.export.graph import Graph
 from plait.export.translations import translations
@@ -26,7 +25,7 @@ class Onnx(ModelFormat):
 
     def write(self, graph: Graph, program: ExportedProgram, path: Path) -> None:
         need("onnx", "export", "export to ONNX")
-        table = translations()
+        table, optimizer = translations(), need("onnxscript.optimizer", "export", "export to ONNX")
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # of torch's exporter about itself
             made = torch.onnx.export(
@@ -35,10 +34,15 @@ class Onnx(ModelFormat):
                 input_names=graph.inputs,
                 output_names=graph.outputs,
                 custom_translation_table=table,
+                optimize=False,
                 verbose=False,
             )
-        # with dynamo it is a program and never None, as it is without
-        cast("torch.onnx.ONNXProgram", made).save(path, external_data=False)
+        if made is None:
+            raise ConfigError("export to ONNX: this version of torch gives no program. Install a newer one.")
+        # not the exporter's own optimisation: it takes x + 1e-8 for x, and a root of 0 loses what was added to it
+        optimizer.fold_constants(made.model)
+        optimizer.remove_unused_nodes(made.model)
+        made.save(path, external_data=False)
 
     def run(self, graph: Graph, path: Path, inputs: Sequence[Tensor]) -> list[Tensor]:
         runtime = need("onnxruntime", "export", "checking an ONNX file")

@@ -18,7 +18,8 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """
     import torch
 
-    op = need("onnxscript", "export", "export to ONNX").opset18
+    script = need("onnxscript", "export", "export to ONNX")
+    op, ir = script.opset18, script.ir
 
     def layer(name: str, gates: Sequence[int], **how: Any) -> Callable[..., Any]:
         def of(x: Any, enter: Any, again: Any, bias: Any, bias_again: Any, backward: bool) -> Any:
@@ -51,9 +52,29 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         before = (op.LessOrEqual if right else op.Less)(op.Unsqueeze(rising, [-2]), op.Unsqueeze(x, [-1]))
         return op.ReduceSum(op.Cast(before, to=7), [-1], keepdims=0)  # 7: int64
 
+    def where(condition: Any, x: Any, other: Any) -> Any:
+        if x.dtype == ir.DataType.BOOL:  # onnxruntime has none for truth values
+            return op.Or(op.And(condition, x), op.And(op.Not(condition), other))
+        return op.Where(condition, x, other)
+
+    def conv3d(
+        x: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Sequence[int] = (1,) * 3,
+        padding: Sequence[int] = (0,) * 3,
+        dilation: Sequence[int] = (1,) * 3,
+        groups: int = 1,
+    ) -> Any:
+        # the exporter's own gives a bias of the wrong shape where there is none
+        how = {"strides": list(stride), "pads": [*padding, *padding], "dilations": list(dilation), "group": groups}
+        return op.Conv(x, weight, *([] if bias is None else [bias]), **how)
+
     return {
         torch.ops.plait.gru.default: layer("GRU", (1, 0, 2), linear_before_reset=1),
         torch.ops.plait.lstm.default: layer("LSTM", (0, 3, 1, 2)),
         torch.ops.aten.sort.stable: sort,
         torch.ops.aten.searchsorted.Tensor: searchsorted,
+        torch.ops.aten.where.self: where,
+        torch.ops.aten.conv3d.default: conv3d,
     }

@@ -75,15 +75,8 @@ class Memory(Hybrid):
         enter = torch.stack([inner(values[:, :, i]) for i, inner in enumerate(self.inner)])
         # by hand, not nn.LSTM: a state must stay where nothing is near, and every cell state is needed
         first = values.new_zeros(len(self.inner), values.shape[0], self.hidden)
-
-        def step(states: tuple[Tensor, ...], row: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            (state, cell), (entering, here) = states, row
-            i, f, g, o = (entering + torch.bmm(state, self.again)).chunk(4, -1)
-            new = f.sigmoid() * cell + i.sigmoid() * g.tanh()
-            return torch.where(here, o.sigmoid() * new.tanh(), state), torch.where(here, new, cell)
-
         rows = [enter.permute(2, 0, 1, 3), seen.permute(1, 2, 0)[..., None]]
-        (state, _), (_, cells) = over_time(step, (first, first.clone()), rows)
+        (state, _), (_, cells) = over_time(self._tick, (first, first.clone()), rows)
         every = torch.cat([first[None], cells]).permute(2, 0, 1, 3).flatten(2)
         return _beside(state), every
 
@@ -101,15 +94,22 @@ class Memory(Hybrid):
         attended = scores.softmax(-1) * both
         # the proposal depends on the cells alone, so it is computed for all ticks at once
         proposed, memory = self.propose(attended).tanh(), cells.new_zeros(cells.shape[0], self.dim)
-
-        def step(states: tuple[Tensor, ...], row: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            (memory,), (seen, offered, here) = states, row
-            beside = torch.cat([seen, memory], -1)
-            new = self.keep(beside).sigmoid() * memory + self.write(beside).sigmoid() * offered
-            return (torch.where(here, new, memory),)
-
         rows = [attended.transpose(0, 1), proposed.transpose(0, 1), ticks.T[..., None]]
-        return over_time(step, (memory,), rows)[0][0]
+        return over_time(self._write, (memory,), rows)[0][0]
+
+    def _tick(self, states: tuple[Tensor, ...], row: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Hidden and cell states of all LSTMs after a tick, [modalities, batch, hidden] each."""
+        (state, cell), (entering, here) = states, row
+        i, f, g, o = (entering + torch.bmm(state, self.again)).chunk(4, -1)
+        new = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+        return torch.where(here, o.sigmoid() * new.tanh(), state), torch.where(here, new, cell)
+
+    def _write(self, states: tuple[Tensor, ...], row: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The memory after a tick, [batch, dim]."""
+        (memory,), (seen, offered, here) = states, row
+        beside = torch.cat([seen, memory], -1)
+        new = self.keep(beside).sigmoid() * memory + self.write(beside).sigmoid() * offered
+        return (torch.where(here, new, memory),)
 
 
 def _two_layers(wide: int, hidden: int, out: int, dropout: float) -> nn.Sequential:

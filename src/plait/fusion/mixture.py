@@ -87,7 +87,7 @@ class Mixture(Hybrid):
         low = torch.finfo(scores.dtype).min
         # missing experts sort last, but may still fill the top: hence `known` once more below
         best = torch.where(known, scores, low).topk(self.top, 1).indices
-        return share(scores, known & torch.zeros_like(known).scatter(1, best, torch.ones_like(known)))
+        return share(scores, known & torch.zeros_like(known).scatter(1, best, True))
 
     def loss(self, tokens: dict[str, Tokens]) -> Tensor | None:
         """The importance loss (equations 6 and 7), over the batch."""

@@ -250,7 +250,7 @@ class Session:
             raise DataError(f"{name}: rows of {values.dtype}, or infinite; expected finite numbers, NaN where lost.")
         values = values[:, None] if values.ndim == 1 else values
         for m, ring in own.rings.items():
-            width = ring.feature.dim(values.shape[1:]) if values.ndim > 1 else 0
+            width = ring.feature.dim(values.shape[1:]) if values.ndim > 1 and 0 not in values.shape[1:] else 0
             if width != self.model.dims[m] or (own.shape or values.shape[1:]) != values.shape[1:]:
                 raise DataError(
                     f"{name}: rows of shape {list(values.shape[1:])}, which give {width} features; the model was "

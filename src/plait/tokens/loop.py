@@ -41,19 +41,25 @@ def over_time(step: Step, states: tuple[Tensor, ...], inputs: Sequence[Tensor]) 
 
 def _as_graph(step: Step, states: tuple[Tensor, ...], inputs: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], ...]:
     """One node for the loop, where Python's own would be unrolled for one length."""
-    time, count = inputs[0].shape[0], len(states)
-    place = torch.arange(time)
-    every = tuple(one.new_zeros(time, *one.shape) for one in states)
+    loop, count = _Loop(step, inputs), len(states)
+    every = [one.new_zeros(loop.time, *one.shape) for one in states]
+    found = torch.while_loop(loop.more, loop.once, (torch.zeros((), dtype=torch.int64), *states, *every))
+    return tuple(found[1 : count + 1]), tuple(found[count + 1 :])
 
-    def more(t: Tensor, *_: Tensor) -> Tensor:
-        return t < time
 
-    def once(t: Tensor, *carried: Tensor) -> tuple[Tensor, ...]:
-        row = tuple(x.index_select(0, t[None])[0] for x in inputs)
-        after = step(carried[:count], row)
-        here = [(place == t).reshape(-1, *[1] * one.ndim) for one in after]
+class _Loop:
+    """What goes on in `torch.while_loop`, which carries the place, the states, and the states after every row."""
+
+    def __init__(self, step: Step, inputs: Sequence[Tensor]) -> None:
+        self.step, self.inputs, self.time = step, inputs, inputs[0].shape[0]
+        self.place = torch.arange(self.time)
+
+    def more(self, t: Tensor, *carried: Tensor) -> Tensor:
+        return t < self.time
+
+    def once(self, t: Tensor, *carried: Tensor) -> tuple[Tensor, ...]:
+        count = len(carried) // 2
+        after = self.step(carried[:count], tuple(x.index_select(0, t[None])[0] for x in self.inputs))
+        here = [(self.place == t).reshape(-1, *[1] * one.ndim) for one in after]
         kept = [torch.where(own, one[None], old) for own, one, old in zip(here, after, carried[count:])]
         return (t + 1, *(one.clone() for one in after), *kept)
-
-    found = torch.while_loop(more, once, (torch.zeros((), dtype=torch.int64), *states, *every))
-    return tuple(found[1 : count + 1]), tuple(found[count + 1 :])
