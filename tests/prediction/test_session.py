@@ -9,13 +9,15 @@ import pytest
 
 from plait.core.errors import ConfigError, DataError
 from plait.corpus.corpus import CorpusWriter
+from plait.evaluation.examined import Examination
 from plait.prediction.predict import Prediction, Predictor
 from plait.prediction.session import LiveAnswer, Session
 from plait.prediction.session_file import load_session, save_session
-from plait.recipe import parse_recipe
+from plait.recipe import Recipe, parse_recipe
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 from plait.training.fit import fit
+from plait.training.run import Run
 
 SECONDS, LENGTH, HOP = 8.0, 2.0, 0.5
 FEATURES = {
@@ -28,6 +30,23 @@ RATES = {"imu": 50, "skin": 20, "voice": 8000}
 Packets = list[tuple[str, np.ndarray, np.ndarray | float]]
 
 MODELS = {"one that looks both ways": "train: {steps: 6, wide: true}", "causal": "causal: true\ntrain: {steps: 6}"}
+
+
+def recipe_of(folder: Path, model: str, task: str = "", length: float = LENGTH) -> Recipe:
+    streams = "".join(f"  {m}: {spec}\n" for m, spec in FEATURES.items())
+    return parse_recipe(
+        f"corpus: {folder}/manifest.jsonl\nmodel: {{dim: 8}}\n{MODELS[model]}\n"
+        f"task: {{name: classify, unit: window, tier: state, length: {length}, hop: {HOP}{task}}}\n"
+        f"split: {{hash: group, test: 0.2}}\nstreams:\n{streams}"
+    )
+
+
+def corpus_in(folder: Path) -> Path:
+    with CorpusWriter(folder) as out:
+        for i in range(6):
+            notes = [Annotation(0, SECONDS, "ab"[i % 2], "state")]
+            out.add(f"r{i}", recorded(i), annotations=notes, group=f"g{i}")
+    return folder
 
 
 def recorded(seed: int) -> dict[str, Stream]:
@@ -46,18 +65,9 @@ def recorded(seed: int) -> dict[str, Stream]:
 
 @pytest.fixture(scope="module", params=MODELS)
 def predictor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    folder = tmp_path_factory.mktemp("live")
-    with CorpusWriter(folder) as out:
-        for i in range(6):
-            notes = [Annotation(0, SECONDS, "ab"[i % 2], "state")]
-            out.add(f"r{i}", recorded(i), annotations=notes, group=f"g{i}")
-    streams = "".join(f"  {m}: {spec}\n" for m, spec in FEATURES.items())
-    text = (
-        f"corpus: {folder}/manifest.jsonl\nmodel: {{dim: 8}}\n{MODELS[request.param]}\n"
-        f"task: {{name: classify, unit: window, tier: state, length: {LENGTH}, hop: {HOP}}}\n"
-        f"split: {{hash: group, test: 0.2}}\nstreams:\n{streams}"
-    )
-    return Predictor(fit(parse_recipe(text), folder / "run", cache=folder / "cache", quiet=True), cache=folder / "c")
+    folder = corpus_in(tmp_path_factory.mktemp("live"))
+    run = fit(recipe_of(folder, request.param), folder / "run", cache=folder / "cache", quiet=True)
+    return Predictor(run, cache=folder / "c")
 
 
 def packets(streams: dict[str, Stream], rng: np.random.Generator, most: float = 0.4) -> Packets:
@@ -84,6 +94,10 @@ def run(session: Session, sent: Packets) -> list[LiveAnswer]:
     return [a for name, values, at in sent for a in session.push(name, values, at)] + session.close()
 
 
+def run_of(session: Session, streams: dict[str, Stream]) -> list[LiveAnswer]:
+    return run(session, packets(streams, np.random.default_rng(4)))
+
+
 def same(live: list[LiveAnswer], once: list[Prediction]) -> None:
     assert [(a.prediction.start, a.prediction.stop) for a in live] == [(p.start, p.stop) for p in once]
     for a, p in zip(live, once):
@@ -104,6 +118,32 @@ def test_any_cutting_and_interleaving_is_one_pass(predictor: Predictor, tmp_path
         same(run(session, packets(streams, np.random.default_rng(seed))), once)
         for name, counts in session.counts.items():
             assert (counts.pushed, counts.used, counts.pending) == (len(streams[name]), len(streams[name]), 0)
+
+
+def test_context_is_seen_before_an_item_alone(tmp_path: Path) -> None:
+    folder = corpus_in(tmp_path / "corpus")
+    run = fit(recipe_of(folder, "causal", ", pad: 1.2", 1.0), folder / "run", cache=folder / "cache", quiet=True)
+    predictor, streams = Predictor(run, cache=folder / "c"), recorded(17)
+    with CorpusWriter(tmp_path) as out:
+        out.add("live", streams)
+    once = predictor(tmp_path / "manifest.jsonl", segments=[(t - 1.0, t) for t in np.arange(1, SECONDS + 1e-6, HOP)])
+    assert (once[-1].start, once[-1].stop) == (SECONDS - 2.2, SECONDS)
+    same(run_of(Session(predictor, every=HOP, start=0.0, rates=RATES), streams), once)
+    both = recipe_of(folder, "one that looks both ways", ", pad: 1.2", 1.0)
+    sees_on = fit(both, folder / "both", cache=folder / "cache", quiet=True)
+    with pytest.raises(ConfigError, match="causal: true"):
+        Session(Predictor(sees_on, cache=folder / "c"), every=HOP, rates=RATES)
+
+
+def test_a_prediction_sees_what_training_saw(predictor: Predictor) -> None:
+    folder = predictor.store.folder.parent
+    one = next(iter(Examination(Run(folder / "run"), folder / "cache", None)))
+    scores = one.output().outputs[tuple(one.modalities)]
+    told = {(p.recording, p.start): p for p in predictor(folder / "manifest.jsonl")}
+    for item, row in zip(one.items, scores):
+        answer = told[item.recording, item.start].answer
+        assert answer is not None
+        assert answer.confidence == pytest.approx(row.max(), abs=1e-5)
 
 
 def test_any_order_within_lateness_is_in_order(predictor: Predictor, tmp_path: Path) -> None:
@@ -145,7 +185,8 @@ def test_facts_are_told_before_anything_runs_and_hold(predictor: Predictor) -> N
     facts = session.facts
     assert facts.recomputed == (tuple(FEATURES) if predictor.model.wide else ())
     assert facts.latency["imu"] == pytest.approx(0.2)
-    assert facts.latency["skin"] == pytest.approx(0.3)
+    # the rows of a causal model stand where they are known
+    assert facts.latency["skin"] == pytest.approx(0.0 if predictor.prepared.causal else 0.3)
     # true and tight: with everything known until an instant and its latency, but not a little less, it is answered
     streams = recorded(16)
     for more, answered in ((-0.06, False), (0.06, True)):

@@ -32,8 +32,9 @@ class Channel:
     shape: tuple[int, ...] | None = None
 
     @property
-    def field(self) -> float:
-        return max(ring.field for ring in self.rings.values())
+    def ahead(self) -> float:
+        """Seconds after an instant that its features look at."""
+        return max(ring.ahead for ring in self.rings.values())
 
     @property
     def unread(self) -> bool:
@@ -107,7 +108,9 @@ def channels_of(
             wait = lateness.get(name, 0.0) if isinstance(lateness, Mapping) else lateness
             own = found.setdefault(name, Channel(Inbox(name, rate_of(rates.get(name)), wait), {}, {}, {}))
             running = plan.normalization == "running"
-            own.rings[m] = FeatureRing(feature, own.inbox.rate, f"stream {name!r}", running=running)
+            own.rings[m] = FeatureRing(
+                feature, own.inbox.rate, f"stream {name!r}", running=running, causal=prepared.causal
+            )
             own.states[m], own.ready[m] = None, Piece(np.zeros((0, dims[m]), np.float32), np.zeros(0))
     raise_all(ConfigError, problems)
     return found

@@ -54,12 +54,19 @@ class FeatureRing:
         rate: of the raw stream; None: each row has its time.
         where: the stream, for messages.
         running: whether its rows are normalised by those up to each.
+        causal: whether a row stands at the instant at which it is known, as a causal model was trained.
     """
 
     feature: Feature
     rate: Fraction | None
     where: str
     running: bool = False
+    causal: bool = False
+
+    @property
+    def ahead(self) -> float:
+        """Seconds after the time at which a row stands that it looks at."""
+        return 0.0 if self.causal else self.field
 
     @property
     def field(self) -> float:
@@ -98,6 +105,8 @@ class FeatureRing:
         if self.running:
             normal, sums = running(piece.values, sums)
             piece = piece._replace(values=normal)
+        if self.causal:
+            piece = piece._replace(times=piece.times + self.field)
         keep = self._kept(keys, given, phase)
         kept = keys[keep:] if self.rate is None else keys[keep : keep + 1]
         return RingState(values[keep:], kept, given, sums), piece

@@ -16,7 +16,7 @@ from plait.core.parts import suggest
 from plait.examples.items import Item
 from plait.prediction.channel import Channel, after, before, channels_of
 from plait.prediction.feature_ring import Piece
-from plait.prediction.inbox import Counts, rate_of
+from plait.prediction.inbox import SAME, Counts, rate_of
 from plait.prediction.lane import Lane, bounded, fed, opened, so_far
 from plait.prediction.predict import Prediction, Predictor, prediction_of
 from plait.streams.stream import Values
@@ -116,7 +116,8 @@ class Session:
         predictor: answers.
         every: seconds between answers.
         window: seconds of an item; a whole number of ``every``. None: the window of the model's unit; if it has none,
-            an item begins at ``start`` and grows, until `restart`.
+            an item begins at ``start`` and grows, until `restart`. A window is seen with the context before it that the
+            model was trained with (``task.pad``), as far as the session has it.
         start: seconds, of the first item; None: the time of the first row that comes.
         rates: observations per second of streams with a regular clock; by default those that the run knows. A stream
             without a rate needs a time for each row.
@@ -136,7 +137,8 @@ class Session:
 
     Raises:
         ConfigError: an option out of range, a stream that the model does not have, or a model that cannot stream: a
-            feature or normalization of the whole recording, resampling, regions of objects, texts, or context.
+            feature or normalization of the whole recording, resampling, regions of objects, texts, or context after an
+            item.
 
     >>> session = plait.stream("runs/mood", every=1.0, late="revise")  # doctest: +SKIP
     >>> session.push("imu", rows, times=12.0)  # doctest: +SKIP
@@ -158,6 +160,7 @@ class Session:
         self.every, self.start, self.late = every, start, late
         self.absent_after = math.inf if absent_after is None else absent_after
         self.window = _window(predictor) if window is None else window
+        self.context = 0.0 if self.window is None else _context(predictor)
         waits = dict(lateness) if isinstance(lateness, Mapping) else lateness
         self._check(waits, dict(rates or {}))
         given = {name: str(rate_of(rate)) for name, rate in (rates or {}).items()}
@@ -177,7 +180,7 @@ class Session:
     @property
     def facts(self) -> Facts:
         """Latency and kind of work, from the recipe alone."""
-        latency = {name: own.inbox.lateness + own.field for name, own in self.channels.items()}
+        latency = {name: own.inbox.lateness + own.ahead for name, own in self.channels.items()}
         again = tuple(m for m, fixed in bounded(self.model).items() if not fixed)
         return Facts(latency, again, self.window, self.every)
 
@@ -220,8 +223,8 @@ class Session:
             return []
         bounds = {name: self._watermark(own) for name, own in self.channels.items()}
         if self.late == "drop":
-            most = max(mark - own.field for own, mark in zip(self.channels.values(), bounds.values()))
-            bounds = {name: max(mark, most + self.channels[name].field) for name, mark in bounds.items()}
+            most = max(mark - own.ahead for own, mark in zip(self.channels.values(), bounds.values()))
+            bounds = {name: max(mark, most + self.channels[name].ahead) for name, mark in bounds.items()}
         with torch.inference_mode():
             return [*self._final(bounds), *self._tentative()]
 
@@ -267,7 +270,7 @@ class Session:
     def _final(self, bounds: Mapping[str, float], end: float = math.inf) -> Iterator[LiveAnswer]:
         for name, own in self.channels.items():
             own.inbox.seal(bounds[name])
-        sure = min(own.inbox.watermark - own.field for own in self.channels.values())
+        sure = min(own.inbox.watermark - own.ahead for own in self.channels.values())
         ended = any(own.inbox.silent and own.unread for own in self.channels.values())
         if self._due(self.place) > min(sure, end) + 1e-9 and sure < self.read + TOGETHER and not ended:
             return
@@ -297,7 +300,7 @@ class Session:
             k += 1
 
     def _waiting(self, due: float) -> tuple[str, ...]:
-        return tuple(n for n, own in self.channels.items() if own.inbox.watermark - own.field < due - 1e-9)
+        return tuple(n for n, own in self.channels.items() if own.inbox.watermark - own.ahead < due - 1e-9)
 
     def _due(self, k: int) -> float:
         """When item k ends, seconds: the first window when it is full, else after ``every``."""
@@ -305,7 +308,9 @@ class Session:
         return (self.start or 0.0) + first + (k - 1) * self.every
 
     def _begin(self, k: int) -> float:
-        return (self.start or 0.0) if self.window is None else (self.start or 0.0) + (k - 1) * self.every
+        """When item k begins, with its context, which the session's start cuts off."""
+        start = self.start or 0.0
+        return start if self.window is None else max(start, start + (k - 1) * self.every - self.context)
 
     def _take(self, own: Channel) -> None:
         """Rows before the watermark become features."""
@@ -323,8 +328,7 @@ class Session:
         if not len(rows.times):
             return
         for k in self._open(lanes, float(rows.times[-1])):
-            begin = self._begin(k)
-            end = math.inf if self.window is None else begin + self.window
+            begin, end = self._begin(k), math.inf if self.window is None else self._due(k)
             own = before(after(rows, begin), end)
             lanes[k] = fed(self.model, lanes[k], modality, own)
 
@@ -335,7 +339,7 @@ class Session:
                 lanes[0] = opened(self.model, self.start or 0.0)
             return [0]
         k = self.place
-        while self._begin(k) <= newest:
+        while self._begin(k) <= newest + SAME:
             if k not in lanes:
                 lanes[k] = opened(self.model, self._begin(k))
             k += 1
@@ -344,7 +348,9 @@ class Session:
     def _answer(self, k: int, lanes: Mapping[int, Lane], *, final: bool) -> LiveAnswer:
         due, begin = self._due(k), self._begin(k)
         lane = lanes.get(0 if self.window is None else k) or opened(self.model, begin)
-        item = Item("live", begin, due, "", "live")
+        item = Item(
+            "live", begin, due, "", "live", context=(0.0 if self.window is None else due - self.window - begin, 0.0)
+        )
         encoded = so_far(self.model, lane)
         at = self.model.task.asked([item], known=False).at
         answer = self.model.task.decode(self.model.forward_subset(encoded, at=at)[""], at)[0]
@@ -379,6 +385,23 @@ def _window(predictor: Predictor) -> float | None:
     task = predictor.prepared.task
     length = task.get("length") if isinstance(task, Mapping) and task.get("unit") == "window" else None
     return float(length) if isinstance(length, int | float) else None
+
+
+def _context(predictor: Predictor) -> float:
+    """Seconds before an item that the model sees too.
+
+    Raises:
+        ConfigError: it sees seconds after the item as well.
+    """
+    task = predictor.prepared.task
+    pad = task.get("pad") if isinstance(task, Mapping) else None
+    seconds = float(pad) if isinstance(pad, int | float) else 0.0
+    if seconds and not predictor.prepared.causal:
+        raise ConfigError(
+            f"task.pad: {seconds:g} s after an item are context too, so its answer cannot be given at its end. "
+            "Train with causal: true: the context is then before the item alone."
+        )
+    return seconds
 
 
 def _whole(number: float) -> bool:

@@ -65,6 +65,8 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
         units = {k: v for k, v in units.items() if k != "target"}
     task = {"name": name, **{k: v for k, v in options.items() if k in own and k not in units}}
     unit = {k: v for k, v in options.items() if k not in own or k in units}
+    if recipe.causal or task.get("causal") is True:
+        unit["causal"] = True
     if cls.asks == "label":
         return task, _numbered(unit, recipe)
     unit["asks"] = cls.asks
@@ -81,8 +83,6 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
         unit["annotations"] = _annotated_tier(task)
         if "tier" in units:  # a stream of words that is the target must not be an input
             unit.setdefault("tier", unit["annotations"])
-    if task.get("causal") is True:
-        unit["causal"] = True
     return task, _numbered(unit, recipe)
 
 

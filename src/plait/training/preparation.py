@@ -29,6 +29,7 @@ class Preparation(BaseModel):
 
     Attributes:
         task: the recipe's task section: the unit that an example is, and its target.
+        causal: whether rows stand at the instants at which they are known, and items end with what is asked about.
         streams: how each modality is prepared.
         naming: import options: how files are grouped into recordings.
         modalities: the stream of each modality, in the model's order.
@@ -40,6 +41,7 @@ class Preparation(BaseModel):
 
     format: Literal["plait preparation 1"] = FORMAT
     task: str | Options
+    causal: bool = False
     streams: dict[str, StreamPlan | None]
     naming: Options
     modalities: dict[str, str] = Field(min_length=1)
@@ -53,6 +55,7 @@ class Preparation(BaseModel):
         naming = recipe.corpus.options if isinstance(recipe.corpus, CorpusPlan) else {}
         return cls(
             task=recipe.task,
+            causal=recipe.causal,
             streams=dict(recipe.streams),
             naming=naming,
             modalities=info.modalities,
@@ -63,7 +66,7 @@ class Preparation(BaseModel):
     @property
     def recipe(self) -> Recipe:
         """The part of the recipe that preparation needs; it names no real corpus."""
-        return Recipe(corpus="none.jsonl", task=self.task, streams=self.streams)
+        return Recipe(corpus="none.jsonl", task=self.task, causal=self.causal, streams=self.streams)
 
     def write(self, folder: Path) -> None:
         """Write the file into a replicate's folder.
