@@ -23,7 +23,7 @@ from plait.importing.untold import Rates
 from plait.models.conformal import Within, checked_level
 from plait.models.model import Model
 from plait.prediction.ask import Asking
-from plait.readers import reader_for
+from plait.readers import Opened, opened_once, reader_for
 from plait.store.store import CACHE, Store
 from plait.streams.recording import Annotation
 from plait.tasks.answers import Answer, Text
@@ -127,6 +127,7 @@ class Predictor:
         level: float = 0.9,
     ) -> None:
         self.store, self.level = Store(cache), checked_level(level)
+        self._opened: Opened = {}
         if not isinstance(source, Run) and Run.is_run(Path(source)):
             source = Run(source, allow_code=allow_code, allow_outside=allow_outside)
         if isinstance(source, Run):
@@ -215,7 +216,8 @@ class Predictor:
             DataError, ConfigError: as a call.
         """
         given = [paths] if isinstance(paths, str | Path) else paths
-        with foreign_code(self.allow_code), tempfile.TemporaryDirectory(prefix="plait-") as folder:
+        here = tempfile.TemporaryDirectory(prefix="plait-")
+        with foreign_code(self.allow_code), opened_once(self._opened), here as folder:
             corpus = self._corpus([Path(p) for p in given], Path(folder), dict(rates or {}), told) if given else None
             if change is not None or corpus is None:
                 corpus = (change or _refuse)(corpus or _no_recordings(Path(folder)), Path(folder))

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import stat
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from plait.core.errors import ConfigError, DataError
 from plait.core.parts import build, find, parts, suggest
 from plait.readers._budget import Budget
 from plait.streams.stream import Stream
 
-__all__ = ["Reader", "check_path", "open_streams", "reader_for", "reader_version"]
+__all__ = ["Opened", "Reader", "check_path", "open_streams", "opened_once", "reader_for", "reader_version"]
+
+Opened: TypeAlias = dict[tuple[object, ...], dict[str, Stream]]
+"""Streams by what they were opened from: the file as it was then, its reader and options."""
+
+_kept: ContextVar[Opened | None] = ContextVar("opened", default=None)
+MOST = 256
+"""Files of which the streams are kept."""
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -123,7 +133,36 @@ def open_streams(path: Path, reader: str | None = None, options: dict[str, objec
         raise DataError(f"{path}: no reader for this file name. Known endings: {' '.join(known)}.")
     if "." not in name and name not in _readers():
         raise ConfigError(f"{path}: there is no reader {name!r}. {suggest(name, _readers())}")
+    kept, seen = _kept.get(), _identity(path, name, options or {})
+    if kept is not None and seen in kept:
+        return dict(kept[seen])
     budget, own = Budget.of(options, f"{path}: reader")
     made = build(Reader, {"name": name, **own}, where=f"{path}: reader")
     made.budget = budget
-    return made.open(path)
+    found = made.open(path)
+    if kept is not None and path.is_file():
+        while len(kept) >= MOST:
+            del kept[next(iter(kept))]
+        kept[seen] = dict(found)
+    return found
+
+
+@contextmanager
+def opened_once(kept: Opened) -> Iterator[None]:
+    """Within it, `open_streams` opens a file again only if it, or a file that its options name, has changed.
+
+    Args:
+        kept: what was opened; it is added to, and may be given again.
+    """
+    token = _kept.set(kept)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def _identity(path: Path, reader: str, options: Mapping[str, object]) -> tuple[object, ...]:
+    beside = (path.parent / v for v in options.values() if isinstance(v, str) and v)
+    stamps = [(str(p), s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino)
+              for p in (path, *(p for p in beside if p.is_file())) for s in [p.stat()]]  # fmt: skip
+    return (reader, repr(sorted(options.items())), *stamps)
