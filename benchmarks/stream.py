@@ -1,12 +1,13 @@
 """A session beside one pass: python benchmarks/stream.py [PART ...]
 
-Needs: nothing beyond plait.
-Takes: ``laws`` some twenty minutes of one core, ``cost`` some three.
+Needs: nothing beyond plait; for ``price`` utd_mhad, grid_s1 and stress_predict in PLAIT_DATA.
+Takes: ``laws`` some twenty minutes of one core, ``cost`` some three, ``price`` some ninety.
 
 - ``laws``: random cuttings of every encoder whose state is bounded and of every feature that can stream, and random
   cuttings and interleavings of sessions of four streams, causal and not: how far answers are from those of one pass.
 - ``cost``: what a push of a tenth of a second costs, beside encoding a window of sixty seconds anew; the bytes of a
   session's state, and whether they grow.
+- ``price``: accuracy of the causal recipe beside the default on real data, and against seconds waited.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 import torch
+from default import SETS
 from rich.console import Console
 from rich.table import Table
+from stream_price import WAITED, price
 from targets import check_parts, finish, target
 
 from plait import Annotation, CorpusWriter, Predictor, Session, Stream, fit, parse_recipe
@@ -238,15 +242,25 @@ def again(predictor: Predictor, streams: dict[str, Stream]) -> float:
     return float(np.median(spent))
 
 
-KINDS = {"laws": laws, "cost": cost}
+def of_sets(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    """What causality costs."""
+    return price(args.sets, Path(args.out).resolve(), args.cache, console)
+
+
+KINDS = {"laws": laws, "cost": cost, "price": of_sets}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=[*KINDS], help=f"of {', '.join(KINDS)}")
     parser.add_argument("--tries", type=int, default=1000, help="random cuttings for laws")
+    parser.add_argument("--sets", nargs="+", default=[*WAITED], choices=[*WAITED], help="for price")
+    parser.add_argument("--out", default="runs/stream", help="for price: trained runs are kept here")
+    parser.add_argument("--cache", default=".plait-cache")
     args = parser.parse_args()
     check_parts(parser, args.parts, KINDS)
+    if "price" in args.parts:
+        needs.check([SETS[name] for name in args.sets])
     torch.set_num_threads(1)
     console, rows = Console(), []
     for part in args.parts:
