@@ -117,4 +117,5 @@ def _gap(name: str, live: dict[float, Answers], whole: dict[float, Answers]) -> 
     measure, of = _measure(name), [groups[i] for i in both]
     if name == "stress":
         return jackknife_interval(lambda i: measure(a[i], truth[i]) - measure(b[i], truth[i]), of, bounds=(-100, 100))
-    return paired_interval(*(100.0 * (x.argmax(1) == truth) for x in (a, b)), of)
+    right = [100.0 * (x.argmax(1) == truth) for x in (a, b)]
+    return paired_interval(right[0], right[1], of)
