@@ -28,7 +28,7 @@ from plait.training.run import Run
 
 SPLITS = {"utd_mhad": {"folds": 2, "by": "subject"}, "stress": {"folds": 2, "by": "id"}}
 """In place of the recipes': four people, as in the official test part of UTD-MHAD, are too few for an interval, so all
-eight are tested, each by a model of four others; and two models of the 35 people of Stress-Predict are quicker than
+eight are tested, each by a model of four others; and two models of the 28 people of Stress-Predict are quicker than
 five."""
 
 PEOPLE = {"utd_mhad": "people", "grid_letter": "sentences of one speaker", "stress": "people"}

@@ -14,7 +14,6 @@ from plait.prediction.feature_ring import FeatureRing, Piece, RingState
 from plait.prediction.inbox import SAME, Inbox, Rows, rate_of
 from plait.recipe import StreamPlan
 from plait.store.stepped import build_feature
-from plait.streams.stream import Values
 from plait.training.plans import plan_of
 from plait.training.preparation import Preparation
 
@@ -43,11 +42,10 @@ class Channel:
         return bool(waiting is not None and len(waiting.keys)) or any(x is not None for x in self.states.values())
 
     @property
-    def arrays(self) -> list[Values]:
-        """All rows that are kept."""
-        waiting = [] if self.inbox.pending is None else [*self.inbox.pending]
+    def bytes(self) -> int:
+        """Of all rows that are kept."""
         kept = [a for state in self.states.values() if state for a in (state.values, state.keys)]
-        return [*waiting, *kept, *(a for piece in self.ready.values() for a in piece)]
+        return self.inbox.bytes + sum(a.nbytes for a in [*kept, *(a for piece in self.ready.values() for a in piece)])
 
     def read(self, rows: Rows | None, *, closed: bool) -> tuple[dict[str, RingState | None], dict[str, Piece]]:
         """Rows through the features: what is kept then, and all features that no lane has read. Changes nothing.

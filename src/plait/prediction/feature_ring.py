@@ -109,7 +109,8 @@ class FeatureRing:
             piece = piece._replace(times=piece.times + self.field)
         keep = self._kept(keys, given, phase)
         kept = keys[keep:] if self.rate is None else keys[keep : keep + 1]
-        return RingState(values[keep:], kept, given, sums), piece
+        # a copy: a slice would keep alive what it was cut from
+        return RingState(values[keep:].copy(), kept.copy(), given, sums), piece
 
     def keys_of(self, state: RingState) -> Keys:
         """The keys of all rows that a state keeps."""

@@ -79,8 +79,28 @@ class Inbox:
     """All rows before it that will ever be used are here, seconds. It never goes back."""
     phase: Fraction | None = None
     """Time of row 0 of a regular clock, between 0 and one period."""
-    pending: Rows | None = None
     counts: Counts = field(default_factory=Counts)
+    _waiting: Rows | None = None
+    """Of rows without a gap the first key only: keys of sound would take more than the sound."""
+
+    @property
+    def pending(self) -> Rows | None:
+        """Rows that wait, in order."""
+        kept = self._waiting
+        if kept is None or len(kept.keys) == len(kept.values):
+            return kept
+        return Rows(kept.keys[0] + np.arange(len(kept.values)), kept.values)
+
+    @pending.setter
+    def pending(self, rows: Rows) -> None:
+        together = self.rate is not None and len(rows.keys) > 1 and rows.keys[-1] - rows.keys[0] == len(rows.keys) - 1
+        # copies: a slice would keep alive what it was cut from
+        self._waiting = Rows(rows.keys[: 1 if together else None].copy(), rows.values.copy())
+
+    @property
+    def bytes(self) -> int:
+        """Of the rows that wait."""
+        return 0 if self._waiting is None else self._waiting.keys.nbytes + self._waiting.values.nbytes
 
     def push(self, values: Values, times: ArrayLike | None, start: float) -> None:
         """Take a packet: rows [n, ...], with the time of each, [n], or of the first one, in seconds.
@@ -139,10 +159,11 @@ class Inbox:
 
     def take(self) -> Rows | None:
         """The rows before the watermark, in order; they do not wait any more."""
-        if self.pending is None:
+        waiting = self.pending
+        if waiting is None:
             return None
-        done = int(np.searchsorted(self.pending.keys, self.key_of(self.watermark)))
-        ready, self.pending = self.pending.part(slice(done)), self.pending.part(slice(done, None))
+        done = int(np.searchsorted(waiting.keys, self.key_of(self.watermark)))
+        ready, self.pending = waiting.part(slice(done)), waiting.part(slice(done, None))
         self.counts.used += done
         self.counts.pending -= done
         return ready
@@ -191,7 +212,7 @@ class Inbox:
         fresh[1:] = keys[1:] != keys[:-1]
         self.counts.repeated += int((~fresh).sum())
         self.pending = Rows(keys[fresh], values[order][fresh])
-        self.counts.pending = len(self.pending.keys)
+        self.counts.pending = int(fresh.sum())
 
 
 def rational_time(seconds: float) -> Fraction:

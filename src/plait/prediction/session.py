@@ -174,8 +174,7 @@ class Session:
     @property
     def bytes(self) -> int:
         """Of the states of encoders and features, and of all rows that wait."""
-        rows = [a for own in self.channels.values() for a in own.arrays]
-        return sum(lane.bytes for lane in self.lanes.values()) + sum(a.nbytes for a in rows)
+        return sum(lane.bytes for lane in self.lanes.values()) + sum(own.bytes for own in self.channels.values())
 
     @property
     def facts(self) -> Facts:

@@ -50,7 +50,7 @@ class Stepwise:
     def begin(self, batch: int) -> State:
         """The state before the first row, of ``batch`` sequences."""
         # masked rows count as the zeros that a pass puts before the first row
-        return tuple(blank(batch, self._lead * self.stride, self.dim_in))
+        return tuple(blank(batch, self.reach or 0, self.dim_in))
 
     def step(self, state: State, tokens: Tokens) -> tuple[State, Tokens]:
         """Read the next rows, [batch, rows, dim_in]; the same number for every sequence.
@@ -58,20 +58,26 @@ class Stepwise:
         Returns:
             The next state, and the tokens [batch, tokens, dim] that no later row can change.
         """
-        every = cat([Tokens(*state), tokens.clean()])  # type: ignore[arg-type]
+        rows = cat([Tokens(*state), tokens.clean()])  # type: ignore[arg-type]
+        every = self._led(rows)
         whole = every.mask.shape[1] // self.stride
         if self.reach is None or whole == self._lead:
-            return tuple(every), blank(len(every.mask), 0, self.dim)
+            return tuple(rows), blank(len(rows.mask), 0, self.dim)
         found = _part(self(every), slice(self._lead, whole))  # type: ignore[operator]
         return tuple(self.kept(every, whole)), found
 
+    def _led(self, rows: Tokens) -> Tokens:
+        """``rows``, with what makes the rows of the tokens that were given before whole."""
+        short = self._lead * self.stride - (self.reach or 0)
+        return cat([blank(len(rows.mask), short, self.dim_in), rows])
+
     def kept(self, rows: Tokens, whole: int) -> Tokens:
         """What a state keeps of ``rows``, of which the tokens up to ``whole`` were given."""
-        return _part(rows, slice((whole - self._lead) * self.stride, None))
+        return _part(rows, slice(whole * self.stride - (self.reach or 0), None))
 
     def end(self, state: State) -> Tokens:
         """The tokens that are still to come if there are no more rows."""
-        rows = Tokens(*state)  # type: ignore[arg-type]
+        rows = self._led(Tokens(*state))  # type: ignore[arg-type]
         if rows.mask.shape[1] == self._lead * self.stride:
             return blank(len(rows.mask), 0, self.dim)
         return _part(self(rows), slice(self._lead, None))  # type: ignore[operator]
