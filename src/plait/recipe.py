@@ -225,6 +225,7 @@ class Recipe(_Section):
 
     ``causal``: for live use: no feature, encoder or task looks at later rows (a fusion may, unless the task answers
     over time, as an answer for a whole item is given at its end). Parts that do are named before training.
+    ``look_ahead``: with ``causal``, seconds after an item that its answer sees, and is given later by.
     ``min_coverage``: where ``streams`` is empty, a stream is a modality if at least this share of recordings has it.
     """
 
@@ -240,6 +241,7 @@ class Recipe(_Section):
     train: Train = Field(default_factory=Train)
     evaluate: Evaluate = Field(default_factory=Evaluate)
     causal: bool = False
+    look_ahead: float = Field(0.0, ge=0)
     allow_outside: bool = False
 
 

@@ -120,19 +120,31 @@ def test_any_cutting_and_interleaving_is_one_pass(predictor: Predictor, tmp_path
             assert (counts.pushed, counts.used, counts.pending) == (len(streams[name]), len(streams[name]), 0)
 
 
-def test_context_is_seen_before_an_item_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ahead", [0.0, 0.7])
+def test_context_is_seen_before_an_item_and_look_ahead_after_it(tmp_path: Path, ahead: float) -> None:
     folder = corpus_in(tmp_path / "corpus")
-    run = fit(recipe_of(folder, "causal", ", pad: 1.2", 1.0), folder / "run", cache=folder / "cache", quiet=True)
-    predictor, streams = Predictor(run, cache=folder / "c"), recorded(17)
+    recipe = recipe_of(folder, "causal", ", pad: 1.2", 1.0)
+    recipe.look_ahead = ahead
+    predictor = Predictor(fit(recipe, folder / "run", cache=folder / "cache", quiet=True), cache=folder / "c")
+    streams = recorded(17)
     with CorpusWriter(tmp_path) as out:
         out.add("live", streams)
     once = predictor(tmp_path / "manifest.jsonl", segments=[(t - 1.0, t) for t in np.arange(1, SECONDS + 1e-6, HOP)])
-    assert (once[-1].start, once[-1].stop) == (SECONDS - 2.2, SECONDS)
-    same(run_of(Session(predictor, every=HOP, start=0.0, rates=RATES), streams), once)
+    assert (once[6].start, once[6].stop) == pytest.approx((4.0 - 2.2, 4.0 + ahead))
+    session = Session(predictor, every=HOP, start=0.0, rates=RATES, late="revise")
+    assert session.facts.latency["imu"] == pytest.approx(ahead)
+    same([a for a in run_of(session, streams) if a.final], once)
+
+
+def test_what_sees_both_ways_has_no_context_and_no_look_ahead(tmp_path: Path) -> None:
+    folder = corpus_in(tmp_path)
     both = recipe_of(folder, "one that looks both ways", ", pad: 1.2", 1.0)
     sees_on = fit(both, folder / "both", cache=folder / "cache", quiet=True)
     with pytest.raises(ConfigError, match="causal: true"):
         Session(Predictor(sees_on, cache=folder / "c"), every=HOP, rates=RATES)
+    both.look_ahead = 0.5
+    with pytest.raises(ConfigError, match=r"look_ahead: 0\.5 s, but causal is false"):
+        fit(both, folder / "ahead", cache=folder / "cache", quiet=True)
 
 
 def test_a_prediction_sees_what_training_saw(predictor: Predictor) -> None:

@@ -277,7 +277,7 @@ def _items(
 ) -> list[Item]:
     """The items of cuts; those that lack one of several targets are counted in ``dropped``.
 
-    Without a target, the group takes its place. A causal unit gets no context after the item.
+    Without a target, the group takes its place. A causal unit gets no context after the item but what it says.
     """
     group, asks, items = recording.group or recording.id, unit.get("asks", "label"), []
     for cut in cuts:
@@ -285,7 +285,9 @@ def _items(
             dropped["annotations: empty texts"] += 1
             continue
         if unit.get("causal"):
-            cut = cut._replace(stop=cut.stop - cut.context[1], context=(cut.context[0], 0.0))
+            before, after = (min(c, s) for c, s in zip(cut.context, unit.get("sees", (cut.context[0], 0.0))))  # type: ignore[call-overload]
+            start, stop = cut.start + cut.context[0] - before, cut.stop - cut.context[1] + after
+            cut = cut._replace(start=start, stop=stop, context=(before, after))
         target: Target | None = cut.target if asks == "label" else None
         if asks == "annotations":
             target = annotated(notes or (), cut, dropped)

@@ -63,7 +63,7 @@ class Facts:
 
     Attributes:
         latency: by stream, seconds from an instant until a final answer for it can be given: how late rows may come,
-            and how far ahead the stream's features look.
+            how far ahead the stream's features look, and the model's look-ahead.
         recomputed: modalities whose encoder looks ahead or has no known reach: the rows of an item are kept, and
             encoded anew with every answer.
         window: seconds of an item; None: an item begins with the session and grows.
@@ -179,7 +179,8 @@ class Session:
     @property
     def facts(self) -> Facts:
         """Latency and kind of work, from the recipe alone."""
-        latency = {name: own.inbox.lateness + own.ahead for name, own in self.channels.items()}
+        after = self.predictor.prepared.look_ahead
+        latency = {name: own.inbox.lateness + own.ahead + after for name, own in self.channels.items()}
         again = tuple(m for m, fixed in bounded(self.model).items() if not fixed)
         return Facts(latency, again, self.window, self.every)
 
@@ -271,14 +272,14 @@ class Session:
             own.inbox.seal(bounds[name])
         sure = min(own.inbox.watermark - own.ahead for own in self.channels.values())
         ended = any(own.inbox.silent and own.unread for own in self.channels.values())
-        if self._due(self.place) > min(sure, end) + 1e-9 and sure < self.read + TOGETHER and not ended:
+        if self._until(end) > sure + 1e-9 and sure < self.read + TOGETHER and not ended:
             return
         self.read = sure
         for own in self.channels.values():
             self._take(own)
-        while (due := self._due(self.place)) <= min(sure, end) + 1e-9:
-            self._feed(due)
-            yield self._answer(self.place, self.lanes, final=True)
+        while (until := self._until(end)) <= min(sure, end) + 1e-9:
+            self._feed(until)
+            yield self._answer(self.place, self.lanes, until, final=True)
             self.lanes = {k: lane for k, lane in self.lanes.items() if k > self.place or self.window is None}
             self.told.pop(self.place, None)
             self.place += 1
@@ -287,7 +288,7 @@ class Session:
     def _tentative(self) -> Iterator[LiveAnswer]:
         """Answers of what is there, where rows may still come."""
         k = self.place
-        while self.late == "revise" and (due := self._due(k)) <= self.now + 1e-9:
+        while self.late == "revise" and (due := self._seen(k)) <= self.now + 1e-9:
             waiting = self._waiting(due)
             if self.told.get(k) != waiting:
                 self.told[k] = waiting
@@ -295,7 +296,7 @@ class Session:
                 for own in self.channels.values():
                     for m, rows in own.read(own.inbox.pending, closed=True)[1].items():
                         self._put(lanes, m, rows, due)
-                yield self._answer(k, lanes, final=False)
+                yield self._answer(k, lanes, due, final=False)
             k += 1
 
     def _waiting(self, due: float) -> tuple[str, ...]:
@@ -305,6 +306,14 @@ class Session:
         """When item k ends, seconds: the first window when it is full, else after ``every``."""
         first = self.every if self.window is None else self.window
         return (self.start or 0.0) + first + (k - 1) * self.every
+
+    def _seen(self, k: int) -> float:
+        """Until when item k sees, seconds."""
+        return self._due(k) + self.predictor.prepared.look_ahead
+
+    def _until(self, end: float) -> float:
+        """Until when the next final answer sees; what is recorded ends at ``end``. inf: it is not due by then."""
+        return min(self._seen(self.place), end) if self._due(self.place) <= end + 1e-9 else math.inf
 
     def _begin(self, k: int) -> float:
         """When item k begins, with its context, which the session's start cuts off."""
@@ -327,7 +336,7 @@ class Session:
         if not len(rows.times):
             return
         for k in self._open(lanes, float(rows.times[-1])):
-            begin, end = self._begin(k), math.inf if self.window is None else self._due(k)
+            begin, end = self._begin(k), math.inf if self.window is None else self._seen(k)
             own = before(after(rows, begin), end)
             lanes[k] = fed(self.model, lanes[k], modality, own)
 
@@ -344,18 +353,17 @@ class Session:
             k += 1
         return [*range(self.place, k)]
 
-    def _answer(self, k: int, lanes: Mapping[int, Lane], *, final: bool) -> LiveAnswer:
+    def _answer(self, k: int, lanes: Mapping[int, Lane], until: float, *, final: bool) -> LiveAnswer:
         due, begin = self._due(k), self._begin(k)
         lane = lanes.get(0 if self.window is None else k) or opened(self.model, begin)
-        item = Item(
-            "live", begin, due, "", "live", context=(0.0 if self.window is None else due - self.window - begin, 0.0)
-        )
+        before = 0.0 if self.window is None else due - self.window - begin
+        item = Item("live", begin, until, "", "live", context=(before, until - due))
         encoded = so_far(self.model, lane)
         at = self.model.task.asked([item], known=False).at
         answer = self.model.task.decode(self.model.forward_subset(encoded, at=at)[""], at)[0]
         used = tuple(m for m in self.model.modalities if bool(lane.tracks[m][0].seen))
         told = self.predictor.within(prediction_of(item, answer, used, self.model.modalities))
-        return LiveAnswer(due, told, final, () if final else self._waiting(due))
+        return LiveAnswer(due, told, final, () if final else self._waiting(until))
 
     def _check(self, lateness: float | Mapping[str, float], rates: Mapping[str, object]) -> None:
         given = lateness if isinstance(lateness, Mapping) else {"lateness": lateness}

@@ -66,7 +66,9 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
     task = {"name": name, **{k: v for k, v in options.items() if k in own and k not in units}}
     unit = {k: v for k, v in options.items() if k not in own or k in units}
     if recipe.causal or task.get("causal") is True:
-        unit["causal"] = True
+        unit |= _live(recipe, unit, units, asked=cls.asks)
+    elif recipe.look_ahead:
+        raise ConfigError(f"look_ahead: {recipe.look_ahead:g} s, but causal is false, so all of a recording is seen.")
     if cls.asks == "label":
         return task, _numbered(unit, recipe)
     unit["asks"] = cls.asks
@@ -84,6 +86,20 @@ def task_and_unit(recipe: Recipe) -> tuple[Options, Options]:
         if "tier" in units:  # a stream of words that is the target must not be an input
             unit.setdefault("tier", unit["annotations"])
     return task, _numbered(unit, recipe)
+
+
+def _live(recipe: Recipe, unit: Options, units: Mapping[str, object], *, asked: str) -> Options:
+    """Keys of a causal unit: an item has its context before it, and ``look_ahead`` seconds after it."""
+    ahead = recipe.look_ahead
+    if not ahead:
+        return {"causal": True}
+    if asked != "label" or "pad" not in units:
+        raise ConfigError(
+            f"look_ahead: {ahead:g} s after an item, but only answers for a segment or a window as a whole have an end "
+            "to look beyond. Leave it out; tasks that answer over time have a delay of their own."
+        )
+    pad = unit.get("pad") or 0.0
+    return {"causal": True, "sees": (pad, ahead), "pad": max(pad, ahead) if isinstance(pad, int | float) else pad}
 
 
 def _numbered(unit: Options, recipe: Recipe) -> Options:

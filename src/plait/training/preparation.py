@@ -29,7 +29,8 @@ class Preparation(BaseModel):
 
     Attributes:
         task: the recipe's task section: the unit that an example is, and its target.
-        causal: whether rows stand at the instants at which they are known, and items end with what is asked about.
+        causal: whether rows stand at the instants at which they are known, and items have context before them alone.
+        look_ahead: but for so many seconds.
         streams: how each modality is prepared.
         naming: import options: how files are grouped into recordings.
         modalities: the stream of each modality, in the model's order.
@@ -42,6 +43,7 @@ class Preparation(BaseModel):
     format: Literal["plait preparation 1"] = FORMAT
     task: str | Options
     causal: bool = False
+    look_ahead: float = 0.0
     streams: dict[str, StreamPlan | None]
     naming: Options
     modalities: dict[str, str] = Field(min_length=1)
@@ -56,6 +58,7 @@ class Preparation(BaseModel):
         return cls(
             task=recipe.task,
             causal=recipe.causal,
+            look_ahead=recipe.look_ahead,
             streams=dict(recipe.streams),
             naming=naming,
             modalities=info.modalities,
@@ -66,7 +69,8 @@ class Preparation(BaseModel):
     @property
     def recipe(self) -> Recipe:
         """The part of the recipe that preparation needs; it names no real corpus."""
-        return Recipe(corpus="none.jsonl", task=self.task, causal=self.causal, streams=self.streams)
+        live = {"causal": self.causal, "look_ahead": self.look_ahead}
+        return Recipe(corpus="none.jsonl", task=self.task, streams=self.streams, **live)
 
     def write(self, folder: Path) -> None:
         """Write the file into a replicate's folder.

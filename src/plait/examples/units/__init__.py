@@ -38,7 +38,7 @@ Length = Annotated[float, Field(gt=0, description="seconds above 0")]
 Context = Annotated[float, Field(ge=0, description="0 or more seconds")]
 
 
-ASKED = ("unit", "asks", "annotations", "names", "causal", "future", "ahead", "numbered", "object_stream")
+ASKED = ("unit", "asks", "annotations", "names", "causal", "sees", "future", "ahead", "numbered", "object_stream")
 """Keys of a unit's description that are not its options: its name; what is asked of an item (``label``, ``several``,
 ``annotations``, ``relations``, ``future`` or ``nothing``); the tier of the annotations; the names of several labels;
 whether context after the item is forbidden; the streams whose future is asked, and how many seconds of it; whether an
