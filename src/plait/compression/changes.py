@@ -117,9 +117,11 @@ def changes_of(task: Scored, before: Sequence[ReplicateOutput], after: Sequence[
 def _both(old: ReplicateOutput, new: ReplicateOutput) -> ReplicateOutput:
     """The answers of both models side by side: ``old0``, ``new0`` for the first subset."""
     sides = {"old": old.outputs.values(), "new": new.outputs.values()}
-    outputs = {(f"{side}{i}",): answers for side, own in sides.items() for i, answers in enumerate(own)}
+    outputs: dict[Subset, Floats] = {
+        (f"{side}{i}",): answers for side, own in sides.items() for i, answers in enumerate(own)
+    }
     there = np.ones(len(old.items), bool)
-    return replace(old, outputs=outputs, present={name: there for (name,) in outputs})
+    return replace(old, outputs=outputs, present={key[0]: there for key in outputs})
 
 
 def _one_class(task: Scored, one: ReplicateOutput) -> bool:

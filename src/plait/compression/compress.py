@@ -19,7 +19,7 @@ from plait.core.errors import ConfigError, DataError
 from plait.core.parts import Spec, build, find, options_of, parts, split_spec, suggest
 from plait.core.progress import Progress
 from plait.core.safe_yaml import brief
-from plait.evaluation.examined import Examined
+from plait.evaluation.examined import Examination, Examined
 from plait.evaluation.schema import IntervalRow
 from plait.evaluation.summary import plain
 from plait.examples.data import ItemData
@@ -85,38 +85,35 @@ class Compressed:
         """A summary for the terminal."""
         before, after = (self.sizes[k] / 1e6 for k in ("before", "after"))
         told = [f"{'+'.join(self.to)}: weights of {before:.2f} MB -> {after:.2f} MB ({100 * self.ratio:.1f} %)"]
-        for part, rows in ((self.part, self.decided), ("test", self.test)):
-            told += [
-                "",
-                f"{self.metric} on {PARTS[part]} items, and its change in points (95 % interval over groups), also of the",
-            ]
-            told += ["probability of the truth:"] if "truth" in rows[0] else []
-            told += table_of(rows)
+        told += table_of(f"{self.metric} on {PARTS[self.part]} items", self.decided)
+        told += table_of(f"{self.metric} on test items", self.test)
         if self.part == "train":
-            told += ["", "note: the run has no validation part. It was decided by items that the model was trained on,"]
-            told += ["which change less than new ones: look at the test items too."]
+            told += [
+                "note: the run has no validation part. It was decided by items that the model was trained on, which"
+            ]
+            told += ["change less than new ones: look at the test items too."]
         if not self.passed:
-            told += ["", f"note: forced; a loss of more than {self.max_loss:g} points is not ruled out."]
-        return [*told, "", f"wrote {self.folder}"]
+            told += [f"note: forced; a loss of more than {self.max_loss:g} points is not ruled out."]
+        return [*told, f"wrote {self.folder}"]
 
 
-def table_of(rows: Sequence[Change]) -> list[str]:
-    """A line per subset of modalities."""
-    cells = [(" + ".join(r["modalities"]), f"{r['before']:.4f}", f"{r['after']:.4f}", _moved(r)) for r in rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(3)]
-    return [f"  {a:<{widths[0]}}  {b:>{widths[1]}} -> {c:>{widths[2]}}  {d}" for a, b, c, d in cells]
+def table_of(title: str, rows: Sequence[Change]) -> list[str]:
+    """A line per subset of modalities, below a title and names of columns."""
+    sure = ["true class's probability"] * ("truth" in rows[0])
+    cells = [[title, "before", "after", "change in points, 95 %", *sure]]
+    for row in rows:
+        points = [(row["change"], row["interval"])]
+        points += [(row["truth"]["change"], row["truth"]["interval"])] if sure else []
+        values = (f"{row[side]:.4f}" for side in ("before", "after"))
+        cells.append(["  " + " + ".join(row["modalities"]), *values, *(ends(*pair) for pair in points)])
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
 
 
-def _moved(row: Change) -> str:
-    told = _ends(row["change"], row["interval"])
-    return (
-        told if "truth" not in row else f"{told}, probability {_ends(row['truth']['change'], row['truth']['interval'])}"
-    )
-
-
-def _ends(change: float, found: IntervalRow) -> str:
-    ends = f"[{found['low']:+.2f}, {found['high']:+.2f}]" if not found["reason"] else f"({found['reason']})"
-    return f"{change:+.2f} {ends}"
+def ends(change: float, found: IntervalRow) -> str:
+    """A change and its interval, or why there is none."""
+    told = f"[{found['low']:+.2f}, {found['high']:+.2f}]" if not found["reason"] else f"({found['reason']})"
+    return f"{change:+.2f} {told}"
 
 
 @dataclass(frozen=True)
@@ -235,14 +232,15 @@ def _refuse_other(folder: Path, run: Run) -> None:
 
 
 def _refusal(plan: Plan, answered: Answered, rows: Sequence[Change], max_loss: float) -> str:
-    worst = worst_of(rows)
-    failed = sum(not lowest(row) >= -max_loss for row in rows)
-    found = worst["interval"]
+    worst, failed = worst_of(rows), sum(not lowest(row) >= -max_loss for row in rows)
+    told = f"by {ends(worst['change'], worst['interval'])} points over {worst['interval']['groups']} groups"
+    if "truth" in worst:
+        told += f", the true class's probability by {ends(worst['truth']['change'], worst['truth']['interval'])}"
     return (
         f"{'+'.join(plan.told)}: from {' + '.join(worst['modalities'])} the {answered.task.main_metric} of "
-        f"{answered.items} {PARTS[answered.part]} items changes by {_moved(worst)} points over {found['groups']} "
-        f"groups, so that a loss of more than {max_loss:g} is not ruled out ({failed} of {len(rows)} subsets of the "
-        "modalities). Nothing is written. Take a milder form, more items, a larger --max-loss, or --force."
+        f"{answered.items} {PARTS[answered.part]} items changes {told}. So a loss of more than {max_loss:g} points is "
+        f"not ruled out from {failed} of {len(rows)} subsets of the modalities. Nothing is written. Take a milder "
+        "form, a split with more validation items, a larger --max-loss, or --force."
     )
 
 
@@ -272,10 +270,9 @@ def made(run: Run, plan: Plan, answered: Answered, cache: str | Path, *, beside:
 
 
 def _lessons(run: Run, cache: str | Path, answered: Answered) -> list[Lesson]:
-    train = answered if answered.part == "train" else Answered(run, cache, "train")
-    valid = [None] * len(train.examined) if answered.part == "train" else [one.data for one in answered.examined]
-    pairs = zip(train.examined, valid)
-    return [Lesson(one.model, run.recipe, _noised(one), held, one.replicate.seed) for one, held in pairs]
+    train = Examination(run, cache, None, part="train")
+    held = [one.data if answered.part == "valid" else None for one in answered.examined]
+    return [Lesson(one.model, run.recipe, _noised(one), own, one.replicate.seed) for one, own in zip(train, held)]
 
 
 def _noised(one: Examined) -> ItemData:

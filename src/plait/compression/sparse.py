@@ -23,8 +23,8 @@ class Sparse(Way):
     """The smallest weights of each matrix become zero (Han et al. 2015, "Learning both weights and connections", NIPS).
 
     With ``steps`` the model is fine-tuned meanwhile, and the share rises by a cubic law (Zhu & Gupta 2017, "To prune,
-    or not to prune", arXiv:1710.01878, equation 1); what is zero stays zero. Zeros are counted among the weights that are
-    not zero before, and cost a fraction of a bit each in a packed file; answers take as long as before.
+    or not to prune", arXiv:1710.01878, equation 1); what is zero stays zero. Zeros are counted among the weights that
+    are not zero before, and cost a fraction of a bit each in a packed file; answers take as long as before.
 
     Args:
         share: of the weights of each matrix.

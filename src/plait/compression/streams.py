@@ -43,10 +43,10 @@ class CheapestStreams:
 
     def lines(self) -> list[str]:
         """A summary for the terminal."""
-        told = [f"{self.metric} from all streams -> from fewer, on {PARTS[self.part]} items:", *table_of(self.rows)]
+        told = table_of(f"{self.metric} from all, and from (on {PARTS[self.part]} items)", self.rows)
         if not self.test:
             return [*told, f"no stream can be left out for sure within {self.max_loss:g} points."]
-        return [*told, f"chosen: {' + '.join(self.chosen)}; on test items:", *table_of(self.test)]
+        return [*told, f"chosen: {' + '.join(self.chosen)}", *table_of(f"{self.metric} on test items", self.test)]
 
 
 def cheapest_streams(
