@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -124,6 +125,11 @@ class Plan:
     ways: list[Way]
     packing: Spec | None
 
+    @property
+    def name(self) -> str:
+        """Of a folder."""
+        return re.sub(r"[^\w.=]+", "-", "-".join(self.told)).strip("-")
+
     @classmethod
     def of(cls, to: Sequence[Spec]) -> Plan:
         """Forms as ``NAME``, ``NAME=VALUE`` (of the first option), or mappings of a name and options.
@@ -201,14 +207,15 @@ def compress(
         progress: told of features being prepared, and of replicates.
 
     Raises:
-        ConfigError: an unknown form, or a folder that holds something else.
+        ConfigError: an unknown form, or a folder that is there already.
         DataError: too much may be lost from a subset: the message names the worst. Nothing is written.
     """
     run, plan = run if isinstance(run, Run) else Run(run), Plan.of(to)
     if not 0 <= max_loss < math.inf:
         raise ConfigError(f"compress.max_loss: got {max_loss}; expected points, 0 or more.")
-    folder = Path(out) if out else run.folder.with_name(f"{run.folder.name}-{'-'.join(plan.told)}")
-    _refuse_other(folder, run)
+    folder = Path(out) if out else run.folder.resolve().with_name(f"{run.folder.resolve().name}-{plan.name}")
+    if folder.exists():
+        raise ConfigError(f"{folder}: is there already. Choose another --out, or delete it.")
     answered = Answered(run, cache, deciding_part(run), progress)
     with made(run, plan, answered, cache, beside=folder) as (smaller, sizes):
         models = [smaller.model(one) for one in answered.replicates]
@@ -220,15 +227,8 @@ def compress(
         facts = answered.part, answered.task.main_metric, max_loss, passed, decided, test
         found = Compressed(folder, plan.told, sizes, *facts)
         write_text(smaller.folder / FILE, json.dumps(found.to_json(), ensure_ascii=False, indent=1))
-        if folder.exists():
-            shutil.rmtree(folder)
         smaller.folder.rename(folder)
     return found
-
-
-def _refuse_other(folder: Path, run: Run) -> None:
-    if folder.exists() and (not (folder / FILE).is_file() or folder.resolve() == run.folder.resolve()):
-        raise ConfigError(f"{folder}: is there already, and no earlier compression. Choose another --out.")
 
 
 def _refusal(plan: Plan, answered: Answered, rows: Sequence[Change], max_loss: float) -> str:
