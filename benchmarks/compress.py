@@ -1,7 +1,8 @@
 """What smaller runs lose, from every subset of their modalities: python benchmarks/compress.py [SET ...]
 
-Needs: PLAIT_DATA with the sets' data (utd_mhad, grid_s1, stress_predict), unless --run names a trained run.
-Takes: minutes for a set that is trained (--run SET=FOLDER); else its training too. --taught adds the forms that train.
+Needs: utd_mhad, grid_s1, stress_predict in PLAIT_DATA (of the sets that are asked for).
+Takes: minutes for a set whose run is trained (--run SET=FOLDER), half an hour of one core for stress; else its training
+too. --taught adds the forms that train.
 
 Sets are those of `default.py`, split as in `why_sets.py`. Each form is compared with the original on the items that
 would decide whether it is written (validation, or training items where the split has none) and on the test part; forms
@@ -13,27 +14,29 @@ worse; and the lowest end of any subset's interval (`plait.compression.changes.l
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 import zlib
 from pathlib import Path
 from typing import Any
 
+import needs
 import numpy as np
 from default import RECIPES
 from rich.console import Console
 from rich.table import Table
-from targets import finish, target
+from targets import check_parts, finish, target
 from why_sets import SPLITS
 
 from plait import fit, load_recipe
 from plait.compression.changes import Answered, Change, deciding_part, lowest, worst_of
 from plait.compression.compress import Plan, made
 from plait.core.parts import Spec
+from plait.evaluation.summary import plain
 from plait.training.run import Run
 
-SETS = ("utd_mhad", "grid_letter", "stress")
+SETS = {"utd_mhad": "utd_mhad", "grid_letter": "grid_s1", "stress": "stress_predict"}
+"""Where the data of each lie."""
 
 FORMS: dict[str, list[Spec]] = {
     "fp16": ["fp16"],
@@ -121,10 +124,13 @@ def main() -> None:
     parser.add_argument("--forms", nargs="*", metavar="FORM", help="only these of the forms, without targets")
     args = parser.parse_args()
     held = dict(one.split("=", 1) for one in args.run)
+    args.sets = args.sets or list(held) or list(SETS)
+    check_parts(parser, args.sets, SETS)
+    needs.check([SETS[name] for name in args.sets])
     forms = FORMS | (TAUGHT if args.taught else {})
     forms = {name: to for name, to in forms.items() if not args.forms or name in args.forms}
     found, kept = [], {}
-    for name in args.sets or list(held) or SETS:
+    for name in args.sets:
         run = Run(held[name], allow_outside=True) if name in held else trained(name, Path(args.out), args.cache)
         decides = Answered(run, args.cache, deciding_part(run))
         test = Answered(run, args.cache, "test")
@@ -132,7 +138,7 @@ def main() -> None:
         told(name, rows, decides, deflated(run, decides))
         found += [] if args.forms else targets_of(name, rows)
         kept[name] = rows
-    finish(found, rows=json.loads(json.dumps(kept, default=str)))
+    finish(found, rows=plain(kept))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def test_the_example_compresses(
     assert int(sizes.split(" %")[0]) <= 30
     assert float(sizes.split()[-1]) >= -1
     assert enough in ("enough: ['wrist']", "enough: ['chest']")
-    assert label in ("rest", "walk")
+    assert "rest" in label or "walk" in label
 
 
 @pytest.mark.parametrize("name", [n for base in (Way, Packing) for n in parts(base) if n != "exact"])
