@@ -18,13 +18,17 @@ from plait.compression.sparse import pruned
 from plait.compression.streams import cheapest_streams
 from plait.core.errors import ConfigError, DataError
 from plait.core.parts import parts
+from plait.corpus.corpus import CorpusWriter
 from plait.evaluation.evaluate import evaluate
 from plait.evaluation.examined import Examination
 from plait.evaluation.intervals import paired_interval
 from plait.evaluation.replicates import ReplicateOutput
 from plait.packing import Packing
 from plait.prediction.predict import Predictor
+from plait.prediction.session import stream
 from plait.recipe import parse_recipe
+from plait.streams.recording import Annotation
+from plait.streams.stream import Stream
 from plait.tasks.classify import Classify
 from plait.tasks.regress import Regress
 from plait.testing.inputs import seeded
@@ -301,3 +305,27 @@ def test_a_compressed_file_that_is_damaged_is_told(world: Path, tmp_path: Path) 
     path.write_bytes(data)
     with pytest.raises(DataError, match="garbled"):
         run.model(run.replicates[0])
+
+
+@pytest.mark.slow
+def test_the_smaller_run_streams_as_before(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with CorpusWriter(tmp_path / "study") as study:
+        for i in range(8):
+            streams = {"wrist": Stream.of(rng.normal(i % 2, 1, (300, 3)), rate=50)}
+            told = [Annotation(0, 6, ["rest", "walk"][i % 2], "state")]
+            study.add(f"r{i}", streams, annotations=told, group=f"p{i}")
+    text = (
+        f"{{corpus: {tmp_path}/study/manifest.jsonl, task: {{name: classify, unit: window, tier: state, length: 2}}, "
+        "model: {dim: 16}, train: {steps: 20}, causal: true}"
+    )
+    run = fit(parse_recipe(text), tmp_path / "run", cache=tmp_path / "cache", quiet=True)
+    compress(run, ["int8"], tmp_path / "s", cache=tmp_path / "cache", max_loss=100, force=True)
+    rows, answers = rng.normal(1, 1, (200, 3)), []
+    for folder in (tmp_path / "run", tmp_path / "s"):
+        session = stream(folder, every=1.0, rates={"wrist": 50})
+        answers.append([*session.push("wrist", rows, times=0.0), *session.close()])
+    assert len(answers[0]) == len(answers[1]) > 0
+    for old, new in zip(*answers):
+        assert (old.time, old.final) == (new.time, new.final)
+        assert old.to_json()["confidence"] == pytest.approx(new.to_json()["confidence"], abs=0.02)
