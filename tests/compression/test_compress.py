@@ -290,6 +290,9 @@ def test_the_command_prints_and_refuses(world: Path, tmp_path: Path, capsys: pyt
     assert main(["compress", str(world / "run"), "--to", "int8", "--max-loss", "100", "--json", *more]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {"ratio", "sizes", "decided", "test", "passed"} <= set(told)
+    assert main(["compress", str(world / "run"), "--to", "int8", *more]) == 2
+    assert "is there already" in capsys.readouterr().err
+    more[-1] = str(tmp_path / "other")
     assert main(["compress", str(world / "run"), "--to", "{name: sparse, share: 0.99, steps: 0}", *more]) == 1
     assert "Nothing is written" in capsys.readouterr().err
     assert main(["compress", str(world / "run"), *more]) == 2
