@@ -45,6 +45,7 @@ class Examination:
         cache: where prepared features are kept.
         corpus: the manifest of another corpus.
         progress: told of features being prepared.
+        part: ``test``; or the part that something is chosen by: ``valid``, or ``train`` where there is no such part.
 
     Attributes:
         replicates: those that are scored.
@@ -56,13 +57,19 @@ class Examination:
     """
 
     def __init__(
-        self, run: Run, cache: str | Path, corpus: str | Path | None, progress: Progress | None = None
+        self,
+        run: Run,
+        cache: str | Path,
+        corpus: str | Path | None,
+        progress: Progress | None = None,
+        *,
+        part: str = "test",
     ) -> None:
-        self.run, self.elsewhere, self.progress = run, corpus is not None, progress
+        self.run, self.elsewhere, self.progress, self.part = run, corpus is not None, progress, part
         self.replicates = _scored(run)
         self.experiment, self.new = _experiment(run, corpus)
         self._store = Store(cache)
-        wanted = {i.recording for i in _all_items(self.experiment, corpus, self.replicates)}
+        wanted = {i.recording for i in _all_items(self.experiment, corpus, self.replicates, part)}
         self._features = self.experiment.prepare(self._store, wanted, progress=progress)
 
     def __len__(self) -> int:
@@ -72,8 +79,8 @@ class Examination:
         for i, replicate in enumerate(self.replicates):
             if self.progress:
                 self.progress(i, len(self), replicate.name)
-            one = Examined(self.run, replicate, self.experiment, self._store, self._features, elsewhere=self.elsewhere)
-            yield one
+            own = self.run, replicate, self.experiment, self._store, self._features
+            yield Examined(*own, elsewhere=self.elsewhere, part=self.part)
         if self.progress:
             self.progress(len(self), len(self), "")
 
@@ -110,7 +117,7 @@ def score_subsets(
 
 
 class Examined:
-    """One replicate of a run and its test items."""
+    """One replicate of a run and its test items, or those of another ``part``."""
 
     def __init__(
         self,
@@ -121,12 +128,13 @@ class Examined:
         features: Features,
         *,
         elsewhere: bool,
+        part: str = "test",
     ) -> None:
         self.experiment, self.store, self.features = experiment, store, features
         self.replicate, self.model = replicate, run.model(replicate)
         folds = Sides.read(run.folder, run.info.examples).folds() if elsewhere else experiment.folds
         fold = next(f for f in folds if f.name == replicate.fold)
-        self.items = experiment.items.items if elsewhere else fold.test
+        self.items = experiment.items.items if elsewhere else [*fold.sides[part]]
         self.asked = self.model.task.asked(self.items)
         self.target = self.asked.targets
         self.modalities = experiment.modalities
@@ -273,10 +281,10 @@ def restricted(recipe: Recipe, modalities: Sequence[str]) -> Recipe:
     return own
 
 
-def _all_items(experiment: Experiment, corpus: object, replicates: Sequence[Replicate]) -> list[Item]:
+def _all_items(experiment: Experiment, corpus: object, replicates: Sequence[Replicate], part: str) -> list[Item]:
     if corpus is not None:
         return experiment.items.items
-    return [i for fold in experiment.folds if fold.name in {m.fold for m in replicates} for i in fold.test]
+    return [i for fold in experiment.folds if fold.name in {m.fold for m in replicates} for i in fold.sides[part]]
 
 
 def _on_one_clock(

@@ -22,13 +22,14 @@ from plait.models.backbone import Backbone, EncoderSpec
 from plait.models.conformal import Calibrated, read_calibrated
 from plait.models.ensemble import Encoded, LogitEnsemble, by_company, ensembled
 from plait.models.file import FORMAT, Described, read_described
+from plait.packing.file import read_weights
 from plait.tasks import Task
 from plait.tasks.view import View
 from plait.tokens import Instants, Tokens
 from plait.tokens.outside import OutsideChanged
-from plait.tokens.tensors import load_tensors, save_tensors
+from plait.tokens.tensors import save_tensors
 
-__all__ = ["FACTORS", "Model"]
+__all__ = ["FACTORS", "Model", "remade"]
 
 FACTORS = ("head_scales", "wide_weight", "temperature")
 
@@ -391,7 +392,7 @@ class Model(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path, *, allow_code: bool = False) -> Model:
-        """The model that `save` wrote, in evaluation mode.
+        """The model that `save` or `plait.compression.compress` wrote, in evaluation mode.
 
         Args:
             folder: that `save` wrote to.
@@ -402,11 +403,11 @@ class Model(nn.Module):
             DataError: files are missing, garbled, foreign, or do not belong together; a weight is NaN or infinite.
         """
         folder = Path(folder)
-        with foreign_code(allow_code):
-            model = _rebuilt(folder / "model.json")
         path = folder / "model.safetensors"
         try:
-            model.load_state_dict(load_tensors(path))
+            with foreign_code(allow_code):
+                model = _rebuilt(folder / "model.json")
+                model.load_state_dict(read_weights(path, model.state_dict()))
         except (OSError, RuntimeError) as error:  # torch's RuntimeError: other names or shapes of weights
             reason = error.strerror if isinstance(error, OSError) else brief(error, 300).splitlines()[0]
             raise DataError(
@@ -424,7 +425,7 @@ def _rebuilt(path: Path) -> Model:
     """The model that a ``model.json`` describes, with fresh weights."""
     saved = read_described(path)
     try:
-        return _remade(saved)
+        return remade(saved)
     except MemoryError:
         raise
     except (PartNotFound, MissingExtra, OutsideChanged) as error:  # the file is sound: what it names is not there
@@ -434,13 +435,13 @@ def _rebuilt(path: Path) -> Model:
         raise DataError(f"{path}: garbled or from another version ({reason}). Fit again.") from error
 
 
-def _remade(saved: Described) -> Model:
+def remade(saved: Described) -> Model:
     """The model of `Model.describe`, with fresh weights."""
     cls, options = find(Task, saved.task, "task")
     task = cls.restore(saved.task_state, **options)
     chosen = {k: getattr(saved, k) for k in ("encoders", "fusion", "dim", "unimodal_weight", "missing")}
     model = Model(saved.dims, task, **chosen)
     if saved.wide is not None:
-        model.widen(_remade(saved.wide))
+        model.widen(remade(saved.wide))
     model.conformal = tuple(saved.conformal)
     return model

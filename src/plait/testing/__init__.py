@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from plait.testing.laws import LawBroken
     from plait.testing.metric import check_metric
     from plait.testing.noise import check_noise
+    from plait.testing.packing import check_packing
     from plait.testing.reader import check_reader
     from plait.testing.section import check_section
     from plait.testing.split import check_split
@@ -37,6 +38,7 @@ __all__ = [
     "check_fusion",
     "check_metric",
     "check_noise",
+    "check_packing",
     "check_reader",
     "check_section",
     "check_split",
@@ -56,6 +58,7 @@ _HOMES = {
     "check_fusion": "fusion",
     "check_metric": "metric",
     "check_noise": "noise",
+    "check_packing": "packing",
     "check_reader": "reader",
     "check_section": "section",
     "check_split": "split",

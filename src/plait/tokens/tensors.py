@@ -6,11 +6,11 @@ import errno
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-__all__ = ["load_tensors", "save_tensors"]
+__all__ = ["load_tensors", "metadata_of", "save_tensors"]
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -42,3 +42,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise OSError(errno.EIO, f"damaged: {error}", str(path)) from error
     except OSError as error:  # some of the library's OSErrors have a text but no errno
         raise OSError(error.errno or errno.EIO, error.strerror or str(error).splitlines()[0], str(path)) from error
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """The metadata of a file of tensors that `load_tensors` could read."""
+    with safe_open(path, "pt") as file:
+        return dict(file.metadata() or {})
