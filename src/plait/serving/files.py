@@ -15,7 +15,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from plait.core.errors import DataError, raise_all
+from plait.core.errors import DataError, PlaitError, raise_all
 from plait.importing.report import ImportReport
 from plait.prediction.predict import Predictor
 from plait.readers import reader_for
@@ -101,7 +101,10 @@ def _answers(
     own = copy.copy(predictor)
     own.store = Store(folder / "cache")
     reports = list[ImportReport]()
-    rows = own(paths, segments=segments, ask=ask, told=reports.append)
+    try:
+        rows = own(paths, segments=segments, ask=ask, told=reports.append)
+    except PlaitError as error:  # where the folder is, is nobody's business
+        raise DataError([p.replace(f"{folder}/", "") for p in error.problems]) from error
     left_out = {str(Path(k).name): x for r in reports for k, x in r.left_out.items()}
     notes = [note for r in reports for note in r.notes]
     return {"predictions": [row.to_json() for row in rows], "left_out": left_out, "notes": notes}
@@ -110,7 +113,7 @@ def _answers(
 async def _written(request: Request, folder: Path, name: str | None) -> AsyncIterator[Path]:
     if request.headers.get("content-type", "").startswith("multipart/"):
         async with request.form(max_files=FILES, max_fields=FILES) as form:
-            for part in [x for x in form.values() if isinstance(x, UploadFile)]:
+            for part in [x for _, x in form.multi_items() if isinstance(x, UploadFile)]:
                 path = _place(folder, part.filename)
                 with path.open("xb") as file:
                     while piece := await part.read(1 << 20):

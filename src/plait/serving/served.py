@@ -19,7 +19,7 @@ from plait.serving.worker import Worker
 
 __all__ = ["Models", "NotServed", "Served", "Source", "load_models", "source_of"]
 
-_SOURCE = re.compile(r"(?:(?P<name>[A-Za-z][\w-]{0,63})=)?(?P<path>.+?)(?:@(?P<version>[\w.-]{1,32}))?")
+_SOURCE = re.compile(r"(?:(?P<name>[A-Za-z][\w-]{0,63})=)?(?P<path>[^=]+?)(?:@(?P<version>[\w.-]{1,32}))?")
 
 
 class NotServed(PlaitError):

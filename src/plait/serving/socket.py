@@ -20,7 +20,7 @@ from plait.serving.trace import passed_on
 
 __all__ = ["CLOSED", "Connection"]
 
-CLOSED = {"done": 1000, "refused": 1008, "stops": 1012, "overload": 1013, "idle": 4408, "taken over": 4409}
+CLOSED = {"done": 1000, "refused": 1008, "failed": 1011, "stops": 1012, "overload": 1013, "idle": 4408, "taken over": 4409}
 """Codes of closing, by reason."""
 
 WATCHERS = 8
@@ -86,7 +86,9 @@ class Connection:
             # what was accepted is carried out, and kept for the next connection
             await asyncio.shield(_finished(outgoing, sender))
             self.sessions.leave(live, self)
-        if live.done:
+        if live.broken:
+            await self.refuse(live.broken, "failed")
+        elif live.done:
             await self.ws.close(CLOSED["done"], "done")
 
     async def _begun(self, hello: Hello) -> tuple[Live, list[str]]:

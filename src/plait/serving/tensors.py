@@ -261,7 +261,8 @@ def _tokens(m: str, given: Mapping[str, NDArray[Any]], dim: int) -> Tokens:
     if values is None or values.shape != (*times.shape, dim):
         shape = None if values is None else list(values.shape)
         raise DataError(f"input {m}.values: {shape}; expected {[*times.shape, dim]}: items, rows, features.")
-    values = np.where(mask[..., None], values, 0).astype(np.float32)
+    with np.errstate(over="ignore"):  # what single precision cannot hold is refused below
+        values = np.where(mask[..., None], values, 0).astype(np.float32)
     if not np.isfinite(values).all():
         raise DataError(f"input {m}.values: not finite where the mask is true. Mask rows that are not there.")
     return Tokens(torch.from_numpy(values), times, mask)
