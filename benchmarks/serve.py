@@ -27,12 +27,13 @@ import socket
 import struct
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.console import Console
 from stream import PUSH, RATES, predictor_of, streams_of
 from targets import check_parts, finish, target
@@ -44,6 +45,8 @@ PATIENCE = 20.0
 """Seconds after which something counts as hanging."""
 
 Packet = tuple[str, np.ndarray, float]
+Worlds = dict[float, Predictor]
+Folders = dict[float, Path]
 
 
 def _served(run: str, port: int, options: dict[str, Any]) -> None:
@@ -63,7 +66,7 @@ class Process:
             with socket.socket() as found:
                 found.bind(("127.0.0.1", 0))
                 port = found.getsockname()[1]
-        self.port = port
+        self.run, self.port = run, port
         self.process = multiprocessing.get_context("fork").Process(target=_served, args=(str(run), port, options))
         self.process.start()
         self.http, self.ws = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}/live"
@@ -235,20 +238,24 @@ def together(clients: list[Client]) -> list[Client]:
     return asyncio.run(run())
 
 
-def push(worlds: dict[float, Predictor], folders: dict[float, Path], args: argparse.Namespace, console: Console) -> Any:
+def push(worlds: Worlds, folders: Folders, args: argparse.Namespace, console: Console) -> Any:
     """Pushes a second and core, and how long one takes at half of that."""
     rows = []
     for length, every in ((60.0, 60.0), (2.0, 1.0)):
         with serving(folders[length] / "run") as server:
             before, began = server.seconds, time.perf_counter()
             sent = packets(args.seconds, 1)
+            model = -time.process_time()
+            alone(worlds[length], sent, options_of(every))
+            model += time.process_time()
             clients = together([Client(server.ws, sent, options_of(every)) for _ in range(4)])
             spent, wall = server.seconds - before, time.perf_counter() - began
             done = sum(client.acknowledged for client in clients)
             a_second = done / spent
-            half = [Client(server.ws, sent, options_of(every), every=8 / (a_second / 2)) for _ in range(8)]
+            half = [Client(server.ws, sent, options_of(every), every=16 / a_second) for _ in range(8)]
             waits = 1e3 * np.concatenate([client.waits for client in together(half)])
         p50, p99 = np.quantile(waits, [0.5, 0.99])
+        console.print(f"the session alone, without a server: {len(sent) / model:.0f} pushes a second and core")
         what = f"windows of {length:g} s, an answer every {every:g} s"
         console.print(
             f"{what}: {done} pushes, {spent:.2f} s of processor, {wall:.2f} s, {a_second:.0f} a second and core"
@@ -279,7 +286,17 @@ def overload(
     ]
 
 
-def kill(worlds: dict[float, Predictor], folders: dict[float, Path], args: argparse.Namespace, console: Console) -> Any:
+async def killed(server: Process, client: Client, moment: float, given: dict[str, Any]) -> Process:
+    """The server that follows one that is killed while a client pushes."""
+    task = asyncio.create_task(client.run())
+    await asyncio.sleep(moment)
+    server.kill()
+    fresh = Process(server.run, port=server.port, **given)
+    await asyncio.wait_for(task, 120)
+    return fresh
+
+
+def kill(worlds: Worlds, folders: Folders, args: argparse.Namespace, console: Console) -> Any:
     """One session for each kill."""
     options, rng, equal, saves = options_of(1.0), np.random.default_rng(0), 0, []
     with tempfile.TemporaryDirectory() as folder:
@@ -289,19 +306,7 @@ def kill(worlds: dict[float, Predictor], folders: dict[float, Path], args: argpa
             sent = packets(5.0, 1000 + i)
             client = Client(server.ws, sent, options, every=0.004, ahead=int(rng.integers(1, 32)))
             moment = float(rng.uniform(0.02, 0.9))
-            port, run = server.port, folders[2.0] / "run"
-
-            async def scene(
-                client: Client = client, moment: float = moment, port: int = port, run: Path = run
-            ) -> Process:
-                task = asyncio.create_task(client.run())
-                await asyncio.sleep(moment)
-                server.kill()
-                fresh = Process(run, port=port, **given)
-                await asyncio.wait_for(task, 120)
-                return fresh
-
-            server = asyncio.run(scene())
+            server = asyncio.run(killed(server, client, moment, given))
             same = client.equal(alone(worlds[2.0], sent, options))
             equal += same
             saves.append(client.resumed)
@@ -315,7 +320,7 @@ def kill(worlds: dict[float, Predictor], folders: dict[float, Path], args: argpa
     return [target(f"killed at {args.kills} moments: sessions that differ", args.kills - equal, "<=", 0)]
 
 
-def http(worlds: dict[float, Predictor], folders: dict[float, Path], args: argparse.Namespace, console: Console) -> Any:
+def http(worlds: Worlds, folders: Folders, args: argparse.Namespace, console: Console) -> Any:
     """Tensors of 2 s, from eight clients at once."""
     import httpx
 
@@ -422,7 +427,8 @@ def requests_of(address: str, count: int, console: Console) -> dict[str, int]:
                 max_examples=max(count // len(asking), 20), deadline=None, database=None,
                 suppress_health_check=list(hypothesis.HealthCheck), phases=[hypothesis.Phase.generate],
             )  # fmt: skip
-            hypothesis.seed(rounds)(settings(hypothesis.given(strategy)(one)))()
+            with suppress(hypothesis.errors.Unsatisfiable):  # whatever is asked of this path fits
+                hypothesis.seed(rounds)(settings(hypothesis.given(strategy)(one)))()
         rounds += 1
     return found
 
@@ -515,6 +521,7 @@ def main() -> None:
     parser.add_argument("--malformed", type=int, default=10_000)
     args = parser.parse_args()
     check_parts(parser, args.parts, KINDS)
+    torch.set_num_threads(1)
     importlib.import_module("plait.serving.server")  # before servers are forked
 
     console, rows = Console(), []

@@ -244,8 +244,11 @@ def test_only_who_may_ask_is_answered(http: Any, run: Path) -> None:
             assert own.get("/metrics", headers=headers).status_code == status
         assert [own.get(path).status_code for path in ("/", "/v2/health/live", "/v2/health/ready")] == [200] * 3
         for url, first, opened in (
-            (LIVE, {}, False), (f"{LIVE}?token=sesame", {}, True), (f"{LIVE}?token=no", {}, False), (LIVE, {"token": "sesame"}, True),
-        ):  # fmt: skip
+            (LIVE, {}, False),
+            (f"{LIVE}?token=sesame", {}, True),
+            (f"{LIVE}?token=no", {}, False),
+            (LIVE, {"token": "sesame"}, True),
+        ):
             with own.websocket_connect(url, headers={"origin": "https://elsewhere.example"}) as ws:
                 ws.send_json({"type": "open", "options": OPTIONS, **first})
                 assert (ws.receive_json()["type"] == "opened") == opened

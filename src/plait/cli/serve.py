@@ -37,7 +37,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
         "--save-every", type=float, default=5.0, metavar="S", help="seconds between two savings (default: 5)"
     )
     p.add_argument("--shadow", action="append", default=[], metavar="NAME=FOLDER",
-                   help="a run that gets the requests of the model NAME too; its answers are compared only")  # fmt: skip
+                   help="a run that gets the requests of the model NAME too; its answers are compared")  # fmt: skip
     p.add_argument(
         "--limit", action="append", default=[], metavar="NAME=N", help="a limit (docs/serving.md lists them)"
     )

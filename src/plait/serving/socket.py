@@ -20,7 +20,15 @@ from plait.serving.trace import passed_on
 
 __all__ = ["CLOSED", "Connection"]
 
-CLOSED = {"done": 1000, "refused": 1008, "failed": 1011, "stops": 1012, "overload": 1013, "idle": 4408, "taken over": 4409}
+CLOSED = {
+    "done": 1000,
+    "refused": 1008,
+    "failed": 1011,
+    "stops": 1012,
+    "overload": 1013,
+    "idle": 4408,
+    "taken over": 4409,
+}
 """Codes of closing, by reason."""
 
 WATCHERS = 8
