@@ -39,6 +39,7 @@ ORDER = [
     "plait.report",
     "plait.comparison",
     "plait.prediction",
+    "plait.serving",
     "plait.catalogue",
     "plait.testing",
     "plait.demo",

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from plait.importing.folder import import_files
 from plait.importing.report import ImportReport
 from plait.importing.untold import Rates
 from plait.models.conformal import Within, checked_level
+from plait.models.file import fingerprint
 from plait.models.model import Model
 from plait.prediction.ask import Asking
 from plait.readers import Opened, opened_once, reader_for
@@ -144,6 +146,11 @@ class Predictor:
                 f"{source}: its preparation has the modalities {list(self.prepared.modalities)}, but its model has "
                 f"{self.model.modalities}. Copy the folder again from its run."
             )
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the model's weights, computed once: saved sessions tell by it whose they are."""
+        return fingerprint(self.model)
 
     def __call__(
         self,

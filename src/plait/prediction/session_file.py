@@ -16,7 +16,6 @@ from torch import Tensor
 
 from plait.core.atomic import replacing
 from plait.core.errors import DataError
-from plait.models.file import fingerprint
 from plait.models.model import Model
 from plait.prediction.channel import Channel
 from plait.prediction.feature_ring import Piece, RingState
@@ -41,7 +40,7 @@ def save_session(session: Session, path: str | Path) -> None:
         OSError: the file cannot be written.
     """
     arrays: Arrays = {}
-    told: dict[str, Any] = {"format": FORMAT, "model": fingerprint(session.model), "options": session.options}
+    told: dict[str, Any] = {"format": FORMAT, "model": session.predictor.digest, "options": session.options}
     told["channels"] = {name: _told(f"c{i}", own, arrays) for i, (name, own) in enumerate(session.channels.items())}
     told["lanes"] = {str(k): lane.start for k, lane in session.lanes.items()}
     for k, lane in session.lanes.items():
@@ -71,7 +70,7 @@ def load_session(path: str | Path, predictor: Predictor) -> Session:
             told = json.loads((file.metadata() or {})["session"])
         if told["format"] != FORMAT:
             raise DataError(f"{path}: {told['format']!r}; expected {FORMAT!r}.")
-        if told["model"] != fingerprint(predictor.model):
+        if told["model"] != predictor.digest:
             raise DataError(f"{path}: a session of another model. Load it with the run that it was made with.")
         session = Session(predictor, **told["options"])
         for i, (name, own) in enumerate(session.channels.items()):
