@@ -43,7 +43,7 @@ class Process:
         command = [sys.executable, "-m", "plait", "serve", f"state={run}", "--json", *options]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
         line = (self.process.stdout or sys.stdin).readline()
-        if "address" not in line:
+        if not line.startswith('{"address"'):
             raise RuntimeError(self.process.communicate()[1])
         self.address = str(json.loads(line)["address"])
         self.port = int(re.sub(r".*:", "", self.address))
