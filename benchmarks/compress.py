@@ -1,7 +1,7 @@
 """What smaller runs lose, from every subset of their modalities: python benchmarks/compress.py [SET ...]
 
 Needs: utd_mhad, grid_s1, stress_predict in PLAIT_DATA (of the sets that are asked for).
-Takes: minutes for a set whose run is trained (--run SET=FOLDER), half an hour of one core for stress; else its training
+Takes: minutes for a set whose run is trained (--run SET=FOLDER), an hour of one core for stress; else its training
 too. --taught adds the forms that train.
 
 Sets are those of `default.py`, split as in `why_sets.py`. Each form is compared with the original on the items that
