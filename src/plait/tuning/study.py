@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Direction", "Journal", "Kept"]
 
 ASKED = 20
-"""Times the wanted number of trials that a sampler may draw; by then it draws only what has been tried."""
+"""Times the wanted number of trials that points are drawn at most; by then nearly all have been tried."""
 
 
 Direction = Literal["minimize", "maximize"]
@@ -78,9 +79,10 @@ class Journal:
         width: int = 1,
     ) -> None:
         self.space, self.seed = space, seed
-        self._sampler = _sampler_of(sampler, trials, width)
+        self._samplers = _sampler_of(sampler, trials, width), _sampler_of("random", trials, width)
         self._grid = _grid(space, seed) if sampler == "grid" else []
-        self.trials = min(trials, len(self._grid)) if self._grid else trials
+        sizes = [len(axis.values) if isinstance(axis, Choice) else math.inf for axis in space.values()]
+        self.trials = int(min(trials, math.prod(sizes)))
         self.study = _opened(path, directions)
         self._number = {_text(point): number for number, point in self.points.items()}
         self._settle()
@@ -117,13 +119,20 @@ class Journal:
         cut_off = [t for t in self._all() if not t.state.is_finished() and "point" not in t.user_attrs]
         number = cut_off[0].number if cut_off else len(self._all())
         with _quiet():
-            # Made anew for each trial: a search that goes on after a kill draws what it would have drawn.
-            self.study.sampler = self._sampler(int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0]))
+            self.study.sampler = self._sampler(number)
             if self._grid and not cut_off:
                 self.study.enqueue_trial(self._grid[number])
             begun = [t for t in cut_off if t.state == TrialState.RUNNING]
             trial = Trial(self.study, begun[0]._trial_id) if begun else self.study.ask()
             return trial, {key: axis.suggest(trial, key) for key, axis in self.space.items()}
+
+    def _sampler(self, number: int) -> BaseSampler:
+        """Made anew for each trial: a search that goes on after a kill draws what it would have drawn.
+
+        After a point that had been drawn before, the next is random: a sampler may draw its favourite for ever.
+        """
+        again = number > 0 and "point" not in self._all()[number - 1].user_attrs
+        return self._samplers[again](int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0]))
 
     def tell(self, trial: int, rung: int, found: Kept) -> None:
         """Keep what a trial gave on a rung, or why it failed."""
@@ -148,7 +157,7 @@ class Journal:
 
 
 def _opened(path: Path, directions: Sequence[Direction]) -> Study:
-    from optuna import create_study
+    from optuna import create_study, get_all_study_names, load_study
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
     from optuna.storages.journal._file import BaseJournalFileLock
@@ -166,11 +175,11 @@ def _opened(path: Path, directions: Sequence[Direction]) -> Study:
     try:
         with _quiet():
             storage = JournalStorage(JournalFileBackend(str(path), lock_obj=Alone()))
-            return create_study(storage=storage, study_name="plait", directions=list(directions), load_if_exists=True)
+            if get_all_study_names(storage):
+                return load_study(study_name="plait", storage=storage)
+            return create_study(storage=storage, study_name="plait", directions=list(directions))
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: is not the journal of a search ({brief(error)}). Search into another --out."
-        ) from error
+        raise DataError(f"{path}: is no journal of a search ({brief(error)}). Search into another --out.") from error
 
 
 def _mend(path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from plait.corpus.corpus import Corpus
 from plait.evaluation.examined import output_of, training_targets
 from plait.evaluation.replicates import ReplicateOutput
 from plait.examples.data import ItemData, loader
-from plait.examples.items import Fold, find_items, split_items
-from plait.examples.splits import holds_back
+from plait.examples.items import Item, find_items
+from plait.examples.splits import Fold, fold_of, holds_back, homes, split_items
 from plait.models.model import Model
 from plait.recipe import Recipe, parse_recipe
 from plait.store.store import Store
@@ -109,19 +110,34 @@ class Bench:
 
 
 def _folds(recipe: Recipe, corpus: Corpus) -> list[Fold]:
-    _, unit = task_and_unit(recipe)
-    items = find_items(corpus, unit).items
-    (fold,) = split_items(items, corpus, recipe.split)
+    fold = _known_sides(recipe, corpus)
     if fold.valid:
-        return [Fold(fold.train, fold.valid, [])]
-    groups = {item.group for item in fold.train}
-    if len(groups) < 2:
+        return [fold]
+    count = Counter(item.group for item in fold.train)
+    if len(count) < 2:
         raise ConfigError(
-            f"split: only the group {min(groups)!r} is there to train on, so none can be held out to choose by. Give "
-            "the training part more groups, or split.valid."
+            f"split: {len(count)} groups are there to train on, so none can be held out to choose by. Give the "
+            "training part more groups, or split.valid."
         )
-    inner = split_items(items, corpus, {**recipe.split, "tune": min(PARTS, len(groups))})
-    return [Fold(f.train, [replace(item, split="valid") for item in f.test], [], f.name) for f in inner]
+    parts = min(PARTS, len(count))
+    home = homes(count, parts, "tune")
+    sides = [{g: "valid" if at == k else "train" for g, at in home.items()} for k in range(parts)]
+    return [
+        fold_of(fold.train, {i.recording: side[i.group] for i in fold.train}, f"tune{k + 1}")
+        for k, side in enumerate(sides)
+    ]
+
+
+def _known_sides(recipe: Recipe, corpus: Corpus) -> Fold:
+    """The training and the validation part; a test recording is known by its line in the manifest alone."""
+    _, unit = task_and_unit(recipe)
+    if "name" in recipe.split:  # the user's own split may divide recordings, so it must see the items
+        (fold,) = split_items(find_items(corpus, unit).items, corpus, recipe.split)
+        return Fold(fold.train, fold.valid, [])
+    lines = [Item(e.id, 0.0, 1.0, None, e.group or e.id, e.split or "", whole=True) for e in corpus.entries]
+    (fold,) = split_items(lines, corpus, recipe.split)
+    side = {item.recording: item.split for item in (*fold.train, *fold.valid)}
+    return fold_of(find_items(corpus.only(side), unit).items, side)
 
 
 def measured(bench: Bench, job: Job) -> Measured:
