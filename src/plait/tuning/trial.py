@@ -134,7 +134,7 @@ def _known_sides(recipe: Recipe, corpus: Corpus) -> Fold:
     if "name" in recipe.split:  # the user's own split may divide recordings, so it must see the items
         (fold,) = split_items(find_items(corpus, unit).items, corpus, recipe.split)
         return Fold(fold.train, fold.valid, [])
-    lines = [Item(e.id, 0.0, 1.0, None, e.group or e.id, e.split or "", whole=True) for e in corpus.entries]
+    lines = [Item(e.id, 0.0, 1.0, 0, e.group or e.id, e.split or "", whole=True) for e in corpus.entries]
     (fold,) = split_items(lines, corpus, recipe.split)
     side = {item.recording: item.split for item in (*fold.train, *fold.valid)}
     return fold_of(find_items(corpus.only(side), unit).items, side)

@@ -159,14 +159,16 @@ def tune(
         space = space_of(search.over, bench.recipe, base.modalities)
         task = build(Task, base.task, [i.target for i in bench.folds[0].train], where="task")
         _same_search(folder, bench, search)
-        best: Direction = "maximize" if task.higher_is_better else "minimize"
+        directions: list[Direction] = ["minimize"] * len(search.order)
+        if task.higher_is_better:
+            directions[0] = "maximize"
         journal = Journal(
             folder / "journal.jsonl",
             space,
             sampler=search.sampler,
             seed=search.seed,
             trials=search.trials,
-            directions=[best, *("minimize" for _ in search.order[1:])],
+            directions=directions,
             width=jobs,
         )
         # Before any trial: a file that cannot be read is no fault of a recipe.
