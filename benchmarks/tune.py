@@ -1,7 +1,7 @@
 """A search at a quarter of a grid's compute, beside the grid: python benchmarks/tune.py [SET ...]
 
 Needs: av_digits and grid_s1 in PLAIT_DATA; for ``made`` nothing beyond plait and its extra search.
-Takes: some two hours of one core for av_digits and grid_letter, some five minutes for ``made``.
+Takes: perhaps two hours of one core for av_digits and grid_letter; for ``made`` 7 minutes with --steps 120.
 
 Twelve recipes (three fusions, two widths, two learning rates) are each trained whole. Beside this grid: `plait tune`
 with successive halving, which gets a quarter of that, and as many random recipes as a quarter pays for, trained whole.
