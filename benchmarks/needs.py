@@ -57,6 +57,7 @@ ELSEWHERE = {
     "onnx": "plait[export]",
     "onnxruntime": "plait[export]",
     "onnxscript": "plait[export]",
+    "optuna": "plait[search]",
 }
 """Packages that the extra `bench` does not hold, as imported -> what pip installs."""
 

@@ -5,7 +5,7 @@ The public names, by what they are for:
 - what was recorded: `Grid`, `Ticks`, `Spans`, `Stream`, `Recording`, `Annotation`, `Corpus`, `CorpusWriter`
 - from files to a corpus on one clock: `import_folder`, `check_corpus`, `synchronise`, `write_synced`
 - experiments: `Recipe`, `load_recipe`, `parse_recipe`, `fit`, `Run`, `evaluate`, `read_evaluation`, `write_report`,
-  `predict`, `Predictor`, `compare`
+  `predict`, `Predictor`, `compare`, `tune`
 - as time passes: `stream`, `Session`
 - parts to build on: `Reader`, `Feature`, `Tokens`, `Encoder`, `Fusion`, `Task`, `Model`
 - errors: `PlaitError`, `DataError`, `ConfigError`, `MissingExtra`
@@ -43,6 +43,7 @@ _HOMES = {
     "plait.evaluation.schema": ("read_evaluation",),
     "plait.report.report": ("write_report",),
     "plait.comparison.compare": ("compare",),
+    "plait.tuning.tune": ("tune",),
     "plait.prediction.predict": ("Predictor", "predict"),
     "plait.prediction.session": ("Session", "stream"),
 }
@@ -82,6 +83,7 @@ __all__ = [
     "read_evaluation",
     "stream",
     "synchronise",
+    "tune",
     "write_report",
     "write_synced",
 ]
@@ -111,6 +113,7 @@ if TYPE_CHECKING:
     from plait.tokens import Tokens
     from plait.training.fit import fit
     from plait.training.run import Run
+    from plait.tuning.tune import tune
 
 
 __getattr__ = lazy(__name__, {name: home for home, names in _HOMES.items() for name in names})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
@@ -111,6 +111,20 @@ class Corpus(Sequence[Recording]):
             except DataError as error:
                 problems += error.at(f"{self.path.name}:{number} {entry.id!r}")
         raise_all(DataError, problems)
+        return found
+
+    def only(self, ids: Collection[str]) -> Corpus:
+        """The same corpus with some of its recordings: no file of the others is ever opened.
+
+        Raises:
+            DataError: there is no such recording.
+        """
+        for strange in set(ids) - self._index.keys():
+            self.entry(strange)
+        found = copy(self)
+        found.__dict__.pop("entries", None)
+        found._lines = [line for line in self._lines if line[1].id in set(ids)]
+        found._index = {entry.id: i for i, (_, entry) in enumerate(found._lines)}
         return found
 
     @cached_property

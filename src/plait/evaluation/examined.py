@@ -31,7 +31,7 @@ from plait.training.run import Replicate, Run
 from plait.training.sides import Sides
 from plait.transforms.noise import noise_named, noise_of
 
-__all__ = ["Examination", "Examined", "restricted", "score_subsets"]
+__all__ = ["Examination", "Examined", "output_of", "restricted", "score_subsets", "training_targets"]
 
 Subset = tuple[str, ...]
 Scores = NDArray[np.float64]
@@ -116,6 +116,45 @@ def score_subsets(
     return {s: stacked(o, padding) for s, o in found.items()}
 
 
+def training_targets(task: Task, items: Sequence[Item]) -> NDArray[np.generic]:
+    """The encoded targets of the training items, from which a task knows its best constant answer."""
+    # A task that asks for the future has learned all that its baseline needs; a run does not keep such targets.
+    kept = [] if task.asks in ("future", "relations") else [i.target for i in items]
+    found: NDArray[np.generic] = task.encode(kept).numpy()
+    return found
+
+
+def output_of(
+    model: Model,
+    items: Sequence[Item],
+    data: ItemData,
+    train: NDArray[np.generic],
+    replicate: Replicate,
+    subsets: Sequence[Subset],
+) -> ReplicateOutput:
+    """What a model answers on some items with some subsets of its modalities.
+
+    Args:
+        items, data: what is asked, and its features and targets.
+        train: the encoded training targets, for the best constant answer.
+        replicate: which seed and fold the model is.
+    """
+    task = model.task
+    found = score_subsets(model, data, subsets)
+    outputs, target = _on_one_clock(task, found, data.targets.numpy())
+    return ReplicateOutput(
+        seed=replicate.seed,
+        fold=replicate.fold,
+        items=[i.id for i in items],
+        recordings=[i.recording for i in items],
+        groups=[i.group for i in items],
+        target=target,
+        present={m: data.present(m) for m in data.modalities},
+        outputs=outputs,
+        baseline=_constant(task.baseline(train, len(items)), target),
+    )
+
+
 class Examined:
     """One replicate of a run and its test items, or those of another ``part``."""
 
@@ -139,9 +178,7 @@ class Examined:
         self.target = self.asked.targets
         self.modalities = experiment.modalities
         self.elsewhere, self.number = elsewhere, run.replicates.index(replicate)
-        # A task that asks for the future has learned all that its baseline needs; a run does not keep such targets.
-        kept = [] if self.model.task.asks in ("future", "relations") else [i.target for i in fold.train]
-        self.train = self.model.task.encode(kept).numpy()
+        self.train = training_targets(self.model.task, fold.train)
         self.data = self._data(features)
 
     def _data(self, source: FeatureSource) -> ItemData:
@@ -149,23 +186,11 @@ class Examined:
 
     def output(self, subsets: Sequence[Subset] | None = None) -> ReplicateOutput:
         """Its scores with some subsets of its modalities, by default with all subsets."""
-        task, count = self.model.task, len(self.items)
-        found = score_subsets(
-            self.model, self.data, subsets or task.subsets(self.modalities) or subsets_of(self.modalities)
-        )
-        outputs, target = _on_one_clock(task, found, self.target.numpy())
-        return ReplicateOutput(
-            # On another corpus each fold's model answers for all items, so each counts as a seed.
-            seed=self.number if self.elsewhere else self.replicate.seed,
-            fold="" if self.elsewhere else self.replicate.fold,
-            items=[i.id for i in self.items],
-            recordings=[i.recording for i in self.items],
-            groups=[i.group for i in self.items],
-            target=target,
-            present={m: self.data.present(m) for m in self.modalities},
-            outputs=outputs,
-            baseline=_constant(task.baseline(self.train, count), target),
-        )
+        task = self.model.task
+        wanted = subsets or task.subsets(self.modalities) or subsets_of(self.modalities)
+        # On another corpus each fold's model answers for all items, so each counts as a seed.
+        one = Replicate(self.number, "") if self.elsewhere else self.replicate
+        return output_of(self.model, self.items, self.data, self.train, one, wanted)
 
     def _metric(self, scores: Scores) -> float:
         task = self.model.task

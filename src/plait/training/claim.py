@@ -269,7 +269,7 @@ def _write(
         "corpus": str(experiment.corpus.path.resolve()),
         "imported": isinstance(recipe.corpus, CorpusPlan),
         "allow_outside": experiment.corpus.allow_outside,
-        "replicates": [vars(m) for m in replicates],
+        "replicates": [{"seed": m.seed, "fold": m.fold} for m in replicates],
         "modalities": experiment.streams,
         "features": experiment.features,
         "rates": {name: told[name] for name in experiment.streams.values() if name in told},

@@ -279,7 +279,7 @@ def train_fold(
     irm = plan.train.irm
     places = None if irm is None else environments_of(experiment, fold.train, irm.environments)
     log, warnings = train_model(
-        place, model, train_data, valid, recipe=plan, seed=replicate.seed, quiet=quiet, environments=places
+        place, model, train_data, valid, recipe=plan, replicate=replicate, quiet=quiet, environments=places
     )
     complete(model, data, valid)
     # After the deep model: its checkpoints hold the deep part alone, and resuming repeats this cheap fit.

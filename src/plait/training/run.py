@@ -52,10 +52,15 @@ def digest_of(recipe: Recipe) -> str:
 
 @dataclass(frozen=True)
 class Replicate:
-    """One trained model of a run: a seed and a fold."""
+    """One trained model of a run: a seed and a fold.
+
+    ``share``: how much of the recipe's training it gets before it is judged, for a search that stops what does badly.
+    The schedule is that of the whole, so that going on from the checkpoint gives the same weights as never stopping.
+    """
 
     seed: int
     fold: str
+    share: float = 1.0
 
     @property
     def name(self) -> str:

@@ -28,7 +28,7 @@ from plait.training.alarms import Alarm, alarms_of
 from plait.training.checkpoint import SafeCheckpoints, read_tree
 from plait.training.module import TrainingModule
 from plait.training.monitor import Monitor
-from plait.training.run import digest_of
+from plait.training.run import Replicate, digest_of
 
 __all__ = ["train_model"]
 
@@ -149,16 +149,19 @@ def train_model(
     valid: ItemData | None,
     *,
     recipe: Recipe,
-    seed: int,
+    replicate: Replicate,
     quiet: bool,
     environments: Tensor | None = None,
 ) -> tuple[dict[str, list[float]], list[Alarm]]:
     """Train ``model`` in place, with one checkpoint per epoch in ``folder``; the log by column, and its warnings.
 
+    Training begins at the last checkpoint, and ends after ``replicate.share`` of the epochs.
+
     With ``stop: early`` the weights are those of the best epoch by the task's main metric on ``valid``. With
     ``train.irm``, ``environments`` numbers those of the training items.
     """
-    dims, epochs = model.dims, recipe.train.epochs_for(len(data))
+    dims, epochs, seed = model.dims, recipe.train.epochs_for(len(data)), replicate.seed
+    until = max(1, round(epochs * replicate.share))
     train = recipe.train.model_copy(update={"epochs": epochs})
     # One more: Lightning steps the schedule after the last batch too.
     steps = -(-len(data) // train.batch) * epochs + 1
@@ -191,7 +194,7 @@ def train_model(
     with _quiet_lightning():
         trainer = L.Trainer(
             default_root_dir=folder,
-            max_epochs=epochs,
+            max_epochs=until,
             callbacks=callbacks,
             plugins=[SafeCheckpoints()],
             logger=TensorBoardLogger(folder, name="tensorboard", version="") if train.log == "tensorboard" else False,

@@ -1,0 +1,1 @@
+"""Search of recipes: which fusion, width, streams and training, for what objectives, at what cost."""
