@@ -285,7 +285,7 @@ def _copy(run: Run, recipe: Recipe, place: Path, note: str) -> None:
     info = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
     names = {one.name for one in run.finished}
     info["recipe"], info["notes"] = digest_of(recipe), [*info["notes"], note]
-    info["replicates"] = [vars(one) for one in run.replicates if one.name in names]
+    info["replicates"] = [{"seed": one.seed, "fold": one.fold} for one in run.replicates if one.name in names]
     write_text(place / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
     write_text(place / "recipe.yaml", dump_recipe(recipe))
     shutil.copyfile(run.folder / "examples.parquet", place / "examples.parquet")
