@@ -64,7 +64,7 @@ class TensorFusion(Hybrid):
         return one_token(parts, self.after(self.products(small)))
 
     @staticmethod
-    def products(small: list[Float[Tensor, "batch size"]]) -> Float[Tensor, "batch products"]:
+    def products(small: list[Float[Tensor, "batch _"]]) -> Float[Tensor, "batch products"]:
         """The outer product of ``[1, z]`` of all modalities, flattened; the last modality's index runs fastest."""
         tensor = with_one(small[0])
         for one in small[1:]:

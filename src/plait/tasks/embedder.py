@@ -103,7 +103,7 @@ class Embedder(nn.Module):
 
 
 @torch.no_grad()
-def correlate(heads: Sequence[Embedder], seen: Sequence[Float[Tensor, "items numbers"]], ridge: float) -> None:
+def correlate(heads: Sequence[Embedder], seen: Sequence[Float[Tensor, "items _"]], ridge: float) -> None:
     """Solve the canonical variates of all modalities together, from what the heads see of training items.
 
     Each variate is weighted by its correlation under the ridge, so that what modalities do not share counts little.

@@ -58,21 +58,21 @@ def rolled(
     return 0.5 * weights @ source + 0.5 * (source if before is None else before)
 
 
-def unit(parts: Sequence[Tokens]) -> list[Float[Tensor, "batch time tokens"]]:
+def unit(parts: Sequence[Tokens]) -> list[Float[Tensor, "batch _ tokens"]]:
     """Each modality's tokens come from themselves: its rows of the identity over the tokens of all."""
     sizes = [t.mask.shape[1] for t in parts]
     whole = torch.eye(sum(sizes), device=parts[0].times.device).expand(parts[0].mask.shape[0], -1, -1)
     return list(whole.split(sizes, 1))
 
 
-def even(parts: Sequence[Tokens]) -> list[Float[Tensor, "batch 1 time"]]:
+def even(parts: Sequence[Tokens]) -> list[Float[Tensor, "batch 1 _"]]:
     """Weights of a mean over each modality's tokens, present modalities alike."""
     count = torch.stack([t.present for t in parts]).sum(0).clamp(min=1)
     each = [t.mask / (t.mask.sum(1, keepdim=True).clamp(min=1) * count[:, None]) for t in parts]
     return [row[:, None] for row in each]
 
 
-def shares(parts: Sequence[Tokens], flow: Float[Tensor, "batch 1 tokens"]) -> list[Float[Tensor, "batch time"]]:
+def shares(parts: Sequence[Tokens], flow: Float[Tensor, "batch 1 tokens"]) -> list[Float[Tensor, "batch _"]]:
     """The share of each modality's tokens; all together 1, and 0 where nothing was observed."""
     seen = torch.cat([t.mask for t in parts], 1)
     found = torch.where(seen, flow[:, 0], 0.0)

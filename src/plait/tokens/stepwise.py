@@ -137,6 +137,7 @@ def reach_of(spans: Sequence[int], strides: Sequence[int]) -> tuple[int, int]:
 def leaves(state: State) -> list[Tensor]:
     """All tensors of a state, in order.
 
+    >>> import torch
     >>> [len(x) for x in leaves((torch.zeros(1), (torch.zeros(2), torch.zeros(3))))]
     [1, 2, 3]
     """

@@ -144,7 +144,7 @@ class Parts:
         found = torch.full((len(rows), size + 1), none).scatter(1, row, owner + modality * self.bins)
         return found[:, :size]
 
-    def pooled(self, each: Mapping[str, Float[Tensor, "batch time"]]) -> Float[Tensor, "batch parts"]:
+    def pooled(self, each: Mapping[str, Float[Tensor, "batch _"]]) -> Float[Tensor, "batch parts"]:
         """Numbers of observations, summed over each part."""
         found = torch.zeros(len(self.seconds), len(self.names) * self.bins + 1)
         for m, values in each.items():
