@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ from plait.core.errors import ConfigError, DataError
 from plait.corpus.corpus import CorpusWriter
 from plait.evaluation.examined import Examination
 from plait.prediction.predict import Prediction, Predictor
-from plait.prediction.session import LiveAnswer, Session
+from plait.prediction.session import Facts, LiveAnswer, Session
 from plait.prediction.session_file import load_session, save_session
 from plait.recipe import Recipe, parse_recipe
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
+from plait.testing import LawBroken, check_stream
+from plait.testing.stream import Packet, packets
 from plait.training.fit import fit
 from plait.training.run import Run
 
@@ -27,7 +30,6 @@ FEATURES = {
     "taps": "{feature: series}",
 }
 RATES = {"imu": 50, "skin": 20, "voice": 8000}
-Packets = list[tuple[str, np.ndarray, np.ndarray | float]]
 
 MODELS = {"one that looks both ways": "train: {steps: 6, wide: true}", "causal": "causal: true\ntrain: {steps: 6}"}
 
@@ -70,18 +72,6 @@ def predictor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     return Predictor(run, cache=folder / "c")
 
 
-def packets(streams: dict[str, Stream], rng: np.random.Generator, most: float = 0.4) -> Packets:
-    """Streams cut anywhere and interleaved: pieces in the order of their ends."""
-    found = []
-    for name, stream in streams.items():
-        values, times, lo = stream.read(), stream.clock.times, 0
-        while lo < len(values):
-            hi = min(lo + 1 + int(rng.integers(0, max(int(most * len(values) / SECONDS), 1))), len(values))
-            found.append((times[hi - 1], name, values[lo:hi], times[lo:hi]))
-            lo = hi
-    return [(name, values, at) for _, name, values, at in sorted(found, key=lambda p: p[0])]
-
-
 def whole(predictor: Predictor, streams: dict[str, Stream], folder: Path) -> list[Prediction]:
     """What one pass over files says of the windows."""
     with CorpusWriter(folder) as out:
@@ -90,7 +80,7 @@ def whole(predictor: Predictor, streams: dict[str, Stream], folder: Path) -> lis
     return predictor(folder / "manifest.jsonl", segments=[(t - LENGTH, t) for t in ends])
 
 
-def run(session: Session, sent: Packets) -> list[LiveAnswer]:
+def run(session: Session, sent: list[Packet]) -> list[LiveAnswer]:
     return [a for name, values, at in sent for a in session.push(name, values, at)] + session.close()
 
 
@@ -110,14 +100,14 @@ def same(live: list[LiveAnswer], once: list[Prediction]) -> None:
         assert left.label == right.label
 
 
-def test_any_cutting_and_interleaving_is_one_pass(predictor: Predictor, tmp_path: Path) -> None:
-    streams = recorded(11)
-    once = whole(predictor, streams, tmp_path)
-    for seed in range(4):
-        session = Session(predictor, every=HOP, start=0.0, rates=RATES)
-        same(run(session, packets(streams, np.random.default_rng(seed))), once)
-        for name, counts in session.counts.items():
-            assert (counts.pushed, counts.used, counts.pending) == (len(streams[name]), len(streams[name]), 0)
+def test_the_laws_hold(predictor: Predictor) -> None:
+    check_stream(predictor, recorded(11), every=HOP, tries=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_the_laws_hold_of_other_recordings(predictor: Predictor, seed: int) -> None:
+    check_stream(predictor, recorded(20 + seed), every=HOP, window=(1.0, None)[seed % 2], seed=seed, tries=5)
 
 
 @pytest.mark.parametrize("ahead", [0.0, 0.7])
@@ -158,34 +148,11 @@ def test_a_prediction_sees_what_training_saw(predictor: Predictor) -> None:
         assert answer.confidence == pytest.approx(row.max(), abs=1e-5)
 
 
-def test_any_order_within_lateness_is_in_order(predictor: Predictor, tmp_path: Path) -> None:
-    streams, rng = recorded(12), np.random.default_rng(0)
-    once = whole(predictor, streams, tmp_path)
-    sent = packets(streams, rng, 0.2)
-    late = sorted(sent, key=lambda p: p[2][-1] + rng.uniform(0, 0.5))  # type: ignore[index]
-    session = Session(predictor, every=HOP, start=0.0, rates=RATES, lateness=1.0, late="revise")
-    answers = run(session, [*late, late[3]])
-    same([a for a in answers if a.final], once)
-    assert sum(c.repeated + c.late for c in session.counts.values()) == len(late[3][1])
-    done: set[float] = set()
-    for a in answers:  # final answers never go back, and nothing is said of what is final
-        assert a.time not in done
-        done |= {a.time} if a.final else set()
-    assert any(not a.final and a.waiting for a in answers)
-
-
-@pytest.mark.slow
-def test_saved_and_loaded_elsewhere_it_goes_on(predictor: Predictor, tmp_path: Path) -> None:
-    streams = recorded(15)
-    sent = packets(streams, np.random.default_rng(3))
-    alone = run(Session(predictor, every=HOP, rates=RATES, lateness=0.5, late="revise"), sent)
-    session, answers = Session(predictor, every=HOP, rates=RATES, lateness=0.5, late="revise"), []
-    for i, (name, values, at) in enumerate(sent):
-        answers += session.push(name, values, at)
-        if i % 5 == 0:
-            save_session(session, tmp_path / "s.safetensors")
-            session = load_session(tmp_path / "s.safetensors", predictor)
-    assert [*answers, *session.close()] == alone
+def test_a_damaged_file_is_no_session(predictor: Predictor, tmp_path: Path) -> None:
+    session = Session(predictor, every=HOP, rates=RATES, lateness=0.5)
+    for name, stream in recorded(15).items():
+        session.push(name, stream.read(), stream.clock.times)
+    save_session(session, tmp_path / "s.safetensors")
     damaged = (tmp_path / "s.safetensors").read_bytes()
     (tmp_path / "d.safetensors").write_bytes(damaged[: len(damaged) // 2])
     with pytest.raises(DataError):
@@ -199,27 +166,98 @@ def test_facts_are_told_before_anything_runs_and_hold(predictor: Predictor) -> N
     assert facts.latency["imu"] == pytest.approx(0.2)
     # the rows of a causal model stand where they are known
     assert facts.latency["skin"] == pytest.approx(0.0 if predictor.prepared.causal else 0.3)
-    # true and tight: with everything known until an instant and its latency, but not a little less, it is answered
-    streams = recorded(16)
-    for more, answered in ((-0.06, False), (0.06, True)):
-        session = Session(predictor, every=HOP, start=0.0, rates=RATES, lateness={"imu": 0.2})
-        answers = []
-        for name, stream in streams.items():
-            part = stream.cut(0.0, LENGTH + facts.latency[name] + more)
-            answers += session.push(name, part.read(), part.clock.times)
-        answers += session.push("taps", np.zeros((1, 2)), [LENGTH + 0.5])
-        assert [a.time for a in answers] == ([LENGTH] if answered else [])
 
 
-def test_a_stream_that_falls_silent_is_missing_from_there(predictor: Predictor, tmp_path: Path) -> None:
+def test_a_stream_that_falls_silent_is_missing_from_there(predictor: Predictor) -> None:
     streams = recorded(13)
     streams["imu"] = streams["imu"].cut(0.0, 3.0)
-    once = whole(predictor, streams, tmp_path)
-    session = Session(predictor, every=HOP, start=0.0, rates=RATES, absent_after=1.0)
-    answers = run(session, packets(streams, np.random.default_rng(1)))
-    same(answers, once)
+    answers = run_of(Session(predictor, every=HOP, start=0.0, rates=RATES, absent_after=1.0), streams)
     assert "imu" not in answers[-1].prediction.used
     assert "imu" in answers[0].prediction.used
+
+
+class Forgets(Session):
+    def push(self, stream, values, times=None):  # type: ignore[no-untyped-def]
+        return super().push(
+            stream,
+            values[:-1] if len(values) > 7 else values,
+            None if times is None else times[: len(values) - (len(values) > 7)],
+        )
+
+
+class WaitsForNobody(Session):
+    def __init__(self, predictor, **options):  # type: ignore[no-untyped-def]
+        super().__init__(predictor, **{**options, "lateness": 0.0})
+
+
+class SaysItAgain(Session):
+    said: tuple[LiveAnswer, ...] = ()
+
+    def tick(self, now):  # type: ignore[no-untyped-def]
+        told = [*super().tick(now), *self.said]
+        self.said = tuple(told[:1])
+        return told
+
+
+class CountsTwice(Session):
+    def push(self, stream, values, times=None):  # type: ignore[no-untyped-def]
+        self.channels[stream].inbox.counts.pushed += 1
+        return super().push(stream, values, times)
+
+
+class Slower(Session):
+    @property
+    def facts(self) -> Facts:
+        told = super().facts
+        return replace(told, latency={name: seconds + 0.1 for name, seconds in told.latency.items()})
+
+
+class Quicker(Session):
+    @property
+    def facts(self) -> Facts:
+        told = super().facts
+        return replace(told, latency={name: seconds - 0.1 for name, seconds in told.latency.items()})
+
+
+class WaitsForever(Session):
+    def __init__(self, predictor, **options):  # type: ignore[no-untyped-def]
+        super().__init__(predictor, **{**options, "absent_after": None})
+
+
+class Ages(Session):
+    def push(self, stream, values, times=None):  # type: ignore[no-untyped-def]
+        return super().push(stream, values * (2.0 if times is not None and times[0] > 50 else 1.0), times)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("predictor", ["causal"], indirect=True)
+@pytest.mark.parametrize(
+    ("broken", "law"),
+    [
+        (Forgets, "cutting"), (WaitsForNobody, "order"), (SaysItAgain, "finality"), (CountsTwice, "counts"),
+        (Slower, "latency"), (Quicker, "latency"), (WaitsForever, "silence"), (Ages, "shift"),
+    ],
+)  # fmt: skip
+def test_each_law_can_be_broken(
+    predictor: Predictor, broken: type[Session], law: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plait.testing.stream.Session", broken)
+    with pytest.raises(LawBroken, match=f"the law of {law}:"):
+        check_stream(predictor, recorded(11), every=HOP, tries=1)
+
+
+@pytest.mark.slow
+def test_a_session_that_is_loaded_wrongly_breaks_the_law_of_saving(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(path: Path, predictor: Predictor) -> Session:
+        session = load_session(path, predictor)
+        session.lanes = {}
+        return session
+
+    monkeypatch.setattr("plait.testing.stream.load_session", forgetful)
+    with pytest.raises(LawBroken, match="the law of saving"):
+        check_stream(predictor, recorded(11), every=HOP, tries=1)
 
 
 def test_what_cannot_be_is_refused_and_the_session_goes_on(predictor: Predictor, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from plait.testing.section import check_section
     from plait.testing.split import check_split
     from plait.testing.step import check_step
+    from plait.testing.stream import check_stream
     from plait.testing.task import check_task
     from plait.testing.unit import check_unit
 
@@ -43,6 +44,7 @@ __all__ = [
     "check_section",
     "check_split",
     "check_step",
+    "check_stream",
     "check_task",
     "check_unit",
     "fuzz_reader",
@@ -63,6 +65,7 @@ _HOMES = {
     "check_section": "section",
     "check_split": "split",
     "check_step": "step",
+    "check_stream": "stream",
     "check_task": "task",
     "check_unit": "unit",
     "fuzz_reader": "fuzz",

@@ -137,7 +137,8 @@ def exported(cls: type, module: nn.Module, *args: object) -> nn.Module:
     Raises:
         LawBroken: it cannot be exported.
     """
-    with warnings.catch_warnings():
+    # as in an answer: traced with gradients, a loop over time looks for those of its states, which are no leaves
+    with torch.no_grad(), warnings.catch_warnings():
         # torch's own recurrent layers set a cached list of weights while they are traced
         warnings.filterwarnings("ignore", message=r"(?s).*_flat_weights.*assigned during export")
         try:
