@@ -14,11 +14,12 @@ from plait.evaluation.examined import Examination
 from plait.prediction.predict import Prediction, Predictor
 from plait.prediction.session import Facts, LiveAnswer, Session
 from plait.prediction.session_file import load_session, save_session
+from plait.prediction.together import together
 from plait.recipe import Recipe, parse_recipe
 from plait.streams.recording import Annotation
 from plait.streams.stream import Stream
 from plait.testing import LawBroken, check_stream
-from plait.testing.stream import Packet, packets
+from plait.testing.stream import Packet, apart, packets
 from plait.training.fit import fit
 from plait.training.run import Run
 
@@ -82,6 +83,10 @@ def whole(predictor: Predictor, streams: dict[str, Stream], folder: Path) -> lis
 
 def run(session: Session, sent: list[Packet]) -> list[LiveAnswer]:
     return [a for name, values, at in sent for a in session.push(name, values, at)] + session.close()
+
+
+def session_of(predictor: Predictor) -> Session:
+    return Session(predictor, every=HOP, start=0.0, rates=RATES, absent_after=1.5)
 
 
 def run_of(session: Session, streams: dict[str, Stream]) -> list[LiveAnswer]:
@@ -174,6 +179,33 @@ def test_a_stream_that_falls_silent_is_missing_from_there(predictor: Predictor) 
     answers = run_of(Session(predictor, every=HOP, start=0.0, rates=RATES, absent_after=1.0), streams)
     assert "imu" not in answers[-1].prediction.used
     assert "imu" in answers[0].prediction.used
+
+
+def test_sessions_in_a_batch_answer_as_alone(predictor: Predictor) -> None:
+    recordings = [recorded(30 + i) for i in range(5)]
+    recordings[1]["imu"] = recordings[1]["imu"].cut(0.0, 3.0)
+    del recordings[2]["voice"]
+    sent = [packets(streams, np.random.default_rng(i)) for i, streams in enumerate(recordings)]
+    alone = [run(session_of(predictor), own) for own in sent]
+    sessions, answers = [session_of(predictor) for _ in sent], [list[LiveAnswer]() for _ in sent]
+    for now in range(max(map(len, sent))):
+        there = [i for i, own in enumerate(sent) if now < len(own)]
+        for i, told in zip(there, together([sessions[i].pushing(*sent[i][now]) for i in there])):
+            answers[i] += told
+    for own, told in zip(answers, together([session.closing() for session in sessions])):
+        own += told
+    for own, expected in zip(answers, alone):
+        assert len(own) == len(expected) > 5
+        assert apart([a.to_json() for a in own], [a.to_json() for a in expected]) < 1e-5
+
+
+def test_a_failure_in_a_batch_is_told_and_the_others_go_on(predictor: Predictor) -> None:
+    stream = recorded(11)["imu"]
+    good, bad = session_of(predictor), session_of(predictor)
+    steps = [bad.pushing("imu", stream.read()[:, :1], 0.0), good.pushing("imu", stream.read(), 0.0)]
+    with pytest.raises(DataError, match="imu: rows of shape"):
+        together(steps)
+    assert (good.counts["imu"].pushed, bad.counts["imu"].pushed) == (len(stream), 0)
 
 
 class Forgets(Session):

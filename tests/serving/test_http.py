@@ -15,9 +15,10 @@ from starlette.websockets import WebSocketDisconnect
 
 from plait.core.errors import ConfigError
 from plait.prediction.predict import Predictor
+from plait.serving.batches import merged
 from plait.serving.limits import Limits
 from plait.serving.served import source_of
-from plait.serving.tensors import Request, merged
+from plait.serving.tensors import Request
 from plait.tokens import Tokens
 from tests.serving.world import LIVE, OPTIONS, client, recorded
 

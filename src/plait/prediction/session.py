@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
 from plait.core.errors import ConfigError, DataError, raise_all
@@ -17,8 +16,9 @@ from plait.examples.items import Item
 from plait.prediction.channel import Channel, after, before, channels_of
 from plait.prediction.feature_ring import Piece
 from plait.prediction.inbox import SAME, Counts, rate_of
-from plait.prediction.lane import Lane, bounded, fed, opened, so_far
+from plait.prediction.lane import Lane, bounded, opened
 from plait.prediction.predict import Prediction, Predictor, prediction_of
+from plait.prediction.together import Ask, Feed, Steps, alone
 from plait.streams.stream import Values
 from plait.training.run import Run
 
@@ -204,6 +204,10 @@ class Session:
             DataError: a stream that the model does not have, or rows or times that do not fit it. Nothing of them is
                 used then, and the session goes on.
         """
+        return alone(self.pushing(stream, values, times))
+
+    def pushing(self, stream: str, values: ArrayLike, times: ArrayLike | None = None) -> Steps[list[LiveAnswer]]:
+        """As `push`, for `plait.prediction.together.together`: sessions of one model run as a batch."""
         if stream not in self.channels:
             raise DataError(f"{stream!r}: the model has no such stream. {suggest(stream, self.channels)}")
         channel = self.channels[stream]
@@ -213,10 +217,14 @@ class Session:
         channel.shape = rows.shape[1:]
         if self.start is None and times is not None and len(rows):
             self.start = float(np.min(np.asarray(times, np.float64)))
-        return self.tick(-math.inf)
+        return (yield from self.ticking(-math.inf))
 
     def tick(self, now: float) -> list[LiveAnswer]:
         """Time has passed, although no row came; ``now`` in seconds of the session."""
+        return alone(self.ticking(now))
+
+    def ticking(self, now: float) -> Steps[list[LiveAnswer]]:
+        """As `tick`, for `plait.prediction.together.together`."""
         newest = max(own.inbox.newest for own in self.channels.values())
         self.now = max(self.now, newest, now)
         if self.start is None:
@@ -225,8 +233,8 @@ class Session:
         if self.late == "drop":
             most = max(mark - own.ahead for own, mark in zip(self.channels.values(), bounds.values()))
             bounds = {name: max(mark, most + self.channels[name].ahead) for name, mark in bounds.items()}
-        with torch.inference_mode():
-            return [*self._final(bounds), *self._tentative()]
+        final = yield from self._final(bounds)
+        return final + (yield from self._tentative())
 
     def restart(self, start: float) -> None:
         """Begin a new item at ``start``, for sessions without a window: all before is forgotten by the next answer.
@@ -240,11 +248,14 @@ class Session:
 
     def close(self) -> list[LiveAnswer]:
         """No more rows come: the answers that are left."""
+        return alone(self.closing())
+
+    def closing(self) -> Steps[list[LiveAnswer]]:
+        """As `close`, for `plait.prediction.together.together`."""
         if self.start is None:
             return []
-        with torch.inference_mode():
-            end = max(own.inbox.newest for own in self.channels.values())
-            return [*self._final(dict.fromkeys(self.channels, math.inf), end)]
+        end = max(own.inbox.newest for own in self.channels.values())
+        return (yield from self._final(dict.fromkeys(self.channels, math.inf), end))
 
     def _fitting(self, own: Channel, values: Values) -> Values:
         """The rows, if the stream's features take them: a session must not stop half way through a packet."""
@@ -267,37 +278,40 @@ class Session:
             newest = math.nextafter(newest, math.inf)  # the newest row itself is there
         return max(newest - own.inbox.lateness, self.now - self.absent_after, own.inbox.watermark)
 
-    def _final(self, bounds: Mapping[str, float], end: float = math.inf) -> Iterator[LiveAnswer]:
+    def _final(self, bounds: Mapping[str, float], end: float = math.inf) -> Steps[list[LiveAnswer]]:
+        found = list[LiveAnswer]()
         for name, own in self.channels.items():
             own.inbox.seal(bounds[name])
         sure = min(own.inbox.watermark - own.ahead for own in self.channels.values())
         ended = any(own.inbox.silent and own.unread for own in self.channels.values())
         if self._until(end) > sure + 1e-9 and sure < self.read + TOGETHER and not ended:
-            return
+            return found
         self.read = sure
         for own in self.channels.values():
             self._take(own)
         while (until := self._until(end)) <= min(sure, end) + 1e-9:
-            self._feed(until)
-            yield self._answer(self.place, self.lanes, until, final=True)
+            yield from self._feed(until)
+            found.append((yield from self._answer(self.place, self.lanes, until, final=True)))
             self.lanes = {k: lane for k, lane in self.lanes.items() if k > self.place or self.window is None}
             self.told.pop(self.place, None)
             self.place += 1
-        self._feed(min(sure, end))
+        yield from self._feed(min(sure, end))
+        return found
 
-    def _tentative(self) -> Iterator[LiveAnswer]:
+    def _tentative(self) -> Steps[list[LiveAnswer]]:
         """Answers of what is there, where rows may still come."""
-        k = self.place
+        found, k = list[LiveAnswer](), self.place
         while self.late == "revise" and (due := self._seen(k)) <= self.now + 1e-9:
             waiting = self._waiting(due)
             if self.told.get(k) != waiting:
                 self.told[k] = waiting
-                lanes = dict(self.lanes)
+                rows = dict[str, Piece]()
                 for own in self.channels.values():
-                    for m, rows in own.read(own.inbox.pending, closed=True)[1].items():
-                        self._put(lanes, m, rows, due)
-                yield self._answer(k, lanes, due, final=False)
+                    rows |= own.read(own.inbox.pending, closed=True)[1]
+                lanes = yield from self._put(self.lanes, rows, due)
+                found.append((yield from self._answer(k, lanes, due, final=False)))
             k += 1
+        return found
 
     def _waiting(self, due: float) -> tuple[str, ...]:
         return tuple(n for n, own in self.channels.items() if own.inbox.watermark - own.ahead < due - 1e-9)
@@ -324,21 +338,25 @@ class Session:
         """Rows before the watermark become features."""
         own.states, own.ready = own.read(own.inbox.take(), closed=own.inbox.silent)
 
-    def _feed(self, until: float) -> None:
+    def _feed(self, until: float) -> Steps[None]:
         """Lanes read the features before ``until``."""
+        ready = {m: rows for own in self.channels.values() for m, rows in own.ready.items()}
+        self.lanes = yield from self._put(self.lanes, ready, until)
         for own in self.channels.values():
-            for m, rows in own.ready.items():
-                self._put(self.lanes, m, rows, until)
-                own.ready[m] = after(rows, until)
+            own.ready = {m: after(rows, until) for m, rows in own.ready.items()}
 
-    def _put(self, lanes: dict[int, Lane], modality: str, rows: Piece, until: float) -> None:
-        rows = before(rows, until)
-        if not len(rows.times):
-            return
-        for k in self._open(lanes, float(rows.times[-1])):
-            begin, end = self._begin(k), math.inf if self.window is None else self._seen(k)
-            own = before(after(rows, begin), end)
-            lanes[k] = fed(self.model, lanes[k], modality, own)
+    def _put(self, lanes: Mapping[int, Lane], ready: Mapping[str, Piece], until: float) -> Steps[dict[int, Lane]]:
+        """The lanes after the rows before ``until``, those that begin by then among them."""
+        given, found = dict[int, dict[str, Piece]](), dict(lanes)
+        for m, every in ready.items():
+            rows = before(every, until)
+            for k in self._open(found, float(rows.times[-1])) if len(rows.times) else ():
+                end = math.inf if self.window is None else self._seen(k)
+                given.setdefault(k, {})[m] = before(after(rows, self._begin(k)), end)
+        if given:
+            now = yield Feed(self.model, [found[k] for k in given], [*given.values()])
+            found |= zip(given, now)
+        return found
 
     def _open(self, lanes: dict[int, Lane], newest: float) -> list[int]:
         """The items that have begun by ``newest`` and were not answered yet."""
@@ -353,14 +371,12 @@ class Session:
             k += 1
         return [*range(self.place, k)]
 
-    def _answer(self, k: int, lanes: Mapping[int, Lane], until: float, *, final: bool) -> LiveAnswer:
+    def _answer(self, k: int, lanes: Mapping[int, Lane], until: float, *, final: bool) -> Steps[LiveAnswer]:
         due, begin = self._due(k), self._begin(k)
         lane = lanes.get(0 if self.window is None else k) or opened(self.model, begin)
         before = 0.0 if self.window is None else due - self.window - begin
         item = Item("live", begin, until, "", "live", context=(before, until - due))
-        encoded = so_far(self.model, lane)
-        at = self.model.task.asked([item], known=False).at
-        answer = self.model.task.decode(self.model.forward_subset(encoded, at=at)[""], at)[0]
+        answer = yield Ask(self.model, lane, item)
         used = tuple(m for m in self.model.modalities if bool(lane.tracks[m][0].seen))
         told = self.predictor.within(prediction_of(item, answer, used, self.model.modalities))
         return LiveAnswer(due, told, final, () if final else self._waiting(until))

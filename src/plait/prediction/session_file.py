@@ -24,7 +24,7 @@ from plait.prediction.lane import Lane, Track, opened
 from plait.prediction.predict import Predictor
 from plait.prediction.session import Session
 from plait.tokens import Tokens
-from plait.tokens.stepwise import State, leaves
+from plait.tokens.stepwise import leaves, like
 from plait.tokens.tensors import load_tensors, save_tensors
 
 __all__ = ["load_session", "save_session"]
@@ -140,11 +140,7 @@ def _lane(model: Model, k: int, start: float, arrays: Mapping[str, Tensor]) -> L
 def _track(fresh: Track, name: str, arrays: Mapping[str, Tensor]) -> Track:
     count = len(leaves(fresh.state))
     parts = [arrays[f"{name}.{j}"] for j in range(count + 4)]
-    return Track(_like(fresh.state, iter(parts[:count])), Tokens(*parts[count : count + 3]), parts[-1])
-
-
-def _like(state: State, parts: Iterator[Tensor]) -> State:
-    return tuple(next(parts) if isinstance(x, Tensor) else _like(x, parts) for x in state)
+    return Track(like(fresh.state, iter(parts[:count])), Tokens(*parts[count : count + 3]), parts[-1])
 
 
 def _tensor(values: np.ndarray[Any, Any]) -> Tensor:

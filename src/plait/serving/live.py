@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,13 +21,16 @@ from plait.core.atomic import read_text, write_text
 from plait.core.errors import DataError, PlaitError
 from plait.prediction.session import LiveAnswer, Session
 from plait.prediction.session_file import load_session, save_session
+from plait.prediction.together import Steps, alone
 from plait.serving.limits import Limits
-from plait.serving.messages import ANSWERS, Message, Options, Packet, carried_out
+from plait.serving.messages import ANSWERS, Message, Options, Packet, carrying_out
 from plait.serving.metrics import Metrics
-from plait.serving.served import Served
 from plait.serving.shadow import ShadowSession
 
-__all__ = ["Live", "facts_of", "files_of", "opened", "public_name", "restored"]
+if TYPE_CHECKING:
+    from plait.serving.served import Served
+
+__all__ = ["Applied", "Live", "facts_of", "files_of", "opened", "public_name", "restored"]
 
 LOG = logging.getLogger("plait.serving")
 
@@ -115,8 +118,8 @@ class Live:
         with self._lock:
             return [text for _, text in self.unread]
 
-    def apply(self, message: Message) -> str:
-        """Carry out a message; in the model's thread.
+    def apply(self, message: Message) -> Steps[str]:
+        """Carry out a message, in steps that other sessions may share; in the model's thread.
 
         Returns:
             What the client is told, as JSON.
@@ -126,7 +129,7 @@ class Live:
         try:
             if self.broken or self.closed:
                 raise DataError(self.broken or "the session is closed. Open another one.")
-            answers = carried_out(message, self.session, self._show if self.watchers else None)
+            answers = yield from carrying_out(message, self.session, self._show if self.watchers else None)
             self.closed = message.kind == "close"
         except PlaitError as wrong:
             error = str(wrong)
@@ -208,6 +211,22 @@ class Live:
         saved = self.applied if self.folder is None else self.saved
         told = f'"seq":{seq},"saved":{saved},"answers":[{",".join(answers)}]'
         return f'{{"type":"error",{told},"error":{json.dumps(error)}}}' if error else f'{{"type":"ack",{told}}}'
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A message on its way into a session: work of the model's thread."""
+
+    live: Live
+    message: Message
+
+    def __call__(self) -> str:
+        """Alone."""
+        return alone(self.steps())
+
+    def steps(self) -> Steps[str]:
+        """To be done together with messages of other sessions."""
+        return self.live.apply(self.message)
 
 
 def opened(

@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from plait.core.errors import DataError
 from plait.core.safe_yaml import brief
 from plait.prediction.session import LiveAnswer, Session
+from plait.prediction.together import Steps, alone
 from plait.streams.stream import Values
 
 __all__ = ["AHEAD", "ANSWERS", "HEADER", "Hello", "Message", "Options", "Packet"]
-__all__ += ["carried_out", "hello_of", "message_of", "numbers", "wrong"]
+__all__ += ["carried_out", "carrying_out", "hello_of", "message_of", "numbers", "wrong"]
 
 HEADER = struct.Struct("<QQHBBI")
 """Number of the message, last answer received, stream, type of the rows, their dimensions, number of times."""
@@ -170,7 +171,14 @@ def message_of(data: str | bytes) -> Message:
 
 
 def carried_out(message: Message, session: Session, seen: Callable[[Packet], None] | None = None) -> list[LiveAnswer]:
-    """What the session answers to a message.
+    """What the session answers to a message. For arguments and errors see `carrying_out`."""
+    return alone(carrying_out(message, session, seen))
+
+
+def carrying_out(
+    message: Message, session: Session, seen: Callable[[Packet], None] | None = None
+) -> Steps[list[LiveAnswer]]:
+    """What the session answers to a message, in steps that other sessions may share.
 
     Args:
         message: as it came.
@@ -181,23 +189,23 @@ def carried_out(message: Message, session: Session, seen: Callable[[Packet], Non
         DataError, ConfigError: the message is wrong; the session is as before.
     """
     if isinstance(message.body, bytes):
-        return _push(session, _unpacked(message.body, list(session.channels)), seen)
+        return (yield from _push(session, _unpacked(message.body, list(session.channels)), seen))
     try:
         body = _BODIES[message.kind].model_validate(message.body)
     except ValidationError as error:
         raise DataError(f"{message.kind}: {wrong(error)}.") from error
     if isinstance(body, _Push):
         times = None if body.times is None else np.atleast_1d(np.asarray(body.times, np.float64))
-        return _push(session, Packet(body.stream, numbers(body.values, "values"), times), seen)
+        return (yield from _push(session, Packet(body.stream, numbers(body.values, "values"), times), seen))
     if isinstance(body, _Tick):
         _bounded(session, body.now, session.now)
         # before the first row there is nothing that time could change
-        return [] if session.start is None else session.tick(body.now)
+        return [] if session.start is None else (yield from session.ticking(body.now))
     if isinstance(body, _Restart):
         _bounded(session, session.now, math.inf, body.start)
         session.restart(body.start)
         return []
-    return session.close()
+    return (yield from session.closing())
 
 
 def numbers(given: object, what: str) -> NDArray[Any]:
@@ -244,7 +252,7 @@ def _unpacked(data: bytes, streams: list[str]) -> Packet:
     return Packet(streams[stream], np.frombuffer(data, kind, -1, need).reshape(shape), times if count else None)
 
 
-def _push(session: Session, packet: Packet, seen: Callable[[Packet], None] | None) -> list[LiveAnswer]:
+def _push(session: Session, packet: Packet, seen: Callable[[Packet], None] | None) -> Steps[list[LiveAnswer]]:
     own = session.channels.get(packet.stream)
     if own is not None and len(packet.values):
         inbox = own.inbox
@@ -254,7 +262,7 @@ def _push(session: Session, packet: Packet, seen: Callable[[Packet], None] | Non
             # features of rows with times of their own go on over a gap, unless silence has ended them
             known = session.now if inbox.silent or math.isinf(inbox.newest) else inbox.newest
             _bounded(session, last, known, float(at.min()) if session.start is None else session.start)
-    answers = session.push(*packet)
+    answers = yield from session.pushing(*packet)
     if seen is not None:
         seen(packet)
     return answers

@@ -11,10 +11,11 @@ from typing import NamedTuple
 from plait.core.errors import ConfigError, PlaitError
 from plait.core.parts import suggest
 from plait.prediction.predict import Predictor
+from plait.serving.batches import run_waiting
 from plait.serving.limits import Limits
 from plait.serving.metrics import Metrics
 from plait.serving.shadow import Shadow
-from plait.serving.tensors import Inputs, run_waiting
+from plait.serving.tensors import Inputs
 from plait.serving.worker import Worker
 
 __all__ = ["Models", "NotServed", "Served", "Source", "load_models", "source_of"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from functools import partial
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -13,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from plait.core.errors import DataError, PlaitError
 from plait.serving.guard import token_fits
 from plait.serving.limits import Overloaded
-from plait.serving.live import Live
+from plait.serving.live import Applied, Live
 from plait.serving.messages import Hello, hello_of, message_of
 from plait.serving.sessions import Sessions
 from plait.serving.trace import passed_on
@@ -152,7 +151,7 @@ class Connection:
             return json.dumps({"type": "error", "error": told, "expected": live.accepted + 1})
         if len(live.unread) > self.limits.unread:
             raise DataError(f"{len(live.unread)} answers are not acknowledged. Say which were received, and resume.")
-        reply = live.served.worker.submit(message.kind, partial(live.apply, message))
+        reply = live.served.worker.submit(message.kind, Applied(live, message))
         live.accepted = message.seq
         return reply
 

@@ -1,4 +1,4 @@
-"""Features as tensors, by the Open Inference Protocol, version 2; requests that wait run as one batch.
+"""Features as tensors, by the Open Inference Protocol, version 2.
 
 The protocol: https://github.com/open-inference/open-inference-protocol (REST, JSON tensors).
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -23,11 +22,9 @@ from plait.core.parts import suggest
 from plait.models.model import Model
 from plait.prediction.predict import Predictor
 from plait.serving.messages import numbers
-from plait.serving.worker import Job
 from plait.tokens import Instants, Tokens
-from plait.tokens.tokens import blank
 
-__all__ = ["Infer", "Inputs", "Request", "merged", "outputs_of", "run_waiting"]
+__all__ = ["Infer", "Inputs", "Request", "outputs_of"]
 
 ROWS = 4096
 """Most rows of one item in one modality: attention over them is quadratic."""
@@ -107,50 +104,6 @@ class Request:
     def told(self, found: Mapping[str, NDArray[Any]]) -> list[dict[str, object]]:
         """The answers among outputs."""
         return [json.loads(text) for text in found["prediction"]]
-
-
-def run_waiting(jobs: list[Job]) -> None:
-    """Run jobs in order; requests of tensors, which do not depend on others, as one batch."""
-    asked = [job for job in jobs if isinstance(job.work, Request) and job.work.at is None]
-    if len(asked) > 1 and sum(map(_size, asked)) <= ITEMS:
-        _batched(asked)
-    for job in jobs:
-        if job.result is None:
-            job.run()
-
-
-def _size(job: Job) -> int:
-    return len(job.work) if isinstance(job.work, Request) else 0
-
-
-def _batched(jobs: list[Job]) -> None:
-    """One call for all; if it fails, each is to be run alone, so that one does not spoil the others."""
-    requests: list[Request] = [job.work for job in jobs]  # type: ignore[misc]
-    began = time.perf_counter()
-    try:
-        found = merged(requests)()
-    except Exception:
-        return
-    start = 0
-    for job, request in zip(jobs, requests):
-        job.result = {name: x[start : start + len(request)] for name, x in found.items()}
-        job.spent = time.perf_counter() - began
-        start += len(request)
-
-
-def merged(requests: Sequence[Request]) -> Request:
-    """All their items as one request, padded to the longest."""
-    model, tokens = requests[0].model, dict[str, Tokens]()
-    for m in model.modalities:
-        own = [r.tokens.get(m, blank(len(r), 0, model.dims[m])) for r in requests]
-        longest = max(t.mask.shape[1] for t in own)
-        parts = [Tokens(*(_longer(x, longest) for x in t)) for t in own]
-        tokens[m] = Tokens(*(torch.cat(x) for x in zip(*parts)))
-    return Request(model, tokens, None)
-
-
-def _longer(x: Tensor, length: int) -> Tensor:
-    return torch.cat([x, x.new_zeros(len(x), length - x.shape[1], *x.shape[2:])], 1)
 
 
 class Inputs:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 from torch import Tensor
 
 from plait.tokens.tokens import Tokens, blank, cat
 
-__all__ = ["InTurn", "State", "Stepwise", "leaves", "reach_of"]
+__all__ = ["InTurn", "State", "Stepwise", "leaves", "like", "reach_of"]
 
 State: TypeAlias = "tuple[Tensor | State, ...]"
 """Nested tuples of tensors [batch, ...]: states of several sessions are one batch, and are saved without pickle."""
@@ -142,6 +142,11 @@ def leaves(state: State) -> list[Tensor]:
     [1, 2, 3]
     """
     return [x for own in state for x in ([own] if isinstance(own, Tensor) else leaves(own))]
+
+
+def like(state: State, parts: Iterator[Tensor]) -> State:
+    """Tensors in the order of `leaves`, nested as ``state``."""
+    return tuple(next(parts) if isinstance(x, Tensor) else like(x, parts) for x in state)
 
 
 def _part(tokens: Tokens, places: slice) -> Tokens:
