@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,22 @@ def recorded(seed: int) -> dict[str, Stream]:
         ),
         "taps": Stream.of(rng.normal(level, 1, (60, 2)), times=at),
     }
+
+
+def long_recording(seconds: float) -> dict[str, Stream]:
+    """States of a second each: what is a second off is told wrongly."""
+    rng, parts = np.random.default_rng(3), []
+    for i in range(int(seconds / SECONDS) + 1):
+        parts.append(recorded(100 + i))
+    values = {name: np.concatenate([p[name].read() for p in parts]) for name in RATES}
+    taps = np.concatenate([p["taps"].clock.times + i * SECONDS for i, p in enumerate(parts)])
+    moves = np.repeat(rng.integers(0, 2, len(values["imu"]) // 25 + 1), 25)[: len(values["imu"]), None]
+    made = {name: Stream.of(x, rate=RATES[name]) for name, x in values.items() if name != "voice"}
+    made["voice"] = Stream.of(values["voice"], rate=8000, kind="waveform")
+    # 50 rows a second by a clock that loses 200 ppm
+    made["imu"] = Stream.of(values["imu"] + 2 * moves, rate=Fraction(50) / (1 + Fraction(200, 10**6)))
+    made["taps"] = Stream.of(np.concatenate([p["taps"].read() for p in parts]), times=taps)
+    return {name: stream.cut(0.0, seconds) for name, stream in made.items()}
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -206,6 +223,60 @@ def test_a_failure_in_a_batch_is_told_and_the_others_go_on(predictor: Predictor)
     with pytest.raises(DataError, match="imu: rows of shape"):
         together(steps)
     assert (good.counts["imu"].pushed, bad.counts["imu"].pushed) == (len(stream), 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("predictor", ["causal"], indirect=True)
+def test_a_device_with_a_clock_of_its_own_answers_as_by_the_straight_one(predictor: Predictor) -> None:
+    streams, rng = long_recording(90.0), np.random.default_rng(5)
+    true = streams["imu"].clock
+    own = np.arange(len(true)) / 50 - 2.0  # and that is 2 s late
+    given = {**RATES, "imu": str(true.rate)}  # type: ignore[attr-defined]
+    sessions = {
+        "straight": Session(predictor, every=HOP, start=0.0, rates=given),
+        "corrected": Session(predictor, every=HOP, start=0.0, rates=RATES, clocks={"imu": {}}),
+        "as it is": Session(predictor, every=HOP, start=0.0, rates=RATES),
+    }
+    answers: dict[str, list[LiveAnswer]] = {name: [] for name in sessions}
+    for name, values, times in packets(streams, np.random.default_rng(1), 0.2):
+        for kind, session in sessions.items():
+            at, arrived = times, None
+            if name == "imu" and kind != "straight":
+                at = own[np.searchsorted(true.times, times - 1e-6)]
+                arrived = times[-1] + 0.02 + rng.exponential(0.01)
+            answers[kind] += session.push(name, values, at, arrived)
+    for kind, session in sessions.items():
+        answers[kind] += session.close()
+    facts, clock = sessions["corrected"].clocks["imu"], sessions["corrected"].channels["imu"].clock
+    assert clock is not None
+    assert facts.trusted
+    assert facts.drift_ppm == pytest.approx(200, abs=60)
+    assert clock.expected(own[-1]) == pytest.approx(true.times[-1], abs=0.01)
+
+    def off(kind: str) -> float:
+        pairs = [(a, b) for a, b in zip(answers[kind], answers["straight"]) if a.time > 60]
+        return float(np.mean([abs(p[k] - q[k]) for p, q in map(probabilities, pairs) for k in q]))
+
+    def probabilities(pair: tuple[LiveAnswer, LiveAnswer]) -> list[dict[str, float]]:
+        return [a.prediction.to_json()["probabilities"] for a in pair]  # type: ignore[misc]
+
+    assert [a.time for a in answers["corrected"]] == [a.time for a in answers["straight"]]
+    assert off("corrected") < 0.1 * off("as it is")
+
+
+def test_a_clock_that_nothing_is_known_of_keeps_its_stream_waiting(predictor: Predictor) -> None:
+    session = Session(predictor, every=HOP, start=0.0, rates=RATES, absent_after=1.5, clocks={"imu": {}})
+    streams, answers = recorded(11), []
+    for name, values, times in packets(streams, np.random.default_rng(1)):
+        answers += session.push(name, values, times + (100.0 if name == "imu" else 0.0), float(times[-1]))
+    assert answers
+    assert not session.clocks["imu"].trusted
+    assert all("imu" not in a.prediction.used for a in [*answers, *session.close()])
+    assert session.counts["imu"].pending == len(streams["imu"])
+    with pytest.raises(DataError, match="arrived=None"):
+        session.push("imu", streams["imu"].read()[:3], 110.0)
+    with pytest.raises(ConfigError, match="clock of 'imi': the model has no such stream"):
+        Session(predictor, every=HOP, clocks={"imi": {}})
 
 
 class Forgets(Session):

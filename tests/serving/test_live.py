@@ -70,6 +70,25 @@ def binary(seq: int, stream: int, values: np.ndarray, times: list[float], code: 
     )
 
 
+def test_a_device_with_a_clock_of_its_own_says_when_its_packets_arrived(http: Any) -> None:
+    options = {**OPTIONS, "clocks": {"wrist": {}}}
+    sent = [one for one in packets(seconds=20.0, piece=0.5) if one["type"] == "push"]
+    with http.websocket_connect(LIVE) as ws:
+        socket, answers = Socket(ws, options=options), []
+        assert "expected seconds" in socket.say(sent[0])["error"]
+        for one in sent:
+            own = {"times": one["times"] + 1000.0, "arrived": one["times"] + 0.51} if one["stream"] == "wrist" else {}
+            told = socket.say(one, **own)
+            assert told["type"] == "ack"
+            answers += told["answers"]
+        assert "its clock leaps" in socket.say(sent[0], times=9000.0, arrived=20.1)["error"]
+        answers += socket.say({"type": "close"})["answers"]
+        ws.send_text(json.dumps({"type": "received", "received": answers[-1]["number"]}))
+    # not before its clock is trusted, and of all since the start then
+    assert len(answers) == 39
+    assert [(a["time"], a["used"]) for a in answers if a["used"] != ["wrist", "chest"]] == []
+
+
 def test_answers_are_those_of_a_session_in_json_and_in_binary(http: Any, predictor: Predictor) -> None:
     sent = packets()
     once = expected(predictor, sent)

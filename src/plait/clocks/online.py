@@ -198,6 +198,19 @@ class OnlineClock:
         seconds_of(when.reshape(-1), "times")
         return self._slew(when)
 
+    def expected(self, times: ArrayLike) -> Array:
+        """As `correct`, but it may change: what was not corrected yet follows the next estimate."""
+        return self._slew.expected(times)
+
+    def own(self, times: ArrayLike) -> Array:
+        """Own seconds of reference ``times``: the inverse of `expected`."""
+        return self._slew.inverse(times)
+
+    @property
+    def known(self) -> bool:
+        """Whether there has been an estimate to trust. Before it, `correct` changes nothing."""
+        return self._slew.aimed
+
     @property
     def facts(self) -> ClockFacts:
         """Offset, drift, how certain they are, and why they are not trusted."""

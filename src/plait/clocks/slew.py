@@ -72,6 +72,31 @@ class Slew:
             self.told = newest if self.told is None else max(self.told, newest)
         return self._at(when)
 
+    def expected(self, times: ArrayLike) -> Array:
+        """Corrected seconds, by what is known now."""
+        return self._at(times)
+
+    def inverse(self, times: ArrayLike) -> Array:
+        """Own seconds of corrected ``times``, by what is known now.
+
+        >>> clock = Slew(pace=500e-6, step=0.128)
+        >>> clock.aim(10.0, ahead=2.0, drift=0.25)
+        >>> clock.inverse(clock.expected(np.array([0.0, 10.0, 30.0]))).tolist()
+        [0.0, 10.0, 30.0]
+        """
+        when = np.asarray(times, np.float64)
+        if not self._knots:
+            return np.array(when)
+        own, there = np.array(self._knots).T
+        first = self._first(own, there)
+        before, after = np.minimum(when - there[0], 0), np.maximum(when - there[-1], 0)
+        return np.asarray(np.interp(when, there, own) + before / first + after / (1 + self._drift))
+
+    @property
+    def aimed(self) -> bool:
+        """Whether it was ever told where to tend to."""
+        return bool(self._knots)
+
     def off(self, at: float, ahead: float, drift: float, t: float) -> float:
         """Seconds by which the corrected clock still differs from an estimated one at own second t."""
         return float(self._at(t)) - (t + ahead + drift * (t - at))
@@ -81,10 +106,14 @@ class Slew:
         if not self._knots:
             return np.array(when)
         own, there = np.array(self._knots).T
-        first = (there[1] - there[0]) / (own[1] - own[0]) if len(own) > 1 else 1 + self._drift
+        first = self._first(own, there)
         between = np.interp(when, own, there)
         before, after = np.minimum(when - own[0], 0), np.maximum(when - own[-1], 0)
         return np.asarray(between + first * before + (1 + self._drift) * after)
+
+    def _first(self, own: Array, there: Array) -> float:
+        """Pace before the first knot."""
+        return float((there[1] - there[0]) / (own[1] - own[0])) if len(own) > 1 else 1 + self._drift
 
     def save(self) -> Array:
         """Everything but the options, [knots + 1, 2]; `load` takes it back."""

@@ -191,12 +191,21 @@ def find(base: type[T], spec: Spec, where: str) -> tuple[type[T], dict[str, obje
         if name not in known:
             raise ConfigError(f"{where}: there is no {base.__name__.lower()} {name!r}. {suggest(name, known)}")
         cls = known[name]
+    check_options(cls, options, where, name)
+    return cls, options
+
+
+def check_options(cls: type, options: Mapping[str, object], where: str, name: str) -> None:
+    """Whether a class can be constructed with options.
+
+    Raises:
+        ConfigError: an option that it does not have, or a value that the option cannot have; all at once.
+    """
     allowed = options_of(cls)
     problems = [
         f"{where}.{key}: {name} has no such option. {suggest(key, allowed)}" for key in options if key not in allowed
     ]
     raise_all(ConfigError, problems + option_problems(cls, options, where))
-    return cls, options
 
 
 def _dotted(base: type[T], name: str, where: str) -> type[T]:

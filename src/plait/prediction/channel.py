@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from plait.clocks.online import OnlineClock
 from plait.core.errors import ConfigError, raise_all
 from plait.features import Feature
 from plait.prediction.feature_ring import FeatureRing, Piece, RingState
 from plait.prediction.inbox import SAME, Inbox, Rows, rate_of
 from plait.recipe import StreamPlan
 from plait.store.stepped import build_feature
+from plait.streams.stream import Values
 from plait.training.plans import plan_of
 from plait.training.preparation import Preparation
 
@@ -29,6 +33,51 @@ class Channel:
     states: dict[str, RingState | None]
     ready: dict[str, Piece]
     shape: tuple[int, ...] | None = None
+    clock: OnlineClock | None = None
+    """Of the device, where its rows carry the device's own times; what is ready has times of the session."""
+    watermark: float = -math.inf
+    """All that is before it is here, seconds of the session. It never goes back."""
+
+    @property
+    def newest(self) -> float:
+        """End of the newest row, seconds of the session; -inf while nothing is known."""
+        if self.clock is None or math.isinf(self.inbox.newest):
+            return self.inbox.newest
+        return float(self.clock.expected(self.inbox.newest)) if self.clock.known else -math.inf
+
+    @property
+    def passed(self) -> float:
+        """Until when no row is to be expected, by the newest one and the lateness; seconds of the session."""
+        natural = self._natural
+        if self.clock is None or math.isinf(natural):
+            return natural
+        return float(self.clock.expected(natural)) if self.clock.known else -math.inf
+
+    def push(self, values: Values, times: ArrayLike | None, arrived: float, start: float | None) -> None:
+        """Take a packet (`Inbox.push`); ``start`` is that of the session, unless it has none yet."""
+        # where the start is by the device's clock is not known; the lanes begin there
+        self.inbox.push(values, times, -math.inf if start is None or self.clock is not None else start)
+        if self.clock is not None and len(values):
+            self.clock.push([self.inbox.newest], [arrived])
+
+    def seal(self, until: float) -> None:
+        """Rows before ``until``, seconds of the session, that come from now on are late."""
+        self.watermark = max(until, self.watermark)
+        if self.clock is None or (self.clock.known and math.isinf(self.watermark)):
+            self.inbox.seal(self.watermark)
+        elif self.clock.known:
+            own = float(self.clock.own(self.watermark))
+            # there and back again is not quite the same number
+            self.inbox.seal(self._natural if abs(own - self._natural) < SAME else own)
+            # what is before it stays where it is now
+            self.clock.correct(self.inbox.watermark)
+
+    @property
+    def _natural(self) -> float:
+        newest = self.inbox.newest
+        if self.inbox.rate is None and math.isfinite(newest):
+            newest = math.nextafter(newest, math.inf)  # the newest row itself is there
+        return newest - self.inbox.lateness
 
     @property
     def ahead(self) -> float:
@@ -47,12 +96,20 @@ class Channel:
         kept = [a for state in self.states.values() if state for a in (state.values, state.keys)]
         return self.inbox.bytes + sum(a.nbytes for a in [*kept, *(a for piece in self.ready.values() for a in piece)])
 
-    def read(self, rows: Rows | None, *, closed: bool) -> tuple[dict[str, RingState | None], dict[str, Piece]]:
+    def take(self) -> None:
+        """Rows before the watermark become features; those of a clock that nothing is known of go on waiting."""
+        if self.clock is None or self.clock.known:
+            self.states, self.ready = self.read(self.inbox.take(), closed=self.inbox.silent, final=True)
+
+    def read(
+        self, rows: Rows | None, *, closed: bool, final: bool = False
+    ) -> tuple[dict[str, RingState | None], dict[str, Piece]]:
         """Rows through the features: what is kept then, and all features that no lane has read. Changes nothing.
 
         Args:
             rows: in order; a gap ends a run, and a new one begins behind it.
             closed: whether nothing can follow without a gap.
+            final: whether the clock is to keep what it says of their times.
         """
         states, found = dict[str, RingState | None](), dict[str, Piece]()
         runs = [] if rows is None else self.inbox.runs(rows)
@@ -67,8 +124,16 @@ class Channel:
             if closed and state is not None:
                 parts.append(self._ended(ring, state))
                 state = None
-            states[m], found[m] = state, _joined(parts)
+            states[m], found[m] = state, _joined([parts[0], *(self._placed(part, final) for part in parts[1:])])
         return states, found
+
+    def _placed(self, rows: Piece, final: bool) -> Piece:
+        """Features of own times on the session's clock."""
+        if self.clock is None or not len(rows.times):
+            return rows
+        if not self.clock.known:
+            return Piece(rows.values[:0], rows.times[:0])
+        return rows._replace(times=(self.clock.correct if final else self.clock.expected)(rows.times))
 
     def _ended(self, ring: FeatureRing, state: RingState) -> Piece:
         none = Rows(state.keys[:0], state.values[:0])

@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from plait.clocks.online import ClockFacts, OnlineClock
 from plait.core.errors import ConfigError, DataError, raise_all
-from plait.core.parts import suggest
+from plait.core.parts import check_options, suggest
 from plait.examples.items import Item
 from plait.prediction.channel import Channel, after, before, channels_of
 from plait.prediction.feature_ring import Piece
@@ -94,12 +96,13 @@ def stream(
     lateness: float | Mapping[str, float] = 0.0,
     absent_after: float | None = None,
     late: str = "wait",
+    clocks: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Session:
     """A session of a trained model. For arguments and errors see `Session`."""
     own = source if isinstance(source, Predictor) else Predictor(source)
     return Session(
         own, every=every, window=window, start=start, rates=rates, lateness=lateness,
-        absent_after=absent_after, late=late,
+        absent_after=absent_after, late=late, clocks=clocks,
     )  # fmt: skip
 
 
@@ -126,6 +129,9 @@ class Session:
         late: for streams that lag behind the others: ``wait`` (answers are final), ``revise`` (an answer is given at
             once of what is there, and again whenever a stream that was waited for has come), or ``drop`` (no stream is
             waited for once the quickest has passed; what comes later is not used).
+        clocks: streams whose times are those of a device's own clock, each with options of
+            `plait.clocks.online.OnlineClock`, or none: offset and drift are estimated from when packets ``arrived``,
+            and corrected for the future only. Such a stream is waited for until its clock is trusted once.
 
     Attributes:
         channels: what waits of each stream.
@@ -155,6 +161,7 @@ class Session:
         lateness: float | Mapping[str, float] = 0.0,
         absent_after: float | None = None,
         late: str = "wait",
+        clocks: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.predictor, self.model = predictor, predictor.model.eval()
         self.every, self.start, self.late = every, start, late
@@ -162,11 +169,15 @@ class Session:
         self.window = _window(predictor) if window is None else window
         self.context = 0.0 if self.window is None else _context(predictor)
         waits = dict(lateness) if isinstance(lateness, Mapping) else lateness
-        self._check(waits, dict(rates or {}))
+        self._check(waits, dict(rates or {}), dict(clocks or {}))
         given = {name: str(rate_of(rate)) for name, rate in (rates or {}).items()}
         self.options = {"every": every, "window": window, "start": start, "rates": given, "lateness": waits,
-                        "absent_after": absent_after, "late": late}  # fmt: skip
+                        "absent_after": absent_after, "late": late,
+                        "clocks": {name: dict(own) for name, own in (clocks or {}).items()}}  # fmt: skip
         self.channels = channels_of(predictor.prepared, self.model.dims, waits, {**predictor.prepared.rates, **given})
+        for name, own in (clocks or {}).items():
+            check_options(OnlineClock, own, f"clocks.{name}", "a clock")
+            self.channels[name].clock = OnlineClock(**own)
         self.lanes: dict[int, Lane] = {}
         self.told: dict[int, tuple[str, ...]] = {}
         self.place, self.now, self.read = 1, -math.inf, -math.inf
@@ -189,13 +200,21 @@ class Session:
         """What became of the rows of each stream."""
         return {name: own.inbox.counts for name, own in self.channels.items()}
 
-    def push(self, stream: str, values: ArrayLike, times: ArrayLike | None = None) -> list[LiveAnswer]:
+    @property
+    def clocks(self) -> dict[str, ClockFacts]:
+        """Offset, drift, how certain they are, and whether they are trusted, of each stream with a clock of its own."""
+        return {name: own.clock.facts for name, own in self.channels.items() if own.clock is not None}
+
+    def push(
+        self, stream: str, values: ArrayLike, times: ArrayLike | None = None, arrived: float | None = None
+    ) -> list[LiveAnswer]:
         """Rows of a stream, [n, ...] as its files hold them, and their times.
 
         Args:
             stream: its name.
             values: rows, time first.
             times: seconds, of each row, or of the first one of a stream with a rate; None: they follow the newest.
+            arrived: seconds on the session's clock at which the packet came; needed for streams of ``clocks``.
 
         Returns:
             The answers that these rows make possible, in order of time.
@@ -204,19 +223,24 @@ class Session:
             DataError: a stream that the model does not have, or rows or times that do not fit it. Nothing of them is
                 used then, and the session goes on.
         """
-        return alone(self.pushing(stream, values, times))
+        return alone(self.pushing(stream, values, times, arrived))
 
-    def pushing(self, stream: str, values: ArrayLike, times: ArrayLike | None = None) -> Steps[list[LiveAnswer]]:
+    def pushing(
+        self, stream: str, values: ArrayLike, times: ArrayLike | None = None, arrived: float | None = None
+    ) -> Steps[list[LiveAnswer]]:
         """As `push`, for `plait.prediction.together.together`: sessions of one model run as a batch."""
         if stream not in self.channels:
             raise DataError(f"{stream!r}: the model has no such stream. {suggest(stream, self.channels)}")
         channel = self.channels[stream]
         rows = self._fitting(channel, np.asarray(values))
-        channel.inbox.push(rows, times, -math.inf if self.start is None else self.start)
+        came = math.nan if arrived is None else arrived
+        if channel.clock is not None and not math.isfinite(came):
+            raise DataError(f"{stream}: arrived={arrived}; expected seconds, since the stream has a clock of its own.")
+        channel.push(rows, times, came, self.start)
         # only now: a packet that is refused leaves nothing behind
         channel.shape = rows.shape[1:]
         if self.start is None and times is not None and len(rows):
-            self.start = float(np.min(np.asarray(times, np.float64)))
+            self.start = float(np.min(np.asarray(times, np.float64))) if channel.clock is None else came
         return (yield from self.ticking(-math.inf))
 
     def tick(self, now: float) -> list[LiveAnswer]:
@@ -225,11 +249,11 @@ class Session:
 
     def ticking(self, now: float) -> Steps[list[LiveAnswer]]:
         """As `tick`, for `plait.prediction.together.together`."""
-        newest = max(own.inbox.newest for own in self.channels.values())
+        newest = max(own.newest for own in self.channels.values())
         self.now = max(self.now, newest, now)
         if self.start is None:
             return []
-        bounds = {name: self._watermark(own) for name, own in self.channels.items()}
+        bounds = {n: max(own.passed, self.now - self.absent_after, own.watermark) for n, own in self.channels.items()}
         if self.late == "drop":
             most = max(mark - own.ahead for own, mark in zip(self.channels.values(), bounds.values()))
             bounds = {name: max(mark, most + self.channels[name].ahead) for name, mark in bounds.items()}
@@ -254,7 +278,7 @@ class Session:
         """As `close`, for `plait.prediction.together.together`."""
         if self.start is None:
             return []
-        end = max(own.inbox.newest for own in self.channels.values())
+        end = max(own.newest for own in self.channels.values())
         return (yield from self._final(dict.fromkeys(self.channels, math.inf), end))
 
     def _fitting(self, own: Channel, values: Values) -> Values:
@@ -272,23 +296,17 @@ class Session:
                 )
         return values
 
-    def _watermark(self, own: Channel) -> float:
-        newest = own.inbox.newest
-        if own.inbox.rate is None and math.isfinite(newest):
-            newest = math.nextafter(newest, math.inf)  # the newest row itself is there
-        return max(newest - own.inbox.lateness, self.now - self.absent_after, own.inbox.watermark)
-
     def _final(self, bounds: Mapping[str, float], end: float = math.inf) -> Steps[list[LiveAnswer]]:
         found = list[LiveAnswer]()
         for name, own in self.channels.items():
-            own.inbox.seal(bounds[name])
-        sure = min(own.inbox.watermark - own.ahead for own in self.channels.values())
+            own.seal(bounds[name])
+        sure = min(own.watermark - own.ahead for own in self.channels.values())
         ended = any(own.inbox.silent and own.unread for own in self.channels.values())
         if self._until(end) > sure + 1e-9 and sure < self.read + TOGETHER and not ended:
             return found
         self.read = sure
         for own in self.channels.values():
-            self._take(own)
+            own.take()
         while (until := self._until(end)) <= min(sure, end) + 1e-9:
             yield from self._feed(until)
             found.append((yield from self._answer(self.place, self.lanes, until, final=True)))
@@ -314,7 +332,7 @@ class Session:
         return found
 
     def _waiting(self, due: float) -> tuple[str, ...]:
-        return tuple(n for n, own in self.channels.items() if own.inbox.watermark - own.ahead < due - 1e-9)
+        return tuple(n for n, own in self.channels.items() if own.watermark - own.ahead < due - 1e-9)
 
     def _due(self, k: int) -> float:
         """When item k ends, seconds: the first window when it is full, else after ``every``."""
@@ -333,10 +351,6 @@ class Session:
         """When item k begins, with its context, which the session's start cuts off."""
         start = self.start or 0.0
         return start if self.window is None else max(start, start + (k - 1) * self.every - self.context)
-
-    def _take(self, own: Channel) -> None:
-        """Rows before the watermark become features."""
-        own.states, own.ready = own.read(own.inbox.take(), closed=own.inbox.silent)
 
     def _feed(self, until: float) -> Steps[None]:
         """Lanes read the features before ``until``."""
@@ -381,12 +395,15 @@ class Session:
         told = self.predictor.within(prediction_of(item, answer, used, self.model.modalities))
         return LiveAnswer(due, told, final, () if final else self._waiting(until))
 
-    def _check(self, lateness: float | Mapping[str, float], rates: Mapping[str, object]) -> None:
+    def _check(
+        self, lateness: float | Mapping[str, float], rates: Mapping[str, object], clocks: Mapping[str, object]
+    ) -> None:
         given = lateness if isinstance(lateness, Mapping) else {"lateness": lateness}
         known = self.predictor.prepared.modalities.values()
+        named = (("lateness", given if isinstance(lateness, Mapping) else ()), ("rate", rates), ("clock", clocks))
         problems = [
             f"{what} of {name!r}: the model has no such stream. {suggest(name, known)}"
-            for what, names in (("lateness", given if isinstance(lateness, Mapping) else ()), ("rate", rates))
+            for what, names in named
             for name in names
             if name not in known
         ]

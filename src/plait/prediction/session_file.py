@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from plait.clocks.online import OnlineClock
 from plait.core.atomic import replacing
 from plait.core.errors import DataError
 from plait.models.model import Model
@@ -103,14 +104,21 @@ def _told(prefix: str, own: Channel, arrays: Arrays) -> dict[str, Any]:
             given[m] = _plain(state.given)
             arrays |= {f"{prefix}.{j}.values": _tensor(state.values), f"{prefix}.{j}.keys": _tensor(state.keys)}
             arrays |= {} if state.sums is None else {f"{prefix}.{j}.sums": _tensor(state.sums)}
+    if own.clock is not None:
+        arrays |= {f"{prefix}.clock.{name}": _tensor(part) for name, part in own.clock.save().items()}
     phase = None if inbox.phase is None else [inbox.phase.numerator, inbox.phase.denominator]
     ends = {"newest": _plain(inbox.newest), "watermark": _plain(inbox.watermark), "phase": phase}
+    ends["passed"] = _plain(own.watermark)
     return {**ends, "counts": asdict(inbox.counts), "given": given, "shape": own.shape and [*own.shape]}
 
 
 def _restore(prefix: str, own: Channel, told: Mapping[str, Any], arrays: Mapping[str, Tensor]) -> None:
     inbox, arr = own.inbox, {name: x.numpy() for name, x in arrays.items() if name.startswith(f"{prefix}.")}
     inbox.newest, inbox.watermark = float(told["newest"]), float(told["watermark"])
+    own.watermark = float(told["passed"])
+    if own.clock is not None:
+        mark = f"{prefix}.clock."
+        own.clock = OnlineClock.load({name.removeprefix(mark): x for name, x in arr.items() if name.startswith(mark)})
     inbox.phase = None if told["phase"] is None else Fraction(*told["phase"])
     inbox.counts = Counts(**told["counts"])
     if f"{prefix}.keys" in arr:

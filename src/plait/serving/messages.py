@@ -59,6 +59,7 @@ class Options(_Strict):
     lateness: Wait | dict[str, Wait] = 0.0
     absent_after: float | None = Field(None, gt=0, le=86_400)
     late: Literal["wait", "revise", "drop"] = "wait"
+    clocks: dict[str, dict[str, Any]] = Field({}, max_length=100)
 
 
 class Hello(_Strict):
@@ -86,6 +87,7 @@ class _Push(_Strict):
     stream: str
     values: list[Any]
     times: Seconds | list[Seconds] | None = None
+    arrived: Seconds | None = None
 
 
 class _Tick(_Strict):
@@ -126,6 +128,7 @@ class Packet(NamedTuple):
     stream: str
     values: Values
     times: NDArray[np.float64] | None
+    arrived: float | None = None
 
 
 def wrong(error: ValidationError) -> str:
@@ -196,7 +199,9 @@ def carrying_out(
         raise DataError(f"{message.kind}: {wrong(error)}.") from error
     if isinstance(body, _Push):
         times = None if body.times is None else np.atleast_1d(np.asarray(body.times, np.float64))
-        return (yield from _push(session, Packet(body.stream, numbers(body.values, "values"), times), seen))
+        return (
+            yield from _push(session, Packet(body.stream, numbers(body.values, "values"), times, body.arrived), seen)
+        )
     if isinstance(body, _Tick):
         _bounded(session, body.now, session.now)
         # before the first row there is nothing that time could change
@@ -259,13 +264,27 @@ def _push(session: Session, packet: Packet, seen: Callable[[Packet], None] | Non
         at = np.array([inbox.newest]) if packet.times is None else packet.times
         if len(at) and np.isfinite(at).all():
             last = float(at.max()) + inbox.period * (len(packet.values) if len(at) == 1 else 1)
+            begin = float(at.min()) if session.start is None else session.start
+            if own.clock is not None:
+                _own_bounded(packet.stream, last, inbox.newest)
+                last, begin = (begin if packet.arrived is None else packet.arrived), session.start or last
             # features of rows with times of their own go on over a gap, unless silence has ended them
-            known = session.now if inbox.silent or math.isinf(inbox.newest) else inbox.newest
-            _bounded(session, last, known, float(at.min()) if session.start is None else session.start)
+            known = session.now if own.clock or inbox.silent or math.isinf(inbox.newest) else inbox.newest
+            _bounded(session, last, known, begin)
     answers = yield from session.pushing(*packet)
     if seen is not None:
         seen(packet)
     return answers
+
+
+def _own_bounded(stream: str, last: float, newest: float) -> None:
+    """As `_bounded`, for times of a device's own clock.
+
+    Raises:
+        DataError: the clock has leapt.
+    """
+    if abs(last) > FARTHEST or (last - newest > AHEAD > 0 and math.isfinite(newest)):
+        raise DataError(f"{stream}: its clock leaps to {last:g} s; expected at most {AHEAD:g} s after its newest row.")
 
 
 def _bounded(session: Session, until: float, known: float, start: float | None = None) -> None:

@@ -155,7 +155,7 @@ class _Checked:
         self.ended = False
         for packet in sent:
             told = session.push(*packet)
-            marks = {name: own.inbox.watermark for name, own in session.channels.items()}
+            marks = {name: own.watermark for name, own in session.channels.items()}
             self.require(all(marks[n] >= before[n] for n in marks), "finality", "a watermark goes back")
             before = marks
             for answer in told:
