@@ -1,12 +1,13 @@
 """A session beside one pass: python benchmarks/stream.py [PART ...]
 
 Needs: nothing beyond plait; for ``price`` utd_mhad, grid_s1 and stress_predict in PLAIT_DATA.
-Takes: ``laws`` some twenty minutes of one core, ``cost`` some three, ``price`` some ninety.
+Takes: ``laws`` some forty minutes of one core, ``cost`` some three, ``endless`` some ten, ``price`` some ninety.
 
 - ``laws``: random cuttings of every encoder whose state is bounded and of every feature that can stream, and random
   cuttings and interleavings of sessions of four streams, causal and not: how far answers are from those of one pass.
 - ``cost``: what a push of a tenth of a second costs, beside encoding a window of sixty seconds anew; the bytes of a
-  session's state, and whether they grow.
+  session's state, and whether they grow; and what it costs eight sessions together, and alone.
+- ``endless``: the state over a million pushes.
 - ``price``: accuracy of the causal recipe beside the default on real data, and against seconds waited.
 """
 
@@ -37,6 +38,7 @@ from plait.encoders import Encoder
 from plait.features import Feature
 from plait.prediction.feature_ring import FeatureRing
 from plait.prediction.inbox import Rows
+from plait.prediction.together import alone, together
 from plait.streams.clock import Grid
 from plait.testing.inputs import sample
 from plait.testing.streams import made_stream
@@ -208,11 +210,12 @@ def cost(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
             session.push(name, rows, k * PUSH)
         spent.append(time.process_time() - began)
         sizes.append(session.bytes)
-    whole = again(predictor, streams)
+    whole, ratio = again(predictor, streams), of_eight(predictor, streams)
     push, mean = float(np.median(spent[100:550])), float(np.mean(spent[100:550]))
     table = Table("what", "value", title="four streams, pushes of 0.1 s of each, window of 60 s")
     table.add_row("push of all four, median and mean, ms of processor", f"{1e3 * push:.2f}, {1e3 * mean:.2f}")
     table.add_row("encoding 60 s anew, ms of processor", f"{1e3 * whole:.1f}")
+    table.add_row("eight sessions, alone over together", f"{ratio:.1f}")
     table.add_row("state, kB: after 10 s, 50 s", f"{sizes[100] / 1e3:.0f}, {sizes[500] / 1e3:.0f}")
     console.print(table)
     return [
@@ -221,6 +224,39 @@ def cost(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         target("state of a session, most of a window, kB", max(sizes[100:]) / 1e3, "<=", 64),
         target("state in the second window over that in the first", max(sizes[600:]) / max(sizes[:600]), "<=", 1.01),
     ]
+
+
+def of_eight(predictor: Predictor, streams: dict[str, Stream]) -> float:
+    """How much more eight sessions cost one after another than together."""
+    spent = []
+    for joint in (False, True):
+        sessions = [Session(predictor, every=60.0, start=0.0, rates=RATES) for _ in range(8)]
+        began = time.process_time()
+        for k in range(200):
+            for name, stream in streams.items():
+                rows = stream.cut(k * PUSH, (k + 1) * PUSH).read()
+                steps = [session.pushing(name, rows, k * PUSH) for session in sessions]
+                together(steps) if joint else [alone(one) for one in steps]
+        spent.append(time.process_time() - began)
+    return spent[0] / spent[1]
+
+
+def endless(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
+    """Pushes of single rows, and of ten milliseconds of sound."""
+    with tempfile.TemporaryDirectory() as folder:
+        predictor = predictor_of(Path(folder), length=2.0, causal=True)
+    rng, sizes, place = np.random.default_rng(0), list[int](), dict.fromkeys(RATES, 0)
+    session, rows = Session(predictor, every=1.0, start=0.0, rates=RATES), dict.fromkeys(RATES, 1) | {"voice": 80}
+    values = {name: rng.normal(0, 1, (rows[name], 1 if name == "voice" else 3)).astype(np.float32) for name in RATES}
+    for count in range(1, args.pushes + 1):
+        name = min(RATES, key=lambda n: place[n] / RATES[n])  # the stream that is furthest behind
+        session.push(name, values[name], place[name] / RATES[name])
+        place[name] += rows[name]
+        sizes += [session.bytes] if count % 97 == 0 else []
+    half = len(sizes) // 2
+    growth = max(sizes[half:]) / max(sizes[:half])
+    console.print(f"{args.pushes} pushes, {session.now:.0f} s of streams: at most {max(sizes) / 1e3:.0f} kB")
+    return [target("state in the second half of a million pushes over that in the first", growth, "<=", 1.01)]
 
 
 def again(predictor: Predictor, streams: dict[str, Stream]) -> float:
@@ -247,13 +283,14 @@ def of_sets(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
     return price(args.sets, Path(args.out).resolve(), args.cache, console)
 
 
-KINDS = {"laws": laws, "cost": cost, "price": of_sets}
+KINDS = {"laws": laws, "cost": cost, "endless": endless, "price": of_sets}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=[*KINDS], help=f"of {', '.join(KINDS)}")
     parser.add_argument("--tries", type=int, default=1000, help="random cuttings for laws")
+    parser.add_argument("--pushes", type=int, default=1_000_000, help="for endless")
     parser.add_argument("--sets", nargs="+", default=[*WAITED], choices=[*WAITED], help="for price")
     parser.add_argument("--out", default="runs/stream", help="for price: trained runs are kept here")
     parser.add_argument("--cache", default=".plait-cache")
