@@ -35,15 +35,18 @@ from plait import Annotation, CorpusWriter, Predictor, Session, Stream, fit, par
 from plait.core.errors import PlaitError
 from plait.core.parts import build, parts
 from plait.encoders import Encoder
+from plait.export.stepped import write_stream
 from plait.features import Feature
-from plait.prediction.feature_ring import FeatureRing
+from plait.prediction.feature_ring import FeatureRing, RingState
 from plait.prediction.inbox import Rows
+from plait.prediction.session import TOGETHER
 from plait.prediction.together import alone, together
 from plait.streams.clock import Grid
 from plait.testing.inputs import sample
 from plait.testing.streams import made_stream
 from plait.tokens import Tokens
 from plait.tokens.tokens import cat
+from plait_lite import LiteStream
 
 RATES = {"wrist": 50, "chest": 20, "foot": 100, "voice": 8000}
 SPECS = {
@@ -211,19 +214,54 @@ def cost(args: argparse.Namespace, console: Console) -> list[dict[str, Any]]:
         spent.append(time.process_time() - began)
         sizes.append(session.bytes)
     whole, ratio = again(predictor, streams), of_eight(predictor, streams)
+    lite, step, off = exported(predictor, streams)
     push, mean = float(np.median(spent[100:550])), float(np.mean(spent[100:550]))
     table = Table("what", "value", title="four streams, pushes of 0.1 s of each, window of 60 s")
     table.add_row("push of all four, median and mean, ms of processor", f"{1e3 * push:.2f}, {1e3 * mean:.2f}")
     table.add_row("encoding 60 s anew, ms of processor", f"{1e3 * whole:.1f}")
+    table.add_row("the same by exported steps", f"{1e3 * lite[0]:.2f}, {1e3 * lite[1]:.2f}")
+    table.add_row("exported steps of all four alone, the most at once, ms", f"{1e3 * step:.2f}")
     table.add_row("eight sessions, alone over together", f"{ratio:.1f}")
     table.add_row("state, kB: after 10 s, 50 s", f"{sizes[100] / 1e3:.0f}, {sizes[500] / 1e3:.0f}")
     console.print(table)
     return [
         target("a push is cheaper than a window anew, times, by the mean", whole / mean, ">=", 30),
         target("push of four streams, median ms", 1e3 * push, "<=", 1.0),
+        target("exported steps: a push is cheaper than anew, times, by the mean", whole / lite[1], ">=", 30),
+        target("exported steps: push of four streams, median ms", 1e3 * lite[0], "<=", 1.0),
+        target("exported steps: off one pass in 1e-5, most", off * 1e5, "<=", 1.0),
         target("state of a session, most of a window, kB", max(sizes[100:]) / 1e3, "<=", 64),
         target("state in the second window over that in the first", max(sizes[600:]) / max(sizes[:600]), "<=", 1.01),
     ]
+
+
+def exported(predictor: Predictor, streams: dict[str, Stream]) -> tuple[tuple[float, float], float, float]:
+    """Median and mean seconds of a push through features and exported steps; of the steps alone; how far off they are.
+
+    Features are made of half a second of rows at once, as a session makes them where no answer is due.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        made = write_stream(predictor.model, Path(folder))
+        live = LiteStream(folder)
+    spent, steps, wait = [], [], round(TOGETHER / PUSH)
+    rings = Session(predictor, every=60.0, start=0.0, rates=RATES).channels
+    states: dict[str, RingState | None] = dict.fromkeys(streams)
+    waiting: dict[str, list[Rows]] = {name: [] for name in streams}
+    for k in range(550):
+        sent = {name: stream.cut(k * PUSH, (k + 1) * PUSH).read() for name, stream in streams.items()}
+        began, own = time.process_time(), 0.0
+        for name, values in sent.items():
+            waiting[name].append(Rows(round(k * PUSH * RATES[name]) + np.arange(len(values)), values))
+            if k % wait == wait - 1:
+                rows = Rows(*map(np.concatenate, zip(*waiting[name])))
+                waiting[name] = []
+                states[name], piece = rings[name].rings[name].advance(states[name], rows)
+                before = time.process_time()
+                live.push(name, piece.values, piece.times)
+                own += time.process_time() - before
+        spent.append(time.process_time() - began)
+        steps.append(own)
+    return (float(np.median(spent[100:])), float(np.mean(spent[100:]))), max(steps[100:]), made.gap
 
 
 def of_eight(predictor: Predictor, streams: dict[str, Stream]) -> float:

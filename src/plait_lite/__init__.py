@@ -9,5 +9,6 @@ from __future__ import annotations
 
 from plait_lite.answers import decoded, within
 from plait_lite.model import Lite, LiteError
+from plait_lite.stream import LiteStream
 
-__all__ = ["Lite", "LiteError", "decoded", "within"]
+__all__ = ["Lite", "LiteError", "LiteStream", "decoded", "within"]

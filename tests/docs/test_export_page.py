@@ -11,6 +11,7 @@ import pytest
 from plait.core.parts import parts
 from plait.export import ModelFormat
 from plait.export.export import write_model
+from plait.export.stepped import write_stream
 from plait.models.model import Model
 from plait.tasks.classify import Classify
 
@@ -28,9 +29,12 @@ def test_its_python_answers(
     write_model(model.eval(), tmp_path / "edge")
     np.save(tmp_path / "imu.npy", np.ones((100, 6)))
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
-    exec(compile(code, "docs/export.md", "exec"), {})
+    write_stream(model, tmp_path / "edge-live")
+    whole, live = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    exec(compile(whole, "docs/export.md", "exec"), {})
     assert capsys.readouterr().out.split(maxsplit=1)[1].strip() == "['imu'] ['pose']"
+    exec(compile(live, "docs/export.md", "exec"), {})
+    assert capsys.readouterr().out.count("'used': ['imu']") == 10
 
 
 @pytest.mark.parametrize("name", parts(ModelFormat))

@@ -13,6 +13,7 @@ EXAMPLES = (
     "plait export study/manifest.jsonl --to webdataset --out shards",
     "plait export study/manifest.jsonl --to elan --out annotations",
     "plait export runs/study --onnx --out edge",
+    "plait export runs/study-live --onnx --stream --out edge",
 )
 
 MODELS = {
@@ -29,6 +30,8 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--out", required=True, help="the file or folder to make")
     for name, what in MODELS.items():
         p.add_argument(f"--{name}", dest="models", action="append_const", const=name, help=f"of a model: {what}")
+    p.add_argument("--stream", action="store_true",
+                   help="of a causal model: graphs that are fed a little at a time (ONNX)")  # fmt: skip
     p.add_argument(
         "--replicate", metavar="NAME", help="of a run: which of its models, such as seed0 (default: the first)"
     )
@@ -56,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from plait.corpus.corpus import Corpus
     from plait.interchange import export_corpus
 
-    if not args.to or args.models or args.replicate:
+    if not args.to or args.models or args.replicate or args.stream:
         raise ConfigError(f"{args.source}: is no folder of a run; a corpus is exported with --to FORMAT.")
     to = yaml_option(args.to, "--to")
     features = [(name, yaml_option(spec, "--feature")) for name, _, spec in map(_pair, args.feature)]
@@ -76,9 +79,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _model(args: argparse.Namespace) -> int:
+    from plait.core.errors import ConfigError
     from plait.export.export import export_model
 
     to = [*(args.models or []), *([args.to] if args.to else [])] or ["onnx"]
+    if args.stream:
+        from plait.export.stepped import export_stream
+
+        if to != ["onnx"]:
+            raise ConfigError(f"--stream: writes ONNX, not {', '.join(to)}. Leave out the others, or --stream.")
+        live = export_stream(args.source, args.out, replicate=args.replicate, allow_code=args.allow_code)
+        say(args, live.to_json(), live.lines())
+        return 0
     made = export_model(args.source, args.out, to, replicate=args.replicate, allow_code=args.allow_code)
     say(args, made.to_json(), made.lines())
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -57,6 +58,8 @@ class _Recurrent(Encoder):
         if not self.causal:
             return super().step(state, tokens)
         tokens = tokens.clean()
+        if torch.compiler.is_compiling():
+            return self._unrolled(state, tokens)
         if whole(tokens.mask):
             return self._read(state, tokens)
         # gaps are skipped: each row goes on from its own last observation
@@ -73,6 +76,19 @@ class _Recurrent(Encoder):
         out = tokens.values.new_zeros(1, len(seen), self.dim)
         out[:, seen] = found.values
         return after, out
+
+    def _unrolled(self, state: State, tokens: Tokens) -> tuple[State, Tokens]:
+        """One row after another, as matrices: a graph of a few rows, which cannot branch on what is observed."""
+        states = [tuple(leaves((own,))) for own in state]
+        found, width = list[Tensor](), self.dim
+        for x, seen in zip(tokens.values.unbind(1), tokens.mask.unbind(1)):
+            for i, cell in enumerate(self.ahead):
+                after = _cell(cell, x, states[i])
+                states[i] = tuple(torch.where(seen[:, None], new, old) for new, old in zip(after, states[i]))
+                x = after[0]
+            found.append(torch.where(seen[:, None], x, 0.0))
+        out = torch.stack(found, 1) if found else tokens.values.new_zeros(tokens.mask.shape[0], 0, width)
+        return tuple(states), tokens.with_values(out)
 
     def _read(self, state: State, tokens: Tokens) -> tuple[State, Tokens]:
         """Rows without gaps."""
@@ -105,6 +121,20 @@ class _Recurrent(Encoder):
             both = [ahead(x)[0]] + [_take(back(_take(x, reverse))[0], reverse) for back in self.back[i : i + 1]]
             x = torch.cat(both, -1)
         return tokens.with_values(_take(x, torch.argsort(order, dim=1))).clean()
+
+
+def _cell(cell: nn.Module, x: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """One row through a layer of `torch.nn.GRU` or `LSTM`, by their equations."""
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    enter, again, bias, bias_again = (getattr(cell, name) for name in names)
+    given, kept = F.linear(x, enter, bias), F.linear(state[0], again, bias_again)
+    if len(state) == 1:
+        (r, z, n), (r2, z2, n2) = given.chunk(3, -1), kept.chunk(3, -1)
+        new, stay = (n + (r + r2).sigmoid() * n2).tanh(), (z + z2).sigmoid()
+        return ((1 - stay) * new + stay * state[0],)
+    i, f, g, o = (given + kept).chunk(4, -1)
+    memory = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
+    return o.sigmoid() * memory.tanh(), memory
 
 
 def _take(values: Float[Tensor, "batch time dim"], index: Int[Tensor, "batch time"]) -> Tensor:

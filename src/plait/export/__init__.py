@@ -10,7 +10,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from plait.export.graph import Graph
+from plait.export.graph import Graph, Named
 
 __all__ = ["ModelFormat"]
 
@@ -22,7 +22,7 @@ class ModelFormat(ABC):
     """Fewest rows of a modality that a file takes, masked ones too."""
 
     @abstractmethod
-    def write(self, graph: Graph, program: ExportedProgram, path: Path) -> None:
+    def write(self, graph: Named, program: ExportedProgram, path: Path) -> None:
         """Write the file.
 
         Args:

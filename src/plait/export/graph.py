@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,19 @@ from plait.export.recurrence import with_operators
 from plait.models.model import Model
 from plait.tokens import Instants, Tokens
 
-__all__ = ["Graph", "captured"]
+__all__ = ["Graph", "Named", "captured"]
+
+
+class Named(Protocol):
+    """A graph whose inputs and outputs have names."""
+
+    @property
+    def inputs(self) -> list[str]:
+        """Of its inputs."""
+
+    @property
+    def outputs(self) -> list[str]:
+        """Of its outputs."""
 
 
 class Graph(nn.Module):

@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 
 from plait.core.errors import ConfigError, need
 from plait.export import ModelFormat
-from plait.export.graph import Graph
+from plait.export.graph import Graph, Named
 from plait.export.translations import translations
 
 __all__ = ["Onnx"]
@@ -23,7 +23,7 @@ __all__ = ["Onnx"]
 class Onnx(ModelFormat):
     """ONNX, opset 18, by `torch.onnx.export`; read by onnxruntime."""
 
-    def write(self, graph: Graph, program: ExportedProgram, path: Path) -> None:
+    def write(self, graph: Named, program: ExportedProgram, path: Path) -> None:
         need("onnx", "export", "export to ONNX")
         table, optimizer = translations(), need("onnxscript.optimizer", "export", "export to ONNX")
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from plait.export import ModelFormat
-from plait.export.graph import Graph
+from plait.export.graph import Graph, Named
 
 __all__ = ["Pt2"]
 
@@ -24,7 +24,7 @@ class Pt2(ModelFormat):
 
     least = 4
 
-    def write(self, graph: Graph, program: ExportedProgram, path: Path) -> None:
+    def write(self, graph: Named, program: ExportedProgram, path: Path) -> None:
         torch.export.save(program, path)
 
     def run(self, graph: Graph, path: Path, inputs: Sequence[Tensor]) -> list[Tensor]:

@@ -47,6 +47,11 @@ class Stepwise:
         """Tokens that the rows kept are computed for, and that were given before."""
         return 0 if self.reach is None else math.ceil(self.reach / self.stride)
 
+    @property
+    def pace(self) -> int:
+        """Rows per token, of all parts in sequence."""
+        return self.stride
+
     def begin(self, batch: int) -> State:
         """The state before the first row, of ``batch`` sequences."""
         # masked rows count as the zeros that a pass puts before the first row
@@ -62,14 +67,14 @@ class Stepwise:
         every = self._led(rows)
         whole = every.mask.shape[1] // self.stride
         if self.reach is None or whole == self._lead:
-            return tuple(rows), blank(len(rows.mask), 0, self.dim)
+            return tuple(rows), blank(rows.mask.shape[0], 0, self.dim)
         found = _part(self(every), slice(self._lead, whole))  # type: ignore[operator]
         return tuple(self.kept(every, whole)), found
 
     def _led(self, rows: Tokens) -> Tokens:
         """``rows``, with what makes the rows of the tokens that were given before whole."""
         short = self._lead * self.stride - (self.reach or 0)
-        return cat([blank(len(rows.mask), short, self.dim_in), rows])
+        return cat([blank(rows.mask.shape[0], short, self.dim_in), rows])
 
     def kept(self, rows: Tokens, whole: int) -> Tokens:
         """What a state keeps of ``rows``, of which the tokens up to ``whole`` were given."""
@@ -79,7 +84,7 @@ class Stepwise:
         """The tokens that are still to come if there are no more rows."""
         rows = self._led(Tokens(*state))  # type: ignore[arg-type]
         if rows.mask.shape[1] == self._lead * self.stride:
-            return blank(len(rows.mask), 0, self.dim)
+            return blank(rows.mask.shape[0], 0, self.dim)
         return _part(self(rows), slice(self._lead, None))  # type: ignore[operator]
 
 
@@ -97,6 +102,10 @@ class InTurn(Stepwise):
     @property
     def bounded(self) -> bool:
         return all(link.bounded for link in self.links) if self.links else super().bounded
+
+    @property
+    def pace(self) -> int:
+        return math.prod(link.pace for link in self.links) if self.links else self.stride
 
     def begin(self, batch: int) -> State:
         return tuple(link.begin(batch) for link in self.links) or super().begin(batch)
