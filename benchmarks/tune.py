@@ -175,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", default=[*NEEDED], help=f"of {', '.join(SETS)}")
     parser.add_argument("--spaces", nargs="*", default=[*SPACES], help=f"of {', '.join(SPACES)}")
-    parser.add_argument("--steps", type=int, default=350, help="of a whole training")
+    parser.add_argument("--steps", type=int, default=250, help="of a whole training")
     parser.add_argument("--out", default="runs/tune", help="the searches are kept here, and go on from here")
     parser.add_argument("--cache", default=".plait-cache")
     args = parser.parse_args()

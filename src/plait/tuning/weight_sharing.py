@@ -131,8 +131,9 @@ class _Shared:
         self.shapes = {_shape(point): _without_streams(point) for point in points}
         self.largest = _largest([*self.shapes.values()])
         self.per_step = 0
+        self._opened = dict[Shape, Experiment]()
         # Of all streams, which serve their subsets too.
-        whole = bench.experiment(bench.recipe)
+        whole = self._experiment(self.largest)
         self.features: Features = whole.prepare(bench.store, bench.recordings, pack=True)
 
     def found(self, progress: Progress | None) -> Found:
@@ -166,8 +167,12 @@ class _Shared:
             },
         )
 
-    def _recipe(self, point: Point) -> Recipe:
-        return recipe_at(self.bench.recipe, point, self.modalities)
+    def _experiment(self, point: Point) -> Experiment:
+        """Of a point's recipe; its items depend on the streams alone, and finding them takes a while."""
+        recipe, streams = recipe_at(self.bench.recipe, point, self.modalities), json.dumps(point.get("streams"))
+        if streams not in self._opened:
+            self._opened[streams] = self.bench.experiment(recipe)
+        return replace(self._opened[streams], recipe=recipe)
 
     def _place(self, fold: Fold) -> Path:
         return self.bench.folder / "shared" / Replicate(self.bench.recipe.train.seeds[0], fold.name).name
@@ -179,7 +184,7 @@ class _Shared:
         return sum(float(row["processor_seconds"]) for row in rows)
 
     def _fresh(self, point: Point, fold: Fold) -> Model:
-        return build_model(self.bench.experiment(self._recipe(point)), fold, self.features)[0]
+        return build_model(self._experiment(point), fold, self.features)[0]
 
     def _alone(self, experiment: Experiment, fold: Fold, *, wide: bool) -> Model:
         """The structure of a recipe's own model, without the streams that it leaves out."""
@@ -191,15 +196,14 @@ class _Shared:
 
     def _taught(self, index: int, progress: Progress | None) -> _Lessons:
         """Train the largest shape together with all others."""
-        fold, recipe = self.bench.folds[index], self._recipe(self.largest)
-        experiment = self.bench.experiment(recipe)
+        fold, experiment = self.bench.folds[index], self._experiment(self.largest)
         if progress:
             progress(index, len(self.bench.folds), "one model with the weights of all")
         smaller = [self._fresh(own, fold) for own in self.shapes.values() if own != self.largest]
         large = self._fresh(self.largest, fold)
         if smaller:
             self.per_step = Sandwich(large, smaller).per_step  # refuses what cannot share before any training
-        replicate = Replicate(recipe.train.seeds[0], fold.name)
+        replicate = Replicate(self.bench.recipe.train.seeds[0], fold.name)
         given = experiment, fold, self.features, replicate, self.bench.store, self._place(fold), True
         trained = train_fold(*given, smaller=smaller)
         if trained.valid is None:
@@ -219,7 +223,7 @@ class _Shared:
         return small.eval()
 
     def _measured(self, number: int, point: Point, models: Sequence[Model], lessons: Sequence[_Lessons]) -> Measured:
-        began, experiment = time.process_time(), self.bench.experiment(self._recipe(point))
+        began, experiment = time.process_time(), self._experiment(point)
         subset, outputs = tuple(experiment.modalities), list[ReplicateOutput]()
         for model, own in zip(models, lessons):
             train = training_targets(model.task, own.fold.train)
