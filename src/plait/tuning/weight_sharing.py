@@ -116,10 +116,11 @@ def _kept(path: Path) -> Found:
 
 @dataclass(frozen=True)
 class _Lessons:
-    """A trained model with the weights of all shapes, for one fold."""
+    """A trained model with the weights of all shapes, for one fold, and a model of each shape to take slices."""
 
     fold: Fold
     model: Model
+    shaped: Mapping[Shape, Model]
     train: ItemData
     valid: ItemData
     replicate: Replicate
@@ -130,7 +131,7 @@ class _Shared:
         self.bench, self.points, self.modalities = bench, dict(enumerate(points)), modalities
         self.shapes = {_shape(point): _without_streams(point) for point in points}
         self.largest = _largest([*self.shapes.values()])
-        self.per_step = 0
+        self.per_step = 1
         self._opened = dict[Shape, Experiment]()
         # Of all streams, which serve their subsets too.
         whole = self._experiment(self.largest)
@@ -183,13 +184,12 @@ class _Shared:
         rows = [row for log in logs if log.exists() for row in csv.DictReader(read_text(log).splitlines())]
         return sum(float(row["processor_seconds"]) for row in rows)
 
-    def _fresh(self, point: Point, fold: Fold) -> Model:
-        return build_model(self._experiment(point), fold, self.features)[0]
-
-    def _alone(self, experiment: Experiment, fold: Fold, *, wide: bool) -> Model:
-        """The structure of a recipe's own model, without the streams that it leaves out."""
+    def _alone(self, experiment: Experiment, fold: Fold, like: Model) -> Model:
+        """The structure of a recipe's own model, without the streams that it leaves out; ``like``: with all."""
+        if experiment.modalities == like.modalities:
+            return like
         model = build_model(experiment, fold, self.features)[0]
-        if wide:
+        if like.wide is not None:
             quick = replace(experiment, recipe=quick_recipe(experiment.recipe))
             model.widen(build_model(quick, fold, self.features)[0])
         return model.eval()
@@ -199,21 +199,23 @@ class _Shared:
         fold, experiment = self.bench.folds[index], self._experiment(self.largest)
         if progress:
             progress(index, len(self.bench.folds), "one model with the weights of all")
-        smaller = [self._fresh(own, fold) for own in self.shapes.values() if own != self.largest]
-        large = self._fresh(self.largest, fold)
-        if smaller:
-            self.per_step = Sandwich(large, smaller).per_step  # refuses what cannot share before any training
+        shaped = {
+            shape: build_model(self._experiment(own), fold, self.features)[0] for shape, own in self.shapes.items()
+        }
+        smaller = [shaped[shape] for shape, own in self.shapes.items() if own != self.largest]
+        # Before any training, as it refuses what cannot share.
+        self.per_step = Sandwich(shaped[_shape(self.largest)], smaller).per_step if smaller else 1
         replicate = Replicate(self.bench.recipe.train.seeds[0], fold.name)
         given = experiment, fold, self.features, replicate, self.bench.store, self._place(fold), True
         trained = train_fold(*given, smaller=smaller)
         if trained.valid is None:
             raise ConfigError("a fold of a search has no validation items.")
         data = item_data(experiment, fold.train, self.features, trained.model.task)
-        return _Lessons(fold, trained.model, data, trained.valid, replicate)
+        return _Lessons(fold, trained.model, shaped, data, trained.valid, replicate)
 
     def _narrowed(self, shape: Shape, own: _Lessons) -> Model:
         """The model of a shape, with its slice of the weights and all that items decide after training."""
-        small = self._fresh(self.shapes[shape], own.fold)
+        small = own.shaped[shape]
         small.load_state_dict(Slices(own.model, small).of(own.model.state_dict()))
         batch = self.bench.recipe.train.batch
         recalibrate(small, loader(own.train, small.dims, batch=batch))
@@ -229,7 +231,7 @@ class _Shared:
             train = training_targets(model.task, own.fold.train)
             outputs.append(output_of(model, own.fold.valid, own.valid, train, own.replicate, [subset]))
         fold = lessons[0].fold
-        alone = self._alone(experiment, fold, wide=models[0].wide is not None)
+        alone = self._alone(experiment, fold, models[0])
         valid = item_data(experiment, fold.valid, self.features, alone.task)
         return {
             **figures(models[0].task, outputs),
