@@ -106,6 +106,11 @@ def test_what_cannot_share_weights_is_told_before_any_training(world: Path, tmp_
         (["fusion=late,concat"], [], "over: fusion: recipes that differ in it cannot share weights"),
         (["model.dim=4..16"], [], "model.dim has a range, but sampler weight_sharing scores every value"),
         (["streams=subsets"], ["augment.modality_dropout=0"], "augment.modality_dropout: is 0"),
+        (
+            ["model.dim=8,16"],
+            ["train.solver=ridge", "fusion=late"],
+            "with sampler weight_sharing one model is trained by gradient",
+        ),
         (["model.dim=8,16"], ["fusion=low_rank"], r"factors\.0: .*these two recipes cannot share weights"),
     ):
         with pytest.raises(ConfigError, match=told):

@@ -15,6 +15,7 @@ from torch import Tensor
 from plait.core.errors import ConfigError
 from plait.models.model import Model
 from plait.models.slicing import Within
+from plait.tasks import Task
 from plait.tasks.view import View
 from plait.tokens import Tokens
 
@@ -32,14 +33,14 @@ class Sandwich:
         smaller: structures of smaller ones (`plait.models.slicing.Slices`).
 
     Raises:
-        ConfigError: one is no slice of ``large``; or the task learns from several views of an item, or remembers.
+        ConfigError: one is no slice of ``large``; or the task learns otherwise than from one view of each item.
     """
 
     def __init__(self, large: Model, smaller: Sequence[Model]) -> None:
-        if (task := large.task).views != 1 or task.momentum or task.remembers or task.sees_features:
+        if _learns_otherwise(large.task):
             raise ConfigError(
-                "weight sharing: this task learns from several views of an item, or from other items' embeddings, "
-                "which no smaller model shares. Take another sampler."
+                "weight sharing: this task learns from several views of an item, from other items' embeddings, or has "
+                "heads that are solved in closed form, which no smaller model shares. Take another sampler."
             )
         by_size = sorted(smaller, key=lambda model: sum(p.numel() for p in model.parameters()))
         self.models = [Within(large, model) for model in by_size]
@@ -54,6 +55,11 @@ class Sandwich:
         first, *others = self.models
         found = [first, *(others[i] for i in torch.randperm(len(others))[:RANDOM].tolist())]
         return [model.train() for model in found]
+
+
+def _learns_otherwise(task: Task) -> bool:
+    closed = type(task).begin is not Task.begin or type(task).complete is not Task.complete
+    return task.views != 1 or bool(task.momentum) or task.remembers or task.sees_features or closed
 
 
 def distillation(student: Model, view: View, teacher: View) -> Tensor:

@@ -61,9 +61,15 @@ def points_of(space: Space, recipe: Recipe, modalities: Sequence[str]) -> list[P
         modalities: of the recipe on its corpus.
 
     Raises:
-        ConfigError: keys that do not only change how large the model is, or ranges; all at once.
+        ConfigError: keys that do not only change how large the model is, ranges, or a recipe that is not trained by
+            gradient descent from scratch; all at once.
     """
     problems, drop = list[str](), recipe.augment.modality_dropout
+    if recipe.train.solver == "ridge" or recipe.model.get("from") is not None:
+        problems.append(
+            f"train.solver, model.from: with sampler {NAME} one model is trained by gradient descent, and from "
+            "scratch. Take another sampler."
+        )
     for key, axis in space.items():
         if key not in ("model.dim", "streams") and key.rpartition(".")[2] != "layers":
             problems.append(
