@@ -43,7 +43,7 @@ class Sandwich:
                 "heads that are solved in closed form, which no smaller model shares. Take another sampler."
             )
         by_size = sorted(smaller, key=lambda model: sum(p.numel() for p in model.parameters()))
-        self.models = [Within(large, model) for model in by_size]
+        self.large, self.models = large, [Within(large, model) for model in by_size]
 
     @property
     def per_step(self) -> int:
@@ -51,10 +51,11 @@ class Sandwich:
         return 1 + min(len(self.models), 1 + RANDOM)
 
     def drawn(self) -> list[Within]:
-        """The smallest, and a few of the others at random."""
+        """The smallest, and a few of the others at random; on the device of the largest."""
         first, *others = self.models
         found = [first, *(others[i] for i in torch.randperm(len(others))[:RANDOM].tolist())]
-        return [model.train() for model in found]
+        device = next(self.large.parameters()).device
+        return [model.train().to(device) for model in found]
 
 
 def _learns_otherwise(task: Task) -> bool:

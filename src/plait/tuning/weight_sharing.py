@@ -221,7 +221,7 @@ class _Shared:
 
     def _narrowed(self, shape: Shape, own: _Lessons) -> Model:
         """The model of a shape, with its slice of the weights and all that items decide after training."""
-        small = own.shaped[shape]
+        small = own.shaped[shape].to(next(own.model.parameters()).device)
         small.load_state_dict(Slices(own.model, small).of(own.model.state_dict()))
         batch = self.bench.recipe.train.batch
         recalibrate(small, loader(own.train, small.dims, batch=batch))
