@@ -138,10 +138,8 @@ class _Shared:
         self.shapes = {_shape(point): _without_streams(point) for point in points}
         self.largest = _largest([*self.shapes.values()])
         self.per_step = 1
-        self._opened = dict[Shape, Experiment]()
         # Of all streams, which serve their subsets too.
-        whole = self._experiment(self.largest)
-        self.features: Features = whole.prepare(bench.store, bench.recordings, pack=True)
+        self.features: Features = bench.features(self._recipe(self.largest))
 
     def found(self, progress: Progress | None) -> Found:
         began, before = time.process_time(), self._trained_before()
@@ -174,12 +172,11 @@ class _Shared:
             },
         )
 
+    def _recipe(self, point: Point) -> Recipe:
+        return recipe_at(self.bench.recipe, point, self.modalities)
+
     def _experiment(self, point: Point) -> Experiment:
-        """Of a point's recipe; its items depend on the streams alone, and finding them takes a while."""
-        recipe, streams = recipe_at(self.bench.recipe, point, self.modalities), json.dumps(point.get("streams"))
-        if streams not in self._opened:
-            self._opened[streams] = self.bench.experiment(recipe)
-        return replace(self._opened[streams], recipe=recipe)
+        return self.bench.experiment(self._recipe(point))
 
     def _place(self, fold: Fold) -> Path:
         return self.bench.folder / "shared" / Replicate(self.bench.recipe.train.seeds[0], fold.name).name
