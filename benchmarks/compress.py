@@ -1,8 +1,9 @@
 """What smaller runs lose, from every subset of their modalities: python benchmarks/compress.py [SET ...]
 
-Needs: utd_mhad, grid_s1, stress_predict in PLAIT_DATA (of the sets that are asked for).
+Needs: utd_mhad, grid_s1, stress_predict in PLAIT_DATA (of the sets that are asked for; none for ``made``).
 Takes: minutes for a set whose run is trained (--run SET=FOLDER), an hour of one core for stress; else its training
-too. --taught adds the forms that train.
+too; for ``made`` with --taught 5 minutes. --taught adds the forms that train, among them narrower tokens twice, after
+equally many steps: from scratch (dim) and pruned from the original's (width).
 
 Sets are those of `default.py`, split as in `why_sets.py`. Each form is compared with the original on the items that
 would decide whether it is written (validation, or training items where the split has none) and on the test part; forms
@@ -26,6 +27,7 @@ from default import RECIPES
 from rich.console import Console
 from rich.table import Table
 from targets import check_parts, finish, target
+from tune import recipe_of
 from why_sets import SPLITS
 
 from plait import fit, load_recipe
@@ -37,6 +39,12 @@ from plait.training.run import Run
 
 SETS = {"utd_mhad": "utd_mhad", "grid_letter": "grid_s1", "stress": "stress_predict"}
 """Where the data of each lie."""
+
+MADE = "made"
+"""A further set, of noise and waves (`tune.recipe_of`)."""
+
+SHORT = 60
+"""Steps of training after which pruning is compared with a fresh model, besides those of the recipe."""
 
 FORMS: dict[str, list[Spec]] = {
     "fp16": ["fp16"],
@@ -51,13 +59,19 @@ TAUGHT: dict[str, list[Spec]] = {
     "sparse 0.5, int8": ["sparse=0.5", "int8"],
     "sparse 0.8, int8": ["sparse=0.8", "int8"],
     "dim 64, int8": ["dim=64", "int8"],
+    "width 0.5, int8": ["width=0.5", "int8"],
+    f"dim 64, {SHORT} steps, int8": [{"name": "dim", "width": 64, "steps": SHORT}, "int8"],
+    f"width 0.5, {SHORT} steps, int8": [{"name": "width", "share": 0.5, "steps": SHORT}, "int8"],
 }
+"""The recipes' tokens have 128 channels."""
 
 QUARTER, EIGHTH = "int8", "int4, groups of 32"
 """The forms whose targets are a quarter of the size and an eighth."""
 
 
 def trained(name: str, out: Path, cache: str) -> Run:
+    if name == MADE:
+        return fit(recipe_of(name, out, 350), out / name, cache=cache, quiet=True)
     recipe = load_recipe(RECIPES / f"{name}.yaml")
     recipe.evaluate.missing, recipe.evaluate.noise = [], {}
     recipe.split = SPLITS.get(name, recipe.split)
@@ -103,6 +117,8 @@ def told(name: str, rows: list[dict[str, Any]], decides: Answered, plain: float)
 
 def targets_of(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     by = {row["form"]: row for row in rows}
+    if name == MADE:  # so small that names and shapes of tensors are a good part of its file
+        return pruning(name, by)
     small, smaller = by[QUARTER], by[EIGHTH]
     return [
         target(f"{name}: {QUARTER}, share of the size", small["ratio"], "<=", 0.25),
@@ -111,12 +127,23 @@ def targets_of(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         target(f"{name}: {EIGHTH}, share of the size", smaller["ratio"], "<=", 0.125),
         target(f"{name}: {EIGHTH}, worst subset", min(row["change"] for row in smaller["test"]), ">=", -1.0),
         target(f"{name}: {EIGHTH}, worst lower end", lowest(worst_of(smaller["test"])), ">=", -1.0),
+        *pruning(name, by),
+    ]
+
+
+def pruning(name: str, by: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Half of the channels against as narrow a fresh model, after equally many steps; none where there are neither."""
+    pairs = [(f"width 0.5{steps}, int8", f"dim 64{steps}, int8") for steps in ("", f", {SHORT} steps")]
+    return [
+        target(f"{name}: {pruned}, mean over {fresh}", mean(by[pruned]["test"]) - mean(by[fresh]["test"]), ">=", 0)
+        for pruned, fresh in pairs
+        if pruned in by
     ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sets", nargs="*", metavar="SET", help=", ".join(SETS))
+    parser.add_argument("sets", nargs="*", metavar="SET", help=", ".join([*SETS, MADE]))
     parser.add_argument("--run", action="append", default=[], metavar="SET=FOLDER", help="a trained run of a set")
     parser.add_argument("--out", default="runs/compress", help="where runs are trained")
     parser.add_argument("--cache", default=".plait-cache")
@@ -125,8 +152,8 @@ def main() -> None:
     args = parser.parse_args()
     held = dict(one.split("=", 1) for one in args.run)
     args.sets = args.sets or list(held) or list(SETS)
-    check_parts(parser, args.sets, SETS)
-    needs.check([SETS[name] for name in args.sets])
+    check_parts(parser, args.sets, [*SETS, MADE])
+    needs.check([SETS[name] for name in args.sets if name != MADE])
     forms = FORMS | (TAUGHT if args.taught else {})
     forms = {name: to for name, to in forms.items() if not args.forms or name in args.forms}
     found, kept = [], {}

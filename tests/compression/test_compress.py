@@ -13,9 +13,11 @@ from plait.cli import main
 from plait.compression import Lesson, Way
 from plait.compression.changes import changes_of, deciding_part, lowest, worst_of
 from plait.compression.compress import FILE, Plan, compress
+from plait.compression.dim import Dim
 from plait.compression.lessons import taught
 from plait.compression.sparse import pruned
 from plait.compression.streams import cheapest_streams
+from plait.compression.width import Width
 from plait.core.errors import ConfigError, DataError
 from plait.core.parts import parts
 from plait.corpus.corpus import CorpusWriter
@@ -23,6 +25,7 @@ from plait.evaluation.evaluate import evaluate
 from plait.evaluation.examined import Examination
 from plait.evaluation.intervals import paired_interval
 from plait.evaluation.replicates import ReplicateOutput
+from plait.models.slicing import Channels, Slices, importance
 from plait.packing import Packing
 from plait.prediction.predict import Predictor
 from plait.prediction.session import stream
@@ -150,6 +153,44 @@ def test_a_narrower_model_is_a_run_of_its_own_recipe(world: Path, tmp_path: Path
     assert evaluate(run, cache=world / "cache")["items"]
 
 
+def test_a_pruned_model_keeps_the_channels_that_weigh_most(world: Path, tmp_path: Path) -> None:
+    model, original = (Run(world / "run").model(Run(world / "run").replicates[0]) for _ in range(2))
+    (one,) = Examination(Run(world / "run"), world / "cache", None, part="train")
+    lesson = Lesson(one.model, Run(world / "run").recipe, one.data, None, 0)
+    found = Width(share=0.5, steps=1).smaller(model, lesson)
+    assert (found.dim, original.dim) == (8, 16)
+    (kept,) = [importance(original, found).topk(4).indices.sort().values]
+    slices = Slices(original, found, Channels(16, 2, kept)).of(original.state_dict())
+    name = "backbone.fusion.project.weight"
+    moved = (found.state_dict()[name] - slices[name]).abs().mean() / slices[name].abs().mean()
+    assert moved < 0.1, "one step of training away from the original's own weights"
+    other = Slices(original, found).of(original.state_dict())[name]
+    assert (found.state_dict()[name] - other).abs().mean() / other.abs().mean() > 0.5, "and not the leading ones"
+
+
+def test_a_pruned_run_is_a_run_of_its_own_recipe(world: Path, tmp_path: Path) -> None:
+    to = [{"name": "width", "share": 0.5, "steps": 6}, "int8"]
+    compress(world / "run", to, tmp_path / "s", cache=world / "cache", max_loss=0, force=True)
+    run = Run(tmp_path / "s")
+    assert (run.model(run.replicates[0]).dim, run.recipe.model["dim"]) == (8, 8)
+    assert evaluate(run, cache=world / "cache")["items"]
+    with pytest.raises(ConfigError, match=r"width=0\.9 leaves 16 of 16 channels; expected fewer"):
+        compress(world / "run", ["width=0.9"], tmp_path / "t", cache=world / "cache")
+
+
+def test_pruning_begins_nearer_to_the_original_than_a_fresh_model(world: Path) -> None:
+    """After equally few steps the pruned model's answers are nearer to the original's."""
+    (one,) = Examination(Run(world / "run"), world / "cache", None, part="train")
+    lesson, gaps = Lesson(one.model, Run(world / "run").recipe, one.data, None, 0), []
+    batch = one.data.batch(range(len(one.data)), one.model.dims)
+    for way in (Width(share=0.5, steps=3), Dim(width=8, steps=3)):
+        small = way.smaller(Run(world / "run").model(Run(world / "run").replicates[0]), lesson).eval()
+        with torch.no_grad():
+            told, said = (model.eval()(batch.inputs)[""] for model in (one.model, small))
+        gaps.append(float(small.task.divergence(said, told).mean()))
+    assert gaps[0] < 0.8 * gaps[1]
+
+
 def test_a_student_takes_after_its_teacher(world: Path) -> None:
     run = Run(world / "run")
     (one,) = Examination(run, world / "cache", None, part="train")
@@ -206,7 +247,7 @@ def test_wrong_forms_are_told(to: list[str], problem: str) -> None:
 def test_ways_come_before_the_packing_whatever_the_order() -> None:
     plan = Plan.of(["int8", "sparse=0.5", "dim=8"])
     assert plan.told == ["dim=8", "sparse=0.5", "int8"]
-    assert set(parts(Way)) | set(parts(Packing)) == {"dim", "sparse", "exact", "fp16", "int8", "int4"}
+    assert set(parts(Way)) | set(parts(Packing)) == {"dim", "width", "sparse", "exact", "fp16", "int8", "int4"}
 
 
 def output(scores: np.ndarray, target: np.ndarray, groups: list[str]) -> ReplicateOutput:

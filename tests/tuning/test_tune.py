@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from plait.evaluation.evaluate import evaluate
 from plait.recipe import load_recipe
 from plait.streams.stream import Stream
 from plait.training.run import Run
-from plait.tuning.trial import Bench, Job, measured
+from plait.tuning.trial import KEPT, Bench, Job, measured
 from plait.tuning.tune import Search, tune
 
 pytest.importorskip("optuna", reason="optuna is not installed")
@@ -209,3 +210,28 @@ def test_the_command(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "is recommended: the simplest (by streams, size, latency, metric) within one standard error" in told
     assert "the choice flattered it by" in told
     assert "cost: 3 trials (3 to the end, 0 stopped, 0 failed), 3.0 whole trainings" in told
+
+
+def test_items_and_features_are_found_once_for_recipes_of_the_same_data(world: Path, tmp_path: Path) -> None:
+    bench = Bench.open(load_recipe(world), tmp_path, world.parent / "cache")
+    words = (["model.dim=4"], ["fusion=late", "train.lr=0.1"], ["streams.left.encoder=gru"])
+    same = [bench.experiment(load_recipe(world, own)) for own in words]
+    assert len({id(one.items) for one in same}) == 1
+    assert [one.recipe.fusion for one in same] == ["concat", "late", "concat"], "each with its own recipe"
+    assert len({id(bench.features(load_recipe(world, own))) for own in words}) == 1
+    other = load_recipe(world, ["streams.left.normalization=centre"])
+    assert bench.experiment(other).items is not same[0].items
+    assert bench.features(other) is not bench.features(load_recipe(world))
+    for rate in range(1, 9):
+        bench.experiment(load_recipe(world, [f"streams.left.rate={rate}"]))
+    assert len(bench._experiments) == KEPT
+    assert not copy.copy(bench)._experiments, "what goes to another process takes none along"
+
+
+@pytest.mark.slow
+def test_trials_in_processes_are_those_in_place(world: Path, tmp_path: Path) -> None:
+    """A grid's trials do not depend on each other, so as many at a time give the same figures."""
+    search = Search(["fusion=late,concat", "model.dim=4,8"], sampler="grid", rungs=1)
+    recipe, cache = load_recipe(world, ["train.seeds=[0]", "train.epochs=1"]), world.parent / "cache"
+    found = [numbers(dict(tune(recipe, tmp_path / str(n), search, cache=cache, jobs=n))) for n in (1, 2)]
+    assert found[0] == found[1]

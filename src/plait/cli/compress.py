@@ -11,7 +11,7 @@ HELP = "make a trained run smaller, where its answers stay as good"
 ORDER = 86
 EXAMPLES = (
     "plait compress runs/mood --to int8",
-    "plait compress runs/mood --to dim=64 --to int8 --max-loss 1",
+    "plait compress runs/mood --to width=0.5 --to int8 --max-loss 1",
     "plait compress runs/mood --streams --max-loss 1",
 )
 
@@ -19,7 +19,7 @@ EXAMPLES = (
 def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("run_folder", metavar="RUN", help="a run's folder")
     p.add_argument("--to", action="append", nargs="+", default=[], metavar="FORM",
-                   help="fp16, int8, int4, sparse=SHARE, dim=WIDTH, or one with options in YAML; combined")  # fmt: skip
+                   help="fp16, int8, int4, sparse=SHARE, width=SHARE, dim=N, or with options in YAML")  # fmt: skip
     p.add_argument("--streams", action="store_true", help="instead: which streams could be left out")
     p.add_argument("--max-loss", type=float, default=0.5, metavar="POINTS",
                    help="most points of the main metric that any subset may lose (default: 0.5)")  # fmt: skip

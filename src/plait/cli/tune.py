@@ -12,6 +12,7 @@ ORDER = 66
 EXAMPLES = (
     "plait tune mood.yaml --over fusion model.dim=32,64,128 train.lr=1e-4..1e-2",
     "plait tune mood.yaml --over fusion streams=subsets --objectives metric latency streams --trials 60",
+    "plait tune mood.yaml --over model.dim=16,32,64,128 streams=subsets --sampler weight_sharing",
 )
 
 
@@ -20,7 +21,9 @@ def arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("--over", nargs="+", required=True, metavar="KEY[=VALUES]", help="keys=A,B or keys=LOW..HIGH")
     p.add_argument("--objectives", nargs="+", default=["metric"], metavar="NAME", help="metric latency size streams")
     p.add_argument("--trials", type=int, default=40, metavar="N", help="different recipes at most (default: 40)")
-    p.add_argument("--sampler", default="tpe", metavar="NAME", help="tpe, nsga2, random or grid (default: tpe)")
+    p.add_argument(
+        "--sampler", default="tpe", metavar="NAME", help="tpe, nsga2, random, grid or weight_sharing (default: tpe)"
+    )
     p.add_argument("--rungs", type=int, default=3, metavar="N", help="of successive halving; 1: none (default: 3)")
     p.add_argument("--eta", type=int, default=3, metavar="N", help="of so many trials one is trained on (default: 3)")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of the sampler (default: 0)")

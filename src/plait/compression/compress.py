@@ -199,7 +199,8 @@ def compress(
 
     Args:
         run: see `plait.fit`; or its folder. Its finished replicates are compressed.
-        to: forms: a `Packing` (``fp16``, ``int8``, ``int4``), ways that train (``dim=64``, ``sparse=0.5``), or both.
+        to: forms: a `Packing` (``fp16``, ``int8``, ``int4``), ways that train (``dim=64``, ``width=0.5``,
+            ``sparse=0.5``), or both.
         out: the new run's folder; by default beside the old one.
         max_loss: points of the main metric (`plait.compression.changes.Change`).
         force: whether to write it in spite of a loss.

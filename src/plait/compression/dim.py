@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 
 from plait.compression import Lesson, Way
-from plait.compression.lessons import settle, taught
+from plait.compression.lessons import narrower, retaught
 from plait.core.errors import ConfigError
 from plait.core.options import Count, Whole
-from plait.models.file import Described
-from plait.models.model import Model, remade
+from plait.models.model import Model
 from plait.recipe import Recipe
 
 __all__ = ["Dim"]
@@ -38,13 +37,4 @@ class Dim(Way):
                 f"compress: dim={self.width}; expected less than {model.dim}, and a model trained by gradient descent."
             )
         torch.manual_seed(lesson.seed)
-        plain = {**model.describe(), "dim": self.width}
-        student = remade(Described.model_validate({k: v for k, v in plain.items() if k not in ("wide", "conformal")}))
-        for m in model.modalities:
-            student.backbone.set_scale(m, model.backbone.mean(m).numpy(), model.backbone.std(m).numpy())
-        items = len(lesson.train)
-        taught(student, lesson, steps=self.steps or train.epochs_for(items) * -(-items // train.batch), lr=train.lr)
-        if model.wide is not None:
-            student.widen(model.wide)
-        settle(student, lesson)
-        return student
+        return retaught(narrower(model, self.width), model, lesson, steps=self.steps)

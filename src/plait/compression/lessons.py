@@ -12,15 +12,36 @@ from plait.compression import Lesson
 from plait.core.errors import ConfigError
 from plait.examples.data import Batch, loader
 from plait.models.ensemble import Encoded
-from plait.models.model import Model
+from plait.models.file import Described
+from plait.models.model import Model, remade
 from plait.tasks.view import Moment
 from plait.tokens import Instants, Tokens
 from plait.training.bands import fit_bands
 from plait.training.missing import dropout_now
+from plait.training.sandwich import hidden_as
 from plait.training.temperatures import fit_postprocessing, fit_temperatures
 from plait.training.thresholds import fit_thresholds
 
-__all__ = ["settle", "taught"]
+__all__ = ["narrower", "retaught", "settle", "taught"]
+
+
+def narrower(model: Model, dim: int) -> Model:
+    """A fresh model with tokens of another width and without a wide part; features are scaled as before."""
+    plain = {**model.describe(), "dim": dim}
+    found = remade(Described.model_validate({k: v for k, v in plain.items() if k not in ("wide", "conformal")}))
+    for m in model.modalities:
+        found.backbone.set_scale(m, model.backbone.mean(m).numpy(), model.backbone.std(m).numpy())
+    return found
+
+
+def retaught(student: Model, model: Model, lesson: Lesson, *, steps: int) -> Model:
+    """Train a narrower model in place of ``model``, for ``steps`` (0: the recipe's); the wide part stays."""
+    train, items = lesson.recipe.train, len(lesson.train)
+    taught(student, lesson, steps=steps or train.epochs_for(items) * -(-items // train.batch), lr=train.lr)
+    if model.wide is not None:
+        student.widen(model.wide)
+    settle(student, lesson)
+    return student
 
 
 def taught(
@@ -113,7 +134,7 @@ def _told(
 
 
 def _hidden(encoded: Encoded, seen: Mapping[str, Tokens]) -> Encoded:
-    found = Encoded({m: t._replace(mask=t.mask & seen[m].present[:, None]) for m, t in encoded.items()})
+    found = Encoded(hidden_as(encoded, seen))
     found.wide = None if encoded.wide is None else _hidden(encoded.wide, seen)
     return found
 

@@ -301,5 +301,6 @@ def _items(
             target = target.item()
         where = recording.id, cut.start, cut.stop, group if target is None else target, group, recording.split
         number = cut.number if unit.get("numbered") else None
-        items.append(Item(*where, cut.whole, cut.context, cut.others, number))
+        # A dict: the read-only default of a cut cannot be sent to another process.
+        items.append(Item(*where, cut.whole, cut.context, dict(cut.others), number))
     return items

@@ -253,10 +253,12 @@ def train_fold(
     quiet: bool,
     *,
     ranking: bool = True,
+    smaller: Sequence[Model] = (),
 ) -> Trained:
     """Train a fresh model for a fold with the seed of ``replicate``; checkpoints go to ``place``.
 
-    If the fold has a validation part, the model is calibrated on it (``ranking``: see `fit_temperatures`).
+    If the fold has a validation part, the model is calibrated on it (``ranking``: see `fit_temperatures`). ``smaller``:
+    models that are trained with it, on slices of its weights (`plait.training.sandwich`).
     """
     plan = experiment.recipe
     torch.set_num_threads(plan.train.threads)
@@ -279,7 +281,15 @@ def train_fold(
     irm = plan.train.irm
     places = None if irm is None else environments_of(experiment, fold.train, irm.environments)
     log, warnings = train_model(
-        place, model, train_data, valid, recipe=plan, replicate=replicate, quiet=quiet, environments=places
+        place,
+        model,
+        train_data,
+        valid,
+        recipe=plan,
+        replicate=replicate,
+        quiet=quiet,
+        environments=places,
+        smaller=smaller,
     )
     complete(model, data, valid)
     # After the deep model: its checkpoints hold the deep part alone, and resuming repeats this cheap fit.

@@ -23,11 +23,16 @@ from plait.tokens.dropout import Shares
 from plait.training.irm import irm_loss
 from plait.training.missing import dropout_now, ogm_ge
 from plait.training.monitor import Monitor
+from plait.training.sandwich import Sandwich, distillation, hidden_as
 
 __all__ = ["TrainingModule"]
 
 FUSED = ("cpu", "cuda")
 """Devices for which torch has a fused AdamW: the same step in a third of the time."""
+
+
+Given = tuple[Mapping[str, Tokens], Instants | None]
+"""A batch's features, and the instants at which answers are wanted."""
 
 
 class TrainingModule(L.LightningModule):
@@ -44,9 +49,11 @@ class TrainingModule(L.LightningModule):
         regular: set[str],
         environments: Tensor | None = None,
         monitor: Monitor | None = None,
+        smaller: Sequence[Model] = (),
     ) -> None:
         super().__init__()
         self.environments = environments
+        self.sandwich = Sandwich(model, smaller) if smaller else None
         self.model, self.train_plan, self.augment, self.seed = model, train, augment, seed
         self.steps, self.vary = steps, Vary(augment.kinds)
         self.setting = Setting(regular, self._spread)
@@ -78,44 +85,73 @@ class TrainingModule(L.LightningModule):
         task, done = self.model.task, self.current_epoch / (self.train_plan.epochs or 1)
         moment = Moment(items, done, self._unvaried(tokens, at) if task.remembers else None)
         varied = [self.vary(tokens, self.setting._replace(at=at)) for _ in range(task.views)]
-        loss, views = self._loss([(one, one.at) for one in varied], target, moment)
+        given = [(one, one.at) for one in varied]
+        loss, views, seen = self._loss(self.model, given, target, moment)
         self._check_finite(loss, views[-1], index)
         self._step = (views[-1], target)
         if self.monitor is not None:
             self.monitor.train(views[-1], target, items)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
+        for within in self.sandwich.drawn() if self.sandwich else ():
+            loss = loss + within.do(lambda model: self._smaller(model, given, target, moment, (views[-1], seen)))
         return loss
 
+    def _smaller(
+        self,
+        model: Model,
+        batches: Sequence[Given],
+        target: Tensor,
+        moment: Moment | None,
+        largest: tuple[View, Mapping[str, Tokens]],
+    ) -> Tensor:
+        """The loss of a smaller model: as that of the largest, and by its answers; ``largest``: its view, and what its
+        fusion saw."""
+        told, seen = largest
+        own, (view,), _ = self._loss(model, batches, target, moment, seen)
+        return own + distillation(model, view, told)
+
     def _loss(
-        self, batches: Sequence[tuple[Mapping[str, Tokens], Instants | None]], target: Tensor, moment: Moment | None
-    ) -> tuple[Tensor, list[View]]:
+        self,
+        model: Model,
+        batches: Sequence[Given],
+        target: Tensor,
+        moment: Moment | None,
+        like: Mapping[str, Tokens] | None = None,
+    ) -> tuple[Tensor, list[View], Mapping[str, Tokens]]:
+        """The loss of a model, its views, and what its fusion saw; ``like``: the fusion is to see no more than this."""
         drop = dropout_now(self.augment.modality_dropout, self.current_epoch, self.train_plan.epochs or 1)
-        looked = [self._view(tokens, at, drop) for tokens, at in batches]
-        losses = self.model.task.step([view for view, _ in looked], target, moment)
-        more = [loss for _, own in looked for loss in own.values()]
+        looked = [self._view(model, tokens, at, drop, like) for tokens, at in batches]
+        losses = model.task.step([view for view, _, _ in looked], target, moment)
+        more = [loss for _, own, _ in looked for loss in own.values()]
         if moment is not None and self.environments is not None and self.train_plan.irm is not None:
             where, own_heads = self.environments[moment.items.cpu()].to(target.device), self.weights["unimodal"]
-            penalty = irm_loss(self.model.task, looked[-1][0], target, where, own_heads)
+            penalty = irm_loss(model.task, looked[-1][0], target, where, own_heads)
             more.append(self.train_plan.irm.weight * penalty)
         # A task of several targets names its losses kind.target.
         weights = {name: self.weights.get(name.partition(".")[0], 1.0) for name in losses}
         parts = [
             weights[name] * loss for name, loss in losses.items() if weights[name]
         ]  # 0: not in the backward pass either
-        return torch.stack([*parts, *more]).sum(), [view for view, _ in looked]
+        return torch.stack([*parts, *more]).sum(), [view for view, _, _ in looked], looked[-1][2]
 
-    def _view(self, tokens: Mapping[str, Tokens], at: Instants | None, drop: Shares) -> tuple[View, dict[str, Tensor]]:
-        """A batch as the model sees it with parts hidden, and the losses of fusion and imputer."""
-        model = self.model
+    def _view(
+        self,
+        model: Model,
+        tokens: Mapping[str, Tokens],
+        at: Instants | None,
+        drop: Shares,
+        like: Mapping[str, Tokens] | None,
+    ) -> tuple[View, dict[str, Tensor], Mapping[str, Tokens]]:
+        """A batch as the model sees it with parts hidden, the losses of fusion and imputer, and the parts."""
         shown = model.task.corrupt(tokens, drop)
         encoded = model.encode(shown)
-        part = model.task.obscure(encoded, drop)
+        part = model.task.obscure(encoded, drop) if like is None else hidden_as(encoded, like)
         whole = bool(self.train_plan.modality_distillation)  # then the fusion answers twice: from all, and from a part
         seen = encoded if whole else part
         view = model.view(encoded, seen, part if whole else None, at)
         if model.task.sees_features:
             view = replace(view, features={m: model.backbone.prepare(m, t) for m, t in tokens.items()}, shown=shown)
-        return view, model.backbone.auxiliary_losses(encoded, seen)
+        return view, model.backbone.auxiliary_losses(encoded, seen), part
 
     @torch.no_grad()
     def _unvaried(self, tokens: Mapping[str, Tokens], at: Instants | None) -> View:
@@ -155,7 +191,7 @@ class TrainingModule(L.LightningModule):
         tokens, target, items, at = batch
         if self.model.task.main_metric == "loss":
             torch.manual_seed(index)  # hides the same parts in every epoch, so that epochs can be compared
-            loss, views = self._loss([(tokens, at)] * self.model.task.views, target, None)
+            loss, views, _ = self._loss(self.model, [(tokens, at)] * self.model.task.views, target, None)
             self._check_finite(loss, views[-1], index)
             self.log("valid_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
             return

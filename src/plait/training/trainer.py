@@ -8,7 +8,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -152,13 +152,15 @@ def train_model(
     replicate: Replicate,
     quiet: bool,
     environments: Tensor | None = None,
+    smaller: Sequence[Model] = (),
 ) -> tuple[dict[str, list[float]], list[Alarm]]:
     """Train ``model`` in place, with one checkpoint per epoch in ``folder``; the log by column, and its warnings.
 
     Training begins at the last checkpoint, and ends after ``replicate.share`` of the epochs.
 
     With ``stop: early`` the weights are those of the best epoch by the task's main metric on ``valid``. With
-    ``train.irm``, ``environments`` numbers those of the training items.
+    ``train.irm``, ``environments`` numbers those of the training items. ``smaller``: models that are trained with it,
+    on slices of its weights (`plait.training.sandwich`).
     """
     dims, epochs, seed = model.dims, recipe.train.epochs_for(len(data)), replicate.seed
     until = max(1, round(epochs * replicate.share))
@@ -175,6 +177,7 @@ def train_model(
         regular=data.regular(),
         environments=environments,
         monitor=monitor,
+        smaller=smaller,
     )
     batches = loader(data, dims, batch=train.batch, seed=seed, epoch=module.epoch_now)
     checks = None if valid is None else loader(valid, dims, batch=train.batch)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TypedDict
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from plait.evaluation.replicates import ReplicateOutput
 from plait.evaluation.summary import left_out_of, rows_of
 from plait.tasks import Task
 from plait.tuning.halving import front_of
+from plait.tuning.space import Point
 
-__all__ = ["OBJECTIVES", "Latency", "Measured", "Scored", "chosen", "costs_of", "figures"]
+__all__ = ["OBJECTIVES", "Cost", "Found", "Latency", "Measured", "Scored", "chosen", "costs_of", "figures"]
 __all__ += ["front", "simplicity", "standard_error"]
 
 OBJECTIVES = ("metric", "latency", "size", "streams")
@@ -57,6 +58,37 @@ class Measured(Scored):
     size: int
     streams: int
     seconds: float
+
+
+class Cost(TypedDict):
+    """Processor seconds of the search, trials by what became of them, and the share of a full grid's training."""
+
+    seconds: float
+    trials: int
+    complete: int
+    pruned: int
+    failed: int
+    trainings: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search tried.
+
+    Attributes:
+        points: by the number of their trial.
+        trials: all that were measured on any rung.
+        problems: of trials that failed.
+        cost: of all.
+    """
+
+    points: dict[str, Point]
+    trials: list[Measured]
+    problems: dict[str, list[str]]
+    cost: Cost
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def figures(task: Task, outputs: Sequence[ReplicateOutput]) -> Scored:

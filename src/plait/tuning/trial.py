@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +26,7 @@ from plait.models.model import Model
 from plait.recipe import Recipe, parse_recipe
 from plait.store.store import Store
 from plait.training.bands import fit_bands
-from plait.training.experiment import Experiment, default_split, open_corpus, task_and_unit
+from plait.training.experiment import Experiment, Features, default_split, open_corpus, task_and_unit
 from plait.training.fit import Trained, train_fold
 from plait.training.rehearsal import refuse
 from plait.training.run import Replicate
@@ -31,8 +35,13 @@ from plait.tuning.choice import Latency, Measured, figures
 
 __all__ = ["Bench", "Job", "bytes_of", "latency", "measured"]
 
+T = TypeVar("T")
+
 PARTS = 4
 """Inner folds of a recipe without a validation part."""
+
+KEPT = 4
+"""Sets of items and features that are kept; as many as are often asked for in turn."""
 
 TIMED, WARM = 30, 3
 """Items whose latency is measured, and items before them that are not."""
@@ -63,6 +72,11 @@ class Bench:
     corpus: Corpus
     folds: list[Fold]
     store: Store
+    _experiments: dict[str, Experiment] = field(default_factory=dict, compare=False, repr=False)
+    _features: dict[str, Features] = field(default_factory=dict, compare=False, repr=False)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_experiments": {}, "_features": {}}  # another process opens its own
 
     @classmethod
     def open(cls, recipe: Recipe, folder: Path, cache: str | Path) -> Bench:
@@ -100,13 +114,43 @@ class Bench:
     def experiment(self, recipe: Recipe) -> Experiment:
         """The experiment of one recipe of the search, checked.
 
+        Recipes that differ in the model or its training alone have the same items and features, which are found once:
+        for short trainings that is most of the cost.
+
         Raises:
             ConfigError, DataError: the recipe cannot be trained on this corpus.
         """
-        found = Experiment.of(recipe, self.corpus, split=False)
-        found.folds = self.folds
+        opened = partial(Experiment.of, recipe, self.corpus, split=False)
+        found = replace(_kept(self._experiments, recipe, opened), recipe=recipe, folds=self.folds)
         refuse(found)
         return found
+
+    def features(self, recipe: Recipe) -> Features:
+        """The prepared features of one recipe of the search.
+
+        Raises:
+            ConfigError, DataError: as `experiment`.
+        """
+        prepared = partial(self.experiment(recipe).prepare, self.store, self.recordings, pack=True)
+        return _kept(self._features, recipe, prepared)
+
+
+def _kept(known: dict[str, T], recipe: Recipe, found: Callable[[], T]) -> T:
+    """What belongs to a recipe's items and features; the oldest of `KEPT` is forgotten for it."""
+    key = _data_of(recipe)
+    if key not in known:
+        while len(known) >= KEPT:
+            del known[next(iter(known))]
+        known[key] = found()
+    return known[key]
+
+
+def _data_of(recipe: Recipe) -> str:
+    """What of a recipe its items and features depend on."""
+    plain = recipe.model_dump(by_alias=True, mode="json", exclude={"model", "train", "fusion"})
+    for plan in plain["streams"].values():
+        (plan or {}).pop("encoder", None)
+    return json.dumps(plain, sort_keys=True)
 
 
 def _folds(recipe: Recipe, corpus: Corpus) -> list[Fold]:
@@ -148,8 +192,7 @@ def measured(bench: Bench, job: Job) -> Measured:
     """
     began = time.process_time()
     recipe = parse_recipe(job.recipe, source=f"trial {job.trial}")
-    experiment, seed = bench.experiment(recipe), recipe.train.seeds[0]
-    features = experiment.prepare(bench.store, bench.recordings, pack=True)
+    experiment, features, seed = bench.experiment(recipe), bench.features(recipe), recipe.train.seeds[0]
     outputs, models = list[ReplicateOutput](), list[tuple[Model, ItemData]]()
     for fold in bench.folds:
         one = Replicate(seed, fold.name, job.share)

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypedDict, cast
@@ -23,14 +23,16 @@ from plait.store.store import CACHE
 from plait.tasks import Task
 from plait.training.claim import flat
 from plait.training.lock import locked
-from plait.tuning.choice import OBJECTIVES, Measured, chosen, costs_of, front, simplicity
+from plait.tuning.choice import OBJECTIVES, Cost, Found, Measured, chosen, costs_of, front, simplicity
 from plait.tuning.final import Test, score_once
 from plait.tuning.halving import promotion, rung_shares
-from plait.tuning.space import Point, recipe_at, space_of
+from plait.tuning.space import Point, Space, recipe_at, space_of
 from plait.tuning.study import Direction, Journal, Kept
 from plait.tuning.trial import Bench, Job, measured
+from plait.tuning.weight_sharing import NAME as SHARED
+from plait.tuning.weight_sharing import points_of, shared
 
-__all__ = ["Cost", "Search", "Tuned", "tune"]
+__all__ = ["Search", "Tuned", "tune"]
 
 VERSION = 1
 
@@ -44,7 +46,8 @@ class Search:
             ``train.lr=1e-4..1e-2``, ``fusion``, ``streams=subsets``.
         objectives: of `plait.tuning.choice.OBJECTIVES`; ``metric`` is always one.
         trials: different recipes at most.
-        sampler: ``tpe``, ``nsga2``, ``random`` or ``grid``.
+        sampler: ``tpe``, ``nsga2``, ``random`` or ``grid``; or ``weight_sharing``: one model is trained for all points
+            (`plait.tuning.weight_sharing`), so that ``trials``, ``rungs`` and ``eta`` do not apply.
         seed: of the sampler.
         rungs: of successive halving; 1: every trial gets its whole training.
         eta: of so many trials on a rung, one is trained on; so many times as much training has the next rung.
@@ -85,17 +88,6 @@ class Search:
         if len(set(self.objectives)) < len(self.objectives):
             problems.append(f"objectives: {' '.join(self.objectives)}: name each once.")
         raise_all(ConfigError, problems)
-
-
-class Cost(TypedDict):
-    """Processor seconds of the search, trials by what became of them, and the share of a full grid's training."""
-
-    seconds: float
-    trials: int
-    complete: int
-    pruned: int
-    failed: int
-    trainings: float
 
 
 class Tuned(TypedDict):
@@ -158,24 +150,32 @@ def tune(
         base = bench.experiment(bench.recipe)
         space = space_of(search.over, bench.recipe, base.modalities)
         task = build(Task, base.task, [i.target for i in bench.folds[0].train], where="task")
+        points = points_of(space, bench.recipe, base.modalities) if search.sampler == SHARED else []
         _same_search(folder, bench, search)
-        directions: list[Direction] = ["minimize"] * len(search.order)
-        if task.higher_is_better:
-            directions[0] = "maximize"
-        journal = Journal(
-            folder / "journal.jsonl",
-            space,
-            sampler=search.sampler,
-            seed=search.seed,
-            trials=search.trials,
-            directions=directions,
-            width=jobs,
-        )
+        journal = None if points else _journal(folder, space, search, task, jobs)
         # Before any trial: a file that cannot be read is no fault of a recipe.
         base.prepare(bench.store, bench.recordings, pack=True, jobs=jobs, cluster=cluster, progress=progress)
-        ran = _Ran(bench, search, journal, base.modalities, task)
-        ran.go(jobs, cluster, progress)
-        return _told(ran, recipe, jobs, progress)
+        if journal is None:
+            search = replace(search, trials=len(points), rungs=1)
+            found = shared(bench, points, base.modalities, progress)
+        else:
+            found = _Ran(bench, search, journal, base.modalities, task).go(jobs, cluster, progress)
+        return _told(recipe, bench, search, found, base.modalities, task, jobs, progress)
+
+
+def _journal(folder: Path, space: Space, search: Search, task: Task, jobs: int) -> Journal:
+    directions: list[Direction] = ["minimize"] * len(search.order)
+    if task.higher_is_better:
+        directions[0] = "maximize"
+    return Journal(
+        folder / "journal.jsonl",
+        space,
+        sampler=search.sampler,
+        seed=search.seed,
+        trials=search.trials,
+        directions=directions,
+        width=jobs,
+    )
 
 
 def _same_search(folder: Path, bench: Bench, search: Search) -> None:
@@ -204,10 +204,10 @@ class _Ran:
 
     def __init__(self, bench: Bench, search: Search, journal: Journal, modalities: Sequence[str], task: Task) -> None:
         self.bench, self.search, self.journal, self.modalities = bench, search, journal, modalities
-        self.metric, self.higher_is_better = task.main_metric, task.higher_is_better
+        self.higher_is_better = task.higher_is_better
         self.shares = rung_shares(search.rungs, search.eta)
 
-    def go(self, jobs: int, cluster: str | None, progress: Progress | None) -> None:
+    def go(self, jobs: int, cluster: str | None, progress: Progress | None) -> Found:
         """Train until no trial is left that has earned more."""
         work, shared = partial(measured, self.bench), [self.bench.corpus.path.resolve(), self.bench.folder.resolve()]
         while todo := self._batch(max(jobs, 1)):
@@ -222,6 +222,9 @@ class _Ran:
                 self.journal.tell(job.trial, job.rung, self._kept(found[job.trial]))
         if progress:
             progress(self.journal.trials, self.journal.trials, "")
+        problems = {str(n): kept["problems"] for (n, _), kept in self.journal.kept.items() if kept["problems"]}
+        points = {str(n): point for n, point in self.journal.points.items()}
+        return Found(points, self.measured, problems, self._cost())
 
     def _batch(self, width: int) -> list[Job]:
         todo = [self._job(n, 0) for n in self.journal.waiting][:width]
@@ -269,7 +272,7 @@ class _Ran:
     def measured(self) -> list[Measured]:
         return [kept["measured"] for kept in self.journal.kept.values() if kept["measured"] is not None]
 
-    def cost(self) -> Cost:
+    def _cost(self) -> Cost:
         last, kept = self.search.rungs - 1, self.journal.kept
         failed = {n for (n, _), k in kept.items() if k["measured"] is None}
         complete = {one["trial"] for one in self.measured if one["rung"] == last}
@@ -285,33 +288,41 @@ class _Ran:
         }
 
 
-def _told(ran: _Ran, recipe: Recipe, jobs: int, progress: Progress | None) -> Tuned:
+def _told(
+    recipe: Recipe,
+    bench: Bench,
+    search: Search,
+    found: Found,
+    modalities: Sequence[str],
+    task: Task,
+    jobs: int,
+    progress: Progress | None,
+) -> Tuned:
     """Choose, train the choice on the recipe's own sides, score it, and write everything down."""
-    search, folder = ran.search, ran.bench.folder
-    problems = {str(n): kept["problems"] for (n, _), kept in ran.journal.kept.items() if kept["problems"]}
-    done = [one for one in ran.measured if one["rung"] == search.rungs - 1]
+    folder, better, problems = bench.folder, task.higher_is_better, found.problems
+    done = [one for one in found.trials if one["rung"] == search.rungs - 1]
     if not done:
         raise DataError([f"trial {n}: {p}" for n, own in problems.items() for p in own] or ["no trial was trained."])
-    best, simplest = chosen(done, search.order, higher_is_better=ran.higher_is_better)
-    own = recipe_at(ran.bench.recipe, ran.journal.points[simplest["trial"]], ran.modalities)
+    best, simplest = chosen(done, search.order, higher_is_better=better)
+    own = recipe_at(bench.recipe, found.points[str(simplest["trial"])], modalities)
     own.train.seeds = list(recipe.train.seeds)
     write_text(folder / "best.yaml", dump_recipe(own))
-    test = score_once(own, simplest["metric"], folder, cache=ran.bench.store.folder, jobs=jobs, progress=progress)
+    test = score_once(own, simplest["metric"], folder, cache=bench.store.folder, jobs=jobs, progress=progress)
     result: Tuned = {
         "version": VERSION,
-        "name": recipe.name or ran.bench.corpus.path.parent.name,
-        "metric": ran.metric,
-        "higher_is_better": ran.higher_is_better,
+        "name": recipe.name or bench.corpus.path.parent.name,
+        "metric": task.main_metric,
+        "higher_is_better": better,
         "search": {**asdict(search)},
-        "chosen_on": ran.bench.chosen_on,
-        "points": {str(n): point for n, point in ran.journal.points.items()},
-        "trials": ran.measured,
+        "chosen_on": bench.chosen_on,
+        "points": found.points,
+        "trials": found.trials,
         "problems": problems,
-        "front": [one["trial"] for one in front(done, search.order, higher_is_better=ran.higher_is_better)],
+        "front": [one["trial"] for one in front(done, search.order, higher_is_better=better)],
         "best": best["trial"],
         "recommended": simplest["trial"],
         "simplest_by": simplicity(search.order),
-        "cost": ran.cost(),
+        "cost": found.cost,
         "test": test,
         "run": str(folder / "run"),
     }
