@@ -1,7 +1,7 @@
 """Searches at a quarter of a grid's compute, beside the grid: python benchmarks/tune.py [SET ...]
 
 Needs: utd_mhad and grid_s1 in PLAIT_DATA; for ``made`` nothing beyond plait and its extra search.
-Takes: MINUTES
+Takes: perhaps 40 minutes of one core for utd_mhad and grid_letter; for ``made`` 15 minutes with --steps 120.
 
 Two spaces of twelve recipes each. ``training``: three fusions, two widths, two learning rates. ``size``: four widths
 and all subsets of the two streams, which can share weights. In both each recipe is trained whole (the grid); beside it

@@ -92,9 +92,10 @@ class TrainingModule(L.LightningModule):
         if self.monitor is not None:
             self.monitor.train(views[-1], target, items)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(target))
-        for within in self.sandwich.drawn() if self.sandwich else ():
-            loss = loss + within.do(lambda model: self._smaller(model, given, target, moment, (views[-1], seen)))
-        return loss
+        if self.sandwich is None:
+            return loss
+        largest = views[-1], seen
+        return loss + self.sandwich.drawn().do(lambda one: self._smaller(one, given, target, moment, largest))
 
     def _smaller(
         self,
