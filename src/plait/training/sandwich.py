@@ -3,8 +3,8 @@
 Yu & Huang 2019, "Universally slimmable networks and improved training techniques", ICCV (arXiv 1903.05134), sections
 3.2 and 4.1: the sandwich rule, and distillation in place: the smaller ones learn from the largest one's answers of the
 same step. Departures: the smaller ones learn from the labels too; the smallest and a random one take turns by chance,
-instead of the smallest and several random ones in each step. That costs a quarter less, and ranked the models of
-`benchmarks/tune.py` alike.
+instead of the smallest and several random ones in each step: two models to train and not three, which ranked the
+models of UTD-MHAD in `benchmarks/tune.py` alike.
 """
 
 from __future__ import annotations
