@@ -296,8 +296,8 @@ class WaitsForNobody(Session):
 class SaysItAgain(Session):
     said: tuple[LiveAnswer, ...] = ()
 
-    def tick(self, now):  # type: ignore[no-untyped-def]
-        told = [*super().tick(now), *self.said]
+    def ticking(self, now):  # type: ignore[no-untyped-def]
+        told = [*(yield from super().ticking(now)), *self.said]
         self.said = tuple(told[:1])
         return told
 
