@@ -1,8 +1,9 @@
 """Exported models beside eager ones, and what an answer without torch costs: python benchmarks/export.py
 
 Needs: onnx, onnxscript and onnxruntime; nothing beyond plait and its extra export.
-Takes: some 15 seconds of one core for each pair of an encoder and a fusion, two hours for all; --encoders and
---fusions name some of them, and --share 0.1 takes a tenth of the pairs, spread evenly.
+Takes: some 10 seconds of one core for each pair of an encoder and a fusion, an hour and a half for all; --encoders
+and --fusions name some of them, and --share 0.1 takes a tenth of the pairs, spread evenly. With --log FILE a line is
+kept of each pair, and what stands there is not measured again: several processes may share one.
 
 Each pair is a model of two modalities with random weights; its file is compared with the model on items that lack
 rows, numbers and modalities, at four sizes of batch and lengths. Times are the least of several rounds, in turn, with
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import needs
 import numpy as np
@@ -39,22 +42,25 @@ from plait.fusion import Fusion
 from plait.models.model import Model
 from plait.tasks.classify import Classify
 
-CLOSE, ROWS, ROUNDS = 1e-5, 50, 20
+CLOSE, ROWS, ROUNDS, CALLS = 1e-5, 50, 8, 12
+SHORT = {"hf": 30}
+"""Rows where the encoder's trial has not as many positions."""
 DEFAULT = {"imu": 6, "pose": 40, "sound": 64, "words": 300}
 
 
 def quickest(*ways: Callable[[], object]) -> list[float]:
-    """Least seconds of processor of each way, in turn."""
+    """Least seconds of processor of each way; in turn a few calls of each, so that each finds its own in the caches."""
     best = [float("inf")] * len(ways)
     for _ in range(ROUNDS):
         for i, way in enumerate(ways):
-            started = time.process_time()
-            way()
-            best[i] = min(best[i], time.process_time() - started)
+            for _ in range(CALLS):
+                started = time.process_time()
+                way()
+                best[i] = min(best[i], time.process_time() - started)
     return best
 
 
-def times(model: Model, path: Path) -> list[float]:
+def times(model: Model, path: Path, rows: int = ROWS) -> list[float]:
     """Seconds of one item: eager, and in onnxruntime."""
     import onnxruntime
 
@@ -62,7 +68,7 @@ def times(model: Model, path: Path) -> list[float]:
     options.intra_op_num_threads, options.log_severity_level = 1, 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     graph = Graph(model)
-    one = drawn(graph, 1, [ROWS] * len(model.modalities), 0)
+    one = drawn(graph, 1, [rows] * len(model.modalities), 0)
     feed = dict(zip(graph.inputs, (x.numpy() for x in one)))
     with torch.inference_mode():
         return quickest(lambda: graph.answered(model, one), lambda: session.run(None, feed))
@@ -99,21 +105,39 @@ def pairs_of(encoders: Sequence[str], fusions: Sequence[str], share: float) -> l
     return every[:: max(1, round(1 / share))]
 
 
-def crossed(pairs: Sequence[tuple[str, str]], console: Console) -> tuple[list[float], list[float], dict[str, str]]:
-    """Of each pair its difference and how many times faster it is; and the pairs that fail, with the reason."""
-    gaps, ratios, failed = list[float](), list[float](), dict[str, str]()
-    for encoder, fusion in pairs:
-        with tempfile.TemporaryDirectory() as out:
-            try:
-                model = small_model(encoder, fusion)
-                gaps.append(write_model(model, out).gaps["onnx"])
-                eager, exported = times(model, Path(out) / "model.onnx")
-                ratios.append(eager / exported)
-                console.print(f"{encoder} x {fusion}: {gaps[-1]:.1e}, {ratios[-1]:.1f} times")
-            except PlaitError as error:
-                failed[f"{encoder} x {fusion}"] = str(error)
-                console.print(f"{encoder} x {fusion}: {error}")
-    return gaps, ratios, failed
+def crossed(pairs: Sequence[tuple[str, str]], log: Path | None, console: Console) -> list[dict[str, Any]]:
+    """A line of each pair, those of the log not measured again."""
+    found = dict[tuple[str, str], dict[str, Any]]()
+    # in an order of its own, so that processes with the same log meet seldom
+    for pair in random.sample(pairs, len(pairs)) if log else pairs:
+        found |= logged(log)
+        if pair not in found:
+            found[pair] = line = measured(*pair)
+            told = line.get("failed") or f"{line['gap']:.1e}, {line['ratio']:.1f} times"
+            console.print(f"{' x '.join(pair)}: {told}")
+            if log:
+                with log.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+    return [found[pair] for pair in pairs]
+
+
+def logged(log: Path | None) -> dict[tuple[str, str], dict[str, Any]]:
+    """Lines of an earlier or another process."""
+    text = log.read_text() if log and log.is_file() else ""
+    return {(line["encoder"], line["fusion"]): line for line in map(json.loads, text.splitlines())}
+
+
+def measured(encoder: str, fusion: str) -> dict[str, Any]:
+    """How far the file of a pair is from the model, and how many times faster; or why there is none."""
+    line: dict[str, Any] = {"encoder": encoder, "fusion": fusion}
+    with tempfile.TemporaryDirectory() as out:
+        try:
+            model = small_model(encoder, fusion)
+            line["gap"] = write_model(model, out).gaps["onnx"]
+            line["eager"], line["exported"] = times(model, Path(out) / "model.onnx", SHORT.get(encoder, ROWS))
+        except PlaitError as error:
+            return line | {"failed": str(error)}
+    return line | {"ratio": line["eager"] / line["exported"]}
 
 
 def main() -> None:
@@ -121,12 +145,15 @@ def main() -> None:
     parser.add_argument("--encoders", nargs="*", default=[*parts(Encoder)])
     parser.add_argument("--fusions", nargs="*", default=[*parts(Fusion)])
     parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--log", type=Path, help="lines of the pairs measured so far")
     args = parser.parse_args()
     needs.check(packages=["onnx", "onnxscript", "onnxruntime"])
     torch.set_num_threads(1)
     console = Console()
     pairs = pairs_of(args.encoders, args.fusions, args.share)
-    gaps, ratios, failed = crossed(pairs, console)
+    lines = crossed(pairs, args.log, console)
+    gaps, ratios = ([line[key] for line in lines if key in line] for key in ("gap", "ratio"))
+    failed = {f"{line['encoder']} x {line['fusion']}": line["failed"] for line in lines if "failed" in line}
     torch.manual_seed(0)
     model = Model(DEFAULT, Classify([str(i) for i in range(27)])).eval()
     with tempfile.TemporaryDirectory() as out:

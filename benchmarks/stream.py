@@ -285,7 +285,7 @@ def exported(predictor: Predictor, streams: dict[str, Stream]) -> tuple[tuple[fl
                 own += time.process_time() - before
         spent.append(time.process_time() - began)
         steps.append(own)
-    return (float(np.median(spent[100:])), float(np.mean(spent[100:]))), max(steps[100:]), made.gap
+    return (float(np.median(spent[100:])), float(np.mean(spent[100:]))), max(steps[100:]), made.gaps["onnx"]
 
 
 def of_eight(predictor: Predictor, streams: dict[str, Stream]) -> float:

@@ -77,3 +77,15 @@ def test_wrong_options():
     with pytest.raises(ConfigError, match="within 0 s"):
         Nearest(["a"], 8, within=0)
     assert tick_source("nearest", ["a", "slowest"], "slowest") == 1, "a modality of that name comes first"
+
+
+def test_of_tokens_at_one_time_the_same_is_taken_however_far_they_are_padded():
+    times = torch.tensor([0.0, 0.0, 0.0, 1.0, 1.0, 1.0]).repeat_interleave(4)[None]
+    values = torch.arange(24.0)[None, :, None]
+    ticks = tokens_of([(2, True), (99, True)])
+    found = []
+    for more in (0, 3, 40):
+        there = torch.arange(24 + more)[None] < 24
+        part = Tokens(*(torch.cat([x, x.new_zeros(1, more, *x.shape[2:])], 1) for x in (values, times)), there)
+        found.append(side_by_side([part, ticks], 1)[0][0, :2, 0, 0].tolist())
+    assert found == [[11.0, 12.0]] * 3

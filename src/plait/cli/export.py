@@ -14,11 +14,13 @@ EXAMPLES = (
     "plait export study/manifest.jsonl --to elan --out annotations",
     "plait export runs/study --onnx --out edge",
     "plait export runs/study-live --onnx --stream --out edge",
+    "plait export runs/study-live --pte --stream --out phone",
 )
 
 MODELS = {
     "onnx": "ONNX, for onnxruntime",
     "pt2": "a program of torch.export",
+    "pte": "with --stream: programs of ExecuTorch",
 }
 
 
@@ -31,7 +33,7 @@ def arguments(p: argparse.ArgumentParser) -> None:
     for name, what in MODELS.items():
         p.add_argument(f"--{name}", dest="models", action="append_const", const=name, help=f"of a model: {what}")
     p.add_argument("--stream", action="store_true",
-                   help="of a causal model: graphs that are fed a little at a time (ONNX)")  # fmt: skip
+                   help="of a causal model: steps fed a little at a time, in ONNX and what else is named")  # fmt: skip
     p.add_argument(
         "--replicate", metavar="NAME", help="of a run: which of its models, such as seed0 (default: the first)"
     )
@@ -79,16 +81,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _model(args: argparse.Namespace) -> int:
-    from plait.core.errors import ConfigError
     from plait.export.export import export_model
 
     to = [*(args.models or []), *([args.to] if args.to else [])] or ["onnx"]
     if args.stream:
         from plait.export.stepped import export_stream
 
-        if to != ["onnx"]:
-            raise ConfigError(f"--stream: writes ONNX, not {', '.join(to)}. Leave out the others, or --stream.")
-        live = export_stream(args.source, args.out, replicate=args.replicate, allow_code=args.allow_code)
+        live = export_stream(args.source, args.out, to, replicate=args.replicate, allow_code=args.allow_code)
         say(args, live.to_json(), live.lines())
         return 0
     made = export_model(args.source, args.out, to, replicate=args.replicate, allow_code=args.allow_code)

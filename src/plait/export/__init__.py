@@ -10,7 +10,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from plait.export.graph import Graph, Named
+from plait.export.graph import Named
 
 __all__ = ["ModelFormat"]
 
@@ -20,6 +20,9 @@ class ModelFormat(ABC):
 
     least: ClassVar[int] = 1
     """Fewest rows of a modality that a file takes, masked ones too."""
+
+    fixed: ClassVar[bool] = False
+    """Whether sizes are fixed in a file: it holds a step of one item then, not a whole model."""
 
     @abstractmethod
     def write(self, graph: Named, program: ExportedProgram, path: Path) -> None:
@@ -35,5 +38,5 @@ class ModelFormat(ABC):
         """
 
     @abstractmethod
-    def run(self, graph: Graph, path: Path, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def run(self, graph: Named, path: Path, inputs: Sequence[Tensor]) -> list[Tensor]:
         """The outputs of a written file, by the runtime that it is for."""

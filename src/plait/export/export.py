@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from plait.core.atomic import replacing, write_text
-from plait.core.errors import DataError
+from plait.core.errors import ConfigError, DataError
 from plait.core.parts import find
 from plait.export import ModelFormat
 from plait.export.graph import Graph, captured
@@ -21,7 +21,7 @@ from plait.models.model import Model
 from plait.tokens.tensors import save_tensors
 from plait.training.run import Run
 
-__all__ = ["ANSWER", "PARITY", "TOLERANCE", "Exported", "export_model", "write_model"]
+__all__ = ["ANSWER", "PARITY", "TOLERANCE", "Exported", "export_model", "formats_of", "write_model"]
 
 ANSWER, PARITY = "answer.json", "parity.safetensors"
 FORMAT = "plait export 1"
@@ -84,18 +84,33 @@ def export_model(
         allow_code: whether the files may name classes from outside plait (`plait.models.model.Model.load`).
 
     Raises:
-        ConfigError: an unknown format or replicate, or a part of the model that does not export.
+        ConfigError: an unknown format or replicate, one of fixed sizes, or a part of the model that does not export.
         DataError: there is no trained model, or the outputs of a file differ by more than `TOLERANCE`; it is deleted.
         MissingExtra: the packages of a format are not installed.
     """
-    _formats(to)  # before a model is loaded
+    _whole(to)  # before a model is loaded
     folder = Path(source)
     run = Run(folder, allow_code=allow_code) if Run.is_run(folder) else folder
     return write_model(Run.model_in(run, replicate, allow_code=allow_code), out, to)
 
 
-def _formats(to: Sequence[str]) -> dict[str, ModelFormat]:
+def formats_of(to: Sequence[str]) -> dict[str, ModelFormat]:
+    """The formats of these names, or dotted paths.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
     return {name: find(ModelFormat, name, "export.to")[0]() for name in dict.fromkeys(to)}
+
+
+def _whole(to: Sequence[str]) -> dict[str, ModelFormat]:
+    formats = formats_of(to)
+    if fixed := [name for name, form in formats.items() if form.fixed]:
+        raise ConfigError(
+            f"export.to: {', '.join(fixed)} has fixed sizes, so it holds the steps of a causal model, and no whole "
+            "model. Add --stream, or take onnx."
+        )
+    return formats
 
 
 @torch.no_grad()
@@ -111,7 +126,7 @@ def _cases(model: Model, graph: Graph) -> list[Case]:
 
 def write_model(model: Model, out: str | Path, to: Sequence[str] = ("onnx",)) -> Exported:
     """As `export_model`, of a model in memory, which is set to evaluation mode."""
-    formats, out = _formats(to), Path(out)
+    formats, out = _whole(to), Path(out)
     graph = Graph(model.eval())
     cases = _cases(model, graph)
     program = captured(graph, cases[0][0])

@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 
 from plait.core.errors import ConfigError, need
 from plait.export import ModelFormat
-from plait.export.graph import Graph, Named
+from plait.export.graph import Named
 from plait.export.translations import translations
 
 __all__ = ["Onnx"]
@@ -44,7 +44,7 @@ class Onnx(ModelFormat):
         optimizer.remove_unused_nodes(made.model)
         made.save(path, external_data=False)
 
-    def run(self, graph: Graph, path: Path, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def run(self, graph: Named, path: Path, inputs: Sequence[Tensor]) -> list[Tensor]:
         runtime = need("onnxruntime", "export", "checking an ONNX file")
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         given = dict(zip(graph.inputs, (x.numpy() for x in inputs)))

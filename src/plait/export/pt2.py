@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.export import ExportedProgram
 
 from plait.export import ModelFormat
-from plait.export.graph import Graph, Named
+from plait.export.graph import Named
 
 __all__ = ["Pt2"]
 
@@ -27,5 +27,5 @@ class Pt2(ModelFormat):
     def write(self, graph: Named, program: ExportedProgram, path: Path) -> None:
         torch.export.save(program, path)
 
-    def run(self, graph: Graph, path: Path, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def run(self, graph: Named, path: Path, inputs: Sequence[Tensor]) -> list[Tensor]:
         return list(torch.export.load(path).module()(list(inputs)))

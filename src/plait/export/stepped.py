@@ -20,7 +20,9 @@ from plait.core.errors import ConfigError, DataError
 from plait.core.parts import part_name
 from plait.core.safe_yaml import brief
 from plait.encoders import Encoder
-from plait.export.onnx import Onnx
+from plait.export import ModelFormat
+from plait.export.export import formats_of
+from plait.export.parity import gap
 from plait.export.recurrence import with_operators
 from plait.models.conformal import LEVELS
 from plait.models.ensemble import Encoded
@@ -46,20 +48,21 @@ class ExportedStream:
 
     Attributes:
         folder: that holds it.
-        gap: the largest difference of its answers, fed in random pieces, from those of the model in one pass.
+        gaps: by format, the largest difference from the model: of steps and states; and for ONNX of the answers too,
+            fed in random pieces, from those in one pass.
         bytes: of all files.
         rows: rows of features per token, by modality.
         state: bytes of the states of all modalities, without the tokens.
     """
 
     folder: Path
-    gap: float
+    gaps: dict[str, float]
     bytes: int
     rows: dict[str, int]
     state: int
 
     def to_json(self) -> dict[str, object]:
-        own = {"gap": self.gap, "bytes": self.bytes, "rows": self.rows, "state_bytes": self.state}
+        own = {"gaps": self.gaps, "bytes": self.bytes, "rows": self.rows, "state_bytes": self.state}
         return {"folder": str(self.folder), **own}
 
     def lines(self) -> list[str]:
@@ -67,7 +70,7 @@ class ExportedStream:
         each = ", ".join(f"{m} every {rows} rows" for m, rows in self.rows.items())
         return [
             f"wrote {self.folder}: {self.bytes / 1e6:.2f} MB; fed in pieces, its outputs differ from those of one pass "
-            f"by {self.gap:.1e} at most",
+            f"by at most {', '.join(f'{found:.1e} ({name})' for name, found in self.gaps.items())}",
             f"  a token of {each}; a state of {self.state / 1e3:.1f} kB",
         ]
 
@@ -162,62 +165,85 @@ class AnswerGraph(nn.Module):
 
 
 def export_stream(
-    source: str | Path, out: str | Path, *, replicate: str | None = None, allow_code: bool = False
+    source: str | Path,
+    out: str | Path,
+    to: Sequence[str] = (),
+    *,
+    replicate: str | None = None,
+    allow_code: bool = False,
 ) -> ExportedStream:
-    """Write a causal run as ONNX graphs that are fed a little at a time, and check them against the model.
+    """Write a causal run as graphs that are fed a little at a time, and check them against the model.
 
     Args:
         source: the folder of a run, or of one of its replicates.
         out: the folder to make, or one of an earlier export.
+        to: formats of the steps beside ONNX, or dotted paths of your own.
         replicate: which of the run's models (``seed0``); the first by default.
         allow_code: whether the files may name classes from outside plait (`plait.models.model.Model.load`).
 
     Raises:
-        ConfigError: an encoder looks ahead, the model has a wide part, or a part of it does not export.
-        DataError: there is no trained model, or the answers differ from one pass by more than `TOLERANCE`: nothing is
-            written then.
-        MissingExtra: the packages of ONNX are not installed.
+        ConfigError: an unknown format, an encoder looks ahead, the model has a wide part, or a part of it does not
+            export.
+        DataError: there is no trained model, or what was written differs from one pass by more than `TOLERANCE`:
+            nothing is kept then.
+        MissingExtra: the packages of a format are not installed.
     """
+    formats_of(to)  # before a model is loaded
     folder, out = Path(source), Path(out)
     run = Run(folder, allow_code=allow_code) if Run.is_run(folder) else folder
-    return write_stream(Run.model_in(run, replicate, allow_code=allow_code), out)
+    return write_stream(Run.model_in(run, replicate, allow_code=allow_code), out, to)
 
 
 @torch.no_grad()
-def write_stream(model: Model, out: Path) -> ExportedStream:
+def write_stream(model: Model, out: Path, to: Sequence[str] = ()) -> ExportedStream:
     """As `export_stream`, of a model in memory, which is set to evaluation mode."""
+    formats = formats_of([*to, "onnx"])
     if model.wide is not None or model.task.asks in ("future", "relations"):
         raise ConfigError(
             "export: the model has a quick part, which looks at whole items, or its task asks about more than times. "
             "Train with causal: true, or export without --stream."
         )
     model.eval()
-    steps = {m: StepGraph(model, m) for m in model.modalities}
+    steps, answer = {m: StepGraph(model, m) for m in model.modalities}, AnswerGraph(model)
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out, prefix=".stream-") as made:
-        part, files = Path(made), [f"step.{m}.onnx" for m in steps] + ["answer.onnx", STREAM]
-        for (m, graph), name in zip(steps.items(), files):
-            _write(graph, [{0: Dim("batch", min=1)}] * len(graph.inputs), part / name, m)
-        answer = AnswerGraph(model)
-        _write(answer, [{0: Dim("batch", min=1), 1: Dim.DYNAMIC}] * len(answer.inputs), part / "answer.onnx", "all")
+        part, gaps = Path(made), dict[str, float]()
+        for name, form in formats.items():
+            paths = {m: part / f"step.{m}.{name.rpartition('.')[2]}" for m in steps}
+            for m, graph in steps.items():
+                _write(form, graph, _batches(form, graph), paths[m], m)
+            gaps[name] = max(_step_gap(form, graph, paths[m]) for m, graph in steps.items())
+        any_length = [{**sizes, 1: Dim.DYNAMIC} for sizes in _batches(formats["onnx"], answer)]
+        _write(formats["onnx"], answer, any_length, part / "answer.onnx", "all")
         write_text(part / STREAM, json.dumps(_told(model, answer, steps), ensure_ascii=False, allow_nan=False))
-        found = max(_gaps(model, LiteStream(part)))
-        if not found <= TOLERANCE:
-            raise DataError(
-                f"{out}: fed in pieces, its outputs differ from those of one pass by {found:.2g}; expected "
-                f"{TOLERANCE:g} at most. It is not written: a part of the model does not survive this format."
-            )
-        size = sum((part / name).stat().st_size for name in files)
-        for name in files:
-            os.replace(part / name, out / name)
+        gaps["onnx"] = max(gaps["onnx"], *_gaps(model, LiteStream(part)))
+        for name, found in gaps.items():
+            if not found <= TOLERANCE:
+                raise DataError(
+                    f"{out}: fed in pieces, its outputs ({name}) differ from those of one pass by {found:.2g}; "
+                    f"expected {TOLERANCE:g} at most. Nothing is kept: a part of the model does not survive this "
+                    "format."
+                )
+        files = [*part.iterdir()]
+        size = sum(path.stat().st_size for path in files)
+        for path in files:
+            os.replace(path, out / path.name)
     state = sum(x.numel() * x.element_size() for graph in steps.values() for x in leaves(graph.first))
-    return ExportedStream(out, found, size, {m: graph.rows for m, graph in steps.items()}, state)
+    return ExportedStream(out, gaps, size, {m: graph.rows for m, graph in steps.items()}, state)
 
 
-def _write(graph: StepGraph | AnswerGraph, sizes: list[dict[int, object]], path: Path, what: str) -> None:
+def _batches(form: ModelFormat, graph: StepGraph | AnswerGraph) -> list[dict[int, object]]:
+    """The sizes that may change, of each input."""
+    return [{} if form.fixed else {0: Dim("batch", min=1)} for _ in graph.inputs]
+
+
+def _write(
+    form: ModelFormat, graph: StepGraph | AnswerGraph, sizes: list[dict[int, object]], path: Path, what: str
+) -> None:
+    example = graph.example(1 if form.fixed else 2)
     try:
         program = torch.export.export(
-            graph, (graph.example(2),), dynamic_shapes=(sizes,), prefer_deferred_runtime_asserts_over_guards=True
+            graph, (example,), dynamic_shapes=(sizes,), prefer_deferred_runtime_asserts_over_guards=True
         )
     except Exception as error:  # torch.export raises many kinds, some of them private
         kind = part_name(type(graph.encoder)) if isinstance(graph, StepGraph) else "the fusion and the heads"
@@ -225,7 +251,7 @@ def _write(graph: StepGraph | AnswerGraph, sizes: list[dict[int, object]], path:
             f"export: the step of {what} ({kind}) cannot be captured as a graph ({brief(error, 300)}). A part of your "
             "own must not branch on data."
         ) from error
-    Onnx().write(graph, program, path)
+    form.write(graph, program, path)
 
 
 def _steady(encoder: Encoder, rows: int) -> bool:
@@ -255,6 +281,22 @@ def _told(model: Model, answer: AnswerGraph, steps: dict[str, StepGraph]) -> dic
             for m, own in steps.items()
         },
     }
+
+
+def _step_gap(form: ModelFormat, graph: StepGraph, path: Path) -> float:
+    """How far a written step is from the model's own, and so is the state, over a few steps."""
+    made, state, worst = torch.Generator().manual_seed(0), leaves(graph.first), 0.0
+    for _ in range(TRIES):
+        values, times, mask, *_ = graph.example(1)
+        values = torch.randn(values.shape, generator=made) * graph.std + graph.mean
+        values[torch.rand(values.shape, generator=made) < 0.1] = torch.nan
+        times = times + torch.rand(times.shape, generator=made).sort(1).values
+        given = [values, times, torch.rand(mask.shape, generator=made) < 0.8, *state]
+        wanted = graph(given)
+        state = [*wanted[3:]]
+        pairs = zip(wanted, form.run(graph, path, given), strict=True)
+        worst = max(worst, *(gap([own.float()], [found.float()]) for own, found in pairs if own.numel()))
+    return worst
 
 
 def _gaps(model: Model, stream: LiteStream) -> Iterator[float]:

@@ -154,7 +154,8 @@ def _near(part: Tokens, ticks: Tokens, within: float | None) -> tuple[Tensor, Te
     rows, size = part.mask.shape
     if not size:
         return part.values.new_zeros(rows, ticks.mask.shape[1], part.dim), ticks.mask & False
-    times, order = torch.where(part.mask, part.times, torch.inf).sort(1)
+    # stable: which of several tokens at one time is taken must not depend on the padding
+    times, order = torch.where(part.mask, part.times, torch.inf).sort(dim=1, stable=True)
     after = torch.searchsorted(times, ticks.times.contiguous()).clamp(max=size - 1)
     before = (after - 1).clamp(min=0)
     late, early = (times.gather(1, place) - ticks.times for place in (after, before))
