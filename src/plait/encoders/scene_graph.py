@@ -130,7 +130,8 @@ def near(x: Shaped[Tensor, "batch time dim"], radius: int) -> Shaped[Tensor, "ba
     padded = F.pad(x, (0, 0, radius, radius))
     # one lookup: in an exported graph each slice would be several nodes
     place = torch.arange(x.shape[1], device=x.device)[:, None] + torch.arange(2 * radius + 1, device=x.device)
-    return padded.index_select(1, place.flatten()).unflatten(1, place.shape)
+    found: Tensor = padded.index_select(1, place.flatten()).unflatten(1, place.shape)
+    return found
 
 
 class GraphAttention(nn.Module):
