@@ -15,8 +15,9 @@ def test_the_example_streams(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
-    exec(compile(code, str(PAGE), "exec"), {})
+    space: dict[str, object] = {}
+    first, clocks, replay = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    exec(compile(first, str(PAGE), "exec"), space)
     facts, *told = capsys.readouterr().out.strip().splitlines()
     assert facts.startswith("answers every 1 s, final 1 s later (set by chest)")
     assert "encoded anew" not in facts
@@ -24,3 +25,9 @@ def test_the_example_streams(
     assert [float(line.split(" s:")[0]) for line in final] == [2.0, 3.0, 4.0]
     assert any("waiting for chest" in line for line in told)
     assert all("walk" in line for line in final)
+    exec(compile(clocks, str(PAGE), "exec"), space)
+    assert "trusted=True" in capsys.readouterr().out
+    exec(compile(replay, str(PAGE), "exec"), space)
+    equal, worse = capsys.readouterr().out.strip().splitlines()
+    assert equal == "True"
+    assert worse.startswith("7 Counts(")
